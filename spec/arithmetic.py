@@ -1,0 +1,190 @@
+"""The integer arithmetic of moesaic: every rounding, saturation and table, defined once.
+
+All functions take and return numpy integer arrays (int64 unless said otherwise) and work elementwise. The hardware and the
+C++ implement the same functions bit for bit.
+
+Widths. An accumulator sums at most 4,096 products of [-127, 127] x [-128, 127] plus a bias: |sum| <= 4,096 * 16,256 =
+66,584,576 < 2**26 = 67,108,864, so the 27-bit clip before the requantising multiply never clips a sum without bias.
+Attention: 1,201 keys * 127 * 127 = 19,370,929 < 2**26; the softmax sum is at most 1,201 * 127 = 152,527 < 2**18.
+Layer norm: width * sum(x**2) <= 1,024 * 1,024 * 2**30 = 2**50 for widths up to 1,024.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+ACCUMULATOR_CLIP_BITS = 27
+MULTIPLIER_BITS = 16
+SHIFT_MAX = 47
+TABLE_INDEX_BITS = 10
+TABLE_ENTRIES = 1 << TABLE_INDEX_BITS
+EXP_FRACTION_BITS = 8
+EXP_ONE = 1 << 16
+PROBABILITY_MAX = 127
+SCORE_BITS = 16
+NORM_FRACTION_BITS = 10
+NORM_WIDTH_MAX = 1024
+
+EXP2_TABLE = np.round(EXP_ONE * 2.0 ** (-np.arange(1 << EXP_FRACTION_BITS) / (1 << EXP_FRACTION_BITS))).astype(np.int64)
+"""2**(-f/256) in Q0.16 for f = 0..255; entry 0 is 65,536."""
+
+
+def saturate(value: np.ndarray, bits: int) -> np.ndarray:
+    """Clip to the range of a signed integer of `bits` bits."""
+    return np.clip(value, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+def round_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
+    """value / 2**shift, rounded to nearest, halves towards plus infinity. The one rounding rule of moesaic.
+
+    shift is 0 (exact) or positive: (value + 2**(shift - 1)) >> shift with an arithmetic shift.
+    """
+    value = np.asarray(value, np.int64)
+    shift = np.asarray(shift, np.int64)
+    half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
+    return (value + half) >> shift
+
+
+def requantise(accumulator: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """round_shift(clip27(accumulator) * multiplier, shift).
+
+    accumulator: accumulated products plus bias. multiplier: 0..65,535. shift: 0..47. The result is not yet saturated.
+    The product of 27 signed bits and 16 unsigned bits fits one 27x18 DSP multiplier.
+    """
+    return round_shift(saturate(accumulator, ACCUMULATOR_CLIP_BITS) * np.asarray(multiplier, np.int64), shift)
+
+
+def exp2_q16(distance: np.ndarray) -> np.ndarray:
+    """2**(-distance/256) in Q0.16 (0..65,536) for distance >= 0, in units of 1/256 octave."""
+    distance = np.asarray(distance, np.int64)
+    octaves = np.minimum(distance >> EXP_FRACTION_BITS, 18)
+    return round_shift(EXP2_TABLE[distance & ((1 << EXP_FRACTION_BITS) - 1)], octaves)
+
+
+def reciprocal(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mantissa, bits) with 1/value ~ mantissa / 2**(15 + bits), for 0 <= value < 2**32.
+
+    bits is the bit length of value; mantissa = min(65,535, floor(2**(15 + bits) / value)), in [2**15, 2**16).
+    A value of 0 gives (0, 0).
+    """
+    value = np.asarray(value, np.int64)
+    bits = bit_length(value)
+    quotient = (np.int64(1) << (15 + bits)) // np.maximum(value, 1)
+    return np.where(value > 0, np.minimum(quotient, 65_535), 0), bits
+
+
+def bit_length(value: np.ndarray) -> np.ndarray:
+    """Number of bits of a non-negative integer below 2**62; 0 for 0."""
+    value = np.asarray(value, np.int64)
+    bits = np.zeros_like(value)
+    rest = value.copy()
+    for step in (32, 16, 8, 4, 2, 1):
+        big = rest >= (np.int64(1) << step)
+        bits += np.where(big, step, 0)
+        rest = np.where(big, rest >> step, rest)
+    return bits + (rest > 0)
+
+
+def isqrt(value: np.ndarray) -> np.ndarray:
+    """Floor of the square root, for 0 <= value < 2**52 (a float64 square root and one correction are exact there)."""
+    value = np.asarray(value, np.int64)
+    root = np.sqrt(value.astype(np.float64)).astype(np.int64)
+    root -= root * root > value
+    return root + ((root + 1) * (root + 1) <= value)
+
+
+def softmax_probability(exponential: np.ndarray) -> np.ndarray:
+    """An exponential in Q0.16 (0..65,536) as an unnormalised probability 0..127."""
+    return round_shift(np.asarray(exponential, np.int64) * PROBABILITY_MAX, 16)
+
+
+def softmax_rows(scores: np.ndarray, maximum: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unnormalised softmax over the last axis.
+
+    scores: (rows, columns) int16 in units of 1/256 octave; maximum: (rows,), the row maxima (a score above it counts as equal).
+    Returns probabilities (rows, columns) 0..127, and per row the multiplier and shift that divide by their sum.
+    """
+    distance = np.maximum(np.asarray(maximum, np.int64)[:, None] - np.asarray(scores, np.int64), 0)
+    probability = softmax_probability(exp2_q16(distance))
+    multiplier, bits = reciprocal(probability.sum(axis=1))
+    return probability, multiplier, 15 + bits
+
+
+def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, shift: int) -> np.ndarray:
+    """Layer norm of int16 rows to int8.
+
+    x: (rows, width), int16, width <= 1,024. gamma, beta: (width,) int16. shift: 0..31.
+    With c = width * x - sum(x) and V = width * sum(x**2) - sum(x)**2 the normalised value is c / sqrt(V), exactly the layer
+    norm without epsilon (a constant row gives 0). y = c / sqrt(V) in Q10, saturated to 16 bits, then
+    saturate8(round_shift(y * gamma + beta * 2**10, shift)).
+    """
+    x = np.asarray(x, np.int64)
+    width = x.shape[1]
+    total = x.sum(axis=1, keepdims=True)
+    centred = width * x - total
+    variance = width * (x * x).sum(axis=1, keepdims=True) - total * total
+    mantissa, shift_y = reciprocal_square_root(variance)
+    y = saturate(round_shift(centred * mantissa, shift_y), 16)
+    return saturate(round_shift(y * np.asarray(gamma, np.int64) + (np.asarray(beta, np.int64) << NORM_FRACTION_BITS), shift), 8)
+
+
+def reciprocal_square_root(variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mantissa, shift) with 1024 / sqrt(variance) ~ mantissa / 2**shift, for 0 <= variance < 2**52.
+
+    variance is scaled by an even power of two, 2**(-2k), to [2**30, 2**32) (floor), root = isqrt of that in [2**15, 2**16),
+    mantissa = min(65,535, floor(2**31 / root)), shift = 21 + k. k = ceil((bit_length - 32) / 2), so shift is 6..31.
+    A variance of 0 gives mantissa 0 and shift 6.
+    """
+    variance = np.asarray(variance, np.int64)
+    k = (bit_length(np.maximum(variance, 1)) - 31) >> 1
+    scaled = np.where(k >= 0, variance >> (2 * np.maximum(k, 0)), variance << (2 * np.maximum(-k, 0)))
+    root = np.maximum(isqrt(scaled), 1)
+    mantissa = np.minimum((np.int64(1) << 31) // root, 65_535)
+    return np.where(variance > 0, mantissa, 0), np.where(variance > 0, 21 + k, 6)
+
+
+def route_token(logits: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax-then-top-k of router logits, scores not renormalised.
+
+    logits: (tokens, experts) int16 in units of 1/256 octave. Returns selected (tokens, experts) bool, with min(top_k, experts)
+    True per token (ties to the lowest index), and scores (tokens, experts), uint16 Q0.16, of the softmax over all experts.
+    """
+    logits = np.asarray(logits, np.int64)
+    experts = logits.shape[1]
+    exponential = exp2_q16(logits.max(axis=1, keepdims=True) - logits)
+    multiplier, bits = reciprocal(exponential.sum(axis=1, keepdims=True))
+    scores = np.minimum(round_shift(exponential * multiplier, bits - 1), 65_535)
+    order = np.argsort(-logits, axis=1, kind="stable")
+    selected = np.zeros(logits.shape, bool)
+    np.put_along_axis(selected, order[:, : min(top_k, experts)], True, axis=1)
+    return selected, scores
+
+
+def weigh_by_score(value: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """An int16 value times a Q0.16 router score: round_shift(value * score, 16)."""
+    return round_shift(np.asarray(value, np.int64) * np.asarray(score, np.int64), SCORE_BITS)
+
+
+def matmul_exact(a: np.ndarray, b_transposed: np.ndarray) -> np.ndarray:
+    """a (rows, depth) times b_transposed (columns, depth), int8 operands, exact int64 result.
+
+    float64 products and sums are exact below 2**53, so the BLAS is used.
+    """
+    return (a.astype(np.float64) @ b_transposed.astype(np.float64).T).astype(np.int64)
+
+
+def fixed_point_multiplier(ratio: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    """(multiplier, shift) with ratio ~ multiplier / 2**shift, multiplier in [2**15, 2**16) where shift allows.
+
+    ratio: > 0 and below 2**15; ratios below 2**-32 lose mantissa bits (shift is at most 47). Returns int64 arrays.
+    """
+    ratio = np.asarray(ratio, np.float64)
+    if np.any(~np.isfinite(ratio)) or np.any(ratio < 0) or np.any(ratio >= 1 << 15):
+        raise ValueError(f"scale ratios must lie in [0, 32768), got {ratio.min()} to {ratio.max()}")
+    _, exponent = np.frexp(ratio)
+    shift = np.clip(MULTIPLIER_BITS - exponent, 0, SHIFT_MAX)
+    multiplier = np.round(np.ldexp(ratio, shift)).astype(np.int64)
+    carry = multiplier >> MULTIPLIER_BITS
+    shift = shift - carry
+    multiplier = np.where(carry > 0, multiplier >> 1, multiplier)
+    return multiplier, shift.astype(np.int64)

@@ -1,0 +1,128 @@
+"""The hardware configuration: the sizes that are fixed when the accelerator is synthesised."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from spec.errors import UserError
+from spec.isa import ISA_VERSION
+
+DRAM_BEAT_BYTES = 16
+
+
+@dataclass(frozen=True)
+class HardwareConfiguration:
+    """Sizes of one accelerator. Data of a model (tokens, widths, heads, experts, tasks) are not here: they are in programs.
+
+    name: of the configuration, part of build names, not of the fingerprint.
+    part: the device, a key of spec.resources.DEVICES.
+    tile_rows: rows (tokens) of the matmul array, at least 1. Example: 12.
+    tile_columns: columns (output channels) of the array; a power of two, 8 to 64; also the elements that the vector unit
+        reads per cycle. Example: 32.
+    tile_depth: products summed per cycle and cell, cascaded DSPs; 4 or 8. tile_rows * tile_columns * tile_depth int8 MACs per
+        cycle on half as many DSPs.
+    norm_lanes: layer-norm elements per cycle; a power of two up to tile_columns.
+    act_bytes, act_banks: activation memory; banks (a power of two) serve one read and one write each per cycle.
+    weight_bytes: weight memory, which also holds parameters, keys and values.
+    row_entries: rows of softmax statistics. queue_tokens: entries per expert queue. experts: most experts in one layer.
+    instruction_queue: instructions waiting per unit. tables: GELU tables, 2.
+    """
+
+    name: str
+    part: str
+    tile_rows: int
+    tile_columns: int
+    tile_depth: int
+    norm_lanes: int
+    act_bytes: int
+    act_banks: int
+    weight_bytes: int
+    row_entries: int
+    queue_tokens: int
+    experts: int
+    instruction_queue: int
+    tables: int = 2
+
+    def __post_init__(self) -> None:
+        def require(condition: bool, field: str, rule: str) -> None:
+            if not condition:
+                raise UserError(f"configuration {self.name}: {field} = {getattr(self, field)} but it must be {rule}")
+
+        def power_of_two(value: int) -> bool:
+            return value > 0 and value & (value - 1) == 0
+
+        for field in fields(self):
+            if field.name not in ("name", "part"):
+                require(isinstance(getattr(self, field.name), int), field.name, "an integer")
+        require(1 <= self.tile_rows <= 64, "tile_rows", "1 to 64")
+        require(power_of_two(self.tile_columns) and 8 <= self.tile_columns <= 64, "tile_columns", "a power of two from 8 to 64")
+        require(self.tile_depth in (4, 8), "tile_depth", "4 or 8")
+        require(power_of_two(self.norm_lanes) and self.norm_lanes <= self.tile_columns, "norm_lanes", "a power of two up to tile_columns")
+        require(power_of_two(self.act_banks) and self.act_banks <= 16, "act_banks", "a power of two up to 16")
+        bank_row = self.act_word_bytes * self.act_banks
+        require(self.act_bytes > 0 and self.act_bytes % bank_row == 0, "act_bytes", f"a multiple of {bank_row} (word * banks)")
+        word = self.weight_word_bytes
+        require(self.weight_bytes > 0 and self.weight_bytes % word == 0, "weight_bytes", f"a multiple of {word} (one word)")
+        require(power_of_two(self.row_entries), "row_entries", "a power of two")
+        require(power_of_two(self.queue_tokens) and self.queue_tokens <= 1 << 16, "queue_tokens", "a power of two up to 65536")
+        require(power_of_two(self.experts) and 2 <= self.experts <= 64, "experts", "a power of two from 2 to 64")
+        require(power_of_two(self.instruction_queue) and self.instruction_queue >= 2, "instruction_queue", "a power of two from 2")
+        require(self.tables == 2, "tables", "2")
+
+    @property
+    def act_word_bytes(self) -> int:
+        """Bytes of one word of the activation memory: tile_columns int16."""
+        return 2 * self.tile_columns
+
+    @property
+    def weight_word_bytes(self) -> int:
+        """Bytes of one word of the weight memory: tile_columns * tile_depth int8."""
+        return self.tile_columns * self.tile_depth
+
+    @property
+    def param_words(self) -> int:
+        """Weight-memory words of one parameter block (tile_columns entries of 8 bytes)."""
+        return 8 // self.tile_depth
+
+    @property
+    def macs_per_cycle(self) -> int:
+        return self.tile_rows * self.tile_columns * self.tile_depth
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of everything that decides whether a program runs on a machine: sizes and ISA version."""
+        content = {key: value for key, value in asdict(self).items() if key not in ("name", "part")}
+        text = json.dumps({"isa": ISA_VERSION, **content}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @staticmethod
+    def from_dict(values: dict) -> HardwareConfiguration:
+        """Checks that exactly the known fields are there."""
+        known = {field.name for field in fields(HardwareConfiguration)}
+        if set(values) != known:
+            missing, extra = sorted(known - set(values)), sorted(set(values) - known)
+            raise UserError(f"hardware configuration: missing {missing or 'nothing'}, unknown {extra or 'nothing'}")
+        return HardwareConfiguration(**values)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def load_configuration(path: Path | str) -> HardwareConfiguration:
+    """Read a TOML file; the configuration is named after the file. A name without a slash is looked up in configs/."""
+    import tomllib
+
+    path = Path(path)
+    if path.suffix != ".toml" and len(path.parts) == 1:
+        path = Path(__file__).parent.parent / "configs" / f"{path}.toml"
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        known = sorted(p.stem for p in (Path(__file__).parent.parent / "configs").glob("*.toml"))
+        raise UserError(f"no hardware configuration at {path}; known: {', '.join(known)}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"hardware configuration {path} cannot be read: {error}") from None
+    return HardwareConfiguration.from_dict({"name": path.stem, "tables": 2, **values})

@@ -1,0 +1,54 @@
+"""The protocol that every machine answers to: the reference machine, csim, the RTL simulation and the board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from spec.isa import Fault
+
+WINDOW_ALIGNMENT = 4096
+FAULT_UNIT_NAMES = ("load", "store", "matmul", "vector", "route", "fetch")
+
+
+@dataclass(frozen=True)
+class Program:
+    """Where a program lies in the constant window. offset, size: bytes, multiples of 64."""
+
+    offset: int
+    size: int
+
+
+@dataclass
+class Memory:
+    """The two DRAM windows, uint8 arrays. A run changes `frame` in place and never `constants`."""
+
+    constants: np.ndarray
+    frame: np.ndarray
+
+
+class MachineFault(Exception):
+    """A run that the machine stopped: cause, the unit that stopped it and the tag of its instruction."""
+
+    def __init__(self, cause: Fault, unit: str, tag: int) -> None:
+        super().__init__(f"the machine stopped: {cause.name} in the {unit} unit, instruction tag {tag}")
+        self.cause = cause
+        self.unit = unit
+        self.tag = tag
+
+
+Counters = dict[str, int]
+"""Counter name (spec.registers.COUNTERS) to value; a machine that has no clock leaves out what it cannot know."""
+
+
+class Executor(Protocol):
+    """A machine. It may be used for any number of runs, also after a fault; close() frees what it holds."""
+
+    fingerprint: str
+
+    def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
+        """Run to the end. Raises MachineFault; memory.frame is then undefined but inside its bounds."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,319 @@
+"""The instruction set of the machine: one table that the C++ header, the SystemVerilog package and docs/isa.md come from.
+
+An instruction is 64 bytes, sixteen little-endian 32-bit words. Each belongs to one unit, which executes its instructions in
+order and completes one before it starts the next; between units nothing is ordered but by semaphores. An instruction starts
+when every semaphore of its `wait` mask is above zero (all are then decremented together) and, once all its writes can be
+seen by others, increments every semaphore of its `signal` mask.
+
+On-chip addresses are byte addresses. `R`, `C` and `L` below are the configuration's tile_rows, tile_columns and tile_depth;
+`act` is the activation memory (words of 2 * C bytes), `weight` the weight memory (words of C * L bytes).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+
+INSTRUCTION_BYTES = 64
+ISA_VERSION = 1
+
+
+class Unit(enum.IntEnum):
+    """The units that execute instructions; the value is the unit's index in semaphore numbers."""
+
+    LOAD = 0
+    STORE = 1
+    MATMUL = 2
+    VECTOR = 3
+    ROUTE = 4
+
+
+SEMAPHORES = len(Unit) ** 2
+
+
+def semaphore(producer: Unit, consumer: Unit) -> int:
+    """Number of the counting semaphore that `producer` signals and `consumer` waits for."""
+    return int(producer) * len(Unit) + int(consumer)
+
+
+class LoadDestination(enum.IntEnum):
+    ACT = 0
+    WEIGHT = 1
+    TABLE = 2
+
+
+class Space(enum.IntEnum):
+    """DRAM windows: constants (programs and weights, read only) and frame (images in, results out)."""
+
+    CONSTANT = 0
+    FRAME = 1
+
+
+class Destination(enum.IntEnum):
+    """Where and how matmul writes its results."""
+
+    INT8 = 0
+    INT16 = 1
+    RESIDUAL = 2
+    KEYS = 3
+    VALUES = 4
+
+
+class Fault(enum.IntEnum):
+    """Why a run stopped, as the FAULT register shows it."""
+
+    NONE = 0
+    BAD_INSTRUCTION = 1
+    ADDRESS = 2
+    AXI_READ = 3
+    AXI_WRITE = 4
+    TIMEOUT = 5
+    SEMAPHORE_OVERFLOW = 6
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits [low, low + width) of 32-bit word `word`; unsigned."""
+
+    name: str
+    word: int
+    low: int
+    width: int
+    doc: str
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One row of the table. `doc` gives the meaning as a loop nest."""
+
+    name: str
+    opcode: int
+    unit: Unit | None
+    doc: str
+    fields: tuple[Field, ...]
+
+
+HEADER = (
+    Field("opcode", 0, 0, 8, "which instruction this is"),
+    Field("wait", 1, 0, SEMAPHORES, "semaphores to wait for and decrement; number producer * 5 + consumer"),
+    Field("signal", 2, 0, SEMAPHORES, "semaphores to increment at completion"),
+    Field("tag", 3, 0, 32, "the layer this belongs to: shown in faults and traces, no effect"),
+)
+
+_TRANSFER = (
+    Field("space", 0, 8, 1, "DRAM window: 0 constant, 1 frame"),
+    Field("dram_offset", 4, 0, 32, "byte offset in the window, multiple of 16"),
+    Field("local_address", 5, 0, 32, "byte address on chip, multiple of 16"),
+    Field("bytes", 6, 0, 32, "contiguous bytes of the innermost run, multiple of 16"),
+    Field("count_1", 7, 0, 16, "runs of the inner loop, at least 1"),
+    Field("count_2", 7, 16, 16, "iterations of the middle loop, at least 1"),
+    Field("count_3", 8, 0, 16, "iterations of the outer loop, at least 1"),
+    Field("dram_stride_1", 9, 0, 32, "bytes between runs in DRAM, multiple of 16"),
+    Field("local_stride_1", 10, 0, 32, "bytes between runs on chip, multiple of 16"),
+    Field("dram_stride_2", 11, 0, 32, "the same for the middle loop"),
+    Field("local_stride_2", 12, 0, 32, "the same for the middle loop"),
+    Field("dram_stride_3", 13, 0, 32, "the same for the outer loop"),
+    Field("local_stride_3", 14, 0, 32, "the same for the outer loop"),
+)
+
+_TRANSFER_LOOP = """
+    for i3 in range(count_3):
+        for i2 in range(count_2):
+            for i1 in range(count_1):
+                dram = dram_offset + i3 * dram_stride_3 + i2 * dram_stride_2 + i1 * dram_stride_1
+                local = local_address + i3 * local_stride_3 + i2 * local_stride_2 + i1 * local_stride_1
+"""
+
+INSTRUCTIONS = (
+    Instruction(
+        "end",
+        0,
+        None,
+        """Wait until every earlier instruction has completed, then the run is done.""",
+        (),
+    ),
+    Instruction(
+        "load",
+        1,
+        Unit.LOAD,
+        """Copy from DRAM to an on-chip memory.
+
+    if skip_if_empty and queue_count[queue] == 0: do nothing"""
+        + _TRANSFER_LOOP
+        + """                memory[destination][local : local + bytes] = window[space][dram : dram + bytes]
+
+Table t occupies bytes [1024 * t, 1024 * (t + 1)) of the table memory.
+""",
+        _TRANSFER
+        + (
+            Field("destination", 0, 9, 2, "0 act, 1 weight, 2 table"),
+            Field("skip_if_empty", 0, 11, 1, "do nothing if the expert's queue is empty"),
+            Field("queue", 8, 16, 8, "the expert whose queue skip_if_empty looks at"),
+        ),
+    ),
+    Instruction(
+        "store",
+        2,
+        Unit.STORE,
+        "Copy from the activation memory to DRAM; space must be frame.\n"
+        + _TRANSFER_LOOP
+        + "                window[space][dram : dram + bytes] = act[local : local + bytes]\n",
+        _TRANSFER,
+    ),
+    Instruction(
+        "matmul",
+        3,
+        Unit.MATMUL,
+        """Matrix product, requantised, on the unified compute unit.
+
+    M = queue_count[queue] if gather or scatter else rows
+    for r in range(M):
+        token, score = queue_entry[queue][r] if gather or scatter else (r, none)
+        a = act int8 at a_address + (token if gather else r) * a_pitch, depth elements
+        for j in range(ceil(columns / C)):                       # column tiles
+            for c in range(min(C, columns - j * C)):
+                b[k] = weight int8 at b_address + j * b_stride + (k // L) * C * L + c * L + k % L
+                sum = sum over k < depth of a[k] * b[k]
+                if row_scale:
+                    v = requantise(sum, row_multiplier[row_base + r], row_shift[row_base + r] - output_shift)
+                else:
+                    bias, multiplier, shift = parameters at param_address + j * param_stride + c * 8
+                    v = requantise(sum + bias, multiplier, shift)
+                if table_enable: v = table[table][clip(v, -512, 511) + 512]
+                write v as `destination` says, n = j * C + c:
+                    int8:     act int8  at d_address + r * d_pitch + n     = saturate8(v)
+                    int16:    act int16 at d_address + r * d_pitch + 2 * n = saturate16(v)
+                    residual: act int16 at d_address + (token if scatter else r) * d_pitch + 2 * n:
+                              saturate16(old + (round_shift(saturate16(v) * score, 16) if scatter else saturate16(v)))
+                    keys:     weight int8 at d_address + (r // C) * d_pitch + (n // L) * C * L + (r % C) * L + n % L
+                    values:   weight int8 at d_address + j * d_pitch + (r // L) * C * L + c * L + r % L
+        if track_max: row_max[row_base + r] = max over n of saturate16(v)
+
+A parameter block holds C entries of 8 bytes in the weight memory: bias int32, multiplier uint16, shift uint8, 0.
+keys makes the result the b operand of a product over its columns (Q.K^T), values over its rows (P.V).
+gather needs a residual destination or int8; scatter needs residual; table_enable needs int8; track_max needs int16.
+""",
+        (
+            Field("destination", 0, 8, 3, "0 int8, 1 int16, 2 residual, 3 keys, 4 values"),
+            Field("row_scale", 0, 11, 1, "scale each row by the reciprocal that softmax left, instead of each column"),
+            Field("table_enable", 0, 12, 1, "pass the result through a table (GELU)"),
+            Field("track_max", 0, 13, 1, "record each row's maximum for softmax"),
+            Field("gather", 0, 14, 1, "rows of a are the queue's tokens"),
+            Field("scatter", 0, 15, 1, "rows of the result go to the queue's tokens, weighted by their scores"),
+            Field("table", 0, 16, 1, "which table"),
+            Field("rows", 4, 0, 16, "M, if neither gather nor scatter"),
+            Field("columns", 4, 16, 16, "N"),
+            Field("depth", 5, 0, 16, "K, a multiple of L, at least L"),
+            Field("queue", 5, 16, 8, "expert queue of gather and scatter"),
+            Field("output_shift", 5, 24, 8, "subtracted from the row's shift when row_scale"),
+            Field("a_address", 6, 0, 32, "in act, multiple of L"),
+            Field("a_pitch", 7, 0, 32, "bytes between rows, multiple of 2 * C"),
+            Field("b_address", 8, 0, 32, "in weight, multiple of C * L"),
+            Field("b_stride", 9, 0, 32, "bytes between column tiles, multiple of C * L"),
+            Field("param_address", 10, 0, 32, "in weight, multiple of C * L"),
+            Field("param_stride", 11, 0, 32, "bytes between parameter blocks, multiple of C * L; 0 repeats one block"),
+            Field("d_address", 12, 0, 32, "int8: multiple of C; int16, residual: of 2 * C; keys, values: of C * L"),
+            Field("d_pitch", 13, 0, 32, "bytes between rows (act, multiple as d_address) or tiles (weight)"),
+            Field("row_base", 14, 0, 16, "first entry of the row statistics"),
+        ),
+    ),
+    Instruction(
+        "layer_norm",
+        4,
+        Unit.VECTOR,
+        """Layer norm of int16 rows to int8, see spec.arithmetic.layer_norm.
+
+    for r in range(rows):
+        x = act int16 at source_address + r * source_pitch, columns elements
+        y = layer_norm(x, gamma, beta, shift)
+        act int8 at destination_address + r * destination_pitch = y, then zeros up to a multiple of C elements
+
+Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 * C bytes beta int16.
+""",
+        (
+            Field("rows", 4, 0, 16, "rows"),
+            Field("columns", 4, 16, 16, "width, 1 to 1,024"),
+            Field("source_address", 5, 0, 32, "multiple of 2 * C"),
+            Field("source_pitch", 6, 0, 32, "multiple of 2 * C"),
+            Field("destination_address", 7, 0, 32, "multiple of C"),
+            Field("destination_pitch", 8, 0, 32, "multiple of C"),
+            Field("param_address", 9, 0, 32, "multiple of 2 * C"),
+            Field("shift", 10, 0, 8, "0 to 31"),
+        ),
+    ),
+    Instruction(
+        "softmax",
+        5,
+        Unit.VECTOR,
+        """Single-pass softmax: the maxima were tracked while the scores were written; the sum divides P.V later.
+
+    for r in range(rows):
+        s = act int16 at source_address + r * source_pitch, columns elements
+        p, multiplier, shift = softmax_rows(s, row_max[row_base + r])           # see spec.arithmetic
+        act int8 at destination_address + r * destination_pitch = p, then zeros up to a multiple of C elements
+        row_multiplier[row_base + r], row_shift[row_base + r] = multiplier, shift
+""",
+        (
+            Field("rows", 4, 0, 16, "rows"),
+            Field("columns", 4, 16, 16, "number of keys"),
+            Field("source_address", 5, 0, 32, "multiple of 2 * C"),
+            Field("source_pitch", 6, 0, 32, "multiple of 2 * C"),
+            Field("destination_address", 7, 0, 32, "multiple of C"),
+            Field("destination_pitch", 8, 0, 32, "multiple of C"),
+            Field("row_base", 9, 0, 16, "first entry of the row statistics"),
+        ),
+    ),
+    Instruction(
+        "route",
+        6,
+        Unit.ROUTE,
+        """Router softmax and top-k: fill the expert queues, see spec.arithmetic.route_token.
+
+    queue_count[all] = 0
+    for r in range(rows):
+        l = act int16 at source_address + r * source_pitch, columns elements
+        selected, scores = route_token(l, top_k)
+        for e in range(columns):
+            if selected[e]:
+                queue_entry[e][queue_count[e]] = (r, scores[e])
+                queue_count[e] += 1
+""",
+        (
+            Field("rows", 4, 0, 16, "tokens, at most queue_tokens"),
+            Field("columns", 4, 16, 16, "experts, 1 to experts"),
+            Field("source_address", 5, 0, 32, "multiple of 2 * C"),
+            Field("source_pitch", 6, 0, 32, "multiple of 2 * C"),
+            Field("top_k", 7, 0, 8, "experts per token, at least 1"),
+        ),
+    ),
+)
+
+BY_NAME = {instruction.name: instruction for instruction in INSTRUCTIONS}
+BY_OPCODE = {instruction.opcode: instruction for instruction in INSTRUCTIONS}
+
+
+def encode(name: str, **values: int) -> bytes:
+    """The 64 bytes of one instruction. Fields left out are 0; an unknown field or a value out of range is a ValueError."""
+    instruction = BY_NAME[name]
+    fields = {field.name: field for field in HEADER + instruction.fields}
+    words = np.zeros(INSTRUCTION_BYTES // 4, np.uint64)
+    for key, value in {"opcode": instruction.opcode, **values}.items():
+        if key not in fields:
+            raise ValueError(f"{name} has no field {key}; it has {', '.join(fields)}")
+        field = fields[key]
+        if not 0 <= int(value) < 1 << field.width:
+            raise ValueError(f"{name}.{key} = {value} does not fit {field.width} bits")
+        words[field.word] |= np.uint64(int(value) << field.low)
+    return words.astype("<u4").tobytes()
+
+
+def decode(code: bytes) -> tuple[str, dict[str, int]] | None:
+    """Name and fields of 64 bytes, or None if the opcode is unknown."""
+    words = np.frombuffer(code, "<u4")
+    instruction = BY_OPCODE.get(int(words[0]) & 0xFF)
+    if instruction is None:
+        return None
+    fields = HEADER + instruction.fields
+    return instruction.name, {f.name: (int(words[f.word]) >> f.low) & ((1 << f.width) - 1) for f in fields}

@@ -1,0 +1,292 @@
+"""The reference machine: what every instruction means, in numpy. The definition of correct.
+
+Units run their queues in turn, as far as the semaphores allow, so a program that deadlocks here deadlocks on hardware.
+On-chip memories are kept as bytes and start with a seeded pattern, because hardware promises nothing about them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from spec.arithmetic import (
+    NORM_WIDTH_MAX,
+    TABLE_ENTRIES,
+    layer_norm,
+    matmul_exact,
+    requantise,
+    route_token,
+    saturate,
+    softmax_rows,
+    weigh_by_score,
+)
+from spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
+from spec.executor import Counters, MachineFault, Memory, Program
+from spec.isa import INSTRUCTION_BYTES, SEMAPHORES, BY_NAME, Destination, Fault, LoadDestination, Space, Unit, decode
+
+Fields = dict[str, int]
+
+
+class _Stop(Exception):
+    """Raised inside an instruction; run() adds the unit and tag."""
+
+    def __init__(self, cause: Fault) -> None:
+        super().__init__(cause.name)
+        self.cause = cause
+
+
+class ReferenceMachine:
+    """Executor in numpy.
+
+    observe, if given, is called as observe(name, fields, machine) after each instruction: tests read the on-chip memories there.
+    The counters are `instructions`, `matmul_array` (exact, as in hardware), `read_beats` and `write_beats`.
+    """
+
+    def __init__(
+        self,
+        configuration: HardwareConfiguration,
+        observe: Callable[[str, Fields, ReferenceMachine], None] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.configuration = configuration
+        self.fingerprint = configuration.fingerprint
+        self.observe = observe
+        noise = np.random.default_rng(seed)
+        self.act = noise.integers(0, 256, configuration.act_bytes, np.uint8)
+        self.weight = noise.integers(0, 256, configuration.weight_bytes, np.uint8)
+        self.table = noise.integers(0, 256, configuration.tables * TABLE_ENTRIES, np.uint8)
+        self.row_max = noise.integers(-(1 << 15), 1 << 15, configuration.row_entries)
+        self.row_multiplier = noise.integers(0, 1 << 16, configuration.row_entries)
+        self.row_shift = noise.integers(15, 48, configuration.row_entries)
+        self.queue_count = np.zeros(configuration.experts, np.int64)
+        self.queue_token = np.zeros((configuration.experts, configuration.queue_tokens), np.int64)
+        self.queue_score = np.zeros((configuration.experts, configuration.queue_tokens), np.int64)
+        self._counters: Counters = {}
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
+        """See spec.executor.Executor. There is no clock: TIMEOUT is raised when no unit can go on, max_cycles is not used."""
+        self._counters = dict.fromkeys(("instructions", "matmul_array", "read_beats", "write_beats"), 0)
+        semaphores = np.zeros(SEMAPHORES, np.int64)
+        queues = self._dispatch(program, memory.constants)
+        progress = True
+        while progress:
+            progress = False
+            for unit, queue in queues.items():
+                while queue and self._ready(queue[0][1], semaphores):
+                    name, fields = queue.popleft()
+                    progress = True
+                    self._count_semaphores(semaphores, fields["wait"], -1)
+                    try:
+                        getattr(self, name)(fields, memory)
+                    except _Stop as stop:
+                        raise MachineFault(stop.cause, unit.name.lower(), fields["tag"]) from None
+                    self._count_semaphores(semaphores, fields["signal"], 1)
+                    self._counters["instructions"] += 1
+                    if self.observe is not None:
+                        self.observe(name, fields, self)
+        if any(queues.values()):
+            raise MachineFault(Fault.TIMEOUT, "fetch", 0)
+        self._counters["instructions"] += 1
+        return self._counters
+
+    def _dispatch(self, program: Program, constants: np.ndarray) -> dict[Unit, deque[tuple[str, Fields]]]:
+        """Split a program into one queue per unit, up to its `end`."""
+        queues: dict[Unit, deque[tuple[str, Fields]]] = {unit: deque() for unit in Unit}
+        position = program.offset
+        while True:
+            if position + INSTRUCTION_BYTES > min(program.offset + program.size, len(constants)):
+                raise MachineFault(Fault.ADDRESS, "fetch", 0)
+            decoded = decode(constants[position : position + INSTRUCTION_BYTES].tobytes())
+            self._counters["read_beats"] += INSTRUCTION_BYTES // DRAM_BEAT_BYTES
+            if decoded is None:
+                raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0)
+            name, fields = decoded
+            if name == "end":
+                return queues
+            queues[BY_NAME[name].unit].append((name, fields))
+            position += INSTRUCTION_BYTES
+
+    @staticmethod
+    def _bits(mask: int) -> list[int]:
+        return [index for index in range(SEMAPHORES) if mask >> index & 1]
+
+    def _ready(self, fields: Fields, semaphores: np.ndarray) -> bool:
+        return all(semaphores[index] > 0 for index in self._bits(fields["wait"]))
+
+    def _count_semaphores(self, semaphores: np.ndarray, mask: int, step: int) -> None:
+        for index in self._bits(mask):
+            semaphores[index] += step
+
+    @staticmethod
+    def _span(memory: np.ndarray, address: int, size: int) -> np.ndarray:
+        """A view of size bytes, or an address fault."""
+        if address + size > len(memory):
+            raise _Stop(Fault.ADDRESS)
+        return memory[address : address + size]
+
+    def _int16(self, address: int, count: int) -> np.ndarray:
+        return self._span(self.act, address, 2 * count).view("<i2")
+
+    # --- load and store -------------------------------------------------------------------------------------------
+
+    def _transfers(self, f: Fields):
+        for i3 in range(f["count_3"]):
+            for i2 in range(f["count_2"]):
+                for i1 in range(f["count_1"]):
+                    yield (
+                        f["dram_offset"] + i3 * f["dram_stride_3"] + i2 * f["dram_stride_2"] + i1 * f["dram_stride_1"],
+                        f["local_address"] + i3 * f["local_stride_3"] + i2 * f["local_stride_2"] + i1 * f["local_stride_1"],
+                    )
+
+    def load(self, f: Fields, memory: Memory) -> None:
+        if f["destination"] > max(LoadDestination):
+            raise _Stop(Fault.BAD_INSTRUCTION)
+        if f["skip_if_empty"] and self.queue_count[f["queue"]] == 0:
+            return
+        window = memory.constants if f["space"] == Space.CONSTANT else memory.frame
+        target = (self.act, self.weight, self.table)[f["destination"]]
+        for dram, local in self._transfers(f):
+            source = self._span(window, dram, f["bytes"])
+            self._span(target, local, f["bytes"])[:] = source
+            self._counters["read_beats"] += f["bytes"] // DRAM_BEAT_BYTES
+
+    def store(self, f: Fields, memory: Memory) -> None:
+        if f["space"] != Space.FRAME:
+            raise _Stop(Fault.ADDRESS)
+        for dram, local in self._transfers(f):
+            target = self._span(memory.frame, dram, f["bytes"])
+            target[:] = self._span(self.act, local, f["bytes"])
+            self._counters["write_beats"] += f["bytes"] // DRAM_BEAT_BYTES
+
+    # --- matmul ---------------------------------------------------------------------------------------------------
+
+    def matmul(self, f: Fields, memory: Memory) -> None:
+        c = self.configuration
+        if f["destination"] > max(Destination):
+            raise _Stop(Fault.BAD_INSTRUCTION)
+        by_queue = f["gather"] or f["scatter"]
+        rows = int(self.queue_count[f["queue"]]) if by_queue else f["rows"]
+        if rows == 0:
+            return
+        tokens = self.queue_token[f["queue"], :rows] if by_queue else np.arange(rows)
+        depth, columns = f["depth"], f["columns"]
+        a = np.stack([
+            self._span(self.act, f["a_address"] + int(r) * f["a_pitch"], depth).view(np.int8)
+            for r in (tokens if f["gather"] else range(rows))
+        ])
+        tiles = -(-columns // c.tile_columns)
+        self._counters["matmul_array"] += -(-rows // c.tile_rows) * tiles * (depth // c.tile_depth)
+        row_maximum = np.full(rows, -(1 << 15), np.int64)
+        for j in range(tiles):
+            valid = min(c.tile_columns, columns - j * c.tile_columns)
+            words = self._span(self.weight, f["b_address"] + j * f["b_stride"], depth * c.tile_columns).view(np.int8)
+            b = words.reshape(depth // c.tile_depth, c.tile_columns, c.tile_depth).transpose(1, 0, 2).reshape(c.tile_columns, depth)
+            value = self._requantise(f, matmul_exact(a, b[:valid]), rows, j, valid)
+            if f["table_enable"]:
+                index = saturate(value, 10) + TABLE_ENTRIES // 2
+                value = self.table.view(np.int8)[f["table"] * TABLE_ENTRIES + index].astype(np.int64)
+            row_maximum = np.maximum(row_maximum, saturate(value, 16).max(axis=1))
+            self._write_tile(f, value, tokens, j)
+        if f["track_max"]:
+            self._row_statistics(self.row_max, f["row_base"], rows)[:] = row_maximum
+
+    def _row_statistics(self, memory: np.ndarray, base: int, rows: int) -> np.ndarray:
+        if base + rows > len(memory):
+            raise _Stop(Fault.ADDRESS)
+        return memory[base : base + rows]
+
+    def _requantise(self, f: Fields, total: np.ndarray, rows: int, j: int, valid: int) -> np.ndarray:
+        if f["row_scale"]:
+            multiplier = self._row_statistics(self.row_multiplier, f["row_base"], rows)
+            shift = np.maximum(self._row_statistics(self.row_shift, f["row_base"], rows) - f["output_shift"], 0)
+            return requantise(total, multiplier[:, None], shift[:, None])
+        block = self._span(self.weight, f["param_address"] + j * f["param_stride"], 8 * self.configuration.tile_columns)
+        entries = block.view(np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")]))[:valid]
+        return requantise(
+            total + entries["bias"].astype(np.int64), entries["multiplier"].astype(np.int64), entries["shift"].astype(np.int64)
+        )
+
+    def _write_tile(self, f: Fields, value: np.ndarray, tokens: np.ndarray, j: int) -> None:
+        c = self.configuration
+        rows, valid = value.shape
+        columns = np.arange(valid)
+        destination = f["destination"]
+        if destination in (Destination.KEYS, Destination.VALUES):
+            r = np.arange(rows)[:, None]
+            if destination == Destination.KEYS:
+                n = j * c.tile_columns + columns
+                address = (
+                    f["d_address"] + (r // c.tile_columns) * f["d_pitch"]
+                    + (n // c.tile_depth) * c.weight_word_bytes + (r % c.tile_columns) * c.tile_depth + n % c.tile_depth
+                )
+            else:
+                address = (
+                    f["d_address"] + j * f["d_pitch"] + (r // c.tile_depth) * c.weight_word_bytes
+                    + columns * c.tile_depth + r % c.tile_depth
+                )
+            self._span(self.weight, int(address.max()), 1)
+            self.weight[address] = saturate(value, 8).astype(np.int8).view(np.uint8)
+            return
+        for r in range(rows):
+            row = int(tokens[r]) if f["scatter"] else r
+            start = f["d_address"] + row * f["d_pitch"]
+            if destination == Destination.INT8:
+                target = self._span(self.act, start + j * c.tile_columns, valid)
+                target[:] = saturate(value[r], 8).astype(np.int8).view(np.uint8)
+                continue
+            target = self._int16(start + 2 * j * c.tile_columns, valid)
+            update = saturate(value[r], 16)
+            if destination == Destination.RESIDUAL:
+                if f["scatter"]:
+                    update = weigh_by_score(update, self.queue_score[f["queue"], r])
+                update = saturate(target.astype(np.int64) + update, 16)
+            target[:] = update
+
+    # --- vector ---------------------------------------------------------------------------------------------------
+
+    def _write_padded(self, address: int, row: np.ndarray) -> None:
+        """An int8 row, then zeros up to a multiple of tile_columns."""
+        padded = -(-len(row) // self.configuration.tile_columns) * self.configuration.tile_columns
+        target = self._span(self.act, address, padded).view(np.int8)
+        target[: len(row)] = row
+        target[len(row) :] = 0
+
+    def layer_norm(self, f: Fields, memory: Memory) -> None:
+        c, width = self.configuration, f["columns"]
+        if not 1 <= width <= NORM_WIDTH_MAX:
+            raise _Stop(Fault.BAD_INSTRUCTION)
+        groups = -(-width // c.tile_columns)
+        parameters = self._int16(f["param_address"], groups * 2 * c.tile_columns).reshape(groups, 2, c.tile_columns)
+        gamma, beta = (parameters[:, which].reshape(-1)[:width].astype(np.int64) for which in (0, 1))
+        for r in range(f["rows"]):
+            x = self._int16(f["source_address"] + r * f["source_pitch"], width)
+            self._write_padded(f["destination_address"] + r * f["destination_pitch"], layer_norm(x[None], gamma, beta, f["shift"])[0])
+
+    def softmax(self, f: Fields, memory: Memory) -> None:
+        rows, base = f["rows"], f["row_base"]
+        maximum = self._row_statistics(self.row_max, base, rows)
+        for r in range(rows):
+            scores = self._int16(f["source_address"] + r * f["source_pitch"], f["columns"])
+            probability, multiplier, shift = softmax_rows(scores[None], maximum[r : r + 1])
+            self._write_padded(f["destination_address"] + r * f["destination_pitch"], probability[0])
+            self.row_multiplier[base + r], self.row_shift[base + r] = multiplier[0], shift[0]
+
+    # --- route ----------------------------------------------------------------------------------------------------
+
+    def route(self, f: Fields, memory: Memory) -> None:
+        c = self.configuration
+        if f["rows"] > c.queue_tokens or not 1 <= f["columns"] <= c.experts:
+            raise _Stop(Fault.BAD_INSTRUCTION)
+        self.queue_count[:] = 0
+        for r in range(f["rows"]):
+            logits = self._int16(f["source_address"] + r * f["source_pitch"], f["columns"])
+            selected, scores = route_token(logits[None], f["top_k"])
+            for e in np.flatnonzero(selected[0]):
+                self.queue_token[e, self.queue_count[e]] = r
+                self.queue_score[e, self.queue_count[e]] = scores[0, e]
+                self.queue_count[e] += 1
