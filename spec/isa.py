@@ -2,8 +2,8 @@
 
 An instruction is 64 bytes, sixteen little-endian 32-bit words. Each belongs to one unit, which executes its instructions in
 order and completes one before it starts the next; between units nothing is ordered but by semaphores. An instruction starts
-when every semaphore of its `wait` mask is above zero (all are then decremented together) and, once all its writes can be
-seen by others, increments every semaphore of its `signal` mask.
+when every semaphore of its `wait_mask` is above zero (all are then decremented together) and, once all its writes can be
+seen by others, increments every semaphore of its `signal_mask`.
 
 On-chip addresses are byte addresses. `R`, `C` and `L` below are the configuration's tile_rows, tile_columns and tile_depth;
 `act` is the activation memory (words of 2 * C bytes), `weight` the weight memory (words of C * L bytes).
@@ -97,8 +97,8 @@ class Instruction:
 
 HEADER = (
     Field("opcode", 0, 0, 8, "which instruction this is"),
-    Field("wait", 1, 0, SEMAPHORES, "semaphores to wait for and decrement; number producer * 5 + consumer"),
-    Field("signal", 2, 0, SEMAPHORES, "semaphores to increment at completion"),
+    Field("wait_mask", 1, 0, SEMAPHORES, "semaphores to wait for and decrement; number producer * 5 + consumer"),
+    Field("signal_mask", 2, 0, SEMAPHORES, "semaphores to increment at completion"),
     Field("tag", 3, 0, 32, "the layer this belongs to: shown in faults and traces, no effect"),
 )
 
@@ -181,7 +181,7 @@ Table t occupies bytes [1024 * t, 1024 * (t + 1)) of the table memory.
                 else:
                     bias, multiplier, shift = parameters at param_address + j * param_stride + c * 8
                     v = requantise(sum + bias, multiplier, shift)
-                if table_enable: v = table[table][clip(v, -512, 511) + 512]
+                if table_enable: v = table[table_index][clip(v, -512, 511) + 512]
                 write v as `destination` says, n = j * C + c:
                     int8:     act int8  at d_address + r * d_pitch + n     = saturate8(v)
                     int16:    act int16 at d_address + r * d_pitch + 2 * n = saturate16(v)
@@ -202,7 +202,7 @@ gather needs a residual destination or int8; scatter needs residual; table_enabl
             Field("track_max", 0, 13, 1, "record each row's maximum for softmax"),
             Field("gather", 0, 14, 1, "rows of a are the queue's tokens"),
             Field("scatter", 0, 15, 1, "rows of the result go to the queue's tokens, weighted by their scores"),
-            Field("table", 0, 16, 1, "which table"),
+            Field("table_index", 0, 16, 1, "which table"),
             Field("rows", 4, 0, 16, "M, if neither gather nor scatter"),
             Field("columns", 4, 16, 16, "N"),
             Field("depth", 5, 0, 16, "K, a multiple of L, at least L"),

@@ -80,12 +80,12 @@ class ReferenceMachine:
                 while queue and self._ready(queue[0][1], semaphores):
                     name, fields = queue.popleft()
                     progress = True
-                    self._count_semaphores(semaphores, fields["wait"], -1)
+                    self._count_semaphores(semaphores, fields["wait_mask"], -1)
                     try:
                         getattr(self, name)(fields, memory)
                     except _Stop as stop:
                         raise MachineFault(stop.cause, unit.name.lower(), fields["tag"]) from None
-                    self._count_semaphores(semaphores, fields["signal"], 1)
+                    self._count_semaphores(semaphores, fields["signal_mask"], 1)
                     self._counters["instructions"] += 1
                     if self.observe is not None:
                         self.observe(name, fields, self)
@@ -116,7 +116,7 @@ class ReferenceMachine:
         return [index for index in range(SEMAPHORES) if mask >> index & 1]
 
     def _ready(self, fields: Fields, semaphores: np.ndarray) -> bool:
-        return all(semaphores[index] > 0 for index in self._bits(fields["wait"]))
+        return all(semaphores[index] > 0 for index in self._bits(fields["wait_mask"]))
 
     def _count_semaphores(self, semaphores: np.ndarray, mask: int, step: int) -> None:
         for index in self._bits(mask):
@@ -189,7 +189,7 @@ class ReferenceMachine:
             value = self._requantise(f, matmul_exact(a, b[:valid]), rows, j, valid)
             if f["table_enable"]:
                 index = saturate(value, 10) + TABLE_ENTRIES // 2
-                value = self.table.view(np.int8)[f["table"] * TABLE_ENTRIES + index].astype(np.int64)
+                value = self.table.view(np.int8)[f["table_index"] * TABLE_ENTRIES + index].astype(np.int64)
             row_maximum = np.maximum(row_maximum, saturate(value, 16).max(axis=1))
             self._write_tile(f, value, tokens, j)
         if f["track_max"]:
