@@ -1,0 +1,166 @@
+"""The build: what the generator hands to simulators, vendor flows and the runtime.
+
+A build is a directory: build.json (this description, with the hash of every file), constants.bin (programs and weights, loaded
+once into the constant window of DRAM), cpp/ and rtl/ (the sources of the accelerator for this configuration).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from spec.configuration import HardwareConfiguration
+from spec.errors import UserError
+from spec.executor import Memory, Program
+from spec.files import read_file, read_manifest, write_directory
+
+FORMAT, VERSION = "moesaic build", 1
+MANIFEST = "build.json"
+_REMEDY = "make it again with `moesaic generate`"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A layer's result that an observed program stores in the frame window.
+
+    offset: bytes in the frame window; pitch: bytes from row to row; shape: (rows, columns) or (heads, rows, columns), rows
+    of all heads following one another; dtype: "int8" or "int16".
+    """
+
+    offset: int
+    pitch: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    def read(self, frame: np.ndarray) -> np.ndarray:
+        rows = int(np.prod(self.shape[:-1]))
+        data = frame[self.offset : self.offset + rows * self.pitch].reshape(rows, self.pitch)
+        size = np.dtype(self.dtype).itemsize
+        return np.ascontiguousarray(data[:, : self.shape[-1] * size]).view(self.dtype).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class TaskProgram:
+    """A task of a build.
+
+    program: where it lies in the constant window. output_offset, output_shape: int16 (height, width, stored channels) in the
+    frame window, of which the first `channels` count. kind, class_names, output_scale: see spec.bundle.Task.
+    macs: multiply-accumulates of the network per frame, with top_k experts per token. observations: layer name to where it
+    was stored, empty unless generated with observation.
+    """
+
+    program: Program
+    output_offset: int
+    output_shape: tuple[int, int, int]
+    channels: int
+    kind: str
+    output_scale: float
+    macs: int
+    class_names: tuple[str, ...] = ()
+    observations: dict[str, Observation] = field(default_factory=dict)
+
+
+@dataclass
+class Build:
+    """See the module. tags: name of each instruction tag, for faults and traces. files: sources, name to content."""
+
+    name: str
+    configuration: HardwareConfiguration
+    image_height: int
+    image_width: int
+    image_offset: int
+    frame_bytes: int
+    tasks: dict[str, TaskProgram]
+    tags: tuple[str, ...]
+    constants: np.ndarray
+    files: dict[str, bytes] = field(default_factory=dict)
+    report: dict = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.configuration.fingerprint
+
+    def save(self, directory: Path) -> None:
+        """Write the build, whole or not at all; the same build gives the same bytes."""
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "configuration": self.configuration.to_dict(),
+            "fingerprint": self.fingerprint,
+            "image": {"height": self.image_height, "width": self.image_width, "offset": self.image_offset},
+            "frame_bytes": self.frame_bytes,
+            "tasks": {name: asdict(task) for name, task in self.tasks.items()},
+            "tags": list(self.tags),
+            "report": self.report,
+        }
+        write_directory(Path(directory), MANIFEST, manifest, {"constants.bin": self.constants.tobytes(), **self.files})
+
+    def task(self, name: str) -> TaskProgram:
+        """The task, or a UserError that lists the known ones."""
+        if name not in self.tasks:
+            raise UserError(f"unknown task {name!r}; build {self.name} has {', '.join(sorted(self.tasks))}")
+        return self.tasks[name]
+
+    def new_memory(self, pattern: int = 0xA5) -> Memory:
+        """Memory windows with the constants in place and the frame filled with a pattern byte."""
+        return Memory(self.constants.copy(), np.full(self.frame_bytes, pattern, np.uint8))
+
+    def write_image(self, frame: np.ndarray, image: np.ndarray) -> None:
+        """Put an image into the frame window: uint8 (height, width, 3) RGB, stored as int8 = value - 128, 4 bytes a pixel."""
+        expected = (self.image_height, self.image_width, 3)
+        if image.dtype != np.uint8 or image.shape != expected:
+            raise UserError(f"the image is {image.dtype} {image.shape}, build {self.name} takes uint8 {expected}; resize or convert it")
+        pixels = np.zeros((*expected[:2], 4), np.uint8)
+        pixels[..., :3] = image ^ 0x80
+        frame[self.image_offset : self.image_offset + pixels.size] = pixels.reshape(-1)
+
+    def read_output(self, frame: np.ndarray, task: str) -> np.ndarray:
+        """The int16 result of a task, (height, width, channels)."""
+        program = self.task(task)
+        size = 2 * int(np.prod(program.output_shape))
+        raw = frame[program.output_offset : program.output_offset + size].view("<i2").reshape(program.output_shape)
+        return raw[..., : program.channels].copy()
+
+
+def load_build(directory: Path | str) -> Build:
+    """Read a build and check every hash and the fingerprint."""
+    directory = Path(directory)
+    manifest = read_manifest(directory, MANIFEST, FORMAT, VERSION, _REMEDY)
+    contents = {name: read_file(directory, manifest, name, _REMEDY) for name in manifest["files"]}
+    try:
+        configuration = HardwareConfiguration.from_dict(manifest["configuration"])
+        image = manifest["image"]
+        build = Build(
+            name=manifest["name"],
+            configuration=configuration,
+            image_height=image["height"],
+            image_width=image["width"],
+            image_offset=image["offset"],
+            frame_bytes=manifest["frame_bytes"],
+            tasks={name: _task(values) for name, values in manifest["tasks"].items()},
+            tags=tuple(manifest["tags"]),
+            constants=np.frombuffer(contents.pop("constants.bin"), np.uint8).copy(),
+            files=contents,
+            report=manifest["report"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{directory / MANIFEST} is malformed ({error!r}); {_REMEDY}") from None
+    if manifest["fingerprint"] != build.fingerprint:
+        raise UserError(f"{directory}: fingerprint {manifest['fingerprint']} but its configuration has {build.fingerprint}; {_REMEDY}")
+    return build
+
+
+def _task(values: dict) -> TaskProgram:
+    observations = {
+        name: Observation(**{**o, "shape": tuple(o["shape"])}) for name, o in values["observations"].items()
+    }
+    converted = {
+        "program": Program(**values["program"]),
+        "output_shape": tuple(values["output_shape"]),
+        "class_names": tuple(values["class_names"]),
+        "observations": observations,
+    }
+    return TaskProgram(**{**values, **converted})

@@ -1,0 +1,204 @@
+"""The bundle: a quantised network with a pathway per task, as the training side hands it to the generator.
+
+A bundle is a directory: bundle.json (architecture, tasks, hashes), tensors.npz (the integer tensors), golden.npz (integer
+results of every layer for one image), model.onnx and model.<task>.onnx.
+
+Tensors. A linear layer NAME is NAME.weight int8 (out, in) in [-127, 127], NAME.bias int32 (out,), NAME.multiplier uint16 (out,),
+NAME.shift uint8 (out,): result = requantise(x @ weight.T + bias, multiplier, shift). A layer norm NAME is NAME.gamma,
+NAME.beta int16 (width,), NAME.shift uint8 (). T is 1 + patches; token 0 is the class token.
+
+    patch_embed                      linear, in = patch * patch * 4, order [y][x][R, G, B, 0], pixels as uint8 - 128
+    position                         int16 (T, width); row 0 includes the class token
+    blocks.I.norm1, blocks.I.norm2   layer norms
+    blocks.I.query, .key, .value     linear (width, width), heads are contiguous slices of the output
+    blocks.I.scores.multiplier, .scores.shift    uint16 (), uint8 (): products to int16 in 1/256 octave
+    blocks.I.attention_shift         uint8 (): attention result = value scale * 2**-shift
+    blocks.I.projection              linear, to the residual
+    blocks.I.mlp.up, .mlp.down       linear (dense blocks); .mlp.table int8 (1024,): GELU, indexed by up's result + 512
+    blocks.I.router.TASK             linear (experts kept for TASK in ascending order, width), to int16 in 1/256 octave
+    blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,)
+    norm                             final layer norm
+    heads.TASK                       linear (upscale * upscale * channels, width), order [y][x][channel], to int16
+
+Golden vectors: `image` uint8 (height, width, 3) and TASK/LAYER for: patch_embed int16 (T, width), the residual after embedding;
+blocks.I.norm1 int8; .query, .key, .value int8; .scores int16 (heads, T, T); .probabilities int8 (heads, T, T); .attention int8
+(T, width); .projection int16, the residual after attention; .norm2 int8; .hidden int8 (T, mlp_hidden) in dense blocks; .router
+int16 (T, kept experts) in MoE blocks; .output int16, the residual after the block; norm int8; output int16 (height *
+upscale / patch, width * upscale / patch, channels).
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+
+from spec.errors import UserError
+from spec.files import read_file, read_manifest, write_directory
+
+FORMAT, VERSION = "moesaic bundle", 1
+MANIFEST = "bundle.json"
+_REMEDY = "make it again with `moesaic export`"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of a network. moe_blocks: indices of the blocks that have experts instead of an MLP."""
+
+    image_height: int
+    image_width: int
+    patch: int
+    width: int
+    depth: int
+    heads: int
+    mlp_hidden: int
+    expert_hidden: int
+    experts: int
+    top_k: int
+    moe_blocks: tuple[int, ...]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches per column and per row of the image."""
+        return self.image_height // self.patch, self.image_width // self.patch
+
+    @property
+    def tokens(self) -> int:
+        return 1 + self.grid[0] * self.grid[1]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task. kind: "segmentation", "depth" or "normals" (how the output is shown and measured).
+
+    channels: of the output; upscale: output pixels per patch side; output_scale: value of one output unit;
+    pathway: block index to the experts kept, ascending; top_k: experts per token; metrics: accuracy measured before export,
+    e.g. {"metric": "mIoU", "float": 0.71, "integer": 0.70}; class_names for segmentation.
+    """
+
+    kind: str
+    channels: int
+    upscale: int
+    output_scale: float
+    top_k: int
+    pathway: dict[int, tuple[int, ...]]
+    metrics: dict = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass
+class Bundle:
+    """See the module. extra_files: further files (ONNX), name to content."""
+
+    name: str
+    architecture: Architecture
+    tasks: dict[str, Task]
+    tensors: dict[str, np.ndarray]
+    golden: dict[str, np.ndarray]
+    extra_files: dict[str, bytes] = field(default_factory=dict)
+    report: dict = field(default_factory=dict)
+
+    def save(self, directory: Path) -> None:
+        """Write the bundle, whole or not at all; the same bundle gives the same bytes."""
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "architecture": asdict(self.architecture),
+            "tasks": {name: asdict(task) for name, task in self.tasks.items()},
+            "report": self.report,
+        }
+        files = {"tensors.npz": _npz(self.tensors), "golden.npz": _npz(self.golden), **self.extra_files}
+        write_directory(Path(directory), MANIFEST, manifest, files)
+
+
+def load_bundle(directory: Path | str) -> Bundle:
+    """Read a bundle and check every hash, name, shape and type."""
+    directory = Path(directory)
+    manifest = read_manifest(directory, MANIFEST, FORMAT, VERSION, _REMEDY)
+    contents = {name: read_file(directory, manifest, name, _REMEDY) for name in manifest["files"]}
+    try:
+        architecture = Architecture(**{**manifest["architecture"], "moe_blocks": tuple(manifest["architecture"]["moe_blocks"])})
+        tasks = {name: _task(values) for name, values in manifest["tasks"].items()}
+        tensors, golden = _arrays(contents.pop("tensors.npz")), _arrays(contents.pop("golden.npz"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{directory / MANIFEST} is malformed ({error}); {_REMEDY}") from None
+    bundle = Bundle(manifest["name"], architecture, tasks, tensors, golden, contents, manifest.get("report", {}))
+    check_tensors(bundle)
+    return bundle
+
+
+def _task(values: dict) -> Task:
+    known = {f.name for f in fields(Task)}
+    pathway = {int(block): tuple(experts) for block, experts in values["pathway"].items()}
+    rest = {key: value for key, value in values.items() if key in known and key != "pathway"}
+    return Task(pathway=pathway, **{**rest, "class_names": tuple(values.get("class_names", ()))})
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: arrays[name] for name in sorted(arrays)})
+    return buffer.getvalue()
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name to (shape, dtype) of every tensor that a bundle with this architecture and these tasks has."""
+    a = architecture
+    expected: dict[str, tuple[tuple[int, ...], str]] = {"position": ((a.tokens, a.width), "int16")}
+
+    def linear(name: str, outputs: int, inputs: int) -> None:
+        expected[f"{name}.weight"] = ((outputs, inputs), "int8")
+        expected[f"{name}.bias"] = ((outputs,), "int32")
+        expected[f"{name}.multiplier"] = ((outputs,), "uint16")
+        expected[f"{name}.shift"] = ((outputs,), "uint8")
+
+    def norm(name: str) -> None:
+        expected[f"{name}.gamma"] = expected[f"{name}.beta"] = ((a.width,), "int16")
+        expected[f"{name}.shift"] = ((), "uint8")
+
+    linear("patch_embed", a.width, a.patch * a.patch * 4)
+    for i in range(a.depth):
+        block = f"blocks.{i}"
+        norm(f"{block}.norm1")
+        norm(f"{block}.norm2")
+        for name in ("query", "key", "value", "projection"):
+            linear(f"{block}.{name}", a.width, a.width)
+        expected[f"{block}.scores.multiplier"] = ((), "uint16")
+        expected[f"{block}.scores.shift"] = expected[f"{block}.attention_shift"] = ((), "uint8")
+        if i not in a.moe_blocks:
+            linear(f"{block}.mlp.up", a.mlp_hidden, a.width)
+            linear(f"{block}.mlp.down", a.width, a.mlp_hidden)
+            expected[f"{block}.mlp.table"] = ((1024,), "int8")
+            continue
+        expected[f"{block}.experts.table"] = ((1024,), "int8")
+        for name, task in tasks.items():
+            linear(f"{block}.router.{name}", len(task.pathway[i]), a.width)
+        for e in sorted({e for task in tasks.values() for e in task.pathway[i]}):
+            linear(f"{block}.experts.{e}.up", a.expert_hidden, a.width)
+            linear(f"{block}.experts.{e}.down", a.width, a.expert_hidden)
+    norm("norm")
+    for name, task in tasks.items():
+        linear(f"heads.{name}", task.upscale * task.upscale * task.channels, a.width)
+    return expected
+
+
+def check_tensors(bundle: Bundle) -> None:
+    """A UserError that names the first tensor that is missing, unknown or has another shape or type than the architecture says."""
+    expected = expected_tensors(bundle.architecture, bundle.tasks)
+    for name in sorted(expected.keys() | bundle.tensors.keys()):
+        if name not in bundle.tensors:
+            raise UserError(f"bundle {bundle.name}: tensor {name} is missing; {_REMEDY}")
+        if name not in expected:
+            raise UserError(f"bundle {bundle.name}: tensor {name} is unknown to its architecture; {_REMEDY}")
+        found = (bundle.tensors[name].shape, str(bundle.tensors[name].dtype))
+        if found != expected[name]:
+            raise UserError(f"bundle {bundle.name}: tensor {name} is {found}, the architecture says {expected[name]}; {_REMEDY}")
+        if name.endswith(".weight") and bundle.tensors[name].min(initial=0) < -127:
+            raise UserError(f"bundle {bundle.name}: tensor {name} has a weight of -128, the range is -127 to 127; {_REMEDY}")
