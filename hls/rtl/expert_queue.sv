@@ -1,0 +1,59 @@
+// The expert queues: per expert the tokens routed to it, in order, with their router scores.
+//
+// A push shows in count_o in the next cycle and can be read from the one after. The counts outlive a reset, as the entries do,
+// and start at zero.
+module expert_queue #(
+    parameter int unsigned Experts     = 16,
+    parameter int unsigned QueueTokens = 128
+) (
+    input  logic                           clk_i,
+    // written by route
+    input  logic                           clear_i,
+    input  logic                           push_valid_i,
+    input  logic [$clog2(Experts)-1:0]     push_expert_i,
+    input  logic [15:0]                    push_token_i,
+    input  logic [15:0]                    push_score_i,
+    // read by matmul and load; the entry answers in the cycle after its address
+    output logic [Experts-1:0][16:0]       count_o,
+    input  logic [$clog2(Experts)-1:0]     rd_expert_i,
+    input  logic [$clog2(QueueTokens)-1:0] rd_index_i,
+    output logic [15:0]                    rd_token_o,
+    output logic [15:0]                    rd_score_o
+);
+
+  localparam int unsigned ExpertBits = $clog2(Experts);
+  localparam int unsigned IndexBits  = $clog2(QueueTokens);
+
+  if ((1 << ExpertBits) != Experts || Experts < 2) begin : gen_check_experts
+    $fatal(1, "expert_queue: Experts must be a power of two, at least 2");
+  end
+  if ((1 << IndexBits) != QueueTokens || QueueTokens < 2) begin : gen_check_tokens
+    $fatal(1, "expert_queue: QueueTokens must be a power of two, at least 2");
+  end
+
+  (* ram_style = "block" *) logic [31:0] entries[Experts * QueueTokens];
+
+  logic [Experts-1:0][16:0] count_q = '0;
+  assign count_o = count_q;
+
+  logic                            push_q = 1'b0;
+  logic [ExpertBits+IndexBits-1:0] push_address_q;
+  logic [31:0]                     push_entry_q;
+
+  always_ff @(posedge clk_i) begin
+    push_q <= push_valid_i;
+    push_address_q <= {push_expert_i, count_q[push_expert_i][IndexBits-1:0]};
+    push_entry_q <= {push_score_i, push_token_i};
+    if (clear_i) count_q <= '0;
+    else if (push_valid_i) count_q[push_expert_i] <= count_q[push_expert_i] + 17'd1;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (push_q) entries[push_address_q] <= push_entry_q;
+  end
+
+  always_ff @(posedge clk_i) begin
+    {rd_score_o, rd_token_o} <= entries[{rd_expert_i, rd_index_i}];
+  end
+
+endmodule
