@@ -33,10 +33,11 @@ module expert_queue #(
 
   (* ram_style = "block" *) logic [31:0] entries[Experts * QueueTokens];
 
-  logic [Experts-1:0][16:0] count_q = '0;
+  logic [Experts-1:0][16:0] count_q;
+  initial count_q = '0;
   assign count_o = count_q;
 
-  logic                            push_q = 1'b0;
+  logic                            push_q;
   logic [ExpertBits+IndexBits-1:0] push_address_q;
   logic [31:0]                     push_entry_q;
 
