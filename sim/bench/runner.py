@@ -46,7 +46,7 @@ def run_module_test(
         testcase: run only this coroutine; by default all of the module.
         plusargs: handed to the coroutine as strings in `cocotb.plusargs`.
         cpp_sources: C++ files with imported DPI functions.
-        public: patterns of the module's own signals that the coroutine may touch; `*_i` and `*_o` simulate fastest.
+        public: patterns of the module's own signals that the coroutine may touch; only ports simulate fastest.
         waves: write a waveform, `waves.vcd`, beside the build.
         timeout_seconds: of wall clock, for a simulator that hangs without advancing its clock.
 

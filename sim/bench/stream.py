@@ -99,7 +99,7 @@ class StreamSink:
             await RisingEdge(self._clock)
             if self._reset.value == 1 and self._valid.value == 1:
                 payload = {name: int(port.value) for name, port in self._ports.items()}
-                assert waiting in (None, payload), f"{self._name}: payload changed from {waiting} to {payload} before taken"
+                assert waiting in (None, payload), f"{self._name}: payload changed before taken, {waiting} to {payload}"
                 if ready:
                     self.taken += 1
                     self._observe(payload)

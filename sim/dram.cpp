@@ -1,0 +1,319 @@
+// A DRAM behind AXI4 ports, for whole frames: dram.sv calls dram_cycle once per port and clock cycle.
+//
+// Timing: the first beat of a read is offered `latency` cycles after its address was taken, later bursts queue behind it;
+// each port moves at most one 16-byte beat per cycle on average, reads and writes together, and all ports together at most
+// the rate of a token bucket in 1/65536 bytes. Order: reads take their data when the address is taken and writes land when
+// their response is offered, the earliest and the latest moment that AXI allows, so a master that does not wait for the
+// response before it reads back gets old data. Addresses outside the mapped windows answer DECERR; nothing wraps.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <vector>
+
+#include "svdpi.h"
+
+namespace {
+
+constexpr int kPorts = 3;
+constexpr int kWindows = 2;
+constexpr uint64_t kBeatBytes = 16;
+constexpr int64_t kOneByte = 65536;  // token bucket units
+constexpr size_t kReadsOutstanding = 16;
+constexpr size_t kWritesOutstanding = 16;
+
+enum Response : uint8_t { kOkay = 0, kSlaveError = 2, kDecodeError = 3 };
+
+// What dram_cycle returns; dram.sv stops the simulation on anything but kFine.
+enum Violation : int { kFine = 0, kLastTooEarly = 1, kLastMissing = 2 };
+
+struct Window {
+  uint64_t base = 0;
+  uint64_t bytes = 0;
+  uint8_t* data = nullptr;
+  size_t mapped = 0;
+};
+
+struct Beat {
+  std::array<uint8_t, kBeatBytes> data;
+  uint64_t address;
+  uint16_t strobe;
+  Response response;
+};
+
+struct Burst {
+  uint64_t address;  // of the first beat
+  uint32_t beats;
+  uint64_t due;  // cycle
+  Response response;
+  std::vector<Beat> data;
+  size_t done;
+};
+
+class Random {
+ public:
+  void seed(uint64_t value) { state_ = value; }
+  uint64_t next() {  // splitmix64
+    uint64_t z = (state_ += 0x9e3779b97f4a7c15ull);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+  }
+  uint64_t below(uint64_t bound) { return next() % bound; }
+
+ private:
+  uint64_t state_ = 0;
+};
+
+// Pauses of one channel, in phases of 1 to 64 cycles from full speed to nearly stopped.
+class Pauses {
+ public:
+  bool pause(Random& random) {
+    if (left_ == 0) {
+      static constexpr uint32_t kPercent[] = {0, 0, 25, 50, 90};
+      left_ = 1 + random.below(64);
+      percent_ = kPercent[random.below(5)];
+    }
+    --left_;
+    return random.below(100) < percent_;
+  }
+
+ private:
+  uint64_t left_ = 0;
+  uint32_t percent_ = 0;
+};
+
+struct Outputs {
+  bool ar_ready = false, r_valid = false, r_last = false;
+  bool aw_ready = false, w_ready = false, b_valid = false;
+  Response r_response = kOkay, b_response = kOkay;
+  std::array<uint8_t, kBeatBytes> r_data{};
+};
+
+struct Port {
+  uint64_t cycle = 0;
+  int64_t tokens = 0;
+  std::deque<Burst> reads, writes, responses;
+  Outputs out;
+  Random random;
+  Pauses ar_pauses, r_pauses, aw_pauses, w_pauses, b_pauses;
+  uint64_t bytes_read = 0, bytes_written = 0;
+};
+
+std::array<Window, kWindows> windows;
+std::array<Port, kPorts> ports;
+uint32_t latency = 60;
+int64_t total_rate = 128 * kOneByte / 3;  // 42.67 bytes per cycle: 12.8 GB/s at 300 MHz
+int64_t total_tokens = 0;
+uint64_t total_cycle = 0;
+bool random_mode = false;
+bool error_armed = false;
+uint64_t error_address = 0;
+
+uint8_t* locate(uint64_t address) {
+  for (const Window& window : windows) {
+    if (address >= window.base && address - window.base + kBeatBytes <= window.bytes) {
+      return window.data + (address - window.base);
+    }
+  }
+  return nullptr;
+}
+
+Response respond(uint64_t address, const uint8_t* data) {
+  if (error_armed && (error_address & ~(kBeatBytes - 1)) == address) return kSlaveError;
+  return data == nullptr ? kDecodeError : kOkay;
+}
+
+uint64_t due_after(Port& port) {
+  if (!random_mode) return port.cycle + latency - 1;
+  const uint64_t spread = port.random.below(16) == 0 ? 8 * latency : 2 * latency;
+  return port.cycle + port.random.below(spread + 1);
+}
+
+// Pauses happen in random mode only; the draw is skipped otherwise so that both modes stay reproducible.
+bool paused(Port& port, Pauses& pauses) { return random_mode && pauses.pause(port.random); }
+
+void take_read_address(Port& port, uint64_t address, uint32_t length) {
+  Burst burst{address & ~(kBeatBytes - 1), length + 1, due_after(port), kOkay, {}, 0};
+  burst.data.resize(burst.beats);
+  for (uint32_t index = 0; index < burst.beats; ++index) {
+    Beat& beat = burst.data[index];
+    beat.address = burst.address + index * kBeatBytes;
+    const uint8_t* source = locate(beat.address);
+    beat.response = respond(beat.address, source);
+    if (beat.response == kOkay) {
+      std::memcpy(beat.data.data(), source, kBeatBytes);
+    } else {
+      beat.data.fill(0xee);
+    }
+  }
+  port.reads.push_back(std::move(burst));
+}
+
+Violation take_write_beat(Port& port, const uint8_t* data, uint16_t strobe, bool last) {
+  Burst& burst = port.writes.front();
+  Beat beat;
+  std::memcpy(beat.data.data(), data, kBeatBytes);
+  beat.address = burst.address + burst.data.size() * kBeatBytes;
+  beat.strobe = strobe;
+  beat.response = respond(beat.address, locate(beat.address));
+  burst.response = std::max(burst.response, beat.response);
+  burst.data.push_back(beat);
+  if (last && burst.data.size() < burst.beats) return kLastTooEarly;
+  if (burst.data.size() == burst.beats) {
+    if (!last) return kLastMissing;
+    burst.due = due_after(port);
+    port.responses.push_back(std::move(burst));
+    port.writes.pop_front();
+  }
+  return kFine;
+}
+
+void land(const Burst& burst) {
+  for (const Beat& beat : burst.data) {
+    if (beat.response != kOkay) continue;
+    uint8_t* target = locate(beat.address);
+    for (uint64_t byte = 0; byte < kBeatBytes; ++byte) {
+      if (beat.strobe >> byte & 1) target[byte] = beat.data[byte];
+    }
+  }
+}
+
+void refill(Port& port) {
+  if (port.cycle > total_cycle) {
+    total_cycle = port.cycle;
+    total_tokens = std::min(total_tokens + total_rate, total_rate + 2 * int64_t(kBeatBytes) * kOneByte);
+  }
+  port.tokens = std::min<int64_t>(port.tokens + kBeatBytes * kOneByte, kBeatBytes * kOneByte);
+}
+
+void spend(Port& port) {
+  port.tokens -= kBeatBytes * kOneByte;
+  total_tokens -= kBeatBytes * kOneByte;
+}
+
+}  // namespace
+
+extern "C" {
+
+// Map a file as a window; the file and the window share memory. An earlier mapping of the window is dropped.
+// base, bytes: multiples of 16. Returns 0 or an errno.
+int dram_map(int index, uint64_t base, uint64_t bytes, const char* path) {
+  if (index < 0 || index >= kWindows || base % kBeatBytes || bytes % kBeatBytes) return EINVAL;
+  Window& window = windows[index];
+  if (window.data != nullptr) munmap(window.data, window.mapped);
+  window = Window{};
+  if (bytes == 0) return 0;
+  const int file = open(path, O_RDWR);
+  if (file < 0) return errno;
+  struct stat status;
+  if (fstat(file, &status) != 0 || uint64_t(status.st_size) < bytes) {
+    close(file);
+    return EINVAL;
+  }
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  close(file);
+  if (data == MAP_FAILED) return errno;
+  window = Window{base, bytes, static_cast<uint8_t*>(data), size_t(bytes)};
+  return 0;
+}
+
+// cycles from address to first beat (at least 1); rate of all ports together in 1/65536 bytes per cycle.
+void dram_set_timing(uint32_t cycles, uint64_t rate) {
+  latency = std::max<uint32_t>(cycles, 1);
+  total_rate = int64_t(rate);
+}
+
+// Random latencies and pauses on all channels; enabled 0 returns to the fixed timing.
+void dram_set_random(int enabled, uint64_t seed) {
+  random_mode = enabled != 0;
+  for (int index = 0; index < kPorts; ++index) ports[index].random.seed(seed * kPorts + uint64_t(index));
+}
+
+// Answer SLVERR on the beat that holds this address, for reads and writes, until switched off.
+void dram_set_error(int armed, uint64_t address) {
+  error_armed = armed != 0;
+  error_address = address;
+}
+
+uint64_t dram_bytes_read(int port) { return ports.at(port).bytes_read; }
+uint64_t dram_bytes_written(int port) { return ports.at(port).bytes_written; }
+
+int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, uint32_t ar_length, svBit r_ready,
+               svBit aw_valid, uint64_t aw_address, uint32_t aw_length, svBit w_valid, const svBitVecVal* w_data,
+               uint32_t w_strobe, svBit w_last, svBit b_ready, svBit* ar_ready, svBit* r_valid, svBitVecVal* r_data,
+               svBitVecVal* r_response, svBit* r_last, svBit* aw_ready, svBit* w_ready, svBit* b_valid,
+               svBitVecVal* b_response) {
+  Port& port = ports.at(index);
+  Outputs& out = port.out;
+  ++port.cycle;
+  refill(port);
+  Violation violation = kFine;
+  if (!reset_n) {
+    port.reads.clear();
+    port.writes.clear();
+    port.responses.clear();
+    out = Outputs{};
+  } else {
+    // What happened in the cycle that ends now.
+    if (ar_valid && out.ar_ready) take_read_address(port, ar_address, ar_length);
+    if (w_valid && out.w_ready) {
+      spend(port);
+      port.bytes_written += kBeatBytes;
+      violation = take_write_beat(port, reinterpret_cast<const uint8_t*>(w_data), uint16_t(w_strobe), w_last);
+    }
+    if (aw_valid && out.aw_ready) {
+      port.writes.push_back(Burst{aw_address & ~(kBeatBytes - 1), aw_length + 1, 0, kOkay, {}, 0});
+    }
+    if (r_ready) out.r_valid = false;
+    if (b_ready) out.b_valid = false;
+
+    // What is offered in the cycle that begins.
+    bool read_starved = false;
+    if (!out.r_valid && !port.reads.empty() && port.cycle >= port.reads.front().due && !paused(port, port.r_pauses)) {
+      if (port.tokens >= int64_t(kBeatBytes) * kOneByte && total_tokens >= int64_t(kBeatBytes) * kOneByte) {
+        spend(port);
+        port.bytes_read += kBeatBytes;
+        Burst& burst = port.reads.front();
+        const Beat& beat = burst.data[burst.done++];
+        out.r_valid = true;
+        out.r_data = beat.data;
+        out.r_response = beat.response;
+        out.r_last = burst.done == burst.beats;
+        if (out.r_last) port.reads.pop_front();
+      } else {
+        read_starved = true;
+      }
+    }
+    if (!out.b_valid && !port.responses.empty() && port.cycle >= port.responses.front().due &&
+        !paused(port, port.b_pauses)) {
+      land(port.responses.front());
+      out.b_valid = true;
+      out.b_response = port.responses.front().response;
+      port.responses.pop_front();
+    }
+    out.ar_ready = port.reads.size() < kReadsOutstanding && !paused(port, port.ar_pauses);
+    out.aw_ready = port.writes.size() + port.responses.size() < kWritesOutstanding && !paused(port, port.aw_pauses);
+    out.w_ready = !port.writes.empty() && port.tokens >= 0 && total_tokens >= 0 && !read_starved &&
+                  !paused(port, port.w_pauses);
+  }
+  *ar_ready = out.ar_ready;
+  *r_valid = out.r_valid;
+  std::memcpy(r_data, out.r_data.data(), kBeatBytes);
+  *r_response = out.r_response;
+  *r_last = out.r_last;
+  *aw_ready = out.aw_ready;
+  *w_ready = out.w_ready;
+  *b_valid = out.b_valid;
+  *b_response = out.b_response;
+  return violation;
+}
+
+}  // extern "C"
