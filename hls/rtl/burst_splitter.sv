@@ -1,0 +1,52 @@
+// Cuts runs into AXI bursts of at most MaxBeats (up to 256) that do not cross a 4 KiB boundary; one burst per cycle.
+module burst_splitter #(
+    parameter int unsigned MaxBeats = 64
+) (
+    input  logic        clk_i,
+    input  logic        rst_ni,
+    input  logic        run_valid_i,
+    output logic        run_ready_o,
+    input  logic [39:0] run_address_i,    // multiple of 16
+    input  logic [31:0] run_local_i,
+    input  logic [27:0] run_beats_i,      // at least 1
+    output logic        burst_valid_o,
+    input  logic        burst_ready_i,
+    output logic [39:0] burst_address_o,
+    output logic [31:0] burst_local_o,
+    output logic [7:0]  burst_length_o    // beats - 1, as AXI counts
+);
+
+  logic valid_q;
+  logic [39:0] address_q;
+  logic [31:0] local_q;
+  logic [27:0] left_q;
+
+  logic [8:0] to_boundary, limit, beats;
+  logic last;
+
+  assign to_boundary = 9'd256 - {1'b0, address_q[11:4]};
+  assign limit       = to_boundary < 9'(MaxBeats) ? to_boundary : 9'(MaxBeats);
+  assign last        = left_q <= 28'(limit);
+  assign beats       = last ? left_q[8:0] : limit;
+
+  assign burst_valid_o   = valid_q;
+  assign burst_address_o = address_q;
+  assign burst_local_o   = local_q;
+  assign burst_length_o  = 8'(beats - 9'd1);
+  assign run_ready_o     = !valid_q || (burst_ready_i && last);
+
+  always_ff @(posedge clk_i) begin
+    if (run_ready_o) begin
+      valid_q   <= run_valid_i;
+      address_q <= run_address_i;
+      local_q   <= run_local_i;
+      left_q    <= run_beats_i;
+    end else if (burst_ready_i) begin
+      address_q <= address_q + {27'd0, beats, 4'd0};
+      local_q   <= local_q + {19'd0, beats, 4'd0};
+      left_q    <= left_q - 28'(beats);
+    end
+    if (!rst_ni) valid_q <= 1'b0;
+  end
+
+endmodule
