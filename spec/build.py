@@ -26,19 +26,25 @@ class Observation:
     """A layer's result that an observed program stores in the frame window.
 
     offset: bytes in the frame window; pitch: bytes from row to row; shape: (rows, columns) or (heads, rows, columns), rows
-    of all heads following one another; dtype: "int8" or "int16".
+    of all heads following one another; dtype: "int8" or "int16". group, group_pitch: if not 0, the columns are groups of
+    `group` elements, each padded to `group_pitch` (attention heads), and read() drops the padding.
     """
 
     offset: int
     pitch: int
     shape: tuple[int, ...]
     dtype: str
+    group: int = 0
+    group_pitch: int = 0
 
     def read(self, frame: np.ndarray) -> np.ndarray:
         rows = int(np.prod(self.shape[:-1]))
         data = frame[self.offset : self.offset + rows * self.pitch].reshape(rows, self.pitch)
         size = np.dtype(self.dtype).itemsize
-        return np.ascontiguousarray(data[:, : self.shape[-1] * size]).view(self.dtype).reshape(self.shape)
+        result = np.ascontiguousarray(data[:, : self.shape[-1] * size]).view(self.dtype).reshape(self.shape)
+        if self.group:
+            result = result.reshape(*self.shape[:-1], -1, self.group_pitch)[..., : self.group].reshape(*self.shape[:-1], -1)
+        return result
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,89 @@
+"""Places buffers in an on-chip memory: first fit over a list of free spans, in program order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spec.errors import UserError
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes [start, end) of the on-chip memory or resource `space`."""
+
+    space: str
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+    def overlaps(self, other: Span) -> bool:
+        return self.space == other.space and self.start < other.end and other.start < self.end
+
+
+class Arena:
+    """Allocator for one memory. space: its name in spans and messages; size, alignment: bytes."""
+
+    def __init__(self, space: str, size: int, alignment: int, configuration_name: str) -> None:
+        self.space, self.size, self.alignment, self.configuration_name = space, size, alignment, configuration_name
+        self._used: list[Span] = []
+        self.peak = 0
+
+    def _gaps(self) -> list[tuple[int, int]]:
+        gaps, position = [], 0
+        for span in self._used:
+            if span.start > position:
+                gaps.append((position, span.start))
+            position = span.end
+        if position < self.size:
+            gaps.append((position, self.size))
+        return gaps
+
+    def largest_gap(self) -> int:
+        """Bytes of the largest buffer that could be placed now."""
+        return max((end - start for start, end in self._gaps()), default=0)
+
+    def allocate(self, what: str, size: int) -> Span:
+        """A span of at least `size` bytes. UserError if there is none, with needed and available bytes."""
+        size = round_up(size, self.alignment)
+        for start, end in self._gaps():
+            if end - start >= size:
+                span = Span(self.space, start, start + size)
+                self._used = sorted([*self._used, span], key=lambda s: s.start)
+                self.peak = max(self.peak, self._used[-1].end)
+                return span
+        raise UserError(
+            f"the model does not fit configuration {self.configuration_name}: {what} needs {size} bytes of {self.space} memory,"
+            f" {self.largest_gap()} of {self.size} are available; use a larger configuration or a smaller image or model"
+        )
+
+    def free(self, span: Span) -> None:
+        self._used.remove(span)
+
+
+class Ring:
+    """A circular prefetch buffer inside a span: blocks are placed one after the other and never wrap inside a block."""
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self._head = span.start
+        self._live: list[Span] = []
+
+    def try_allocate(self, size: int) -> Span | None:
+        """The next block, or None while live blocks are in its way."""
+        for start in (self._head, self.span.start):
+            block = Span(self.span.space, start, start + size)
+            if block.end <= self.span.end and not any(block.overlaps(other) for other in self._live):
+                self._live.append(block)
+                self._head = block.end
+                return block
+        return None
+
+    def free(self, block: Span) -> None:
+        self._live.remove(block)
+
+
+def round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple

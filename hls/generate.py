@@ -1,0 +1,97 @@
+"""Turns a bundle and a hardware configuration into a build: programs, constants and the sources of the accelerator."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+
+from hls.arena import round_up
+from hls.constants import Constants, pack_network
+from hls.lowering import FrameLayout, LoweredTask, TaskLowering
+from hls.network import frame_macs, stored_channels
+from hls.resources import check_fit
+from spec.build import Build, TaskProgram
+from spec.bundle import Bundle
+from spec.configuration import HardwareConfiguration
+from spec.executor import WINDOW_ALIGNMENT, Program
+
+_ZEROS = 4096
+
+
+def generate(bundle: Bundle, configuration: HardwareConfiguration, observe: bool = False) -> Build:
+    """The build of a bundle for a configuration; the same inputs give the same bytes.
+
+    observe: also store every layer's result in the frame window (for verification). UserError if the configuration does not fit
+    its device or the model does not fit the configuration.
+    """
+    estimate = check_fit(configuration)
+    a = bundle.architecture
+    constants = pack_network(bundle, configuration)
+    if observe:
+        constants.add("zeros", np.zeros(_ZEROS, np.uint8))
+    frame = FrameLayout()
+    image_offset = frame.allocate(a.image_height * a.image_width * 4)
+    outputs = {name: frame.allocate(2 * int(np.prod(_output_shape(bundle, name)))) for name in bundle.tasks}
+    lowered: dict[str, LoweredTask] = {}
+    tags: dict[str, int] = {}
+    for name in bundle.tasks:
+        lowering = TaskLowering(bundle, configuration, constants, name, frame, image_offset, outputs[name], observe, tags)
+        lowered[name] = lowering.lower()
+    tasks = {name: _task_program(bundle, name, lowered[name], constants, outputs[name]) for name in bundle.tasks}
+    return Build(
+        name=f"{bundle.name}-{configuration.name}",
+        configuration=configuration,
+        image_height=a.image_height,
+        image_width=a.image_width,
+        image_offset=image_offset,
+        frame_bytes=round_up(frame.end, WINDOW_ALIGNMENT),
+        tasks=tasks,
+        tags=tuple(tags),
+        constants=_padded(constants.image()),
+        files=_copied_sources(),
+        report={
+            "resources": estimate.to_dict(),
+            "act_bytes_peak": max(task.act_peak for task in lowered.values()),
+            "constant_bytes": constants.total,
+            "tasks": bundle.report.get("tasks", {}),
+        },
+    )
+
+
+def _output_shape(bundle: Bundle, name: str) -> tuple[int, int, int]:
+    task, grid = bundle.tasks[name], bundle.architecture.grid
+    return grid[0] * task.upscale, grid[1] * task.upscale, stored_channels(task)
+
+
+def _task_program(bundle: Bundle, name: str, lowered: LoweredTask, constants: Constants, output_offset: int) -> TaskProgram:
+    block = f"program.{name}"
+    constants.add(block, np.frombuffer(lowered.code, np.uint8))
+    task = bundle.tasks[name]
+    return TaskProgram(
+        program=Program(constants.offset[block], len(lowered.code)),
+        output_offset=output_offset,
+        output_shape=_output_shape(bundle, name),
+        channels=task.channels,
+        kind=task.kind,
+        output_scale=task.output_scale,
+        macs=frame_macs(bundle.architecture, task),
+        class_names=task.class_names,
+        observations=lowered.observations,
+    )
+
+
+def _padded(constants: np.ndarray) -> np.ndarray:
+    padded = np.zeros(round_up(len(constants), WINDOW_ALIGNMENT), np.uint8)
+    padded[: len(constants)] = constants
+    return padded
+
+
+def _copied_sources() -> dict[str, bytes]:
+    """The hand-written sources that go into every build, by their path there."""
+    files: dict[str, bytes] = {}
+    for directory, endings in (("cpp", (".hpp", ".cpp")), ("rtl", (".sv",))):
+        for entry in sorted(resources.files("hls").joinpath(directory).iterdir(), key=lambda path: path.name):
+            if entry.name.endswith(endings):
+                files[f"{directory}/{entry.name}"] = entry.read_bytes()
+    return files
