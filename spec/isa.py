@@ -32,6 +32,9 @@ class Unit(enum.IntEnum):
 
 SEMAPHORES = len(Unit) ** 2
 
+OPERAND_BYTES = 4096
+"""Bytes of one row of `a` that matmul's operand buffer holds, from the start of the act word in which the row begins."""
+
 
 def semaphore(producer: Unit, consumer: Unit) -> int:
     """Number of the counting semaphore that `producer` signals and `consumer` waits for."""
@@ -204,8 +207,8 @@ gather needs a residual destination or int8; scatter needs residual; table_enabl
             Field("scatter", 0, 15, 1, "rows of the result go to the queue's tokens, weighted by their scores"),
             Field("table_index", 0, 16, 1, "which table"),
             Field("rows", 4, 0, 16, "M, if neither gather nor scatter"),
-            Field("columns", 4, 16, 16, "N"),
-            Field("depth", 5, 0, 16, "K, a multiple of L, at least L"),
+            Field("columns", 4, 16, 16, "N, at least 1"),
+            Field("depth", 5, 0, 16, "K, a multiple of L, at least L; a_address % (2 * C) + depth at most OPERAND_BYTES"),
             Field("queue", 5, 16, 8, "expert queue of gather and scatter"),
             Field("output_shift", 5, 24, 8, "subtracted from the row's shift when row_scale"),
             Field("a_address", 6, 0, 32, "in act, multiple of L"),

@@ -24,7 +24,18 @@ from spec.arithmetic import (
 )
 from spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
 from spec.executor import Counters, MachineFault, Memory, Program
-from spec.isa import INSTRUCTION_BYTES, SEMAPHORES, BY_NAME, Destination, Fault, LoadDestination, Space, Unit, decode
+from spec.isa import (
+    BY_NAME,
+    INSTRUCTION_BYTES,
+    OPERAND_BYTES,
+    SEMAPHORES,
+    Destination,
+    Fault,
+    LoadDestination,
+    Space,
+    Unit,
+    decode,
+)
 
 Fields = dict[str, int]
 
@@ -167,9 +178,17 @@ class ReferenceMachine:
 
     def matmul(self, f: Fields, memory: Memory) -> None:
         c = self.configuration
-        if f["destination"] > max(Destination):
-            raise _Stop(Fault.BAD_INSTRUCTION)
         by_queue = f["gather"] or f["scatter"]
+        legal = (
+            f["destination"] <= max(Destination)
+            and f["columns"] > 0
+            and f["depth"] > 0
+            and f["depth"] % c.tile_depth == 0
+            and f["a_address"] % c.act_word_bytes + f["depth"] <= OPERAND_BYTES
+            and not (by_queue and f["queue"] >= c.experts)
+        )
+        if not legal:
+            raise _Stop(Fault.BAD_INSTRUCTION)
         rows = int(self.queue_count[f["queue"]]) if by_queue else f["rows"]
         if rows == 0:
             return
