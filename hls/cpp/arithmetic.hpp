@@ -1,0 +1,37 @@
+// Rounding, saturation and tables of spec/arithmetic.py, bit for bit. Right shifts of negative values are arithmetic.
+#ifndef MOESAIC_ARITHMETIC_HPP
+#define MOESAIC_ARITHMETIC_HPP
+
+#include <cstdint>
+
+namespace moesaic {
+
+// Clip to the range of a signed integer of `bits` bits.
+inline int64_t saturate(int64_t value, int bits) {
+  const int64_t top = (int64_t(1) << (bits - 1)) - 1;
+  return value > top ? top : value < -top - 1 ? -top - 1 : value;
+}
+
+// value / 2**shift to nearest, halves towards plus infinity. Only the low six bits of shift count, as in hardware.
+inline int64_t round_shift(int64_t value, uint32_t shift) {
+  shift &= 63;
+  return (value + ((int64_t(1) << shift) >> 1)) >> shift;
+}
+
+// Number of bits of value; 0 for 0.
+inline int bit_length(uint64_t value) {
+  int bits = 0;
+bit_length_steps:
+  for (int step = 32; step > 0; step >>= 1) {
+#pragma HLS UNROLL
+    if (value >> step) {
+      bits += step;
+      value >>= step;
+    }
+  }
+  return bits + (value ? 1 : 0);
+}
+
+}  // namespace moesaic
+
+#endif

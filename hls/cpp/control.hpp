@@ -1,0 +1,101 @@
+// A run: fetch and the units take turns, each as far as it can, until the program has ended or all are stuck.
+#ifndef MOESAIC_CONTROL_HPP
+#define MOESAIC_CONTROL_HPP
+
+#include "fetch.hpp"
+#include "load.hpp"
+#include "matmul.hpp"
+#include "route.hpp"
+#include "semaphores.hpp"
+#include "store.hpp"
+#include "vector.hpp"
+
+namespace moesaic {
+
+// The registers that the host writes before a run.
+struct RunInputs {
+  ReadWindow fetch_constants;
+  ReadWindow load_constants;
+  ReadWindow load_frame;
+  WriteWindow store_frame;
+  uint32_t program_offset;
+  uint32_t program_size;
+};
+
+// The registers that the host reads after it.
+struct RunOutputs {
+  uint32_t fault;
+  uint32_t fault_unit;
+  uint32_t fault_tag;
+  Events events;
+};
+
+inline uint32_t execute(uint32_t unit, const uint32_t *words, const RunInputs &inputs, Machine &machine,
+                        Events &events) {
+  switch (unit) {
+    case UNIT_LOAD:
+      return load(decode_load(words), inputs.load_constants, inputs.load_frame, machine, events);
+    case UNIT_STORE:
+      return store(decode_store(words), inputs.store_frame, machine, events);
+    case UNIT_MATMUL:
+      return matmul(decode_matmul(words), machine, events);
+    case UNIT_VECTOR:
+      return vector_unit(words, machine);
+    default:
+      return route(decode_route(words), machine);
+  }
+}
+
+inline RunOutputs stop(uint32_t fault, uint32_t unit, uint32_t tag, const Events &events) {
+  RunOutputs outputs;
+  outputs.fault = fault;
+  outputs.fault_unit = unit;
+  outputs.fault_tag = tag;
+  outputs.events = events;
+  return outputs;
+}
+
+inline RunOutputs run(Machine &machine, const RunInputs &inputs) {
+  Events events = {0, 0, 0, 0};
+  Semaphores semaphores;
+  clear(semaphores);
+  IssueQueue queues[UNITS];
+clear_queues:
+  for (int unit = 0; unit < UNITS; unit++) clear(queues[unit]);
+  Fetch state = {};
+  state.position = inputs.program_offset;
+  state.end = uint64_t(inputs.program_offset) + inputs.program_size;
+  if (state.end > inputs.fetch_constants.size) state.end = inputs.fetch_constants.size;
+
+  bool progress = true;
+turns:
+  while (progress) {
+    progress = false;
+    const uint32_t fetch_fault = fetch(state, inputs.fetch_constants, queues, events);
+    if (fetch_fault != FAULT_NONE) return stop(fetch_fault, UNIT_FETCH, 0, events);
+  units:
+    for (uint32_t unit = 0; unit < UNITS; unit++) {
+      IssueQueue &queue = queues[unit];
+    instructions:
+      while (queue.count != 0 && try_wait(semaphores, decode_header(front(queue)).wait_mask)) {
+        progress = true;
+        const Header header = decode_header(front(queue));
+        uint32_t fault = execute(unit, front(queue), inputs, machine, events);
+        if (fault == FAULT_NONE) fault = signal(semaphores, header.signal_mask);
+        if (fault != FAULT_NONE) return stop(fault, unit, header.tag, events);
+        pop(queue);
+        events.instructions++;
+      }
+    }
+  }
+  bool finished = state.ended;
+remaining:
+  for (int unit = 0; unit < UNITS; unit++) finished = finished && queues[unit].count == 0;
+  if (!finished) return stop(FAULT_TIMEOUT, UNIT_FETCH, 0, events);
+  events.instructions++;
+  return stop(FAULT_NONE, 0, 0, events);
+}
+
+}  // namespace moesaic
+
+#endif

@@ -1,0 +1,63 @@
+// The machine as a shared library for ctypes: every call names its instance, and nothing is shared between instances.
+#include <cstdint>
+#include <new>
+
+#include "control.hpp"
+
+using namespace moesaic;
+
+namespace {
+
+// Hardware promises nothing about memories at power-up, so an instance starts with a pattern that depends on its seed.
+template <typename Element, int Size>
+void scribble(Element (&memory)[Size], uint64_t &state) {
+  for (int i = 0; i < Size; i++) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    memory[i] = Element(state >> 33);
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+uint64_t moesaic_fingerprint() { return FINGERPRINT; }
+
+// Null if there is no memory.
+void *moesaic_create(uint64_t seed) {
+  Machine *machine = new (std::nothrow) Machine;
+  if (machine == nullptr) return nullptr;
+  scribble(machine->act.byte, seed);
+  scribble(machine->weight.byte, seed);
+  scribble(machine->table.byte, seed);
+  scribble(machine->rows.maximum, seed);
+  scribble(machine->rows.multiplier, seed);
+  scribble(machine->rows.shift, seed);
+  clear(machine->queue);
+  return machine;
+}
+
+void moesaic_destroy(void *machine) { delete static_cast<Machine *>(machine); }
+
+// constants, frame: windows of so many bytes. result: fault, its unit and tag, then the events in their order.
+void moesaic_run(void *machine, const uint8_t *constants, uint32_t constant_size, uint8_t *frame, uint32_t frame_size,
+                 uint32_t program_offset, uint32_t program_size, uint64_t *result) {
+  const Beat *constant_beats = reinterpret_cast<const Beat *>(constants);
+  Beat *frame_beats = reinterpret_cast<Beat *>(frame);
+  RunInputs inputs;
+  inputs.fetch_constants = inputs.load_constants = ReadWindow{constant_beats, constant_size};
+  inputs.load_frame = ReadWindow{frame_beats, frame_size};
+  inputs.store_frame = WriteWindow{frame_beats, frame_size};
+  inputs.program_offset = program_offset;
+  inputs.program_size = program_size;
+  const RunOutputs outputs = run(*static_cast<Machine *>(machine), inputs);
+  result[0] = outputs.fault;
+  result[1] = outputs.fault_unit;
+  result[2] = outputs.fault_tag;
+  result[3] = outputs.events.instructions;
+  result[4] = outputs.events.matmul_array;
+  result[5] = outputs.events.read_beats;
+  result[6] = outputs.events.write_beats;
+}
+
+}

@@ -1,0 +1,80 @@
+// Reads the program and hands each instruction to the queue of its unit.
+#ifndef MOESAIC_FETCH_HPP
+#define MOESAIC_FETCH_HPP
+
+#include "dram.hpp"
+#include "issue.hpp"
+#include "machine.hpp"
+
+namespace moesaic {
+
+constexpr uint32_t UNIT_FETCH = UNITS;
+
+struct Fetch {
+  uint64_t position;
+  uint64_t end;
+  bool holding;  // words hold an instruction that found its queue full
+  bool ended;
+  uint32_t words[INSTRUCTION_WORDS];
+};
+
+// The unit that executes an opcode; UNIT_FETCH if there is none.
+inline uint32_t unit_of(uint32_t opcode) {
+  switch (opcode) {
+    case OPCODE_LOAD:
+      return UNIT_LOAD;
+    case OPCODE_STORE:
+      return UNIT_STORE;
+    case OPCODE_MATMUL:
+      return UNIT_MATMUL;
+    case OPCODE_LAYER_NORM:
+    case OPCODE_SOFTMAX:
+      return UNIT_VECTOR;
+    case OPCODE_ROUTE:
+      return UNIT_ROUTE;
+    default:
+      return UNIT_FETCH;
+  }
+}
+
+inline void read_instruction(const ReadWindow &constants, uint64_t position, uint32_t *words) {
+instruction_beats:
+  for (uint32_t i = 0; i < INSTRUCTION_BYTES / BEAT_BYTES; i++) {
+    const Beat beat = constants.data[position / BEAT_BYTES + i];
+  instruction_words:
+    for (uint32_t w = 0; w < BEAT_BYTES / 4; w++) {
+#pragma HLS UNROLL
+      uint32_t word = 0;
+      for (int b = 3; b >= 0; b--) word = word << 8 | beat_byte(beat, int(4 * w) + b);
+      words[i * (BEAT_BYTES / 4) + w] = word;
+    }
+  }
+}
+
+// Dispatches until a queue is full or the program has ended.
+inline uint32_t fetch(Fetch &state, const ReadWindow &constants, IssueQueue *queues, Events &events) {
+dispatch:
+  while (!state.ended) {
+    if (!state.holding) {
+      if (state.position + INSTRUCTION_BYTES > state.end) return FAULT_ADDRESS;
+      read_instruction(constants, state.position, state.words);
+      events.read_beats += INSTRUCTION_BYTES / BEAT_BYTES;
+      state.position += INSTRUCTION_BYTES;
+    }
+    const uint32_t opcode = decode_header(state.words).opcode;
+    if (opcode == OPCODE_END) {
+      state.ended = true;
+      return FAULT_NONE;
+    }
+    const uint32_t unit = unit_of(opcode);
+    if (unit == UNIT_FETCH) return FAULT_BAD_INSTRUCTION;
+    state.holding = is_full(queues[unit]);
+    if (state.holding) return FAULT_NONE;
+    push(queues[unit], state.words);
+  }
+  return FAULT_NONE;
+}
+
+}  // namespace moesaic
+
+#endif

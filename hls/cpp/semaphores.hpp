@@ -1,0 +1,55 @@
+// Counting semaphores between units.
+#ifndef MOESAIC_SEMAPHORES_HPP
+#define MOESAIC_SEMAPHORES_HPP
+
+#include "isa.hpp"
+
+namespace moesaic {
+
+constexpr uint32_t SEMAPHORE_MAX = 255;
+
+struct Semaphores {
+  uint32_t count[SEMAPHORES];
+};
+
+inline void clear(Semaphores &semaphores) {
+clear_semaphores:
+  for (int s = 0; s < SEMAPHORES; s++) semaphores.count[s] = 0;
+}
+
+// Takes one from every semaphore of the mask, or nothing if one of them is at zero.
+inline bool try_wait(Semaphores &semaphores, uint32_t mask) {
+  bool ready = true;
+check_semaphores:
+  for (int s = 0; s < SEMAPHORES; s++) {
+#pragma HLS UNROLL
+    if ((mask >> s & 1) && semaphores.count[s] == 0) ready = false;
+  }
+  if (!ready) return false;
+take_semaphores:
+  for (int s = 0; s < SEMAPHORES; s++) {
+#pragma HLS UNROLL
+    if (mask >> s & 1) semaphores.count[s]--;
+  }
+  return true;
+}
+
+inline uint32_t signal(Semaphores &semaphores, uint32_t mask) {
+  uint32_t fault = FAULT_NONE;
+signal_semaphores:
+  for (int s = 0; s < SEMAPHORES; s++) {
+#pragma HLS UNROLL
+    if (mask >> s & 1) {
+      if (semaphores.count[s] == SEMAPHORE_MAX) {
+        fault = FAULT_SEMAPHORE_OVERFLOW;
+      } else {
+        semaphores.count[s]++;
+      }
+    }
+  }
+  return fault;
+}
+
+}  // namespace moesaic
+
+#endif

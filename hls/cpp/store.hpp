@@ -1,0 +1,41 @@
+// The store unit: activation memory to the frame window.
+#ifndef MOESAIC_STORE_HPP
+#define MOESAIC_STORE_HPP
+
+#include "machine.hpp"
+#include "transfer.hpp"
+
+namespace moesaic {
+
+inline uint32_t store(const Store &f, const WriteWindow &frame, const Machine &machine, Events &events) {
+  if (f.space != SPACE_FRAME) return FAULT_ADDRESS;
+store_3:
+  for (uint32_t i3 = 0; i3 < f.count_3; i3++) {
+  store_2:
+    for (uint32_t i2 = 0; i2 < f.count_2; i2++) {
+    store_1:
+      for (uint32_t i1 = 0; i1 < f.count_1; i1++) {
+        const Run run = transfer_run(f, i1, i2, i3);
+        if (!inside(run.dram, f.bytes, frame.size) || !inside_act(run.local, f.bytes)) return FAULT_ADDRESS;
+        const uint32_t beats = f.bytes / BEAT_BYTES;
+      store_beats:
+        for (uint32_t i = 0; i < beats; i++) {
+#pragma HLS PIPELINE II=1
+          Beat beat;
+        store_bytes:
+          for (uint32_t b = 0; b < BEAT_BYTES; b++) {
+#pragma HLS UNROLL
+            set_beat_byte(beat, int(b), machine.act.byte[run.local + i * BEAT_BYTES + b]);
+          }
+          frame.data[run.dram / BEAT_BYTES + i] = beat;
+        }
+        events.write_beats += beats;
+      }
+    }
+  }
+  return FAULT_NONE;
+}
+
+}  // namespace moesaic
+
+#endif
