@@ -140,8 +140,13 @@ class ReferenceMachine:
             raise _Stop(Fault.ADDRESS)
         return memory[address : address + size]
 
-    def _int16(self, address: int, count: int) -> np.ndarray:
-        return self._span(self.act, address, 2 * count).view("<i2")
+    def _rows(self, address: int, pitch: int, rows: int, count: int, dtype: str) -> np.ndarray:
+        """A view of `rows` rows of `count` elements in the activation memory, or an address fault."""
+        size = np.dtype(dtype).itemsize * count
+        extent = (rows - 1) * pitch + size if rows else 0
+        self._span(self.act, address, extent)
+        elements = self.act[address : address + size].view(dtype) if rows else np.empty(0, dtype)
+        return np.lib.stride_tricks.as_strided(elements, (rows, count), (pitch, np.dtype(dtype).itemsize))
 
     # --- load and store -------------------------------------------------------------------------------------------
 
@@ -194,10 +199,9 @@ class ReferenceMachine:
             return
         tokens = self.queue_token[f["queue"], :rows] if by_queue else np.arange(rows)
         depth, columns = f["depth"], f["columns"]
-        a = np.stack([
-            self._span(self.act, f["a_address"] + int(r) * f["a_pitch"], depth).view(np.int8)
-            for r in (tokens if f["gather"] else range(rows))
-        ])
+        a = self._rows(f["a_address"], f["a_pitch"], int(tokens.max()) + 1 if f["gather"] else rows, depth, "i1")
+        if f["gather"]:
+            a = a[tokens]
         tiles = -(-columns // c.tile_columns)
         self._counters["matmul_array"] += -(-rows // c.tile_rows) * tiles * (depth // c.tile_depth)
         row_maximum = np.full(rows, -(1 << 15), np.int64)
@@ -251,49 +255,48 @@ class ReferenceMachine:
             self._span(self.weight, int(address.max()), 1)
             self.weight[address] = saturate(value, 8).astype(np.int8).view(np.uint8)
             return
-        for r in range(rows):
-            row = int(tokens[r]) if f["scatter"] else r
-            start = f["d_address"] + row * f["d_pitch"]
-            if destination == Destination.INT8:
-                target = self._span(self.act, start + j * c.tile_columns, valid)
-                target[:] = saturate(value[r], 8).astype(np.int8).view(np.uint8)
-                continue
-            target = self._int16(start + 2 * j * c.tile_columns, valid)
-            update = saturate(value[r], 16)
-            if destination == Destination.RESIDUAL:
-                if f["scatter"]:
-                    update = weigh_by_score(update, self.queue_score[f["queue"], r])
-                update = saturate(target.astype(np.int64) + update, 16)
-            target[:] = update
+        target_rows = tokens if f["scatter"] else np.arange(rows)
+        size, dtype = (1, "i1") if destination == Destination.INT8 else (2, "<i2")
+        start = f["d_address"] + size * j * c.tile_columns
+        target = self._rows(start, f["d_pitch"], int(target_rows.max()) + 1, valid, dtype)
+        if destination == Destination.INT8:
+            target[target_rows] = saturate(value, 8)
+            return
+        update = saturate(value, 16)
+        if destination == Destination.RESIDUAL:
+            if f["scatter"]:
+                update = weigh_by_score(update, self.queue_score[f["queue"], :rows, None])
+            update = saturate(target[target_rows].astype(np.int64) + update, 16)
+        target[target_rows] = update
 
     # --- vector ---------------------------------------------------------------------------------------------------
 
-    def _write_padded(self, address: int, row: np.ndarray) -> None:
-        """An int8 row, then zeros up to a multiple of tile_columns."""
-        padded = -(-len(row) // self.configuration.tile_columns) * self.configuration.tile_columns
-        target = self._span(self.act, address, padded).view(np.int8)
-        target[: len(row)] = row
-        target[len(row) :] = 0
+    def _write_padded(self, f: Fields, result: np.ndarray) -> None:
+        """int8 rows, then zeros up to a multiple of tile_columns."""
+        rows, count = result.shape
+        padded = -(-count // self.configuration.tile_columns) * self.configuration.tile_columns
+        target = self._rows(f["destination_address"], f["destination_pitch"], rows, padded, "i1")
+        target[:, :count] = result
+        target[:, count:] = 0
 
     def layer_norm(self, f: Fields, memory: Memory) -> None:
         c, width = self.configuration, f["columns"]
         if not 1 <= width <= NORM_WIDTH_MAX:
             raise _Stop(Fault.BAD_INSTRUCTION)
         groups = -(-width // c.tile_columns)
-        parameters = self._int16(f["param_address"], groups * 2 * c.tile_columns).reshape(groups, 2, c.tile_columns)
+        parameters = self._rows(f["param_address"], 0, 1, groups * 2 * c.tile_columns, "<i2").reshape(groups, 2, c.tile_columns)
         gamma, beta = (parameters[:, which].reshape(-1)[:width].astype(np.int64) for which in (0, 1))
-        for r in range(f["rows"]):
-            x = self._int16(f["source_address"] + r * f["source_pitch"], width)
-            self._write_padded(f["destination_address"] + r * f["destination_pitch"], layer_norm(x[None], gamma, beta, f["shift"])[0])
+        x = self._rows(f["source_address"], f["source_pitch"], f["rows"], width, "<i2")
+        self._write_padded(f, layer_norm(x, gamma, beta, f["shift"]))
 
     def softmax(self, f: Fields, memory: Memory) -> None:
         rows, base = f["rows"], f["row_base"]
         maximum = self._row_statistics(self.row_max, base, rows)
-        for r in range(rows):
-            scores = self._int16(f["source_address"] + r * f["source_pitch"], f["columns"])
-            probability, multiplier, shift = softmax_rows(scores[None], maximum[r : r + 1])
-            self._write_padded(f["destination_address"] + r * f["destination_pitch"], probability[0])
-            self.row_multiplier[base + r], self.row_shift[base + r] = multiplier[0], shift[0]
+        scores = self._rows(f["source_address"], f["source_pitch"], rows, f["columns"], "<i2")
+        probability, multiplier, shift = softmax_rows(scores, maximum)
+        self._write_padded(f, probability)
+        self._row_statistics(self.row_multiplier, base, rows)[:] = multiplier
+        self._row_statistics(self.row_shift, base, rows)[:] = shift
 
     # --- route ----------------------------------------------------------------------------------------------------
 
@@ -301,11 +304,11 @@ class ReferenceMachine:
         c = self.configuration
         if f["rows"] > c.queue_tokens or not 1 <= f["columns"] <= c.experts:
             raise _Stop(Fault.BAD_INSTRUCTION)
+        logits = self._rows(f["source_address"], f["source_pitch"], f["rows"], f["columns"], "<i2")
+        selected, scores = route_token(logits, f["top_k"])
         self.queue_count[:] = 0
-        for r in range(f["rows"]):
-            logits = self._int16(f["source_address"] + r * f["source_pitch"], f["columns"])
-            selected, scores = route_token(logits[None], f["top_k"])
-            for e in np.flatnonzero(selected[0]):
-                self.queue_token[e, self.queue_count[e]] = r
-                self.queue_score[e, self.queue_count[e]] = scores[0, e]
-                self.queue_count[e] += 1
+        for e in range(f["columns"]):
+            tokens = np.flatnonzero(selected[:, e])
+            self.queue_count[e] = len(tokens)
+            self.queue_token[e, : len(tokens)] = tokens
+            self.queue_score[e, : len(tokens)] = scores[tokens, e]
