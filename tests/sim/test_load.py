@@ -1,0 +1,226 @@
+"""The load unit against the reference machine: whole on-chip memories after every instruction, and every fault."""
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import RisingEdge
+
+from sim.bench import clocking
+from sim.bench.axi_memory import AxiMemory, serve_reads
+from sim.bench.pauses import never_pause, phased_pauses
+from sim.bench.random_values import random_generator
+from sim.bench.runner import run_module_test
+from spec.configuration import load_configuration
+from spec.executor import Memory
+from spec.isa import Fault, LoadDestination, Space
+from spec.machine import ReferenceMachine
+from tests.sim.transfers import (
+    BEAT,
+    CONSTANT_BASE,
+    FRAME_BASE,
+    Unit,
+    bench_configuration,
+    inside,
+    random_transfer,
+    unit_parameters,
+)
+
+CONSTANT_BYTES, FRAME_BYTES = 3 * 4096 + 160, 4096 + 64
+NAMES = ("act", "weight", "table")
+
+
+class Bench:
+    """Reference memories, and the memories that the unit under test writes, behind random ready."""
+
+    def __init__(self, dut, quiet=False, latency=8):
+        self.dut = dut
+        self.configuration = bench_configuration()
+        self.rng = random_generator()
+        self.machine = ReferenceMachine(self.configuration, seed=1)
+        self.machine.queue_count[:] = self.rng.integers(0, 2, self.configuration.experts)
+        self.found = {name: getattr(self.machine, name).copy() for name in NAMES}
+        self.memory = Memory(
+            self.rng.integers(0, 256, CONSTANT_BYTES, np.uint8), self.rng.integers(0, 256, FRAME_BYTES, np.uint8)
+        )
+        self.unit = Unit(dut, self.rng)
+        self.axi = TwoWindows(self.memory)
+        pauses = (lambda stream: never_pause()) if quiet else (lambda stream: phased_pauses(random_generator(stream)))
+        serve_reads(dut, self.axi, latency=latency, outstanding=32, address_pauses=pauses(1), data_pauses=pauses(2))
+        self.grants = 0
+        for number, (name, word) in enumerate(
+            (("act", self.configuration.act_word_bytes), ("weight", self.configuration.weight_word_bytes), ("table", 0))
+        ):
+            cocotb.start_soon(self.take_writes(name, word, pauses(3 + number)))
+        dut.constant_base_i.value, dut.constant_size_i.value = CONSTANT_BASE, CONSTANT_BYTES
+        dut.frame_base_i.value, dut.frame_size_i.value = FRAME_BASE, FRAME_BYTES
+        count = 0
+        for expert, entries in enumerate(self.machine.queue_count):
+            count |= int(entries) << (17 * expert)
+        dut.count_i.value = count
+
+    async def take_writes(self, name, word_bytes, pauses):
+        """word_bytes: of the memory; 0 for the table, which takes byte addresses and whole beats."""
+        def port(signal):
+            return getattr(self.dut, f"{name}_wr_{signal}")
+
+        ready = False
+        port("ready_i").value = 0
+        while True:
+            await RisingEdge(self.dut.clk_i)
+            if ready and port("valid_o").value == 1:
+                self.grants += 1
+                size = word_bytes or BEAT
+                start = int(port("address_o").value) * (word_bytes or 1)
+                data = np.frombuffer(int(port("data_o").value).to_bytes(size, "little"), np.uint8)
+                strobe = int(port("strobe_o").value) if word_bytes else (1 << BEAT) - 1
+                written = np.flatnonzero([strobe >> i & 1 for i in range(size)])
+                self.found[name][start + written] = data[written]
+            ready = not next(pauses)
+            port("ready_i").value = int(ready)
+
+    async def check(self, **fields):
+        outcome = await self.unit.execute("load", **fields)
+        assert outcome.cause == Fault.NONE, f"{outcome.cause.name} on {self.unit.fields}"
+        self.machine._counters = {"read_beats": 0}
+        self.machine.load(self.unit.fields, self.memory)
+        for name in NAMES:
+            assert np.array_equal(self.found[name], getattr(self.machine, name)), f"{name} differs after {self.unit.fields}"
+        return outcome
+
+    async def check_fault(self, cause, **fields):
+        outcome = await self.unit.execute("load", **fields)
+        assert outcome.cause == cause, f"{outcome.cause.name}, expected {cause.name}: {self.unit.fields}"
+        await self.unit.recover()
+        # What was loaded before the fault is unspecified; what the next instruction loads is not.
+        for name in NAMES:
+            getattr(self.machine, name)[:] = self.found[name]
+
+    def random_load(self, destination=None, space=None):
+        destination = LoadDestination(self.rng.integers(3) if destination is None else destination)
+        space = Space(self.rng.integers(2) if space is None else space)
+        window = FRAME_BYTES if space == Space.FRAME else CONSTANT_BYTES
+        transfer = random_transfer(self.rng, window, len(self.found[destination.name.lower()]))
+        return {"destination": destination, "space": space, **transfer}
+
+
+class TwoWindows(AxiMemory):
+    """Both windows on one port."""
+
+    def __init__(self, memory):
+        super().__init__(memory.constants, CONSTANT_BASE)
+        self.frame = AxiMemory(memory.frame, FRAME_BASE)
+
+    def response(self, address):
+        if address < CONSTANT_BASE:
+            self.frame.error_address = self.error_address
+            return self.frame.response(address)
+        return super().response(address)
+
+    def read(self, address):
+        return self.frame.read(address) if address < CONSTANT_BASE else super().read(address)
+
+
+@cocotb.test()
+async def loads_what_the_reference_loads(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    checked = 0
+    for destination in LoadDestination:
+        for space in Space:
+            await bench.check(**bench.random_load(destination, space))
+            checked += 1
+    for _ in range(14):
+        queue = int(bench.rng.integers(bench.configuration.experts))
+        skip = int(bench.rng.random() < 0.3)
+        before = len(bench.axi.read_bursts)
+        await bench.check(**bench.random_load(), skip_if_empty=skip, queue=queue)
+        if skip and bench.machine.queue_count[queue] == 0:
+            assert len(bench.axi.read_bursts) == before
+        checked += 1
+    # A queue that is empty but not asked about, and both answers when it is.
+    for expert in range(bench.configuration.experts):
+        await bench.check(**{**bench.random_load(), "count_3": 1, "count_2": 1, "count_1": 1}, skip_if_empty=1, queue=expert)
+        checked += 1
+    assert checked == 20 + bench.configuration.experts and bench.grants > 0
+    frame_bursts = [burst for burst in bench.axi.read_bursts if burst[0] < CONSTANT_BASE]
+    constant_bursts = [burst for burst in bench.axi.read_bursts if burst[0] >= CONSTANT_BASE]
+    assert frame_bursts and inside(frame_bursts, FRAME_BASE, FRAME_BYTES)
+    assert constant_bursts and inside(constant_bursts, CONSTANT_BASE, CONSTANT_BYTES)
+
+
+@cocotb.test()
+async def refuses_and_recovers(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    one = {"count_1": 1, "count_2": 1, "count_3": 1}
+    experts, act_bytes, weight_bytes = bench.configuration.experts, bench.configuration.act_bytes, bench.configuration.weight_bytes
+    address_faults = [
+        {"space": Space.CONSTANT, "bytes": 32, "dram_offset": CONSTANT_BYTES - 16},
+        {"space": Space.FRAME, "bytes": 32, "dram_offset": FRAME_BYTES - 16},
+        {"space": Space.CONSTANT, "bytes": 16, "dram_offset": 0xFFFF_FFF0},
+        {"destination": LoadDestination.ACT, "bytes": 32, "local_address": act_bytes - 16},
+        {"destination": LoadDestination.WEIGHT, "bytes": 32, "local_address": weight_bytes - 16},
+        {"destination": LoadDestination.TABLE, "bytes": 32, "local_address": 2048 - 16},
+        {"destination": LoadDestination.TABLE, "bytes": 16, "local_address": 0xFFFF_FFF0},
+        # Strides that would come back into the window if addresses wrapped at 32 bits.
+        {"bytes": 16, "dram_offset": 32, "count_1": 2, "dram_stride_1": 0xFFFF_FFF0},
+        {"bytes": 16, "dram_offset": 32, "count_3": 3, "dram_stride_3": 0x8000_0000},
+        {"bytes": 16, "local_address": 32, "count_2": 2, "local_stride_2": 0xFFFF_FFF0},
+        {"bytes": 16, "count_1": 0xFFFF, "dram_stride_1": 0x0010_0000},
+    ]
+    for fields in address_faults:
+        before = len(bench.axi.read_bursts)
+        await bench.check_fault(Fault.ADDRESS, **{**one, **fields})
+        legal = [b for b in bench.axi.read_bursts[before:]]
+        assert len(legal) <= 1, "a run out of bounds reached the bus"
+        await bench.check(**bench.random_load())
+    for fields in ({"destination": 3}, {"skip_if_empty": 1, "queue": experts}):
+        await bench.check_fault(Fault.BAD_INSTRUCTION, **{**one, "bytes": 16, **fields})
+        await bench.check(**bench.random_load())
+    # A slave error in the middle of many bursts, then a window that is larger than the memory behind it.
+    bench.axi.error_address = CONSTANT_BASE + 2000
+    await bench.check_fault(Fault.AXI_READ, **one, bytes=CONSTANT_BYTES, space=Space.CONSTANT)
+    bench.axi.error_address = None
+    await bench.check(**bench.random_load())
+    dut.frame_size_i.value = FRAME_BYTES + 16
+    await bench.check_fault(Fault.AXI_READ, **one, bytes=FRAME_BYTES + 16, space=Space.FRAME)
+    dut.frame_size_i.value = FRAME_BYTES
+    for _ in range(3):
+        await bench.check(**bench.random_load())
+
+
+@cocotb.test()
+async def halts_in_the_middle(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for wait in (1, 5, 20, 60):
+        execution = cocotb.start_soon(
+            bench.unit.execute("load", bytes=CONSTANT_BYTES, count_1=1, count_2=1, count_3=1, space=Space.CONSTANT)
+        )
+        await clocking.wait_until(dut, lambda: dut.m_axi_arvalid.value == 1, 200)
+        for _ in range(wait):
+            await RisingEdge(dut.clk_i)
+        execution.cancel()
+        await bench.unit.recover()
+        for name in NAMES:
+            getattr(bench.machine, name)[:] = bench.found[name]
+        await bench.check(**bench.random_load())
+
+
+@cocotb.test()
+async def short_runs_keep_the_bus_busy(dut):
+    bench = Bench(dut, quiet=True, latency=60)
+    await clocking.start(dut)
+    for run_bytes in (64, 1024):
+        runs = 8192 // run_bytes
+        outcome = await bench.check(bytes=run_bytes, count_1=runs, count_2=1, count_3=1, dram_stride_1=run_bytes, local_stride_1=run_bytes)
+        assert outcome.cycles <= 8192 // BEAT + 60 + 20, f"{outcome.cycles} cycles for {8192 // BEAT} beats in runs of {run_bytes}"
+
+
+@pytest.mark.parametrize("configuration", ["tiny", "zcu104"])
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_load(configuration, seed):
+    sizes = load_configuration(configuration)
+    parameters = unit_parameters(sizes, "tile_columns", "tile_depth", "act_bytes", "weight_bytes", "experts")
+    plusargs = {"configuration": configuration}
+    assert run_module_test("load", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 4

@@ -1,0 +1,147 @@
+"""The store unit against the reference machine: the whole frame window after every instruction, and every fault."""
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import RisingEdge
+
+from sim.bench import clocking
+from sim.bench.axi_memory import AxiMemory, serve_writes
+from sim.bench.pauses import never_pause, phased_pauses
+from sim.bench.random_values import random_generator
+from sim.bench.runner import run_module_test
+from spec.configuration import load_configuration
+from spec.executor import Memory
+from spec.isa import Fault, Space
+from spec.machine import ReferenceMachine
+from tests.sim.transfers import BEAT, FRAME_BASE, Unit, bench_configuration, inside, random_transfer, unit_parameters
+
+FRAME_BYTES = 2 * 4096 + 96
+
+
+class Bench:
+    """The activation memory behind random ready, the frame window behind a random bus."""
+
+    def __init__(self, dut, quiet=False, latency=8):
+        self.dut = dut
+        self.configuration = bench_configuration()
+        self.rng = random_generator()
+        self.machine = ReferenceMachine(self.configuration, seed=1)
+        self.memory = Memory(np.zeros(0, np.uint8), self.rng.integers(0, 256, FRAME_BYTES, np.uint8))
+        self.axi = AxiMemory(self.memory.frame.copy(), FRAME_BASE)
+        self.unit = Unit(dut, self.rng)
+        pauses = (lambda stream: never_pause()) if quiet else (lambda stream: phased_pauses(random_generator(stream)))
+        serve_writes(
+            dut, self.axi, latency=latency, outstanding=16,
+            address_pauses=pauses(1), data_pauses=pauses(2), response_pauses=pauses(3),
+        )  # fmt: skip
+        cocotb.start_soon(self.answer_reads(pauses(4)))
+        dut.frame_base_i.value, dut.frame_size_i.value = FRAME_BASE, FRAME_BYTES
+
+    async def answer_reads(self, pauses):
+        """Answers exactly two cycles after the grant, garbage otherwise."""
+        dut, word = self.dut, self.configuration.act_word_bytes
+        ready, granted = False, None
+        dut.act_rd_ready_i.value = 0
+        dut.act_rd_data_valid_i.value = 0
+        while True:
+            await RisingEdge(dut.clk_i)
+            dut.act_rd_data_valid_i.value = int(granted is not None)
+            data = self.rng.bytes(word) if granted is None else self.machine.act[word * granted :][:word].tobytes()
+            dut.act_rd_data_i.value = int.from_bytes(data, "little")
+            taken = ready and dut.rst_ni.value == 1 and dut.act_rd_valid_o.value == 1
+            granted = int(dut.act_rd_address_o.value) if taken else None
+            ready = not next(pauses)
+            dut.act_rd_ready_i.value = int(ready)
+
+    async def check(self, **fields):
+        outcome = await self.unit.execute("store", space=Space.FRAME, **fields)
+        assert outcome.cause == Fault.NONE, f"{outcome.cause.name} on {self.unit.fields}"
+        self.machine._counters = {"write_beats": 0}
+        self.machine.store(self.unit.fields, self.memory)
+        assert np.array_equal(self.axi.content, self.memory.frame), f"the frame differs after {self.unit.fields}"
+        return outcome
+
+    async def check_fault(self, cause, **fields):
+        outcome = await self.unit.execute("store", **{"space": Space.FRAME, **fields})
+        assert outcome.cause == cause, f"{outcome.cause.name}, expected {cause.name}: {self.unit.fields}"
+        await self.unit.recover()
+        self.memory.frame[:] = self.axi.content
+
+    def random_store(self):
+        return random_transfer(self.rng, FRAME_BYTES, self.configuration.act_bytes)
+
+
+ONE = {"count_1": 1, "count_2": 1, "count_3": 1}
+
+
+@cocotb.test()
+async def stores_what_the_reference_stores(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for _ in range(25):
+        await bench.check(**bench.random_store())
+    await bench.check(**{**ONE, "count_2": 0, "bytes": 32})
+    assert bench.axi.write_bursts and inside(bench.axi.write_bursts, FRAME_BASE, FRAME_BYTES)
+
+
+@cocotb.test()
+async def refuses_and_recovers(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    act_bytes = bench.configuration.act_bytes
+    for fields in (
+        {"space": Space.CONSTANT, "bytes": 16},
+        {"bytes": 32, "dram_offset": FRAME_BYTES - 16},
+        {"bytes": 16, "dram_offset": 0xFFFF_FFF0},
+        {"bytes": 32, "local_address": act_bytes - 16},
+        {"bytes": 16, "dram_offset": 32, "count_1": 2, "dram_stride_1": 0xFFFF_FFF0},
+        {"bytes": 16, "local_address": 32, "count_3": 2, "local_stride_3": 0xFFFF_FFF0},
+    ):
+        before = len(bench.axi.write_bursts)
+        await bench.check_fault(Fault.ADDRESS, **{**ONE, **fields})
+        assert len(bench.axi.write_bursts) - before <= 1, "a run out of bounds reached the bus"
+        await bench.check(**bench.random_store())
+    bench.axi.error_address = FRAME_BASE + 3000
+    await bench.check_fault(Fault.AXI_WRITE, **ONE, bytes=FRAME_BYTES)
+    bench.axi.error_address = None
+    await bench.check(**bench.random_store())
+    dut.frame_size_i.value = FRAME_BYTES + 16
+    await bench.check_fault(Fault.AXI_WRITE, **ONE, bytes=FRAME_BYTES + 16)
+    dut.frame_size_i.value = FRAME_BYTES
+    for _ in range(3):
+        await bench.check(**bench.random_store())
+    assert inside(bench.axi.write_bursts, FRAME_BASE, FRAME_BYTES + 16)
+
+
+@cocotb.test()
+async def halts_in_the_middle(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for wait in (1, 5, 20, 60):
+        execution = cocotb.start_soon(bench.unit.execute("store", **ONE, bytes=FRAME_BYTES, space=Space.FRAME))
+        await clocking.wait_until(dut, lambda: dut.m_axi_awvalid.value == 1, 500)
+        for _ in range(wait):
+            await RisingEdge(dut.clk_i)
+        execution.cancel()
+        await bench.unit.recover()
+        bench.memory.frame[:] = bench.axi.content
+        await bench.check(**bench.random_store())
+
+
+@cocotb.test()
+async def keeps_the_bus_busy(dut):
+    bench = Bench(dut, quiet=True, latency=60)
+    await clocking.start(dut)
+    for run_bytes in (256, 4096):
+        runs = 4096 // run_bytes
+        strides = {"dram_stride_1": run_bytes, "local_stride_1": run_bytes}
+        outcome = await bench.check(**{**ONE, "bytes": run_bytes, "count_1": runs, **strides})
+        assert outcome.cycles <= 4096 // BEAT + 60 + 50, f"{outcome.cycles} cycles for {4096 // BEAT} beats in runs of {run_bytes}"
+
+
+@pytest.mark.parametrize("configuration", ["tiny", "zcu104"])
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_store(configuration, seed):
+    parameters = unit_parameters(load_configuration(configuration), "tile_columns", "act_bytes")
+    assert run_module_test("store", __name__, parameters=parameters, plusargs={"configuration": configuration}, seed=seed) == 4
