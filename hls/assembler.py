@@ -33,7 +33,9 @@ class Assembler:
     _accesses: dict[Unit, list[tuple[int, Span, bool]]] = field(default_factory=lambda: {unit: [] for unit in Unit})
     _waited: dict[tuple[Unit, Unit], int] = field(default_factory=dict)
 
-    def emit(self, name: str, tag: str, reads: tuple[Span, ...] = (), writes: tuple[Span, ...] = (), **fields: int) -> None:
+    def emit(
+        self, name: str, tag: str, reads: tuple[Span, ...] = (), writes: tuple[Span, ...] = (), **fields: int
+    ) -> None:
         """Append an instruction. tag names the layer; reads and writes are all the spans it touches, over-estimates allowed."""
         unit = BY_NAME[name].unit
         number = self.tags.setdefault(tag, len(self.tags))

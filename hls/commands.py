@@ -31,6 +31,9 @@ class GenerateCommand:
         build.save(directory)
         resources = build.report["resources"]
         print(f"{directory}: fingerprint {build.fingerprint}, tasks {', '.join(build.tasks)}")
-        print(f"constants {build.report['constant_bytes']} bytes, activations {build.report['act_bytes_peak']} of {configuration.act_bytes} bytes")
+        print(
+            f"constants {build.report['constant_bytes']} bytes,"
+            f" activations {build.report['act_bytes_peak']} of {configuration.act_bytes} bytes"
+        )
         print("estimate before place and route: " + ", ".join(f"{amount} {name}" for name, amount in resources.items()))
         return 0

@@ -46,7 +46,9 @@ def pack_network(bundle: Bundle, configuration: HardwareConfiguration) -> Consta
     position = np.zeros((a.tokens, round_up(2 * a.width, configuration.act_word_bytes)), np.uint8)
     position[:, : 2 * a.width] = tensors["position"].astype("<i2").view(np.uint8)
     constants.add("position", position.reshape(-1))
-    norms = [pack_norm(configuration, tensors[f"{name}.gamma"], tensors[f"{name}.beta"]) for name in norm_names(a.depth)]
+    norms = [
+        pack_norm(configuration, tensors[f"{name}.gamma"], tensors[f"{name}.beta"]) for name in norm_names(a.depth)
+    ]
     constants.add("norms", np.concatenate(norms))
     ones = np.ones(configuration.tile_columns, np.int64)
     for i in range(a.depth):

@@ -36,7 +36,9 @@ def generate(bundle: Bundle, configuration: HardwareConfiguration, observe: bool
     lowered: dict[str, LoweredTask] = {}
     tags: dict[str, int] = {}
     for name in bundle.tasks:
-        lowering = TaskLowering(bundle, configuration, constants, name, frame, image_offset, outputs[name], observe, tags)
+        lowering = TaskLowering(
+            bundle, configuration, constants, name, frame, image_offset, outputs[name], observe, tags
+        )
         lowered[name] = lowering.lower()
     tasks = {name: _task_program(bundle, name, lowered[name], constants, outputs[name]) for name in bundle.tasks}
     return Build(
@@ -64,7 +66,9 @@ def _output_shape(bundle: Bundle, name: str) -> tuple[int, int, int]:
     return grid[0] * task.upscale, grid[1] * task.upscale, stored_channels(task)
 
 
-def _task_program(bundle: Bundle, name: str, lowered: LoweredTask, constants: Constants, output_offset: int) -> TaskProgram:
+def _task_program(
+    bundle: Bundle, name: str, lowered: LoweredTask, constants: Constants, output_offset: int
+) -> TaskProgram:
     block = f"program.{name}"
     constants.add(block, np.frombuffer(lowered.code, np.uint8))
     task = bundle.tasks[name]

@@ -35,7 +35,9 @@ class Rows:
 
     def part(self, first: int, count: int) -> Span:
         """The bytes of `count` rows from row `first`."""
-        return Span(self.span.space, self.span.start + first * self.pitch, self.span.start + (first + count) * self.pitch)
+        return Span(
+            self.span.space, self.span.start + first * self.pitch, self.span.start + (first + count) * self.pitch
+        )
 
 
 @dataclass
@@ -113,7 +115,9 @@ class TaskLowering:
         for i in range(a.depth):
             block = f"blocks.{i}"
             attention = tuple(f"{block}.{part}" for part in ("query", "key", "value", "scores"))
-            steps.append(Step(f"{block}.attention", attention, lambda spans, block=block: self._attention(block, spans)))
+            steps.append(
+                Step(f"{block}.attention", attention, lambda spans, block=block: self._attention(block, spans))
+            )
             projection = f"{block}.projection"
             steps.append(Step(projection, (projection,), lambda spans, name=projection: self._projection(name, spans)))
             steps += self._expert_steps(i) if i in a.moe_blocks else [self._mlp_step(i)]
@@ -157,7 +161,16 @@ class TaskLowering:
                 count_2=grid_columns, dram_stride_2=a.patch * 4, local_stride_2=pitch,
                 count_3=count, dram_stride_3=a.patch * line, local_stride_3=grid_columns * pitch,
             )  # fmt: skip
-            self._linear("patch_embed", "patch_embed", spans, patches, self.residual, 0, 1 + first * grid_columns, count * grid_columns)
+            self._linear(
+                "patch_embed",
+                "patch_embed",
+                spans,
+                patches,
+                self.residual,
+                0,
+                1 + first * grid_columns,
+                count * grid_columns,
+            )
             self.act.free(patches.span)
         self._observe_rows("patch_embed", self.residual)
 
@@ -194,11 +207,16 @@ class TaskLowering:
         blocks = self._blocks_of(a.tokens, per_row, c.tile_rows, "two rows of attention scores", limit)
         most = max(count for _, count in blocks)
         scores = [self._rows("attention scores", most, a.tokens, "int16") for _ in range(2)]
-        weights = [Rows(self.act.allocate("attention weights", most * weights_pitch), weights_pitch, a.tokens, "int8") for _ in range(2)]
+        weights = [
+            Rows(self.act.allocate("attention weights", most * weights_pitch), weights_pitch, a.tokens, "int8")
+            for _ in range(2)
+        ]
         parameters = spans[f"{block}.scores"]
         shift = int(self.bundle.tensors[f"{block}.attention_shift"])
         pending = None
-        for n, (head, first, count) in enumerate((head, first, count) for head in range(a.heads) for first, count in blocks):
+        for n, (head, first, count) in enumerate(
+            (head, first, count) for head in range(a.heads) for first, count in blocks
+        ):
             s, p, base = scores[n % 2], weights[n % 2], (n % 2) * most
             statistics = Span("rows", base, base + count)
             self._matmul(
@@ -214,7 +232,9 @@ class TaskLowering:
                 rows=count, columns=a.tokens, source_address=s.span.start, source_pitch=s.pitch,
                 destination_address=p.span.start, destination_pitch=p.pitch, row_base=base,
             )  # fmt: skip
-            self._observe_part(f"{block}.probabilities", p, count, (a.heads, a.tokens, a.tokens), head * a.tokens + first)
+            self._observe_part(
+                f"{block}.probabilities", p, count, (a.heads, a.tokens, a.tokens), head * a.tokens + first
+            )
             context = (head, first, count, p, base, statistics)
             if pending is not None:
                 self._context(block, *pending, values_pitch, shift)
@@ -224,7 +244,16 @@ class TaskLowering:
             self.act.free(rows.span)
 
     def _context(
-        self, block: str, head: int, first: int, count: int, p: Rows, base: int, statistics: Span, values_pitch: int, shift: int
+        self,
+        block: str,
+        head: int,
+        first: int,
+        count: int,
+        p: Rows,
+        base: int,
+        statistics: Span,
+        values_pitch: int,
+        shift: int,
     ) -> None:
         """The attention result of one head and block of rows: P.V divided by the softmax sums."""
         a, c = self.architecture, self.configuration
@@ -272,8 +301,12 @@ class TaskLowering:
         a = self.architecture
         hidden = self._rows("an expert's hidden layer", a.tokens, a.expert_hidden, "int8")
         table = spans[f"blocks.{i}.experts.table"]
-        self._linear(f"{name}.up", f"{name}.up", spans, self.normed, hidden, 0, 0, a.tokens, table=table, gather=1, queue=slot)
-        self._linear(f"{name}.down", f"{name}.down", spans, hidden, self.residual, 0, 0, a.tokens, scatter=1, queue=slot)
+        self._linear(
+            f"{name}.up", f"{name}.up", spans, self.normed, hidden, 0, 0, a.tokens, table=table, gather=1, queue=slot
+        )
+        self._linear(
+            f"{name}.down", f"{name}.down", spans, hidden, self.residual, 0, 0, a.tokens, scatter=1, queue=slot
+        )
         self.act.free(hidden.span)
         if slot == len(self.task.pathway[i]) - 1:
             self._observe_rows(f"blocks.{i}.output", self.residual)
@@ -302,7 +335,7 @@ class TaskLowering:
 
     def _layer_norm(self, name: str) -> None:
         """Layer norm of the whole residual stream into self.normed."""
-        a, c = self.architecture, self.configuration
+        a = self.architecture
         index = norm_names(a.depth).index(name)
         per_norm = self.constants.size["norms"] // len(norm_names(a.depth))
         self.assembler.emit(
@@ -352,7 +385,9 @@ class TaskLowering:
             gather=gather, scatter=scatter, queue=queue,
         )  # fmt: skip
 
-    def _matmul(self, tag: str, shared: dict[str, int], reads: tuple[Span, ...], writes: tuple[Span, ...], **fields: int) -> None:
+    def _matmul(
+        self, tag: str, shared: dict[str, int], reads: tuple[Span, ...], writes: tuple[Span, ...], **fields: int
+    ) -> None:
         self.assembler.emit("matmul", tag, reads=reads, writes=writes, **shared, **fields)
 
     def _load_act(self, name: str, span: Span) -> None:
@@ -368,7 +403,9 @@ class TaskLowering:
         pitch = round_up(size * columns, self.configuration.act_word_bytes)
         return Rows(self.act.allocate(what, rows * pitch), pitch, columns, dtype)
 
-    def _blocks_of(self, rows: int, bytes_per_row: int, multiple: int, what: str, limit: int | None = None) -> list[tuple[int, int]]:
+    def _blocks_of(
+        self, rows: int, bytes_per_row: int, multiple: int, what: str, limit: int | None = None
+    ) -> list[tuple[int, int]]:
         """Split rows into the largest blocks for which there is room, as (first, count); counts are multiples of `multiple` or all."""
         most = min(self.act.largest_gap() // bytes_per_row, rows if limit is None else limit)
         if most < rows:
@@ -390,7 +427,12 @@ class TaskLowering:
         limit(a.width <= 1024, "the width", a.width, 1024)
         if a.moe_blocks:
             limit(a.tokens <= c.queue_tokens, "the number of tokens", a.tokens, c.queue_tokens)
-            limit(max(len(kept) for kept in task.pathway.values()) <= c.experts, "the number of experts", a.experts, c.experts)
+            limit(
+                max(len(kept) for kept in task.pathway.values()) <= c.experts,
+                "the number of experts",
+                a.experts,
+                c.experts,
+            )
         deepest = max(a.mlp_hidden, a.expert_hidden, a.patch * a.patch * 4)
         limit(deepest <= 4096, "the depth of a product", deepest, 4096)
         limit(a.tokens <= 4096, "the number of tokens", a.tokens, 4096)

@@ -36,7 +36,9 @@ class Step:
 QUEUES = Span("queues", 0, 1)
 
 
-def emit_steps(assembler: Assembler, constants: Constants, ring: Ring, tables: int, steps: list[Step], configuration_name: str) -> None:
+def emit_steps(
+    assembler: Assembler, constants: Constants, ring: Ring, tables: int, steps: list[Step], configuration_name: str
+) -> None:
     """Emit all steps with their loads.
 
     The blocks of a step are placed together, so a step can always be placed once the ring is empty. A load of an expert that comes
@@ -79,7 +81,13 @@ def _table_slot(slots: list[tuple[str, int]], table: str, remaining: list[Step],
 
 
 def _emit_loads(
-    assembler: Assembler, constants: Constants, step: Step, span: Span, table_at: int, slots: list[tuple[str, int]], routed: bool
+    assembler: Assembler,
+    constants: Constants,
+    step: Step,
+    span: Span,
+    table_at: int,
+    slots: list[tuple[str, int]],
+    routed: bool,
 ) -> WeightSpans:
     spans: WeightSpans = {}
     once = {"count_1": 1, "count_2": 1, "count_3": 1, "space": int(Space.CONSTANT)}

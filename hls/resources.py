@@ -39,7 +39,9 @@ _BRAM_BITS = 36 * 1024
 
 def usable(device: Resources) -> Resources:
     """The share of a device that a configuration may take."""
-    return Resources(int(device.dsp * USABLE), int(device.bram36 * USABLE), int(device.uram * USABLE), int(device.lut * USABLE_LUT))
+    return Resources(
+        int(device.dsp * USABLE), int(device.bram36 * USABLE), int(device.uram * USABLE), int(device.lut * USABLE_LUT)
+    )
 
 
 def estimate(configuration: HardwareConfiguration) -> Resources:
@@ -62,7 +64,9 @@ def estimate(configuration: HardwareConfiguration) -> Resources:
 def check_fit(configuration: HardwareConfiguration) -> Resources:
     """The estimate, or a UserError that names the resource that is over, the amount needed and the amount usable."""
     if configuration.part not in DEVICES:
-        raise UserError(f"configuration {configuration.name}: part {configuration.part} is unknown; known: {', '.join(DEVICES)}")
+        raise UserError(
+            f"configuration {configuration.name}: part {configuration.part} is unknown; known: {', '.join(DEVICES)}"
+        )
     need, have = estimate(configuration), usable(DEVICES[configuration.part])
     for name, amount in need.to_dict().items():
         limit = have.to_dict()[name]

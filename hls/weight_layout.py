@@ -39,7 +39,9 @@ class Linear:
         return Linear(weight, self.bias, self.multiplier, self.shift)
 
 
-def parameter_block(configuration: HardwareConfiguration, bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+def parameter_block(
+    configuration: HardwareConfiguration, bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray
+) -> np.ndarray:
     """One parameter block, uint8 (8 * tile_columns,), for up to tile_columns channels; the rest is 0."""
     block = np.zeros(configuration.tile_columns, _PARAMETER)
     count = len(bias)
@@ -64,11 +66,16 @@ def pack_linear(configuration: HardwareConfiguration, linear: Linear) -> np.ndar
     depth, tiles = linear_depth(configuration, inputs), -(-outputs // columns)
     weight = np.zeros((tiles * columns, depth), np.int8)
     weight[:outputs, :inputs] = linear.weight
-    words = weight.reshape(tiles, columns, depth // lanes, lanes).transpose(0, 2, 1, 3).reshape(tiles, -1).view(np.uint8)
+    words = (
+        weight.reshape(tiles, columns, depth // lanes, lanes).transpose(0, 2, 1, 3).reshape(tiles, -1).view(np.uint8)
+    )
     parts = []
     for j in range(tiles):
         chosen = slice(j * columns, min((j + 1) * columns, outputs))
-        parts += [parameter_block(configuration, linear.bias[chosen], linear.multiplier[chosen], linear.shift[chosen]), words[j]]
+        parts += [
+            parameter_block(configuration, linear.bias[chosen], linear.multiplier[chosen], linear.shift[chosen]),
+            words[j],
+        ]
     return np.concatenate(parts)
 
 

@@ -125,7 +125,9 @@ def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, shift: int) -
     variance = width * (x * x).sum(axis=1, keepdims=True) - total * total
     mantissa, shift_y = reciprocal_square_root(variance)
     y = saturate(round_shift(centred * mantissa, shift_y), 16)
-    return saturate(round_shift(y * np.asarray(gamma, np.int64) + (np.asarray(beta, np.int64) << NORM_FRACTION_BITS), shift), 8)
+    return saturate(
+        round_shift(y * np.asarray(gamma, np.int64) + (np.asarray(beta, np.int64) << NORM_FRACTION_BITS), shift), 8
+    )
 
 
 def reciprocal_square_root(variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -43,7 +43,9 @@ class Observation:
         size = np.dtype(self.dtype).itemsize
         result = np.ascontiguousarray(data[:, : self.shape[-1] * size]).view(self.dtype).reshape(self.shape)
         if self.group:
-            result = result.reshape(*self.shape[:-1], -1, self.group_pitch)[..., : self.group].reshape(*self.shape[:-1], -1)
+            result = result.reshape(*self.shape[:-1], -1, self.group_pitch)[..., : self.group].reshape(
+                *self.shape[:-1], -1
+            )
         return result
 
 
@@ -118,7 +120,9 @@ class Build:
         """Put an image into the frame window: uint8 (height, width, 3) RGB, stored as int8 = value - 128, 4 bytes a pixel."""
         expected = (self.image_height, self.image_width, 3)
         if image.dtype != np.uint8 or image.shape != expected:
-            raise UserError(f"the image is {image.dtype} {image.shape}, build {self.name} takes uint8 {expected}; resize or convert it")
+            raise UserError(
+                f"the image is {image.dtype} {image.shape}, build {self.name} takes uint8 {expected}; resize or convert it"
+            )
         pixels = np.zeros((*expected[:2], 4), np.uint8)
         pixels[..., :3] = image ^ 0x80
         frame[self.image_offset : self.image_offset + pixels.size] = pixels.reshape(-1)
@@ -155,7 +159,9 @@ def load_build(directory: Path | str) -> Build:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{directory / MANIFEST} is malformed ({error!r}); {_REMEDY}") from None
     if manifest["fingerprint"] != build.fingerprint:
-        raise UserError(f"{directory}: fingerprint {manifest['fingerprint']} but its configuration has {build.fingerprint}; {_REMEDY}")
+        raise UserError(
+            f"{directory}: fingerprint {manifest['fingerprint']} but its configuration has {build.fingerprint}; {_REMEDY}"
+        )
     return build
 
 

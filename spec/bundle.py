@@ -120,7 +120,9 @@ def load_bundle(directory: Path | str) -> Bundle:
     manifest = read_manifest(directory, MANIFEST, FORMAT, VERSION, _REMEDY)
     contents = {name: read_file(directory, manifest, name, _REMEDY) for name in manifest["files"]}
     try:
-        architecture = Architecture(**{**manifest["architecture"], "moe_blocks": tuple(manifest["architecture"]["moe_blocks"])})
+        architecture = Architecture(
+            **{**manifest["architecture"], "moe_blocks": tuple(manifest["architecture"]["moe_blocks"])}
+        )
         tasks = {name: _task(values) for name, values in manifest["tasks"].items()}
         tensors, golden = _arrays(contents.pop("tensors.npz")), _arrays(contents.pop("golden.npz"))
     except (KeyError, TypeError, ValueError) as error:
@@ -199,6 +201,10 @@ def check_tensors(bundle: Bundle) -> None:
             raise UserError(f"bundle {bundle.name}: tensor {name} is unknown to its architecture; {_REMEDY}")
         found = (bundle.tensors[name].shape, str(bundle.tensors[name].dtype))
         if found != expected[name]:
-            raise UserError(f"bundle {bundle.name}: tensor {name} is {found}, the architecture says {expected[name]}; {_REMEDY}")
+            raise UserError(
+                f"bundle {bundle.name}: tensor {name} is {found}, the architecture says {expected[name]}; {_REMEDY}"
+            )
         if name.endswith(".weight") and bundle.tensors[name].min(initial=0) < -127:
-            raise UserError(f"bundle {bundle.name}: tensor {name} has a weight of -128, the range is -127 to 127; {_REMEDY}")
+            raise UserError(
+                f"bundle {bundle.name}: tensor {name} has a weight of -128, the range is -127 to 127; {_REMEDY}"
+            )

@@ -58,18 +58,40 @@ class HardwareConfiguration:
             if field.name not in ("name", "part"):
                 require(isinstance(getattr(self, field.name), int), field.name, "an integer")
         require(1 <= self.tile_rows <= 64, "tile_rows", "1 to 64")
-        require(power_of_two(self.tile_columns) and 8 <= self.tile_columns <= 64, "tile_columns", "a power of two from 8 to 64")
+        require(
+            power_of_two(self.tile_columns) and 8 <= self.tile_columns <= 64,
+            "tile_columns",
+            "a power of two from 8 to 64",
+        )
         require(self.tile_depth in (4, 8), "tile_depth", "4 or 8")
-        require(power_of_two(self.norm_lanes) and self.norm_lanes <= self.tile_columns, "norm_lanes", "a power of two up to tile_columns")
+        require(
+            power_of_two(self.norm_lanes) and self.norm_lanes <= self.tile_columns,
+            "norm_lanes",
+            "a power of two up to tile_columns",
+        )
         require(power_of_two(self.act_banks) and self.act_banks <= 16, "act_banks", "a power of two up to 16")
         bank_row = self.act_word_bytes * self.act_banks
-        require(self.act_bytes > 0 and self.act_bytes % bank_row == 0, "act_bytes", f"a multiple of {bank_row} (word * banks)")
+        require(
+            self.act_bytes > 0 and self.act_bytes % bank_row == 0,
+            "act_bytes",
+            f"a multiple of {bank_row} (word * banks)",
+        )
         word = self.weight_word_bytes
-        require(self.weight_bytes > 0 and self.weight_bytes % word == 0, "weight_bytes", f"a multiple of {word} (one word)")
+        require(
+            self.weight_bytes > 0 and self.weight_bytes % word == 0, "weight_bytes", f"a multiple of {word} (one word)"
+        )
         require(power_of_two(self.row_entries), "row_entries", "a power of two")
-        require(power_of_two(self.queue_tokens) and self.queue_tokens <= 1 << 16, "queue_tokens", "a power of two up to 65536")
+        require(
+            power_of_two(self.queue_tokens) and self.queue_tokens <= 1 << 16,
+            "queue_tokens",
+            "a power of two up to 65536",
+        )
         require(power_of_two(self.experts) and 2 <= self.experts <= 64, "experts", "a power of two from 2 to 64")
-        require(power_of_two(self.instruction_queue) and self.instruction_queue >= 2, "instruction_queue", "a power of two from 2")
+        require(
+            power_of_two(self.instruction_queue) and self.instruction_queue >= 2,
+            "instruction_queue",
+            "a power of two from 2",
+        )
         require(self.tables == 2, "tables", "2")
 
     @property

@@ -54,7 +54,9 @@ def read_manifest(directory: Path, manifest_name: str, format_name: str, version
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); {remedy}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != format_name or manifest.get("version") != version:
-        found = (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else type(manifest).__name__
+        found = (
+            (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else type(manifest).__name__
+        )
         raise UserError(f"{path} is {found}, this program reads ({format_name!r}, {version}); {remedy}")
     return manifest
 

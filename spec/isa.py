@@ -149,8 +149,8 @@ INSTRUCTIONS = (
 
 Table t occupies bytes [1024 * t, 1024 * (t + 1)) of the table memory.
 """,
-        _TRANSFER
-        + (
+        (
+            *_TRANSFER,
             Field("destination", 0, 9, 2, "0 act, 1 weight, 2 table"),
             Field("skip_if_empty", 0, 11, 1, "do nothing if the expert's queue is empty"),
             Field("queue", 8, 16, 8, "the expert whose queue skip_if_empty looks at"),
@@ -208,7 +208,9 @@ gather needs a residual destination or int8; scatter needs residual; table_enabl
             Field("table_index", 0, 16, 1, "which table"),
             Field("rows", 4, 0, 16, "M, if neither gather nor scatter"),
             Field("columns", 4, 16, 16, "N, at least 1"),
-            Field("depth", 5, 0, 16, "K, a multiple of L, at least L; a_address % (2 * C) + depth at most OPERAND_BYTES"),
+            Field(
+                "depth", 5, 0, 16, "K, a multiple of L, at least L; a_address % (2 * C) + depth at most OPERAND_BYTES"
+            ),
             Field("queue", 5, 16, 8, "expert queue of gather and scatter"),
             Field("output_shift", 5, 24, 8, "subtracted from the row's shift when row_scale"),
             Field("a_address", 6, 0, 32, "in act, multiple of L"),

@@ -156,7 +156,10 @@ class ReferenceMachine:
                 for i1 in range(f["count_1"]):
                     yield (
                         f["dram_offset"] + i3 * f["dram_stride_3"] + i2 * f["dram_stride_2"] + i1 * f["dram_stride_1"],
-                        f["local_address"] + i3 * f["local_stride_3"] + i2 * f["local_stride_2"] + i1 * f["local_stride_1"],
+                        f["local_address"]
+                        + i3 * f["local_stride_3"]
+                        + i2 * f["local_stride_2"]
+                        + i1 * f["local_stride_1"],
                     )
 
     def load(self, f: Fields, memory: Memory) -> None:
@@ -208,7 +211,11 @@ class ReferenceMachine:
         for j in range(tiles):
             valid = min(c.tile_columns, columns - j * c.tile_columns)
             words = self._span(self.weight, f["b_address"] + j * f["b_stride"], depth * c.tile_columns).view(np.int8)
-            b = words.reshape(depth // c.tile_depth, c.tile_columns, c.tile_depth).transpose(1, 0, 2).reshape(c.tile_columns, depth)
+            b = (
+                words.reshape(depth // c.tile_depth, c.tile_columns, c.tile_depth)
+                .transpose(1, 0, 2)
+                .reshape(c.tile_columns, depth)
+            )
             value = self._requantise(f, matmul_exact(a, b[:valid]), rows, j, valid)
             if f["table_enable"]:
                 index = saturate(value, 10) + TABLE_ENTRIES // 2
@@ -229,9 +236,13 @@ class ReferenceMachine:
             shift = np.maximum(self._row_statistics(self.row_shift, f["row_base"], rows) - f["output_shift"], 0)
             return requantise(total, multiplier[:, None], shift[:, None])
         block = self._span(self.weight, f["param_address"] + j * f["param_stride"], 8 * self.configuration.tile_columns)
-        entries = block.view(np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")]))[:valid]
+        entries = block.view(np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")]))[
+            :valid
+        ]
         return requantise(
-            total + entries["bias"].astype(np.int64), entries["multiplier"].astype(np.int64), entries["shift"].astype(np.int64)
+            total + entries["bias"].astype(np.int64),
+            entries["multiplier"].astype(np.int64),
+            entries["shift"].astype(np.int64),
         )
 
     def _write_tile(self, f: Fields, value: np.ndarray, tokens: np.ndarray, j: int) -> None:
@@ -244,13 +255,19 @@ class ReferenceMachine:
             if destination == Destination.KEYS:
                 n = j * c.tile_columns + columns
                 address = (
-                    f["d_address"] + (r // c.tile_columns) * f["d_pitch"]
-                    + (n // c.tile_depth) * c.weight_word_bytes + (r % c.tile_columns) * c.tile_depth + n % c.tile_depth
+                    f["d_address"]
+                    + (r // c.tile_columns) * f["d_pitch"]
+                    + (n // c.tile_depth) * c.weight_word_bytes
+                    + (r % c.tile_columns) * c.tile_depth
+                    + n % c.tile_depth
                 )
             else:
                 address = (
-                    f["d_address"] + j * f["d_pitch"] + (r // c.tile_depth) * c.weight_word_bytes
-                    + columns * c.tile_depth + r % c.tile_depth
+                    f["d_address"]
+                    + j * f["d_pitch"]
+                    + (r // c.tile_depth) * c.weight_word_bytes
+                    + columns * c.tile_depth
+                    + r % c.tile_depth
                 )
             self._span(self.weight, int(address.max()), 1)
             self.weight[address] = saturate(value, 8).astype(np.int8).view(np.uint8)
@@ -284,7 +301,9 @@ class ReferenceMachine:
         if not 1 <= width <= NORM_WIDTH_MAX:
             raise _Stop(Fault.BAD_INSTRUCTION)
         groups = -(-width // c.tile_columns)
-        parameters = self._rows(f["param_address"], 0, 1, groups * 2 * c.tile_columns, "<i2").reshape(groups, 2, c.tile_columns)
+        parameters = self._rows(f["param_address"], 0, 1, groups * 2 * c.tile_columns, "<i2").reshape(
+            groups, 2, c.tile_columns
+        )
         gamma, beta = (parameters[:, which].reshape(-1)[:width].astype(np.int64) for which in (0, 1))
         x = self._rows(f["source_address"], f["source_pitch"], f["rows"], width, "<i2")
         self._write_padded(f, layer_norm(x, gamma, beta, f["shift"]))

@@ -24,10 +24,17 @@ STATUS_FAULT = 1 << 2
 INTERRUPT_DONE = 1 << 0
 
 _CONTROL = (
-    Register("CONTROL", 0x000, "rw", "bit 0 start: writing 1 while idle clears counters and status and runs; reads as 0"),
+    Register(
+        "CONTROL", 0x000, "rw", "bit 0 start: writing 1 while idle clears counters and status and runs; reads as 0"
+    ),
     Register("STATUS", 0x004, "ro", "bit 0 busy, bit 1 done (run ended), bit 2 fault (it ended by a fault)"),
     Register("FAULT", 0x008, "ro", "cause of the last fault, see Fault in the instruction set"),
-    Register("FAULT_UNIT", 0x00C, "ro", "unit that faulted: 0 load, 1 store, 2 matmul, 3 vector, 4 route, 5 fetch and control"),
+    Register(
+        "FAULT_UNIT",
+        0x00C,
+        "ro",
+        "unit that faulted: 0 load, 1 store, 2 matmul, 3 vector, 4 route, 5 fetch and control",
+    ),
     Register("FAULT_TAG", 0x010, "ro", "tag of the instruction that the faulting unit was executing"),
     Register("INTERRUPT_ENABLE", 0x014, "rw", "bit 0: raise irq at the end of a run"),
     Register("INTERRUPT_STATUS", 0x018, "w1c", "bit 0: a run has ended"),
@@ -51,7 +58,10 @@ COUNTERS: tuple[tuple[str, str], ...] = (
     ("cycles", "cycles from start to done"),
     ("instructions", "instructions completed"),
     *((f"{name}_busy", f"cycles with a {name} instruction in execution") for name in BUSY_NAMES),
-    *((f"{name}_semaphore_stall", f"cycles the {name} unit held an instruction whose semaphores were not ready") for name in UNIT_NAMES),
+    *(
+        (f"{name}_semaphore_stall", f"cycles the {name} unit held an instruction whose semaphores were not ready")
+        for name in UNIT_NAMES
+    ),
     ("load_dram_stall", "cycles the load unit was busy and waiting for read data"),
     ("store_dram_stall", "cycles the store unit was busy and waiting for the write channel or responses"),
     ("matmul_array", "cycles in which the array multiplied (one step of tile_depth for a whole tile)"),
@@ -62,6 +72,7 @@ COUNTERS: tuple[tuple[str, str], ...] = (
 COUNTER_BASE = 0x100
 
 REGISTERS = _CONTROL + tuple(
-    Register(f"COUNTER_{name.upper()}", COUNTER_BASE + 4 * index, "ro", doc) for index, (name, doc) in enumerate(COUNTERS)
+    Register(f"COUNTER_{name.upper()}", COUNTER_BASE + 4 * index, "ro", doc)
+    for index, (name, doc) in enumerate(COUNTERS)
 )
 BY_NAME = {register.name: register for register in REGISTERS}
