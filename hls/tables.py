@@ -16,6 +16,8 @@ from spec.isa import (
     INSTRUCTION_BYTES,
     INSTRUCTIONS,
     ISA_VERSION,
+    OPERAND_BYTES,
+    SEMAPHORE_MAX,
     SEMAPHORES,
     Destination,
     Fault,
@@ -105,6 +107,7 @@ def cpp_header() -> str:
     lines += ["namespace moesaic {", "", f"constexpr int INSTRUCTION_BYTES = {INSTRUCTION_BYTES};"]
     lines += [f"constexpr int INSTRUCTION_WORDS = {INSTRUCTION_BYTES // 4};"]
     lines += [f"constexpr int SEMAPHORES = {SEMAPHORES};", f"constexpr int UNITS = {len(Unit)};"]
+    lines += [f"constexpr uint32_t SEMAPHORE_MAX = {SEMAPHORE_MAX};", f"constexpr int OPERAND_BYTES = {OPERAND_BYTES};"]
     for instruction in INSTRUCTIONS:
         lines.append(f"constexpr uint32_t OPCODE_{instruction.name.upper()} = {instruction.opcode};")
     for prefix, enumeration in _ENUMS:

@@ -3,7 +3,8 @@
 An instruction is 64 bytes, sixteen little-endian 32-bit words. Each belongs to one unit, which executes its instructions in
 order and completes one before it starts the next; between units nothing is ordered but by semaphores. An instruction starts
 when every semaphore of its `wait_mask` is above zero (all are then decremented together) and, once all its writes can be
-seen by others, increments every semaphore of its `signal_mask`.
+seen by others, increments every semaphore of its `signal_mask`. A unit waits only for semaphores of which it is the
+consumer and signals only those of which it is the producer; another mask is a bad instruction, which fetch refuses.
 
 On-chip addresses are byte addresses. `R`, `C` and `L` below are the configuration's tile_rows, tile_columns and tile_depth;
 `act` is the activation memory (words of 2 * C bytes), `weight` the weight memory (words of C * L bytes).
@@ -32,6 +33,9 @@ class Unit(enum.IntEnum):
 
 SEMAPHORES = len(Unit) ** 2
 
+SEMAPHORE_MAX = 255
+"""Semaphores start at 0; a signal beyond this is a fault of the signalling unit."""
+
 OPERAND_BYTES = 4096
 """Bytes of one row of `a` that matmul's operand buffer holds, from the start of the act word in which the row begins."""
 
@@ -39,6 +43,16 @@ OPERAND_BYTES = 4096
 def semaphore(producer: Unit, consumer: Unit) -> int:
     """Number of the counting semaphore that `producer` signals and `consumer` waits for."""
     return int(producer) * len(Unit) + int(consumer)
+
+
+def waits_of(unit: Unit) -> int:
+    """Mask of the semaphores that instructions of `unit` may wait for: those of which it is the consumer."""
+    return sum(1 << semaphore(producer, unit) for producer in Unit)
+
+
+def signals_of(unit: Unit) -> int:
+    """Mask of the semaphores that instructions of `unit` may signal: those of which it is the producer."""
+    return sum(1 << semaphore(unit, consumer) for consumer in Unit)
 
 
 class LoadDestination(enum.IntEnum):

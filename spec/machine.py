@@ -1,13 +1,14 @@
 """The reference machine: what every instruction means, in numpy. The definition of correct.
 
-Units run their queues in turn, as far as the semaphores allow, so a program that deadlocks here deadlocks on hardware.
+Fetch fills queues of `instruction_queue` instructions in program order and units run theirs in turn, as far as the
+semaphores allow. Hardware has room for more instructions than that, so a program that ends here ends there.
 On-chip memories are kept as bytes and start with a seeded pattern, because hardware promises nothing about them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from spec.isa import (
     BY_NAME,
     INSTRUCTION_BYTES,
     OPERAND_BYTES,
+    SEMAPHORE_MAX,
     SEMAPHORES,
     Destination,
     Fault,
@@ -35,6 +37,8 @@ from spec.isa import (
     Space,
     Unit,
     decode,
+    signals_of,
+    waits_of,
 )
 
 Fields = dict[str, int]
@@ -83,10 +87,15 @@ class ReferenceMachine:
         """See spec.executor.Executor. There is no clock: TIMEOUT is raised when no unit can go on, max_cycles is not used."""
         self._counters = dict.fromkeys(("instructions", "matmul_array", "read_beats", "write_beats"), 0)
         semaphores = np.zeros(SEMAPHORES, np.int64)
-        queues = self._dispatch(program, memory.constants)
+        queues: dict[Unit, deque[tuple[str, Fields]]] = {unit: deque() for unit in Unit}
+        fetched = self._fetch(program, memory.constants)
+        held = next(fetched, None)
         progress = True
         while progress:
             progress = False
+            while held is not None and len(queues[held[0]]) < self.configuration.instruction_queue:
+                queues[held[0]].append(held[1:])
+                held = next(fetched, None)
             for unit, queue in queues.items():
                 while queue and self._ready(queue[0][1], semaphores):
                     name, fields = queue.popleft()
@@ -97,17 +106,18 @@ class ReferenceMachine:
                     except _Stop as stop:
                         raise MachineFault(stop.cause, unit.name.lower(), fields["tag"]) from None
                     self._count_semaphores(semaphores, fields["signal_mask"], 1)
+                    if semaphores.max() > SEMAPHORE_MAX:
+                        raise MachineFault(Fault.SEMAPHORE_OVERFLOW, unit.name.lower(), fields["tag"])
                     self._counters["instructions"] += 1
                     if self.observe is not None:
                         self.observe(name, fields, self)
-        if any(queues.values()):
+        if held is not None or any(queues.values()):
             raise MachineFault(Fault.TIMEOUT, "fetch", 0)
         self._counters["instructions"] += 1
         return self._counters
 
-    def _dispatch(self, program: Program, constants: np.ndarray) -> dict[Unit, deque[tuple[str, Fields]]]:
-        """Split a program into one queue per unit, up to its `end`."""
-        queues: dict[Unit, deque[tuple[str, Fields]]] = {unit: deque() for unit in Unit}
+    def _fetch(self, program: Program, constants: np.ndarray) -> Iterator[tuple[Unit, str, Fields]]:
+        """The instructions of a program in order, up to its `end`."""
         position = program.offset
         while True:
             if position + INSTRUCTION_BYTES > min(program.offset + program.size, len(constants)):
@@ -117,9 +127,12 @@ class ReferenceMachine:
             if decoded is None:
                 raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0)
             name, fields = decoded
-            if name == "end":
-                return queues
-            queues[BY_NAME[name].unit].append((name, fields))
+            unit = BY_NAME[name].unit
+            if unit is None:
+                return
+            if fields["wait_mask"] & ~waits_of(unit) or fields["signal_mask"] & ~signals_of(unit):
+                raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0)
+            yield unit, name, fields
             position += INSTRUCTION_BYTES
 
     @staticmethod
@@ -163,7 +176,7 @@ class ReferenceMachine:
                     )
 
     def load(self, f: Fields, memory: Memory) -> None:
-        if f["destination"] > max(LoadDestination):
+        if f["destination"] > max(LoadDestination) or (f["skip_if_empty"] and f["queue"] >= self.configuration.experts):
             raise _Stop(Fault.BAD_INSTRUCTION)
         if f["skip_if_empty"] and self.queue_count[f["queue"]] == 0:
             return

@@ -2,15 +2,13 @@
 #ifndef MOESAIC_ARRAY_HPP
 #define MOESAIC_ARRAY_HPP
 
+#include "isa.hpp"
 #include "packed_dot.hpp"
 
 namespace moesaic {
 
-// The bound of spec/arithmetic.py on the length of a sum.
-constexpr int DEPTH_MAX = 4096;
-
 struct Operand {
-  int8_t row[TILE_ROWS][DEPTH_MAX];
+  int8_t row[TILE_ROWS][OPERAND_BYTES];
 };
 
 struct Accumulators {

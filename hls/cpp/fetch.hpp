@@ -37,6 +37,18 @@ inline uint32_t unit_of(uint32_t opcode) {
   }
 }
 
+// Only its producer signals a semaphore, and only its consumer waits for it.
+inline bool has_own_semaphores(const Header &header, uint32_t unit) {
+  uint32_t may_wait = 0;
+own_semaphores:
+  for (int producer = 0; producer < UNITS; producer++) {
+#pragma HLS UNROLL
+    may_wait |= 1U << (uint32_t(producer * UNITS) + unit);
+  }
+  const uint32_t may_signal = ((1U << UNITS) - 1) << (unit * UNITS);
+  return (header.wait_mask & ~may_wait) == 0 && (header.signal_mask & ~may_signal) == 0;
+}
+
 inline void read_instruction(const ReadWindow &constants, uint64_t position, uint32_t *words) {
 instruction_beats:
   for (uint32_t i = 0; i < INSTRUCTION_BYTES / BEAT_BYTES; i++) {
@@ -61,13 +73,13 @@ dispatch:
       events.read_beats += INSTRUCTION_BYTES / BEAT_BYTES;
       state.position += INSTRUCTION_BYTES;
     }
-    const uint32_t opcode = decode_header(state.words).opcode;
-    if (opcode == OPCODE_END) {
+    const Header header = decode_header(state.words);
+    if (header.opcode == OPCODE_END) {
       state.ended = true;
       return FAULT_NONE;
     }
-    const uint32_t unit = unit_of(opcode);
-    if (unit == UNIT_FETCH) return FAULT_BAD_INSTRUCTION;
+    const uint32_t unit = unit_of(header.opcode);
+    if (unit == UNIT_FETCH || !has_own_semaphores(header, unit)) return FAULT_BAD_INSTRUCTION;
     state.holding = is_full(queues[unit]);
     if (state.holding) return FAULT_NONE;
     push(queues[unit], state.words);

@@ -126,11 +126,15 @@ write_weight_lanes:
   return FAULT_NONE;
 }
 
+inline bool is_legal(const Matmul &f) {
+  const bool shape = f.columns > 0 && f.depth > 0 && f.depth % TILE_DEPTH == 0;
+  const bool fits = f.a_address % ACT_WORD_BYTES + f.depth <= OPERAND_BYTES;
+  const bool queue = !(f.gather || f.scatter) || f.queue < EXPERTS;
+  return f.destination <= DESTINATION_VALUES && shape && fits && queue;
+}
+
 inline uint32_t matmul(const Matmul &f, Machine &machine, Events &events) {
-  if (f.destination > DESTINATION_VALUES || f.depth == 0 || f.depth > DEPTH_MAX || f.depth % TILE_DEPTH != 0) {
-    return FAULT_BAD_INSTRUCTION;
-  }
-  if ((f.gather || f.scatter) && f.queue >= EXPERTS) return FAULT_BAD_INSTRUCTION;
+  if (!is_legal(f)) return FAULT_BAD_INSTRUCTION;
   const uint32_t rows = f.gather || f.scatter ? machine.queue.count[f.queue] : f.rows;
   if (rows == 0) return FAULT_NONE;
   if ((f.row_scale || f.track_max) && !inside_rows(f.row_base, rows)) return FAULT_ADDRESS;

@@ -6,8 +6,6 @@
 
 namespace moesaic {
 
-constexpr uint32_t SEMAPHORE_MAX = 255;
-
 struct Semaphores {
   uint32_t count[SEMAPHORES];
 };
