@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import numpy as np
 
 from hls.arena import round_up
@@ -11,6 +9,7 @@ from hls.constants import Constants, pack_network
 from hls.lowering import FrameLayout, LoweredTask, TaskLowering
 from hls.network import frame_macs, stored_channels
 from hls.resources import check_fit
+from hls.sources import accelerator_sources
 from spec.build import Build, TaskProgram
 from spec.bundle import Bundle
 from spec.configuration import HardwareConfiguration
@@ -51,7 +50,7 @@ def generate(bundle: Bundle, configuration: HardwareConfiguration, observe: bool
         tasks=tasks,
         tags=tuple(tags),
         constants=_padded(constants.image()),
-        files=_copied_sources(),
+        files=accelerator_sources(configuration),
         report={
             "resources": estimate.to_dict(),
             "act_bytes_peak": max(task.act_peak for task in lowered.values()),
@@ -89,13 +88,3 @@ def _padded(constants: np.ndarray) -> np.ndarray:
     padded = np.zeros(round_up(len(constants), WINDOW_ALIGNMENT), np.uint8)
     padded[: len(constants)] = constants
     return padded
-
-
-def _copied_sources() -> dict[str, bytes]:
-    """The hand-written sources that go into every build, by their path there."""
-    files: dict[str, bytes] = {}
-    for directory, endings in (("cpp", (".hpp", ".cpp")), ("rtl", (".sv",))):
-        for entry in sorted(resources.files("hls").joinpath(directory).iterdir(), key=lambda path: path.name):
-            if entry.name.endswith(endings):
-                files[f"{directory}/{entry.name}"] = entry.read_bytes()
-    return files

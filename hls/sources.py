@@ -1,7 +1,10 @@
-"""Sources that depend on the configuration: the top level with its parameters, and the C++ header with the same numbers."""
+"""The sources of the accelerator as they go into a build: the hand-written ones, and what depends on the configuration."""
 
 from __future__ import annotations
 
+from importlib import resources
+
+from hls.tables import cpp_configuration
 from spec.configuration import HardwareConfiguration
 
 _PARAMETERS = (
@@ -23,3 +26,18 @@ def rtl_parameters(configuration: HardwareConfiguration) -> dict[str, str]:
     """Parameters of the RTL module `accelerator`, name to SystemVerilog literal."""
     values = {name: str(getattr(configuration, field)) for name, field in _PARAMETERS}
     return {**values, "Fingerprint": f"64'h{configuration.fingerprint}"}
+
+
+def accelerator_sources(configuration: HardwareConfiguration) -> dict[str, bytes]:
+    """Every source of a build, path there to content: cpp/ with its configuration.hpp, rtl/ with parameters.f (-G options)."""
+    files: dict[str, bytes] = {}
+    for directory, endings in (("cpp", (".hpp", ".cpp")), ("rtl", (".sv",))):
+        for entry in sorted(resources.files("hls").joinpath(directory).iterdir(), key=lambda path: path.name):
+            if entry.name.endswith(endings):
+                files[f"{directory}/{entry.name}"] = entry.read_bytes()
+    options = "".join(f"-G{name}={value}\n" for name, value in rtl_parameters(configuration).items())
+    return {
+        **files,
+        "cpp/configuration.hpp": cpp_configuration(configuration).encode(),
+        "rtl/parameters.f": options.encode(),
+    }
