@@ -20,6 +20,7 @@ from pathlib import Path
 
 from spec.errors import InternalError, UserError
 
+BUILD_DIRECTORY = Path(__file__).resolve().parents[1] / "build" / "verilator"
 _PREFIX = "Vtop"  # cocotb's main program includes "Vtop.h"
 _RUNTIME_OBJECTS = ("verilated.o", "verilated_vpi.o", "verilated_dpi.o", "verilated_threads.o", "verilated_random.o")
 _LOG_TAIL_LINES = 40

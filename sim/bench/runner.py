@@ -10,11 +10,10 @@ from xml.etree import ElementTree
 
 from sim.rtl_sources import source_closure
 from sim.simulation import cocotb_environment, simulator_arguments
-from sim.verilator import build
+from sim.verilator import BUILD_DIRECTORY, build
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RTL_DIRECTORIES = (REPOSITORY / "hls" / "rtl", REPOSITORY / "sim" / "rtl")
-BUILD_DIRECTORY = REPOSITORY / "build" / "verilator"
 _LOG_TAIL_LINES = 60
 
 

@@ -1,0 +1,205 @@
+"""The RTL as an executor: one simulator process, with accelerator and DRAM model, that runs program after program."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import tempfile
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from hls.sources import rtl_parameters
+from sim import dram
+from sim.rtl_sources import source_closure
+from sim.simulation import cocotb_environment, simulator_arguments
+from sim.verilator import BUILD_DIRECTORY, build
+from spec.configuration import HardwareConfiguration
+from spec.errors import InternalError
+from spec.executor import FAULT_UNIT_NAMES, Counters, MachineFault, Memory, Program
+from spec.isa import Fault, Space
+
+TOP = "testbench"
+# Far apart and one above 4 GiB: an address that is mixed up or truncated misses both windows.
+WINDOW_BASES = {Space.CONSTANT: 0x0_2000_0000, Space.FRAME: 0x8_7654_3000}
+_LOG_TAIL_LINES = 40
+_CLOSE_SECONDS = 20.0
+
+
+def build_simulator(
+    rtl_directory: Path,
+    configuration: HardwareConfiguration,
+    *,
+    build_directory: Path = BUILD_DIRECTORY,
+    trace: bool = False,
+) -> Path:
+    """Compile the accelerator in `rtl_directory` with its test bench (cached); return the simulator.
+
+    Raises:
+        UserError: a tool or a source file is missing. InternalError: the design does not compile.
+    """
+    source_closure("accelerator", [rtl_directory])  # names the directory when there is none
+    return build(
+        TOP,
+        source_closure(TOP, [rtl_directory, Path(__file__).parent / "rtl"]),
+        build_directory,
+        parameters=rtl_parameters(configuration),
+        cpp_sources=dram.SOURCES,
+        public=("clk_i", "rst_ni", "irq_o", "s_axi_control_*"),
+        optimisation="-O2",
+        trace=trace,
+    )
+
+
+class RtlExecutor:
+    """An executor (spec.executor.Executor) that simulates the RTL.
+
+    Args:
+        rtl_directory: with accelerator.sv and its modules, usually `<build>/rtl`.
+        configuration: sizes of the accelerator.
+        random_seed: None gives the DRAM timing that cycles are counted with; a number gives random latencies and
+            pauses on all DRAM channels. It also seeds the contents of registers and memories at power-up.
+        latency: cycles from a read address to its first beat.
+        bytes_per_cycle: what all DRAM ports together move per cycle; each moves at most 16.
+        trace: write the waveform of the whole simulation to this file (VCD). It is large: 1 MB in a few hundred cycles.
+        build_directory: where compiled simulators are kept.
+
+    Attributes:
+        error_at: (space, byte offset) whose 16-byte beat answers SLVERR in the runs from now on; None for no error.
+        dram_bytes: of the last run, by port and direction, counted by the DRAM model: load_read, main_read,
+            main_written.
+
+    Raises:
+        UserError: a tool or a source file is missing.
+        InternalError: the design does not compile or shows another fingerprint, or the simulator dies or hangs.
+    """
+
+    def __init__(
+        self,
+        rtl_directory: Path | str,
+        configuration: HardwareConfiguration,
+        *,
+        random_seed: int | None = None,
+        latency: int = 60,
+        bytes_per_cycle: float = 128 / 3,
+        trace: Path | None = None,
+        build_directory: Path = BUILD_DIRECTORY,
+    ) -> None:
+        self.error_at: tuple[Space, int] | None = None
+        self.dram_bytes: dict[str, int] = {}
+        executable = build_simulator(
+            Path(rtl_directory), configuration, build_directory=build_directory, trace=trace is not None
+        )
+        self._closed = False
+        self._directory = tempfile.TemporaryDirectory(prefix="moesaic-rtl-")
+        root = Path(self._directory.name)
+        self._log = root / "simulation.log"
+        self._files = {Space.CONSTANT: root / "constants.bin", Space.FRAME: root / "frame.bin"}
+        ours, theirs = socket.socketpair()
+        command = [
+            str(executable),
+            *simulator_arguments(random_seed or 0, {"job_socket": theirs.fileno()}),
+            *(["--trace", "--trace-file", str(trace.resolve())] if trace else []),
+        ]
+        with self._log.open("wb") as log, theirs:
+            self._process = subprocess.Popen(
+                command,
+                cwd=root,
+                env=cocotb_environment(TOP, "sim.rtl_server", root / "results.xml", random_seed or 0),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+            )
+        self._stream = ours.makefile("rw", encoding="utf-8", newline="\n")
+        ours.close()
+        self._kill = weakref.finalize(self, _kill, self._process)
+        options = {"latency": latency, "bytes_per_cycle": bytes_per_cycle, "random_seed": random_seed}
+        self.fingerprint: str = self._ask(options)["fingerprint"]
+        if self.fingerprint != configuration.fingerprint:
+            self.close()
+            raise InternalError(
+                f"the RTL shows fingerprint {self.fingerprint}, configuration {configuration.name} has "
+                f"{configuration.fingerprint}"
+            )
+
+    def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
+        """Run `program` to the end; see spec.executor.Executor. Window sizes: multiples of 16 bytes."""
+        if self._closed:
+            raise InternalError("the RTL executor is closed")
+        windows = {Space.CONSTANT: memory.constants, Space.FRAME: memory.frame}
+        for space, content in windows.items():
+            if content.dtype != np.uint8 or content.size % dram.BEAT_BYTES:
+                raise InternalError(f"{space.name} window: {content.size} {content.dtype}, not 16-byte beats of uint8")
+            content.tofile(self._files[space])
+        error_address = None if self.error_at is None else WINDOW_BASES[self.error_at[0]] + self.error_at[1]
+        reply = self._ask(
+            {
+                "constant_base": WINDOW_BASES[Space.CONSTANT],
+                "constant_size": memory.constants.size,
+                "constant_file": str(self._files[Space.CONSTANT]),
+                "frame_base": WINDOW_BASES[Space.FRAME],
+                "frame_size": memory.frame.size,
+                "frame_file": str(self._files[Space.FRAME]),
+                "program_offset": program.offset,
+                "program_size": program.size,
+                "max_cycles": max_cycles,
+                "error_address": error_address,
+            }
+        )
+        if "hung" in reply:
+            self.close()
+            raise InternalError(f"the accelerator raised no interrupt within {reply['hung']} cycles")
+        written = np.fromfile(self._files[Space.CONSTANT], np.uint8)
+        if not np.array_equal(written, memory.constants):
+            raise InternalError("the accelerator wrote to the constant window")
+        memory.frame[:] = np.fromfile(self._files[Space.FRAME], np.uint8)
+        self.dram_bytes = reply["dram_bytes"]
+        if reply["faulted"]:
+            raise MachineFault(Fault(reply["fault"]), FAULT_UNIT_NAMES[reply["fault_unit"]], reply["fault_tag"])
+        return reply["counters"]
+
+    def close(self) -> None:
+        """End the simulator and remove its files. May be called twice."""
+        self._closed = True
+        if self._process.poll() is None:
+            self._stream.close()
+            try:
+                self._process.wait(_CLOSE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._kill.detach()
+        self._directory.cleanup()
+
+    def __enter__(self) -> RtlExecutor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        try:
+            self._stream.write(json.dumps(message) + "\n")
+            self._stream.flush()
+            reply = self._stream.readline()
+        except (ConnectionError, ValueError):
+            reply = ""
+        if not reply:
+            tail = ""
+            if self._log.exists():
+                tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
+            self.close()
+            raise InternalError(f"the RTL simulator died (exit status {self._process.returncode}):\n{tail}")
+        return json.loads(reply)
+
+
+def _kill(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()

@@ -1,0 +1,136 @@
+"""The RTL executor, with a stand-in for the accelerator: runs, faults, errors, a dead simulator, and what it leaves."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.rtl_executor import RtlExecutor
+from spec.configuration import load_configuration
+from spec.errors import InternalError, UserError
+from spec.executor import MachineFault, Memory, Program
+from spec.isa import Fault, Space
+
+RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
+CONFIGURATION = load_configuration("tiny")
+PROGRAM = Program(offset=64, size=64)
+NEVER_ENDS = Program(offset=64, size=128)
+KILLS_THE_SIMULATOR = Program(offset=64, size=192)
+NO_INTERRUPT = Program(offset=64, size=256)
+
+
+@pytest.fixture(scope="module")
+def rtl_directory(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("rtl")
+    shutil.copy(Path(__file__).parent / "designs" / "stand_in" / "accelerator.sv", directory)
+    for name in ("control.sv", "isa_pkg.sv"):
+        shutil.copy(RTL / name, directory)
+    return directory
+
+
+def random_memory(seed):
+    rng = np.random.default_rng(seed)
+    return Memory(rng.integers(0, 256, 4096 + 64, np.uint8), rng.integers(0, 256, 512, np.uint8))
+
+
+def expected_frame(memory):
+    frame = memory.frame.copy()
+    source = memory.constants[64:128].reshape(4, 16)
+    frame[:64] = (source ^ source[0]).ravel()
+    return frame
+
+
+def check_run(executor, seed):
+    memory = random_memory(seed)
+    constants, frame = memory.constants.copy(), expected_frame(memory)
+    counters = executor.run(PROGRAM, memory, 10_000)
+    assert np.array_equal(memory.frame, frame)
+    assert np.array_equal(memory.constants, constants)
+    assert (counters["read_beats"], counters["write_beats"]) == (5, 4)
+    assert executor.dram_bytes == {"load_read": 64, "main_read": 16, "main_written": 64}
+    return counters["cycles"]
+
+
+def test_runs_share_one_simulation_and_take_the_same_cycles(rtl_directory):
+    with RtlExecutor(rtl_directory, CONFIGURATION) as executor:
+        assert executor.fingerprint == CONFIGURATION.fingerprint
+        cycles = {check_run(executor, seed) for seed in range(4)}
+    # Three latencies of 60 cycles, 4 + 1 + 4 beats, and a few cycles of handshakes: the copier overlaps nothing.
+    assert len(cycles) == 1
+    assert 3 * 60 + 9 <= cycles.pop() <= 3 * 60 + 9 + 12
+
+
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_random_latency_changes_cycles_and_no_data(rtl_directory, seed):
+    with RtlExecutor(rtl_directory, CONFIGURATION, random_seed=seed) as executor:
+        assert len({check_run(executor, run) for run in range(4)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("error_at", "cause", "unit", "tag"),
+    [((Space.CONSTANT, 70), Fault.AXI_READ, "load", 17), ((Space.FRAME, 63), Fault.AXI_WRITE, "store", 18)],
+    ids=["read", "write"],
+)
+def test_injected_errors_are_faults_and_the_next_run_is_right(rtl_directory, error_at, cause, unit, tag):
+    with RtlExecutor(rtl_directory, CONFIGURATION) as executor:
+        executor.error_at = error_at
+        with pytest.raises(MachineFault) as caught:
+            executor.run(PROGRAM, random_memory(0), 10_000)
+        assert (caught.value.cause, caught.value.unit, caught.value.tag) == (cause, unit, tag)
+        executor.error_at = None
+        check_run(executor, 1)
+
+
+def test_frame_window_that_is_too_small_is_never_overrun(rtl_directory):
+    with RtlExecutor(rtl_directory, CONFIGURATION) as executor:
+        memory = random_memory(0)
+        memory.frame = memory.frame[:48].copy()
+        with pytest.raises(MachineFault, match="AXI_WRITE"):
+            executor.run(PROGRAM, memory, 10_000)
+        check_run(executor, 1)
+
+
+def test_program_without_end_times_out_and_the_next_run_is_right(rtl_directory):
+    with RtlExecutor(rtl_directory, CONFIGURATION) as executor:
+        with pytest.raises(MachineFault, match="TIMEOUT"):
+            executor.run(NEVER_ENDS, random_memory(0), 1000)
+        check_run(executor, 1)
+
+
+def test_dead_simulator_is_reported_with_its_log(rtl_directory):
+    executor = RtlExecutor(rtl_directory, CONFIGURATION)
+    with pytest.raises(InternalError, match=r"(?s)simulator died .*valid dropped before the payload was taken"):
+        executor.run(KILLS_THE_SIMULATOR, random_memory(0), 10_000)
+    with pytest.raises(InternalError, match="executor is closed"):
+        executor.run(PROGRAM, random_memory(0), 10_000)
+    executor.close()
+
+
+def test_lost_interrupt_is_an_error(rtl_directory):
+    with (
+        RtlExecutor(rtl_directory, CONFIGURATION) as executor,
+        pytest.raises(InternalError, match="no interrupt within 201000 cycles"),
+    ):
+        executor.run(NO_INTERRUPT, random_memory(0), 1000)
+
+
+def test_close_removes_the_files_and_ends_the_process(rtl_directory):
+    executor = RtlExecutor(rtl_directory, CONFIGURATION)
+    directory, process = Path(executor._directory.name), executor._process
+    executor.close()
+    executor.close()
+    assert process.poll() == 0
+    assert not directory.exists()
+
+
+def test_waveform(rtl_directory, tmp_path):
+    trace = tmp_path / "run.vcd"
+    with RtlExecutor(rtl_directory, CONFIGURATION, trace=trace) as executor:
+        check_run(executor, 0)
+    assert "m_axi_load_rdata" in trace.read_text()
+
+
+def test_missing_rtl_is_named(tmp_path):
+    with pytest.raises(UserError, match=f"no SystemVerilog module 'accelerator': accelerator.sv is in none of {tmp_path}"):
+        RtlExecutor(tmp_path, CONFIGURATION)
