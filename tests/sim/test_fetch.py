@@ -1,0 +1,157 @@
+"""Instruction fetch: every program arrives whole and in order at the right queues, and stops where it must."""
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from sim.bench import clocking
+from sim.bench.axi_memory import AxiMemory, serve_reads
+from sim.bench.pauses import phased_pauses
+from sim.bench.random_values import random_generator
+from sim.bench.runner import run_module_test
+from sim.bench.scoreboard import Scoreboard
+from spec.isa import BY_OPCODE, INSTRUCTION_BYTES, SEMAPHORES, Fault, Unit, signals_of, waits_of
+from tests.sim.transfers import CONSTANT_BASE, inside
+
+WINDOW_BYTES = 2 * 4096 + 64
+UNITS = {opcode: row.unit for opcode, row in BY_OPCODE.items() if row.unit is not None}
+
+
+class Bench:
+    def __init__(self, dut):
+        self.dut = dut
+        self.rng = random_generator()
+        self.axi = AxiMemory(np.zeros(WINDOW_BYTES, np.uint8), CONSTANT_BASE)
+        serve_reads(
+            dut, self.axi, latency=12,
+            address_pauses=phased_pauses(random_generator(1)), data_pauses=phased_pauses(random_generator(2)),
+        )  # fmt: skip
+        self.board = Scoreboard("dispatched")
+        for name in ("start_i", "halt_i", "dispatch_ready_i", "constant_base_i", "constant_size_i"):
+            getattr(dut, name).value = 0
+        cocotb.start_soon(self.take())
+
+    async def take(self):
+        """One random ready per queue; the dispatched instruction must go to exactly one and stay until taken."""
+        ready, waiting = 0, None
+        while True:
+            await RisingEdge(self.dut.clk_i)
+            if self.dut.rst_ni.value != 1:
+                waiting = None
+            elif valid := int(self.dut.dispatch_valid_o.value):
+                assert valid & (valid - 1) == 0, f"dispatched to several queues: {valid:05b}"
+                offered = (valid, int(self.dut.dispatch_instr_o.value))
+                assert waiting in (None, offered), "an instruction changed before it was taken"
+                waiting = None if valid & ready else offered
+                if valid & ready:
+                    self.board.observe((Unit(valid.bit_length() - 1), offered[1]))
+            ready = int(self.rng.integers(32)) if self.rng.random() < 0.7 else 0
+            self.dut.dispatch_ready_i.value = ready
+
+    def instruction(self, opcode=None):
+        """64 random bytes with an opcode of a unit and masks that this unit may have."""
+        opcode = int(self.rng.choice(list(UNITS))) if opcode is None else opcode
+        words = self.rng.integers(0, 1 << 32, 16, np.uint64).astype("<u4")
+        words[0] = words[0] & 0xFFFFFF00 | opcode
+        if opcode in UNITS:
+            unused = 0xFFFFFFFF ^ ((1 << SEMAPHORES) - 1)
+            words[1] &= unused | waits_of(UNITS[opcode])
+            words[2] &= unused | signals_of(UNITS[opcode])
+        return words
+
+    async def run(self, program, offset, size=None, cause=Fault.NONE, stop=None, window=WINDOW_BYTES):
+        """stop: instructions that are dispatched before the end or the fault; all but the last by default."""
+        dut = self.dut
+        self.axi.content[:] = self.rng.integers(0, 256, WINDOW_BYTES)
+        for index, words in enumerate(program):
+            start = offset + INSTRUCTION_BYTES * index
+            self.axi.content[start : start + INSTRUCTION_BYTES] = words.view(np.uint8)
+        size = INSTRUCTION_BYTES * len(program) if size is None else size
+        stop = len(program) - 1 if stop is None else stop
+        self.board.expect(
+            (UNITS[int(words[0]) & 0xFF], int.from_bytes(words.tobytes(), "little")) for words in program[:stop]
+        )
+        self.axi.read_bursts.clear()
+        dut.rst_ni.value = 0
+        dut.halt_i.value = 0
+        await ClockCycles(dut.clk_i, 2)
+        dut.rst_ni.value = 1
+        dut.constant_base_i.value, dut.constant_size_i.value = CONSTANT_BASE, window
+        dut.program_offset_i.value, dut.program_size_i.value = offset, size
+        dut.start_i.value = 1
+        await ClockCycles(dut.clk_i, 1)
+        dut.start_i.value = 0
+        for _ in range(5_000):
+            await RisingEdge(dut.clk_i)
+            if dut.end_o.value == 1 or dut.fault_o.value == 1:
+                break
+        else:
+            raise AssertionError("neither end nor fault")
+        found = Fault(int(dut.fault_cause_o.value)) if dut.fault_o.value == 1 else Fault.NONE
+        assert found == cause, f"{found.name}, expected {cause.name}"
+        assert self.board.complete, f"{self.board.checked} of {self.board.expected} dispatched"
+        dut.halt_i.value = 1
+        await ClockCycles(dut.clk_i, 1)
+        await clocking.wait_until(dut, lambda: dut.idle_o.value == 1, 2_000)
+        end = min(offset + size, window)
+        assert inside(self.axi.read_bursts, CONSTANT_BASE + offset, max(end - offset, 0)), "read outside the program"
+
+
+@cocotb.test()
+async def dispatches_whole_programs(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for length in (0, 1, 2, 3, 4, 5, 15, 16, 17, 40, 100):
+        program = [bench.instruction() for _ in range(length)] + [bench.instruction(opcode=0)]
+        last = WINDOW_BYTES // INSTRUCTION_BYTES - len(program)
+        for offset in {int(bench.rng.integers(last + 1)), last, min(61, last)}:
+            await bench.run(program, INSTRUCTION_BYTES * offset)
+            # Program size larger than the program: what follows `end` is read, perhaps, and never dispatched.
+            await bench.run(program, INSTRUCTION_BYTES * offset, size=1 << 31)
+    bench.board.close()
+
+
+@cocotb.test()
+async def refuses_what_is_no_program(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for length in (1, 4, 18):
+        program = [bench.instruction() for _ in range(length)]
+        # No end: before the program's end and before the window's end.
+        await bench.run(program, 128, cause=Fault.ADDRESS, stop=length)
+        last = WINDOW_BYTES - INSTRUCTION_BYTES * length
+        await bench.run(program, last, size=1 << 31, cause=Fault.ADDRESS, stop=length)
+        await bench.run(program, 0, window=INSTRUCTION_BYTES * length - 16, cause=Fault.ADDRESS, stop=length - 1)
+        for opcode in (7, 128, 255):
+            bad = [*program, bench.instruction(opcode=opcode), *program, bench.instruction(opcode=0)]
+            await bench.run(bad, 64 * 60, cause=Fault.BAD_INSTRUCTION, stop=length)
+        for opcode, unit in UNITS.items():
+            for word, mask in ((1, waits_of(unit)), (2, signals_of(unit))):
+                foreign = bench.instruction(opcode=opcode)
+                foreign[word] |= 1 << int(bench.rng.choice([i for i in range(SEMAPHORES) if not mask >> i & 1]))
+                bad = [*program, foreign, bench.instruction(opcode=0)]
+                await bench.run(bad, 0, cause=Fault.BAD_INSTRUCTION, stop=length)
+    await bench.run([], 4096, size=0, cause=Fault.ADDRESS, stop=0)
+    await bench.run([], WINDOW_BYTES + 640, size=640, cause=Fault.ADDRESS, stop=0)
+    await bench.run([], 0xFFFF_FFC0, size=0xFFFF_FFC0, cause=Fault.ADDRESS, stop=0)
+    bench.board.close()
+
+
+@cocotb.test()
+async def bus_errors_count_when_reached(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    program = [bench.instruction() for _ in range(9)] + [bench.instruction(opcode=0)]
+    for bad in range(10):
+        for beat in range(4):
+            bench.axi.error_address = CONSTANT_BASE + 64 * bad + 16 * beat
+            await bench.run(program, 0, cause=Fault.AXI_READ, stop=bad)
+    bench.axi.error_address = CONSTANT_BASE + 64 * 10
+    await bench.run(program, 0, size=64 * 20)
+    bench.board.close()
+
+
+@pytest.mark.parametrize("seed", range(3), ids=lambda s: f"seed{s}")
+def test_fetch(seed):
+    assert run_module_test("fetch", __name__, seed=seed) == 3
