@@ -1,0 +1,68 @@
+// Reciprocal of an integer as mantissa and bit length; spec.arithmetic.reciprocal for values below 2**Width.
+//
+// With d = value * 2**(Width - bits), which has its top bit set, the mantissa is floor(2**(Width + 15) / d): sixteen steps of
+// restoring division that start from 2**(Width - 1). For a power of two every step fits, which gives the 65,535 that the
+// quotient 65,536 saturates to. One value enters per cycle and leaves 18 cycles later.
+module reciprocal #(
+    parameter int unsigned Width = 32
+) (
+    input  logic             clk_i,
+    input  logic             rst_ni,
+    input  logic             valid_i,
+    input  logic [Width-1:0] value_i,
+    output logic             valid_o,
+    output logic [15:0]      mantissa_o,
+    output logic [5:0]       bits_o
+);
+
+  localparam int unsigned Steps = 16;
+
+  if (Width < 16 || Width > 32) begin : gen_check
+    $fatal(1, "reciprocal: Width must be 16 to 32");
+  end
+
+  logic [5:0] value_bits;
+  always_comb begin
+    value_bits = '0;
+    for (int b = 0; b < int'(Width); b++) if (value_i[b]) value_bits = 6'(b + 1);
+  end
+
+  logic [Width-1:0]            value_q;
+  logic [5:0]                  value_bits_q;
+  logic [Steps+1:0]            valid_q;
+  logic [Steps:0][5:0]         bits_q;
+  logic [Steps:0][Width-1:0]   divisor_q;
+  logic [Steps:0][Width-1:0]   remainder_q;
+  logic [Steps:0][Steps-1:0]   quotient_q;
+  logic [Steps-1:0][Width:0]   doubled;
+  logic [Steps-1:0]            fits;
+
+  always_comb begin
+    for (int s = 0; s < int'(Steps); s++) begin
+      doubled[s] = {remainder_q[s], 1'b0};
+      fits[s]    = doubled[s] >= {1'b0, divisor_q[s]};
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    value_q        <= value_i;
+    value_bits_q   <= value_bits;
+    bits_q[0]      <= value_bits_q;
+    divisor_q[0]   <= value_q << (6'(Width) - value_bits_q);
+    remainder_q[0] <= Width'(1) << (Width - 1);
+    quotient_q[0]  <= '0;
+    for (int s = 0; s < int'(Steps); s++) begin
+      bits_q[s+1]      <= bits_q[s];
+      divisor_q[s+1]   <= divisor_q[s];
+      remainder_q[s+1] <= Width'(fits[s] ? doubled[s] - {1'b0, divisor_q[s]} : doubled[s]);
+      quotient_q[s+1]  <= {quotient_q[s][Steps-2:0], fits[s]};
+    end
+    if (!rst_ni) valid_q <= '0;
+    else valid_q <= {valid_q[Steps:0], valid_i};
+  end
+
+  assign valid_o    = valid_q[Steps+1];
+  assign bits_o     = bits_q[Steps];
+  assign mantissa_o = (bits_q[Steps] == '0) ? '0 : quotient_q[Steps];
+
+endmodule
