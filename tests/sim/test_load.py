@@ -171,7 +171,7 @@ async def refuses_and_recovers(dut):
     for fields in address_faults:
         before = len(bench.axi.read_bursts)
         await bench.check_fault(Fault.ADDRESS, **{**one, **fields})
-        legal = [b for b in bench.axi.read_bursts[before:]]
+        legal = bench.axi.read_bursts[before:]
         assert len(legal) <= 1, "a run out of bounds reached the bus"
         await bench.check(**bench.random_load())
     for fields in ({"destination": 3}, {"skip_if_empty": 1, "queue": experts}):
