@@ -1,0 +1,253 @@
+"""The register file and the life of a run: every register, every way to end, and nothing half started."""
+
+import cocotb
+import pytest
+from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster
+
+from sim.bench import clocking
+from sim.bench.packing import pack
+from sim.bench.pauses import phased_pauses
+from sim.bench.random_values import random_generator
+from sim.bench.runner import run_module_test
+from spec.executor import FAULT_UNIT_NAMES
+from spec.isa import Fault, Unit
+from spec.registers import BY_NAME, CONTROL_START, COUNTERS, REGISTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
+
+FINGERPRINT = 0x0123_4567_89AB_CDEF
+UNITS = len(FAULT_UNIT_NAMES)
+# What of a writable register is kept; all of it where nothing is said.
+KEPT = {
+    "CONTROL": 0,
+    "INTERRUPT_ENABLE": 1,
+    "CONSTANT_BASE_LOW": 0xFFFF_F000,
+    "CONSTANT_BASE_HIGH": 0xFF,
+    "FRAME_BASE_LOW": 0xFFFF_F000,
+    "FRAME_BASE_HIGH": 0xFF,
+    "PROGRAM_OFFSET": 0xFFFF_FFC0,
+}
+EVENTS = [name for name, _ in COUNTERS if name not in ("cycles", "instructions")]
+INDEX = {name: index for index, (name, _) in enumerate(COUNTERS)}
+
+
+class Bench:
+    def __init__(self, dut):
+        self.dut = dut
+        self.rng = random_generator()
+        bus = AxiLiteBus.from_prefix(dut, "s_axi")
+        self.master = AxiLiteMaster(bus, dut.clk_i, dut.rst_ni, reset_active_level=False)
+        channels = (
+            self.master.write_if.aw_channel, self.master.write_if.w_channel, self.master.write_if.b_channel,
+            self.master.read_if.ar_channel, self.master.read_if.r_channel,
+        )  # fmt: skip
+        for stream, channel in enumerate(channels, 1):
+            channel.set_pause_generator(phased_pauses(random_generator(stream)))
+        self.rest()
+
+    def rest(self):
+        for name in ("end_i", "units_empty_i", "fault_i", "fault_cause_i", "fault_tag_i", "completed_i", "event_i"):
+            getattr(self.dut, name).value = 0
+        self.dut.fetch_beat_i.value = 0
+        self.dut.bus_idle_i.value = 1
+
+    async def read(self, name):
+        return await self.master.read_dword(BY_NAME[name].offset)
+
+    async def write(self, name, value):
+        await self.master.write_dword(BY_NAME[name].offset, value)
+
+    async def start(self):
+        """Start, and return in the first cycle of the run."""
+        written = cocotb.start_soon(self.write("CONTROL", CONTROL_START))
+        await clocking.wait_until(self.dut, lambda: self.dut.start_o.value == 1, 400)
+        assert self.dut.core_rst_no.value == 1 and self.dut.halt_o.value == 0
+        return written
+
+    async def ended(self, wait_idle=0):
+        """Wait for the halt, keep the bus busy for a while, and check what follows."""
+        self.dut.bus_idle_i.value = int(wait_idle == 0)
+        await clocking.wait_until(self.dut, lambda: self.dut.halt_o.value == 1, 2_000)
+        for _ in range(wait_idle):
+            assert self.dut.halt_o.value == 1 and self.dut.core_rst_no.value == 1, "units reset under a busy bus"
+            await RisingEdge(self.dut.clk_i)
+        self.rest()
+        await ClockCycles(self.dut.clk_i, 3)
+        assert self.dut.halt_o.value == 0 and self.dut.core_rst_no.value == 0
+
+    def fault(self, causes, tags):
+        """causes, tags: by unit."""
+        self.dut.fault_i.value = sum(1 << unit for unit in causes)
+        self.dut.fault_cause_i.value = pack([causes.get(unit, 0) for unit in range(UNITS)], 4)
+        self.dut.fault_tag_i.value = pack(tags, 32)
+
+
+@cocotb.test()
+async def registers_keep_what_they_should(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    assert await bench.read("FINGERPRINT_LOW") == FINGERPRINT & 0xFFFF_FFFF
+    assert await bench.read("FINGERPRINT_HIGH") == FINGERPRINT >> 32
+    writable = [r.name for r in REGISTERS if r.access == "rw"]
+    expected = {r.name: await bench.read(r.name) for r in REGISTERS}
+    for name in expected:
+        if not name.startswith("FINGERPRINT"):
+            assert expected[name] == 0, f"{name} is {expected[name]:#x} after reset"
+    for _ in range(60):
+        register = BY_NAME[str(bench.rng.choice(list(BY_NAME)))]
+        if register.name == "CONTROL":
+            continue
+        value, lanes = int(bench.rng.integers(1 << 32)), sorted(bench.rng.choice(4, 2))
+        first, last = int(lanes[0]), int(lanes[1])
+        await bench.master.write(register.offset + first, value.to_bytes(4, "little")[first : last + 1])
+        if register.name in writable:
+            mask = sum(0xFF << (8 * lane) for lane in range(first, last + 1))
+            merged = expected[register.name] & ~mask | value & mask
+            expected[register.name] = merged & KEPT.get(register.name, 0xFFFF_FFFF)
+        found = {r.name: await bench.read(r.name) for r in REGISTERS}
+        assert found == expected, f"after writing {value:#x} to bytes {first}..{last} of {register.name}"
+    # Nothing lies outside the table: writes are ignored, reads give 0.
+    await bench.master.write_dword(0x800, 0xFFFF_FFFF)
+    assert await bench.master.read_dword(0x800) == 0
+    assert {r.name: await bench.read(r.name) for r in REGISTERS} == expected
+    # Only bit 0 of CONTROL starts, only a started machine runs.
+    await bench.write("CONTROL", 0xFFFF_FFFE)
+    await ClockCycles(dut.clk_i, 5)
+    assert dut.core_rst_no.value == 0 and await bench.read("STATUS") == 0
+
+
+@cocotb.test()
+async def a_run_uses_the_registers_of_its_start(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    ports = {
+        "constant_base_o": (("CONSTANT_BASE_LOW", "CONSTANT_BASE_HIGH"), 0xAB_1234_5000),
+        "constant_size_o": (("CONSTANT_SIZE",), 0x89AB_CDE0),
+        "frame_base_o": (("FRAME_BASE_LOW", "FRAME_BASE_HIGH"), 0x12_FEDC_B000),
+        "frame_size_o": (("FRAME_SIZE",), 0xFFFF_FFF0),
+        "program_offset_o": (("PROGRAM_OFFSET",), 0x8000_0040),
+        "program_size_o": (("PROGRAM_SIZE",), 0x7FFF_FFC0),
+    }
+    for names, value in ports.values():
+        for part, name in enumerate(names):
+            await bench.write(name, value >> (32 * part) & 0xFFFF_FFFF)
+    await bench.start()
+    for names, _ in ports.values():
+        for name in names:
+            await bench.write(name, 0x5555_5555)
+    await bench.write("CONTROL", CONTROL_START)    # ignored: busy
+    assert await bench.read("STATUS") == STATUS_BUSY
+    for port, (_, value) in ports.items():
+        assert int(getattr(dut, port).value) == value, port
+    assert await bench.read("FRAME_SIZE") == 0x5555_5555
+    dut.end_i.value = 1
+    await ClockCycles(dut.clk_i, 20)
+    assert await bench.read("STATUS") == STATUS_BUSY, "ended while units work"
+    dut.units_empty_i.value = 1
+    await bench.ended()
+    assert await bench.read("STATUS") == STATUS_DONE
+    assert await bench.read("FAULT") == 0 and dut.irq_o.value == 0
+
+
+@cocotb.test()
+async def counters_count_the_run(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for length in (1, 40, 200):
+        expected = dict.fromkeys(INDEX, 0)
+        await bench.start()
+        for cycle in range(length):
+            events = {name for name in EVENTS if bench.rng.random() < 0.5}
+            completed = int(bench.rng.integers(1 << len(Unit)))
+            beat = int(bench.rng.integers(2))
+            dut.event_i.value = sum(1 << INDEX[name] for name in events)
+            dut.completed_i.value = completed
+            dut.fetch_beat_i.value = beat
+            dut.end_i.value = dut.units_empty_i.value = int(cycle == length - 1)
+            await RisingEdge(dut.clk_i)
+            for name in events:
+                expected[name] += 1
+            expected["read_beats"] += beat
+            expected["instructions"] += completed.bit_count()
+        expected["cycles"] = length
+        expected["instructions"] += 1    # end itself
+        await bench.ended(wait_idle=30)
+        found = {name: await bench.read(f"COUNTER_{name.upper()}") for name in INDEX}
+        assert found == expected
+
+
+@cocotb.test()
+async def the_first_fault_wins(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for _ in range(30):
+        units = sorted(int(u) for u in bench.rng.choice(UNITS, int(bench.rng.integers(1, 4)), replace=False))
+        causes = {unit: int(bench.rng.integers(1, len(Fault))) for unit in units}
+        tags = [int(bench.rng.integers(1 << 32)) for _ in range(UNITS)]
+        await bench.start()
+        await ClockCycles(dut.clk_i, int(bench.rng.integers(1, 20)))
+        bench.fault(causes, tags)
+        # A fault in the very cycle in which the run would be done is a fault.
+        dut.end_i.value = dut.units_empty_i.value = int(bench.rng.integers(2))
+        await RisingEdge(dut.clk_i)
+        later = {int(bench.rng.integers(UNITS)): int(Fault.AXI_WRITE)}
+        bench.fault(later, [0] * UNITS)
+        await bench.ended(wait_idle=int(bench.rng.integers(20)))
+        assert await bench.read("STATUS") == STATUS_DONE | STATUS_FAULT
+        assert await bench.read("FAULT") == causes[units[0]]
+        assert await bench.read("FAULT_UNIT") == units[0]
+        assert await bench.read("FAULT_TAG") == tags[units[0]]
+    await bench.start()
+    dut.end_i.value = dut.units_empty_i.value = 1
+    await bench.ended()
+    assert await bench.read("STATUS") == STATUS_DONE, "a start clears the fault"
+    assert [await bench.read(name) for name in ("FAULT", "FAULT_UNIT", "FAULT_TAG")] == [0, 0, 0]
+
+
+@cocotb.test()
+async def a_run_that_takes_too_long_is_stopped(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for limit in (1, 10, 300):
+        await bench.write("MAX_CYCLES", limit)
+        await bench.start()
+        await bench.ended(wait_idle=10)
+        assert await bench.read("STATUS") == STATUS_DONE | STATUS_FAULT
+        assert await bench.read("FAULT") == Fault.TIMEOUT
+        assert await bench.read("FAULT_UNIT") == UNITS - 1 and await bench.read("FAULT_TAG") == 0
+        assert await bench.read("COUNTER_CYCLES") == limit + 1
+        # A run of exactly that many cycles is in time.
+        await bench.start()
+        for _ in range(limit - 1):
+            await RisingEdge(dut.clk_i)
+        dut.end_i.value = dut.units_empty_i.value = 1
+        await bench.ended()
+        assert await bench.read("STATUS") == STATUS_DONE
+        assert await bench.read("COUNTER_CYCLES") == limit
+    await bench.write("MAX_CYCLES", 0)
+    await bench.start()
+    await ClockCycles(dut.clk_i, 1000)
+    assert await bench.read("STATUS") == STATUS_BUSY
+
+
+@cocotb.test()
+async def interrupts(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for enable in (0, 1):
+        await bench.write("INTERRUPT_ENABLE", enable)
+        await bench.start()
+        assert dut.irq_o.value == 0
+        dut.end_i.value = dut.units_empty_i.value = 1
+        await bench.ended()
+        await FallingEdge(dut.clk_i)
+        assert dut.irq_o.value == enable
+        await bench.write("INTERRUPT_STATUS", 0xFFFF_FFFE)
+        assert await bench.read("INTERRUPT_STATUS") == 1
+        await bench.write("INTERRUPT_STATUS", 1)
+        assert await bench.read("INTERRUPT_STATUS") == 0 and dut.irq_o.value == 0
+
+
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_control(seed):
+    parameters = {"Fingerprint": f"64'h{FINGERPRINT:016x}"}
+    assert run_module_test("control", __name__, parameters=parameters, seed=seed) == 6
