@@ -1,0 +1,57 @@
+# Everything happens in a virtual environment, .venv, which `demo` and `test` make for themselves.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+# Training and simulation share few cores; more threads slow both down.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint mutants doctor tables clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make the virtual environment and install everything, at the versions in constraints.txt
+
+demo: $(STAMP) ## Train, export, generate, simulate and compare on real photographs; writes build/demo/report.html
+	$(VENV)/bin/moesaic demo
+
+test: $(STAMP) ## Run the tests (all but the slow ones)
+	$(PY) -m pytest -m "not slow"
+
+test-all: $(STAMP) ## Run all tests
+	$(PY) -m pytest
+
+lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and slang
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports
+	$(PY) -m sim.lint
+
+mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice
+	$(PY) -m tests.mutants
+
+tables: $(STAMP) ## Regenerate what is derived from the instruction and register tables
+	$(PY) -m hls.tables
+
+doctor: $(STAMP) ## List the tools, their versions and what each unlocks
+	$(VENV)/bin/moesaic doctor
+
+clean: ## Remove everything that is built, but not the virtual environment
+	rm -rf build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(STAMP): pyproject.toml constraints.txt
+	@for program in g++ make perl; do \
+	  command -v $$program > /dev/null || { \
+	    echo "setup: $$program is missing; on Debian: apt-get install g++ make perl python3-venv libpython3-dev" >&2; exit 2; }; \
+	done
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "setup: $$($(PYTHON) --version) is too old, 3.11 is needed: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { \
+	  echo "setup: venv is missing; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test]'
+	@test -n "$$($(VENV)/bin/find_libpython)" || { \
+	  echo "setup: the shared libpython is missing, cocotb needs it; on Debian: apt-get install libpython3-dev" >&2; exit 2; }
+	@touch $@
