@@ -1,0 +1,1 @@
+"""M3ViT in PyTorch: define, train, evaluate, quantise, export."""

@@ -1,0 +1,168 @@
+"""What values pass each point of the float network, and the scales that represent them best in few bits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.moe import MoE
+from model.train import normalise
+from model.vit import M3ViT
+
+_BATCH = 16
+_ROWS_KEPT = 4096  # rows of samples kept per point
+_CLIPS = np.linspace(0.3, 1.0, 36)  # parts of the range that the scale search tries
+
+
+@dataclass
+class Calibration:
+    """Samples by point, float32 [rows, channels], and the largest magnitudes seen, on the residual and of each output.
+
+    Points are blocks.I.{norm1, query, key, value, attention, norm2, up, hidden} and norm; up is what GELU sees, hidden what
+    it gives, of a dense MLP or of all experts together.
+    """
+
+    samples: dict[str, np.ndarray] = field(default_factory=dict)
+    residual: float = 0.0
+    outputs: dict[str, float] = field(default_factory=dict)
+
+
+class _Recorder:
+    """Collects what forward hooks see; keeps evenly spaced rows, the same share of each call."""
+
+    def __init__(self, calls: int) -> None:
+        self.parts: dict[str, list[np.ndarray]] = {}
+        self.residual = 0.0
+        self.rows_per_call = -(-_ROWS_KEPT // calls)
+
+    def sample(self, name: str, value: Tensor) -> None:
+        rows = value.reshape(-1, value.shape[-1])
+        step = max(1, len(rows) // self.rows_per_call)
+        self.parts.setdefault(name, []).append(rows[::step].numpy().copy())
+
+    def stream(self, value: Tensor) -> None:
+        self.residual = max(self.residual, value.abs().max().item())
+
+    def experts(self, name: str, moe: MoE, x: Tensor, task: str) -> None:
+        """What happens inside the experts, on the tokens they are chosen for."""
+        tokens = x.flatten(0, 1)
+        _, chosen, _ = moe.routers[task](tokens)
+        for e in range(len(moe.up_weight)):
+            queue = tokens[chosen[:, e]]
+            if len(queue) == 0:
+                continue
+            up = torch.addmm(moe.up_bias[e], queue, moe.up_weight[e])
+            self.activation(name, up)
+            self.stream(torch.addmm(moe.down_bias[e], F.gelu(up), moe.down_weight[e]))  # before the score shrinks it
+
+    def activation(self, name: str, up: Tensor) -> None:
+        self.sample(f"{name}.up", up)
+        self.sample(f"{name}.hidden", F.gelu(up))
+
+
+def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.RemovableHandle]:
+    def before(module: torch.nn.Module, see: Callable) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_pre_hook(lambda m, arguments: see(*arguments[:2]))
+
+    def after(module: torch.nn.Module, see: Callable) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_hook(lambda m, arguments, result: see(result))
+
+    handles = [before(model.norm, recorder.stream), after(model.norm, lambda y: recorder.sample("norm", y[:, 1:]))]
+    for i, block in enumerate(model.blocks):
+
+        def sample_as(name: str, i: int = i) -> Callable[[Tensor], None]:
+            return lambda value: recorder.sample(f"blocks.{i}.{name}", value)
+
+        def split_qkv(value: Tensor, i: int = i) -> None:
+            for name, part in zip(("query", "key", "value"), value.chunk(3, -1)):
+                recorder.sample(f"blocks.{i}.{name}", part)
+
+        handles += [
+            before(block.norm1, recorder.stream),
+            before(block.norm2, recorder.stream),
+            after(block.norm1, sample_as("norm1")),
+            after(block.norm2, sample_as("norm2")),
+            after(block.attention.qkv, split_qkv),
+            before(block.attention.projection, sample_as("attention")),
+        ]
+        if isinstance(block.mlp, MoE):
+            handles.append(
+                before(
+                    block.mlp, lambda x, tasks, i=i, moe=block.mlp: recorder.experts(f"blocks.{i}", moe, x, tasks[0])
+                )
+            )
+        else:
+            handles.append(after(block.mlp.up, lambda up, i=i: recorder.activation(f"blocks.{i}", up)))
+            handles.append(after(block.mlp.down, recorder.stream))
+    return handles
+
+
+def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
+    """Run every task's path over images uint8 [N, height, width, 3] and record what passes."""
+    starts = range(0, len(images), _BATCH)
+    recorder = _Recorder(calls=len(starts) * len(model.configuration.tasks))
+    result = Calibration()
+    handles = _hooks(model, recorder)
+    try:
+        with torch.inference_mode():
+            for task in model.configuration.task_names:
+                outputs = [model(normalise(images[i : i + _BATCH]), task).abs().max().item() for i in starts]
+                result.outputs[task] = max(outputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    result.residual = recorder.residual
+    result.samples = {name: np.concatenate(parts) for name, parts in recorder.parts.items()}
+    return result
+
+
+def clipping_error(values: np.ndarray, scale: np.ndarray | float, bits: int) -> np.ndarray:
+    """Mean squared error per column of values [rows, channels] stored in signed integers of that scale."""
+    top = (1 << (bits - 1)) - 1
+    return np.square(np.clip(np.round(values / scale), -top - 1, top) * scale - values).mean(0)
+
+
+def scale_per_tensor(values: np.ndarray, bits: int = 8) -> float:
+    """The scale of signed integers of `bits` bits that loses least of values [rows, channels], in mean square."""
+    full = max(float(np.abs(values).max()), 1e-6) / ((1 << (bits - 1)) - 1)
+    errors = [clipping_error(values, full * clip, bits).mean() for clip in _CLIPS]
+    return full * float(_CLIPS[int(np.argmin(errors))])
+
+
+def scale_per_channel(values: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """(scale, offset), float64 [channels]: integers (values - offset) / scale lose least per channel, in mean square.
+
+    The offset is the middle of each channel's range.
+    """
+    low, high = values.min(0).astype(np.float64), values.max(0).astype(np.float64)
+    offset = (low + high) / 2
+    full = np.maximum((high - low) / 2, 1e-6) / ((1 << (bits - 1)) - 1)
+    errors = np.stack([clipping_error(values - offset, full * clip, bits) for clip in _CLIPS])
+    return full * _CLIPS[errors.argmin(0)], offset
+
+
+def gelu(values: np.ndarray) -> np.ndarray:
+    """x * Phi(x), the exact GELU, in float64."""
+    return F.gelu(torch.from_numpy(np.asarray(values, np.float64))).numpy()
+
+
+def gelu_table(index_scale: float, output_scale: float, entries: int) -> np.ndarray:
+    """int8 [entries]: entry i is GELU((i - entries / 2) * index_scale) in units of output_scale, to half a unit."""
+    inputs = (np.arange(entries) - entries // 2) * index_scale
+    return np.clip(np.round(gelu(inputs) / output_scale), -127, 127).astype(np.int8)
+
+
+def scale_of_gelu_index(values: np.ndarray, output_scale: float, entries: int) -> float:
+    """The scale of the table index under which the table's result is nearest to GELU(values), in mean square."""
+    half = entries // 2
+    exact = gelu(values)
+    full = max(float(np.abs(values).max()), 1e-3) / (half - 1)
+
+    def error(scale: float) -> float:
+        index = np.clip(np.round(values / scale), -half, half - 1).astype(np.int64) + half
+        return float(np.square(gelu_table(scale, output_scale, entries)[index] * output_scale - exact).mean())
+
+    return full * float(_CLIPS[int(np.argmin([error(full * clip) for clip in _CLIPS]))])

@@ -1,0 +1,127 @@
+"""The command line's train, evaluate and export, found through the entry points `moesaic.commands`."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from model import checkpoint
+from model.configuration import Recipe, load_recipe, recipe_names
+from model.evaluate import top_k_agreement
+from model.export import build_bundle, compare, integer_network
+from model.train import train, training_scenes, validation_scenes
+from spec.errors import UserError
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+    return value
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=_count, default=1, help="threads of PyTorch (default 1, fastest on few cores)"
+    )
+
+
+def show_metrics(metrics: dict[str, dict], console: Console) -> None:
+    """A table of each task's metric in float and in integers, as `model.export.compare` gives them."""
+    table = Table("task", "metric", "float", "integer", title="accuracy on held-out scenes")
+    for task, values in metrics.items():
+        arrow = "↑" if values["higher_is_better"] else "↓"
+        table.add_row(task, f"{values['metric']} {arrow}", f"{values['float']:.4f}", f"{values['integer']:.4f}")
+    console.print(table)
+
+
+class _Train:
+    name = "train"
+    help = "train a model on rendered scenes and write a checkpoint"
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--recipe", default="demo", help=f"{', '.join(recipe_names())} or a .toml file (default demo)"
+        )
+        parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help="where to write")
+        parser.add_argument("--steps", type=_count, help="train that many steps instead of the recipe's number")
+        parser.add_argument("--pool", type=_count, help="render that many scenes instead of the recipe's number")
+        parser.add_argument("--seed", type=int, help="seed of weights, scenes and noise instead of the recipe's")
+        parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+        parser.add_argument(
+            "--stop-after", type=_count, help="leave after that many steps; --resume goes on from there"
+        )
+        _add_threads(parser)
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        torch.set_num_threads(arguments.threads)
+        recipe = load_recipe(arguments.recipe)
+        given = {key: getattr(arguments, key) for key in ("steps", "pool", "seed")}
+        changes = {key: value for key, value in given.items() if value is not None}
+        recipe = Recipe(recipe.model, dataclasses.replace(recipe.training, **changes))
+        train(recipe, arguments.checkpoint, resume=arguments.resume, stop_after=arguments.stop_after)
+        Console().print(f"checkpoint: {arguments.checkpoint}")
+        return 0
+
+
+class _Evaluate:
+    name = "evaluate"
+    help = "measure a checkpoint per task, in float and in integers"
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help="what to measure")
+        parser.add_argument("--scenes", type=_count, default=128, help="held-out scenes (default 128)")
+        _add_threads(parser)
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        torch.set_num_threads(arguments.threads)
+        state = checkpoint.load(arguments.checkpoint)
+        model, console = state.build_model().eval(), Console()
+        network = integer_network(model, training_scenes(state.recipe, 0, 64).images)
+        scenes = validation_scenes(state.recipe, arguments.scenes)
+        show_metrics(compare(model, network, scenes), console)
+        console.print(f"router top-k agreement: {top_k_agreement(model, network, scenes.images):.4f}")
+        return 0
+
+
+class _Export:
+    name = "export"
+    help = "quantise a checkpoint and write a bundle"
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help="what to export")
+        parser.add_argument("--bundle", type=Path, default=Path("build/bundle"), help="directory to write")
+        parser.add_argument("--name", help="name of the bundle (default: the directory's)")
+        parser.add_argument("--experts-kept", type=_count, help="most used experts to keep per task (default: all)")
+        parser.add_argument("--scenes", type=_count, default=128, help="held-out scenes for the figures (default 128)")
+        _add_threads(parser)
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        torch.set_num_threads(arguments.threads)
+        state = checkpoint.load(arguments.checkpoint)
+        if state.step < state.recipe.training.steps:
+            progress = f"{state.step} of {state.recipe.training.steps} steps"
+            raise UserError(
+                f"checkpoint {arguments.checkpoint} has seen {progress}: finish it with `moesaic train --resume`"
+            )
+        bundle = build_bundle(
+            arguments.name or arguments.bundle.name,
+            state.build_model(),
+            state.recipe,
+            experts_kept=arguments.experts_kept,
+            validation=arguments.scenes,
+        )
+        bundle.save(arguments.bundle)
+        console = Console()
+        show_metrics({name: task.metrics for name, task in bundle.tasks.items()}, console)
+        console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
+        console.print(f"bundle: {arguments.bundle}")
+        return 0
+
+
+train_command = _Train()
+evaluate_command = _Evaluate()
+export_command = _Export()

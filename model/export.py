@@ -1,0 +1,96 @@
+"""From a trained model to a bundle: calibrate, quantise, measure, record golden vectors, write ONNX."""
+
+import dataclasses
+
+import numpy as np
+
+from model.calibration import calibrate
+from model.configuration import Recipe
+from model.evaluate import measure_float, measure_integer, top_k_agreement
+from model.integer import IntegerNetwork
+from model.onnx_export import export_onnx
+from model.pathway import apply_pathway, choose_pathway, measure_usage
+from model.quantise import describe, quantise
+from model.scenes import Scenes
+from model.tasks import find_task
+from model.train import training_scenes, validation_scenes
+from model.vit import M3ViT
+from spec.bundle import Bundle
+
+CALIBRATION_SCENES = 64
+
+
+def integer_network(model: M3ViT, images: np.ndarray) -> IntegerNetwork:
+    """The model quantised with scales from images uint8 [N, height, width, 3]."""
+    tasks, tensors = quantise(model, calibrate(model, images))
+    return IntegerNetwork(describe(model), tasks, tensors)
+
+
+def golden_vectors(network: IntegerNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
+    """Every layer's integers of every task for one image, uint8 [height, width, 3], as spec.bundle names them."""
+    golden = {"image": image}
+    for task in network.tasks:
+        record: dict[str, np.ndarray] = {}
+        network.run(image[None], task, record)
+        golden |= {f"{task}/{name}": value[0] for name, value in record.items()}
+    return golden
+
+
+def compare(model: M3ViT, network: IntegerNetwork, scenes: Scenes) -> dict[str, dict]:
+    """By task: the metric's name, whether higher is better, and its value in float and in integers."""
+    c = model.configuration
+    in_float, in_integers = measure_float(model, scenes), measure_integer(network, c, scenes)
+    definitions = {task.name: find_task(task.name, task.channels) for task in c.tasks}
+    return {
+        name: {
+            "metric": definition.metric,
+            "higher_is_better": definition.higher_is_better,
+            "float": in_float[name],
+            "integer": in_integers[name],
+        }
+        for name, definition in definitions.items()
+    }
+
+
+def build_bundle(
+    name: str,
+    model: M3ViT,
+    recipe: Recipe,
+    *,
+    experts_kept: int | None = None,
+    validation: int = 128,
+    calibration: int = CALIBRATION_SCENES,
+) -> Bundle:
+    """The bundle of a trained model.
+
+    experts_kept: keep only that many experts per task and MoE block, the most used on the calibration scenes (the model's
+    routers are restricted too, so that the float figures are those of the same pathway). validation, calibration:
+    number of held-out scenes for the accuracy figures and of training scenes for the scales.
+    """
+    model.eval()
+    seen = training_scenes(recipe, 0, calibration).images
+    usage = measure_usage(model, seen)
+    if experts_kept is not None:
+        apply_pathway(model, choose_pathway(usage, experts_kept))
+    network = integer_network(model, seen)
+    held_out = validation_scenes(recipe, validation)
+    metrics = compare(model, network, held_out)
+    names = model.configuration.task_names
+    files = {f"model.{task}.onnx": export_onnx(model, (task,)) for task in names}
+    return Bundle(
+        name=name,
+        architecture=network.architecture,
+        tasks={task: dataclasses.replace(network.tasks[task], metrics=metrics[task]) for task in names},
+        tensors=network.tensors,
+        golden=golden_vectors(network, held_out.images[0]),
+        extra_files={"model.onnx": export_onnx(model, names), **files},
+        report={
+            "router_topk_agreement": top_k_agreement(model, network, held_out.images),
+            "expert_usage": {
+                task: {str(i): [round(float(part), 6) for part in share] for i, share in blocks.items()}
+                for task, blocks in usage.items()
+            },
+            "validation_scenes": validation,
+            "recipe": recipe.to_dict(),
+        },
+    )

@@ -1,0 +1,152 @@
+"""The integer network: a bundle's tensors evaluated layer by layer with the arithmetic that the hardware has."""
+
+import numpy as np
+
+from spec.arithmetic import (
+    TABLE_ENTRIES,
+    TABLE_INDEX_BITS,
+    layer_norm,
+    matmul_exact,
+    requantise,
+    route_token,
+    saturate,
+    softmax_rows,
+    weigh_by_score,
+)
+from spec.bundle import Architecture, Task
+from spec.errors import UserError
+
+# Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
+
+
+class IntegerNetwork:
+    """Evaluates any task of a quantised network; exact, so that the machine can be compared with it value by value."""
+
+    def __init__(self, architecture: Architecture, tasks: dict[str, Task], tensors: dict[str, np.ndarray]) -> None:
+        """The arguments are those parts of a spec.bundle.Bundle."""
+        self.architecture, self.tasks, self.tensors = architecture, tasks, tensors
+
+    def run(self, images: np.ndarray, task: str, record: dict[str, np.ndarray] | None = None) -> np.ndarray:
+        """The task's output, int16 [N, rows * upscale, columns * upscale, channels], for images uint8 [N, height, width, 3].
+
+        With `record`, every tensor that spec.bundle lists as a golden vector is put there under its layer's name,
+        with a leading dimension N.
+        """
+        a = self.architecture
+        if images.shape[1:] != (a.image_height, a.image_width, 3) or images.dtype != np.uint8:
+            size = f"uint8 (N, {a.image_height}, {a.image_width}, 3)"
+            raise UserError(f"images are {images.dtype} {images.shape}, the network takes {size}: convert them")
+        if task not in self.tasks:
+            raise UserError(f"unknown task {task!r}: this network has {', '.join(self.tasks)}")
+        self._count, self._record = len(images), record
+        x = self._embed(images)
+        for i in range(a.depth):
+            block = f"blocks.{i}"
+            x = self._attention(block, x)
+            x = self._experts(i, task, x) if i in a.moe_blocks else self._mlp(block, x)
+            self._note(f"{block}.output", x, np.int16)
+        x = self._norm("norm", x)
+        return self._head(task, x)
+
+    def predict(self, images: np.ndarray, task: str, batch: int = 16) -> np.ndarray:
+        """`run` in values instead of units and channels first, float64 [N, channels, h, w], as metrics take it."""
+        parts = [self.run(images[i : i + batch], task) for i in range(0, len(images), batch)]
+        return np.moveaxis(np.concatenate(parts), -1, 1) * self.tasks[task].output_scale
+
+    def _note(self, name: str, rows: np.ndarray, dtype: type) -> None:
+        if self._record is not None:
+            self._record[name] = rows.astype(dtype).reshape(self._count, -1, rows.shape[-1])
+
+    def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
+        total = matmul_exact(x, self.tensors[f"{name}.weight"]) + self.tensors[f"{name}.bias"]
+        return requantise(total, self.tensors[f"{name}.multiplier"], self.tensors[f"{name}.shift"])
+
+    def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
+        parts = (self.tensors[f"{name}.{part}"] for part in ("gamma", "beta", "shift"))
+        result = layer_norm(x, *parts)
+        self._note(name, result, np.int8)
+        return result
+
+    def _embed(self, images: np.ndarray) -> np.ndarray:
+        a = self.architecture
+        (rows, columns), p = a.grid, a.patch
+        pixels = np.zeros((*images.shape[:3], 4), np.int64)
+        pixels[..., :3] = images.astype(np.int64) - 128
+        patches = pixels.reshape(-1, rows, p, columns, p, 4).swapaxes(2, 3).reshape(-1, p * p * 4)
+        x = np.tile(self.tensors["position"].astype(np.int64), (len(images), 1, 1))  # [N, T, D]
+        embedded = saturate(self._linear("patch_embed", patches), 16)
+        x[:, 1:] = saturate(x[:, 1:] + embedded.reshape(len(images), -1, a.width), 16)
+        x = x.reshape(-1, a.width)
+        self._note("patch_embed", x, np.int16)
+        return x
+
+    def _attention(self, block: str, x: np.ndarray) -> np.ndarray:
+        a = self.architecture
+        normed = self._norm(f"{block}.norm1", x)
+        q, k, v = (saturate(self._linear(f"{block}.{part}", normed), 8) for part in ("query", "key", "value"))
+        for part, value in (("query", q), ("key", k), ("value", v)):
+            self._note(f"{block}.{part}", value, np.int8)
+        split = (self._count, a.tokens, a.heads, -1)
+        q, k, v = (value.reshape(split).swapaxes(1, 2) for value in (q, k, v))  # [N, H, T, D / H]
+        heads = [[self._head_of_attention(block, *parts) for parts in zip(*image)] for image in zip(q, k, v)]
+        scores, probabilities, attended = (np.stack([np.stack(h) for h in part]) for part in _transpose(heads))
+        if self._record is not None:
+            self._record[f"{block}.scores"] = scores.astype(np.int16)
+            self._record[f"{block}.probabilities"] = probabilities.astype(np.int8)
+        attended = attended.swapaxes(1, 2).reshape(-1, a.width)
+        self._note(f"{block}.attention", attended, np.int8)
+        x = saturate(x + saturate(self._linear(f"{block}.projection", attended), 16), 16)
+        self._note(f"{block}.projection", x, np.int16)
+        return x
+
+    def _head_of_attention(
+        self, block: str, q: np.ndarray, k: np.ndarray, v: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scores [T, T], unnormalised probabilities [T, T] and result [T, D / H] of one head of one image."""
+        multiplier, shift = self.tensors[f"{block}.scores.multiplier"], self.tensors[f"{block}.scores.shift"]
+        scores = saturate(requantise(matmul_exact(q, k), multiplier, shift), 16)
+        probabilities, multiplier, shift = softmax_rows(scores, scores.max(1))
+        shift = np.maximum(shift - int(self.tensors[f"{block}.attention_shift"]), 0)
+        total = matmul_exact(probabilities, v.T)
+        return scores, probabilities, saturate(requantise(total, multiplier[:, None], shift[:, None]), 8)
+
+    def _up(self, name: str, table: str, x: np.ndarray) -> np.ndarray:
+        index = saturate(self._linear(name, x), TABLE_INDEX_BITS) + TABLE_ENTRIES // 2
+        return self.tensors[table].astype(np.int64)[index]
+
+    def _mlp(self, block: str, x: np.ndarray) -> np.ndarray:
+        normed = self._norm(f"{block}.norm2", x)
+        hidden = self._up(f"{block}.mlp.up", f"{block}.mlp.table", normed)
+        self._note(f"{block}.hidden", hidden, np.int8)
+        return saturate(x + saturate(self._linear(f"{block}.mlp.down", hidden), 16), 16)
+
+    def _experts(self, i: int, task: str, x: np.ndarray) -> np.ndarray:
+        block, experts = f"blocks.{i}", self.tasks[task].pathway[i]
+        normed = self._norm(f"{block}.norm2", x)
+        logits = saturate(self._linear(f"{block}.router.{task}", normed), 16)
+        self._note(f"{block}.router", logits, np.int16)
+        selected, scores = route_token(logits, self.tasks[task].top_k)
+        x = x.copy()
+        for column, e in enumerate(experts):
+            queue = np.flatnonzero(selected[:, column])
+            if len(queue) == 0:
+                continue
+            hidden = self._up(f"{block}.experts.{e}.up", f"{block}.experts.table", normed[queue])
+            update = saturate(self._linear(f"{block}.experts.{e}.down", hidden), 16)
+            x[queue] = saturate(x[queue] + weigh_by_score(update, scores[queue, column, None]), 16)
+        return x
+
+    def _head(self, task: str, x: np.ndarray) -> np.ndarray:
+        a, (rows, columns), r = self.architecture, self.architecture.grid, self.tasks[task].upscale
+        patches = x.reshape(self._count, a.tokens, -1)[:, 1:].reshape(-1, a.width)
+        output = saturate(self._linear(f"heads.{task}", patches), 16).astype(np.int16)
+        output = output.reshape(self._count, rows, columns, r, r, -1).swapaxes(2, 3)
+        output = output.reshape(self._count, rows * r, columns * r, -1)
+        if self._record is not None:
+            self._record["output"] = output
+        return output
+
+
+def _transpose(heads: list[list[tuple[np.ndarray, ...]]]) -> list[list[list[np.ndarray]]]:
+    """[image][head](parts) to [part][image][head]."""
+    return [[[parts[which] for parts in image] for image in heads] for which in range(len(heads[0][0]))]

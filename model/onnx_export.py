@@ -1,0 +1,79 @@
+"""The float network as ONNX: one file with every task, one file per task with that task's routers and head only.
+
+Input `image`: float32 [1, 3, height, width], pixel / 127.5 - 1. An output per task, named after it: the prediction,
+float32 [1, channels, h, w]. Every expert sees every token in these graphs; a token's scores of other experts are 0.
+"""
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from model.pathway import moe_blocks
+from model.vit import M3ViT
+
+OPSET = 18
+
+
+class _Tasks(nn.Module):
+    """The predictions of some tasks, in order."""
+
+    def __init__(self, model: M3ViT, tasks: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.tasks = model, tasks
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        predictions, _ = self.model.training_forward(image, self.tasks)
+        return tuple(predictions[task] for task in self.tasks)
+
+
+def export_onnx(model: M3ViT, tasks: tuple[str, ...]) -> bytes:
+    """An ONNX model of these tasks; the same model gives the same bytes."""
+    c = model.configuration
+    model = copy.deepcopy(model).eval()
+    for moe in moe_blocks(model).values():
+        moe.all_experts = True
+        moe.routers = nn.ModuleDict({task: moe.routers[task] for task in tasks})
+    model.heads = nn.ModuleDict({task: model.heads[task] for task in tasks})
+    image = torch.zeros(1, 3, c.image_height, c.image_width)
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                _Tasks(model, tasks),
+                (image,),
+                input_names=["image"],
+                output_names=list(tasks),
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        logger.setLevel(level)
+    proto = program.model_proto
+    _strip(proto)
+    onnx.checker.check_model(proto)
+    return proto.SerializeToString(deterministic=True)
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Drop the exporter's notes, which quote source paths of this machine."""
+    del proto.metadata_props[:]
+    proto.doc_string = ""
+    for graph in (proto.graph, *proto.functions):
+        graph.doc_string = ""
+        del graph.metadata_props[:]
+        for part in (*graph.node, *graph.value_info):
+            part.doc_string = ""
+            del part.metadata_props[:]
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        value.doc_string = ""
+        del value.metadata_props[:]

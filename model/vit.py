@@ -1,0 +1,105 @@
+"""M3ViT (Fan et al., NeurIPS 2022): a vision transformer whose every second MLP is a multi-gate mixture of experts."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.configuration import ModelConfiguration
+from model.heads import Head
+from model.moe import MoE
+
+# Letters in shape comments: B = batch, T = tokens, D = width, H = heads, C = channels of a head.
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; `qkv` holds query, key and value one after the other, each head by head."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.projection = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # [B, H, T, D/H] each
+        x = F.scaled_dot_product_attention(q, k, v)
+        return self.projection(x.transpose(1, 2).reshape(batch, tokens, width))
+
+
+class Mlp(nn.Module):
+    """The dense two-layer perceptron, with the same interface as `MoE` and nothing to balance."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        return self.down(F.gelu(self.up(x))), x.new_zeros(())
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: attention, then a dense MLP or a mixture of experts."""
+
+    def __init__(self, configuration: ModelConfiguration, index: int) -> None:
+        super().__init__()
+        c = configuration
+        self.norm1 = nn.LayerNorm(c.width, eps=1e-6)
+        self.attention = Attention(c.width, c.heads)
+        self.norm2 = nn.LayerNorm(c.width, eps=1e-6)
+        if c.is_moe(index):
+            self.mlp = MoE(c.width, c.expert_hidden, c.experts, c.top_k, c.task_names)
+        else:
+            self.mlp = Mlp(c.width, c.mlp_hidden)
+
+    def forward(self, x: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        x = x + self.attention(self.norm1(x))
+        y, balance = self.mlp(self.norm2(x), tasks, noise)
+        return x + y, balance
+
+
+class M3ViT(nn.Module):
+    """One backbone, one router per task in each MoE block, one head per task. A call runs one task's path only."""
+
+    def __init__(self, configuration: ModelConfiguration) -> None:
+        super().__init__()
+        c = self.configuration = configuration
+        self.patch_embedding = nn.Linear(c.patch * c.patch * 3, c.width)
+        self.class_token = nn.Parameter(torch.empty(c.width))
+        self.position = nn.Parameter(torch.empty(c.tokens, c.width))
+        self.blocks = nn.ModuleList(Block(c, index) for index in range(c.depth))
+        self.norm = nn.LayerNorm(c.width, eps=1e-6)
+        self.heads = nn.ModuleDict({task.name: Head(c.width, task.channels, c.grid, c.resolution) for task in c.tasks})
+        nn.init.trunc_normal_(self.position, std=0.02)
+        nn.init.trunc_normal_(self.class_token, std=0.02)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Images [B, 3, height, width] in [-1, 1] (pixel / 127.5 - 1) to tokens [B, T, D], class token first."""
+        p, (rows, columns) = self.configuration.patch, self.configuration.grid
+        patches = images.view(-1, 3, rows, p, columns, p).permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        x = self.patch_embedding(patches)  # each patch in [y][x][c] order
+        return torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1) + self.position
+
+    def forward(self, images: Tensor, task: str) -> Tensor:
+        """The task's prediction [B, C, height * r / patch, width * r / patch] for images as `embed` takes them."""
+        return self.training_forward(images, (task,))[0][task]
+
+    def training_forward(
+        self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Predictions of several tasks, and the mean balance loss over tasks and MoE blocks.
+
+        What comes before the first MoE block is the same for every task and computed once.
+        """
+        x, losses = self.embed(images), []
+        shared = True
+        for block in self.blocks:
+            if shared and isinstance(block.mlp, MoE):
+                x, shared = x.repeat(len(tasks), 1, 1), False  # one part of the batch per task from here on
+            x, balance = block(x, tasks, noise)
+            if isinstance(block.mlp, MoE):
+                losses.append(balance)
+        parts = [x] * len(tasks) if shared else x.chunk(len(tasks))
+        predictions = {task: self.heads[task](self.norm(part)) for task, part in zip(tasks, parts)}
+        return predictions, torch.stack(losses).mean() if losses else x.new_zeros(())
