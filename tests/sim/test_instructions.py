@@ -1,0 +1,228 @@
+"""Every instruction on every executor: random programs, and the whole memory image compared with the reference machine.
+
+The reference machine runs against itself with other contents of its memories at power-up: that a case does not depend on them
+is what makes its comparison with the other executors fair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.csim import CsimExecutor
+from spec.configuration import HardwareConfiguration, load_configuration
+from spec.executor import Executor, MachineFault, Memory, Program
+from spec.isa import Fault, Space, Unit, encode, semaphore
+from spec.machine import ReferenceMachine
+from tests.sim.instruction_cases import SCENARIOS, Case, attention, overlapped
+
+RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
+MAX_CYCLES = 5_000_000
+TINY = load_configuration("tiny")
+CONFIGURATIONS = {
+    "tiny": TINY,
+    "odd": replace(TINY, name="odd", tile_rows=3, tile_columns=16, tile_depth=8, norm_lanes=2, act_banks=2, experts=4),
+    "zcu104": load_configuration("zcu104"),
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An executor to test: what it is, of which configuration, with how many random cases per scenario."""
+
+    kind: str
+    configuration: str
+    cases: int
+    random_dram: int | None = None
+
+    def start(self) -> Executor:
+        configuration = CONFIGURATIONS[self.configuration]
+        if self.kind == "reference":
+            return ReferenceMachine(configuration, seed=1)
+        if self.kind == "csim":
+            return CsimExecutor(configuration, seed=1)
+        from sim.rtl_executor import RtlExecutor
+
+        return RtlExecutor(RTL, configuration, random_seed=self.random_dram)
+
+
+MACHINES = {
+    "reference": Machine("reference", "tiny", 3),
+    "csim-tiny": Machine("csim", "tiny", 12),
+    "csim-odd": Machine("csim", "odd", 12),
+    "csim-zcu104": Machine("csim", "zcu104", 6),
+    "rtl-tiny": Machine("rtl", "tiny", 4),
+    "rtl-tiny-random": Machine("rtl", "tiny", 4, random_dram=1),
+    "rtl-odd-random": Machine("rtl", "odd", 4, random_dram=2),
+}
+
+
+@pytest.fixture(scope="module", params=MACHINES.values(), ids=MACHINES.keys())
+def machine(request):
+    """(the Machine, its executor), one executor for all tests: state that a run leaves behind must not harm the next."""
+    if request.param.kind == "rtl" and not (RTL / "accelerator.sv").exists():
+        pytest.skip("hls/rtl/accelerator.sv does not exist")
+    executor = request.param.start()
+    yield request.param, executor
+    executor.close()
+
+
+def check(executor: Executor, configuration: HardwareConfiguration, program: Program, memory: Memory) -> None:
+    """Run on the executor and on the reference machine; compare windows and counters."""
+    expected = Memory(memory.constants.copy(), memory.frame.copy())
+    expected_counters = ReferenceMachine(configuration).run(program, expected, MAX_CYCLES)
+    assert not np.array_equal(expected.frame, memory.frame), "a case that changes nothing shows nothing"
+    constants = memory.constants.copy()
+    counters = executor.run(program, memory, MAX_CYCLES)
+    wrong = np.flatnonzero(memory.frame != expected.frame)
+    assert wrong.size == 0, f"{wrong.size} bytes of the frame differ, the first at {wrong[0]}, the last at {wrong[-1]}"
+    assert np.array_equal(memory.constants, constants)
+    # Hardware fetches beyond `end`, so its read_beats may be more.
+    clocked = "cycles" in counters
+    for name in ("instructions", "matmul_array", "write_beats") if clocked else expected_counters:
+        assert counters[name] == expected_counters[name], name
+    if clocked:
+        assert counters["read_beats"] >= expected_counters["read_beats"]
+
+
+def seeds(machine: Machine) -> list[int]:
+    return [1000 * list(MACHINES.values()).index(machine) + index for index in range(machine.cases)]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_instruction(machine, scenario):
+    description, executor = machine
+    configuration = CONFIGURATIONS[description.configuration]
+    for seed in seeds(description):
+        case = Case(configuration, np.random.default_rng([seed, *scenario.encode()]))
+        SCENARIOS[scenario](case)
+        try:
+            check(executor, configuration, *case.finish())
+        except (AssertionError, MachineFault) as error:
+            raise AssertionError(f"{scenario}, seed {seed}: {error}") from error
+
+
+def test_units_that_run_at_once(machine):
+    description, executor = machine
+    configuration = CONFIGURATIONS[description.configuration]
+    for seed in seeds(description)[:3]:
+        program, memory = overlapped(Case(configuration, np.random.default_rng(seed)))
+        check(executor, configuration, program, memory)
+
+
+LONG = replace(TINY, name="long", act_bytes=262144, weight_bytes=262144, row_entries=2048)
+
+
+@pytest.mark.parametrize("keys", [1201])
+def test_attention_over_1201_keys(keys):
+    executor = CsimExecutor(LONG)
+    case = Case(LONG, np.random.default_rng(keys), act_limit=LONG.act_bytes, weight_limit=LONG.weight_bytes)
+    attention(case, rows=13, keys=keys, width=64)
+    check(executor, LONG, *case.finish())
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+_RUN = {"count_1": 1, "count_2": 1, "count_3": 1}
+_HUGE = 0xFFFF_FFF0
+
+
+def _matmul(**fields: int) -> bytes:
+    return encode("matmul", **{"tag": 7, "rows": 1, "columns": 1, "depth": 8, **fields})
+
+
+def _faults(c: HardwareConfiguration) -> dict[str, tuple[bytes, Fault, str, int]]:
+    """Name to code, cause, unit and tag. Every program is wrong in one way only."""
+    end = encode("end")
+    load = {"tag": 7, "bytes": 16, **_RUN}
+    store = {"tag": 7, "bytes": 16, "space": int(Space.FRAME), **_RUN}
+    vector = {"tag": 7, "rows": 2, "columns": 8}
+    last = c.row_entries - 1
+    address, bad = Fault.ADDRESS, Fault.BAD_INSTRUCTION
+    return {
+        "unknown opcode": (b"\x63" + bytes(63) + end, bad, "fetch", 0),
+        "program without end": (encode("load", **load), address, "fetch", 0),
+        "wait for a foreign semaphore": (encode("load", wait_mask=1 << 3, **load) + end, bad, "fetch", 0),
+        "signal of a foreign semaphore": (encode("load", signal_mask=1 << 5, **load) + end, bad, "fetch", 0),
+        "wait that never ends": (
+            encode("matmul", wait_mask=1 << semaphore(Unit.LOAD, Unit.MATMUL)) + end, Fault.TIMEOUT, "fetch", 0,
+        ),
+        "queue full of waiting instructions": (
+            encode("load", wait_mask=1 << semaphore(Unit.MATMUL, Unit.LOAD), **load) * (c.instruction_queue + 8) + end,
+            Fault.TIMEOUT, "fetch", 0,
+        ),
+        "semaphore overflow": (
+            encode("load", signal_mask=1 << semaphore(Unit.LOAD, Unit.MATMUL), **load) * 256 + end,
+            Fault.SEMAPHORE_OVERFLOW, "load", 7,
+        ),
+        "load beyond the window": (encode("load", dram_offset=_HUGE, **load) + end, address, "load", 7),
+        "load beyond act": (encode("load", local_address=c.act_bytes, **load) + end, address, "load", 7),
+        "load beyond weight": (
+            encode("load", destination=1, local_address=c.weight_bytes, **load) + end, address, "load", 7,
+        ),
+        "load beyond the tables": (encode("load", destination=2, local_address=2048, **load) + end, address, "load", 7),
+        "load to nowhere": (encode("load", destination=3, **load) + end, bad, "load", 7),
+        "load for an expert that is not": (encode("load", skip_if_empty=1, queue=c.experts, **load) + end, bad, "load", 7),
+        "load whose stride leaves the window": (
+            encode("load", **{**load, "count_3": 3, "dram_stride_3": 0x8000_0000}) + end, address, "load", 7,
+        ),
+        "store to constants": (encode("store", **{**store, "space": 0}) + end, address, "store", 7),
+        "store beyond the frame": (encode("store", dram_offset=_HUGE, **store) + end, address, "store", 7),
+        "store beyond act": (encode("store", local_address=c.act_bytes, **store) + end, address, "store", 7),
+        "matmul to nowhere": (_matmul(destination=5) + end, bad, "matmul", 7),
+        "matmul without columns": (_matmul(columns=0) + end, bad, "matmul", 7),
+        "matmul without depth": (_matmul(depth=0) + end, bad, "matmul", 7),
+        "matmul of odd depth": (_matmul(depth=10) + end, bad, "matmul", 7),
+        "matmul too deep": (_matmul(depth=4096 + 8) + end, bad, "matmul", 7),
+        "matmul for an expert that is not": (_matmul(gather=1, queue=c.experts) + end, bad, "matmul", 7),
+        "matmul a beyond act": (_matmul(a_address=c.act_bytes) + end, address, "matmul", 7),
+        "matmul a pitch beyond act": (_matmul(rows=9, a_pitch=1 << 30) + end, address, "matmul", 7),
+        "matmul b beyond weight": (_matmul(b_address=c.weight_bytes) + end, address, "matmul", 7),
+        "matmul parameters beyond weight": (_matmul(param_address=c.weight_bytes) + end, address, "matmul", 7),
+        "matmul result beyond act": (_matmul(d_address=c.act_bytes) + end, address, "matmul", 7),
+        "matmul residual beyond act": (_matmul(destination=2, d_address=c.act_bytes) + end, address, "matmul", 7),
+        "matmul keys beyond weight": (_matmul(destination=3, d_address=c.weight_bytes) + end, address, "matmul", 7),
+        "matmul values beyond weight": (_matmul(destination=4, d_address=c.weight_bytes) + end, address, "matmul", 7),
+        "matmul maxima beyond the entries": (
+            _matmul(rows=2, destination=1, track_max=1, row_base=last) + end, address, "matmul", 7,
+        ),
+        "matmul scales beyond the entries": (_matmul(rows=2, row_scale=1, row_base=last) + end, address, "matmul", 7),
+        "layer norm of no columns": (encode("layer_norm", **{**vector, "columns": 0}) + end, bad, "vector", 7),
+        "layer norm too wide": (encode("layer_norm", **{**vector, "columns": 1025}) + end, bad, "vector", 7),
+        "layer norm source": (encode("layer_norm", source_pitch=c.act_bytes, **vector) + end, address, "vector", 7),
+        "layer norm result": (
+            encode("layer_norm", destination_address=c.act_bytes, **vector) + end, address, "vector", 7,
+        ),
+        "layer norm parameters": (encode("layer_norm", param_address=c.act_bytes, **vector) + end, address, "vector", 7),
+        "softmax source": (encode("softmax", source_address=c.act_bytes, **vector) + end, address, "vector", 7),
+        "softmax result": (encode("softmax", destination_pitch=c.act_bytes, **vector) + end, address, "vector", 7),
+        "softmax entries": (encode("softmax", row_base=last, **vector) + end, address, "vector", 7),
+        "route of no experts": (encode("route", tag=7, rows=1, top_k=1) + end, bad, "route", 7),
+        "route of too many experts": (
+            encode("route", tag=7, rows=1, columns=c.experts + 1, top_k=1) + end, bad, "route", 7,
+        ),
+        "route of too many tokens": (
+            encode("route", tag=7, rows=c.queue_tokens + 1, columns=2, top_k=1) + end, bad, "route", 7,
+        ),
+        "route source": (encode("route", tag=7, rows=1, columns=2, source_address=c.act_bytes) + end, address, "route", 7),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _faults(TINY))
+def test_fault(machine, name):
+    """The cause, the unit and the tag; the run after it is right."""
+    description, executor = machine
+    configuration = CONFIGURATIONS[description.configuration]
+    code, cause, unit, tag = _faults(configuration)[name]
+    for tested in (ReferenceMachine(configuration), executor):
+        memory = Memory(np.frombuffer(code, np.uint8).copy(), np.zeros(64, np.uint8))
+        with pytest.raises(MachineFault) as caught:
+            tested.run(Program(0, len(code)), memory, 20_000)
+        assert (caught.value.cause, caught.value.unit, caught.value.tag) == (cause, unit, tag)
+        assert np.array_equal(memory.constants, np.frombuffer(code, np.uint8))
+    case = Case(configuration, np.random.default_rng(len(code)))
+    SCENARIOS["layer_norm"](case)
+    check(executor, configuration, *case.finish())
