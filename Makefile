@@ -30,7 +30,7 @@ lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and
 	$(PY) -m sim.lint
 
 mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice
-	$(PY) -m tests.mutants
+	$(PY) -m tests.mutants.run
 
 tables: $(STAMP) ## Regenerate what is derived from the instruction and register tables
 	$(PY) -m hls.tables
