@@ -1,0 +1,102 @@
+"""The command `moesaic`.
+
+Commands are found through the entry-point group `moesaic.commands`, so that no part has to import another. An entry point
+leads to an object with `name`, `help`, `configure(parser)` and `run(arguments) -> exit code`, and only the one that was
+asked for is loaded: `moesaic run` must not wait for, or need, what `moesaic train` imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import NoReturn, Protocol
+
+from spec.errors import UserError
+from spec.executor import MachineFault
+
+GROUP = "moesaic.commands"
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+_OWN_PACKAGES = {"spec", "model", "hls", "sim", "host"}
+
+
+class Command(Protocol):
+    """What an entry point of the group leads to: a class, an object or a module."""
+
+    name: str
+    help: str
+
+    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, arguments: argparse.Namespace) -> int: ...
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments are a UserError like any other: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`")
+
+
+def _load(entry: EntryPoint) -> Command:
+    """The command, or a UserError that names the package it lacks."""
+    try:
+        return entry.load()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in _OWN_PACKAGES:
+            raise
+        extra = entry.module.partition(".")[0]
+        raise UserError(
+            f"moesaic {entry.name} needs the package {package}, which is missing; install it with: pip install 'moesaic[{extra}]'"
+        ) from None
+
+
+def _help_of(entry: EntryPoint) -> str:
+    try:
+        return _load(entry).help
+    except UserError as error:
+        return f"(not available: {error})"
+
+
+def _parser(entries: dict[str, EntryPoint], chosen: str | None) -> argparse.ArgumentParser:
+    """The parser; only the chosen command's arguments are in it, or, without one, every command's help."""
+    parser = _Parser(prog="moesaic", description="Multi-task mixture-of-experts vision transformers on FPGAs.")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, entry in sorted(entries.items()):
+        if chosen is None:
+            subparsers.add_parser(name, help=_help_of(entry).replace("%", "%%"), add_help=False)
+        elif name == chosen:
+            command = _load(entry)
+            subparser = subparsers.add_parser(name, help=command.help, description=command.help)
+            command.configure(subparser)
+            subparser.set_defaults(run=command.run)
+        else:
+            subparsers.add_parser(name, add_help=False)
+    return parser
+
+
+def _run(words: Sequence[str]) -> int:
+    entries = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if not entries:
+        raise UserError("moesaic is not installed, so its commands are not found; install it with: pip install -e .")
+    chosen = words[0] if words and words[0] in entries else None
+    arguments = _parser(entries, chosen).parse_args(words or ["--help"])
+    return arguments.run(arguments)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in argv (default: the process's arguments) and return its exit code.
+
+    2 and one line on stderr for what the user or the machine did wrong, 130 after Ctrl-C. argparse exits by itself after --help.
+    """
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except (UserError, MachineFault) as error:
+        print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED

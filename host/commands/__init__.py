@@ -1,0 +1,1 @@
+"""Commands that the runtime brings: run and doctor."""

@@ -1,0 +1,65 @@
+"""Predictions as colour pictures, uint8 (height, width, 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spec.errors import UserError
+
+_DEPTH_STOPS = np.array(
+    [[253, 231, 76], [247, 150, 60], [214, 74, 92], [136, 34, 122], [58, 16, 100], [12, 8, 38]], np.float64
+)
+
+
+def _class_colours() -> np.ndarray:
+    """256 colours: dark grey, then hues one golden angle apart, so that neighbouring indices differ most."""
+    hue = (np.arange(256) * 137.508 % 360) / 60
+    rank = np.arange(256) % 3
+    value, saturation = 235 - 35 * rank, 0.75 - 0.15 * rank
+    sector = (np.array([5, 3, 1])[None, :] + hue[:, None]) % 6
+    share = np.clip(np.minimum(sector, 4 - sector), 0, 1)
+    colours = np.round(value[:, None] * (1 - saturation[:, None] * share)).astype(np.uint8)
+    colours[0] = 48
+    return colours
+
+
+CLASS_COLOURS = _class_colours()
+"""RGB of each class index, uint8 (256, 3)."""
+
+
+def segmentation_picture(classes: np.ndarray) -> np.ndarray:
+    """classes: (height, width), integers 0..255."""
+    return CLASS_COLOURS[classes]
+
+
+def depth_picture(depth: np.ndarray, nearest: float | None = None, farthest: float | None = None) -> np.ndarray:
+    """Near is bright and far is dark, by the logarithm of depth.
+
+    depth: metres > 0, (height, width). nearest, farthest: metres shown as the ends of the scale, by default the extremes of
+    this depth map; give them to show several maps on one scale.
+    """
+    low = np.log(depth.min() if nearest is None else nearest)
+    high = np.log(depth.max() if farthest is None else farthest)
+    position = np.clip((np.log(depth) - low) / max(high - low, 1e-9), 0, 1) * (len(_DEPTH_STOPS) - 1)
+    stops = np.arange(len(_DEPTH_STOPS))
+    channels = [np.interp(position, stops, _DEPTH_STOPS[:, channel]) for channel in range(3)]
+    return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
+
+
+def normals_picture(normals: np.ndarray) -> np.ndarray:
+    """The usual colours of normal maps: red to the right, green upwards, blue towards the viewer.
+
+    normals: unit vectors (height, width, 3), x to the right, y down, z into the picture.
+    """
+    shown = normals * np.array([1, -1, -1])
+    return np.round(np.clip(shown * 127.5 + 127.5, 0, 255)).astype(np.uint8)
+
+
+_PICTURES = {"segmentation": segmentation_picture, "depth": depth_picture, "normals": normals_picture}
+
+
+def picture(kind: str, decoded: np.ndarray) -> np.ndarray:
+    """Picture of a decoded prediction (spec.predictions.decode) of a task kind."""
+    if kind not in _PICTURES:
+        raise UserError(f"a task of kind {kind!r} has no picture; known kinds: {', '.join(sorted(_PICTURES))}")
+    return _PICTURES[kind](decoded)

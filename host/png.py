@@ -1,0 +1,131 @@
+"""PNG in numpy and zlib: the board needs no imaging library to read a picture or to show a result.
+
+Reads 8-bit, non-interlaced images of every colour type (ISO/IEC 15948); writes 8-bit grey and RGB.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
+_CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGB_ALPHA: 4}
+_LARGEST_SIDE = 16_384
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """The PNG file of an image, uint8 (height, width) grey or (height, width, 3) RGB; the same image gives the same bytes."""
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"a picture is uint8 (height, width) or (height, width, 3), not {image.dtype} {image.shape}")
+    height, width = image.shape[:2]
+    lines = np.zeros((height, 1 + image[0].size), np.uint8)  # a filter byte of 0, then the pixels
+    lines[:, 1:] = image.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, _RGB if image.ndim == 3 else _GREY, 0, 0, 0)
+    pixels = zlib.compress(lines.tobytes(), 9)
+    return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+
+
+def decode_png(data: bytes) -> np.ndarray:
+    """The image of a PNG file, uint8 (height, width, channels): 1 grey, 2 grey and alpha, 3 RGB (also of a palette), 4 RGBA.
+
+    A palette with transparency gives 4 channels. ValueError says what is wrong with the file or not supported.
+    """
+    chunks = _read_chunks(data)
+    if len(chunks.get(b"IHDR", b"")) != 13 or b"IDAT" not in chunks:
+        raise ValueError("it has no header or no pixels")
+    width, height, depth, colour, compression, filtering, interlace = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    if depth != 8 or colour not in _CHANNELS or interlace or compression or filtering:
+        raise ValueError(
+            f"bit depth {depth}, colour type {colour}, interlace {interlace}; 8-bit, not interlaced is read"
+        )
+    if not (1 <= width <= _LARGEST_SIDE and 1 <= height <= _LARGEST_SIDE):
+        raise ValueError(f"it is {width}x{height} pixels, a side may have 1 to {_LARGEST_SIDE}")
+    channels = _CHANNELS[colour]
+    expected = height * (1 + width * channels)
+    try:
+        raw = zlib.decompressobj().decompress(chunks[b"IDAT"], expected + 1)
+    except zlib.error as error:
+        raise ValueError(f"its pixels are damaged ({error})") from None
+    if len(raw) != expected:
+        raise ValueError(f"its pixels are {len(raw)} bytes where {expected} belong")
+    image = _unfilter(raw, height, width * channels, channels).reshape(height, width, channels)
+    return _look_up(image, chunks) if colour == _PALETTE else image
+
+
+def _read_chunks(data: bytes) -> dict[bytes, bytes]:
+    """Chunk type to content; the content of repeated chunks is joined. Checks signature, lengths and check sums."""
+    if not data.startswith(SIGNATURE):
+        raise ValueError("it has no PNG signature")
+    chunks: dict[bytes, bytes] = {}
+    position = len(SIGNATURE)
+    while b"IEND" not in chunks:
+        if position + 12 > len(data):
+            raise ValueError("it is truncated")
+        length, kind = struct.unpack_from(">I4s", data, position)
+        content = data[position + 8 : position + 8 + length]
+        position += 12 + length
+        if position > len(data):
+            raise ValueError("it is truncated")
+        if zlib.crc32(kind + content) != int.from_bytes(data[position - 4 : position], "big"):
+            raise ValueError(f"its {kind.decode('latin-1')} chunk is damaged")
+        chunks[kind] = chunks.get(kind, b"") + content
+    return chunks
+
+
+def _look_up(image: np.ndarray, chunks: dict[bytes, bytes]) -> np.ndarray:
+    entries = chunks.get(b"PLTE", b"")
+    if not entries or len(entries) % 3 or image.max() >= len(entries) // 3:
+        raise ValueError("its palette is missing or too short")
+    colours = np.frombuffer(entries, np.uint8).reshape(-1, 3)
+    if b"tRNS" in chunks:
+        alpha = np.full((len(colours), 1), 255, np.uint8)
+        given = np.frombuffer(chunks[b"tRNS"], np.uint8)[: len(colours)]
+        alpha[: len(given), 0] = given
+        colours = np.hstack([colours, alpha])
+    return colours[image[..., 0]]
+
+
+def _unfilter(raw: bytes, height: int, pitch: int, step: int) -> np.ndarray:
+    """Undo the line filters. pitch: bytes in a line; step: bytes in a pixel."""
+    lines = np.frombuffer(raw, np.uint8).reshape(height, 1 + pitch)
+    result = np.zeros((height, pitch), np.uint8)
+    above = np.zeros(pitch, np.uint8)
+    for kind, line, target in zip(lines[:, 0].tolist(), lines[:, 1:], result):
+        if kind == 0:
+            target[:] = line
+        elif kind == 1:
+            target[:] = np.cumsum(line.reshape(-1, step), axis=0, dtype=np.uint8).reshape(-1)
+        elif kind == 2:
+            target[:] = line + above
+        elif kind in (3, 4):
+            target[:] = np.frombuffer(
+                (_average if kind == 3 else _paeth)(line.tolist(), above.tolist(), step), np.uint8
+            )
+        else:
+            raise ValueError(f"a line has filter {kind}, 0 to 4 exist")
+        above = target
+    return result
+
+
+def _average(line: list[int], above: list[int], step: int) -> bytes:
+    result = [0] * step
+    for value, up in zip(line, above):
+        result.append((value + ((result[-step] + up) >> 1)) & 255)
+    return bytes(result[step:])
+
+
+def _paeth(line: list[int], above: list[int], step: int) -> bytes:
+    result, corner = [0] * step, [0] * step + above
+    for value, up, up_left in zip(line, above, corner):
+        left = result[-step]
+        to_left, to_up, to_corner = abs(up - up_left), abs(left - up_left), abs(left + up - 2 * up_left)
+        rest = up if to_up <= to_corner else up_left
+        result.append((value + (left if to_left <= to_up and to_left <= to_corner else rest)) & 255)
+    return bytes(result[step:])

@@ -1,0 +1,45 @@
+"""Resizing in integers, so that a board, a laptop and a test see the same pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LARGEST_SIDE = 16_384
+"""Of an image, in pixels: up to here the sums of `resize` stay below 2**63 for targets of at least 8 pixels a side."""
+
+
+def triangle_weights(source: int, target: int) -> np.ndarray:
+    """Weights of a linear (triangle) filter along one axis, int64 (target, source), not normalised.
+
+    Target pixel i is centred on (i + 1/2) * source / target. The triangle reaches max(1, source / target) source pixels to
+    each side: linear interpolation when enlarging, an average without aliasing when shrinking. All distances are multiplied
+    by 2 * target, which makes them integers.
+    """
+    centre = (2 * np.arange(target, dtype=np.int64)[:, None] + 1) * source
+    pixel = (2 * np.arange(source, dtype=np.int64)[None, :] + 1) * target
+    return np.maximum(2 * max(source, target) - np.abs(pixel - centre), 0)
+
+
+def _weighted_rows(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """weights @ rows for weights whose rows are zero but for one run; int64."""
+    result = np.empty((len(weights), *rows.shape[1:]), np.int64)
+    for i, line in enumerate(weights):
+        used = np.flatnonzero(line)
+        run = slice(used[0], used[-1] + 1)
+        result[i] = np.tensordot(line[run], rows[run], 1)
+    return result
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Image uint8 (H, W, channels), sides up to LARGEST_SIDE, as uint8 (height, width, channels).
+
+    The whole image is kept: it is stretched if the proportions differ. A pixel is the weighted mean by triangle_weights along
+    both axes, exact until it is rounded once, halves upwards. An image of the right size is returned unchanged.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    vertical, horizontal = triangle_weights(image.shape[0], height), triangle_weights(image.shape[1], width)
+    columns = _weighted_rows(vertical, image)
+    total = _weighted_rows(horizontal, columns.swapaxes(0, 1)).swapaxes(0, 1)
+    divisor = (vertical.sum(axis=1)[:, None] * horizontal.sum(axis=1)[None, :])[..., None]
+    return ((total + divisor // 2) // divisor).astype(np.uint8)

@@ -1,0 +1,33 @@
+"""What the raw integers of a task mean: the one decoding that training, simulation and the runtime share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spec.errors import UserError
+
+DEPTH_UNIT = 4.0
+"""Metres. A depth output is the natural logarithm of depth / DEPTH_UNIT."""
+
+TOWARDS_VIEWER = (0.0, 0.0, -1.0)
+"""The surface normal that faces the camera: x to the right, y down, z into the picture."""
+
+
+def decode(kind: str, raw: np.ndarray, scale: float) -> np.ndarray:
+    """A task's prediction in its own terms.
+
+    raw: (height, width, channels), any number type. scale: value of one unit of raw. kind: see spec.bundle.Task.
+    "segmentation": the class with the largest output, the lowest of equals, uint8 (height, width).
+    "depth": metres, float32 (height, width). "normals": unit vectors, float32 (height, width, 3), towards the viewer where
+    the output is zero. UserError for another kind.
+    """
+    if kind == "segmentation":
+        return raw.argmax(axis=-1).astype(np.uint8)
+    values = raw.astype(np.float64) * scale
+    if kind == "depth":
+        return (DEPTH_UNIT * np.exp(values[..., 0])).astype(np.float32)
+    if kind == "normals":
+        length = np.linalg.norm(values, axis=-1, keepdims=True)
+        unit = np.where(length > 0, values / np.where(length > 0, length, 1), np.array(TOWARDS_VIEWER))
+        return unit.astype(np.float32)
+    raise UserError(f"a task of kind {kind!r} has no decoding; known kinds: depth, normals, segmentation")
