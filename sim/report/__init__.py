@@ -1,0 +1,1 @@
+"""The report of a build: every task on every executor, compared, measured and drawn on one page."""

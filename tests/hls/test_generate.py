@@ -1,0 +1,136 @@
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from hls.generate import generate
+from hls.network import frame_macs
+from hls.resources import check_fit, estimate
+from model.integer import IntegerNetwork
+from sim.report.layer_check import check_layers
+from spec.build import load_build
+from spec.bundle import Architecture
+from spec.configuration import load_configuration
+from spec.errors import UserError
+from spec.machine import ReferenceMachine
+from tests.hls.networks import ARCHITECTURES, ODD, SMALL, network, picture, tasks_of
+
+TINY = load_configuration("tiny")
+CONFIGURATIONS = {
+    "tiny": TINY,
+    "three rows": dataclasses.replace(TINY, name="three", tile_rows=3, act_banks=2),
+    "wide": dataclasses.replace(
+        TINY, name="wide", tile_rows=5, tile_columns=32, tile_depth=8, act_bytes=1 << 18, weight_bytes=1 << 18
+    ),
+    "zcu104": load_configuration("zcu104"),
+}
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
+def test_every_layer_of_every_task_is_what_the_integer_network_computes(
+    architecture: Architecture, configuration
+) -> None:
+    bundle = network(architecture, 5)
+    observed = generate(bundle, configuration, observe=True)
+    integer = IntegerNetwork(architecture, bundle.tasks, bundle.tensors)
+    checks = check_layers(ReferenceMachine(configuration), observed, integer, picture(architecture, 0))
+    assert set(checks) == set(bundle.tasks)
+    for task, layers in checks.items():
+        assert len(layers) >= 4 + 7 * architecture.depth
+        assert layers == dict.fromkeys(layers, 0), task
+
+
+def test_the_layer_check_sees_one_wrong_weight() -> None:
+    bundle = network(SMALL, 5)
+    observed = generate(bundle, TINY, observe=True)
+    altered = {**bundle.tensors, "blocks.1.experts.2.down.bias": bundle.tensors["blocks.1.experts.2.down.bias"] + 5000}
+    checks = check_layers(
+        ReferenceMachine(TINY), observed, IntegerNetwork(SMALL, bundle.tasks, altered), picture(SMALL, 0)
+    )
+    assert checks["normals"]["blocks.1.output"] > 0 and checks["normals"]["blocks.1.router"] == 0
+
+
+@pytest.mark.parametrize("observe", [False, True], ids=["plain", "observed"])
+def test_the_same_bundle_gives_the_same_bytes(tmp_path, observe: bool) -> None:
+    contents = []
+    for name in ("one", "two"):
+        directory = tmp_path / name
+        generate(network(ODD, 1), TINY, observe=observe).save(directory)
+        contents.append(
+            {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+        )
+    assert contents[0] == contents[1] and len(contents[0]) > 20
+    assert load_build(tmp_path / "one").tasks == generate(network(ODD, 1), TINY, observe=observe).tasks
+
+
+def test_observation_changes_no_output() -> None:
+    bundle = network(ODD, 2)
+    outputs = []
+    for observe in (False, True):
+        build = generate(bundle, TINY, observe=observe)
+        memory = build.new_memory()
+        build.write_image(memory.frame, picture(ODD, 1))
+        ReferenceMachine(TINY).run(build.tasks["normals"].program, memory, 0)
+        outputs.append(build.read_output(memory.frame, "normals"))
+    assert np.array_equal(*outputs)
+
+
+def test_a_task_writes_only_its_own_output() -> None:
+    bundle = network(SMALL, 3)
+    build = generate(bundle, TINY)
+    image = picture(SMALL, 2)
+    for name, task in build.tasks.items():
+        memory = build.new_memory()
+        build.write_image(memory.frame, image)
+        before = memory.frame.copy()
+        ReferenceMachine(TINY).run(task.program, memory, 0)
+        size = 2 * int(np.prod(task.output_shape))
+        changed = np.flatnonzero(memory.frame != before)
+        assert task.output_offset <= changed.min() and changed.max() < task.output_offset + size, name
+
+
+def test_multiply_accumulates_are_those_of_the_network() -> None:
+    a = SMALL
+    task = tasks_of(a)["normals"]
+    patches, tokens, width = 16, 17, 32
+    dense = tokens * 2 * width * 64
+    moe = tokens * width * 4 + 2 * tokens * 2 * width * 32
+    attention = 4 * tokens * width * width + 2 * tokens * tokens * width
+    expected = patches * 8 * 8 * 3 * width + 2 * attention + dense + moe + patches * width * 8 * 8 * 3
+    assert frame_macs(a, task) == expected
+
+
+def test_zcu104_fits_its_device_and_a_larger_array_does_not() -> None:
+    zcu104 = load_configuration("zcu104")
+    need = check_fit(zcu104)
+    assert need.dsp <= 1728 and need.bram36 <= 312 and need.uram <= 96 and need.lut <= 230_400
+    larger = dataclasses.replace(zcu104, name="larger", tile_rows=16)
+    with pytest.raises(UserError) as caught:
+        check_fit(larger)
+    match = re.search(r"larger does not fit XCZU7EV: it needs about (\d+) dsp, (\d+) are usable", str(caught.value))
+    assert int(match[1]) == estimate(larger).dsp > int(match[2])
+    with pytest.raises(UserError, match="does not fit"):
+        generate(network(SMALL, 0), larger)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_height": 320, "image_width": 320}, "the number of tokens is 1601, at most 128"),
+        ({"patch": 2}, "patch must be a multiple of 4"),
+        ({"mlp_hidden": 5000}, "depth of a product is 5000, at most 4096"),
+        ({"width": 1056, "heads": 2}, "the width is 1056, at most 1024"),
+        ({"width": 512, "mlp_hidden": 2048}, r"needs? \d+ bytes of \w+ memory, \d+"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_a_model_that_does_not_fit_is_refused_with_both_numbers(change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        generate(network(dataclasses.replace(SMALL, **change), 0), TINY)
+
+
+def test_a_device_that_nobody_knows_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"part XC7 is unknown; known: XCZU7EV"):
+        check_fit(dataclasses.replace(TINY, part="XC7"))

@@ -1,0 +1,97 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hls.generate import generate
+from spec.build import Build
+from spec.configuration import HardwareConfiguration, load_configuration
+from spec.errors import UserError
+from spec.executor import Memory
+from spec.isa import LoadDestination, Unit, semaphore
+from spec.machine import ReferenceMachine
+from tests.hls.networks import ODD, SMALL, network, picture
+from tests.hls.unit_orders import Instructions, instructions
+
+TINY = load_configuration("tiny")
+
+
+def with_weight_bytes(size: int) -> HardwareConfiguration:
+    return dataclasses.replace(TINY, name=f"weight{size}", weight_bytes=size)
+
+
+def program_of(build: Build, task: str) -> Instructions:
+    program = build.tasks[task].program
+    return instructions(build.constants[program.offset : program.offset + program.size].tobytes())
+
+
+def frame_after(build: Build, task: str, architecture) -> tuple[np.ndarray, dict[str, int]]:
+    memory: Memory = build.new_memory()
+    build.write_image(memory.frame, picture(architecture, 1))
+    counters = ReferenceMachine(build.configuration).run(build.tasks[task].program, memory, 0)
+    return memory.frame, counters
+
+
+def smallest_that_fits(architecture) -> int:
+    size = TINY.weight_word_bytes
+    while True:
+        try:
+            generate(network(architecture, 0), with_weight_bytes(size))
+            return size
+        except UserError:
+            size += 8 * TINY.weight_word_bytes
+
+
+@pytest.mark.parametrize("architecture", [SMALL, ODD], ids=["small", "odd"])
+def test_room_for_weights_changes_when_they_are_loaded_and_nothing_else(architecture) -> None:
+    """From the least memory, where every load waits for the layer before it, to one that holds everything."""
+    least = smallest_that_fits(architecture)
+    results = {}
+    for size in (least, 3 * least // 2 // 32 * 32, 1 << 20):
+        build = generate(network(architecture, 0), with_weight_bytes(size))
+        results[size] = {task: frame_after(build, task, architecture)[0] for task in build.tasks}
+    first = results[least]
+    assert all(np.array_equal(result[task], first[task]) for result in results.values() for task in first)
+
+
+def test_one_byte_too_few_is_refused_with_both_numbers() -> None:
+    least = smallest_that_fits(SMALL)
+    with pytest.raises(
+        UserError, match=r"weights of \S+ need (\d+) bytes of weight memory, (\d+) are available"
+    ) as caught:
+        generate(network(SMALL, 0), with_weight_bytes(least - 8 * TINY.weight_word_bytes))
+    needed, available = (int(word) for word in str(caught.value).split() if word.isdigit())
+    assert needed > available
+
+
+def test_with_room_all_weights_are_ahead_of_the_first_product() -> None:
+    build = generate(network(SMALL, 0), with_weight_bytes(1 << 20))
+    program = program_of(build, "normals")
+    first = [name for name, _ in program].index("matmul")
+    assert not any(
+        name == "load" and fields["destination"] == LoadDestination.WEIGHT for name, fields in program[first:]
+    )
+
+
+def test_loads_of_experts_after_their_router_are_skipped_when_nobody_chose_them() -> None:
+    """Only the loads that wait for the router are conditional, and a skipped load takes no beats."""
+    bundle, least = network(SMALL, 0), smallest_that_fits(SMALL)
+    build = generate(bundle, with_weight_bytes(least))
+    program = program_of(build, "normals")
+    conditional = [fields for name, fields in program if name == "load" and fields["skip_if_empty"]]
+    routed = [index for index, (name, _) in enumerate(program) if name == "route"]
+    first = next(index for index, (name, fields) in enumerate(program) if name == "load" and fields["skip_if_empty"])
+    assert conditional and first > routed[0]
+    assert any(fields["wait_mask"] >> semaphore(Unit.ROUTE, Unit.LOAD) & 1 for fields in conditional)
+
+    for name in ("multiplier", "bias"):
+        bundle.tensors[f"blocks.1.router.normals.{name}"][:] = 0
+    bundle.tensors["blocks.1.router.normals.multiplier"][:] = 1 << 15
+    bundle.tensors["blocks.1.router.normals.shift"][:] = 0
+    bundle.tensors["blocks.1.router.normals.weight"][:] = 0
+    bundle.tensors["blocks.1.router.normals.bias"][:2] = 1000
+    one_sided = generate(bundle, with_weight_bytes(least))
+    _, everything = frame_after(build, "normals", SMALL)
+    _, skipping = frame_after(one_sided, "normals", SMALL)
+    unused = [fields["bytes"] for fields in conditional if fields["queue"] >= 2]
+    assert everything["read_beats"] - skipping["read_beats"] == sum(unused) // 16 > 0

@@ -1,0 +1,105 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hls.weight_layout import Linear, linear_depth, linear_tile_bytes, pack_linear, pack_norm
+from spec.arithmetic import layer_norm, matmul_exact, requantise, saturate
+from spec.configuration import HardwareConfiguration, load_configuration
+from spec.executor import Memory
+from spec.isa import Destination
+from spec.machine import ReferenceMachine
+from tests.hls.unit_orders import run_in_program_order
+
+TINY = load_configuration("tiny")
+CONFIGURATIONS = {
+    "tiny": TINY,
+    "deep": dataclasses.replace(TINY, name="deep", tile_depth=8),
+    "wide": dataclasses.replace(TINY, name="wide", tile_columns=32, tile_depth=8, norm_lanes=8),
+}
+NO_MEMORY = Memory(np.empty(0, np.uint8), np.empty(0, np.uint8))
+
+
+def random_linear(rng: np.random.Generator, outputs: int, inputs: int) -> Linear:
+    return Linear(
+        rng.integers(-127, 128, (outputs, inputs)).astype(np.int8),
+        rng.integers(-(1 << 20), 1 << 20, outputs).astype(np.int32),
+        rng.integers(1 << 15, 1 << 16, outputs).astype(np.uint16),
+        rng.integers(12, 24, outputs).astype(np.uint8),
+    )
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+@pytest.mark.parametrize(("outputs", "inputs"), [(8, 4), (1, 1), (9, 5), (40, 72), (31, 100), (64, 64)])
+def test_a_packed_linear_layer_is_that_layer_on_the_machine(
+    configuration: HardwareConfiguration, outputs: int, inputs: int
+) -> None:
+    rng = np.random.default_rng(outputs * 1000 + inputs)
+    layer, machine, rows = random_linear(rng, outputs, inputs), ReferenceMachine(configuration), 7
+    packed = pack_linear(configuration, layer)
+    stride = linear_tile_bytes(configuration, inputs)
+    assert len(packed) == -(-outputs // configuration.tile_columns) * stride
+    pitch = -(-inputs // configuration.act_word_bytes) * configuration.act_word_bytes
+    result_pitch = -(-2 * outputs // configuration.act_word_bytes) * configuration.act_word_bytes
+    x = rng.integers(-128, 128, (rows, inputs)).astype(np.int8)
+    machine.weight[: len(packed)] = packed
+    for r in range(rows):
+        machine.act[r * pitch : r * pitch + inputs] = x[r].view(np.uint8)
+    target = 64 * configuration.act_word_bytes * 16
+    fields = dict.fromkeys(
+        (
+            "row_scale",
+            "table_enable",
+            "track_max",
+            "gather",
+            "scatter",
+            "table_index",
+            "queue",
+            "output_shift",
+            "row_base",
+        ),
+        0,
+    )
+    fields |= {
+        "destination": int(Destination.INT16), "rows": rows, "columns": outputs, "depth": linear_depth(configuration, inputs),
+        "a_address": 0, "a_pitch": pitch, "b_address": 8 * configuration.tile_columns, "b_stride": stride, "param_address": 0,
+        "param_stride": stride, "d_address": target, "d_pitch": result_pitch,
+    }  # fmt: skip
+    run_in_program_order(machine, [("matmul", fields)], NO_MEMORY)
+    found = np.stack([machine.act[target + r * result_pitch :][: 2 * outputs].view("<i2") for r in range(rows)])
+    expected = requantise(matmul_exact(x, layer.weight) + layer.bias, layer.multiplier, layer.shift)
+    assert np.array_equal(found, saturate(expected, 16))
+
+
+def test_padding_of_groups_adds_zero_outputs_and_ignores_the_inputs_it_adds() -> None:
+    rng = np.random.default_rng(0)
+    layer = random_linear(rng, 12, 9)
+    padded = layer.with_output_groups(3, 8)
+    x = rng.integers(-128, 128, (5, 9))
+    groups = (x @ padded.weight.T + padded.bias).reshape(5, 4, 8)
+    assert np.array_equal(groups[..., :3].reshape(5, 12), x @ layer.weight.T.astype(np.int64) + layer.bias)
+    assert not groups[..., 3:].any() and not padded.multiplier.reshape(4, 8)[:, 3:].any()
+    noisy = rng.integers(-128, 128, (5, 3, 8))
+    noisy[..., :3] = x.reshape(5, 3, 3)
+    wider = layer.with_input_groups(3, 8)
+    assert np.array_equal(noisy.reshape(5, 24) @ wider.weight.T, x @ layer.weight.T.astype(np.int64))
+
+
+@pytest.mark.parametrize("width", [1, 8, 20, 64])
+def test_packed_layer_norm_parameters_are_read_back_by_the_machine(width: int) -> None:
+    rng = np.random.default_rng(width)
+    gamma, beta = rng.integers(-3000, 3000, (2, width)).astype(np.int16)
+    x = rng.integers(-30000, 30000, (3, width)).astype("<i2")
+    machine = ReferenceMachine(TINY)
+    packed = pack_norm(TINY, gamma, beta)
+    machine.act[1024 : 1024 + len(packed)] = packed
+    pitch = -(-2 * width // TINY.act_word_bytes) * TINY.act_word_bytes
+    for r in range(3):
+        machine.act[4096 + r * pitch : 4096 + r * pitch + 2 * width] = x[r].view(np.uint8)
+    fields = {
+        "rows": 3, "columns": width, "source_address": 4096, "source_pitch": pitch, "destination_address": 8192,
+        "destination_pitch": 128, "param_address": 1024, "shift": 15,
+    }  # fmt: skip
+    run_in_program_order(machine, [("layer_norm", fields)], NO_MEMORY)
+    found = np.stack([machine.act[8192 + r * 128 :][:width].view(np.int8) for r in range(3)])
+    assert np.array_equal(found, layer_norm(x, gamma, beta, 15))
