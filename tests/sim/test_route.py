@@ -1,0 +1,173 @@
+"""The route unit on whole instructions against the reference machine: every count and every queue entry."""
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import RisingEdge
+
+from sim.bench.packing import unpack
+from sim.bench.random_values import random_generator
+from sim.bench.runner import run_module_test
+from sim.bench.scoreboard import Scoreboard
+from spec.isa import Fault, encode
+from spec.machine import ReferenceMachine
+from tests.sim.act_unit import RIVALS, ActUnit, bench_configuration, reference_outcome
+
+ACT_BYTES = 16384
+INT16 = np.iinfo(np.int16)
+
+
+class RouteUnit(ActUnit):
+    """Adds the expert queues."""
+
+    def __init__(self, dut, configuration, rng):
+        super().__init__(dut, configuration, rng)
+        self.experts = configuration.experts
+        dut.rd_expert_i.value = 0
+        dut.rd_index_i.value = 0
+
+    def counts(self) -> list[int]:
+        return unpack(int(self.dut.count_o.value), 17, self.experts, signed=False)
+
+    async def queues(self) -> list[list[tuple[int, int]]]:
+        """Per expert the (token, score) entries."""
+        addresses = [(e, i) for e, count in enumerate(self.counts()) for i in range(count)]
+        queues = [[] for _ in range(self.experts)]
+        for position, (expert, index) in enumerate([*addresses, (0, 0)]):
+            self.dut.rd_expert_i.value = expert
+            self.dut.rd_index_i.value = index
+            await RisingEdge(self.dut.clk_i)
+            if position > 0:
+                entry = (int(self.dut.rd_token_o.value), int(self.dut.rd_score_o.value))
+                queues[addresses[position - 1][0]].append(entry)
+        return queues
+
+
+def reference_queues(machine: ReferenceMachine) -> list[list[tuple[int, int]]]:
+    return [
+        list(zip(machine.queue_token[e, :count].tolist(), machine.queue_score[e, :count].tolist()))
+        for e, count in enumerate(machine.queue_count)
+    ]
+
+
+def random_logits(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """int16: close races, ties, one favourite for all tokens, extremes, full range."""
+    match rng.integers(6):
+        case 0:
+            logits = rng.integers(-4, 5, shape)
+        case 1:
+            logits = np.full(shape, rng.integers(INT16.min, INT16.max, endpoint=True))
+        case 2:
+            logits = rng.integers(-300, 300, shape)
+            logits[:, rng.integers(shape[1])] = 30_000
+        case 3:
+            logits = rng.choice([INT16.min, INT16.max], shape)
+        case 4:
+            logits = rng.integers(-1500, 1500, shape)
+        case _:
+            logits = rng.integers(INT16.min, INT16.max, shape, endpoint=True)
+    return logits.astype("<i2")
+
+
+def random_route(rng: np.random.Generator, machine: ReferenceMachine, columns: int) -> dict[str, int]:
+    c = machine.configuration
+    word = c.act_word_bytes
+    pitch = word * (-(-2 * columns // word) + int(rng.integers(0, 3)))
+    most = min(c.queue_tokens, c.act_bytes // pitch)
+    rows = int(rng.choice([1, most, rng.integers(1, most, endpoint=True)]))
+    source = word * int(rng.integers(0, (c.act_bytes - rows * pitch) // word, endpoint=True))
+    for r, row in enumerate(random_logits(rng, (rows, columns))):
+        machine.act[source + r * pitch :][: row.nbytes] = row.view(np.uint8)
+    top_k = int(rng.choice([1, 2, 4, columns, 255]))
+    return {"rows": rows, "columns": columns, "source_address": source, "source_pitch": pitch, "top_k": top_k}
+
+
+async def run_and_compare(unit: RouteUnit, machine: ReferenceMachine, fields: dict[str, int], rivals: int):
+    instruction = encode("route", **fields)
+    await unit.fill(machine.act)
+    expected = reference_outcome(machine, instruction)
+    outcome = await unit.run(instruction, rivals)
+    assert outcome.cause == expected, f"{fields}: {outcome.cause.name}, expected {expected.name}"
+    if expected == Fault.NONE:
+        assert unit.counts() == machine.queue_count.tolist(), f"{fields}"
+        assert await unit.queues() == reference_queues(machine), f"{fields}"
+    else:
+        await unit.reset()
+    return outcome
+
+
+@cocotb.test()
+async def whole_instructions(dut):
+    rng = random_generator()
+    machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
+    experts = machine.configuration.experts
+    unit = RouteUnit(dut, machine.configuration, rng)
+    await unit.start()
+    assert unit.counts() == [0] * experts
+    board = Scoreboard("instructions")
+    for columns in [1, 2, experts - 1, experts, experts, *(int(rng.integers(1, experts + 1)) for _ in range(9))]:
+        board.expect([Fault.NONE])
+        outcome = await run_and_compare(unit, machine, random_route(rng, machine, columns), int(rng.choice(RIVALS)))
+        board.observe(outcome.cause)
+    await run_and_compare(unit, machine, {**random_route(rng, machine, 1), "rows": 0}, 0)
+    assert unit.counts() == [0] * experts
+    board.close()
+
+
+@cocotb.test()
+async def faults_and_next_runs(dut):
+    rng = random_generator()
+    machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
+    c = machine.configuration
+    unit = RouteUnit(dut, c, rng)
+    await unit.start()
+    board = Scoreboard("faults, then runs")
+    for change in (
+        {"rows": c.queue_tokens + 1}, {"columns": 0}, {"columns": c.experts + 1}, {"columns": 65535},
+        {"source_address": ACT_BYTES - c.act_word_bytes, "rows": 20}, {"source_address": ACT_BYTES},
+        {"source_pitch": 1 << 31, "rows": 3},
+    ):  # fmt: skip
+        fields = {**random_route(rng, machine, c.experts), **change}
+        outcome = await run_and_compare(unit, machine, fields, 0)
+        board.expect([True, Fault.NONE])
+        board.observe(outcome.cause != Fault.NONE)
+        board.observe((await run_and_compare(unit, machine, random_route(rng, machine, c.experts), 128)).cause)
+    board.close()
+
+
+@cocotb.test()
+async def throughput(dut):
+    """Successive tokens overlap: about one expert per cycle."""
+    rng = random_generator()
+    machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
+    c = machine.configuration
+    unit = RouteUnit(dut, c, rng)
+    await unit.start()
+    rows = 60
+    fields = {"rows": rows, "columns": c.experts, "source_address": 0, "source_pitch": 4 * c.act_word_bytes, "top_k": 4}
+    outcome = await run_and_compare(unit, machine, fields, 0)
+    dut._log.info(f"route: {rows} tokens, {c.experts} experts: {outcome.cycles} cycles")
+    board = Scoreboard("cycles")
+    board.expect([True])
+    board.observe(outcome.cycles <= rows * (c.experts + 8) + 100)
+    board.close()
+
+
+def run(columns: int, experts: int, seed: int, testcase: str) -> None:
+    sizes = {"TileColumns": columns, "Experts": experts, "QueueTokens": 64}
+    run_module_test("route_bench", __name__, parameters=sizes, plusargs=sizes, seed=seed, testcase=testcase)
+
+
+@pytest.mark.parametrize(("columns", "experts"), [(8, 16), (32, 16), (8, 64), (16, 2)], ids=str)
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_whole_instructions(columns, experts, seed):
+    run(columns, experts, seed, "whole_instructions")
+
+
+@pytest.mark.parametrize(("columns", "experts"), [(8, 16), (32, 16)], ids=str)
+def test_faults(columns, experts):
+    run(columns, experts, 0, "faults_and_next_runs")
+
+
+def test_throughput():
+    run(8, 16, 0, "throughput")

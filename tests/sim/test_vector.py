@@ -1,0 +1,244 @@
+"""The vector unit on whole instructions: layer norm and softmax against the reference machine, all of the memory compared."""
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import RisingEdge
+
+from sim.bench.random_values import random_generator
+from sim.bench.runner import run_module_test
+from sim.bench.scoreboard import Scoreboard
+from spec.configuration import HardwareConfiguration
+from spec.isa import Fault, encode
+from spec.machine import ReferenceMachine
+from tests.sim.act_unit import RIVALS, ActUnit, bench_configuration, reference_outcome
+
+ACT_BYTES = 32768
+INT16 = np.iinfo(np.int16)
+
+
+class VectorUnit(ActUnit):
+    """Adds the row statistics."""
+
+    def __init__(self, dut, configuration, rng):
+        super().__init__(dut, configuration, rng)
+        self.entries = configuration.row_entries
+        for port in ("row_we_i", "row_address_i", "row_maximum_i", "row_multiplier_i", "row_shift_i"):
+            getattr(dut, port).value = 0
+
+    async def fill_rows(self, machine: ReferenceMachine) -> None:
+        self.dut.row_we_i.value = 1
+        for entry in range(self.entries):
+            self.dut.row_address_i.value = entry
+            self.dut.row_maximum_i.value = int(machine.row_max[entry]) & 0xFFFF
+            self.dut.row_multiplier_i.value = int(machine.row_multiplier[entry])
+            self.dut.row_shift_i.value = int(machine.row_shift[entry])
+            await RisingEdge(self.dut.clk_i)
+        self.dut.row_we_i.value = 0
+
+    async def dump_scales(self) -> np.ndarray:
+        """(entries, 2): multiplier, shift."""
+        scales = []
+        for entry in range(self.entries + 1):
+            self.dut.row_address_i.value = min(entry, self.entries - 1)
+            await RisingEdge(self.dut.clk_i)
+            if entry >= 1:
+                scales.append((int(self.dut.row_multiplier_o.value), int(self.dut.row_shift_o.value)))
+        return np.array(scales)
+
+
+def random_rows(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """int16 rows of every character: full range, near the mean, constant, two extremes, one outlier."""
+    rows = rng.integers(INT16.min, INT16.max, shape, endpoint=True)
+    for row in rows:
+        match rng.integers(6):
+            case 0:
+                row[:] = row[0]
+            case 1:
+                row[:] = np.clip(row[0] + rng.integers(-3, 4, len(row)), INT16.min, INT16.max)
+            case 2:
+                row[:] = rng.choice([INT16.min, INT16.max], len(row))
+            case 3:
+                row[:] = 0
+                row[rng.integers(len(row))] = rng.choice([INT16.min, -1, 1, INT16.max])
+            case 4:
+                row[:] = row >> rng.integers(4, 13)
+    return rows.astype("<i2")
+
+
+def place(rng: np.random.Generator, machine: ReferenceMachine, address: int, pitch: int, rows: np.ndarray) -> None:
+    for r, row in enumerate(rows):
+        machine.act[address + r * pitch :][: row.nbytes] = row.view(np.uint8)
+
+
+def random_matrices(rng: np.random.Generator, c: HardwareConfiguration, columns: int, most_rows: int) -> dict[str, int]:
+    """Rows, and places and pitches of a source in the upper half of the memory and a destination in its third quarter."""
+    word = c.act_word_bytes
+    words = -(-2 * columns // word)
+    half, quarter = c.act_bytes // 2, c.act_bytes // 4
+    source_pitch = word * (words + int(rng.integers(0, 3)))
+    destination_pitch = c.tile_columns * (words + int(rng.integers(0, 4)))
+    rows = min(most_rows, half // source_pitch, quarter // destination_pitch)
+    rows = int(rng.integers(1, rows, endpoint=True))
+    source = half + word * int(rng.integers(0, (half - rows * source_pitch) // word, endpoint=True))
+    spare = (quarter - rows * destination_pitch) // c.tile_columns
+    destination = quarter + c.tile_columns * int(rng.integers(0, spare, endpoint=True))
+    return {
+        "rows": rows, "columns": columns, "source_address": source, "source_pitch": source_pitch,
+        "destination_address": destination, "destination_pitch": destination_pitch,
+    }  # fmt: skip
+
+
+def random_layer_norm(rng: np.random.Generator, machine: ReferenceMachine, columns: int) -> dict[str, int]:
+    c = machine.configuration
+    fields = random_matrices(rng, c, columns, 9)
+    place(rng, machine, fields["source_address"], fields["source_pitch"], random_rows(rng, (fields["rows"], columns)))
+    size = 2 * c.act_word_bytes * -(-columns // c.tile_columns)
+    address = c.act_word_bytes * int(rng.integers(0, (c.act_bytes // 4 - size) // c.act_word_bytes, endpoint=True))
+    # mostly gains around one and an output scale to match, so that results spread over int8; sometimes anything
+    shift = int(rng.integers(8, 20)) if rng.random() < 0.7 else int(rng.choice([0, 1, 30, 31]))
+    magnitude = min(INT16.max, 1 << max(shift - 4, 1))
+    parameters = rng.integers(-magnitude, magnitude, size // 2, endpoint=True)
+    parameters[rng.random(size // 2) < 0.1] = rng.choice([INT16.min, INT16.max, 0])
+    machine.act[address : address + size] = parameters.astype("<i2").view(np.uint8)
+    return {**fields, "param_address": address, "shift": shift}
+
+
+def random_softmax(rng: np.random.Generator, machine: ReferenceMachine, columns: int) -> dict[str, int]:
+    c = machine.configuration
+    fields = random_matrices(rng, c, columns, 40)
+    rows = fields["rows"]
+    scores = random_rows(rng, (rows, columns))
+    place(rng, machine, fields["source_address"], fields["source_pitch"], scores)
+    base = int(rng.choice([0, c.row_entries - rows, rng.integers(0, c.row_entries - rows, endpoint=True)]))
+    maximum = scores.max(axis=1).astype(np.int64)
+    # a maximum that is not the row's: everything far below it (sum 0), or scores above it
+    odd = rng.random(rows)
+    maximum = np.where(odd < 0.1, INT16.max, np.where(odd < 0.2, np.maximum(maximum - 500, INT16.min), maximum))
+    machine.row_max[base : base + rows] = maximum
+    return {**fields, "row_base": base}
+
+
+INSTRUCTIONS = {"layer_norm": random_layer_norm, "softmax": random_softmax}
+
+
+async def run_and_compare(unit: VectorUnit, machine: ReferenceMachine, name: str, fields: dict[str, int], rivals: int):
+    """Fill, run on both machines, and compare how it ended and, unless it faulted, all that it could have touched."""
+    instruction = encode(name, tag=unit.rng.integers(1 << 32), **fields)
+    await unit.fill(machine.act)
+    await unit.fill_rows(machine)
+    expected = reference_outcome(machine, instruction)
+    outcome = await unit.run(instruction, rivals)
+    assert outcome.cause == expected, f"{name} {fields}: {outcome.cause.name}, expected {expected.name}"
+    if expected == Fault.NONE:
+        act = await unit.dump(machine.configuration.act_bytes)
+        wrong = np.flatnonzero(act != machine.act)
+        assert not len(wrong), (
+            f"{name} {fields}: {len(wrong)} bytes differ, first at {wrong[0]}: {act[wrong[0]]}, expected {machine.act[wrong[0]]}"
+        )
+        scales = await unit.dump_scales()
+        assert np.array_equal(scales, np.stack([machine.row_multiplier, machine.row_shift], axis=1)), f"{name} {fields}"
+    else:
+        await unit.reset()
+    return outcome
+
+
+def widths(rng: np.random.Generator, c: HardwareConfiguration, largest: int, count: int) -> list[int]:
+    tile = c.tile_columns
+    corners = [1, tile - 1, tile, tile + 1, 3 * tile, largest]
+    return [*corners, *(int(rng.integers(1, 4 * tile)) for _ in range(count - len(corners)))]
+
+
+@cocotb.test()
+async def whole_instructions(dut):
+    rng = random_generator()
+    machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
+    unit = VectorUnit(dut, machine.configuration, rng)
+    await unit.start()
+    runs = [("layer_norm", width) for width in widths(rng, machine.configuration, 1024, 9)]
+    runs += [("softmax", width) for width in widths(rng, machine.configuration, 1201, 9)]
+    rng.shuffle(runs)
+    board = Scoreboard("instructions")
+    board.expect([Fault.NONE] * len(runs))
+    for name, width in runs:
+        fields = INSTRUCTIONS[str(name)](rng, machine, int(width))
+        outcome = await run_and_compare(unit, machine, str(name), fields, int(rng.choice(RIVALS)))
+        board.observe(outcome.cause)
+    board.close()
+
+
+@cocotb.test()
+async def faults_and_next_runs(dut):
+    """Each fault is named, and after the reset the next instruction is right."""
+    rng = random_generator()
+    machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
+    c = machine.configuration
+    unit = VectorUnit(dut, c, rng)
+    await unit.start()
+    beyond = [ACT_BYTES - c.act_word_bytes, ACT_BYTES, 1 << 31, (1 << 32) - c.act_word_bytes]
+    cases = [("layer_norm", {"columns": 0}), ("layer_norm", {"columns": 1025}), ("softmax", {"columns": 0})]
+    cases += [("softmax", {"row_base": c.row_entries - 1, "rows": 2}), ("softmax", {"row_base": 65535, "rows": 1})]
+    for name in INSTRUCTIONS:
+        keys = ["source_address", "destination_address"] + (["param_address"] if name == "layer_norm" else [])
+        cases += [(name, {key: address, "rows": 2}) for key in keys for address in beyond]
+        cases += [(name, {key: 0xFFFF_FF00 & -c.act_word_bytes, "rows": 3}) for key in ("source_pitch", "destination_pitch")]
+        cases += [(name, {"source_pitch": 1 << 31, "rows": 3})]
+    cases.append(("layer_norm", {"param_address": ACT_BYTES, "rows": 0}))
+    board = Scoreboard("faults, then instructions without rows or with")
+    for name, change in cases:
+        fields = INSTRUCTIONS[name](rng, machine, 3 * c.tile_columns - 1)
+        outcome = await run_and_compare(unit, machine, name, {**fields, **change}, 0)
+        board.expect([outcome.cause != Fault.NONE])
+        board.observe(True)
+        fields = INSTRUCTIONS[name](rng, machine, 2 * c.tile_columns)
+        board.expect([Fault.NONE])
+        rows = int(rng.choice([0, fields["rows"]]))
+        board.observe((await run_and_compare(unit, machine, name, {**fields, "rows": rows}, 128)).cause)
+    board.close()
+
+
+@cocotb.test()
+async def throughput(dut):
+    """Alone on the memory, softmax takes one word per cycle and layer norm NormLanes elements per cycle, row after row."""
+    rng = random_generator()
+    machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
+    c = machine.configuration
+    unit = VectorUnit(dut, c, rng)
+    await unit.start()
+    board = Scoreboard("cycles")
+    for name, columns, startup in (("softmax", 129, 60), ("layer_norm", 256, 260)):
+        fields = INSTRUCTIONS[name](rng, machine, columns)
+        rows = {"softmax": 32, "layer_norm": 16}[name]
+        words = -(-columns // c.tile_columns)
+        fields |= {
+            "rows": rows, "source_address": ACT_BYTES // 2, "source_pitch": c.act_word_bytes * words,
+            "destination_address": ACT_BYTES // 4, "destination_pitch": c.tile_columns * words,
+        }  # fmt: skip
+        fields |= {"row_base": 0} if name == "softmax" else {}
+        outcome = await run_and_compare(unit, machine, name, fields, 0)
+        steps = words * (1 if name == "softmax" else c.tile_columns // c.norm_lanes)
+        dut._log.info(f"{name}: {rows} rows of {columns}: {outcome.cycles} cycles, {rows * steps} steps")
+        board.expect([True])
+        board.observe(outcome.cycles <= rows * steps + startup)
+    board.close()
+
+
+def run(columns: int, lanes: int, seed: int, testcase: str) -> None:
+    sizes = {"TileColumns": columns, "NormLanes": lanes}
+    run_module_test("vector_bench", __name__, parameters=sizes, plusargs=sizes, seed=seed, testcase=testcase)
+
+
+@pytest.mark.parametrize(("columns", "lanes"), [(8, 4), (16, 2), (32, 8), (8, 8)], ids=str)
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_whole_instructions(columns, lanes, seed):
+    run(columns, lanes, seed, "whole_instructions")
+
+
+@pytest.mark.parametrize(("columns", "lanes"), [(8, 4), (32, 8)], ids=str)
+def test_faults(columns, lanes):
+    run(columns, lanes, 0, "faults_and_next_runs")
+
+
+@pytest.mark.parametrize(("columns", "lanes"), [(8, 4), (32, 8)], ids=str)
+def test_throughput(columns, lanes):
+    run(columns, lanes, 0, "throughput")
