@@ -51,7 +51,11 @@ class Case:
     """
 
     def __init__(
-        self, configuration: HardwareConfiguration, rng: np.random.Generator, act_limit: int = 49152, weight_limit: int = 32768
+        self,
+        configuration: HardwareConfiguration,
+        rng: np.random.Generator,
+        act_limit: int = 49152,
+        weight_limit: int = 32768,
     ) -> None:
         self.configuration, self.rng = configuration, rng
         self.columns, self.depth = configuration.tile_columns, configuration.tile_depth
@@ -97,7 +101,9 @@ class Case:
     def parameters(self, channels: int, depth: int) -> int:
         """Address of random parameter blocks for `channels` channels; their scale suits sums of `depth` products."""
         rng = self.rng
-        block = np.zeros(round_up(channels, self.columns), [("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("0", "u1")])
+        block = np.zeros(
+            round_up(channels, self.columns), [("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("0", "u1")]
+        )
         block["bias"] = rng.integers(-(1 << 18), 1 << 18, block.size)
         block["multiplier"] = rng.integers(1 << 15, 1 << 16, block.size)
         block["shift"] = rng.integers(16, 32, block.size) + int(np.log2(depth)) // 2
@@ -144,7 +150,12 @@ class Case:
                 fields = {"destination": int(destination), "dram_offset": len(constants), "local_address": address}
                 before.append(("load", {**fields, "bytes": size, "count_1": 1, "count_2": 1, "count_3": 1}))
                 constants += content[:size].tobytes()
-        stored = {"space": int(Space.FRAME), "dram_offset": _MARGIN, "local_address": self.act_base, "bytes": self._act_used}
+        stored = {
+            "space": int(Space.FRAME),
+            "dram_offset": _MARGIN,
+            "local_address": self.act_base,
+            "bytes": self._act_used,
+        }
         after = [("store", {**stored, "count_1": 1, "count_2": 1, "count_3": 1})]
         code = encode_in_order([*before, *self.instructions, *after])
         offset = round_up(len(constants), 64)
@@ -195,7 +206,9 @@ def random_product(case: Case, rows: int, *, source_rows: int = 0, columns: int 
 
 def random_rows(case: Case) -> int:
     tile = case.configuration.tile_rows
-    return int(case.rng.choice([0, 1, tile, tile + 1, *case.rng.integers(1, 3 * tile + 2, 4)], p=[0.05] + [0.95 / 7] * 7))
+    return int(
+        case.rng.choice([0, 1, tile, tile + 1, *case.rng.integers(1, 3 * tile + 2, 4)], p=[0.05] + [0.95 / 7] * 7)
+    )
 
 
 def into_act(case: Case, destination: Destination, rows: int, columns: int) -> dict[str, int]:
@@ -256,10 +269,14 @@ def attention(case: Case, rows: int = 0, keys: int = 0, width: int = 0) -> None:
     ):
         product = random_product(case, keys, columns=width, depth=2 * case.depth)
         case.emit("matmul", **product, destination=int(destination), d_address=address, d_pitch=pitch)
-    base = int(rng.choice([0, case.configuration.row_entries - rows, rng.integers(0, case.configuration.row_entries - rows)]))
+    base = int(
+        rng.choice([0, case.configuration.row_entries - rows, rng.integers(0, case.configuration.row_entries - rows)])
+    )
     score = random_product(case, rows, columns=keys, depth=width)
     scores = into_act(case, Destination.INT16, rows, keys)
-    case.emit("matmul", **{**score, "b_address": key_address, "b_stride": key_stride}, **scores, track_max=1, row_base=base)
+    case.emit(
+        "matmul", **{**score, "b_address": key_address, "b_stride": key_stride}, **scores, track_max=1, row_base=base
+    )
     pitch = padded_keys + case.act_word
     pitch = round_up(pitch, case.act_word)
     probability = case.reserve_act(rows * pitch)
@@ -267,7 +284,7 @@ def attention(case: Case, rows: int = 0, keys: int = 0, width: int = 0) -> None:
         "softmax", rows=rows, columns=keys, source_address=scores["d_address"], source_pitch=scores["d_pitch"],
         destination_address=probability, destination_pitch=pitch, row_base=base,
     )  # fmt: skip
-    for output_shift in (0, int(rng.integers(1, 12))):
+    for output_shift in (0, int(rng.choice([3, 8, 40, 255]))):
         case.emit(
             "matmul", rows=rows, columns=width, depth=padded_keys, a_address=probability, a_pitch=pitch,
             b_address=value_address, b_stride=value_stride, row_scale=1, row_base=base, output_shift=output_shift,
@@ -285,7 +302,11 @@ def layer_norm(case: Case) -> None:
         pitch = round_up(2 * columns, case.act_word) + case.act_word * int(rng.integers(0, 2))
         source = case.reserve_act(max(rows, 1) * pitch)
         for r in range(rows):
-            case.put_act(source + r * pitch, random_int16(rng, columns))
+            row = random_int16(rng, columns)
+            if rng.random() < 0.3:  # one outlier: the largest normalised values there are
+                row[:] = rng.integers(-2, 3)
+                row[rng.integers(0, columns)] = rng.choice([-32768, 32767])
+            case.put_act(source + r * pitch, row)
         groups = -(-columns // case.columns)
         parameters = case.reserve_act(groups * 2 * case.act_word)
         case.put_act(parameters, random_int16(rng, groups * 2 * case.columns))
@@ -320,7 +341,7 @@ def softmax(case: Case) -> None:
     scaled = random_product(case, rows)
     case.emit(
         "matmul", **scaled, **into_act(case, Destination.INT16, rows, scaled["columns"]), row_scale=1, row_base=base,
-        output_shift=int(rng.integers(0, 16)),
+        output_shift=int(rng.choice([0, 5, 15, 31, 255])),
     )  # fmt: skip
 
 
@@ -328,8 +349,8 @@ def softmax(case: Case) -> None:
 
 
 def random_logits(rng: np.random.Generator, tokens: int, experts: int) -> np.ndarray:
-    """Plain random, one expert that wins every token, nothing but ties, few values, or extremes."""
-    kind = int(rng.integers(0, 5))
+    """Plain random, one expert that wins every token, nothing but ties, few values, extremes, or whole octaves."""
+    kind = int(rng.integers(0, 6))
     logits = rng.integers(-3000, 3000, (tokens, experts))
     if kind == 1:
         logits[:, int(rng.integers(0, experts))] = 32767
@@ -339,6 +360,8 @@ def random_logits(rng: np.random.Generator, tokens: int, experts: int) -> np.nda
         logits = rng.integers(0, 2, (tokens, experts))
     elif kind == 4:
         logits = random_int16(rng, tokens, experts)
+    elif kind == 5:
+        logits = 256 * rng.integers(-11, 11, (tokens, experts))
     return logits.astype(np.int16)
 
 
@@ -353,7 +376,9 @@ def route(case: Case) -> None:
     fields = {"columns": experts, "source_address": source, "source_pitch": pitch}
     # A first routing fills other queues, which the second must empty.
     case.emit("route", rows=tokens, top_k=configuration.experts, **fields)
-    case.emit("route", rows=int(rng.choice([tokens, rng.integers(1, tokens + 1)])), top_k=int(rng.integers(1, 5)), **fields)
+    case.emit(
+        "route", rows=int(rng.choice([tokens, rng.integers(1, tokens + 1)])), top_k=int(rng.integers(1, 5)), **fields
+    )
     product = random_product(case, tokens, columns=case.columns + 1, depth=2 * case.depth)
     residual = into_act(case, Destination.RESIDUAL, tokens, product["columns"])
     for expert in range(configuration.experts):
@@ -361,7 +386,13 @@ def route(case: Case) -> None:
         if kind == 0:
             case.emit("matmul", **product, **residual, gather=1, scatter=1, queue=expert)
         elif kind == 1:
-            case.emit("matmul", **product, **into_act(case, Destination.INT8, tokens, product["columns"]), gather=1, queue=expert)
+            case.emit(
+                "matmul",
+                **product,
+                **into_act(case, Destination.INT8, tokens, product["columns"]),
+                gather=1,
+                queue=expert,
+            )
         else:
             case.emit("matmul", **product, **residual, scatter=1, queue=expert)
         case.emit(
@@ -373,7 +404,9 @@ def route(case: Case) -> None:
 # --- load and store ---------------------------------------------------------------------------------------------------
 
 
-def random_strides(rng: np.random.Generator, prefix: str, counts: list[int], size: int, limit: int) -> tuple[dict[str, int], int]:
+def random_strides(
+    rng: np.random.Generator, prefix: str, counts: list[int], size: int, limit: int
+) -> tuple[dict[str, int], int]:
     """Strides of a transfer that reaches at most `limit` bytes, and how many it reaches."""
     fields, reach = {}, size
     for level, count in enumerate(counts, 1):

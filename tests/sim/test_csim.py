@@ -1,0 +1,149 @@
+"""The C++ as synthesis sees it: clean under strict warnings, and with arbitrary-precision types equal to the emulator."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.csim import CsimExecutor, write_sources
+from spec.configuration import load_configuration
+from spec.executor import Memory
+from spec.machine import ReferenceMachine
+from tests.sim.instruction_cases import SCENARIOS, Case
+
+TINY = load_configuration("tiny")
+DEEP = replace(TINY, name="deep", tile_depth=8)
+STRICT = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-label")  # labels name the loops in synthesis reports
+
+
+def ap_types() -> tuple[str, ...]:
+    package = find_spec("hls4ml")
+    assert package is not None, "hls4ml, whose ap_types headers stand in for the vendor's, is not installed"
+    headers = Path(package.submodule_search_locations[0]) / "templates" / "vivado" / "ap_types"
+    return ("-DMOESAIC_AP_TYPES", "-fno-strict-aliasing", "-isystem", str(headers))
+
+
+@pytest.mark.parametrize("configuration", ["tiny", "zcu104"])
+def test_sources_are_clean(configuration, tmp_path):
+    write_sources(load_configuration(configuration), tmp_path)
+    for path in sorted(tmp_path.glob("*.hpp")):  # every header stands on its own
+        (tmp_path / "alone.cpp").write_text(f'#include "{path.name}"\n#include "{path.name}"\n')
+        command = ["g++", "-std=c++14", "-fsyntax-only", "-Wno-unused-function", *STRICT, "-Wno-unknown-pragmas"]
+        subprocess.run([*command, "alone.cpp"], cwd=tmp_path, check=True)
+    for name in ("accelerator.cpp", "emulator.cpp"):
+        command = ["g++", "-std=c++14", "-O2", "-c", *STRICT, "-Wno-unknown-pragmas", name, "-o", "out.o"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("configuration", [TINY, DEEP], ids=lambda configuration: configuration.name)
+@pytest.mark.parametrize("scenario", ["matmul_to_act", "matmul_to_weight", "attention", "load"])
+def test_packed_products_and_wide_beats(scenario, configuration):
+    """Two int8 products per 27-bit multiplier, and DRAM beats as 128-bit integers, over whole instructions."""
+    executor = CsimExecutor(configuration, flags=ap_types())
+    for seed in range(4):
+        case = Case(configuration, np.random.default_rng([seed, *scenario.encode()]))
+        SCENARIOS[scenario](case)
+        program, memory = case.finish()
+        expected = Memory(memory.constants, memory.frame.copy())
+        counters = ReferenceMachine(configuration).run(program, expected, 0)
+        assert executor.run(program, memory, 0) == counters
+        assert np.array_equal(memory.frame, expected.frame)
+
+
+PACKED = """
+#include <cstdio>
+#include "packed_dot.hpp"
+using namespace moesaic;
+static int check(const int8_t *a, const int8_t *low, const int8_t *high) {
+  int x = 0, y = 0;
+  for (int k = 0; k < TILE_DEPTH; k++) x += a[k] * low[k], y += a[k] * high[k];
+  const DotPair pair = packed_dot(a, low, high);
+  return pair.low != x || pair.high != y;
+}
+int main() {
+  int wrong = 0, checked = 0;
+  const int8_t corner[4] = {-128, -127, 0, 127};
+  int8_t a[8], low[8], high[8];
+  // All lanes alike: every triple of bytes.
+  for (int v = 0; v < 1 << 24; v++, checked++) {
+    for (int k = 0; k < 8; k++) a[k] = int8_t(v), low[k] = int8_t(v >> 8), high[k] = int8_t(v >> 16);
+    wrong += check(a, low, high);
+  }
+  // Lanes that differ: pseudo-random bytes, some of them corners.
+  uint64_t state = 1;
+  for (int v = 0; v < 1000000; v++, checked++) {
+    for (int k = 0; k < 24; k++) {
+      state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+      const int8_t value = state >> 63 ? int8_t(state >> 40) : corner[state >> 61 & 3];
+      (k < 8 ? a : k < 16 ? low : high)[k % 8] = value;
+    }
+    wrong += check(a, low, high);
+  }
+  std::printf("%d %d", wrong, checked);
+}
+"""
+
+
+def test_packed_dot_is_exact_at_every_corner(tmp_path):
+    write_sources(DEEP, tmp_path)
+    (tmp_path / "packed.cpp").write_text(PACKED)
+    subprocess.run(
+        ["g++", "-std=c++14", "-O2", "-Wno-unknown-pragmas", "packed.cpp", "-o", "packed"], cwd=tmp_path, check=True
+    )
+    output = subprocess.run([tmp_path / "packed"], capture_output=True, text=True, check=True).stdout
+    assert output == f"0 {(1 << 24) + 1_000_000}"
+
+
+class Outputs(ctypes.Structure):
+    """RunOutputs of control.hpp."""
+
+    _fields_ = (
+        ("fault", ctypes.c_uint32), ("unit", ctypes.c_uint32), ("tag", ctypes.c_uint32), ("events", ctypes.c_uint64 * 4),
+    )  # fmt: skip
+
+
+def test_top_function(tmp_path):
+    """accelerator() itself, called as a wrapper would: same memory, same counters, the fingerprint on its port."""
+    write_sources(TINY, tmp_path)
+    command = [
+        "g++",
+        "-std=c++14",
+        "-O2",
+        "-shared",
+        "-fPIC",
+        "-Wno-unknown-pragmas",
+        "accelerator.cpp",
+        "-o",
+        "top.so",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    top = ctypes.CDLL(str(tmp_path / "top.so")).accelerator
+    top.restype = None
+    for seed in range(3):
+        case = Case(TINY, np.random.default_rng(seed))
+        SCENARIOS["attention"](case)
+        program, memory = case.finish()
+        expected = Memory(memory.constants, memory.frame.copy())
+        counters = ReferenceMachine(TINY).run(program, expected, 0)
+        fingerprint, outputs = ctypes.c_uint64(), Outputs()
+        constants, frame = (ctypes.c_void_p(window.ctypes.data) for window in (memory.constants, memory.frame))
+        numbers = (memory.constants.size, memory.frame.size, program.offset, program.size)
+        top(
+            constants,
+            frame,
+            constants,
+            frame,
+            *map(ctypes.c_uint32, numbers),
+            ctypes.byref(fingerprint),
+            ctypes.byref(outputs),
+        )
+        assert outputs.fault == 0
+        assert list(outputs.events) == list(counters.values())
+        assert f"{fingerprint.value:016x}" == TINY.fingerprint
+        assert np.array_equal(memory.frame, expected.frame)
