@@ -276,7 +276,7 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
 """,
         (
             Field("rows", 4, 0, 16, "rows"),
-            Field("columns", 4, 16, 16, "number of keys"),
+            Field("columns", 4, 16, 16, "number of keys, at least 1"),
             Field("source_address", 5, 0, 32, "multiple of 2 * C"),
             Field("source_pitch", 6, 0, 32, "multiple of 2 * C"),
             Field("destination_address", 7, 0, 32, "multiple of C"),

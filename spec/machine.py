@@ -323,6 +323,8 @@ class ReferenceMachine:
 
     def softmax(self, f: Fields, memory: Memory) -> None:
         rows, base = f["rows"], f["row_base"]
+        if f["columns"] == 0:
+            raise _Stop(Fault.BAD_INSTRUCTION)
         maximum = self._row_statistics(self.row_max, base, rows)
         scores = self._rows(f["source_address"], f["source_pitch"], rows, f["columns"], "<i2")
         probability, multiplier, shift = softmax_rows(scores, maximum)
