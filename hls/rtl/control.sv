@@ -60,6 +60,7 @@ module control #(
     Halt
   } state_t;
   state_t state_q;
+  logic release_q;
 
   // --- registers ---
   logic irq_enable_q, irq_status_q, done_q, faulted_q;
@@ -172,8 +173,10 @@ module control #(
     end
   end
 
-  assign start_o = state_q == Prepare && core_rst_no;
-  assign halt_o  = state_q == Halt;
+  // Registers are random before the first clock edge: the units are held by the outer reset too.
+  assign core_rst_no = rst_ni && release_q;
+  assign start_o     = state_q == Prepare && release_q;
+  assign halt_o      = state_q == Halt;
 
   logic [2:0] completed;
   always_comb begin
@@ -239,8 +242,8 @@ module control #(
         end
       end
       Prepare: begin
-        core_rst_no <= 1'b1;
-        if (core_rst_no) state_q <= Run;
+        release_q <= 1'b1;
+        if (release_q) state_q <= Run;
       end
       Run: begin
         if (fault != '0 || (timeout && !finished)) begin
@@ -256,7 +259,7 @@ module control #(
       default: begin
         if (bus_idle_i) begin
           state_q      <= Idle;
-          core_rst_no  <= 1'b0;
+          release_q    <= 1'b0;
           done_q       <= 1'b1;
           irq_status_q <= 1'b1;
         end
@@ -265,7 +268,7 @@ module control #(
 
     if (!rst_ni) begin
       state_q          <= Idle;
-      core_rst_no      <= 1'b0;
+      release_q        <= 1'b0;
       write_accept_q   <= 1'b0;
       read_accept_q    <= 1'b0;
       bvalid_q         <= 1'b0;
