@@ -1,0 +1,86 @@
+// The GELU tables, 2 x 1,024 int8, in one block RAM for every two lanes.
+//
+// Look-up: with lookup_i, result_o is table[index_i][clip10(value_i[lane]) + 512] three cycles later.
+// Writing: a beat of 16 bytes goes in four words of 32 bits, in cycles in which no look-up reads the RAM; wr_ready_o with the last
+// one. A beat beyond the tables is taken without being written, and wr_fault_o is high in the next cycle.
+module gelu_table #(
+    parameter int unsigned TileColumns = 8
+) (
+    input  logic                          clk_i,
+    input  logic                          rst_ni,
+    input  logic                          lookup_i,
+    input  logic                          index_i,
+    input  logic [TileColumns-1:0][15:0]  value_i,
+    output logic [TileColumns-1:0][7:0]   result_o,
+    input  logic                          wr_valid_i,
+    output logic                          wr_ready_o,
+    input  logic [31:0]                   wr_address_i,
+    input  logic [127:0]                  wr_data_i,
+    output logic                          wr_fault_o
+);
+
+  localparam int unsigned Bytes = 2048;
+  localparam int unsigned Words = Bytes / 4;
+
+  // Valid in the cycle in which the RAM is read, and in the one in which its output is.
+  logic [1:0] lookup_q;
+  logic [1:0] beat_word_q;
+  logic outside, write;
+  logic [8:0] wr_word;
+  logic [31:0] wr_data;
+
+  assign outside = wr_address_i >= Bytes;
+  assign write = wr_valid_i && !outside && !lookup_q[0];
+  assign wr_ready_o = wr_valid_i && (outside || (write && beat_word_q == 2'd3));
+  assign wr_word = {wr_address_i[10:4], beat_word_q};
+  assign wr_data = wr_data_i[32*beat_word_q+:32];
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      lookup_q <= '0;
+      beat_word_q <= '0;
+      wr_fault_o <= 1'b0;
+    end else begin
+      lookup_q <= {lookup_q[0], lookup_i};
+      if (write) beat_word_q <= beat_word_q + 1'b1;
+      wr_fault_o <= wr_valid_i && outside;
+    end
+  end
+
+  logic [TileColumns-1:0][10:0] address_q;
+  logic [TileColumns-1:0][1:0] byte_q;
+  logic [TileColumns-1:0][31:0] word_q;
+
+  always_ff @(posedge clk_i) begin
+    for (int lane = 0; lane < TileColumns; lane++) begin
+      if (lookup_i) begin
+        // clip to 10 bits; adding 512 inverts the sign bit
+        if (value_i[lane][15:9] == '0 || value_i[lane][15:9] == '1) begin
+          address_q[lane] <= {index_i, ~value_i[lane][9], value_i[lane][8:0]};
+        end else begin
+          address_q[lane] <= {index_i, ~value_i[lane][15], {9{~value_i[lane][15]}}};
+        end
+      end
+      byte_q[lane] <= address_q[lane][1:0];
+      if (lookup_q[1]) result_o[lane] <= word_q[lane][8*byte_q[lane]+:8];
+    end
+  end
+
+  for (genvar p = 0; p < TileColumns / 2; p++) begin : gen_pair
+    (* ram_style = "block" *) logic [31:0] memory[Words];
+    logic [8:0] port_address;
+
+    // one port serves lane 2p or the writer, the other one lane 2p + 1
+    assign port_address = lookup_q[0] ? address_q[2*p][10:2] : wr_word;
+
+    always_ff @(posedge clk_i) begin
+      if (write) memory[port_address] <= wr_data;
+      else word_q[2*p] <= memory[port_address];
+    end
+
+    always_ff @(posedge clk_i) begin
+      word_q[2*p+1] <= memory[address_q[2*p+1][10:2]];
+    end
+  end
+
+endmodule

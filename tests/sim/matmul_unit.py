@@ -1,0 +1,190 @@
+"""Bench of the matmul unit (sim/rtl/matmul_bench.sv): fill its memories, run instructions, compare with the reference machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from sim.bench import clocking
+from spec.configuration import HardwareConfiguration
+from spec.executor import MachineFault, Memory, Program
+from spec.isa import Fault, encode
+from spec.machine import ReferenceMachine
+
+SHAPES = {
+    "tiny": {"TileRows": 4, "TileColumns": 8, "TileDepth": 4},
+    "odd": {"TileRows": 3, "TileColumns": 16, "TileDepth": 8},
+    "row": {"TileRows": 1, "TileColumns": 8, "TileDepth": 8},
+    "zcu104": {"TileRows": 12, "TileColumns": 32, "TileDepth": 8},
+}
+EXPERTS = 4
+_INPUTS = (
+    "instr_valid_i", "instr_i", "stalls_i", "counters_clear_i", "fill_address_i", "act_fill_valid_i", "act_fill_data_i",
+    "weight_fill_valid_i", "weight_fill_data_i", "table_fill_valid_i", "table_fill_data_i", "scale_fill_valid_i",
+    "scale_fill_multiplier_i", "scale_fill_shift_i", "queue_clear_i", "queue_fill_valid_i", "queue_fill_expert_i",
+    "queue_fill_token_i", "queue_fill_score_i", "dump_address_i", "act_dump_valid_i", "weight_dump_valid_i",
+)  # fmt: skip
+
+
+def configuration_of(parameters: dict[str, int]) -> HardwareConfiguration:
+    """The configuration of a matmul_bench with these parameters."""
+    return HardwareConfiguration(
+        name="bench", part="none", tile_rows=parameters["TileRows"], tile_columns=parameters["TileColumns"],
+        tile_depth=parameters["TileDepth"], norm_lanes=1, act_bytes=parameters["ActBytes"], act_banks=parameters["ActBanks"],
+        weight_bytes=parameters["WeightBytes"], row_entries=parameters["RowEntries"], queue_tokens=parameters["QueueTokens"],
+        experts=EXPERTS, instruction_queue=8,
+    )  # fmt: skip
+
+
+def bench_parameters(shape: str, act_bytes: int = 32768, weight_bytes: int = 32768) -> dict[str, int]:
+    """Parameters of matmul_bench for one of SHAPES."""
+    return {
+        **SHAPES[shape], "ActBytes": act_bytes, "ActBanks": 4, "WeightBytes": weight_bytes, "RowEntries": 128,
+        "QueueTokens": 64, "Experts": EXPERTS,
+    }  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What a run gave: cause NONE when done; cycles from acceptance to done or fault."""
+
+    cause: Fault
+    cycles: int
+    array: int
+    drain_stall: int
+
+
+class MatmulUnit:
+    """Drives a matmul_bench. Bytes are moved as little-endian words."""
+
+    def __init__(self, dut: object, configuration: HardwareConfiguration) -> None:
+        self.dut = dut
+        self.configuration = configuration
+        for port in _INPUTS:
+            getattr(dut, port).value = 0
+
+    async def start(self) -> None:
+        """Clock, reset, empty queues."""
+        await clocking.start(self.dut)
+        self.dut.queue_clear_i.value = 1
+        await RisingEdge(self.dut.clk_i)
+        self.dut.queue_clear_i.value = 0
+
+    async def reset(self) -> None:
+        """The core reset: registers, not memories."""
+        self.dut.rst_ni.value = 0
+        await ClockCycles(self.dut.clk_i, 3)
+        self.dut.rst_ni.value = 1
+        await RisingEdge(self.dut.clk_i)
+
+    async def fill(self, machine: ReferenceMachine) -> None:
+        """Bring every memory of the bench to the machine's contents; queues must be empty."""
+        dut, c = self.dut, self.configuration
+        for name, memory, word_bytes in (("act", machine.act, c.act_word_bytes), ("weight", machine.weight, c.weight_word_bytes)):
+            getattr(dut, f"{name}_fill_valid_i").value = 1
+            for address, word in enumerate(memory.reshape(-1, word_bytes)):
+                dut.fill_address_i.value = address
+                getattr(dut, f"{name}_fill_data_i").value = int.from_bytes(word.tobytes(), "little")
+                await RisingEdge(dut.clk_i)
+            getattr(dut, f"{name}_fill_valid_i").value = 0
+        await self.fill_table(machine.table)
+        dut.scale_fill_valid_i.value = 1
+        for row in range(c.row_entries):
+            dut.fill_address_i.value = row
+            dut.scale_fill_multiplier_i.value = int(machine.row_multiplier[row])
+            dut.scale_fill_shift_i.value = int(machine.row_shift[row])
+            await RisingEdge(dut.clk_i)
+        dut.scale_fill_valid_i.value = 0
+        dut.queue_fill_valid_i.value = 1
+        for expert in range(c.experts):
+            for entry in range(int(machine.queue_count[expert])):
+                dut.queue_fill_expert_i.value = expert
+                dut.queue_fill_token_i.value = int(machine.queue_token[expert, entry])
+                dut.queue_fill_score_i.value = int(machine.queue_score[expert, entry])
+                await RisingEdge(dut.clk_i)
+        dut.queue_fill_valid_i.value = 0
+        await RisingEdge(dut.clk_i)
+
+    async def fill_table(self, table: np.ndarray) -> None:
+        """Write both tables, 2,048 bytes."""
+        dut = self.dut
+        dut.table_fill_valid_i.value = 1
+        for address in range(0, len(table), 16):
+            dut.fill_address_i.value = address
+            dut.table_fill_data_i.value = int.from_bytes(table[address : address + 16].tobytes(), "little")
+            await RisingEdge(dut.clk_i)
+            while dut.table_fill_ready_o.value != 1:
+                await RisingEdge(dut.clk_i)
+        dut.table_fill_valid_i.value = 0
+
+    async def dump(self, name: str) -> np.ndarray:
+        """The contents of "act" or "weight", uint8."""
+        dut, c = self.dut, self.configuration
+        size, word_bytes = {"act": (c.act_bytes, c.act_word_bytes), "weight": (c.weight_bytes, c.weight_word_bytes)}[name]
+        words = size // word_bytes
+        valid, data_valid, data = (getattr(dut, f"{name}_dump_{port}") for port in ("valid_i", "data_valid_o", "data_o"))
+        content = bytearray()
+        for cycle in range(words + 4):
+            valid.value = int(cycle < words)
+            dut.dump_address_i.value = min(cycle, words - 1)
+            await RisingEdge(dut.clk_i)
+            if data_valid.value == 1:
+                content += int(data.value).to_bytes(word_bytes, "little")
+        return np.frombuffer(bytes(content), np.uint8)
+
+    async def dump_maxima(self, rows: range) -> np.ndarray:
+        """Row maxima, int64."""
+        maxima = []
+        for row in rows:
+            self.dut.dump_address_i.value = row
+            await ClockCycles(self.dut.clk_i, 2)
+            maxima.append(self.dut.row_maximum_o.value.to_signed())
+        return np.array(maxima, np.int64)
+
+    async def run(self, instruction: bytes, stalls: int = 0, limit: int = 400_000) -> Outcome:
+        """Run one instruction; its payload is there for the accepting cycle only. Exactly one of done and fault must come."""
+        dut = self.dut
+        dut.stalls_i.value = stalls
+        dut.counters_clear_i.value = 1
+        dut.instr_i.value = int.from_bytes(instruction, "little")
+        dut.instr_valid_i.value = 1
+        await RisingEdge(dut.clk_i)
+        while dut.instr_ready_o.value != 1:
+            await RisingEdge(dut.clk_i)
+        dut.counters_clear_i.value = 0
+        dut.instr_valid_i.value = 0
+        dut.instr_i.value = (1 << 512) - 1
+        for cycles in range(1, limit):
+            await RisingEdge(dut.clk_i)
+            done, fault = int(dut.done_o.value), int(dut.fault_o.value)
+            if done or fault:
+                break
+            assert dut.instr_ready_o.value == 0, "ready for another instruction while busy"
+        else:
+            raise AssertionError(f"neither done nor fault within {limit} cycles")
+        assert not (done and fault), "done and fault together"
+        cause = Fault(int(dut.fault_cause_o.value)) if fault else Fault.NONE
+        dut.stalls_i.value = 0
+        for _ in range(4):
+            await RisingEdge(dut.clk_i)
+            assert dut.done_o.value == 0 and dut.fault_o.value == 0, "done or fault lasts longer than a cycle"
+        assert dut.instr_ready_o.value == int(not fault), "a unit is ready after done, and waits for reset after a fault"
+        return Outcome(cause, cycles, int(dut.array_count_o.value), int(dut.drain_stall_count_o.value))
+
+
+def reference_outcome(machine: ReferenceMachine, instruction: bytes) -> tuple[Fault, int]:
+    """Run one instruction on the reference machine: the fault it stops with, or NONE, and its array cycles."""
+    code = np.frombuffer(instruction + encode("end"), np.uint8)
+    try:
+        counters = machine.run(Program(0, len(code)), Memory(code, np.zeros(0, np.uint8)), 0)
+    except MachineFault as fault:
+        return fault.cause, 0
+    return Fault.NONE, counters["matmul_array"]
+
+
+def running_parameters() -> dict[str, int]:
+    """The parameters of the running test, from its plusargs."""
+    return {name: int(value) for name, value in cocotb.plusargs.items() if str(value).isdigit()}

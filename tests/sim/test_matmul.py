@@ -1,0 +1,226 @@
+"""The matmul unit, whole instructions, against the reference machine: all memories compared after each."""
+
+from __future__ import annotations
+
+import cocotb
+import numpy as np
+import pytest
+
+from sim.bench import clocking
+from sim.bench.random_values import random_generator
+from sim.bench.runner import run_module_test
+from spec.arithmetic import SHIFT_MAX
+from spec.configuration import HardwareConfiguration
+from spec.isa import OPERAND_BYTES, Destination, Fault, encode
+from spec.machine import ReferenceMachine
+from tests.sim.matmul_unit import (
+    SHAPES,
+    MatmulUnit,
+    bench_parameters,
+    configuration_of,
+    reference_outcome,
+    running_parameters,
+)
+
+PORTS = ("*_i", "*_ni", "*_o")
+TOKENS = 24
+STALLS = (0, 0, 40, 128, 220)
+FAULTS = (
+    "destination", "columns", "depth_zero", "depth_odd", "depth_long", "queue", "a_address", "a_pitch", "b_address", "b_stride",
+    "param_address", "d_address", "d_pitch", "row_base",
+)  # fmt: skip
+
+
+def round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def random_machine(configuration: HardwareConfiguration, rng: np.random.Generator) -> ReferenceMachine:
+    """Random memories in which extreme operands are frequent, and queues of 0 to TOKENS tokens."""
+    machine = ReferenceMachine(configuration, seed=int(rng.integers(1 << 32)))
+    for memory in (machine.act, machine.weight):
+        blocks = memory.reshape(-1, 256)
+        for value in (0x80, 0x7F, 0x81):
+            blocks[rng.random(len(blocks)) < 0.12] = value
+    for expert in range(configuration.experts):
+        count = (0, 1, TOKENS, int(rng.integers(2, TOKENS)))[expert % 4]
+        machine.queue_count[expert] = count
+        machine.queue_token[expert, :count] = np.sort(rng.choice(TOKENS, count, replace=False))
+        machine.queue_score[expert, :count] = rng.choice([0, 1, 0xFFFF, *rng.integers(0, 1 << 16, 5)], count)
+    return machine
+
+
+def random_parameters(rng: np.random.Generator, entries: int) -> np.ndarray:
+    """Parameter entries as bytes; the products reach all of an output's range, saturation included."""
+    block = np.zeros(entries, np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")]))
+    block["bias"] = rng.integers(-(1 << 20), 1 << 20, entries)
+    extreme = rng.random(entries) < 0.1
+    block["bias"][extreme] = rng.choice([-(1 << 31), (1 << 31) - 1, 1 << 26, -(1 << 26) - 1, 0], int(extreme.sum()))
+    block["multiplier"] = rng.choice([0, 1, 0x8000, 0xFFFF, *rng.integers(1 << 15, 1 << 16, 12)], entries)
+    block["shift"] = rng.choice([0, 1, SHIFT_MAX, 42, 43, 44, *range(18, 32), *range(18, 32)], entries)
+    return block.view(np.uint8).reshape(-1)
+
+
+def random_fields(c: HardwareConfiguration, rng: np.random.Generator, most_rows: int) -> dict[str, int]:
+    """Legal fields. act: operands in the lower half, results in the upper. weight: parameters, then b, then results."""
+    columns_tile, depth_tile, word = c.tile_columns, c.tile_depth, c.weight_word_bytes
+    destination = int(rng.choice(list(Destination)))
+    f = {"destination": destination, "tag": 1}
+    f["rows"] = int(rng.choice([0, 1, c.tile_rows, int(rng.integers(1, most_rows + 1))], p=[0.04, 0.1, 0.1, 0.76]))
+    f["columns"] = int(rng.choice([1, columns_tile, int(rng.integers(1, 3 * columns_tile + 4))], p=[0.1, 0.2, 0.7]))
+    f["depth"] = depth_tile * int(rng.choice([1, 2, int(rng.integers(1, 25))], p=[0.1, 0.1, 0.8]))
+    f["queue"] = int(rng.integers(c.experts))
+    f["table_index"] = int(rng.integers(2))
+    if destination in (Destination.INT8, Destination.RESIDUAL):
+        f["gather"] = int(rng.random() < 0.3)
+    if destination == Destination.RESIDUAL:
+        f["scatter"] = int(rng.random() < 0.5)
+    if destination == Destination.INT8:
+        f["table_enable"] = int(rng.random() < 0.4)
+    if destination == Destination.INT16:
+        f["track_max"] = int(rng.random() < 0.6)
+    f["row_scale"] = int(rng.random() < 0.3)
+    f["output_shift"] = int(rng.choice([0, 8, 20, 40, 255]))
+    f["row_base"] = int(rng.integers(0, c.row_entries - TOKENS - most_rows))
+    rows = max(f["rows"], TOKENS)
+    tiles = -(-f["columns"] // columns_tile)
+
+    offset = depth_tile * int(rng.integers(c.act_word_bytes // depth_tile))
+    f["a_pitch"] = round_up(offset + f["depth"], c.act_word_bytes) + c.act_word_bytes * int(rng.integers(3))
+    f["a_address"] = offset + c.act_word_bytes * int(rng.integers((c.act_bytes // 2 - rows * f["a_pitch"]) // c.act_word_bytes))
+
+    first_b, first_d = c.weight_bytes // 8, c.weight_bytes * 5 // 8
+    blocks = first_b // (8 * columns_tile)
+    f["param_stride"] = int(rng.integers(2)) * 8 * columns_tile
+    f["param_address"] = 8 * columns_tile * int(rng.integers(blocks - tiles))
+    f["b_stride"] = f["depth"] * columns_tile + word * int(rng.integers(3))
+    f["b_address"] = first_b + word * int(rng.integers((first_d - first_b - tiles * f["b_stride"]) // word))
+
+    if destination == Destination.KEYS:
+        f["d_pitch"] = (-(-f["columns"] // depth_tile) + int(rng.integers(2))) * word
+        used = -(-rows // columns_tile) * f["d_pitch"]
+        f["d_address"] = first_d + word * int(rng.integers((c.weight_bytes - first_d - used) // word))
+    elif destination == Destination.VALUES:
+        f["d_pitch"] = (-(-rows // depth_tile) + int(rng.integers(2))) * word
+        f["d_address"] = first_d + word * int(rng.integers((c.weight_bytes - first_d - tiles * f["d_pitch"]) // word))
+    else:
+        unit = columns_tile if destination == Destination.INT8 else c.act_word_bytes
+        f["d_pitch"] = (tiles + int(rng.integers(3))) * unit
+        f["d_address"] = c.act_bytes // 2 + unit * int(rng.integers((c.act_bytes // 2 - rows * f["d_pitch"]) // unit))
+    return f
+
+
+def broken(f: dict[str, int], fault: str, c: HardwareConfiguration) -> dict[str, int]:
+    """The fields with one of them illegal, or leading out of a memory."""
+    word, rows = c.weight_word_bytes, max(f["rows"], 2)
+    f = {**f, "rows": rows, "gather": 0, "scatter": 0}
+    if fault == "queue":
+        return {**f, "gather": 1, "queue": c.experts}
+    if fault == "row_base":
+        return {**f, "row_scale": 1, "row_base": c.row_entries - rows + 1}
+    if fault == "depth_long":
+        return {**f, "depth": OPERAND_BYTES - f["a_address"] % c.act_word_bytes + c.tile_depth}
+    to_weight = f["destination"] in (Destination.KEYS, Destination.VALUES)
+    change = {
+        "destination": {"destination": 5},
+        "columns": {"columns": 0},
+        "depth_zero": {"depth": 0},
+        "depth_odd": {"depth": f["depth"] + 1},
+        "a_address": {"a_address": c.act_bytes - (rows - 1) * f["a_pitch"]},
+        "a_pitch": {"a_pitch": 0xFFFF_FFFF // c.act_word_bytes * c.act_word_bytes},
+        "b_address": {"b_address": c.weight_bytes - f["depth"] * c.tile_columns + word},
+        "b_stride": {"columns": c.tile_columns + 1, "b_stride": (1 << 32) - word},
+        "param_address": {"row_scale": 0, "param_address": c.weight_bytes},
+        "d_address": {"d_address": c.weight_bytes if to_weight else c.act_bytes},
+        "d_pitch": {
+            "rows": c.tile_columns + 1, "columns": c.tile_columns + 1, "d_pitch": (1 << 32) - (word if to_weight else c.act_word_bytes)
+        },
+    }  # fmt: skip
+    return {**f, **change[fault]}
+
+
+async def compare(unit: MatmulUnit, machine: ReferenceMachine, fields: dict[str, int]) -> None:
+    """All memories that the instruction can have changed."""
+    assert np.array_equal(await unit.dump("act"), machine.act), f"activation memory after {fields}"
+    assert np.array_equal(await unit.dump("weight"), machine.weight), f"weight memory after {fields}"
+    if fields.get("track_max"):
+        rows = range(fields["row_base"], fields["row_base"] + fields["rows"])
+        assert np.array_equal(await unit.dump_maxima(rows), machine.row_max[rows.start : rows.stop]), f"row maxima after {fields}"
+
+
+@cocotb.test()
+async def random_instructions(dut):
+    configuration = configuration_of(running_parameters())
+    count, most_rows = int(cocotb.plusargs["count"]), int(cocotb.plusargs["most_rows"])
+    rng = random_generator()
+    machine = random_machine(configuration, rng)
+    entries = configuration.weight_bytes // 64
+    machine.weight[: 8 * entries] = random_parameters(rng, entries)
+    unit = MatmulUnit(dut, configuration)
+    await unit.start()
+    await unit.fill(machine)
+    checked = 0
+    clocking.watch_progress(dut, lambda: checked, 200_000)
+    seen = set()
+    while checked < count or seen != set(Destination):
+        fields = random_fields(configuration, rng, most_rows)
+        code = encode("matmul", **fields)
+        expected, steps = reference_outcome(machine, code)
+        assert expected == Fault.NONE, (fields, expected)
+        outcome = await unit.run(code, int(rng.choice(STALLS)))
+        assert outcome.cause == Fault.NONE, (fields, outcome)
+        assert outcome.array == steps, f"{outcome.array} steps of the array, expected {steps}: {fields}"
+        await compare(unit, machine, fields)
+        seen.add(fields["destination"])
+        checked += 1
+    assert checked >= count > 0
+
+
+@cocotb.test()
+async def faults(dut):
+    configuration = configuration_of(running_parameters())
+    rng = random_generator(1)
+    unit = MatmulUnit(dut, configuration)
+    await unit.start()
+    for index, fault in enumerate(FAULTS):
+        machine = random_machine(configuration, rng)
+        fields = broken(random_fields(configuration, rng, 8), fault, configuration)
+        code = encode("matmul", **fields)
+        expected, _ = reference_outcome(machine, code)
+        assert expected != Fault.NONE, f"{fault} is no fault: {fields}"
+        outcome = await unit.run(code, STALLS[index % len(STALLS)])
+        assert outcome.cause == expected, f"{fault}: {outcome.cause.name}, expected {expected.name}: {fields}"
+        await unit.reset()
+    # and the unit works after the last reset
+    machine = random_machine(configuration, rng)
+    machine.queue_count[:] = 0
+    machine.weight[: configuration.weight_bytes // 8] = random_parameters(rng, configuration.weight_bytes // 64)
+    await unit.fill(machine)
+    fields = {**random_fields(configuration, rng, 8), "rows": 5, "gather": 0, "scatter": 0}
+    expected, _ = reference_outcome(machine, encode("matmul", **fields))
+    assert (await unit.run(encode("matmul", **fields))).cause == expected == Fault.NONE
+    await compare(unit, machine, fields)
+
+
+@pytest.mark.parametrize("shape, count, most_rows", [("tiny", 40, 14), ("odd", 30, 11), ("row", 25, 6), ("zcu104", 16, 30)])
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_random_instructions(shape, count, most_rows, seed):
+    parameters = bench_parameters(shape, *((65536, 131072) if shape == "zcu104" else ()))
+    plusargs = {**parameters, "count": count, "most_rows": most_rows}
+    run_module_test(
+        "matmul_bench", __name__, parameters=parameters, plusargs=plusargs, seed=seed, testcase="random_instructions",
+        public=PORTS,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", ["tiny", "odd"])
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_faults(shape, seed):
+    parameters = bench_parameters(shape)
+    run_module_test(
+        "matmul_bench", __name__, parameters=parameters, plusargs=parameters, seed=seed, testcase="faults", public=PORTS
+    )
+
+
+def test_every_shape_is_tested():
+    assert set(SHAPES) == {"tiny", "odd", "row", "zcu104"}
