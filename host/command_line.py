@@ -61,12 +61,12 @@ def _help_of(entry: EntryPoint) -> str:
         return f"(not available: {error})"
 
 
-def _parser(entries: dict[str, EntryPoint], chosen: str | None) -> argparse.ArgumentParser:
-    """The parser; only the chosen command's arguments are in it, or, without one, every command's help."""
+def _parser(entries: dict[str, EntryPoint], chosen: str) -> argparse.ArgumentParser:
+    """The parser; only the chosen command's arguments are in it, or every command's help if an option was chosen."""
     parser = _Parser(prog="moesaic", description="Multi-task mixture-of-experts vision transformers on FPGAs.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, entry in sorted(entries.items()):
-        if chosen is None:
+        if chosen.startswith("-"):
             subparsers.add_parser(name, help=_help_of(entry).replace("%", "%%"), add_help=False)
         elif name == chosen:
             command = _load(entry)
@@ -82,8 +82,8 @@ def _run(words: Sequence[str]) -> int:
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
     if not entries:
         raise UserError("moesaic is not installed, so its commands are not found; install it with: pip install -e .")
-    chosen = words[0] if words and words[0] in entries else None
-    arguments = _parser(entries, chosen).parse_args(words or ["--help"])
+    words = words or ["--help"]
+    arguments = _parser(entries, words[0]).parse_args(words)
     return arguments.run(arguments)
 
 

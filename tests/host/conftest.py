@@ -1,0 +1,90 @@
+"""A generated build of a small network with random weights, a board that holds it, and images."""
+
+import shutil
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hls.generate import generate
+from host.png import encode_png
+from spec.build import Build
+from spec.configuration import load_configuration
+from spec.machine import ReferenceMachine
+from tests.hls.networks import SMALL, network
+from tests.host.mock_pynq import Board, make_module
+
+PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+
+
+@pytest.fixture(scope="session")
+def build() -> Build:
+    return generate(network(SMALL, seed=1), load_configuration("tiny"))
+
+
+@pytest.fixture(scope="session")
+def saved_build(build, tmp_path_factory) -> Path:
+    """Directory of the build; not to be changed."""
+    directory = tmp_path_factory.mktemp("build") / "small-tiny"
+    build.save(directory)
+    return directory
+
+
+@pytest.fixture
+def own_build(saved_build, tmp_path) -> Path:
+    """A copy of the build that a test may damage."""
+    return Path(shutil.copytree(saved_build, tmp_path / "build"))
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(7).integers(0, 256, (45, 61, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def image_file(image, tmp_path) -> Path:
+    path = tmp_path / "photograph.png"
+    path.write_bytes(encode_png(image))
+    return path
+
+
+@pytest.fixture
+def board(build, monkeypatch) -> Board:
+    """The mock board, installed as pynq."""
+    board = Board(ReferenceMachine(build.configuration))
+    monkeypatch.setitem(sys.modules, "pynq", make_module(board))
+    return board
+
+
+@pytest.fixture
+def no_pynq(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynq", None)
+
+
+@pytest.fixture
+def board_build(own_build) -> Path:
+    """A build with its bitstream."""
+    (own_build / "accel.bit").write_bytes(b"bits")
+    (own_build / "accel.hwh").write_bytes(b"<hwh/>")
+    return own_build
+
+
+@pytest.fixture
+def moesaic(monkeypatch, capsys):
+    """Run the command line with the commands that pyproject.toml declares; returns (exit code, stdout, stderr)."""
+    import tomllib
+
+    from host import command_line
+
+    declared = tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"][command_line.GROUP]
+    entries = [EntryPoint(name, value, command_line.GROUP) for name, value in declared.items()]
+    monkeypatch.setattr(command_line, "entry_points", lambda group: entries)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        code = command_line.main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

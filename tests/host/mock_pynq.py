@@ -1,0 +1,235 @@
+"""A stand-in for the package pynq: a board whose accelerator is the reference machine behind the real register map.
+
+DRAM and the processor's cache are two arrays: only flush() and invalidate() carry data between them, as on a board, so a
+driver that forgets one computes with old data here too. Registers obey their access kinds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.machinery
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from spec.executor import FAULT_UNIT_NAMES, WINDOW_ALIGNMENT, MachineFault, Memory, Program
+from spec.isa import Fault
+from spec.machine import ReferenceMachine
+from spec.registers import (
+    COUNTER_BASE,
+    COUNTERS,
+    INTERRUPT_DONE,
+    REGISTER_FILE_BYTES,
+    REGISTERS,
+    STATUS_BUSY,
+    STATUS_DONE,
+    STATUS_FAULT,
+)
+
+CYCLES_PER_INSTRUCTION = 100
+REGISTERS_ADDRESS = 0xA000_0000
+_DRAM_START = 0x8_4000_0040  # above 4 GiB and on no page boundary: the driver has to cope with both
+_BY_OFFSET = {register.offset: register for register in REGISTERS}
+
+
+class Buffer(np.ndarray):
+    """What allocate returns: the processor's view of a piece of DRAM, with PYNQ's attributes."""
+
+    def flush(self) -> None:
+        self.board.check_alive(self)
+        self.board.dram[self.physical_address][:] = np.asarray(self)
+        self.flushes += 1
+
+    def invalidate(self) -> None:
+        self.board.check_alive(self)
+        np.asarray(self)[:] = self.board.dram[self.physical_address]
+
+    def freebuffer(self) -> None:
+        self.board.check_alive(self)
+        assert not self.board.busy, "memory freed under a running accelerator"
+        del self.board.dram[self.physical_address]
+        self.board.buffers.remove(self.physical_address)
+
+
+@dataclass
+class Board:
+    """The hardware and its faults.
+
+    polls: reads of STATUS until a run is done. hangs: a run never ends and ignores MAX_CYCLES, until the bitstream is loaded
+    again. allocations_left: allocate fails after so many; None means never. interrupts: the design connects the interrupt;
+    lose_interrupts: it never arrives. on_poll: called at every read of STATUS.
+    """
+
+    machine: ReferenceMachine
+    polls: int = 3
+    hangs: bool = False
+    allocations_left: int | None = None
+    interrupts: bool = False
+    lose_interrupts: bool = False
+    block_type: str = "xilinx.com:module_ref:accelerator:1.0"
+    on_poll: Callable[[], None] | None = None
+    registers: dict[int, int] = field(default_factory=dict)
+    dram: dict[int, np.ndarray] = field(default_factory=dict)
+    buffers: list[int] = field(default_factory=list)
+    flushed: list[Buffer] = field(default_factory=list)
+    downloads: int = 0
+    starts: int = 0
+    waits: int = 0
+    busy: bool = False
+    _polls_left: int = 0
+    _next_address: int = _DRAM_START
+
+    def check_alive(self, buffer: Buffer) -> None:
+        assert buffer.physical_address in self.dram, "buffer used after it was freed"
+
+    def download(self) -> None:
+        """A new bitstream: registers at their reset values, nothing running."""
+        self.downloads += 1
+        self.busy = self.hangs = False
+        self.registers = dict.fromkeys(_BY_OFFSET, 0)
+        fingerprint = int(self.machine.fingerprint, 16)
+        self.registers[0x020], self.registers[0x024] = fingerprint & 0xFFFFFFFF, fingerprint >> 32
+
+    def allocate(self, size: int) -> Buffer:
+        if self.allocations_left is not None:
+            if self.allocations_left == 0:
+                raise RuntimeError("Failed to allocate Memory!")
+            self.allocations_left -= 1
+        buffer = np.full(size, 0x5A, np.uint8).view(Buffer)
+        buffer.board, buffer.physical_address, buffer.flushes = self, self._next_address, 0
+        self.dram[self._next_address] = np.full(size, 0xC3, np.uint8)
+        self.buffers.append(self._next_address)
+        self.flushed.append(buffer)
+        self._next_address += (size + 0xFFF) & ~0xFFF
+        return buffer
+
+    def read(self, offset: int) -> int:
+        register = _BY_OFFSET[offset]
+        if register.name == "STATUS":
+            self._poll()
+        return self.registers[offset]
+
+    def write(self, offset: int, value: int) -> None:
+        register = _BY_OFFSET[offset]
+        if register.access == "w1c":
+            self.registers[offset] &= ~value
+        elif register.name == "CONTROL":
+            if value & 1 and not self.busy:
+                self._start()
+        elif register.access == "rw":
+            self.registers[offset] = value
+
+    def _named(self, name: str) -> int:
+        return self.registers[next(r.offset for r in REGISTERS if r.name == name)]
+
+    def _set(self, name: str, value: int) -> None:
+        self.registers[next(r.offset for r in REGISTERS if r.name == name)] = value
+
+    def _start(self) -> None:
+        self.starts += 1
+        self.busy = True
+        self._polls_left = self.polls
+        for name in ("FAULT", "FAULT_UNIT", "FAULT_TAG"):
+            self._set(name, 0)
+        self._set("STATUS", STATUS_BUSY)
+
+    def _poll(self) -> None:
+        if self.on_poll is not None:
+            self.on_poll()
+        if not self.busy or self.hangs:
+            return
+        self._polls_left -= 1
+        if self._polls_left <= 0:
+            self._finish()
+
+    def _window(self, prefix: str) -> np.ndarray:
+        address, size = (
+            self._named(f"{prefix}_BASE_HIGH") << 32 | self._named(f"{prefix}_BASE_LOW"),
+            self._named(f"{prefix}_SIZE"),
+        )
+        assert address % WINDOW_ALIGNMENT == 0, "a window must begin on a page"
+        for start, memory in self.dram.items():
+            if start <= address and address + size <= start + len(memory):
+                return memory[address - start : address - start + size]
+        raise AssertionError(f"{prefix} window {address:#x} + {size} is in no buffer")
+
+    def _finish(self) -> None:
+        """Run the program in DRAM and leave the registers as hardware does."""
+        memory = Memory(self._window("CONSTANT"), self._window("FRAME"))
+        program = Program(self._named("PROGRAM_OFFSET"), self._named("PROGRAM_SIZE"))
+        status = STATUS_DONE
+        try:
+            counters = self.machine.run(program, memory, self._named("MAX_CYCLES"))
+            cycles = CYCLES_PER_INSTRUCTION * counters["instructions"]
+            if 0 < self._named("MAX_CYCLES") < cycles:
+                raise MachineFault(Fault.TIMEOUT, "fetch", 0)
+            for index, (name, _) in enumerate(COUNTERS):
+                self.registers[COUNTER_BASE + 4 * index] = {**counters, "cycles": cycles}.get(name, 0)
+        except MachineFault as fault:
+            status |= STATUS_FAULT
+            self._set("FAULT", int(fault.cause))
+            self._set("FAULT_UNIT", FAULT_UNIT_NAMES.index(fault.unit))
+            self._set("FAULT_TAG", fault.tag)
+        self._set("STATUS", status)
+        self._set("INTERRUPT_STATUS", INTERRUPT_DONE)
+        self.busy = False
+
+    async def wait_for_interrupt(self) -> None:
+        self.waits += 1
+        while self.lose_interrupts or not self._named("INTERRUPT_ENABLE") & self._named("INTERRUPT_STATUS"):
+            await asyncio.sleep(0)
+            if self.busy and not self.hangs:
+                self._finish()
+
+
+def make_module(board: Board) -> types.ModuleType:
+    """The module to put into sys.modules as `pynq`."""
+
+    class Overlay:
+        def __init__(self, bitfile_name: str) -> None:
+            if not Path(bitfile_name).is_file() or not Path(bitfile_name).with_suffix(".hwh").is_file():
+                raise OSError(f"Bitstream file {bitfile_name} does not exist.")
+            self.ip_dict = {
+                "zynq_ultra_ps_e_0": {"type": "xilinx.com:ip:zynq_ultra_ps_e:3.4"},
+                "accelerator_0": {"type": board.block_type, "phys_addr": REGISTERS_ADDRESS, "addr_range": 4096},
+            }
+            self.interrupt_pins = {"accelerator_0/irq_o": {"index": 0}} if board.interrupts else {}
+            board.download()
+
+        def download(self) -> None:
+            board.download()
+
+    class MMIO:
+        def __init__(self, base_addr: int, length: int = 4) -> None:
+            assert (base_addr, length) == (REGISTERS_ADDRESS, REGISTER_FILE_BYTES)
+
+        def read(self, offset: int = 0, length: int = 4) -> int:
+            return board.read(offset)
+
+        def write(self, offset: int, data: int) -> None:
+            if type(data) is not int:
+                raise ValueError("Data type must be int or bytes.")
+            assert 0 <= data < 1 << 32
+            board.write(offset, data)
+
+    class Interrupt:
+        def __init__(self, pinname: str) -> None:
+            asyncio.get_running_loop()
+            self.download = board.downloads
+
+        async def wait(self) -> None:
+            assert self.download == board.downloads, "interrupt of an earlier bitstream"
+            await board.wait_for_interrupt()
+
+    def allocate(shape: tuple[int, ...], dtype: object = "u4", cacheable: bool = False) -> Buffer:
+        assert np.dtype(dtype) == np.uint8
+        return board.allocate(*shape)
+
+    module = types.ModuleType("pynq")
+    module.__spec__ = importlib.machinery.ModuleSpec("pynq", None)
+    module.Overlay, module.MMIO, module.Interrupt, module.allocate = Overlay, MMIO, Interrupt, allocate
+    module.Device = types.SimpleNamespace(devices=["xczu7ev"])
+    return module

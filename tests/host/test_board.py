@@ -1,0 +1,237 @@
+"""The real board executor against the mock board."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from host.board import BoardExecutor, board_present
+from spec.configuration import load_configuration
+from spec.errors import InternalError, UserError
+from spec.executor import MachineFault, Memory, Program
+from spec.isa import Fault, LoadDestination, Space, encode
+from spec.machine import ReferenceMachine
+from spec.registers import BY_NAME, COUNTERS
+from tests.host.mock_pynq import CYCLES_PER_INSTRUCTION
+
+LIMIT = 1_000_000
+
+
+@pytest.fixture
+def executor(board, board_build):
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=0.2)
+    yield executor
+    executor.close()
+    assert board.buffers == []
+
+
+def memory_with(build, image_seed: int) -> Memory:
+    memory = build.new_memory()
+    shape = (build.image_height, build.image_width, 3)
+    build.write_image(memory.frame, np.random.default_rng(image_seed).integers(0, 256, shape).astype(np.uint8))
+    return memory
+
+
+def assert_next_run_is_right(executor, build) -> None:
+    check_task(executor, build, "depth", image_seed=99)
+
+
+def check_task(executor, build, task: str, image_seed: int) -> None:
+    """The whole frame window and the counters are those of the reference machine."""
+    expected, found = memory_with(build, image_seed), memory_with(build, image_seed)
+    counters = ReferenceMachine(build.configuration, seed=5).run(build.tasks[task].program, expected, LIMIT)
+    measured = executor.run(build.tasks[task].program, found, LIMIT)
+    assert np.array_equal(found.frame, expected.frame)
+    assert set(measured) == {name for name, _ in COUNTERS}
+    assert {name: measured[name] for name in counters} == counters
+    assert measured["cycles"] == CYCLES_PER_INSTRUCTION * counters["instructions"]
+
+
+def hand_made(*instructions: bytes) -> tuple[Program, Memory]:
+    code = b"".join(instructions)
+    constants = np.zeros(4096, np.uint8)
+    constants[64 : 64 + len(code)] = np.frombuffer(code, np.uint8)
+    return Program(64, len(code)), Memory(constants, np.arange(4096).astype(np.uint8))
+
+
+def transfer(name: str, **values: int) -> bytes:
+    return encode(name, **{"bytes": 256, "count_1": 1, "count_2": 1, "count_3": 1, "space": Space.FRAME, **values})
+
+
+def test_every_task_gives_the_integers_of_the_reference(executor, build, board):
+    for image_seed, task in enumerate([*build.tasks, *build.tasks]):
+        check_task(executor, build, task, image_seed)
+    assert board.starts == 2 * len(build.tasks)
+    assert board.downloads == 1
+
+
+def test_fingerprint_is_read_from_the_registers(executor, build):
+    assert executor.fingerprint == build.fingerprint
+
+
+def test_constants_are_loaded_once_if_they_cannot_change(executor, build, board):
+    memory = build.new_memory()
+    memory.constants.flags.writeable = False
+    for _ in range(3):
+        executor.run(build.tasks["depth"].program, memory, LIMIT)
+    constants = next(buffer for buffer in board.flushed if buffer.size > memory.constants.size)
+    assert constants.flushes == 1
+
+
+def test_constants_that_can_change_are_loaded_again(executor):
+    program, memory = hand_made(
+        transfer("load", destination=LoadDestination.ACT, space=Space.CONSTANT, dram_offset=2048, signal_mask=1 << 1),
+        transfer("store", wait_mask=1 << 1),
+        encode("end"),
+    )
+    for value in (1, 2):
+        memory.constants[2048:2304] = value
+        executor.run(program, memory, LIMIT)
+        assert np.array_equal(memory.frame[:256], np.full(256, value, np.uint8))
+
+
+def test_windows_of_another_size_are_allocated_anew(executor, build):
+    for _ in range(2):
+        program, memory = hand_made(encode("end"))
+        executor.run(program, memory, LIMIT)
+        check_task(executor, build, "depth", 3)
+
+
+FAULTS = {
+    "bad opcode": ((bytes([200]) + bytes(63),), Fault.BAD_INSTRUCTION, "fetch", 0),
+    "program without end": ((transfer("load", tag=3),), Fault.ADDRESS, "fetch", 0),
+    "load outside": ((transfer("load", dram_offset=8192, tag=7), encode("end")), Fault.ADDRESS, "load", 7),
+    "store outside": ((transfer("store", dram_offset=3856, tag=8), encode("end")), Fault.ADDRESS, "store", 8),
+    "never signalled": ((transfer("load", wait_mask=1 << 10, tag=9), encode("end")), Fault.TIMEOUT, "fetch", 0),
+    "bad destination": ((transfer("load", destination=3, tag=2), encode("end")), Fault.BAD_INSTRUCTION, "load", 2),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_raised_with_its_cause_and_the_next_run_is_right(executor, build, name):
+    code, cause, unit, tag = FAULTS[name]
+    program, memory = hand_made(*code)
+    with pytest.raises(MachineFault) as caught:
+        executor.run(program, memory, LIMIT)
+    assert (caught.value.cause, caught.value.unit, caught.value.tag) == (cause, unit, tag)
+    assert_next_run_is_right(executor, build)
+
+
+def test_cycle_limit_reaches_the_machine(executor, build):
+    with pytest.raises(MachineFault, match="TIMEOUT"):
+        executor.run(build.tasks["depth"].program, build.new_memory(), max_cycles=CYCLES_PER_INSTRUCTION)
+    assert_next_run_is_right(executor, build)
+
+
+@pytest.mark.parametrize("interrupts", [False, True], ids=["polling", "interrupt"])
+def test_machine_that_never_answers_is_reloaded(board, board_build, build, interrupts):
+    board.interrupts = interrupts
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=0.05)
+    board.hangs = True
+    with pytest.raises(MachineFault, match="TIMEOUT"):
+        executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+    assert board.downloads == 2 and not board.busy
+    assert_next_run_is_right(executor, build)
+    executor.close()
+
+
+def test_interrupted_user_leaves_the_machine_idle(executor, build, board):
+    def press_control_c() -> None:
+        if board.busy:
+            board.on_poll = None
+            raise KeyboardInterrupt
+
+    board.on_poll, board.polls = press_control_c, 100
+    with pytest.raises(KeyboardInterrupt):
+        executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+    assert not board.busy
+    assert_next_run_is_right(executor, build)
+
+
+@pytest.mark.parametrize("available", [0, 1], ids=lambda n: f"{n}-buffers")
+def test_allocation_failure_names_the_window_and_frees_the_rest(executor, build, board, available):
+    board.allocations_left = available
+    size = (build.constants.size, build.frame_bytes)[available]
+    with pytest.raises(UserError, match=f"the {('constant', 'frame')[available]} window: {size} bytes") as caught:
+        executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+    assert "cma=" in str(caught.value) and board.starts == 0
+    board.allocations_left = None
+    assert_next_run_is_right(executor, build)
+
+
+def test_interrupt_ends_the_wait(board, board_build, build):
+    board.interrupts, board.polls = True, 1_000_000  # polling alone would run into the time limit
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=5)
+    for image_seed in range(3):
+        check_task(executor, build, "depth", image_seed)
+    assert board.waits == 3
+    executor.close()
+
+
+def test_lost_interrupt_falls_back_to_polling(board, board_build, build):
+    board.interrupts = board.lose_interrupts = True
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=0.1)
+    for image_seed in range(3):
+        check_task(executor, build, "depth", image_seed)
+    assert board.waits == 1
+    executor.close()
+
+
+def test_polls_inside_a_running_event_loop(board, board_build, build):
+    board.interrupts = True
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=1)
+
+    async def notebook_cell() -> None:
+        check_task(executor, build, "depth", 1)
+
+    asyncio.run(notebook_cell())
+    assert board.waits == 0
+    executor.close()
+
+
+def test_replaced_bitstream_is_noticed(executor, build, board):
+    board.machine = ReferenceMachine(load_configuration("zcu104"))
+    board.download()
+    with pytest.raises(UserError) as caught:
+        executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+    assert build.fingerprint in str(caught.value) and board.machine.fingerprint in str(caught.value)
+    assert board.starts == 0
+
+
+def test_fault_code_that_does_not_exist(executor, board):
+    def corrupt() -> None:
+        if not board.busy:
+            board.registers[BY_NAME["FAULT"].offset] = 77
+
+    board.on_poll = corrupt
+    program, memory = hand_made(*FAULTS["load outside"][0])
+    with pytest.raises(InternalError, match="fault 77 of unit 0"):
+        executor.run(program, memory, LIMIT)
+
+
+def test_bitstream_of_something_else(board, board_build):
+    board.block_type = "xilinx.com:ip:axi_dma:7.1"
+    with pytest.raises(UserError, match=r"0 blocks of type accelerator.*accelerator_0, zynq_ultra_ps_e_0"):
+        BoardExecutor(board_build / "accel.bit")
+
+
+def test_bitstream_that_cannot_be_loaded(board, tmp_path):
+    with pytest.raises(UserError, match="cannot be loaded"):
+        BoardExecutor(tmp_path / "accel.bit")
+
+
+def test_close_frees_the_memory_and_stops_the_machine(board, board_build, build):
+    executor = BoardExecutor(board_build / "accel.bit")
+    check_task(executor, build, "depth", 1)
+    assert len(board.buffers) == 2
+    executor.close()
+    executor.close()
+    assert board.buffers == []
+    with pytest.raises(InternalError, match="closed"):
+        executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+
+
+def test_without_pynq(no_pynq, board_build):
+    assert not board_present()
+    with pytest.raises(UserError, match=r"pynq is missing.*pip install 'moesaic\[board\]'"):
+        BoardExecutor(board_build / "accel.bit")

@@ -1,0 +1,244 @@
+"""`moesaic`: what it prints, its exit codes, and that mistakes are one line and leave nothing behind."""
+
+import hashlib
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import host
+from host import command_line
+from host.commands.doctor import ITEMS, Item, program_version, table
+from host.images import read_image
+from host.pictures import picture
+from spec.configuration import load_configuration
+from spec.errors import UserError
+from spec.executor import MachineFault
+from spec.isa import Fault
+from spec.machine import ReferenceMachine
+
+
+def assert_user_error(result: tuple[int, str, str], *parts: str) -> None:
+    code, out, err = result
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ") and err.count("\n") == 1 and err.endswith("\n")
+    for part in parts:
+        assert part in err
+
+
+def test_run_writes_a_picture_for_each_task(moesaic, saved_build, image, image_file, tmp_path, build):
+    output = tmp_path / "out"
+    code, out, err = moesaic("run", saved_build, image_file, "--executor", "emulator", "--output", output)
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == len(build.tasks)
+    assert sorted(path.name for path in output.iterdir()) == sorted(f"photograph.{task}.png" for task in build.tasks)
+    with host.open(saved_build, "reference") as accelerator:
+        for task in build.tasks:
+            result = accelerator.run(image, task)
+            expected = picture(result.kind, result.decoded)
+            assert np.array_equal(read_image(output / f"photograph.{task}.png"), expected)
+
+
+def test_run_on_the_board_prints_cycles(moesaic, board_build, board, image_file, tmp_path):
+    code, out, _ = moesaic("run", board_build, image_file, "--task", "depth", "--output", tmp_path / "out")
+    assert code == 0
+    assert "cycles" in out and "(board)" in out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["photograph.depth.png"]
+    assert board.buffers == []
+
+
+@pytest.fixture
+def wrong_run(moesaic, image_file, tmp_path):
+    """`moesaic run` that is expected to fail, with the output directory it must not make."""
+    output = tmp_path / "out"
+
+    def run(directory: Path, *words: object, images: tuple[Path, ...] = (image_file,)) -> tuple[int, str, str]:
+        result = moesaic("run", directory, *images, "--output", output, *words)
+        assert not output.exists()
+        return result
+
+    return run
+
+
+def test_no_build(wrong_run, tmp_path):
+    assert_user_error(wrong_run(tmp_path / "nothing"), "build.json is missing", "moesaic generate")
+
+
+def test_missing_file(wrong_run, own_build):
+    (own_build / "constants.bin").unlink()
+    assert_user_error(wrong_run(own_build), "constants.bin is missing")
+
+
+@pytest.mark.parametrize("name", ["constants.bin", "cpp/emulator.cpp"])
+def test_truncated_file_is_named_with_both_hashes(wrong_run, own_build, name):
+    path = own_build / name
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_bytes(path.read_bytes()[:-1])
+    after = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert_user_error(wrong_run(own_build), name, before, after)
+
+
+def test_altered_constants_are_named_with_both_hashes(wrong_run, own_build):
+    path = own_build / "constants.bin"
+    content = bytearray(path.read_bytes())
+    before = hashlib.sha256(content).hexdigest()
+    content[1000] ^= 1
+    path.write_bytes(content)
+    assert_user_error(wrong_run(own_build), "constants.bin", before, hashlib.sha256(content).hexdigest())
+
+
+def test_truncated_manifest(wrong_run, own_build):
+    path = own_build / "build.json"
+    path.write_text(path.read_text()[:-20])
+    assert_user_error(wrong_run(own_build), "build.json")
+
+
+def test_fingerprint_mismatch_prints_both(wrong_run, board_build, board, build):
+    board.machine = ReferenceMachine(load_configuration("zcu104"))
+    assert_user_error(wrong_run(board_build, "--executor", "board"), build.fingerprint, board.machine.fingerprint)
+
+
+def test_unknown_task(wrong_run, saved_build):
+    result = wrong_run(saved_build, "--executor", "reference", "--task", "pose")
+    assert_user_error(result, "'pose'", "depth, normals, segmentation")
+
+
+def test_unreadable_image(wrong_run, saved_build, tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+    assert_user_error(wrong_run(saved_build, images=(path,)), str(path), "PPM")
+
+
+def test_missing_image(wrong_run, saved_build, tmp_path):
+    assert_user_error(wrong_run(saved_build, images=(tmp_path / "none.png",)), "none.png", "No such file")
+
+
+def test_image_of_wrong_channels(wrong_run, saved_build, tmp_path):
+    from host.png import encode_png
+
+    path = tmp_path / "grey.png"
+    path.write_bytes(encode_png(np.zeros((4, 4), np.uint8)))
+    assert_user_error(wrong_run(saved_build, images=(path,)), str(path), "1 channel", "RGB")
+
+
+def test_one_bad_image_among_good_ones_writes_nothing(wrong_run, saved_build, image_file, tmp_path):
+    result = wrong_run(saved_build, images=(image_file, tmp_path / "none.png"))
+    assert_user_error(result, "none.png", "No such file")
+
+
+def test_images_of_one_name(wrong_run, saved_build, image_file):
+    assert_user_error(wrong_run(saved_build, images=(image_file, image_file)), "photograph comes twice")
+
+
+def test_no_compiler(wrong_run, saved_build, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert_user_error(wrong_run(saved_build, "--executor", "emulator"), "g++ is missing", "apt-get install g++")
+
+
+def test_no_pynq(wrong_run, board_build, no_pynq):
+    assert_user_error(wrong_run(board_build, "--executor", "board"), "pynq is missing", "pip install")
+
+
+def test_machine_fault(wrong_run, board_build, board):
+    board.machine.run = lambda *_: (_ for _ in ()).throw(MachineFault(Fault.AXI_READ, "load", 1))
+    assert_user_error(wrong_run(board_build, "--executor", "board"), "AXI_READ in the load unit", "instruction tag 1")
+    assert board.buffers == []
+
+
+def test_output_that_is_a_file(moesaic, saved_build, image_file):
+    result = moesaic(
+        "run", saved_build, image_file, "--executor", "reference", "--task", "depth", "--output", image_file
+    )
+    assert_user_error(result, "cannot be written", "another output directory")
+
+
+def test_wrong_arguments(moesaic):
+    assert_user_error(moesaic("run"), "build, IMAGE", "moesaic run --help")
+    assert_user_error(moesaic("fly"), "invalid choice: 'fly'", "doctor")
+    assert_user_error(moesaic("run", "a", "b", "--executor", "abacus"), "abacus", "emulator")
+
+
+def test_help_lists_every_command(moesaic, capsys):
+    for words in ((), ("--help",)):
+        with pytest.raises(SystemExit) as stop:
+            moesaic(*words)
+        assert stop.value.code == 0
+        out = capsys.readouterr().out
+        for name in ("train", "evaluate", "export", "generate", "run", "report", "demo", "doctor"):
+            assert f"\n    {name} " in out
+
+
+def test_only_the_chosen_command_is_loaded(monkeypatch, capsys):
+    entries = [
+        EntryPoint("train", "no_such_package.commands:Train", command_line.GROUP),
+        EntryPoint("doctor", "host.commands.doctor:DoctorCommand", command_line.GROUP),
+    ]
+    monkeypatch.setattr(command_line, "entry_points", lambda group: entries)
+    assert command_line.main(["doctor"]) == 0
+    assert command_line.main(["train"]) == 2
+    assert "needs the package no_such_package" in capsys.readouterr().err
+
+
+def test_not_installed(monkeypatch, capsys):
+    monkeypatch.setattr(command_line, "entry_points", lambda group: [])
+    assert command_line.main(["doctor"]) == 2
+    assert "pip install -e ." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "printed"),
+    [
+        (UserError("two\nlines"), 2, "error: two lines\n"),
+        (
+            MachineFault(Fault.TIMEOUT, "fetch", 0),
+            2,
+            "error: the machine stopped: TIMEOUT in the fetch unit, instruction tag 0\n",
+        ),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+    ids=["user", "machine", "ctrl-c"],
+)
+def test_exit_codes(monkeypatch, moesaic, error, code, printed):
+    def fail(arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr("host.commands.doctor.DoctorCommand.run", staticmethod(fail))
+    assert moesaic("doctor") == (code, "", printed)
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch, moesaic):
+    monkeypatch.setattr("host.commands.doctor.table", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        moesaic("doctor")
+
+
+def test_doctor(moesaic):
+    code, out, err = moesaic("doctor")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines] == [item.name for item in ITEMS]
+    python = "{}.{}.{}".format(*sys.version_info)
+    assert lines[0].split()[1] == python and lines[1].split()[1] == np.__version__
+
+
+def test_doctor_names_the_remedy_of_what_is_missing():
+    found = Item("gears", lambda: "1.2", "turning", "apt-get install gears")
+    missing = Item("wheels", lambda: None, "rolling", "apt-get install wheels")
+    first, second = table((found, missing)).splitlines()
+    assert first.split() == ["gears", "1.2", "turning"]
+    assert "missing" in second and "rolling" in second and "apt-get install wheels" in second
+
+
+def test_doctor_reads_program_versions(tmp_path, monkeypatch):
+    for name, body in (("talks", "echo talks version 7.25.1"), ("silent", "true")):
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert program_version("talks") == "7.25.1"
+    assert program_version("talks", None) == str(tmp_path / "talks")
+    assert program_version("silent") == str(tmp_path / "silent")
+    assert program_version("absent") is None

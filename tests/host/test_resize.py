@@ -1,0 +1,66 @@
+"""Resizing against exact fractions."""
+
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+import pytest
+
+from host.resize import LARGEST_SIDE, resize, triangle_weights
+
+
+def axis_weights(source: int, target: int) -> list[list[Fraction]]:
+    reach = max(Fraction(1), Fraction(source, target))
+    rows = []
+    for i in range(target):
+        centre = Fraction(2 * i + 1, 2) * source / target
+        row = [max(Fraction(0), 1 - abs(Fraction(2 * j + 1, 2) - centre) / reach) for j in range(source)]
+        rows.append([weight / sum(row) for weight in row])
+    return rows
+
+
+def resize_exactly(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    vertical, horizontal = axis_weights(image.shape[0], height), axis_weights(image.shape[1], width)
+    result = np.zeros((height, width, image.shape[2]), np.uint8)
+    for y, x, c in np.ndindex(result.shape):
+        total = sum(
+            v * h * int(image[i, j, c])
+            for i, v in enumerate(vertical[y])
+            if v
+            for j, h in enumerate(horizontal[x])
+            if h
+        )
+        result[y, x, c] = floor(total + Fraction(1, 2))
+    return result
+
+
+@pytest.mark.parametrize("source", [(1, 1), (5, 7), (13, 4), (8, 8)], ids=str)
+@pytest.mark.parametrize("target", [(1, 1), (3, 5), (8, 8), (11, 6)], ids=str)
+def test_equals_exact_fractions(source, target):
+    rng = np.random.default_rng(source[0] + 100 * target[0])
+    image = rng.integers(0, 256, (*source, 3)).astype(np.uint8)
+    image[rng.random(source) < 0.2] = 255
+    assert np.array_equal(resize(image, *target), resize_exactly(image, *target))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (31, 57), (480, 640)], ids=str)
+@pytest.mark.parametrize("value", [0, 1, 254, 255])
+def test_one_colour_stays(size, value):
+    image = np.full((37, 41, 3), value, np.uint8)
+    assert np.array_equal(resize(image, *size), np.full((*size, 3), value, np.uint8))
+
+
+def test_right_size_is_unchanged():
+    image = np.random.default_rng(0).integers(0, 256, (9, 8, 3)).astype(np.uint8)
+    assert np.array_equal(resize(image, 9, 8), image)
+
+
+def test_mirrored_image_gives_the_mirrored_result():
+    image = np.random.default_rng(1).integers(0, 256, (50, 33, 3)).astype(np.uint8)
+    assert np.array_equal(resize(image[:, ::-1], 16, 24), resize(image, 16, 24)[:, ::-1])
+    assert np.array_equal(resize(image[::-1], 16, 24), resize(image, 16, 24)[::-1])
+
+
+def test_sums_of_the_largest_images_fit_64_bits():
+    largest = max(int(triangle_weights(LARGEST_SIDE, target).sum(axis=1).max()) for target in (8, 16, 64, 640))
+    assert 255 * largest**2 + largest**2 < 1 << 63

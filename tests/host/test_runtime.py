@@ -1,0 +1,196 @@
+"""Opening builds and running tasks: the same integers everywhere, and every mistake named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import host
+from host.resize import resize
+from host.runtime import FrameFault
+from spec.configuration import load_configuration
+from spec.errors import InternalError, UserError
+from spec.executor import Memory, Program
+from spec.isa import Fault
+from spec.machine import ReferenceMachine
+
+
+@pytest.fixture
+def reference(saved_build):
+    with host.open(saved_build, "reference") as accelerator:
+        yield accelerator
+
+
+def test_integers_are_those_of_a_bare_machine(reference, build, image):
+    memory = build.new_memory()
+    build.write_image(memory.frame, resize(image, build.image_height, build.image_width))
+    for task in build.tasks:
+        ReferenceMachine(build.configuration, seed=3).run(build.tasks[task].program, memory, 0)
+        result = reference.run(image, task)
+        assert np.array_equal(result.raw, build.read_output(memory.frame, task))
+        assert result.raw.dtype == np.int16 and len(np.unique(result.raw)) > 10
+
+
+def test_reference_emulator_and_board_agree(saved_build, board_build, board, image, build):
+    images = [image, image[::-1].copy(), image[:, :16].copy()]
+    results = {}
+    for name, directory in (("reference", saved_build), ("emulator", saved_build), ("board", board_build)):
+        with host.open(directory, name) as accelerator:
+            assert accelerator.executor_name == name and accelerator.fingerprint == build.fingerprint
+            results[name] = [accelerator.run(picture, task) for picture in images for task in accelerator.tasks]
+    for name in ("emulator", "board"):
+        for expected, found in zip(results["reference"], results[name], strict=True):
+            assert np.array_equal(found.raw, expected.raw)
+            assert np.array_equal(found.decoded, expected.decoded)
+            assert {key: found.counters[key] for key in expected.counters} == expected.counters
+    assert board.buffers == []
+
+
+def test_tasks_may_alternate(reference, image, build):
+    alone = {task: reference.run(image, task).raw for task in build.tasks}
+    for task in (*build.tasks, *reversed(build.tasks)):
+        assert np.array_equal(reference.run(image, task).raw, alone[task])
+
+
+def test_result_is_not_changed_by_the_next_run(reference, image):
+    first = reference.run(image, "depth")
+    kept = first.raw.copy()
+    reference.run(255 - image, "depth")
+    assert np.array_equal(first.raw, kept)
+
+
+def test_tasks_describe_themselves(reference, build):
+    assert set(reference.tasks) == set(build.tasks)
+    assert reference.tasks["segmentation"].class_names == tuple("abcde")
+
+
+def test_auto_takes_the_board_if_bitstream_and_device_are_there(board_build, saved_build, board, monkeypatch):
+    with host.open(board_build) as accelerator:
+        assert accelerator.executor_name == "board"
+    with host.open(saved_build) as accelerator:
+        assert accelerator.executor_name == "emulator"
+    import pynq
+
+    monkeypatch.setattr(pynq.Device, "devices", [])
+    with host.open(board_build) as accelerator:
+        assert accelerator.executor_name == "emulator"
+
+
+def test_auto_without_pynq_takes_the_emulator(board_build, no_pynq):
+    with host.open(board_build) as accelerator:
+        assert accelerator.executor_name == "emulator"
+
+
+def test_bitstream_is_found_by_configuration_and_fingerprint(
+    saved_build, board_build, build, board, tmp_path, monkeypatch
+):
+    directory = tmp_path / "bitstreams" / f"tiny-{build.fingerprint}"
+    directory.mkdir(parents=True)
+    for name in ("accel.bit", "accel.hwh"):
+        shutil.copy(board_build / name, directory)
+    monkeypatch.chdir(tmp_path)
+    with host.open(saved_build) as accelerator:
+        assert accelerator.executor_name == "board"
+
+
+def test_board_of_another_configuration_prints_both_fingerprints(board_build, board, build):
+    board.machine = ReferenceMachine(load_configuration("zcu104"))
+    with pytest.raises(UserError) as caught:
+        host.open(board_build, "board")
+    assert build.fingerprint in str(caught.value) and board.machine.fingerprint in str(caught.value)
+    assert board.buffers == [] and board.starts == 0
+
+
+def test_given_executor_of_another_configuration_is_closed(saved_build):
+    class Closing(ReferenceMachine):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    machine = Closing(load_configuration("zcu104"))
+    with pytest.raises(UserError, match="Closing has"):
+        host.open(saved_build, machine)
+    assert machine.closed
+
+
+class Faulting(ReferenceMachine):
+    """Runs a program that is cut off before its end, once."""
+
+    broken = True
+
+    def run(self, program: Program, memory: Memory, max_cycles: int) -> dict[str, int]:
+        if self.broken:
+            self.broken = False
+            # The frame window ends early, so the store of the result is outside.
+            memory = Memory(memory.constants, memory.frame[: memory.frame.size - 4096])
+        return super().run(program, memory, max_cycles)
+
+
+def test_fault_names_task_and_layer_and_the_next_run_is_right(saved_build, build, image, reference):
+    task = max(build.tasks, key=lambda name: build.tasks[name].output_offset)
+    with host.open(saved_build, Faulting(build.configuration)) as accelerator:
+        with pytest.raises(FrameFault) as caught:
+            accelerator.run(image, task)
+        fault = caught.value
+        assert (fault.cause, fault.unit, fault.task, fault.layer) == (
+            Fault.ADDRESS,
+            "store",
+            task,
+            build.tags[fault.tag],
+        )
+        assert fault.layer in str(fault) and "ADDRESS in the store unit" in str(fault)
+        assert np.array_equal(accelerator.run(image, task).raw, reference.run(image, task).raw)
+
+
+def test_unknown_task_lists_the_known_ones(reference, image):
+    with pytest.raises(UserError, match=r"unknown task 'pose'.*depth, normals, segmentation"):
+        reference.run(image, "pose")
+
+
+BAD_IMAGES = {
+    "grey": np.zeros((8, 8), np.uint8),
+    "4 channels": np.zeros((8, 8, 4), np.uint8),
+    "float": np.zeros((8, 8, 3)),
+    "empty": np.zeros((0, 8, 3), np.uint8),
+    "too large": np.zeros((1, 16_385, 3), np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_image_of_another_kind_is_refused(reference, name):
+    with pytest.raises(UserError, match=r"the image (is|has)"):
+        reference.run(BAD_IMAGES[name], "depth")
+
+
+def test_unknown_executor_lists_the_known_ones(saved_build):
+    with pytest.raises(UserError, match="unknown executor 'fpga'; known: auto, board, emulator, reference"):
+        host.open(saved_build, "fpga")
+
+
+def test_board_without_bitstream_says_where_it_looked(saved_build, board, build):
+    with pytest.raises(UserError, match=f"tiny-{build.fingerprint}.*make bitstream"):
+        host.open(saved_build, "board")
+
+
+def test_no_compiler(saved_build, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match=r"g\+\+ is missing.*apt-get install"):
+        host.open(saved_build, "emulator")
+
+
+def test_closed_build_does_not_run(saved_build, image):
+    accelerator = host.open(saved_build, "reference")
+    accelerator.close()
+    accelerator.close()
+    with pytest.raises(InternalError, match="closed"):
+        accelerator.run(image, "depth")
+
+
+def test_build_whose_fingerprint_was_edited(own_build, build):
+    manifest = json.loads((own_build / "build.json").read_text())
+    manifest["fingerprint"] = "0123456789abcdef"
+    (own_build / "build.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=f"0123456789abcdef.*{build.fingerprint}"):
+        host.open(own_build, "reference")
