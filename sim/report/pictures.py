@@ -1,0 +1,65 @@
+"""The pictures that a report shows by default: real photographs, which come with scikit-image, and a rendered scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from host.images import read_image
+from host.resize import resize
+from model.scenes import render
+from sim.report.streams import Picture
+from spec.errors import UserError
+
+_PHOTOGRAPHS = {
+    "astronaut": "photograph of Eileen Collins, by NASA (public domain)",
+    "coffee": "photograph by Rachel Michetti (public domain)",
+}
+_SCENE_SEED = 1_000_003
+"""Of a sequence of scenes that recipes with small seeds neither train nor measure on."""
+
+
+def photographs(height: int, width: int) -> list[Picture]:
+    """Two photographs, cropped around the centre and resized. UserError without scikit-image."""
+    try:
+        from skimage import data
+    except ImportError:
+        raise UserError(
+            "scikit-image is missing: its photographs are the demo's pictures; install it with: pip install 'moesaic[demo]'"
+        ) from None
+    return [Picture(name, origin, fit(getattr(data, name)(), height, width)) for name, origin in _PHOTOGRAPHS.items()]
+
+
+def rendered_scenes(count: int, height: int, width: int) -> list[Picture]:
+    """Scenes that no network was trained on, with exact ground truth."""
+    scenes = render(count, height, width, _SCENE_SEED)
+    return [
+        Picture(
+            f"scene {index}",
+            "rendered, never seen in training",
+            scenes.images[index],
+            {task: getattr(scenes, task)[index] for task in ("segmentation", "depth", "normals")},
+        )
+        for index in range(count)
+    ]
+
+
+def read_pictures(paths: Sequence[Path], height: int, width: int) -> list[Picture]:
+    """Pictures from files, cropped and resized; of files with equal names each is called by its path."""
+    stems = [path.stem for path in paths]
+    return [
+        Picture(
+            path.stem if stems.count(path.stem) == 1 else str(path), str(path), fit(read_image(path), height, width)
+        )
+        for path in paths
+    ]
+
+
+def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The largest centred part of an image uint8 (H, W, 3) that has the proportions of (height, width), resized to that."""
+    rows = min(image.shape[0], max(1, image.shape[1] * height // width))
+    columns = min(image.shape[1], max(1, image.shape[0] * width // height))
+    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+    return resize(np.ascontiguousarray(image[top : top + rows, left : left + columns]), height, width)
