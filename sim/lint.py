@@ -1,7 +1,11 @@
-"""Lint of all RTL: Verilator -Wall and slang, which find different faults. `python -m sim.lint`; status 1 if not clean."""
+"""Lint of all RTL: Verilator -Wall and slang, which find different faults, and Yosys, which has to be able to read it.
+
+`python -m sim.lint`; exit status 1 if not clean.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +18,8 @@ from spec.configuration import load_configuration
 REPOSITORY = Path(__file__).resolve().parents[1]
 DIRECTORIES = (REPOSITORY / "hls" / "rtl", REPOSITORY / "sim" / "rtl")
 CONFIGURED_TOPS = ("accelerator", "testbench")
+SYNTHESISED_TOP = "accelerator"
+_YOSYS_TAIL_LINES = 5
 
 
 def modules() -> list[str]:
@@ -41,6 +47,24 @@ def slang(top: str, sources: list[Path], parameters: Mapping[str, int | str]) ->
     return f"slang, on standard error: {errors} errors, {warnings} warnings\n" if errors or warnings else ""
 
 
+def yosys(top: str, sources: list[Path], parameters: Mapping[str, int | str]) -> str:
+    """Read and elaborate `top` with Yosys, as open synthesis does; an empty string means that it succeeded."""
+    overrides = "".join(f" -chparam {name} {value}" for name, value in sorted(parameters.items()))
+    script = [
+        "read_verilog -sv " + " ".join(f'"{path}"' for path in sources),
+        f"hierarchy -check -top {top}{overrides}",
+    ]
+    # Yosys ends the process it runs in when it finds an error.
+    program = "import sys\nfrom pyosys import libyosys\ndesign = libyosys.Design()\n" + "".join(
+        f"libyosys.run_pass({command!r}, design)\n" for command in script
+    )
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    if process.returncode == 0:
+        return ""
+    tail = "\n".join((process.stdout + process.stderr).splitlines()[-_YOSYS_TAIL_LINES:])
+    return f"yosys: exit status {process.returncode}\n{tail}\n"
+
+
 def check(top: str, parameters: Mapping[str, int | str] | None = None) -> str:
     """Return the findings of both tools on `top` with these parameters; an empty string means clean."""
     sources = source_closure(top, DIRECTORIES)
@@ -53,6 +77,8 @@ def main() -> int:
     for path in sorted((REPOSITORY / "configs").glob("*.toml")):
         parameters = rtl_parameters(load_configuration(path))
         findings += [(f"{top} ({path.stem})", check(top, parameters)) for top in CONFIGURED_TOPS]
+        sources = source_closure(SYNTHESISED_TOP, DIRECTORIES)
+        findings.append((f"{SYNTHESISED_TOP} ({path.stem})", yosys(SYNTHESISED_TOP, sources, parameters)))
     dirty = [(name, text) for name, text in findings if text]
     for name, text in dirty:
         print(f"{name}:\n{text}")

@@ -1,11 +1,9 @@
 """Builds: cached by content, atomic when they fail, and clear about a missing tool."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
-from sim.lint import check, modules
 from sim.verilator import build, find_verilator, lint
 from spec.errors import InternalError, UserError
 
@@ -62,16 +60,3 @@ def test_lint_finds_a_fault(source):
     assert lint("unit", [source]) == ""
     source.write_text("module unit(input logic [3:0] a_i, output logic [1:0] q_o); assign q_o = a_i; endmodule\n")
     assert "WIDTHTRUNC" in lint("unit", [source])
-
-
-@pytest.mark.parametrize("module", modules())
-def test_rtl_is_clean(module, capfd):
-    findings = check(module)
-    assert not findings, findings + capfd.readouterr().err
-
-
-def test_every_module_is_named_after_its_file():
-    root = Path(__file__).resolve().parents[2]
-    for path in [*root.glob("hls/rtl/*.sv"), *root.glob("sim/rtl/*.sv")]:
-        kind = "package" if path.stem.endswith("_pkg") else "module"
-        assert f"\n{kind} {path.stem}" in "\n" + path.read_text(), path
