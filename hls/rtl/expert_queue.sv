@@ -33,8 +33,9 @@ module expert_queue #(
 
   (* ram_style = "block" *) logic [31:0] entries[Experts * QueueTokens];
 
-  logic [Experts-1:0][16:0] count_q;
-  initial count_q = '0;
+  /* verilator lint_off PROCASSINIT */  // there is no reset; zero at power-up, cleared by clear_i
+  logic [Experts-1:0][16:0] count_q = '0;
+  /* verilator lint_on PROCASSINIT */
   assign count_o = count_q;
 
   logic                            push_q;
