@@ -1,0 +1,160 @@
+"""The whole accelerator in RTL: random programs with all units at once, stops at random moments, errors on the bus."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.rtl_executor import RtlExecutor
+from spec.configuration import load_configuration
+from spec.executor import MachineFault, Memory, Program
+from spec.isa import INSTRUCTION_BYTES, Fault, Space, Unit, encode, semaphore
+from spec.machine import ReferenceMachine
+from tests.sim.programs import PROGRAM_BYTES, random_program
+
+RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
+TINY = load_configuration("tiny")
+INSTRUCTIONS = 40
+MAX_CYCLES = 1_000_000
+
+
+@pytest.fixture(scope="module", params=[None, 3], ids=["fixed-dram", "random-dram"])
+def executor(request):
+    """One machine for all tests: what a run leaves behind must not harm the next."""
+    with RtlExecutor(RTL, TINY, random_seed=request.param) as executor:
+        yield executor
+
+
+def case(seed):
+    """A random program, its memory, and the frame and counters that it must give."""
+    program, memory = random_program(TINY, np.random.default_rng(seed), INSTRUCTIONS)
+    expected = Memory(memory.constants.copy(), memory.frame.copy())
+    counters = ReferenceMachine(TINY, seed=1).run(program, expected, 0)
+    return program, memory, expected.frame, counters
+
+
+def check(executor, seed):
+    """Run a random program and compare the whole frame window and all the counters that the reference machine has."""
+    program, memory, frame, counters = case(seed)
+    found = executor.run(program, memory, MAX_CYCLES)
+    wrong = np.flatnonzero(memory.frame != frame)
+    assert wrong.size == 0, f"{wrong.size} bytes of the frame differ, the first at {wrong[0]}"
+    assert {name: found[name] for name in counters} == counters
+    return found
+
+
+@pytest.mark.parametrize("seed", range(12), ids=lambda s: f"seed{s}")
+def test_random_program(executor, seed):
+    counters = check(executor, seed)
+    assert counters["cycles"] > max(counters[name] for name in counters if name != "cycles")
+    bytes_moved = executor.dram_bytes
+    assert bytes_moved["load_read"] + bytes_moved["main_read"] == 16 * counters["read_beats"]
+    assert bytes_moved["main_written"] == 16 * counters["write_beats"]
+
+
+def test_the_reference_does_not_depend_on_what_memories_held():
+    program, memory, frame, _ = case(0)
+    ReferenceMachine(TINY, seed=2).run(program, memory, 0)
+    assert np.array_equal(memory.frame, frame)
+
+
+def test_the_same_program_takes_the_same_cycles():
+    with RtlExecutor(RTL, TINY) as executor:
+        assert len({check(executor, seed)["cycles"] for seed in (0, 0, 0)}) == 1
+
+
+@pytest.mark.parametrize("seed", range(20), ids=lambda s: f"seed{s}")
+def test_stopped_at_any_moment(executor, seed):
+    """A timeout while all units and the bus are at work; nothing that comes later may show that it happened."""
+    rng = np.random.default_rng([seed, 77])
+    program, memory, _, _ = case(seed % 12)
+    inputs = memory.frame.copy()
+    limit = int(rng.integers(1, 18_000))
+    with pytest.raises(MachineFault) as caught:
+        executor.run(program, memory, limit)
+    assert (caught.value.cause, caught.value.unit, caught.value.tag) == (Fault.TIMEOUT, "fetch", 0)
+    # What was stored before the stop may be there; the inputs are never stored to.
+    third = len(inputs) // 3
+    assert np.array_equal(memory.frame[:third], inputs[:third])
+    check(executor, seed % 12)
+
+
+@pytest.mark.parametrize("seed", range(4), ids=lambda s: f"seed{s}")
+def test_bus_errors(executor, seed):
+    rng = np.random.default_rng([seed, 78])
+    program, memory, _, _ = case(seed)
+    act_bytes = len(memory.frame) // 3
+    weights = len(memory.constants) - PROGRAM_BYTES
+    places = {
+        "instruction": (Space.CONSTANT, int(rng.integers(program.size)), Fault.AXI_READ, "fetch"),
+        "weight": (Space.CONSTANT, PROGRAM_BYTES + int(rng.integers(weights)), Fault.AXI_READ, "load"),
+        "input": (Space.FRAME, int(rng.integers(act_bytes)), Fault.AXI_READ, "load"),
+        "output": (Space.FRAME, act_bytes + int(rng.integers(act_bytes)), Fault.AXI_WRITE, "store"),
+    }
+    for name, (space, offset, cause, unit) in places.items():
+        executor.error_at = (space, offset)
+        try:
+            with pytest.raises(MachineFault) as caught:
+                executor.run(program, Memory(memory.constants.copy(), memory.frame.copy()), MAX_CYCLES)
+        finally:
+            executor.error_at = None
+        assert (caught.value.cause, caught.value.unit) == (cause, unit), name
+        check(executor, seed)
+
+
+def test_windows_are_not_left(executor):
+    """The last bytes of both windows can be used, one beat more cannot; windows differ in size from run to run."""
+    one = {"count_1": 1, "count_2": 1, "count_3": 1}
+    to_store = {"signal_mask": 1 << semaphore(Unit.LOAD, Unit.STORE)}
+    from_load = {"wait_mask": 1 << semaphore(Unit.LOAD, Unit.STORE)}
+    for frame_bytes in (16, 4096, 4096 + 16, 3 * 4096 - 16):
+        for excess in (0, 16):
+            code = (
+                encode("load", bytes=frame_bytes, space=Space.FRAME, **one)
+                + encode("load", tag=1, bytes=16, dram_offset=192, local_address=64, **one, **to_store)
+                + encode(
+                    "store", tag=2, bytes=16, local_address=64, dram_offset=frame_bytes - 16 + excess,
+                    space=Space.FRAME, **one, **from_load,
+                )
+                + encode("end")
+            )  # fmt: skip
+            memory = Memory(np.frombuffer(code, np.uint8).copy(), np.arange(frame_bytes).astype(np.uint8))
+            expected = memory.frame.copy()
+            program = Program(0, len(code))
+            if excess:
+                with pytest.raises(MachineFault) as caught:
+                    executor.run(program, memory, MAX_CYCLES)
+                assert (caught.value.cause, caught.value.unit, caught.value.tag) == (Fault.ADDRESS, "store", 2)
+            else:
+                reference = Memory(memory.constants, expected)
+                ReferenceMachine(TINY).run(program, reference, 0)
+                executor.run(program, memory, MAX_CYCLES)
+            assert np.array_equal(memory.frame, expected)
+
+
+def test_a_program_anywhere_in_the_window(executor):
+    program, memory, frame, _ = case(5)
+    inputs = memory.frame.copy()
+    code = memory.constants[: program.size].copy()
+    for offset in (64, 4096 - 64, PROGRAM_BYTES - program.size):
+        memory.constants[:PROGRAM_BYTES] = 0xFF    # an opcode that does not exist, wherever the program is not
+        memory.constants[offset : offset + program.size] = code
+        memory.frame[:] = inputs
+        executor.run(Program(offset // INSTRUCTION_BYTES * INSTRUCTION_BYTES, program.size), memory, MAX_CYCLES)
+        assert np.array_equal(memory.frame, frame)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["odd", "zcu104"])
+def test_other_sizes(name):
+    odd = replace(TINY, name="odd", tile_rows=3, tile_columns=16, tile_depth=8, norm_lanes=2, act_banks=2, experts=4)
+    configuration = odd if name == "odd" else load_configuration(name)
+    with RtlExecutor(RTL, configuration, random_seed=4) as executor:
+        for seed in range(6):
+            program, memory = random_program(configuration, np.random.default_rng(seed), INSTRUCTIONS)
+            expected = Memory(memory.constants.copy(), memory.frame.copy())
+            counters = ReferenceMachine(configuration, seed=1).run(program, expected, 0)
+            found = executor.run(program, memory, MAX_CYCLES)
+            assert np.array_equal(memory.frame, expected.frame), f"seed {seed}"
+            assert {key: found[key] for key in counters} == counters
