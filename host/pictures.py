@@ -12,10 +12,10 @@ _DEPTH_STOPS = np.array(
 
 
 def _class_colours() -> np.ndarray:
-    """256 colours: dark grey, then hues one golden angle apart, so that neighbouring indices differ most."""
+    """256 colours: dark grey, then hues one golden angle apart; every eight of them change brightness."""
     hue = (np.arange(256) * 137.508 % 360) / 60
-    rank = np.arange(256) % 4
-    value, saturation = 240 - 30 * rank, 0.8 - 0.12 * rank
+    band = np.arange(256) // 8 % 3
+    value, saturation = np.array([240, 165, 205])[band], np.array([0.75, 0.85, 0.4])[band]
     sector = (np.array([5, 3, 1])[None, :] + hue[:, None]) % 6
     share = np.clip(np.minimum(sector, 4 - sector), 0, 1)
     colours = np.round(value[:, None] * (1 - saturation[:, None] * share)).astype(np.uint8)

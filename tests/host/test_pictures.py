@@ -11,7 +11,7 @@ def test_classes_have_different_colours():
     assert CLASS_COLOURS.shape == (256, 3) and CLASS_COLOURS.dtype == np.uint8
     first = CLASS_COLOURS[:24].astype(int)
     distance = np.abs(first[:, None] - first[None]).sum(axis=-1) + 999 * np.eye(24, dtype=int)
-    assert distance[:12, :12].min() > 80 and distance.min() > 20
+    assert distance[:12, :12].min() > 90 and distance.min() > 40
     classes = np.array([[0, 3], [255, 1]], np.uint8)
     assert np.array_equal(segmentation_picture(classes)[1, 0], CLASS_COLOURS[255])
 
