@@ -58,6 +58,8 @@ def read_manifest(directory: Path, manifest_name: str, format_name: str, version
             (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else type(manifest).__name__
         )
         raise UserError(f"{path} is {found}, this program reads ({format_name!r}, {version}); {remedy}")
+    if not isinstance(manifest.get("files"), dict):
+        raise UserError(f"{path} is malformed: it lists no files; {remedy}")
     return manifest
 
 
