@@ -1,0 +1,136 @@
+"""Deliberate faults in the RTL: each must be caught. Run with `make mutants`, or `python -m tests.mutants.run NAME...` for some.
+
+A mutant is one textual change in one file of hls/rtl, listed in mutants.toml beside this file. The design is copied, changed,
+built and run on whole networks of awkward sizes (every instruction, every destination, experts without tokens, pruned pathways,
+fixed and random DRAM timing). It is caught when a memory image differs from the reference machine's, or the run faults or hangs.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hls.generate import generate
+from sim.rtl_executor import RtlExecutor
+from spec.build import Build
+from spec.bundle import Architecture, Task
+from spec.configuration import load_configuration
+from spec.errors import InternalError
+from spec.executor import MachineFault
+from spec.machine import ReferenceMachine
+from tests.hls.random_bundle import random_bundle
+
+RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
+LIST = Path(__file__).with_name("mutants.toml")
+MAX_CYCLES = 2_000_000
+RANDOM_SEEDS = (None, 1, 2)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """In `file`, `find` (which occurs once) becomes `replace`; `doc` says what that breaks."""
+
+    name: str
+    file: str
+    find: str
+    replace: str
+    doc: str
+
+    def apply(self, directory: Path) -> None:
+        path = directory / self.file
+        text = path.read_text()
+        if text.count(self.find) != 1:
+            raise InternalError(
+                f"mutant {self.name}: {self.find!r} occurs {text.count(self.find)} times in {self.file}, not once"
+            )
+        path.write_text(text.replace(self.find, self.replace))
+
+
+def load_mutants() -> list[Mutant]:
+    return [Mutant(**values) for values in tomllib.loads(LIST.read_text())["mutant"]]
+
+
+def workload() -> Build:
+    """An observed build of a random network whose sizes are multiples of nothing; the second task's pathway is pruned.
+
+    Its configuration is `tiny` with so little weight memory that experts are loaded after the router, hence conditionally.
+    """
+    configuration = replace(load_configuration("tiny"), weight_bytes=16384)
+    architecture = Architecture(40, 56, 8, 40, 3, 5, 100, 72, 6, 2, (1,))
+    tasks = {
+        "whole": Task("depth", 1, 8, 1.0, 2, {1: tuple(range(6))}),
+        "pruned": Task("normals", 3, 8, 1.0, 1, {1: (1, 4, 5)}),
+    }
+    return generate(random_bundle(architecture, tasks, seed=5), configuration, observe=True)
+
+
+def expected_frames(build: Build) -> list[np.ndarray]:
+    """The frame image after each task in turn, by the reference machine."""
+    machine, memory, frames = ReferenceMachine(build.configuration), _memory(build), []
+    for task in build.tasks.values():
+        machine.run(task.program, memory, MAX_CYCLES)
+        frames.append(memory.frame.copy())
+    return frames
+
+
+def _memory(build: Build):
+    memory = build.new_memory()
+    image = np.random.default_rng(11).integers(0, 256, (build.image_height, build.image_width, 3)).astype(np.uint8)
+    build.write_image(memory.frame, image)
+    return memory
+
+
+def verdict(rtl: Path, build: Build, expected: list[np.ndarray]) -> str:
+    """How the design in `rtl` is caught, or "" if it behaves like the reference."""
+    for seed in RANDOM_SEEDS:
+        timing = "fixed timing" if seed is None else f"random timing, seed {seed}"
+        try:
+            with RtlExecutor(rtl, build.configuration, random_seed=seed) as executor:
+                memory = _memory(build)
+                for (name, task), frame in zip(build.tasks.items(), expected):
+                    executor.run(task.program, memory, MAX_CYCLES)
+                    wrong = int(np.count_nonzero(memory.frame != frame))
+                    if wrong:
+                        return f"{wrong} bytes differ after task {name} ({timing})"
+        except MachineFault as fault:
+            return f"{fault.cause.name} in the {fault.unit} unit ({timing})"
+        except InternalError as error:
+            return f"{str(error).splitlines()[0]} ({timing})"
+    return ""
+
+
+def main(names: list[str]) -> int:
+    mutants = [mutant for mutant in load_mutants() if not names or mutant.name in names]
+    build = workload()
+    expected = expected_frames(build)
+    console = Console(width=160)
+    unbroken = verdict(RTL, build, expected)
+    if unbroken:
+        console.print(f"the design without a mutant is wrong already: {unbroken}")
+        return 1
+    table = Table("mutant", "what it breaks", "caught by")
+    survivors = 0
+    for mutant in mutants:
+        with tempfile.TemporaryDirectory(prefix="mutant-") as scratch:
+            rtl = Path(scratch) / "rtl"
+            shutil.copytree(RTL, rtl)
+            mutant.apply(rtl)
+            with console.status(f"{mutant.name}: building and running"):
+                caught = verdict(rtl, build, expected)
+        survivors += not caught
+        table.add_row(mutant.name, mutant.doc, caught or "[red]SURVIVED")
+    console.print(table)
+    console.print(f"{len(mutants) - survivors} of {len(mutants)} mutants caught")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
