@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from spec.errors import UserError
+
 
 def cocotb_environment(
     top: str, test_module: str, results: Path, seed: int, testcase: str | None = None
@@ -19,15 +21,24 @@ def cocotb_environment(
         results: JUnit file that cocotb writes when the simulation ends.
         seed: of Python's `random` in the simulation, also in `cocotb.RANDOM_SEED`.
         testcase: run only the coroutine of this name.
+
+    Raises:
+        UserError: Python came without its shared library, or cocotb is missing.
     """
-    import find_libpython
-    from cocotb_tools import config
+    try:
+        import find_libpython
+        from cocotb_tools import config
+    except ImportError:
+        raise UserError("cocotb is missing: RTL simulation needs it: pip install 'moesaic[sim]'") from None
+    library = find_libpython.find_libpython()
+    if library is None:
+        raise UserError("the shared libpython is missing: cocotb needs it; get it with: apt-get install libpython3-dev")
 
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "PYGPI_PYTHON_BIN": sys.executable,
-        "GPI_USERS": f"{find_libpython.find_libpython()};{config.pygpi_entry_point()}",
+        "GPI_USERS": f"{library};{config.pygpi_entry_point()}",
         "COCOTB_TOPLEVEL": top,
         "TOPLEVEL_LANG": "verilog",
         "COCOTB_TEST_MODULES": test_module,

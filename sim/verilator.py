@@ -95,7 +95,10 @@ def build(
         InternalError: the build fails; the message ends with the tail of the log.
     """
     verilator = find_verilator()
-    from cocotb_tools import config as cocotb_config
+    try:
+        from cocotb_tools import config as cocotb_config
+    except ImportError:
+        raise UserError("cocotb is missing: RTL simulation needs it: pip install 'moesaic[sim]'") from None
 
     parameters = dict(parameters or {})
     flags = [

@@ -1,9 +1,11 @@
 """Builds: cached by content, atomic when they fail, and clear about a missing tool."""
 
 import shutil
+import sys
 
 import pytest
 
+from sim.simulation import cocotb_environment
 from sim.verilator import build, find_verilator, lint
 from spec.errors import InternalError, UserError
 
@@ -60,3 +62,17 @@ def test_lint_finds_a_fault(source):
     assert lint("unit", [source]) == ""
     source.write_text("module unit(input logic [3:0] a_i, output logic [1:0] q_o); assign q_o = a_i; endmodule\n")
     assert "WIDTHTRUNC" in lint("unit", [source])
+
+
+def test_missing_libpython_is_named_with_its_remedy(monkeypatch, tmp_path):
+    monkeypatch.setattr("find_libpython.find_libpython", lambda: None)
+    with pytest.raises(UserError, match=r"shared libpython is missing: .* apt-get install libpython3-dev"):
+        cocotb_environment("unit", "module", tmp_path / "results.xml", 0)
+
+
+def test_missing_cocotb_is_named_with_its_remedy(source, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "cocotb_tools", None)
+    with pytest.raises(UserError, match="cocotb is missing"):
+        build("unit", [source], tmp_path / "builds")
+    with pytest.raises(UserError, match="cocotb is missing"):
+        cocotb_environment("unit", "module", tmp_path / "results.xml", 0)
