@@ -13,8 +13,10 @@ from model.train import normalise
 from model.vit import M3ViT
 
 _BATCH = 16
-_ROWS_KEPT = 4096  # rows of samples kept per point
-_CLIPS = np.linspace(0.3, 1.0, 36)  # parts of the range that the scale search tries
+_ROWS_KEPT = 2048  # rows of samples kept per point
+_CLIPS = np.linspace(0.3, 1.0, 15)  # parts of the range that the scale search tries
+
+_TAIL = 0.001
 
 
 @dataclass
@@ -38,9 +40,10 @@ class _Recorder:
         self.residual = 0.0
         self.rows_per_call = -(-_ROWS_KEPT // calls)
 
-    def sample(self, name: str, value: Tensor) -> None:
+    def sample(self, name: str, value: Tensor, share: int = 1) -> None:
+        """Keep rows of value [..., channels]; `share` values of the same name come in one call of the model."""
         rows = value.reshape(-1, value.shape[-1])
-        step = max(1, len(rows) // self.rows_per_call)
+        step = max(1, len(rows) * share // self.rows_per_call)
         self.parts.setdefault(name, []).append(rows[::step].numpy().copy())
 
     def stream(self, value: Tensor) -> None:
@@ -55,12 +58,12 @@ class _Recorder:
             if len(queue) == 0:
                 continue
             up = torch.addmm(moe.up_bias[e], queue, moe.up_weight[e])
-            self.activation(name, up)
+            self.activation(name, up, share=len(moe.up_weight))
             self.stream(torch.addmm(moe.down_bias[e], F.gelu(up), moe.down_weight[e]))  # before the score shrinks it
 
-    def activation(self, name: str, up: Tensor) -> None:
-        self.sample(f"{name}.up", up)
-        self.sample(f"{name}.hidden", F.gelu(up))
+    def activation(self, name: str, up: Tensor, share: int = 1) -> None:
+        self.sample(f"{name}.up", up, share)
+        self.sample(f"{name}.hidden", F.gelu(up), share)
 
 
 def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.RemovableHandle]:
@@ -135,11 +138,11 @@ def scale_per_tensor(values: np.ndarray, bits: int = 8) -> float:
 def scale_per_channel(values: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
     """(scale, offset), float64 [channels]: integers (values - offset) / scale lose least per channel, in mean square.
 
-    The offset is the middle of each channel's range.
+    The offset is the middle between the two quantiles that leave out one value in a thousand.
     """
-    low, high = values.min(0).astype(np.float64), values.max(0).astype(np.float64)
+    low, high = np.quantile(values.astype(np.float64), (_TAIL, 1 - _TAIL), axis=0)
     offset = (low + high) / 2
-    full = np.maximum((high - low) / 2, 1e-6) / ((1 << (bits - 1)) - 1)
+    full = np.maximum(np.abs(values - offset).max(0), 1e-6) / ((1 << (bits - 1)) - 1)
     errors = np.stack([clipping_error(values - offset, full * clip, bits) for clip in _CLIPS])
     return full * _CLIPS[errors.argmin(0)], offset
 

@@ -32,28 +32,31 @@ class Checkpoint:
         return model
 
 
-def optimizer_tensors(model: M3ViT, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Every tensor of the optimizer's state, as '<parameter>/<moment>'."""
+def optimizer_tensors(model: M3ViT, optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
+    """Every tensor of the optimizers' states, as '<parameter>/<moment>'."""
     return {
         f"{name}/{key}": value
         for name, parameter in model.named_parameters()
+        for optimizer in optimizers
         for key, value in optimizer.state.get(parameter, {}).items()
     }
 
 
-def restore_optimizer(model: M3ViT, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+def restore_optimizers(model: M3ViT, optimizers: list[torch.optim.Optimizer], tensors: dict[str, torch.Tensor]) -> None:
     """Put back what `optimizer_tensors` took."""
     parameters = dict(model.named_parameters())
+    owner = {id(p): o for o in optimizers for group in o.param_groups for p in group["params"]}
     for name, value in tensors.items():
-        parameter, key = name.rsplit("/", 1)
-        optimizer.state[parameters[parameter]][key] = value.clone()
+        path, key = name.rsplit("/", 1)
+        owner[id(parameters[path])].state[parameters[path]][key] = value.clone()
 
 
-def save(path: Path, recipe: Recipe, step: int, model: M3ViT, optimizer: torch.optim.Optimizer) -> None:
+def save(path: Path, recipe: Recipe, step: int, model: M3ViT, optimizers: list[torch.optim.Optimizer]) -> None:
     """Write a checkpoint; an interrupted write leaves the old file in place."""
     tensors = {f"model/{name}": value.detach().contiguous() for name, value in model.state_dict().items()}
-    tensors |= {f"optimizer/{name}": value for name, value in optimizer_tensors(model, optimizer).items()}
-    metadata = {"format": _FORMAT, "step": str(step), "recipe": json.dumps(recipe.to_dict(), sort_keys=True)}
+    tensors |= {f"optimizer/{name}": value for name, value in optimizer_tensors(model, optimizers).items()}
+    # One entry, because the library writes several in an order that changes from run to run.
+    metadata = {_FORMAT: json.dumps({"step": step, "recipe": recipe.to_dict()}, sort_keys=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, metadata)
@@ -70,11 +73,11 @@ def load(path: Path) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no mapping)
     except SafetensorError as error:
         raise UserError(f"checkpoint {path} is damaged ({error}): train again or take another copy") from error
-    if metadata.get("format") != _FORMAT:
-        raise UserError(f"checkpoint {path} has format {metadata.get('format')}, not {_FORMAT}: train again")
+    if _FORMAT not in metadata:
+        raise UserError(f"checkpoint {path} is no {_FORMAT}: train again with `moesaic train`")
+    state = json.loads(metadata[_FORMAT])
     parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}}
     for name, value in tensors.items():
         part, rest = name.split("/", 1)
         parts[part][rest] = value
-    recipe = Recipe.from_dict(json.loads(metadata["recipe"]))
-    return Checkpoint(recipe, int(metadata["step"]), parts["model"], parts["optimizer"])
+    return Checkpoint(Recipe.from_dict(state["recipe"]), state["step"], parts["model"], parts["optimizer"])

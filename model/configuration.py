@@ -90,14 +90,18 @@ class ModelConfiguration:
 
 @dataclass(frozen=True)
 class TrainingConfiguration:
-    """How to train: AdamW, linear warm-up, cosine decay to zero, on a pool of rendered scenes."""
+    """How to train: Muon and AdamW, linear warm-up, cosine decay to zero, on a pool of rendered scenes.
+
+    muon_learning_rate is for the weight matrices of the blocks, learning_rate for all the rest.
+    """
 
     steps: int
     batch: int
     learning_rate: float
     warmup: int
     pool: int
-    weight_decay: float = 0.05
+    muon_learning_rate: float = 0.02
+    weight_decay: float = 0.02
     balance_weight: float = 0.01
     gradient_clip: float = 1.0
     seed: int = 0

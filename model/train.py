@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model import checkpoint
 from model.configuration import Recipe, TrainingConfiguration
+from model.optimizer import build_optimizers
 from model.scenes import Scenes, render
 from model.tasks import find_task
 from model.vit import M3ViT
@@ -38,19 +39,11 @@ def normalise(images: np.ndarray) -> torch.Tensor:
 
 
 def learning_rate(training: TrainingConfiguration, step: int) -> float:
-    """Linear warm-up to the recipe's rate, then half a cosine down to zero at the last step."""
+    """The part of the peak learning rate in use at a step: linear warm-up to 1, then half a cosine down to 0."""
     if step < training.warmup:
-        return training.learning_rate * (step + 1) / training.warmup
+        return (step + 1) / training.warmup
     progress = (step - training.warmup) / max(1, training.steps - training.warmup)
-    return training.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def build_optimizer(model: M3ViT, training: TrainingConfiguration) -> torch.optim.AdamW:
-    """AdamW that decays weight matrices only."""
-    decayed = [p for name, p in model.named_parameters() if name.endswith("weight") and p.ndim > 1]
-    rest = [p for name, p in model.named_parameters() if not (name.endswith("weight") and p.ndim > 1)]
-    groups = [{"params": decayed, "weight_decay": training.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.98))
+    return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def draw_batch(pool: Scenes, training: TrainingConfiguration, step: int) -> Scenes:
@@ -61,12 +54,13 @@ def draw_batch(pool: Scenes, training: TrainingConfiguration, step: int) -> Scen
 
 
 def training_step(
-    model: M3ViT, optimizer: torch.optim.Optimizer, recipe: Recipe, batch: Scenes, step: int
+    model: M3ViT, optimizers: list[torch.optim.Optimizer], recipe: Recipe, batch: Scenes, step: int
 ) -> dict[str, float]:
     """One update of the weights. Returns each task's loss and the balance loss."""
     training = recipe.training
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(training, step)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * learning_rate(training, step)
     noise = torch.Generator().manual_seed(training.seed * 1_000_003 + step)
     predictions, balance = model.training_forward(normalise(batch.images), recipe.model.task_names, noise)
     losses = {}
@@ -75,10 +69,11 @@ def training_step(
         target = definition.target(batch, *prediction.shape[-2:])
         losses[task.name] = definition.loss(prediction, torch.from_numpy(np.ascontiguousarray(target)))
     total = torch.stack(list(losses.values())).sum() + training.balance_weight * balance
-    optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     total.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip)
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return {name: loss.item() for name, loss in losses.items()} | {"balance": balance.item()}
 
 
@@ -104,14 +99,14 @@ def train(
         raise UserError(f"{sizes}: enlarge the pool")
     torch.manual_seed(recipe.training.seed)
     model = M3ViT(recipe.model)
-    optimizer = build_optimizer(model, recipe.training)
+    optimizers = build_optimizers(model, recipe.training)
     first = 0
     if resume:
         state = checkpoint.load(path)
         if state.recipe != recipe:
             raise UserError(f"checkpoint {path} {_difference(state.recipe, recipe)}: resume with the same recipe")
         model.load_state_dict(state.weights)
-        checkpoint.restore_optimizer(model, optimizer, state.optimizer)
+        checkpoint.restore_optimizers(model, optimizers, state.optimizer)
         first = state.step
     last = min(recipe.training.steps, recipe.training.steps if stop_after is None else stop_after)
 
@@ -120,14 +115,14 @@ def train(
         pool = _render_pool(recipe, progress)
         bar = progress.add_task("training", total=recipe.training.steps, completed=first, losses="")
         for step in range(first, last):
-            losses = training_step(model, optimizer, recipe, draw_batch(pool, recipe.training, step), step)
+            losses = training_step(model, optimizers, recipe, draw_batch(pool, recipe.training, step), step)
             if not all(map(math.isfinite, losses.values())):
                 raise UserError(f"training diverged at step {step}: lower the learning rate")
             if (step + 1) % save_every == 0 and step + 1 < last:
-                checkpoint.save(path, recipe, step + 1, model, optimizer)
+                checkpoint.save(path, recipe, step + 1, model, optimizers)
             text = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
             progress.update(bar, advance=1, losses=text)
-    checkpoint.save(path, recipe, max(first, last), model, optimizer)
+    checkpoint.save(path, recipe, max(first, last), model, optimizers)
     return model
 
 

@@ -1,0 +1,101 @@
+"""Shapes, the order of elements, and that a task runs its own path only."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from model.configuration import TaskConfiguration, load_recipe, recipe_names
+from model.heads import pixel_shuffle
+from model.moe import MoE
+from model.vit import M3ViT
+from spec.errors import UserError
+
+
+def images_for(configuration, count=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 3, configuration.image_height, configuration.image_width, generator=generator) * 2 - 1
+
+
+@pytest.mark.parametrize("head_resolution", [0, 3])
+def test_predictions_have_the_heads_resolution(recipe, head_resolution):
+    configuration = dataclasses.replace(recipe.model, head_resolution=head_resolution)
+    model, r = M3ViT(configuration), head_resolution or configuration.patch
+    assert configuration.tokens == 36
+    for task in configuration.tasks:
+        prediction = model(images_for(configuration), task.name)
+        assert prediction.shape == (2, task.channels, 5 * r, 7 * r)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_build(name):
+    configuration = load_recipe(name).model
+    with torch.device("meta"):
+        model = M3ViT(configuration)
+    assert [isinstance(block.mlp, MoE) for block in model.blocks] == [False, True] * (configuration.depth // 2)
+
+
+def test_sizes_of_the_published_models():
+    for name, width, heads, top_k in (("m3vit_t", 192, 3, 2), ("m3vit_s", 384, 12, 4)):
+        c = load_recipe(name).model
+        assert (c.width, c.depth, c.heads, c.experts, c.top_k, c.expert_hidden) == (width, 12, heads, 16, top_k, 384)
+        assert (c.image_height, c.image_width, c.tokens) == (128, 256, 129)
+
+
+def test_embedding_takes_patches_row_by_row_in_yxc_order(recipe):
+    model, p = M3ViT(recipe.model), recipe.model.patch
+    images = images_for(recipe.model)
+    tokens = model.embed(images) - model.position
+    patch = images[1, :, 2 * p : 3 * p, 4 * p : 5 * p].permute(1, 2, 0).flatten()  # row 2, column 4
+    expected = model.patch_embedding(patch)
+    assert torch.allclose(tokens[1, 1 + 2 * 7 + 4], expected, atol=1e-5)
+    assert torch.allclose(tokens[:, 0], model.class_token.expand(2, -1))
+
+
+def test_pixel_shuffle_puts_yxc_elements_in_place():
+    rows, columns, r, channels = 2, 3, 4, 5
+    x = torch.arange(rows * columns * r * r * channels).view(1, rows * columns, -1)
+    image = pixel_shuffle(x, (rows, columns), r, channels)
+    for row, column, y, x_, c in np.ndindex(rows, columns, r, r, channels):
+        expected = (((row * columns + column) * r + y) * r + x_) * channels + c
+        assert image[0, c, row * r + y, column * r + x_] == expected
+
+
+def test_a_task_runs_its_own_routers_and_head_only(recipe):
+    model = M3ViT(recipe.model)
+    run = []
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda m, a, r, name=name: run.append(name))
+    model(images_for(recipe.model), "depth")
+    of_tasks = {name for name in run if any(task.name in name.split(".") for task in recipe.model.tasks)}
+    assert of_tasks
+    assert all("depth" in name.split(".") for name in of_tasks)
+    model(images_for(recipe.model), "depth").sum().backward()
+    for name, parameter in model.named_parameters():
+        if ".routers." in name or name.startswith("heads."):
+            assert (parameter.grad is not None) == ("depth" in name.split(".")), name
+
+
+def test_tasks_together_give_what_each_gives_alone(recipe):
+    model, images = M3ViT(recipe.model).eval(), images_for(recipe.model)
+    together, balance = model.training_forward(images, recipe.model.task_names)
+    for task in recipe.model.task_names:
+        assert torch.allclose(together[task], model(images, task), atol=1e-5)
+    assert balance == 0  # no noise, no training
+
+
+def test_bad_sizes_are_named(recipe):
+    for change, words in (
+        ({"image_width": 57}, "image width (57)"),
+        ({"heads": 3}, "width (40)"),
+        ({"top_k": 6}, "top_k (6)"),
+        ({"tasks": (TaskConfiguration("depth", 1),) * 2}, "different names"),
+    ):
+        with pytest.raises(UserError) as error:
+            dataclasses.replace(recipe.model, **change)
+        assert words in str(error.value)
+    with pytest.raises(UserError, match="segmentation, depth, normals"):
+        recipe.model.task("edges")
+    with pytest.raises(UserError, match="demo, m3vit_s, m3vit_t"):
+        load_recipe("nothing")
