@@ -157,14 +157,14 @@ class MatmulUnit:
         dut.counters_clear_i.value = 0
         dut.instr_valid_i.value = 0
         dut.instr_i.value = (1 << 512) - 1
-        for cycles in range(1, limit):
+        cycles = 0
+        done = fault = 0
+        while not (done or fault):
+            assert cycles < limit, f"neither done nor fault within {limit} cycles"
             await RisingEdge(dut.clk_i)
+            cycles += 1
             done, fault = int(dut.done_o.value), int(dut.fault_o.value)
-            if done or fault:
-                break
-            assert dut.instr_ready_o.value == 0, "ready for another instruction while busy"
-        else:
-            raise AssertionError(f"neither done nor fault within {limit} cycles")
+            assert done or fault or dut.instr_ready_o.value == 0, "ready for another instruction while busy"
         assert not (done and fault), "done and fault together"
         cause = Fault(int(dut.fault_cause_o.value)) if fault else Fault.NONE
         dut.stalls_i.value = 0

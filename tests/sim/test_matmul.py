@@ -202,7 +202,57 @@ async def faults(dut):
     await compare(unit, machine, fields)
 
 
-@pytest.mark.parametrize("shape, count, most_rows", [("tiny", 40, 14), ("odd", 30, 11), ("row", 25, 6), ("zcu104", 16, 30)])
+# Cycles for the layers of a vision transformer of 129 tokens, width 384, heads of 64, 32 tokens for an expert. limit: cycles
+# per step allowed. Scores are drained, not multiplied, at full speed: a tile has 8 steps but 12 rows.
+LAYERS = {
+    "linear": ({"destination": 0, "rows": 129, "columns": 384, "depth": 384, "a_pitch": 384, "d_pitch": 384}, 1.05),
+    "expert": ({"destination": 2, "gather": 1, "scatter": 1, "columns": 384, "depth": 384, "a_pitch": 384, "d_pitch": 768}, 1.07),
+    "keys": ({"destination": 3, "rows": 129, "columns": 64, "depth": 384, "a_pitch": 384, "d_pitch": 2048}, 1.15),
+    "scores": (
+        {"destination": 1, "track_max": 1, "rows": 129, "columns": 129, "depth": 64, "a_pitch": 384, "d_pitch": 320}, 1.65
+    ),
+    "weighted_values": (
+        {"destination": 0, "row_scale": 1, "rows": 129, "columns": 64, "depth": 136, "a_pitch": 192, "d_pitch": 384}, 1.3
+    ),
+}  # fmt: skip
+LAYER_D = {"act": 65536, "weight": 196608}
+LAYER_PARAMETERS = 229376
+
+
+@cocotb.test()
+async def throughput(dut):
+    configuration = configuration_of(running_parameters())
+    machine = random_machine(configuration, random_generator())
+    machine.weight[LAYER_PARAMETERS:] = random_parameters(random_generator(1), (configuration.weight_bytes - LAYER_PARAMETERS) // 8)
+    machine.queue_count[0] = 32
+    machine.queue_token[0, :32] = np.arange(32) * 4 + 1
+    unit = MatmulUnit(dut, configuration)
+    await unit.start()
+    await unit.fill(machine)
+    for name, (layer, limit) in LAYERS.items():
+        to_weight = layer["destination"] in (Destination.KEYS, Destination.VALUES)
+        word, tile = configuration.weight_word_bytes, configuration.tile_columns
+        fields = {
+            **layer, "b_stride": layer["depth"] * tile, "param_address": LAYER_PARAMETERS, "param_stride": (name != "scores") * word,
+            "d_address": LAYER_D["weight" if to_weight else "act"],
+        }  # fmt: skip
+        code = encode("matmul", **fields)
+        expected, steps = reference_outcome(machine, code)
+        outcome = await unit.run(code)
+        assert expected == outcome.cause == Fault.NONE and outcome.array == steps
+        dut._log.info(
+            f"{name}: {outcome.cycles} cycles for {steps} steps, {outcome.cycles / steps:.3f}; drain stalls {outcome.drain_stall}"
+        )
+        assert outcome.cycles <= limit * steps, f"{name}: {outcome.cycles} cycles for {steps} steps, {limit} a step allowed"
+    await compare(unit, machine, {})
+
+
+def test_throughput():
+    parameters = {**bench_parameters("zcu104", 196608, 262144), "RowEntries": 256}
+    run_module_test("matmul_bench", __name__, parameters=parameters, plusargs=parameters, testcase="throughput", public=PORTS)
+
+
+@pytest.mark.parametrize("shape, count, most_rows", [("tiny", 30, 14), ("odd", 20, 11), ("row", 20, 6), ("zcu104", 10, 30)])
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_random_instructions(shape, count, most_rows, seed):
     parameters = bench_parameters(shape, *((65536, 131072) if shape == "zcu104" else ()))

@@ -1,0 +1,157 @@
+"""The on-chip memories under random traffic of all their clients, against arrays: data, latency, order, priority, faults."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import RisingEdge
+
+from sim.bench import clocking
+from sim.bench.packing import pack, unpack
+from sim.bench.random_values import random_generator
+from sim.bench.runner import run_module_test
+
+CYCLES = 4000
+PORTS = ("*_i", "*_ni", "*_o")
+
+
+def merged(word: int, data: int, strobe: int, word_bytes: int) -> int:
+    """word with the bytes of data whose strobe is set."""
+    mask = sum(0xFF << 8 * byte for byte in range(word_bytes) if strobe >> byte & 1)
+    return word & ~mask | data & mask
+
+
+def random_address(rng: np.random.Generator, words: int) -> int:
+    """Mostly few words, so that reads meet fresh writes; sometimes just or far beyond the memory."""
+    kind = rng.random()
+    if kind < 0.7:
+        return int(rng.integers(16))
+    if kind < 0.95:
+        return int(rng.integers(words))
+    return int(rng.choice([words, words + 5, 1 << 31, (1 << 32) - 1]))
+
+
+class Client:
+    """One port with valid and address: a request stays until it is taken."""
+
+    def __init__(self, rng: np.random.Generator, words: int, word_bytes: int, rate: float) -> None:
+        self.rng, self.words, self.word_bytes, self.rate = rng, words, word_bytes, rate
+        self.valid, self.address, self.data, self.strobe = False, 0, 0, 0
+
+    def offer(self) -> None:
+        if not self.valid and self.rng.random() < self.rate:
+            self.valid = True
+            self.address = random_address(self.rng, self.words)
+            self.data = int.from_bytes(self.rng.bytes(self.word_bytes), "little")
+            full = (1 << self.word_bytes) - 1
+            self.strobe = full if self.rng.random() < 0.4 else int.from_bytes(self.rng.bytes(self.word_bytes // 8 + 1), "little") & full
+
+
+async def traffic(dut, words: int, word_bytes: int, reads: int, writes: int, banks: int, always_read: bool) -> None:
+    """Drive all clients and check grants by the lowest index in each bank, answers and faults, cycle by cycle."""
+    rng = random_generator()
+    readers = [Client(rng, words, word_bytes, rate) for rate in rng.choice([0.2, 0.6, 1.0], reads)]
+    writers = [Client(rng, words, word_bytes, rate) for rate in rng.choice([0.2, 0.6, 1.0], writes)]
+    content = {}
+    for word in range(words):
+        content[word] = int.from_bytes(rng.bytes(word_bytes), "little")
+        dut.wr_valid_i.value = 1 << (writes - 1)
+        dut.wr_address_i.value = pack([0] * (writes - 1) + [word], 32)
+        dut.wr_data_i.value = pack([0] * (writes - 1) + [content[word]], 8 * word_bytes)
+        dut.wr_strobe_i.value = pack([0] * (writes - 1) + [(1 << word_bytes) - 1], word_bytes)
+        await RisingEdge(dut.clk_i)
+    due: deque[list[int | None]] = deque([[None] * reads, [None] * reads])
+    rd_fault = wr_fault = 0
+    checked = refused = faults = 0
+    for _ in range(CYCLES):
+        for client in (*readers, *writers):
+            client.offer()
+        dut.rd_valid_i.value = sum(c.valid << i for i, c in enumerate(readers))
+        dut.rd_address_i.value = pack([c.address for c in readers], 32)
+        dut.wr_valid_i.value = sum(c.valid << i for i, c in enumerate(writers))
+        dut.wr_address_i.value = pack([c.address for c in writers], 32)
+        dut.wr_data_i.value = pack([c.data for c in writers], 8 * word_bytes)
+        dut.wr_strobe_i.value = pack([c.strobe for c in writers], word_bytes)
+        await RisingEdge(dut.clk_i)
+        # what shows now was granted one (faults) and two (data) cycles ago
+        answers = due.popleft()
+        assert int(dut.rd_data_valid_o.value) == sum((a is not None) << i for i, a in enumerate(answers))
+        data = unpack(int(dut.rd_data_o.value), 8 * word_bytes, reads, signed=False)
+        for port, answer in enumerate(answers):
+            if answer is not None:
+                assert data[port] == answer, f"read client {port} got {data[port]:x}, expected {answer:x}"
+                checked += 1
+        assert (int(dut.rd_fault_o.value), int(dut.wr_fault_o.value)) == (rd_fault, wr_fault)
+        # grants of this cycle
+        rd_ready = (1 << reads) - 1 if always_read else int(dut.rd_ready_o.value)
+        wr_ready = int(dut.wr_ready_o.value)
+        rd_fault = wr_fault = 0
+        answers = [None] * reads
+        taken = set()
+        for port, client in enumerate(readers):
+            if client.valid:
+                granted = client.address % banks not in taken
+                taken.add(client.address % banks)
+                assert rd_ready >> port & 1 == granted, f"grant of read client {port}"
+                refused += not granted
+                if granted:
+                    client.valid = False
+                    answers[port] = content.get(client.address, 0)
+                    rd_fault |= (client.address >= words) << port
+        due.append(answers)
+        taken = set()
+        for port, client in enumerate(writers):
+            if client.valid:
+                granted = client.address % banks not in taken
+                taken.add(client.address % banks)
+                assert wr_ready >> port & 1 == granted, f"grant of write client {port}"
+                if granted:
+                    client.valid = False
+                    if client.address < words:
+                        content[client.address] = merged(content[client.address], client.data, client.strobe, word_bytes)
+                    else:
+                        wr_fault |= 1 << port
+        faults += bool(rd_fault) + bool(wr_fault)
+    assert checked > CYCLES // 8 and faults > 20 and (refused > 50 or always_read)
+
+
+@cocotb.test()
+async def act_traffic(dut):
+    args = {name: int(cocotb.plusargs[name]) for name in ("TileColumns", "ActBytes", "ActBanks")}
+    word_bytes = 2 * args["TileColumns"]
+    for port in ("rd_valid_i", "wr_valid_i"):
+        getattr(dut, port).value = 0
+    await clocking.start(dut)
+    await traffic(dut, args["ActBytes"] // word_bytes, word_bytes, 5, 3, args["ActBanks"], always_read=False)
+
+
+@cocotb.test()
+async def weight_traffic(dut):
+    args = {name: int(cocotb.plusargs[name]) for name in ("TileColumns", "TileDepth", "WeightBytes")}
+    word_bytes = args["TileColumns"] * args["TileDepth"]
+    for port in ("rd_valid_i", "wr_valid_i"):
+        getattr(dut, port).value = 0
+    await clocking.start(dut)
+    await traffic(dut, args["WeightBytes"] // word_bytes, word_bytes, 1, 2, 1, always_read=True)
+
+
+@pytest.mark.parametrize("columns, banks", [(8, 4), (32, 4), (8, 1), (16, 8)])
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_act_memory(columns, banks, seed):
+    # the words are no power of two
+    parameters = {"TileColumns": columns, "ActBytes": 2 * columns * banks * 24, "ActBanks": banks}
+    run_module_test(
+        "act_memory", __name__, parameters=parameters, plusargs=parameters, seed=seed, testcase="act_traffic", public=PORTS
+    )
+
+
+@pytest.mark.parametrize("columns, depth", [(8, 4), (32, 8)])
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_weight_memory(columns, depth, seed):
+    parameters = {"TileColumns": columns, "TileDepth": depth, "WeightBytes": columns * depth * 96}
+    run_module_test(
+        "weight_memory", __name__, parameters=parameters, plusargs=parameters, seed=seed, testcase="weight_traffic", public=PORTS
+    )
