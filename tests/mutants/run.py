@@ -10,11 +10,11 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import tomllib
 from rich.console import Console
 from rich.table import Table
 
