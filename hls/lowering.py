@@ -1,8 +1,9 @@
 """Lowers one task of a bundle to the program of its frame.
 
-The order of the program is the order of the network, with two exceptions: weights are loaded ahead (hls.prefetch), and in
-attention the scores of the next head are computed before the softmax-weighted sum of the current one, so that the vector unit
-works while the array does. Activations never leave the chip between the image and the task's output.
+The order of the program is the order of the network, with three exceptions: weights are loaded ahead (hls.prefetch); in
+attention the scores of the next head are computed before the softmax-weighted sum of the current one; and what lies around a
+layer norm is cut into chunks of rows, so that a chunk is normalised while the array works on its neighbours. Activations never
+leave the chip between the image and the task's output.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from spec.configuration import HardwareConfiguration
 from spec.errors import UserError
 from spec.isa import Destination, LoadDestination, Space
 
+_NORM_CHUNKS = 4
 _ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
 
 
@@ -87,6 +89,9 @@ class TaskLowering:
         self.linears = lowered_linears(bundle, configuration)
         self.act = Arena("act", configuration.act_bytes, configuration.act_word_bytes, configuration.name)
         self.head_pitch = head_pitch(self.architecture, configuration)
+        tokens = self.architecture.tokens
+        most = round_up(-(-tokens // _NORM_CHUNKS), configuration.tile_rows)
+        self.chunks = [(first, min(most, tokens - first)) for first in range(0, tokens, most)]
         self._check_limits()
 
     # --- the frame ------------------------------------------------------------------------------------------------
@@ -119,7 +124,7 @@ class TaskLowering:
                 Step(f"{block}.attention", attention, lambda spans, block=block: self._attention(block, spans))
             )
             projection = f"{block}.projection"
-            steps.append(Step(projection, (projection,), lambda spans, name=projection: self._projection(name, spans)))
+            steps.append(Step(projection, (projection,), lambda spans, block=block: self._projection(block, spans)))
             steps += self._expert_steps(i) if i in a.moe_blocks else [self._mlp_step(i)]
         head = f"heads.{self.task_name}"
         return [*steps, Step(head, (head,), lambda spans: self._head(head, spans))]
@@ -176,9 +181,11 @@ class TaskLowering:
 
     def _attention(self, block: str, spans: WeightSpans) -> None:
         a, c = self.architecture, self.configuration
-        self._layer_norm(f"{block}.norm1")
         query = self._rows("the queries", a.tokens, a.heads * self.head_pitch, "int8")
-        self._linear(f"{block}.query", f"{block}.query", spans, self.normed, query, 0, 0, a.tokens)
+        for first, count in self.chunks:
+            self._layer_norm(f"{block}.norm1", first, count)
+            self._linear(f"{block}.query", f"{block}.query", spans, self.normed, query, first, first, count)
+        self._observe_rows(f"{block}.norm1", self.normed)
         keys_pitch = a.heads * self.head_pitch * c.tile_columns
         values_pitch = round_up(a.tokens, c.tile_depth) * c.tile_columns
         for part, span, destination, pitch in (
@@ -265,30 +272,37 @@ class TaskLowering:
             d_address=self.attended.span.start + first * self.attended.pitch + head * self.head_pitch, d_pitch=self.attended.pitch,
         )  # fmt: skip
 
-    def _projection(self, name: str, spans: WeightSpans) -> None:
-        self._linear(name, name, spans, self.attended, self.residual, 0, 0, self.architecture.tokens)
+    def _projection(self, block: str, spans: WeightSpans) -> None:
+        """The attention's projection into the residual stream, and the layer norm of what follows it."""
+        name = f"{block}.projection"
+        for first, count in self.chunks:
+            self._linear(name, name, spans, self.attended, self.residual, first, first, count)
+            self._layer_norm(f"{block}.norm2", first, count)
         self._observe_rows(name, self.residual)
+        self._observe_rows(f"{block}.norm2", self.normed)
         self.act.free(self.attended.span)
 
     def _mlp(self, i: int, name: str, spans: WeightSpans) -> None:
         a, c = self.architecture, self.configuration
-        self._layer_norm(f"blocks.{i}.norm2")
         pitch = round_up(a.mlp_hidden, c.act_word_bytes)
+        table = spans[f"{name}.table"]
         for first, count in self._blocks_of(a.tokens, pitch, c.tile_rows, "one row of the MLP's hidden layer"):
             hidden = self._rows("the MLP's hidden layer", count, a.mlp_hidden, "int8")
-            table = spans[f"{name}.table"]
-            self._linear(f"{name}.up", f"{name}.up", spans, self.normed, hidden, first, 0, count, table=table)
+            chunks = self._chunks_within(first, count)
+            for f, n in chunks:
+                self._linear(f"{name}.up", f"{name}.up", spans, self.normed, hidden, f, f - first, n, table=table)
             self._observe_part(f"blocks.{i}.hidden", hidden, count, (a.tokens, a.mlp_hidden), first)
-            self._linear(f"{name}.down", f"{name}.down", spans, hidden, self.residual, 0, first, count)
+            for f, n in chunks:
+                self._linear(f"{name}.down", f"{name}.down", spans, hidden, self.residual, f - first, f, n)
             self.act.free(hidden.span)
         self._observe_rows(f"blocks.{i}.output", self.residual)
 
     def _router(self, i: int, name: str, spans: WeightSpans) -> None:
         a = self.architecture
-        self._layer_norm(f"blocks.{i}.norm2")
         experts = len(self.task.pathway[i])
         logits = self._rows("the router's logits", a.tokens, experts, "int16")
-        self._linear(f"blocks.{i}.router", name, spans, self.normed, logits, 0, 0, a.tokens)
+        for first, count in self.chunks:
+            self._linear(f"blocks.{i}.router", name, spans, self.normed, logits, first, first, count)
         self._observe_rows(f"blocks.{i}.router", logits)
         self.assembler.emit(
             "route", f"blocks.{i}.route", reads=(logits.span,), writes=(QUEUES,), rows=a.tokens, columns=experts,
@@ -313,7 +327,9 @@ class TaskLowering:
 
     def _head(self, name: str, spans: WeightSpans) -> None:
         a, task, c = self.architecture, self.task, self.configuration
-        self._layer_norm("norm")
+        for first, count in self.chunks:
+            self._layer_norm("norm", first, count)
+        self._observe_rows("norm", self.normed)
         grid_rows, grid_columns = a.grid
         run = 2 * task.upscale * stored_channels(task)
         columns = task.upscale * task.upscale * stored_channels(task)
@@ -333,18 +349,18 @@ class TaskLowering:
 
     # --- single instructions --------------------------------------------------------------------------------------
 
-    def _layer_norm(self, name: str) -> None:
-        """Layer norm of the whole residual stream into self.normed."""
-        a = self.architecture
+    def _layer_norm(self, name: str, first: int, count: int) -> None:
+        """Layer norm of some rows of the residual stream into the same rows of self.normed."""
+        a, source, target = self.architecture, self.residual, self.normed
         index = norm_names(a.depth).index(name)
         per_norm = self.constants.size["norms"] // len(norm_names(a.depth))
         self.assembler.emit(
-            "layer_norm", name, reads=(self.residual.span, self.norms), writes=(self.normed.span,), rows=a.tokens, columns=a.width,
-            source_address=self.residual.span.start, source_pitch=self.residual.pitch,
-            destination_address=self.normed.span.start, destination_pitch=self.normed.pitch,
+            "layer_norm", name, reads=(source.part(first, count), self.norms), writes=(target.part(first, count),),
+            rows=count, columns=a.width,
+            source_address=source.span.start + first * source.pitch, source_pitch=source.pitch,
+            destination_address=target.span.start + first * target.pitch, destination_pitch=target.pitch,
             param_address=self.norms.start + index * per_norm, shift=int(self.bundle.tensors[f"{name}.shift"]),
         )  # fmt: skip
-        self._observe_rows(name, self.normed)
 
     def _linear_fields(self, name: str, spans: WeightSpans) -> dict[str, int]:
         """The fields of matmul that a packed linear layer decides."""
@@ -413,6 +429,11 @@ class TaskLowering:
         if most == 0:
             self.act.allocate(what, bytes_per_row)
         return [(first, min(most, rows - first)) for first in range(0, rows, most)]
+
+    def _chunks_within(self, first: int, count: int) -> list[tuple[int, int]]:
+        """The parts of self.chunks that lie in rows first to first + count."""
+        parts = [(max(start, first), min(start + size, first + count)) for start, size in self.chunks]
+        return [(start, end - start) for start, end in parts if end > start]
 
     def _check_limits(self) -> None:
         a, c, task = self.architecture, self.configuration, self.task
