@@ -1,8 +1,8 @@
 // The loop nest of load and store: walks the runs of an instruction, one per cycle, and checks each against its DRAM
 // window and its on-chip memory. A run out of bounds raises fault_o and ends the walk before anything of it is emitted.
 //
-// Addresses are kept in 52 bits, enough for offset + 3 * count * stride without a wrap, so a wild stride cannot come
-// back into a window. Runs of no bytes are checked but not emitted.
+// 33 bits are enough for addresses that never wrap back into a window: each loop steps from the start of a run that was
+// in bounds, so its end is below 2**32 before the step and below 2**33 after. Runs of no bytes are checked, not emitted.
 module transfer_loop (
     input  logic         clk_i,
     input  logic         rst_ni,
@@ -20,7 +20,7 @@ module transfer_loop (
     output logic         fault_o
 );
 
-  localparam int unsigned Bits = 52;
+  localparam int unsigned Bits = 33;
 
   isa_pkg::load_t instr;
   assign instr = instr_i;

@@ -278,7 +278,16 @@ class ProgramMaker:
         )  # fmt: skip
 
     def random_instruction(self) -> None:
-        makers = (self.load, self.store, self.matmul, self.matmul, self.matmul, self.layer_norm, self.softmax, self.route)
+        makers = (
+            self.load,
+            self.store,
+            self.matmul,
+            self.matmul,
+            self.matmul,
+            self.layer_norm,
+            self.softmax,
+            self.route,
+        )
         makers[self._pick(len(makers))]()
 
     def finish(self) -> tuple[Program, Memory]:
@@ -288,7 +297,9 @@ class ProgramMaker:
         return Program(0, len(code)), Memory(self.constants, self.frame)
 
 
-def random_program(configuration: HardwareConfiguration, rng: np.random.Generator, count: int) -> tuple[Program, Memory]:
+def random_program(
+    configuration: HardwareConfiguration, rng: np.random.Generator, count: int
+) -> tuple[Program, Memory]:
     """A program with `count` random instructions between filling the memories and storing them."""
     maker = ProgramMaker(configuration, rng)
     maker.load_all()

@@ -138,7 +138,7 @@ def test_a_program_anywhere_in_the_window(executor):
     inputs = memory.frame.copy()
     code = memory.constants[: program.size].copy()
     for offset in (64, 4096 - 64, PROGRAM_BYTES - program.size):
-        memory.constants[:PROGRAM_BYTES] = 0xFF    # an opcode that does not exist, wherever the program is not
+        memory.constants[:PROGRAM_BYTES] = 0xFF  # an opcode that does not exist, wherever the program is not
         memory.constants[offset : offset + program.size] = code
         memory.frame[:] = inputs
         executor.run(Program(offset // INSTRUCTION_BYTES * INSTRUCTION_BYTES, program.size), memory, MAX_CYCLES)

@@ -133,7 +133,7 @@ async def a_run_uses_the_registers_of_its_start(dut):
     for names, _ in ports.values():
         for name in names:
             await bench.write(name, 0x5555_5555)
-    await bench.write("CONTROL", CONTROL_START)    # ignored: busy
+    await bench.write("CONTROL", CONTROL_START)  # ignored: busy
     assert await bench.read("STATUS") == STATUS_BUSY
     for port, (_, value) in ports.items():
         assert int(getattr(dut, port).value) == value, port
@@ -168,7 +168,7 @@ async def counters_count_the_run(dut):
             expected["read_beats"] += beat
             expected["instructions"] += completed.bit_count()
         expected["cycles"] = length
-        expected["instructions"] += 1    # end itself
+        expected["instructions"] += 1  # end itself
         await bench.ended(wait_idle=30)
         found = {name: await bench.read(f"COUNTER_{name.upper()}") for name in INDEX}
         assert found == expected

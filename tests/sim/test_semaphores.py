@@ -34,9 +34,7 @@ async def counts(dut):
         await FallingEdge(dut.clk_i)
         ready = int(dut.ready_o.value)
         expected = sum(
-            1 << unit
-            for unit in Unit
-            if all(count[s] > 0 for s in range(SEMAPHORES) if waits[unit] >> s & 1)
+            1 << unit for unit in Unit if all(count[s] > 0 for s in range(SEMAPHORES) if waits[unit] >> s & 1)
         )
         assert ready == expected, f"ready {ready:05b}, expected {expected:05b} of counts {count}"
         taking = ready & int(rng.integers(32)) if rng.random() < (0.1 if filling else 0.9) else 0
@@ -56,7 +54,9 @@ async def counts(dut):
         assert int(dut.overflow_o.value) == overflow, f"overflow of {overflow:05b} not reported"
         overflows += overflow != 0
         takes += taking != 0
-    assert overflows and takes and full, f"{overflows} overflows, {takes} takes, {full} signals with a take at the limit"
+    assert overflows and takes and full, (
+        f"{overflows} overflows, {takes} takes, {full} signals with a take at the limit"
+    )
     dut.rst_ni.value = 0
     await ClockCycles(dut.clk_i, 2)
     dut.wait_mask_i.value = pack([waits_of(unit) for unit in Unit], SEMAPHORES)

@@ -137,11 +137,16 @@ async def keeps_the_bus_busy(dut):
         runs = 4096 // run_bytes
         strides = {"dram_stride_1": run_bytes, "local_stride_1": run_bytes}
         outcome = await bench.check(**{**ONE, "bytes": run_bytes, "count_1": runs, **strides})
-        assert outcome.cycles <= 4096 // BEAT + 60 + 50, f"{outcome.cycles} cycles for {4096 // BEAT} beats in runs of {run_bytes}"
+        assert outcome.cycles <= 4096 // BEAT + 60 + 50, (
+            f"{outcome.cycles} cycles for {4096 // BEAT} beats in runs of {run_bytes}"
+        )
 
 
 @pytest.mark.parametrize("configuration", ["tiny", "zcu104"])
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_store(configuration, seed):
     parameters = unit_parameters(load_configuration(configuration), "tile_columns", "act_bytes")
-    assert run_module_test("store", __name__, parameters=parameters, plusargs={"configuration": configuration}, seed=seed) == 4
+    assert (
+        run_module_test("store", __name__, parameters=parameters, plusargs={"configuration": configuration}, seed=seed)
+        == 4
+    )

@@ -26,7 +26,9 @@ def bench_configuration() -> HardwareConfiguration:
     return load_configuration(cocotb.plusargs["configuration"])
 
 
-def random_transfer(rng: np.random.Generator, window_bytes: int, local_bytes: int, most_beats: int = 400) -> dict[str, int]:
+def random_transfer(
+    rng: np.random.Generator, window_bytes: int, local_bytes: int, most_beats: int = 400
+) -> dict[str, int]:
     """Fields of a legal transfer: runs from one beat to several bursts, overlapping, spaced out or repeated."""
     while True:
         size = BEAT * int(rng.choice([1, 2, 3, 4, 4, 7, 16, 17, 64, 65, 130, 300]))
@@ -43,7 +45,9 @@ def random_transfer(rng: np.random.Generator, window_bytes: int, local_bytes: in
                 stride = BEAT * min(int(rng.choice(choices)), most)
                 fields[f"{side}_stride_{level}"] = stride
                 reach += steps * stride
-            fields[start] = BEAT * int(rng.choice([0, (limit - reach) // BEAT, rng.integers(0, (limit - reach) // BEAT + 1)]))
+            fields[start] = BEAT * int(
+                rng.choice([0, (limit - reach) // BEAT, rng.integers(0, (limit - reach) // BEAT + 1)])
+            )
         return fields
 
 
