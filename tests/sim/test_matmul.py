@@ -177,6 +177,30 @@ async def random_instructions(dut):
 
 
 @cocotb.test()
+async def deep_products(dut):
+    """Rows as long as the operand buffer, so that the fetch of the next row tile has to wait for room."""
+    configuration = configuration_of(running_parameters())
+    rng = random_generator()
+    machine = random_machine(configuration, rng)
+    machine.weight[: configuration.weight_bytes // 8] = random_parameters(rng, configuration.weight_bytes // 64)
+    unit = MatmulUnit(dut, configuration)
+    await unit.start()
+    await unit.fill(machine)
+    for depth_offset in (0, configuration.tile_depth, OPERAND_BYTES * 3 // 8):
+        fields = {
+            "destination": Destination.INT16, "rows": 3 * configuration.tile_rows + 1, "columns": 3 * configuration.tile_columns,
+            "depth": OPERAND_BYTES - depth_offset - configuration.tile_depth, "a_address": configuration.tile_depth,
+            "a_pitch": OPERAND_BYTES, "b_address": configuration.weight_bytes // 2, "param_stride": 8 * configuration.tile_columns,
+            "d_address": configuration.act_bytes // 2, "d_pitch": 4 * configuration.act_word_bytes,
+        }  # fmt: skip
+        code = encode("matmul", **fields)
+        expected, steps = reference_outcome(machine, code)
+        outcome = await unit.run(code)
+        assert outcome.cause == expected == Fault.NONE and outcome.array == steps
+        await compare(unit, machine, fields)
+
+
+@cocotb.test()
 async def faults(dut):
     configuration = configuration_of(running_parameters())
     rng = random_generator(1)
@@ -261,6 +285,11 @@ def test_random_instructions(shape, count, most_rows, seed):
         "matmul_bench", __name__, parameters=parameters, plusargs=plusargs, seed=seed, testcase="random_instructions",
         public=PORTS,
     )  # fmt: skip
+
+
+def test_deep_products():
+    parameters = bench_parameters("tiny", 131072, 131072)
+    run_module_test("matmul_bench", __name__, parameters=parameters, plusargs=parameters, testcase="deep_products", public=PORTS)
 
 
 @pytest.mark.parametrize("shape", ["tiny", "odd"])
