@@ -332,6 +332,7 @@ module accelerator #(
       .QueueTokens(QueueTokens)
   ) u_expert_queue (
       .clk_i,
+      .rst_ni,
       .clear_i      (queue_clear),
       .push_valid_i (queue_push_valid),
       .push_expert_i(queue_push_expert),

@@ -1,12 +1,13 @@
 // The expert queues: per expert the tokens routed to it, in order, with their router scores.
 //
-// A push shows in count_o in the next cycle and can be read from the one after. The counts outlive a reset, as the entries do,
-// and start at zero.
+// A push shows in count_o in the next cycle and can be read from the one after. rst_ni is the reset of the whole accelerator:
+// like the entries, the counts outlive the core's reset between two runs.
 module expert_queue #(
     parameter int unsigned Experts     = 16,
     parameter int unsigned QueueTokens = 128
 ) (
     input  logic                           clk_i,
+    input  logic                           rst_ni,
     // written by route
     input  logic                           clear_i,
     input  logic                           push_valid_i,
@@ -33,21 +34,27 @@ module expert_queue #(
 
   (* ram_style = "block" *) logic [31:0] entries[Experts * QueueTokens];
 
-  /* verilator lint_off PROCASSINIT */  // there is no reset; zero at power-up, cleared by clear_i
-  logic [Experts-1:0][16:0] count_q = '0;
-  /* verilator lint_on PROCASSINIT */
+  logic [Experts-1:0][16:0] count_q;
   assign count_o = count_q;
 
   logic                            push_q;
   logic [ExpertBits+IndexBits-1:0] push_address_q;
   logic [31:0]                     push_entry_q;
 
+  logic [IndexBits-1:0] push_index;
+  always_comb begin
+    push_index = '0;
+    for (int e = 0; e < int'(Experts); e++) if (push_expert_i == ExpertBits'(e)) push_index = IndexBits'(count_q[e]);
+  end
+
   always_ff @(posedge clk_i) begin
     push_q <= push_valid_i;
-    push_address_q <= {push_expert_i, count_q[push_expert_i][IndexBits-1:0]};
+    push_address_q <= {push_expert_i, push_index};
     push_entry_q <= {push_score_i, push_token_i};
-    if (clear_i) count_q <= '0;
-    else if (push_valid_i) count_q[push_expert_i] <= count_q[push_expert_i] + 17'd1;
+    for (int e = 0; e < int'(Experts); e++) begin
+      if (!rst_ni || clear_i) count_q[e] <= '0;
+      else if (push_valid_i && push_expert_i == ExpertBits'(e)) count_q[e] <= count_q[e] + 17'd1;
+    end
   end
 
   always_ff @(posedge clk_i) begin

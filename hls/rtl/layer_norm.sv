@@ -532,8 +532,12 @@ module layer_norm #(
   assign finished = !rd_parameters_q && !rd_rows_q && !writing_q && answer_parameter_q == '0;
 
 `ifndef SYNTHESIS
-  always_ff @(posedge clk_i) begin
-    if (rst_ni) begin
+  // Registers start with anything, so nothing is checked before the first reset.
+  logic reset_seen_q;
+  initial reset_seen_q = 1'b0;
+  always @(posedge clk_i) begin
+    if (!rst_ni) reset_seen_q <= 1'b1;
+    if (rst_ni && reset_seen_q) begin
       assert (output_ready || !nm_valid_q[11] || !nm_end_q[11]) else $error("layer_norm: output queue overflow");
       assert ((scaled_ready && row_ready) || !va_valid_q[6]) else $error("layer_norm: row queue overflow");
       assert (mantissa_ready || !root_reciprocal_valid) else $error("layer_norm: mantissa queue overflow");

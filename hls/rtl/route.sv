@@ -333,8 +333,12 @@ module route #(
   assign finished = !reading_q && !pushing_q && ps_selected_q == '0;
 
 `ifndef SYNTHESIS
-  always_ff @(posedge clk_i) begin
-    if (rst_ni) begin
+  // Registers start with anything, so nothing is checked before the first reset.
+  logic reset_seen_q;
+  initial reset_seen_q = 1'b0;
+  always @(posedge clk_i) begin
+    if (!rst_ni) reset_seen_q <= 1'b1;
+    if (rst_ni && reset_seen_q) begin
       assert (entry_ready || !rk_valid_q[4]) else $error("route: entry queue overflow");
       assert (scale_ready || !reciprocal_valid) else $error("route: scale queue overflow");
     end

@@ -299,8 +299,12 @@ module softmax #(
   assign finished = !reading_q && !writing_q && !scaling_q;
 
 `ifndef SYNTHESIS
-  always_ff @(posedge clk_i) begin
-    if (rst_ni) assert (!valid_q[6] || queue_ready) else $error("softmax: output queue overflow");
+  // Registers start with anything, so nothing is checked before the first reset.
+  logic reset_seen_q;
+  initial reset_seen_q = 1'b0;
+  always @(posedge clk_i) begin
+    if (!rst_ni) reset_seen_q <= 1'b1;
+    if (rst_ni && reset_seen_q) assert (!valid_q[6] || queue_ready) else $error("softmax: output queue overflow");
   end
 `endif
 

@@ -226,6 +226,7 @@ module matmul_bench #(
       .QueueTokens(QueueTokens)
   ) u_queue (
       .clk_i,
+      .rst_ni,
       .clear_i      (queue_clear_i),
       .push_valid_i (queue_fill_valid_i),
       .push_expert_i(queue_fill_expert_i),
@@ -247,8 +248,9 @@ module matmul_bench #(
       array_count_o <= array_count_o + 32'(array);
       drain_stall_count_o <= drain_stall_count_o + 32'(drain_stall);
     end
-    // the bench fills only while the unit is idle
+    // the bench fills and dumps only while the unit is idle
     assert (!rst_ni || !weight_dump_valid_i || !weight_rd_valid);
+    assert (!rst_ni || !rd_valid[2] || rd_ready[2]);
     assert (!rst_ni || !((act_fill_valid_i && !wr_ready[1]) || (weight_fill_valid_i && !weight_ready[1])));
     assert (!rst_ni || !(rd_fault[2] || wr_fault[1] || weight_fault[1]));
   end

@@ -8,6 +8,7 @@ module route_bench #(
 ) (
     input  logic                      clk_i,
     input  logic                      rst_ni,
+    input  logic                      queue_rst_ni,
     input  logic                      instr_valid_i,
     output logic                      instr_ready_o,
     input  logic [511:0]              instr_i,
@@ -99,6 +100,7 @@ module route_bench #(
       .QueueTokens(QueueTokens)
   ) u_queue (
       .clk_i,
+      .rst_ni       (queue_rst_ni),
       .clear_i      (clear),
       .push_valid_i (push_valid),
       .push_expert_i(push_expert),

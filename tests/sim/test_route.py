@@ -23,8 +23,13 @@ class RouteUnit(ActUnit):
     def __init__(self, dut, configuration, rng):
         super().__init__(dut, configuration, rng)
         self.experts = configuration.experts
+        dut.queue_rst_ni.value = 0
         dut.rd_expert_i.value = 0
         dut.rd_index_i.value = 0
+
+    async def start(self) -> None:
+        await super().start()
+        self.dut.queue_rst_ni.value = 1
 
     def counts(self) -> list[int]:
         return unpack(int(self.dut.count_o.value), 17, self.experts, signed=False)
@@ -109,6 +114,8 @@ async def whole_instructions(dut):
         board.expect([Fault.NONE])
         outcome = await run_and_compare(unit, machine, random_route(rng, machine, columns), int(rng.choice(RIVALS)))
         board.observe(outcome.cause)
+    await unit.reset()
+    assert unit.counts() == machine.queue_count.tolist(), "the queues must outlive the reset between two runs"
     await run_and_compare(unit, machine, {**random_route(rng, machine, 1), "rows": 0}, 0)
     assert unit.counts() == [0] * experts
     board.close()
@@ -158,8 +165,10 @@ def run(columns: int, experts: int, seed: int, testcase: str) -> None:
     run_module_test("route_bench", __name__, parameters=sizes, plusargs=sizes, seed=seed, testcase=testcase)
 
 
-@pytest.mark.parametrize(("columns", "experts"), [(8, 16), (32, 16), (8, 64), (16, 2)], ids=str)
-@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+RUNS = [(8, 16, 0), (8, 16, 1), (32, 16, 2), (8, 64, 3), (16, 2, 4)]
+
+
+@pytest.mark.parametrize(("columns", "experts", "seed"), RUNS, ids=[f"{c}-{e}-seed{s}" for c, e, s in RUNS])
 def test_whole_instructions(columns, experts, seed):
     run(columns, experts, seed, "whole_instructions")
 

@@ -228,8 +228,10 @@ def run(columns: int, lanes: int, seed: int, testcase: str) -> None:
     run_module_test("vector_bench", __name__, parameters=sizes, plusargs=sizes, seed=seed, testcase=testcase)
 
 
-@pytest.mark.parametrize(("columns", "lanes"), [(8, 4), (16, 2), (32, 8), (8, 8)], ids=str)
-@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+RUNS = [(8, 4, 0), (8, 4, 1), (32, 8, 2), (32, 8, 3), (16, 2, 4), (8, 8, 5)]
+
+
+@pytest.mark.parametrize(("columns", "lanes", "seed"), RUNS, ids=[f"{c}-{n}-seed{s}" for c, n, s in RUNS])
 def test_whole_instructions(columns, lanes, seed):
     run(columns, lanes, seed, "whole_instructions")
 
