@@ -69,9 +69,22 @@ class MatmulUnit:
     async def start(self) -> None:
         """Clock, reset, empty queues."""
         await clocking.start(self.dut)
+        await self.clear_queues()
+
+    async def clear_queues(self) -> None:
+        """Empty all expert queues."""
         self.dut.queue_clear_i.value = 1
         await RisingEdge(self.dut.clk_i)
         self.dut.queue_clear_i.value = 0
+
+    async def push(self, expert: int, token: int, score: int) -> None:
+        """Append one entry to an expert queue."""
+        self.dut.queue_fill_valid_i.value = 1
+        self.dut.queue_fill_expert_i.value = expert
+        self.dut.queue_fill_token_i.value = token
+        self.dut.queue_fill_score_i.value = score
+        await RisingEdge(self.dut.clk_i)
+        self.dut.queue_fill_valid_i.value = 0
 
     async def reset(self) -> None:
         """The core reset: registers, not memories."""
@@ -98,14 +111,9 @@ class MatmulUnit:
             dut.scale_fill_shift_i.value = int(machine.row_shift[row])
             await RisingEdge(dut.clk_i)
         dut.scale_fill_valid_i.value = 0
-        dut.queue_fill_valid_i.value = 1
         for expert in range(c.experts):
             for entry in range(int(machine.queue_count[expert])):
-                dut.queue_fill_expert_i.value = expert
-                dut.queue_fill_token_i.value = int(machine.queue_token[expert, entry])
-                dut.queue_fill_score_i.value = int(machine.queue_score[expert, entry])
-                await RisingEdge(dut.clk_i)
-        dut.queue_fill_valid_i.value = 0
+                await self.push(expert, int(machine.queue_token[expert, entry]), int(machine.queue_score[expert, entry]))
         await RisingEdge(dut.clk_i)
 
     async def fill_table(self, table: np.ndarray) -> None:

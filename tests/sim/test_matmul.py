@@ -27,7 +27,7 @@ TOKENS = 24
 STALLS = (0, 0, 40, 128, 220)
 FAULTS = (
     "destination", "columns", "depth_zero", "depth_odd", "depth_long", "queue", "a_address", "a_pitch", "b_address", "b_stride",
-    "param_address", "d_address", "d_pitch", "row_base",
+    "param_address", "d_address", "d_pitch", "row_base", "a_wrap", "d_wrap",
 )  # fmt: skip
 
 
@@ -114,6 +114,13 @@ def broken(f: dict[str, int], fault: str, c: HardwareConfiguration) -> dict[str,
     """The fields with one of them illegal, or leading out of a memory."""
     word, rows = c.weight_word_bytes, max(f["rows"], 2)
     f = {**f, "rows": rows, "gather": 0, "scatter": 0}
+    # The one token of queue 0 times the largest pitch, plus the address: 2**32 words and a few, which must not come back to 0.
+    wrapping = (1 << 32) - c.act_word_bytes
+    inside = (c.act_word_bytes + 8) * c.act_word_bytes
+    if fault == "a_wrap":
+        return {**f, "destination": 0, "gather": 1, "queue": 0, "row_scale": 0, "a_address": inside, "a_pitch": wrapping}
+    if fault == "d_wrap":
+        return {**f, "destination": 2, "scatter": 1, "queue": 0, "row_scale": 0, "d_address": inside, "d_pitch": wrapping}
     if fault == "queue":
         return {**f, "gather": 1, "queue": c.experts}
     if fault == "row_base":
@@ -208,6 +215,10 @@ async def faults(dut):
     await unit.start()
     for index, fault in enumerate(FAULTS):
         machine = random_machine(configuration, rng)
+        machine.queue_count[:] = [1, 0, 0, 0]
+        machine.queue_token[0, 0] = configuration.act_word_bytes
+        await unit.clear_queues()
+        await unit.push(0, configuration.act_word_bytes, 0xFFFF)
         fields = broken(random_fields(configuration, rng, 8), fault, configuration)
         code = encode("matmul", **fields)
         expected, _ = reference_outcome(machine, code)
@@ -217,7 +228,7 @@ async def faults(dut):
         await unit.reset()
     # and the unit works after the last reset
     machine = random_machine(configuration, rng)
-    machine.queue_count[:] = 0
+    await unit.clear_queues()
     machine.weight[: configuration.weight_bytes // 8] = random_parameters(rng, configuration.weight_bytes // 64)
     await unit.fill(machine)
     fields = {**random_fields(configuration, rng, 8), "rows": 5, "gather": 0, "scatter": 0}
