@@ -4,6 +4,7 @@
 package isa_pkg;
 
   localparam int SEMAPHORES = 25;
+  localparam int OPERAND_BYTES = 4096;
   localparam logic [7:0] OPCODE_END = 8'd0;
   localparam logic [7:0] OPCODE_LOAD = 8'd1;
   localparam logic [7:0] OPCODE_STORE = 8'd2;

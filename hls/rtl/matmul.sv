@@ -74,8 +74,8 @@ module matmul #(
     input  logic [15:0]                              queue_rd_score_i
 );
 
-  // Bytes of a row of a that the operand buffer holds: OPERAND_BYTES of the instruction set.
-  localparam int unsigned OperandBytes = 4096;
+  // Bytes of a row of a that the operand buffer holds.
+  localparam int unsigned OperandBytes = 32'(isa_pkg::OPERAND_BYTES);
 
   localparam int unsigned ActShift = $clog2(2 * TileColumns);
   localparam int unsigned DepthShift = $clog2(TileDepth);
