@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from model.evaluate import measure_float, measure_integer, predict, top_k_agreement
 from model.export import golden_vectors, integer_network
@@ -62,6 +63,7 @@ def test_a_batch_gives_what_single_images_give(network, scenes):
 def test_recorded_layers_follow_from_one_another(network, scenes, task):
     """Each tensor restated with loops or plain formulas from those recorded before it."""
     record: dict[str, np.ndarray] = {}
+    network.tensors["blocks.2.attention_shift"] = np.uint8(2)  # whatever calibration chose, one that is not 0
     network.run(scenes.images[:1], task, record)
     r = {name: value[0].astype(np.int64) for name, value in record.items()}
     t = {name: value.astype(np.int64) for name, value in network.tensors.items()}
@@ -117,6 +119,16 @@ def test_recorded_layers_follow_from_one_another(network, scenes, task):
     channels = network.tasks[task].channels
     of_token = linear(f"heads.{task}", r["norm"][token][None], 16).reshape(p, p, channels)
     assert np.array_equal(r["output"][3 * p : 4 * p, 5 * p : 6 * p], of_token)
+
+
+def test_positions_are_stream_units_and_the_first_includes_the_class_token(trained, calibration_images):
+    with torch.no_grad():
+        trained.class_token += torch.linspace(-1, 1, len(trained.class_token))
+    exact = trained.position.detach().double().numpy()
+    exact[0] += trained.class_token.detach().numpy()
+    found = integer_network(trained, calibration_images).tensors["position"].astype(np.float64)
+    unit = (exact * found).sum() / (found * found).sum()
+    assert np.abs(exact - found * unit).max() < 0.6 * unit
 
 
 def test_ties_and_one_expert_for_all(network, scenes):
