@@ -93,7 +93,8 @@ def _predictions(m: Measurements) -> Markup:
     introduction = (
         "What each task makes of each picture: the trained network in floating point, the integer network that it was "
         f"quantised to, and the accelerator ({_EXECUTORS.get(machine, machine)}). Integer and accelerator are equal bit for "
-        "bit; ground truth exists for rendered scenes. All pictures of a row share one colour scale."
+        "bit. The network has seen rendered scenes only: those have ground truth, photographs show what it makes of something "
+        "unlike them. All pictures of a row share one colour scale."
     )
     blocks: list[Markup] = []
     for shown in m.pictures:
