@@ -34,6 +34,6 @@ def require_bitstream(build_directory: Path, configuration: HardwareConfiguratio
         places = ", ".join(dict.fromkeys(str(place.parent) for place in _places(build_directory, configuration)))
         raise UserError(
             f"no bitstream for configuration {configuration.name} (fingerprint {configuration.fingerprint}): {NAME} with its "
-            f".hwh is in none of {places}; make it with `make bitstream` where Vivado is installed, or use the emulator"
+            f".hwh is in none of {places}; make one with Vivado from the build's rtl/ sources, or use the emulator"
         )
     return path

@@ -136,7 +136,7 @@ class BoardExecutor:
         if len(names) != 1:
             raise UserError(
                 f"bitstream {bitstream} holds {len(names)} blocks of type {IP_NAME} where 1 belongs; "
-                f"it has {', '.join(sorted(self._overlay.ip_dict)) or 'none'}; make it with `make bitstream`"
+                f"it has {', '.join(sorted(self._overlay.ip_dict)) or 'none'}; use one that was made from the rtl/ sources of a build"
             )
         return names[0]
 

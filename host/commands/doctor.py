@@ -60,8 +60,13 @@ ITEMS = (
     Item("cocotb", partial(package_version, "cocotb"), "RTL simulation and module tests", "make setup"),
     Item("hls4ml", partial(package_version, "hls4ml"), "C++ with Vitis HLS types under g++", "make setup"),
     Item("yosys", partial(package_version, "pyosys"), "the synthesis check of the RTL", "make setup"),
-    Item("vivado", partial(program_version, "vivado", None), "make bitstream: clock, fit, power", "install AMD Vivado"),
-    Item("vitis_hls", partial(program_version, "vitis_hls", None), "make bitstream ENGINE=hls", "install AMD Vitis"),
+    Item(
+        "vivado",
+        partial(program_version, "vivado", None),
+        "synthesis of a build's rtl/: clock, fit, power",
+        "install AMD Vivado",
+    ),
+    Item("vitis_hls", partial(program_version, "vitis_hls", None), "synthesis of a build's cpp/", "install AMD Vitis"),
     Item(
         "pynq", partial(package_version, "pynq"), "running on the board", "on the board: pip install 'moesaic[board]'"
     ),

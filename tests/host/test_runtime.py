@@ -170,7 +170,7 @@ def test_unknown_executor_lists_the_known_ones(saved_build):
 
 
 def test_board_without_bitstream_says_where_it_looked(saved_build, board, build):
-    with pytest.raises(UserError, match=f"tiny-{build.fingerprint}.*make bitstream"):
+    with pytest.raises(UserError, match=f"tiny-{build.fingerprint}.*Vivado"):
         host.open(saved_build, "board")
 
 
