@@ -173,6 +173,15 @@ def _wall(o: np.ndarray, d: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, n
 _INTERSECT = {BACKGROUND: _wall, GROUND: _plane, SPHERE: _sphere, BOX: _box, CYLINDER: _cylinder, CONE: _cone}
 
 
+# Lower and upper limits along x, y, z: columns are slim, boxes low, cones steep, so that outlines tell them apart too.
+_HALF_EXTENTS = {
+    SPHERE: ((0.4, 0.8),) * 3,
+    BOX: ((0.4, 0.85), (0.25, 0.55), (0.4, 0.85)),
+    CYLINDER: ((0.25, 0.45), (0.6, 1.0), (0.25, 0.45)),
+    CONE: ((0.4, 0.7), (0.55, 0.95), (0.4, 0.7)),
+}
+
+
 def _turn(angle: float) -> np.ndarray:
     c, s = math.cos(angle), math.sin(angle)
     return np.float32([[c, 0, s], [0, 1, 0], [-s, 0, c]])
@@ -203,9 +212,11 @@ def _compose(rng: np.random.Generator) -> list[_Shape]:
         kind = int(rng.integers(SPHERE, CONE + 1))
         z = rng.uniform(2.2, 5)
         x = rng.uniform(-0.42, 0.42) * z
-        radius, height = rng.uniform(0.4, 0.8), rng.uniform(0.4, 0.9)
-        depth = rng.uniform(0.4, 0.8)
-        size = [radius] * 3 if kind == SPHERE else [radius, height, depth if kind == BOX else radius]
+        size = [rng.uniform(*limits) for limits in _HALF_EXTENTS[kind]]
+        if kind != BOX:
+            size[2] = size[0]
+        if kind == SPHERE:
+            size[1] = size[0]
         shapes.append(_shape(rng, kind, [x, size[1], z], rng.uniform(-math.pi, math.pi), size))
     return shapes
 

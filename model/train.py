@@ -47,10 +47,11 @@ def learning_rate(training: TrainingConfiguration, step: int) -> float:
 
 
 def draw_batch(pool: Scenes, training: TrainingConfiguration, step: int) -> Scenes:
-    """The batch of a step: scenes drawn without replacement, all mirrored at every other draw of a coin."""
+    """The batch of a step: scenes drawn without replacement, mirrored or not, their colours exchanged at random."""
     rng = np.random.default_rng([training.seed, step])
     batch = pool[rng.choice(len(pool), training.batch, replace=False)]
-    return batch.flipped() if rng.integers(2) else batch
+    batch = batch.flipped() if rng.integers(2) else batch
+    return dataclasses.replace(batch, images=batch.images[..., rng.permutation(3)])
 
 
 def training_step(
