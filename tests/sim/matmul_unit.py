@@ -42,7 +42,7 @@ def configuration_of(parameters: dict[str, int]) -> HardwareConfiguration:
 def bench_parameters(shape: str, act_bytes: int = 32768, weight_bytes: int = 32768) -> dict[str, int]:
     """Parameters of matmul_bench for one of SHAPES."""
     return {
-        **SHAPES[shape], "ActBytes": act_bytes, "ActBanks": 4, "WeightBytes": weight_bytes, "RowEntries": 128,
+        **SHAPES[shape], "ActBytes": act_bytes, "ActBanks": 4, "WeightBytes": weight_bytes, "RowEntries": 256,
         "QueueTokens": 64, "Experts": EXPERTS,
     }  # fmt: skip
 
