@@ -1,7 +1,8 @@
 // An activation memory for the benches of single units: the bench fills and dumps it, and rivals take its banks.
 //
-// In every cycle each rival asks with probability rivals_i / 256 for a random bank, with priority over the unit, so that the
-// unit meets refusals of every length; at 0 the unit has the memory for itself.
+// In every cycle each rival asks with probability rivals_i / 256 for a random bank, with priority over the unit. With the same
+// probability the unit is refused altogether, its reads and its writes in turn for 64 cycles each, so that its queues run full
+// and empty. At 0 the unit has the memory for itself.
 module act_memory_bench #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned ActBytes    = 131072,
@@ -42,6 +43,13 @@ module act_memory_bench #(
     else noise_q <= noise_b ^ (noise_b << 17);
   end
 
+  logic [6:0] phase_q;
+  always_ff @(posedge clk_i) phase_q <= rst_ni ? phase_q + 7'd1 : '0;
+
+  logic rd_open, wr_open;
+  assign rd_open = phase_q[6] || noise_q[39:32] >= rivals_i;
+  assign wr_open = !phase_q[6] || noise_q[47:40] >= rivals_i;
+
   logic rival_rd, rival_wr;
   logic [31:0] rival_rd_address, rival_wr_address;
   assign rival_rd = noise_q[7:0] < rivals_i;
@@ -62,13 +70,13 @@ module act_memory_bench #(
   ) u_act_memory (
       .clk_i,
       .rst_ni,
-      .rd_valid_i     ({dump_valid_i, rd_valid_i, rival_rd}),
+      .rd_valid_i     ({dump_valid_i, rd_valid_i && rd_open, rival_rd}),
       .rd_ready_o     (rd_ready),
       .rd_address_i   ({dump_address_i, rd_address_i, rival_rd_address}),
       .rd_data_valid_o(rd_data_valid),
       .rd_data_o      (rd_data),
       .rd_fault_o     (rd_fault),
-      .wr_valid_i     ({fill_valid_i, wr_valid_i, rival_wr}),
+      .wr_valid_i     ({fill_valid_i, wr_valid_i && wr_open, rival_wr}),
       .wr_ready_o     (wr_ready),
       .wr_address_i   ({fill_address_i, wr_address_i, rival_wr_address}),
       .wr_data_i      ({fill_data_i, wr_data_i, (16 * TileColumns)'(0)}),
@@ -76,11 +84,11 @@ module act_memory_bench #(
       .wr_fault_o     (wr_fault)
   );
 
-  assign rd_ready_o        = rd_ready[1];
+  assign rd_ready_o        = rd_ready[1] && rd_open;
   assign rd_data_valid_o   = rd_data_valid[1];
   assign rd_data_o         = rd_data[1];
   assign rd_fault_o        = rd_fault[1];
-  assign wr_ready_o        = wr_ready[1];
+  assign wr_ready_o        = wr_ready[1] && wr_open;
   assign wr_fault_o        = wr_fault[1];
   assign dump_data_valid_o = rd_data_valid[2];
   assign dump_data_o       = rd_data[2];

@@ -100,7 +100,9 @@ class ActUnit:
         for _ in range(4):
             await RisingEdge(dut.clk_i)
             assert dut.done_o.value == 0 and dut.fault_o.value == 0, "done or fault lasts longer than a cycle"
-        assert dut.instr_ready_o.value == int(not fault), "a unit is ready after done, and waits for reset after a fault"
+        assert dut.instr_ready_o.value == int(not fault), (
+            "a unit is ready after done, and waits for reset after a fault"
+        )
         return Outcome(cause, cycles)
 
 

@@ -181,7 +181,9 @@ async def faults_and_next_runs(dut):
     for name in INSTRUCTIONS:
         keys = ["source_address", "destination_address"] + (["param_address"] if name == "layer_norm" else [])
         cases += [(name, {key: address, "rows": 2}) for key in keys for address in beyond]
-        cases += [(name, {key: 0xFFFF_FF00 & -c.act_word_bytes, "rows": 3}) for key in ("source_pitch", "destination_pitch")]
+        cases += [
+            (name, {key: 0xFFFF_FF00 & -c.act_word_bytes, "rows": 3}) for key in ("source_pitch", "destination_pitch")
+        ]
         cases += [(name, {"source_pitch": 1 << 31, "rows": 3})]
     cases.append(("layer_norm", {"param_address": ACT_BYTES, "rows": 0}))
     board = Scoreboard("faults, then instructions without rows or with")
