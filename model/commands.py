@@ -11,7 +11,7 @@ from rich.table import Table
 from model import checkpoint
 from model.configuration import Recipe, load_recipe, recipe_names
 from model.evaluate import top_k_agreement
-from model.export import build_bundle, compare, integer_network
+from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, build_bundle, compare, integer_network
 from model.train import train, training_scenes, validation_scenes
 from spec.errors import UserError
 
@@ -80,10 +80,12 @@ class _Evaluate:
         torch.set_num_threads(arguments.threads)
         state = checkpoint.load(arguments.checkpoint)
         model, console = state.build_model().eval(), Console()
-        network = integer_network(model, training_scenes(state.recipe, 0, 64).images)
+        network = integer_network(model, training_scenes(state.recipe, 0, CALIBRATION_SCENES).images)
         scenes = validation_scenes(state.recipe, arguments.scenes)
         show_metrics(compare(model, network, scenes), console)
-        console.print(f"router top-k agreement: {top_k_agreement(model, network, scenes.images):.4f}")
+        console.print(
+            f"router top-k agreement: {top_k_agreement(model, network, scenes.images[:AGREEMENT_SCENES]):.4f}"
+        )
         return 0
 
 
