@@ -1,8 +1,9 @@
 """Deliberate faults in the RTL: each must be caught. Run with `make mutants`, or `python -m tests.mutants.run NAME...` for some.
 
 A mutant is one textual change in one file of hls/rtl, listed in mutants.toml beside this file. The design is copied, changed,
-built and run on whole networks of awkward sizes (every instruction, every destination, experts without tokens, pruned pathways,
-fixed and random DRAM timing). It is caught when a memory image differs from the reference machine's, or the run faults or hangs.
+built and run on whole networks of awkward sizes (every instruction, every destination, pruned pathways, conditional loads, fixed
+and random DRAM timing). It is caught when a memory image differs from the reference machine's, or the run faults or hangs. One that
+does not compile is an error, not a catch.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from pathlib import Path
 import numpy as np
 import tomllib
 from rich.console import Console
-from rich.table import Table
 
 from hls.generate import generate
-from sim.rtl_executor import RtlExecutor
+from sim.rtl_executor import RtlExecutor, build_simulator
 from spec.build import Build
 from spec.bundle import Architecture, Task
 from spec.configuration import load_configuration
-from spec.errors import InternalError
+from spec.errors import InternalError, UserError
 from spec.executor import MachineFault
 from spec.machine import ReferenceMachine
 from tests.hls.random_bundle import random_bundle
@@ -55,7 +55,17 @@ class Mutant:
 
 
 def load_mutants() -> list[Mutant]:
+    """All mutants of the list."""
     return [Mutant(**values) for values in tomllib.loads(LIST.read_text())["mutant"]]
+
+
+def chosen_mutants(names: list[str]) -> list[Mutant]:
+    """The named mutants, all if none is named. UserError for an unknown name."""
+    known = {mutant.name: mutant for mutant in load_mutants()}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UserError(f"unknown mutant {', '.join(unknown)}; known: {', '.join(known)}")
+    return [known[name] for name in names] or list(known.values())
 
 
 def workload() -> Build:
@@ -89,7 +99,8 @@ def _memory(build: Build):
 
 
 def verdict(rtl: Path, build: Build, expected: list[np.ndarray]) -> str:
-    """How the design in `rtl` is caught, or "" if it behaves like the reference."""
+    """How the design in `rtl` is caught, or "" if it behaves like the reference. InternalError if it does not compile."""
+    build_simulator(rtl, build.configuration)
     for seed in RANDOM_SEEDS:
         timing = "fixed timing" if seed is None else f"random timing, seed {seed}"
         try:
@@ -108,29 +119,32 @@ def verdict(rtl: Path, build: Build, expected: list[np.ndarray]) -> str:
 
 
 def main(names: list[str]) -> int:
-    mutants = [mutant for mutant in load_mutants() if not names or mutant.name in names]
+    mutants = chosen_mutants(names)
     build = workload()
     expected = expected_frames(build)
-    console = Console(width=160)
+    console = Console()
     unbroken = verdict(RTL, build, expected)
     if unbroken:
         console.print(f"the design without a mutant is wrong already: {unbroken}")
         return 1
-    table = Table("mutant", "what it breaks", "caught by")
-    survivors = 0
+    caught = 0
     for mutant in mutants:
-        with tempfile.TemporaryDirectory(prefix="mutant-") as scratch:
+        with (
+            tempfile.TemporaryDirectory(prefix="mutant-") as scratch,
+            console.status(f"{mutant.name}: building and running"),
+        ):
             rtl = Path(scratch) / "rtl"
             shutil.copytree(RTL, rtl)
             mutant.apply(rtl)
-            with console.status(f"{mutant.name}: building and running"):
-                caught = verdict(rtl, build, expected)
-        survivors += not caught
-        table.add_row(mutant.name, mutant.doc, caught or "[red]SURVIVED")
-    console.print(table)
-    console.print(f"{len(mutants) - survivors} of {len(mutants)} mutants caught")
-    return 1 if survivors else 0
+            how = verdict(rtl, build, expected)
+        caught += bool(how)
+        console.print(f"{mutant.name}: {mutant.doc}\n    {how or '[red]SURVIVED[/red]'}", highlight=False)
+    console.print(f"{caught} of {len(mutants)} mutants caught")
+    return 0 if caught == len(mutants) > 0 else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        sys.exit(f"error: {error}")
