@@ -1,12 +1,11 @@
 """The runtime: opens a build and runs its tasks on the board, or on an emulator that gives the same integers.
 
 >>> import host
->>> with host.open("build/demo-tiny") as accelerator:
+>>> with host.open("build/demo/build") as accelerator:
 ...     depth = accelerator.run(image, "depth").decoded
 """
 
-from host.runtime import Accelerator, Result, open_build
+from host.runtime import Accelerator, Result
+from host.runtime import open_build as open  # noqa: A004  read as host.open
 
-open = open_build  # noqa: A001  read as host.open
-
-__all__ = ["Accelerator", "Result", "open", "open_build"]
+__all__ = ["Accelerator", "Result", "open"]

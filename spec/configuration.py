@@ -18,7 +18,7 @@ class HardwareConfiguration:
     """Sizes of one accelerator. Data of a model (tokens, widths, heads, experts, tasks) are not here: they are in programs.
 
     name: of the configuration, part of build names, not of the fingerprint.
-    part: the device, a key of spec.resources.DEVICES.
+    part: the device, a key of hls.resources.DEVICES.
     tile_rows: rows (tokens) of the matmul array, at least 1. Example: 12.
     tile_columns: columns (output channels) of the array; a power of two, 8 to 64; also the elements that the vector unit
         reads per cycle. Example: 32.
@@ -103,11 +103,6 @@ class HardwareConfiguration:
     def weight_word_bytes(self) -> int:
         """Bytes of one word of the weight memory: tile_columns * tile_depth int8."""
         return self.tile_columns * self.tile_depth
-
-    @property
-    def param_words(self) -> int:
-        """Weight-memory words of one parameter block (tile_columns entries of 8 bytes)."""
-        return 8 // self.tile_depth
 
     @property
     def macs_per_cycle(self) -> int:

@@ -2,7 +2,7 @@
 #ifndef MOESAIC_MATMUL_HPP
 #define MOESAIC_MATMUL_HPP
 
-#include "array.hpp"
+#include "matmul_array.hpp"
 #include "machine.hpp"
 #include "requantise.hpp"
 

@@ -3,7 +3,7 @@
 #define MOESAIC_STORE_HPP
 
 #include "machine.hpp"
-#include "transfer.hpp"
+#include "transfer_loop.hpp"
 
 namespace moesaic {
 

@@ -16,12 +16,6 @@ def never_pause() -> Iterator[bool]:
         yield False
 
 
-def random_pauses(rng: np.random.Generator, probability: float) -> Iterator[bool]:
-    """Yield one bool per cycle for ever, True (pause) with `probability`."""
-    while True:
-        yield from (rng.random(256) < probability).tolist()
-
-
 def phased_pauses(rng: np.random.Generator) -> Iterator[bool]:
     """Yield one bool per cycle for ever, in phases of up to 48 cycles from full speed to nearly stopped.
 

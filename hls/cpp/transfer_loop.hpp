@@ -1,6 +1,6 @@
 // The three nested loops that load and store have in common.
-#ifndef MOESAIC_TRANSFER_HPP
-#define MOESAIC_TRANSFER_HPP
+#ifndef MOESAIC_TRANSFER_LOOP_HPP
+#define MOESAIC_TRANSFER_LOOP_HPP
 
 #include <cstdint>
 

@@ -1,6 +1,6 @@
 // One step of the array: TILE_ROWS x TILE_COLUMNS dot products of length TILE_DEPTH.
-#ifndef MOESAIC_ARRAY_HPP
-#define MOESAIC_ARRAY_HPP
+#ifndef MOESAIC_MATMUL_ARRAY_HPP
+#define MOESAIC_MATMUL_ARRAY_HPP
 
 #include "isa.hpp"
 #include "packed_dot.hpp"
