@@ -15,7 +15,6 @@ from spec.isa import (
     HEADER,
     INSTRUCTION_BYTES,
     INSTRUCTIONS,
-    ISA_VERSION,
     OPERAND_BYTES,
     SEMAPHORE_MAX,
     SEMAPHORES,
@@ -172,7 +171,7 @@ def _instruction_section(instruction: Instruction) -> list[str]:
 def isa_page() -> str:
     """docs/isa.md: the manual of the instruction set."""
     introduction = (isa.__doc__ or "").strip().split("\n")[2:]
-    lines = ["# Instruction set", "", f"{_NOTICE} Version {ISA_VERSION}.", "", *introduction, ""]
+    lines = ["# Instruction set", "", _NOTICE, "", *introduction, ""]
     lines += ["The arithmetic (`requantise`, `round_shift`, `layer_norm`, `softmax_rows`, `route_token`) is defined in"]
     lines += ["`spec/arithmetic.py`.", "", "## Header", "", "Every instruction begins with these fields.", ""]
     lines += _field_rows(HEADER)

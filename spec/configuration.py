@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from spec.errors import UserError
-from spec.isa import ISA_VERSION
+from spec.isa import layout_text
+from spec.registers import REGISTERS
 
 DRAM_BEAT_BYTES = 16
 
@@ -110,9 +111,10 @@ class HardwareConfiguration:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of everything that decides whether a program runs on a machine: sizes and ISA version."""
+        """16 hex digits of everything that decides whether a program runs on a machine: sizes, instructions, registers."""
         content = {key: value for key, value in asdict(self).items() if key not in ("name", "part")}
-        text = json.dumps({"isa": ISA_VERSION, **content}, sort_keys=True)
+        registers = [(register.name, register.offset, register.access) for register in REGISTERS]
+        text = json.dumps({"instructions": layout_text(), "registers": registers, **content}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @staticmethod

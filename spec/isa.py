@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 
 INSTRUCTION_BYTES = 64
-ISA_VERSION = 1
 
 
 class Unit(enum.IntEnum):
@@ -311,6 +310,12 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
 
 BY_NAME = {instruction.name: instruction for instruction in INSTRUCTIONS}
 BY_OPCODE = {instruction.opcode: instruction for instruction in INSTRUCTIONS}
+
+
+def layout_text() -> str:
+    """Everything that decides how programs are encoded, one line per instruction: what a fingerprint must depend on."""
+    rows = ((i.name, i.opcode, i.unit, [(f.name, f.word, f.low, f.width) for f in HEADER + i.fields]) for i in INSTRUCTIONS)
+    return "\n".join(str((name, opcode, None if unit is None else int(unit), bits)) for name, opcode, unit, bits in rows)
 
 
 def encode(name: str, **values: int) -> bytes:
