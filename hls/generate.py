@@ -57,6 +57,7 @@ def generate(bundle: Bundle, configuration: HardwareConfiguration, observe: bool
             "constant_bytes": constants.total,
             "tasks": bundle.report.get("tasks", {}),
         },
+        bundle_sha256=bundle.sha256,
     )
 
 

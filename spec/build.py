@@ -72,7 +72,10 @@ class TaskProgram:
 
 @dataclass
 class Build:
-    """See the module. tags: name of each instruction tag, for faults and traces. files: sources, name to content."""
+    """See the module. tags: name of each instruction tag, for faults and traces. files: sources, name to content.
+
+    bundle_sha256: identity of the bundle it was made from, see spec.bundle.Bundle.sha256.
+    """
 
     name: str
     configuration: HardwareConfiguration
@@ -85,6 +88,7 @@ class Build:
     constants: np.ndarray
     files: dict[str, bytes] = field(default_factory=dict)
     report: dict = field(default_factory=dict)
+    bundle_sha256: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -103,6 +107,7 @@ class Build:
             "tasks": {name: asdict(task) for name, task in self.tasks.items()},
             "tags": list(self.tags),
             "report": self.report,
+            "bundle_sha256": self.bundle_sha256,
         }
         write_directory(Path(directory), MANIFEST, manifest, {"constants.bin": self.constants.tobytes(), **self.files})
 
@@ -155,14 +160,40 @@ def load_build(directory: Path | str) -> Build:
             constants=np.frombuffer(contents.pop("constants.bin"), np.uint8).copy(),
             files=contents,
             report=manifest["report"],
+            bundle_sha256=manifest["bundle_sha256"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+        written = manifest["fingerprint"]
+        problem = _problem(build)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{directory / MANIFEST} is malformed ({error!r}); {_REMEDY}") from None
-    if manifest["fingerprint"] != build.fingerprint:
-        raise UserError(
-            f"{directory}: fingerprint {manifest['fingerprint']} but its configuration has {build.fingerprint}; {_REMEDY}"
-        )
+    if problem:
+        raise UserError(f"{directory / MANIFEST} is malformed: {problem}; {_REMEDY}")
+    if written != build.fingerprint:
+        raise UserError(f"{directory}: fingerprint {written} but its configuration has {build.fingerprint}; {_REMEDY}")
     return build
+
+
+def _problem(build: Build) -> str:
+    """What is wrong with a build that was read, or nothing: types, and whether all lies within its window."""
+    texts = (build.name, build.bundle_sha256, *build.tags)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(build.report, dict):
+        return "its name, bundle_sha256 or tags are no texts, or its report no table"
+    if not build.tasks:
+        return "it has no task"
+    constants, frame = build.constants.size, build.frame_bytes
+    places = [("the image", build.image_offset, 4 * build.image_height * build.image_width, frame)]
+    for name, task in build.tasks.items():
+        height, width, channels = task.output_shape
+        places.append((f"the program of task {name}", task.program.offset, task.program.size, constants))
+        places.append((f"the output of task {name}", task.output_offset, 2 * height * width * channels, frame))
+        if not 1 <= task.channels <= channels:
+            return f"task {name} has {task.channels} of {channels} stored channels"
+    for what, offset, size, window in places:
+        if not all(type(number) is int for number in (offset, size, window)):
+            return f"{what} lies at {offset!r} with {size!r} of {window!r} bytes, which are no integers"
+        if offset < 0 or size < 1 or offset + size > window:
+            return f"{what}, {size} bytes at {offset}, does not lie within the {window} bytes of its window"
+    return ""
 
 
 def _task(values: dict) -> TaskProgram:

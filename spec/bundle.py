@@ -30,16 +30,19 @@ upscale / patch, width * upscale / patch, channels).
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from spec.errors import UserError
-from spec.files import read_file, read_manifest, write_directory
+from spec.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
 
 FORMAT, VERSION = "moesaic bundle", 1
 MANIFEST = "bundle.json"
+KINDS = ("segmentation", "depth", "normals")
 _REMEDY = "make it again with `moesaic export`"
 
 
@@ -100,9 +103,17 @@ class Bundle:
     extra_files: dict[str, bytes] = field(default_factory=dict)
     report: dict = field(default_factory=dict)
 
+    @property
+    def sha256(self) -> str:
+        """Identity of the bundle: the hash that its manifest carries, which covers every file."""
+        return sealed(self._manifest(), self._files())[MANIFEST_HASH]
+
     def save(self, directory: Path) -> None:
         """Write the bundle, whole or not at all; the same bundle gives the same bytes."""
-        manifest = {
+        write_directory(Path(directory), MANIFEST, self._manifest(), self._files())
+
+    def _manifest(self) -> dict:
+        return {
             "format": FORMAT,
             "version": VERSION,
             "name": self.name,
@@ -110,8 +121,9 @@ class Bundle:
             "tasks": {name: asdict(task) for name, task in self.tasks.items()},
             "report": self.report,
         }
-        files = {"tensors.npz": _npz(self.tensors), "golden.npz": _npz(self.golden), **self.extra_files}
-        write_directory(Path(directory), MANIFEST, manifest, files)
+
+    def _files(self) -> dict[str, bytes]:
+        return {"tensors.npz": _npz(self.tensors), "golden.npz": _npz(self.golden), **self.extra_files}
 
 
 def load_bundle(directory: Path | str) -> Bundle:
@@ -125,11 +137,64 @@ def load_bundle(directory: Path | str) -> Bundle:
         )
         tasks = {name: _task(values) for name, values in manifest["tasks"].items()}
         tensors, golden = _arrays(contents.pop("tensors.npz")), _arrays(contents.pop("golden.npz"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{directory / MANIFEST} is malformed ({error}); {_REMEDY}") from None
-    bundle = Bundle(manifest["name"], architecture, tasks, tensors, golden, contents, manifest.get("report", {}))
+        bundle = Bundle(manifest["name"], architecture, tasks, tensors, golden, contents, manifest["report"])
+        problem = _architecture_problem(bundle) or _task_problem(bundle)
+    except (KeyError, TypeError, ValueError, AttributeError, EOFError, OSError, BadZipFile) as error:
+        raise UserError(f"{directory / MANIFEST} is malformed ({error!r}); {_REMEDY}") from None
+    if problem:
+        raise UserError(f"{directory / MANIFEST} is malformed: {problem}; {_REMEDY}")
     check_tensors(bundle)
     return bundle
+
+
+def _architecture_problem(bundle: Bundle) -> str:
+    """What is wrong with the sizes of a bundle that was read, or nothing."""
+    a = bundle.architecture
+    if not isinstance(bundle.name, str) or not isinstance(bundle.report, dict):
+        return "its name is no text or its report no table"
+    for f in fields(a):
+        value = getattr(a, f.name)
+        if f.name != "moe_blocks" and (type(value) is not int or value < 1):
+            return f"{f.name} is {value!r}, not a positive integer"
+    for name, size, divisor in (
+        ("image_height", a.image_height, a.patch),
+        ("image_width", a.image_width, a.patch),
+        ("width", a.width, a.heads),
+    ):
+        if size % divisor:
+            return f"{name} ({size}) is not a multiple of {divisor}"
+    if not _ascending(a.moe_blocks, a.depth):
+        return f"moe_blocks {list(a.moe_blocks)} are not ascending numbers below {a.depth}"
+    return "" if bundle.tasks else "it has no task"
+
+
+def _task_problem(bundle: Bundle) -> str:
+    """What is wrong with the first task that does not suit its architecture, or nothing."""
+    a = bundle.architecture
+    for name, task in bundle.tasks.items():
+        numbers = {"channels": task.channels, "upscale": task.upscale, "top_k": task.top_k}
+        for field_name, value in numbers.items():
+            if type(value) is not int or value < 1:
+                return f"task {name}: {field_name} is {value!r}, not a positive integer"
+        if task.kind not in KINDS:
+            return f"task {name}: kind {task.kind!r} is none of {', '.join(KINDS)}"
+        if type(task.output_scale) not in (int, float) or not 0 < task.output_scale < math.inf:
+            return f"task {name}: output_scale is {task.output_scale!r}, not a positive number"
+        if not isinstance(task.metrics, dict) or not all(isinstance(label, str) for label in task.class_names):
+            return f"task {name}: its metrics are no table or its class names no texts"
+        if sorted(task.pathway) != list(a.moe_blocks):
+            return f"task {name}: its pathway is for blocks {sorted(task.pathway)}, experts are in {list(a.moe_blocks)}"
+        for block, kept in task.pathway.items():
+            if not _ascending(kept, a.experts) or len(kept) < task.top_k:
+                return (
+                    f"task {name}: block {block} keeps experts {list(kept)},"
+                    f" it must be {task.top_k} or more ascending numbers below {a.experts}"
+                )
+    return ""
+
+
+def _ascending(values: tuple[int, ...], end: int) -> bool:
+    return all(type(value) is int and 0 <= value < end for value in values) and list(values) == sorted(set(values))
 
 
 def _task(values: dict) -> Task:

@@ -1,7 +1,9 @@
 """`moesaic`: what it prints, its exit codes, and that mistakes are one line and leave nothing behind."""
 
 import hashlib
+import json
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from host.pictures import picture
 from spec.configuration import load_configuration
 from spec.errors import UserError
 from spec.executor import MachineFault
+from spec.files import manifest_sha256
 from spec.isa import Fault
 from spec.machine import ReferenceMachine
+from tests.hls.networks import SMALL, network
 
 
 def assert_user_error(result: tuple[int, str, str], *parts: str) -> None:
@@ -242,3 +246,114 @@ def test_doctor_reads_program_versions(tmp_path, monkeypatch):
     assert program_version("talks", None) == str(tmp_path / "talks")
     assert program_version("silent") == str(tmp_path / "silent")
     assert program_version("absent") is None
+
+
+# --- manifests: sealed, and checked beyond their seal ---------------------------------------------------------------
+
+
+@pytest.fixture
+def own_bundle(tmp_path) -> Path:
+    """A bundle that a test may damage."""
+    network(SMALL, seed=1).save(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def rewrite(path: Path, change: Callable[[dict], object], seal: bool) -> tuple[str, str]:
+    """Change a manifest, sealed again or not; returns the hash that it carries and the one of its content."""
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    if seal:
+        manifest["sha256"] = manifest_sha256(manifest)
+    path.write_text(json.dumps(manifest))
+    return manifest.get("sha256", "None"), manifest_sha256(manifest)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(name="other"),
+        lambda m: m["tasks"]["depth"].update(output_scale=0.5),
+        lambda m: m["files"].pop("constants.bin"),
+        lambda m: m.pop("sha256"),
+    ],
+    ids=["name", "scale", "file", "seal"],
+)
+def test_an_altered_build_manifest_is_refused_with_both_hashes(wrong_run, own_build, change):
+    hashes = rewrite(own_build / "build.json", change, seal=False)
+    assert_user_error(wrong_run(own_build), str(own_build / "build.json"), *hashes)
+
+
+def test_an_altered_bundle_manifest_is_refused_with_both_hashes(moesaic, own_bundle, tmp_path):
+    hashes = rewrite(own_bundle / "bundle.json", lambda m: m["tasks"]["depth"].update(output_scale=0.5), seal=False)
+    result = moesaic("generate", own_bundle, "--output", tmp_path / "out")
+    assert_user_error(result, str(own_bundle / "bundle.json"), *hashes)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.pop("fingerprint"),
+        lambda m: m.pop("name"),
+        lambda m: m.pop("bundle_sha256"),
+        lambda m: m.update(tasks=[]),
+        lambda m: m.update(tasks={}),
+        lambda m: m.update(tasks={"depth": None}),
+        lambda m: m.update(image=None),
+        lambda m: m.update(frame_bytes="many"),
+        lambda m: m.update(frame_bytes=64),
+        lambda m: m.update(configuration=[]),
+        lambda m: m["configuration"].update(tile_rows="four"),
+        lambda m: m["files"].pop("constants.bin"),
+        lambda m: m["files"].update({"no such": 5}),
+        lambda m: m["tasks"]["depth"]["program"].update(offset=1 << 40),
+        lambda m: m["tasks"]["depth"].update(output_shape=[1, 2]),
+        lambda m: m["tasks"]["depth"].update(channels=99),
+        lambda m: m["tasks"]["depth"].update(surprise=1),
+    ],
+    ids=lambda _: "",
+)
+def test_a_malformed_build_manifest(wrong_run, own_build, change):
+    rewrite(own_build / "build.json", change, seal=True)
+    assert_user_error(wrong_run(own_build))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.pop("name"),
+        lambda m: m.pop("report"),
+        lambda m: m.update(tasks=[]),
+        lambda m: m.update(tasks={}),
+        lambda m: m.update(tasks={"depth": 1}),
+        lambda m: m.update(architecture=3),
+        lambda m: m["architecture"].update(heads=0),
+        lambda m: m["architecture"].update(patch="eight"),
+        lambda m: m["architecture"].update(image_width=25),
+        lambda m: m["architecture"].update(moe_blocks=[77]),
+        lambda m: m["files"].pop("golden.npz"),
+        lambda m: m["tasks"]["depth"].update(pathway={}),
+        lambda m: m["tasks"]["depth"].update(pathway=[]),
+        lambda m: m["tasks"]["depth"].update(pathway={b: [] for b in m["tasks"]["depth"]["pathway"]}),
+        lambda m: m["tasks"]["depth"].update(pathway={b: [2, 1] for b in m["tasks"]["depth"]["pathway"]}),
+        lambda m: m["tasks"]["depth"].update(pathway={b: [*e, 99] for b, e in m["tasks"]["depth"]["pathway"].items()}),
+        lambda m: m["tasks"]["depth"].update(top_k=0),
+        lambda m: m["tasks"]["depth"].update(top_k=50),
+        lambda m: m["tasks"]["depth"].update(kind="pose"),
+        lambda m: m["tasks"]["depth"].update(output_scale="small"),
+        lambda m: m["tasks"]["depth"].pop("channels"),
+    ],
+    ids=lambda _: "",
+)
+def test_a_malformed_bundle_manifest(moesaic, own_bundle, tmp_path, change):
+    rewrite(own_bundle / "bundle.json", change, seal=True)
+    result = moesaic("generate", own_bundle, "--output", tmp_path / "out")
+    assert_user_error(result, "bundle.json is malformed")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["file/out", "/proc/nothing/out"])
+def test_a_build_that_cannot_be_written(moesaic, own_bundle, tmp_path, place):
+    (tmp_path / "file").write_text("")
+    result = moesaic("generate", own_bundle, "--output", tmp_path / place)
+    assert_user_error(result, f"{tmp_path / place} cannot be written")
