@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 # Training and simulation share few cores; more threads slow both down.
 export OMP_NUM_THREADS ?= 1
 
+# Test processes that run side by side; a file's tests stay in one.
+WORKERS ?= 2
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint mutants doctor tables clean
 
@@ -19,10 +22,10 @@ demo: $(STAMP) ## Train, export, generate, simulate and compare on real photogra
 	$(VENV)/bin/moesaic demo
 
 test: $(STAMP) ## Run the tests (all but the slow ones)
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 test-all: $(STAMP) ## Run all tests
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and slang
 	$(VENV)/bin/ruff check .
