@@ -53,7 +53,7 @@ def _import_pynq():
         import pynq
     except ImportError:
         raise UserError(
-            "pynq is missing: the board is driven through it; on a PYNQ image install it with: pip install 'moesaic[board]', "
+            "pynq is missing: the board is driven through it; on a PYNQ image install it with: pip install pynq, "
             "elsewhere use the emulator"
         ) from None
     return pynq

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn, Protocol
 
@@ -40,18 +41,24 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see `{self.prog} --help`")
 
 
-def _load(entry: EntryPoint) -> Command:
-    """The command, or a UserError that names the package it lacks."""
+@contextmanager
+def _missing_packages(command: str) -> Iterator[None]:
+    """A package of others that cannot be imported is a UserError; one of ours or Python's is a bug."""
     try:
-        return entry.load()
+        yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package in _OWN_PACKAGES:
+        if package in _OWN_PACKAGES | sys.stdlib_module_names:
             raise
-        extra = entry.module.partition(".")[0]
         raise UserError(
-            f"moesaic {entry.name} needs the package {package}, which is missing; install it with: pip install 'moesaic[{extra}]'"
+            f"moesaic {command} needs the package {package}, which is missing; get it with: make setup (in moesaic's checkout)"
         ) from None
+
+
+def _load(entry: EntryPoint) -> Command:
+    """The command, or a UserError that names the package it lacks."""
+    with _missing_packages(entry.name):
+        return entry.load()
 
 
 def _help_of(entry: EntryPoint) -> str:
@@ -81,10 +88,13 @@ def _parser(entries: dict[str, EntryPoint], chosen: str) -> argparse.ArgumentPar
 def _run(words: Sequence[str]) -> int:
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
     if not entries:
-        raise UserError("moesaic is not installed, so its commands are not found; install it with: pip install -e .")
+        raise UserError(
+            "moesaic is not installed, so its commands are not found; get it with: make setup (in its checkout)"
+        )
     words = words or ["--help"]
     arguments = _parser(entries, words[0]).parse_args(words)
-    return arguments.run(arguments)
+    with _missing_packages(arguments.command):
+        return arguments.run(arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from model.configuration import Recipe
 from model.vit import M3ViT
 from spec.errors import UserError
+from spec.files import writing
 
 _FORMAT = "moesaic-checkpoint-1"
 
@@ -26,10 +27,24 @@ class Checkpoint:
     optimizer: dict[str, torch.Tensor]
 
     def build_model(self) -> M3ViT:
-        """The model with these weights."""
+        """The model with these weights. UserError names the first that the recipe's model does not have like this."""
         model = M3ViT(self.recipe.model)
-        model.load_state_dict(self.weights)
+        load_weights(model, self.weights)
         return model
+
+
+def load_weights(model: M3ViT, weights: dict[str, torch.Tensor]) -> None:
+    """Put the weights of a checkpoint into a model. UserError names the first that does not match."""
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        wanted, found = (_shape(tensors.get(name)) for tensors in (expected, weights))
+        if wanted != found:
+            raise UserError(f"the checkpoint's weight {name} is {found}, its recipe says {wanted}: train again")
+    model.load_state_dict(weights)
+
+
+def _shape(tensor: torch.Tensor | None) -> str:
+    return "missing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 def optimizer_tensors(model: M3ViT, optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
@@ -43,24 +58,32 @@ def optimizer_tensors(model: M3ViT, optimizers: list[torch.optim.Optimizer]) -> 
 
 
 def restore_optimizers(model: M3ViT, optimizers: list[torch.optim.Optimizer], tensors: dict[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` took."""
+    """Put back what `optimizer_tensors` took. UserError names a tensor that belongs to no parameter."""
     parameters = dict(model.named_parameters())
     owner = {id(p): o for o in optimizers for group in o.param_groups for p in group["params"]}
     for name, value in tensors.items():
-        path, key = name.rsplit("/", 1)
+        path, _, key = name.rpartition("/")
+        if path not in parameters or value.shape not in (parameters[path].shape, torch.Size()):
+            raise UserError(f"the checkpoint's optimizer state {name} {tuple(value.shape)} fits no weight: train again")
         owner[id(parameters[path])].state[parameters[path]][key] = value.clone()
 
 
 def save(path: Path, recipe: Recipe, step: int, model: M3ViT, optimizers: list[torch.optim.Optimizer]) -> None:
-    """Write a checkpoint; an interrupted write leaves the old file in place."""
+    """Write a checkpoint; a failed or interrupted write leaves the old file in place and nothing else."""
     tensors = {f"model/{name}": value.detach().contiguous() for name, value in model.state_dict().items()}
     tensors |= {f"optimizer/{name}": value for name, value in optimizer_tensors(model, optimizers).items()}
     # One entry, because the library writes several in an order that changes from run to run.
     metadata = {_FORMAT: json.dumps({"step": step, "recipe": recipe.to_dict()}, sort_keys=True)}
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata)
-    os.replace(partial, path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(tensors, partial, metadata)
+            os.replace(partial, path)
+        except SafetensorError as error:
+            raise UserError(f"{path} cannot be written ({error}); name another place or make room") from None
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Checkpoint:
@@ -71,13 +94,19 @@ def load(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no mapping)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"checkpoint {path} is damaged ({error}): train again or take another copy") from error
     if _FORMAT not in metadata:
         raise UserError(f"checkpoint {path} is no {_FORMAT}: train again with `moesaic train`")
-    state = json.loads(metadata[_FORMAT])
     parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}}
-    for name, value in tensors.items():
-        part, rest = name.split("/", 1)
-        parts[part][rest] = value
-    return Checkpoint(Recipe.from_dict(state["recipe"]), state["step"], parts["model"], parts["optimizer"])
+    try:
+        state = json.loads(metadata[_FORMAT])
+        recipe, step = Recipe.from_dict(state["recipe"]), state["step"]
+        if type(step) is not int or step < 0:
+            raise ValueError(f"step {step!r}")
+        for name, value in tensors.items():
+            part, rest = name.split("/", 1)
+            parts[part][rest] = value
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"checkpoint {path} is malformed ({error!r}): train again with `moesaic train`") from None
+    return Checkpoint(recipe, step, parts["model"], parts["optimizer"])

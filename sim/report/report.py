@@ -22,6 +22,7 @@ from spec.build import Build
 from spec.bundle import Bundle
 from spec.errors import UserError
 from spec.executor import Executor
+from spec.files import writing
 from spec.machine import ReferenceMachine
 
 Network = Callable[[np.ndarray, str], np.ndarray]
@@ -87,10 +88,20 @@ def write_report(measurements: Measurements, directory: Path) -> dict:
     """Write report.json and report.html into the directory and return the figures."""
     report = figures(measurements)
     document = page(measurements, report)
-    directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / "report.html", document)
-    _write(directory / "report.json", json.dumps(report, indent=1) + "\n")
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        _write(directory / "report.html", document)
+        _write(directory / "report.json", json.dumps(report, indent=1) + "\n")
     return report
+
+
+def check_origin(bundle: Bundle, build: Build) -> None:
+    """UserError with both hashes unless the build was generated from exactly this bundle."""
+    if build.bundle_sha256 != bundle.sha256:
+        raise UserError(
+            f"build {build.name} was made from the bundle with SHA-256 {build.bundle_sha256}, bundle {bundle.name} has"
+            f" {bundle.sha256}; make the build again with `moesaic generate`"
+        )
 
 
 def _check_match(bundle: Bundle, build: Build) -> None:

@@ -233,5 +233,5 @@ def test_close_frees_the_memory_and_stops_the_machine(board, board_build, build)
 
 def test_without_pynq(no_pynq, board_build):
     assert not board_present()
-    with pytest.raises(UserError, match=r"pynq is missing.*pip install 'moesaic\[board\]'"):
+    with pytest.raises(UserError, match=r"pynq is missing.*pip install pynq"):
         BoardExecutor(board_build / "accel.bit")

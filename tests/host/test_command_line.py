@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -22,6 +23,7 @@ from spec.files import manifest_sha256
 from spec.isa import Fault
 from spec.machine import ReferenceMachine
 from tests.hls.networks import SMALL, network
+from tests.host.conftest import PYPROJECT
 
 
 def assert_user_error(result: tuple[int, str, str], *parts: str) -> None:
@@ -189,7 +191,7 @@ def test_only_the_chosen_command_is_loaded(monkeypatch, capsys):
 def test_not_installed(monkeypatch, capsys):
     monkeypatch.setattr(command_line, "entry_points", lambda group: [])
     assert command_line.main(["doctor"]) == 2
-    assert "pip install -e ." in capsys.readouterr().err
+    assert "make setup" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -357,3 +359,81 @@ def test_a_build_that_cannot_be_written(moesaic, own_bundle, tmp_path, place):
     (tmp_path / "file").write_text("")
     result = moesaic("generate", own_bundle, "--output", tmp_path / place)
     assert_user_error(result, f"{tmp_path / place} cannot be written")
+
+
+# --- what a command lacks ------------------------------------------------------------------------------------------------
+
+
+def test_help_imports_no_heavy_package():
+    code = (
+        "import contextlib, io, sys\nfrom host import command_line\n"
+        "try:\n    with contextlib.redirect_stdout(io.StringIO()):\n        command_line.main(['--help'])\n"
+        "except SystemExit:\n    pass\nprint(sorted({'torch', 'rich', 'skimage', 'cocotb'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PYPROJECT.parent)
+    assert run.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("package", "words"), [("torch", ("train",)), ("rich", ("report", "a", "b")), ("torch", ("demo",))]
+)
+def test_a_package_missing_while_a_command_runs(moesaic, monkeypatch, tmp_path, package, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert_user_error(moesaic(*words), f"moesaic {words[0]} needs the package {package}", "make setup")
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug(moesaic, monkeypatch):
+    def fail(arguments: object) -> int:
+        raise ModuleNotFoundError("No module named 'spec.none'", name="spec.none")
+
+    monkeypatch.setattr("host.commands.doctor.DoctorCommand.run", staticmethod(fail))
+    with pytest.raises(ModuleNotFoundError):
+        moesaic("doctor")
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("train", "--seed", -1), "-1 is below 0"),
+        (("train", "--seed", 1 << 32), "is above 4294967295"),
+        (("train", "--steps", 0), "0 is below 1"),
+        (("train", "--steps", "many"), "'many' is no integer"),
+        (("demo", "--threads", 0), "0 is below 1"),
+        (("report", "a", "b", "--scenes", -1), "-1 is below 0"),
+    ],
+    ids=lambda words: "-".join(map(str, words)).replace("--", "") if isinstance(words, tuple) else "",
+)
+def test_numbers_out_of_range(moesaic, words, part):
+    assert_user_error(moesaic(*words), part, f"moesaic {words[0]} --help")
+
+
+@pytest.mark.parametrize(("executor", "missing"), [("csim", "g++ is missing"), ("rtl", "perl is missing")])
+def test_report_says_what_is_missing_before_it_starts(moesaic, own_bundle, tmp_path, monkeypatch, executor, missing):
+    assert moesaic("generate", own_bundle, "--output", tmp_path / "build")[0] == 0
+    monkeypatch.setenv("PATH", "")
+    words = (own_bundle, tmp_path / "build", "--executors", executor, "--output", tmp_path / "out")
+    assert_user_error(moesaic("report", *words), missing)
+    assert not (tmp_path / "out").exists()
+
+
+def test_report_refuses_another_bundle_with_both_hashes(moesaic, own_bundle, tmp_path):
+    other = network(SMALL, seed=2)
+    other.save(tmp_path / "other")
+    assert moesaic("generate", own_bundle, "--output", tmp_path / "build")[0] == 0
+    hashes = [json.loads((d / "bundle.json").read_text())["sha256"] for d in (own_bundle, tmp_path / "other")]
+    assert json.loads((tmp_path / "build" / "build.json").read_text())["bundle_sha256"] == hashes[0]
+    result = moesaic("report", tmp_path / "other", tmp_path / "build", "--output", tmp_path / "out")
+    assert_user_error(result, *hashes)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "demo", "report"])
+def test_an_output_that_cannot_be_made_is_said_before_the_work(moesaic, own_bundle, tmp_path, command):
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "below"
+    words = ("--output", place) if command != "train" else ("--checkpoint", place / "model.safetensors")
+    if command == "report":
+        assert moesaic("generate", own_bundle, "--output", tmp_path / "build")[0] == 0
+        words = (own_bundle, tmp_path / "build", *words)
+    assert_user_error(moesaic(command, *words), f"{place} cannot be written (Not a directory)")

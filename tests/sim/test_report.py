@@ -267,4 +267,6 @@ def test_pictures_from_files_of_equal_names_stay_apart(tmp_path: Path) -> None:
     paths = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png", tmp_path / "y.png"]
     for path in paths:
         write_picture(path, picture(SMALL, 0))
-    assert [shown.name for shown in read_pictures(paths, 32, 32)] == [str(paths[0]), str(paths[1]), "y"]
+    shown = read_pictures(paths, 32, 32)
+    assert [one.name for one in shown] == ["x (1)", "x (2)", "y"]
+    assert [one.origin for one in shown] == ["x.png", "x.png", "y.png"]  # a report tells nobody's directories

@@ -1,0 +1,35 @@
+"""Numbers on the command line: types for argparse, which turns their errors into one line."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+
+SEED_END = 1 << 32
+
+
+def positive(text: str) -> int:
+    """An integer from 1."""
+    return _integer(text, 1)
+
+
+def natural(text: str) -> int:
+    """An integer from 0."""
+    return _integer(text, 0)
+
+
+def seed(text: str) -> int:
+    """An integer from 0 to 2**32 - 1."""
+    value = _integer(text, 0)
+    if value >= SEED_END:
+        raise ArgumentTypeError(f"{value} is above {SEED_END - 1}")
+    return value
+
+
+def _integer(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no integer") from None
+    if value < least:
+        raise ArgumentTypeError(f"{value} is below {least}")
+    return value
