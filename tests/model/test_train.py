@@ -1,14 +1,17 @@
 """Training repeats and resumes bit for bit, and learns."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from model import checkpoint
-from model.configuration import Recipe
+from model.configuration import Recipe, load_recipe
 from model.evaluate import measure_float
 from model.optimizer import orthogonalise
 from model.train import draw_batch, learning_rate, train, training_scenes, validation_scenes
@@ -99,3 +102,82 @@ def test_damaged_checkpoints_are_named(checkpoint_path, tmp_path):
     truncated.write_bytes(checkpoint_path.read_bytes()[:-100])
     with pytest.raises(UserError, match="truncated is damaged"):
         checkpoint.load(truncated)
+
+
+@pytest.mark.parametrize(
+    "damage", ["shape", "missing", "unknown", "optimizer", "no recipe", "list", "not JSON", "step"]
+)
+def test_checkpoints_that_do_not_fit_are_named(recipe, tmp_path, damage):
+    path, recipe = tmp_path / "model", short(recipe, steps=2)
+    train(recipe, path, stop_after=1)
+    with safe_open(path, framework="pt") as file:
+        (kind, text), *_ = file.metadata().items()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no mapping)
+    state = json.loads(text)
+    if damage == "shape":
+        tensors["model/position"] = torch.zeros(3)
+    elif damage == "missing":
+        del tensors["model/position"]
+    elif damage == "unknown":
+        tensors["surprise"] = torch.zeros(1)
+    elif damage == "optimizer":
+        tensors["optimizer/nothing/moment"] = torch.zeros(1)
+    elif damage == "no recipe":
+        del state["recipe"]
+    elif damage == "list":
+        state = []
+    elif damage == "step":
+        state["step"] = "one"
+    save_file(tensors, path, {kind: "{" if damage == "not JSON" else json.dumps(state)})
+    with pytest.raises(UserError, match=r"checkpoint"):
+        train(recipe, path, resume=True)
+    if damage in ("shape", "missing"):
+        with pytest.raises(UserError, match=r"weight position is .*, its recipe says"):
+            checkpoint.load(path).build_model()
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_nothing(recipe, tmp_path, monkeypatch):
+    recipe = short(recipe, steps=1)
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(UserError, match="is a directory"):
+        train(recipe, tmp_path / "directory")
+    with pytest.raises(UserError, match=r"directory cannot be written \(Is a directory\)"):
+        checkpoint.save(tmp_path / "directory", recipe, 0, M3ViT(recipe.model), [])
+
+    def fill_the_disk(tensors: dict, path: Path, metadata: dict) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", fill_the_disk)
+    with pytest.raises(UserError, match=r"model cannot be written .*No space left"):
+        train(recipe, tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["directory"]
+
+
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        ("training", {"seed": -1}),
+        ("training", {"steps": "many"}),
+        ("training", {"steps": 2.5}),
+        ("training", {"learning_rate": float("nan")}),
+        ("training", {"weight_decay": None}),
+        ("model", {"depth": 0}),
+        ("model", {"width": "wide"}),
+        ("model", {"tasks": 5}),
+        ("model", {"tasks": ["depth"]}),
+        ("model", {"tasks": [{"name": "depth", "channels": "one"}]}),
+        ("model", {"surprise": 1}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_malformed_recipes(recipe, section, changes):
+    data = recipe.to_dict()
+    with pytest.raises(UserError):
+        Recipe.from_dict({**data, section: {**data[section], **changes}})
+
+
+def test_a_recipe_that_is_not_text(tmp_path):
+    (tmp_path / "odd.toml").write_bytes(b"steps = \xff\xfe")
+    with pytest.raises(UserError, match=r"odd.toml is not UTF-8 text \(.* at byte 8\)"):
+        load_recipe(str(tmp_path / "odd.toml"))
