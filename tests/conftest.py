@@ -1,0 +1,16 @@
+"""For all tests: nothing is kept outside of the repository."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(__file__).resolve().parents[1] / "build" / "test-cache"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_below_the_repository() -> Iterator[None]:
+    """Compiled emulators go below build/ instead of the user's cache; they stay there, for the next run of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(CACHE))
+        yield
