@@ -292,6 +292,35 @@ def attention(case: Case, rows: int = 0, keys: int = 0, width: int = 0) -> None:
         )  # fmt: skip
 
 
+def equal_scores(case: Case, keys: int, score: int) -> int:
+    """Softmax of one row of `keys` equal scores, made by a product, and a product scaled by its sum; the row's entry."""
+    tiles, width = -(-keys // case.columns), case.columns + 1
+    padded_keys = round_up(keys, case.columns)
+    parameters = np.zeros(tiles * case.columns, [("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("0", "u1")])
+    parameters["bias"], parameters["multiplier"] = score, 1
+    param_address = case.reserve_weight(parameters.nbytes)
+    case.put_weight(param_address, parameters)
+    query = case.reserve_act(case.act_word)
+    case.put_act(query, np.zeros(case.act_word, np.uint8))
+    scores, entry = into_act(case, Destination.INT16, 1, keys), case.configuration.row_entries - 1
+    case.emit(
+        "matmul", rows=1, columns=keys, depth=case.depth, a_address=query, a_pitch=case.act_word,
+        b_address=case.reserve_weight(case.weight_word), b_stride=0, param_address=param_address,
+        param_stride=8 * case.columns, **scores, track_max=1, row_base=entry,
+    )  # fmt: skip
+    probability = case.reserve_act(padded_keys)
+    case.emit(
+        "softmax", rows=1, columns=keys, source_address=scores["d_address"], source_pitch=scores["d_pitch"],
+        destination_address=probability, destination_pitch=padded_keys, row_base=entry,
+    )  # fmt: skip
+    product = random_product(case, 1, columns=width, depth=padded_keys)
+    case.emit(
+        "matmul", **{**product, "a_address": probability, "a_pitch": padded_keys}, **into_act(case, Destination.INT16, 1, width),
+        row_scale=1, row_base=entry, output_shift=6,
+    )  # fmt: skip
+    return entry
+
+
 # --- vector -----------------------------------------------------------------------------------------------------------
 
 
@@ -399,6 +428,48 @@ def route(case: Case) -> None:
             "load", dram_offset=64, local_address=case.reserve_act(16), bytes=16, count_1=1, count_2=1, count_3=1,
             skip_if_empty=1, queue=expert,
         )  # fmt: skip
+
+
+DEGENERATE_ROUTES = (
+    "one expert gets every token",
+    "most experts get none",
+    "all logits equal",
+    "top_k is all experts",
+    "top_k exceeds the experts",
+)
+
+
+def degenerate_route(case: Case, kind: str, tokens: int) -> list[int]:
+    """Route `tokens` tokens as `kind` says, then let each expert gather and scatter. Returns the tokens of each expert."""
+    rng, experts = case.rng, case.configuration.experts
+    logits, top_k, chosen = rng.integers(-3000, 3000, (tokens, experts)).astype(np.int16), 1, [experts - 1]
+    match kind:
+        case "one expert gets every token":
+            logits[:, experts - 1] = 32767
+        case "most experts get none":
+            logits[:, 1:3], top_k, chosen = 30_000, 2, [1, 2]
+        case "all logits equal":  # ties go to the first experts
+            logits[:], top_k, chosen = -5, 2, [0, 1]
+        case "top_k is all experts":
+            top_k, chosen = experts, list(range(experts))
+        case "top_k exceeds the experts":
+            top_k, chosen = 255, list(range(experts))
+        case _:
+            raise ValueError(kind)
+    pitch = round_up(2 * experts, case.act_word)
+    source = case.reserve_act(tokens * pitch)
+    case.put_rows(source, pitch, logits)
+    case.emit("route", rows=tokens, columns=experts, top_k=top_k, source_address=source, source_pitch=pitch)
+    first = random_product(case, tokens, columns=case.columns + 1, depth=2 * case.depth)
+    second = random_product(case, tokens, columns=2 * case.columns - 1, depth=case.depth)
+    residual = into_act(case, Destination.RESIDUAL, tokens, second["columns"])
+    for expert in range(experts):
+        # As in a network: the first product gathers the queue's tokens, the second scatters into the residual stream.
+        hidden = into_act(case, Destination.INT8, tokens, first["columns"])
+        case.emit("matmul", **first, **hidden, gather=1, queue=expert)
+        case.emit("matmul", **second, **residual, scatter=1, queue=expert)
+        case.emit("matmul", **second, **residual, gather=1, scatter=1, queue=expert)
+    return [tokens if expert in chosen else 0 for expert in range(experts)]
 
 
 # --- load and store ---------------------------------------------------------------------------------------------------

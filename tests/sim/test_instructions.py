@@ -6,6 +6,9 @@ on them is what makes its comparison with the other executors fair.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +16,20 @@ import numpy as np
 import pytest
 
 from sim.csim import CsimExecutor
+from spec.arithmetic import reciprocal
 from spec.configuration import HardwareConfiguration, load_configuration
 from spec.executor import Executor, MachineFault, Memory, Program
 from spec.isa import Fault, Space, Unit, encode, semaphore
 from spec.machine import ReferenceMachine
-from tests.sim.instruction_cases import SCENARIOS, Case, attention, overlapped
+from tests.sim.instruction_cases import (
+    DEGENERATE_ROUTES,
+    SCENARIOS,
+    Case,
+    attention,
+    degenerate_route,
+    equal_scores,
+    overlapped,
+)
 
 RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
 MAX_CYCLES = 5_000_000
@@ -60,12 +72,18 @@ MACHINES = {
 }
 
 
-@pytest.fixture(scope="module", params=MACHINES.values(), ids=MACHINES.keys())
-def machine(request):
-    """(the Machine, its executor), one executor for all tests: state that a run leaves behind must not harm the next."""
-    executor = request.param.start()
-    yield request.param, executor
-    executor.close()
+@pytest.fixture(scope="module")
+def started() -> Iterator[Callable[[str], Executor]]:
+    """Name of a machine to its executor, one for all tests: state that a run leaves behind must not harm the next."""
+    with ExitStack() as stack:
+
+        @functools.cache
+        def start(name: str) -> Executor:
+            executor = MACHINES[name].start()
+            stack.callback(executor.close)
+            return executor
+
+        yield start
 
 
 def check(executor: Executor, configuration: HardwareConfiguration, program: Program, memory: Memory) -> None:
@@ -86,29 +104,49 @@ def check(executor: Executor, configuration: HardwareConfiguration, program: Pro
         assert counters["read_beats"] >= expected_counters["read_beats"]
 
 
-def seeds(machine: Machine) -> list[int]:
-    return [1000 * list(MACHINES.values()).index(machine) + index for index in range(machine.cases)]
+def runs(most: int) -> list:
+    """(name of a machine, seed) of every random case, at most that many for each machine."""
+    return [
+        pytest.param(name, 1000 * number + index, id=f"{name}-seed{1000 * number + index}")
+        for number, (name, machine) in enumerate(MACHINES.items())
+        for index in range(min(machine.cases, most))
+    ]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_instruction(machine, scenario):
-    description, executor = machine
-    configuration = CONFIGURATIONS[description.configuration]
-    for seed in seeds(description):
-        case = Case(configuration, np.random.default_rng([seed, *scenario.encode()]))
-        SCENARIOS[scenario](case)
-        try:
-            check(executor, configuration, *case.finish())
-        except (AssertionError, MachineFault) as error:
-            raise AssertionError(f"{scenario}, seed {seed}: {error}") from error
+@pytest.mark.parametrize(("machine", "seed"), runs(most=12))
+def test_instruction(started, machine, seed, scenario):
+    configuration = CONFIGURATIONS[MACHINES[machine].configuration]
+    case = Case(configuration, np.random.default_rng([seed, *scenario.encode()]))
+    SCENARIOS[scenario](case)
+    check(started(machine), configuration, *case.finish())
 
 
-def test_units_that_run_at_once(machine):
-    description, executor = machine
-    configuration = CONFIGURATIONS[description.configuration]
-    for seed in seeds(description)[:3]:
-        program, memory = overlapped(Case(configuration, np.random.default_rng(seed)))
-        check(executor, configuration, program, memory)
+@pytest.mark.parametrize(("machine", "seed"), runs(most=3))
+def test_units_that_run_at_once(started, machine, seed):
+    configuration = CONFIGURATIONS[MACHINES[machine].configuration]
+    check(started(machine), configuration, *overlapped(Case(configuration, np.random.default_rng(seed))))
+
+
+def queue_counts(configuration: HardwareConfiguration, program: Program, memory: Memory) -> np.ndarray:
+    """How many tokens the reference machine routes to each expert."""
+    reference = ReferenceMachine(configuration)
+    reference.run(program, Memory(memory.constants.copy(), memory.frame.copy()), MAX_CYCLES)
+    return reference.queue_count
+
+
+@pytest.mark.parametrize("kind", DEGENERATE_ROUTES)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_degenerate_routing(started, machine, kind):
+    """Every expert gathers and scatters its queue; a number of tokens that is no multiple of a tile."""
+    configuration = CONFIGURATIONS[MACHINES[machine].configuration]
+    case = Case(configuration, np.random.default_rng([7, *kind.encode()]), act_limit=configuration.act_bytes)
+    tokens = 2 * configuration.tile_rows + 1
+    counts = degenerate_route(case, kind, tokens)
+    assert tokens % configuration.tile_rows and tokens % configuration.tile_columns
+    program, memory = case.finish()
+    assert queue_counts(configuration, program, memory).tolist() == counts
+    check(started(machine), configuration, program, memory)
 
 
 LONG = replace(TINY, name="long", act_bytes=262144, weight_bytes=262144, row_entries=2048)
@@ -120,6 +158,23 @@ def test_attention_over_1201_keys(keys):
     case = Case(LONG, np.random.default_rng(keys), act_limit=LONG.act_bytes, weight_limit=LONG.weight_bytes)
     attention(case, rows=13, keys=keys, width=64)
     check(executor, LONG, *case.finish())
+
+
+@pytest.mark.parametrize("executor", [ReferenceMachine, CsimExecutor], ids=["reference", "csim"])
+def test_softmax_of_1201_equal_scores(executor):
+    """The largest sum of probabilities there is, 1,201 * 127 = 152,527; its reciprocal scales a product."""
+    case = Case(LONG, np.random.default_rng(1201), act_limit=LONG.act_bytes, weight_limit=LONG.weight_bytes)
+    entry = equal_scores(case, keys=1201, score=-321)
+    program, memory = case.finish()
+    reference = ReferenceMachine(LONG)
+    reference.run(program, Memory(memory.constants.copy(), memory.frame.copy()), MAX_CYCLES)
+    multiplier, bits = reciprocal(np.array(152_527))
+    assert (reference.row_max[entry], reference.row_multiplier[entry], reference.row_shift[entry]) == (
+        -321, multiplier, 15 + bits,
+    )  # fmt: skip
+    tested = executor(LONG)
+    check(tested, LONG, program, memory)
+    tested.close()
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -210,10 +265,10 @@ def _faults(c: HardwareConfiguration) -> dict[str, tuple[bytes, Fault, str, int]
 
 
 @pytest.mark.parametrize("name", _faults(TINY))
-def test_fault(machine, name):
+@pytest.mark.parametrize("machine", MACHINES)
+def test_fault(started, machine, name):
     """The cause, the unit and the tag; the run after it is right."""
-    description, executor = machine
-    configuration = CONFIGURATIONS[description.configuration]
+    configuration, executor = CONFIGURATIONS[MACHINES[machine].configuration], started(machine)
     code, cause, unit, tag = _faults(configuration)[name]
     for tested in (ReferenceMachine(configuration), executor):
         memory = Memory(np.frombuffer(code, np.uint8).copy(), np.zeros(64, np.uint8))

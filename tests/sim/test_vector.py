@@ -8,10 +8,11 @@ from cocotb.triggers import RisingEdge
 from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
 from sim.bench.scoreboard import Scoreboard
+from spec.arithmetic import PROBABILITY_MAX, reciprocal
 from spec.configuration import HardwareConfiguration
 from spec.isa import Fault, encode
 from spec.machine import ReferenceMachine
-from tests.sim.act_unit import RIVALS, ActUnit, bench_configuration, reference_outcome
+from tests.sim.act_unit import RIVALS, ActUnit, Outcome, bench_configuration, reference_outcome
 
 ACT_BYTES = 32768
 INT16 = np.iinfo(np.int16)
@@ -122,14 +123,17 @@ def random_softmax(rng: np.random.Generator, machine: ReferenceMachine, columns:
 INSTRUCTIONS = {"layer_norm": random_layer_norm, "softmax": random_softmax}
 
 
-async def run_and_compare(unit: VectorUnit, machine: ReferenceMachine, name: str, fields: dict[str, int], rivals: int):
+async def run_and_compare(
+    board: Scoreboard, unit: VectorUnit, machine: ReferenceMachine, name: str, fields: dict[str, int], rivals: int
+) -> Outcome:
     """Fill, run on both machines, and compare how it ended and, unless it faulted, all that it could have touched."""
     instruction = encode(name, tag=unit.rng.integers(1 << 32), **fields)
     await unit.fill(machine.act)
     await unit.fill_rows(machine)
     expected = reference_outcome(machine, instruction)
+    board.expect([expected])
     outcome = await unit.run(instruction, rivals)
-    assert outcome.cause == expected, f"{name} {fields}: {outcome.cause.name}, expected {expected.name}"
+    board.observe(outcome.cause)
     if expected == Fault.NONE:
         act = await unit.dump(machine.configuration.act_bytes)
         wrong = np.flatnonzero(act != machine.act)
@@ -141,6 +145,20 @@ async def run_and_compare(unit: VectorUnit, machine: ReferenceMachine, name: str
     else:
         await unit.reset()
     return outcome
+
+
+async def equal_scores(board: Scoreboard, unit: VectorUnit, machine: ReferenceMachine, columns: int) -> None:
+    """One row of equal scores: the largest sum there is for its width, and the multiplier and shift that divide by it."""
+    c, entry = machine.configuration, machine.configuration.row_entries - 1
+    padded = -(-columns // c.tile_columns) * c.tile_columns
+    machine.act[: 2 * columns] = np.full(columns, -321, "<i2").view(np.uint8)
+    machine.row_max[entry] = -321
+    fields = {"rows": 1, "columns": columns, "source_address": 0, "source_pitch": 2 * padded, "row_base": entry}
+    fields |= {"destination_address": ACT_BYTES // 2, "destination_pitch": padded}
+    await run_and_compare(board, unit, machine, "softmax", fields, 0)
+    multiplier, bits = reciprocal(np.array(columns * PROBABILITY_MAX))
+    board.expect([(int(multiplier), 15 + int(bits))])
+    board.observe(tuple((await unit.dump_scales())[entry].tolist()))
 
 
 def widths(rng: np.random.Generator, c: HardwareConfiguration, largest: int, count: int) -> list[int]:
@@ -159,12 +177,12 @@ async def whole_instructions(dut):
     runs += [("softmax", width) for width in widths(rng, machine.configuration, 1201, 9)]
     rng.shuffle(runs)
     board = Scoreboard("instructions")
-    board.expect([Fault.NONE] * len(runs))
     for name, width in runs:
         fields = INSTRUCTIONS[str(name)](rng, machine, int(width))
-        outcome = await run_and_compare(unit, machine, str(name), fields, int(rng.choice(RIVALS)))
-        board.observe(outcome.cause)
+        assert (await run_and_compare(board, unit, machine, str(name), fields, int(rng.choice(RIVALS)))).cause == Fault.NONE
+    await equal_scores(board, unit, machine, 1201)
     board.close()
+    assert board.checked == len(runs) + 2
 
 
 @cocotb.test()
@@ -189,14 +207,14 @@ async def faults_and_next_runs(dut):
     board = Scoreboard("faults, then instructions without rows or with")
     for name, change in cases:
         fields = INSTRUCTIONS[name](rng, machine, 3 * c.tile_columns - 1)
-        outcome = await run_and_compare(unit, machine, name, {**fields, **change}, 0)
-        board.expect([outcome.cause != Fault.NONE])
-        board.observe(True)
+        outcome = await run_and_compare(board, unit, machine, name, {**fields, **change}, 0)
+        assert outcome.cause != Fault.NONE, f"{name} {change} is no fault"
         fields = INSTRUCTIONS[name](rng, machine, 2 * c.tile_columns)
-        board.expect([Fault.NONE])
         rows = int(rng.choice([0, fields["rows"]]))
-        board.observe((await run_and_compare(unit, machine, name, {**fields, "rows": rows}, 128)).cause)
+        outcome = await run_and_compare(board, unit, machine, name, {**fields, "rows": rows}, 128)
+        assert outcome.cause == Fault.NONE
     board.close()
+    assert board.checked == 2 * len(cases)
 
 
 @cocotb.test()
@@ -217,7 +235,7 @@ async def throughput(dut):
             "destination_address": ACT_BYTES // 4, "destination_pitch": c.tile_columns * words,
         }  # fmt: skip
         fields |= {"row_base": 0} if name == "softmax" else {}
-        outcome = await run_and_compare(unit, machine, name, fields, 0)
+        outcome = await run_and_compare(board, unit, machine, name, fields, 0)
         steps = words * (1 if name == "softmax" else c.tile_columns // c.norm_lanes)
         dut._log.info(f"{name}: {rows} rows of {columns}: {outcome.cycles} cycles, {rows * steps} steps")
         board.expect([True])
