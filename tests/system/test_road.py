@@ -271,3 +271,21 @@ def test_an_unknown_task_and_an_unreadable_picture(capsys: pytest.CaptureFixture
     (tmp_path / "broken.png").write_bytes((tmp_path / "photo.png").read_bytes()[:30])
     assert "broken.png" in refused(capsys, "run", road.build, tmp_path / "broken.png", "--output", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_outputs_that_cannot_be_written(capsys: pytest.CaptureFixture, road: Road, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "below"
+    for words in (
+        ("export", "--checkpoint", road.checkpoint, "--bundle", place),
+        ("generate", road.bundle, "--output", place),
+        ("report", road.bundle, road.build, "--output", place),
+    ):
+        assert f"{place} cannot be written (Not a directory)" in refused(capsys, *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_checkpoint_of_another_network(capsys: pytest.CaptureFixture, road: Road, tmp_path: Path) -> None:
+    (tmp_path / "wide.toml").write_text(RECIPE.replace("width = 40", "width = 80"))
+    words = ("--recipe", tmp_path / "wide.toml", "--checkpoint", road.checkpoint, "--resume")
+    assert "width = 40, the recipe has 80" in refused(capsys, "train", *words)
