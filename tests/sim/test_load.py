@@ -10,6 +10,7 @@ from sim.bench.axi_memory import AxiMemory, serve_reads
 from sim.bench.pauses import never_pause, phased_pauses
 from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
+from sim.bench.scoreboard import Scoreboard
 from spec.configuration import load_configuration
 from spec.executor import Memory
 from spec.isa import Fault, LoadDestination, Space
@@ -43,6 +44,7 @@ class Bench:
             self.rng.integers(0, 256, CONSTANT_BYTES, np.uint8), self.rng.integers(0, 256, FRAME_BYTES, np.uint8)
         )
         self.unit = Unit(dut, self.rng)
+        self.board = Scoreboard("instructions")
         self.axi = TwoWindows(self.memory)
         pauses = (lambda stream: never_pause()) if quiet else (lambda stream: phased_pauses(random_generator(stream)))
         serve_reads(dut, self.axi, latency=latency, outstanding=32, address_pauses=pauses(1), data_pauses=pauses(2))
@@ -81,8 +83,9 @@ class Bench:
             port("ready_i").value = int(ready)
 
     async def check(self, **fields):
+        self.board.expect([Fault.NONE])
         outcome = await self.unit.execute("load", **fields)
-        assert outcome.cause == Fault.NONE, f"{outcome.cause.name} on {self.unit.fields}"
+        self.board.observe(outcome.cause)
         self.machine._counters = {"read_beats": 0}
         self.machine.load(self.unit.fields, self.memory)
         for name in NAMES:
@@ -92,8 +95,9 @@ class Bench:
         return outcome
 
     async def check_fault(self, cause, **fields):
+        self.board.expect([cause])
         outcome = await self.unit.execute("load", **fields)
-        assert outcome.cause == cause, f"{outcome.cause.name}, expected {cause.name}: {self.unit.fields}"
+        self.board.observe(outcome.cause)
         await self.unit.recover()
         # What was loaded before the fault is unspecified; what the next instruction loads is not.
         for name in NAMES:
@@ -152,6 +156,7 @@ async def loads_what_the_reference_loads(dut):
     constant_bursts = [burst for burst in bench.axi.read_bursts if burst[0] >= CONSTANT_BASE]
     assert frame_bursts and inside(frame_bursts, FRAME_BASE, FRAME_BYTES)
     assert constant_bursts and inside(constant_bursts, CONSTANT_BASE, CONSTANT_BYTES)
+    bench.board.close()
 
 
 @cocotb.test()
@@ -197,6 +202,7 @@ async def refuses_and_recovers(dut):
     dut.frame_size_i.value = FRAME_BYTES
     for _ in range(3):
         await bench.check(**bench.random_load())
+    bench.board.close()
 
 
 @cocotb.test()
@@ -218,6 +224,7 @@ async def halts_in_the_middle(dut):
         for name in NAMES:
             getattr(bench.machine, name)[:] = bench.found[name]
         await bench.check(**bench.random_load())
+    bench.board.close()
 
 
 @cocotb.test()
@@ -232,6 +239,7 @@ async def short_runs_keep_the_bus_busy(dut):
         assert outcome.cycles <= 8192 // BEAT + 60 + 20, (
             f"{outcome.cycles} cycles for {8192 // BEAT} beats in runs of {run_bytes}"
         )
+    bench.board.close()
 
 
 @pytest.mark.parametrize("configuration", ["tiny", "zcu104"])

@@ -10,6 +10,7 @@ from sim.bench.axi_memory import AxiMemory, serve_writes
 from sim.bench.pauses import never_pause, phased_pauses
 from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
+from sim.bench.scoreboard import Scoreboard
 from spec.configuration import load_configuration
 from spec.executor import Memory
 from spec.isa import Fault, Space
@@ -30,6 +31,7 @@ class Bench:
         self.memory = Memory(np.zeros(0, np.uint8), self.rng.integers(0, 256, FRAME_BYTES, np.uint8))
         self.axi = AxiMemory(self.memory.frame.copy(), FRAME_BASE)
         self.unit = Unit(dut, self.rng)
+        self.board = Scoreboard("instructions")
         pauses = (lambda stream: never_pause()) if quiet else (lambda stream: phased_pauses(random_generator(stream)))
         serve_writes(
             dut, self.axi, latency=latency, outstanding=16,
@@ -55,16 +57,18 @@ class Bench:
             dut.act_rd_ready_i.value = int(ready)
 
     async def check(self, **fields):
+        self.board.expect([Fault.NONE])
         outcome = await self.unit.execute("store", space=Space.FRAME, **fields)
-        assert outcome.cause == Fault.NONE, f"{outcome.cause.name} on {self.unit.fields}"
+        self.board.observe(outcome.cause)
         self.machine._counters = {"write_beats": 0}
         self.machine.store(self.unit.fields, self.memory)
         assert np.array_equal(self.axi.content, self.memory.frame), f"the frame differs after {self.unit.fields}"
         return outcome
 
     async def check_fault(self, cause, **fields):
+        self.board.expect([cause])
         outcome = await self.unit.execute("store", **{"space": Space.FRAME, **fields})
-        assert outcome.cause == cause, f"{outcome.cause.name}, expected {cause.name}: {self.unit.fields}"
+        self.board.observe(outcome.cause)
         await self.unit.recover()
         self.memory.frame[:] = self.axi.content
 
@@ -83,6 +87,7 @@ async def stores_what_the_reference_stores(dut):
         await bench.check(**bench.random_store())
     await bench.check(**{**ONE, "count_2": 0, "bytes": 32})
     assert bench.axi.write_bursts and inside(bench.axi.write_bursts, FRAME_BASE, FRAME_BYTES)
+    bench.board.close()
 
 
 @cocotb.test()
@@ -112,6 +117,7 @@ async def refuses_and_recovers(dut):
     for _ in range(3):
         await bench.check(**bench.random_store())
     assert inside(bench.axi.write_bursts, FRAME_BASE, FRAME_BYTES + 16)
+    bench.board.close()
 
 
 @cocotb.test()
@@ -127,6 +133,7 @@ async def halts_in_the_middle(dut):
         await bench.unit.recover()
         bench.memory.frame[:] = bench.axi.content
         await bench.check(**bench.random_store())
+    bench.board.close()
 
 
 @cocotb.test()
@@ -140,6 +147,7 @@ async def keeps_the_bus_busy(dut):
         assert outcome.cycles <= 4096 // BEAT + 60 + 50, (
             f"{outcome.cycles} cycles for {4096 // BEAT} beats in runs of {run_bytes}"
         )
+    bench.board.close()
 
 
 @pytest.mark.parametrize("configuration", ["tiny", "zcu104"])
