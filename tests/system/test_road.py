@@ -24,7 +24,7 @@ from spec.machine import ReferenceMachine
 RECIPE = """
 [model]
 image_height = 40
-image_width = 24
+image_width = 40
 patch = 8
 width = 40
 depth = 2
