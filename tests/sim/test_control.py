@@ -10,6 +10,7 @@ from sim.bench.packing import pack
 from sim.bench.pauses import phased_pauses
 from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
+from sim.bench.scoreboard import Scoreboard
 from spec.executor import FAULT_UNIT_NAMES
 from spec.isa import Fault, Unit
 from spec.registers import BY_NAME, CONTROL_START, COUNTERS, REGISTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
@@ -34,6 +35,7 @@ class Bench:
     def __init__(self, dut):
         self.dut = dut
         self.rng = random_generator()
+        self.board = Scoreboard("registers")
         bus = AxiLiteBus.from_prefix(dut, "s_axi")
         self.master = AxiLiteMaster(bus, dut.clk_i, dut.rst_ni, reset_active_level=False)
         channels = (
@@ -52,6 +54,11 @@ class Bench:
 
     async def read(self, name):
         return await self.master.read_dword(BY_NAME[name].offset)
+
+    async def check(self, name, value):
+        """Read a register that must hold the value."""
+        self.board.expect([(name, value)])
+        self.board.observe((name, await self.read(name)))
 
     async def write(self, name, value):
         await self.master.write_dword(BY_NAME[name].offset, value)
@@ -85,8 +92,8 @@ class Bench:
 async def registers_keep_what_they_should(dut):
     bench = Bench(dut)
     await clocking.start(dut)
-    assert await bench.read("FINGERPRINT_LOW") == FINGERPRINT & 0xFFFF_FFFF
-    assert await bench.read("FINGERPRINT_HIGH") == FINGERPRINT >> 32
+    await bench.check("FINGERPRINT_LOW", FINGERPRINT & 0xFFFF_FFFF)
+    await bench.check("FINGERPRINT_HIGH", FINGERPRINT >> 32)
     writable = [r.name for r in REGISTERS if r.access == "rw"]
     expected = {r.name: await bench.read(r.name) for r in REGISTERS}
     for name, value in expected.items():
@@ -112,6 +119,7 @@ async def registers_keep_what_they_should(dut):
     await bench.write("CONTROL", 0xFFFF_FFFE)
     await ClockCycles(dut.clk_i, 5)
     assert dut.core_rst_no.value == 0 and await bench.read("STATUS") == 0
+    bench.board.close()
 
 
 @cocotb.test()
@@ -134,17 +142,19 @@ async def a_run_uses_the_registers_of_its_start(dut):
         for name in names:
             await bench.write(name, 0x5555_5555)
     await bench.write("CONTROL", CONTROL_START)  # ignored: busy
-    assert await bench.read("STATUS") == STATUS_BUSY
+    await bench.check("STATUS", STATUS_BUSY)
     for port, (_, value) in ports.items():
         assert int(getattr(dut, port).value) == value, port
-    assert await bench.read("FRAME_SIZE") == 0x5555_5555
+    await bench.check("FRAME_SIZE", 0x5555_5555)
     dut.end_i.value = 1
     await ClockCycles(dut.clk_i, 20)
-    assert await bench.read("STATUS") == STATUS_BUSY, "ended while units work"
+    await bench.check("STATUS", STATUS_BUSY)  # ended while units work
     dut.units_empty_i.value = 1
     await bench.ended()
-    assert await bench.read("STATUS") == STATUS_DONE
-    assert await bench.read("FAULT") == 0 and dut.irq_o.value == 0
+    await bench.check("STATUS", STATUS_DONE)
+    await bench.check("FAULT", 0)
+    assert dut.irq_o.value == 0
+    bench.board.close()
 
 
 @cocotb.test()
@@ -170,8 +180,9 @@ async def counters_count_the_run(dut):
         expected["cycles"] = length
         expected["instructions"] += 1  # end itself
         await bench.ended(wait_idle=30)
-        found = {name: await bench.read(f"COUNTER_{name.upper()}") for name in INDEX}
-        assert found == expected
+        for name in INDEX:
+            await bench.check(f"COUNTER_{name.upper()}", expected[name])
+    bench.board.close()
 
 
 @cocotb.test()
@@ -191,15 +202,16 @@ async def the_first_fault_wins(dut):
         later = {int(bench.rng.integers(UNITS)): int(Fault.AXI_WRITE)}
         bench.fault(later, [0] * UNITS)
         await bench.ended(wait_idle=int(bench.rng.integers(20)))
-        assert await bench.read("STATUS") == STATUS_DONE | STATUS_FAULT
-        assert await bench.read("FAULT") == causes[units[0]]
-        assert await bench.read("FAULT_UNIT") == units[0]
-        assert await bench.read("FAULT_TAG") == tags[units[0]]
+        await bench.check("STATUS", STATUS_DONE | STATUS_FAULT)
+        await bench.check("FAULT", causes[units[0]])
+        await bench.check("FAULT_UNIT", units[0])
+        await bench.check("FAULT_TAG", tags[units[0]])
     await bench.start()
     dut.end_i.value = dut.units_empty_i.value = 1
     await bench.ended()
-    assert await bench.read("STATUS") == STATUS_DONE, "a start clears the fault"
+    await bench.check("STATUS", STATUS_DONE)  # a start clears the fault
     assert [await bench.read(name) for name in ("FAULT", "FAULT_UNIT", "FAULT_TAG")] == [0, 0, 0]
+    bench.board.close()
 
 
 @cocotb.test()
@@ -210,22 +222,24 @@ async def a_run_that_takes_too_long_is_stopped(dut):
         await bench.write("MAX_CYCLES", limit)
         await bench.start()
         await bench.ended(wait_idle=10)
-        assert await bench.read("STATUS") == STATUS_DONE | STATUS_FAULT
-        assert await bench.read("FAULT") == Fault.TIMEOUT
-        assert await bench.read("FAULT_UNIT") == UNITS - 1 and await bench.read("FAULT_TAG") == 0
-        assert await bench.read("COUNTER_CYCLES") == limit + 1
+        await bench.check("STATUS", STATUS_DONE | STATUS_FAULT)
+        await bench.check("FAULT", Fault.TIMEOUT)
+        await bench.check("FAULT_UNIT", UNITS - 1)
+        await bench.check("FAULT_TAG", 0)
+        await bench.check("COUNTER_CYCLES", limit + 1)
         # A run of exactly that many cycles is in time.
         await bench.start()
         for _ in range(limit - 1):
             await RisingEdge(dut.clk_i)
         dut.end_i.value = dut.units_empty_i.value = 1
         await bench.ended()
-        assert await bench.read("STATUS") == STATUS_DONE
-        assert await bench.read("COUNTER_CYCLES") == limit
+        await bench.check("STATUS", STATUS_DONE)
+        await bench.check("COUNTER_CYCLES", limit)
     await bench.write("MAX_CYCLES", 0)
     await bench.start()
     await ClockCycles(dut.clk_i, 1000)
-    assert await bench.read("STATUS") == STATUS_BUSY
+    await bench.check("STATUS", STATUS_BUSY)
+    bench.board.close()
 
 
 @cocotb.test()
@@ -241,9 +255,11 @@ async def interrupts(dut):
         await FallingEdge(dut.clk_i)
         assert dut.irq_o.value == enable
         await bench.write("INTERRUPT_STATUS", 0xFFFF_FFFE)
-        assert await bench.read("INTERRUPT_STATUS") == 1
+        await bench.check("INTERRUPT_STATUS", 1)
         await bench.write("INTERRUPT_STATUS", 1)
-        assert await bench.read("INTERRUPT_STATUS") == 0 and dut.irq_o.value == 0
+        await bench.check("INTERRUPT_STATUS", 0)
+        assert dut.irq_o.value == 0
+    bench.board.close()
 
 
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")

@@ -9,6 +9,7 @@ import pytest
 from sim.bench import clocking
 from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
+from sim.bench.scoreboard import Scoreboard
 from spec.arithmetic import SHIFT_MAX
 from spec.configuration import HardwareConfiguration
 from spec.isa import OPERAND_BYTES, Destination, Fault, encode
@@ -166,13 +167,13 @@ async def random_instructions(dut):
     unit = MatmulUnit(dut, configuration)
     await unit.start()
     await unit.fill(machine)
-    checked = 0
-    clocking.watch_progress(dut, lambda: checked, 200_000)
+    board = Scoreboard("causes and steps of the array")
+    clocking.watch_progress(dut, lambda: board.checked, 200_000)
     seen = set()
-    while checked < count or seen != set(Destination):
+    while board.checked < count or seen != set(Destination):
         fields = random_fields(configuration, rng, most_rows)
         stalls = int(rng.choice(STALLS))
-        if checked == 0:  # short tiles and slow writes: every queue of the drain fills up
+        if board.checked == 0:  # short tiles and slow writes: every queue of the drain fills up
             columns = 3 * configuration.tile_columns
             fields |= {"destination": Destination.INT8, "rows": most_rows, "columns": columns, "param_address": 0}
             fields |= {"depth": 2 * configuration.tile_depth, "b_stride": 2 * configuration.weight_word_bytes}
@@ -182,13 +183,13 @@ async def random_instructions(dut):
         code = encode("matmul", **fields)
         expected, steps = reference_outcome(machine, code)
         assert expected == Fault.NONE, (fields, expected)
+        board.expect([(Fault.NONE, steps)])
         outcome = await unit.run(code, stalls)
-        assert outcome.cause == Fault.NONE, (fields, outcome)
-        assert outcome.array == steps, f"{outcome.array} steps of the array, expected {steps}: {fields}"
+        board.observe((outcome.cause, outcome.array))
         await compare(unit, machine, fields)
         seen.add(fields["destination"])
-        checked += 1
-    assert checked >= count > 0
+    board.close()
+    assert board.checked >= count > 0
 
 
 @cocotb.test()
@@ -201,6 +202,7 @@ async def deep_products(dut):
     unit = MatmulUnit(dut, configuration)
     await unit.start()
     await unit.fill(machine)
+    board = Scoreboard("causes and steps of the array")
     for depth_offset in (0, configuration.tile_depth, OPERAND_BYTES * 3 // 8):
         fields = {
             "destination": Destination.INT16, "rows": 3 * configuration.tile_rows + 1, "columns": 3 * configuration.tile_columns,
@@ -210,9 +212,12 @@ async def deep_products(dut):
         }  # fmt: skip
         code = encode("matmul", **fields)
         expected, steps = reference_outcome(machine, code)
+        assert expected == Fault.NONE
+        board.expect([(expected, steps)])
         outcome = await unit.run(code)
-        assert outcome.cause == expected == Fault.NONE and outcome.array == steps
+        board.observe((outcome.cause, outcome.array))
         await compare(unit, machine, fields)
+    board.close()
 
 
 @cocotb.test()
@@ -221,6 +226,7 @@ async def faults(dut):
     rng = random_generator(1)
     unit = MatmulUnit(dut, configuration)
     await unit.start()
+    board = Scoreboard("faults")
     for index, fault in enumerate(FAULTS):
         machine = random_machine(configuration, rng)
         machine.queue_count[:] = [1, 0, 0, 0]
@@ -231,9 +237,12 @@ async def faults(dut):
         code = encode("matmul", **fields)
         expected, _ = reference_outcome(machine, code)
         assert expected != Fault.NONE, f"{fault} is no fault: {fields}"
+        board.expect([(fault, expected)])
         outcome = await unit.run(code, STALLS[index % len(STALLS)])
-        assert outcome.cause == expected, f"{fault}: {outcome.cause.name}, expected {expected.name}: {fields}"
+        board.observe((fault, outcome.cause))
         await unit.reset()
+    board.close()
+    assert board.checked == len(FAULTS)
     # and the unit works after the last reset
     machine = random_machine(configuration, rng)
     await unit.clear_queues()
