@@ -96,7 +96,10 @@ class MatmulUnit:
     async def fill(self, machine: ReferenceMachine) -> None:
         """Bring every memory of the bench to the machine's contents; queues must be empty."""
         dut, c = self.dut, self.configuration
-        for name, memory, word_bytes in (("act", machine.act, c.act_word_bytes), ("weight", machine.weight, c.weight_word_bytes)):
+        for name, memory, word_bytes in (
+            ("act", machine.act, c.act_word_bytes),
+            ("weight", machine.weight, c.weight_word_bytes),
+        ):
             getattr(dut, f"{name}_fill_valid_i").value = 1
             for address, word in enumerate(memory.reshape(-1, word_bytes)):
                 dut.fill_address_i.value = address
@@ -113,7 +116,9 @@ class MatmulUnit:
         dut.scale_fill_valid_i.value = 0
         for expert in range(c.experts):
             for entry in range(int(machine.queue_count[expert])):
-                await self.push(expert, int(machine.queue_token[expert, entry]), int(machine.queue_score[expert, entry]))
+                await self.push(
+                    expert, int(machine.queue_token[expert, entry]), int(machine.queue_score[expert, entry])
+                )
         await RisingEdge(dut.clk_i)
 
     async def fill_table(self, table: np.ndarray) -> None:
@@ -131,9 +136,13 @@ class MatmulUnit:
     async def dump(self, name: str) -> np.ndarray:
         """The contents of "act" or "weight", uint8."""
         dut, c = self.dut, self.configuration
-        size, word_bytes = {"act": (c.act_bytes, c.act_word_bytes), "weight": (c.weight_bytes, c.weight_word_bytes)}[name]
+        size, word_bytes = {"act": (c.act_bytes, c.act_word_bytes), "weight": (c.weight_bytes, c.weight_word_bytes)}[
+            name
+        ]
         words = size // word_bytes
-        valid, data_valid, data = (getattr(dut, f"{name}_dump_{port}") for port in ("valid_i", "data_valid_o", "data_o"))
+        valid, data_valid, data = (
+            getattr(dut, f"{name}_dump_{port}") for port in ("valid_i", "data_valid_o", "data_o")
+        )
         content = bytearray()
         for cycle in range(words + 4):
             valid.value = int(cycle < words)
@@ -179,7 +188,9 @@ class MatmulUnit:
         for _ in range(4):
             await RisingEdge(dut.clk_i)
             assert dut.done_o.value == 0 and dut.fault_o.value == 0, "done or fault lasts longer than a cycle"
-        assert dut.instr_ready_o.value == int(not fault), "a unit is ready after done, and waits for reset after a fault"
+        assert dut.instr_ready_o.value == int(not fault), (
+            "a unit is ready after done, and waits for reset after a fault"
+        )
         return Outcome(cause, cycles, int(dut.array_count_o.value), int(dut.drain_stall_count_o.value))
 
 

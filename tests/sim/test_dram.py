@@ -86,9 +86,7 @@ class Master:
                 self.port(f"{name}valid").value = int(valid[name])
             if ready["r"] and self.port("rvalid").value == 1:
                 data = int(self.port("rdata").value).to_bytes(16, "little")
-                self.beats.append(
-                    Beat(self.cycle, data, int(self.port("rresp").value), self.port("rlast").value == 1)
-                )
+                self.beats.append(Beat(self.cycle, data, int(self.port("rresp").value), self.port("rlast").value == 1))
             if ready["b"] and self.port("bvalid").value == 1:
                 self.responses.append((self.cycle, int(self.port("bresp").value)))
             ready = {name: not next(self.pauses) for name in ready}

@@ -42,7 +42,9 @@ def test_faults_are_found(tmp_path, capfd):
     path.write_text(TWO_DRIVERS)
     assert "1 errors" in slang("unit", [path], {})
     assert "q_o" in capfd.readouterr().err
-    path.write_text("module unit(input logic a_i, output logic q_o); always_comb begin q_o = a_i; return; end endmodule\n")
+    path.write_text(
+        "module unit(input logic a_i, output logic q_o); always_comb begin q_o = a_i; return; end endmodule\n"
+    )
     assert "exit status 1" in yosys("unit", [path], {})
 
 

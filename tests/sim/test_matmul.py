@@ -88,7 +88,9 @@ def random_fields(c: HardwareConfiguration, rng: np.random.Generator, most_rows:
 
     offset = depth_tile * int(rng.integers(c.act_word_bytes // depth_tile))
     f["a_pitch"] = round_up(offset + f["depth"], c.act_word_bytes) + c.act_word_bytes * int(rng.integers(3))
-    f["a_address"] = offset + c.act_word_bytes * int(rng.integers((c.act_bytes // 2 - rows * f["a_pitch"]) // c.act_word_bytes))
+    f["a_address"] = offset + c.act_word_bytes * int(
+        rng.integers((c.act_bytes // 2 - rows * f["a_pitch"]) // c.act_word_bytes)
+    )
 
     first_b, first_d = c.weight_bytes // 8, c.weight_bytes * 5 // 8
     blocks = first_b // (8 * columns_tile)
@@ -119,9 +121,25 @@ def broken(f: dict[str, int], fault: str, c: HardwareConfiguration) -> dict[str,
     wrapping = (1 << 32) - c.act_word_bytes
     inside = (c.act_word_bytes + 8) * c.act_word_bytes
     if fault == "a_wrap":
-        return {**f, "destination": 0, "gather": 1, "queue": 0, "row_scale": 0, "a_address": inside, "a_pitch": wrapping}
+        return {
+            **f,
+            "destination": 0,
+            "gather": 1,
+            "queue": 0,
+            "row_scale": 0,
+            "a_address": inside,
+            "a_pitch": wrapping,
+        }
     if fault == "d_wrap":
-        return {**f, "destination": 2, "scatter": 1, "queue": 0, "row_scale": 0, "d_address": inside, "d_pitch": wrapping}
+        return {
+            **f,
+            "destination": 2,
+            "scatter": 1,
+            "queue": 0,
+            "row_scale": 0,
+            "d_address": inside,
+            "d_pitch": wrapping,
+        }
     if fault == "queue":
         return {**f, "gather": 1, "queue": c.experts}
     if fault == "row_base":
@@ -153,7 +171,9 @@ async def compare(unit: MatmulUnit, machine: ReferenceMachine, fields: dict[str,
     assert np.array_equal(await unit.dump("weight"), machine.weight), f"weight memory after {fields}"
     if fields.get("track_max"):
         rows = range(fields["row_base"], fields["row_base"] + fields["rows"])
-        assert np.array_equal(await unit.dump_maxima(rows), machine.row_max[rows.start : rows.stop]), f"row maxima after {fields}"
+        assert np.array_equal(await unit.dump_maxima(rows), machine.row_max[rows.start : rows.stop]), (
+            f"row maxima after {fields}"
+        )
 
 
 @cocotb.test()
@@ -276,7 +296,9 @@ LARGE = (196608, 262144)  # bytes of act and weight: all tests of the large arra
 async def throughput(dut):
     configuration = configuration_of(running_parameters())
     machine = random_machine(configuration, random_generator())
-    machine.weight[LAYER_PARAMETERS:] = random_parameters(random_generator(1), (configuration.weight_bytes - LAYER_PARAMETERS) // 8)
+    machine.weight[LAYER_PARAMETERS:] = random_parameters(
+        random_generator(1), (configuration.weight_bytes - LAYER_PARAMETERS) // 8
+    )
     machine.queue_count[0] = 32
     machine.queue_token[0, :32] = np.arange(32) * 4 + 1
     unit = MatmulUnit(dut, configuration)
@@ -296,16 +318,22 @@ async def throughput(dut):
         dut._log.info(
             f"{name}: {outcome.cycles} cycles for {steps} steps, {outcome.cycles / steps:.3f}; drain stalls {outcome.drain_stall}"
         )
-        assert outcome.cycles <= limit * steps, f"{name}: {outcome.cycles} cycles for {steps} steps, {limit} a step allowed"
+        assert outcome.cycles <= limit * steps, (
+            f"{name}: {outcome.cycles} cycles for {steps} steps, {limit} a step allowed"
+        )
     await compare(unit, machine, {})
 
 
 def test_throughput():
     parameters = bench_parameters("zcu104", *LARGE)
-    run_module_test("matmul_bench", __name__, parameters=parameters, plusargs=parameters, testcase="throughput", public=PORTS)
+    run_module_test(
+        "matmul_bench", __name__, parameters=parameters, plusargs=parameters, testcase="throughput", public=PORTS
+    )
 
 
-@pytest.mark.parametrize("shape, count, most_rows", [("tiny", 30, 14), ("odd", 20, 11), ("row", 20, 6), ("zcu104", 10, 30)])
+@pytest.mark.parametrize(
+    "shape, count, most_rows", [("tiny", 30, 14), ("odd", 20, 11), ("row", 20, 6), ("zcu104", 10, 30)]
+)
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_random_instructions(shape, count, most_rows, seed):
     parameters = bench_parameters(shape, *(LARGE if shape == "zcu104" else ()))
@@ -318,7 +346,9 @@ def test_random_instructions(shape, count, most_rows, seed):
 
 def test_deep_products():
     parameters = bench_parameters("tiny", 131072, 131072)
-    run_module_test("matmul_bench", __name__, parameters=parameters, plusargs=parameters, testcase="deep_products", public=PORTS)
+    run_module_test(
+        "matmul_bench", __name__, parameters=parameters, plusargs=parameters, testcase="deep_products", public=PORTS
+    )
 
 
 @pytest.mark.parametrize("shape", ["tiny", "odd"])

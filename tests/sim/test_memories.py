@@ -47,7 +47,11 @@ class Client:
             self.address = random_address(self.rng, self.words)
             self.data = int.from_bytes(self.rng.bytes(self.word_bytes), "little")
             full = (1 << self.word_bytes) - 1
-            self.strobe = full if self.rng.random() < 0.4 else int.from_bytes(self.rng.bytes(self.word_bytes // 8 + 1), "little") & full
+            self.strobe = (
+                full
+                if self.rng.random() < 0.4
+                else int.from_bytes(self.rng.bytes(self.word_bytes // 8 + 1), "little") & full
+            )
 
 
 async def traffic(dut, words: int, word_bytes: int, reads: int, writes: int, banks: int, always_read: bool) -> None:
@@ -111,7 +115,9 @@ async def traffic(dut, words: int, word_bytes: int, reads: int, writes: int, ban
                 if granted:
                     client.valid = False
                     if client.address < words:
-                        content[client.address] = merged(content[client.address], client.data, client.strobe, word_bytes)
+                        content[client.address] = merged(
+                            content[client.address], client.data, client.strobe, word_bytes
+                        )
                     else:
                         wr_fault |= 1 << port
         faults += bool(rd_fault) + bool(wr_fault)
@@ -144,7 +150,13 @@ def test_act_memory(columns, banks, seed):
     # the words are no power of two
     parameters = {"TileColumns": columns, "ActBytes": 2 * columns * banks * 24, "ActBanks": banks}
     run_module_test(
-        "act_memory", __name__, parameters=parameters, plusargs=parameters, seed=seed, testcase="act_traffic", public=PORTS
+        "act_memory",
+        __name__,
+        parameters=parameters,
+        plusargs=parameters,
+        seed=seed,
+        testcase="act_traffic",
+        public=PORTS,
     )
 
 
@@ -153,5 +165,11 @@ def test_act_memory(columns, banks, seed):
 def test_weight_memory(columns, depth, seed):
     parameters = {"TileColumns": columns, "TileDepth": depth, "WeightBytes": columns * depth * 96}
     run_module_test(
-        "weight_memory", __name__, parameters=parameters, plusargs=parameters, seed=seed, testcase="weight_traffic", public=PORTS
+        "weight_memory",
+        __name__,
+        parameters=parameters,
+        plusargs=parameters,
+        seed=seed,
+        testcase="weight_traffic",
+        public=PORTS,
     )

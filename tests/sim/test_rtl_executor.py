@@ -132,5 +132,7 @@ def test_waveform(rtl_directory, tmp_path):
 
 
 def test_missing_rtl_is_named(tmp_path):
-    with pytest.raises(UserError, match=f"no SystemVerilog module 'accelerator': accelerator.sv is in none of {tmp_path}"):
+    with pytest.raises(
+        UserError, match=f"no SystemVerilog module 'accelerator': accelerator.sv is in none of {tmp_path}"
+    ):
         RtlExecutor(tmp_path, CONFIGURATION)

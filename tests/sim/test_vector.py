@@ -179,7 +179,9 @@ async def whole_instructions(dut):
     board = Scoreboard("instructions")
     for name, width in runs:
         fields = INSTRUCTIONS[str(name)](rng, machine, int(width))
-        assert (await run_and_compare(board, unit, machine, str(name), fields, int(rng.choice(RIVALS)))).cause == Fault.NONE
+        assert (
+            await run_and_compare(board, unit, machine, str(name), fields, int(rng.choice(RIVALS)))
+        ).cause == Fault.NONE
     await equal_scores(board, unit, machine, 1201)
     board.close()
     assert board.checked == len(runs) + 2
