@@ -15,8 +15,6 @@ from spec.bundle import Bundle
 from spec.configuration import HardwareConfiguration
 from spec.executor import WINDOW_ALIGNMENT, Program
 
-_ZEROS = 4096
-
 
 def generate(bundle: Bundle, configuration: HardwareConfiguration, observe: bool = False) -> Build:
     """The build of a bundle for a configuration; the same inputs give the same bytes.
@@ -28,7 +26,7 @@ def generate(bundle: Bundle, configuration: HardwareConfiguration, observe: bool
     a = bundle.architecture
     constants = pack_network(bundle, configuration)
     if observe:
-        constants.add("zeros", np.zeros(_ZEROS, np.uint8))
+        constants.add("zeros", np.zeros(configuration.act_word_bytes * configuration.act_banks, np.uint8))
     frame = FrameLayout()
     image_offset = frame.allocate(a.image_height * a.image_width * 4)
     outputs = {name: frame.allocate(2 * int(np.prod(_output_shape(bundle, name)))) for name in bundle.tasks}
@@ -55,7 +53,6 @@ def generate(bundle: Bundle, configuration: HardwareConfiguration, observe: bool
             "resources": estimate.to_dict(),
             "act_bytes_peak": max(task.act_peak for task in lowered.values()),
             "constant_bytes": constants.total,
-            "tasks": bundle.report.get("tasks", {}),
         },
         bundle_sha256=bundle.sha256,
     )

@@ -16,11 +16,12 @@ from hls.constants import Constants, norm_names
 from hls.network import head_pitch, lowered_linears, stored_channels
 from hls.prefetch import QUEUES, Step, WeightSpans, emit_steps
 from hls.weight_layout import linear_depth, linear_tile_bytes
+from spec.arithmetic import NORM_WIDTH_MAX, TABLE_ENTRIES
 from spec.build import Observation
 from spec.bundle import Bundle
 from spec.configuration import HardwareConfiguration
 from spec.errors import UserError
-from spec.isa import Destination, LoadDestination, Space
+from spec.isa import OPERAND_BYTES, Destination, LoadDestination, Space
 
 _NORM_CHUNKS = 4
 _ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
@@ -397,7 +398,7 @@ class TaskLowering:
             tag, self._linear_fields(name, spans), reads=tuple(reads), writes=(written,), rows=rows, destination=int(destination),
             a_address=source.span.start + source_row * source.pitch, a_pitch=source.pitch,
             d_address=target.span.start + target_row * target.pitch, d_pitch=target.pitch,
-            table_enable=int(table is not None), table_index=table.start // 1024 if table is not None else 0,
+            table_enable=int(table is not None), table_index=table.start // TABLE_ENTRIES if table is not None else 0,
             gather=gather, scatter=scatter, queue=queue,
         )  # fmt: skip
 
@@ -427,7 +428,7 @@ class TaskLowering:
         if most < rows:
             most = most // multiple * multiple or min(most, 1)
         if most == 0:
-            self.act.allocate(what, bytes_per_row)
+            self.act.allocate(what, bytes_per_row)  # raises: there is no room for a single row
         return [(first, min(most, rows - first)) for first in range(0, rows, most)]
 
     def _chunks_within(self, first: int, count: int) -> list[tuple[int, int]]:
@@ -444,19 +445,18 @@ class TaskLowering:
                     f"the model does not fit configuration {c.name}: {what} is {needed}, at most {available} are supported there"
                 )
 
-        limit(a.patch % 4 == 0, "patch must be a multiple of 4 pixels and", a.patch, a.patch // 4 * 4)
-        limit(a.width <= 1024, "the width", a.width, 1024)
+        if a.patch % 4:
+            raise UserError(f"a patch of {a.patch} pixels cannot be loaded: it must be a multiple of 4 (16 bytes)")
+        limit(a.width <= NORM_WIDTH_MAX, "the width", a.width, NORM_WIDTH_MAX)
         if a.moe_blocks:
             limit(a.tokens <= c.queue_tokens, "the number of tokens", a.tokens, c.queue_tokens)
-            limit(
-                max(len(kept) for kept in task.pathway.values()) <= c.experts,
-                "the number of experts",
-                a.experts,
-                c.experts,
-            )
-        deepest = max(a.mlp_hidden, a.expert_hidden, a.patch * a.patch * 4)
-        limit(deepest <= 4096, "the depth of a product", deepest, 4096)
-        limit(a.tokens <= 4096, "the number of tokens", a.tokens, 4096)
+            kept = max(len(experts) for experts in task.pathway.values())
+            limit(kept <= c.experts, "the number of experts of a task", kept, c.experts)
+        deepest = max(a.mlp_hidden, a.expert_hidden, a.patch * a.patch * 4, a.heads * self.head_pitch)
+        limit(deepest <= OPERAND_BYTES, "the depth of a product", deepest, OPERAND_BYTES)
+        limit(a.tokens <= OPERAND_BYTES, "the number of tokens", a.tokens, OPERAND_BYTES)
+        outputs = task.upscale * task.upscale * stored_channels(task)
+        limit(outputs < 1 << 16, "the number of outputs per token", outputs, (1 << 16) - 1)
 
     # --- observation ----------------------------------------------------------------------------------------------
 
@@ -470,7 +470,8 @@ class TaskLowering:
         self.assembler.emit(
             "load", "clear", writes=(span,), space=int(Space.CONSTANT), destination=int(LoadDestination.ACT),
             dram_offset=self.constants.offset["zeros"], local_address=0, bytes=self.constants.size["zeros"],
-            count_1=c.act_bytes // self.constants.size["zeros"], local_stride_1=self.constants.size["zeros"], count_2=1, count_3=1,
+            count_1=c.act_bytes // self.constants.size["zeros"], local_stride_1=self.constants.size["zeros"],
+            count_2=1, count_3=1,
         )  # fmt: skip
 
     def _observe_rows(self, layer: str, rows: Rows, groups: tuple[int, int] = (0, 0)) -> None:

@@ -56,7 +56,12 @@ def _gaps(fields: tuple[Field, ...], total_bits: int) -> list[tuple[str, int]]:
 def systemverilog_package() -> str:
     """isa_pkg.sv: opcodes, enumerations, a packed struct per instruction, register offsets, exponential table."""
     lines = [f"// {_NOTICE}", "/* verilator lint_off UNUSEDPARAM */", "/* verilator lint_off SYMRSVDWORD */"]
-    lines += ["package isa_pkg;", "", f"  localparam int SEMAPHORES = {SEMAPHORES};", f"  localparam int OPERAND_BYTES = {OPERAND_BYTES};"]
+    lines += [
+        "package isa_pkg;",
+        "",
+        f"  localparam int SEMAPHORES = {SEMAPHORES};",
+        f"  localparam int OPERAND_BYTES = {OPERAND_BYTES};",
+    ]
     for instruction in INSTRUCTIONS:
         lines.append(f"  localparam logic [7:0] OPCODE_{instruction.name.upper()} = 8'd{instruction.opcode};")
     for prefix, enumeration in _ENUMS:

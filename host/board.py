@@ -60,12 +60,15 @@ def _import_pynq():
 
 
 def board_present() -> bool:
-    """Whether pynq is installed and finds a device. A board without pynq counts as none."""
+    """Whether pynq is installed, works here and finds a device. A board without pynq counts as none."""
     if find_spec("pynq") is None:
         return False
-    import pynq
+    try:
+        import pynq
 
-    return bool(pynq.Device.devices)
+        return bool(pynq.Device.devices)
+    except (ImportError, OSError, RuntimeError):
+        return False
 
 
 class _Window:

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from model.scenes import SEGMENTATION_CLASSES, Scenes
 from spec.errors import UserError
-
-DEPTH_UNIT = 4.0  # metres; the depth head predicts ln(depth / DEPTH_UNIT)
+from spec.predictions import DEPTH_UNIT
 
 
 def segmentation_loss(prediction: Tensor, target: Tensor) -> Tensor:

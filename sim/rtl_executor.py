@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -75,7 +76,7 @@ class RtlExecutor:
 
     Raises:
         UserError: a tool or a source file is missing.
-        InternalError: the design does not compile or shows another fingerprint, or the simulator dies or hangs.
+        InternalError: the design does not compile or shows another fingerprint, or the simulator dies.
     """
 
     def __init__(
@@ -166,8 +167,9 @@ class RtlExecutor:
     def close(self) -> None:
         """End the simulator and remove its files. May be called twice."""
         self._closed = True
-        if self._process.poll() is None:
+        with contextlib.suppress(OSError):  # what was not yet sent to a dead simulator
             self._stream.close()
+        if self._process.poll() is None:
             try:
                 self._process.wait(_CLOSE_SECONDS)
             except subprocess.TimeoutExpired:

@@ -73,19 +73,21 @@ class HardwareConfiguration:
         require(power_of_two(self.act_banks) and self.act_banks <= 16, "act_banks", "a power of two up to 16")
         bank_row = self.act_word_bytes * self.act_banks
         require(
-            self.act_bytes > 0 and self.act_bytes % bank_row == 0,
+            self.act_bytes >= 2 * bank_row and self.act_bytes % bank_row == 0,
             "act_bytes",
-            f"a multiple of {bank_row} (word * banks)",
+            f"a multiple of {bank_row} (word * banks), at least two",
         )
         word = self.weight_word_bytes
         require(
-            self.weight_bytes > 0 and self.weight_bytes % word == 0, "weight_bytes", f"a multiple of {word} (one word)"
+            self.weight_bytes >= 2 * word and self.weight_bytes % word == 0,
+            "weight_bytes",
+            f"a multiple of {word} (one word), at least two",
         )
-        require(power_of_two(self.row_entries), "row_entries", "a power of two")
+        require(power_of_two(self.row_entries) and self.row_entries >= 2, "row_entries", "a power of two from 2")
         require(
-            power_of_two(self.queue_tokens) and self.queue_tokens <= 1 << 16,
+            power_of_two(self.queue_tokens) and 2 <= self.queue_tokens <= 1 << 16,
             "queue_tokens",
-            "a power of two up to 65536",
+            "a power of two from 2 to 65536",
         )
         require(power_of_two(self.experts) and 2 <= self.experts <= 64, "experts", "a power of two from 2 to 64")
         require(

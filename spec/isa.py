@@ -314,8 +314,12 @@ BY_OPCODE = {instruction.opcode: instruction for instruction in INSTRUCTIONS}
 
 def layout_text() -> str:
     """Everything that decides how programs are encoded, one line per instruction: what a fingerprint must depend on."""
-    rows = ((i.name, i.opcode, i.unit, [(f.name, f.word, f.low, f.width) for f in HEADER + i.fields]) for i in INSTRUCTIONS)
-    return "\n".join(str((name, opcode, None if unit is None else int(unit), bits)) for name, opcode, unit, bits in rows)
+    rows = (
+        (i.name, i.opcode, i.unit, [(f.name, f.word, f.low, f.width) for f in HEADER + i.fields]) for i in INSTRUCTIONS
+    )
+    return "\n".join(
+        str((name, opcode, None if unit is None else int(unit), bits)) for name, opcode, unit, bits in rows
+    )
 
 
 def encode(name: str, **values: int) -> bytes:

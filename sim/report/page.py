@@ -92,8 +92,8 @@ def _predictions(m: Measurements) -> Markup:
     machine = "rtl" if "rtl" in m.streams else list(m.streams)[-1]
     introduction = (
         "What each task makes of each picture: the trained network in floating point, the integer network that it was "
-        f"quantised to, and the accelerator ({_EXECUTORS.get(machine, machine)}). Integer and accelerator are equal bit for "
-        "bit. The network has seen rendered scenes only: those have ground truth, photographs show what it makes of something "
+        f'quantised to, and the accelerator ({_EXECUTORS.get(machine, machine)}); "Agreement" below says whether they are '
+        "equal. The network has seen rendered scenes only: those have ground truth, photographs show what it makes of something "
         "unlike them. All pictures of a row share one colour scale."
     )
     blocks: list[Markup] = []
@@ -236,10 +236,12 @@ def _verdict(count: int | None) -> Markup:
 
 def _proof(report: dict) -> Markup:
     simulated = "rtl" in report["executors"]
+    exact = "yes, bit for bit" if simulated else "on the executors above, not on RTL"
+    differences = disagreements(report)
     rows = [
         (
             "the integers of every task",
-            "yes, bit for bit" if simulated else "on the executors above, not on RTL",
+            f"no: {'; '.join(differences)}" if differences else exact,
             "equality of memory",
         ),
         (

@@ -10,11 +10,12 @@ from hls.resources import check_fit, estimate
 from model.integer import IntegerNetwork
 from sim.report.layer_check import check_layers
 from spec.build import load_build
-from spec.bundle import Architecture
+from spec.bundle import Architecture, Task
 from spec.configuration import load_configuration
 from spec.errors import UserError
 from spec.machine import ReferenceMachine
 from tests.hls.networks import ARCHITECTURES, ODD, SMALL, network, picture, tasks_of
+from tests.hls.random_bundle import random_bundle
 
 TINY = load_configuration("tiny")
 CONFIGURATIONS = {
@@ -119,7 +120,7 @@ def test_zcu104_fits_its_device_and_a_larger_array_does_not() -> None:
     ("change", "message"),
     [
         ({"image_height": 320, "image_width": 320}, "the number of tokens is 1601, at most 128"),
-        ({"patch": 2}, "patch must be a multiple of 4"),
+        ({"patch": 2}, "a patch of 2 pixels cannot be loaded: it must be a multiple of 4"),
         ({"mlp_hidden": 5000}, "depth of a product is 5000, at most 4096"),
         ({"width": 1056, "heads": 2}, "the width is 1056, at most 1024"),
         ({"width": 512, "mlp_hidden": 2048}, r"needs? \d+ bytes of \w+ memory, \d+"),
@@ -134,3 +135,11 @@ def test_a_model_that_does_not_fit_is_refused_with_both_numbers(change: dict, me
 def test_a_device_that_nobody_knows_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"part XC7 is unknown; known: XCZU7EV"):
         check_fit(dataclasses.replace(TINY, part="XC7"))
+
+
+def test_limits_name_the_number_that_is_compared():
+    """Many narrow heads: each is padded to a column tile, so the projection becomes deeper than an operand row."""
+    architecture = Architecture(16, 16, 8, 520, 1, 520, 8, 8, 2, 1, ())
+    task = Task("depth", 1, 8, 1.0, 1, {})
+    with pytest.raises(UserError, match="the depth of a product is 4160, at most 4096"):
+        generate(random_bundle(architecture, {"depth": task}, 0), TINY)

@@ -19,7 +19,7 @@ LIMIT = 1_000_000
 
 @pytest.fixture
 def executor(board, board_build):
-    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=0.2)
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=5.0)
     yield executor
     executor.close()
     assert board.buffers == []

@@ -379,6 +379,9 @@ def test_help_imports_no_heavy_package():
 )
 def test_a_package_missing_while_a_command_runs(moesaic, monkeypatch, tmp_path, package, words):
     monkeypatch.chdir(tmp_path)
+    for name in list(sys.modules):  # imported again, so that they miss the package whatever ran before
+        if name.split(".")[0] in ("model", "sim", package):
+            monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     assert_user_error(moesaic(*words), f"moesaic {words[0]} needs the package {package}", "make setup")
 

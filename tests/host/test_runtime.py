@@ -12,6 +12,7 @@ from host.runtime import FrameFault
 from spec.configuration import load_configuration
 from spec.errors import InternalError, UserError
 from spec.executor import Memory, Program
+from spec.files import manifest_sha256
 from spec.isa import Fault
 from spec.machine import ReferenceMachine
 
@@ -191,6 +192,7 @@ def test_closed_build_does_not_run(saved_build, image):
 def test_build_whose_fingerprint_was_edited(own_build, build):
     manifest = json.loads((own_build / "build.json").read_text())
     manifest["fingerprint"] = "0123456789abcdef"
+    manifest["sha256"] = manifest_sha256(manifest)
     (own_build / "build.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=f"0123456789abcdef.*{build.fingerprint}"):
         host.open(own_build, "reference")

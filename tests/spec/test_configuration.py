@@ -73,3 +73,13 @@ def test_files(tmp_path):
     sizes = {key: value for key, value in TINY.to_dict().items() if key not in ("name", "tables")}
     path.write_text("\n".join(f"{key} = {value!r}" for key, value in sizes.items()))
     assert load_configuration(path) == replace(TINY, name="mine")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"row_entries": 1}, {"queue_tokens": 1}, {"act_bytes": 64}, {"weight_bytes": 32}],
+    ids=lambda change: next(iter(change)),
+)
+def test_memories_have_at_least_two_words(change):
+    with pytest.raises(UserError, match=next(iter(change))):
+        replace(TINY, **change)
