@@ -8,8 +8,7 @@ import numpy as np
 
 from hls.arena import round_up
 from spec.configuration import HardwareConfiguration
-
-_PARAMETER = np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")])
+from spec.isa import PARAMETER_ENTRY
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def parameter_block(
     configuration: HardwareConfiguration, bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
     """One parameter block, uint8 (8 * tile_columns,), for up to tile_columns channels; the rest is 0."""
-    block = np.zeros(configuration.tile_columns, _PARAMETER)
+    block = np.zeros(configuration.tile_columns, PARAMETER_ENTRY)
     count = len(bias)
     block["bias"][:count], block["multiplier"][:count], block["shift"][:count] = bias, multiplier, shift
     return block.view(np.uint8)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
-from hls.tables import cpp_configuration
+from hls.sources import accelerator_sources
 from spec.configuration import HardwareConfiguration
 from spec.emulator import Emulator
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-SOURCES = REPOSITORY / "hls" / "cpp"
-CACHE = REPOSITORY / "build" / "csim"
+CACHE = Path(__file__).resolve().parents[1] / "build" / "csim"
 
 
 def write_sources(configuration: HardwareConfiguration, directory: Path) -> None:
     """Put the C++ sources of one configuration into an existing directory."""
-    for path in (*SOURCES.glob("*.hpp"), *SOURCES.glob("*.cpp")):
-        shutil.copyfile(path, directory / path.name)
-    (directory / "configuration.hpp").write_text(cpp_configuration(configuration))
+    for name, content in accelerator_sources(configuration).items():
+        if name.startswith("cpp/"):
+            (directory / Path(name).name).write_bytes(content)
 
 
 class CsimExecutor(Emulator):

@@ -39,6 +39,10 @@ OPERAND_BYTES = 4096
 """Bytes of one row of `a` that matmul's operand buffer holds, from the start of the act word in which the row begins."""
 
 
+PARAMETER_ENTRY = np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")])
+"""One channel's entry of a matmul parameter block."""
+
+
 def semaphore(producer: Unit, consumer: Unit) -> int:
     """Number of the counting semaphore that `producer` signals and `consumer` waits for."""
     return int(producer) * len(Unit) + int(consumer)

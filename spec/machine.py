@@ -15,6 +15,7 @@ import numpy as np
 from spec.arithmetic import (
     NORM_WIDTH_MAX,
     TABLE_ENTRIES,
+    TABLE_INDEX_BITS,
     layer_norm,
     matmul_exact,
     requantise,
@@ -29,6 +30,7 @@ from spec.isa import (
     BY_NAME,
     INSTRUCTION_BYTES,
     OPERAND_BYTES,
+    PARAMETER_ENTRY,
     SEMAPHORE_MAX,
     SEMAPHORES,
     Destination,
@@ -231,7 +233,7 @@ class ReferenceMachine:
             )
             value = self._requantise(f, matmul_exact(a, b[:valid]), rows, j, valid)
             if f["table_enable"]:
-                index = saturate(value, 10) + TABLE_ENTRIES // 2
+                index = saturate(value, TABLE_INDEX_BITS) + TABLE_ENTRIES // 2
                 value = self.table.view(np.int8)[f["table_index"] * TABLE_ENTRIES + index].astype(np.int64)
             row_maximum = np.maximum(row_maximum, saturate(value, 16).max(axis=1))
             self._write_tile(f, value, tokens, j)
@@ -249,9 +251,7 @@ class ReferenceMachine:
             shift = np.maximum(self._row_statistics(self.row_shift, f["row_base"], rows) - f["output_shift"], 0)
             return requantise(total, multiplier[:, None], shift[:, None])
         block = self._span(self.weight, f["param_address"] + j * f["param_stride"], 8 * self.configuration.tile_columns)
-        entries = block.view(np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")]))[
-            :valid
-        ]
+        entries = block.view(PARAMETER_ENTRY)[:valid]
         return requantise(
             total + entries["bias"].astype(np.int64),
             entries["multiplier"].astype(np.int64),
