@@ -12,6 +12,8 @@ from spec.isa import layout_text
 from spec.registers import REGISTERS
 
 DRAM_BEAT_BYTES = 16
+ULTRA_BANKS = 2
+"""Banks of the part of the activation memory that lies in UltraRAM."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,11 @@ class HardwareConfiguration:
     tile_depth: products summed per cycle and cell, cascaded DSPs; 4 or 8. tile_rows * tile_columns * tile_depth int8 MACs per
         cycle on half as many DSPs.
     norm_lanes: layer-norm elements per cycle; a power of two up to tile_columns.
+    act_ports: words of the activation memory that one unit moves per cycle: rows of operands fetched, rows of results
+        drained, words of scores read by softmax; 1 or 2, and tile_rows a multiple of it.
+    load_ports: AXI4 read masters of the load unit, 128 bits each; 1 to 4.
     act_bytes, act_banks: activation memory; banks (a power of two) serve one read and one write each per cycle.
+    act_ultra_bytes: the upper part of act_bytes, which lies in UltraRAM, in two banks; 0 for none.
     weight_bytes: weight memory, which also holds parameters, keys and values.
     row_entries: rows of softmax statistics. queue_tokens: entries per expert queue. experts: most experts in one layer.
     instruction_queue: instructions waiting per unit. tables: GELU tables, 2.
@@ -38,8 +44,11 @@ class HardwareConfiguration:
     tile_columns: int
     tile_depth: int
     norm_lanes: int
+    act_ports: int
+    load_ports: int
     act_bytes: int
     act_banks: int
+    act_ultra_bytes: int
     weight_bytes: int
     row_entries: int
     queue_tokens: int
@@ -70,12 +79,25 @@ class HardwareConfiguration:
             "norm_lanes",
             "a power of two up to tile_columns",
         )
+        require(
+            self.act_ports in (1, 2) and self.tile_rows % self.act_ports == 0,
+            "act_ports",
+            f"1 or 2 and divide tile_rows = {self.tile_rows}",
+        )
+        require(1 <= self.load_ports <= 4, "load_ports", "1 to 4")
         require(power_of_two(self.act_banks) and self.act_banks <= 16, "act_banks", "a power of two up to 16")
         bank_row = self.act_word_bytes * self.act_banks
+        ultra_row = self.act_word_bytes * ULTRA_BANKS
         require(
-            self.act_bytes >= 2 * bank_row and self.act_bytes % bank_row == 0,
+            self.act_ultra_bytes >= 0 and self.act_ultra_bytes % ultra_row == 0,
+            "act_ultra_bytes",
+            f"0 or a multiple of {ultra_row} (word * {ULTRA_BANKS} banks)",
+        )
+        block_bytes = self.act_bytes - self.act_ultra_bytes
+        require(
+            block_bytes >= 2 * bank_row and block_bytes % bank_row == 0,
             "act_bytes",
-            f"a multiple of {bank_row} (word * banks), at least two",
+            f"act_ultra_bytes = {self.act_ultra_bytes} and a multiple of {bank_row} (word * banks), at least two",
         )
         word = self.weight_word_bytes
         require(

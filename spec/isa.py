@@ -1,7 +1,8 @@
 """The instruction set of the machine: one table that the C++ header, the SystemVerilog package and docs/isa.md come from.
 
 An instruction is 64 bytes, sixteen little-endian 32-bit words. Each belongs to one unit, which executes its instructions in
-order and completes one before it starts the next; between units nothing is ordered but by semaphores. An instruction starts
+order and completes one before it starts the next, unless the next one's `overlap` allows it to start early; between units nothing is
+ordered but by semaphores. An instruction starts
 when every semaphore of its `wait_mask` is above zero (all are then decremented together) and, once all its writes can be
 seen by others, increments every semaphore of its `signal_mask`. A unit waits only for semaphores of which it is the
 consumer and signals only those of which it is the producer; another mask is a bad instruction, which fetch refuses.
@@ -118,6 +119,14 @@ class Instruction:
 HEADER = (
     Field("opcode", 0, 0, 8, "which instruction this is"),
     Field("wait_mask", 1, 0, SEMAPHORES, "semaphores to wait for and decrement; number producer * 5 + consumer"),
+    Field(
+        "overlap",
+        1,
+        31,
+        1,
+        "may start while the previous instruction of its unit executes (two at a time, completed in order): it reads nothing that"
+        " the previous one writes, and if it is a load it writes nothing that the previous one writes",
+    ),
     Field("signal_mask", 2, 0, SEMAPHORES, "semaphores to increment at completion"),
     Field("tag", 3, 0, 32, "the layer this belongs to: shown in faults and traces, no effect"),
 )
@@ -188,9 +197,9 @@ Table t occupies bytes [1024 * t, 1024 * (t + 1)) of the table memory.
         Unit.MATMUL,
         """Matrix product, requantised, on the unified compute unit.
 
-    M = queue_count[queue] if gather or scatter else rows
+    M = min(rows, max(queue_count[queue] - queue_first, 0)) if gather or scatter else rows
     for r in range(M):
-        token, score = queue_entry[queue][r] if gather or scatter else (r, none)
+        token, score = queue_entry[queue][queue_first + r] if gather or scatter else (r, none)
         a = act int8 at a_address + (token if gather else r) * a_pitch, depth elements
         for j in range(ceil(columns / C)):                       # column tiles
             for c in range(min(C, columns - j * C)):
@@ -223,7 +232,7 @@ gather needs a residual destination or int8; scatter needs residual; table_enabl
             Field("gather", 0, 14, 1, "rows of a are the queue's tokens"),
             Field("scatter", 0, 15, 1, "rows of the result go to the queue's tokens, weighted by their scores"),
             Field("table_index", 0, 16, 1, "which table"),
-            Field("rows", 4, 0, 16, "M, if neither gather nor scatter"),
+            Field("rows", 4, 0, 16, "M; with gather or scatter at most so many entries of the queue"),
             Field("columns", 4, 16, 16, "N, at least 1"),
             Field(
                 "depth", 5, 0, 16, "K, a multiple of L, at least L; a_address % (2 * C) + depth at most OPERAND_BYTES"
@@ -238,7 +247,8 @@ gather needs a residual destination or int8; scatter needs residual; table_enabl
             Field("param_stride", 11, 0, 32, "bytes between parameter blocks, multiple of C * L; 0 repeats one block"),
             Field("d_address", 12, 0, 32, "int8: multiple of C; int16, residual: of 2 * C; keys, values: of C * L"),
             Field("d_pitch", 13, 0, 32, "bytes between rows (act, multiple as d_address) or tiles (weight)"),
-            Field("row_base", 14, 0, 16, "first entry of the row statistics"),
+            Field("row_base", 14, 0, 16, "first entry of the row statistics, even"),
+            Field("queue_first", 14, 16, 16, "first entry of the expert queue"),
         ),
     ),
     Instruction(
@@ -282,8 +292,8 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
             Field("columns", 4, 16, 16, "number of keys, at least 1"),
             Field("source_address", 5, 0, 32, "multiple of 2 * C"),
             Field("source_pitch", 6, 0, 32, "multiple of 2 * C"),
-            Field("destination_address", 7, 0, 32, "multiple of C"),
-            Field("destination_pitch", 8, 0, 32, "multiple of C"),
+            Field("destination_address", 7, 0, 32, "multiple of 2 * C"),
+            Field("destination_pitch", 8, 0, 32, "multiple of 2 * C"),
             Field("row_base", 9, 0, 16, "first entry of the row statistics"),
         ),
     ),
@@ -293,21 +303,25 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
         Unit.ROUTE,
         """Router softmax and top-k: fill the expert queues, see spec.arithmetic.route_token.
 
-    queue_count[all] = 0
+    if not append: queue_count[all] = 0
     for r in range(rows):
         l = act int16 at source_address + r * source_pitch, columns elements
         selected, scores = route_token(l, top_k)
         for e in range(columns):
             if selected[e]:
-                queue_entry[e][queue_count[e]] = (r, scores[e])
+                queue_entry[e][queue_count[e]] = (first + r, scores[e])
                 queue_count[e] += 1
+
+first + rows is at most queue_tokens. A queue that would hold more than queue_tokens entries is an address fault.
 """,
         (
-            Field("rows", 4, 0, 16, "tokens, at most queue_tokens"),
+            Field("append", 0, 8, 1, "keep what the queues hold"),
+            Field("rows", 4, 0, 16, "tokens"),
             Field("columns", 4, 16, 16, "experts, 1 to experts"),
             Field("source_address", 5, 0, 32, "multiple of 2 * C"),
             Field("source_pitch", 6, 0, 32, "multiple of 2 * C"),
             Field("top_k", 7, 0, 8, "experts per token, at least 1"),
+            Field("first", 7, 16, 16, "token of row 0"),
         ),
     ),
 )

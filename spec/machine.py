@@ -209,13 +209,17 @@ class ReferenceMachine:
             and f["depth"] % c.tile_depth == 0
             and f["a_address"] % c.act_word_bytes + f["depth"] <= OPERAND_BYTES
             and not (by_queue and f["queue"] >= c.experts)
+            and f["row_base"] % 2 == 0
         )
         if not legal:
             raise _Stop(Fault.BAD_INSTRUCTION)
-        rows = int(self.queue_count[f["queue"]]) if by_queue else f["rows"]
+        rows = f["rows"]
+        if by_queue:
+            rows = min(rows, max(int(self.queue_count[f["queue"]]) - f["queue_first"], 0))
         if rows == 0:
             return
-        tokens = self.queue_token[f["queue"], :rows] if by_queue else np.arange(rows)
+        entries = slice(f["queue_first"], f["queue_first"] + rows)
+        tokens = self.queue_token[f["queue"], entries] if by_queue else np.arange(rows)
         depth, columns = f["depth"], f["columns"]
         a = self._rows(f["a_address"], f["a_pitch"], int(tokens.max()) + 1 if f["gather"] else rows, depth, "i1")
         if f["gather"]:
@@ -295,7 +299,8 @@ class ReferenceMachine:
         update = saturate(value, 16)
         if destination == Destination.RESIDUAL:
             if f["scatter"]:
-                update = weigh_by_score(update, self.queue_score[f["queue"], :rows, None])
+                scores = self.queue_score[f["queue"], f["queue_first"] : f["queue_first"] + rows]
+                update = weigh_by_score(update, scores[:, None])
             update = saturate(target[target_rows].astype(np.int64) + update, 16)
         target[target_rows] = update
 
@@ -336,13 +341,17 @@ class ReferenceMachine:
 
     def route(self, f: Fields, memory: Memory) -> None:
         c = self.configuration
-        if f["rows"] > c.queue_tokens or not 1 <= f["columns"] <= c.experts:
+        if f["first"] + f["rows"] > c.queue_tokens or not 1 <= f["columns"] <= c.experts:
             raise _Stop(Fault.BAD_INSTRUCTION)
         logits = self._rows(f["source_address"], f["source_pitch"], f["rows"], f["columns"], "<i2")
         selected, scores = route_token(logits, f["top_k"])
-        self.queue_count[:] = 0
+        if not f["append"]:
+            self.queue_count[:] = 0
         for e in range(f["columns"]):
             tokens = np.flatnonzero(selected[:, e])
-            self.queue_count[e] = len(tokens)
-            self.queue_token[e, : len(tokens)] = tokens
-            self.queue_score[e, : len(tokens)] = scores[tokens, e]
+            entries = slice(self.queue_count[e], self.queue_count[e] + len(tokens))
+            if entries.stop > c.queue_tokens:
+                raise _Stop(Fault.ADDRESS)
+            self.queue_token[e, entries] = f["first"] + tokens
+            self.queue_score[e, entries] = scores[tokens, e]
+            self.queue_count[e] = entries.stop

@@ -21,11 +21,14 @@ clear_experts:
   }
 }
 
-inline void push(ExpertQueue &queue, int expert, uint32_t token, uint32_t score) {
+// False if the queue is full.
+inline bool push(ExpertQueue &queue, int expert, uint32_t token, uint32_t score) {
   const uint32_t end = queue.count[expert];
+  if (end == QUEUE_TOKENS) return false;
   queue.token[expert][end] = uint16_t(token);
   queue.score[expert][end] = uint16_t(score);
   queue.count[expert] = end + 1;
+  return true;
 }
 
 }  // namespace moesaic

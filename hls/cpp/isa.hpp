@@ -50,6 +50,7 @@ constexpr uint32_t FAULT_SEMAPHORE_OVERFLOW = 6;
 struct Header {
   uint32_t opcode;
   uint32_t wait_mask;
+  uint32_t overlap;
   uint32_t signal_mask;
   uint32_t tag;
 };
@@ -58,6 +59,7 @@ inline Header decode_header(const uint32_t *words) {
   Header fields;
   fields.opcode = words[0] & 0xffU;
   fields.wait_mask = words[1] & 0x1ffffffU;
+  fields.overlap = words[1] >> 31;
   fields.signal_mask = words[2] & 0x1ffffffU;
   fields.tag = words[3];
   return fields;
@@ -66,6 +68,7 @@ inline Header decode_header(const uint32_t *words) {
 struct Load {
   uint32_t opcode;
   uint32_t wait_mask;
+  uint32_t overlap;
   uint32_t signal_mask;
   uint32_t tag;
   uint32_t space;
@@ -90,6 +93,7 @@ inline Load decode_load(const uint32_t *words) {
   Load fields;
   fields.opcode = words[0] & 0xffU;
   fields.wait_mask = words[1] & 0x1ffffffU;
+  fields.overlap = words[1] >> 31;
   fields.signal_mask = words[2] & 0x1ffffffU;
   fields.tag = words[3];
   fields.space = (words[0] >> 8) & 0x1U;
@@ -114,6 +118,7 @@ inline Load decode_load(const uint32_t *words) {
 struct Store {
   uint32_t opcode;
   uint32_t wait_mask;
+  uint32_t overlap;
   uint32_t signal_mask;
   uint32_t tag;
   uint32_t space;
@@ -135,6 +140,7 @@ inline Store decode_store(const uint32_t *words) {
   Store fields;
   fields.opcode = words[0] & 0xffU;
   fields.wait_mask = words[1] & 0x1ffffffU;
+  fields.overlap = words[1] >> 31;
   fields.signal_mask = words[2] & 0x1ffffffU;
   fields.tag = words[3];
   fields.space = (words[0] >> 8) & 0x1U;
@@ -156,6 +162,7 @@ inline Store decode_store(const uint32_t *words) {
 struct Matmul {
   uint32_t opcode;
   uint32_t wait_mask;
+  uint32_t overlap;
   uint32_t signal_mask;
   uint32_t tag;
   uint32_t destination;
@@ -179,12 +186,14 @@ struct Matmul {
   uint32_t d_address;
   uint32_t d_pitch;
   uint32_t row_base;
+  uint32_t queue_first;
 };
 
 inline Matmul decode_matmul(const uint32_t *words) {
   Matmul fields;
   fields.opcode = words[0] & 0xffU;
   fields.wait_mask = words[1] & 0x1ffffffU;
+  fields.overlap = words[1] >> 31;
   fields.signal_mask = words[2] & 0x1ffffffU;
   fields.tag = words[3];
   fields.destination = (words[0] >> 8) & 0x7U;
@@ -208,12 +217,14 @@ inline Matmul decode_matmul(const uint32_t *words) {
   fields.d_address = words[12];
   fields.d_pitch = words[13];
   fields.row_base = words[14] & 0xffffU;
+  fields.queue_first = words[14] >> 16;
   return fields;
 }
 
 struct LayerNorm {
   uint32_t opcode;
   uint32_t wait_mask;
+  uint32_t overlap;
   uint32_t signal_mask;
   uint32_t tag;
   uint32_t rows;
@@ -230,6 +241,7 @@ inline LayerNorm decode_layer_norm(const uint32_t *words) {
   LayerNorm fields;
   fields.opcode = words[0] & 0xffU;
   fields.wait_mask = words[1] & 0x1ffffffU;
+  fields.overlap = words[1] >> 31;
   fields.signal_mask = words[2] & 0x1ffffffU;
   fields.tag = words[3];
   fields.rows = words[4] & 0xffffU;
@@ -246,6 +258,7 @@ inline LayerNorm decode_layer_norm(const uint32_t *words) {
 struct Softmax {
   uint32_t opcode;
   uint32_t wait_mask;
+  uint32_t overlap;
   uint32_t signal_mask;
   uint32_t tag;
   uint32_t rows;
@@ -261,6 +274,7 @@ inline Softmax decode_softmax(const uint32_t *words) {
   Softmax fields;
   fields.opcode = words[0] & 0xffU;
   fields.wait_mask = words[1] & 0x1ffffffU;
+  fields.overlap = words[1] >> 31;
   fields.signal_mask = words[2] & 0x1ffffffU;
   fields.tag = words[3];
   fields.rows = words[4] & 0xffffU;
@@ -276,26 +290,32 @@ inline Softmax decode_softmax(const uint32_t *words) {
 struct Route {
   uint32_t opcode;
   uint32_t wait_mask;
+  uint32_t overlap;
   uint32_t signal_mask;
   uint32_t tag;
+  uint32_t append;
   uint32_t rows;
   uint32_t columns;
   uint32_t source_address;
   uint32_t source_pitch;
   uint32_t top_k;
+  uint32_t first;
 };
 
 inline Route decode_route(const uint32_t *words) {
   Route fields;
   fields.opcode = words[0] & 0xffU;
   fields.wait_mask = words[1] & 0x1ffffffU;
+  fields.overlap = words[1] >> 31;
   fields.signal_mask = words[2] & 0x1ffffffU;
   fields.tag = words[3];
+  fields.append = (words[0] >> 8) & 0x1U;
   fields.rows = words[4] & 0xffffU;
   fields.columns = words[4] >> 16;
   fields.source_address = words[5];
   fields.source_pitch = words[6];
   fields.top_k = words[7] & 0xffU;
+  fields.first = words[7] >> 16;
   return fields;
 }
 

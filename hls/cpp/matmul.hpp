@@ -25,10 +25,10 @@ tile_row_entries:
   for (int i = 0; i < tile.count; i++) {
     const uint32_t r = first + uint32_t(i);
     const bool queued = f.gather || f.scatter;
-    const uint32_t token = queued ? queue.token[f.queue][r] : r;
+    const uint32_t token = queued ? queue.token[f.queue][f.queue_first + r] : r;
     tile.source[i] = f.gather ? token : r;
     tile.target[i] = f.scatter ? token : r;
-    tile.score[i] = queued ? queue.score[f.queue][r] : 0;
+    tile.score[i] = queued ? queue.score[f.queue][f.queue_first + r] : 0;
   }
   return tile;
 }
@@ -130,12 +130,20 @@ inline bool is_legal(const Matmul &f) {
   const bool shape = f.columns > 0 && f.depth > 0 && f.depth % TILE_DEPTH == 0;
   const bool fits = f.a_address % ACT_WORD_BYTES + f.depth <= OPERAND_BYTES;
   const bool queue = !(f.gather || f.scatter) || f.queue < EXPERTS;
-  return f.destination <= DESTINATION_VALUES && shape && fits && queue;
+  return f.destination <= DESTINATION_VALUES && shape && fits && queue && f.row_base % 2 == 0;
+}
+
+// Rows of the product: all, or what the queue holds from queue_first on, up to f.rows.
+inline uint32_t product_rows(const Matmul &f, const ExpertQueue &queue) {
+  if (!f.gather && !f.scatter) return f.rows;
+  const uint32_t count = queue.count[f.queue];
+  const uint32_t held = count > f.queue_first ? count - f.queue_first : 0;
+  return held < f.rows ? held : f.rows;
 }
 
 inline uint32_t matmul(const Matmul &f, Machine &machine, Events &events) {
   if (!is_legal(f)) return FAULT_BAD_INSTRUCTION;
-  const uint32_t rows = f.gather || f.scatter ? machine.queue.count[f.queue] : f.rows;
+  const uint32_t rows = product_rows(f, machine.queue);
   if (rows == 0) return FAULT_NONE;
   if ((f.row_scale || f.track_max) && !inside_rows(f.row_base, rows)) return FAULT_ADDRESS;
   const uint32_t tiles = (f.columns + TILE_COLUMNS - 1) / TILE_COLUMNS;

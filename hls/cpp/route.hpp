@@ -19,7 +19,7 @@ rank_experts:
   return rank;
 }
 
-inline void route_token(const Route &f, const ActMemory &act, uint64_t source, uint32_t token, ExpertQueue &queue) {
+inline bool route_token(const Route &f, const ActMemory &act, uint64_t source, uint32_t token, ExpertQueue &queue) {
   int16_t logit[EXPERTS];
   uint32_t exponential[EXPERTS];
 #pragma HLS ARRAY_PARTITION variable=logit complete
@@ -42,19 +42,20 @@ push_experts:
 #pragma HLS PIPELINE II=1
     if (rank_of(logit, f.columns, e) < f.top_k) {
       const int64_t score = round_shift(int64_t(exponential[e]) * scale.mantissa, scale.bits - 1);
-      push(queue, int(e), token, score < 65535 ? uint32_t(score) : 65535);
+      if (!push(queue, int(e), token, score < 65535 ? uint32_t(score) : 65535)) return false;
     }
   }
+  return true;
 }
 
 inline uint32_t route(const Route &f, Machine &machine) {
-  if (f.rows > QUEUE_TOKENS || f.columns < 1 || f.columns > EXPERTS) return FAULT_BAD_INSTRUCTION;
-  clear(machine.queue);
+  if (f.first + f.rows > QUEUE_TOKENS || f.columns < 1 || f.columns > EXPERTS) return FAULT_BAD_INSTRUCTION;
+  if (!f.append) clear(machine.queue);
 route_rows:
   for (uint32_t r = 0; r < f.rows; r++) {
     const uint64_t source = f.source_address + uint64_t(r) * f.source_pitch;
     if (!inside_act(source, 2 * f.columns)) return FAULT_ADDRESS;
-    route_token(f, machine.act, source, r, machine.queue);
+    if (!route_token(f, machine.act, source, f.first + r, machine.queue)) return FAULT_ADDRESS;
   }
   return FAULT_NONE;
 }
