@@ -1,4 +1,5 @@
-// The activation memory: words of 2 * TileColumns bytes in ActBanks banks, interleaved on the low bits of the word address.
+// The activation memory: words of 2 * TileColumns bytes. The lower ActBytes - ActUltraBytes lie in ActBanks banks of block RAM,
+// interleaved on the low bits of the word address, the rest in two banks of UltraRAM, interleaved on its lowest bit.
 //
 // Each bank serves one read and one write per cycle; the client with the lowest index wins. A read is answered exactly two
 // cycles after its grant, without back-pressure. A write granted in cycle t is seen by reads granted from t + 1 on.
@@ -8,19 +9,20 @@ module act_memory #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned ActBytes = 131072,
     parameter int unsigned ActBanks = 4,
-    parameter int unsigned NumReads = 5,
-    parameter int unsigned NumWrites = 3
+    parameter int unsigned ActUltraBytes = 32768,
+    parameter int unsigned NumReads = 8,
+    parameter int unsigned NumWrites = 4
 ) (
     input  logic                                             clk_i,
     input  logic                                             rst_ni,
-    // reads: 0 matmul operand, 1 matmul residual, 2 vector, 3 route, 4 store
+    // reads of P = ActPorts words each: P matmul operand, P matmul residual, P vector; then one of route and one of store
     input  logic [NumReads - 1 : 0]                          rd_valid_i,
     output logic [NumReads - 1 : 0]                          rd_ready_o,
     input  logic [NumReads - 1 : 0][31 : 0]                  rd_address_i,
     output logic [NumReads - 1 : 0]                          rd_data_valid_o,
     output logic [NumReads - 1 : 0][16 * TileColumns - 1 : 0] rd_data_o,
     output logic [NumReads - 1 : 0]                          rd_fault_o,
-    // writes: 0 matmul, 1 vector, 2 load
+    // writes: P matmul, then one of vector and one of load
     input  logic [NumWrites - 1 : 0]                         wr_valid_i,
     output logic [NumWrites - 1 : 0]                         wr_ready_o,
     input  logic [NumWrites - 1 : 0][31 : 0]                 wr_address_i,
@@ -30,23 +32,33 @@ module act_memory #(
 );
 
   localparam int unsigned Words = ActBytes / (2 * TileColumns);
-  localparam int unsigned BankWords = Words / ActBanks;
-  localparam int unsigned BankShift = $clog2(ActBanks);
-  localparam int unsigned BankBits = (ActBanks > 1) ? BankShift : 1;
-  localparam int unsigned RowBits = $clog2(BankWords);
+  localparam int unsigned BlockWords = (ActBytes - ActUltraBytes) / (2 * TileColumns);
+  localparam int unsigned UltraWords = Words - BlockWords;
+  localparam int unsigned UltraBanks = (UltraWords > 0) ? 2 : 0;
+  localparam int unsigned Banks = ActBanks + UltraBanks;
+  localparam int unsigned BankBits = (Banks > 1) ? $clog2(Banks) : 1;
+  localparam int unsigned BlockShift = $clog2(ActBanks);
+  localparam int unsigned BlockRows = BlockWords / ActBanks;
+  localparam int unsigned BlockRowBits = $clog2(BlockRows);
+  // Any UltraWords successive addresses differ in their low bits, so these are the row, wherever the block RAM ends.
+  localparam int unsigned UltraRowBits = (UltraWords > 2) ? $clog2(UltraWords) - 1 : 1;
+  localparam int unsigned RowBits = (BlockRowBits > UltraRowBits) ? BlockRowBits : UltraRowBits;
   localparam int unsigned WordBits = 16 * TileColumns;
 
-  if (Words % ActBanks != 0 || BankWords < 2) begin : gen_check
-    $fatal(1, "ActBytes must be a multiple of the bytes of one word in every bank, at least two");
+  if (BlockWords % ActBanks != 0 || BlockRows < 2) begin : gen_check_block
+    $fatal(1, "ActBytes - ActUltraBytes must be a multiple of the bytes of one word in every bank, at least two");
+  end
+  if (UltraWords % 2 != 0) begin : gen_check_ultra
+    $fatal(1, "ActUltraBytes must be a multiple of two words");
   end
 
-  logic [ActBanks-1:0] bank_rd_enable;
-  logic [ActBanks-1:0][RowBits-1:0] bank_rd_address;
-  logic [ActBanks-1:0][WordBits-1:0] bank_rd_data;
-  logic [ActBanks-1:0] bank_wr_enable;
-  logic [ActBanks-1:0][RowBits-1:0] bank_wr_address;
-  logic [ActBanks-1:0][WordBits-1:0] bank_wr_data;
-  logic [ActBanks-1:0][2*TileColumns-1:0] bank_wr_strobe;
+  logic [Banks-1:0] bank_rd_enable;
+  logic [Banks-1:0][RowBits-1:0] bank_rd_row;
+  logic [Banks-1:0][WordBits-1:0] bank_rd_data;
+  logic [Banks-1:0] bank_wr_enable;
+  logic [Banks-1:0][RowBits-1:0] bank_wr_row;
+  logic [Banks-1:0][WordBits-1:0] bank_wr_data;
+  logic [Banks-1:0][2*TileColumns-1:0] bank_wr_strobe;
 
   logic [NumReads-1:0][BankBits-1:0] rd_bank;
   logic [NumReads-1:0] rd_outside;
@@ -56,10 +68,12 @@ module act_memory #(
   always_comb begin
     for (int c = 0; c < NumReads; c++) begin
       rd_bank[c] = BankBits'(rd_address_i[c] & (ActBanks - 1));
+      if (UltraWords > 0 && rd_address_i[c] >= BlockWords) rd_bank[c] = BankBits'(ActBanks + (rd_address_i[c] & 1));
       rd_outside[c] = rd_address_i[c] >= Words;
     end
     for (int c = 0; c < NumWrites; c++) begin
       wr_bank[c] = BankBits'(wr_address_i[c] & (ActBanks - 1));
+      if (UltraWords > 0 && wr_address_i[c] >= BlockWords) wr_bank[c] = BankBits'(ActBanks + (wr_address_i[c] & 1));
       wr_outside[c] = wr_address_i[c] >= Words;
     end
   end
@@ -67,12 +81,12 @@ module act_memory #(
   always_comb begin
     rd_ready_o = '0;
     bank_rd_enable = '0;
-    bank_rd_address = '0;
-    for (int b = 0; b < ActBanks; b++) begin
+    bank_rd_row = '0;
+    for (int b = 0; b < Banks; b++) begin
       for (int c = 0; c < NumReads; c++) begin
         if (!bank_rd_enable[b] && rd_valid_i[c] && rd_bank[c] == BankBits'(b)) begin
           bank_rd_enable[b] = 1'b1;
-          bank_rd_address[b] = RowBits'(rd_address_i[c] >> BankShift);
+          bank_rd_row[b] = RowBits'(rd_address_i[c] >> (b < ActBanks ? BlockShift : 1));
           rd_ready_o[c] = 1'b1;
         end
       end
@@ -82,14 +96,14 @@ module act_memory #(
   always_comb begin
     wr_ready_o = '0;
     bank_wr_enable = '0;
-    bank_wr_address = '0;
+    bank_wr_row = '0;
     bank_wr_data = '0;
     bank_wr_strobe = '0;
-    for (int b = 0; b < ActBanks; b++) begin
+    for (int b = 0; b < Banks; b++) begin
       for (int c = 0; c < NumWrites; c++) begin
         if (!bank_wr_enable[b] && wr_valid_i[c] && wr_bank[c] == BankBits'(b)) begin
           bank_wr_enable[b] = 1'b1;
-          bank_wr_address[b] = RowBits'(wr_address_i[c] >> BankShift);
+          bank_wr_row[b] = RowBits'(wr_address_i[c] >> (b < ActBanks ? BlockShift : 1));
           bank_wr_data[b] = wr_data_i[c];
           bank_wr_strobe[b] = wr_outside[c] ? '0 : wr_strobe_i[c];
           wr_ready_o[c] = 1'b1;
@@ -98,17 +112,33 @@ module act_memory #(
     end
   end
 
-  for (genvar b = 0; b < ActBanks; b++) begin : gen_bank
+  for (genvar b = 0; b < ActBanks; b++) begin : gen_block
     act_bank #(
         .TileColumns(TileColumns),
-        .Words(BankWords)
+        .Words(BlockRows)
     ) u_bank (
         .clk_i,
         .rd_enable_i (bank_rd_enable[b]),
-        .rd_address_i(bank_rd_address[b]),
+        .rd_address_i(BlockRowBits'(bank_rd_row[b])),
         .rd_data_o   (bank_rd_data[b]),
         .wr_enable_i (bank_wr_enable[b]),
-        .wr_address_i(bank_wr_address[b]),
+        .wr_address_i(BlockRowBits'(bank_wr_row[b])),
+        .wr_data_i   (bank_wr_data[b]),
+        .wr_strobe_i (bank_wr_strobe[b])
+    );
+  end
+
+  for (genvar b = ActBanks; b < Banks; b++) begin : gen_ultra
+    act_ultra_bank #(
+        .TileColumns(TileColumns),
+        .Words(1 << UltraRowBits)
+    ) u_bank (
+        .clk_i,
+        .rd_enable_i (bank_rd_enable[b]),
+        .rd_address_i(UltraRowBits'(bank_rd_row[b])),
+        .rd_data_o   (bank_rd_data[b]),
+        .wr_enable_i (bank_wr_enable[b]),
+        .wr_address_i(UltraRowBits'(bank_wr_row[b])),
         .wr_data_i   (bank_wr_data[b]),
         .wr_strobe_i (bank_wr_strobe[b])
     );

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import cocotb
 import numpy as np
 import pytest
+from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
 from sim.bench import clocking
+from sim.bench.clocking import CLOCK_PERIOD_STEPS
 from sim.bench.packing import pack, unpack
 from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
+from sim.bench.scoreboard import Scoreboard
 
-CYCLES = 4000
+CYCLES = 3000
 PORTS = ("*_i", "*_ni", "*_o")
 
 
@@ -54,8 +58,13 @@ class Client:
             )
 
 
-async def traffic(dut, words: int, word_bytes: int, reads: int, writes: int, banks: int, always_read: bool) -> None:
-    """Drive all clients and check grants by the lowest index in each bank, answers and faults, cycle by cycle."""
+async def traffic(
+    dut, words: int, word_bytes: int, reads: int, writes: int, bank: Callable[[int], int], always_read: bool
+) -> None:
+    """Drive all clients and check grants by the lowest index in each bank, answers and faults, cycle by cycle.
+
+    bank: the bank that serves a word address.
+    """
     rng = random_generator()
     readers = [Client(rng, words, word_bytes, rate) for rate in rng.choice([0.2, 0.6, 1.0], reads)]
     writers = [Client(rng, words, word_bytes, rate) for rate in rng.choice([0.2, 0.6, 1.0], writes)]
@@ -97,8 +106,8 @@ async def traffic(dut, words: int, word_bytes: int, reads: int, writes: int, ban
         taken = set()
         for port, client in enumerate(readers):
             if client.valid:
-                granted = client.address % banks not in taken
-                taken.add(client.address % banks)
+                granted = bank(client.address) not in taken
+                taken.add(bank(client.address))
                 assert rd_ready >> port & 1 == granted, f"grant of read client {port}"
                 refused += not granted
                 if granted:
@@ -109,8 +118,8 @@ async def traffic(dut, words: int, word_bytes: int, reads: int, writes: int, ban
         taken = set()
         for port, client in enumerate(writers):
             if client.valid:
-                granted = client.address % banks not in taken
-                taken.add(client.address % banks)
+                granted = bank(client.address) not in taken
+                taken.add(bank(client.address))
                 assert wr_ready >> port & 1 == granted, f"grant of write client {port}"
                 if granted:
                     client.valid = False
@@ -126,12 +135,21 @@ async def traffic(dut, words: int, word_bytes: int, reads: int, writes: int, ban
 
 @cocotb.test()
 async def act_traffic(dut):
-    args = {name: int(cocotb.plusargs[name]) for name in ("TileColumns", "ActBytes", "ActBanks")}
+    names = ("TileColumns", "ActBytes", "ActBanks", "ActUltraBytes", "NumReads", "NumWrites")
+    args = {name: int(cocotb.plusargs[name]) for name in names}
     word_bytes = 2 * args["TileColumns"]
+    block_words = (args["ActBytes"] - args["ActUltraBytes"]) // word_bytes
+
+    def bank(address: int) -> int:
+        if args["ActUltraBytes"] and address >= block_words:
+            return args["ActBanks"] + address % 2
+        return address % args["ActBanks"]
+
     for port in ("rd_valid_i", "wr_valid_i"):
         getattr(dut, port).value = 0
     await clocking.start(dut)
-    await traffic(dut, args["ActBytes"] // word_bytes, word_bytes, 5, 3, args["ActBanks"], always_read=False)
+    words = args["ActBytes"] // word_bytes
+    await traffic(dut, words, word_bytes, args["NumReads"], args["NumWrites"], bank, always_read=False)
 
 
 @cocotb.test()
@@ -141,14 +159,79 @@ async def weight_traffic(dut):
     for port in ("rd_valid_i", "wr_valid_i"):
         getattr(dut, port).value = 0
     await clocking.start(dut)
-    await traffic(dut, args["WeightBytes"] // word_bytes, word_bytes, 1, 2, 1, always_read=True)
+    await traffic(dut, args["WeightBytes"] // word_bytes, word_bytes, 1, 2, lambda address: 0, always_read=True)
 
 
-@pytest.mark.parametrize("columns, banks", [(8, 4), (32, 4), (8, 1), (16, 8)])
+@cocotb.test()
+async def row_traffic(dut):
+    """Maxima and scales under random writes and reads of both sides, each port within the entries it may address."""
+    rng = random_generator()
+    ports, entries = (int(cocotb.plusargs[name]) for name in ("ActPorts", "RowEntries"))
+    row_bits = (entries - 1).bit_length()
+    maxima, scales = [0] * entries, [(0, 0)] * entries
+    board = Scoreboard("maxima and scales")
+    Clock(dut.clk_i, CLOCK_PERIOD_STEPS, unit="step").start()
+    for cycle in range(1500):
+        filling = cycle < entries
+        max_writes = rng.random(ports) < 0.4
+        max_entries = ports * rng.integers(0, entries // ports, ports) + np.arange(ports)
+        max_data = rng.integers(0, 1 << 16, ports)
+        scale_write, scale_entry = rng.random() < 0.4, int(rng.integers(entries))
+        scale = (int(rng.integers(1 << 16)), int(rng.integers(1 << 6)))
+        if filling:
+            max_writes[:], max_entries[cycle % ports] = np.arange(ports) == cycle % ports, cycle
+            scale_write, scale_entry = True, cycle
+        # an entry may be read and written in the same cycle by no instruction stream: the answer would be either
+        free = sorted(set(range(entries)) - set(max_entries.tolist()) - {scale_entry})
+        max_read = int(rng.choice(free))
+        scale_reads = [int(rng.choice([e for e in free if e % ports == p])) for p in range(ports)]
+        dut.max_we_i.value = sum(int(w) << p for p, w in enumerate(max_writes))
+        dut.max_wr_address_i.value = pack(max_entries, row_bits)
+        dut.max_wr_data_i.value = pack(max_data, 16)
+        dut.max_rd_address_i.value = max_read
+        dut.scale_we_i.value = int(scale_write)
+        dut.scale_wr_address_i.value = scale_entry
+        dut.scale_wr_multiplier_i.value, dut.scale_wr_shift_i.value = scale
+        dut.scale_rd_address_i.value = pack(scale_reads, row_bits)
+        await RisingEdge(dut.clk_i)
+        if cycle > entries:
+            multipliers = unpack(int(dut.scale_rd_multiplier_o.value), 16, ports, signed=False)
+            shifts = unpack(int(dut.scale_rd_shift_o.value), 6, ports, signed=False)
+            board.observe((int(dut.max_rd_data_o.value), *zip(multipliers, shifts)))
+        for p in np.flatnonzero(max_writes):
+            maxima[max_entries[p]] = int(max_data[p])
+        if scale_write:
+            scales[scale_entry] = scale
+        if filling:
+            continue
+        board.expect([(maxima[max_read], *(scales[e] for e in scale_reads))])
+    await RisingEdge(dut.clk_i)
+    multipliers = unpack(int(dut.scale_rd_multiplier_o.value), 16, ports, signed=False)
+    shifts = unpack(int(dut.scale_rd_shift_o.value), 6, ports, signed=False)
+    board.observe((int(dut.max_rd_data_o.value), *zip(multipliers, shifts)))
+    board.close()
+
+
+@pytest.mark.parametrize("ports, entries", [(1, 16), (2, 16), (2, 128)])
+def test_row_statistics(ports, entries):
+    parameters = {"ActPorts": ports, "RowEntries": entries}
+    run_module_test(
+        "row_statistics", __name__, parameters=parameters, plusargs=parameters, testcase="row_traffic", public=PORTS
+    )
+
+
+ACT_SIZES = [(8, 4, 20, 2), (32, 4, 16, 2), (8, 1, 22, 2), (16, 8, 0, 1), (16, 2, 2, 1)]
+"""tile_columns, banks of block RAM, words of UltraRAM, ports. The words are no power of two."""
+
+
+@pytest.mark.parametrize("columns, banks, ultra_words, ports", ACT_SIZES)
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
-def test_act_memory(columns, banks, seed):
-    # the words are no power of two
-    parameters = {"TileColumns": columns, "ActBytes": 2 * columns * banks * 24, "ActBanks": banks}
+def test_act_memory(columns, banks, ultra_words, ports, seed):
+    ultra_bytes = 2 * columns * ultra_words
+    parameters = {
+        "TileColumns": columns, "ActBytes": 2 * columns * banks * 25 + ultra_bytes, "ActBanks": banks,
+        "ActUltraBytes": ultra_bytes, "NumReads": 3 * ports + 2, "NumWrites": ports + 2,
+    }  # fmt: skip
     run_module_test(
         "act_memory",
         __name__,
