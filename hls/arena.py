@@ -45,14 +45,18 @@ class Arena:
         """Bytes of the largest buffer that could be placed now."""
         return max((end - start for start, end in self._gaps()), default=0)
 
-    def allocate(self, what: str, size: int) -> Span:
-        """A span of at least `size` bytes. UserError if there is none, with needed and available bytes."""
+    def allocate(self, what: str, size: int, top: bool = False) -> Span:
+        """A span of at least `size` bytes, as low as possible or, with `top`, as high as possible.
+
+        UserError if there is none, with needed and available bytes.
+        """
         size = round_up(size, self.alignment)
-        for start, end in self._gaps():
+        gaps = self._gaps()
+        for start, end in reversed(gaps) if top else gaps:
             if end - start >= size:
-                span = Span(self.space, start, start + size)
+                span = Span(self.space, end - size, end) if top else Span(self.space, start, start + size)
                 self._used = sorted([*self._used, span], key=lambda s: s.start)
-                self.peak = max(self.peak, self._used[-1].end)
+                self.peak = max(self.peak, sum(used.size for used in self._used))
                 return span
         raise UserError(
             f"the model does not fit configuration {self.configuration_name}: {what} needs {size} bytes of {self.space} memory,"

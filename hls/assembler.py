@@ -9,7 +9,9 @@ from spec.isa import BY_NAME, Unit, encode, semaphore
 
 
 @dataclass
-class _Entry:
+class Entry:
+    """An instruction with what it touches; the masks grow while later instructions are appended."""
+
     name: str
     fields: dict[str, int]
     reads: tuple[Span, ...]
@@ -22,14 +24,15 @@ class _Entry:
 class Assembler:
     """A program under construction. tags: layer name to tag number, shared by the programs of a build and grown by emit.
 
-    Units complete their instructions in order, so an instruction needs to wait only for the last instruction of each other unit
+    Units start and complete their instructions in order, so an instruction needs to wait only for the last instruction of each other unit
     that it conflicts with (one writes what the other reads or writes), and not at all if an earlier instruction of its own unit
     has waited for that one or a later one. Waits on one pair of units are then in the same order as the signals, which is what makes
     a counting semaphore per pair enough. Program order is a valid order of execution, so no program made here can deadlock.
     """
 
     tags: dict[str, int]
-    _entries: list[_Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    _last: dict[Unit, Entry] = field(default_factory=dict)
     _accesses: dict[Unit, list[tuple[int, Span, bool]]] = field(default_factory=lambda: {unit: [] for unit in Unit})
     _waited: dict[tuple[Unit, Unit], int] = field(default_factory=dict)
 
@@ -39,15 +42,19 @@ class Assembler:
         """Append an instruction. tag names the layer; reads and writes are all the spans it touches, over-estimates allowed."""
         unit = BY_NAME[name].unit
         number = self.tags.setdefault(tag, len(self.tags))
-        index = len(self._entries)
-        entry = _Entry(name, {**fields, "tag": number}, reads, writes)
+        index = len(self.entries)
+        entry = Entry(name, {**fields, "tag": number}, reads, writes)
         for other in Unit:
             if other != unit:
                 self._depend(entry, unit, other)
-        self._entries.append(entry)
+        previous = self._last.get(unit)
+        if previous is not None and not _conflict(unit, previous, entry):
+            entry.fields["overlap"] = 1
+        self._last[unit] = entry
+        self.entries.append(entry)
         self._accesses[unit] += [(index, span, False) for span in reads] + [(index, span, True) for span in writes]
 
-    def _depend(self, entry: _Entry, unit: Unit, other: Unit) -> None:
+    def _depend(self, entry: Entry, unit: Unit, other: Unit) -> None:
         covered = self._waited.get((other, unit), -1)
         for index, span, written in reversed(self._accesses[other]):
             if index <= covered:
@@ -55,12 +62,18 @@ class Assembler:
             rivals = entry.reads + entry.writes if written else entry.writes
             if any(span.overlaps(rival) for rival in rivals):
                 bit = 1 << semaphore(other, unit)
-                self._entries[index].signal_mask |= bit
+                self.entries[index].signal_mask |= bit
                 entry.wait_mask |= bit
                 self._waited[other, unit] = index
                 return
 
     def program(self) -> bytes:
         """The encoded program with its `end`."""
-        code = [encode(e.name, wait_mask=e.wait_mask, signal_mask=e.signal_mask, **e.fields) for e in self._entries]
+        code = [encode(e.name, wait_mask=e.wait_mask, signal_mask=e.signal_mask, **e.fields) for e in self.entries]
         return b"".join(code) + encode("end")
+
+
+def _conflict(unit: Unit, previous: Entry, entry: Entry) -> bool:
+    """Whether `entry` must not start before `previous`, of the same unit, has completed (see `overlap` in spec.isa)."""
+    touched = entry.reads + (entry.writes if unit == Unit.LOAD else ())
+    return any(written.overlaps(span) for written in previous.writes for span in touched)

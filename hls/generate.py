@@ -6,17 +6,23 @@ import numpy as np
 
 from hls.arena import round_up
 from hls.constants import Constants, pack_network
-from hls.lowering import FrameLayout, LoweredTask, TaskLowering
+from hls.emitter import FrameLayout
+from hls.lowering import LoweredTask, TaskLowering
 from hls.network import frame_macs, stored_channels
 from hls.resources import check_fit
+from hls.schedule import Schedule
 from hls.sources import accelerator_sources
 from spec.build import Build, TaskProgram
 from spec.bundle import Bundle
 from spec.configuration import HardwareConfiguration
 from spec.executor import WINDOW_ALIGNMENT, Program
 
+_FAST = Schedule()
 
-def generate(bundle: Bundle, configuration: HardwareConfiguration, observe: bool = False) -> Build:
+
+def generate(
+    bundle: Bundle, configuration: HardwareConfiguration, observe: bool = False, schedule: Schedule = _FAST
+) -> Build:
     """The build of a bundle for a configuration; the same inputs give the same bytes.
 
     observe: also store every layer's result in the frame window (for verification). UserError if the configuration does not fit
@@ -26,7 +32,7 @@ def generate(bundle: Bundle, configuration: HardwareConfiguration, observe: bool
     a = bundle.architecture
     constants = pack_network(bundle, configuration)
     if observe:
-        constants.add("zeros", np.zeros(configuration.act_word_bytes * configuration.act_banks, np.uint8))
+        constants.add("zeros", configuration.act_word_bytes, lambda: np.zeros(configuration.act_word_bytes, np.uint8))
     frame = FrameLayout()
     image_offset = frame.allocate(a.image_height * a.image_width * 4)
     outputs = {name: frame.allocate(2 * int(np.prod(_output_shape(bundle, name)))) for name in bundle.tasks}
@@ -34,7 +40,7 @@ def generate(bundle: Bundle, configuration: HardwareConfiguration, observe: bool
     tags: dict[str, int] = {}
     for name in bundle.tasks:
         lowering = TaskLowering(
-            bundle, configuration, constants, name, frame, image_offset, outputs[name], observe, tags
+            bundle, configuration, constants, name, frame, image_offset, outputs[name], observe, tags, schedule
         )
         lowered[name] = lowering.lower()
     tasks = {name: _task_program(bundle, name, lowered[name], constants, outputs[name]) for name in bundle.tasks}
@@ -67,7 +73,7 @@ def _task_program(
     bundle: Bundle, name: str, lowered: LoweredTask, constants: Constants, output_offset: int
 ) -> TaskProgram:
     block = f"program.{name}"
-    constants.add(block, np.frombuffer(lowered.code, np.uint8))
+    constants.add(block, len(lowered.code), lambda: np.frombuffer(lowered.code, np.uint8))
     task = bundle.tasks[name]
     return TaskProgram(
         program=Program(constants.offset[block], len(lowered.code)),

@@ -1,21 +1,28 @@
 """Lowers one task of a bundle to the program of its frame.
 
-The order of the program is the order of the network, with three exceptions: weights are loaded ahead (hls.prefetch); in
-attention the scores of the next head are computed before the softmax-weighted sum of the current one; and what lies around a
-layer norm is cut into chunks of rows, so that a chunk is normalised while the array works on its neighbours. Activations never
-leave the chip between the image and the task's output.
+The order of the program is the order of the network, with these exceptions: weights are loaded ahead (hls.prefetch); in attention the
+scores of the next heads are computed before the softmax-weighted sum of the current one; an expert's first layer is computed before
+the previous expert's second one; and what lies around a layer norm or a router is cut into chunks of rows, so that a chunk is
+normalised or routed while the array works on its neighbours. Activations never leave the chip between the image and the task's output.
+
+Where a whole matrix of all tokens does not fit beside the residual stream, attention runs in slices of query rows, a dense MLP in
+blocks of rows, and experts in slices of their queues. Keys and values of all tokens lie in the weight memory while they are needed.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from hls.arena import Arena, Ring, Span, round_up
-from hls.assembler import Assembler
-from hls.constants import Constants, norm_names
-from hls.network import head_pitch, lowered_linears, stored_channels
-from hls.prefetch import QUEUES, Step, WeightSpans, emit_steps
-from hls.weight_layout import linear_depth, linear_tile_bytes
+from hls.arena import Ring, Span, round_up
+from hls.constants import Constants, norm_names, table_name
+from hls.emitter import Emitter, FrameLayout, LinearPart, Rows
+from hls.network import head_pitch, linear_shapes, stored_channels
+from hls.prefetch import QUEUES, Block, Prefetcher, Spans, Step
+from hls.schedule import Schedule
+from hls.weight_layout import linear_depth, linear_tile_bytes, norm_bytes
 from spec.arithmetic import NORM_WIDTH_MAX, TABLE_ENTRIES
 from spec.build import Observation
 from spec.bundle import Bundle
@@ -23,36 +30,12 @@ from spec.configuration import HardwareConfiguration
 from spec.errors import UserError
 from spec.isa import OPERAND_BYTES, Destination, LoadDestination, Space
 
-_NORM_CHUNKS = 4
-_ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A matrix in the activation memory: `columns` elements of `dtype` per row, rows `pitch` bytes apart."""
-
-    span: Span
-    pitch: int
-    columns: int
-    dtype: str
-
-    def part(self, first: int, count: int) -> Span:
-        """The bytes of `count` rows from row `first`."""
-        return Span(
-            self.span.space, self.span.start + first * self.pitch, self.span.start + (first + count) * self.pitch
-        )
-
-
-@dataclass
-class FrameLayout:
-    """The frame window: bump allocation. end: bytes used."""
-
-    end: int = 0
-
-    def allocate(self, size: int) -> int:
-        start = round_up(self.end, 64)
-        self.end = start + size
-        return start
+_PART_SHARE = 12
+"""A linear layer is loaded in parts of at most 1 / _PART_SHARE of the weight memory."""
+_SCORES_IN_FLIGHT = 3
+_NORM_SLOTS = 4
+_ROW_TILES_PER_SLICE = 4
+"""Row tiles of attention scores that a slice should have room for."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +45,10 @@ class LoweredTask:
     code: bytes
     observations: dict[str, Observation]
     act_peak: int
+
+
+Chunk = tuple[int, int]
+"""First row and number of rows."""
 
 
 class TaskLowering:
@@ -81,360 +68,577 @@ class TaskLowering:
         output_offset: int,
         observe: bool,
         tags: dict[str, int],
+        schedule: Schedule,
     ) -> None:
         self.bundle, self.configuration, self.constants, self.task_name = bundle, configuration, constants, task
-        self.architecture, self.task = bundle.architecture, bundle.tasks[task]
-        self.frame, self.image_offset, self.output_offset, self.observe = frame, image_offset, output_offset, observe
-        self.observations: dict[str, Observation] = {}
-        self.assembler = Assembler(tags)
-        self.linears = lowered_linears(bundle, configuration)
-        self.act = Arena("act", configuration.act_bytes, configuration.act_word_bytes, configuration.name)
+        self.architecture, self.task, self.schedule = bundle.architecture, bundle.tasks[task], schedule
+        self.image_offset, self.output_offset = image_offset, output_offset
+        self.shapes = linear_shapes(bundle.architecture, bundle.tasks, configuration)
         self.head_pitch = head_pitch(self.architecture, configuration)
-        tokens = self.architecture.tokens
-        most = round_up(-(-tokens // _NORM_CHUNKS), configuration.tile_rows)
-        self.chunks = [(first, min(most, tokens - first)) for first in range(0, tokens, most)]
+        self.emitter = Emitter(bundle, configuration, constants, frame, observe, tags, not schedule.prefetch)
+        self.norms_loaded = 0
         self._check_limits()
 
     # --- the frame ------------------------------------------------------------------------------------------------
 
     def lower(self) -> LoweredTask:
         """The program. UserError if a buffer does not fit."""
-        a, c = self.architecture, self.configuration
-        weight = Arena("weight", c.weight_bytes, c.weight_word_bytes, c.name)
-        padded_width = a.heads * self.head_pitch
-        self.keys = weight.allocate("the keys", round_up(a.tokens, c.tile_columns) * padded_width)
-        self.values = weight.allocate("the values", round_up(a.tokens, c.tile_depth) * padded_width)
-        ring = Ring(weight.allocate("the weight ring", weight.largest_gap()))
-        if self.observe:
-            self._clear_act()
-        self.residual = self._rows("the residual stream", a.tokens, a.width, "int16")
-        self.normed = self._rows("the normalised tokens", a.tokens, a.width, "int8")
-        self.norms = self.act.allocate("the layer-norm parameters", self.constants.size["norms"])
-        for name, span in (("position", self.residual.span), ("norms", self.norms)):
-            self._load_act(name, span)
-        emit_steps(self.assembler, self.constants, ring, c.tables, self._steps(), c.name)
-        return LoweredTask(self.assembler.program(), self.observations, self.act.peak)
+        a, c, e = self.architecture, self.configuration, self.emitter
+        if e.observing:
+            e.clear_act()
+        words = c.weight_bytes // c.weight_word_bytes
+        ring = Ring(Span("weight", 0, words * c.weight_word_bytes))
+        self.residual = e.rows("the residual stream", a.tokens, a.width, "int16", top=True)
+        norm_slot = round_up(norm_bytes(c, a.width), c.act_word_bytes)
+        self.norm_slots = e.act.allocate("the layer-norm parameters", _NORM_SLOTS * norm_slot)
+        self.slices = self._plan_slices()
+        self.whole = len(self.slices) == 1
+        if self.whole:
+            self.normed = e.rows("the normalised tokens", a.tokens, a.width, "int8")
+        prefetcher = Prefetcher(e.assembler, self.constants, ring, c.tables, c.name, self.schedule.prefetch)
+        prefetcher.emit(list(self._steps()))
+        return LoweredTask(e.assembler.program(), e.observations, e.act.peak)
 
-    def _steps(self) -> list[Step]:
+    def _steps(self) -> Iterator[Step]:
         a = self.architecture
-        steps = [Step("patch_embed", ("patch_embed",), self._patch_embed)]
+        yield from self._patch_embed_steps()
         for i in range(a.depth):
-            block = f"blocks.{i}"
-            attention = tuple(f"{block}.{part}" for part in ("query", "key", "value", "scores"))
-            steps.append(
-                Step(f"{block}.attention", attention, lambda spans, block=block: self._attention(block, spans))
-            )
-            projection = f"{block}.projection"
-            steps.append(Step(projection, (projection,), lambda spans, block=block: self._projection(block, spans)))
-            steps += self._expert_steps(i) if i in a.moe_blocks else [self._mlp_step(i)]
-        head = f"heads.{self.task_name}"
-        return [*steps, Step(head, (head,), lambda spans: self._head(head, spans))]
+            yield from self._attention_steps(i)
+            yield from self._expert_steps(i) if i in a.moe_blocks else self._mlp_steps(i)
+        yield self._head_step()
 
-    def _mlp_step(self, i: int) -> Step:
-        name = f"blocks.{i}.mlp"
-        return Step(name, (f"{name}.up", f"{name}.down"), lambda spans: self._mlp(i, name, spans), f"{name}.table")
+    # --- weights --------------------------------------------------------------------------------------------------
 
-    def _expert_steps(self, i: int) -> list[Step]:
-        block, pathway = f"blocks.{i}", self.task.pathway[i]
-        router = f"{block}.router.{self.task_name}"
-        steps = [Step(f"{block}.router", (router,), lambda spans: self._router(i, router, spans))]
-        for slot, expert in enumerate(pathway):
-            name = f"{block}.experts.{expert}"
-            steps.append(
-                Step(
-                    name, (f"{name}.up", f"{name}.down"),
-                    lambda spans, name=name, slot=slot: self._expert(i, name, slot, spans),
-                    f"{block}.experts.table", slot, f"{block}.router",
-                )
-            )  # fmt: skip
-        return steps
+    def _parts(self, name: str) -> list[LinearPart]:
+        """The column parts in which a linear layer is loaded."""
+        c = self.configuration
+        outputs, inputs = self.shapes[name]
+        tiles = -(-outputs // c.tile_columns)
+        most = max(c.weight_bytes // _PART_SHARE // linear_tile_bytes(c, inputs), 1)
+        count = -(-tiles // most)
+        size = -(-tiles // count) * c.tile_columns
+        starts = range(0, outputs, size)
+        return [LinearPart(name, name if len(starts) == 1 else f"{name}[{s}]", s, min(size, outputs - s), inputs) for s in starts]
 
-    # --- parts of the network -------------------------------------------------------------------------------------
+    def _block(self, part: LinearPart, expert: int | None = None, router: str = "", suffix: str = "") -> Block:
+        c = self.configuration
+        tile = linear_tile_bytes(c, part.inputs)
+        offset, size = part.first_column // c.tile_columns * tile, -(-part.columns // c.tile_columns) * tile
+        return Block(part.block + suffix, size, part.name, offset, expert=expert, router=router)
 
-    def _patch_embed(self, spans: WeightSpans) -> None:
-        a = self.architecture
+    def _whole_part(self, name: str) -> LinearPart:
+        """A linear layer as one part."""
+        outputs, inputs = self.shapes[name]
+        return LinearPart(name, name, 0, outputs, inputs)
+
+    def _table(self, name: str) -> Block:
+        return Block(name, TABLE_ENTRIES, name, table=True)
+
+    # --- chunks ---------------------------------------------------------------------------------------------------
+
+    def _chunks(self, first: int, count: int, quantum: int, shares: tuple[int, ...]) -> list[Chunk]:
+        """Rows first to first + count in pieces of about the given relative sizes, all but the last multiples of `quantum`."""
+        chunks, start, done = [], first, 0
+        for share in shares:
+            done += share
+            target = first + count * done / sum(shares)
+            end = min(first + round_up(max(round(target) - first, 1), quantum), first + count)
+            if end > start:
+                chunks.append((start, end - start))
+                start = end
+        return chunks
+
+    @property
+    def _before(self) -> tuple[int, ...]:
+        """Relative sizes of chunks whose first one nothing hides."""
+        return 1, 2, 3, 3
+
+    @property
+    def _after(self) -> tuple[int, ...]:
+        """Relative sizes of chunks whose last one nothing hides."""
+        return 3, 3, 2, 1
+
+    # --- layer norms ----------------------------------------------------------------------------------------------
+
+    def _norm_parameters(self, name: str) -> Span:
+        """Where the parameters of a layer norm are; they are loaded two norms ahead."""
+        a, e = self.architecture, self.emitter
+        names = norm_names(a.depth)
+        index, size = names.index(name), self.norm_slots.size // _NORM_SLOTS
+        while self.norms_loaded < min(index + 3, len(names)):
+            start = self.norm_slots.start + self.norms_loaded % _NORM_SLOTS * size
+            e.load_act(names[self.norms_loaded], Span("act", start, start + size))
+            self.norms_loaded += 1
+        start = self.norm_slots.start + index % _NORM_SLOTS * size
+        return Span("act", start, start + size)
+
+    def _layer_norm(self, name: str, target: Rows, first: int, count: int) -> None:
+        e, a = self.emitter, self.architecture
+        e.layer_norm(name, self.residual, target, self._norm_parameters(name), first, count)
+        e.observe_part(name, target, first, count, (a.tokens, a.width), first)
+
+    # --- patch embedding ------------------------------------------------------------------------------------------
+
+    def _patch_embed_steps(self) -> Iterator[Step]:
+        a, e = self.architecture, self.emitter
         grid_rows, grid_columns = a.grid
-        bytes_per_patch = a.patch * a.patch * 4
-        pitch = round_up(bytes_per_patch, self.configuration.act_word_bytes)
-        for first, count in self._blocks_of(grid_rows, grid_columns * pitch, 1, "one row of image patches"):
-            patches = self._rows("the image patches", count * grid_columns, bytes_per_patch, "int8")
-            line = a.image_width * 4
-            self.assembler.emit(
-                "load", "patch_embed", reads=(Span("frame", self.image_offset, self.image_offset + a.image_height * line),),
-                writes=(patches.span,), space=int(Space.FRAME), destination=int(LoadDestination.ACT),
-                dram_offset=self.image_offset + first * a.patch * line, local_address=patches.span.start, bytes=a.patch * 4,
-                count_1=a.patch, dram_stride_1=line, local_stride_1=a.patch * 4,
-                count_2=grid_columns, dram_stride_2=a.patch * 4, local_stride_2=pitch,
-                count_3=count, dram_stride_3=a.patch * line, local_stride_3=grid_columns * pitch,
-            )  # fmt: skip
-            self._linear(
-                "patch_embed",
-                "patch_embed",
-                spans,
-                patches,
-                self.residual,
-                0,
-                1 + first * grid_columns,
-                count * grid_columns,
-            )
-            self.act.free(patches.span)
-        self._observe_rows("patch_embed", self.residual)
+        pitch = e.pitch(a.patch * a.patch * 4, "int8")
+        blocks = self._blocks_of(grid_rows, grid_columns * pitch, 1, "one row of image patches")
+        if len(blocks) > 1 and 2 * grid_columns * pitch <= e.act.largest_gap():
+            blocks = self._blocks_of(grid_rows, 2 * grid_columns * pitch, 1, "two rows of image patches")
+        parts = self._parts("patch_embed")
+        buffers: dict[int, Rows] = {}
 
-    def _attention(self, block: str, spans: WeightSpans) -> None:
-        a, c = self.architecture, self.configuration
-        query = self._rows("the queries", a.tokens, a.heads * self.head_pitch, "int8")
-        for first, count in self.chunks:
-            self._layer_norm(f"{block}.norm1", first, count)
-            self._linear(f"{block}.query", f"{block}.query", spans, self.normed, query, first, first, count)
-        self._observe_rows(f"{block}.norm1", self.normed)
-        keys_pitch = a.heads * self.head_pitch * c.tile_columns
-        values_pitch = round_up(a.tokens, c.tile_depth) * c.tile_columns
-        for part, span, destination, pitch in (
-            ("key", self.keys, Destination.KEYS, keys_pitch),
-            ("value", self.values, Destination.VALUES, values_pitch),
-        ):
-            name = f"{block}.{part}"
-            self._matmul(
-                name, self._linear_fields(name, spans), reads=(self.normed.span, spans[name]), writes=(span,),
-                rows=a.tokens, a_address=self.normed.span.start, a_pitch=self.normed.pitch,
-                destination=int(destination), d_address=span.start, d_pitch=pitch,
-            )  # fmt: skip
-        self.attended = self._rows("the attention result", a.tokens, a.heads * self.head_pitch, "int8")
-        self._heads(block, spans, query, keys_pitch, values_pitch)
-        self._observe_rows(f"{block}.query", query, self._head_groups())
-        self._observe_rows(f"{block}.attention", self.attended, self._head_groups())
-        self.act.free(query.span)
+        def begin(spans: Spans) -> None:
+            most = max(count for _, count in blocks) * grid_columns
+            for n in range(min(len(blocks), 2)):
+                if n == 0 or e.act.largest_gap() >= most * pitch:
+                    buffers[n] = e.rows("the image patches", most, a.patch * a.patch * 4, "int8")
+            self._load_patches(buffers[0], *blocks[0])
+            e.load_act("position", self.residual.span)
 
-    def _heads(self, block: str, spans: WeightSpans, query: Rows, keys_pitch: int, values_pitch: int) -> None:
-        """Scores, softmax and weighted sum for every head and block of query rows, two blocks in flight."""
-        a, c = self.architecture, self.configuration
-        scores_pitch = round_up(2 * a.tokens, c.act_word_bytes)
-        weights_pitch = round_up(round_up(a.tokens, c.tile_columns), c.act_word_bytes)
-        per_row = 2 * (scores_pitch + weights_pitch)
-        limit = c.row_entries // 2
-        blocks = self._blocks_of(a.tokens, per_row, c.tile_rows, "two rows of attention scores", limit)
+        def embed(n: int, part: LinearPart, spans: Spans) -> None:
+            first, count = blocks[n]
+            if part.first_column == 0:
+                if n + 1 < len(blocks) and len(buffers) == 2:
+                    self._load_patches(buffers[(n + 1) % 2], *blocks[n + 1])
+                if n > 0 and len(buffers) == 1:
+                    self._load_patches(buffers[0], *blocks[n])
+            e.linear(
+                part, spans[part.block], buffers[n % len(buffers)].holding(0), 0, self.residual, 1 + first * grid_columns, count * grid_columns,
+                residual=True,
+            )  # fmt: skip
+
+        def end(spans: Spans) -> None:
+            e.free(buffers.values())
+            e.observe_part("patch_embed", self.residual, 0, a.tokens, (a.tokens, a.width), 0)
+
+        yield Step("patch_embed", (), begin)
+        for n in range(len(blocks)):
+            for part in parts:
+                yield Step("patch_embed", (self._block(part),), partial(embed, n, part))
+        yield Step("patch_embed", (), end)
+
+    def _load_patches(self, patches: Rows, first: int, count: int) -> None:
+        """Grid rows first to first + count of the image, one patch a row."""
+        a = self.architecture
+        line, columns = a.image_width * 4, a.grid[1]
+        self.emitter.assembler.emit(
+            "load", "image", reads=(Span("frame", self.image_offset, self.image_offset + a.image_height * line),),
+            writes=(patches.part(patches.first, count * columns),), space=int(Space.FRAME), destination=int(LoadDestination.ACT),
+            dram_offset=self.image_offset + first * a.patch * line, local_address=patches.span.start, bytes=a.patch * 4,
+            count_1=a.patch, dram_stride_1=line, local_stride_1=a.patch * 4,
+            count_2=columns, dram_stride_2=a.patch * 4, local_stride_2=patches.pitch,
+            count_3=count, dram_stride_3=a.patch * line, local_stride_3=columns * patches.pitch,
+        )  # fmt: skip
+
+    # --- attention ------------------------------------------------------------------------------------------------
+
+    def _plan_slices(self) -> list[Chunk]:
+        """Query rows in as few slices as their buffers fit: normalised rows, queries, attention result, scores, weights."""
+        a, c, e = self.architecture, self.configuration, self.emitter
+        quantum = math.lcm(c.tile_rows, c.tile_columns, c.tile_depth)
+        room, wide = e.act.largest_gap(), e.pitch(a.heads * self.head_pitch, "int8")
+        for tiles in (_ROW_TILES_PER_SLICE, 1):
+            for count in range(1, -(-a.tokens // quantum) + 1):
+                rows = a.tokens if count == 1 else round_up(-(-a.tokens // count), quantum)
+                normed = e.pitch(a.width, "int8") * (1 if count == 1 else 2)
+                heads = self._score_bytes() * min(tiles * c.tile_rows, rows) * (_SCORES_IN_FLIGHT if tiles > 1 else 1)
+                if rows * (normed + 2 * wide) + heads <= room:
+                    return [(first, min(rows, a.tokens - first)) for first in range(0, a.tokens, rows)]
+        rows = min(quantum, a.tokens)
+        raise UserError(
+            f"the model does not fit configuration {c.name}: attention of {rows} query rows needs"
+            f" {rows * (2 * e.pitch(a.width, 'int8') + 2 * wide) + self._score_bytes() * min(c.tile_rows, rows)} bytes of act memory,"
+            f" {room} of {c.act_bytes} are available beside the residual stream; use a larger configuration or a smaller image or model"
+        )
+
+    def _score_bytes(self) -> int:
+        """Bytes of one row of scores and of attention weights."""
+        tokens, e = self.architecture.tokens, self.emitter
+        return e.pitch(tokens, "int16", spread=True) + e.pitch(tokens, "int8", spread=True)
+
+    def _attention_steps(self, i: int) -> Iterator[Step]:
+        block, a, c = f"blocks.{i}", self.architecture, self.configuration
+        padded = a.heads * self.head_pitch
+        keys = Block(f"{block}.keys", round_up(a.tokens, c.tile_columns) * padded)
+        values = Block(f"{block}.values", round_up(a.tokens, c.tile_depth) * padded)
+        scores = Block(f"{block}.scores", 8 * c.tile_columns, f"{block}.scores")
+        query, key, value, projection = (self._whole_part(f"{block}.{part}") for part in ("query", "key", "value", "projection"))
+        state: dict[str, Rows] = {}
+        if self.whole:
+            begin = partial(self._begin_whole_attention, block, state, query, value, values.name)
+            yield Step(f"{block}.norm1", (self._block(query), self._block(value), values), begin)
+            yield Step(f"{block}.key", (self._block(key), keys), partial(self._keys, key, keys.name, self.normed, 0, a.tokens))
+        else:
+            for n, (first, count) in enumerate(self.slices):
+                yield Step(
+                    f"{block}.key", (self._block(key), keys, self._block(value), values),
+                    partial(self._key_value_slice, block, state, key, value, keys.name, values.name, n, first, count),
+                )  # fmt: skip
+        for n, (first, count) in enumerate(self.slices):
+            needed = (keys, values, scores) if self.whole else (keys, values, scores, self._block(query))
+            yield Step(f"{block}.attention", needed, partial(self._heads_of_slice, block, state, query, keys.name, values.name, n, first, count))
+            last = partial(self._project_slice, i, state, projection, n, first, count)
+            yield Step(f"{block}.projection", (self._block(projection),), last)
+
+    def _begin_whole_attention(self, block: str, state: dict[str, Rows], query: LinearPart, value: LinearPart, values: str, spans: Spans) -> None:
+        """norm1, queries and values of all tokens, chunk by chunk."""
+        a, c, e = self.architecture, self.configuration, self.emitter
+        state["query"] = e.rows("the queries", a.tokens, a.heads * self.head_pitch, "int8")
+        for first, count in self._chunks(0, a.tokens, math.lcm(c.tile_rows, c.tile_depth), self._before):
+            self._layer_norm(f"{block}.norm1", self.normed, first, count)
+            e.linear(query, spans[query.block], self.normed, first, state["query"], first, count)
+            self._values(value, values, self.normed, first, count, spans)
+        self._observe_heads(f"{block}.query", state["query"], 0, a.tokens)
+
+    def _key_value_slice(
+        self, block: str, state: dict[str, Rows], key: LinearPart, value: LinearPart, keys: str, values: str, n: int, first: int,
+        count: int, spans: Spans,
+    ) -> None:  # fmt: skip
+        """norm1, keys and values of one slice of tokens."""
+        a, e = self.architecture, self.emitter
+        if n == 0:
+            most = max(size for _, size in self.slices)
+            for which in range(2):
+                state[f"normed {which}"] = e.rows("the normalised tokens", most, a.width, "int8")
+            self._normalise_slice(block, state, 0)
+        if n + 1 < len(self.slices):
+            self._normalise_slice(block, state, n + 1)
+        normed = state[f"normed {n % 2}"].holding(first)
+        self._keys(key, keys, normed, first, count, spans)
+        self._values(value, values, normed, first, count, spans)
+
+    def _normalise_slice(self, block: str, state: dict[str, Rows], n: int) -> None:
+        first, count = self.slices[n]
+        self._layer_norm(f"{block}.norm1", state[f"normed {n % 2}"].holding(first), first, count)
+
+    def _keys(self, part: LinearPart, keys: str, rows: Rows, first: int, count: int, spans: Spans) -> None:
+        c = self.configuration
+        pitch = self.architecture.heads * self.head_pitch * c.tile_columns
+        self._to_weight(part, keys, Destination.KEYS, first // c.tile_columns * pitch, pitch, rows, first, count, spans)
+
+    def _values(self, part: LinearPart, values: str, rows: Rows, first: int, count: int, spans: Spans) -> None:
+        c = self.configuration
+        pitch = round_up(self.architecture.tokens, c.tile_depth) * c.tile_columns
+        self._to_weight(part, values, Destination.VALUES, first // c.tile_depth * c.weight_word_bytes, pitch, rows, first, count, spans)
+
+    def _to_weight(
+        self, part: LinearPart, target: str, destination: Destination, offset: int, pitch: int, rows: Rows, first: int, count: int,
+        spans: Spans,
+    ) -> None:  # fmt: skip
+        e = self.emitter
+        e.matmul(
+            part.name, reads=(rows.part(first, count), spans[part.block]), writes=(spans[target],), **e.linear_fields(part, spans[part.block]),
+            rows=count, a_address=rows.address(first), a_pitch=rows.pitch, destination=int(destination),
+            d_address=spans[target].start + offset, d_pitch=pitch,
+        )  # fmt: skip
+
+    def _heads_of_slice(
+        self, block: str, state: dict[str, Rows], query: LinearPart, keys: str, values: str, n: int, first: int, count: int, spans: Spans
+    ) -> None:
+        a, e = self.architecture, self.emitter
+        if not self.whole:
+            if n == 0:
+                self._normalise_slice(block, state, 0)
+                state["query"] = e.rows("the queries", self.slices[0][1], a.heads * self.head_pitch, "int8")
+            state["query"] = state["query"].holding(first)
+            normed = state[f"normed {n % 2}"].holding(first)
+            e.linear(query, spans[query.block], normed, first, state["query"], first, count)
+            self._observe_heads(f"{block}.query", state["query"], first, count)
+        attended = e.rows("the attention result", count, a.heads * self.head_pitch, "int8").holding(first)
+        state["attended"] = attended
+        self._heads(block, spans, state["query"], attended, spans[keys], spans[values], first, count)
+        self._observe_heads(f"{block}.attention", attended, first, count)
+
+    def _heads(self, block: str, spans: Spans, query: Rows, attended: Rows, keys: Span, values: Span, start: int, rows: int) -> None:
+        """Scores, softmax and weighted sum for every head and block of query rows, several blocks in flight."""
+        a, c, e = self.architecture, self.configuration, self.emitter
+        flights, per_row = _SCORES_IN_FLIGHT, self._score_bytes()
+        while flights > 1 and e.act.largest_gap() < flights * per_row * min(2 * c.tile_rows, rows):
+            flights -= 1
+        limit = min(c.row_entries // flights // 2 * 2, self.schedule.query_rows or rows)
+        blocks = self._blocks_of(rows, flights * per_row, c.tile_rows, "a row of attention scores", limit)
         most = max(count for _, count in blocks)
-        scores = [self._rows("attention scores", most, a.tokens, "int16") for _ in range(2)]
-        weights = [
-            Rows(self.act.allocate("attention weights", most * weights_pitch), weights_pitch, a.tokens, "int8")
-            for _ in range(2)
-        ]
-        parameters = spans[f"{block}.scores"]
-        shift = int(self.bundle.tensors[f"{block}.attention_shift"])
-        pending = None
-        for n, (head, first, count) in enumerate(
-            (head, first, count) for head in range(a.heads) for first, count in blocks
-        ):
-            s, p, base = scores[n % 2], weights[n % 2], (n % 2) * most
-            statistics = Span("rows", base, base + count)
-            self._matmul(
-                f"{block}.scores", {}, reads=(query.part(first, count), self.keys, parameters), writes=(s.part(0, count), statistics),
-                rows=count, columns=a.tokens, depth=self.head_pitch, destination=int(Destination.INT16), track_max=1, row_base=base,
-                a_address=query.span.start + first * query.pitch + head * self.head_pitch, a_pitch=query.pitch,
-                b_address=self.keys.start + head * self.head_pitch * c.tile_columns, b_stride=keys_pitch,
-                param_address=parameters.start, param_stride=0, d_address=s.span.start, d_pitch=s.pitch,
-            )  # fmt: skip
-            self._observe_part(f"{block}.scores", s, count, (a.heads, a.tokens, a.tokens), head * a.tokens + first)
-            self.assembler.emit(
-                "softmax", f"{block}.softmax", reads=(s.part(0, count), statistics), writes=(p.part(0, count), statistics),
+        scores = [e.rows("attention scores", most, a.tokens, "int16", spread=True) for _ in range(flights)]
+        weights = [e.rows("attention weights", most, a.tokens, "int8", spread=True) for _ in range(flights)]
+        entries = round_up(most, 2)
+        waiting: list[tuple] = []
+        order = [(head, start + first, count) for head in range(a.heads) for first, count in blocks]
+        for n, (head, first, count) in enumerate(order):
+            which = n % flights
+            s, p, base = scores[which].holding(first), weights[which].holding(first), which * entries
+            self._scores(block, spans, query, keys, head, first, count, s, p, base)
+            waiting.append((head, first, count, p, base))
+            if len(waiting) == flights:
+                self._context(block, attended, values, *waiting.pop(0))
+        for context in waiting:
+            self._context(block, attended, values, *context)
+        e.free(scores + weights)
+
+    def _scores(
+        self, block: str, spans: Spans, query: Rows, keys: Span, head: int, first: int, count: int, s: Rows, p: Rows, base: int
+    ) -> None:
+        """The scores of one head and block of rows, and their softmax."""
+        a, c, e = self.architecture, self.configuration, self.emitter
+        parameters, statistics = spans[f"{block}.scores"], Span("rows", base, base + count)
+        pitch = a.heads * self.head_pitch * c.tile_columns
+        e.matmul(
+            f"{block}.scores", reads=(query.part(first, count), keys, parameters), writes=(s.part(first, count), statistics),
+            rows=count, columns=a.tokens, depth=self.head_pitch, destination=int(Destination.INT16), track_max=1, row_base=base,
+            a_address=query.address(first) + head * self.head_pitch, a_pitch=query.pitch,
+            b_address=keys.start + head * self.head_pitch * c.tile_columns, b_stride=pitch,
+            param_address=parameters.start, param_stride=0, d_address=s.span.start, d_pitch=s.pitch,
+        )  # fmt: skip
+        shape, row = (a.heads, a.tokens, a.tokens), head * a.tokens + first
+        e.observe_part(f"{block}.scores", s, first, count, shape, row)
+        for _ in range(self.schedule.softmax_sweeps):
+            e.assembler.emit(
+                "softmax", f"{block}.softmax", reads=(s.part(first, count), statistics), writes=(p.part(first, count), statistics),
                 rows=count, columns=a.tokens, source_address=s.span.start, source_pitch=s.pitch,
                 destination_address=p.span.start, destination_pitch=p.pitch, row_base=base,
             )  # fmt: skip
-            self._observe_part(
-                f"{block}.probabilities", p, count, (a.heads, a.tokens, a.tokens), head * a.tokens + first
-            )
-            context = (head, first, count, p, base, statistics)
-            if pending is not None:
-                self._context(block, *pending, values_pitch, shift)
-            pending = context
-        self._context(block, *pending, values_pitch, shift)
-        for rows in scores + weights:
-            self.act.free(rows.span)
+        e.observe_part(f"{block}.probabilities", p, first, count, shape, row)
 
-    def _context(
-        self,
-        block: str,
-        head: int,
-        first: int,
-        count: int,
-        p: Rows,
-        base: int,
-        statistics: Span,
-        values_pitch: int,
-        shift: int,
-    ) -> None:
+    def _context(self, block: str, attended: Rows, values: Span, head: int, first: int, count: int, p: Rows, base: int) -> None:
         """The attention result of one head and block of rows: P.V divided by the softmax sums."""
         a, c = self.architecture, self.configuration
-        self._matmul(
-            f"{block}.context", {}, reads=(p.part(0, count), self.values, statistics), writes=(self.attended.part(first, count),),
-            rows=count, columns=self.head_pitch, depth=linear_depth(c, a.tokens), destination=int(Destination.INT8), row_scale=1,
-            output_shift=shift, row_base=base, a_address=p.span.start, a_pitch=p.pitch,
-            b_address=self.values.start + head * self.head_pitch // c.tile_columns * values_pitch, b_stride=values_pitch,
-            d_address=self.attended.span.start + first * self.attended.pitch + head * self.head_pitch, d_pitch=self.attended.pitch,
+        pitch = round_up(a.tokens, c.tile_depth) * c.tile_columns
+        self.emitter.matmul(
+            f"{block}.context", reads=(p.part(first, count), values, Span("rows", base, base + count)),
+            writes=(attended.part(first, count),), rows=count, columns=self.head_pitch, depth=linear_depth(c, a.tokens),
+            destination=int(Destination.INT8), row_scale=1, output_shift=int(self.bundle.tensors[f"{block}.attention_shift"]), row_base=base,
+            a_address=p.span.start, a_pitch=p.pitch, b_address=values.start + head * self.head_pitch // c.tile_columns * pitch, b_stride=pitch,
+            d_address=attended.address(first) + head * self.head_pitch, d_pitch=attended.pitch,
         )  # fmt: skip
 
-    def _projection(self, block: str, spans: WeightSpans) -> None:
-        """The attention's projection into the residual stream, and the layer norm of what follows it."""
-        name = f"{block}.projection"
-        for first, count in self.chunks:
-            self._linear(name, name, spans, self.attended, self.residual, first, first, count)
-            self._layer_norm(f"{block}.norm2", first, count)
-        self._observe_rows(name, self.residual)
-        self._observe_rows(f"{block}.norm2", self.normed)
-        self.act.free(self.attended.span)
+    def _project_slice(self, i: int, state: dict[str, Rows], part: LinearPart, n: int, first: int, count: int, spans: Spans) -> None:
+        """The attention's projection into the residual stream; what can be normalised meanwhile is."""
+        block, a, c, e = f"blocks.{i}", self.architecture, self.configuration, self.emitter
+        if self.whole:
+            chunks = self._chunks(first, count, c.tile_rows, self._after)
+        else:
+            chunks = [(first, count)]
+            if n + 1 < len(self.slices):
+                self._normalise_slice(block, state, n + 1)
+        for start, size in chunks:
+            e.linear(part, spans[part.block], state["attended"], start, self.residual, start, size, residual=True)
+            if self.whole:
+                self._layer_norm(f"{block}.norm2", self.normed, start, size)
+        e.observe_part(f"{block}.projection", self.residual, first, count, (a.tokens, a.width), first)
+        e.free([state.pop("attended")])
+        if n == len(self.slices) - 1:
+            e.free(state.values())
+            state.clear()
 
-    def _mlp(self, i: int, name: str, spans: WeightSpans) -> None:
-        a, c = self.architecture, self.configuration
-        pitch = round_up(a.mlp_hidden, c.act_word_bytes)
-        table = spans[f"{name}.table"]
-        for first, count in self._blocks_of(a.tokens, pitch, c.tile_rows, "one row of the MLP's hidden layer"):
-            hidden = self._rows("the MLP's hidden layer", count, a.mlp_hidden, "int8")
-            chunks = self._chunks_within(first, count)
-            for f, n in chunks:
-                self._linear(f"{name}.up", f"{name}.up", spans, self.normed, hidden, f, f - first, n, table=table)
-            self._observe_part(f"blocks.{i}.hidden", hidden, count, (a.tokens, a.mlp_hidden), first)
-            for f, n in chunks:
-                self._linear(f"{name}.down", f"{name}.down", spans, hidden, self.residual, f - first, f, n)
-            self.act.free(hidden.span)
-        self._observe_rows(f"blocks.{i}.output", self.residual)
+    # --- MLP and experts ------------------------------------------------------------------------------------------
 
-    def _router(self, i: int, name: str, spans: WeightSpans) -> None:
-        a = self.architecture
-        experts = len(self.task.pathway[i])
-        logits = self._rows("the router's logits", a.tokens, experts, "int16")
-        for first, count in self.chunks:
-            self._linear(f"blocks.{i}.router", name, spans, self.normed, logits, first, first, count)
-        self._observe_rows(f"blocks.{i}.router", logits)
-        self.assembler.emit(
-            "route", f"blocks.{i}.route", reads=(logits.span,), writes=(QUEUES,), rows=a.tokens, columns=experts,
-            source_address=logits.span.start, source_pitch=logits.pitch, top_k=self.task.top_k,
-        )  # fmt: skip
-        self.act.free(logits.span)
+    def _mlp_steps(self, i: int) -> Iterator[Step]:
+        """A dense MLP in blocks of rows, each through all column parts of both layers."""
+        a, c, e = self.architecture, self.configuration, self.emitter
+        name, table = f"blocks.{i}.mlp", self._table(table_name(a, i))
+        up, down = self._parts(f"{name}.up"), self._parts(f"{name}.down")
+        normed, hidden = (0 if self.whole else 2 * e.pitch(a.width, "int8")), e.pitch(a.mlp_hidden, "int8", spread=True)
+        blocks = self._blocks_when_empty(a.tokens, normed + hidden, c.tile_rows, "one row of the MLP's hidden layer")
+        state: dict[str, Rows] = {}
 
-    def _expert(self, i: int, name: str, slot: int, spans: WeightSpans) -> None:
-        """One expert over its queue: gather, up, GELU, down, weighted scatter into the residual. slot: its queue."""
-        a = self.architecture
-        hidden = self._rows("an expert's hidden layer", a.tokens, a.expert_hidden, "int8")
-        table = spans[f"blocks.{i}.experts.table"]
-        self._linear(
-            f"{name}.up", f"{name}.up", spans, self.normed, hidden, 0, 0, a.tokens, table=table, gather=1, queue=slot
-        )
-        self._linear(
-            f"{name}.down", f"{name}.down", spans, hidden, self.residual, 0, 0, a.tokens, scatter=1, queue=slot
-        )
-        self.act.free(hidden.span)
-        if slot == len(self.task.pathway[i]) - 1:
-            self._observe_rows(f"blocks.{i}.output", self.residual)
+        def begin(n: int, spans: Spans) -> None:
+            first, count = blocks[n]
+            if n == 0:
+                most = max(size for _, size in blocks)
+                state["hidden"] = e.rows("the MLP's hidden layer", most, a.mlp_hidden, "int8", spread=True)
+                if not self.whole:
+                    for which in range(2):
+                        state[f"normed {which}"] = e.rows("the normalised tokens", most, a.width, "int8")
+                    normalise(0)
+            if not self.whole and n + 1 < len(blocks):
+                normalise(n + 1)
+            state["hidden"] = state["hidden"].holding(first)
 
-    def _head(self, name: str, spans: WeightSpans) -> None:
-        a, task, c = self.architecture, self.task, self.configuration
-        for first, count in self.chunks:
-            self._layer_norm("norm", first, count)
-        self._observe_rows("norm", self.normed)
+        def normalise(n: int) -> None:
+            self._layer_norm(f"blocks.{i}.norm2", state[f"normed {n % 2}"].holding(blocks[n][0]), *blocks[n])
+
+        def ascend(n: int, p: int, spans: Spans) -> None:
+            if p == 0:
+                begin(n, spans)
+            first, count = blocks[n]
+            source = self.normed if self.whole else state[f"normed {n % 2}"].holding(first)
+            span = spans[table.name]
+            for start, size in self._chunks(first, count, c.tile_rows, self._after) if p == 0 else [(first, count)]:
+                e.linear(
+                    up[p], spans[up[p].block], source, start, state["hidden"], start, size, table=(span, span.start // TABLE_ENTRIES)
+                )
+
+        def descend(n: int, p: int, spans: Spans) -> None:
+            first, count = blocks[n]
+            last = p == len(down) - 1
+            if p == 0:
+                e.observe_part(f"blocks.{i}.hidden", state["hidden"], first, count, (a.tokens, a.mlp_hidden), first)
+            for start, size in self._chunks(first, count, c.tile_rows, self._before) if last else [(first, count)]:
+                e.linear(down[p], spans[down[p].block], state["hidden"], start, self.residual, start, size, residual=True)
+            if last and n == len(blocks) - 1:
+                e.free(state.values())
+                e.observe_part(f"blocks.{i}.output", self.residual, 0, a.tokens, (a.tokens, a.width), 0)
+
+        for n in range(len(blocks)):
+            for p, part in enumerate(up):
+                yield Step(f"{name}.up", (self._block(part), table), partial(ascend, n, p))
+            for p, part in enumerate(down):
+                yield Step(f"{name}.down", (self._block(part),), partial(descend, n, p))
+
+    def _expert_steps(self, i: int) -> Iterator[Step]:
+        """Router and experts: expert by expert over slices of their queues, the first layer of each slice ahead of the last one's second."""
+        a, c, e = self.architecture, self.configuration, self.emitter
+        block, pathway = f"blocks.{i}", self.task.pathway[i]
+        router = self._whole_part(f"{block}.router.{self.task_name}")
+        table = self._table(table_name(a, i))
+        group = self.schedule.expert_tokens or a.tokens
+        per_row = 2 * e.pitch(a.expert_hidden, "int8")
+        extra = 0 if self.whole else a.tokens * e.pitch(a.width, "int8")
+        slices = self._blocks_when_empty(min(group, a.tokens), per_row, c.tile_rows, "one row of an expert's hidden layer", extra)
+        state: dict[str, Rows] = {}
+
+        def route(g: int, first: int, count: int, spans: Spans) -> None:
+            if g == 0:
+                self._begin_experts(i, state)
+            self._route(i, router, spans[router.block], state, first, count)
+
+        def ascend(first: int, most: int, slot: int, n: int, part: LinearPart, key: str, spans: Spans) -> None:
+            if not state.keys() & {"hidden 0", "hidden 1"}:
+                self._allocate_hidden(state, max(size for _, size in slices))
+            span = spans[table.name]
+            e.linear(
+                part, spans[key], state["normed"], 0, state[f"hidden {n % 2}"], 0, most, table=(span, span.start // TABLE_ENTRIES),
+                gather=True, queue=slot, queue_first=first,
+            )  # fmt: skip
+
+        def descend(first: int, most: int, slot: int, n: int, part: LinearPart, key: str, last: bool, spans: Spans) -> None:
+            e.linear(
+                part, spans[key], state[f"hidden {n % 2}"], 0, self.residual, 0, most, residual=True, scatter=True, queue=slot,
+                queue_first=first,
+            )  # fmt: skip
+            if last:
+                e.free(matrix for name, matrix in state.items() if name != "normed" or not self.whole)
+                e.observe_part(f"{block}.output", self.residual, 0, a.tokens, (a.tokens, a.width), 0)
+
+        groups = [(first, min(group, a.tokens - first)) for first in range(0, a.tokens, group)]
+        for g, (start, size) in enumerate(groups):
+            suffix = "" if len(groups) == 1 else f"@{g}"
+            routed = f"{block}.router{suffix}"
+            yield Step(routed, (self._block(router),), partial(route, g, start, size))
+            works = [(slot, expert, *piece) for slot, expert in enumerate(pathway) for piece in slices]
+            pending: Step | None = None
+            for n, (slot, expert, first, most) in enumerate(works):
+                ups, downs = (self._whole_part(f"{block}.experts.{expert}.{which}") for which in ("up", "down"))
+                blocks = [self._block(part, slot, routed, suffix) for part in (ups, downs)]
+                yield Step(ups.name, (blocks[0], table), partial(ascend, first, most, slot, n, ups, blocks[0].name))
+                if pending:
+                    yield pending
+                last = n == len(works) - 1 and g == len(groups) - 1
+                pending = Step(downs.name, (blocks[1],), partial(descend, first, most, slot, n, downs, blocks[1].name, last))
+            yield pending
+
+    def _begin_experts(self, i: int, state: dict[str, Rows]) -> None:
+        a, e = self.architecture, self.emitter
+        if self.whole:
+            state["normed"] = self.normed
+        else:
+            state["normed"] = e.rows("the normalised tokens", a.tokens, a.width, "int8")
+
+    def _allocate_hidden(self, state: dict[str, Rows], rows: int) -> None:
+        for which in range(2):
+            state[f"hidden {which}"] = self.emitter.rows("an expert's hidden layer", rows, self.architecture.expert_hidden, "int8")
+
+    def _route(self, i: int, router: LinearPart, span: Span, state: dict[str, Rows], first: int, count: int) -> None:
+        """Router logits and queues of some tokens, chunk by chunk; without whole matrices norm2 comes first."""
+        a, c, e = self.architecture, self.configuration, self.emitter
+        block, experts = f"blocks.{i}", router.columns
+        shares = self._after if self.whole else (1,) * -(-count // (8 * c.tile_rows))
+        chunks = self._chunks(first, count, c.tile_rows, shares) if self.schedule.expert_tokens is None else [(first, count)]
+        most = max(size for _, size in chunks)
+        logits = [e.rows("the router's logits", most, experts, "int16") for _ in range(min(len(chunks), 2))]
+        normalise = not self.whole and (self.schedule.expert_tokens is None or first == 0)
+        if normalise and self.schedule.expert_tokens is not None:
+            self._layer_norm(f"{block}.norm2", state["normed"], 0, a.tokens)
+        for n, (start, size) in enumerate(chunks):
+            if normalise and self.schedule.expert_tokens is None:
+                self._layer_norm(f"{block}.norm2", state["normed"], start, size)
+            target = logits[n % len(logits)].holding(start)
+            e.linear(router, span, state["normed"], start, target, start, size)
+            e.observe_part(f"{block}.router", target, start, size, (a.tokens, experts), start)
+            e.assembler.emit(
+                "route", f"{block}.route", reads=(target.part(start, size),), writes=(QUEUES,), rows=size, columns=experts,
+                append=int(n > 0), first=start, source_address=target.address(start), source_pitch=target.pitch, top_k=self.task.top_k,
+            )  # fmt: skip
+        e.free(logits)
+
+    # --- head -----------------------------------------------------------------------------------------------------
+
+    def _head_step(self) -> Step:
+        part = self._whole_part(f"heads.{self.task_name}")
+        return Step(part.name, (self._block(part),), partial(self._head, part))
+
+    def _head(self, part: LinearPart, spans: Spans) -> None:
+        """The final layer norm, the task's head and the output, in blocks of grid rows."""
+        a, task, e = self.architecture, self.task, self.emitter
         grid_rows, grid_columns = a.grid
         run = 2 * task.upscale * stored_channels(task)
-        columns = task.upscale * task.upscale * stored_channels(task)
-        pitch = round_up(2 * columns, c.act_word_bytes)
-        output = Span("frame", self.output_offset, self.output_offset + grid_rows * grid_columns * 2 * columns)
-        for first, count in self._blocks_of(grid_rows, grid_columns * pitch, 1, "one row of the task's output"):
-            result = self._rows("the task's output", count * grid_columns, columns, "int16")
-            self._linear(name, name, spans, self.normed, result, 1 + first * grid_columns, 0, count * grid_columns)
-            self.assembler.emit(
-                "store", "output", reads=(result.span,), writes=(output,), space=int(Space.FRAME),
+        pitch = e.pitch(part.columns, "int16")
+        output = Span("frame", self.output_offset, self.output_offset + grid_rows * grid_columns * 2 * part.columns)
+        normed = 0 if self.whole else e.pitch(a.width, "int8")
+        blocks = self._blocks_of(grid_rows, 2 * grid_columns * (pitch + normed), 1, "one row of the task's output")
+        if len(blocks) == 1 and grid_rows > 1:
+            half = -(-grid_rows // 2)
+            blocks = [(0, half), (half, grid_rows - half)]
+        most = max(count for _, count in blocks) * grid_columns
+        results = [e.rows("the task's output", most, part.columns, "int16") for _ in blocks[:2]]
+        buffers = [self.normed] if self.whole else [e.rows("the normalised tokens", most + 1, a.width, "int8") for _ in blocks[:2]]
+        for n, (first, count) in enumerate(blocks):
+            token, tokens = 1 + first * grid_columns, count * grid_columns
+            # The class token has no output; its norm is there because it is part of the network.
+            start = 0 if n == 0 else token
+            source = buffers[n % len(buffers)]
+            source = source if self.whole else source.holding(start)
+            self._layer_norm("norm", source, start, token + tokens - start)
+            result = results[n % 2].holding(token)
+            e.linear(part, spans[part.block], source, token, result, token, tokens)
+            e.assembler.emit(
+                "store", "output", reads=(result.part(token, tokens),), writes=(output,), space=int(Space.FRAME),
                 dram_offset=self.output_offset + first * grid_columns * task.upscale * run, local_address=result.span.start, bytes=run,
                 count_1=task.upscale, dram_stride_1=grid_columns * run, local_stride_1=run,
                 count_2=grid_columns, dram_stride_2=run, local_stride_2=result.pitch,
                 count_3=count, dram_stride_3=grid_columns * task.upscale * run, local_stride_3=grid_columns * result.pitch,
             )  # fmt: skip
-            self.act.free(result.span)
-
-    # --- single instructions --------------------------------------------------------------------------------------
-
-    def _layer_norm(self, name: str, first: int, count: int) -> None:
-        """Layer norm of some rows of the residual stream into the same rows of self.normed."""
-        a, source, target = self.architecture, self.residual, self.normed
-        index = norm_names(a.depth).index(name)
-        per_norm = self.constants.size["norms"] // len(norm_names(a.depth))
-        self.assembler.emit(
-            "layer_norm", name, reads=(source.part(first, count), self.norms), writes=(target.part(first, count),),
-            rows=count, columns=a.width,
-            source_address=source.span.start + first * source.pitch, source_pitch=source.pitch,
-            destination_address=target.span.start + first * target.pitch, destination_pitch=target.pitch,
-            param_address=self.norms.start + index * per_norm, shift=int(self.bundle.tensors[f"{name}.shift"]),
-        )  # fmt: skip
-
-    def _linear_fields(self, name: str, spans: WeightSpans) -> dict[str, int]:
-        """The fields of matmul that a packed linear layer decides."""
-        c, layer, start = self.configuration, self.linears[name], spans[name].start
-        outputs, inputs = layer.weight.shape
-        stride = linear_tile_bytes(c, inputs)
-        return {
-            "columns": outputs,
-            "depth": linear_depth(c, inputs),
-            "param_address": start,
-            "param_stride": stride,
-            "b_address": start + 8 * c.tile_columns,
-            "b_stride": stride,
-        }
-
-    def _linear(
-        self, tag: str, name: str, spans: WeightSpans, source: Rows, target: Rows, source_row: int, target_row: int, rows: int,
-        table: Span | None = None, gather: int = 0, scatter: int = 0, queue: int = 0,
-    ) -> None:  # fmt: skip
-        """A linear layer from rows of one matrix to rows of another; int16 targets of the residual stream are added to."""
-        if target is self.residual:
-            destination = Destination.RESIDUAL
-        else:
-            destination = Destination.INT16 if target.dtype == "int16" else Destination.INT8
-        reads = [source.span if gather else source.part(source_row, rows), spans[name]]
-        written = target.span if scatter else target.part(target_row, rows)
-        if destination == Destination.RESIDUAL:
-            reads.append(written)
-        if table is not None:
-            reads.append(table)
-        if gather or scatter:
-            reads.append(QUEUES)
-        self._matmul(
-            tag, self._linear_fields(name, spans), reads=tuple(reads), writes=(written,), rows=rows, destination=int(destination),
-            a_address=source.span.start + source_row * source.pitch, a_pitch=source.pitch,
-            d_address=target.span.start + target_row * target.pitch, d_pitch=target.pitch,
-            table_enable=int(table is not None), table_index=table.start // TABLE_ENTRIES if table is not None else 0,
-            gather=gather, scatter=scatter, queue=queue,
-        )  # fmt: skip
-
-    def _matmul(
-        self, tag: str, shared: dict[str, int], reads: tuple[Span, ...], writes: tuple[Span, ...], **fields: int
-    ) -> None:
-        self.assembler.emit("matmul", tag, reads=reads, writes=writes, **shared, **fields)
-
-    def _load_act(self, name: str, span: Span) -> None:
-        self.assembler.emit(
-            "load", name, writes=(span,), space=int(Space.CONSTANT), destination=int(LoadDestination.ACT),
-            dram_offset=self.constants.offset[name], local_address=span.start, bytes=self.constants.size[name], **_ONCE,
-        )  # fmt: skip
+        e.free(results)
+        if not self.whole:
+            e.free(buffers)
 
     # --- memory ---------------------------------------------------------------------------------------------------
 
-    def _rows(self, what: str, rows: int, columns: int, dtype: str) -> Rows:
-        size = 2 if dtype == "int16" else 1
-        pitch = round_up(size * columns, self.configuration.act_word_bytes)
-        return Rows(self.act.allocate(what, rows * pitch), pitch, columns, dtype)
+    def _blocks_of(self, rows: int, bytes_per_row: int, multiple: int, what: str, limit: int | None = None) -> list[Chunk]:
+        """Split rows into the largest blocks for which there is room; their sizes are multiples of `multiple`, or less than it."""
+        return self._split(rows, bytes_per_row, multiple, what, self.emitter.act.largest_gap(), limit)
 
-    def _blocks_of(
-        self, rows: int, bytes_per_row: int, multiple: int, what: str, limit: int | None = None
-    ) -> list[tuple[int, int]]:
-        """Split rows into the largest blocks for which there is room, as (first, count); counts are multiples of `multiple` or all."""
-        most = min(self.act.largest_gap() // bytes_per_row, rows if limit is None else limit)
+    def _blocks_when_empty(self, rows: int, bytes_per_row: int, multiple: int, what: str, extra: int = 0) -> list[Chunk]:
+        """As _blocks_of, for a moment at which only what every block keeps is in the memory, and `extra` bytes."""
+        kept = self.residual.span.size + self.norm_slots.size + (self.normed.span.size if self.whole else 0)
+        return self._split(rows, bytes_per_row, multiple, what, self.emitter.act.size - kept - extra, None)
+
+    def _split(self, rows: int, bytes_per_row: int, multiple: int, what: str, room: int, limit: int | None) -> list[Chunk]:
+        most = min(room // bytes_per_row, rows if limit is None else limit)
         if most < rows:
             most = most // multiple * multiple or min(most, 1)
-        if most == 0:
-            self.act.allocate(what, bytes_per_row)  # raises: there is no room for a single row
+        if most <= 0:
+            raise UserError(
+                f"the model does not fit configuration {self.configuration.name}: {what} needs {bytes_per_row} bytes of act memory, {max(room, 0)} of"
+                f" {self.configuration.act_bytes} are available; use a larger configuration or a smaller image or model"
+            )
         return [(first, min(most, rows - first)) for first in range(0, rows, most)]
 
-    def _chunks_within(self, first: int, count: int) -> list[tuple[int, int]]:
-        """The parts of self.chunks that lie in rows first to first + count."""
-        parts = [(max(start, first), min(start + size, first + count)) for start, size in self.chunks]
-        return [(start, end - start) for start, end in parts if end > start]
+    def _observe_heads(self, layer: str, rows: Rows, first: int, count: int) -> None:
+        a = self.architecture
+        groups = a.width // a.heads, self.head_pitch
+        self.emitter.observe_part(layer, rows, first, count, (a.tokens, a.heads * self.head_pitch), first, groups)
 
     def _check_limits(self) -> None:
         a, c, task = self.architecture, self.configuration, self.task
@@ -457,42 +661,3 @@ class TaskLowering:
         limit(a.tokens <= OPERAND_BYTES, "the number of tokens", a.tokens, OPERAND_BYTES)
         outputs = task.upscale * task.upscale * stored_channels(task)
         limit(outputs < 1 << 16, "the number of outputs per token", outputs, (1 << 16) - 1)
-
-    # --- observation ----------------------------------------------------------------------------------------------
-
-    def _head_groups(self) -> tuple[int, int]:
-        return self.architecture.width // self.architecture.heads, self.head_pitch
-
-    def _clear_act(self) -> None:
-        """Fill the activation memory with zeros, so that stored padding is the same on every machine."""
-        c = self.configuration
-        span = Span("act", 0, c.act_bytes)
-        self.assembler.emit(
-            "load", "clear", writes=(span,), space=int(Space.CONSTANT), destination=int(LoadDestination.ACT),
-            dram_offset=self.constants.offset["zeros"], local_address=0, bytes=self.constants.size["zeros"],
-            count_1=c.act_bytes // self.constants.size["zeros"], local_stride_1=self.constants.size["zeros"],
-            count_2=1, count_3=1,
-        )  # fmt: skip
-
-    def _observe_rows(self, layer: str, rows: Rows, groups: tuple[int, int] = (0, 0)) -> None:
-        count = rows.span.size // rows.pitch
-        self._observe_part(layer, rows, count, (count, rows.columns), 0, groups)
-
-    def _observe_part(
-        self, layer: str, rows: Rows, count: int, shape: tuple[int, ...], first: int, groups: tuple[int, int] = (0, 0)
-    ) -> None:
-        """Store `count` rows from the start of `rows` as rows `first`... of the observation of `layer`, whose whole shape is given."""
-        if not self.observe:
-            return
-        if layer not in self.observations:
-            total = rows.pitch
-            for extent in shape[:-1]:
-                total *= extent
-            offset = self.frame.allocate(total)
-            self.observations[layer] = Observation(offset, rows.pitch, shape, rows.dtype, *groups)
-        target = self.observations[layer].offset + first * rows.pitch
-        span = rows.part(0, count)
-        self.assembler.emit(
-            "store", layer, reads=(span,), writes=(Span("frame", target, target + span.size),), space=int(Space.FRAME),
-            dram_offset=target, local_address=span.start, bytes=span.size, **_ONCE,
-        )  # fmt: skip

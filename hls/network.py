@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hls.arena import round_up
 from hls.weight_layout import Linear
-from spec.bundle import Architecture, Bundle, Task
+from spec.bundle import Architecture, Bundle, Task, expected_tensors
 from spec.configuration import HardwareConfiguration
 
 
@@ -26,24 +26,40 @@ def stored_channels(task: Task) -> int:
     return channels
 
 
-def lowered_linears(bundle: Bundle, configuration: HardwareConfiguration) -> dict[str, Linear]:
-    """Every linear layer of the bundle, with attention heads and output channels padded as the machine stores them."""
+def linear_shapes(architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration) -> dict[str, tuple[int, int]]:
+    """(outputs, inputs) of every linear layer, with attention heads and output channels padded as the machine stores them."""
+    padded = architecture.heads * head_pitch(architecture, configuration)
+    shapes = {}
+    for name, (shape, _) in expected_tensors(architecture, tasks).items():
+        if not name.endswith(".weight"):
+            continue
+        layer = name.removesuffix(".weight")
+        part = layer.split(".")[-1]
+        outputs, inputs = shape
+        if part in ("query", "key", "value"):
+            outputs = padded
+        elif part == "projection":
+            inputs = padded
+        elif layer.startswith("heads."):
+            outputs = outputs // tasks[part].channels * stored_channels(tasks[part])
+        shapes[layer] = (outputs, inputs)
+    return shapes
+
+
+def padded_linear(bundle: Bundle, configuration: HardwareConfiguration, name: str) -> Linear:
+    """A linear layer of the bundle with the shape that `linear_shapes` gives."""
     a = bundle.architecture
     head_dim, pitch = a.width // a.heads, head_pitch(a, configuration)
-    names = sorted(name.removesuffix(".weight") for name in bundle.tensors if name.endswith(".weight"))
-    result = {}
-    for name in names:
-        layer = linear(bundle, name)
-        part = name.split(".")[-1]
-        if part in ("query", "key", "value"):
-            layer = layer.with_output_groups(head_dim, pitch)
-        elif part == "projection":
-            layer = layer.with_input_groups(head_dim, pitch)
-        elif name.startswith("heads."):
-            task = bundle.tasks[part]
-            layer = layer.with_output_groups(task.channels, stored_channels(task))
-        result[name] = layer
-    return result
+    layer = linear(bundle, name)
+    part = name.split(".")[-1]
+    if part in ("query", "key", "value"):
+        return layer.with_output_groups(head_dim, pitch)
+    if part == "projection":
+        return layer.with_input_groups(head_dim, pitch)
+    if name.startswith("heads."):
+        task = bundle.tasks[part]
+        return layer.with_output_groups(task.channels, stored_channels(task))
+    return layer
 
 
 def frame_macs(architecture: Architecture, task: Task) -> int:

@@ -1,4 +1,8 @@
-"""Decides when weights are loaded: as early in the program as the ring has room, in the order of their use."""
+"""Decides when weights are loaded: as early in the program as the weight memory has room, in the order of their first use.
+
+A program is a list of steps. Each names the blocks of the weight memory that it needs; a block lives from its load, before its
+first step, to the end of its last step.
+"""
 
 from __future__ import annotations
 
@@ -12,102 +16,116 @@ from spec.arithmetic import TABLE_ENTRIES
 from spec.errors import UserError
 from spec.isa import LoadDestination, Space
 
-WeightSpans = dict[str, Span]
+Spans = dict[str, Span]
 """Block name to where it lies in the weight memory (or, for a table, in the table memory)."""
+
+QUEUES = Span("queues", 0, 1)
+PROGRESS = Span("progress", 0, 1)
+"""Written, by name only, by every matrix product: a load that reads it waits for all products before it."""
+
+_ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
 
 
 @dataclass(frozen=True)
-class Step:
-    """A part of the program that needs weights.
+class Block:
+    """Contents of the weight memory (or of the table memory).
 
-    blocks: names in Constants that must be in the weight memory; table: the GELU table it uses, or ""; expert: the expert that the
-    blocks belong to, if loading them is pointless while its queue is empty, and router the tag of the step that fills that queue;
-    emit: appends the instructions.
+    name: unique among live blocks; constant, offset: where in Constants it comes from, or "" if the machine itself writes it; size:
+    bytes. table: it is a GELU table. expert: the queue for which it is pointless to load the block while it is empty, and router the tag of the
+    step that fills that queue; None and "" if it is always needed.
     """
 
-    tag: str
-    blocks: tuple[str, ...]
-    emit: Callable[[WeightSpans], None]
-    table: str = ""
+    name: str
+    size: int
+    constant: str = ""
+    offset: int = 0
+    table: bool = False
     expert: int | None = None
     router: str = ""
 
 
-QUEUES = Span("queues", 0, 1)
+@dataclass(frozen=True)
+class Step:
+    """A part of the program. tag: its layer; blocks: what it needs; emit: appends its instructions."""
+
+    tag: str
+    blocks: tuple[Block, ...]
+    emit: Callable[[Spans], None]
 
 
-def emit_steps(
-    assembler: Assembler, constants: Constants, ring: Ring, tables: int, steps: list[Step], configuration_name: str
-) -> None:
-    """Emit all steps with their loads.
+@dataclass
+class Prefetcher:
+    """Emits steps with their loads.
 
-    The blocks of a step are placed together, so a step can always be placed once the ring is empty. A load of an expert that comes
-    after the router in program order is skipped when nobody chose the expert; one that fits earlier is loaded on suspicion.
+    ring: the weight memory; tables: number of table slots; ahead: False lets a step's loads wait for the products before it, which
+    shows what prefetching is worth. A load of an expert that comes after its router in program order is skipped when nobody chose the
+    expert; one that fits earlier is loaded on suspicion.
     """
-    placed: list[tuple[Span, WeightSpans]] = []
-    table_slots: list[tuple[str, int]] = []
-    emitted: set[str] = set()
-    for index, step in enumerate(steps):
-        while len(placed) < len(steps):
-            upcoming = steps[len(placed)]
-            size = sum(constants.size[name] for name in upcoming.blocks)
-            table_at = _table_slot(table_slots, upcoming.table, steps[index:], tables)
-            if table_at is None or (span := ring.try_allocate(size)) is None:
-                break
-            spans = _emit_loads(assembler, constants, upcoming, span, table_at, table_slots, upcoming.router in emitted)
-            placed.append((span, spans))
-        if len(placed) <= index:
-            size = sum(constants.size[name] for name in step.blocks)
-            raise UserError(
-                f"the model does not fit configuration {configuration_name}: the weights of {step.tag} need {size} bytes of weight memory,"
-                f" {ring.span.size} are available beside keys and values; use a larger configuration or a smaller model"
-            )
-        span, spans = placed[index]
-        step.emit(spans)
-        emitted.add(step.tag)
-        ring.free(span)
 
+    assembler: Assembler
+    constants: Constants
+    ring: Ring
+    tables: int
+    configuration_name: str
+    ahead: bool = True
 
-def _table_slot(slots: list[tuple[str, int]], table: str, remaining: list[Step], tables: int) -> int | None:
-    """Slot for a table: where it is already, else one that no remaining step needs; None if there is none. -1 if no table is asked for."""
-    if not table:
-        return -1
-    for name, slot in slots:
-        if name == table:
-            return slot
-    needed = {step.table for step in remaining}
-    busy = {slot for name, slot in slots if name in needed}
-    return next((slot for slot in range(tables) if slot not in busy), None)
+    def emit(self, steps: list[Step]) -> None:
+        """Append the program. UserError if the blocks of one step do not fit."""
+        last_use = {block.name: index for index, step in enumerate(steps) for block in step.blocks}
+        first_use: dict[str, tuple[Block, int]] = {}
+        for index, step in enumerate(steps):
+            for block in step.blocks:
+                first_use.setdefault(block.name, (block, index))
+        waiting = list(first_use.values())
+        spans: Spans = {}
+        free_tables = list(range(self.tables))
+        emitted: set[str] = set()
+        position = 0
+        for index, step in enumerate(steps):
+            while position < len(waiting) and (self.ahead or waiting[position][1] <= index):
+                block = waiting[position][0]
+                span = self._place(block, free_tables)
+                if span is None:
+                    break
+                spans[block.name] = span
+                if block.constant:
+                    self._load(block, span, block.router in emitted)
+                position += 1
+            missing = [block for block in step.blocks if block.name not in spans]
+            if missing:
+                self._refuse(step, missing)
+            step.emit(spans)
+            emitted.add(step.tag)
+            for block in step.blocks:
+                if last_use[block.name] == index:
+                    span = spans.pop(block.name)
+                    if block.table:
+                        free_tables.append(span.start // TABLE_ENTRIES)
+                    else:
+                        self.ring.free(span)
 
+    def _place(self, block: Block, free_tables: list[int]) -> Span | None:
+        if not block.table:
+            return self.ring.try_allocate(block.size)
+        if not free_tables:
+            return None
+        slot = free_tables.pop(0)
+        return Span("table", TABLE_ENTRIES * slot, TABLE_ENTRIES * (slot + 1))
 
-def _emit_loads(
-    assembler: Assembler,
-    constants: Constants,
-    step: Step,
-    span: Span,
-    table_at: int,
-    slots: list[tuple[str, int]],
-    routed: bool,
-) -> WeightSpans:
-    spans: WeightSpans = {}
-    once = {"count_1": 1, "count_2": 1, "count_3": 1, "space": int(Space.CONSTANT)}
-    if step.table:
-        spans[step.table] = Span("table", TABLE_ENTRIES * table_at, TABLE_ENTRIES * (table_at + 1))
-        if (step.table, table_at) not in slots:
-            slots[:] = [(name, slot) for name, slot in slots if slot != table_at] + [(step.table, table_at)]
-            assembler.emit(
-                "load", step.tag, writes=(spans[step.table],), destination=int(LoadDestination.TABLE),
-                dram_offset=constants.offset[step.table], local_address=spans[step.table].start, bytes=TABLE_ENTRIES, **once,
-            )  # fmt: skip
-    conditional = step.expert is not None and routed
-    position = span.start
-    for name in step.blocks:
-        size = constants.size[name]
-        spans[name] = Span(span.space, position, position + size)
-        position += size
-        assembler.emit(
-            "load", step.tag, reads=(QUEUES,) if conditional else (), writes=(spans[name],),
-            destination=int(LoadDestination.WEIGHT), dram_offset=constants.offset[name], local_address=spans[name].start, bytes=size,
-            skip_if_empty=int(conditional), queue=step.expert if conditional else 0, **once,
+    def _load(self, block: Block, span: Span, routed: bool) -> None:
+        conditional = block.expert is not None and routed
+        reads = ((QUEUES,) if conditional else ()) + (() if self.ahead else (PROGRESS,))
+        self.assembler.emit(
+            "load", block.constant, reads=reads, writes=(span,), space=int(Space.CONSTANT),
+            destination=int(LoadDestination.TABLE if block.table else LoadDestination.WEIGHT),
+            dram_offset=self.constants.offset[block.constant] + block.offset, local_address=span.start, bytes=block.size,
+            skip_if_empty=int(conditional), queue=block.expert if conditional else 0, **_ONCE,
         )  # fmt: skip
-    return spans
+
+    def _refuse(self, step: Step, missing: list[Block]) -> None:
+        needed = sum(block.size for block in step.blocks if not block.table)
+        raise UserError(
+            f"the model does not fit configuration {self.configuration_name}: {step.tag} needs {needed} bytes of weight memory,"
+            f" {self.ring.span.size} are available; no room for {', '.join(block.name for block in missing)}; use a larger configuration or a"
+            f" smaller model"
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from spec.configuration import HardwareConfiguration
+from spec.configuration import ULTRA_BANKS, HardwareConfiguration
 from spec.errors import UserError
 
 
@@ -49,11 +49,12 @@ def estimate(configuration: HardwareConfiguration) -> Resources:
     c = configuration
     array = -(-c.macs_per_cycle // 2)
     dsp = array + 2 * c.tile_columns + 3 * c.norm_lanes + 8
-    bank_depth = c.act_bytes // (c.act_word_bytes * c.act_banks)
+    bank_depth = (c.act_bytes - c.act_ultra_bytes) // (c.act_word_bytes * c.act_banks)
     act = c.act_banks * (8 * c.act_word_bytes // _RAM_DATA_BITS) * -(-bank_depth // _BRAM_DEPTH)
     queues = -(-c.experts * c.queue_tokens * 32 // _BRAM_BITS)
     statistics = -(-c.row_entries * (16 + 22) // _BRAM_BITS)
     uram = -(-8 * c.weight_word_bytes // _RAM_DATA_BITS) * -(-(c.weight_bytes // c.weight_word_bytes) // _URAM_DEPTH)
+    uram += ULTRA_BANKS * (8 * c.act_word_bytes // _RAM_DATA_BITS) * -(-(c.act_ultra_bytes // (c.act_word_bytes * ULTRA_BANKS)) // _URAM_DEPTH)
     accumulators = 3 * 32 * c.tile_rows * c.tile_columns
     operands = c.tile_rows * c.act_word_bytes * 8 * 2
     lanes = (450 + 2 * 16 * 8) * c.tile_columns + 400 * c.norm_lanes + 120 * c.experts * c.experts // 8

@@ -58,8 +58,13 @@ def linear_tile_bytes(configuration: HardwareConfiguration, inputs: int) -> int:
     return 8 * configuration.tile_columns + linear_depth(configuration, inputs) * configuration.tile_columns
 
 
+def linear_bytes(configuration: HardwareConfiguration, outputs: int, inputs: int) -> int:
+    """Bytes of a packed linear layer."""
+    return -(-outputs // configuration.tile_columns) * linear_tile_bytes(configuration, inputs)
+
+
 def pack_linear(configuration: HardwareConfiguration, linear: Linear) -> np.ndarray:
-    """A linear layer as bytes for the weight memory, uint8 (tiles * linear_tile_bytes,)."""
+    """A linear layer as bytes for the weight memory, uint8 (linear_bytes,)."""
     columns, lanes = configuration.tile_columns, configuration.tile_depth
     outputs, inputs = linear.weight.shape
     depth, tiles = linear_depth(configuration, inputs), -(-outputs // columns)
@@ -76,6 +81,11 @@ def pack_linear(configuration: HardwareConfiguration, linear: Linear) -> np.ndar
             words[j],
         ]
     return np.concatenate(parts)
+
+
+def norm_bytes(configuration: HardwareConfiguration, width: int) -> int:
+    """Bytes of the packed parameters of one layer norm."""
+    return -(-width // configuration.tile_columns) * 4 * configuration.tile_columns
 
 
 def pack_norm(configuration: HardwareConfiguration, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:

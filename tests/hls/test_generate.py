@@ -20,9 +20,9 @@ from tests.hls.random_bundle import random_bundle
 TINY = load_configuration("tiny")
 CONFIGURATIONS = {
     "tiny": TINY,
-    "three rows": dataclasses.replace(TINY, name="three", tile_rows=3, act_banks=2),
+    "three rows": dataclasses.replace(TINY, name="three", tile_rows=3, act_ports=1, act_banks=2),
     "wide": dataclasses.replace(
-        TINY, name="wide", tile_rows=5, tile_columns=32, tile_depth=8, act_bytes=1 << 18, weight_bytes=1 << 18
+        TINY, name="wide", tile_rows=5, act_ports=1, tile_columns=32, tile_depth=8, act_bytes=1 << 18, weight_bytes=1 << 18
     ),
     "zcu104": load_configuration("zcu104"),
 }
