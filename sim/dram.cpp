@@ -2,7 +2,8 @@
 //
 // Timing: the first beat of a read is offered `latency` cycles after its address was taken, later bursts queue behind it;
 // each port moves at most one 16-byte beat per cycle on average, reads and writes together, and all ports together at most
-// the rate of a token bucket in 1/65536 bytes. Order: reads take their data when the address is taken and writes land when
+// the rate of a token bucket in 1/65536 bytes; of the ports that have read data to send, those that were served least
+// recently go first. Order: reads take their data when the address is taken and writes land when
 // their response is offered, the earliest and the latest moment that AXI allows, so a master that does not wait for the
 // response before it reads back gets old data. Addresses outside the mapped windows answer DECERR; nothing wraps.
 #include <fcntl.h>
@@ -22,7 +23,7 @@
 
 namespace {
 
-constexpr int kPorts = 3;
+constexpr int kPorts = 5;  // four of the load unit and the main port
 constexpr int kWindows = 2;
 constexpr uint64_t kBeatBytes = 16;
 constexpr int64_t kOneByte = 65536;  // token bucket units
@@ -99,6 +100,7 @@ struct Outputs {
 
 struct Port {
   uint64_t cycle = 0;
+  uint64_t served = 0;  // cycle of the last read beat
   int64_t tokens = 0;
   std::deque<Burst> reads, writes, responses;
   Outputs out;
@@ -194,6 +196,18 @@ void refill(Port& port) {
   port.tokens = std::min<int64_t>(port.tokens + kBeatBytes * kOneByte, kBeatBytes * kOneByte);
 }
 
+// Whether the bucket holds a beat for this port after one for each port that is to be served before it in this cycle.
+bool may_read(const Port& port) {
+  int64_t needed = int64_t(kBeatBytes) * kOneByte;
+  for (const Port& other : ports) {
+    const bool called = other.cycle == port.cycle;
+    if (!called && other.served < port.served && !other.reads.empty() && port.cycle >= other.reads.front().due) {
+      needed += int64_t(kBeatBytes) * kOneByte;
+    }
+  }
+  return port.tokens >= int64_t(kBeatBytes) * kOneByte && total_tokens >= needed;
+}
+
 void spend(Port& port) {
   port.tokens -= kBeatBytes * kOneByte;
   total_tokens -= kBeatBytes * kOneByte;
@@ -278,8 +292,9 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
     // What is offered in the cycle that begins.
     bool read_starved = false;
     if (!out.r_valid && !port.reads.empty() && port.cycle >= port.reads.front().due && !paused(port, port.r_pauses)) {
-      if (port.tokens >= int64_t(kBeatBytes) * kOneByte && total_tokens >= int64_t(kBeatBytes) * kOneByte) {
+      if (may_read(port)) {
         spend(port);
+        port.served = port.cycle;
         port.bytes_read += kBeatBytes;
         Burst& burst = port.reads.front();
         const Beat& beat = burst.data[burst.done++];

@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 
 BEAT_BYTES = 16
-LOAD_PORT = 0
-MAIN_PORT = 1
 CONSTANT_WINDOW = 0
 FRAME_WINDOW = 1
 SOURCES = (Path(__file__).parent / "dram.cpp",)

@@ -71,8 +71,8 @@ class RtlExecutor:
 
     Attributes:
         error_at: (space, byte offset) whose 16-byte beat answers SLVERR in the runs from now on; None for no error.
-        dram_bytes: of the last run, by port and direction, counted by the DRAM model: load_read, main_read,
-            main_written.
+        dram_bytes: of the last run, by unit and direction, counted by the DRAM model: load_read (all its ports),
+            main_read, main_written.
 
     Raises:
         UserError: a tool or a source file is missing.
@@ -119,7 +119,12 @@ class RtlExecutor:
         self._stream = ours.makefile("rw", encoding="utf-8", newline="\n")
         ours.close()
         self._kill = weakref.finalize(self, _kill, self._process)
-        options = {"latency": latency, "bytes_per_cycle": bytes_per_cycle, "random_seed": random_seed}
+        options = {
+            "load_ports": configuration.load_ports,
+            "latency": latency,
+            "bytes_per_cycle": bytes_per_cycle,
+            "random_seed": random_seed,
+        }
         self.fingerprint: str = self._ask(options)["fingerprint"]
         if self.fingerprint != configuration.fingerprint:
             self.close()

@@ -17,7 +17,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, First, RisingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-from sim.dram import CONSTANT_WINDOW, FRAME_WINDOW, LOAD_PORT, MAIN_PORT, Dram
+from sim.dram import CONSTANT_WINDOW, FRAME_WINDOW, Dram
 from spec.registers import BY_NAME, CONTROL_START, COUNTERS, INTERRUPT_DONE, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
 
 CLOCK_PERIOD_STEPS = 2
@@ -45,16 +45,16 @@ class ControlPort:
         await self.write(f"{name}_HIGH", address >> 32)
 
 
-def dram_bytes(dram: Dram) -> dict[str, int]:
-    """Return what the ports have moved so far."""
+def dram_bytes(dram: Dram, load_ports: int) -> dict[str, int]:
+    """Return what the ports have moved so far; the main port comes after those of the load unit."""
     return {
-        "load_read": dram.bytes_read(LOAD_PORT),
-        "main_read": dram.bytes_read(MAIN_PORT),
-        "main_written": dram.bytes_written(MAIN_PORT),
+        "load_read": sum(dram.bytes_read(port) for port in range(load_ports)),
+        "main_read": dram.bytes_read(load_ports),
+        "main_written": dram.bytes_written(load_ports),
     }
 
 
-async def run_job(dut: object, control: ControlPort, dram: Dram, job: Job) -> Job:
+async def run_job(dut: object, control: ControlPort, dram: Dram, load_ports: int, job: Job) -> Job:
     """Run one program. The answer holds status, fault registers, counters and DRAM bytes, or "hung" with the cycles."""
     dram.map(CONSTANT_WINDOW, job["constant_base"], job["constant_size"], Path(job["constant_file"]))
     dram.map(FRAME_WINDOW, job["frame_base"], job["frame_size"], Path(job["frame_file"]))
@@ -68,7 +68,7 @@ async def run_job(dut: object, control: ControlPort, dram: Dram, job: Job) -> Jo
     await control.write("MAX_CYCLES", job["max_cycles"])
     await control.write("INTERRUPT_STATUS", INTERRUPT_DONE)
     await control.write("INTERRUPT_ENABLE", INTERRUPT_DONE)
-    before = dram_bytes(dram)
+    before = dram_bytes(dram, load_ports)
     await control.write("CONTROL", CONTROL_START)
     if dut.irq_o.value == 0:
         ended = [RisingEdge(dut.irq_o)]
@@ -79,7 +79,7 @@ async def run_job(dut: object, control: ControlPort, dram: Dram, job: Job) -> Jo
         return {"hung": job["max_cycles"] + DRAIN_CYCLES}
     status = await control.read("STATUS")
     assert status & STATUS_DONE and not status & STATUS_BUSY, f"interrupt with STATUS {status:#x}"
-    moved = dram_bytes(dram)
+    moved = dram_bytes(dram, load_ports)
     return {
         "faulted": bool(status & STATUS_FAULT),
         "fault": await control.read("FAULT"),
@@ -115,4 +115,4 @@ async def serve(dut: object) -> None:
     fingerprint = await control.read("FINGERPRINT_HIGH") << 32 | await control.read("FINGERPRINT_LOW")
     answer({"fingerprint": f"{fingerprint:016x}"})
     for line in stream:
-        answer(await run_job(dut, control, dram, json.loads(line)))
+        answer(await run_job(dut, control, dram, options["load_ports"], json.loads(line)))

@@ -173,6 +173,7 @@ INSTRUCTIONS = (
         + _TRANSFER_LOOP
         + """                memory[destination][local : local + bytes] = window[space][dram : dram + bytes]
 
+Runs must not overlap on chip: in which order the runs of an instruction are written is open.
 Table t occupies bytes [1024 * t, 1024 * (t + 1)) of the table memory.
 """,
         (

@@ -66,6 +66,7 @@ COUNTERS: tuple[tuple[str, str], ...] = (
     ("store_dram_stall", "cycles the store unit was busy and waiting for the write channel or responses"),
     ("matmul_array", "cycles in which the array multiplied (one step of tile_depth for a whole tile)"),
     ("matmul_drain_stall", "cycles the array waited because results of the previous tile were still draining"),
+    ("matmul_operand_stall", "cycles the array waited because its operands had not been fetched yet"),
     ("read_beats", "16-byte beats read from DRAM by load and fetch"),
     ("write_beats", "16-byte beats written to DRAM"),
 )

@@ -354,10 +354,11 @@ constexpr uint32_t REG_COUNTER_LOAD_DRAM_STALL = 0x134;
 constexpr uint32_t REG_COUNTER_STORE_DRAM_STALL = 0x138;
 constexpr uint32_t REG_COUNTER_MATMUL_ARRAY = 0x13c;
 constexpr uint32_t REG_COUNTER_MATMUL_DRAIN_STALL = 0x140;
-constexpr uint32_t REG_COUNTER_READ_BEATS = 0x144;
-constexpr uint32_t REG_COUNTER_WRITE_BEATS = 0x148;
+constexpr uint32_t REG_COUNTER_MATMUL_OPERAND_STALL = 0x144;
+constexpr uint32_t REG_COUNTER_READ_BEATS = 0x148;
+constexpr uint32_t REG_COUNTER_WRITE_BEATS = 0x14c;
 
-constexpr int COUNTERS = 19;
+constexpr int COUNTERS = 20;
 constexpr int COUNTER_CYCLES = 0;
 constexpr int COUNTER_INSTRUCTIONS = 1;
 constexpr int COUNTER_LOAD_BUSY = 2;
@@ -375,8 +376,9 @@ constexpr int COUNTER_LOAD_DRAM_STALL = 13;
 constexpr int COUNTER_STORE_DRAM_STALL = 14;
 constexpr int COUNTER_MATMUL_ARRAY = 15;
 constexpr int COUNTER_MATMUL_DRAIN_STALL = 16;
-constexpr int COUNTER_READ_BEATS = 17;
-constexpr int COUNTER_WRITE_BEATS = 18;
+constexpr int COUNTER_MATMUL_OPERAND_STALL = 17;
+constexpr int COUNTER_READ_BEATS = 18;
+constexpr int COUNTER_WRITE_BEATS = 19;
 
 // round(2**16 * 2**(-f/256))
 constexpr uint32_t EXP2_TABLE[256] = {

@@ -1,12 +1,15 @@
 // The accelerator: fetch and one issue queue per unit, five units, the memories between them, and the control port.
-// Two AXI4 masters, 128 bits wide: `load` for the load unit, `main` for instructions (reads) and results (writes).
+// AXI4 masters, 128 bits wide: LoadPorts for the load unit, and `main` for instructions (reads) and results (writes).
 module accelerator #(
     parameter int unsigned TileRows         = 4,
     parameter int unsigned TileColumns      = 8,
     parameter int unsigned TileDepth        = 4,
     parameter int unsigned NormLanes        = 4,
+    parameter int unsigned ActPorts         = 2,
+    parameter int unsigned LoadPorts        = 3,
     parameter int unsigned ActBytes         = 131072,
     parameter int unsigned ActBanks         = 4,
+    parameter int unsigned ActUltraBytes    = 32768,
     parameter int unsigned WeightBytes      = 131072,
     parameter int unsigned RowEntries       = 128,
     parameter int unsigned QueueTokens      = 128,
@@ -38,19 +41,19 @@ module accelerator #(
     output logic        s_axi_control_rvalid,
     input  logic        s_axi_control_rready,
 
-    output logic [39:0]  m_axi_load_araddr,
-    output logic [7:0]   m_axi_load_arlen,
-    output logic [2:0]   m_axi_load_arsize,
-    output logic [1:0]   m_axi_load_arburst,
-    output logic [3:0]   m_axi_load_arcache,
-    output logic [2:0]   m_axi_load_arprot,
-    output logic         m_axi_load_arvalid,
-    input  logic         m_axi_load_arready,
-    input  logic [127:0] m_axi_load_rdata,
-    input  logic [1:0]   m_axi_load_rresp,
-    input  logic         m_axi_load_rlast,
-    input  logic         m_axi_load_rvalid,
-    output logic         m_axi_load_rready,
+    output logic [LoadPorts-1:0][39:0]  m_axi_load_araddr,
+    output logic [LoadPorts-1:0][7:0]   m_axi_load_arlen,
+    output logic [LoadPorts-1:0][2:0]   m_axi_load_arsize,
+    output logic [LoadPorts-1:0][1:0]   m_axi_load_arburst,
+    output logic [LoadPorts-1:0][3:0]   m_axi_load_arcache,
+    output logic [LoadPorts-1:0][2:0]   m_axi_load_arprot,
+    output logic [LoadPorts-1:0]        m_axi_load_arvalid,
+    input  logic [LoadPorts-1:0]        m_axi_load_arready,
+    input  logic [LoadPorts-1:0][127:0] m_axi_load_rdata,
+    input  logic [LoadPorts-1:0][1:0]   m_axi_load_rresp,
+    input  logic [LoadPorts-1:0]        m_axi_load_rlast,
+    input  logic [LoadPorts-1:0]        m_axi_load_rvalid,
+    output logic [LoadPorts-1:0]        m_axi_load_rready,
 
     output logic [39:0]  m_axi_main_araddr,
     output logic [7:0]   m_axi_main_arlen,
@@ -84,8 +87,16 @@ module accelerator #(
 );
 
   localparam int unsigned Units      = 5;
-  localparam int unsigned NumReads   = 5;    // of the activation memory: matmul operand, matmul residual, vector, route, store
-  localparam int unsigned NumWrites  = 3;    // matmul, vector, load
+  // Clients of the activation memory.
+  localparam int ReadOperand  = 0;                        // ActPorts each: matmul operand, matmul residual, vector
+  localparam int ReadVector   = 2 * int'(ActPorts);
+  localparam int ReadRoute    = 3 * int'(ActPorts);
+  localparam int ReadStore    = ReadRoute + 1;
+  localparam int WriteMatmul  = 0;                        // ActPorts of them
+  localparam int WriteVector  = int'(ActPorts);
+  localparam int WriteLoad    = WriteVector + 1;
+  localparam int unsigned NumReads   = 3 * ActPorts + 2;
+  localparam int unsigned NumWrites  = ActPorts + 2;
   localparam int unsigned ActBits    = 16 * TileColumns;
   localparam int unsigned WeightBits = 8 * TileColumns * TileDepth;
   localparam int unsigned RowBits    = $clog2(RowEntries);
@@ -96,9 +107,16 @@ module accelerator #(
   if (TileDepth != 4 && TileDepth != 8) begin : gen_check_depth
     $fatal(1, "accelerator: TileDepth must be 4 or 8");
   end
+  if ((ActPorts != 1 && ActPorts != 2) || TileRows % ActPorts != 0) begin : gen_check_act_ports
+    $fatal(1, "accelerator: ActPorts must be 1 or 2 and divide TileRows");
+  end
+  if (LoadPorts < 1 || LoadPorts > 4) begin : gen_check_load_ports
+    $fatal(1, "accelerator: LoadPorts must be 1 to 4");
+  end
 
   // --- control ---
   logic core_rst_n, start, halt, fetch_idle, load_idle, store_idle, end_reached, fetch_beat;
+  logic [LoadPorts-1:0] load_beats;
   logic [39:0] constant_base, frame_base;
   logic [31:0] constant_size, frame_size, program_offset, program_size;
   logic [Units:0] fault;
@@ -108,6 +126,7 @@ module accelerator #(
   logic [isa_pkg::COUNTERS-1:0] counted;
 
   control #(
+      .LoadPorts  (LoadPorts),
       .Fingerprint(Fingerprint)
   ) u_control (
       .clk_i,
@@ -149,7 +168,7 @@ module accelerator #(
       .fault_tag_i     (fault_tag),
       .completed_i     (completed),
       .event_i         (counted),
-      .fetch_beat_i    (fetch_beat)
+      .read_beats_i    ({fetch_beat, load_beats})
   );
 
   // --- fetch, issue, semaphores ---
@@ -206,7 +225,7 @@ module accelerator #(
       .overflow_o   (overflow)
   );
 
-  logic [Units-1:0] instr_valid, instr_ready, unit_fault;
+  logic [Units-1:0] instr_valid, instr_ready, unit_fault, fault_older;
   logic [Units-1:0][511:0] instr;
   logic [Units-1:0][3:0] unit_cause;
 
@@ -228,6 +247,7 @@ module accelerator #(
         .instr_ready_i     (instr_ready[u]),
         .instr_o           (instr[u]),
         .done_i            (completed[u]),
+        .fault_older_i     (fault_older[u]),
         .tag_o             (fault_tag[u]),
         .busy_o            (busy[u]),
         .empty_o           (empty[u]),
@@ -248,11 +268,12 @@ module accelerator #(
   logic [NumWrites-1:0][ActBits/8-1:0] act_wr_strobe;
 
   act_memory #(
-      .TileColumns(TileColumns),
-      .ActBytes   (ActBytes),
-      .ActBanks   (ActBanks),
-      .NumReads   (NumReads),
-      .NumWrites  (NumWrites)
+      .TileColumns  (TileColumns),
+      .ActBytes     (ActBytes),
+      .ActBanks     (ActBanks),
+      .ActUltraBytes(ActUltraBytes),
+      .NumReads     (NumReads),
+      .NumWrites    (NumWrites)
   ) u_act_memory (
       .clk_i,
       .rst_ni         (core_rst_n),
@@ -298,12 +319,17 @@ module accelerator #(
       .wr_fault_o     (weight_wr_fault)
   );
 
-  logic max_we, scale_we;
-  logic [RowBits-1:0] max_wr_address, max_rd_address, scale_wr_address, scale_rd_address;
-  logic [15:0] max_wr_data, max_rd_data, scale_wr_multiplier, scale_rd_multiplier;
-  logic [5:0] scale_wr_shift, scale_rd_shift;
+  logic [ActPorts-1:0] max_we;
+  logic [ActPorts-1:0][RowBits-1:0] max_wr_address, scale_rd_address;
+  logic [ActPorts-1:0][15:0] max_wr_data, scale_rd_multiplier;
+  logic [ActPorts-1:0][5:0] scale_rd_shift;
+  logic scale_we;
+  logic [RowBits-1:0] max_rd_address, scale_wr_address;
+  logic [15:0] max_rd_data, scale_wr_multiplier;
+  logic [5:0] scale_wr_shift;
 
   row_statistics #(
+      .ActPorts  (ActPorts),
       .RowEntries(RowEntries)
   ) u_row_statistics (
       .clk_i,
@@ -357,6 +383,7 @@ module accelerator #(
   localparam int Route  = int'(isa_pkg::UNIT_ROUTE);
 
   load #(
+      .LoadPorts  (LoadPorts),
       .TileColumns(TileColumns),
       .TileDepth  (TileDepth),
       .ActBytes   (ActBytes),
@@ -371,20 +398,21 @@ module accelerator #(
       .done_o             (completed[Load]),
       .fault_o            (unit_fault[Load]),
       .fault_cause_o      (unit_cause[Load]),
+      .fault_older_o      (fault_older[Load]),
       .halt_i             (halt),
       .idle_o             (load_idle),
       .dram_stall_o       (counted[isa_pkg::COUNTER_LOAD_DRAM_STALL]),
-      .read_beat_o        (counted[isa_pkg::COUNTER_READ_BEATS]),
+      .read_beats_o       (load_beats),
       .constant_base_i    (constant_base),
       .constant_size_i    (constant_size),
       .frame_base_i       (frame_base),
       .frame_size_i       (frame_size),
       .count_i            (queue_count),
-      .act_wr_valid_o     (act_wr_valid[2]),
-      .act_wr_ready_i     (act_wr_ready[2]),
-      .act_wr_address_o   (act_wr_address[2]),
-      .act_wr_data_o      (act_wr_data[2]),
-      .act_wr_strobe_o    (act_wr_strobe[2]),
+      .act_wr_valid_o     (act_wr_valid[WriteLoad]),
+      .act_wr_ready_i     (act_wr_ready[WriteLoad]),
+      .act_wr_address_o   (act_wr_address[WriteLoad]),
+      .act_wr_data_o      (act_wr_data[WriteLoad]),
+      .act_wr_strobe_o    (act_wr_strobe[WriteLoad]),
       .weight_wr_valid_o  (weight_wr_valid[1]),
       .weight_wr_ready_i  (weight_wr_ready[1]),
       .weight_wr_address_o(weight_wr_address[1]),
@@ -427,11 +455,11 @@ module accelerator #(
       .write_beat_o       (counted[isa_pkg::COUNTER_WRITE_BEATS]),
       .frame_base_i       (frame_base),
       .frame_size_i       (frame_size),
-      .act_rd_valid_o     (act_rd_valid[4]),
-      .act_rd_ready_i     (act_rd_ready[4]),
-      .act_rd_address_o   (act_rd_address[4]),
-      .act_rd_data_valid_i(act_rd_data_valid[4]),
-      .act_rd_data_i      (act_rd_data[4]),
+      .act_rd_valid_o     (act_rd_valid[ReadStore]),
+      .act_rd_ready_i     (act_rd_ready[ReadStore]),
+      .act_rd_address_o   (act_rd_address[ReadStore]),
+      .act_rd_data_valid_i(act_rd_data_valid[ReadStore]),
+      .act_rd_data_i      (act_rd_data[ReadStore]),
       .m_axi_awaddr       (m_axi_main_awaddr),
       .m_axi_awlen        (m_axi_main_awlen),
       .m_axi_awsize       (m_axi_main_awsize),
@@ -454,6 +482,7 @@ module accelerator #(
       .TileRows   (TileRows),
       .TileColumns(TileColumns),
       .TileDepth  (TileDepth),
+      .ActPorts   (ActPorts),
       .RowEntries (RowEntries),
       .QueueTokens(QueueTokens),
       .Experts    (Experts)
@@ -466,20 +495,22 @@ module accelerator #(
       .done_o                (completed[Matmul]),
       .fault_o               (unit_fault[Matmul]),
       .fault_cause_o         (unit_cause[Matmul]),
+      .fault_older_o         (fault_older[Matmul]),
       .array_o               (counted[isa_pkg::COUNTER_MATMUL_ARRAY]),
       .drain_stall_o         (counted[isa_pkg::COUNTER_MATMUL_DRAIN_STALL]),
-      .act_rd_valid_o        (act_rd_valid[1:0]),
-      .act_rd_ready_i        (act_rd_ready[1:0]),
-      .act_rd_address_o      (act_rd_address[1:0]),
-      .act_rd_data_valid_i   (act_rd_data_valid[1:0]),
-      .act_rd_data_i         (act_rd_data[1:0]),
-      .act_rd_fault_i        (act_rd_fault[1:0]),
-      .act_wr_valid_o        (act_wr_valid[0]),
-      .act_wr_ready_i        (act_wr_ready[0]),
-      .act_wr_address_o      (act_wr_address[0]),
-      .act_wr_data_o         (act_wr_data[0]),
-      .act_wr_strobe_o       (act_wr_strobe[0]),
-      .act_wr_fault_i        (act_wr_fault[0]),
+      .operand_stall_o       (counted[isa_pkg::COUNTER_MATMUL_OPERAND_STALL]),
+      .act_rd_valid_o        (act_rd_valid[ReadOperand+:2*ActPorts]),
+      .act_rd_ready_i        (act_rd_ready[ReadOperand+:2*ActPorts]),
+      .act_rd_address_o      (act_rd_address[ReadOperand+:2*ActPorts]),
+      .act_rd_data_valid_i   (act_rd_data_valid[ReadOperand+:2*ActPorts]),
+      .act_rd_data_i         (act_rd_data[ReadOperand+:2*ActPorts]),
+      .act_rd_fault_i        (act_rd_fault[ReadOperand+:2*ActPorts]),
+      .act_wr_valid_o        (act_wr_valid[WriteMatmul+:ActPorts]),
+      .act_wr_ready_i        (act_wr_ready[WriteMatmul+:ActPorts]),
+      .act_wr_address_o      (act_wr_address[WriteMatmul+:ActPorts]),
+      .act_wr_data_o         (act_wr_data[WriteMatmul+:ActPorts]),
+      .act_wr_strobe_o       (act_wr_strobe[WriteMatmul+:ActPorts]),
+      .act_wr_fault_i        (act_wr_fault[WriteMatmul+:ActPorts]),
       .weight_rd_valid_o     (weight_rd_valid),
       .weight_rd_address_o   (weight_rd_address),
       .weight_rd_data_valid_i(weight_rd_data_valid),
@@ -512,6 +543,7 @@ module accelerator #(
   vector #(
       .TileColumns(TileColumns),
       .NormLanes  (NormLanes),
+      .ActPorts   (ActPorts),
       .RowEntries (RowEntries)
   ) u_vector (
       .clk_i,
@@ -524,18 +556,18 @@ module accelerator #(
       .fault_cause_o        (unit_cause[Vector]),
       .layer_norm_busy_o    (counted[isa_pkg::COUNTER_LAYER_NORM_BUSY]),
       .softmax_busy_o       (counted[isa_pkg::COUNTER_SOFTMAX_BUSY]),
-      .act_rd_valid_o       (act_rd_valid[2]),
-      .act_rd_ready_i       (act_rd_ready[2]),
-      .act_rd_address_o     (act_rd_address[2]),
-      .act_rd_data_valid_i  (act_rd_data_valid[2]),
-      .act_rd_data_i        (act_rd_data[2]),
-      .act_rd_fault_i       (act_rd_fault[2]),
-      .act_wr_valid_o       (act_wr_valid[1]),
-      .act_wr_ready_i       (act_wr_ready[1]),
-      .act_wr_address_o     (act_wr_address[1]),
-      .act_wr_data_o        (act_wr_data[1]),
-      .act_wr_strobe_o      (act_wr_strobe[1]),
-      .act_wr_fault_i       (act_wr_fault[1]),
+      .act_rd_valid_o       (act_rd_valid[ReadVector+:ActPorts]),
+      .act_rd_ready_i       (act_rd_ready[ReadVector+:ActPorts]),
+      .act_rd_address_o     (act_rd_address[ReadVector+:ActPorts]),
+      .act_rd_data_valid_i  (act_rd_data_valid[ReadVector+:ActPorts]),
+      .act_rd_data_i        (act_rd_data[ReadVector+:ActPorts]),
+      .act_rd_fault_i       (act_rd_fault[ReadVector+:ActPorts]),
+      .act_wr_valid_o       (act_wr_valid[WriteVector]),
+      .act_wr_ready_i       (act_wr_ready[WriteVector]),
+      .act_wr_address_o     (act_wr_address[WriteVector]),
+      .act_wr_data_o        (act_wr_data[WriteVector]),
+      .act_wr_strobe_o      (act_wr_strobe[WriteVector]),
+      .act_wr_fault_i       (act_wr_fault[WriteVector]),
       .max_rd_address_o     (max_rd_address),
       .max_rd_data_i        (max_rd_data),
       .scale_we_o           (scale_we),
@@ -558,12 +590,12 @@ module accelerator #(
       .fault_o            (unit_fault[Route]),
       .fault_cause_o      (unit_cause[Route]),
       .busy_o             (counted[isa_pkg::COUNTER_ROUTE_BUSY]),
-      .act_rd_valid_o     (act_rd_valid[3]),
-      .act_rd_ready_i     (act_rd_ready[3]),
-      .act_rd_address_o   (act_rd_address[3]),
-      .act_rd_data_valid_i(act_rd_data_valid[3]),
-      .act_rd_data_i      (act_rd_data[3]),
-      .act_rd_fault_i     (act_rd_fault[3]),
+      .act_rd_valid_o     (act_rd_valid[ReadRoute]),
+      .act_rd_ready_i     (act_rd_ready[ReadRoute]),
+      .act_rd_address_o   (act_rd_address[ReadRoute]),
+      .act_rd_data_valid_i(act_rd_data_valid[ReadRoute]),
+      .act_rd_data_i      (act_rd_data[ReadRoute]),
+      .act_rd_fault_i     (act_rd_fault[ReadRoute]),
       .queue_clear_o      (queue_clear),
       .queue_push_valid_o (queue_push_valid),
       .queue_push_expert_o(queue_push_expert),
@@ -571,9 +603,15 @@ module accelerator #(
       .queue_push_score_o (queue_push_score)
   );
 
-  // --- counted events that no unit reports itself; cycles and instructions are counted by control ---
+  // These units hold one instruction at a time.
+  assign fault_older[Store]  = 1'b0;
+  assign fault_older[Vector] = 1'b0;
+  assign fault_older[Route]  = 1'b0;
+
+  // --- counted events that no unit reports itself; cycles, instructions and read beats are counted by control ---
   assign counted[isa_pkg::COUNTER_CYCLES]                 = 1'b0;
   assign counted[isa_pkg::COUNTER_INSTRUCTIONS]           = 1'b0;
+  assign counted[isa_pkg::COUNTER_READ_BEATS]             = 1'b0;
   assign counted[isa_pkg::COUNTER_LOAD_BUSY]              = busy[Load];
   assign counted[isa_pkg::COUNTER_STORE_BUSY]             = busy[Store];
   assign counted[isa_pkg::COUNTER_MATMUL_BUSY]            = busy[Matmul];
@@ -585,6 +623,6 @@ module accelerator #(
 
   // Load and store check their addresses before they use them; busy of vector and route comes from the units.
   logic unused;
-  assign unused = &{1'b0, busy, act_rd_fault[4], act_wr_fault[2], weight_wr_fault[1], table_wr_fault};
+  assign unused = &{1'b0, busy, act_rd_fault[ReadStore], act_wr_fault[WriteLoad], weight_wr_fault[1], table_wr_fault};
 
 endmodule

@@ -1,4 +1,6 @@
-// Cuts runs into AXI bursts of at most MaxBeats (up to 256) that do not cross a 4 KiB boundary; one burst per cycle.
+// Cuts runs into AXI bursts, one per cycle. A burst has at most MaxBeats (a power of two up to 256), does not cross a 4 KiB
+// boundary in DRAM, and on chip stays within one aligned block of MaxBeats, so that no memory word of up to that size is cut
+// unless DRAM cuts it.
 module burst_splitter #(
     parameter int unsigned MaxBeats = 64
 ) (
@@ -21,11 +23,18 @@ module burst_splitter #(
   logic [31:0] local_q;
   logic [27:0] left_q;
 
-  logic [8:0] to_boundary, limit, beats;
+  localparam int unsigned BlockBits = $clog2(MaxBeats);
+
+  if (MaxBeats < 2 || MaxBeats > 256 || (1 << BlockBits) != MaxBeats) begin : gen_check
+    $fatal(1, "burst_splitter: MaxBeats must be a power of two from 2 to 256");
+  end
+
+  logic [8:0] to_boundary, to_block_end, limit, beats;
   logic last;
 
-  assign to_boundary = 9'd256 - {1'b0, address_q[11:4]};
-  assign limit       = to_boundary < 9'(MaxBeats) ? to_boundary : 9'(MaxBeats);
+  assign to_boundary  = 9'd256 - {1'b0, address_q[11:4]};
+  assign to_block_end = 9'(MaxBeats) - 9'(local_q[4+:BlockBits]);
+  assign limit        = to_boundary < to_block_end ? to_boundary : to_block_end;
   assign last        = left_q <= 28'(limit);
   assign beats       = last ? left_q[8:0] : limit;
 

@@ -4,6 +4,7 @@
 // or timeout halts the bus masters; when the bus is quiet the units are reset again and the status shows the outcome.
 // Registers may be rewritten during a run; they count from the next start on.
 module control #(
+    parameter int unsigned LoadPorts   = 3,
     parameter logic [63:0] Fingerprint = 64'd0
 ) (
     input  logic clk_i,
@@ -47,10 +48,9 @@ module control #(
     input  logic [5:0][3:0]  fault_cause_i,
     input  logic [5:0][31:0] fault_tag_i,
     input  logic [4:0]       completed_i,    // instructions completed, one bit per unit
-    // Counted events, indexed by isa_pkg::COUNTER_*. Ignored: cycles and instructions, which are counted here. read_beats
-    // has two sources.
+    // Counted events, indexed by isa_pkg::COUNTER_*. Ignored: cycles, instructions and read_beats, which are counted here.
     input  logic [isa_pkg::COUNTERS-1:0] event_i,
-    input  logic                         fetch_beat_i
+    input  logic [LoadPorts:0]           read_beats_i    // one bit per port that reads
 );
 
   typedef enum logic [1:0] {
@@ -178,10 +178,12 @@ module control #(
   assign start_o     = state_q == Prepare && release_q;
   assign halt_o      = state_q == Halt;
 
-  logic [2:0] completed;
+  logic [2:0] completed, read_beats;
   always_comb begin
     completed = '0;
     for (int u = 0; u < 5; u++) completed += 3'(completed_i[u]);
+    read_beats = '0;
+    for (int p = 0; p <= int'(LoadPorts); p++) read_beats += 3'(read_beats_i[p]);
   end
 
   always_ff @(posedge clk_i) begin
@@ -218,8 +220,7 @@ module control #(
       counter_q[isa_pkg::COUNTER_CYCLES] <= counter_q[isa_pkg::COUNTER_CYCLES] + 32'd1;
       counter_q[isa_pkg::COUNTER_INSTRUCTIONS] <=
           counter_q[isa_pkg::COUNTER_INSTRUCTIONS] + 32'(completed) + 32'(finished);
-      counter_q[isa_pkg::COUNTER_READ_BEATS] <=
-          counter_q[isa_pkg::COUNTER_READ_BEATS] + 32'(event_i[isa_pkg::COUNTER_READ_BEATS]) + 32'(fetch_beat_i);
+      counter_q[isa_pkg::COUNTER_READ_BEATS] <= counter_q[isa_pkg::COUNTER_READ_BEATS] + 32'(read_beats);
     end
 
     case (state_q)

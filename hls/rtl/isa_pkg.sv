@@ -235,10 +235,11 @@ package isa_pkg;
   localparam logic [11:0] REG_COUNTER_STORE_DRAM_STALL = 12'h138;
   localparam logic [11:0] REG_COUNTER_MATMUL_ARRAY = 12'h13c;
   localparam logic [11:0] REG_COUNTER_MATMUL_DRAIN_STALL = 12'h140;
-  localparam logic [11:0] REG_COUNTER_READ_BEATS = 12'h144;
-  localparam logic [11:0] REG_COUNTER_WRITE_BEATS = 12'h148;
+  localparam logic [11:0] REG_COUNTER_MATMUL_OPERAND_STALL = 12'h144;
+  localparam logic [11:0] REG_COUNTER_READ_BEATS = 12'h148;
+  localparam logic [11:0] REG_COUNTER_WRITE_BEATS = 12'h14c;
 
-  localparam int COUNTERS = 19;
+  localparam int COUNTERS = 20;
   localparam int COUNTER_CYCLES = 0;
   localparam int COUNTER_INSTRUCTIONS = 1;
   localparam int COUNTER_LOAD_BUSY = 2;
@@ -256,8 +257,9 @@ package isa_pkg;
   localparam int COUNTER_STORE_DRAM_STALL = 14;
   localparam int COUNTER_MATMUL_ARRAY = 15;
   localparam int COUNTER_MATMUL_DRAIN_STALL = 16;
-  localparam int COUNTER_READ_BEATS = 17;
-  localparam int COUNTER_WRITE_BEATS = 18;
+  localparam int COUNTER_MATMUL_OPERAND_STALL = 17;
+  localparam int COUNTER_READ_BEATS = 18;
+  localparam int COUNTER_WRITE_BEATS = 19;
 
   // round(2**16 * 2**(-f/256))
   function automatic logic [16:0] exp2_entry(input logic [7:0] f);

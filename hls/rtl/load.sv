@@ -1,9 +1,11 @@
 // The load unit: copies runs from a DRAM window to the activation, weight or table memory.
 //
-// transfer_loop walks and checks the runs, burst_splitter makes bursts of them; up to 32 are outstanding, so runs of 64
-// bytes still hide the latency of DRAM. Read data is written in the order of the bursts, one beat per cycle. Once halted
-// or faulted the unit swallows read data, so draining the bus never waits for a memory.
+// transfer_loop walks and checks the runs, burst_splitter makes bursts of them, and they go round the ports (load_port), whose
+// words are written one per cycle. Two instructions may be in flight: once all bursts of one are asked for, the next one is
+// walked. An instruction is complete when the memory has accepted the last word of each of its bursts. Once halted or faulted
+// the unit swallows read data, so draining the bus never waits for a memory.
 module load #(
+    parameter int unsigned LoadPorts   = 3,
     parameter int unsigned TileColumns = 8,
     parameter int unsigned TileDepth   = 4,
     parameter int unsigned ActBytes    = 131072,
@@ -18,10 +20,11 @@ module load #(
     output logic         done_o,
     output logic         fault_o,
     output logic [3:0]   fault_cause_o,
+    output logic         fault_older_o,
     input  logic         halt_i,
     output logic         idle_o,
     output logic         dram_stall_o,
-    output logic         read_beat_o,
+    output logic [LoadPorts-1:0] read_beats_o,
 
     input  logic [39:0] constant_base_i,
     input  logic [31:0] constant_size_i,
@@ -44,32 +47,37 @@ module load #(
     output logic [31:0]                        table_wr_address_o,
     output logic [127:0]                       table_wr_data_o,
 
-    output logic [39:0]  m_axi_araddr,
-    output logic [7:0]   m_axi_arlen,
-    output logic [2:0]   m_axi_arsize,
-    output logic [1:0]   m_axi_arburst,
-    output logic [3:0]   m_axi_arcache,
-    output logic [2:0]   m_axi_arprot,
-    output logic         m_axi_arvalid,
-    input  logic         m_axi_arready,
-    input  logic [127:0] m_axi_rdata,
-    input  logic [1:0]   m_axi_rresp,
-    input  logic         m_axi_rlast,
-    input  logic         m_axi_rvalid,
-    output logic         m_axi_rready
+    output logic [LoadPorts-1:0][39:0]  m_axi_araddr,
+    output logic [LoadPorts-1:0][7:0]   m_axi_arlen,
+    output logic [LoadPorts-1:0][2:0]   m_axi_arsize,
+    output logic [LoadPorts-1:0][1:0]   m_axi_arburst,
+    output logic [LoadPorts-1:0][3:0]   m_axi_arcache,
+    output logic [LoadPorts-1:0][2:0]   m_axi_arprot,
+    output logic [LoadPorts-1:0]        m_axi_arvalid,
+    input  logic [LoadPorts-1:0]        m_axi_arready,
+    input  logic [LoadPorts-1:0][127:0] m_axi_rdata,
+    input  logic [LoadPorts-1:0][1:0]   m_axi_rresp,
+    input  logic [LoadPorts-1:0]        m_axi_rlast,
+    input  logic [LoadPorts-1:0]        m_axi_rvalid,
+    output logic [LoadPorts-1:0]        m_axi_rready
 );
 
   localparam int unsigned ActWordBytes    = 2 * TileColumns;
   localparam int unsigned WeightWordBytes = TileColumns * TileDepth;
+  localparam int unsigned Lanes           = WeightWordBytes / 16;
   localparam int unsigned TableBytes      = 2048;
-  localparam int unsigned Outstanding     = 32;
+  localparam int unsigned MaxBeats        = Lanes > 16 ? Lanes : 16;
+  localparam int unsigned BurstBits       = 8;    // of a count of bursts: four ports hold fewer than 64 each
 
   isa_pkg::load_t instr;
   assign instr = instr_i;
 
-  logic busy_q, faulted_q, fault_q, done_q, space_q;
-  logic [1:0] destination_q;
-  logic [3:0] cause_q;
+  // Instructions in flight are told apart by one bit, which alternates. The one accepted last is walked; loaded_q is
+  // the number in flight.
+  logic walked_q, space_q, faulted_q;
+  logic [1:0] destination_q, loaded_q;
+  logic [1:0][BurstBits-1:0] bursts_q;    // asked for, and not yet written
+  logic oldest, walking;
 
   // Decode. An expert that the machine does not have has no queue to look at.
   logic accept, bad, skip, start;
@@ -121,7 +129,7 @@ module load #(
   logic [7:0] burst_length;
 
   burst_splitter #(
-      .MaxBeats(64)
+      .MaxBeats(MaxBeats)
   ) u_splitter (
       .clk_i,
       .rst_ni,
@@ -137,142 +145,194 @@ module load #(
       .burst_length_o (burst_length)
   );
 
-  // Address channel. Every burst leaves a note of where its data goes.
-  logic arvalid_q;
-  logic [39:0] araddr_q;
-  logic [7:0] arlen_q;
-  logic note_ready, note_valid, note_pop;
-  logic [31:0] note_local;
-  logic [7:0] note_length;
+  // Ports.
+  logic drop, dispatch;
+  logic [LoadPorts-1:0] port_ready, port_grant, outstanding, arrived, error, error_owner;
+  logic [LoadPorts-1:0] word_valid, word_grant, word_owner, word_ends_burst;
+  logic [LoadPorts-1:0][8*WeightWordBytes-1:0] word_data;
+  logic [LoadPorts-1:0][Lanes-1:0] word_strobe;
+  logic [LoadPorts-1:0][27:0] word_address;
+  logic [LoadPorts-1:0][1:0] word_destination;
+  logic word_take;
 
-  assign burst_ready   = note_ready && (!arvalid_q || m_axi_arready) && !halt_i && !faulted_q;
-  assign m_axi_arvalid = arvalid_q;
-  assign m_axi_araddr  = araddr_q;
-  assign m_axi_arlen   = arlen_q;
-  assign m_axi_arsize  = 3'd4;       // 16 bytes
-  assign m_axi_arburst = 2'b01;      // INCR
-  assign m_axi_arcache = 4'b0011;    // normal, bufferable, not cached
-  assign m_axi_arprot  = 3'b000;
+  assign drop        = halt_i || faulted_q;
+  assign burst_ready = port_ready != '0 && !drop;
+  assign dispatch    = burst_valid && burst_ready;
 
-  fifo #(
-      .Width(40),
-      .Depth(Outstanding)
-  ) u_notes (
+  round_robin #(
+      .Requests(LoadPorts)
+  ) u_next_port (
       .clk_i,
       .rst_ni,
-      .valid_i(burst_valid && burst_ready),
-      .ready_o(note_ready),
-      .data_i ({burst_local, burst_length}),
-      .valid_o(note_valid),
-      .ready_i(note_pop),
-      .data_o ({note_local, note_length})
+      .request_i(port_ready),
+      .take_i   (dispatch),
+      .grant_o  (port_grant)
   );
 
-  // Data channel.
-  logic beat_valid, beat_ready, beat_last;
-  logic [127:0] beat_data;
-  logic [1:0] beat_response;
-
-  skid_buffer #(
-      .Width(131)
-  ) u_beats (
-      .clk_i,
-      .rst_ni,
-      .valid_i(m_axi_rvalid),
-      .ready_o(m_axi_rready),
-      .data_i ({m_axi_rlast, m_axi_rresp, m_axi_rdata}),
-      .valid_o(beat_valid),
-      .ready_i(beat_ready),
-      .data_o ({beat_last, beat_response, beat_data})
-  );
-
-  logic [7:0] beat_index_q;
-  logic [31:0] local_address;
-  logic note_last, beat_error, drop, write, taken;
-
-  assign local_address = note_local + {20'd0, beat_index_q, 4'd0};
-  assign note_last     = beat_index_q == note_length;
-  assign beat_error    = beat_response[1] || beat_last != note_last;
-  assign drop          = halt_i || faulted_q || beat_error;
-  assign write         = beat_valid && note_valid && !drop;
-  assign taken         = beat_valid && beat_ready;
-  assign note_pop      = taken && note_last;
-
-  assign act_wr_valid_o      = write && 4'(destination_q) == isa_pkg::LOAD_TO_ACT;
-  assign act_wr_address_o    = local_address >> $clog2(ActWordBytes);
-  assign act_wr_data_o       = {ActWordBytes / 16{beat_data}};
-  assign weight_wr_valid_o   = write && 4'(destination_q) == isa_pkg::LOAD_TO_WEIGHT;
-  assign weight_wr_address_o = local_address >> $clog2(WeightWordBytes);
-  assign weight_wr_data_o    = {WeightWordBytes / 16{beat_data}};
-  assign table_wr_valid_o    = write && 4'(destination_q) == isa_pkg::LOAD_TO_TABLE;
-  assign table_wr_address_o  = local_address;
-  assign table_wr_data_o     = beat_data;
-
-  always_comb begin
-    for (int i = 0; i < int'(ActWordBytes / 16); i++)
-      act_wr_strobe_o[16*i+:16] = {16{(local_address & (ActWordBytes - 1)) == 32'(16 * i)}};
-    for (int i = 0; i < int'(WeightWordBytes / 16); i++)
-      weight_wr_strobe_o[16*i+:16] = {16{(local_address & (WeightWordBytes - 1)) == 32'(16 * i)}};
-    case (4'(destination_q))
-      isa_pkg::LOAD_TO_ACT:    beat_ready = note_valid && (drop || act_wr_ready_i);
-      isa_pkg::LOAD_TO_WEIGHT: beat_ready = note_valid && (drop || weight_wr_ready_i);
-      default:                 beat_ready = note_valid && (drop || table_wr_ready_i);
-    endcase
+  for (genvar p = 0; p < LoadPorts; p++) begin : gen_port
+    load_port #(
+        .TileColumns(TileColumns),
+        .TileDepth  (TileDepth),
+        .MaxBeats   (MaxBeats)
+    ) u_port (
+        .clk_i,
+        .rst_ni,
+        .burst_valid_i      (dispatch && port_grant[p]),
+        .burst_ready_o      (port_ready[p]),
+        .burst_address_i    (burst_address),
+        .burst_local_i      (burst_local),
+        .burst_length_i     (burst_length),
+        .burst_destination_i(destination_q),
+        .burst_owner_i      (walked_q),
+        .drop_i             (drop),
+        .outstanding_o      (outstanding[p]),
+        .arrived_o          (arrived[p]),
+        .read_beat_o        (read_beats_o[p]),
+        .error_o            (error[p]),
+        .error_owner_o      (error_owner[p]),
+        .word_valid_o       (word_valid[p]),
+        .word_ready_i       (word_take && word_grant[p]),
+        .word_data_o        (word_data[p]),
+        .word_strobe_o      (word_strobe[p]),
+        .word_address_o     (word_address[p]),
+        .word_destination_o (word_destination[p]),
+        .word_owner_o       (word_owner[p]),
+        .word_ends_burst_o  (word_ends_burst[p]),
+        .m_axi_araddr       (m_axi_araddr[p]),
+        .m_axi_arlen        (m_axi_arlen[p]),
+        .m_axi_arsize       (m_axi_arsize[p]),
+        .m_axi_arburst      (m_axi_arburst[p]),
+        .m_axi_arcache      (m_axi_arcache[p]),
+        .m_axi_arprot       (m_axi_arprot[p]),
+        .m_axi_arvalid      (m_axi_arvalid[p]),
+        .m_axi_arready      (m_axi_arready[p]),
+        .m_axi_rdata        (m_axi_rdata[p]),
+        .m_axi_rresp        (m_axi_rresp[p]),
+        .m_axi_rlast        (m_axi_rlast[p]),
+        .m_axi_rvalid       (m_axi_rvalid[p]),
+        .m_axi_rready       (m_axi_rready[p])
+    );
   end
 
-  logic finished;
-  assign finished = busy_q && !loop_busy && !loop_fault && !burst_valid && !note_valid && !faulted_q;
+  // Words of all ports, one per cycle, through one register.
+  logic out_valid_q, out_owner_q, out_ends_burst_q, out_ready, written;
+  logic [1:0] out_destination_q;
+  logic [27:0] out_address_q;
+  logic [8*WeightWordBytes-1:0] out_data_q, out_data_d;
+  logic [Lanes-1:0] out_strobe_q, out_strobe_d;
+  logic [31:0] out_tag_d;
 
-  assign instr_ready_o = !busy_q;
+  round_robin #(
+      .Requests(LoadPorts)
+  ) u_next_word (
+      .clk_i,
+      .rst_ni,
+      .request_i(word_valid),
+      .take_i   (word_take),
+      .grant_o  (word_grant)
+  );
+
+  assign word_take = !out_valid_q || out_ready;
+
+  always_comb begin
+    out_data_d   = '0;
+    out_strobe_d = '0;
+    out_tag_d    = '0;
+    for (int p = 0; p < int'(LoadPorts); p++) begin
+      if (word_grant[p]) begin
+        out_data_d   = out_data_d | word_data[p];
+        out_strobe_d = out_strobe_d | word_strobe[p];
+        out_tag_d    = out_tag_d | {word_address[p], word_destination[p], word_owner[p], word_ends_burst[p]};
+      end
+    end
+  end
+
+  assign act_wr_valid_o      = out_valid_q && 4'(out_destination_q) == isa_pkg::LOAD_TO_ACT && !drop;
+  assign act_wr_address_o    = 32'(out_address_q);
+  assign act_wr_data_o       = out_data_q[8*ActWordBytes-1:0];
+  assign weight_wr_valid_o   = out_valid_q && 4'(out_destination_q) == isa_pkg::LOAD_TO_WEIGHT && !drop;
+  assign weight_wr_address_o = 32'(out_address_q);
+  assign weight_wr_data_o    = out_data_q;
+  assign table_wr_valid_o    = out_valid_q && 4'(out_destination_q) == isa_pkg::LOAD_TO_TABLE && !drop;
+  assign table_wr_address_o  = {out_address_q, 4'd0};
+  assign table_wr_data_o     = out_data_q[127:0];
+
+  always_comb begin
+    for (int i = 0; i < int'(ActWordBytes / 16); i++) act_wr_strobe_o[16*i+:16] = {16{out_strobe_q[i]}};
+    for (int i = 0; i < int'(Lanes); i++) weight_wr_strobe_o[16*i+:16] = {16{out_strobe_q[i]}};
+    case (4'(out_destination_q))
+      isa_pkg::LOAD_TO_ACT:    out_ready = act_wr_ready_i;
+      isa_pkg::LOAD_TO_WEIGHT: out_ready = weight_wr_ready_i;
+      default:                 out_ready = table_wr_ready_i;
+    endcase
+  end
+  assign written = out_valid_q && out_ready && !drop && out_ends_burst_q;
+
+  // Completion, in order.
+  logic done_q, finished;
+  assign walking  = loop_busy || loop_fault || burst_valid;
+  assign oldest   = walked_q ^ loaded_q[1];
+  assign finished = loaded_q != 2'd0 && bursts_q[oldest] == '0 && (loaded_q[1] || !walking) && !faulted_q;
+
+  // A fault in a cycle in which done_o is high is judged as `issue` sees it: the one that is done still counts.
+  logic fault_q, fault_owner_q, issue_oldest_q;
+  logic [3:0] cause_q;
+  logic old_error;
+  assign old_error = (error & ~(error_owner ^ {LoadPorts{oldest}})) != '0;
+
+  assign instr_ready_o = !walking && !loaded_q[1] && !faulted_q;
   assign done_o        = done_q;
   assign fault_o       = fault_q;
   assign fault_cause_o = cause_q;
-  assign idle_o        = !arvalid_q && !note_valid;
-  assign dram_stall_o  = note_valid && !beat_valid;
-  assign read_beat_o   = m_axi_rvalid && m_axi_rready;
+  assign fault_older_o = fault_owner_q == issue_oldest_q;
+  assign idle_o        = outstanding == '0;
+  assign dram_stall_o  = outstanding != '0 && arrived == '0;
 
   always_ff @(posedge clk_i) begin
-    done_q  <= 1'b0;
+    done_q  <= finished;
     fault_q <= 1'b0;
     if (accept) begin
-      busy_q        <= 1'b1;
+      walked_q      <= !walked_q;
       space_q       <= instr.space;
       destination_q <= instr.destination;
     end
-    if (burst_ready) begin
-      arvalid_q <= burst_valid;
-      araddr_q  <= burst_address;
-      arlen_q   <= burst_length;
-    end else if (m_axi_arready) begin
-      arvalid_q <= 1'b0;
+    loaded_q <= loaded_q + 2'(accept) - 2'(finished);
+    for (int i = 0; i < 2; i++)
+      bursts_q[i] <= bursts_q[i] + BurstBits'(dispatch && walked_q == 1'(i)) - BurstBits'(written && out_owner_q == 1'(i));
+    if (word_take) begin
+      out_valid_q  <= word_valid != '0;
+      out_data_q   <= out_data_d;
+      out_strobe_q <= out_strobe_d;
+      {out_address_q, out_destination_q, out_owner_q, out_ends_burst_q} <= out_tag_d;
     end
-    if (taken) beat_index_q <= note_last ? 8'd0 : beat_index_q + 8'd1;
-    if (finished) begin
-      busy_q <= 1'b0;
-      done_q <= 1'b1;
-    end
+    if (done_q) issue_oldest_q <= !issue_oldest_q;
     if (!faulted_q && !halt_i) begin
-      if (accept && bad) begin
-        faulted_q <= 1'b1;
-        fault_q   <= 1'b1;
-        cause_q   <= isa_pkg::FAULT_BAD_INSTRUCTION;
+      if (error != '0) begin
+        faulted_q     <= 1'b1;
+        fault_q       <= 1'b1;
+        cause_q       <= isa_pkg::FAULT_AXI_READ;
+        fault_owner_q <= old_error ? oldest : walked_q;
+      end else if (accept && bad) begin
+        faulted_q     <= 1'b1;
+        fault_q       <= 1'b1;
+        cause_q       <= isa_pkg::FAULT_BAD_INSTRUCTION;
+        fault_owner_q <= !walked_q;
       end else if (loop_fault) begin
-        faulted_q <= 1'b1;
-        fault_q   <= 1'b1;
-        cause_q   <= isa_pkg::FAULT_ADDRESS;
-      end else if (taken && beat_error) begin
-        faulted_q <= 1'b1;
-        fault_q   <= 1'b1;
-        cause_q   <= isa_pkg::FAULT_AXI_READ;
+        faulted_q     <= 1'b1;
+        fault_q       <= 1'b1;
+        cause_q       <= isa_pkg::FAULT_ADDRESS;
+        fault_owner_q <= walked_q;
       end
     end
     if (!rst_ni) begin
-      busy_q       <= 1'b0;
-      done_q       <= 1'b0;
-      fault_q      <= 1'b0;
-      faulted_q    <= 1'b0;
-      arvalid_q    <= 1'b0;
-      beat_index_q <= '0;
+      walked_q       <= 1'b1;
+      loaded_q       <= '0;
+      bursts_q       <= '0;
+      out_valid_q    <= 1'b0;
+      done_q         <= 1'b0;
+      fault_q        <= 1'b0;
+      faulted_q      <= 1'b0;
+      issue_oldest_q <= 1'b0;
     end
   end
 
@@ -280,7 +340,7 @@ module load #(
   assign unused = &{1'b0, instr.unused_480, instr.local_stride_3, instr.dram_stride_3, instr.local_stride_2,
                     instr.dram_stride_2, instr.local_stride_1, instr.dram_stride_1, instr.unused_280, instr.count_3,
                     instr.count_2, instr.count_1, instr.bytes, instr.local_address, instr.dram_offset, instr.tag,
-                    instr.unused_89, instr.signal_mask, instr.unused_57, instr.wait_mask, instr.unused_12,
-                    instr.opcode, beat_response[0]};
+                    instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57, instr.wait_mask, instr.unused_12,
+                    instr.opcode};
 
 endmodule

@@ -267,7 +267,7 @@ module store #(
   assign unused = &{1'b0, instr.unused_480, instr.local_stride_3, instr.dram_stride_3, instr.local_stride_2,
                     instr.dram_stride_2, instr.local_stride_1, instr.dram_stride_1, instr.unused_272, instr.count_3,
                     instr.count_2, instr.count_1, instr.bytes, instr.local_address, instr.dram_offset, instr.tag,
-                    instr.unused_89, instr.signal_mask, instr.unused_57, instr.wait_mask, instr.unused_9,
+                    instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57, instr.wait_mask, instr.unused_9,
                     instr.opcode, m_axi_bresp[0], data_ready, data_valid};
 
 endmodule

@@ -129,7 +129,7 @@ module transfer_loop (
 
   logic unused;
   assign unused = &{1'b0, instr.unused_480, instr.unused_280, instr.queue, instr.tag, instr.unused_89, instr.signal_mask,
-                    instr.unused_57, instr.wait_mask, instr.unused_12, instr.skip_if_empty, instr.destination,
+                    instr.overlap, instr.unused_57, instr.wait_mask, instr.unused_12, instr.skip_if_empty, instr.destination,
                     instr.space, instr.opcode, dram_start_q[Bits-1:32], dram_start_q[3:0], local_start_q[Bits-1:32],
                     local_start_q[3:0]};
 

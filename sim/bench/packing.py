@@ -27,3 +27,54 @@ def unpack(word: int, width: int, count: int, *, signed: bool) -> list[int]:
     if signed:
         return [value - (1 << width) if value >> (width - 1) else value for value in values]
     return values
+
+
+class PackedPorts:
+    """Ports of a design that are packed arrays, `logic [count-1:0][W-1:0] <prefix>_<name>`, seen as `count` designs.
+
+    `port(i)` has the signals of the design; those that begin with the prefix have element i as their value.
+    """
+
+    def __init__(self, dut: object, prefix: str, count: int) -> None:
+        self.dut = dut
+        self.prefix = prefix
+        self.count = count
+        self.driven: dict[str, int] = {}
+
+    def port(self, index: int) -> PackedPort:
+        return PackedPort(self, index)
+
+
+class PackedPort:
+    """One of PackedPorts."""
+
+    def __init__(self, ports: PackedPorts, index: int) -> None:
+        self._ports = ports
+        self._index = index
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith(self._ports.prefix):
+            return PackedElement(self._ports, self._index, name)
+        return getattr(self._ports.dut, name)
+
+
+class PackedElement:
+    """One element of a packed array signal; `value` reads what the signal has and writes as cocotb does."""
+
+    def __init__(self, ports: PackedPorts, index: int, name: str) -> None:
+        self._ports = ports
+        self._name = name
+        self._handle = getattr(ports.dut, name)
+        width = len(self._handle) // ports.count
+        self._shift, self._mask = index * width, (1 << width) - 1
+
+    @property
+    def value(self) -> int:
+        return int(self._handle.value) >> self._shift & self._mask
+
+    @value.setter
+    def value(self, value: int) -> None:
+        # The signal itself shows the other elements' writes of this cycle only later.
+        others = self._ports.driven.get(self._name, 0) & ~(self._mask << self._shift)
+        self._ports.driven[self._name] = others | (value & self._mask) << self._shift
+        self._handle.value = self._ports.driven[self._name]

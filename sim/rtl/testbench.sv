@@ -5,8 +5,11 @@ module testbench #(
   parameter int unsigned TileColumns = 8,
   parameter int unsigned TileDepth = 4,
   parameter int unsigned NormLanes = 4,
+  parameter int unsigned ActPorts = 2,
+  parameter int unsigned LoadPorts = 3,
   parameter int unsigned ActBytes = 131072,
   parameter int unsigned ActBanks = 4,
+  parameter int unsigned ActUltraBytes = 32768,
   parameter int unsigned WeightBytes = 131072,
   parameter int unsigned RowEntries = 128,
   parameter int unsigned QueueTokens = 128,
@@ -39,35 +42,47 @@ module testbench #(
   input  logic        s_axi_control_rready
 );
 
-  logic [39:0]  load_araddr, main_araddr, main_awaddr;
-  logic [7:0]   load_arlen, main_arlen, main_awlen;
-  logic [2:0]   load_arsize, main_arsize, main_awsize;
-  logic [1:0]   load_arburst, main_arburst, main_awburst;
-  logic         load_arvalid, main_arvalid, main_awvalid;
-  logic         load_arready, main_arready, main_awready;
-  logic [127:0] load_rdata, main_rdata, main_wdata;
-  logic [15:0]  main_wstrb;
-  logic [1:0]   load_rresp, main_rresp, main_bresp;
-  logic         load_rlast, main_rlast, main_wlast;
-  logic         load_rvalid, main_rvalid, main_wvalid, main_bvalid;
-  logic         load_rready, main_rready, main_wready, main_bready;
+  logic [LoadPorts-1:0][39:0]  load_araddr;
+  logic [LoadPorts-1:0][7:0]   load_arlen;
+  logic [LoadPorts-1:0][2:0]   load_arsize;
+  logic [LoadPorts-1:0][1:0]   load_arburst;
+  logic [LoadPorts-1:0]        load_arvalid, load_arready;
+  logic [LoadPorts-1:0][127:0] load_rdata;
+  logic [LoadPorts-1:0][1:0]   load_rresp;
+  logic [LoadPorts-1:0]        load_rlast, load_rvalid, load_rready;
 
-  // Cache and protection attributes mean nothing to the DRAM model, and the load port never writes.
+  logic [39:0]  main_araddr, main_awaddr;
+  logic [7:0]   main_arlen, main_awlen;
+  logic [2:0]   main_arsize, main_awsize;
+  logic [1:0]   main_arburst, main_awburst;
+  logic         main_arvalid, main_awvalid;
+  logic         main_arready, main_awready;
+  logic [127:0] main_rdata, main_wdata;
+  logic [15:0]  main_wstrb;
+  logic [1:0]   main_rresp, main_bresp;
+  logic         main_rlast, main_wlast;
+  logic         main_rvalid, main_wvalid, main_bvalid;
+  logic         main_rready, main_wready, main_bready;
+
+  // Cache and protection attributes mean nothing to the DRAM model, and the load ports never write.
   /* verilator lint_off PINCONNECTEMPTY */
   accelerator #(
     .TileRows(TileRows),
     .TileColumns(TileColumns),
     .TileDepth(TileDepth),
     .NormLanes(NormLanes),
+    .ActPorts(ActPorts),
+    .LoadPorts(LoadPorts),
     .ActBytes(ActBytes),
     .ActBanks(ActBanks),
+    .ActUltraBytes(ActUltraBytes),
     .WeightBytes(WeightBytes),
     .RowEntries(RowEntries),
     .QueueTokens(QueueTokens),
     .Experts(Experts),
     .InstructionQueue(InstructionQueue),
     .Fingerprint(Fingerprint)
-  ) i_accelerator (
+  ) u_accelerator (
     .clk_i,
     .rst_ni,
     .irq_o,
@@ -134,38 +149,40 @@ module testbench #(
     .m_axi_main_bready(main_bready)
   );
 
-  dram #(.Port(0)) i_dram_load (
-    .clk_i,
-    .rst_ni,
-    .s_axi_araddr(load_araddr),
-    .s_axi_arlen(load_arlen),
-    .s_axi_arsize(load_arsize),
-    .s_axi_arburst(load_arburst),
-    .s_axi_arvalid(load_arvalid),
-    .s_axi_arready(load_arready),
-    .s_axi_rdata(load_rdata),
-    .s_axi_rresp(load_rresp),
-    .s_axi_rlast(load_rlast),
-    .s_axi_rvalid(load_rvalid),
-    .s_axi_rready(load_rready),
-    .s_axi_awaddr('0),
-    .s_axi_awlen('0),
-    .s_axi_awsize('0),
-    .s_axi_awburst('0),
-    .s_axi_awvalid(1'b0),
-    .s_axi_awready(),
-    .s_axi_wdata('0),
-    .s_axi_wstrb('0),
-    .s_axi_wlast(1'b0),
-    .s_axi_wvalid(1'b0),
-    .s_axi_wready(),
-    .s_axi_bresp(),
-    .s_axi_bvalid(),
-    .s_axi_bready(1'b0)
-  );
+  for (genvar p = 0; p < int'(LoadPorts); p++) begin : gen_load_port
+    dram #(.Port(p)) u_dram (
+      .clk_i,
+      .rst_ni,
+      .s_axi_araddr(load_araddr[p]),
+      .s_axi_arlen(load_arlen[p]),
+      .s_axi_arsize(load_arsize[p]),
+      .s_axi_arburst(load_arburst[p]),
+      .s_axi_arvalid(load_arvalid[p]),
+      .s_axi_arready(load_arready[p]),
+      .s_axi_rdata(load_rdata[p]),
+      .s_axi_rresp(load_rresp[p]),
+      .s_axi_rlast(load_rlast[p]),
+      .s_axi_rvalid(load_rvalid[p]),
+      .s_axi_rready(load_rready[p]),
+      .s_axi_awaddr('0),
+      .s_axi_awlen('0),
+      .s_axi_awsize('0),
+      .s_axi_awburst('0),
+      .s_axi_awvalid(1'b0),
+      .s_axi_awready(),
+      .s_axi_wdata('0),
+      .s_axi_wstrb('0),
+      .s_axi_wlast(1'b0),
+      .s_axi_wvalid(1'b0),
+      .s_axi_wready(),
+      .s_axi_bresp(),
+      .s_axi_bvalid(),
+      .s_axi_bready(1'b0)
+    );
+  end
   /* verilator lint_on PINCONNECTEMPTY */
 
-  dram #(.Port(1)) i_dram_main (
+  dram #(.Port(int'(LoadPorts))) u_dram_main (
     .clk_i,
     .rst_ni,
     .s_axi_araddr(main_araddr),

@@ -49,7 +49,7 @@ class Bench:
     def rest(self):
         for name in ("end_i", "units_empty_i", "fault_i", "fault_cause_i", "fault_tag_i", "completed_i", "event_i"):
             getattr(self.dut, name).value = 0
-        self.dut.fetch_beat_i.value = 0
+        self.dut.read_beats_i.value = 0
         self.dut.bus_idle_i.value = 1
 
     async def read(self, name):
@@ -167,15 +167,15 @@ async def counters_count_the_run(dut):
         for cycle in range(length):
             events = {name for name in EVENTS if bench.rng.random() < 0.5}
             completed = int(bench.rng.integers(1 << len(Unit)))
-            beat = int(bench.rng.integers(2))
+            beats = int(bench.rng.integers(1 << len(dut.read_beats_i)))
             dut.event_i.value = sum(1 << INDEX[name] for name in events)
             dut.completed_i.value = completed
-            dut.fetch_beat_i.value = beat
+            dut.read_beats_i.value = beats
             dut.end_i.value = dut.units_empty_i.value = int(cycle == length - 1)
             await RisingEdge(dut.clk_i)
-            for name in events:
+            for name in events - {"read_beats"}:
                 expected[name] += 1
-            expected["read_beats"] += beat
+            expected["read_beats"] += beats.bit_count()
             expected["instructions"] += completed.bit_count()
         expected["cycles"] = length
         expected["instructions"] += 1  # end itself

@@ -7,6 +7,7 @@ from cocotb.triggers import RisingEdge
 
 from sim.bench import clocking
 from sim.bench.axi_memory import AxiMemory, serve_reads
+from sim.bench.packing import PackedPorts
 from sim.bench.pauses import never_pause, phased_pauses
 from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
@@ -47,7 +48,16 @@ class Bench:
         self.board = Scoreboard("instructions")
         self.axi = TwoWindows(self.memory)
         pauses = (lambda stream: never_pause()) if quiet else (lambda stream: phased_pauses(random_generator(stream)))
-        serve_reads(dut, self.axi, latency=latency, outstanding=32, address_pauses=pauses(1), data_pauses=pauses(2))
+        self.ports = PackedPorts(dut, "m_axi", self.configuration.load_ports)
+        for port in range(self.ports.count):
+            serve_reads(
+                self.ports.port(port),
+                self.axi,
+                latency=latency,
+                outstanding=16,
+                address_pauses=pauses(10 + port),
+                data_pauses=pauses(20 + port),
+            )
         self.grants = 0
         self.blocked = False
         for number, (name, word) in enumerate(
@@ -107,7 +117,9 @@ class Bench:
         destination = LoadDestination(self.rng.integers(3) if destination is None else destination)
         space = Space(self.rng.integers(2) if space is None else space)
         window = FRAME_BYTES if space == Space.FRAME else CONSTANT_BYTES
-        transfer = random_transfer(self.rng, window, len(self.found[destination.name.lower()]))
+        transfer = random_transfer(
+            self.rng, window, len(self.found[destination.name.lower()]), local_overlaps=False
+        )
         return {"destination": destination, "space": space, **transfer}
 
 
@@ -213,7 +225,7 @@ async def halts_in_the_middle(dut):
         execution = cocotb.start_soon(
             bench.unit.execute("load", bytes=CONSTANT_BYTES, count_1=1, count_2=1, count_3=1, space=Space.CONSTANT)
         )
-        await clocking.wait_until(dut, lambda: dut.m_axi_arvalid.value == 1, 200)
+        await clocking.wait_until(dut, lambda: int(dut.m_axi_arvalid.value) != 0, 200)
         for _ in range(wait):
             await RisingEdge(dut.clk_i)
         execution.cancel()
@@ -246,6 +258,6 @@ async def short_runs_keep_the_bus_busy(dut):
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_load(configuration, seed):
     sizes = load_configuration(configuration)
-    parameters = unit_parameters(sizes, "tile_columns", "tile_depth", "act_bytes", "weight_bytes", "experts")
+    parameters = unit_parameters(sizes, "load_ports", "tile_columns", "tile_depth", "act_bytes", "weight_bytes", "experts")
     plusargs = {"configuration": configuration}
     assert run_module_test("load", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 4

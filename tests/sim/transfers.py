@@ -27,22 +27,26 @@ def bench_configuration() -> HardwareConfiguration:
 
 
 def random_transfer(
-    rng: np.random.Generator, window_bytes: int, local_bytes: int, most_beats: int = 400
+    rng: np.random.Generator, window_bytes: int, local_bytes: int, most_beats: int = 400, local_overlaps: bool = True
 ) -> dict[str, int]:
     """Fields of a legal transfer: runs from one beat to several bursts, overlapping, spaced out or repeated."""
     while True:
         size = BEAT * int(rng.choice([1, 2, 3, 4, 4, 7, 16, 17, 64, 65, 130, 300]))
         counts = [int(rng.choice([1, 1, 2, 3, 5, 9])) for _ in range(3)]
-        if size * int(np.prod(counts)) > BEAT * most_beats or size > local_bytes:
+        if size * int(np.prod(counts)) > min(BEAT * most_beats, local_bytes):
             continue
         fields = {"bytes": size, **{f"count_{i + 1}": count for i, count in enumerate(counts)}}
         for side, start, limit in (("dram", "dram_offset", window_bytes), ("local", "local_address", local_bytes)):
             reach = size
             for level in (1, 2, 3):
                 steps = fields[f"count_{level}"] - 1
-                most = (limit - reach) // BEAT // max(steps, 1)
-                choices = [0, size // BEAT, most, int(rng.integers(0, most + 1))]
-                stride = BEAT * min(int(rng.choice(choices)), most)
+                outer = int(np.prod(counts[level:]))
+                # Apart, each level leaves room for the ones outside it.
+                apart = side == "local" and not local_overlaps and steps
+                least = reach // BEAT if apart else 0
+                most = (limit // outer if apart else limit - reach) // (BEAT * (steps + 1 if apart else max(steps, 1)))
+                choices = [least, size // BEAT, most, int(rng.integers(least, most + 1))]
+                stride = BEAT * min(max(int(rng.choice(choices)), least), most)
                 fields[f"{side}_stride_{level}"] = stride
                 reach += steps * stride
             fields[start] = BEAT * int(

@@ -1,6 +1,6 @@
 // Stands in for the accelerator in tests of the executor: the real register file, and a run that copies four beats.
 //
-// It reads four beats at the program's place through m_axi_load and one beat there through m_axi_main, and writes the four,
+// It reads four beats at the program's place through the last port of m_axi_load and one beat there through m_axi_main, and writes the four,
 // each XORed with the one, to the start of the frame window. A program of 128 bytes never ends; one of 192 bytes drops a
 // valid, which kills the simulation; one of 256 bytes loses the interrupt.
 module accelerator #(
@@ -8,8 +8,11 @@ module accelerator #(
   parameter int unsigned TileColumns = 0,
   parameter int unsigned TileDepth = 0,
   parameter int unsigned NormLanes = 0,
+  parameter int unsigned ActPorts = 0,
+  parameter int unsigned LoadPorts = 1,
   parameter int unsigned ActBytes = 0,
   parameter int unsigned ActBanks = 0,
+  parameter int unsigned ActUltraBytes = 0,
   parameter int unsigned WeightBytes = 0,
   parameter int unsigned RowEntries = 0,
   parameter int unsigned QueueTokens = 0,
@@ -41,19 +44,19 @@ module accelerator #(
   output logic         s_axi_control_rvalid,
   input  logic         s_axi_control_rready,
 
-  output logic [39:0]  m_axi_load_araddr,
-  output logic [7:0]   m_axi_load_arlen,
-  output logic [2:0]   m_axi_load_arsize,
-  output logic [1:0]   m_axi_load_arburst,
-  output logic [3:0]   m_axi_load_arcache,
-  output logic [2:0]   m_axi_load_arprot,
-  output logic         m_axi_load_arvalid,
-  input  logic         m_axi_load_arready,
-  input  logic [127:0] m_axi_load_rdata,
-  input  logic [1:0]   m_axi_load_rresp,
-  input  logic         m_axi_load_rlast,
-  input  logic         m_axi_load_rvalid,
-  output logic         m_axi_load_rready,
+  output logic [LoadPorts-1:0][39:0]  m_axi_load_araddr,
+  output logic [LoadPorts-1:0][7:0]   m_axi_load_arlen,
+  output logic [LoadPorts-1:0][2:0]   m_axi_load_arsize,
+  output logic [LoadPorts-1:0][1:0]   m_axi_load_arburst,
+  output logic [LoadPorts-1:0][3:0]   m_axi_load_arcache,
+  output logic [LoadPorts-1:0][2:0]   m_axi_load_arprot,
+  output logic [LoadPorts-1:0]        m_axi_load_arvalid,
+  input  logic [LoadPorts-1:0]        m_axi_load_arready,
+  input  logic [LoadPorts-1:0][127:0] m_axi_load_rdata,
+  input  logic [LoadPorts-1:0][1:0]   m_axi_load_rresp,
+  input  logic [LoadPorts-1:0]        m_axi_load_rlast,
+  input  logic [LoadPorts-1:0]        m_axi_load_rvalid,
+  output logic [LoadPorts-1:0]        m_axi_load_rready,
 
   output logic [39:0]  m_axi_main_araddr,
   output logic [7:0]   m_axi_main_arlen,
@@ -103,7 +106,10 @@ module accelerator #(
 
   assign irq_o = irq && program_size != 32'd256;
 
-  control #(.Fingerprint(Fingerprint)) i_control (
+  localparam int Last = int'(LoadPorts) - 1;
+  logic [LoadPorts:0] read_beats;
+
+  control #(.LoadPorts(LoadPorts), .Fingerprint(Fingerprint)) i_control (
     .clk_i, .rst_ni, .irq_o(irq),
     .s_axi_awaddr(s_axi_control_awaddr), .s_axi_awprot(s_axi_control_awprot), .s_axi_awvalid(s_axi_control_awvalid),
     .s_axi_awready(s_axi_control_awready), .s_axi_wdata(s_axi_control_wdata), .s_axi_wstrb(s_axi_control_wstrb),
@@ -116,18 +122,27 @@ module accelerator #(
     .end_i(state_q == Done), .units_empty_i(1'b1), .constant_base_o(constant_base), .constant_size_o(constant_size),
     .frame_base_o(frame_base), .frame_size_o(frame_size), .program_offset_o(program_offset),
     .program_size_o(program_size), .fault_i(fault), .fault_cause_i(fault_cause), .fault_tag_i(fault_tag),
-    .completed_i(5'd0), .event_i(events), .fetch_beat_i(m_axi_main_rvalid && m_axi_main_rready)
+    .completed_i(5'd0), .event_i(events), .read_beats_i(read_beats)
   );
 
-  assign m_axi_load_araddr = constant_base + 40'(program_offset);
-  assign m_axi_load_arlen = 8'd3;
-  assign m_axi_load_arsize = 3'd4;
-  assign m_axi_load_arburst = 2'd1;
-  assign m_axi_load_arcache = 4'b0011;
-  assign m_axi_load_arprot = 3'd0;
-  assign m_axi_load_arvalid = state_q == LoadAddress;
-  assign m_axi_load_rready = state_q == LoadData;
-  assign m_axi_main_araddr = m_axi_load_araddr;
+  always_comb begin
+    m_axi_load_araddr = '0;
+    m_axi_load_arlen = '0;
+    m_axi_load_arsize = '0;
+    m_axi_load_arburst = '0;
+    m_axi_load_arcache = '0;
+    m_axi_load_arprot = '0;
+    m_axi_load_arvalid = '0;
+    m_axi_load_rready = '0;
+    m_axi_load_araddr[Last] = constant_base + 40'(program_offset);
+    m_axi_load_arlen[Last] = 8'd3;
+    m_axi_load_arsize[Last] = 3'd4;
+    m_axi_load_arburst[Last] = 2'd1;
+    m_axi_load_arcache[Last] = 4'b0011;
+    m_axi_load_arvalid[Last] = state_q == LoadAddress;
+    m_axi_load_rready[Last] = state_q == LoadData;
+  end
+  assign m_axi_main_araddr = m_axi_load_araddr[Last];
   assign m_axi_main_arlen = 8'd0;
   assign m_axi_main_arsize = 3'd4;
   assign m_axi_main_arburst = 2'd1;
@@ -152,26 +167,26 @@ module accelerator #(
     fault = '0;
     fault_cause = '0;
     fault_tag = '0;
-    if (state_q == LoadData && m_axi_load_rvalid && m_axi_load_rresp != 2'd0) fault[0] = 1'b1;
+    if (state_q == LoadData && m_axi_load_rvalid[Last] && m_axi_load_rresp[Last] != 2'd0) fault[0] = 1'b1;
     if (state_q == WriteEnd && m_axi_main_bvalid && m_axi_main_bresp != 2'd0) fault[1] = 1'b1;
     fault_cause[0] = isa_pkg::FAULT_AXI_READ;
     fault_cause[1] = isa_pkg::FAULT_AXI_WRITE;
     fault_tag[0] = 32'd17;
     fault_tag[1] = 32'd18;
     events = '0;
-    events[isa_pkg::COUNTER_READ_BEATS] = m_axi_load_rvalid && m_axi_load_rready;
+    read_beats = {m_axi_main_rvalid && m_axi_main_rready, m_axi_load_rvalid & m_axi_load_rready};
     events[isa_pkg::COUNTER_WRITE_BEATS] = m_axi_main_wvalid && m_axi_main_wready;
   end
 
   always_ff @(posedge clk_i) begin
     case (state_q)
       Idle: if (start) state_q <= program_size == 32'd192 ? Drop : LoadAddress;
-      LoadAddress: if (m_axi_load_arready) state_q <= LoadData;
-      LoadData: if (m_axi_load_rvalid) begin
-        beats_q[index_q] <= m_axi_load_rdata;
+      LoadAddress: if (m_axi_load_arready[Last]) state_q <= LoadData;
+      LoadData: if (m_axi_load_rvalid[Last]) begin
+        beats_q[index_q] <= m_axi_load_rdata[Last];
         index_q <= index_q + 2'd1;
-        error_q <= error_q || m_axi_load_rresp != 2'd0;
-        if (m_axi_load_rlast) state_q <= error_q || halt ? Done : MainAddress;
+        error_q <= error_q || m_axi_load_rresp[Last] != 2'd0;
+        if (m_axi_load_rlast[Last]) state_q <= error_q || halt ? Done : MainAddress;
       end
       MainAddress: if (m_axi_main_arready) state_q <= MainData;
       MainData: if (m_axi_main_rvalid) begin
