@@ -1,6 +1,7 @@
 // The expert queues: per expert the tokens routed to it, in order, with their router scores.
 //
-// A push shows in count_o in the next cycle and can be read from the one after. rst_ni is the reset of the whole accelerator:
+// A push shows in count_o in the next cycle and can be read from the one after. One into a full queue is dropped and raises
+// overflow_o in the same cycle. rst_ni is the reset of the whole accelerator:
 // like the entries, the counts outlive the core's reset between two runs.
 module expert_queue #(
     parameter int unsigned Experts     = 16,
@@ -14,6 +15,7 @@ module expert_queue #(
     input  logic [$clog2(Experts)-1:0]     push_expert_i,
     input  logic [15:0]                    push_token_i,
     input  logic [15:0]                    push_score_i,
+    output logic                           overflow_o,
     // read by matmul and load; the entry answers in the cycle after its address
     output logic [Experts-1:0][16:0]       count_o,
     input  logic [$clog2(Experts)-1:0]     rd_expert_i,
@@ -41,19 +43,22 @@ module expert_queue #(
   logic [ExpertBits+IndexBits-1:0] push_address_q;
   logic [31:0]                     push_entry_q;
 
-  logic [IndexBits-1:0] push_index;
+  logic [16:0] push_count;
+  logic push;
   always_comb begin
-    push_index = '0;
-    for (int e = 0; e < int'(Experts); e++) if (push_expert_i == ExpertBits'(e)) push_index = IndexBits'(count_q[e]);
+    push_count = '0;
+    for (int e = 0; e < int'(Experts); e++) if (push_expert_i == ExpertBits'(e)) push_count = count_q[e];
   end
+  assign push       = push_valid_i && push_count != 17'(QueueTokens);
+  assign overflow_o = push_valid_i && !push;
 
   always_ff @(posedge clk_i) begin
-    push_q <= push_valid_i;
-    push_address_q <= {push_expert_i, push_index};
+    push_q <= push;
+    push_address_q <= {push_expert_i, IndexBits'(push_count)};
     push_entry_q <= {push_score_i, push_token_i};
     for (int e = 0; e < int'(Experts); e++) begin
       if (!rst_ni || clear_i) count_q[e] <= '0;
-      else if (push_valid_i && push_expert_i == ExpertBits'(e)) count_q[e] <= count_q[e] + 17'd1;
+      else if (push && push_expert_i == ExpertBits'(e)) count_q[e] <= count_q[e] + 17'd1;
     end
   end
 

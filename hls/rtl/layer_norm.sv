@@ -52,48 +52,26 @@ module layer_norm #(
   isa_pkg::layer_norm_t instr;
   assign instr = instr_i;
 
-  logic busy_q, faulted_q, fault_q, done_q;
-  logic [3:0] cause_q;
-  logic accept, bad, start, memory_fault, finished;
+  logic bad, start, busy, finished;
 
-  assign accept       = instr_valid_i && instr_ready_o;
-  assign bad          = instr.columns == '0 || instr.columns > 16'(WidthMax);
-  assign start        = accept && !bad;
-  assign memory_fault = act_rd_fault_i || act_wr_fault_i;
+  assign bad    = instr.columns == '0 || instr.columns > 16'(WidthMax);
+  assign busy_o = busy;
 
-  assign instr_ready_o = !busy_q && !faulted_q && !done_q;
-  assign done_o        = done_q;
-  assign fault_o       = fault_q;
-  assign fault_cause_o = cause_q;
-  assign busy_o        = busy_q;
-
-  always_ff @(posedge clk_i) begin
-    done_q  <= 1'b0;
-    fault_q <= 1'b0;
-    if (accept) begin
-      busy_q <= 1'b1;
-      if (bad) begin
-        busy_q    <= 1'b0;
-        faulted_q <= 1'b1;
-        fault_q   <= 1'b1;
-        cause_q   <= isa_pkg::FAULT_BAD_INSTRUCTION;
-      end
-    end else if (busy_q && memory_fault) begin
-      busy_q    <= 1'b0;
-      faulted_q <= 1'b1;
-      fault_q   <= 1'b1;
-      cause_q   <= isa_pkg::FAULT_ADDRESS;
-    end else if (busy_q && finished) begin
-      busy_q <= 1'b0;
-      done_q <= 1'b1;
-    end
-    if (!rst_ni) begin
-      busy_q    <= 1'b0;
-      faulted_q <= 1'b0;
-      fault_q   <= 1'b0;
-      done_q    <= 1'b0;
-    end
-  end
+  unit_state u_state (
+      .clk_i,
+      .rst_ni,
+      .instr_valid_i,
+      .instr_ready_o,
+      .refuse_i      (bad),
+      .refuse_cause_i(isa_pkg::FAULT_BAD_INSTRUCTION),
+      .memory_fault_i(act_rd_fault_i || act_wr_fault_i),
+      .finished_i    (finished),
+      .start_o       (start),
+      .busy_o        (busy),
+      .done_o,
+      .fault_o,
+      .fault_cause_o
+  );
 
   // Shape of the instruction.
   logic [10:0] columns_q;
@@ -117,7 +95,7 @@ module layer_norm #(
   // --- read requests: the parameters, then the rows, one word every Steps cycles ------------------------------------
 
   logic rd_parameters_q, rd_rows_q, rd_grant, rd_row_end, slot_free, slot_taken, slot_released;
-  logic [31:0] rd_parameter_q, rd_row_address;
+  logic [31:0] rd_parameter_q, rd_address_q, next_row;
   logic [RowWordBits-1:0] rd_word_q;
   logic rd_beta_q;
   logic [15:0] rd_row_q;
@@ -127,7 +105,7 @@ module layer_norm #(
 
   assign slot_free        = rd_word_q != '0 || slots_used_q != 3'(Slots);
   assign act_rd_valid_o   = rd_parameters_q || (rd_rows_q && rd_pause_q == '0 && slot_free);
-  assign act_rd_address_o = rd_parameters_q ? rd_parameter_q : rd_row_address + 32'(rd_word_q);
+  assign act_rd_address_o = rd_parameters_q ? rd_parameter_q : rd_address_q;
   assign rd_grant         = act_rd_valid_o && act_rd_ready_i;
   assign rd_row_end       = rd_word_q == last_word_q;
   assign slot_taken       = rd_grant && !rd_parameters_q && rd_word_q == '0;
@@ -138,7 +116,7 @@ module layer_norm #(
       .base_i   (instr.source_address >> WordShift),
       .pitch_i  (instr.source_pitch >> WordShift),
       .next_i   (rd_grant && !rd_parameters_q && rd_row_end),
-      .address_o(rd_row_address)
+      .next_o   (next_row)
   );
 
   always_ff @(posedge clk_i) begin
@@ -152,13 +130,15 @@ module layer_norm #(
       rd_word_q       <= '0;
       rd_slot_q       <= '0;
       rd_pause_q      <= '0;
+      rd_address_q    <= instr.source_address >> WordShift;
     end else if (rd_grant && rd_parameters_q) begin
       rd_parameter_q <= rd_parameter_q + 32'd1;
       rd_beta_q      <= !rd_beta_q;
       if (rd_beta_q) rd_word_q <= rd_row_end ? '0 : rd_word_q + 1'b1;
       if (rd_beta_q && rd_row_end) rd_parameters_q <= 1'b0;
     end else if (rd_grant) begin
-      rd_pause_q <= StepBits'(Steps - 1);
+      rd_pause_q   <= StepBits'(Steps - 1);
+      rd_address_q <= rd_row_end ? next_row : rd_address_q + 32'd1;
       rd_word_q  <= rd_row_end ? '0 : rd_word_q + 1'b1;
       if (rd_row_end) begin
         rd_row_q  <= rd_row_q + 16'd1;
@@ -187,7 +167,7 @@ module layer_norm #(
     answer_word_q      <= {answer_word_q[1], rd_word_q};
     answer_slot_q      <= {answer_slot_q[1], rd_slot_q};
   end
-  assign answer     = act_rd_data_valid_i && busy_q;
+  assign answer     = act_rd_data_valid_i && busy;
   assign answer_row = answer && !answer_parameter_q[2];
 
   // --- buffers -------------------------------------------------------------------------------------------------------
@@ -475,61 +455,36 @@ module layer_norm #(
 
   // --- writes: half a word per word read -----------------------------------------------------------------------------
 
-  logic writing_q;
-  logic [15:0] wr_row_q;
-  logic [RowWordBits-1:0] wr_word_q;
-  logic [31:0] wr_row_address, wr_half_address;
-  logic [8*TileColumns-1:0] wr_group;
-  logic output_ready, wr_row_end;
+  logic output_ready, writing;
 
-  fifo #(
-      .Width(8 * TileColumns),
-      .Depth(OutputGroups)
-  ) u_output (
+  row_writer #(
+      .TileColumns(TileColumns),
+      .Groups     (1),
+      .Depth      (OutputGroups)
+  ) u_writer (
       .clk_i,
       .rst_ni,
-      .valid_i(nm_valid_q[11] && nm_end_q[11]),
-      .ready_o(output_ready),
-      .data_i (group_q),
-      .valid_o(act_wr_valid_o),
-      .ready_i(act_wr_ready_i),
-      .data_o (wr_group)
+      .start_i      (start),
+      .rows_i       (instr.rows),
+      .address_i    (instr.destination_address),
+      .pitch_i      (instr.destination_pitch),
+      .last_step_i  (16'(last_word_q)),
+      .last_groups_i(1'b1),
+      .valid_i      (nm_valid_q[11] && nm_end_q[11]),
+      .ready_o      (output_ready),
+      .data_i       (group_q),
+      .active_o     (writing),
+      .grant_o      (wr_grant),
+      .act_wr_valid_o,
+      .act_wr_ready_i,
+      .act_wr_address_o,
+      .act_wr_data_o,
+      .act_wr_strobe_o
   );
-
-  row_address u_destination (
-      .clk_i,
-      .start_i  (start),
-      .base_i   (instr.destination_address >> HalfShift),
-      .pitch_i  (instr.destination_pitch >> HalfShift),
-      .next_i   (wr_grant && wr_row_end),
-      .address_o(wr_row_address)
-  );
-
-  assign wr_grant         = act_wr_valid_o && act_wr_ready_i;
-  assign wr_row_end       = wr_word_q == last_word_q;
-  assign wr_half_address  = wr_row_address + 32'(wr_word_q);
-  assign act_wr_address_o = wr_half_address >> 1;
-  assign act_wr_data_o    = {2{wr_group}};
-  assign act_wr_strobe_o  = {{TileColumns{wr_half_address[0]}}, {TileColumns{~wr_half_address[0]}}};
-
-  always_ff @(posedge clk_i) begin
-    if (start) begin
-      writing_q <= instr.rows != '0;
-      wr_row_q  <= '0;
-      wr_word_q <= '0;
-    end else if (wr_grant) begin
-      wr_word_q <= wr_row_end ? '0 : wr_word_q + 1'b1;
-      if (wr_row_end) begin
-        wr_row_q <= wr_row_q + 16'd1;
-        if (wr_row_q == last_row_q) writing_q <= 1'b0;
-      end
-    end
-    if (!rst_ni) writing_q <= 1'b0;
-  end
 
   // A fault shows in the cycle after its grant, the first in which finished can be true. Without rows, the parameters must have
   // been answered before another instruction may read.
-  assign finished = !rd_parameters_q && !rd_rows_q && !writing_q && answer_parameter_q == '0;
+  assign finished = !rd_parameters_q && !rd_rows_q && !writing && answer_parameter_q == '0;
 
 `ifndef SYNTHESIS
   // Registers start with anything, so nothing is checked before the first reset.
@@ -547,7 +502,7 @@ module layer_norm #(
 `endif
 
   logic unused;
-  assign unused = &{1'b0, instr.unused_328, instr.shift[7:5], instr.tag, instr.unused_89, instr.signal_mask, instr.unused_57,
+  assign unused = &{1'b0, instr.unused_328, instr.shift[7:5], instr.tag, instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57,
                     instr.wait_mask, instr.unused_8, instr.opcode, output_ready, scaled_ready, row_ready, mantissa_ready,
                     row_valid, root_bits};
 

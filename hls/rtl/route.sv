@@ -1,8 +1,8 @@
 // The route unit: router softmax and top-k per token, into the expert queues; spec.arithmetic.route_token bit for bit.
 //
-// Three phases, one expert per cycle each, work on successive tokens at once: the maximum of a token's logits; rank (how many
-// experts beat this one, all compared in parallel, ties to the lowest index) and exponential; score and push. Between the
-// last two the sum of the exponentials runs through the reciprocal.
+// Three phases work on successive tokens at once: the maximum of a token's logits, two experts per cycle; rank (how many experts
+// beat this one, all compared in parallel, ties to the lowest index) and exponential, one expert per cycle; score and push, one
+// per cycle. Between the last two the sum of the exponentials runs through the reciprocal.
 module route #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned Experts     = 16,
@@ -29,12 +29,15 @@ module route #(
     output logic                       queue_push_valid_o,
     output logic [$clog2(Experts)-1:0] queue_push_expert_o,
     output logic [15:0]                queue_push_token_o,
-    output logic [15:0]                queue_push_score_o
+    output logic [15:0]                queue_push_score_o,
+    input  logic                       queue_overflow_i
 );
 
   localparam int unsigned WordShift  = $clog2(2 * TileColumns);
   localparam int unsigned ExpertBits = $clog2(Experts);
   localparam int unsigned Words      = (Experts + TileColumns - 1) / TileColumns;    // of one token, at most
+  localparam int unsigned Pairs      = Words * TileColumns / 2;
+  localparam int unsigned PairBits   = $clog2(Pairs);
   localparam int unsigned WordBits   = (Words > 1) ? $clog2(Words) : 1;
   localparam int unsigned SumWidth   = 17 + ExpertBits;                              // Experts * 65,536 < 2**SumWidth
   localparam int unsigned Tokens     = 4;                                            // between ranking and pushing, at most
@@ -42,53 +45,31 @@ module route #(
   isa_pkg::route_t instr;
   assign instr = instr_i;
 
-  logic busy_q, faulted_q, fault_q, done_q;
-  logic [3:0] cause_q;
-  logic accept, bad, start, finished;
+  logic bad, start, finished;
 
-  assign accept = instr_valid_i && instr_ready_o;
-  assign bad    = 32'(instr.rows) > QueueTokens || instr.columns == '0 || 32'(instr.columns) > Experts;
-  assign start  = accept && !bad;
+  assign bad           = 32'(instr.first) + 32'(instr.rows) > QueueTokens || instr.columns == '0 || 32'(instr.columns) > Experts;
+  assign queue_clear_o = start && !instr.append;
 
-  assign instr_ready_o = !busy_q && !faulted_q && !done_q;
-  assign done_o        = done_q;
-  assign fault_o       = fault_q;
-  assign fault_cause_o = cause_q;
-  assign busy_o        = busy_q;
-  assign queue_clear_o = start;
-
-  always_ff @(posedge clk_i) begin
-    done_q  <= 1'b0;
-    fault_q <= 1'b0;
-    if (accept) begin
-      busy_q <= 1'b1;
-      if (bad) begin
-        busy_q    <= 1'b0;
-        faulted_q <= 1'b1;
-        fault_q   <= 1'b1;
-        cause_q   <= isa_pkg::FAULT_BAD_INSTRUCTION;
-      end
-    end else if (busy_q && act_rd_fault_i) begin
-      busy_q    <= 1'b0;
-      faulted_q <= 1'b1;
-      fault_q   <= 1'b1;
-      cause_q   <= isa_pkg::FAULT_ADDRESS;
-    end else if (busy_q && finished) begin
-      busy_q <= 1'b0;
-      done_q <= 1'b1;
-    end
-    if (!rst_ni) begin
-      busy_q    <= 1'b0;
-      faulted_q <= 1'b0;
-      fault_q   <= 1'b0;
-      done_q    <= 1'b0;
-    end
-  end
+  unit_state u_state (
+      .clk_i,
+      .rst_ni,
+      .instr_valid_i,
+      .instr_ready_o,
+      .refuse_i      (bad),
+      .refuse_cause_i(isa_pkg::FAULT_BAD_INSTRUCTION),
+      .memory_fault_i(act_rd_fault_i || queue_overflow_i),
+      .finished_i    (finished),
+      .start_o       (start),
+      .busy_o,
+      .done_o,
+      .fault_o,
+      .fault_cause_o
+  );
 
   // Shape of the instruction.
   logic [ExpertBits-1:0] last_expert_q;
   logic [WordBits-1:0] last_word_q;
-  logic [15:0] last_row_q;
+  logic [15:0] last_row_q, last_token_q;
   logic [7:0] top_k_q;
 
   always_ff @(posedge clk_i) begin
@@ -96,6 +77,7 @@ module route #(
       last_expert_q <= ExpertBits'(instr.columns - 16'd1);
       last_word_q   <= WordBits'((instr.columns - 16'd1) >> $clog2(TileColumns));
       last_row_q    <= instr.rows - 16'd1;
+      last_token_q  <= instr.first + instr.rows - 16'd1;
       top_k_q       <= instr.top_k;
     end
   end
@@ -105,14 +87,16 @@ module route #(
   logic reading_q, requesting_q, maximum_active_q, loaded_q;    // loaded: logits and maximum are complete
   logic rd_grant, hand_over, rank_ready;
   logic [WordBits-1:0] rd_word_q, answer_word_q;
-  logic [31:0] rd_row_address;
+  logic [31:0] rd_address_q, next_row;
   logic [15:0] rd_row_q;
-  logic [Words*TileColumns-1:0][15:0] logits_q;
-  logic [ExpertBits-1:0] maximum_expert_q;
-  logic [15:0] maximum_q;
+  logic [Pairs-1:0][1:0][15:0] logits_q;
+  logic [PairBits-1:0] maximum_pair_q;
+  logic [1:0][15:0] pair;
+  logic [15:0] pair_maximum_q, maximum_q;
+  logic pair_valid_q, pair_last_q;
 
   assign act_rd_valid_o   = requesting_q;
-  assign act_rd_address_o = rd_row_address + 32'(rd_word_q);
+  assign act_rd_address_o = rd_address_q;
   assign rd_grant         = act_rd_valid_o && act_rd_ready_i;
   assign hand_over        = loaded_q && rank_ready;
 
@@ -122,8 +106,10 @@ module route #(
       .base_i   (instr.source_address >> WordShift),
       .pitch_i  (instr.source_pitch >> WordShift),
       .next_i   (hand_over),
-      .address_o(rd_row_address)
+      .next_o   (next_row)
   );
+
+  assign pair = logits_q[maximum_pair_q];
 
   always_ff @(posedge clk_i) begin
     if (start) begin
@@ -132,37 +118,46 @@ module route #(
       rd_row_q      <= '0;
       rd_word_q     <= '0;
       answer_word_q <= '0;
+      rd_address_q  <= instr.source_address >> WordShift;
     end else begin
       if (rd_grant) begin
-        rd_word_q <= rd_word_q + 1'b1;
+        rd_word_q    <= rd_word_q + 1'b1;
+        rd_address_q <= rd_address_q + 32'd1;
         if (rd_word_q == last_word_q) requesting_q <= 1'b0;
       end
       if (act_rd_data_valid_i) begin
-        logits_q[32'(answer_word_q)*TileColumns+:TileColumns] <= act_rd_data_i;
+        logits_q[32'(answer_word_q)*(TileColumns/2)+:TileColumns/2] <= act_rd_data_i;
         answer_word_q    <= answer_word_q + 1'b1;
         maximum_active_q <= answer_word_q == last_word_q;
-        maximum_expert_q <= '0;
+        maximum_pair_q   <= '0;
         maximum_q        <= 16'h8000;
       end
       if (maximum_active_q) begin
-        maximum_expert_q <= maximum_expert_q + 1'b1;
-        if ($signed(logits_q[maximum_expert_q]) > $signed(maximum_q)) maximum_q <= logits_q[maximum_expert_q];
-        if (maximum_expert_q == last_expert_q) begin
-          maximum_active_q <= 1'b0;
-          loaded_q         <= 1'b1;
-        end
+        maximum_pair_q <= maximum_pair_q + 1'b1;
+        if (maximum_pair_q == PairBits'(last_expert_q >> 1)) maximum_active_q <= 1'b0;
+      end
+      if (pair_valid_q) begin
+        if ($signed(pair_maximum_q) > $signed(maximum_q)) maximum_q <= pair_maximum_q;
+        loaded_q <= pair_last_q;
       end
       if (hand_over) begin
         loaded_q      <= 1'b0;
         rd_row_q      <= rd_row_q + 16'd1;
         rd_word_q     <= '0;
+        rd_address_q  <= next_row;
         answer_word_q <= '0;
         reading_q     <= rd_row_q != last_row_q;
         requesting_q  <= rd_row_q != last_row_q;
       end
     end
+    pair_valid_q   <= maximum_active_q;
+    pair_last_q    <= maximum_pair_q == PairBits'(last_expert_q >> 1);
+    pair_maximum_q <= pair[0];
+    // the last pair of an odd number of experts is half a pair
+    if (ExpertBits'({maximum_pair_q, 1'b1}) <= last_expert_q && $signed(pair[1]) > $signed(pair[0])) pair_maximum_q <= pair[1];
     if (!rst_ni) begin
       reading_q        <= 1'b0;
+      pair_valid_q     <= 1'b0;
       requesting_q     <= 1'b0;
       maximum_active_q <= 1'b0;
       loaded_q         <= 1'b0;
@@ -185,7 +180,8 @@ module route #(
   logic [2:0] tokens_q;
   logic push_last;
 
-  assign rank_ready = !rank_active_q && !rk_valid_q[1] && tokens_q != 3'(Tokens);
+  // The last candidate is compared in the cycle in which the next token's logits arrive.
+  assign rank_ready = !rank_active_q && tokens_q != 3'(Tokens);
 
   always_comb begin
     rank = '0;
@@ -201,7 +197,7 @@ module route #(
 
   always_ff @(posedge clk_i) begin
     if (hand_over) begin
-      rank_logits_q  <= logits_q[Experts-1:0];
+      rank_logits_q  <= logits_q[Experts/2-1:0];
       rank_maximum_q <= maximum_q;
       rank_expert_q  <= '0;
     end else begin
@@ -310,11 +306,11 @@ module route #(
     ps_expert_q     <= {ps_expert_q[0], entry_expert};
     ps_token_q      <= {ps_token_q[0], token_q};
     if (start) begin
-      token_q   <= '0;
+      token_q   <= instr.first;
       pushing_q <= instr.rows != '0;
     end else if (push_last) begin
       token_q <= token_q + 16'd1;
-      if (token_q == last_row_q) pushing_q <= 1'b0;
+      if (token_q == last_token_q) pushing_q <= 1'b0;
     end
     if (!rst_ni) begin
       pushing_q     <= 1'b0;
@@ -346,7 +342,7 @@ module route #(
 `endif
 
   logic unused;
-  assign unused = &{1'b0, instr.unused_232, instr.tag, instr.unused_89, instr.signal_mask, instr.unused_57, instr.wait_mask,
-                    instr.unused_8, instr.opcode, scale_ready, entry_ready};
+  assign unused = &{1'b0, instr.unused_256, instr.unused_232, instr.tag, instr.unused_89, instr.signal_mask, instr.overlap,
+                    instr.unused_57, instr.wait_mask, instr.unused_9, instr.opcode, scale_ready, entry_ready};
 
 endmodule

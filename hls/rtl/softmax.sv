@@ -1,10 +1,11 @@
-// The softmax half of the vector unit: unnormalised probabilities in one pass, TileColumns scores per cycle.
+// The softmax half of the vector unit: unnormalised probabilities in one pass, ActPorts * TileColumns scores per cycle.
 //
 // The row maxima were left by matmul, so a score is read once: distance from the maximum, 2**(-distance), probability 0..127,
 // write. The sum of a row's probabilities runs through a pipelined reciprocal into the row statistics while the next rows
-// stream. Reads are granted as long as the output queue has room for all that is in flight.
+// stream. Steps are taken as long as the output queue has room for all that is in flight.
 module softmax #(
     parameter int unsigned TileColumns = 8,
+    parameter int unsigned ActPorts    = 2,
     parameter int unsigned RowEntries  = 128
 ) (
     input  logic         clk_i,
@@ -17,18 +18,18 @@ module softmax #(
     output logic [3:0]   fault_cause_o,
     output logic         busy_o,
 
-    output logic                      act_rd_valid_o,
-    input  logic                      act_rd_ready_i,
-    output logic [31:0]               act_rd_address_o,
-    input  logic                      act_rd_data_valid_i,
-    input  logic [16*TileColumns-1:0] act_rd_data_i,
-    input  logic                      act_rd_fault_i,
-    output logic                      act_wr_valid_o,
-    input  logic                      act_wr_ready_i,
-    output logic [31:0]               act_wr_address_o,
-    output logic [16*TileColumns-1:0] act_wr_data_o,
-    output logic [2*TileColumns-1:0]  act_wr_strobe_o,
-    input  logic                      act_wr_fault_i,
+    // an answer stays until the next one of its port
+    output logic [ActPorts-1:0]                     act_rd_valid_o,
+    input  logic [ActPorts-1:0]                     act_rd_ready_i,
+    output logic [ActPorts-1:0][31:0]               act_rd_address_o,
+    input  logic [ActPorts-1:0][16*TileColumns-1:0] act_rd_data_i,
+    input  logic [ActPorts-1:0]                     act_rd_fault_i,
+    output logic                                    act_wr_valid_o,
+    input  logic                                    act_wr_ready_i,
+    output logic [31:0]                             act_wr_address_o,
+    output logic [16*TileColumns-1:0]               act_wr_data_o,
+    output logic [2*TileColumns-1:0]                act_wr_strobe_o,
+    input  logic                                    act_wr_fault_i,
 
     output logic [$clog2(RowEntries)-1:0] max_rd_address_o,
     input  logic [15:0]                   max_rd_data_i,
@@ -38,172 +39,172 @@ module softmax #(
     output logic [5:0]                    scale_wr_shift_o
 );
 
-  localparam int unsigned HalfShift   = $clog2(TileColumns);
-  localparam int unsigned WordShift   = HalfShift + 1;
+  localparam int unsigned Lanes       = ActPorts * TileColumns;
+  localparam int unsigned LaneShift   = $clog2(Lanes);
+  localparam int unsigned WordShift   = $clog2(2 * TileColumns);
   localparam int unsigned RowBits     = $clog2(RowEntries);
-  localparam int unsigned OutputWords = 16;    // in flight at most; the pipeline alone holds 7
+  localparam int unsigned OutputSteps = 16;    // in flight at most; the pipeline alone holds 7
   localparam int unsigned SumWidth    = 23;    // 65,535 * 127 < 2**23
-  localparam int unsigned Quarters    = TileColumns / 4;
+  localparam int unsigned Quads       = Lanes / 4;
+  localparam int unsigned Parts       = (Quads + 3) / 4;
 
   isa_pkg::softmax_t instr;
   assign instr = instr_i;
 
-  logic busy_q, faulted_q, fault_q, done_q;
-  logic [3:0] cause_q;
-  logic accept, bad, outside, start, memory_fault, finished;
+  logic bad, outside, start, busy, finished;
 
-  assign accept       = instr_valid_i && instr_ready_o;
-  assign bad          = instr.columns == '0;
-  assign outside      = 17'(instr.row_base) + 17'(instr.rows) > 17'(RowEntries);
-  assign start        = accept && !bad && !outside;
-  assign memory_fault = act_rd_fault_i || act_wr_fault_i;
+  assign bad     = instr.columns == '0;
+  assign outside = 17'(instr.row_base) + 17'(instr.rows) > 17'(RowEntries);
+  assign busy_o  = busy;
 
-  assign instr_ready_o = !busy_q && !faulted_q && !done_q;
-  assign done_o        = done_q;
-  assign fault_o       = fault_q;
-  assign fault_cause_o = cause_q;
-  assign busy_o        = busy_q;
-
-  always_ff @(posedge clk_i) begin
-    done_q  <= 1'b0;
-    fault_q <= 1'b0;
-    if (accept) begin
-      busy_q <= 1'b1;
-      if (bad || outside) begin
-        busy_q    <= 1'b0;
-        faulted_q <= 1'b1;
-        fault_q   <= 1'b1;
-        cause_q   <= bad ? isa_pkg::FAULT_BAD_INSTRUCTION : isa_pkg::FAULT_ADDRESS;
-      end
-    end else if (busy_q && memory_fault) begin
-      busy_q    <= 1'b0;
-      faulted_q <= 1'b1;
-      fault_q   <= 1'b1;
-      cause_q   <= isa_pkg::FAULT_ADDRESS;
-    end else if (busy_q && finished) begin
-      busy_q <= 1'b0;
-      done_q <= 1'b1;
-    end
-    if (!rst_ni) begin
-      busy_q    <= 1'b0;
-      faulted_q <= 1'b0;
-      fault_q   <= 1'b0;
-      done_q    <= 1'b0;
-    end
-  end
+  unit_state u_state (
+      .clk_i,
+      .rst_ni,
+      .instr_valid_i,
+      .instr_ready_o,
+      .refuse_i      (bad || outside),
+      .refuse_cause_i(bad ? isa_pkg::FAULT_BAD_INSTRUCTION : isa_pkg::FAULT_ADDRESS),
+      .memory_fault_i(act_rd_fault_i != '0 || act_wr_fault_i),
+      .finished_i    (finished),
+      .start_o       (start),
+      .busy_o        (busy),
+      .done_o,
+      .fault_o,
+      .fault_cause_o
+  );
 
   // Shape of the instruction.
-  logic [15:0] last_word_q;            // index of a row's last word
-  logic [TileColumns-1:0] last_mask_q; // its valid lanes
+  logic [15:0] last_step_q;      // index of a row's last step
+  logic [Lanes-1:0] last_mask_q; // its valid lanes
+  logic [ActPorts-1:0] last_words;
   logic [15:0] last_row_q;
   logic [RowBits-1:0] row_base_q;
 
   always_ff @(posedge clk_i) begin
     if (start) begin
-      last_word_q <= (instr.columns - 16'd1) >> HalfShift;
+      last_step_q <= (instr.columns - 16'd1) >> LaneShift;
       last_row_q  <= instr.rows - 16'd1;
       row_base_q  <= RowBits'(instr.row_base);
-      for (int l = 0; l < int'(TileColumns); l++) begin
-        last_mask_q[l] <= HalfShift'(instr.columns - 16'd1) >= HalfShift'(l);
+      for (int l = 0; l < int'(Lanes); l++) begin
+        last_mask_q[l] <= LaneShift'(instr.columns - 16'd1) >= LaneShift'(l);
       end
     end
   end
 
-  // Read requests.
-  logic reading_q;
-  logic [15:0] rd_row_q, rd_word_q;
-  logic [31:0] rd_row_address;
-  logic [$clog2(OutputWords):0] in_flight_q;
-  logic rd_grant, rd_row_end, wr_grant;
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_last_words
+    assign last_words[p] = last_mask_q[p*TileColumns];
+  end
 
-  assign act_rd_valid_o   = reading_q && in_flight_q != ($clog2(OutputWords) + 1)'(OutputWords);
-  assign act_rd_address_o = rd_row_address + 32'(rd_word_q);
-  assign rd_grant         = act_rd_valid_o && act_rd_ready_i;
-  assign rd_row_end       = rd_word_q == last_word_q;
+  // Read requests: the words of a step are granted one by one, the step is taken with the last of them.
+  logic reading_q, open, step, row_end, wr_grant;
+  logic [15:0] row_q, step_q;
+  logic [ActPorts-1:0] needed, granted_q, missing;
+  logic [ActPorts-1:0][31:0] rd_address_q;
+  logic [31:0] next_row;
+  logic [$clog2(OutputSteps):0] in_flight_q;
+
+  assign row_end          = step_q == last_step_q;
+  assign open             = reading_q && in_flight_q != ($clog2(OutputSteps) + 1)'(OutputSteps);
+  assign needed           = row_end ? last_words : '1;
+  assign act_rd_valid_o   = {ActPorts{open}} & needed & ~granted_q;
+  assign act_rd_address_o = rd_address_q;
+  assign missing          = act_rd_valid_o & ~act_rd_ready_i;
+  assign step             = open && missing == '0;
 
   row_address u_source (
       .clk_i,
       .start_i  (start),
       .base_i   (instr.source_address >> WordShift),
       .pitch_i  (instr.source_pitch >> WordShift),
-      .next_i   (rd_grant && rd_row_end),
-      .address_o(rd_row_address)
+      .next_i   (step && row_end),
+      .next_o   (next_row)
   );
 
   always_ff @(posedge clk_i) begin
+    granted_q <= step ? '0 : granted_q | (act_rd_valid_o & act_rd_ready_i);
     if (start) begin
       reading_q <= instr.rows != '0;
-      rd_row_q  <= '0;
-      rd_word_q <= '0;
-    end else if (rd_grant) begin
-      rd_word_q <= rd_row_end ? '0 : rd_word_q + 16'd1;
-      if (rd_row_end) begin
-        rd_row_q <= rd_row_q + 16'd1;
-        if (rd_row_q == last_row_q) reading_q <= 1'b0;
+      row_q     <= '0;
+      step_q    <= '0;
+    end else if (step) begin
+      step_q <= row_end ? '0 : step_q + 16'd1;
+      if (row_end) begin
+        row_q <= row_q + 16'd1;
+        if (row_q == last_row_q) reading_q <= 1'b0;
       end
     end
-    if (!rst_ni) reading_q <= 1'b0;
+    for (int p = 0; p < int'(ActPorts); p++) begin
+      if (start) rd_address_q[p] <= (instr.source_address >> WordShift) + 32'(p);
+      else if (step) rd_address_q[p] <= row_end ? next_row + 32'(p) : rd_address_q[p] + 32'(ActPorts);
+    end
+    if (!rst_ni) begin
+      reading_q <= 1'b0;
+      granted_q <= '0;
+    end
     if (!rst_ni || start) in_flight_q <= '0;
-    else if (rd_grant != wr_grant) in_flight_q <= rd_grant ? in_flight_q + 1'b1 : in_flight_q - 1'b1;
+    else if (step != wr_grant) in_flight_q <= step ? in_flight_q + 1'b1 : in_flight_q - 1'b1;
   end
 
-  // The maximum is looked up one cycle after the grant, so it arrives with the scores, two cycles after the grant.
+  // The maximum is looked up one cycle after the step, so it arrives with the scores, two cycles after the step.
   logic [RowBits-1:0] max_row_q;
-  logic [2:1] rd_last_q;
   assign max_rd_address_o = max_row_q;
+  always_ff @(posedge clk_i) max_row_q <= row_base_q + RowBits'(row_q);
+
+  // Stages: 2 scores, 3 distance, 4 and 5 exponential, 6 probability, 7 sums of four, 8 of sixteen, 9 of the step, 10 of the row.
+  logic [10:1] valid_q, last_q;
 
   always_ff @(posedge clk_i) begin
-    max_row_q <= row_base_q + RowBits'(rd_row_q);
-    rd_last_q <= {rd_last_q[1], rd_row_end};
+    last_q <= {last_q[9:1], row_end};
+    if (!rst_ni) valid_q <= '0;
+    else valid_q <= {valid_q[9:1], step};
   end
 
-  // Distances: a lane beyond the row is as far away as can be, which gives probability 0.
-  logic [TileColumns-1:0][15:0] distance, distance_q;
-  logic [TileColumns-1:0][16:0] difference;
+  // A lane beyond the row is as far away as can be, which gives probability 0.
+  logic [Lanes-1:0][15:0] score, distance, distance_q;
+  logic [Lanes-1:0][16:0] difference;
+  assign score = act_rd_data_i;
+
   always_comb begin
-    for (int l = 0; l < int'(TileColumns); l++) begin
-      difference[l] = 17'($signed(max_rd_data_i)) - 17'($signed(act_rd_data_i[16*l+:16]));
+    for (int l = 0; l < int'(Lanes); l++) begin
+      difference[l] = 17'($signed(max_rd_data_i)) - 17'($signed(score[l]));
       distance[l]   = difference[l][16] ? '0 : difference[l][15:0];
-      if (rd_last_q[2] && !last_mask_q[l]) distance[l] = '1;
+      if (last_q[2] && !last_mask_q[l]) distance[l] = '1;
     end
   end
 
-  logic [TileColumns-1:0][16:0] exponential;
-  exp2 #(.Lanes(TileColumns)) u_exp2 (.clk_i, .distance_i(distance_q), .exponential_o(exponential));
+  logic [Lanes-1:0][16:0] exponential;
+  exp2 #(.Lanes(Lanes)) u_exp2 (.clk_i, .distance_i(distance_q), .exponential_o(exponential));
 
-  // Stages: 3 distance, 4 and 5 exponential, 6 probability, 7 sums of four, 8 sum of the word, 9 sum of the row.
-  logic [9:3] valid_q, last_q;
-  logic [TileColumns-1:0][6:0] probability_q;
-  logic [Quarters-1:0][8:0] quarter_q;
-  logic [12:0] word_sum, word_sum_q;
+  logic [Lanes-1:0][7:0] probability_q;
+  logic [Quads-1:0][8:0] quad_q;
+  logic [Parts-1:0][10:0] part, part_q;
+  logic [12:0] step_sum, step_sum_q;
   logic [SumWidth-1:0] row_sum_q;
   logic row_first_q;
 
   always_comb begin
-    word_sum = '0;
-    for (int g = 0; g < int'(Quarters); g++) word_sum = word_sum + 13'(quarter_q[g]);
+    part = '0;
+    for (int g = 0; g < int'(Quads); g++) part[g/4] = part[g/4] + 11'(quad_q[g]);
+    step_sum = '0;
+    for (int g = 0; g < int'(Parts); g++) step_sum = step_sum + 13'(part_q[g]);
   end
 
   always_ff @(posedge clk_i) begin
-    last_q     <= {last_q[8:3], rd_last_q[2]};
     distance_q <= distance;
-    for (int l = 0; l < int'(TileColumns); l++) begin
-      probability_q[l] <= 7'((24'(exponential[l]) * 24'd127 + 24'h8000) >> 16);
+    for (int l = 0; l < int'(Lanes); l++) begin
+      // 127 times the exponential, and a half, without a multiplier
+      probability_q[l] <= 8'(({exponential[l], 7'h0} + 24'h8000 - 24'(exponential[l])) >> 16);
     end
-    for (int g = 0; g < int'(Quarters); g++) begin
-      quarter_q[g] <= 9'(probability_q[4*g]) + 9'(probability_q[4*g+1]) + 9'(probability_q[4*g+2]) + 9'(probability_q[4*g+3]);
+    for (int g = 0; g < int'(Quads); g++) begin
+      quad_q[g] <= 9'(probability_q[4*g]) + 9'(probability_q[4*g+1]) + 9'(probability_q[4*g+2]) + 9'(probability_q[4*g+3]);
     end
-    word_sum_q <= word_sum;
-    if (valid_q[8]) begin
-      row_sum_q   <= (row_first_q ? '0 : row_sum_q) + SumWidth'(word_sum_q);
-      row_first_q <= last_q[8];
+    part_q     <= part;
+    step_sum_q <= step_sum;
+    if (valid_q[9]) begin
+      row_sum_q   <= (row_first_q ? '0 : row_sum_q) + SumWidth'(step_sum_q);
+      row_first_q <= last_q[9];
     end
-    if (!rst_ni) begin
-      valid_q     <= '0;
-      row_first_q <= 1'b1;
-    end else begin
-      valid_q <= {valid_q[8:3], act_rd_data_valid_i && busy_q};
-    end
+    if (!rst_ni) row_first_q <= 1'b1;
   end
 
   // Row statistics.
@@ -216,7 +217,7 @@ module softmax #(
   ) u_reciprocal (
       .clk_i,
       .rst_ni,
-      .valid_i   (valid_q[9] && last_q[9]),
+      .valid_i   (valid_q[10] && last_q[10]),
       .value_i   (row_sum_q),
       .valid_o   (scale_we_o),
       .mantissa_o(scale_wr_multiplier_o),
@@ -237,66 +238,35 @@ module softmax #(
     if (!rst_ni) scaling_q <= 1'b0;
   end
 
-  // Writes: half a word per word read.
-  logic writing_q;
-  logic [15:0] wr_row_q, wr_word_q;
-  logic [31:0] wr_row_address, wr_half_address;
-  logic [TileColumns-1:0][6:0] wr_probability;
-  logic queue_ready, wr_row_end;
+  logic queue_ready, writing;
 
-  fifo #(
-      .Width(7 * TileColumns),
-      .Depth(OutputWords)
-  ) u_output (
+  row_writer #(
+      .TileColumns(TileColumns),
+      .Groups     (ActPorts),
+      .Depth      (OutputSteps)
+  ) u_writer (
       .clk_i,
       .rst_ni,
-      .valid_i(valid_q[6]),
-      .ready_o(queue_ready),
-      .data_i (probability_q),
-      .valid_o(act_wr_valid_o),
-      .ready_i(act_wr_ready_i),
-      .data_o (wr_probability)
+      .start_i      (start),
+      .rows_i       (instr.rows),
+      .address_i    (instr.destination_address),
+      .pitch_i      (instr.destination_pitch),
+      .last_step_i  (last_step_q),
+      .last_groups_i(last_words),
+      .valid_i      (valid_q[6]),
+      .ready_o      (queue_ready),
+      .data_i       (probability_q),
+      .active_o     (writing),
+      .grant_o      (wr_grant),
+      .act_wr_valid_o,
+      .act_wr_ready_i,
+      .act_wr_address_o,
+      .act_wr_data_o,
+      .act_wr_strobe_o
   );
-
-  row_address u_destination (
-      .clk_i,
-      .start_i  (start),
-      .base_i   (instr.destination_address >> HalfShift),
-      .pitch_i  (instr.destination_pitch >> HalfShift),
-      .next_i   (wr_grant && wr_row_end),
-      .address_o(wr_row_address)
-  );
-
-  assign wr_grant         = act_wr_valid_o && act_wr_ready_i;
-  assign wr_row_end       = wr_word_q == last_word_q;
-  assign wr_half_address  = wr_row_address + 32'(wr_word_q);
-  assign act_wr_address_o = wr_half_address >> 1;
-  assign act_wr_strobe_o  = {{TileColumns{wr_half_address[0]}}, {TileColumns{~wr_half_address[0]}}};
-
-  always_comb begin
-    for (int l = 0; l < int'(TileColumns); l++) begin
-      act_wr_data_o[8*l+:8]               = {1'b0, wr_probability[l]};
-      act_wr_data_o[8*(TileColumns+l)+:8] = {1'b0, wr_probability[l]};
-    end
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (start) begin
-      writing_q <= instr.rows != '0;
-      wr_row_q  <= '0;
-      wr_word_q <= '0;
-    end else if (wr_grant) begin
-      wr_word_q <= wr_row_end ? '0 : wr_word_q + 16'd1;
-      if (wr_row_end) begin
-        wr_row_q <= wr_row_q + 16'd1;
-        if (wr_row_q == last_row_q) writing_q <= 1'b0;
-      end
-    end
-    if (!rst_ni) writing_q <= 1'b0;
-  end
 
   // A write's fault shows in the cycle after its grant, the first in which finished can be true.
-  assign finished = !reading_q && !writing_q && !scaling_q;
+  assign finished = !reading_q && !writing && !scaling_q;
 
 `ifndef SYNTHESIS
   // Registers start with anything, so nothing is checked before the first reset.
@@ -309,7 +279,7 @@ module softmax #(
 `endif
 
   logic unused;
-  assign unused = &{1'b0, instr.unused_304, instr.tag, instr.unused_89, instr.signal_mask, instr.unused_57, instr.wait_mask,
-                    instr.unused_8, instr.opcode, queue_ready};
+  assign unused = &{1'b0, instr.unused_304, instr.tag, instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57,
+                    instr.wait_mask, instr.unused_8, instr.opcode, queue_ready};
 
 endmodule

@@ -1,7 +1,9 @@
 // The vector unit: layer norm and softmax, which share its ports to the activation memory. One instruction at a time.
+// Layer norm reads through the first port only.
 module vector #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned NormLanes   = 4,
+    parameter int unsigned ActPorts    = 2,
     parameter int unsigned RowEntries  = 128
 ) (
     input  logic         clk_i,
@@ -15,18 +17,19 @@ module vector #(
     output logic         layer_norm_busy_o,
     output logic         softmax_busy_o,
 
-    output logic                      act_rd_valid_o,
-    input  logic                      act_rd_ready_i,
-    output logic [31:0]               act_rd_address_o,
-    input  logic                      act_rd_data_valid_i,
-    input  logic [16*TileColumns-1:0] act_rd_data_i,
-    input  logic                      act_rd_fault_i,
-    output logic                      act_wr_valid_o,
-    input  logic                      act_wr_ready_i,
-    output logic [31:0]               act_wr_address_o,
-    output logic [16*TileColumns-1:0] act_wr_data_o,
-    output logic [2*TileColumns-1:0]  act_wr_strobe_o,
-    input  logic                      act_wr_fault_i,
+    // an answer stays until the next one of its port
+    output logic [ActPorts-1:0]                     act_rd_valid_o,
+    input  logic [ActPorts-1:0]                     act_rd_ready_i,
+    output logic [ActPorts-1:0][31:0]               act_rd_address_o,
+    input  logic [ActPorts-1:0]                     act_rd_data_valid_i,
+    input  logic [ActPorts-1:0][16*TileColumns-1:0] act_rd_data_i,
+    input  logic [ActPorts-1:0]                     act_rd_fault_i,
+    output logic                                    act_wr_valid_o,
+    input  logic                                    act_wr_ready_i,
+    output logic [31:0]                             act_wr_address_o,
+    output logic [16*TileColumns-1:0]               act_wr_data_o,
+    output logic [2*TileColumns-1:0]                act_wr_strobe_o,
+    input  logic                                    act_wr_fault_i,
 
     output logic [$clog2(RowEntries)-1:0] max_rd_address_o,
     input  logic [15:0]                   max_rd_data_i,
@@ -39,11 +42,15 @@ module vector #(
   localparam int unsigned WordBits = 16 * TileColumns;
 
   // 0 layer norm, 1 softmax
-  logic [1:0] valid, ready, done, fault, busy, rd_valid, rd_ready, wr_valid, wr_ready;
+  logic [1:0] valid, ready, done, fault, busy, wr_valid, wr_ready;
   logic [1:0][3:0] cause;
-  logic [1:0][31:0] rd_address, wr_address;
+  logic [1:0][31:0] wr_address;
   logic [1:0][WordBits-1:0] wr_data;
   logic [1:0][2*TileColumns-1:0] wr_strobe;
+  logic norm_rd_valid, norm_rd_ready;
+  logic [31:0] norm_rd_address;
+  logic [ActPorts-1:0] softmax_rd_valid, softmax_rd_ready;
+  logic [ActPorts-1:0][31:0] softmax_rd_address;
   logic softmax_selected, known, unknown_q, faulted_q;
 
   assign softmax_selected = instr_i[7:0] == isa_pkg::OPCODE_SOFTMAX;
@@ -67,9 +74,14 @@ module vector #(
   assign layer_norm_busy_o = busy[0];
   assign softmax_busy_o    = busy[1];
 
-  assign act_rd_valid_o   = |rd_valid;
-  assign act_rd_address_o = rd_valid[1] ? rd_address[1] : rd_address[0];
-  assign rd_ready         = {2{act_rd_ready_i}} & rd_valid;
+  // Only one of them is busy.
+  assign act_rd_valid_o   = softmax_rd_valid | ActPorts'(norm_rd_valid);
+  assign softmax_rd_ready = act_rd_ready_i & softmax_rd_valid;
+  assign norm_rd_ready    = act_rd_ready_i[0] && norm_rd_valid;
+  always_comb begin
+    act_rd_address_o = softmax_rd_address;
+    if (norm_rd_valid) act_rd_address_o[0] = norm_rd_address;
+  end
   assign act_wr_valid_o   = |wr_valid;
   assign act_wr_address_o = wr_valid[1] ? wr_address[1] : wr_address[0];
   assign act_wr_data_o    = wr_valid[1] ? wr_data[1] : wr_data[0];
@@ -89,12 +101,12 @@ module vector #(
       .fault_o            (fault[0]),
       .fault_cause_o      (cause[0]),
       .busy_o             (busy[0]),
-      .act_rd_valid_o     (rd_valid[0]),
-      .act_rd_ready_i     (rd_ready[0]),
-      .act_rd_address_o   (rd_address[0]),
-      .act_rd_data_valid_i(act_rd_data_valid_i),
-      .act_rd_data_i      (act_rd_data_i),
-      .act_rd_fault_i     (act_rd_fault_i),
+      .act_rd_valid_o     (norm_rd_valid),
+      .act_rd_ready_i     (norm_rd_ready),
+      .act_rd_address_o   (norm_rd_address),
+      .act_rd_data_valid_i(act_rd_data_valid_i[0]),
+      .act_rd_data_i      (act_rd_data_i[0]),
+      .act_rd_fault_i     (act_rd_fault_i[0]),
       .act_wr_valid_o     (wr_valid[0]),
       .act_wr_ready_i     (wr_ready[0]),
       .act_wr_address_o   (wr_address[0]),
@@ -105,6 +117,7 @@ module vector #(
 
   softmax #(
       .TileColumns(TileColumns),
+      .ActPorts   (ActPorts),
       .RowEntries (RowEntries)
   ) u_softmax (
       .clk_i,
@@ -116,10 +129,9 @@ module vector #(
       .fault_o            (fault[1]),
       .fault_cause_o      (cause[1]),
       .busy_o             (busy[1]),
-      .act_rd_valid_o     (rd_valid[1]),
-      .act_rd_ready_i     (rd_ready[1]),
-      .act_rd_address_o   (rd_address[1]),
-      .act_rd_data_valid_i(act_rd_data_valid_i),
+      .act_rd_valid_o     (softmax_rd_valid),
+      .act_rd_ready_i     (softmax_rd_ready),
+      .act_rd_address_o   (softmax_rd_address),
       .act_rd_data_i      (act_rd_data_i),
       .act_rd_fault_i     (act_rd_fault_i),
       .act_wr_valid_o     (wr_valid[1]),
@@ -135,5 +147,8 @@ module vector #(
       .scale_wr_multiplier_o(scale_wr_multiplier_o),
       .scale_wr_shift_o   (scale_wr_shift_o)
   );
+
+  logic unused;
+  assign unused = &{1'b0, act_rd_data_valid_i};
 
 endmodule

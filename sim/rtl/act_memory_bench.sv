@@ -1,12 +1,14 @@
 // An activation memory for the benches of single units: the bench fills and dumps it, and rivals take its banks.
 //
-// In every cycle each rival asks with probability rivals_i / 256 for a random bank, with priority over the unit. With the same
+// In every cycle each rival asks with probability rivals_i / 256 for a random word, with priority over the unit. With the same
 // probability the unit is refused altogether, its reads and its writes in turn for 64 cycles each, so that its queues run full
 // and empty. At 0 the unit has the memory for itself.
 module act_memory_bench #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned ActBytes    = 131072,
-    parameter int unsigned ActBanks    = 4
+    parameter int unsigned ActBanks    = 4,
+    parameter int unsigned ActUltraBytes = 32768,
+    parameter int unsigned Reads       = 1     // of the unit per cycle
 ) (
     input  logic                      clk_i,
     input  logic                      rst_ni,
@@ -19,12 +21,12 @@ module act_memory_bench #(
     output logic                      dump_data_valid_o,
     output logic [16*TileColumns-1:0] dump_data_o,
 
-    input  logic                      rd_valid_i,
-    output logic                      rd_ready_o,
-    input  logic [31:0]               rd_address_i,
-    output logic                      rd_data_valid_o,
-    output logic [16*TileColumns-1:0] rd_data_o,
-    output logic                      rd_fault_o,
+    input  logic [Reads-1:0]                     rd_valid_i,
+    output logic [Reads-1:0]                     rd_ready_o,
+    input  logic [Reads-1:0][31:0]               rd_address_i,
+    output logic [Reads-1:0]                     rd_data_valid_o,
+    output logic [Reads-1:0][16*TileColumns-1:0] rd_data_o,
+    output logic [Reads-1:0]                     rd_fault_o,
     input  logic                      wr_valid_i,
     output logic                      wr_ready_o,
     input  logic [31:0]               wr_address_i,
@@ -54,23 +56,25 @@ module act_memory_bench #(
   logic [31:0] rival_rd_address, rival_wr_address;
   assign rival_rd = noise_q[7:0] < rivals_i;
   assign rival_wr = noise_q[15:8] < rivals_i;
-  assign rival_rd_address = 32'(noise_q[23:16]) & (ActBanks - 1);
-  assign rival_wr_address = 32'(noise_q[31:24]) & (ActBanks - 1);
+  assign rival_rd_address = 32'((noise_q[23:16] * 33'(ActBytes / (2 * TileColumns))) >> 8);
+  assign rival_wr_address = 32'((noise_q[31:24] * 33'(ActBytes / (2 * TileColumns))) >> 8);
 
-  // Reads: 0 rival, 1 unit, 2 dump. Writes: 0 rival (no bytes), 1 unit, 2 fill.
-  logic [2:0] rd_ready, wr_ready, rd_data_valid, rd_fault, wr_fault;
-  logic [2:0][16*TileColumns-1:0] rd_data;
+  // Reads: 0 rival, then the unit's, last dump. Writes: 0 rival (no bytes), 1 unit, 2 fill.
+  logic [Reads+1:0] rd_ready, rd_data_valid, rd_fault;
+  logic [Reads+1:0][16*TileColumns-1:0] rd_data;
+  logic [2:0] wr_ready, wr_fault;
 
   act_memory #(
       .TileColumns(TileColumns),
       .ActBytes   (ActBytes),
       .ActBanks   (ActBanks),
-      .NumReads   (3),
+      .ActUltraBytes(ActUltraBytes),
+      .NumReads   (Reads + 2),
       .NumWrites  (3)
   ) u_act_memory (
       .clk_i,
       .rst_ni,
-      .rd_valid_i     ({dump_valid_i, rd_valid_i && rd_open, rival_rd}),
+      .rd_valid_i     ({dump_valid_i, rd_valid_i & {Reads{rd_open}}, rival_rd}),
       .rd_ready_o     (rd_ready),
       .rd_address_i   ({dump_address_i, rd_address_i, rival_rd_address}),
       .rd_data_valid_o(rd_data_valid),
@@ -84,14 +88,14 @@ module act_memory_bench #(
       .wr_fault_o     (wr_fault)
   );
 
-  assign rd_ready_o        = rd_ready[1] && rd_open;
-  assign rd_data_valid_o   = rd_data_valid[1];
-  assign rd_data_o         = rd_data[1];
-  assign rd_fault_o        = rd_fault[1];
+  assign rd_ready_o        = rd_ready[Reads:1] & {Reads{rd_open}};
+  assign rd_data_valid_o   = rd_data_valid[Reads:1];
+  assign rd_data_o         = rd_data[Reads:1];
+  assign rd_fault_o        = rd_fault[Reads:1];
   assign wr_ready_o        = wr_ready[1] && wr_open;
   assign wr_fault_o        = wr_fault[1];
-  assign dump_data_valid_o = rd_data_valid[2];
-  assign dump_data_o       = rd_data[2];
+  assign dump_data_valid_o = rd_data_valid[Reads+1];
+  assign dump_data_o       = rd_data[Reads+1];
 
   // The bench fills and dumps with rivals_i at 0 and the unit idle, so it is never refused. Registers start with anything, so
   // nothing is checked before the first reset.
@@ -101,12 +105,12 @@ module act_memory_bench #(
     if (!rst_ni) reset_seen_q <= 1'b1;
     if (rst_ni && reset_seen_q) begin
       assert (!fill_valid_i || wr_ready[2]) else $error("act_memory_bench: fill refused");
-      assert (!dump_valid_i || rd_ready[2]) else $error("act_memory_bench: dump refused");
+      assert (!dump_valid_i || rd_ready[Reads+1]) else $error("act_memory_bench: dump refused");
     end
   end
 
   logic unused;
-  assign unused = &{1'b0, rd_ready[0], wr_ready[0], rd_data_valid[0], rd_data[0], rd_fault[2], rd_fault[0], wr_fault[2],
-                    wr_fault[0]};
+  assign unused = &{1'b0, rd_ready[0], wr_ready[0], rd_data_valid[0], rd_data[0], rd_fault[Reads+1], rd_fault[0],
+                    wr_fault[2], wr_fault[0]};
 
 endmodule

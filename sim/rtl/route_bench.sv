@@ -3,6 +3,7 @@ module route_bench #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned ActBytes    = 16384,
     parameter int unsigned ActBanks    = 4,
+    parameter int unsigned ActUltraBytes = 4096,
     parameter int unsigned Experts     = 16,
     parameter int unsigned QueueTokens = 64
 ) (
@@ -33,7 +34,7 @@ module route_bench #(
     output logic [Experts-1:0][16:0]       count_o
 );
 
-  logic rd_valid, rd_ready, rd_data_valid, rd_fault, wr_ready, wr_fault, clear, push_valid;
+  logic rd_valid, rd_ready, rd_data_valid, rd_fault, wr_ready, wr_fault, clear, push_valid, overflow;
   logic [31:0] rd_address;
   logic [16*TileColumns-1:0] rd_data;
   logic [$clog2(Experts)-1:0] push_expert;
@@ -63,13 +64,15 @@ module route_bench #(
       .queue_push_valid_o (push_valid),
       .queue_push_expert_o(push_expert),
       .queue_push_token_o (push_token),
-      .queue_push_score_o (push_score)
+      .queue_push_score_o (push_score),
+      .queue_overflow_i   (overflow)
   );
 
   act_memory_bench #(
       .TileColumns(TileColumns),
       .ActBytes   (ActBytes),
-      .ActBanks   (ActBanks)
+      .ActBanks   (ActBanks),
+      .ActUltraBytes(ActUltraBytes)
   ) u_act (
       .clk_i,
       .rst_ni,
@@ -106,6 +109,7 @@ module route_bench #(
       .push_expert_i(push_expert),
       .push_token_i (push_token),
       .push_score_i (push_score),
+      .overflow_o   (overflow),
       .count_o,
       .rd_expert_i,
       .rd_index_i,

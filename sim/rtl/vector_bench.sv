@@ -2,8 +2,10 @@
 module vector_bench #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned NormLanes   = 4,
+    parameter int unsigned ActPorts    = 2,
     parameter int unsigned ActBytes    = 32768,
     parameter int unsigned ActBanks    = 4,
+    parameter int unsigned ActUltraBytes = 8192,
     parameter int unsigned RowEntries  = 128
 ) (
     input  logic                      clk_i,
@@ -36,18 +38,32 @@ module vector_bench #(
     output logic [5:0]                    row_shift_o
 );
 
-  logic rd_valid, rd_ready, rd_data_valid, rd_fault, wr_valid, wr_ready, wr_fault;
-  logic [31:0] rd_address, wr_address;
-  logic [16*TileColumns-1:0] rd_data, wr_data;
+  logic [ActPorts-1:0] rd_valid, rd_ready, rd_data_valid, rd_fault;
+  logic [ActPorts-1:0][31:0] rd_address;
+  logic [ActPorts-1:0][16*TileColumns-1:0] rd_data;
+  logic wr_valid, wr_ready, wr_fault;
+  logic [31:0] wr_address;
+  logic [16*TileColumns-1:0] wr_data;
   logic [2*TileColumns-1:0] wr_strobe;
   logic [$clog2(RowEntries)-1:0] max_address, scale_address;
   logic [15:0] max_data, multiplier;
   logic [5:0] shift;
   logic scale_we;
 
+  // The bench writes and reads the entry on the port that may address it.
+  logic [ActPorts-1:0] row_we;
+  logic [ActPorts-1:0][15:0] row_multiplier;
+  logic [ActPorts-1:0][5:0] row_shift;
+  logic [$clog2(RowEntries)-1:0] row_q;
+  assign row_we = row_we_i ? ActPorts'(1 << (32'(row_address_i) % ActPorts)) : '0;
+  always_ff @(posedge clk_i) row_q <= row_address_i;
+  assign row_multiplier_o = row_multiplier[32'(row_q)%ActPorts];
+  assign row_shift_o      = row_shift[32'(row_q)%ActPorts];
+
   vector #(
       .TileColumns(TileColumns),
       .NormLanes  (NormLanes),
+      .ActPorts   (ActPorts),
       .RowEntries (RowEntries)
   ) u_vector (
       .clk_i,
@@ -83,7 +99,9 @@ module vector_bench #(
   act_memory_bench #(
       .TileColumns(TileColumns),
       .ActBytes   (ActBytes),
-      .ActBanks   (ActBanks)
+      .ActBanks   (ActBanks),
+      .ActUltraBytes(ActUltraBytes),
+      .Reads      (ActPorts)
   ) u_act (
       .clk_i,
       .rst_ni,
@@ -110,21 +128,22 @@ module vector_bench #(
   );
 
   row_statistics #(
-      .RowEntries(RowEntries)
+      .RowEntries(RowEntries),
+      .ActPorts  (ActPorts)
   ) u_rows (
       .clk_i,
-      .max_we_i             (row_we_i),
-      .max_wr_address_i     (row_address_i),
-      .max_wr_data_i        (row_maximum_i),
+      .max_we_i             (row_we),
+      .max_wr_address_i     ({ActPorts{row_address_i}}),
+      .max_wr_data_i        ({ActPorts{row_maximum_i}}),
       .max_rd_address_i     (max_address),
       .max_rd_data_o        (max_data),
       .scale_we_i           (row_we_i || scale_we),
       .scale_wr_address_i   (row_we_i ? row_address_i : scale_address),
       .scale_wr_multiplier_i(row_we_i ? row_multiplier_i : multiplier),
       .scale_wr_shift_i     (row_we_i ? row_shift_i : shift),
-      .scale_rd_address_i   (row_address_i),
-      .scale_rd_multiplier_o(row_multiplier_o),
-      .scale_rd_shift_o     (row_shift_o)
+      .scale_rd_address_i   ({ActPorts{row_address_i}}),
+      .scale_rd_multiplier_o(row_multiplier),
+      .scale_rd_shift_o     (row_shift)
   );
 
 endmodule

@@ -72,18 +72,20 @@ def place(rng: np.random.Generator, machine: ReferenceMachine, address: int, pit
         machine.act[address + r * pitch :][: row.nbytes] = row.view(np.uint8)
 
 
-def random_matrices(rng: np.random.Generator, c: HardwareConfiguration, columns: int, most_rows: int) -> dict[str, int]:
-    """Rows, and places and pitches of a source in the upper half of the memory and a destination in its third quarter."""
+def random_matrices(
+    rng: np.random.Generator, c: HardwareConfiguration, columns: int, most_rows: int, alignment: int
+) -> dict[str, int]:
+    """Rows, and aligned places and pitches of a source in the upper half of the memory and a destination in its third quarter."""
     word = c.act_word_bytes
     words = -(-2 * columns // word)
     half, quarter = c.act_bytes // 2, c.act_bytes // 4
     source_pitch = word * (words + int(rng.integers(0, 3)))
-    destination_pitch = c.tile_columns * (words + int(rng.integers(0, 4)))
+    destination_pitch = alignment * (-(-words * c.tile_columns // alignment) + int(rng.integers(0, 4)))
     rows = min(most_rows, half // source_pitch, quarter // destination_pitch)
     rows = int(rng.integers(1, rows, endpoint=True))
     source = half + word * int(rng.integers(0, (half - rows * source_pitch) // word, endpoint=True))
-    spare = (quarter - rows * destination_pitch) // c.tile_columns
-    destination = quarter + c.tile_columns * int(rng.integers(0, spare, endpoint=True))
+    spare = (quarter - rows * destination_pitch) // alignment
+    destination = quarter + alignment * int(rng.integers(0, spare, endpoint=True))
     return {
         "rows": rows, "columns": columns, "source_address": source, "source_pitch": source_pitch,
         "destination_address": destination, "destination_pitch": destination_pitch,
@@ -92,7 +94,7 @@ def random_matrices(rng: np.random.Generator, c: HardwareConfiguration, columns:
 
 def random_layer_norm(rng: np.random.Generator, machine: ReferenceMachine, columns: int) -> dict[str, int]:
     c = machine.configuration
-    fields = random_matrices(rng, c, columns, 9)
+    fields = random_matrices(rng, c, columns, 9, c.tile_columns)
     place(rng, machine, fields["source_address"], fields["source_pitch"], random_rows(rng, (fields["rows"], columns)))
     size = 2 * c.act_word_bytes * -(-columns // c.tile_columns)
     address = c.act_word_bytes * int(rng.integers(0, (c.act_bytes // 4 - size) // c.act_word_bytes, endpoint=True))
@@ -107,7 +109,7 @@ def random_layer_norm(rng: np.random.Generator, machine: ReferenceMachine, colum
 
 def random_softmax(rng: np.random.Generator, machine: ReferenceMachine, columns: int) -> dict[str, int]:
     c = machine.configuration
-    fields = random_matrices(rng, c, columns, 40)
+    fields = random_matrices(rng, c, columns, 40, c.act_word_bytes)
     rows = fields["rows"]
     scores = random_rows(rng, (rows, columns))
     place(rng, machine, fields["source_address"], fields["source_pitch"], scores)
@@ -221,7 +223,7 @@ async def faults_and_next_runs(dut):
 
 @cocotb.test()
 async def throughput(dut):
-    """Alone on the memory, softmax takes one word per cycle and layer norm NormLanes elements per cycle, row after row."""
+    """Alone on the memory, softmax takes ActPorts words per cycle and layer norm NormLanes elements per cycle, row after row."""
     rng = random_generator()
     machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
     c = machine.configuration
@@ -234,35 +236,37 @@ async def throughput(dut):
         words = -(-columns // c.tile_columns)
         fields |= {
             "rows": rows, "source_address": ACT_BYTES // 2, "source_pitch": c.act_word_bytes * words,
-            "destination_address": ACT_BYTES // 4, "destination_pitch": c.tile_columns * words,
+            "destination_address": ACT_BYTES // 4, "destination_pitch": c.act_word_bytes * -(-words // 2),
         }  # fmt: skip
         fields |= {"row_base": 0} if name == "softmax" else {}
         outcome = await run_and_compare(board, unit, machine, name, fields, 0)
-        steps = words * (1 if name == "softmax" else c.tile_columns // c.norm_lanes)
+        steps = -(-words // c.act_ports) if name == "softmax" else words * c.tile_columns // c.norm_lanes
         dut._log.info(f"{name}: {rows} rows of {columns}: {outcome.cycles} cycles, {rows * steps} steps")
         board.expect([True])
         board.observe(outcome.cycles <= rows * steps + startup)
     board.close()
 
 
-def run(columns: int, lanes: int, seed: int, testcase: str) -> None:
-    sizes = {"TileColumns": columns, "NormLanes": lanes}
+def run(columns: int, lanes: int, ports: int, seed: int, testcase: str) -> None:
+    sizes = {"TileColumns": columns, "NormLanes": lanes, "ActPorts": ports}
     run_module_test("vector_bench", __name__, parameters=sizes, plusargs=sizes, seed=seed, testcase=testcase)
 
 
-RUNS = [(8, 4, 0), (8, 4, 1), (32, 8, 2), (32, 8, 3), (16, 2, 4), (8, 8, 5)]
+SIZES = [(8, 4, 2), (32, 8, 2), (8, 4, 1)]
+"""tile_columns, norm_lanes, act_ports."""
+RUNS = [(8, 4, 2, 0), (8, 4, 2, 1), (32, 8, 2, 2), (32, 8, 1, 3), (16, 2, 1, 4), (8, 8, 2, 5)]
 
 
-@pytest.mark.parametrize(("columns", "lanes", "seed"), RUNS, ids=[f"{c}-{n}-seed{s}" for c, n, s in RUNS])
-def test_whole_instructions(columns, lanes, seed):
-    run(columns, lanes, seed, "whole_instructions")
+@pytest.mark.parametrize(("columns", "lanes", "ports", "seed"), RUNS, ids=[f"{c}-{n}-{p}-seed{s}" for c, n, p, s in RUNS])
+def test_whole_instructions(columns, lanes, ports, seed):
+    run(columns, lanes, ports, seed, "whole_instructions")
 
 
-@pytest.mark.parametrize(("columns", "lanes"), [(8, 4), (32, 8)], ids=str)
-def test_faults(columns, lanes):
-    run(columns, lanes, 0, "faults_and_next_runs")
+@pytest.mark.parametrize(("columns", "lanes", "ports"), SIZES)
+def test_faults(columns, lanes, ports):
+    run(columns, lanes, ports, 0, "faults_and_next_runs")
 
 
-@pytest.mark.parametrize(("columns", "lanes"), [(8, 4), (32, 8)], ids=str)
-def test_throughput(columns, lanes):
-    run(columns, lanes, 0, "throughput")
+@pytest.mark.parametrize(("columns", "lanes", "ports"), SIZES)
+def test_throughput(columns, lanes, ports):
+    run(columns, lanes, ports, 0, "throughput")

@@ -1,0 +1,97 @@
+// Writes rows of int8 results to the activation memory, Groups groups of TileColumns bytes per write, through a queue.
+//
+// Each data_i is one write; the last of a row may hold fewer groups. With one group, rows start at any half word and a write
+// fills half a word; with two, rows start at whole words. last_step_i and last_groups_i describe the rows and are stable from
+// the cycle after start_i on. active_o falls with the grant of the last write.
+module row_writer #(
+    parameter int unsigned TileColumns = 8,
+    parameter int unsigned Groups      = 1,
+    parameter int unsigned Depth       = 16
+) (
+    input  logic                             clk_i,
+    input  logic                             rst_ni,
+    input  logic                             start_i,
+    input  logic [15:0]                      rows_i,
+    input  logic [31:0]                      address_i,    // bytes
+    input  logic [31:0]                      pitch_i,      // bytes
+    input  logic [15:0]                      last_step_i,  // index of a row's last write
+    input  logic [Groups-1:0]                last_groups_i,
+    input  logic                             valid_i,
+    output logic                             ready_o,
+    input  logic [8*TileColumns*Groups-1:0]  data_i,
+    output logic                             active_o,
+    output logic                             grant_o,
+
+    output logic                             act_wr_valid_o,
+    input  logic                             act_wr_ready_i,
+    output logic [31:0]                      act_wr_address_o,
+    output logic [16*TileColumns-1:0]        act_wr_data_o,
+    output logic [2*TileColumns-1:0]         act_wr_strobe_o
+);
+
+  localparam int unsigned HalfShift = $clog2(TileColumns);
+
+  logic active_q, row_end;
+  logic [15:0] rows_q, step_q;
+  logic [31:0] half_q, next_row;    // address in half words
+  logic [8*TileColumns*Groups-1:0] data;
+  logic [1:0] halves;
+
+  fifo #(
+      .Width(8 * TileColumns * Groups),
+      .Depth(Depth)
+  ) u_queue (
+      .clk_i,
+      .rst_ni,
+      .valid_i,
+      .ready_o,
+      .data_i,
+      .valid_o(act_wr_valid_o),
+      .ready_i(act_wr_ready_i),
+      .data_o (data)
+  );
+
+  row_address u_row (
+      .clk_i,
+      .start_i,
+      .base_i   (address_i >> HalfShift),
+      .pitch_i  (pitch_i >> HalfShift),
+      .next_i   (grant_o && row_end),
+      .next_o   (next_row)
+  );
+
+  assign active_o         = active_q;
+  assign grant_o          = act_wr_valid_o && act_wr_ready_i;
+  assign row_end          = step_q == last_step_i;
+  assign act_wr_address_o = half_q >> 1;
+  assign act_wr_strobe_o  = {{TileColumns{halves[1]}}, {TileColumns{halves[0]}}};
+
+  if (Groups == 1) begin : gen_half
+    assign act_wr_data_o = {2{data}};
+    assign halves        = {half_q[0], !half_q[0]};
+  end else begin : gen_whole
+    assign act_wr_data_o = data;
+    assign halves        = row_end ? last_groups_i : 2'b11;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      active_q <= rows_i != '0;
+      rows_q   <= rows_i;
+      step_q   <= '0;
+      half_q   <= address_i >> HalfShift;
+    end else if (grant_o) begin
+      step_q <= row_end ? '0 : step_q + 16'd1;
+      half_q <= row_end ? next_row : half_q + 32'(Groups);
+      if (row_end) begin
+        rows_q <= rows_q - 16'd1;
+        if (rows_q == 16'd1) active_q <= 1'b0;
+      end
+    end
+    if (!rst_ni) active_q <= 1'b0;
+  end
+
+  logic unused;
+  assign unused = &{1'b0, last_groups_i};
+
+endmodule
