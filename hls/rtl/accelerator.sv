@@ -347,7 +347,7 @@ module accelerator #(
       .scale_rd_shift_o     (scale_rd_shift)
   );
 
-  logic queue_clear, queue_push_valid;
+  logic queue_clear, queue_push_valid, queue_overflow;
   logic [$clog2(Experts)-1:0] queue_push_expert, queue_rd_expert;
   logic [15:0] queue_push_token, queue_push_score, queue_rd_token, queue_rd_score;
   logic [$clog2(QueueTokens)-1:0] queue_rd_index;
@@ -364,6 +364,7 @@ module accelerator #(
       .push_expert_i(queue_push_expert),
       .push_token_i (queue_push_token),
       .push_score_i (queue_push_score),
+      .overflow_o   (queue_overflow),
       .count_o      (queue_count),
       .rd_expert_i  (queue_rd_expert),
       .rd_index_i   (queue_rd_index),
@@ -600,7 +601,8 @@ module accelerator #(
       .queue_push_valid_o (queue_push_valid),
       .queue_push_expert_o(queue_push_expert),
       .queue_push_token_o (queue_push_token),
-      .queue_push_score_o (queue_push_score)
+      .queue_push_score_o (queue_push_score),
+      .queue_overflow_i   (queue_overflow)
   );
 
   // These units hold one instruction at a time.

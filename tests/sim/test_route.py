@@ -123,7 +123,12 @@ async def whole_instructions(dut):
         outcome = await run_and_compare(board, unit, machine, fields, int(rng.choice(RIVALS)))
         assert outcome.cause == Fault.NONE
     for first in (0, 10, 40):  # pieces of one routing, as a program with few rows at a time has them
-        fields = {**random_route(rng, machine, experts), "rows": int(rng.integers(1, 11)), "first": first, "append": first > 0}
+        fields = {
+            **random_route(rng, machine, experts),
+            "rows": int(rng.integers(1, 11)),
+            "first": first,
+            "append": first > 0,
+        }
         assert (await run_and_compare(board, unit, machine, fields, int(rng.choice(RIVALS)))).cause == Fault.NONE
     await unit.reset()
     assert unit.counts() == machine.queue_count.tolist(), "the queues must outlive the reset between two runs"
@@ -152,7 +157,12 @@ async def faults_and_next_runs(dut):
         assert (await run_and_compare(board, unit, machine, fields, 128)).cause == Fault.NONE
     # every expert takes every token: the queues are full to the last entry, and one more token is too much for them
     full = {"columns": c.experts, "source_address": 0, "source_pitch": 2 * 64, "top_k": c.experts, "first": 0}
-    for rows, append, fault in ((c.queue_tokens - 1, 0, False), (1, 1, False), (1, 1, True), (c.queue_tokens, 0, False)):
+    for rows, append, fault in (
+        (c.queue_tokens - 1, 0, False),
+        (1, 1, False),
+        (1, 1, True),
+        (c.queue_tokens, 0, False),
+    ):
         outcome = await run_and_compare(board, unit, machine, {**full, "rows": rows, "append": append}, 0)
         assert (outcome.cause == Fault.ADDRESS) == fault
     board.close()

@@ -257,7 +257,9 @@ SIZES = [(8, 4, 2), (32, 8, 2), (8, 4, 1)]
 RUNS = [(8, 4, 2, 0), (8, 4, 2, 1), (32, 8, 2, 2), (32, 8, 1, 3), (16, 2, 1, 4), (8, 8, 2, 5)]
 
 
-@pytest.mark.parametrize(("columns", "lanes", "ports", "seed"), RUNS, ids=[f"{c}-{n}-{p}-seed{s}" for c, n, p, s in RUNS])
+@pytest.mark.parametrize(
+    ("columns", "lanes", "ports", "seed"), RUNS, ids=[f"{c}-{n}-{p}-seed{s}" for c, n, p, s in RUNS]
+)
 def test_whole_instructions(columns, lanes, ports, seed):
     run(columns, lanes, ports, seed, "whole_instructions")
 
