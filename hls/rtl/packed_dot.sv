@@ -24,29 +24,29 @@ module packed_dot #(
     $fatal(1, "packed_dot: the low field holds the sum of at most 8 products");
   end
 
+  // Sums are signed 37-bit numbers; the cascade between slices has 48 bits.
+  logic [TileDepth:0][47:0] cascade;
+  logic [TileDepth-1:0][47:0] sums;
+  logic unused;
+
+  assign cascade[0] = '0;
+
   for (genvar k = 0; k < TileDepth; k++) begin : gen_dsp
-    logic signed [7:0] a_q;
-    logic signed [26:0] weights_q;
-    logic signed [34:0] product_q;
-    logic signed [36:0] sum_q;
-    logic signed [36:0] cascade;
-
-    if (k == 0) begin : gen_first
-      assign cascade = -37'sd1;
-    end else begin : gen_next
-      assign cascade = gen_dsp[k-1].sum_q;
-    end
-
-    always_ff @(posedge clk_i) begin
-      if (enable_i) begin
-        a_q <= a_i[k];
-        weights_q <= weights_i[k];
-        product_q <= a_q * weights_q;
-        sum_q <= cascade + 37'(product_q);
-      end
-    end
+    dsp48_mac #(
+        .First(k == 0),
+        .Start(-48'sd1)
+    ) u_slice (
+        .clk_i,
+        .enable_i,
+        .a_i      (weights_i[k]),
+        .b_i      (18'(signed'(a_i[k]))),
+        .cascade_i(cascade[k]),
+        .cascade_o(cascade[k+1]),
+        .sum_o    (sums[k])
+    );
   end
 
-  assign sum_o = gen_dsp[TileDepth-1].sum_q;
+  assign sum_o = 37'(sums[TileDepth-1]);
+  assign unused = ^{cascade[TileDepth], sums};
 
 endmodule
