@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from hls.sources import rtl_parameters
-from sim import dram
+from sim import dram, recorder
 from sim.rtl_sources import source_closure
 from sim.simulation import cocotb_environment, simulator_arguments
 from sim.verilator import BUILD_DIRECTORY, build
 from spec.configuration import HardwareConfiguration
 from spec.errors import InternalError
 from spec.executor import FAULT_UNIT_NAMES, Counters, MachineFault, Memory, Program
+from spec.files import write_file
 from spec.isa import Fault, Space
 
 TOP = "testbench"
@@ -29,6 +31,17 @@ TOP = "testbench"
 WINDOW_BASES = {Space.CONSTANT: 0x0_2000_0000, Space.FRAME: 0x8_7654_3000}
 _LOG_TAIL_LINES = 40
 _CLOSE_SECONDS = 20.0
+# Named here and not in sim.waveform, which only a simulator can import.
+_WAVEFORM_SOURCE = Path(__file__).parent / "waveform.cpp"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Cycles `first` to `last` of a run, both included, whose waveform (FST) is written to `path`."""
+
+    path: Path
+    first: int
+    last: int
 
 
 def build_simulator(
@@ -36,7 +49,7 @@ def build_simulator(
     configuration: HardwareConfiguration,
     *,
     build_directory: Path = BUILD_DIRECTORY,
-    trace: bool = False,
+    waveforms: bool = False,
 ) -> Path:
     """Compile the accelerator in `rtl_directory` with its test bench (cached); return the simulator.
 
@@ -49,10 +62,10 @@ def build_simulator(
         source_closure(TOP, [rtl_directory, Path(__file__).parent / "rtl"]),
         build_directory,
         parameters=rtl_parameters(configuration),
-        cpp_sources=dram.SOURCES,
-        public=("clk_i", "rst_ni", "irq_o", "s_axi_control_*"),
+        cpp_sources=(*dram.SOURCES, *recorder.SOURCES, *([_WAVEFORM_SOURCE] if waveforms else [])),
+        public=("clk_i", "rst_ni", "irq_o", "s_axi_control_*", *(["run_start_o"] if waveforms else [])),
         optimisation="-O2",
-        trace=trace,
+        trace=waveforms,
     )
 
 
@@ -66,11 +79,16 @@ class RtlExecutor:
             pauses on all DRAM channels. It also seeds the contents of registers and memories at power-up.
         latency: cycles from a read address to its first beat.
         bytes_per_cycle: what all DRAM ports together move per cycle; each moves at most 16.
-        trace: write the waveform of the whole simulation to this file (VCD). It is large: 1 MB in a few hundred cycles.
+        timeline: record the events of every run, which costs next to nothing.
+        waveforms: compile the simulator so that `window` can be set; it is slower, and its build takes longer.
         build_directory: where compiled simulators are kept.
 
     Attributes:
         error_at: (space, byte offset) whose 16-byte beat answers SLVERR in the runs from now on; None for no error.
+        window: the cycles of the runs from now on whose waveform is written; None for none. A run that ends before
+            the window does writes what there is of it. Needs `waveforms`.
+        events: of the last run, also if a fault ended it, an array of sim.recorder.EVENT for sim.timeline; empty without
+            `timeline`.
         dram_bytes: of the last run, by unit and direction, counted by the DRAM model: load_read (all its ports),
             main_read, main_written.
 
@@ -87,25 +105,26 @@ class RtlExecutor:
         random_seed: int | None = None,
         latency: int = 60,
         bytes_per_cycle: float = 128 / 3,
-        trace: Path | None = None,
+        timeline: bool = False,
+        waveforms: bool = False,
         build_directory: Path = BUILD_DIRECTORY,
     ) -> None:
         self.error_at: tuple[Space, int] | None = None
+        self.window: Window | None = None
+        self.events = np.empty(0, recorder.EVENT)
         self.dram_bytes: dict[str, int] = {}
         executable = build_simulator(
-            Path(rtl_directory), configuration, build_directory=build_directory, trace=trace is not None
+            Path(rtl_directory), configuration, build_directory=build_directory, waveforms=waveforms
         )
+        self._timeline, self._waveforms = timeline, waveforms
         self._closed = False
         self._directory = tempfile.TemporaryDirectory(prefix="moesaic-rtl-")
         root = Path(self._directory.name)
         self._log = root / "simulation.log"
+        self._events_file, self._waveform_file = root / "events.bin", root / "waveform.fst"
         self._files = {Space.CONSTANT: root / "constants.bin", Space.FRAME: root / "frame.bin"}
         ours, theirs = socket.socketpair()
-        command = [
-            str(executable),
-            *simulator_arguments(random_seed or 0, {"job_socket": theirs.fileno()}),
-            *(["--trace", "--trace-file", str(trace.resolve())] if trace else []),
-        ]
+        command = [str(executable), *simulator_arguments(random_seed or 0, {"job_socket": theirs.fileno()})]
         with self._log.open("wb") as log, theirs:
             self._process = subprocess.Popen(
                 command,
@@ -155,6 +174,8 @@ class RtlExecutor:
                 "program_size": program.size,
                 "max_cycles": max_cycles,
                 "error_address": error_address,
+                "events_file": str(self._events_file) if self._timeline else None,
+                "waveform": self._waveform_job(),
             }
         )
         if "hung" in reply:
@@ -165,6 +186,10 @@ class RtlExecutor:
             raise InternalError("the accelerator wrote to the constant window")
         memory.frame[:] = np.fromfile(self._files[Space.FRAME], np.uint8)
         self.dram_bytes = reply["dram_bytes"]
+        if self._timeline:
+            self.events = np.fromfile(self._events_file, recorder.EVENT)
+        if self.window is not None and self._waveform_file.exists():
+            write_file(self.window.path, self._waveform_file.read_bytes())
         if reply["faulted"]:
             raise MachineFault(Fault(reply["fault"]), FAULT_UNIT_NAMES[reply["fault_unit"]], reply["fault_tag"])
         return reply["counters"]
@@ -190,6 +215,14 @@ class RtlExecutor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _waveform_job(self) -> dict[str, Any] | None:
+        if self.window is None:
+            return None
+        if not self._waveforms:
+            raise InternalError("a window needs RtlExecutor(..., waveforms=True)")
+        self._waveform_file.unlink(missing_ok=True)
+        return {"path": str(self._waveform_file), "first": self.window.first, "last": self.window.last}
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -6,9 +6,12 @@ and of the DRAM model carries over from run to run.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ from cocotb.triggers import ClockCycles, First, RisingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from sim.dram import CONSTANT_WINDOW, FRAME_WINDOW, Dram
+from sim.recorder import Recorder
+from sim.waveform import record_window
 from spec.registers import BY_NAME, CONTROL_START, COUNTERS, INTERRUPT_DONE, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
 
 CLOCK_PERIOD_STEPS = 2
@@ -54,6 +59,26 @@ def dram_bytes(dram: Dram, load_ports: int) -> dict[str, int]:
     }
 
 
+@contextlib.asynccontextmanager
+async def observed(dut: object, job: Job) -> AsyncIterator[None]:
+    """Record the events and the waveform of a run that starts within, as far as the job asks for them."""
+    recorder = Recorder()
+    events = job["events_file"]
+    if events is not None:
+        recorder.open(Path(events))
+    window = job["waveform"]
+    waveform = None if window is None else cocotb.start_soon(record_window(dut, **window))
+    try:
+        yield
+    finally:
+        if events is not None:
+            recorder.close(Path(events))
+        if waveform is not None:
+            waveform.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waveform
+
+
 async def run_job(dut: object, control: ControlPort, dram: Dram, load_ports: int, job: Job) -> Job:
     """Run one program. The answer holds status, fault registers, counters and DRAM bytes, or "hung" with the cycles."""
     dram.map(CONSTANT_WINDOW, job["constant_base"], job["constant_size"], Path(job["constant_file"]))
@@ -69,12 +94,13 @@ async def run_job(dut: object, control: ControlPort, dram: Dram, load_ports: int
     await control.write("INTERRUPT_STATUS", INTERRUPT_DONE)
     await control.write("INTERRUPT_ENABLE", INTERRUPT_DONE)
     before = dram_bytes(dram, load_ports)
-    await control.write("CONTROL", CONTROL_START)
-    if dut.irq_o.value == 0:
-        ended = [RisingEdge(dut.irq_o)]
-        if job["max_cycles"]:
-            ended.append(Timer((job["max_cycles"] + DRAIN_CYCLES) * CLOCK_PERIOD_STEPS, "step"))
-        await First(*ended)
+    async with observed(dut, job):
+        await control.write("CONTROL", CONTROL_START)
+        if dut.irq_o.value == 0:
+            ended = [RisingEdge(dut.irq_o)]
+            if job["max_cycles"]:
+                ended.append(Timer((job["max_cycles"] + DRAIN_CYCLES) * CLOCK_PERIOD_STEPS, "step"))
+            await First(*ended)
     if dut.irq_o.value == 0:
         return {"hung": job["max_cycles"] + DRAIN_CYCLES}
     status = await control.read("STATUS")

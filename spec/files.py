@@ -41,6 +41,22 @@ def require_writable(directory: Path) -> None:
         os.rmdir(tempfile.mkdtemp(prefix=".moesaic.", dir=place))
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; directories that are missing are made."""
+    path = Path(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, staging = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.chmod(staging, 0o644)
+            os.replace(staging, path)
+        except BaseException:
+            os.unlink(staging)
+            raise
+
+
 def manifest_sha256(manifest: dict) -> str:
     """SHA-256 of a manifest without its own hash, as JSON with sorted keys and no spaces."""
     content = {key: value for key, value in json.loads(json.dumps(manifest)).items() if key != MANIFEST_HASH}

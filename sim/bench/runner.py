@@ -46,7 +46,7 @@ def run_module_test(
         plusargs: handed to the coroutine as strings in `cocotb.plusargs`.
         cpp_sources: C++ files with imported DPI functions.
         public: patterns of the module's own signals that the coroutine may touch; only ports simulate fastest.
-        waves: write a waveform, `waves.vcd`, beside the build.
+        waves: write a waveform, `waves.fst`, beside the build.
         timeout_seconds: of wall clock, for a simulator that hangs without advancing its clock.
 
     Raises:
@@ -64,7 +64,7 @@ def run_module_test(
     )
     command = [str(executable), *simulator_arguments(seed, plusargs)]
     if waves:
-        command += ["--trace", "--trace-file", str(executable.parent / "waves.vcd")]
+        command += ["--trace", "--trace-file", str(executable.parent / "waves.fst")]
     with tempfile.TemporaryDirectory(prefix="cocotb-") as scratch:
         results = Path(scratch) / "results.xml"
         log = Path(scratch) / "simulation.log"

@@ -20,6 +20,7 @@ module testbench #(
   input  logic        clk_i,
   input  logic        rst_ni,
   output logic        irq_o,
+  output logic        run_start_o,       // the run's first cycle is the next
 
   input  logic [11:0] s_axi_control_awaddr,
   input  logic [2:0]  s_axi_control_awprot,
@@ -63,6 +64,8 @@ module testbench #(
   logic         main_rlast, main_wlast;
   logic         main_rvalid, main_wvalid, main_bvalid;
   logic         main_rready, main_wready, main_bready;
+
+  assign run_start_o = u_accelerator.start;
 
   // Cache and protection attributes mean nothing to the DRAM model, and the load ports never write.
   /* verilator lint_off PINCONNECTEMPTY */
@@ -210,6 +213,24 @@ module testbench #(
     .s_axi_bresp(main_bresp),
     .s_axi_bvalid(main_bvalid),
     .s_axi_bready(main_bready)
+  );
+
+  recorder #(.Ports(LoadPorts + 1)) u_recorder (
+    .clk_i,
+    .start_i(u_accelerator.start),
+    .halt_i(u_accelerator.halt),
+    .accept_i(u_accelerator.dispatch_valid & u_accelerator.dispatch_ready),
+    .take_i(u_accelerator.take),
+    .done_i(u_accelerator.completed),
+    .busy_i(u_accelerator.busy),
+    .semaphore_stall_i(u_accelerator.semaphore_stall),
+    .load_dram_stall_i(u_accelerator.counted[isa_pkg::COUNTER_LOAD_DRAM_STALL]),
+    .store_dram_stall_i(u_accelerator.counted[isa_pkg::COUNTER_STORE_DRAM_STALL]),
+    .operand_stall_i(u_accelerator.counted[isa_pkg::COUNTER_MATMUL_OPERAND_STALL]),
+    .drain_stall_i(u_accelerator.counted[isa_pkg::COUNTER_MATMUL_DRAIN_STALL]),
+    .array_i(u_accelerator.counted[isa_pkg::COUNTER_MATMUL_ARRAY]),
+    .fetch_valid_i(|u_accelerator.dispatch_valid),
+    .fetch_end_i(u_accelerator.end_reached)
   );
 
 endmodule

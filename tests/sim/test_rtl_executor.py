@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.rtl_executor import RtlExecutor
+from sim.rtl_executor import RtlExecutor, Window
 from spec.configuration import load_configuration
 from spec.errors import InternalError, UserError
 from spec.executor import MachineFault, Memory, Program
 from spec.isa import Fault, Space
+from tests.sim.fst import read_fst
 
 RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
 CONFIGURATION = load_configuration("tiny")
@@ -124,11 +125,30 @@ def test_close_removes_the_files_and_ends_the_process(rtl_directory):
     assert not directory.exists()
 
 
-def test_waveform(rtl_directory, tmp_path):
-    trace = tmp_path / "run.vcd"
-    with RtlExecutor(rtl_directory, CONFIGURATION, trace=trace) as executor:
-        check_run(executor, 0)
-    assert "m_axi_load_rdata" in trace.read_text()
+def test_waveforms_of_chosen_cycles(rtl_directory, tmp_path):
+    with RtlExecutor(rtl_directory, CONFIGURATION, waveforms=True) as executor:
+        for seed, (first, last) in enumerate([(0, 20), (100, 150)]):
+            executor.window = Window(tmp_path / f"{first}.fst", first, last)
+            check_run(executor, seed)
+            waveform = read_fst(executor.window.path)
+            # The clock rises at the start of a cycle and falls in its middle: a cycle is a nanosecond.
+            assert (waveform.start, waveform.end, waveform.scale) == (first * 1000, last * 1000 + 500, -12)
+            assert "testbench.u_accelerator.m_axi_load_rdata" in waveform.signals
+        executor.window = Window(tmp_path / "beyond.fst", 100, 10**9)
+        cycles = check_run(executor, 2)
+        assert cycles <= read_fst(executor.window.path).end // 1000 <= cycles + 50
+        executor.window = Window(tmp_path / "late.fst", 100_000, 100_001)
+        check_run(executor, 3)
+        executor.window = None
+        check_run(executor, 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.fst", "100.fst", "beyond.fst"]
+
+
+def test_a_window_needs_a_simulator_with_waveforms(rtl_directory, tmp_path):
+    with RtlExecutor(rtl_directory, CONFIGURATION) as executor:
+        executor.window = Window(tmp_path / "w.fst", 0, 1)
+        with pytest.raises(InternalError, match="waveforms=True"):
+            executor.run(PROGRAM, random_memory(0), 10_000)
 
 
 def test_missing_rtl_is_named(tmp_path):

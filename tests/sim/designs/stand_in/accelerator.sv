@@ -98,11 +98,17 @@ module accelerator #(
   logic [5:0] fault;
   logic [5:0][3:0] fault_cause;
   logic [5:0][31:0] fault_tag;
-  logic [isa_pkg::COUNTERS-1:0] events;
+  logic [isa_pkg::COUNTERS-1:0] counted;
   logic [3:0][127:0] beats_q;
   logic [127:0] key_q;
   logic [1:0] index_q;
   logic error_q;
+
+  // What the recorder reads of an accelerator: this one has no units.
+  logic [4:0] dispatch_valid, dispatch_ready, take, completed, busy, semaphore_stall;
+  logic end_reached;
+  assign {dispatch_valid, dispatch_ready, take, completed, busy, semaphore_stall} = '0;
+  assign end_reached = state_q == Done;
 
   assign irq_o = irq && program_size != 32'd256;
 
@@ -119,10 +125,10 @@ module accelerator #(
     .s_axi_arready(s_axi_control_arready), .s_axi_rdata(s_axi_control_rdata), .s_axi_rresp(s_axi_control_rresp),
     .s_axi_rvalid(s_axi_control_rvalid), .s_axi_rready(s_axi_control_rready),
     .core_rst_no(core_rst_n), .start_o(start), .halt_o(halt), .bus_idle_i(state_q == Idle || state_q == Done),
-    .end_i(state_q == Done), .units_empty_i(1'b1), .constant_base_o(constant_base), .constant_size_o(constant_size),
+    .end_i(end_reached), .units_empty_i(1'b1), .constant_base_o(constant_base), .constant_size_o(constant_size),
     .frame_base_o(frame_base), .frame_size_o(frame_size), .program_offset_o(program_offset),
     .program_size_o(program_size), .fault_i(fault), .fault_cause_i(fault_cause), .fault_tag_i(fault_tag),
-    .completed_i(5'd0), .event_i(events), .read_beats_i(read_beats)
+    .completed_i(completed), .event_i(counted), .read_beats_i(read_beats)
   );
 
   always_comb begin
@@ -173,9 +179,9 @@ module accelerator #(
     fault_cause[1] = isa_pkg::FAULT_AXI_WRITE;
     fault_tag[0] = 32'd17;
     fault_tag[1] = 32'd18;
-    events = '0;
+    counted = '0;
     read_beats = {m_axi_main_rvalid && m_axi_main_rready, m_axi_load_rvalid & m_axi_load_rready};
-    events[isa_pkg::COUNTER_WRITE_BEATS] = m_axi_main_wvalid && m_axi_main_wready;
+    counted[isa_pkg::COUNTER_WRITE_BEATS] = m_axi_main_wvalid && m_axi_main_wready;
   end
 
   always_ff @(posedge clk_i) begin
