@@ -24,21 +24,25 @@ class Span:
 
 
 class Arena:
-    """Allocator for one memory. space: its name in spans and messages; size, alignment: bytes."""
+    """Allocator for bytes first to end of one memory. space: its name in spans and messages; alignment: bytes."""
 
-    def __init__(self, space: str, size: int, alignment: int, configuration_name: str) -> None:
-        self.space, self.size, self.alignment, self.configuration_name = space, size, alignment, configuration_name
+    def __init__(self, space: str, first: int, end: int, alignment: int, configuration_name: str) -> None:
+        self.space, self.first, self.end, self.alignment, self.configuration_name = space, first, end, alignment, configuration_name
         self._used: list[Span] = []
         self.peak = 0
 
+    @property
+    def size(self) -> int:
+        return self.end - self.first
+
     def _gaps(self) -> list[tuple[int, int]]:
-        gaps, position = [], 0
+        gaps, position = [], self.first
         for span in self._used:
             if span.start > position:
                 gaps.append((position, span.start))
             position = span.end
-        if position < self.size:
-            gaps.append((position, self.size))
+        if position < self.end:
+            gaps.append((position, self.end))
         return gaps
 
     def largest_gap(self) -> int:

@@ -71,7 +71,7 @@ class Emitter:
     """Appends instructions to one program and places matrices in the activation memory.
 
     observe: store what `observe_rows` and `observe_part` are told in the frame window. tags: see Assembler.
-    mark_progress: products write PROGRESS (see hls.prefetch).
+    mark_progress: products write PROGRESS (see hls.prefetch). weights_end: bytes of the shared memory that hold weights.
     """
 
     def __init__(
@@ -83,12 +83,13 @@ class Emitter:
         observe: bool,
         tags: dict[str, int],
         mark_progress: bool,
+        weights_end: int,
     ) -> None:
         self.bundle, self.configuration, self.constants = bundle, configuration, constants
         self.frame, self.observing, self.mark_progress = frame, observe, mark_progress
         self.observations: dict[str, Observation] = {}
         self.assembler = Assembler(tags)
-        self.act = Arena("act", configuration.act_bytes, configuration.act_word_bytes, configuration.name)
+        self.act = Arena("act", weights_end, configuration.act_bytes, configuration.act_word_bytes, configuration.name)
 
     # --- matrices -------------------------------------------------------------------------------------------------
 
@@ -173,12 +174,12 @@ class Emitter:
     # --- observation ----------------------------------------------------------------------------------------------
 
     def clear_act(self) -> None:
-        """Fill the activation memory with zeros, so that stored padding is the same on every machine."""
-        c, zeros = self.configuration, self.constants.size["zeros"]
+        """Fill the activations' memory with zeros, so that stored padding is the same on every machine."""
+        act, zeros = self.act, self.constants.size["zeros"]
         self.assembler.emit(
-            "load", "clear", writes=(Span("act", 0, c.act_bytes),), space=int(Space.CONSTANT), destination=int(LoadDestination.ACT),
-            dram_offset=self.constants.offset["zeros"], local_address=0, bytes=zeros,
-            count_1=c.act_bytes // zeros, local_stride_1=zeros, count_2=1, count_3=1,
+            "load", "clear", writes=(Span("act", act.first, act.end),), space=int(Space.CONSTANT), destination=int(LoadDestination.ACT),
+            dram_offset=self.constants.offset["zeros"], local_address=act.first, bytes=zeros,
+            count_1=act.size // zeros, local_stride_1=zeros, count_2=1, count_3=1,
         )  # fmt: skip
 
     def observe_part(

@@ -7,7 +7,7 @@ import numpy as np
 from hls.arena import round_up
 from hls.constants import Constants, pack_network
 from hls.emitter import FrameLayout
-from hls.lowering import LoweredTask, TaskLowering
+from hls.lowering import LoweredTask, lower_task
 from hls.network import frame_macs, stored_channels
 from hls.resources import check_fit
 from hls.schedule import Schedule
@@ -39,10 +39,9 @@ def generate(
     lowered: dict[str, LoweredTask] = {}
     tags: dict[str, int] = {}
     for name in bundle.tasks:
-        lowering = TaskLowering(
+        lowered[name] = lower_task(
             bundle, configuration, constants, name, frame, image_offset, outputs[name], observe, tags, schedule
         )
-        lowered[name] = lowering.lower()
     tasks = {name: _task_program(bundle, name, lowered[name], constants, outputs[name]) for name in bundle.tasks}
     return Build(
         name=f"{bundle.name}-{configuration.name}",
@@ -73,10 +72,11 @@ def _task_program(
     bundle: Bundle, name: str, lowered: LoweredTask, constants: Constants, output_offset: int
 ) -> TaskProgram:
     block = f"program.{name}"
-    constants.add(block, len(lowered.code), lambda: np.frombuffer(lowered.code, np.uint8))
+    code = lowered.assembler.program()
+    constants.add(block, len(code), lambda: np.frombuffer(code, np.uint8))
     task = bundle.tasks[name]
     return TaskProgram(
-        program=Program(constants.offset[block], len(lowered.code)),
+        program=Program(constants.offset[block], len(code)),
         output_offset=output_offset,
         output_shape=_output_shape(bundle, name),
         channels=task.channels,

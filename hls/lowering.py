@@ -15,12 +15,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 from hls.arena import Ring, Span, round_up
-from hls.constants import Constants, norm_names, table_name
+from hls.assembler import Assembler
+from hls.constants import Constants, table_name
 from hls.emitter import Emitter, FrameLayout, LinearPart, Rows
 from hls.network import head_pitch, linear_shapes, stored_channels
-from hls.prefetch import QUEUES, Block, Prefetcher, Spans, Step
+from hls.prefetch import QUEUES, Block, Prefetcher, SlotPool, Spans, Step
 from hls.schedule import Schedule
 from hls.weight_layout import linear_depth, linear_tile_bytes, norm_bytes
 from spec.arithmetic import NORM_WIDTH_MAX, TABLE_ENTRIES
@@ -32,29 +34,63 @@ from spec.isa import OPERAND_BYTES, Destination, LoadDestination, Space
 
 _PART_SHARE = 12
 """A linear layer is loaded in parts of at most 1 / _PART_SHARE of the weight memory."""
+_SHARED_STEP = 4096
 _SCORES_IN_FLIGHT = 3
-_NORM_SLOTS = 4
-_ROW_TILES_PER_SLICE = 4
-"""Row tiles of attention scores that a slice should have room for."""
+_NORM_SLOTS = 6
 
 
 @dataclass(frozen=True)
 class LoweredTask:
-    """code: the program; act_peak: bytes of activation memory in use at the worst moment."""
+    """act_peak: bytes of activation memory in use at the worst moment; weights_end: bytes of the shared memory that hold weights."""
 
-    code: bytes
+    assembler: Assembler
     observations: dict[str, Observation]
     act_peak: int
+    weights_end: int
 
 
 Chunk = tuple[int, int]
 """First row and number of rows."""
 
 
-class TaskLowering:
-    """Lowers one task. frame: the frame window's layout, grown by observations; image_offset, output_offset: in that window.
+def lower_task(
+    bundle: Bundle, configuration: HardwareConfiguration, constants: Constants, task: str, frame: FrameLayout, image_offset: int,
+    output_offset: int, observe: bool, tags: dict[str, int], schedule: Schedule,
+) -> LoweredTask:  # fmt: skip
+    """The program of a task: as much of the shared memory for weights as whole matrices of activations leave.
 
-    observe: store every layer's result in the frame window as well (see spec.build.Observation). tags: see Assembler.
+    frame: the frame window's layout, grown by observations; image_offset, output_offset: in that window. observe: store every layer's
+    result in the frame window as well (see spec.build.Observation). tags: see Assembler. UserError if a buffer does not fit.
+    """
+
+    def attempt(weights_end: int) -> tuple[TaskLowering, FrameLayout, dict[str, int]]:
+        own_frame, own_tags = FrameLayout(frame.end), dict(tags)
+        lowering = TaskLowering(
+            bundle, configuration, constants, task, own_frame, image_offset, output_offset, observe, own_tags, schedule, weights_end
+        )
+        lowering.lower()
+        return lowering, own_frame, own_tags
+
+    shared = configuration.shared_bytes
+    for weights_end in [shared * part // 4 // _SHARED_STEP * _SHARED_STEP for part in (4, 3, 2, 1)] if shared else []:
+        try:
+            done = attempt(weights_end)
+        except UserError:
+            continue
+        if done[0].whole:
+            break
+    else:
+        done = attempt(0)
+    lowering, own_frame, own_tags = done
+    frame.end = own_frame.end
+    tags.update(own_tags)
+    return lowering.result()
+
+
+class TaskLowering:
+    """Lowers one task with a given division of the shared memory, see lower_task.
+
+    weights_end: bytes of the memory that activations and weights share which hold weights.
     """
 
     def __init__(
@@ -69,35 +105,43 @@ class TaskLowering:
         observe: bool,
         tags: dict[str, int],
         schedule: Schedule,
+        weights_end: int,
     ) -> None:
         self.bundle, self.configuration, self.constants, self.task_name = bundle, configuration, constants, task
         self.architecture, self.task, self.schedule = bundle.architecture, bundle.tasks[task], schedule
         self.image_offset, self.output_offset = image_offset, output_offset
         self.shapes = linear_shapes(bundle.architecture, bundle.tasks, configuration)
         self.head_pitch = head_pitch(self.architecture, configuration)
-        self.emitter = Emitter(bundle, configuration, constants, frame, observe, tags, not schedule.prefetch)
-        self.norms_loaded = 0
+        self.emitter = Emitter(bundle, configuration, constants, frame, observe, tags, not schedule.prefetch, weights_end)
+        self.weights_end = weights_end
         self._check_limits()
 
     # --- the frame ------------------------------------------------------------------------------------------------
 
-    def lower(self) -> LoweredTask:
-        """The program. UserError if a buffer does not fit."""
+    def lower(self) -> None:
+        """Emit the program. UserError if a buffer does not fit."""
         a, c, e = self.architecture, self.configuration, self.emitter
         if e.observing:
             e.clear_act()
-        words = c.weight_bytes // c.weight_word_bytes
-        ring = Ring(Span("weight", 0, words * c.weight_word_bytes))
+        ring = Ring(Span("weight", 0, (c.weight_bytes + self.weights_end) // c.weight_word_bytes * c.weight_word_bytes))
         self.residual = e.rows("the residual stream", a.tokens, a.width, "int16", top=True)
         norm_slot = round_up(norm_bytes(c, a.width), c.act_word_bytes)
         self.norm_slots = e.act.allocate("the layer-norm parameters", _NORM_SLOTS * norm_slot)
+        pools = {
+            "residual": SlotPool(LoadDestination.ACT, [self.residual.span]),
+            "tables": SlotPool(LoadDestination.TABLE, _slots("table", 0, TABLE_ENTRIES, c.tables)),
+            "norms": SlotPool(LoadDestination.ACT, _slots("act", self.norm_slots.start, norm_slot, _NORM_SLOTS)),
+        }
         self.slices = self._plan_slices()
         self.whole = len(self.slices) == 1
         if self.whole:
             self.normed = e.rows("the normalised tokens", a.tokens, a.width, "int8")
-        prefetcher = Prefetcher(e.assembler, self.constants, ring, c.tables, c.name, self.schedule.prefetch)
+        prefetcher = Prefetcher(e.assembler, self.constants, ring, pools, c.name, self.schedule.prefetch)
         prefetcher.emit(list(self._steps()))
-        return LoweredTask(e.assembler.program(), e.observations, e.act.peak)
+
+    def result(self) -> LoweredTask:
+        """What lower() made."""
+        return LoweredTask(self.emitter.assembler, self.emitter.observations, self.emitter.act.peak, self.weights_end)
 
     def _steps(self) -> Iterator[Step]:
         a = self.architecture
@@ -132,7 +176,10 @@ class TaskLowering:
         return LinearPart(name, name, 0, outputs, inputs)
 
     def _table(self, name: str) -> Block:
-        return Block(name, TABLE_ENTRIES, name, table=True)
+        return Block(name, TABLE_ENTRIES, name, slots="tables")
+
+    def _norm(self, name: str) -> Block:
+        return Block(name, norm_bytes(self.configuration, self.architecture.width), name, slots="norms")
 
     # --- chunks ---------------------------------------------------------------------------------------------------
 
@@ -160,26 +207,15 @@ class TaskLowering:
 
     # --- layer norms ----------------------------------------------------------------------------------------------
 
-    def _norm_parameters(self, name: str) -> Span:
-        """Where the parameters of a layer norm are; they are loaded two norms ahead."""
-        a, e = self.architecture, self.emitter
-        names = norm_names(a.depth)
-        index, size = names.index(name), self.norm_slots.size // _NORM_SLOTS
-        while self.norms_loaded < min(index + 3, len(names)):
-            start = self.norm_slots.start + self.norms_loaded % _NORM_SLOTS * size
-            e.load_act(names[self.norms_loaded], Span("act", start, start + size))
-            self.norms_loaded += 1
-        start = self.norm_slots.start + index % _NORM_SLOTS * size
-        return Span("act", start, start + size)
-
-    def _layer_norm(self, name: str, target: Rows, first: int, count: int) -> None:
+    def _layer_norm(self, name: str, spans: Spans, target: Rows, first: int, count: int) -> None:
         e, a = self.emitter, self.architecture
-        e.layer_norm(name, self.residual, target, self._norm_parameters(name), first, count)
+        e.layer_norm(name, self.residual, target, spans[name], first, count)
         e.observe_part(name, target, first, count, (a.tokens, a.width), first)
 
     # --- patch embedding ------------------------------------------------------------------------------------------
 
     def _patch_embed_steps(self) -> Iterator[Step]:
+        """Patches of the image, row blocks of which the next is loaded while one is embedded, added to the position embedding."""
         a, e = self.architecture, self.emitter
         grid_rows, grid_columns = a.grid
         pitch = e.pitch(a.patch * a.patch * 4, "int8")
@@ -187,37 +223,29 @@ class TaskLowering:
         if len(blocks) > 1 and 2 * grid_columns * pitch <= e.act.largest_gap():
             blocks = self._blocks_of(grid_rows, 2 * grid_columns * pitch, 1, "two rows of image patches")
         parts = self._parts("patch_embed")
-        buffers: dict[int, Rows] = {}
-
-        def begin(spans: Spans) -> None:
-            most = max(count for _, count in blocks) * grid_columns
-            for n in range(min(len(blocks), 2)):
-                if n == 0 or e.act.largest_gap() >= most * pitch:
-                    buffers[n] = e.rows("the image patches", most, a.patch * a.patch * 4, "int8")
-            self._load_patches(buffers[0], *blocks[0])
-            e.load_act("position", self.residual.span)
+        most = max(count for _, count in blocks) * grid_columns
+        buffers: list[Rows] = []
+        for n, block in enumerate(blocks[:2]):
+            if n == 0 or e.act.largest_gap() >= most * pitch:
+                buffers.append(e.rows("the image patches", most, a.patch * a.patch * 4, "int8"))
+                self._load_patches(buffers[n], *block)
 
         def embed(n: int, part: LinearPart, spans: Spans) -> None:
             first, count = blocks[n]
-            if part.first_column == 0:
-                if n + 1 < len(blocks) and len(buffers) == 2:
-                    self._load_patches(buffers[(n + 1) % 2], *blocks[n + 1])
-                if n > 0 and len(buffers) == 1:
-                    self._load_patches(buffers[0], *blocks[n])
             e.linear(
-                part, spans[part.block], buffers[n % len(buffers)].holding(0), 0, self.residual, 1 + first * grid_columns, count * grid_columns,
-                residual=True,
+                part, spans[part.block], buffers[n % len(buffers)].holding(0), 0, self.residual, 1 + first * grid_columns,
+                count * grid_columns, residual=True,
             )  # fmt: skip
+            if part is parts[-1] and n + len(buffers) < len(blocks):
+                self._load_patches(buffers[n % len(buffers)], *blocks[n + len(buffers)])
+            if part is parts[-1] and n == len(blocks) - 1:
+                e.free(buffers)
+                e.observe_part("patch_embed", self.residual, 0, a.tokens, (a.tokens, a.width), 0)
 
-        def end(spans: Spans) -> None:
-            e.free(buffers.values())
-            e.observe_part("patch_embed", self.residual, 0, a.tokens, (a.tokens, a.width), 0)
-
-        yield Step("patch_embed", (), begin)
+        position = Block("position", self.constants.size["position"], "position", slots="residual")
         for n in range(len(blocks)):
             for part in parts:
-                yield Step("patch_embed", (self._block(part),), partial(embed, n, part))
-        yield Step("patch_embed", (), end)
+                yield Step("patch_embed", (self._block(part), position), partial(embed, n, part))
 
     def _load_patches(self, patches: Rows, first: int, count: int) -> None:
         """Grid rows first to first + count of the image, one patch a row."""
@@ -239,13 +267,12 @@ class TaskLowering:
         a, c, e = self.architecture, self.configuration, self.emitter
         quantum = math.lcm(c.tile_rows, c.tile_columns, c.tile_depth)
         room, wide = e.act.largest_gap(), e.pitch(a.heads * self.head_pitch, "int8")
-        for tiles in (_ROW_TILES_PER_SLICE, 1):
-            for count in range(1, -(-a.tokens // quantum) + 1):
-                rows = a.tokens if count == 1 else round_up(-(-a.tokens // count), quantum)
-                normed = e.pitch(a.width, "int8") * (1 if count == 1 else 2)
-                heads = self._score_bytes() * min(tiles * c.tile_rows, rows) * (_SCORES_IN_FLIGHT if tiles > 1 else 1)
-                if rows * (normed + 2 * wide) + heads <= room:
-                    return [(first, min(rows, a.tokens - first)) for first in range(0, a.tokens, rows)]
+        for tiles, flights, count in product((4, 3, 2, 1), (3, 2, 1), range(1, -(-a.tokens // quantum) + 1)):
+            rows = a.tokens if count == 1 else round_up(-(-a.tokens // count), quantum)
+            normed = e.pitch(a.width, "int8") * (1 if count == 1 else 2)
+            heads = self._score_bytes() * min(tiles * c.tile_rows, rows) * flights
+            if rows * (normed + 2 * wide) + heads <= room:
+                return [(first, min(rows, a.tokens - first)) for first in range(0, a.tokens, rows)]
         rows = min(quantum, a.tokens)
         raise UserError(
             f"the model does not fit configuration {c.name}: attention of {rows} query rows needs"
@@ -265,29 +292,31 @@ class TaskLowering:
         values = Block(f"{block}.values", round_up(a.tokens, c.tile_depth) * padded)
         scores = Block(f"{block}.scores", 8 * c.tile_columns, f"{block}.scores")
         query, key, value, projection = (self._whole_part(f"{block}.{part}") for part in ("query", "key", "value", "projection"))
+        norm1, norm2 = self._norm(f"{block}.norm1"), self._norm(f"{block}.norm2")
         state: dict[str, Rows] = {}
         if self.whole:
             begin = partial(self._begin_whole_attention, block, state, query, value, values.name)
-            yield Step(f"{block}.norm1", (self._block(query), self._block(value), values), begin)
+            yield Step(f"{block}.norm1", (norm1, self._block(query), self._block(value), values), begin)
             yield Step(f"{block}.key", (self._block(key), keys), partial(self._keys, key, keys.name, self.normed, 0, a.tokens))
         else:
             for n, (first, count) in enumerate(self.slices):
                 yield Step(
-                    f"{block}.key", (self._block(key), keys, self._block(value), values),
+                    f"{block}.key", (norm1, self._block(key), keys, self._block(value), values),
                     partial(self._key_value_slice, block, state, key, value, keys.name, values.name, n, first, count),
                 )  # fmt: skip
         for n, (first, count) in enumerate(self.slices):
-            needed = (keys, values, scores) if self.whole else (keys, values, scores, self._block(query))
+            needed = (keys, values, scores) if self.whole else (norm1, keys, values, scores, self._block(query))
             yield Step(f"{block}.attention", needed, partial(self._heads_of_slice, block, state, query, keys.name, values.name, n, first, count))
             last = partial(self._project_slice, i, state, projection, n, first, count)
-            yield Step(f"{block}.projection", (self._block(projection),), last)
+            more = (norm2,) if self.whole else (norm1,)
+            yield Step(f"{block}.projection", (self._block(projection), *more), last)
 
     def _begin_whole_attention(self, block: str, state: dict[str, Rows], query: LinearPart, value: LinearPart, values: str, spans: Spans) -> None:
         """norm1, queries and values of all tokens, chunk by chunk."""
         a, c, e = self.architecture, self.configuration, self.emitter
         state["query"] = e.rows("the queries", a.tokens, a.heads * self.head_pitch, "int8")
         for first, count in self._chunks(0, a.tokens, math.lcm(c.tile_rows, c.tile_depth), self._before):
-            self._layer_norm(f"{block}.norm1", self.normed, first, count)
+            self._layer_norm(f"{block}.norm1", spans, self.normed, first, count)
             e.linear(query, spans[query.block], self.normed, first, state["query"], first, count)
             self._values(value, values, self.normed, first, count, spans)
         self._observe_heads(f"{block}.query", state["query"], 0, a.tokens)
@@ -302,16 +331,16 @@ class TaskLowering:
             most = max(size for _, size in self.slices)
             for which in range(2):
                 state[f"normed {which}"] = e.rows("the normalised tokens", most, a.width, "int8")
-            self._normalise_slice(block, state, 0)
+            self._normalise_slice(block, spans, state, 0)
         if n + 1 < len(self.slices):
-            self._normalise_slice(block, state, n + 1)
+            self._normalise_slice(block, spans, state, n + 1)
         normed = state[f"normed {n % 2}"].holding(first)
         self._keys(key, keys, normed, first, count, spans)
         self._values(value, values, normed, first, count, spans)
 
-    def _normalise_slice(self, block: str, state: dict[str, Rows], n: int) -> None:
+    def _normalise_slice(self, block: str, spans: Spans, state: dict[str, Rows], n: int) -> None:
         first, count = self.slices[n]
-        self._layer_norm(f"{block}.norm1", state[f"normed {n % 2}"].holding(first), first, count)
+        self._layer_norm(f"{block}.norm1", spans, state[f"normed {n % 2}"].holding(first), first, count)
 
     def _keys(self, part: LinearPart, keys: str, rows: Rows, first: int, count: int, spans: Spans) -> None:
         c = self.configuration
@@ -340,7 +369,7 @@ class TaskLowering:
         a, e = self.architecture, self.emitter
         if not self.whole:
             if n == 0:
-                self._normalise_slice(block, state, 0)
+                self._normalise_slice(block, spans, state, 0)
                 state["query"] = e.rows("the queries", self.slices[0][1], a.heads * self.head_pitch, "int8")
             state["query"] = state["query"].holding(first)
             normed = state[f"normed {n % 2}"].holding(first)
@@ -355,7 +384,7 @@ class TaskLowering:
         """Scores, softmax and weighted sum for every head and block of query rows, several blocks in flight."""
         a, c, e = self.architecture, self.configuration, self.emitter
         flights, per_row = _SCORES_IN_FLIGHT, self._score_bytes()
-        while flights > 1 and e.act.largest_gap() < flights * per_row * min(2 * c.tile_rows, rows):
+        while flights > 1 and e.act.largest_gap() < flights * per_row * min(4 * c.tile_rows, rows):
             flights -= 1
         limit = min(c.row_entries // flights // 2 * 2, self.schedule.query_rows or rows)
         blocks = self._blocks_of(rows, flights * per_row, c.tile_rows, "a row of attention scores", limit)
@@ -420,11 +449,11 @@ class TaskLowering:
         else:
             chunks = [(first, count)]
             if n + 1 < len(self.slices):
-                self._normalise_slice(block, state, n + 1)
+                self._normalise_slice(block, spans, state, n + 1)
         for start, size in chunks:
             e.linear(part, spans[part.block], state["attended"], start, self.residual, start, size, residual=True)
             if self.whole:
-                self._layer_norm(f"{block}.norm2", self.normed, start, size)
+                self._layer_norm(f"{block}.norm2", spans, self.normed, start, size)
         e.observe_part(f"{block}.projection", self.residual, first, count, (a.tokens, a.width), first)
         e.free([state.pop("attended")])
         if n == len(self.slices) - 1:
@@ -436,7 +465,7 @@ class TaskLowering:
     def _mlp_steps(self, i: int) -> Iterator[Step]:
         """A dense MLP in blocks of rows, each through all column parts of both layers."""
         a, c, e = self.architecture, self.configuration, self.emitter
-        name, table = f"blocks.{i}.mlp", self._table(table_name(a, i))
+        name, table, norm = f"blocks.{i}.mlp", self._table(table_name(a, i)), self._norm(f"blocks.{i}.norm2")
         up, down = self._parts(f"{name}.up"), self._parts(f"{name}.down")
         normed, hidden = (0 if self.whole else 2 * e.pitch(a.width, "int8")), e.pitch(a.mlp_hidden, "int8", spread=True)
         blocks = self._blocks_when_empty(a.tokens, normed + hidden, c.tile_rows, "one row of the MLP's hidden layer")
@@ -450,13 +479,13 @@ class TaskLowering:
                 if not self.whole:
                     for which in range(2):
                         state[f"normed {which}"] = e.rows("the normalised tokens", most, a.width, "int8")
-                    normalise(0)
+                    normalise(0, spans)
             if not self.whole and n + 1 < len(blocks):
-                normalise(n + 1)
+                normalise(n + 1, spans)
             state["hidden"] = state["hidden"].holding(first)
 
-        def normalise(n: int) -> None:
-            self._layer_norm(f"blocks.{i}.norm2", state[f"normed {n % 2}"].holding(blocks[n][0]), *blocks[n])
+        def normalise(n: int, spans: Spans) -> None:
+            self._layer_norm(f"blocks.{i}.norm2", spans, state[f"normed {n % 2}"].holding(blocks[n][0]), *blocks[n])
 
         def ascend(n: int, p: int, spans: Spans) -> None:
             if p == 0:
@@ -482,7 +511,8 @@ class TaskLowering:
 
         for n in range(len(blocks)):
             for p, part in enumerate(up):
-                yield Step(f"{name}.up", (self._block(part), table), partial(ascend, n, p))
+                needed = (self._block(part), table) if self.whole or p > 0 else (norm, self._block(part), table)
+                yield Step(f"{name}.up", needed, partial(ascend, n, p))
             for p, part in enumerate(down):
                 yield Step(f"{name}.down", (self._block(part),), partial(descend, n, p))
 
@@ -501,7 +531,7 @@ class TaskLowering:
         def route(g: int, first: int, count: int, spans: Spans) -> None:
             if g == 0:
                 self._begin_experts(i, state)
-            self._route(i, router, spans[router.block], state, first, count)
+            self._route(i, router, spans, state, first, count)
 
         def ascend(first: int, most: int, slot: int, n: int, part: LinearPart, key: str, spans: Spans) -> None:
             if not state.keys() & {"hidden 0", "hidden 1"}:
@@ -525,7 +555,8 @@ class TaskLowering:
         for g, (start, size) in enumerate(groups):
             suffix = "" if len(groups) == 1 else f"@{g}"
             routed = f"{block}.router{suffix}"
-            yield Step(routed, (self._block(router),), partial(route, g, start, size))
+            needed = (self._block(router),) if self.whole else (self._norm(f"{block}.norm2"), self._block(router))
+            yield Step(routed, needed, partial(route, g, start, size))
             works = [(slot, expert, *piece) for slot, expert in enumerate(pathway) for piece in slices]
             pending: Step | None = None
             for n, (slot, expert, first, most) in enumerate(works):
@@ -549,7 +580,7 @@ class TaskLowering:
         for which in range(2):
             state[f"hidden {which}"] = self.emitter.rows("an expert's hidden layer", rows, self.architecture.expert_hidden, "int8")
 
-    def _route(self, i: int, router: LinearPart, span: Span, state: dict[str, Rows], first: int, count: int) -> None:
+    def _route(self, i: int, router: LinearPart, spans: Spans, state: dict[str, Rows], first: int, count: int) -> None:
         """Router logits and queues of some tokens, chunk by chunk; without whole matrices norm2 comes first."""
         a, c, e = self.architecture, self.configuration, self.emitter
         block, experts = f"blocks.{i}", router.columns
@@ -559,12 +590,12 @@ class TaskLowering:
         logits = [e.rows("the router's logits", most, experts, "int16") for _ in range(min(len(chunks), 2))]
         normalise = not self.whole and (self.schedule.expert_tokens is None or first == 0)
         if normalise and self.schedule.expert_tokens is not None:
-            self._layer_norm(f"{block}.norm2", state["normed"], 0, a.tokens)
+            self._layer_norm(f"{block}.norm2", spans, state["normed"], 0, a.tokens)
         for n, (start, size) in enumerate(chunks):
             if normalise and self.schedule.expert_tokens is None:
-                self._layer_norm(f"{block}.norm2", state["normed"], start, size)
+                self._layer_norm(f"{block}.norm2", spans, state["normed"], start, size)
             target = logits[n % len(logits)].holding(start)
-            e.linear(router, span, state["normed"], start, target, start, size)
+            e.linear(router, spans[router.block], state["normed"], start, target, start, size)
             e.observe_part(f"{block}.router", target, start, size, (a.tokens, experts), start)
             e.assembler.emit(
                 "route", f"{block}.route", reads=(target.part(start, size),), writes=(QUEUES,), rows=size, columns=experts,
@@ -576,7 +607,7 @@ class TaskLowering:
 
     def _head_step(self) -> Step:
         part = self._whole_part(f"heads.{self.task_name}")
-        return Step(part.name, (self._block(part),), partial(self._head, part))
+        return Step(part.name, (self._norm("norm"), self._block(part)), partial(self._head, part))
 
     def _head(self, part: LinearPart, spans: Spans) -> None:
         """The final layer norm, the task's head and the output, in blocks of grid rows."""
@@ -599,7 +630,7 @@ class TaskLowering:
             start = 0 if n == 0 else token
             source = buffers[n % len(buffers)]
             source = source if self.whole else source.holding(start)
-            self._layer_norm("norm", source, start, token + tokens - start)
+            self._layer_norm("norm", spans, source, start, token + tokens - start)
             result = results[n % 2].holding(token)
             e.linear(part, spans[part.block], source, token, result, token, tokens)
             e.assembler.emit(
@@ -661,3 +692,7 @@ class TaskLowering:
         limit(a.tokens <= OPERAND_BYTES, "the number of tokens", a.tokens, OPERAND_BYTES)
         outputs = task.upscale * task.upscale * stored_channels(task)
         limit(outputs < 1 << 16, "the number of outputs per token", outputs, (1 << 16) - 1)
+
+
+def _slots(space: str, start: int, size: int, count: int) -> list[Span]:
+    return [Span(space, start + n * size, start + (n + 1) * size) for n in range(count)]

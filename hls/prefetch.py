@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from hls.arena import Ring, Span
 from hls.assembler import Assembler
 from hls.constants import Constants
-from spec.arithmetic import TABLE_ENTRIES
 from spec.errors import UserError
 from spec.isa import LoadDestination, Space
 
 Spans = dict[str, Span]
-"""Block name to where it lies in the weight memory (or, for a table, in the table memory)."""
+"""Block name to where it lies on chip."""
 
 QUEUES = Span("queues", 0, 1)
 PROGRESS = Span("progress", 0, 1)
@@ -28,10 +27,10 @@ _ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
 
 @dataclass(frozen=True)
 class Block:
-    """Contents of the weight memory (or of the table memory).
+    """Contents of the weight memory, or of a slot of another memory.
 
     name: unique among live blocks; constant, offset: where in Constants it comes from, or "" if the machine itself writes it; size:
-    bytes. table: it is a GELU table. expert: the queue for which it is pointless to load the block while it is empty, and router the tag of the
+    bytes. slots: the pool that it comes from, "" for the weight memory. expert: the queue for which it is pointless to load the block while it is empty, and router the tag of the
     step that fills that queue; None and "" if it is always needed.
     """
 
@@ -39,9 +38,23 @@ class Block:
     size: int
     constant: str = ""
     offset: int = 0
-    table: bool = False
+    slots: str = ""
     expert: int | None = None
     router: str = ""
+
+
+class SlotPool:
+    """Places of equal size for blocks that are small and alike, such as GELU tables. destination: the memory they are in."""
+
+    def __init__(self, destination: LoadDestination, slots: list[Span]) -> None:
+        self.destination = destination
+        self._free = list(slots)
+
+    def try_allocate(self) -> Span | None:
+        return self._free.pop(0) if self._free else None
+
+    def free(self, slot: Span) -> None:
+        self._free.append(slot)
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ class Step:
 class Prefetcher:
     """Emits steps with their loads.
 
-    ring: the weight memory; tables: number of table slots; ahead: False lets a step's loads wait for the products before it, which
+    ring: the weight memory; pools: of slots, by name; ahead: False lets a step's loads wait for the products before it, which
     shows what prefetching is worth. A load of an expert that comes after its router in program order is skipped when nobody chose the
     expert; one that fits earlier is loaded on suspicion.
     """
@@ -65,7 +78,7 @@ class Prefetcher:
     assembler: Assembler
     constants: Constants
     ring: Ring
-    tables: int
+    pools: dict[str, SlotPool]
     configuration_name: str
     ahead: bool = True
 
@@ -78,13 +91,12 @@ class Prefetcher:
                 first_use.setdefault(block.name, (block, index))
         waiting = list(first_use.values())
         spans: Spans = {}
-        free_tables = list(range(self.tables))
         emitted: set[str] = set()
         position = 0
         for index, step in enumerate(steps):
             while position < len(waiting) and (self.ahead or waiting[position][1] <= index):
                 block = waiting[position][0]
-                span = self._place(block, free_tables)
+                span = self._place(block)
                 if span is None:
                     break
                 spans[block.name] = span
@@ -98,32 +110,25 @@ class Prefetcher:
             emitted.add(step.tag)
             for block in step.blocks:
                 if last_use[block.name] == index:
-                    span = spans.pop(block.name)
-                    if block.table:
-                        free_tables.append(span.start // TABLE_ENTRIES)
-                    else:
-                        self.ring.free(span)
+                    (self.pools[block.slots] if block.slots else self.ring).free(spans.pop(block.name))
 
-    def _place(self, block: Block, free_tables: list[int]) -> Span | None:
-        if not block.table:
-            return self.ring.try_allocate(block.size)
-        if not free_tables:
-            return None
-        slot = free_tables.pop(0)
-        return Span("table", TABLE_ENTRIES * slot, TABLE_ENTRIES * (slot + 1))
+    def _place(self, block: Block) -> Span | None:
+        if block.slots:
+            return self.pools[block.slots].try_allocate()
+        return self.ring.try_allocate(block.size)
 
     def _load(self, block: Block, span: Span, routed: bool) -> None:
         conditional = block.expert is not None and routed
         reads = ((QUEUES,) if conditional else ()) + (() if self.ahead else (PROGRESS,))
         self.assembler.emit(
             "load", block.constant, reads=reads, writes=(span,), space=int(Space.CONSTANT),
-            destination=int(LoadDestination.TABLE if block.table else LoadDestination.WEIGHT),
+            destination=int(self.pools[block.slots].destination if block.slots else LoadDestination.WEIGHT),
             dram_offset=self.constants.offset[block.constant] + block.offset, local_address=span.start, bytes=block.size,
             skip_if_empty=int(conditional), queue=block.expert if conditional else 0, **_ONCE,
         )  # fmt: skip
 
     def _refuse(self, step: Step, missing: list[Block]) -> None:
-        needed = sum(block.size for block in step.blocks if not block.table)
+        needed = sum(block.size for block in step.blocks if not block.slots)
         raise UserError(
             f"the model does not fit configuration {self.configuration_name}: {step.tag} needs {needed} bytes of weight memory,"
             f" {self.ring.span.size} are available; no room for {', '.join(block.name for block in missing)}; use a larger configuration or a"

@@ -25,6 +25,14 @@ def seed(text: str) -> int:
     return value
 
 
+def image_size(text: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH in pixels, as in 128x256."""
+    parts = text.split("x")
+    if len(parts) != 2:
+        raise ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH, such as 128x256")
+    return positive(parts[0]), positive(parts[1])
+
+
 def _integer(text: str, least: int) -> int:
     try:
         value = int(text)

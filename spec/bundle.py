@@ -24,7 +24,7 @@ Golden vectors: `image` uint8 (height, width, 3) and TASK/LAYER for: patch_embed
 blocks.I.norm1 int8; .query, .key, .value int8; .scores int16 (heads, T, T); .probabilities int8 (heads, T, T); .attention int8
 (T, width); .projection int16, the residual after attention; .norm2 int8; .hidden int8 (T, mlp_hidden) in dense blocks; .router
 int16 (T, kept experts) in MoE blocks; .output int16, the residual after the block; norm int8; output int16 (height *
-upscale / patch, width * upscale / patch, channels).
+upscale / patch, width * upscale / patch, channels). Scores and probabilities of more than 256 tokens are left out.
 """
 
 from __future__ import annotations

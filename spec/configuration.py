@@ -32,6 +32,8 @@ class HardwareConfiguration:
         drained, words of scores read by softmax; 1 or 2, and tile_rows a multiple of it.
     load_ports: AXI4 read masters of the load unit, 128 bits each; 1 to 4.
     act_bytes, act_banks: activation memory; banks (a power of two) serve one read and one write each per cycle.
+    shared_bytes: the lowest part of the activation memory that is also the weight memory's continuation: byte weight_bytes + i of
+        the one is byte i of the other, so that a program divides it as its model needs. Weight reads go before activations.
     act_ultra_bytes: the upper part of act_bytes, which lies in UltraRAM, in two banks; 0 for none.
     weight_bytes: weight memory, which also holds parameters, keys and values.
     row_entries: rows of softmax statistics. queue_tokens: entries per expert queue. experts: most experts in one layer.
@@ -49,6 +51,7 @@ class HardwareConfiguration:
     act_bytes: int
     act_banks: int
     act_ultra_bytes: int
+    shared_bytes: int
     weight_bytes: int
     row_entries: int
     queue_tokens: int
@@ -105,6 +108,16 @@ class HardwareConfiguration:
             "weight_bytes",
             f"a multiple of {word} (one word), at least two",
         )
+        require(
+            0 <= self.shared_bytes < block_bytes and self.shared_bytes % bank_row == 0,
+            "shared_bytes",
+            f"0 or a multiple of {bank_row} (word * banks) below {block_bytes} (act_bytes - act_ultra_bytes)",
+        )
+        require(
+            self.shared_bytes == 0 or bank_row % word == 0,
+            "shared_bytes",
+            f"0, or a weight word of {word} bytes a part of one word in every bank, {bank_row} bytes",
+        )
         require(power_of_two(self.row_entries) and self.row_entries >= 2, "row_entries", "a power of two from 2")
         require(
             power_of_two(self.queue_tokens) and 2 <= self.queue_tokens <= 1 << 16,
@@ -128,6 +141,11 @@ class HardwareConfiguration:
     def weight_word_bytes(self) -> int:
         """Bytes of one word of the weight memory: tile_columns * tile_depth int8."""
         return self.tile_columns * self.tile_depth
+
+    @property
+    def weight_window_bytes(self) -> int:
+        """Bytes that weight addresses reach: the weight memory and the shared part of the activation memory."""
+        return self.weight_bytes + self.shared_bytes
 
     @property
     def macs_per_cycle(self) -> int:

@@ -8,7 +8,8 @@ seen by others, increments every semaphore of its `signal_mask`. A unit waits on
 consumer and signals only those of which it is the producer; another mask is a bad instruction, which fetch refuses.
 
 On-chip addresses are byte addresses. `R`, `C` and `L` below are the configuration's tile_rows, tile_columns and tile_depth;
-`act` is the activation memory (words of 2 * C bytes), `weight` the weight memory (words of C * L bytes).
+`act` is the activation memory (words of 2 * C bytes), `weight` the weight memory (words of C * L bytes); weight addresses from the
+configuration's weight_bytes on reach its shared_bytes lowest bytes of `act`.
 """
 
 from __future__ import annotations

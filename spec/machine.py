@@ -71,8 +71,9 @@ class ReferenceMachine:
         self.fingerprint = configuration.fingerprint
         self.observe = observe
         noise = np.random.default_rng(seed)
-        self.act = noise.integers(0, 256, configuration.act_bytes, np.uint8)
-        self.weight = noise.integers(0, 256, configuration.weight_bytes, np.uint8)
+        on_chip = noise.integers(0, 256, configuration.weight_bytes + configuration.act_bytes, np.uint8)
+        self.act = on_chip[configuration.weight_bytes :]
+        self.weight = on_chip[: configuration.weight_window_bytes]
         self.table = noise.integers(0, 256, configuration.tables * TABLE_ENTRIES, np.uint8)
         self.row_max = noise.integers(-(1 << 15), 1 << 15, configuration.row_entries)
         self.row_multiplier = noise.integers(0, 1 << 16, configuration.row_entries)

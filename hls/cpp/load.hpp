@@ -28,7 +28,13 @@ inline void load_run(const ReadWindow &window, const Run &run, uint32_t destinat
   if (destination == LOAD_TO_ACT) {
     read_run(window, run.dram, machine.act.byte, run.local, beats);
   } else if (destination == LOAD_TO_WEIGHT) {
-    read_run(window, run.dram, machine.weight.byte, run.local, beats);
+    const uint64_t local = WEIGHT_BYTES > run.local ? WEIGHT_BYTES - run.local : 0;
+    const uint32_t below = local / BEAT_BYTES < beats ? uint32_t(local / BEAT_BYTES) : beats;
+    read_run(window, run.dram, machine.weight.byte, run.local, below);
+    if (below < beats) {
+      read_run(window, run.dram + uint64_t(below) * BEAT_BYTES, machine.act.byte,
+               run.local + uint64_t(below) * BEAT_BYTES - WEIGHT_BYTES, beats - below);
+    }
   } else {
     read_run(window, run.dram, machine.table.byte, run.local, beats);
   }
@@ -43,7 +49,7 @@ inline uint32_t load(const Load &f, const ReadWindow &constants, const ReadWindo
   }
   const uint64_t window_size = f.space == SPACE_CONSTANT ? constants.size : frame.size;
   const uint64_t size = f.destination == LOAD_TO_ACT      ? uint64_t(ACT_BYTES)
-                        : f.destination == LOAD_TO_WEIGHT ? uint64_t(WEIGHT_BYTES)
+                        : f.destination == LOAD_TO_WEIGHT ? uint64_t(WEIGHT_WINDOW_BYTES)
                                                           : uint64_t(TABLES * TABLE_ENTRIES);
 load_3:
   for (uint32_t i3 = 0; i3 < f.count_3; i3++) {

@@ -47,7 +47,7 @@ operand_rows:
   return FAULT_NONE;
 }
 
-inline void multiply_tile(const Matmul &f, const WeightMemory &weight, uint64_t b_address, const Operand &operand,
+inline void multiply_tile(const Matmul &f, const Machine &machine, uint64_t b_address, const Operand &operand,
                           Accumulators &accumulators) {
 clear_rows:
   for (int i = 0; i < TILE_ROWS; i++) {
@@ -56,7 +56,9 @@ clear_rows:
   }
 depth_steps:
   for (uint32_t k = 0; k < f.depth; k += TILE_DEPTH) {
-    array_step(operand, int(k), weight.byte + b_address + uint64_t(k) * TILE_COLUMNS, accumulators);
+    WeightWord word;
+    read_weight_word(machine.weight, machine.act, b_address + uint64_t(k) * TILE_COLUMNS, word);
+    array_step(operand, int(k), word.byte, accumulators);
   }
 }
 
@@ -107,7 +109,7 @@ write_act_lanes:
   return FAULT_NONE;
 }
 
-inline uint32_t write_weight_row(const Matmul &f, WeightMemory &weight, const RowResults &results, uint32_t r,
+inline uint32_t write_weight_row(const Matmul &f, Machine &machine, const RowResults &results, uint32_t r,
                                  uint32_t j, int valid) {
   const bool keys = f.destination == DESTINATION_KEYS;
   const uint32_t n0 = j * TILE_COLUMNS;
@@ -121,7 +123,7 @@ write_weight_lanes:
         keys ? uint64_t(n / TILE_DEPTH) * WEIGHT_WORD_BYTES + n % TILE_DEPTH : uint64_t(c) * TILE_DEPTH;
     const uint64_t address = f.d_address + row + lane;
     if (!inside_weight(address, 1)) return FAULT_ADDRESS;
-    weight.byte[address] = int8_t(saturate(results.value[c], 8));
+    write_weight(machine.weight, machine.act, address, int8_t(saturate(results.value[c], 8)));
   }
   return FAULT_NONE;
 }
@@ -172,10 +174,10 @@ row_tiles:
         if (!inside_weight(param_address, PARAMETER_BYTES * TILE_COLUMNS)) return FAULT_ADDRESS;
       parameter_columns:
         for (int c = 0; c < TILE_COLUMNS; c++) {
-          parameters[c] = read_parameter(machine.weight, param_address + uint64_t(c) * PARAMETER_BYTES);
+          parameters[c] = read_parameter(machine.weight, machine.act, param_address + uint64_t(c) * PARAMETER_BYTES);
         }
       }
-      multiply_tile(f, machine.weight, b_address, operand, accumulators);
+      multiply_tile(f, machine, b_address, operand, accumulators);
       events.matmul_array += f.depth / TILE_DEPTH;
     drain_rows:
       for (int i = 0; i < tile.count; i++) {
@@ -183,7 +185,7 @@ row_tiles:
         RowResults results;
         requantise_row(f, accumulators.sum[i], parameters, machine.rows, machine.table, r, results);
         if (f.destination == DESTINATION_KEYS || f.destination == DESTINATION_VALUES) {
-          fault = write_weight_row(f, machine.weight, results, r, j, valid);
+          fault = write_weight_row(f, machine, results, r, j, valid);
         } else {
           fault = write_act_row(f, machine.act, results, tile.target[i], tile.score[i], j, valid);
         }

@@ -24,7 +24,7 @@ def bench_configuration(act_bytes: int, tile_depth: int = 4) -> HardwareConfigur
     return HardwareConfiguration(
         name="bench", part="none", tile_rows=4, tile_columns=int(args["TileColumns"]), tile_depth=tile_depth,
         norm_lanes=int(args.get("NormLanes", 1)), act_ports=int(args.get("ActPorts", 2)), load_ports=1, act_bytes=act_bytes,
-        act_banks=4, act_ultra_bytes=act_bytes // 4, weight_bytes=65536,
+        act_banks=4, act_ultra_bytes=act_bytes // 4, shared_bytes=0, weight_bytes=65536,
         row_entries=int(args.get("RowEntries", 128)), queue_tokens=int(args.get("QueueTokens", 64)),
         experts=int(args.get("Experts", 16)), instruction_queue=8,
     )  # fmt: skip

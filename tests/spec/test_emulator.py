@@ -69,7 +69,7 @@ def test_instances_share_nothing(sources, cache):
 
 
 def test_other_fingerprint(sources, cache):
-    other = replace(TINY, name="other", tile_rows=5)
+    other = replace(TINY, name="other", tile_rows=6)
     with pytest.raises(UserError) as caught:
         Emulator(sources, other, cache=cache)
     assert TINY.fingerprint in str(caught.value)

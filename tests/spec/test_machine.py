@@ -15,7 +15,7 @@ from spec.isa import Destination, Fault, Unit, encode, semaphore
 from spec.machine import ReferenceMachine
 
 TINY = load_configuration("tiny")
-ODD = replace(TINY, name="odd", tile_rows=3, tile_columns=16, tile_depth=8, norm_lanes=2)
+ODD = replace(TINY, name="odd", tile_rows=3, act_ports=1, tile_columns=16, tile_depth=8, norm_lanes=2)
 
 
 def run(machine: ReferenceMachine, *code: bytes) -> dict[str, int]:

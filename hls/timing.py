@@ -1,0 +1,202 @@
+"""When every instruction of a program runs: a model of the machine's timing, instruction by instruction, without data.
+
+Units take their instructions in order, as soon as queue, semaphores and the previous instruction allow. Because semaphores only
+ever wait for earlier instructions of the program, one pass in program order finds all times. The durations of single
+instructions are formulas with constants measured on the RTL (tests/sim/test_timing.py); all times are cycles.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hls.assembler import Entry
+from spec.configuration import HardwareConfiguration
+from spec.isa import BY_NAME, INSTRUCTION_BYTES, SEMAPHORES, Destination, LoadDestination, Unit
+
+BYTES_PER_CYCLE = 128 / 3
+"""12.8 GB/s at 300 MHz."""
+PORT_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One executed instruction: when it was taken, when it did its first work, and when it was done."""
+
+    entry: Entry
+    unit: Unit
+    taken: float
+    done: float
+
+
+@dataclass
+class Timing:
+    """slices: every instruction in program order. steps: cycles in which the array multiplies. bytes: read from or written to DRAM.
+
+    waits: cycles in which the array was idle, by the unit whose signal came last, or `start` (of an instruction), `drain`, `fetch`.
+    """
+
+    cycles: float
+    slices: list[Slice]
+    steps: float
+    read_bytes: float
+    written_bytes: float
+    waits: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Loads:
+    """How many tokens each expert queue gets. counts: per `route` group in program order, or None for an even share of all tokens."""
+
+    counts: Sequence[Sequence[int]] | None = None
+
+
+class TimingModel:
+    """Times programs of one configuration.
+
+    bytes_per_cycle, latency: of DRAM, as sim.rtl_executor.RtlExecutor has them.
+    """
+
+    def __init__(self, configuration: HardwareConfiguration, bytes_per_cycle: float = BYTES_PER_CYCLE, latency: int = 60) -> None:
+        self.configuration, self.latency = configuration, latency
+        self.load_rate = min(PORT_BYTES * configuration.load_ports, bytes_per_cycle)
+        self.store_rate = min(PORT_BYTES, bytes_per_cycle)
+
+    def run(self, entries: list[Entry], counts: Sequence[Sequence[int]] | None = None) -> Timing:
+        """Times of a program. counts: tokens per expert queue, for each route instruction that does not append; default even."""
+        c = self.configuration
+        semaphores: list[deque[tuple[float, Unit]]] = [deque() for _ in range(SEMAPHORES)]
+        taken: dict[Unit, deque[float]] = {unit: deque([0.0] * (c.instruction_queue + 1)) for unit in Unit}
+        done = dict.fromkeys(Unit, 0.0)
+        before = dict.fromkeys(Unit, 0.0)  # completion of the last but one
+        front_free, data_free = 0.0, 0.0
+        dispatched = self.latency + 30.0
+        timing = Timing(0.0, [], 0.0, 0.0, 0.0)
+        queues = _Queues(counts)
+        for entry in entries:
+            f, unit = entry.fields, BY_NAME[entry.name].unit
+            dispatched = max(dispatched + INSTRUCTION_BYTES / PORT_BYTES, taken[unit].popleft())
+            ready, waited_for = dispatched + 2, "fetch"
+            for number in _bits(entry.wait_mask):
+                signal, producer = semaphores[number].popleft()
+                if signal + 1 > ready:
+                    ready, waited_for = signal + 1, producer.name.lower()
+            free = before[unit] if f.get("overlap") else done[unit]
+            take = max(ready, free + 1)
+            if unit == Unit.MATMUL:
+                rows = queues.rows(f)
+                begin = max(take, front_free) if f.get("overlap") else take
+                first, end = self._matmul_front(f, rows, begin)
+                idle = first - front_free
+                if rows:
+                    waiting = max(min(take - front_free, idle), 0.0) if waited_for != "fetch" or ready > front_free else 0.0
+                    timing.waits[waited_for] = timing.waits.get(waited_for, 0.0) + waiting
+                    timing.waits["start"] = timing.waits.get("start", 0.0) + idle - waiting
+                    steps = self._steps(f, rows)
+                    timing.steps += steps
+                    timing.waits["drain"] = timing.waits.get("drain", 0.0) + end - first - steps
+                    front_free = end
+                finish = max(end + self._matmul_tail(f) if rows else begin + 4, done[unit] + 2)
+            elif unit == Unit.LOAD:
+                size = 0 if f.get("skip_if_empty") and queues.is_empty(f["queue"]) else f["bytes"] * f["count_1"] * f["count_2"] * f["count_3"]
+                begin = max(take + 14 + self.latency, data_free)
+                finish = begin + size / self._load_rate(f) if size else max(take + 3, done[unit] + 1)
+                data_free = finish if size else data_free
+                finish += 6
+                timing.read_bytes += size
+            elif unit == Unit.STORE:
+                size = f["bytes"] * f["count_1"] * f["count_2"] * f["count_3"]
+                finish = take + size / self.store_rate + 50
+                timing.written_bytes += size
+            else:
+                if entry.name == "route":
+                    queues.route(f)
+                finish = take + self._duration(entry.name, f)
+            before[unit], done[unit] = done[unit], finish
+            taken[unit].append(take)
+            timing.slices.append(Slice(entry, unit, take, finish))
+            for number in _bits(entry.signal_mask):
+                semaphores[number].append((finish, unit))
+        timing.read_bytes += INSTRUCTION_BYTES * (len(entries) + 1)
+        timing.cycles = max(max(done.values()), dispatched) + 10
+        return timing
+
+    # --- matmul ---------------------------------------------------------------------------------------------------
+
+    def _row_tiles(self, rows: float) -> float:
+        r = self.configuration.tile_rows
+        return -(-rows // r) if rows == int(rows) else rows / r + (r - 1) / (2 * r)
+
+    def _steps(self, f: dict[str, int], rows: float) -> float:
+        c = self.configuration
+        return self._row_tiles(rows) * -(-f["columns"] // c.tile_columns) * (f["depth"] // c.tile_depth)
+
+    def _matmul_front(self, f: dict[str, int], rows: float, begin: float) -> tuple[float, float]:
+        """First step and end of the last one."""
+        c = self.configuration
+        if not rows:
+            return begin, begin
+        depth, column_tiles = f["depth"] // c.tile_depth, -(-f["columns"] // c.tile_columns)
+        drained = c.tile_rows if f.get("scatter") and c.act_ports == 2 else c.tile_rows / c.act_ports
+        if f["destination"] == Destination.KEYS:
+            drained *= c.tile_columns // c.tile_depth
+        parameters = 0 if f.get("row_scale") or not f.get("param_stride") else 8 // c.tile_depth
+        tile = max(depth + parameters, drained)
+        words = -(-(f["a_address"] % c.act_word_bytes + f["depth"]) // c.act_word_bytes)
+        row_tile = max(column_tiles * tile, words * min(c.tile_rows, rows) / c.act_ports)
+        first = begin + 12 + min(c.tile_rows, rows) / c.act_ports
+        return first, first + self._row_tiles(rows) * row_tile
+
+    def _matmul_tail(self, f: dict[str, int]) -> float:
+        return 26 + self.configuration.tile_rows / self.configuration.act_ports + self.configuration.tile_depth
+
+    # --- the others -----------------------------------------------------------------------------------------------
+
+    def _load_rate(self, f: dict[str, int]) -> float:
+        if f["destination"] == LoadDestination.WEIGHT:
+            return self.load_rate
+        return min(self.load_rate, 32.0) if f["destination"] == LoadDestination.ACT else PORT_BYTES
+
+    def _duration(self, name: str, f: dict[str, int]) -> float:
+        c = self.configuration
+        if name == "softmax":
+            return f["rows"] * -(-f["columns"] // (c.tile_columns * c.act_ports)) + 40
+        if name == "layer_norm":
+            return f["rows"] * -(-f["columns"] // c.norm_lanes) + 110
+        return f["rows"] * (f["columns"] + 1) + 50
+
+
+class _Queues:
+    """Token counts of the expert queues as a program runs."""
+
+    def __init__(self, counts: Sequence[Sequence[int]] | None) -> None:
+        self._given = None if counts is None else iter(counts)
+        self._counts: list[float] = []
+
+    def route(self, f: dict[str, int]) -> None:
+        if self._given is not None:
+            if not f.get("append"):
+                self._counts = [float(count) for count in next(self._given)]
+            return
+        share = f["rows"] * min(f["top_k"], f["columns"]) / f["columns"]
+        if not f.get("append"):
+            self._counts = [0.0] * f["columns"]
+        self._counts = [count + share for count in self._counts]
+
+    def is_empty(self, queue: int) -> bool:
+        return self._counts[queue] == 0
+
+    def rows(self, f: dict[str, int]) -> float:
+        if not (f.get("gather") or f.get("scatter")):
+            return f["rows"]
+        return min(max(self._counts[f["queue"]] - f["queue_first"], 0), f["rows"])
+
+
+def _bits(mask: int) -> list[int]:
+    bits = []
+    while mask:
+        low = mask & -mask
+        bits.append(low.bit_length() - 1)
+        mask ^= low
+    return bits
