@@ -1,11 +1,11 @@
 // A DRAM behind AXI4 ports, for whole frames: dram.sv calls dram_cycle once per port and clock cycle.
 //
 // Timing: the first beat of a read is offered `latency` cycles after its address was taken, later bursts queue behind it;
-// each port moves at most one 16-byte beat per cycle on average, reads and writes together, and all ports together at most
-// the rate of a token bucket in 1/65536 bytes; of the ports that have read data to send, those that were served least
-// recently go first. Order: reads take their data when the address is taken and writes land when
-// their response is offered, the earliest and the latest moment that AXI allows, so a master that does not wait for the
-// response before it reads back gets old data. Addresses outside the mapped windows answer DECERR; nothing wraps.
+// each port moves at most one 16-byte beat per cycle on average, reads and writes together, and all ports together at
+// most the rate of a token bucket in 1/65536 bytes; read data goes to the port that was served least recently. Order:
+// reads take their data when the address is taken and writes land when their response is offered, the earliest and the
+// latest moment that AXI allows, so a master that does not wait for the response before it reads back gets old data.
+// Addresses outside the mapped windows answer DECERR; nothing wraps.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -100,7 +100,8 @@ struct Outputs {
 
 struct Port {
   uint64_t cycle = 0;
-  uint64_t served = 0;  // cycle of the last read beat
+  uint64_t served = 0;   // cycle of the last read beat
+  uint64_t starved = 0;  // last cycle in which a read beat had to wait for the rate of all ports
   int64_t tokens = 0;
   std::deque<Burst> reads, writes, responses;
   Outputs out;
@@ -196,14 +197,19 @@ void refill(Port& port) {
   port.tokens = std::min<int64_t>(port.tokens + kBeatBytes * kOneByte, kBeatBytes * kOneByte);
 }
 
+// Order of service: least recently served first; of those served in the same cycle, the one that starved last.
+bool goes_before(const Port& one, const Port& other) {
+  if (one.served != other.served) return one.served < other.served;
+  if (one.starved != other.starved) return one.starved > other.starved;
+  return &one < &other;
+}
+
 // Whether the bucket holds a beat for this port after one for each port that is to be served before it in this cycle.
 bool may_read(const Port& port) {
   int64_t needed = int64_t(kBeatBytes) * kOneByte;
   for (const Port& other : ports) {
-    const bool called = other.cycle == port.cycle;
-    if (!called && other.served < port.served && !other.reads.empty() && port.cycle >= other.reads.front().due) {
-      needed += int64_t(kBeatBytes) * kOneByte;
-    }
+    const bool waits = other.cycle != port.cycle && !other.reads.empty() && port.cycle >= other.reads.front().due;
+    if (waits && goes_before(other, port)) needed += int64_t(kBeatBytes) * kOneByte;
   }
   return port.tokens >= int64_t(kBeatBytes) * kOneByte && total_tokens >= needed;
 }
@@ -305,6 +311,7 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
         if (out.r_last) port.reads.pop_front();
       } else {
         read_starved = true;
+        port.starved = port.cycle;
       }
     }
     if (!out.b_valid && !port.responses.empty() && port.cycle >= port.responses.front().due &&

@@ -73,6 +73,11 @@ module dram #(
   logic [127:0] r_data_q;
   logic [1:0]   r_response_q, b_response_q;
 
+  // Before the first reset everything, the clock too, is random and nothing is judged.
+  logic reset_seen_q, running;
+  initial reset_seen_q = 1'b0;
+  assign running = rst_ni && reset_seen_q;
+
   assign s_axi_arready = ar_ready_q;
   assign s_axi_rvalid  = r_valid_q;
   assign s_axi_rdata   = r_data_q;
@@ -90,11 +95,12 @@ module dram #(
 
   always @(posedge clk_i) begin
     /* verilator lint_off BLKSEQ */
-    violation = dram_cycle(Port, rst_ni, s_axi_arvalid, {24'b0, s_axi_araddr}, {24'b0, s_axi_arlen}, s_axi_rready,
+    violation = dram_cycle(Port, running, s_axi_arvalid, {24'b0, s_axi_araddr}, {24'b0, s_axi_arlen}, s_axi_rready,
         s_axi_awvalid, {24'b0, s_axi_awaddr}, {24'b0, s_axi_awlen}, s_axi_wvalid, s_axi_wdata, {16'b0, s_axi_wstrb},
         s_axi_wlast, s_axi_bready, ar_ready, r_valid, r_data, r_response, r_last, aw_ready, w_ready, b_valid,
         b_response);
     /* verilator lint_on BLKSEQ */
+    if (!rst_ni) reset_seen_q <= 1'b1;
     ar_ready_q   <= ar_ready;
     r_valid_q    <= r_valid;
     r_data_q     <= r_data;
@@ -106,13 +112,13 @@ module dram #(
     b_response_q <= b_response;
     if (violation == 1) $fatal(1, "%m: wlast came before the last beat of the burst");
     if (violation == 2) $fatal(1, "%m: wlast missing on the last beat of the burst");
-    if (rst_ni && s_axi_arvalid) begin
+    if (running && s_axi_arvalid) begin
       if (s_axi_arburst != BurstIncr) $fatal(1, "%m: arburst is %0d, only INCR (1) is served", s_axi_arburst);
       if (s_axi_arsize != SizeBeat) $fatal(1, "%m: arsize is %0d, only 16-byte beats (4) are served", s_axi_arsize);
       if (page_end(s_axi_araddr[11:4], s_axi_arlen) > 14'd4096)
         $fatal(1, "%m: read burst at %h of %0d beats crosses 4 KiB", s_axi_araddr, {1'b0, s_axi_arlen} + 9'd1);
     end
-    if (rst_ni && s_axi_awvalid) begin
+    if (running && s_axi_awvalid) begin
       if (s_axi_awburst != BurstIncr) $fatal(1, "%m: awburst is %0d, only INCR (1) is served", s_axi_awburst);
       if (s_axi_awsize != SizeBeat) $fatal(1, "%m: awsize is %0d, only 16-byte beats (4) are served", s_axi_awsize);
       if (page_end(s_axi_awaddr[11:4], s_axi_awlen) > 14'd4096)
@@ -121,15 +127,15 @@ module dram #(
   end
 
   handshake_checker #(.Width(53)) i_ar_checker (
-    .clk_i, .rst_ni, .valid_i(s_axi_arvalid), .ready_i(ar_ready_q),
+    .clk_i, .rst_ni(running), .valid_i(s_axi_arvalid), .ready_i(ar_ready_q),
     .payload_i({s_axi_araddr, s_axi_arlen, s_axi_arsize, s_axi_arburst})
   );
   handshake_checker #(.Width(53)) i_aw_checker (
-    .clk_i, .rst_ni, .valid_i(s_axi_awvalid), .ready_i(aw_ready_q),
+    .clk_i, .rst_ni(running), .valid_i(s_axi_awvalid), .ready_i(aw_ready_q),
     .payload_i({s_axi_awaddr, s_axi_awlen, s_axi_awsize, s_axi_awburst})
   );
   handshake_checker #(.Width(145)) i_w_checker (
-    .clk_i, .rst_ni, .valid_i(s_axi_wvalid), .ready_i(w_ready_q), .payload_i({s_axi_wdata, s_axi_wstrb, s_axi_wlast})
+    .clk_i, .rst_ni(running), .valid_i(s_axi_wvalid), .ready_i(w_ready_q), .payload_i({s_axi_wdata, s_axi_wstrb, s_axi_wlast})
   );
 
 endmodule

@@ -33,7 +33,7 @@ def random_transfer(
     while True:
         size = BEAT * int(rng.choice([1, 2, 3, 4, 4, 7, 16, 17, 64, 65, 130, 300]))
         counts = [int(rng.choice([1, 1, 2, 3, 5, 9])) for _ in range(3)]
-        if size * int(np.prod(counts)) > min(BEAT * most_beats, local_bytes):
+        if size > window_bytes or size * int(np.prod(counts)) > min(BEAT * most_beats, local_bytes):
             continue
         fields = {"bytes": size, **{f"count_{i + 1}": count for i, count in enumerate(counts)}}
         for side, start, limit in (("dram", "dram_offset", window_bytes), ("local", "local_address", local_bytes)):

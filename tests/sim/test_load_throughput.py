@@ -1,0 +1,121 @@
+"""What the load unit moves per cycle at full size, three ports against the DRAM model, and that all of it arrives."""
+
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge
+
+from sim.bench import clocking
+from sim.bench.random_values import random_generator
+from sim.bench.runner import run_module_test
+from sim.bench.stream import StreamSource
+from sim.dram import CONSTANT_WINDOW, SOURCES, Dram
+from spec.configuration import load_configuration
+from spec.isa import LoadDestination, encode
+from tests.sim.transfers import unit_parameters
+
+CONFIGURATION = load_configuration("zcu104")
+BASE, SIZE = 0x1_2000_0000, 1 << 19
+RATE = 128 / 3
+
+
+class Bench:
+    def __init__(self, dut):
+        self.dut = dut
+        self.content = random_generator().integers(0, 256, SIZE, np.uint8)
+        path = Path("constants.bin").resolve()
+        path.write_bytes(self.content.tobytes())
+        self.dram = Dram()
+        self.dram.set_timing(60, RATE)
+        self.dram.map(CONSTANT_WINDOW, BASE, SIZE, path)
+        dut.constant_base_i.value, dut.constant_size_i.value = BASE, SIZE
+        self.source = StreamSource(dut, "dispatch_valid_i", "dispatch_ready_o", ["dispatch_instr_i"])
+        self.found = {"act": np.zeros(SIZE, np.uint8), "weight": np.zeros(SIZE, np.uint8)}
+
+    async def cycles(self, loads):
+        """Run these loads and return the cycles from the first to the last word written."""
+        dut, cycle, first, last, left = self.dut, 0, None, None, len(loads)
+        self.source.send({"dispatch_instr_i": int.from_bytes(encode("load", **fields), "little")} for fields in loads)
+        sent = self.source.sent
+        while self.source.sent < sent + left or dut.empty_o.value != 1:
+            await RisingEdge(dut.clk_i)
+            cycle += 1
+            assert cycle < 100_000 and dut.fault_o.value == 0
+            for name in self.found:
+                if getattr(dut, f"{name}_wr_valid_o").value == 1:
+                    data = np.frombuffer(getattr(dut, f"{name}_wr_data_o").value.to_bytes(byteorder="little"), np.uint8)
+                    bits = getattr(dut, f"{name}_wr_strobe_o").value.to_bytes(byteorder="little")
+                    strobe = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little").astype(bool)
+                    start = int(getattr(dut, f"{name}_wr_address_o").value) * len(data)
+                    self.found[name][start : start + len(data)][strobe] = data[strobe]
+                    first, last = first or cycle, cycle
+        return last - first
+
+
+def run(size, bytes_each, destination=LoadDestination.WEIGHT, shift=0):
+    """Loads of consecutive bytes that fill `size`, on chip to the same addresses, `shift` bytes earlier."""
+    return [
+        {
+            "destination": destination,
+            "dram_offset": start + shift,
+            "local_address": start,
+            "bytes": min(bytes_each, size - start),
+            "count_1": 1,
+            "count_2": 1,
+            "count_3": 1,
+            "overlap": int(start > 0),
+        }
+        for start in range(0, size, bytes_each)
+    ]
+
+
+@cocotb.test()
+async def weights_arrive_at_the_rate_of_dram(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    # One long load, loads of an expert's size, loads of a head's size, and an image of weights that is not aligned.
+    for name, bytes_each, shift, least in (
+        ("one load", 1 << 18, 0, 42.0),
+        ("75 KiB", 75 * 1024, 0, 42.0),
+        ("12 KiB", 12 * 1024, 0, 42.0),
+        ("4 KiB", 4 * 1024, 0, 40.0),
+        ("unaligned", 75 * 1024, 48, 42.0),
+    ):
+        size = 1 << 18
+        cycles = await bench.cycles(run(size, bytes_each, shift=shift))
+        rate = size / cycles
+        dut._log.info(f"{name}: {rate:.2f} bytes per cycle")
+        assert np.array_equal(bench.found["weight"][:size], bench.content[shift : shift + size]), name
+        assert rate >= least, f"{name}: {rate:.2f} bytes per cycle"
+        bench.found["weight"][:] = 0
+
+
+@cocotb.test()
+async def short_runs_into_the_activation_memory(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    size = 1 << 15
+    fields = {
+        "destination": LoadDestination.ACT,
+        "bytes": 64,
+        "count_1": size // 64,
+        "count_2": 1,
+        "count_3": 1,
+        "dram_stride_1": 192,
+        "local_stride_1": 64,
+    }
+    cycles = await bench.cycles([fields])
+    expected = bench.content[: 3 * size].reshape(-1, 192)[:, :64].ravel()
+    assert np.array_equal(bench.found["act"][:size], expected)
+    rate = size / cycles
+    dut._log.info(f"64-byte runs: {rate:.2f} bytes per cycle")
+    assert rate >= 40.0, f"{rate:.2f} bytes per cycle"
+    # The ports share the work and the rate.
+    shares = [bench.dram.bytes_read(port) for port in range(CONFIGURATION.load_ports)]
+    assert max(shares) - min(shares) <= 0.01 * sum(shares), shares
+
+
+def test_throughput():
+    parameters = unit_parameters(CONFIGURATION, "load_ports", "tile_columns", "tile_depth", "act_bytes", "weight_bytes")
+    assert run_module_test("load_bench", __name__, parameters=parameters, cpp_sources=SOURCES) == 2
