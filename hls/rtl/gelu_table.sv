@@ -4,14 +4,14 @@
 // Writing: a beat of 16 bytes goes in four words of 32 bits, in cycles in which no look-up reads the RAM; wr_ready_o with the last
 // one. A beat beyond the tables is taken without being written, and wr_fault_o is high in the next cycle.
 module gelu_table #(
-    parameter int unsigned TileColumns = 8
+    parameter int unsigned Lanes = 8
 ) (
     input  logic                          clk_i,
     input  logic                          rst_ni,
     input  logic                          lookup_i,
     input  logic                          index_i,
-    input  logic [TileColumns-1:0][15:0]  value_i,
-    output logic [TileColumns-1:0][7:0]   result_o,
+    input  logic [Lanes-1:0][15:0]  value_i,
+    output logic [Lanes-1:0][7:0]   result_o,
     input  logic                          wr_valid_i,
     output logic                          wr_ready_o,
     input  logic [31:0]                   wr_address_i,
@@ -47,12 +47,12 @@ module gelu_table #(
     end
   end
 
-  logic [TileColumns-1:0][10:0] address_q;
-  logic [TileColumns-1:0][1:0] byte_q;
-  logic [TileColumns-1:0][31:0] word_q;
+  logic [Lanes-1:0][10:0] address_q;
+  logic [Lanes-1:0][1:0] byte_q;
+  logic [Lanes-1:0][31:0] word_q;
 
   always_ff @(posedge clk_i) begin
-    for (int lane = 0; lane < TileColumns; lane++) begin
+    for (int lane = 0; lane < Lanes; lane++) begin
       if (lookup_i) begin
         // clip to 10 bits; adding 512 inverts the sign bit
         if (value_i[lane][15:9] == '0 || value_i[lane][15:9] == '1) begin
@@ -66,7 +66,7 @@ module gelu_table #(
     end
   end
 
-  for (genvar p = 0; p < TileColumns / 2; p++) begin : gen_pair
+  for (genvar p = 0; p < Lanes / 2; p++) begin : gen_pair
     (* ram_style = "block" *) logic [31:0] memory[Words];
     logic [8:0] port_address;
 

@@ -1,14 +1,15 @@
 // The array: TileRows x TileColumns accumulators, TileDepth products each per cycle, two columns on one DSP cascade.
 //
 // A step (valid_i) multiplies a_i, TileDepth bytes of every row, with b_i, one weight word (TileDepth bytes of every
-// column). first_i starts a tile and last_i ends it; after the last step the tile's first `rows_i` rows come out at row_o,
-// one per cycle with row_valid_o, while the next tile's steps go in. There is no back-pressure: the caller keeps the last
-// steps of two tiles at least `rows_i` of the earlier tile apart, and has room for the rows. enable_i must be high from the
-// first step until the last row is out.
+// column). first_i starts a tile and last_i ends it; after the last step the tile's first `groups_i` * ActPorts rows come out
+// at row_o, ActPorts per cycle with row_valid_o, while the next tile's steps go in. There is no back-pressure: the caller
+// keeps the last steps of two tiles at least `groups_i` of the earlier tile apart, and has room for the rows. enable_i must
+// be high from the first step until the last row is out.
 module matmul_array #(
     parameter int unsigned TileRows = 4,
     parameter int unsigned TileColumns = 8,
-    parameter int unsigned TileDepth = 4
+    parameter int unsigned TileDepth = 4,
+    parameter int unsigned ActPorts = 2
 ) (
     input  logic                                          clk_i,
     input  logic                                          rst_ni,
@@ -16,15 +17,16 @@ module matmul_array #(
     input  logic                                          valid_i,
     input  logic                                          first_i,
     input  logic                                          last_i,
-    input  logic [$clog2(TileRows+1)-1:0]                 rows_i,
+    input  logic [$clog2(TileRows+1)-1:0]                 groups_i,
     input  logic [TileRows-1:0][TileDepth-1:0][7:0]       a_i,
     input  logic [TileColumns-1:0][TileDepth-1:0][7:0]    b_i,
     output logic                                          row_valid_o,
-    output logic [TileColumns-1:0][31:0]                  row_o
+    output logic [ActPorts-1:0][TileColumns-1:0][31:0]    row_o
 );
 
   localparam int unsigned CountBits = $clog2(TileRows + 1);
-  localparam int unsigned RowBits = (TileRows > 1) ? $clog2(TileRows) : 1;
+  localparam int unsigned Groups = TileRows / ActPorts;
+  localparam int unsigned GroupBits = (Groups > 1) ? $clog2(Groups) : 1;
   localparam int unsigned Pairs = TileColumns / 2;
   // From a step at the inputs to its sum at the accumulators: two operand registers and the cascade.
   localparam int unsigned Latency = TileDepth + 4;
@@ -86,7 +88,7 @@ module matmul_array #(
   logic [Latency-1:0] valid_q;
   logic [Latency-1:0] first_q;
   logic [Latency:0] last_q;
-  logic [Latency:0][CountBits-1:0] rows_q;
+  logic [Latency:0][CountBits-1:0] groups_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -97,10 +99,10 @@ module matmul_array #(
       last_q <= {last_q[Latency-1:0], valid_i & last_i};
     end
     first_q <= {first_q[Latency-2:0], first_i};
-    rows_q <= {rows_q[Latency-1:0], rows_i};
+    groups_q <= {groups_q[Latency-1:0], groups_i};
   end
 
-  logic [TileRows-1:0][TileColumns-1:0][31:0] held;
+  logic [Groups-1:0][ActPorts-1:0][TileColumns-1:0][31:0] held;
 
   for (genvar r = 0; r < TileRows; r++) begin : gen_cell_row
     for (genvar p = 0; p < Pairs; p++) begin : gen_cell
@@ -114,24 +116,24 @@ module matmul_array #(
           .valid_i  (valid_q[Latency-1]),
           .first_i  (first_q[Latency-1]),
           .capture_i(last_q[Latency]),
-          .held_o   (held[r][2*p+:2])
+          .held_o   (held[r/ActPorts][r%ActPorts][2*p+:2])
       );
     end
   end
 
   logic [CountBits-1:0] remaining_q;
-  logic [CountBits-1:0] row_q;
+  logic [CountBits-1:0] group_q;
 
   always_ff @(posedge clk_i) begin
     row_valid_o <= remaining_q != 0;
     if (remaining_q != 0) begin
       remaining_q <= remaining_q - 1'b1;
-      row_q <= row_q + 1'b1;
-      row_o <= held[RowBits'(row_q)];
+      group_q <= group_q + 1'b1;
+      row_o <= held[GroupBits'(group_q)];
     end
     if (last_q[Latency]) begin
-      remaining_q <= rows_q[Latency];
-      row_q <= '0;
+      remaining_q <= groups_q[Latency];
+      group_q <= '0;
     end
     if (!rst_ni) begin
       remaining_q <= '0;

@@ -1,79 +1,93 @@
-// From sums to values: rows of the array wait in a queue, one per cycle is requantised, looked up in a table, and its
-// maximum recorded; the values, saturated to 16 bits, come out in order at value_o.
+// From sums to values: the array's rows wait in a queue, ActPorts of them per cycle are requantised, looked up in a table,
+// and their maxima recorded; the values, saturated to 16 bits, come out in order at value_o.
 //
-// The pipeline never stalls: a row enters when the queue of values has room for it. Its caller has room for RowQueue rows
-// and TileQueue tiles (row_taken_o and tile_taken_o give it back). A tile's record must arrive before its first row.
+// A tile brings along all it needs of its instruction, so that tiles of two instructions may follow one another. The rows
+// of a weighed tile (scatter) go one by one, at value_o's row 0: the second set of requantiser lanes then multiplies what
+// the first one made by the row's router score. Weighed and other rows are not in the pipeline at the same time.
+//
+// The pipeline never stalls: rows enter when the queue of values has room for them. Its caller has room for RowQueue groups
+// of ActPorts rows and for TileQueue tiles (row_taken_o and tile_taken_o give it back). A tile's record must arrive before
+// its first row.
 module matmul_drain #(
     parameter int unsigned TileRows = 4,
     parameter int unsigned TileColumns = 8,
+    parameter int unsigned ActPorts = 2,
     parameter int unsigned RowEntries = 128,
     parameter int unsigned RowQueue = 16,
     parameter int unsigned TileQueue = 4
 ) (
-    input  logic                                    clk_i,
-    input  logic                                    rst_ni,
-    // the instruction, stable while it executes
-    input  logic                                    row_scale_i,
-    input  logic                                    table_enable_i,
-    input  logic                                    table_index_i,
-    input  logic                                    track_max_i,
-    input  logic [7:0]                              output_shift_i,
-    input  logic [$clog2(RowEntries)-1:0]           row_base_i,
-    input  logic [$clog2(TileColumns):0]            tail_columns_i,
+    input  logic                                            clk_i,
+    input  logic                                            rst_ni,
     // tiles
-    input  logic                                    tile_valid_i,
-    input  logic [$clog2(TileRows+1)-1:0]           tile_rows_i,
-    input  logic [$clog2(RowEntries)-1:0]           tile_row_i,       // row 0 of the tile
-    input  logic                                    tile_first_i,     // column tile
-    input  logic                                    tile_last_i,
-    input  logic [TileColumns-1:0][31:0]            tile_bias_i,
-    input  logic [TileColumns-1:0][15:0]            tile_multiplier_i,
-    input  logic [TileColumns-1:0][5:0]             tile_shift_i,
-    output logic                                    tile_taken_o,
+    input  logic                                            tile_valid_i,
+    input  logic                                            tile_row_scale_i,
+    input  logic                                            tile_table_enable_i,
+    input  logic                                            tile_table_index_i,
+    input  logic                                            tile_track_max_i,
+    input  logic                                            tile_weigh_i,
+    input  logic [7:0]                                      tile_output_shift_i,
+    input  logic [$clog2(TileRows+1)-1:0]                   tile_rows_i,
+    input  logic [$clog2(RowEntries)-1:0]                   tile_entry_i,     // of row 0 in the row statistics
+    input  logic [$clog2(TileColumns):0]                    tile_columns_i,
+    input  logic                                            tile_first_i,     // column tile
+    input  logic                                            tile_last_i,
+    input  logic [TileColumns-1:0][31:0]                    tile_bias_i,
+    input  logic [TileColumns-1:0][15:0]                    tile_multiplier_i,
+    input  logic [TileColumns-1:0][5:0]                     tile_shift_i,
+    output logic                                            tile_taken_o,
     // rows
-    input  logic                                    row_valid_i,
-    input  logic [TileColumns-1:0][31:0]            row_i,
-    output logic                                    row_taken_o,
+    input  logic                                            row_valid_i,
+    input  logic [ActPorts-1:0][TileColumns-1:0][31:0]      row_i,
+    output logic                                            row_taken_o,
+    // router scores of the rows of weighed tiles
+    input  logic                                            score_valid_i,
+    output logic                                            score_ready_o,
+    input  logic [15:0]                                     score_i,
     // row statistics
-    output logic                                    max_we_o,
-    output logic [$clog2(RowEntries)-1:0]           max_wr_address_o,
-    output logic [15:0]                             max_wr_data_o,
-    output logic [$clog2(RowEntries)-1:0]           scale_rd_address_o,
-    input  logic [15:0]                             scale_rd_multiplier_i,
-    input  logic [5:0]                              scale_rd_shift_i,
+    output logic [ActPorts-1:0]                             max_we_o,
+    output logic [ActPorts-1:0][$clog2(RowEntries)-1:0]     max_wr_address_o,
+    output logic [ActPorts-1:0][15:0]                       max_wr_data_o,
+    output logic [ActPorts-1:0][$clog2(RowEntries)-1:0]     scale_rd_address_o,
+    input  logic [ActPorts-1:0][15:0]                       scale_rd_multiplier_i,
+    input  logic [ActPorts-1:0][5:0]                        scale_rd_shift_i,
     // table writes
-    input  logic                                    table_wr_valid_i,
-    output logic                                    table_wr_ready_o,
-    input  logic [31:0]                             table_wr_address_i,
-    input  logic [127:0]                            table_wr_data_i,
-    output logic                                    table_wr_fault_o,
+    input  logic                                            table_wr_valid_i,
+    output logic                                            table_wr_ready_o,
+    input  logic [31:0]                                     table_wr_address_i,
+    input  logic [127:0]                                    table_wr_data_i,
+    output logic                                            table_wr_fault_o,
     // values
-    output logic                                    value_valid_o,
-    input  logic                                    value_ready_i,
-    output logic [TileColumns-1:0][15:0]            value_o
+    output logic                                            value_valid_o,
+    input  logic                                            value_ready_i,
+    output logic [ActPorts-1:0][TileColumns-1:0][15:0]      value_o
 );
 
   localparam int unsigned EntryBits = $clog2(RowEntries);
   localparam int unsigned CountBits = $clog2(TileRows + 1);
+  localparam int unsigned ColumnBits = $clog2(TileColumns) + 1;
+  localparam int unsigned PortBits = $clog2(ActPorts);
   localparam int unsigned ValueQueue = 16;
   localparam int unsigned RequantiseCycles = 6;
   localparam int unsigned TableCycles = 3;
   localparam int unsigned Cycles = RequantiseCycles + TableCycles;
+  localparam int unsigned WeighCycles = 2 * RequantiseCycles;
 
   // --- queues ---
 
-  logic row_valid, tile_valid, take, tile_ends;
-  logic row_ready, tile_ready, value_ready;
-  logic [TileColumns-1:0][31:0] row;
+  logic row_valid, tile_valid, take, tile_ends, group_ends;
+  logic row_ready, tile_ready, value_ready, value_push;
+  logic [ActPorts-1:0][TileColumns-1:0][31:0] row;
+  logic row_scale, table_enable, table_index, track_max, weigh, tile_first, tile_last;
+  logic [7:0] output_shift;
   logic [CountBits-1:0] tile_rows;
-  logic [EntryBits-1:0] tile_row;
-  logic tile_first, tile_last;
+  logic [EntryBits-1:0] tile_entry;
+  logic [ColumnBits-1:0] tile_columns;
   logic [TileColumns-1:0][31:0] bias;
   logic [TileColumns-1:0][15:0] multiplier;
   logic [TileColumns-1:0][5:0] shift;
 
   fifo #(
-      .Width(32 * TileColumns),
+      .Width(32 * TileColumns * ActPorts),
       .Depth(RowQueue)
   ) u_rows (
       .clk_i,
@@ -82,83 +96,169 @@ module matmul_drain #(
       .ready_o(row_ready),
       .data_i (row_i),
       .valid_o(row_valid),
-      .ready_i(take),
+      .ready_i(take && group_ends),
       .data_o (row)
   );
 
   fifo #(
-      .Width(54 * TileColumns + CountBits + EntryBits + 2),
+      .Width(54 * TileColumns + CountBits + EntryBits + ColumnBits + 15),
       .Depth(TileQueue)
   ) u_tiles (
       .clk_i,
       .rst_ni,
       .valid_i(tile_valid_i),
       .ready_o(tile_ready),
-      .data_i ({tile_bias_i, tile_multiplier_i, tile_shift_i, tile_rows_i, tile_row_i, tile_first_i, tile_last_i}),
+      .data_i ({
+        tile_row_scale_i, tile_table_enable_i, tile_table_index_i, tile_track_max_i, tile_weigh_i, tile_first_i, tile_last_i,
+        tile_output_shift_i, tile_rows_i, tile_entry_i, tile_columns_i, tile_bias_i, tile_multiplier_i, tile_shift_i
+      }),
       .valid_o(tile_valid),
       .ready_i(tile_ends),
-      .data_o ({bias, multiplier, shift, tile_rows, tile_row, tile_first, tile_last})
+      .data_o ({
+        row_scale, table_enable, table_index, track_max, weigh, tile_first, tile_last,
+        output_shift, tile_rows, tile_entry, tile_columns, bias, multiplier, shift
+      })
   );
 
+  logic weigh_q;  // the rows in the pipeline are weighed
   logic [$clog2(ValueQueue):0] in_flight_q;
-  logic [CountBits-1:0] row_in_tile_q;
+  logic [CountBits-1:0] row_in_tile_q, taken_rows;
+  logic [EntryBits-1:0] entry;
 
-  assign take = row_valid && tile_valid && in_flight_q != ($clog2(ValueQueue) + 1)'(ValueQueue);
-  assign tile_ends = take && row_in_tile_q == tile_rows - 1'b1;
-  assign row_taken_o = take;
+  assign taken_rows = weigh ? CountBits'(1) : CountBits'(ActPorts);
+  assign take = row_valid && tile_valid && weigh == weigh_q && (!weigh || score_valid_i)
+      && in_flight_q != ($clog2(ValueQueue) + 1)'(ValueQueue);
+  assign tile_ends = take && row_in_tile_q + taken_rows >= tile_rows;
+  assign group_ends = !weigh || tile_ends || (row_in_tile_q & CountBits'(ActPorts - 1)) == CountBits'(ActPorts - 1);
+  assign row_taken_o = take && group_ends;
   assign tile_taken_o = tile_ends;
-  assign scale_rd_address_o = row_base_i + tile_row + EntryBits'(row_in_tile_q);
+  assign score_ready_o = take && weigh;
+  assign entry = tile_entry + EntryBits'(row_in_tile_q);
 
-  logic [Cycles-1:0] valid_q;
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_entry
+    assign scale_rd_address_o[p] = (entry & ~EntryBits'(ActPorts - 1)) | EntryBits'(p);
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       in_flight_q <= '0;
       row_in_tile_q <= '0;
+      weigh_q <= 1'b0;
     end else begin
       in_flight_q <= in_flight_q + ($clog2(ValueQueue) + 1)'(take) - ($clog2(ValueQueue) + 1)'(value_valid_o && value_ready_i);
-      if (take) row_in_tile_q <= tile_ends ? '0 : row_in_tile_q + 1'b1;
+      if (take) row_in_tile_q <= tile_ends ? '0 : row_in_tile_q + taken_rows;
+      if (tile_valid && in_flight_q == '0) weigh_q <= weigh;
     end
-    assert (!rst_ni || ((row_ready || !row_valid_i) && (tile_ready || !tile_valid_i) && (value_ready || !valid_q[Cycles-1])));
+    assert (!rst_ni || ((row_ready || !row_valid_i) && (tile_ready || !tile_valid_i) && (value_ready || !value_push)));
   end
 
-  // --- requantise and look up ---
+  // --- requantise, weigh, and look up ---
 
-  logic [5:0] row_shift;
-  logic [TileColumns-1:0][15:0] scaled, scaled_late, value;
-  logic [TileColumns-1:0][7:0] looked_up;
+  logic [WeighCycles-1:0] valid_q;
+  logic [7:0] output_shift_q;
+  logic second_row, second_row_q;
+  logic [15:0] score_late, row_multiplier_0;
+  logic [ActPorts-1:0][5:0] row_shift;
+  logic [5:0] row_shift_0;
+  logic [1:0][TileColumns-1:0][15:0] scaled;
+  logic [ActPorts-1:0][TileColumns-1:0][15:0] scaled_late, value;
+  logic [ActPorts-1:0][TileColumns-1:0][7:0] looked_up;
 
-  assign row_shift = (8'(scale_rd_shift_i) > output_shift_i) ? scale_rd_shift_i - output_shift_i[5:0] : '0;
+  // A weighed row in the second place of its group.
+  assign second_row = weigh_q && ActPorts == 2 && row_in_tile_q[0];
+  assign row_multiplier_0 = scale_rd_multiplier_i[second_row_q];
+  assign row_shift_0 = row_shift[second_row_q];
+
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_row_shift
+    assign row_shift[p] = (8'(scale_rd_shift_i[p]) > output_shift_q) ? scale_rd_shift_i[p] - output_shift_q[5:0] : '0;
+  end
 
   always_ff @(posedge clk_i) begin
-    valid_q <= rst_ni ? {valid_q[Cycles-2:0], take} : '0;
+    // only weighed rows go beyond the table
+    valid_q <= rst_ni
+        ? {valid_q[WeighCycles-2:Cycles-1] & {(WeighCycles - Cycles) {weigh_q}}, valid_q[Cycles-2:0], take} : '0;
+    output_shift_q <= output_shift;
+    second_row_q <= second_row;
   end
 
+  delay_line #(
+      .Width (16),
+      .Stages(RequantiseCycles + 1)
+  ) u_score_delay (
+      .clk_i,
+      .enable_i(1'b1),
+      .data_i  (score_i),
+      .data_o  (score_late)
+  );
+
   for (genvar c = 0; c < TileColumns; c++) begin : gen_lane
-    requantise u_requantise (
+    requantise u_first (
         .clk_i,
         .enable_i        ({valid_q[RequantiseCycles-2:0], take}),
-        .row_scale_i,
-        .sum_i           (row[c]),
+        .row_scale_i     (row_scale),
+        .sum_i           (row[second_row][c]),
         .bias_i          (bias[c]),
         .multiplier_i    (multiplier[c]),
         .shift_i         (shift[c]),
-        .row_multiplier_i(scale_rd_multiplier_i),
-        .row_shift_i     (row_shift),
-        .result_o        (scaled[c])
+        .row_multiplier_i(row_multiplier_0),
+        .row_shift_i     (row_shift_0),
+        .result_o        (scaled[0][c])
     );
 
-    assign value[c] = table_enable_i ? {{8{looked_up[c][7]}}, looked_up[c]} : scaled_late[c];
+    // Weighing is requantising by the score and a shift of 16.
+    requantise u_second (
+        .clk_i,
+        .enable_i        (weigh_q ? valid_q[RequantiseCycles-1+:RequantiseCycles] : {valid_q[RequantiseCycles-2:0], take}),
+        .row_scale_i     (weigh_q || row_scale),
+        .sum_i           (weigh_q ? 32'($signed(scaled[0][c])) : row[ActPorts-1][c]),
+        .bias_i          (bias[c]),
+        .multiplier_i    (multiplier[c]),
+        .shift_i         (shift[c]),
+        .row_multiplier_i(weigh_q ? score_late : scale_rd_multiplier_i[ActPorts-1]),
+        .row_shift_i     (weigh_q ? 6'd16 : row_shift[ActPorts-1]),
+        .result_o        (scaled[1][c])
+    );
   end
 
+  logic [CountBits-1:0] late_row, last_row;
+  logic [EntryBits-1:0] late_entry, last_entry;
+  logic [ColumnBits-1:0] late_columns, last_columns;
+  logic [ActPorts-1:0] used, late_used, last_used;
+  logic late_enable, late_index, late_first, late_last;
+  logic last_enable, last_first, last_last;
+
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_used
+    assign used[p] = track_max && row_in_tile_q + CountBits'(p) < tile_rows;
+  end
+
+  delay_line #(
+      .Width (CountBits + EntryBits + ColumnBits + ActPorts + 4),
+      .Stages(RequantiseCycles)
+  ) u_late (
+      .clk_i,
+      .enable_i(1'b1),
+      .data_i  ({row_in_tile_q, entry, tile_columns, used, table_enable, table_index, tile_first, tile_last}),
+      .data_o  ({late_row, late_entry, late_columns, late_used, late_enable, late_index, late_first, late_last})
+  );
+
+  delay_line #(
+      .Width (CountBits + EntryBits + ColumnBits + ActPorts + 3),
+      .Stages(TableCycles)
+  ) u_last (
+      .clk_i,
+      .enable_i(1'b1),
+      .data_i  ({late_row, late_entry, late_columns, late_used, late_enable, late_first, late_last}),
+      .data_o  ({last_row, last_entry, last_columns, last_used, last_enable, last_first, last_last})
+  );
+
   gelu_table #(
-      .TileColumns(TileColumns)
+      .Lanes(TileColumns * ActPorts)
   ) u_table (
       .clk_i,
       .rst_ni,
-      .lookup_i    (valid_q[RequantiseCycles-1] && table_enable_i),
-      .index_i     (table_index_i),
-      .value_i     (scaled),
+      .lookup_i    (valid_q[RequantiseCycles-1] && late_enable),
+      .index_i     (late_index),
+      .value_i     (scaled[ActPorts-1:0]),
       .result_o    (looked_up),
       .wr_valid_i  (table_wr_valid_i),
       .wr_ready_o  (table_wr_ready_o),
@@ -168,22 +268,34 @@ module matmul_drain #(
   );
 
   delay_line #(
-      .Width (16 * TileColumns),
+      .Width (16 * TileColumns * ActPorts),
       .Stages(TableCycles)
   ) u_scaled_delay (
       .clk_i,
       .enable_i(1'b1),
-      .data_i  (scaled),
+      .data_i  (scaled[ActPorts-1:0]),
       .data_o  (scaled_late)
   );
 
+  always_comb begin
+    value = scaled_late;
+    if (last_enable) begin
+      for (int p = 0; p < ActPorts; p++) begin
+        for (int c = 0; c < TileColumns; c++) value[p][c] = {{8{looked_up[p][c][7]}}, looked_up[p][c]};
+      end
+    end
+    if (weigh_q) value[0] = scaled[1];
+  end
+
+  assign value_push = weigh_q ? valid_q[WeighCycles-1] : valid_q[Cycles-1];
+
   fifo #(
-      .Width(16 * TileColumns),
+      .Width(16 * TileColumns * ActPorts),
       .Depth(ValueQueue)
   ) u_values (
       .clk_i,
       .rst_ni,
-      .valid_i(valid_q[Cycles-1]),
+      .valid_i(value_push),
       .ready_o(value_ready),
       .data_i (value),
       .valid_o(value_valid_o),
@@ -193,34 +305,27 @@ module matmul_drain #(
 
   // --- row maxima ---
 
-  logic [CountBits-1:0] max_row;
-  logic [EntryBits-1:0] max_entry;
-  logic max_first, max_last;
+  logic [ActPorts-1:0][EntryBits-1:0] max_entry;
 
-  delay_line #(
-      .Width (CountBits + EntryBits + 2),
-      .Stages(Cycles)
-  ) u_row_delay (
-      .clk_i,
-      .enable_i(1'b1),
-      .data_i  ({row_in_tile_q, scale_rd_address_o, tile_first, tile_last}),
-      .data_o  ({max_row, max_entry, max_first, max_last})
-  );
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_max_entry
+    assign max_entry[p] = last_entry | EntryBits'(p);
+  end
 
   row_maximum #(
       .TileRows   (TileRows),
       .TileColumns(TileColumns),
+      .ActPorts   (ActPorts),
       .RowEntries (RowEntries)
   ) u_maximum (
       .clk_i,
       .rst_ni,
-      .valid_i       (valid_q[Cycles-1] && track_max_i),
-      .row_i         (max_row),
-      .entry_i       (max_entry),
-      .first_i       (max_first),
-      .last_i        (max_last),
-      .tail_columns_i,
-      .value_i       (value),
+      .valid_i  (last_used & {ActPorts{valid_q[Cycles-1]}}),
+      .group_i  (last_row >> PortBits),
+      .entry_i  (max_entry),
+      .first_i  (last_first),
+      .last_i   (last_last),
+      .columns_i(last_columns),
+      .value_i  (value),
       .max_we_o,
       .max_wr_address_o,
       .max_wr_data_o

@@ -1,131 +1,176 @@
 // Reads the rows of a from the activation memory into the operand buffer, ahead of the array.
 //
-// A row tile is fetched word by word, each word for all its rows, so that the array can start with the first words; row
-// tiles follow one another as far as the ring of RingWords words per row has room. Addresses are computed in 48 bits and
-// clipped to 32, so that a wild one faults in the memory instead of wrapping.
+// A row tile is fetched word by word, each word for all its rows, ActPorts rows at once, so that the array can start with
+// the first words; row tiles, and the instructions they belong to, follow one another as far as the ring of RingWords words
+// per row has room. Row r goes through port r % ActPorts. The ports are granted independently and advance together.
+// An address beyond 32 bits becomes the highest one, so that it faults in the memory instead of wrapping.
 module operand_fetch #(
     parameter int unsigned TileRows = 4,
     parameter int unsigned TileColumns = 8,
+    parameter int unsigned ActPorts = 2,
     parameter int unsigned RingWords = 256
 ) (
-    input  logic                            clk_i,
-    input  logic                            rst_ni,
-    input  logic                            start_i,
-    // the instruction, stable while it executes
-    input  logic                            gather_i,
-    input  logic [16:0]                     rows_i,
-    input  logic [$clog2(RingWords):0]      words_i,       // words of one row
-    input  logic [31:0]                     address_i,     // word address of row 0
-    input  logic [31:0]                     pitch_i,       // words between rows
+    input  logic                                          clk_i,
+    input  logic                                          rst_ni,
+    // an instruction; its fields stay as they are until the next start, for which ready_o must be high
+    input  logic                                          start_i,
+    output logic                                          ready_o,
+    input  logic                                          slot_i,
+    input  logic                                          gather_i,
+    input  logic [15:0]                                   queue_first_i,
+    input  logic [15:0]                                   rows_i,          // at least 1
+    input  logic [$clog2(RingWords):0]                    words_i,         // words of one row
+    input  logic [31:0]                                   address_i,       // word address of row 0
+    input  logic [31-$clog2(2*TileColumns):0]             pitch_i,         // words between rows
     // tokens of the expert queue, one cycle after their index; always granted
-    output logic                            queue_valid_o,
-    output logic [15:0]                     queue_index_o,
-    input  logic [15:0]                     queue_token_i,
-    // activation memory
-    output logic                            rd_valid_o,
-    input  logic                            rd_ready_i,
-    output logic [31:0]                     rd_address_o,
-    input  logic                            rd_data_valid_i,
-    input  logic [16*TileColumns-1:0]       rd_data_i,
-    // operand buffer
-    output logic                            wr_enable_o,
-    output logic [$clog2(TileRows+1)-1:0]   wr_row_o,
-    output logic [$clog2(RingWords)-1:0]    wr_slot_o,
-    output logic [16*TileColumns-1:0]       wr_data_o,
-    // words written for all rows, and words given back by the array, since the start; both modulo 2 * RingWords
-    output logic [$clog2(RingWords):0]      filled_o,
-    input  logic [$clog2(RingWords):0]      released_i
+    output logic                                          queue_valid_o,
+    output logic [15:0]                                   queue_index_o,
+    input  logic [15:0]                                   queue_token_i,
+    // activation memory; fault_slot_o belongs to the grants of the cycle before
+    output logic [ActPorts-1:0]                           rd_valid_o,
+    input  logic [ActPorts-1:0]                           rd_ready_i,
+    output logic [ActPorts-1:0][31:0]                     rd_address_o,
+    input  logic [ActPorts-1:0]                           rd_data_valid_i,
+    input  logic [ActPorts-1:0][16*TileColumns-1:0]       rd_data_i,
+    output logic                                          fault_slot_o,
+    // operand buffer: rows wr_group_o * ActPorts on
+    output logic [ActPorts-1:0]                           wr_enable_o,
+    output logic [$clog2(TileRows+1)-1:0]                 wr_group_o,
+    output logic [$clog2(RingWords)-1:0]                  wr_slot_o,
+    output logic [ActPorts-1:0][16*TileColumns-1:0]       wr_data_o,
+    // words written for all rows, and words given back by the array; both modulo 2 * RingWords
+    output logic [$clog2(RingWords):0]                    filled_o,
+    input  logic [$clog2(RingWords):0]                    released_i
 );
 
   localparam int unsigned SlotBits = $clog2(RingWords);
   localparam int unsigned CountBits = $clog2(TileRows + 1);
-  localparam int unsigned RowBits = (TileRows > 1) ? $clog2(TileRows) : 1;
-  localparam logic [CountBits-1:0] LastRow = CountBits'(TileRows - 1);
+  localparam int unsigned Groups = TileRows / ActPorts;
+  localparam int unsigned GroupBits = (Groups > 1) ? $clog2(Groups) : 1;
+  localparam int unsigned PortBits = $clog2(ActPorts);
+  localparam int unsigned PitchBits = 32 - $clog2(2 * TileColumns);
+  // A token times a pitch, and an address.
+  localparam int unsigned OffsetBits = PitchBits + 17;
+  localparam logic [CountBits-1:0] LastGroup = CountBits'(Groups - 1);
 
-  // --- base addresses of the rows, up to two row tiles ahead ---
+  // --- base addresses of the rows, up to two row tiles ahead: {beyond 32 bits, address} ---
 
-  (* ram_style = "distributed" *) logic [47:0] bases[2*(1<<RowBits)];
-  logic [1:0][CountBits-1:0] ready_q;  // bases known in each half
+  logic [1:0][CountBits-1:0] known_q;  // groups of rows whose bases are known, in each half
   logic [1:0] tiles_ahead_q;           // halves in use
   logic lookup_half_q, issue_half_q;
-  logic [16:0] lookup_row_q, lookup_left_q;
-  logic [CountBits-1:0] lookup_in_tile_q;
-  logic lookup, lookup_ends_tile, issue_ends_tile;
+  logic [15:0] lookup_index_q, lookup_left_q;
+  logic [CountBits-1:0] lookup_in_tile_q, lookup_rows;
+  logic lookup, lookup_last, lookup_ends_tile, lookup_ends_group, issue_ends_tile;
 
+  // Gathered rows are looked up one by one, others ActPorts at once.
+  assign lookup_rows = gather_i ? CountBits'(1) : CountBits'(ActPorts);
   assign lookup = lookup_left_q != 0 && tiles_ahead_q != 2'd2;
-  assign lookup_ends_tile = lookup && (lookup_in_tile_q == LastRow || lookup_left_q == 17'd1);
+  assign lookup_last = lookup_left_q <= 16'(lookup_rows);
+  assign lookup_ends_tile = lookup && (lookup_last || lookup_in_tile_q == CountBits'(TileRows) - lookup_rows);
+  assign lookup_ends_group = lookup_last || !gather_i || (lookup_in_tile_q & CountBits'(ActPorts - 1)) == CountBits'(ActPorts - 1);
   assign queue_valid_o = lookup && gather_i;
-  assign queue_index_o = lookup_row_q[15:0];
+  assign queue_index_o = lookup_index_q;
 
-  logic [1:0] stage_valid_q;
-  logic [1:0] stage_half_q;
+  logic [1:0] stage_valid_q, stage_half_q, stage_ends_group_q;
   logic [1:0][CountBits-1:0] stage_row_q;
-  logic [15:0] row_q;
-  logic [47:0] offset_q;
-  logic [RowBits-1:0] base_row;
+  logic [OffsetBits-1:0] product_q, running_q;
+  logic base_valid, base_half, base_ends_group;
+  logic [CountBits-1:0] base_row, base_group;
 
-  assign base_row = RowBits'(stage_row_q[1]);
+  assign base_valid = gather_i ? stage_valid_q[1] : lookup;
+  assign base_half = gather_i ? stage_half_q[1] : lookup_half_q;
+  assign base_row = gather_i ? stage_row_q[1] : lookup_in_tile_q;
+  assign base_ends_group = gather_i ? stage_ends_group_q[1] : lookup_ends_group;
+  assign base_group = base_row >> PortBits;
 
   always_ff @(posedge clk_i) begin
     if (lookup) begin
-      lookup_row_q <= lookup_row_q + 17'd1;
-      lookup_left_q <= lookup_left_q - 17'd1;
-      lookup_in_tile_q <= lookup_ends_tile ? '0 : lookup_in_tile_q + 1'b1;
+      lookup_index_q <= lookup_index_q + 16'd1;
+      lookup_left_q <= lookup_last ? '0 : lookup_left_q - 16'(lookup_rows);
+      lookup_in_tile_q <= lookup_ends_tile ? '0 : lookup_in_tile_q + lookup_rows;
+      running_q <= running_q + (OffsetBits'(pitch_i) << PortBits);
       if (lookup_ends_tile) lookup_half_q <= ~lookup_half_q;
     end
-    stage_valid_q <= {stage_valid_q[0], lookup};
+    stage_valid_q <= {stage_valid_q[0], queue_valid_o};
     stage_half_q <= {stage_half_q[0], lookup_half_q};
     stage_row_q <= {stage_row_q[0], lookup_in_tile_q};
-    row_q <= lookup_row_q[15:0];
-    offset_q <= 48'(gather_i ? queue_token_i : row_q) * 48'(pitch_i);
-    if (stage_valid_q[1]) begin
-      bases[{stage_half_q[1], base_row}] <= 48'(address_i) + offset_q;
-      ready_q[stage_half_q[1]] <= stage_row_q[1] + 1'b1;
-    end
-    if (issue_ends_tile) ready_q[issue_half_q] <= '0;
+    stage_ends_group_q <= {stage_ends_group_q[0], lookup_ends_group};
+    product_q <= OffsetBits'(queue_token_i) * OffsetBits'(pitch_i);
+    if (issue_ends_tile) known_q[issue_half_q] <= '0;
+    if (base_valid && base_ends_group) known_q[base_half] <= base_group + 1'b1;
     tiles_ahead_q <= tiles_ahead_q + 2'(lookup_ends_tile) - 2'(issue_ends_tile);
     if (start_i) begin
-      lookup_row_q <= '0;
+      lookup_index_q <= queue_first_i;
       lookup_left_q <= rows_i;
+      running_q <= OffsetBits'(address_i);
     end
-    if (!rst_ni || start_i) begin
+    if (!rst_ni) begin
       stage_valid_q <= '0;
-      ready_q <= '0;
+      known_q <= '0;
       tiles_ahead_q <= '0;
       lookup_half_q <= 1'b0;
       lookup_in_tile_q <= '0;
+      lookup_left_q <= '0;
     end
-    if (!rst_ni) lookup_left_q <= '0;
   end
 
   // --- requests ---
 
-  logic [16:0] issue_left_q;  // rows of this tile and all later ones
-  logic [CountBits-1:0] issue_row_q;
-  logic [SlotBits:0] issue_word_q, allocated_q;
-  logic issue, issue_ends_word;
-  logic request_ends_word_q;
-  logic [CountBits-1:0] request_row_q;
-  logic [SlotBits-1:0] request_slot_q;
-  logic [RowBits-1:0] issue_base_row;
-  logic [47:0] address;
+  logic issue_pending_q, issue_slot_q;
+  logic [15:0] issue_left_q;  // rows of this tile and all later ones
+  logic [CountBits-1:0] issue_group_q;
+  logic [SlotBits:0] issue_word_q, issue_words_q, allocated_q;
+  logic issue, issue_last_group, issue_ends_word, request_free;
+  logic request_valid_q, request_ends_word_q, request_slot_q;
+  logic [CountBits-1:0] request_group_q;
+  logic [SlotBits-1:0] request_word_q;
+  logic [15:0] issue_row;
+  logic [ActPorts-1:0] port_used;
+  logic [ActPorts-1:0][32:0] address;
 
-  assign issue_base_row = RowBits'(issue_row_q);
-  assign address = bases[{issue_half_q, issue_base_row}] + 48'(issue_word_q);
-  assign issue = issue_left_q != 0 && issue_row_q < ready_q[issue_half_q]
-      && allocated_q - released_i != (SlotBits + 1)'(RingWords) && (!rd_valid_o || rd_ready_i);
-  assign issue_ends_word = issue && (issue_row_q == LastRow || 17'(issue_row_q) == issue_left_q - 17'd1);
-  assign issue_ends_tile = issue_ends_word && issue_word_q == words_i - 1'b1;
+  assign ready_o = lookup_left_q == 0 && stage_valid_q == '0 && !issue_pending_q;
+  assign issue_row = 16'(issue_group_q) << PortBits;
+  assign request_free = (rd_valid_o & ~rd_ready_i) == '0;
+  assign issue = issue_left_q != 0 && issue_group_q < known_q[issue_half_q]
+      && allocated_q - released_i != (SlotBits + 1)'(RingWords) && request_free;
+  assign issue_last_group = issue_group_q == LastGroup || issue_row + 16'(ActPorts) >= issue_left_q;
+  assign issue_ends_word = issue && issue_last_group;
+  assign issue_ends_tile = issue_ends_word && issue_word_q == issue_words_q - 1'b1;
+
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_port
+    (* ram_style = "distributed" *) logic [32:0] bases[2*(1<<GroupBits)];
+    logic [OffsetBits-1:0] sum;
+    logic [32:0] base;
+
+    assign sum = gather_i ? OffsetBits'(address_i) + product_q : running_q + OffsetBits'(p) * OffsetBits'(pitch_i);
+    assign base = bases[{issue_half_q, GroupBits'(issue_group_q)}];
+    assign address[p] = {1'b0, base[31:0]} + 33'(issue_word_q) | {base[32], 32'h0};
+    assign port_used[p] = issue_row + 16'(p) < issue_left_q;
+
+    always_ff @(posedge clk_i) begin
+      if (base_valid && (!gather_i || (base_row & CountBits'(ActPorts - 1)) == CountBits'(p))) begin
+        bases[{base_half, GroupBits'(base_group)}] <= {sum[OffsetBits-1:32] != '0, sum[31:0]};
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (rd_ready_i[p]) rd_valid_o[p] <= 1'b0;
+      if (issue) begin
+        rd_valid_o[p] <= port_used[p];
+        rd_address_o[p] <= address[p][32] ? '1 : address[p][31:0];
+      end
+      if (!rst_ni) rd_valid_o[p] <= 1'b0;
+    end
+  end
 
   always_ff @(posedge clk_i) begin
-    if (rd_ready_i) rd_valid_o <= 1'b0;
+    if (request_free) request_valid_q <= issue;
     if (issue) begin
-      rd_valid_o <= 1'b1;
-      rd_address_o <= (address[47:32] != '0) ? '1 : address[31:0];
-      request_row_q <= issue_row_q;
-      request_slot_q <= allocated_q[SlotBits-1:0];
+      request_group_q <= issue_group_q;
+      request_word_q <= allocated_q[SlotBits-1:0];
       request_ends_word_q <= issue_ends_word;
-      issue_row_q <= issue_ends_word ? '0 : issue_row_q + 1'b1;
+      request_slot_q <= issue_slot_q;
+      issue_group_q <= issue_ends_word ? '0 : issue_group_q + 1'b1;
     end
     if (issue_ends_word) begin
       allocated_q <= allocated_q + 1'b1;
@@ -133,36 +178,48 @@ module operand_fetch #(
     end
     if (issue_ends_tile) begin
       issue_half_q <= ~issue_half_q;
-      issue_left_q <= (issue_left_q > 17'(TileRows)) ? issue_left_q - 17'(TileRows) : '0;
+      issue_left_q <= (issue_left_q > 16'(TileRows)) ? issue_left_q - 16'(TileRows) : '0;
     end
-    if (start_i) issue_left_q <= rows_i;
-    if (!rst_ni || start_i) begin
-      rd_valid_o <= 1'b0;
-      issue_row_q <= '0;
+    if (issue_pending_q && issue_left_q == 0) begin
+      issue_pending_q <= 1'b0;
+      issue_left_q <= rows_i;
+      issue_words_q <= words_i;
+      issue_slot_q <= slot_i;
+    end
+    if (start_i) issue_pending_q <= 1'b1;
+    fault_slot_o <= request_slot_q;
+    if (!rst_ni) begin
+      issue_pending_q <= 1'b0;
+      request_valid_q <= 1'b0;
+      issue_left_q <= '0;
+      issue_group_q <= '0;
       issue_word_q <= '0;
       issue_half_q <= 1'b0;
       allocated_q <= '0;
     end
-    if (!rst_ni) issue_left_q <= '0;
   end
 
   // --- answers, two cycles after their grant ---
 
-  logic [1:0][CountBits-1:0] answer_row_q;
-  logic [1:0][SlotBits-1:0] answer_slot_q;
+  logic [1:0][CountBits-1:0] answer_group_q;
+  logic [1:0][SlotBits-1:0] answer_word_q;
   logic [1:0] answer_ends_word_q;
 
   assign wr_enable_o = rd_data_valid_i;
-  assign wr_row_o = answer_row_q[1];
-  assign wr_slot_o = answer_slot_q[1];
+  assign wr_group_o = answer_group_q[1];
+  assign wr_slot_o = answer_word_q[1];
   assign wr_data_o = rd_data_i;
 
   always_ff @(posedge clk_i) begin
-    answer_row_q <= {answer_row_q[0], request_row_q};
-    answer_slot_q <= {answer_slot_q[0], request_slot_q};
-    answer_ends_word_q <= {answer_ends_word_q[0], request_ends_word_q};
-    if (rd_data_valid_i && answer_ends_word_q[1]) filled_o <= filled_o + 1'b1;
-    if (!rst_ni || start_i) filled_o <= '0;
+    answer_group_q <= {answer_group_q[0], request_group_q};
+    answer_word_q <= {answer_word_q[0], request_word_q};
+    // the last port's grant, and so its answer, completes the word
+    answer_ends_word_q <= {answer_ends_word_q[0], request_valid_q && request_free && request_ends_word_q};
+    if (answer_ends_word_q[1]) filled_o <= filled_o + 1'b1;
+    if (!rst_ni) begin
+      answer_ends_word_q <= '0;
+      filled_o <= '0;
+    end
   end
 
 endmodule

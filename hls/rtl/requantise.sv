@@ -2,7 +2,8 @@
 // infinity, as spec/arithmetic.py defines it. Saturating to 16 bits first changes no later saturation to 8 or 10 bits.
 //
 // A sum enters in the cycle of enable_i[0]; enable_i[s] marks it in stage s, and the result shows six cycles after the sum.
-// With row_scale_i the bias is not added, and row_multiplier_i and row_shift_i, due one cycle after the sum, are used.
+// With row_scale_i, given with the sum, the bias is not added, and row_multiplier_i and row_shift_i, due one cycle after the
+// sum, are used.
 module requantise (
     input  logic               clk_i,
     input  logic        [5:0]  enable_i,
@@ -21,6 +22,7 @@ module requantise (
 
   // stage 0: bias
   logic signed [32:0] biased_q;
+  logic row_scale_0_q;
   logic [15:0] multiplier_0_q;
   logic [5:0] shift_0_q;
   // stage 1: clip
@@ -48,13 +50,14 @@ module requantise (
   always_ff @(posedge clk_i) begin
     if (enable_i[0]) begin
       biased_q <= 33'(sum_i) + (row_scale_i ? 33'sd0 : 33'(bias_i));
+      row_scale_0_q <= row_scale_i;
       multiplier_0_q <= multiplier_i;
       shift_0_q <= shift_i;
     end
     if (enable_i[1]) begin
       clipped_q <= (biased_q > ClipMax) ? 27'(ClipMax) : (biased_q < ClipMin) ? 27'(ClipMin) : 27'(biased_q);
-      multiplier_1_q <= {1'b0, row_scale_i ? row_multiplier_i : multiplier_0_q};
-      shift_1_q <= row_scale_i ? row_shift_i : shift_0_q;
+      multiplier_1_q <= {1'b0, row_scale_0_q ? row_multiplier_i : multiplier_0_q};
+      shift_1_q <= row_scale_0_q ? row_shift_i : shift_0_q;
     end
     if (enable_i[2]) begin
       product_q <= clipped_q * multiplier_1_q;

@@ -1,95 +1,141 @@
 // Where the rows of a product go, in the order in which they drain, and what residual rows hold before.
 //
-// Per row of every tile: address_o (a word of act, or of weight for keys and values; for keys the word of the tile's first
-// TileDepth columns), half_o (the half of the act word, int8), lane_o (the row's place in weight words), score_o, tail_o
-// (the tile is the last of its row) and final_o (the product's last row). For residual destinations the word is read from
-// act first and comes at old_o; the reads run up to eight rows ahead, so no two rows of one product may share a word.
-// Addresses are computed in 48 bits and clipped to 32, so that a wild one faults in the memory instead of wrapping.
+// Per group of ActPorts rows of every tile (per row if they are scattered): address_o of each row (a word of act, or, the
+// same for all, of weight for keys and values; for keys the word of the tile's first TileDepth columns), half_o (the half of
+// the act word, int8), used_o (the rows there are), lane_o (the first row's place in weight words), columns_o (of the tile),
+// final_o (the product's last rows), and slot_o and destination_o of the instruction.
+//
+// For residual destinations the words are read from act first and come at old_o. The reads run many rows ahead, so no two
+// rows of one product may share a word, but they wait until the instruction is the oldest, oldest_i: until then, an earlier
+// product may still write. Router scores of scattered rows come at score_o, in the same order, as soon as they are known.
+// An address beyond 32 bits becomes the highest one, so that it faults in the memory instead of wrapping.
 module result_address #(
     parameter int unsigned TileRows = 4,
     parameter int unsigned TileColumns = 8,
-    parameter int unsigned TileDepth = 4
+    parameter int unsigned TileDepth = 4,
+    parameter int unsigned ActPorts = 2,
+    parameter int unsigned Experts = 16
 ) (
-    input  logic                              clk_i,
-    input  logic                              rst_ni,
-    input  logic                              start_i,
-    // the instruction, stable while it executes
-    input  logic [2:0]                        destination_i,
-    input  logic                              scatter_i,
-    input  logic [16:0]                       rows_i,
-    input  logic [15:0]                       column_tiles_i,
-    input  logic [31:0]                       address_i,       // bytes
-    input  logic [31:0]                       pitch_i,         // bytes
+    input  logic                                          clk_i,
+    input  logic                                          rst_ni,
+    // instructions
+    input  logic                                          start_valid_i,
+    output logic                                          start_ready_o,
+    input  logic                                          slot_i,
+    input  logic [2:0]                                    destination_i,
+    input  logic                                          scatter_i,
+    input  logic [$clog2(Experts)-1:0]                    queue_i,
+    input  logic [15:0]                                   queue_first_i,
+    input  logic [15:0]                                   rows_i,           // at least 1
+    input  logic [15:0]                                   column_tiles_i,
+    input  logic [$clog2(TileColumns):0]                  tail_columns_i,
+    input  logic [31:0]                                   address_i,        // bytes
+    input  logic [31:0]                                   pitch_i,          // bytes
+    input  logic                                          oldest_i,
     // tokens of the expert queue, one cycle after their index, when it is free
-    input  logic                              queue_ready_i,
-    output logic [15:0]                       queue_index_o,
-    input  logic [15:0]                       queue_token_i,
-    input  logic [15:0]                       queue_score_i,
+    input  logic                                          queue_ready_i,
+    output logic [$clog2(Experts)-1:0]                    queue_expert_o,
+    output logic [15:0]                                   queue_index_o,
+    input  logic [15:0]                                   queue_token_i,
+    input  logic [15:0]                                   queue_score_i,
+    output logic                                          score_valid_o,
+    input  logic                                          score_ready_i,
+    output logic [15:0]                                   score_o,
     // activation memory
-    output logic                              rd_valid_o,
-    input  logic                              rd_ready_i,
-    output logic [31:0]                       rd_address_o,
-    input  logic                              rd_data_valid_i,
-    input  logic [16*TileColumns-1:0]         rd_data_i,
+    output logic [ActPorts-1:0]                           rd_valid_o,
+    input  logic [ActPorts-1:0]                           rd_ready_i,
+    output logic [ActPorts-1:0][31:0]                     rd_address_o,
+    input  logic [ActPorts-1:0]                           rd_data_valid_i,
+    input  logic [ActPorts-1:0][16*TileColumns-1:0]       rd_data_i,
     // rows
-    output logic                              valid_o,
-    input  logic                              ready_i,
-    output logic [31:0]                       address_o,
-    output logic                              half_o,
-    output logic [$clog2(TileColumns)-1:0]    lane_o,
-    output logic [15:0]                       score_o,
-    output logic                              tail_o,
-    output logic                              final_o,
-    output logic [16*TileColumns-1:0]         old_o
+    output logic                                          valid_o,
+    input  logic                                          ready_i,
+    output logic                                          slot_o,
+    output logic [2:0]                                    destination_o,
+    output logic [ActPorts-1:0]                           used_o,
+    output logic [ActPorts-1:0][31:0]                     address_o,
+    output logic [ActPorts-1:0]                           half_o,
+    output logic [$clog2(TileColumns)-1:0]                lane_o,
+    output logic [$clog2(TileColumns):0]                  columns_o,
+    output logic                                          final_o,
+    output logic [ActPorts-1:0][16*TileColumns-1:0]       old_o
 );
 
   localparam int unsigned ColumnShift = $clog2(TileColumns);
   localparam int unsigned DepthShift = $clog2(TileDepth);
   localparam int unsigned WordShift = ColumnShift + DepthShift;
+  localparam int unsigned PitchBits = 31 - ColumnShift;
   localparam int unsigned CountBits = $clog2(TileRows + 1);
-  localparam int unsigned Ahead = 8;
+  localparam int unsigned Ahead = 32;
   localparam int unsigned AheadBits = $clog2(Ahead);
-  localparam int unsigned RecordBits = 32 + 1 + ColumnShift + 16 + 2;
+  // An address in halves of act words: base, index times pitch, column part.
+  localparam int unsigned SumBits = 48;
+  localparam int unsigned RecordBits = 34 * ActPorts + 6 + 2 * ColumnShift;
 
-  logic to_keys, to_values, to_weight, residual;
+  // --- the instruction ---
 
-  assign to_keys = destination_i == 3'(isa_pkg::DESTINATION_KEYS);
-  assign to_values = destination_i == 3'(isa_pkg::DESTINATION_VALUES);
+  logic active_q, slot_q, scatter_q;
+  logic [2:0] destination_q;
+  logic [ColumnShift:0] tail_columns_q;
+  logic [15:0] column_tiles_q, queue_index_q;
+  logic [31:0] base_q;              // in halves of act words, or in weight words
+  logic [PitchBits-1:0] pitch_q;    // in act words, or in weight words
+  logic pitch_half_q;               // and half an act word
+  logic start, to_keys, to_values, to_weight, start_to_weight;
+
+  assign start = start_valid_i && start_ready_o;
+  assign start_to_weight = destination_i == 3'(isa_pkg::DESTINATION_KEYS) || destination_i == 3'(isa_pkg::DESTINATION_VALUES);
+  assign to_keys = destination_q == 3'(isa_pkg::DESTINATION_KEYS);
+  assign to_values = destination_q == 3'(isa_pkg::DESTINATION_VALUES);
   assign to_weight = to_keys || to_values;
-  assign residual = destination_i == 3'(isa_pkg::DESTINATION_RESIDUAL);
+
+  always_ff @(posedge clk_i) begin
+    if (start) begin
+      slot_q <= slot_i;
+      destination_q <= destination_i;
+      scatter_q <= scatter_i;
+      queue_expert_o <= queue_i;
+      tail_columns_q <= tail_columns_i;
+      column_tiles_q <= column_tiles_i;
+      base_q <= start_to_weight ? address_i >> WordShift : address_i >> ColumnShift;
+      pitch_q <= start_to_weight ? PitchBits'(pitch_i >> WordShift) : pitch_i[31:ColumnShift+1];
+      pitch_half_q <= !start_to_weight && pitch_i[ColumnShift];
+    end
+  end
 
   // --- the loops: row tiles, column tiles, rows of the tile ---
 
-  logic active_q;
-  logic [16:0] tile_row_q, left_q;  // first row of the row tile; rows from there to the end
+  logic [15:0] tile_row_q, left_q;  // first row of the row tile; rows from there to the end
   logic [15:0] column_tile_q;
-  logic [CountBits-1:0] row_in_tile_q;
+  logic [CountBits-1:0] row_in_tile_q, step_rows;
   logic [AheadBits:0] in_flight_q;
-  logic step, ends_tile, ends_row_tile, last_row_tile;
+  logic step, ends_tile, ends_row_tile, last_row_tile, last_column_tile;
   logic [15:0] row;
-  logic [ColumnShift-1:0] lane;
 
-  assign row = tile_row_q[15:0] + 16'(row_in_tile_q);
-  assign lane = to_values ? ColumnShift'(row[DepthShift-1:0]) : row[ColumnShift-1:0];
-  assign queue_index_o = row;
-  assign step = active_q && in_flight_q != (AheadBits + 1)'(Ahead) && (!scatter_i || queue_ready_i);
-  assign last_row_tile = left_q <= 17'(TileRows);
-  assign ends_tile = row_in_tile_q == CountBits'(TileRows - 1) || 17'(row_in_tile_q) == left_q - 17'd1;
-  assign ends_row_tile = ends_tile && column_tile_q == column_tiles_i - 16'd1;
+  assign start_ready_o = !active_q;
+  assign row = tile_row_q + 16'(row_in_tile_q);
+  assign queue_index_o = queue_index_q + row;
+  assign step_rows = scatter_q ? CountBits'(1) : CountBits'(ActPorts);
+  assign step = active_q && in_flight_q != (AheadBits + 1)'(Ahead) && (!scatter_q || queue_ready_i);
+  assign last_row_tile = left_q <= 16'(TileRows);
+  assign last_column_tile = column_tile_q == column_tiles_q - 16'd1;
+  assign ends_tile = row_in_tile_q == CountBits'(TileRows) - step_rows || 16'(row_in_tile_q) + 16'(step_rows) >= left_q;
+  assign ends_row_tile = ends_tile && last_column_tile;
 
   always_ff @(posedge clk_i) begin
     if (step) begin
-      row_in_tile_q <= ends_tile ? '0 : row_in_tile_q + 1'b1;
+      row_in_tile_q <= ends_tile ? '0 : row_in_tile_q + step_rows;
       if (ends_tile) column_tile_q <= ends_row_tile ? '0 : column_tile_q + 1'b1;
       if (ends_row_tile) begin
-        tile_row_q <= tile_row_q + 17'(TileRows);
-        left_q <= left_q - 17'(TileRows);
+        tile_row_q <= tile_row_q + 16'(TileRows);
+        left_q <= left_q - 16'(TileRows);
         if (last_row_tile) active_q <= 1'b0;
       end
     end
-    if (start_i) begin
+    if (start) begin
       active_q <= 1'b1;
       left_q <= rows_i;
+      queue_index_q <= queue_first_i;
       tile_row_q <= '0;
       column_tile_q <= '0;
       row_in_tile_q <= '0;
@@ -98,55 +144,109 @@ module result_address #(
   end
 
   // --- address = base + index * pitch + column part, in halves of act words or in weight words ---
+  // The next instruction may start while the last rows of one are on their way, so they take along what they need of it.
 
-  logic [47:0] base, product_q, sum;
-  logic [31:0] pitch;
-  logic [1:0] valid_q;
-  logic [1:0][ColumnShift-1:0] lane_q;
-  logic [1:0] tail_q, final_q;
-  logic [15:0] row_q, column_tile_late_q, index, score_q;
-  logic [47:0] column_part_q;
-  logic [RecordBits-1:0] record;
+  logic [2:0] valid_q, final_q;
+  logic [2:0][ActPorts-1:0] used_q;
+  logic [2:0][ColumnShift:0] columns_q;
+  logic [2:0][ColumnShift-1:0] lane_q;
+  logic [1:0][15:0] score_q;
+  logic [2:0][3:0] owner_q;  // slot and destination
+  logic [2:0] weight_q, weigh_q, half_step_q;
+  logic [2:0][PitchBits-1:0] pitch_late_q;
+  logic [15:0] row_q, column_tile_late_q, index;
+  logic [PitchBits+15:0] product_q;
+  logic [SumBits-1:0] part_q, sum_q;
+  logic [ActPorts-1:0] used;
+  logic scatter_late_q;
+  logic [31:0] base_late_q;
 
-  assign base = to_weight ? 48'(address_i) >> WordShift : 48'(address_i) >> ColumnShift;
-  assign pitch = to_weight ? pitch_i >> WordShift : pitch_i >> ColumnShift;
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_used
+    assign used[p] = p == 0 || (!scatter_q && 16'(row_in_tile_q) + 16'(p) < left_q);
+  end
+
+  logic late_to_keys, late_to_values;
+
+  assign late_to_keys = owner_q[0][2:0] == 3'(isa_pkg::DESTINATION_KEYS);
+  assign late_to_values = owner_q[0][2:0] == 3'(isa_pkg::DESTINATION_VALUES);
 
   always_comb begin
-    if (to_keys) index = row_q >> ColumnShift;
-    else if (to_values) index = column_tile_late_q;
-    else index = scatter_i ? queue_token_i : row_q;
+    if (late_to_keys) index = row_q >> ColumnShift;
+    else if (late_to_values) index = column_tile_late_q;
+    else index = scatter_late_q ? queue_token_i : row_q;
   end
 
   always_ff @(posedge clk_i) begin
-    valid_q <= rst_ni ? {valid_q[0], step} : '0;
-    lane_q <= {lane_q[0], lane};
-    tail_q <= {tail_q[0], column_tile_q == column_tiles_i - 16'd1};
-    final_q <= {final_q[0], ends_row_tile && last_row_tile};
+    valid_q <= rst_ni ? {valid_q[1:0], step} : '0;
+    final_q <= {final_q[1:0], ends_row_tile && last_row_tile};
+    used_q <= {used_q[1:0], used};
+    columns_q <= {columns_q[1:0], last_column_tile ? tail_columns_q : (ColumnShift + 1)'(TileColumns)};
+    lane_q <= {lane_q[1:0], to_values ? ColumnShift'(row[DepthShift-1:0]) : row[ColumnShift-1:0]};
+    owner_q <= {owner_q[1:0], slot_q, destination_q};
+    weight_q <= {weight_q[1:0], to_weight};
+    weigh_q <= {weigh_q[1:0], scatter_q && destination_q == 3'(isa_pkg::DESTINATION_RESIDUAL)};
+    pitch_late_q <= {pitch_late_q[1:0], pitch_q};
+    half_step_q <= {half_step_q[1:0], pitch_half_q};
+    scatter_late_q <= scatter_q;
+    base_late_q <= base_q;
     row_q <= row;
     column_tile_late_q <= column_tile_q;
-    product_q <= 48'(index) * 48'(pitch);
-    score_q <= queue_score_i;
-    case (destination_i)
-      3'(isa_pkg::DESTINATION_KEYS): column_part_q <= 48'(column_tile_late_q) << (ColumnShift - DepthShift);
-      3'(isa_pkg::DESTINATION_VALUES): column_part_q <= 48'(row_q >> DepthShift);
-      3'(isa_pkg::DESTINATION_INT8): column_part_q <= 48'(column_tile_late_q);
-      default: column_part_q <= 48'(column_tile_late_q) << 1;
+    // stage 1
+    score_q <= {score_q[0], queue_score_i};
+    product_q <= (PitchBits + 16)'(index) * (PitchBits + 16)'(pitch_late_q[0]);
+    case (owner_q[0][2:0])
+      3'(isa_pkg::DESTINATION_KEYS): part_q <= SumBits'(base_late_q) + (SumBits'(column_tile_late_q) << (ColumnShift - DepthShift));
+      3'(isa_pkg::DESTINATION_VALUES): part_q <= SumBits'(base_late_q) + SumBits'(row_q >> DepthShift);
+      3'(isa_pkg::DESTINATION_INT8): begin
+        part_q <= SumBits'(base_late_q) + SumBits'(column_tile_late_q) + SumBits'(half_step_q[0] ? index : '0);
+      end
+      default: part_q <= SumBits'(base_late_q) + (SumBits'(column_tile_late_q) << 1);
     endcase
+    // stage 2
+    sum_q <= part_q + (weight_q[1] ? SumBits'(product_q) : SumBits'(product_q) << 1);
   end
+
+  logic [ActPorts-1:0][31:0] new_address;
+  logic [ActPorts-1:0] new_half;
+  logic [RecordBits-1:0] record;
 
   always_comb begin
-    logic [47:0] word;
-    sum = base + product_q + column_part_q;
-    word = to_weight ? sum : sum >> 1;
-    record = {
-      (word[47:32] != '0) ? 32'hffff_ffff : word[31:0], !to_weight && sum[0], lane_q[1], score_q, tail_q[1], final_q[1]
-    };
+    logic [SumBits-1:0] sum, word;
+    for (int p = 0; p < ActPorts; p++) begin
+      sum = sum_q;
+      if (p != 0 && !weight_q[2]) sum = sum_q + SumBits'({pitch_late_q[2], half_step_q[2]});
+      word = weight_q[2] ? sum : sum >> 1;
+      new_address[p] = (word[SumBits-1:32] != '0) ? '1 : word[31:0];
+      new_half[p] = !weight_q[2] && sum[0];
+    end
+    record = {new_address, new_half, used_q[2], owner_q[2], lane_q[2], columns_q[2], final_q[2]};
   end
 
-  // --- the old words: a row leaves the first queue when its read is granted; its answer meets it in the second ---
+  // --- scores ---
 
-  logic pending_valid, pending_ready, move, located_ready, old_valid, old_ready;
-  logic record_ready, old_taken;
+  logic score_push, score_ready;
+
+  assign score_push = valid_q[2] && weigh_q[2];
+
+  fifo #(
+      .Width(16),
+      .Depth(Ahead)
+  ) u_scores (
+      .clk_i,
+      .rst_ni,
+      .valid_i(score_push),
+      .ready_o(score_ready),
+      .data_i (score_q[1]),
+      .valid_o(score_valid_o),
+      .ready_i(score_ready_i),
+      .data_o (score_o)
+  );
+
+  // --- the old words: rows leave the first queue when their reads are granted; the answers meet them in the second ---
+
+  logic pending_valid, move, located_ready, located_valid, pending_residual, residual;
+  logic record_ready, taken;
+  logic [ActPorts-1:0] granted_q, granted, old_valid, old_ready, pending_used;
   logic [RecordBits-1:0] pending, located;
 
   fifo #(
@@ -155,7 +255,7 @@ module result_address #(
   ) u_pending (
       .clk_i,
       .rst_ni,
-      .valid_i(valid_q[1]),
+      .valid_i(valid_q[2]),
       .ready_o(record_ready),
       .data_i (record),
       .valid_o(pending_valid),
@@ -163,12 +263,15 @@ module result_address #(
       .data_o (pending)
   );
 
-  assign rd_valid_o = pending_valid && residual;
-  assign rd_address_o = pending[RecordBits-1-:32];
-  assign pending_ready = !residual || rd_ready_i;
-  assign move = pending_valid && pending_ready;
+  logic pending_slot;
 
-  logic located_valid;
+  assign rd_address_o = pending[RecordBits-1-:32*ActPorts];
+  assign pending_used = pending[2*ColumnShift+6+:ActPorts];
+  assign pending_slot = pending[2*ColumnShift+5];
+  assign pending_residual = pending[2*ColumnShift+2+:3] == 3'(isa_pkg::DESTINATION_RESIDUAL);
+  assign rd_valid_o = pending_used & ~granted_q & {ActPorts{pending_valid && pending_residual && pending_slot == oldest_i}};
+  assign granted = granted_q | (rd_valid_o & rd_ready_i);
+  assign move = pending_valid && (!pending_residual || granted == pending_used);
 
   fifo #(
       .Width(RecordBits),
@@ -180,32 +283,41 @@ module result_address #(
       .ready_o(located_ready),
       .data_i (pending),
       .valid_o(located_valid),
-      .ready_i(valid_o && ready_i),
+      .ready_i(taken),
       .data_o (located)
   );
 
-  fifo #(
-      .Width(16 * TileColumns),
-      .Depth(Ahead)
-  ) u_old (
-      .clk_i,
-      .rst_ni,
-      .valid_i(rd_data_valid_i),
-      .ready_o(old_ready),
-      .data_i (rd_data_i),
-      .valid_o(old_valid),
-      .ready_i(old_taken),
-      .data_o (old_o)
-  );
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_old
+    fifo #(
+        .Width(16 * TileColumns),
+        .Depth(Ahead)
+    ) u_old (
+        .clk_i,
+        .rst_ni,
+        .valid_i(rd_data_valid_i[p]),
+        .ready_o(old_ready[p]),
+        .data_i (rd_data_i[p]),
+        .valid_o(old_valid[p]),
+        .ready_i(taken && residual && used_o[p]),
+        .data_o (old_o[p])
+    );
+  end
 
-  assign valid_o = located_valid && (!residual || old_valid);
-  assign old_taken = valid_o && ready_i && residual;
-  assign {address_o, half_o, lane_o, score_o, tail_o, final_o} = located;
+  assign {address_o, half_o, used_o, slot_o, destination_o, lane_o, columns_o, final_o} = located;
+  assign residual = destination_o == 3'(isa_pkg::DESTINATION_RESIDUAL);
+  assign valid_o = located_valid && (!residual || (used_o & ~old_valid) == '0);
+  assign taken = valid_o && ready_i;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) in_flight_q <= '0;
-    else in_flight_q <= in_flight_q + (AheadBits + 1)'(step) - (AheadBits + 1)'(valid_o && ready_i);
-    assert (!rst_ni || ((record_ready || !valid_q[1]) && (located_ready || !move) && (old_ready || !rd_data_valid_i)));
+    if (!rst_ni) begin
+      in_flight_q <= '0;
+      granted_q <= '0;
+    end else begin
+      in_flight_q <= in_flight_q + (AheadBits + 1)'(step) - (AheadBits + 1)'(taken);
+      granted_q <= move ? '0 : granted;
+    end
+    assert (!rst_ni || ((record_ready || !valid_q[2]) && (located_ready || !move) && (old_ready | ~rd_data_valid_i) == '1
+        && (score_ready || !score_push)));
   end
 
 endmodule

@@ -1,105 +1,97 @@
-// Joins a row of values with its place, weighs it by the router score, adds the old residual, and writes it.
+// Joins rows of values with their places, adds the old residual, and writes them.
 //
-// One row per cycle goes to act, or to weight for values; keys take one write for every TileDepth columns. finished_o is
-// high in the cycle after the last write of the product was accepted.
+// ActPorts rows per cycle go to act, each through its own port, or, as all of them lie in the same weight word, to weight for
+// values; keys take one write for every TileDepth columns. finished_o is high in the cycle after the last write of a product
+// was accepted. slot_o is the instruction of the writes of the cycle before.
 module result_writer #(
     parameter int unsigned TileColumns = 8,
-    parameter int unsigned TileDepth = 4
+    parameter int unsigned TileDepth = 4,
+    parameter int unsigned ActPorts = 2
 ) (
-    input  logic                                   clk_i,
-    input  logic                                   rst_ni,
-    // the instruction, stable while it executes
-    input  logic [2:0]                             destination_i,
-    input  logic                                   scatter_i,
-    input  logic [$clog2(TileColumns):0]           tail_columns_i,
+    input  logic                                          clk_i,
+    input  logic                                          rst_ni,
     // values
-    input  logic                                   value_valid_i,
-    output logic                                   value_ready_o,
-    input  logic [TileColumns-1:0][15:0]           value_i,
+    input  logic                                          value_valid_i,
+    output logic                                          value_ready_o,
+    input  logic [ActPorts-1:0][TileColumns-1:0][15:0]    value_i,
     // their places
-    input  logic                                   place_valid_i,
-    output logic                                   place_ready_o,
-    input  logic [31:0]                            address_i,
-    input  logic                                   half_i,
-    input  logic [$clog2(TileColumns)-1:0]         lane_i,
-    input  logic [15:0]                            score_i,
-    input  logic                                   tail_i,
-    input  logic                                   final_i,
-    input  logic [TileColumns-1:0][15:0]           old_i,
+    input  logic                                          place_valid_i,
+    output logic                                          place_ready_o,
+    input  logic                                          slot_i,
+    input  logic [2:0]                                    destination_i,
+    input  logic [ActPorts-1:0]                           used_i,
+    input  logic [ActPorts-1:0][31:0]                     address_i,
+    input  logic [ActPorts-1:0]                           half_i,
+    input  logic [$clog2(TileColumns)-1:0]                lane_i,
+    input  logic [$clog2(TileColumns):0]                  columns_i,
+    input  logic                                          final_i,
+    input  logic [ActPorts-1:0][TileColumns-1:0][15:0]    old_i,
     // activation memory
-    output logic                                   act_wr_valid_o,
-    input  logic                                   act_wr_ready_i,
-    output logic [31:0]                            act_wr_address_o,
-    output logic [16*TileColumns-1:0]              act_wr_data_o,
-    output logic [2*TileColumns-1:0]               act_wr_strobe_o,
+    output logic [ActPorts-1:0]                           act_wr_valid_o,
+    input  logic [ActPorts-1:0]                           act_wr_ready_i,
+    output logic [ActPorts-1:0][31:0]                     act_wr_address_o,
+    output logic [ActPorts-1:0][16*TileColumns-1:0]       act_wr_data_o,
+    output logic [ActPorts-1:0][2*TileColumns-1:0]        act_wr_strobe_o,
     // weight memory
-    output logic                                   weight_wr_valid_o,
-    input  logic                                   weight_wr_ready_i,
-    output logic [31:0]                            weight_wr_address_o,
-    output logic [8*TileColumns*TileDepth-1:0]     weight_wr_data_o,
-    output logic [TileColumns*TileDepth-1:0]       weight_wr_strobe_o,
-    output logic                                   finished_o
+    output logic                                          weight_wr_valid_o,
+    input  logic                                          weight_wr_ready_i,
+    output logic [31:0]                                   weight_wr_address_o,
+    output logic [8*TileColumns*TileDepth-1:0]            weight_wr_data_o,
+    output logic [TileColumns*TileDepth-1:0]              weight_wr_strobe_o,
+    output logic                                          finished_o,
+    output logic                                          slot_o
 );
 
   localparam int unsigned ColumnShift = $clog2(TileColumns);
   localparam int unsigned DepthShift = $clog2(TileDepth);
   localparam int unsigned Groups = TileColumns / TileDepth;
   localparam int unsigned GroupBits = (Groups > 1) ? $clog2(Groups) : 1;
+  localparam int unsigned PortBits = $clog2(ActPorts);
 
-  logic to_keys, to_values, to_bytes, residual, weigh;
+  // --- add ---
 
-  assign to_keys = destination_i == 3'(isa_pkg::DESTINATION_KEYS);
-  assign to_values = destination_i == 3'(isa_pkg::DESTINATION_VALUES);
-  assign to_bytes = destination_i == 3'(isa_pkg::DESTINATION_INT8);
-  assign residual = destination_i == 3'(isa_pkg::DESTINATION_RESIDUAL);
-  assign weigh = residual && scatter_i;
+  logic valid_q, slot_q, final_q;
+  logic to_keys_q, to_values_q, to_bytes_q;
+  logic [ActPorts-1:0] used_q, half_q;
+  logic [ActPorts-1:0][31:0] address_q;
+  logic [ColumnShift-1:0] lane_q;
+  logic [ColumnShift:0] columns_q;
+  logic [ActPorts-1:0][TileColumns-1:0][15:0] row_q;
+  logic advance, rows_done, residual;
 
-  // --- stages 0 to 2: weigh, round, add; all advance together ---
-
-  typedef struct packed {
-    logic [31:0] address;
-    logic half;
-    logic [ColumnShift-1:0] lane;
-    logic tail;
-    logic final_row;
-  } place_t;
-
-  logic [2:0] valid_q;
-  place_t place_0_q, place_1_q, place_2_q;
-  logic [TileColumns-1:0][15:0] old_0_q, old_1_q, update_q, row_q;
-  logic [TileColumns-1:0][32:0] product_q;
-  logic advance, row_done;
-
-  assign advance = !valid_q[2] || row_done;
+  assign advance = !valid_q || rows_done;
   assign value_ready_o = advance && place_valid_i;
   assign place_ready_o = advance && value_valid_i;
+  assign residual = destination_i == 3'(isa_pkg::DESTINATION_RESIDUAL);
 
   always_ff @(posedge clk_i) begin
     if (advance) begin
-      valid_q <= {valid_q[1:0], value_valid_i && place_valid_i};
-      place_0_q <= {address_i, half_i, lane_i, tail_i, final_i};
-      place_1_q <= place_0_q;
-      place_2_q <= place_1_q;
-      old_0_q <= residual ? old_i : '0;
-      old_1_q <= old_0_q;
+      valid_q <= value_valid_i && place_valid_i;
+      slot_q <= slot_i;
+      final_q <= final_i;
+      to_keys_q <= destination_i == 3'(isa_pkg::DESTINATION_KEYS);
+      to_values_q <= destination_i == 3'(isa_pkg::DESTINATION_VALUES);
+      to_bytes_q <= destination_i == 3'(isa_pkg::DESTINATION_INT8);
+      used_q <= used_i;
+      half_q <= half_i;
+      address_q <= address_i;
+      lane_q <= lane_i;
+      columns_q <= columns_i;
     end
-    if (!rst_ni) valid_q <= '0;
+    if (!rst_ni) valid_q <= 1'b0;
   end
 
-  for (genvar c = 0; c < TileColumns; c++) begin : gen_lane
-    logic signed [32:0] product;
-    logic signed [16:0] added;
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_row
+    for (genvar c = 0; c < TileColumns; c++) begin : gen_lane
+      logic signed [16:0] added;
 
-    // Unweighed values pass as products by 2**16.
-    assign product = $signed(value_i[c]) * $signed({1'b0, score_i});
-    assign added = $signed(old_1_q[c]) + $signed(update_q[c]);
+      assign added = 17'($signed(value_i[p][c])) + (residual ? 17'($signed(old_i[p][c])) : 17'sd0);
 
-    always_ff @(posedge clk_i) begin
-      if (advance) begin
-        product_q[c] <= weigh ? product : {value_i[c][15], value_i[c], 16'h0};
-        update_q[c] <= 16'((product_q[c] + 33'h8000) >> 16);
-        if (added[16] != added[15]) row_q[c] <= {added[16], {15{~added[16]}}};
-        else row_q[c] <= added[15:0];
+      always_ff @(posedge clk_i) begin
+        if (advance) begin
+          if (added[16] != added[15]) row_q[p][c] <= {added[16], {15{~added[16]}}};
+          else row_q[p][c] <= added[15:0];
+        end
       end
     end
   end
@@ -107,65 +99,79 @@ module result_writer #(
   // --- the write ---
 
   logic [GroupBits-1:0] group_q;
-  logic [ColumnShift:0] columns;
   logic [TileColumns-1:0] column_valid;
-  logic [TileColumns-1:0][7:0] bytes;
-  logic [TileDepth-1:0][7:0] group_bytes;
+  logic [ActPorts-1:0][TileColumns-1:0][7:0] bytes;
+  logic [ActPorts-1:0][TileDepth-1:0][7:0] group_bytes;
   logic [TileDepth-1:0] group_valid;
-  logic last_group, accepted;
+  logic [ActPorts-1:0] written_q, written;
+  logic last_group, weight_accepted, to_weight;
   logic [ColumnShift:0] group_column;  // first column of the group
 
-  assign columns = place_2_q.tail ? tail_columns_i : (ColumnShift + 1)'(TileColumns);
+  assign to_weight = to_keys_q || to_values_q;
   assign group_column = (ColumnShift + 1)'(group_q) << DepthShift;
-  assign last_group = !to_keys || group_column + (ColumnShift + 1)'(TileDepth) >= columns;
-  assign accepted = (act_wr_valid_o && act_wr_ready_i) || (weight_wr_valid_o && weight_wr_ready_i);
-  assign row_done = accepted && last_group;
+  assign last_group = !to_keys_q || group_column + (ColumnShift + 1)'(TileDepth) >= columns_q;
+  assign weight_accepted = weight_wr_valid_o && weight_wr_ready_i;
+  assign written = written_q | (act_wr_valid_o & act_wr_ready_i);
+  assign rows_done = to_weight ? weight_accepted && last_group : valid_q && written == used_q;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) group_q <= '0;
-    else if (accepted) group_q <= last_group ? '0 : group_q + 1'b1;
-    finished_o <= rst_ni && row_done && place_2_q.final_row;
+    if (!rst_ni) begin
+      group_q <= '0;
+      written_q <= '0;
+    end else begin
+      if (weight_accepted) group_q <= last_group ? '0 : group_q + 1'b1;
+      written_q <= rows_done ? '0 : written;
+    end
+    finished_o <= rst_ni && rows_done && final_q;
+    slot_o <= slot_q;
   end
 
   always_comb begin
     for (int c = 0; c < TileColumns; c++) begin
-      column_valid[c] = c < 32'(columns);
-      if (row_q[c][15:7] == '0 || row_q[c][15:7] == '1) bytes[c] = row_q[c][7:0];
-      else bytes[c] = {row_q[c][15], {7{~row_q[c][15]}}};
+      column_valid[c] = c < 32'(columns_q);
+      for (int p = 0; p < ActPorts; p++) begin
+        if (row_q[p][c][15:7] == '0 || row_q[p][c][15:7] == '1) bytes[p][c] = row_q[p][c][7:0];
+        else bytes[p][c] = {row_q[p][c][15], {7{~row_q[p][c][15]}}};
+      end
     end
   end
 
   always_comb begin
     for (int i = 0; i < TileDepth; i++) begin
-      group_bytes[i] = bytes[group_column[ColumnShift-1:0]+ColumnShift'(i)];
       group_valid[i] = column_valid[group_column[ColumnShift-1:0]+ColumnShift'(i)];
+      for (int p = 0; p < ActPorts; p++) group_bytes[p][i] = bytes[p][group_column[ColumnShift-1:0]+ColumnShift'(i)];
     end
   end
 
-  assign act_wr_valid_o = valid_q[2] && !to_keys && !to_values;
-  assign act_wr_address_o = place_2_q.address;
-  assign act_wr_data_o = to_bytes ? {2{bytes}} : row_q;
+  assign act_wr_valid_o = used_q & ~written_q & {ActPorts{valid_q && !to_weight}};
+  assign act_wr_address_o = address_q;
 
   always_comb begin
-    act_wr_strobe_o = place_2_q.half ? {column_valid, {TileColumns{1'b0}}} : {{TileColumns{1'b0}}, column_valid};
-    if (!to_bytes) begin
-      for (int c = 0; c < TileColumns; c++) act_wr_strobe_o[2*c+:2] = {2{column_valid[c]}};
+    for (int p = 0; p < ActPorts; p++) begin
+      act_wr_data_o[p] = to_bytes_q ? {2{bytes[p]}} : row_q[p];
+      act_wr_strobe_o[p] = half_q[p] ? {column_valid, {TileColumns{1'b0}}} : {{TileColumns{1'b0}}, column_valid};
+      if (!to_bytes_q) begin
+        for (int c = 0; c < TileColumns; c++) act_wr_strobe_o[p][2*c+:2] = {2{column_valid[c]}};
+      end
     end
   end
 
-  assign weight_wr_valid_o = valid_q[2] && (to_keys || to_values);
-  assign weight_wr_address_o = place_2_q.address + (to_keys ? 32'(group_q) : '0);
+  assign weight_wr_valid_o = valid_q && to_weight;
+  assign weight_wr_address_o = address_q[0] + (to_keys_q ? 32'(group_q) : '0);
 
-  // Keys: the group's bytes at lane * TileDepth. Values: every column's byte at column * TileDepth + lane.
+  // Keys: the group's bytes at lane * TileDepth. Values: every column's byte at column * TileDepth + lane. The lane of the
+  // first row is a multiple of ActPorts.
   always_comb begin
     for (int c = 0; c < TileColumns; c++) begin
       for (int i = 0; i < TileDepth; i++) begin
-        if (to_keys) begin
-          weight_wr_data_o[8*(c*TileDepth+i)+:8] = group_bytes[i];
-          weight_wr_strobe_o[c*TileDepth+i] = group_valid[i] && place_2_q.lane == ColumnShift'(c);
+        if (to_keys_q) begin
+          weight_wr_data_o[8*(c*TileDepth+i)+:8] = group_bytes[c%ActPorts][i];
+          weight_wr_strobe_o[c*TileDepth+i] = group_valid[i] && used_q[c%ActPorts]
+              && lane_q >> PortBits == ColumnShift'(c / ActPorts);
         end else begin
-          weight_wr_data_o[8*(c*TileDepth+i)+:8] = bytes[c];
-          weight_wr_strobe_o[c*TileDepth+i] = column_valid[c] && place_2_q.lane == ColumnShift'(i);
+          weight_wr_data_o[8*(c*TileDepth+i)+:8] = bytes[i%ActPorts][c];
+          weight_wr_strobe_o[c*TileDepth+i] = column_valid[c] && used_q[i%ActPorts]
+              && lane_q >> PortBits == ColumnShift'(i / ActPorts);
         end
       end
     end

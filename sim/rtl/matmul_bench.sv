@@ -1,13 +1,16 @@
 // The matmul unit with memories, row statistics and expert queues of its own, which the bench fills and dumps.
 //
-// In every cycle each of the unit's four stallable memory ports (act reads 0 and 1, act write, weight write) is held up with
+// Instructions are handed over as the issue queue does it: one with `overlap` while one other executes, another one only when
+// none does. In every cycle each of the unit's stallable memory ports (act reads, act writes, weight write) is held up with
 // probability stalls_i / 256. While a dump of the weight memory is on, the unit must be idle.
 module matmul_bench #(
     parameter int unsigned TileRows = 4,
     parameter int unsigned TileColumns = 8,
     parameter int unsigned TileDepth = 4,
+    parameter int unsigned ActPorts = 2,
     parameter int unsigned ActBytes = 32768,
     parameter int unsigned ActBanks = 4,
+    parameter int unsigned ActUltraBytes = 8192,
     parameter int unsigned WeightBytes = 32768,
     parameter int unsigned RowEntries = 128,
     parameter int unsigned QueueTokens = 64,
@@ -21,9 +24,11 @@ module matmul_bench #(
     output logic                                    done_o,
     output logic                                    fault_o,
     output logic [3:0]                              fault_cause_o,
+    output logic                                    fault_older_o,
     input  logic [7:0]                              stalls_i,
     input  logic                                    counters_clear_i,
     output logic [31:0]                             array_count_o,
+    output logic [31:0]                             operand_stall_count_o,
     output logic [31:0]                             drain_stall_count_o,
     // fill: act word, weight word, table beat, row scale and maximum, queue entry
     input  logic [31:0]                             fill_address_i,
@@ -56,29 +61,49 @@ module matmul_bench #(
 
   localparam int unsigned EntryBits = $clog2(RowEntries);
 
-  logic [3:0] stall_q;
+  // act reads, act writes, weight write
+  localparam int unsigned Stallable = 3 * ActPorts + 1;
+
+  logic [Stallable-1:0] stall_q;
 
   always_ff @(posedge clk_i) begin
-    for (int s = 0; s < 4; s++) stall_q[s] <= 8'($urandom) < stalls_i;
+    for (int s = 0; s < Stallable; s++) stall_q[s] <= 8'($urandom) < stalls_i;
+  end
+
+  // --- the issue queue ---
+
+  isa_pkg::header_t header;
+  logic [1:0] in_flight_q, staying;
+  logic unit_ready, allowed;
+
+  assign header = instr_i;
+  assign staying = in_flight_q - 2'(done_o);
+  assign allowed = staying == '0 || (staying == 2'd1 && header.overlap);
+  assign instr_ready_o = unit_ready && allowed;
+
+  always_ff @(posedge clk_i) begin
+    in_flight_q <= rst_ni ? staying + 2'(instr_valid_i && instr_ready_o) : '0;
   end
 
   // --- the unit ---
 
-  logic array, drain_stall;
-  logic [1:0] act_rd_valid, act_rd_ready, act_rd_data_valid;
-  logic [1:0][31:0] act_rd_address;
-  logic act_wr_valid, act_wr_ready, weight_wr_valid, weight_wr_ready;
-  logic [31:0] act_wr_address, weight_wr_address, weight_rd_address;
-  logic [16*TileColumns-1:0] act_wr_data;
-  logic [2*TileColumns-1:0] act_wr_strobe;
+  logic array, operand_stall, drain_stall;
+  logic [2*ActPorts-1:0] act_rd_valid, act_rd_ready, act_rd_data_valid;
+  logic [2*ActPorts-1:0][31:0] act_rd_address;
+  logic [ActPorts-1:0] act_wr_valid, act_wr_ready;
+  logic weight_wr_valid, weight_wr_ready;
+  logic [ActPorts-1:0][31:0] act_wr_address;
+  logic [31:0] weight_wr_address, weight_rd_address;
+  logic [ActPorts-1:0][16*TileColumns-1:0] act_wr_data;
+  logic [ActPorts-1:0][2*TileColumns-1:0] act_wr_strobe;
   logic [8*TileColumns*TileDepth-1:0] weight_wr_data;
   logic [TileColumns*TileDepth-1:0] weight_wr_strobe;
   logic weight_rd_valid, weight_rd_fault, weight_data_valid;
   logic [1:0] weight_dump_q;
-  logic max_we;
-  logic [EntryBits-1:0] max_wr_address, scale_rd_address;
-  logic [15:0] max_wr_data, scale_multiplier;
-  logic [5:0] scale_shift;
+  logic [ActPorts-1:0] max_we;
+  logic [ActPorts-1:0][EntryBits-1:0] max_wr_address, scale_rd_address;
+  logic [ActPorts-1:0][15:0] max_wr_data, scale_multiplier;
+  logic [ActPorts-1:0][5:0] scale_shift;
   logic [Experts-1:0][16:0] queue_count;
   logic [$clog2(Experts)-1:0] queue_rd_expert;
   logic [$clog2(QueueTokens)-1:0] queue_rd_index;
@@ -86,51 +111,59 @@ module matmul_bench #(
 
   // --- the memories ---
 
-  logic [2:0] rd_valid, rd_ready, rd_data_valid, rd_fault;
-  logic [2:0][31:0] rd_address;
-  logic [2:0][16*TileColumns-1:0] rd_data;
-  logic [1:0] wr_ready, wr_fault, weight_ready, weight_fault;
+  logic [2*ActPorts:0] rd_valid, rd_ready, rd_data_valid, rd_fault;
+  logic [2*ActPorts:0][31:0] rd_address;
+  logic [2*ActPorts:0][16*TileColumns-1:0] rd_data;
+  logic [ActPorts:0] wr_ready, wr_fault;
+  logic [1:0] weight_ready, weight_fault;
+  logic [2*ActPorts-1:0] rd_stall;
+  logic [ActPorts-1:0] wr_stall;
+  logic weight_stall;
 
-  assign rd_valid = {act_dump_valid_i, act_rd_valid & ~stall_q[1:0]};
+  assign {weight_stall, wr_stall, rd_stall} = stall_q;
+  assign rd_valid = {act_dump_valid_i, act_rd_valid & ~rd_stall};
   assign rd_address = {dump_address_i, act_rd_address};
-  assign act_rd_ready = rd_ready[1:0] & ~stall_q[1:0];
-  assign act_rd_data_valid = rd_data_valid[1:0];
-  assign act_dump_data_valid_o = rd_data_valid[2];
-  assign act_dump_data_o = rd_data[2];
-  assign act_wr_ready = wr_ready[0] && !stall_q[2];
-  assign weight_wr_ready = weight_ready[0] && !stall_q[3];
+  assign act_rd_ready = rd_ready[2*ActPorts-1:0] & ~rd_stall;
+  assign act_rd_data_valid = rd_data_valid[2*ActPorts-1:0];
+  assign act_dump_data_valid_o = rd_data_valid[2*ActPorts];
+  assign act_dump_data_o = rd_data[2*ActPorts];
+  assign act_wr_ready = wr_ready[ActPorts-1:0] & ~wr_stall;
+  assign weight_wr_ready = weight_ready[0] && !weight_stall;
   assign weight_dump_data_valid_o = weight_data_valid && weight_dump_q[1];
 
   matmul #(
       .TileRows   (TileRows),
       .TileColumns(TileColumns),
       .TileDepth  (TileDepth),
+      .ActPorts   (ActPorts),
       .RowEntries (RowEntries),
       .QueueTokens(QueueTokens),
       .Experts    (Experts)
   ) u_matmul (
       .clk_i,
       .rst_ni,
-      .instr_valid_i,
-      .instr_ready_o,
+      .instr_valid_i         (instr_valid_i && allowed),
+      .instr_ready_o         (unit_ready),
       .instr_i,
       .done_o,
       .fault_o,
       .fault_cause_o,
+      .fault_older_o,
       .array_o               (array),
+      .operand_stall_o       (operand_stall),
       .drain_stall_o         (drain_stall),
       .act_rd_valid_o        (act_rd_valid),
       .act_rd_ready_i        (act_rd_ready),
       .act_rd_address_o      (act_rd_address),
       .act_rd_data_valid_i   (act_rd_data_valid),
-      .act_rd_data_i         (rd_data[1:0]),
-      .act_rd_fault_i        (rd_fault[1:0]),
+      .act_rd_data_i         (rd_data[2*ActPorts-1:0]),
+      .act_rd_fault_i        (rd_fault[2*ActPorts-1:0]),
       .act_wr_valid_o        (act_wr_valid),
       .act_wr_ready_i        (act_wr_ready),
       .act_wr_address_o      (act_wr_address),
       .act_wr_data_o         (act_wr_data),
       .act_wr_strobe_o       (act_wr_strobe),
-      .act_wr_fault_i        (wr_fault[0]),
+      .act_wr_fault_i        (wr_fault[ActPorts-1:0]),
       .weight_rd_valid_o     (weight_rd_valid),
       .weight_rd_address_o   (weight_rd_address),
       .weight_rd_data_valid_i(weight_data_valid && !weight_dump_q[1]),
@@ -161,11 +194,12 @@ module matmul_bench #(
   );
 
   act_memory #(
-      .TileColumns(TileColumns),
-      .ActBytes   (ActBytes),
-      .ActBanks   (ActBanks),
-      .NumReads   (3),
-      .NumWrites  (2)
+      .TileColumns  (TileColumns),
+      .ActBytes     (ActBytes),
+      .ActBanks     (ActBanks),
+      .ActUltraBytes(ActUltraBytes),
+      .NumReads     (2 * ActPorts + 1),
+      .NumWrites    (ActPorts + 1)
   ) u_act (
       .clk_i,
       .rst_ni,
@@ -175,7 +209,7 @@ module matmul_bench #(
       .rd_data_valid_o(rd_data_valid),
       .rd_data_o      (rd_data),
       .rd_fault_o     (rd_fault),
-      .wr_valid_i     ({act_fill_valid_i, act_wr_valid && !stall_q[2]}),
+      .wr_valid_i     ({act_fill_valid_i, act_wr_valid & ~wr_stall}),
       .wr_ready_o     (wr_ready),
       .wr_address_i   ({fill_address_i, act_wr_address}),
       .wr_data_i      ({act_fill_data_i, act_wr_data}),
@@ -195,7 +229,7 @@ module matmul_bench #(
       .rd_data_valid_o(weight_data_valid),
       .rd_data_o      (weight_dump_data_o),
       .rd_fault_o     (weight_rd_fault),
-      .wr_valid_i     ({weight_fill_valid_i, weight_wr_valid && !stall_q[3]}),
+      .wr_valid_i     ({weight_fill_valid_i, weight_wr_valid && !weight_stall}),
       .wr_ready_o     (weight_ready),
       .wr_address_i   ({fill_address_i, weight_wr_address}),
       .wr_data_i      ({weight_fill_data_i, weight_wr_data}),
@@ -204,7 +238,8 @@ module matmul_bench #(
   );
 
   row_statistics #(
-      .RowEntries(RowEntries)
+      .RowEntries(RowEntries),
+      .ActPorts  (ActPorts)
   ) u_statistics (
       .clk_i,
       .max_we_i             (max_we),
@@ -243,16 +278,21 @@ module matmul_bench #(
     weight_dump_q <= {weight_dump_q[0], weight_dump_valid_i};
     if (counters_clear_i) begin
       array_count_o <= '0;
+      operand_stall_count_o <= '0;
       drain_stall_count_o <= '0;
     end else begin
       array_count_o <= array_count_o + 32'(array);
+      operand_stall_count_o <= operand_stall_count_o + 32'(operand_stall);
       drain_stall_count_o <= drain_stall_count_o + 32'(drain_stall);
     end
     // the bench fills and dumps only while the unit is idle
     assert (!rst_ni || !weight_dump_valid_i || !weight_rd_valid);
-    assert (!rst_ni || !rd_valid[2] || rd_ready[2]);
-    assert (!rst_ni || !((act_fill_valid_i && !wr_ready[1]) || (weight_fill_valid_i && !weight_ready[1])));
-    assert (!rst_ni || !(rd_fault[2] || wr_fault[1] || weight_fault[1]));
+    assert (!rst_ni || !act_dump_valid_i || rd_ready[2*ActPorts]);
+    assert (!rst_ni || !((act_fill_valid_i && !wr_ready[ActPorts]) || (weight_fill_valid_i && !weight_ready[1])));
+    assert (!rst_ni || !(rd_fault[2*ActPorts] || wr_fault[ActPorts] || weight_fault[1]));
   end
+
+  logic unused;
+  assign unused = &{1'b0, header};
 
 endmodule

@@ -15,10 +15,12 @@ from spec.isa import Fault, encode
 from spec.machine import ReferenceMachine
 
 SHAPES = {
-    "tiny": {"TileRows": 4, "TileColumns": 8, "TileDepth": 4},
-    "odd": {"TileRows": 3, "TileColumns": 16, "TileDepth": 8},
-    "row": {"TileRows": 1, "TileColumns": 8, "TileDepth": 8},
-    "zcu104": {"TileRows": 12, "TileColumns": 32, "TileDepth": 8},
+    "tiny": {"TileRows": 4, "TileColumns": 8, "TileDepth": 4, "ActPorts": 2},
+    "single": {"TileRows": 4, "TileColumns": 8, "TileDepth": 4, "ActPorts": 1},
+    "odd": {"TileRows": 3, "TileColumns": 16, "TileDepth": 8, "ActPorts": 1},
+    "row": {"TileRows": 1, "TileColumns": 8, "TileDepth": 8, "ActPorts": 1},
+    "pair": {"TileRows": 2, "TileColumns": 16, "TileDepth": 8, "ActPorts": 2},
+    "zcu104": {"TileRows": 12, "TileColumns": 32, "TileDepth": 8, "ActPorts": 2},
 }
 EXPERTS = 4
 _INPUTS = (
@@ -33,7 +35,8 @@ def configuration_of(parameters: dict[str, int]) -> HardwareConfiguration:
     """The configuration of a matmul_bench with these parameters."""
     return HardwareConfiguration(
         name="bench", part="none", tile_rows=parameters["TileRows"], tile_columns=parameters["TileColumns"],
-        tile_depth=parameters["TileDepth"], norm_lanes=1, act_bytes=parameters["ActBytes"], act_banks=parameters["ActBanks"],
+        tile_depth=parameters["TileDepth"], norm_lanes=1, act_ports=parameters["ActPorts"], load_ports=1,
+        act_bytes=parameters["ActBytes"], act_banks=parameters["ActBanks"], act_ultra_bytes=parameters["ActUltraBytes"], shared_bytes=0,
         weight_bytes=parameters["WeightBytes"], row_entries=parameters["RowEntries"], queue_tokens=parameters["QueueTokens"],
         experts=EXPERTS, instruction_queue=8,
     )  # fmt: skip
@@ -42,18 +45,20 @@ def configuration_of(parameters: dict[str, int]) -> HardwareConfiguration:
 def bench_parameters(shape: str, act_bytes: int = 32768, weight_bytes: int = 32768) -> dict[str, int]:
     """Parameters of matmul_bench for one of SHAPES."""
     return {
-        **SHAPES[shape], "ActBytes": act_bytes, "ActBanks": 4, "WeightBytes": weight_bytes, "RowEntries": 256,
+        **SHAPES[shape], "ActBytes": act_bytes, "ActBanks": 4, "ActUltraBytes": act_bytes // 4, "WeightBytes": weight_bytes, "RowEntries": 256,
         "QueueTokens": 64, "Experts": EXPERTS,
     }  # fmt: skip
 
 
 @dataclass
 class Outcome:
-    """What a run gave: cause NONE when done; cycles from acceptance to done or fault."""
+    """What a run gave: the cause, NONE when all were done; per completed instruction the cycles from the acceptance of the
+    first to its done; counts of cycles in which the array multiplied, a step waited for operands, a last step for the drain."""
 
     cause: Fault
-    cycles: int
+    done: list[int]
     array: int
+    operand_stall: int
     drain_stall: int
 
 
@@ -161,47 +166,54 @@ class MatmulUnit:
             maxima.append(self.dut.row_maximum_o.value.to_signed())
         return np.array(maxima, np.int64)
 
-    async def run(self, instruction: bytes, stalls: int = 0, limit: int = 400_000) -> Outcome:
-        """Run one instruction; its payload is there for the accepting cycle only. Exactly one of done and fault must come."""
+    async def run(self, instructions: list[bytes], stalls: int = 0, limit: int = 400_000) -> Outcome:
+        """Run instructions, each payload there for the accepting cycle only. A done for each must come, or, once, a fault."""
         dut = self.dut
         dut.stalls_i.value = stalls
         dut.counters_clear_i.value = 1
-        dut.instr_i.value = int.from_bytes(instruction, "little")
-        dut.instr_valid_i.value = 1
-        await RisingEdge(dut.clk_i)
-        while dut.instr_ready_o.value != 1:
+        waiting = list(instructions)
+        start, cycle, accepted = None, 0, 0
+        done: list[int] = []
+        fault = False
+        while len(done) < len(instructions) and not fault:
+            assert cycle < limit, f"neither done nor fault within {limit} cycles"
+            dut.instr_valid_i.value = int(bool(waiting))
+            dut.instr_i.value = int.from_bytes(waiting[0], "little") if waiting else (1 << 512) - 1
             await RisingEdge(dut.clk_i)
-        dut.counters_clear_i.value = 0
-        dut.instr_valid_i.value = 0
-        dut.instr_i.value = (1 << 512) - 1
-        cycles = 0
-        done = fault = 0
-        while not (done or fault):
-            assert cycles < limit, f"neither done nor fault within {limit} cycles"
-            await RisingEdge(dut.clk_i)
-            cycles += 1
-            done, fault = int(dut.done_o.value), int(dut.fault_o.value)
-            assert done or fault or dut.instr_ready_o.value == 0, "ready for another instruction while busy"
-        assert not (done and fault), "done and fault together"
+            cycle += 1
+            if dut.done_o.value == 1:
+                assert len(done) < accepted, "done of an instruction that was not accepted"
+                done.append(cycle - start)
+            if dut.fault_o.value == 1:
+                assert dut.done_o.value == 0, "done and fault together"
+                fault = True
+            if waiting and dut.instr_ready_o.value == 1:
+                start = cycle if start is None else start
+                del waiting[0]
+                accepted += 1
+                dut.counters_clear_i.value = 0
         cause = Fault(int(dut.fault_cause_o.value)) if fault else Fault.NONE
+        assert not fault or accepted - len(done) < 2 or dut.fault_older_o.value == 1, "a fault of the younger is held back"
+        dut.instr_valid_i.value = 0
         dut.stalls_i.value = 0
         for _ in range(4):
             await RisingEdge(dut.clk_i)
             assert dut.done_o.value == 0 and dut.fault_o.value == 0, "done or fault lasts longer than a cycle"
-        assert dut.instr_ready_o.value == int(not fault), (
-            "a unit is ready after done, and waits for reset after a fault"
-        )
-        return Outcome(cause, cycles, int(dut.array_count_o.value), int(dut.drain_stall_count_o.value))
+        assert fault or dut.instr_ready_o.value == 1, "a unit is ready after done"
+        counts = (int(getattr(dut, f"{name}_count_o").value) for name in ("array", "operand_stall", "drain_stall"))
+        return Outcome(cause, done, *counts)
 
 
-def reference_outcome(machine: ReferenceMachine, instruction: bytes) -> tuple[Fault, int]:
-    """Run one instruction on the reference machine: the fault it stops with, or NONE, and its array cycles."""
-    code = np.frombuffer(instruction + encode("end"), np.uint8)
-    try:
-        counters = machine.run(Program(0, len(code)), Memory(code, np.zeros(0, np.uint8)), 0)
-    except MachineFault as fault:
-        return fault.cause, 0
-    return Fault.NONE, counters["matmul_array"]
+def reference_outcome(machine: ReferenceMachine, instructions: list[bytes]) -> tuple[Fault, int, int]:
+    """Run instructions on the reference machine: the fault that stops them, or NONE, how many completed, their array cycles."""
+    steps = 0
+    for index, instruction in enumerate(instructions):
+        code = np.frombuffer(instruction + encode("end"), np.uint8)
+        try:
+            steps += machine.run(Program(0, len(code)), Memory(code, np.zeros(0, np.uint8)), 0)["matmul_array"]
+        except MachineFault as fault:
+            return fault.cause, index, steps
+    return Fault.NONE, len(instructions), steps
 
 
 def running_parameters() -> dict[str, int]:

@@ -34,7 +34,7 @@ async def write(dut, table: np.ndarray, limit: int = 200) -> None:
 
 @cocotb.test()
 async def looks_up(dut):
-    columns = int(cocotb.plusargs["TileColumns"])
+    columns = int(cocotb.plusargs["Lanes"])
     rng = random_generator()
     for port in ("lookup_i", "index_i", "value_i", "wr_valid_i"):
         getattr(dut, port).value = 0
@@ -93,5 +93,5 @@ async def faults_beyond_the_tables(dut):
 @pytest.mark.parametrize("columns", [8, 32])
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_gelu_table(columns, seed):
-    parameters = {"TileColumns": columns}
+    parameters = {"Lanes": columns}
     assert run_module_test("gelu_table", __name__, parameters=parameters, plusargs=parameters, seed=seed) == 2
