@@ -269,16 +269,14 @@ def attention(case: Case, rows: int = 0, keys: int = 0, width: int = 0) -> None:
     ):
         product = random_product(case, keys, columns=width, depth=2 * case.depth)
         case.emit("matmul", **product, destination=int(destination), d_address=address, d_pitch=pitch)
-    base = int(
-        rng.choice([0, case.configuration.row_entries - rows, rng.integers(0, case.configuration.row_entries - rows)])
-    )
+    last = (case.configuration.row_entries - rows) // 2 * 2
+    base = int(rng.choice([0, last, rng.integers(0, last) // 2 * 2]))
     score = random_product(case, rows, columns=keys, depth=width)
     scores = into_act(case, Destination.INT16, rows, keys)
     case.emit(
         "matmul", **{**score, "b_address": key_address, "b_stride": key_stride}, **scores, track_max=1, row_base=base
     )
-    pitch = padded_keys + case.act_word
-    pitch = round_up(pitch, case.act_word)
+    pitch = round_up(padded_keys, case.act_word) + case.act_word
     probability = case.reserve_act(rows * pitch)
     case.emit(
         "softmax", rows=rows, columns=keys, source_address=scores["d_address"], source_pitch=scores["d_pitch"],
@@ -302,7 +300,7 @@ def equal_scores(case: Case, keys: int, score: int) -> int:
     case.put_weight(param_address, parameters)
     query = case.reserve_act(case.act_word)
     case.put_act(query, np.zeros(case.act_word, np.uint8))
-    scores, entry = into_act(case, Destination.INT16, 1, keys), case.configuration.row_entries - 1
+    scores, entry = into_act(case, Destination.INT16, 1, keys), case.configuration.row_entries - 2
     case.emit(
         "matmul", rows=1, columns=keys, depth=case.depth, a_address=query, a_pitch=case.act_word,
         b_address=case.reserve_weight(case.weight_word), b_stride=0, param_address=param_address,
@@ -352,7 +350,7 @@ def softmax(case: Case) -> None:
     """Scores that have nothing to do with the tracked maxima, so some lie above; the scales are seen through a product."""
     rng = case.rng
     rows = int(rng.integers(1, 2 * case.configuration.tile_rows + 2))
-    base = int(rng.integers(0, case.configuration.row_entries - rows + 1))
+    base = int(rng.integers(0, case.configuration.row_entries - rows + 1)) // 2 * 2
     product = random_product(case, rows)
     case.emit(
         "matmul", **product, **into_act(case, Destination.INT16, rows, product["columns"]), track_max=1, row_base=base
@@ -362,7 +360,7 @@ def softmax(case: Case) -> None:
     source = case.reserve_act(rows * pitch)
     for r in range(rows):
         case.put_act(source + r * pitch, random_int16(rng, columns))
-    destination_pitch = round_up(columns, case.columns) + case.columns * int(rng.integers(0, 2))
+    destination_pitch = round_up(columns, case.act_word) + case.act_word * int(rng.integers(0, 2))
     case.emit(
         "softmax", rows=rows, columns=columns, source_address=source, source_pitch=pitch,
         destination_address=case.reserve_act(rows * destination_pitch), destination_pitch=destination_pitch, row_base=base,
@@ -405,25 +403,24 @@ def route(case: Case) -> None:
     fields = {"columns": experts, "source_address": source, "source_pitch": pitch}
     # A first routing fills other queues, which the second must empty.
     case.emit("route", rows=tokens, top_k=configuration.experts, **fields)
-    case.emit(
-        "route", rows=int(rng.choice([tokens, rng.integers(1, tokens + 1)])), top_k=int(rng.integers(1, 5)), **fields
-    )
+    rows, top_k = int(rng.choice([tokens, rng.integers(1, tokens + 1)])), int(rng.integers(1, 5))
+    cut = int(rng.choice([0, rows, rng.integers(0, rows + 1)]))
+    case.emit("route", rows=cut, top_k=top_k, **fields)
+    rest = {**fields, "source_address": source + cut * pitch}
+    case.emit("route", append=1, first=cut, rows=rows - cut, top_k=top_k, **rest)
     product = random_product(case, tokens, columns=case.columns + 1, depth=2 * case.depth)
     residual = into_act(case, Destination.RESIDUAL, tokens, product["columns"])
     for expert in range(configuration.experts):
         kind = expert % 3
+        part = {"queue": expert, "queue_first": int(rng.choice([0, 0, rng.integers(0, tokens + 2)])), "rows": tokens}
+        if rng.random() < 0.3:
+            part["rows"] = int(rng.integers(0, tokens))
         if kind == 0:
-            case.emit("matmul", **product, **residual, gather=1, scatter=1, queue=expert)
+            case.emit("matmul", **{**product, **part}, **residual, gather=1, scatter=1)
         elif kind == 1:
-            case.emit(
-                "matmul",
-                **product,
-                **into_act(case, Destination.INT8, tokens, product["columns"]),
-                gather=1,
-                queue=expert,
-            )
+            case.emit("matmul", **{**product, **part}, **into_act(case, Destination.INT8, tokens, product["columns"]), gather=1)
         else:
-            case.emit("matmul", **product, **residual, scatter=1, queue=expert)
+            case.emit("matmul", **{**product, **part}, **residual, scatter=1)
         case.emit(
             "load", dram_offset=64, local_address=case.reserve_act(16), bytes=16, count_1=1, count_2=1, count_3=1,
             skip_if_empty=1, queue=expert,

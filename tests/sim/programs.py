@@ -187,7 +187,8 @@ class ProgramMaker:
             "columns": self._between(1, 5 * c.tile_columns // 2),
             "depth": c.tile_depth * self._between(1, 14),
             "row_scale": int(rng.random() < 0.3),
-            "row_base": self._between(0, self.row_entries - ROWS_MOST),
+            "row_base": 2 * self._between(0, (self.row_entries - ROWS_MOST) // 2),
+            "queue_first": self._between(0, self.tokens // 2) if rng.random() < 0.3 else 0,
             "output_shift": self._between(0, 20),
             "table_enable": int(destination == Destination.INT8 and rng.random() < 0.5),
             "table_index": self._pick(2),
@@ -256,7 +257,7 @@ class ProgramMaker:
 
     def softmax(self, **fixed: int) -> None:
         c = self.configuration
-        f = {"rows": self._between(1, ROWS_MOST), "row_base": self._between(0, self.row_entries - ROWS_MOST), **fixed}
+        f = {"rows": self._between(1, ROWS_MOST), "row_base": 2 * self._between(0, (self.row_entries - ROWS_MOST) // 2), **fixed}
         f["columns"] = self._between(1, min(self.act_block // ROWS_MOST // 2 - 2 * c.tile_columns, 200))
         source, target = (self._act(int(block)) for block in self.rng.choice(BLOCKS, 2, replace=False))
         statistics = Span("rows", f["row_base"], f["row_base"] + f["rows"])
@@ -264,7 +265,7 @@ class ProgramMaker:
             "softmax", "softmax", (source,), (target, statistics), source_address=source.start,
             source_pitch=self._pitch(2 * f["columns"], self.word, f["rows"], self.act_block),
             destination_address=target.start,
-            destination_pitch=self._pitch(f["columns"], c.tile_columns, f["rows"], self.act_block), **f,
+            destination_pitch=self._pitch(f["columns"], self.word, f["rows"], self.act_block), **f,
         )  # fmt: skip
 
     def route(self) -> None:
@@ -274,6 +275,7 @@ class ProgramMaker:
         rows = self._between(1, self.tokens)
         self.assembler.emit(
             "route", "route", (source,), (QUEUES,), rows=rows, columns=columns, top_k=self._between(1, columns),
+            first=self._between(0, self.tokens - rows),
             source_address=source.start, source_pitch=self._pitch(2 * columns, self.word, rows, self.act_block),
         )  # fmt: skip
 

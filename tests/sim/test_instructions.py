@@ -36,7 +36,7 @@ MAX_CYCLES = 5_000_000
 TINY = load_configuration("tiny")
 CONFIGURATIONS = {
     "tiny": TINY,
-    "odd": replace(TINY, name="odd", tile_rows=3, tile_columns=16, tile_depth=8, norm_lanes=2, act_banks=2, experts=4),
+    "odd": replace(TINY, name="odd", tile_rows=3, act_ports=1, tile_columns=16, tile_depth=8, norm_lanes=2, act_banks=2, experts=4),
     "zcu104": load_configuration("zcu104"),
 }
 
@@ -193,7 +193,7 @@ def _faults(c: HardwareConfiguration) -> dict[str, tuple[bytes, Fault, str, int]
     load = {"tag": 7, "bytes": 16, **_RUN}
     store = {"tag": 7, "bytes": 16, "space": int(Space.FRAME), **_RUN}
     vector = {"tag": 7, "rows": 2, "columns": 8}
-    last = c.row_entries - 1
+    last = c.row_entries - 2
     address, bad = Fault.ADDRESS, Fault.BAD_INSTRUCTION
     return {
         "unknown opcode": (b"\x63" + bytes(63) + end, bad, "fetch", 0),
@@ -214,7 +214,7 @@ def _faults(c: HardwareConfiguration) -> dict[str, tuple[bytes, Fault, str, int]
         "load beyond the window": (encode("load", dram_offset=_HUGE, **load) + end, address, "load", 7),
         "load beyond act": (encode("load", local_address=c.act_bytes, **load) + end, address, "load", 7),
         "load beyond weight": (
-            encode("load", destination=1, local_address=c.weight_bytes, **load) + end, address, "load", 7,
+            encode("load", destination=1, local_address=c.weight_window_bytes, **load) + end, address, "load", 7,
         ),
         "load beyond the tables": (encode("load", destination=2, local_address=2048, **load) + end, address, "load", 7),
         "load to nowhere": (encode("load", destination=3, **load) + end, bad, "load", 7),
@@ -233,16 +233,17 @@ def _faults(c: HardwareConfiguration) -> dict[str, tuple[bytes, Fault, str, int]
         "matmul for an expert that is not": (_matmul(gather=1, queue=c.experts) + end, bad, "matmul", 7),
         "matmul a beyond act": (_matmul(a_address=c.act_bytes) + end, address, "matmul", 7),
         "matmul a pitch beyond act": (_matmul(rows=9, a_pitch=1 << 30) + end, address, "matmul", 7),
-        "matmul b beyond weight": (_matmul(b_address=c.weight_bytes) + end, address, "matmul", 7),
-        "matmul parameters beyond weight": (_matmul(param_address=c.weight_bytes) + end, address, "matmul", 7),
+        "matmul b beyond weight": (_matmul(b_address=c.weight_window_bytes) + end, address, "matmul", 7),
+        "matmul parameters beyond weight": (_matmul(param_address=c.weight_window_bytes) + end, address, "matmul", 7),
         "matmul result beyond act": (_matmul(d_address=c.act_bytes) + end, address, "matmul", 7),
         "matmul residual beyond act": (_matmul(destination=2, d_address=c.act_bytes) + end, address, "matmul", 7),
-        "matmul keys beyond weight": (_matmul(destination=3, d_address=c.weight_bytes) + end, address, "matmul", 7),
-        "matmul values beyond weight": (_matmul(destination=4, d_address=c.weight_bytes) + end, address, "matmul", 7),
+        "matmul keys beyond weight": (_matmul(destination=3, d_address=c.weight_window_bytes) + end, address, "matmul", 7),
+        "matmul values beyond weight": (_matmul(destination=4, d_address=c.weight_window_bytes) + end, address, "matmul", 7),
         "matmul maxima beyond the entries": (
-            _matmul(rows=2, destination=1, track_max=1, row_base=last) + end, address, "matmul", 7,
+            _matmul(rows=3, destination=1, track_max=1, row_base=last) + end, address, "matmul", 7,
         ),
-        "matmul scales beyond the entries": (_matmul(rows=2, row_scale=1, row_base=last) + end, address, "matmul", 7),
+        "matmul scales beyond the entries": (_matmul(rows=3, row_scale=1, row_base=last) + end, address, "matmul", 7),
+        "matmul odd row base": (_matmul(row_base=1) + end, bad, "matmul", 7),
         "layer norm of no columns": (encode("layer_norm", **{**vector, "columns": 0}) + end, bad, "vector", 7),
         "layer norm too wide": (encode("layer_norm", **{**vector, "columns": 1025}) + end, bad, "vector", 7),
         "layer norm source": (encode("layer_norm", source_pitch=c.act_bytes, **vector) + end, address, "vector", 7),
@@ -252,7 +253,7 @@ def _faults(c: HardwareConfiguration) -> dict[str, tuple[bytes, Fault, str, int]
         "layer norm parameters": (encode("layer_norm", param_address=c.act_bytes, **vector) + end, address, "vector", 7),
         "softmax source": (encode("softmax", source_address=c.act_bytes, **vector) + end, address, "vector", 7),
         "softmax result": (encode("softmax", destination_pitch=c.act_bytes, **vector) + end, address, "vector", 7),
-        "softmax entries": (encode("softmax", row_base=last, **vector) + end, address, "vector", 7),
+        "softmax entries": (encode("softmax", row_base=last, **{**vector, "rows": 3}) + end, address, "vector", 7),
         "route of no experts": (encode("route", tag=7, rows=1, top_k=1) + end, bad, "route", 7),
         "route of too many experts": (
             encode("route", tag=7, rows=1, columns=c.experts + 1, top_k=1) + end, bad, "route", 7,

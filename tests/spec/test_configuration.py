@@ -31,7 +31,8 @@ def test_fingerprint_covers_every_size_and_no_name():
     assert int(TINY.fingerprint, 16) >= 0
     assert replace(TINY, name="other", part="other").fingerprint == TINY.fingerprint
     changed = {
-        "tile_rows": 5, "tile_columns": 16, "tile_depth": 8, "norm_lanes": 2, "act_bytes": 65536, "act_banks": 2,
+        "tile_rows": 6, "tile_columns": 16, "tile_depth": 8, "norm_lanes": 2, "act_ports": 1, "load_ports": 2, "act_bytes": 262144,
+        "act_banks": 2, "act_ultra_bytes": 0, "shared_bytes": 0,
         "weight_bytes": 65536, "row_entries": 64, "queue_tokens": 64, "experts": 8, "instruction_queue": 16,
     }  # fmt: skip
     assert set(changed) == {field.name for field in fields(TINY)} - {"name", "part", "tables"}

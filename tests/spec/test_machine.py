@@ -40,10 +40,12 @@ class PlainMatmul:
         self.act, self.weight = bytearray(machine.act.tobytes()), bytearray(machine.weight.tobytes())
         self.table, self.row_max = machine.table.tobytes(), machine.row_max.tolist()
         by_queue = f["gather"] or f["scatter"]
-        rows = int(machine.queue_count[f["queue"]]) if by_queue else f["rows"]
+        rows, first = f["rows"], f["queue_first"]
+        if by_queue:
+            rows = min(rows, max(int(machine.queue_count[f["queue"]]) - first, 0))
         for r in range(rows):
-            token = int(machine.queue_token[f["queue"], r]) if by_queue else r
-            score = int(machine.queue_score[f["queue"], r]) if by_queue else 0
+            token = int(machine.queue_token[f["queue"], first + r]) if by_queue else r
+            score = int(machine.queue_score[f["queue"], first + r]) if by_queue else 0
             self._row(r, token, score)
 
     @staticmethod
@@ -131,7 +133,8 @@ def test_matmul_is_its_loop_nest(variant, configuration, seed):
     columns, depth = configuration.tile_columns, configuration.tile_depth
     f = {
         "rows": int(rng.integers(1, 9)), "columns": int(rng.integers(1, 2 * columns + 3)),
-        "depth": depth * int(rng.integers(1, 6)), "queue": 2, "row_base": int(rng.integers(0, 16)),
+        "depth": depth * int(rng.integers(1, 6)), "queue": 2, "queue_first": int(rng.integers(0, 4)),
+        "row_base": 2 * int(rng.integers(0, 8)),
         "a_address": 256 + depth, "a_pitch": 128, "b_address": 0, "b_stride": 64 * columns, "param_address": 16384,
         "param_stride": 8 * columns, "d_address": 32768, "d_pitch": 256 if VARIANTS[variant]["destination"] < 3 else 4096,
         "gather": 0, "scatter": 0, "row_scale": 0, "table_enable": 0, "table_index": 0, "track_max": 0, "output_shift": 0,
