@@ -36,7 +36,7 @@ MAX_CYCLES = 5_000_000
 TINY = load_configuration("tiny")
 CONFIGURATIONS = {
     "tiny": TINY,
-    "odd": replace(TINY, name="odd", tile_rows=3, act_ports=1, tile_columns=16, tile_depth=8, norm_lanes=2, act_banks=2, experts=4),
+    "odd": replace(TINY, name="odd", tile_rows=3, act_ports=1, tile_columns=16, tile_depth=8, norm_lanes=2, act_banks=2, shared_bytes=0, experts=4),
     "zcu104": load_configuration("zcu104"),
 }
 
