@@ -33,7 +33,7 @@ class Assembler:
     tags: dict[str, int]
     entries: list[Entry] = field(default_factory=list)
     _last: dict[Unit, Entry] = field(default_factory=dict)
-    _accesses: dict[Unit, list[tuple[int, Span, bool]]] = field(default_factory=lambda: {unit: [] for unit in Unit})
+    _accesses: dict[tuple[Unit, str], list[tuple[int, int, int, bool]]] = field(default_factory=dict)
     _waited: dict[tuple[Unit, Unit], int] = field(default_factory=dict)
 
     def emit(
@@ -52,20 +52,27 @@ class Assembler:
             entry.fields["overlap"] = 1
         self._last[unit] = entry
         self.entries.append(entry)
-        self._accesses[unit] += [(index, span, False) for span in reads] + [(index, span, True) for span in writes]
+        for spans, written in ((reads, False), (writes, True)):
+            for span in spans:
+                self._accesses.setdefault((unit, span.space), []).append((index, span.start, span.end, written))
 
     def _depend(self, entry: Entry, unit: Unit, other: Unit) -> None:
-        covered = self._waited.get((other, unit), -1)
-        for index, span, written in reversed(self._accesses[other]):
-            if index <= covered:
-                return
-            rivals = entry.reads + entry.writes if written else entry.writes
-            if any(span.overlaps(rival) for rival in rivals):
-                bit = 1 << semaphore(other, unit)
-                self.entries[index].signal_mask |= bit
-                entry.wait_mask |= bit
-                self._waited[other, unit] = index
-                return
+        """Let `entry` wait for the last instruction of `other` that it conflicts with, unless an earlier wait covers it."""
+        covered = latest = self._waited.get((other, unit), -1)
+        for spans, writes in ((entry.reads, False), (entry.writes, True)):
+            for span in spans:
+                start, end = span.start, span.end
+                for index, first, last, written in reversed(self._accesses.get((other, span.space), ())):
+                    if index <= latest:
+                        break
+                    if (writes or written) and first < end and start < last:
+                        latest = index
+                        break
+        if latest > covered:
+            bit = 1 << semaphore(other, unit)
+            self.entries[latest].signal_mask |= bit
+            entry.wait_mask |= bit
+            self._waited[other, unit] = latest
 
     def program(self) -> bytes:
         """The encoded program with its `end`."""
