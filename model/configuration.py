@@ -9,6 +9,7 @@ from pathlib import Path
 import tomllib
 
 from spec.arguments import SEED_END
+from spec.bundle import Architecture
 from spec.errors import UserError
 
 
@@ -57,6 +58,23 @@ class ModelConfiguration:
         names = [task.name for task in self.tasks]
         if not names or len(set(names)) != len(names):
             raise UserError(f"tasks {names} must be one or more different names: correct the recipe")
+
+    @property
+    def architecture(self) -> Architecture:
+        """The sizes in the words of a bundle."""
+        return Architecture(
+            image_height=self.image_height,
+            image_width=self.image_width,
+            patch=self.patch,
+            width=self.width,
+            depth=self.depth,
+            heads=self.heads,
+            mlp_hidden=self.mlp_hidden,
+            expert_hidden=self.expert_hidden,
+            experts=self.experts,
+            top_k=self.top_k,
+            moe_blocks=tuple(i for i in range(self.depth) if self.is_moe(i)),
+        )
 
     @property
     def grid(self) -> tuple[int, int]:

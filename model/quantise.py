@@ -83,20 +83,7 @@ def quantise_norm(gamma: np.ndarray, beta: np.ndarray, result: ActivationScale) 
 
 def describe(model: M3ViT) -> Architecture:
     """The model's sizes in the bundle's words."""
-    c = model.configuration
-    return Architecture(
-        image_height=c.image_height,
-        image_width=c.image_width,
-        patch=c.patch,
-        width=c.width,
-        depth=c.depth,
-        heads=c.heads,
-        mlp_hidden=c.mlp_hidden,
-        expert_hidden=c.expert_hidden,
-        experts=c.experts,
-        top_k=c.top_k,
-        moe_blocks=tuple(i for i in range(c.depth) if c.is_moe(i)),
-    )
+    return model.configuration.architecture
 
 
 def quantise(model: M3ViT, calibration: Calibration) -> tuple[dict[str, Task], Tensors]:

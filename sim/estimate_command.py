@@ -1,0 +1,79 @@
+"""The command `moesaic estimate`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from spec.errors import UserError
+
+
+class EstimateCommand:
+    """Sizes to cycles, bytes and resources."""
+
+    name = "estimate"
+    help = "cycles per layer, DRAM bytes and resources of a model on a configuration, in a second, without simulation"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("recipe", help="recipe of the model, or a bundle directory")
+        parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
+        parser.add_argument("--size", help="input as HEIGHTxWIDTH (default: the recipe's)")
+        parser.add_argument("--task", help="task (default: the first)")
+        parser.add_argument("--json", type=Path, help="also write the figures to this file")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        from dataclasses import asdict
+
+        from rich.console import Console
+        from rich.table import Table
+
+        from hls.estimate import estimate_frame
+        from spec.configuration import load_configuration
+        from spec.files import write_file
+
+        configuration = load_configuration(arguments.config)
+        architecture, tasks = _network(arguments.recipe, arguments.size)
+        task = arguments.task or next(iter(tasks))
+        if task not in tasks:
+            raise UserError(f"unknown task {task!r}: this model has {', '.join(tasks)}")
+        e = estimate_frame(architecture, tasks, task, configuration)
+        table = Table("layer", "cycles", "%", title=f"{arguments.recipe}, {task}, on {configuration.name}: estimate")
+        for name, cycles in e.layers.items():
+            table.add_row(name, f"{cycles:,.0f}", f"{100 * cycles / e.cycles:.1f}")
+        console = Console()
+        console.print(table)
+        waits = ", ".join(f"{name} {cycles:,.0f}" for name, cycles in e.waits.items())
+        use = e.macs / (e.cycles * configuration.macs_per_cycle)
+        r = e.resources
+        console.print(f"frame {e.cycles:,.0f} cycles ({e.cycles / 300e3:.2f} ms at an assumed 300 MHz), encoder {e.encoder_cycles:,.0f}")
+        console.print(f"array: {e.steps:,.0f} cycles at work, idle for {waits}; {100 * use:.1f} % of its multiplications are the network's")
+        console.print(f"DRAM: {e.read_bytes:,.0f} bytes read, {e.written_bytes:,.0f} written")
+        console.print(f"resources before place and route: {r.dsp} DSP, {r.bram36} BRAM36, {r.uram} URAM, {r.lut} LUT")
+        if arguments.json:
+            write_file(arguments.json, json.dumps(asdict(e), indent=1).encode())
+        return 0
+
+
+def _network(name: str, size: str | None):
+    from dataclasses import replace
+
+    from model.configuration import load_recipe
+    from spec.bundle import Task, load_bundle
+
+    if Path(name).is_dir():
+        bundle = load_bundle(name)
+        return bundle.architecture, bundle.tasks
+    model = load_recipe(name).model
+    if size:
+        try:
+            height, width = (int(part) for part in size.split("x"))
+        except ValueError:
+            raise UserError(f"size {size!r} is not HEIGHTxWIDTH, such as 128x256") from None
+        model = replace(model, image_height=height, image_width=width)
+    a = model.architecture
+    everyone = {block: tuple(range(a.experts)) for block in a.moe_blocks}
+    tasks = {t.name: Task("depth", t.channels, model.resolution, 1.0, a.top_k, everyone) for t in model.tasks}
+    return a, tasks
