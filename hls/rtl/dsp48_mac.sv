@@ -23,6 +23,10 @@ module dsp48_mac #(
   // {W, Z, Y, X}: W adds Start (RND) in the first link, Z the cascade in the others; X and Y add the product.
   localparam logic [8:0] OpMode = First ? 9'b10_000_01_01 : 9'b00_001_01_01;
 
+  logic [47:0] first_or_cascade;
+
+  assign first_or_cascade = First ? 48'd0 : 48'(cascade_i);
+
   DSP48E2 #(
       .AMULTSEL("A"),
       .BMULTSEL("B"),
@@ -51,7 +55,7 @@ module dsp48_mac #(
       .B(b_i),
       .C(48'd0),
       .D(27'd0),
-      .PCIN(First ? 48'd0 : cascade_i),
+      .PCIN(first_or_cascade),
       .PCOUT(cascade_o),
       .P(sum_o),
       .OPMODE(OpMode),
