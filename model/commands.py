@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.configuration import Recipe, load_recipe, recipe_names
-from spec.arguments import positive, seed
+from spec.arguments import image_size, positive, seed
 from spec.errors import UserError
 from spec.files import require_writable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_CHECKPOINT = Path("build/model.safetensors")
 
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +47,7 @@ class _Train:
         parser.add_argument(
             "--recipe", default="demo", help=f"{', '.join(recipe_names())} or a .toml file (default demo)"
         )
-        parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help="where to write")
+        parser.add_argument("--checkpoint", type=Path, default=_CHECKPOINT, help="where to write")
         parser.add_argument("--steps", type=positive, help="train that many steps instead of the recipe's number")
         parser.add_argument("--pool", type=positive, help="render that many scenes instead of the recipe's number")
         parser.add_argument("--seed", type=seed, help="seed of weights, scenes and noise instead of the recipe's")
@@ -75,7 +78,7 @@ class _Evaluate:
     help = "measure a checkpoint per task, in float and in integers"
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help="what to measure")
+        parser.add_argument("--checkpoint", type=Path, default=_CHECKPOINT, help="what to measure")
         parser.add_argument("--scenes", type=positive, default=128, help="held-out scenes (default 128)")
         _add_threads(parser)
 
@@ -100,48 +103,104 @@ class _Evaluate:
         return 0
 
 
+def show_expert_loads(loads: dict[str, dict[str, list[int]]], console: Console) -> None:
+    """A table of the tokens that each expert gets, as a random bundle's report has them."""
+    from rich.table import Table
+
+    table = Table("task", "block", "tokens per expert", "spread / mean", title="expert load of the golden image")
+    for task, blocks in loads.items():
+        for block, load in blocks.items():
+            table.add_row(
+                task, block, " ".join(map(str, load)), f"{statistics.pstdev(load) / statistics.mean(load):.2f}"
+            )
+    console.print(table)
+
+
 class _Export:
     name = "export"
-    help = "quantise a checkpoint and write a bundle"
+    help = "quantise a checkpoint, or random weights of a recipe, and write a bundle"
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help="what to export")
+        parser.add_argument(
+            "--checkpoint", type=Path, help="what to export (default build/model.safetensors, unless --random-weights)"
+        )
         parser.add_argument("--bundle", type=Path, default=Path("build/bundle"), help="directory to write")
         parser.add_argument("--name", help="name of the bundle (default: the directory's)")
         parser.add_argument("--experts-kept", type=positive, help="most used experts to keep per task (default: all)")
-        parser.add_argument(
-            "--scenes", type=positive, default=128, help="held-out scenes for the figures (default 128)"
-        )
+        parser.add_argument("--scenes", type=positive, help="held-out scenes for the figures (default 128)")
         _add_threads(parser)
+        untrained = parser.add_argument_group("untrained networks, to measure speed")
+        untrained.add_argument(
+            "--random-weights",
+            type=seed,
+            metavar="SEED",
+            help="weights drawn as training would leave them, not trained",
+        )
+        untrained.add_argument("--recipe", help=f"{', '.join(recipe_names())} or a .toml file (default demo)")
+        untrained.add_argument("--size", type=image_size, metavar="HxW", help="image size instead of the recipe's")
+        untrained.add_argument("--tasks", help="only these tasks of the recipe, separated by commas (default: all)")
 
     def run(self, arguments: argparse.Namespace) -> int:
+        random = arguments.random_weights is not None
+        names = ("checkpoint", "experts_kept", "scenes") if random else ("recipe", "size", "tasks")
+        for name in names:
+            if getattr(arguments, name) is not None:
+                with_or_without = "without" if random else "with"
+                option = name.replace("_", "-")
+                raise UserError(f"--{option} is for exports {with_or_without} --random-weights: leave one of them out")
         import torch
+
+        torch.set_num_threads(arguments.threads)
+        require_writable(arguments.bundle)
+        if random:
+            self._export_random_weights(arguments)
+        else:
+            self._export_checkpoint(arguments)
+        return 0
+
+    def _export_random_weights(self, arguments: argparse.Namespace) -> None:
+        from rich.console import Console
+
+        from model.export import build_random_bundle
+
+        recipe = load_recipe(arguments.recipe or "demo")
+        model, changes = recipe.model, {}
+        if arguments.size:
+            changes |= {"image_height": arguments.size[0], "image_width": arguments.size[1]}
+        if arguments.tasks:
+            changes["tasks"] = tuple(model.task(name) for name in arguments.tasks.split(","))
+        recipe = Recipe(dataclasses.replace(model, **changes), recipe.training)
+        bundle = build_random_bundle(arguments.name or arguments.bundle.name, recipe, arguments.random_weights)
+        bundle.save(arguments.bundle)
+        console = Console()
+        show_expert_loads(bundle.report["expert_load"], console)
+        layer, share = max(bundle.report["saturated_shares"].items(), key=lambda entry: entry[1], default=("any", 0))
+        console.print(f"largest share of saturated values: {share:.4f}, in {layer}")
+        console.print(f"bundle: {arguments.bundle} (random weights, not trained)")
+
+    def _export_checkpoint(self, arguments: argparse.Namespace) -> None:
         from rich.console import Console
 
         from model import checkpoint
         from model.export import build_bundle
 
-        torch.set_num_threads(arguments.threads)
-        require_writable(arguments.bundle)
-        state = checkpoint.load(arguments.checkpoint)
+        path = arguments.checkpoint or _CHECKPOINT
+        state = checkpoint.load(path)
         if state.step < state.recipe.training.steps:
             progress = f"{state.step} of {state.recipe.training.steps} steps"
-            raise UserError(
-                f"checkpoint {arguments.checkpoint} has seen {progress}: finish it with `moesaic train --resume`"
-            )
+            raise UserError(f"checkpoint {path} has seen {progress}: finish it with `moesaic train --resume`")
         bundle = build_bundle(
             arguments.name or arguments.bundle.name,
             state.build_model(),
             state.recipe,
             experts_kept=arguments.experts_kept,
-            validation=arguments.scenes,
+            validation=arguments.scenes or 128,
         )
         bundle.save(arguments.bundle)
         console = Console()
         show_metrics({name: task.metrics for name, task in bundle.tasks.items()}, console)
         console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
         console.print(f"bundle: {arguments.bundle}")
-        return 0
 
 
 train_command = _Train()

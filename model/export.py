@@ -1,16 +1,19 @@
-"""From a trained model to a bundle: calibrate, quantise, measure, record golden vectors, write ONNX."""
+"""From a model to a bundle: calibrate, quantise, measure, record golden vectors, write ONNX."""
 
 import dataclasses
+import math
 
 import numpy as np
 
 from model.calibration import calibrate
 from model.configuration import Recipe
 from model.evaluate import measure_float, measure_integer, top_k_agreement
+from model.golden import expert_loads, golden_vectors, saturated_shares
 from model.integer import IntegerNetwork
 from model.onnx_export import export_onnx
 from model.pathway import apply_pathway, choose_pathway, measure_usage
 from model.quantise import describe, quantise
+from model.random_weights import random_model
 from model.scenes import Scenes
 from model.tasks import find_task
 from model.train import training_scenes, validation_scenes
@@ -19,22 +22,13 @@ from spec.bundle import Bundle
 
 CALIBRATION_SCENES = 64
 AGREEMENT_SCENES = 32  # enough: each has thousands of routing decisions
+_RANDOM_CALIBRATION_TOKENS, _RANDOM_CALIBRATION_SCENES = 2048, 4  # at least
 
 
 def integer_network(model: M3ViT, images: np.ndarray) -> IntegerNetwork:
     """The model quantised with scales from images uint8 [N, height, width, 3]."""
     tasks, tensors = quantise(model, calibrate(model, images))
     return IntegerNetwork(describe(model), tasks, tensors)
-
-
-def golden_vectors(network: IntegerNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Every layer's integers of every task for one image, uint8 [height, width, 3], as spec.bundle names them."""
-    golden = {"image": image}
-    for task in network.tasks:
-        record: dict[str, np.ndarray] = {}
-        network.run(image[None], task, record)
-        golden |= {f"{task}/{name}": value[0] for name, value in record.items()}
-    return golden
 
 
 def compare(model: M3ViT, network: IntegerNetwork, scenes: Scenes) -> dict[str, dict]:
@@ -92,6 +86,36 @@ def build_bundle(
                 for task, blocks in usage.items()
             },
             "validation_scenes": validation,
+            "recipe": recipe.to_dict(),
+        },
+    )
+
+
+def build_random_bundle(name: str, recipe: Recipe, seed: int) -> Bundle:
+    """The bundle of a network that was never trained, for measuring speed: see `model.random_weights`.
+
+    It takes the road of a trained one, but has no accuracy and no ONNX. The updates and the routers' loads are adjusted on
+    the image of the golden vectors, so that this frame has the loads that were asked for; the scales come from other
+    scenes. The report has "random_weights" (the seed), "expert_load" and "saturated_shares" of the golden vectors.
+    """
+    image = validation_scenes(recipe, 1).images
+    model = random_model(recipe.model, seed, image)
+    scenes = max(_RANDOM_CALIBRATION_SCENES, math.ceil(_RANDOM_CALIBRATION_TOKENS / recipe.model.tokens))
+    network = integer_network(model, training_scenes(recipe, 0, scenes).images)
+    golden = golden_vectors(network, image[0])
+    return Bundle(
+        name=name,
+        architecture=network.architecture,
+        tasks=network.tasks,
+        tensors=network.tensors,
+        golden=golden,
+        report={
+            "random_weights": seed,
+            "expert_load": {
+                task: {str(i): load for i, load in blocks.items()}
+                for task, blocks in expert_loads(network.tasks, golden).items()
+            },
+            "saturated_shares": {name: round(share, 6) for name, share in saturated_shares(golden).items() if share},
             "recipe": recipe.to_dict(),
         },
     )

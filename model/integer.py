@@ -89,10 +89,10 @@ class IntegerNetwork:
         split = (self._count, a.tokens, a.heads, -1)
         q, k, v = (value.reshape(split).swapaxes(1, 2) for value in (q, k, v))  # [N, H, T, D / H]
         heads = [[self._head_of_attention(block, *parts) for parts in zip(*image)] for image in zip(q, k, v)]
-        scores, probabilities, attended = (np.stack([np.stack(h) for h in part]) for part in _transpose(heads))
+        scores, probabilities, attended = (np.array(part) for part in _transpose(heads))
         if self._record is not None:
-            self._record[f"{block}.scores"] = scores.astype(np.int16)
-            self._record[f"{block}.probabilities"] = probabilities.astype(np.int8)
+            self._record[f"{block}.scores"] = scores
+            self._record[f"{block}.probabilities"] = probabilities
         attended = attended.swapaxes(1, 2).reshape(-1, a.width)
         self._note(f"{block}.attention", attended, np.int8)
         x = saturate(x + saturate(self._linear(f"{block}.projection", attended), 16), 16)
@@ -102,13 +102,14 @@ class IntegerNetwork:
     def _head_of_attention(
         self, block: str, q: np.ndarray, k: np.ndarray, v: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Scores [T, T], unnormalised probabilities [T, T] and result [T, D / H] of one head of one image."""
+        """Scores [T, T] int16, unnormalised probabilities [T, T] int8 and result [T, D / H] of one head of one image."""
         multiplier, shift = self.tensors[f"{block}.scores.multiplier"], self.tensors[f"{block}.scores.shift"]
         scores = saturate(requantise(matmul_exact(q, k), multiplier, shift), 16)
         probabilities, multiplier, shift = softmax_rows(scores, scores.max(1))
         shift = np.maximum(shift - int(self.tensors[f"{block}.attention_shift"]), 0)
         total = matmul_exact(probabilities, v.T)
-        return scores, probabilities, saturate(requantise(total, multiplier[:, None], shift[:, None]), 8)
+        attended = saturate(requantise(total, multiplier[:, None], shift[:, None]), 8)
+        return scores.astype(np.int16), probabilities.astype(np.int8), attended
 
     def _up(self, name: str, table: str, x: np.ndarray) -> np.ndarray:
         index = saturate(self._linear(name, x), TABLE_INDEX_BITS) + TABLE_ENTRIES // 2

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from model.evaluate import measure_float, measure_integer, predict, top_k_agreement
-from model.export import golden_vectors, integer_network
+from model.export import integer_network
+from model.golden import golden_vectors
 from model.pathway import apply_pathway, choose_pathway, measure_usage
 from model.train import validation_scenes
 from spec.arithmetic import layer_norm, requantise, route_token, saturate, weigh_by_score

@@ -37,7 +37,7 @@ def test_recipes_build(name):
 
 
 def test_sizes_of_the_published_models():
-    for name, width, heads, top_k in (("m3vit_t", 192, 3, 2), ("m3vit_s", 384, 12, 4)):
+    for name, width, heads, top_k in (("m3vit_tiny", 192, 3, 2), ("m3vit_small", 384, 12, 4)):
         c = load_recipe(name).model
         assert (c.width, c.depth, c.heads, c.experts, c.top_k, c.expert_hidden) == (width, 12, heads, 16, top_k, 384)
         assert (c.image_height, c.image_width, c.tokens) == (128, 256, 129)
@@ -97,5 +97,5 @@ def test_bad_sizes_are_named(recipe):
         assert words in str(error.value)
     with pytest.raises(UserError, match="segmentation, depth, normals"):
         recipe.model.task("edges")
-    with pytest.raises(UserError, match="demo, m3vit_s, m3vit_t"):
+    with pytest.raises(UserError, match="demo, m3vit_small, m3vit_tiny"):
         load_recipe("nothing")

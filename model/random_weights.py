@@ -1,0 +1,143 @@
+"""Networks that were never trained, to measure speed with: random weights that are spread as training spreads them.
+
+What speed and arithmetic see of a trained network is imitated, its skill is not: weights that differ in size from channel to
+channel, layer norms near 1, attention neither uniform nor on one key, updates that the residual stream outgrows slowly, smooth
+positions, and routers that give every expert tokens, some two or three times as many as others.
+
+Each tensor comes from its own generator, seeded by the network's seed and the tensor's name; then updates and routers are
+adjusted block by block on an image (as in Mishkin and Matas 2016, "All you need is a good init"). So networks of one seed and
+several image sizes differ only by these adjustments.
+"""
+
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.configuration import ModelConfiguration
+from model.moe import MoE, Router, top_k_mask
+from model.train import normalise
+from model.vit import M3ViT
+
+# Standard deviations are meant where nothing else is said.
+_PATCH_GAIN, _QUERY_KEY_GAIN = 3.0, 1.4  # of the results when the input has 1; of all other layers 1
+_CHANNEL_SPREAD = 0.25  # of the logarithm of a row's or column's size
+_LARGEST_WEIGHT = 4.0  # where weights are cut off, in standard deviations
+_GAMMA_SPREAD, _BETA_SPREAD, _BIAS_SPREAD, _CLASS_TOKEN_SPREAD = 0.2, 0.2, 0.1, 0.5
+_POSITION_SPREAD, _POSITION_WAVES = 1.0, 1.5  # second: of the number of periods along the image's height and its width
+_LOCALITY = (0.2, 1.0)  # from the first to the second, head by head: correlation of a token's query with its own key
+_UPDATE = 0.35  # of what a branch adds to the residual stream, which starts near 1
+_LOGIT_SPREAD = 1.5  # of router logits over tokens and experts
+_LOAD_SPREAD, _LOAD_TAIL = 0.5, 0.8  # of the logarithm of the experts' loads, and where it is cut off
+_BALANCING_STEPS = 100
+
+
+def random_model(configuration: ModelConfiguration, seed: int, images: np.ndarray) -> M3ViT:
+    """A model with random weights; the same seed, configuration and images give the same one.
+
+    images: uint8 [N, height, width, 3], on whose tokens the updates of the residual stream and the routers' loads are
+    adjusted. Over them each expert's share of a task's tokens is log-normal: most lie between 0.5 and 2 times the mean.
+    """
+    model, tasks = M3ViT(configuration).eval(), configuration.task_names
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            value = _draw(_generator(seed, name), name, tuple(parameter.shape), configuration)
+            parameter.copy_(torch.from_numpy(value))
+        x = model.embed(normalise(images)).repeat(len(tasks), 1, 1)
+        for i, block in enumerate(model.blocks):  # one after the other: a block's tokens depend on those before it
+            normed, projection = block.norm1(x), block.attention.projection
+            _adjust_update(projection.weight, projection.bias, block.attention(normed))
+            x = x + block.attention(normed)
+            normed, mlp = block.norm2(x), block.mlp
+            if isinstance(mlp, MoE):
+                for task, tokens in zip(tasks, normed.flatten(0, 1).chunk(len(tasks))):
+                    shares = _load_shares(_generator(seed, f"blocks.{i}.load.{task}"), configuration.experts)
+                    _adjust_router(mlp.routers[task], tokens, shares)
+                _adjust_update(mlp.down_weight, mlp.down_bias, mlp(normed, tasks)[0])
+            else:
+                _adjust_update(mlp.down.weight, mlp.down.bias, mlp(normed, tasks)[0])
+            x = x + mlp(normed, tasks)[0]
+    return model
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...], configuration: ModelConfiguration) -> np.ndarray:
+    """Values of the parameter `name` of that shape."""
+    *path, kind = name.split(".")
+    if name == "position":
+        return _waves(rng, configuration)
+    if name == "class_token":
+        return rng.normal(0, _CLASS_TOKEN_SPREAD, shape)
+    if path[-1].startswith("norm"):
+        return rng.normal(0, _BETA_SPREAD, shape) if kind == "bias" else rng.normal(1, _GAMMA_SPREAD, shape)
+    if kind.endswith("bias"):
+        return rng.normal(0, _BIAS_SPREAD, shape)
+    if kind != "weight":
+        return _matrix(rng, shape, inputs=-2)  # of experts: [experts, in, out]
+    if path[-1] == "qkv":
+        query, key, value = (_matrix(rng, (shape[0] // 3, shape[1])) for _ in range(3))
+        locality = np.repeat(rng.uniform(*_LOCALITY, configuration.heads), configuration.head_dim)[:, None]
+        key = locality * query + np.sqrt(1 - locality**2) * key
+        return np.concatenate([_QUERY_KEY_GAIN * query, _QUERY_KEY_GAIN * key, value])
+    return _matrix(rng, shape) * (_PATCH_GAIN if path[-1] == "patch_embedding" else 1)
+
+
+def _matrix(rng: np.random.Generator, shape: tuple[int, ...], inputs: int = -1) -> np.ndarray:
+    """Truncated normal weights whose rows and columns differ in size; dimension `inputs` is the one that is summed over."""
+    rows = rng.lognormal(-(_CHANNEL_SPREAD**2), _CHANNEL_SPREAD, (*shape[:-1], 1))  # mean square 1
+    columns = rng.lognormal(-(_CHANNEL_SPREAD**2), _CHANNEL_SPREAD, (*shape[:-2], 1, shape[-1]))
+    normal = np.clip(rng.standard_normal(shape), -_LARGEST_WEIGHT, _LARGEST_WEIGHT)
+    return normal * rows * columns / np.sqrt(shape[inputs])
+
+
+def _waves(rng: np.random.Generator, configuration: ModelConfiguration) -> np.ndarray:
+    """Position embedding [T, D]: each channel one long wave over the image, whatever its resolution; 0 for the class token."""
+    rows, columns = configuration.grid
+    y, x = (np.mgrid[:rows, :columns].reshape(2, -1, 1) + 0.5) / np.array([rows, columns])[:, None, None]
+    periods = rng.normal(0, _POSITION_WAVES, (2, configuration.width))
+    phase = rng.uniform(0, 1, configuration.width)
+    waves = np.sqrt(2) * _POSITION_SPREAD * np.cos(2 * np.pi * (y * periods[0] + x * periods[1] + phase))
+    return np.concatenate([np.zeros((1, configuration.width)), waves])
+
+
+def _adjust_update(weight: Tensor, bias: Tensor, update: Tensor) -> None:
+    """Scale and shift a branch's last layer, given what it adds to the residual stream [..., D] before.
+
+    Without training, attention would add nearly the same to every token, and after some blocks all tokens would be alike.
+    """
+    mean = update.flatten(0, -2).mean(0)
+    scale = _UPDATE / (update - mean).std()
+    weight *= scale
+    bias -= mean
+    bias *= scale
+
+
+def _load_shares(rng: np.random.Generator, experts: int) -> Tensor:
+    """The share of all choices that each expert shall get, [experts], sum 1."""
+    size = np.exp(np.clip(rng.normal(0, _LOAD_SPREAD, experts), -_LOAD_TAIL, _LOAD_TAIL))
+    return torch.from_numpy(size / size.sum()).float()
+
+
+def _adjust_router(router: Router, tokens: Tensor, shares: Tensor) -> None:
+    """Scale a router's logits, then shift them until expert e gets about shares[e] of all choices on tokens [N, D].
+
+    The shifts are found as balancing without a loss finds them (Wang et al. 2024, "Auxiliary-loss-free load balancing"):
+    raised where an expert's load is too small, lowered where it is too large. A router has no bias; the shifts go into its
+    weights, along the tokens' mean.
+    """
+    weight = router.linear.weight
+    mean = tokens.mean(0)
+    direction = mean / mean.square().sum()  # its product with a token is 1 on average
+    weight -= torch.outer(weight @ mean, direction)
+    weight *= _LOGIT_SPREAD / (tokens @ weight.T).std()
+    logits, along = tokens @ weight.T, tokens @ direction
+    wanted = shares * router.top_k * len(tokens)
+    shift = torch.zeros_like(wanted)
+    for step in range(_BALANCING_STEPS):
+        load = top_k_mask(logits + torch.outer(along, shift), router.top_k).sum(0)
+        shift += 0.5 * (1 - step / _BALANCING_STEPS) * torch.log((wanted + 1) / (load + 1))
+    weight += torch.outer(shift, direction)
