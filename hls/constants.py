@@ -41,7 +41,9 @@ class Constants:
         return image
 
 
-def block_sizes(architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration) -> Iterator[tuple[str, int]]:
+def block_sizes(
+    architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration
+) -> Iterator[tuple[str, int]]:
     """Name and bytes of every block of a network, in the order of the constant window.
 
     Blocks: position (rows padded to act words), one per layer norm and linear layer, BLOCK.scores (one parameter block),

@@ -169,7 +169,9 @@ class Emitter:
         )  # fmt: skip
 
     def matmul(self, tag: str, reads: tuple[Span, ...], writes: tuple[Span, ...], **fields: int) -> None:
-        self.assembler.emit("matmul", tag, reads=reads, writes=(*writes, PROGRESS) if self.mark_progress else writes, **fields)
+        self.assembler.emit(
+            "matmul", tag, reads=reads, writes=(*writes, PROGRESS) if self.mark_progress else writes, **fields
+        )
 
     # --- observation ----------------------------------------------------------------------------------------------
 
@@ -183,7 +185,14 @@ class Emitter:
         )  # fmt: skip
 
     def observe_part(
-        self, layer: str, rows: Rows, first: int, count: int, shape: tuple[int, ...], at: int, groups: tuple[int, int] = (0, 0)
+        self,
+        layer: str,
+        rows: Rows,
+        first: int,
+        count: int,
+        shape: tuple[int, ...],
+        at: int,
+        groups: tuple[int, int] = (0, 0),
     ) -> None:
         """Store rows first to first + count of `rows` as rows `at`... of the observation of `layer`, whose whole shape is given."""
         if not self.observing:

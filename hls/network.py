@@ -26,7 +26,9 @@ def stored_channels(task: Task) -> int:
     return channels
 
 
-def linear_shapes(architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration) -> dict[str, tuple[int, int]]:
+def linear_shapes(
+    architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration
+) -> dict[str, tuple[int, int]]:
     """(outputs, inputs) of every linear layer, with attention heads and output channels padded as the machine stores them."""
     padded = architecture.heads * head_pitch(architecture, configuration)
     shapes = {}
@@ -34,7 +36,7 @@ def linear_shapes(architecture: Architecture, tasks: dict[str, Task], configurat
         if not name.endswith(".weight"):
             continue
         layer = name.removesuffix(".weight")
-        part = layer.split(".")[-1]
+        part = layer.rsplit(".", 1)[-1]
         outputs, inputs = shape
         if part in ("query", "key", "value"):
             outputs = padded
@@ -51,7 +53,7 @@ def padded_linear(bundle: Bundle, configuration: HardwareConfiguration, name: st
     a = bundle.architecture
     head_dim, pitch = a.width // a.heads, head_pitch(a, configuration)
     layer = linear(bundle, name)
-    part = name.split(".")[-1]
+    part = name.rsplit(".", 1)[-1]
     if part in ("query", "key", "value"):
         return layer.with_output_groups(head_dim, pitch)
     if part == "projection":

@@ -29,9 +29,9 @@ _ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
 class Block:
     """Contents of the weight memory, or of a slot of another memory.
 
-    name: unique among live blocks; constant, offset: where in Constants it comes from, or "" if the machine itself writes it; size:
-    bytes. slots: the pool that it comes from, "" for the weight memory. expert: the queue for which it is pointless to load the block while it is empty, and router the tag of the
-    step that fills that queue; None and "" if it is always needed.
+    name: unique among live blocks; constant, offset: where in Constants it comes from, or "" if the machine itself writes
+    it; size: bytes. slots: the pool that it comes from, "" for the weight memory. expert: the queue whose emptiness makes the
+    block useless, and router the tag of the step that fills that queue; None and "" if it is always needed.
     """
 
     name: str
@@ -131,6 +131,6 @@ class Prefetcher:
         needed = sum(block.size for block in step.blocks if not block.slots)
         raise UserError(
             f"the model does not fit configuration {self.configuration_name}: {step.tag} needs {needed} bytes of weight memory,"
-            f" {self.ring.span.size} are available; no room for {', '.join(block.name for block in missing)}; use a larger configuration or a"
-            f" smaller model"
+            f" {self.ring.span.size} are available; no room for {', '.join(block.name for block in missing)};"
+            f" use a larger configuration or a smaller model"
         )

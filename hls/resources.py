@@ -54,7 +54,11 @@ def estimate(configuration: HardwareConfiguration) -> Resources:
     queues = -(-c.experts * c.queue_tokens * 32 // _BRAM_BITS)
     statistics = -(-c.row_entries * (16 + 22) // _BRAM_BITS)
     uram = -(-8 * c.weight_word_bytes // _RAM_DATA_BITS) * -(-(c.weight_bytes // c.weight_word_bytes) // _URAM_DEPTH)
-    uram += ULTRA_BANKS * (8 * c.act_word_bytes // _RAM_DATA_BITS) * -(-(c.act_ultra_bytes // (c.act_word_bytes * ULTRA_BANKS)) // _URAM_DEPTH)
+    uram += (
+        ULTRA_BANKS
+        * (8 * c.act_word_bytes // _RAM_DATA_BITS)
+        * -(-(c.act_ultra_bytes // (c.act_word_bytes * ULTRA_BANKS)) // _URAM_DEPTH)
+    )
     accumulators = 3 * 32 * c.tile_rows * c.tile_columns
     operands = c.tile_rows * c.act_word_bytes * 8 * 2
     lanes = (450 + 2 * 16 * 8) * c.tile_columns + 400 * c.norm_lanes + 120 * c.experts * c.experts // 8

@@ -17,6 +17,7 @@ _PARAMETERS = (
     ("ActBytes", "act_bytes"),
     ("ActBanks", "act_banks"),
     ("ActUltraBytes", "act_ultra_bytes"),
+    ("SharedBytes", "shared_bytes"),
     ("WeightBytes", "weight_bytes"),
     ("RowEntries", "row_entries"),
     ("QueueTokens", "queue_tokens"),

@@ -58,7 +58,9 @@ class TimingModel:
     bytes_per_cycle, latency: of DRAM, as sim.rtl_executor.RtlExecutor has them.
     """
 
-    def __init__(self, configuration: HardwareConfiguration, bytes_per_cycle: float = BYTES_PER_CYCLE, latency: int = 60) -> None:
+    def __init__(
+        self, configuration: HardwareConfiguration, bytes_per_cycle: float = BYTES_PER_CYCLE, latency: int = 60
+    ) -> None:
         self.configuration, self.latency = configuration, latency
         self.load_rate = min(PORT_BYTES * configuration.load_ports, bytes_per_cycle)
         self.store_rate = min(PORT_BYTES, bytes_per_cycle)
@@ -90,7 +92,9 @@ class TimingModel:
                 first, end = self._matmul_front(f, rows, begin)
                 idle = first - front_free
                 if rows:
-                    waiting = max(min(take - front_free, idle), 0.0) if waited_for != "fetch" or ready > front_free else 0.0
+                    waiting = (
+                        max(min(take - front_free, idle), 0.0) if waited_for != "fetch" or ready > front_free else 0.0
+                    )
                     timing.waits[waited_for] = timing.waits.get(waited_for, 0.0) + waiting
                     timing.waits["start"] = timing.waits.get("start", 0.0) + idle - waiting
                     steps = self._steps(f, rows)
@@ -99,7 +103,11 @@ class TimingModel:
                     front_free = end
                 finish = max(end + self._matmul_tail(f) if rows else begin + 4, done[unit] + 2)
             elif unit == Unit.LOAD:
-                size = 0 if f.get("skip_if_empty") and queues.is_empty(f["queue"]) else f["bytes"] * f["count_1"] * f["count_2"] * f["count_3"]
+                size = (
+                    0
+                    if f.get("skip_if_empty") and queues.is_empty(f["queue"])
+                    else f["bytes"] * f["count_1"] * f["count_2"] * f["count_3"]
+                )
                 begin = max(take + 14 + self.latency, data_free)
                 finish = begin + size / self._load_rate(f) if size else max(take + 3, done[unit] + 1)
                 data_free = finish if size else data_free
@@ -119,7 +127,7 @@ class TimingModel:
             for number in _bits(entry.signal_mask):
                 semaphores[number].append((finish, unit))
         timing.read_bytes += INSTRUCTION_BYTES * (len(entries) + 1)
-        timing.cycles = max(max(done.values()), dispatched) + 10
+        timing.cycles = max(*done.values(), dispatched) + 10
         return timing
 
     # --- matmul ---------------------------------------------------------------------------------------------------

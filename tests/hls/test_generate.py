@@ -4,9 +4,11 @@ import re
 import numpy as np
 import pytest
 
+import hls.lowering
 from hls.generate import generate
 from hls.network import frame_macs
 from hls.resources import check_fit, estimate
+from hls.schedule import Schedule
 from model.integer import IntegerNetwork
 from sim.report.layer_check import check_layers
 from spec.build import load_build
@@ -26,6 +28,14 @@ CONFIGURATIONS = {
     ),
     "zcu104": load_configuration("zcu104"),
 }
+# So little memory that attention runs in slices of query rows, MLPs in blocks of rows, experts in slices of their queues.
+SLICED = {"small": 6144, "odd": 10240, "narrow heads": 14336, "whole tiles": 20480}
+SCHEDULES = {
+    "no prefetch": Schedule(prefetch=False),
+    "five tokens at a time": Schedule(expert_tokens=5),
+    "token by token": Schedule(expert_tokens=1, query_rows=1),
+    "three sweeps": Schedule(softmax_sweeps=3),
+}
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
@@ -33,8 +43,28 @@ CONFIGURATIONS = {
 def test_every_layer_of_every_task_is_what_the_integer_network_computes(
     architecture: Architecture, configuration
 ) -> None:
+    assert_layers_are_right(architecture, configuration, Schedule())
+
+
+@pytest.mark.parametrize("name", SLICED)
+def test_every_layer_is_right_where_whole_matrices_do_not_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = []
+    plan = hls.lowering.TaskPlan
+    monkeypatch.setattr(hls.lowering, "TaskPlan", lambda *arguments: plans.append(plan(*arguments)) or plans[-1])
+    little = dataclasses.replace(TINY, name="little", act_bytes=SLICED[name], act_ultra_bytes=0, shared_bytes=4096)
+    assert_layers_are_right(ARCHITECTURES[name], little, Schedule())
+    assert all(len(plan.slices) > 1 for plan in plans)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("architecture", [SMALL, ODD], ids=["small", "odd"])
+def test_every_layer_is_right_on_every_schedule(architecture: Architecture, schedule: Schedule) -> None:
+    assert_layers_are_right(architecture, TINY, schedule)
+
+
+def assert_layers_are_right(architecture: Architecture, configuration, schedule: Schedule) -> None:
     bundle = network(architecture, 5)
-    observed = generate(bundle, configuration, observe=True)
+    observed = generate(bundle, configuration, observe=True, schedule=schedule)
     integer = IntegerNetwork(architecture, bundle.tasks, bundle.tensors)
     checks = check_layers(ReferenceMachine(configuration), observed, integer, picture(architecture, 0))
     assert set(checks) == set(bundle.tasks)
