@@ -1,4 +1,4 @@
-// Floor of the square root of 32 bits, two bits of the radicand per cycle: the root follows 16 cycles after the radicand was
+// Floor of the square root of 32 bits, four bits of the radicand per cycle: the root follows 8 cycles after the radicand was
 // taken, and is valid for one cycle.
 module isqrt (
     input  logic        clk_i,
@@ -11,30 +11,39 @@ module isqrt (
 );
 
   logic        busy_q, valid_q;
-  logic [3:0]  step_q;
+  logic [2:0]  step_q;
   logic [31:0] radicand_q;
-  logic [15:0] root_q;
+  logic [15:0] root_q, root;
   // remainder <= 2 * root < 2**17 before a step
-  logic [16:0] remainder_q;
+  logic [16:0] remainder_q, remainder;
   logic [18:0] extended, trial;
-  logic        fits;
-
-  assign extended = {remainder_q, radicand_q[31:30]};
-  assign trial    = {1'b0, root_q, 2'b01};
-  assign fits     = extended >= trial;
 
   assign ready_o = !busy_q;
   assign valid_o = valid_q;
   assign root_o  = root_q;
 
+  // two bits of the root
+  always_comb begin
+    root      = root_q;
+    remainder = remainder_q;
+    extended  = '0;
+    trial     = '0;
+    for (int b = 0; b < 2; b++) begin
+      extended  = {remainder, radicand_q[30-2*b+:2]};
+      trial     = {1'b0, root, 2'b01};
+      root      = {root[14:0], extended >= trial};
+      remainder = 17'(extended >= trial ? extended - trial : extended);
+    end
+  end
+
   always_ff @(posedge clk_i) begin
-    valid_q <= busy_q && step_q == 4'd15;
+    valid_q <= busy_q && step_q == 3'd7;
     if (busy_q) begin
-      radicand_q  <= radicand_q << 2;
-      root_q      <= {root_q[14:0], fits};
-      remainder_q <= 17'(fits ? extended - trial : extended);
-      step_q      <= step_q + 4'd1;
-      if (step_q == 4'd15) busy_q <= 1'b0;
+      radicand_q  <= radicand_q << 4;
+      root_q      <= root;
+      remainder_q <= remainder;
+      step_q      <= step_q + 3'd1;
+      if (step_q == 3'd7) busy_q <= 1'b0;
     end else if (valid_i) begin
       busy_q      <= 1'b1;
       step_q      <= '0;

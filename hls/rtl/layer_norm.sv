@@ -1,8 +1,8 @@
 // The layer-norm half of the vector unit, NormLanes elements per cycle; spec.arithmetic.layer_norm bit for bit.
 //
-// gamma and beta are read once per instruction. Each row is then read once: its words go into a row buffer while sum(x) and
-// sum(x**2) accumulate; the variance, its square root and the root's reciprocal follow in a pipeline of their own; the row is
-// normalised from the buffer. The buffer holds four rows, so the three phases of successive rows overlap.
+// Each row is read once: its words go into a row buffer while sum(x) and sum(x**2) accumulate; norm_scale makes of them what the
+// row is multiplied by and what is added; the row is normalised from the buffer. The buffer holds four rows, so the three phases
+// of successive rows overlap. gamma and beta are read once per instruction, while the first rows need no read.
 module layer_norm #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned NormLanes   = 4
@@ -40,10 +40,9 @@ module layer_norm #(
   localparam int unsigned Slots        = 4;                              // rows in the buffer
   localparam int unsigned Steps        = TileColumns / NormLanes;        // cycles per word
   localparam int unsigned StepBits     = (Steps > 1) ? $clog2(Steps) : 1;
-  localparam int unsigned OutputGroups = 16;                             // in flight at most; the pipeline alone holds 12
+  localparam int unsigned OutputGroups = 16;                             // in flight at most; the pipeline alone holds 10
   localparam int unsigned TotalWidth   = 26;                             // |sum(x)| <= 2**25
   localparam int unsigned SquaresWidth = 41;                             // sum(x**2) <= 2**40
-  localparam int unsigned VarianceWidth = 52;
 
   if (NormLanes * Steps != TileColumns) begin : gen_check
     $fatal(1, "layer_norm: NormLanes must divide TileColumns");
@@ -92,54 +91,63 @@ module layer_norm #(
     end
   end
 
-  // --- read requests: the parameters, then the rows, one word every Steps cycles ------------------------------------
+  // --- read requests: one word of the rows every Steps cycles, the parameters in between ------------------------------
 
-  logic rd_parameters_q, rd_rows_q, rd_grant, rd_row_end, slot_free, slot_taken, slot_released;
-  logic [31:0] rd_parameter_q, rd_address_q, next_row;
-  logic [RowWordBits-1:0] rd_word_q;
-  logic rd_beta_q;
+  logic rd_rows_q, rd_row_wanted, rd_row_grant, rd_row_end, slot_free, slot_taken, slot_released;
+  logic rd_parameters_q, rd_parameter_held_q, rd_parameter, rd_parameter_grant, rd_beta_q, rd_grant;
+  logic [31:0] rd_parameter_address_q, rd_address_q, next_row;
+  logic [RowWordBits-1:0] rd_word_q, rd_parameter_word_q;
   logic [15:0] rd_row_q;
   logic [StepBits-1:0] rd_pause_q;
   logic [1:0] rd_slot_q;
   logic [2:0] slots_used_q;
 
-  assign slot_free        = rd_word_q != '0 || slots_used_q != 3'(Slots);
-  assign act_rd_valid_o   = rd_parameters_q || (rd_rows_q && rd_pause_q == '0 && slot_free);
-  assign act_rd_address_o = rd_parameters_q ? rd_parameter_q : rd_address_q;
-  assign rd_grant         = act_rd_valid_o && act_rd_ready_i;
-  assign rd_row_end       = rd_word_q == last_word_q;
-  assign slot_taken       = rd_grant && !rd_parameters_q && rd_word_q == '0;
+  // A request for a parameter stays until it is granted.
+  assign slot_free          = rd_word_q != '0 || slots_used_q != 3'(Slots);
+  assign rd_row_wanted      = rd_rows_q && rd_pause_q == '0 && slot_free;
+  assign rd_parameter       = rd_parameters_q && (rd_parameter_held_q || !rd_row_wanted);
+  assign act_rd_valid_o     = rd_parameter || rd_row_wanted;
+  assign act_rd_address_o   = rd_parameter ? rd_parameter_address_q : rd_address_q;
+  assign rd_grant           = act_rd_valid_o && act_rd_ready_i;
+  assign rd_parameter_grant = rd_grant && rd_parameter;
+  assign rd_row_grant       = rd_grant && !rd_parameter;
+  assign rd_row_end         = rd_word_q == last_word_q;
+  assign slot_taken         = rd_row_grant && rd_word_q == '0;
 
   row_address u_source (
       .clk_i,
       .start_i  (start),
       .base_i   (instr.source_address >> WordShift),
       .pitch_i  (instr.source_pitch >> WordShift),
-      .next_i   (rd_grant && !rd_parameters_q && rd_row_end),
+      .next_i   (rd_row_grant && rd_row_end),
       .next_o   (next_row)
   );
 
   always_ff @(posedge clk_i) begin
     if (rd_pause_q != '0) rd_pause_q <= rd_pause_q - 1'b1;
+    rd_parameter_held_q <= rd_parameter && !act_rd_ready_i;
     if (start) begin
-      rd_parameters_q <= 1'b1;
-      rd_parameter_q  <= instr.param_address >> WordShift;
-      rd_beta_q       <= 1'b0;
-      rd_rows_q       <= instr.rows != '0;
-      rd_row_q        <= '0;
-      rd_word_q       <= '0;
-      rd_slot_q       <= '0;
-      rd_pause_q      <= '0;
-      rd_address_q    <= instr.source_address >> WordShift;
-    end else if (rd_grant && rd_parameters_q) begin
-      rd_parameter_q <= rd_parameter_q + 32'd1;
-      rd_beta_q      <= !rd_beta_q;
-      if (rd_beta_q) rd_word_q <= rd_row_end ? '0 : rd_word_q + 1'b1;
-      if (rd_beta_q && rd_row_end) rd_parameters_q <= 1'b0;
-    end else if (rd_grant) begin
+      rd_parameters_q        <= 1'b1;
+      rd_parameter_address_q <= instr.param_address >> WordShift;
+      rd_parameter_word_q    <= '0;
+      rd_beta_q              <= 1'b0;
+      rd_rows_q              <= instr.rows != '0;
+      rd_address_q           <= instr.source_address >> WordShift;
+      rd_row_q               <= '0;
+      rd_word_q              <= '0;
+      rd_slot_q              <= '0;
+      rd_pause_q             <= '0;
+    end
+    if (rd_parameter_grant) begin
+      rd_parameter_address_q <= rd_parameter_address_q + 32'd1;
+      rd_beta_q              <= !rd_beta_q;
+      if (rd_beta_q) rd_parameter_word_q <= rd_parameter_word_q + 1'b1;
+      if (rd_beta_q && rd_parameter_word_q == last_word_q) rd_parameters_q <= 1'b0;
+    end
+    if (rd_row_grant) begin
       rd_pause_q   <= StepBits'(Steps - 1);
+      rd_word_q    <= rd_row_end ? '0 : rd_word_q + 1'b1;
       rd_address_q <= rd_row_end ? next_row : rd_address_q + 32'd1;
-      rd_word_q  <= rd_row_end ? '0 : rd_word_q + 1'b1;
       if (rd_row_end) begin
         rd_row_q  <= rd_row_q + 16'd1;
         rd_slot_q <= rd_slot_q + 2'd1;
@@ -147,8 +155,9 @@ module layer_norm #(
       end
     end
     if (!rst_ni) begin
-      rd_parameters_q <= 1'b0;
-      rd_rows_q       <= 1'b0;
+      rd_parameters_q     <= 1'b0;
+      rd_parameter_held_q <= 1'b0;
+      rd_rows_q           <= 1'b0;
     end
     if (!rst_ni || start) slots_used_q <= '0;
     else slots_used_q <= slots_used_q + 3'(slot_taken) - 3'(slot_released);
@@ -158,17 +167,17 @@ module layer_norm #(
   logic [2:1] answer_parameter_q, answer_beta_q, answer_last_q;
   logic [2:1][RowWordBits-1:0] answer_word_q;
   logic [2:1][1:0] answer_slot_q;
-  logic answer, answer_row;
+  logic answer_row;
 
   always_ff @(posedge clk_i) begin
-    answer_parameter_q <= {answer_parameter_q[1], rd_parameters_q};
+    answer_parameter_q <= {answer_parameter_q[1], rd_parameter_grant};
     answer_beta_q      <= {answer_beta_q[1], rd_beta_q};
     answer_last_q      <= {answer_last_q[1], rd_row_end};
-    answer_word_q      <= {answer_word_q[1], rd_word_q};
+    answer_word_q      <= {answer_word_q[1], rd_parameter ? rd_parameter_word_q : rd_word_q};
     answer_slot_q      <= {answer_slot_q[1], rd_slot_q};
+    if (!rst_ni) answer_parameter_q <= '0;
   end
-  assign answer     = act_rd_data_valid_i && busy;
-  assign answer_row = answer && !answer_parameter_q[2];
+  assign answer_row = act_rd_data_valid_i && busy && !answer_parameter_q[2];
 
   // --- buffers -------------------------------------------------------------------------------------------------------
 
@@ -183,10 +192,10 @@ module layer_norm #(
     if (answer_row) row_buffer[{answer_slot_q[2], answer_word_q[2]}] <= act_rd_data_i;
   end
   always_ff @(posedge clk_i) begin
-    if (answer && answer_parameter_q[2] && !answer_beta_q[2]) gamma_buffer[answer_word_q[2]] <= act_rd_data_i;
+    if (answer_parameter_q[2] && !answer_beta_q[2]) gamma_buffer[answer_word_q[2]] <= act_rd_data_i;
   end
   always_ff @(posedge clk_i) begin
-    if (answer && answer_parameter_q[2] && answer_beta_q[2]) beta_buffer[answer_word_q[2]] <= act_rd_data_i;
+    if (answer_parameter_q[2] && answer_beta_q[2]) beta_buffer[answer_word_q[2]] <= act_rd_data_i;
   end
   always_ff @(posedge clk_i) begin
     x_word_q     <= row_buffer[{nm_slot_q, nm_word_q}];
@@ -252,120 +261,55 @@ module layer_norm #(
     end
   end
 
-  // --- variance and its reciprocal square root -----------------------------------------------------------------------
-  // Stages: 1 products, 2 and 3 for the multipliers' own registers, 4 variance, 5 its length in bit pairs, 6 scaled to 32 bits.
+  // --- what the row is multiplied by and what is added -----------------------------------------------------------------
 
-  logic [6:1] va_valid_q;
-  logic [6:1][TotalWidth-1:0] va_total_q;
-  logic [3:1][VarianceWidth-1:0] va_product_q, va_square_q;
-  logic [5:4][VarianceWidth-1:0] variance_q;
-  logic [6:5][4:0] va_pairs_q;
-  logic [31:0] va_scaled_q;
-  logic [4:0] variance_pairs;
+  logic scale_made, scale_ready, scale_valid, nm_row_end;
+  logic [25:0] scale_multiplier, nm_multiplier;
+  logic [44:0] scale_offset, nm_offset;
+  logic [5:0] scale_shift, nm_shift;
 
-  always_comb begin
-    variance_pairs = '0;
-    for (int p = 0; p < int'(VarianceWidth / 2); p++) if (variance_q[4][2*p+:2] != '0) variance_pairs = 5'(p + 1);
-  end
+  norm_scale #(
+      .Rows(Slots)
+  ) u_scale (
+      .clk_i,
+      .rst_ni,
+      .width_i     (columns_q),
+      .valid_i     (sum_valid_q),
+      .total_i     (total_q),
+      .squares_i   (squares_q),
+      .valid_o     (scale_made),
+      .multiplier_o(scale_multiplier),
+      .offset_o    (scale_offset),
+      .shift_o     (scale_shift)
+  );
 
-  always_ff @(posedge clk_i) begin
-    va_total_q    <= {va_total_q[5:1], total_q};
-    va_product_q  <= {va_product_q[2:1], VarianceWidth'(columns_q) * VarianceWidth'(squares_q)};
-    va_square_q   <= {va_square_q[2:1], VarianceWidth'($signed(total_q)) * VarianceWidth'($signed(total_q))};
-    variance_q[4] <= va_product_q[3] - va_square_q[3];
-    variance_q[5] <= variance_q[4];
-    va_pairs_q    <= {va_pairs_q[5], variance_pairs};
-    // variance * 2**(32 - 2 * pairs), so that one of the top two bits is set
-    va_scaled_q   <= 32'((variance_q[5] << (6'(VarianceWidth) - {va_pairs_q[5], 1'b0})) >> (VarianceWidth - 32));
-    if (!rst_ni) va_valid_q <= '0;
-    else va_valid_q <= {va_valid_q[5:1], sum_valid_q};
-  end
-
-  // No more rows than buffer slots are under way, so these queues never refuse.
-  logic scaled_ready, row_ready, mantissa_ready;
-  logic scaled_valid, row_valid, mantissa_valid, nm_row_end;
-  logic [31:0] scaled;
-  logic root_ready, root_valid, root_reciprocal_valid;
-  logic [15:0] root, root_reciprocal, nm_mantissa;
-  logic [5:0] root_bits;
-  logic [TotalWidth-1:0] nm_total;
-  logic [4:0] nm_pairs;
-
+  // No more rows than buffer slots are under way, so this queue never refuses.
   fifo #(
-      .Width(32),
+      .Width(77),
       .Depth(Slots)
-  ) u_scaled (
+  ) u_scales (
       .clk_i,
       .rst_ni,
-      .valid_i(va_valid_q[6]),
-      .ready_o(scaled_ready),
-      .data_i (va_scaled_q),
-      .valid_o(scaled_valid),
-      .ready_i(root_ready),
-      .data_o (scaled)
-  );
-
-  isqrt u_isqrt (
-      .clk_i,
-      .rst_ni,
-      .valid_i   (scaled_valid),
-      .ready_o   (root_ready),
-      .radicand_i(scaled),
-      .valid_o   (root_valid),
-      .root_o    (root)
-  );
-
-  // floor(2**31 / root): the root has 16 bits, or is 0 for a constant row, whose mantissa is then 0.
-  reciprocal #(
-      .Width(16)
-  ) u_reciprocal (
-      .clk_i,
-      .rst_ni,
-      .valid_i   (root_valid),
-      .value_i   (root),
-      .valid_o   (root_reciprocal_valid),
-      .mantissa_o(root_reciprocal),
-      .bits_o    (root_bits)
-  );
-
-  fifo #(
-      .Width(TotalWidth + 5),
-      .Depth(Slots)
-  ) u_row (
-      .clk_i,
-      .rst_ni,
-      .valid_i(va_valid_q[6]),
-      .ready_o(row_ready),
-      .data_i ({va_pairs_q[6], va_total_q[6]}),
-      .valid_o(row_valid),
+      .valid_i(scale_made),
+      .ready_o(scale_ready),
+      .data_i ({scale_shift, scale_offset, scale_multiplier}),
+      .valid_o(scale_valid),
       .ready_i(nm_row_end),
-      .data_o ({nm_pairs, nm_total})
-  );
-
-  fifo #(
-      .Width(16),
-      .Depth(Slots)
-  ) u_mantissa (
-      .clk_i,
-      .rst_ni,
-      .valid_i(root_reciprocal_valid),
-      .ready_o(mantissa_ready),
-      .data_i (root_reciprocal),
-      .valid_o(mantissa_valid),
-      .ready_i(nm_row_end),
-      .data_o (nm_mantissa)
+      .data_o ({nm_shift, nm_offset, nm_multiplier})
   );
 
   // --- normalisation -------------------------------------------------------------------------------------------------
 
   logic [StepBits-1:0] nm_step_q;
-  logic nm_issue, nm_group_end, wr_grant;
+  logic nm_issue, nm_group_end, wr_grant, parameters_there, output_free;
   logic [$clog2(OutputGroups):0] in_flight_q;
 
-  assign nm_issue      = mantissa_valid && (nm_step_q != '0 || in_flight_q != ($clog2(OutputGroups) + 1)'(OutputGroups));
-  assign nm_group_end  = nm_step_q == StepBits'(Steps - 1);
-  assign nm_row_end    = nm_issue && nm_group_end && nm_word_q == last_word_q;
-  assign slot_released = nm_row_end;
+  assign parameters_there = !rd_parameters_q && answer_parameter_q == '0;
+  assign output_free      = nm_step_q != '0 || in_flight_q != ($clog2(OutputGroups) + 1)'(OutputGroups);
+  assign nm_issue         = scale_valid && parameters_there && output_free;
+  assign nm_group_end     = nm_step_q == StepBits'(Steps - 1);
+  assign nm_row_end       = nm_issue && nm_group_end && nm_word_q == last_word_q;
+  assign slot_released    = nm_row_end;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || start) begin
@@ -384,35 +328,32 @@ module layer_norm #(
     end
   end
 
-  // Stages: 1 words from the buffers, 2 lanes, 3 width * x, 4 centred, 5 times mantissa, 6 + half, 7 y, 8 y * gamma,
-  // 9 + beta + half, 10 result, 11 the half word collected.
-  logic [11:1] nm_valid_q, nm_end_q;
-  logic [10:1][StepBits-1:0] nm_step_d_q;
+  // Stages: 1 words from the buffers, 2 lanes, 3 times multiplier, 4 + offset, 5 y, 6 y * gamma, 7 + beta + half, 8 result,
+  // 9 the half word collected.
+  logic [9:1] nm_valid_q, nm_end_q;
+  logic [8:1][StepBits-1:0] nm_step_d_q;
   logic nm_last_word_q;
-  logic [3:1][TotalWidth-1:0] nm_total_q;
-  logic [4:1][15:0] nm_mantissa_q;
-  logic [6:1][5:0] nm_shift_q;
-  logic [9:2][NormLanes-1:0] mask_q;
+  logic [2:1][25:0] nm_multiplier_q;
+  logic [3:1][44:0] nm_offset_q;
+  logic [4:1][5:0] nm_shift_q;
+  logic [7:2][NormLanes-1:0] mask_q;
   logic [NormLanes-1:0][15:0] x_q;
-  logic [7:2][NormLanes-1:0][15:0] gamma_q;
-  logic [8:2][NormLanes-1:0][15:0] beta_q;
-  logic [NormLanes-1:0][26:0] scaled_x_q, centred_q;       // |width * x - sum(x)| < 2**26
+  logic [5:2][NormLanes-1:0][15:0] gamma_q;
+  logic [6:2][NormLanes-1:0][15:0] beta_q;
   logic [NormLanes-1:0][44:0] product_q, rounded_q;
   logic [NormLanes-1:0][15:0] y, y_q;
   logic [NormLanes-1:0][33:0] affine_q, result_sum_q;
   logic [NormLanes-1:0][7:0] result, result_q;
   logic [TileColumns-1:0][7:0] group_q;
-  logic [44:0] y_half;
   logic [33:0] result_half;
   logic [NormLanes-1:0][44:0] y_shifted;
   logic [NormLanes-1:0][33:0] result_shifted;
 
-  assign y_half      = 45'd1 << (nm_shift_q[5] - 6'd1);
   assign result_half = (shift_q == '0) ? '0 : 34'd1 << (shift_q - 5'd1);
 
   always_comb begin
     for (int l = 0; l < int'(NormLanes); l++) begin
-      y_shifted[l] = 45'($signed(rounded_q[l]) >>> nm_shift_q[6]);
+      y_shifted[l] = 45'($signed(rounded_q[l]) >>> nm_shift_q[4]);
       y[l]         = y_shifted[l][15:0];
       if ($signed(y_shifted[l]) > 45'sd32767) y[l] = 16'h7fff;
       if ($signed(y_shifted[l]) < -45'sd32768) y[l] = 16'h8000;
@@ -420,37 +361,35 @@ module layer_norm #(
       result[l]         = result_shifted[l][7:0];
       if ($signed(result_shifted[l]) > 34'sd127) result[l] = 8'h7f;
       if ($signed(result_shifted[l]) < -34'sd128) result[l] = 8'h80;
-      if (!mask_q[9][l]) result[l] = '0;
+      if (!mask_q[7][l]) result[l] = '0;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    nm_end_q       <= {nm_end_q[10:1], nm_group_end};
-    nm_step_d_q    <= {nm_step_d_q[9:1], nm_step_q};
-    nm_last_word_q <= nm_word_q == last_word_q;
-    nm_total_q     <= {nm_total_q[2:1], nm_total};
-    nm_mantissa_q  <= {nm_mantissa_q[3:1], nm_mantissa};
-    nm_shift_q     <= {nm_shift_q[5:1], 6'(nm_pairs) + 6'd5};
+    nm_end_q        <= {nm_end_q[8:1], nm_group_end};
+    nm_step_d_q     <= {nm_step_d_q[7:1], nm_step_q};
+    nm_last_word_q  <= nm_word_q == last_word_q;
+    nm_multiplier_q <= {nm_multiplier_q[1], nm_multiplier};
+    nm_offset_q     <= {nm_offset_q[2:1], nm_offset};
+    nm_shift_q      <= {nm_shift_q[3:1], nm_shift};
     for (int l = 0; l < int'(NormLanes); l++) begin
       x_q[l]          <= x_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
       gamma_q[2][l]   <= gamma_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
       beta_q[2][l]    <= beta_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
       mask_q[2][l]    <= !nm_last_word_q || last_mask_q[nm_step_d_q[1]*NormLanes+l];
-      scaled_x_q[l]   <= 27'($signed(x_q[l])) * 27'($signed({1'b0, columns_q}));
-      centred_q[l]    <= scaled_x_q[l] - 27'($signed(nm_total_q[3]));
-      product_q[l]    <= 45'($signed(centred_q[l])) * 45'($signed({1'b0, nm_mantissa_q[4]}));
-      rounded_q[l]    <= product_q[l] + y_half;
-      affine_q[l]     <= 34'($signed(y_q[l])) * 34'($signed(gamma_q[7][l]));
-      result_sum_q[l] <= affine_q[l] + {{8{beta_q[8][l][15]}}, beta_q[8][l], 10'd0} + result_half;
+      product_q[l]    <= 45'($signed(x_q[l])) * 45'($signed({1'b0, nm_multiplier_q[2]}));
+      rounded_q[l]    <= product_q[l] + nm_offset_q[3];
+      affine_q[l]     <= 34'($signed(y_q[l])) * 34'($signed(gamma_q[5][l]));
+      result_sum_q[l] <= affine_q[l] + {{8{beta_q[6][l][15]}}, beta_q[6][l], 10'd0} + result_half;
     end
-    gamma_q[7:3] <= gamma_q[6:2];
-    beta_q[8:3]  <= beta_q[7:2];
-    mask_q[9:3]  <= mask_q[8:2];
+    gamma_q[5:3] <= gamma_q[4:2];
+    beta_q[6:3]  <= beta_q[5:2];
+    mask_q[7:3]  <= mask_q[6:2];
     y_q          <= y;
     result_q     <= result;
-    for (int l = 0; l < int'(NormLanes); l++) group_q[nm_step_d_q[10]*NormLanes+l] <= result_q[l];
+    for (int l = 0; l < int'(NormLanes); l++) group_q[nm_step_d_q[8]*NormLanes+l] <= result_q[l];
     if (!rst_ni) nm_valid_q <= '0;
-    else nm_valid_q <= {nm_valid_q[10:1], nm_issue};
+    else nm_valid_q <= {nm_valid_q[8:1], nm_issue};
   end
 
   // --- writes: half a word per word read -----------------------------------------------------------------------------
@@ -470,7 +409,7 @@ module layer_norm #(
       .pitch_i      (instr.destination_pitch),
       .last_step_i  (16'(last_word_q)),
       .last_groups_i(1'b1),
-      .valid_i      (nm_valid_q[11] && nm_end_q[11]),
+      .valid_i      (nm_valid_q[9] && nm_end_q[9]),
       .ready_o      (output_ready),
       .data_i       (group_q),
       .active_o     (writing),
@@ -484,7 +423,7 @@ module layer_norm #(
 
   // A fault shows in the cycle after its grant, the first in which finished can be true. Without rows, the parameters must have
   // been answered before another instruction may read.
-  assign finished = !rd_parameters_q && !rd_rows_q && !writing && answer_parameter_q == '0;
+  assign finished = parameters_there && !rd_rows_q && !writing;
 
 `ifndef SYNTHESIS
   // Registers start with anything, so nothing is checked before the first reset.
@@ -493,17 +432,14 @@ module layer_norm #(
   always @(posedge clk_i) begin
     if (!rst_ni) reset_seen_q <= 1'b1;
     if (rst_ni && reset_seen_q) begin
-      assert (output_ready || !nm_valid_q[11] || !nm_end_q[11]) else $error("layer_norm: output queue overflow");
-      assert ((scaled_ready && row_ready) || !va_valid_q[6]) else $error("layer_norm: row queue overflow");
-      assert (mantissa_ready || !root_reciprocal_valid) else $error("layer_norm: mantissa queue overflow");
-      assert (row_valid || !mantissa_valid) else $error("layer_norm: row queue empty");
+      assert (output_ready || !nm_valid_q[9] || !nm_end_q[9]) else $error("layer_norm: output queue overflow");
+      assert (scale_ready || !scale_made) else $error("layer_norm: scale queue overflow");
     end
   end
 `endif
 
   logic unused;
   assign unused = &{1'b0, instr.unused_328, instr.shift[7:5], instr.tag, instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57,
-                    instr.wait_mask, instr.unused_8, instr.opcode, output_ready, scaled_ready, row_ready, mantissa_ready,
-                    row_valid, root_bits};
+                    instr.wait_mask, instr.unused_8, instr.opcode, output_ready, scale_ready};
 
 endmodule

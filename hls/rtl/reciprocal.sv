@@ -2,7 +2,7 @@
 //
 // With d = value * 2**(Width - bits), which has its top bit set, the mantissa is floor(2**(Width + 15) / d): sixteen steps of
 // restoring division that start from 2**(Width - 1). For a power of two every step fits, which gives the 65,535 that the
-// quotient 65,536 saturates to. One value enters per cycle and leaves 18 cycles later.
+// quotient 65,536 saturates to. A stage takes two of the steps: one value enters per cycle and leaves 10 cycles later.
 module reciprocal #(
     parameter int unsigned Width = 32
 ) (
@@ -15,7 +15,7 @@ module reciprocal #(
     output logic [5:0]       bits_o
 );
 
-  localparam int unsigned Steps = 16;
+  localparam int unsigned Stages = 8;
 
   if (Width < 16 || Width > 32) begin : gen_check
     $fatal(1, "reciprocal: Width must be 16 to 32");
@@ -29,18 +29,25 @@ module reciprocal #(
 
   logic [Width-1:0]            value_q;
   logic [5:0]                  value_bits_q;
-  logic [Steps+1:0]            valid_q;
-  logic [Steps:0][5:0]         bits_q;
-  logic [Steps:0][Width-1:0]   divisor_q;
-  logic [Steps:0][Width-1:0]   remainder_q;
-  logic [Steps:0][Steps-1:0]   quotient_q;
-  logic [Steps-1:0][Width:0]   doubled;
-  logic [Steps-1:0]            fits;
+  logic [Stages+1:0]           valid_q;
+  logic [Stages:0][5:0]        bits_q;
+  logic [Stages:0][Width-1:0]  divisor_q;
+  logic [Stages:0][Width-1:0]  remainder_q;
+  logic [Stages:0][15:0]       quotient_q;
+  logic [Stages-1:0][Width-1:0] remainder;
+  logic [Stages-1:0][15:0]     quotient;
+  logic [Width:0]              doubled;
 
   always_comb begin
-    for (int s = 0; s < int'(Steps); s++) begin
-      doubled[s] = {remainder_q[s], 1'b0};
-      fits[s]    = doubled[s] >= {1'b0, divisor_q[s]};
+    doubled = '0;
+    for (int s = 0; s < int'(Stages); s++) begin
+      remainder[s] = remainder_q[s];
+      quotient[s]  = quotient_q[s];
+      for (int b = 0; b < 2; b++) begin
+        doubled      = {remainder[s], 1'b0};
+        quotient[s]  = {quotient[s][14:0], doubled >= {1'b0, divisor_q[s]}};
+        remainder[s] = Width'(doubled >= {1'b0, divisor_q[s]} ? doubled - {1'b0, divisor_q[s]} : doubled);
+      end
     end
   end
 
@@ -51,18 +58,18 @@ module reciprocal #(
     divisor_q[0]   <= value_q << (6'(Width) - value_bits_q);
     remainder_q[0] <= Width'(1) << (Width - 1);
     quotient_q[0]  <= '0;
-    for (int s = 0; s < int'(Steps); s++) begin
+    for (int s = 0; s < int'(Stages); s++) begin
       bits_q[s+1]      <= bits_q[s];
       divisor_q[s+1]   <= divisor_q[s];
-      remainder_q[s+1] <= Width'(fits[s] ? doubled[s] - {1'b0, divisor_q[s]} : doubled[s]);
-      quotient_q[s+1]  <= {quotient_q[s][Steps-2:0], fits[s]};
+      remainder_q[s+1] <= remainder[s];
+      quotient_q[s+1]  <= quotient[s];
     end
     if (!rst_ni) valid_q <= '0;
-    else valid_q <= {valid_q[Steps:0], valid_i};
+    else valid_q <= {valid_q[Stages:0], valid_i};
   end
 
-  assign valid_o    = valid_q[Steps+1];
-  assign bits_o     = bits_q[Steps];
-  assign mantissa_o = (bits_q[Steps] == '0) ? '0 : quotient_q[Steps];
+  assign valid_o    = valid_q[Stages+1];
+  assign bits_o     = bits_q[Stages];
+  assign mantissa_o = (bits_q[Stages] == '0) ? '0 : quotient_q[Stages];
 
 endmodule
