@@ -14,8 +14,9 @@
 //
 // This module holds the sequence of steps: row tiles, their column tiles, depth / TileDepth steps each, one step per cycle.
 // A step takes one weight word straight from the memory, so the only other weight reads, the parameters of a column tile,
-// are made before its steps (once per product if they do not change). The array cannot wait: a tile's last step is held
-// back until the drain has promised room for the tile's rows and the previous tile has left the array.
+// are made before its steps. The drain holds ParameterTiles blocks of parameters, a ring: a product of that many column tiles
+// reads each only once, in its first row tile. The array cannot wait: a tile's last step is held back until the drain has
+// promised room for the tile's rows and the previous tile has left the array.
 module matmul #(
     parameter int unsigned TileRows = 4,
     parameter int unsigned TileColumns = 8,
@@ -100,10 +101,11 @@ module matmul #(
   localparam int unsigned ExpertBits = $clog2(Experts);
   localparam int unsigned IndexBits = $clog2(QueueTokens);
   localparam int unsigned ParameterWords = 8 / TileDepth;
-  localparam int unsigned WordBits = 8 * TileColumns * TileDepth;
   // Groups of ActPorts rows.
   localparam int unsigned RowQueue = 1 << $clog2(2 * TileRows / ActPorts + 8);
-  localparam int unsigned TileQueue = 4;
+  localparam int unsigned TileQueue = 8;
+  localparam int unsigned ParameterTiles = 64;
+  localparam int unsigned BlockBits = $clog2(ParameterTiles);
   // From a step's issue to the operands at the array, and to the last parameter register.
   localparam int unsigned ReadCycles = 3;
 
@@ -242,6 +244,8 @@ module matmul #(
   } step_state_e;
 
   // What the drain needs of the instruction.
+  localparam int unsigned ModeBits = 13;
+
   typedef struct packed {
     logic row_scale;
     logic table_enable;
@@ -253,7 +257,7 @@ module matmul #(
 
   step_state_e step_state_q;
   mode_t step_mode_q;
-  logic step_slot_q, next_parameters_q;
+  logic step_slot_q;
   logic [SlotBits:0] step_words_q;
   logic [15:0] tile_count_q, step_count_q;
   logic [ColumnShift:0] step_tail_q;
@@ -267,6 +271,9 @@ module matmul #(
   logic [SlotBits+PartBits:0] position_q;  // of the step in the row of a, {word, part}
   logic [47:0] b_tile_q, b_step_q, parameters_q, read_address;
   logic parameter_word_q;
+  logic reads_blocks_q, holds_blocks_q;  // a block for every column tile; and there is room for all of them
+  logic first_row_tile_q, next_parameters;
+  logic [BlockBits-1:0] block_write_q, block_first_q, block_q;  // places: for the next block read, of the first, of this tile
   logic first_column_tile, last_column_tile, last_row_tile, last_step, available, drain_ready;
   logic read_parameter, step, tile_ends;
 
@@ -284,6 +291,7 @@ module matmul #(
   assign available = filled - released_q > position_q[SlotBits+PartBits:PartBits];
   assign drain_ready = leaving_q == '0 && tiles_promised_q != ($clog2(TileQueue) + 1)'(TileQueue)
       && 32'(groups_promised_q) + 32'(tile_groups) <= RowQueue;
+  assign next_parameters = reads_blocks_q && (!holds_blocks_q || (first_row_tile_q && !last_column_tile));
   assign read_parameter = step_state_q == Parameters;
   assign step = step_state_q == Steps && available && (!last_step || drain_ready);
   assign tile_ends = step && last_step;
@@ -295,7 +303,10 @@ module matmul #(
 
   always_ff @(posedge clk_i) begin
     if (read_parameter) parameter_word_q <= (ParameterWords == 2) && !parameter_word_q;
-    if (read_parameter && (ParameterWords == 1 || parameter_word_q)) step_state_q <= Steps;
+    if (read_parameter && (ParameterWords == 1 || parameter_word_q)) begin
+      step_state_q <= Steps;
+      block_write_q <= block_write_q + 1'b1;
+    end
     if (step) begin
       step_q <= step_q + 16'd1;
       position_q <= position_q + 1'b1;
@@ -315,10 +326,13 @@ module matmul #(
         parameters_q <= 48'(parameters_first_q);
         entry_q <= entry_q + EntryBits'(TileRows);
         left_q <= left_q - 16'(TileRows);
+        first_row_tile_q <= 1'b0;
         released_q <= released_q + step_words_q;
       end
+      if (next_parameters) block_q <= block_write_q;
+      else if (reads_blocks_q) block_q <= last_column_tile ? block_first_q : block_q + 1'b1;
       if (last_column_tile && last_row_tile) step_state_q <= Wait;
-      else if (next_parameters_q) step_state_q <= Parameters;
+      else if (next_parameters) step_state_q <= Parameters;
     end
     if (steps_start) begin
       step_state_q <= instruction_q.row_scale ? Steps : Parameters;
@@ -327,8 +341,11 @@ module matmul #(
         instruction_q.row_scale, instruction_q.table_enable, instruction_q.table_index, instruction_q.track_max,
         instruction_q.scatter && instruction_q.destination == 3'(isa_pkg::DESTINATION_RESIDUAL), instruction_q.output_shift
       };
-      // The parameters of a column tile are those of the one before, or of the same one in the row tile before.
-      next_parameters_q <= !instruction_q.row_scale && instruction_q.param_stride != '0 && column_tiles_q != 16'd1;
+      reads_blocks_q <= !instruction_q.row_scale && instruction_q.param_stride != '0;
+      holds_blocks_q <= column_tiles_q <= 16'(ParameterTiles);
+      first_row_tile_q <= 1'b1;
+      block_first_q <= block_write_q;
+      block_q <= block_write_q;
       step_words_q <= words_q;
       tile_count_q <= column_tiles_q;
       step_count_q <= steps_q;
@@ -351,6 +368,7 @@ module matmul #(
     if (!rst_ni) begin
       step_state_q <= Wait;
       released_q <= '0;
+      block_write_q <= '0;
     end
   end
 
@@ -375,8 +393,7 @@ module matmul #(
   logic [SlotBits-1:0] operand_slot_q;
   logic [PartBits-1:0] operand_part_q;
   logic [TileRows-1:0][TileDepth-1:0][7:0] operands;
-  logic [ParameterWords-1:0][WordBits-1:0] parameter_words_q;
-  logic [TileColumns-1:0][63:0] parameters;
+  logic [ReadCycles-1:0][BlockBits-1:0] parameter_block_q;
 
   always_ff @(posedge clk_i) begin
     weight_rd_address_o <= (read_address[47:32] != '0) ? '1 : read_address[31:0];
@@ -385,6 +402,7 @@ module matmul #(
     operand_part_q <= position_q[PartBits-1:0];
     step_first_q <= {step_first_q[ReadCycles-2:0], step_q == '0};
     parameter_high_q <= {parameter_high_q[ReadCycles-2:0], parameter_word_q};
+    parameter_block_q <= {parameter_block_q[ReadCycles-2:0], block_write_q};
     if (!rst_ni) begin
       step_valid_q <= '0;
       step_last_q <= '0;
@@ -394,15 +412,11 @@ module matmul #(
       step_last_q <= {step_last_q[ReadCycles-1:0], tile_ends};
       parameter_valid_q <= {parameter_valid_q[ReadCycles-2:0], read_parameter};
     end
-    if (parameter_valid_q[ReadCycles-1]) begin
-      parameter_words_q[(ParameterWords==2)&&parameter_high_q[ReadCycles-1]] <= weight_rd_data_i;
-    end
     // The memory's answer keeps step with the operands.
     assert (!rst_ni || weight_rd_data_valid_i == (step_valid_q[ReadCycles-1] || parameter_valid_q[ReadCycles-1]));
   end
 
   assign weight_rd_valid_o = step_valid_q[0] || parameter_valid_q[0];
-  assign parameters = parameter_words_q;
 
   logic fetch_lookup;
   logic [15:0] fetch_index, result_index, queue_index;
@@ -475,11 +489,9 @@ module matmul #(
   logic [ColumnShift:0] record_columns;
   logic record_first, record_last;
   mode_t record_mode;
+  logic [BlockBits-1:0] record_block;
   logic row_valid;
   logic [ActPorts-1:0][TileColumns-1:0][31:0] row;
-  logic [TileColumns-1:0][31:0] tile_bias;
-  logic [TileColumns-1:0][15:0] tile_multiplier;
-  logic [TileColumns-1:0][5:0] tile_shift;
 
   delay_line #(
       .Width (CountBits),
@@ -510,25 +522,19 @@ module matmul #(
       .row_o      (row)
   );
 
-  // The record of a tile is complete one cycle after its last word has arrived, before the next tile's parameters can.
+  // The record of a tile follows its parameters.
   delay_line #(
-      .Width ($bits(mode_t) + CountBits + EntryBits + ColumnShift + 3),
+      .Width (ModeBits + BlockBits + CountBits + EntryBits + ColumnShift + 3),
       .Stages(ReadCycles + 1)
   ) u_record_delay (
       .clk_i,
       .enable_i(1'b1),
       .data_i  ({
-        step_mode_q, tile_rows, entry_q, last_column_tile ? step_tail_q : (ColumnShift + 1)'(TileColumns), first_column_tile,
+        step_mode_q, block_q, tile_rows, entry_q, last_column_tile ? step_tail_q : (ColumnShift + 1)'(TileColumns), first_column_tile,
         last_column_tile
       }),
-      .data_o  ({record_mode, record_rows, record_entry, record_columns, record_first, record_last})
+      .data_o  ({record_mode, record_block, record_rows, record_entry, record_columns, record_first, record_last})
   );
-
-  for (genvar c = 0; c < TileColumns; c++) begin : gen_parameters
-    assign tile_bias[c] = parameters[c][31:0];
-    assign tile_multiplier[c] = parameters[c][47:32];
-    assign tile_shift[c] = parameters[c][53:48];
-  end
 
   logic value_valid, value_ready, score_valid, score_ready;
   logic [15:0] score;
@@ -537,13 +543,19 @@ module matmul #(
   matmul_drain #(
       .TileRows   (TileRows),
       .TileColumns(TileColumns),
+      .TileDepth  (TileDepth),
       .ActPorts   (ActPorts),
       .RowEntries (RowEntries),
       .RowQueue   (RowQueue),
-      .TileQueue  (TileQueue)
+      .TileQueue  (TileQueue),
+      .ParameterTiles(ParameterTiles)
   ) u_drain (
       .clk_i,
       .rst_ni,
+      .block_wr_valid_i   (parameter_valid_q[ReadCycles-1]),
+      .block_wr_address_i (parameter_block_q[ReadCycles-1]),
+      .block_wr_high_i    (parameter_high_q[ReadCycles-1]),
+      .block_wr_data_i    (weight_rd_data_i),
       .tile_valid_i       (step_last_q[ReadCycles]),
       .tile_row_scale_i   (record_mode.row_scale),
       .tile_table_enable_i(record_mode.table_enable),
@@ -556,9 +568,7 @@ module matmul #(
       .tile_columns_i     (record_columns),
       .tile_first_i       (record_first),
       .tile_last_i        (record_last),
-      .tile_bias_i        (tile_bias),
-      .tile_multiplier_i  (tile_multiplier),
-      .tile_shift_i       (tile_shift),
+      .tile_block_i       (record_block),
       .tile_taken_o       (tile_taken),
       .row_valid_i        (row_valid),
       .row_i              (row),
@@ -675,6 +685,6 @@ module matmul #(
 
   // Tag and semaphores are the business of the issue queue; addresses have the units of their words.
   logic unused;
-  assign unused = &{1'b0, instruction_q, incoming, queue_index, parameters};
+  assign unused = &{1'b0, instruction_q, incoming, queue_index};
 
 endmodule

@@ -5,19 +5,30 @@
 // of a weighed tile (scatter) go one by one, at value_o's row 0: the second set of requantiser lanes then multiplies what
 // the first one made by the row's router score. Weighed and other rows are not in the pipeline at the same time.
 //
+// The parameters of the last ParameterTiles blocks that were written are at hand; a tile names its block.
+//
 // The pipeline never stalls: rows enter when the queue of values has room for them. Its caller has room for RowQueue groups
 // of ActPorts rows and for TileQueue tiles (row_taken_o and tile_taken_o give it back). A tile's record must arrive before
 // its first row.
 module matmul_drain #(
     parameter int unsigned TileRows = 4,
     parameter int unsigned TileColumns = 8,
+    parameter int unsigned TileDepth = 4,
     parameter int unsigned ActPorts = 2,
     parameter int unsigned RowEntries = 128,
     parameter int unsigned RowQueue = 16,
-    parameter int unsigned TileQueue = 4
+    parameter int unsigned TileQueue = 8,
+    parameter int unsigned ParameterTiles = 64
 ) (
     input  logic                                            clk_i,
     input  logic                                            rst_ni,
+    // blocks of parameters, in one weight word, or in two with TileDepth = 4
+    input  logic                                            block_wr_valid_i,
+    input  logic [$clog2(ParameterTiles)-1:0]               block_wr_address_i,
+    input  logic                                            block_wr_high_i,  // the second of two words
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  logic [8*TileColumns*TileDepth-1:0]              block_wr_data_i,
+    /* verilator lint_on UNUSEDSIGNAL */
     // tiles
     input  logic                                            tile_valid_i,
     input  logic                                            tile_row_scale_i,
@@ -31,9 +42,7 @@ module matmul_drain #(
     input  logic [$clog2(TileColumns):0]                    tile_columns_i,
     input  logic                                            tile_first_i,     // column tile
     input  logic                                            tile_last_i,
-    input  logic [TileColumns-1:0][31:0]                    tile_bias_i,
-    input  logic [TileColumns-1:0][15:0]                    tile_multiplier_i,
-    input  logic [TileColumns-1:0][5:0]                     tile_shift_i,
+    input  logic [$clog2(ParameterTiles)-1:0]               tile_block_i,
     output logic                                            tile_taken_o,
     // rows
     input  logic                                            row_valid_i,
@@ -66,6 +75,9 @@ module matmul_drain #(
   localparam int unsigned CountBits = $clog2(TileRows + 1);
   localparam int unsigned ColumnBits = $clog2(TileColumns) + 1;
   localparam int unsigned PortBits = $clog2(ActPorts);
+  localparam int unsigned BlockBits = $clog2(ParameterTiles);
+  localparam int unsigned BlockWords = 8 / TileDepth;
+  localparam int unsigned WordColumns = TileColumns / BlockWords;
   localparam int unsigned ValueQueue = 16;
   localparam int unsigned RequantiseCycles = 6;
   localparam int unsigned TableCycles = 3;
@@ -74,17 +86,31 @@ module matmul_drain #(
 
   // --- queues ---
 
-  logic row_valid, tile_valid, take, tile_ends, group_ends;
+  logic row_valid, tile_valid, tile_load, queue_valid, take, tile_ends, group_ends;
   logic row_ready, tile_ready, value_ready, value_push;
   logic [ActPorts-1:0][TileColumns-1:0][31:0] row;
-  logic row_scale, table_enable, table_index, track_max, weigh, tile_first, tile_last;
-  logic [7:0] output_shift;
-  logic [CountBits-1:0] tile_rows;
-  logic [EntryBits-1:0] tile_entry;
-  logic [ColumnBits-1:0] tile_columns;
-  logic [TileColumns-1:0][31:0] bias;
-  logic [TileColumns-1:0][15:0] multiplier;
-  logic [TileColumns-1:0][5:0] shift;
+
+  typedef struct packed {
+    logic row_scale;
+    logic table_enable;
+    logic table_index;
+    logic track_max;
+    logic weigh;
+    logic first;
+    logic last;
+    logic [7:0] output_shift;
+    logic [CountBits-1:0] rows;
+    logic [EntryBits-1:0] entry;
+    logic [ColumnBits-1:0] columns;
+    logic [BlockBits-1:0] block;
+  } tile_t;
+
+  // In the queue, and the one whose rows are taken; the block of the latter is in parameters_q.
+  tile_t queued;
+  /* verilator lint_off UNUSEDSIGNAL */
+  tile_t tile_q;
+  /* verilator lint_on UNUSEDSIGNAL */
+  logic [TileColumns-1:0][53:0] parameters_q;
 
   fifo #(
       .Width(32 * TileColumns * ActPorts),
@@ -101,7 +127,7 @@ module matmul_drain #(
   );
 
   fifo #(
-      .Width(54 * TileColumns + CountBits + EntryBits + ColumnBits + 15),
+      .Width(CountBits + EntryBits + ColumnBits + BlockBits + 15),
       .Depth(TileQueue)
   ) u_tiles (
       .clk_i,
@@ -110,30 +136,54 @@ module matmul_drain #(
       .ready_o(tile_ready),
       .data_i ({
         tile_row_scale_i, tile_table_enable_i, tile_table_index_i, tile_track_max_i, tile_weigh_i, tile_first_i, tile_last_i,
-        tile_output_shift_i, tile_rows_i, tile_entry_i, tile_columns_i, tile_bias_i, tile_multiplier_i, tile_shift_i
+        tile_output_shift_i, tile_rows_i, tile_entry_i, tile_columns_i, tile_block_i
       }),
-      .valid_o(tile_valid),
-      .ready_i(tile_ends),
-      .data_o ({
-        row_scale, table_enable, table_index, track_max, weigh, tile_first, tile_last,
-        output_shift, tile_rows, tile_entry, tile_columns, bias, multiplier, shift
-      })
+      .valid_o(queue_valid),
+      .ready_i(tile_load),
+      .data_o (queued)
   );
+
+  assign tile_load = queue_valid && (!tile_valid || tile_ends);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) tile_valid <= 1'b0;
+    else if (queue_valid) tile_valid <= 1'b1;
+    else if (tile_ends) tile_valid <= 1'b0;
+    if (tile_load) tile_q <= queued;
+  end
+
+  // Entries without their unused bits, in one memory per weight word of a block.
+  for (genvar w = 0; w < BlockWords; w++) begin : gen_block_word
+    (* ram_style = "distributed" *) logic [54*WordColumns-1:0] blocks[ParameterTiles];
+    logic [54*WordColumns-1:0] entries;
+
+    for (genvar c = 0; c < WordColumns; c++) begin : gen_parameters
+      assign entries[54*c+:54] = block_wr_data_i[64*c+:54];
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (block_wr_valid_i && block_wr_high_i == 1'(w)) blocks[block_wr_address_i] <= entries;
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (tile_load) parameters_q[w*WordColumns+:WordColumns] <= blocks[queued.block];
+    end
+  end
 
   logic weigh_q;  // the rows in the pipeline are weighed
   logic [$clog2(ValueQueue):0] in_flight_q;
   logic [CountBits-1:0] row_in_tile_q, taken_rows;
   logic [EntryBits-1:0] entry;
 
-  assign taken_rows = weigh ? CountBits'(1) : CountBits'(ActPorts);
-  assign take = row_valid && tile_valid && weigh == weigh_q && (!weigh || score_valid_i)
+  assign taken_rows = tile_q.weigh ? CountBits'(1) : CountBits'(ActPorts);
+  assign take = row_valid && tile_valid && tile_q.weigh == weigh_q && (!tile_q.weigh || score_valid_i)
       && in_flight_q != ($clog2(ValueQueue) + 1)'(ValueQueue);
-  assign tile_ends = take && row_in_tile_q + taken_rows >= tile_rows;
-  assign group_ends = !weigh || tile_ends || (row_in_tile_q & CountBits'(ActPorts - 1)) == CountBits'(ActPorts - 1);
+  assign tile_ends = take && row_in_tile_q + taken_rows >= tile_q.rows;
+  assign group_ends = !tile_q.weigh || tile_ends || (row_in_tile_q & CountBits'(ActPorts - 1)) == CountBits'(ActPorts - 1);
   assign row_taken_o = take && group_ends;
   assign tile_taken_o = tile_ends;
-  assign score_ready_o = take && weigh;
-  assign entry = tile_entry + EntryBits'(row_in_tile_q);
+  assign score_ready_o = take && tile_q.weigh;
+  assign entry = tile_q.entry + EntryBits'(row_in_tile_q);
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_entry
     assign scale_rd_address_o[p] = (entry & ~EntryBits'(ActPorts - 1)) | EntryBits'(p);
@@ -147,7 +197,7 @@ module matmul_drain #(
     end else begin
       in_flight_q <= in_flight_q + ($clog2(ValueQueue) + 1)'(take) - ($clog2(ValueQueue) + 1)'(value_valid_o && value_ready_i);
       if (take) row_in_tile_q <= tile_ends ? '0 : row_in_tile_q + taken_rows;
-      if (tile_valid && in_flight_q == '0) weigh_q <= weigh;
+      if (tile_valid && in_flight_q == '0) weigh_q <= tile_q.weigh;
     end
     assert (!rst_ni || ((row_ready || !row_valid_i) && (tile_ready || !tile_valid_i) && (value_ready || !value_push)));
   end
@@ -177,7 +227,7 @@ module matmul_drain #(
     // only weighed rows go beyond the table
     valid_q <= rst_ni
         ? {valid_q[WeighCycles-2:Cycles-1] & {(WeighCycles - Cycles) {weigh_q}}, valid_q[Cycles-2:0], take} : '0;
-    output_shift_q <= output_shift;
+    output_shift_q <= tile_q.output_shift;
     second_row_q <= second_row;
   end
 
@@ -195,11 +245,11 @@ module matmul_drain #(
     requantise u_first (
         .clk_i,
         .enable_i        ({valid_q[RequantiseCycles-2:0], take}),
-        .row_scale_i     (row_scale),
+        .row_scale_i     (tile_q.row_scale),
         .sum_i           (row[second_row][c]),
-        .bias_i          (bias[c]),
-        .multiplier_i    (multiplier[c]),
-        .shift_i         (shift[c]),
+        .bias_i          (parameters_q[c][31:0]),
+        .multiplier_i    (parameters_q[c][47:32]),
+        .shift_i         (parameters_q[c][53:48]),
         .row_multiplier_i(row_multiplier_0),
         .row_shift_i     (row_shift_0),
         .result_o        (scaled[0][c])
@@ -209,11 +259,11 @@ module matmul_drain #(
     requantise u_second (
         .clk_i,
         .enable_i        (weigh_q ? valid_q[RequantiseCycles-1+:RequantiseCycles] : {valid_q[RequantiseCycles-2:0], take}),
-        .row_scale_i     (weigh_q || row_scale),
+        .row_scale_i     (weigh_q || tile_q.row_scale),
         .sum_i           (weigh_q ? 32'($signed(scaled[0][c])) : row[ActPorts-1][c]),
-        .bias_i          (bias[c]),
-        .multiplier_i    (multiplier[c]),
-        .shift_i         (shift[c]),
+        .bias_i          (parameters_q[c][31:0]),
+        .multiplier_i    (parameters_q[c][47:32]),
+        .shift_i         (parameters_q[c][53:48]),
         .row_multiplier_i(weigh_q ? score_late : scale_rd_multiplier_i[ActPorts-1]),
         .row_shift_i     (weigh_q ? 6'd16 : row_shift[ActPorts-1]),
         .result_o        (scaled[1][c])
@@ -228,7 +278,7 @@ module matmul_drain #(
   logic last_enable, last_first, last_last;
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_used
-    assign used[p] = track_max && row_in_tile_q + CountBits'(p) < tile_rows;
+    assign used[p] = tile_q.track_max && row_in_tile_q + CountBits'(p) < tile_q.rows;
   end
 
   delay_line #(
@@ -237,7 +287,7 @@ module matmul_drain #(
   ) u_late (
       .clk_i,
       .enable_i(1'b1),
-      .data_i  ({row_in_tile_q, entry, tile_columns, used, table_enable, table_index, tile_first, tile_last}),
+      .data_i  ({row_in_tile_q, entry, tile_q.columns, used, tile_q.table_enable, tile_q.table_index, tile_q.first, tile_q.last}),
       .data_o  ({late_row, late_entry, late_columns, late_used, late_enable, late_index, late_first, late_last})
   );
 
@@ -305,30 +355,28 @@ module matmul_drain #(
 
   // --- row maxima ---
 
-  logic [ActPorts-1:0][EntryBits-1:0] max_entry;
+  localparam int unsigned PortRows = TileRows / ActPorts;
+  localparam int unsigned PortRowBits = $clog2(PortRows + 1);
 
-  for (genvar p = 0; p < ActPorts; p++) begin : gen_max_entry
-    assign max_entry[p] = last_entry | EntryBits'(p);
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_maximum
+    row_maximum #(
+        .TileRows   (PortRows),
+        .TileColumns(TileColumns),
+        .RowEntries (RowEntries)
+    ) u_maximum (
+        .clk_i,
+        .rst_ni,
+        .valid_i         (last_used[p] && valid_q[Cycles-1]),
+        .row_i           (PortRowBits'(last_row >> PortBits)),
+        .entry_i         (last_entry | EntryBits'(p)),
+        .first_i         (last_first),
+        .last_i          (last_last),
+        .columns_i       (last_columns),
+        .value_i         (value[p]),
+        .max_we_o        (max_we_o[p]),
+        .max_wr_address_o(max_wr_address_o[p]),
+        .max_wr_data_o   (max_wr_data_o[p])
+    );
   end
-
-  row_maximum #(
-      .TileRows   (TileRows),
-      .TileColumns(TileColumns),
-      .ActPorts   (ActPorts),
-      .RowEntries (RowEntries)
-  ) u_maximum (
-      .clk_i,
-      .rst_ni,
-      .valid_i  (last_used & {ActPorts{valid_q[Cycles-1]}}),
-      .group_i  (last_row >> PortBits),
-      .entry_i  (max_entry),
-      .first_i  (last_first),
-      .last_i   (last_last),
-      .columns_i(last_columns),
-      .value_i  (value),
-      .max_we_o,
-      .max_wr_address_o,
-      .max_wr_data_o
-  );
 
 endmodule

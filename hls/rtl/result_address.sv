@@ -151,7 +151,8 @@ module result_address #(
   logic [2:0][ColumnShift:0] columns_q;
   logic [2:0][ColumnShift-1:0] lane_q;
   logic [1:0][15:0] score_q;
-  logic [2:0][3:0] owner_q;  // slot and destination
+  logic [2:0] slot_late_q;
+  logic [2:0][2:0] destination_late_q;
   logic [2:0] weight_q, weigh_q, half_step_q;
   logic [2:0][PitchBits-1:0] pitch_late_q;
   logic [15:0] row_q, column_tile_late_q, index;
@@ -167,8 +168,8 @@ module result_address #(
 
   logic late_to_keys, late_to_values;
 
-  assign late_to_keys = owner_q[0][2:0] == 3'(isa_pkg::DESTINATION_KEYS);
-  assign late_to_values = owner_q[0][2:0] == 3'(isa_pkg::DESTINATION_VALUES);
+  assign late_to_keys = destination_late_q[0] == 3'(isa_pkg::DESTINATION_KEYS);
+  assign late_to_values = destination_late_q[0] == 3'(isa_pkg::DESTINATION_VALUES);
 
   always_comb begin
     if (late_to_keys) index = row_q >> ColumnShift;
@@ -182,7 +183,8 @@ module result_address #(
     used_q <= {used_q[1:0], used};
     columns_q <= {columns_q[1:0], last_column_tile ? tail_columns_q : (ColumnShift + 1)'(TileColumns)};
     lane_q <= {lane_q[1:0], to_values ? ColumnShift'(row[DepthShift-1:0]) : row[ColumnShift-1:0]};
-    owner_q <= {owner_q[1:0], slot_q, destination_q};
+    slot_late_q <= {slot_late_q[1:0], slot_q};
+    destination_late_q <= {destination_late_q[1:0], destination_q};
     weight_q <= {weight_q[1:0], to_weight};
     weigh_q <= {weigh_q[1:0], scatter_q && destination_q == 3'(isa_pkg::DESTINATION_RESIDUAL)};
     pitch_late_q <= {pitch_late_q[1:0], pitch_q};
@@ -194,7 +196,7 @@ module result_address #(
     // stage 1
     score_q <= {score_q[0], queue_score_i};
     product_q <= (PitchBits + 16)'(index) * (PitchBits + 16)'(pitch_late_q[0]);
-    case (owner_q[0][2:0])
+    case (destination_late_q[0])
       3'(isa_pkg::DESTINATION_KEYS): part_q <= SumBits'(base_late_q) + (SumBits'(column_tile_late_q) << (ColumnShift - DepthShift));
       3'(isa_pkg::DESTINATION_VALUES): part_q <= SumBits'(base_late_q) + SumBits'(row_q >> DepthShift);
       3'(isa_pkg::DESTINATION_INT8): begin
@@ -219,7 +221,7 @@ module result_address #(
       new_address[p] = (word[SumBits-1:32] != '0) ? '1 : word[31:0];
       new_half[p] = !weight_q[2] && sum[0];
     end
-    record = {new_address, new_half, used_q[2], owner_q[2], lane_q[2], columns_q[2], final_q[2]};
+    record = {new_address, new_half, used_q[2], slot_late_q[2], destination_late_q[2], lane_q[2], columns_q[2], final_q[2]};
   end
 
   // --- scores ---
