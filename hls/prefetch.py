@@ -105,7 +105,7 @@ class Prefetcher:
                 position += 1
             missing = [block for block in step.blocks if block.name not in spans]
             if missing:
-                self._refuse(step, missing)
+                self._refuse(step, missing, spans)
             step.emit(spans)
             emitted.add(step.tag)
             for block in step.blocks:
@@ -127,8 +127,9 @@ class Prefetcher:
             skip_if_empty=int(conditional), queue=block.expert if conditional else 0, **_ONCE,
         )  # fmt: skip
 
-    def _refuse(self, step: Step, missing: list[Block]) -> None:
-        needed = sum(block.size for block in step.blocks if not block.slots)
+    def _refuse(self, step: Step, missing: list[Block], spans: Spans) -> None:
+        live = sum(span.size for span in spans.values() if span.space == self.ring.span.space)
+        needed = live + sum(block.size for block in missing if not block.slots)
         raise UserError(
             f"the model does not fit configuration {self.configuration_name}: {step.tag} needs {needed} bytes of weight memory,"
             f" {self.ring.span.size} are available; no room for {', '.join(block.name for block in missing)};"

@@ -24,7 +24,14 @@ CONFIGURATIONS = {
     "tiny": TINY,
     "three rows": dataclasses.replace(TINY, name="three", tile_rows=3, act_ports=1, act_banks=2),
     "wide": dataclasses.replace(
-        TINY, name="wide", tile_rows=5, act_ports=1, tile_columns=32, tile_depth=8, act_bytes=1 << 18, weight_bytes=1 << 18
+        TINY,
+        name="wide",
+        tile_rows=5,
+        act_ports=1,
+        tile_columns=32,
+        tile_depth=8,
+        act_bytes=1 << 18,
+        weight_bytes=1 << 18,
     ),
     "zcu104": load_configuration("zcu104"),
 }

@@ -57,6 +57,7 @@ def test_a_packed_linear_layer_is_that_layer_on_the_machine(
             "queue",
             "output_shift",
             "row_base",
+            "queue_first",
         ),
         0,
     )
