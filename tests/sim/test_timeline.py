@@ -57,6 +57,7 @@ def test_it_agrees_with_the_counters(run):
     assert cycles_in(timeline, Unit.LOAD, State.DRAM) == counters["load_dram_stall"]
     assert cycles_in(timeline, Unit.STORE, State.DRAM) == counters["store_dram_stall"]
     assert cycles_in(timeline, Unit.MATMUL, State.DRAIN) == counters["matmul_drain_stall"]
+    assert cycles_in(timeline, Unit.MATMUL, State.OPERANDS) == counters["matmul_operand_stall"]
     executing = State.WORKING, State.DRAM, State.OPERANDS, State.DRAIN
     assert cycles_in(timeline, Unit.MATMUL, *executing) == counters["matmul_busy"]
     assert timeline.total("array_cycles", timeline.cycles) == counters["matmul_array"]
@@ -78,7 +79,7 @@ def test_every_instruction_passes_through_its_unit_in_order(run, build):
     for executions in by_unit.values():
         for first, second in pairwise(executions):
             assert first.accepted < second.accepted and first.started < second.started and first.done < second.done
-            if not second.fields.get("overlap"):
+            if not second.fields["overlap"]:
                 assert first.done <= second.started
     assert timeline.last_done(lambda execution: True) == max(e.done for e in timeline.executions)
     encoder = timeline.last_done(lambda execution: execution.name.startswith("blocks."))
