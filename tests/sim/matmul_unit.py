@@ -45,8 +45,8 @@ def configuration_of(parameters: dict[str, int]) -> HardwareConfiguration:
 def bench_parameters(shape: str, act_bytes: int = 32768, weight_bytes: int = 32768) -> dict[str, int]:
     """Parameters of matmul_bench for one of SHAPES."""
     return {
-        **SHAPES[shape], "ActBytes": act_bytes, "ActBanks": 4, "ActUltraBytes": act_bytes // 4, "WeightBytes": weight_bytes, "RowEntries": 256,
-        "QueueTokens": 64, "Experts": EXPERTS,
+        **SHAPES[shape], "ActBytes": act_bytes, "ActBanks": 4, "ActUltraBytes": act_bytes // 4, "WeightBytes": weight_bytes,
+        "RowEntries": 256, "QueueTokens": 64, "Experts": EXPERTS,
     }  # fmt: skip
 
 
@@ -193,7 +193,9 @@ class MatmulUnit:
                 accepted += 1
                 dut.counters_clear_i.value = 0
         cause = Fault(int(dut.fault_cause_o.value)) if fault else Fault.NONE
-        assert not fault or accepted - len(done) < 2 or dut.fault_older_o.value == 1, "a fault of the younger is held back"
+        assert not fault or accepted - len(done) < 2 or dut.fault_older_o.value == 1, (
+            "a fault of the younger is held back"
+        )
         dut.instr_valid_i.value = 0
         dut.stalls_i.value = 0
         for _ in range(4):
