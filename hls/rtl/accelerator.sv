@@ -10,6 +10,7 @@ module accelerator #(
     parameter int unsigned ActBytes         = 131072,
     parameter int unsigned ActBanks         = 4,
     parameter int unsigned ActUltraBytes    = 32768,
+    parameter int unsigned SharedBytes      = 32768,
     parameter int unsigned WeightBytes      = 131072,
     parameter int unsigned RowEntries       = 128,
     parameter int unsigned QueueTokens      = 128,
@@ -112,6 +113,11 @@ module accelerator #(
   end
   if (LoadPorts < 1 || LoadPorts > 4) begin : gen_check_load_ports
     $fatal(1, "accelerator: LoadPorts must be 1 to 4");
+  end
+
+  if (SharedBytes % (2 * TileColumns * ActBanks) != 0 || (SharedBytes > 0 && ActBanks % (TileDepth / 2) != 0))
+  begin : gen_check_shared
+    $fatal(1, "accelerator: SharedBytes must be whole rows of the banks, and a weight word lie within one of them");
   end
 
   // --- control ---
@@ -267,28 +273,42 @@ module accelerator #(
   logic [NumWrites-1:0][ActBits-1:0] act_wr_data;
   logic [NumWrites-1:0][ActBits/8-1:0] act_wr_strobe;
 
+  // Weight words that lie in the activation memory.
+  logic shared_rd_valid, shared_wr_valid;
+  logic [31:0] shared_rd_address, shared_wr_address;
+  logic [WeightBits-1:0] shared_rd_data, shared_wr_data;
+  logic [WeightBits/8-1:0] shared_wr_strobe;
+
   act_memory #(
       .TileColumns  (TileColumns),
       .ActBytes     (ActBytes),
       .ActBanks     (ActBanks),
       .ActUltraBytes(ActUltraBytes),
+      .WideWords    (TileDepth / 2),
       .NumReads     (NumReads),
       .NumWrites    (NumWrites)
   ) u_act_memory (
       .clk_i,
-      .rst_ni         (core_rst_n),
-      .rd_valid_i     (act_rd_valid),
-      .rd_ready_o     (act_rd_ready),
-      .rd_address_i   (act_rd_address),
-      .rd_data_valid_o(act_rd_data_valid),
-      .rd_data_o      (act_rd_data),
-      .rd_fault_o     (act_rd_fault),
-      .wr_valid_i     (act_wr_valid),
-      .wr_ready_o     (act_wr_ready),
-      .wr_address_i   (act_wr_address),
-      .wr_data_i      (act_wr_data),
-      .wr_strobe_i    (act_wr_strobe),
-      .wr_fault_o     (act_wr_fault)
+      .rst_ni             (core_rst_n),
+      .rd_valid_i         (act_rd_valid),
+      .rd_ready_o         (act_rd_ready),
+      .rd_address_i       (act_rd_address),
+      .rd_data_valid_o    (act_rd_data_valid),
+      .rd_data_o          (act_rd_data),
+      .rd_fault_o         (act_rd_fault),
+      .wr_valid_i         (act_wr_valid),
+      .wr_ready_o         (act_wr_ready),
+      .wr_address_i       (act_wr_address),
+      .wr_data_i          (act_wr_data),
+      .wr_strobe_i        (act_wr_strobe),
+      .wr_fault_o         (act_wr_fault),
+      .wide_rd_valid_i    (shared_rd_valid),
+      .wide_rd_address_i  (shared_rd_address),
+      .wide_rd_data_o     (shared_rd_data),
+      .wide_wr_valid_i    (shared_wr_valid),
+      .wide_wr_address_i  (shared_wr_address),
+      .wide_wr_data_i     (shared_wr_data),
+      .wide_wr_strobe_i   (shared_wr_strobe)
   );
 
   logic weight_rd_valid, weight_rd_data_valid, weight_rd_fault;
@@ -302,21 +322,29 @@ module accelerator #(
   weight_memory #(
       .TileColumns(TileColumns),
       .TileDepth  (TileDepth),
-      .WeightBytes(WeightBytes)
+      .WeightBytes(WeightBytes),
+      .SharedBytes(SharedBytes)
   ) u_weight_memory (
       .clk_i,
-      .rst_ni         (core_rst_n),
-      .rd_valid_i     (weight_rd_valid),
-      .rd_address_i   (weight_rd_address),
-      .rd_data_valid_o(weight_rd_data_valid),
-      .rd_data_o      (weight_rd_data),
-      .rd_fault_o     (weight_rd_fault),
-      .wr_valid_i     (weight_wr_valid),
-      .wr_ready_o     (weight_wr_ready),
-      .wr_address_i   (weight_wr_address),
-      .wr_data_i      (weight_wr_data),
-      .wr_strobe_i    (weight_wr_strobe),
-      .wr_fault_o     (weight_wr_fault)
+      .rst_ni             (core_rst_n),
+      .rd_valid_i         (weight_rd_valid),
+      .rd_address_i       (weight_rd_address),
+      .rd_data_valid_o    (weight_rd_data_valid),
+      .rd_data_o          (weight_rd_data),
+      .rd_fault_o         (weight_rd_fault),
+      .wr_valid_i         (weight_wr_valid),
+      .wr_ready_o         (weight_wr_ready),
+      .wr_address_i       (weight_wr_address),
+      .wr_data_i          (weight_wr_data),
+      .wr_strobe_i        (weight_wr_strobe),
+      .wr_fault_o         (weight_wr_fault),
+      .shared_rd_valid_o  (shared_rd_valid),
+      .shared_rd_address_o(shared_rd_address),
+      .shared_rd_data_i   (shared_rd_data),
+      .shared_wr_valid_o  (shared_wr_valid),
+      .shared_wr_address_o(shared_wr_address),
+      .shared_wr_data_o   (shared_wr_data),
+      .shared_wr_strobe_o (shared_wr_strobe)
   );
 
   logic [ActPorts-1:0] max_we;
@@ -388,7 +416,7 @@ module accelerator #(
       .TileColumns(TileColumns),
       .TileDepth  (TileDepth),
       .ActBytes   (ActBytes),
-      .WeightBytes(WeightBytes),
+      .WeightBytes(WeightBytes + SharedBytes),
       .Experts    (Experts)
   ) u_load (
       .clk_i,

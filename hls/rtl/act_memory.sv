@@ -5,11 +5,16 @@
 // cycles after its grant, without back-pressure. A write granted in cycle t is seen by reads granted from t + 1 on.
 // Addresses are word addresses, compared over all 32 bits: one beyond the memory is granted, reads zero, writes nothing and
 // raises the client's fault output in the cycle after the grant.
+//
+// The lowest part continues the weight memory (weight_memory has the addresses): its words, WideWords of these side by side
+// in as many banks, are read and written through the wide port, which goes before all clients and never waits. Its read data
+// is there after one cycle, unregistered.
 module act_memory #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned ActBytes = 131072,
     parameter int unsigned ActBanks = 4,
     parameter int unsigned ActUltraBytes = 32768,
+    parameter int unsigned WideWords = 2,
     parameter int unsigned NumReads = 8,
     parameter int unsigned NumWrites = 4
 ) (
@@ -28,7 +33,15 @@ module act_memory #(
     input  logic [NumWrites - 1 : 0][31 : 0]                 wr_address_i,
     input  logic [NumWrites - 1 : 0][16 * TileColumns - 1 : 0] wr_data_i,
     input  logic [NumWrites - 1 : 0][2 * TileColumns - 1 : 0] wr_strobe_i,
-    output logic [NumWrites - 1 : 0]                         wr_fault_o
+    output logic [NumWrites - 1 : 0]                         wr_fault_o,
+    // wide words, by their number; always inside
+    input  logic                                             wide_rd_valid_i,
+    input  logic [31 : 0]                                    wide_rd_address_i,
+    output logic [16 * TileColumns * WideWords - 1 : 0]      wide_rd_data_o,
+    input  logic                                             wide_wr_valid_i,
+    input  logic [31 : 0]                                    wide_wr_address_i,
+    input  logic [16 * TileColumns * WideWords - 1 : 0]      wide_wr_data_i,
+    input  logic [2 * TileColumns * WideWords - 1 : 0]       wide_wr_strobe_i
 );
 
   localparam int unsigned Words = ActBytes / (2 * TileColumns);
@@ -44,6 +57,9 @@ module act_memory #(
   localparam int unsigned UltraRowBits = (UltraWords > 2) ? $clog2(UltraWords) - 1 : 1;
   localparam int unsigned RowBits = (BlockRowBits > UltraRowBits) ? BlockRowBits : UltraRowBits;
   localparam int unsigned WordBits = 16 * TileColumns;
+  localparam int unsigned WideShift = $clog2(WideWords);
+  localparam int unsigned WideGroups = (ActBanks > WideWords) ? ActBanks / WideWords : 1;
+  localparam int unsigned GroupShift = $clog2(WideGroups);
 
   if (BlockWords % ActBanks != 0 || BlockRows < 2) begin : gen_check_block
     $fatal(1, "ActBytes - ActUltraBytes must be a multiple of the bytes of one word in every bank, at least two");
@@ -78,11 +94,23 @@ module act_memory #(
     end
   end
 
+  // Banks of the wide word: one group of WideWords neighbours.
+  logic [Banks-1:0] wide_rd_bank, wide_wr_bank;
+  always_comb begin
+    wide_rd_bank = '0;
+    wide_wr_bank = '0;
+    for (int b = 0; b < ActBanks; b++) begin
+      wide_rd_bank[b] = wide_rd_valid_i && (wide_rd_address_i & (WideGroups - 1)) == 32'(b >> WideShift);
+      wide_wr_bank[b] = wide_wr_valid_i && (wide_wr_address_i & (WideGroups - 1)) == 32'(b >> WideShift);
+    end
+  end
+
   always_comb begin
     rd_ready_o = '0;
-    bank_rd_enable = '0;
+    bank_rd_enable = wide_rd_bank;
     bank_rd_row = '0;
     for (int b = 0; b < Banks; b++) begin
+      if (wide_rd_bank[b]) bank_rd_row[b] = RowBits'(wide_rd_address_i >> GroupShift);
       for (int c = 0; c < NumReads; c++) begin
         if (!bank_rd_enable[b] && rd_valid_i[c] && rd_bank[c] == BankBits'(b)) begin
           bank_rd_enable[b] = 1'b1;
@@ -95,11 +123,16 @@ module act_memory #(
 
   always_comb begin
     wr_ready_o = '0;
-    bank_wr_enable = '0;
+    bank_wr_enable = wide_wr_bank;
     bank_wr_row = '0;
     bank_wr_data = '0;
     bank_wr_strobe = '0;
     for (int b = 0; b < Banks; b++) begin
+      if (wide_wr_bank[b]) begin
+        bank_wr_row[b] = RowBits'(wide_wr_address_i >> GroupShift);
+        bank_wr_data[b] = wide_wr_data_i[WordBits*(b%WideWords)+:WordBits];
+        bank_wr_strobe[b] = wide_wr_strobe_i[2*TileColumns*(b%WideWords)+:2*TileColumns];
+      end
       for (int c = 0; c < NumWrites; c++) begin
         if (!bank_wr_enable[b] && wr_valid_i[c] && wr_bank[c] == BankBits'(b)) begin
           bank_wr_enable[b] = 1'b1;
@@ -142,6 +175,17 @@ module act_memory #(
         .wr_data_i   (bank_wr_data[b]),
         .wr_strobe_i (bank_wr_strobe[b])
     );
+  end
+
+  logic [31:0] wide_group_q;
+
+  always_ff @(posedge clk_i) wide_group_q <= wide_rd_address_i & (WideGroups - 1);
+
+  always_comb begin
+    wide_rd_data_o = '0;
+    for (int b = 0; b < ActBanks; b++) begin
+      if (wide_group_q == 32'(b >> WideShift)) wide_rd_data_o[WordBits*(b%WideWords)+:WordBits] = bank_rd_data[b];
+    end
   end
 
   // The bank answers after one cycle; the second one selects the bank into the client's register.

@@ -201,7 +201,7 @@ module fetch (
   end
 
   logic unused;
-  assign unused = &{1'b0, header.unused_128, header.tag, header.unused_89, header.unused_57, header.unused_8, buffer_ready,
+  assign unused = &{1'b0, header.unused_128, header.tag, header.unused_89, header.overlap, header.unused_57, header.unused_8, buffer_ready,
                     m_axi_rlast, m_axi_rresp[0], limit_q[32]};
 
 endmodule

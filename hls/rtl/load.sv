@@ -9,7 +9,7 @@ module load #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned TileDepth   = 4,
     parameter int unsigned ActBytes    = 131072,
-    parameter int unsigned WeightBytes = 131072,
+    parameter int unsigned WeightBytes = 163840,    // that weight addresses reach
     parameter int unsigned Experts     = 16
 ) (
     input  logic         clk_i,

@@ -1,4 +1,5 @@
-// The weight memory: words of TileColumns * TileDepth bytes, one read port and one write port, in UltraRAM.
+// The weight memory: words of TileColumns * TileDepth bytes, one read port and one write port, in UltraRAM. The words after
+// the last one, SharedBytes of them, lie in the lowest part of the activation memory, behind its wide port.
 //
 // A read is always accepted and answered exactly two cycles later. Write client 0 (matmul) goes before client 1 (load); a
 // write granted in cycle t is seen by reads of cycle t + 1 on. Addresses are word addresses, compared over all 32 bits: one
@@ -6,7 +7,8 @@
 module weight_memory #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned TileDepth = 4,
-    parameter int unsigned WeightBytes = 131072
+    parameter int unsigned WeightBytes = 131072,
+    parameter int unsigned SharedBytes = 32768
 ) (
     input  logic                                            clk_i,
     input  logic                                            rst_ni,
@@ -21,18 +23,28 @@ module weight_memory #(
     input  logic [1 : 0][31 : 0]                            wr_address_i,
     input  logic [1 : 0][8 * TileColumns * TileDepth - 1 : 0] wr_data_i,
     input  logic [1 : 0][TileColumns * TileDepth - 1 : 0]   wr_strobe_i,
-    output logic [1 : 0]                                    wr_fault_o
+    output logic [1 : 0]                                    wr_fault_o,
+    // the shared part: number of the word there; never waits, read data after one cycle
+    output logic                                            shared_rd_valid_o,
+    output logic [31 : 0]                                   shared_rd_address_o,
+    input  logic [8 * TileColumns * TileDepth - 1 : 0]      shared_rd_data_i,
+    output logic                                            shared_wr_valid_o,
+    output logic [31 : 0]                                   shared_wr_address_o,
+    output logic [8 * TileColumns * TileDepth - 1 : 0]      shared_wr_data_o,
+    output logic [TileColumns * TileDepth - 1 : 0]          shared_wr_strobe_o
 );
 
   localparam int unsigned WordBytes = TileColumns * TileDepth;
   localparam int unsigned Words = WeightBytes / WordBytes;
+  localparam int unsigned AllWords = (WeightBytes + SharedBytes) / WordBytes;
   localparam int unsigned AddressBits = $clog2(Words);
   // Slices as wide as the data of one UltraRAM; the strobes of most slices are zero in most writes of load.
   localparam int unsigned SliceBytes = 8;
   localparam int unsigned Slices = WordBytes / SliceBytes;
 
-  if (WordBytes % SliceBytes != 0 || WeightBytes % WordBytes != 0 || Words < 2) begin : gen_check
-    $fatal(1, "WeightBytes must hold whole words, at least two, and a word whole slices of 8 bytes");
+  if (WordBytes % SliceBytes != 0 || WeightBytes % WordBytes != 0 || SharedBytes % WordBytes != 0 || Words < 2)
+  begin : gen_check
+    $fatal(1, "WeightBytes and SharedBytes must hold whole words, WeightBytes at least two, and a word whole slices of 8 bytes");
   end
 
   logic rd_outside;
@@ -43,14 +55,25 @@ module weight_memory #(
   logic [8*WordBytes-1:0] wr_data;
   logic [WordBytes-1:0] wr_strobe;
 
-  assign rd_outside = rd_address_i >= Words;
-  assign wr_outside = {wr_address_i[1] >= Words, wr_address_i[0] >= Words};
+  logic rd_shared, rd_shared_q, wr_shared;
+
+  assign rd_outside = rd_address_i >= AllWords;
+  assign rd_shared = rd_address_i >= Words && !rd_outside;
+  assign wr_outside = {wr_address_i[1] >= AllWords, wr_address_i[0] >= AllWords};
   assign wr_ready_o = {~wr_valid_i[0], 1'b1};
   assign wr_client = ~wr_valid_i[0];
-  assign wr_enable = |wr_valid_i & ~wr_outside[wr_client];
+  assign wr_shared = wr_address_i[wr_client] >= Words;
+  assign wr_enable = |wr_valid_i & ~wr_shared;
   assign wr_address = AddressBits'(wr_address_i[wr_client]);
   assign wr_data = wr_data_i[wr_client];
   assign wr_strobe = wr_strobe_i[wr_client];
+
+  assign shared_rd_valid_o = rd_valid_i && rd_shared;
+  assign shared_rd_address_o = rd_address_i - Words;
+  assign shared_wr_valid_o = |wr_valid_i && wr_shared && !wr_outside[wr_client];
+  assign shared_wr_address_o = wr_address_i[wr_client] - Words;
+  assign shared_wr_data_o = wr_data;
+  assign shared_wr_strobe_o = wr_strobe;
 
   logic pending_q;
 
@@ -66,6 +89,7 @@ module weight_memory #(
       rd_fault_o <= rd_valid_i & rd_outside;
       wr_fault_o <= wr_valid_i & wr_ready_o & wr_outside;
     end
+    rd_shared_q <= rd_shared;
   end
 
   for (genvar s = 0; s < Slices; s++) begin : gen_slice
@@ -88,7 +112,10 @@ module weight_memory #(
     end
 
     always_ff @(posedge clk_i) begin
-      if (pending_q) rd_data_o[8*SliceBytes*s+:8*SliceBytes] <= rd_fault_o ? '0 : rd_data_q;
+      if (pending_q) begin
+        rd_data_o[8*SliceBytes*s+:8*SliceBytes] <= rd_shared_q ? shared_rd_data_i[8*SliceBytes*s+:8*SliceBytes] : rd_data_q;
+        if (rd_fault_o) rd_data_o[8*SliceBytes*s+:8*SliceBytes] <= '0;
+      end
     end
   end
 

@@ -63,6 +63,7 @@ module act_memory_bench #(
   logic [Reads+1:0] rd_ready, rd_data_valid, rd_fault;
   logic [Reads+1:0][16*TileColumns-1:0] rd_data;
   logic [2:0] wr_ready, wr_fault;
+  logic [32*TileColumns-1:0] wide_rd_data;
 
   act_memory #(
       .TileColumns(TileColumns),
@@ -85,7 +86,14 @@ module act_memory_bench #(
       .wr_address_i   ({fill_address_i, wr_address_i, rival_wr_address}),
       .wr_data_i      ({fill_data_i, wr_data_i, (16 * TileColumns)'(0)}),
       .wr_strobe_i    ({{(2 * TileColumns) {1'b1}}, wr_strobe_i, (2 * TileColumns)'(0)}),
-      .wr_fault_o     (wr_fault)
+      .wr_fault_o     (wr_fault),
+      .wide_rd_valid_i  (1'b0),
+      .wide_rd_address_i('0),
+      .wide_rd_data_o   (wide_rd_data),
+      .wide_wr_valid_i  (1'b0),
+      .wide_wr_address_i('0),
+      .wide_wr_data_i   ('0),
+      .wide_wr_strobe_i ('0)
   );
 
   assign rd_ready_o        = rd_ready[Reads:1] & {Reads{rd_open}};
@@ -110,7 +118,7 @@ module act_memory_bench #(
   end
 
   logic unused;
-  assign unused = &{1'b0, rd_ready[0], wr_ready[0], rd_data_valid[0], rd_data[0], rd_fault[Reads+1], rd_fault[0],
+  assign unused = &{1'b0, wide_rd_data, rd_ready[0], wr_ready[0], rd_data_valid[0], rd_data[0], rd_fault[Reads+1], rd_fault[0],
                     wr_fault[2], wr_fault[0]};
 
 endmodule

@@ -11,6 +11,7 @@ module matmul_bench #(
     parameter int unsigned ActBytes = 32768,
     parameter int unsigned ActBanks = 4,
     parameter int unsigned ActUltraBytes = 8192,
+    parameter int unsigned SharedBytes   = 0,
     parameter int unsigned WeightBytes = 32768,
     parameter int unsigned RowEntries = 128,
     parameter int unsigned QueueTokens = 64,
@@ -193,11 +194,17 @@ module matmul_bench #(
       .queue_rd_score_i      (queue_rd_score)
   );
 
+  logic shared_rd_valid, shared_wr_valid;
+  logic [31:0] shared_rd_address, shared_wr_address;
+  logic [8*TileColumns*TileDepth-1:0] shared_rd_data, shared_wr_data;
+  logic [TileColumns*TileDepth-1:0] shared_wr_strobe;
+
   act_memory #(
       .TileColumns  (TileColumns),
       .ActBytes     (ActBytes),
       .ActBanks     (ActBanks),
       .ActUltraBytes(ActUltraBytes),
+      .WideWords    (TileDepth / 2),
       .NumReads     (2 * ActPorts + 1),
       .NumWrites    (ActPorts + 1)
   ) u_act (
@@ -214,13 +221,21 @@ module matmul_bench #(
       .wr_address_i   ({fill_address_i, act_wr_address}),
       .wr_data_i      ({act_fill_data_i, act_wr_data}),
       .wr_strobe_i    ({{2 * TileColumns{1'b1}}, act_wr_strobe}),
-      .wr_fault_o     (wr_fault)
+      .wr_fault_o     (wr_fault),
+      .wide_rd_valid_i  (shared_rd_valid),
+      .wide_rd_address_i(shared_rd_address),
+      .wide_rd_data_o   (shared_rd_data),
+      .wide_wr_valid_i  (shared_wr_valid),
+      .wide_wr_address_i(shared_wr_address),
+      .wide_wr_data_i   (shared_wr_data),
+      .wide_wr_strobe_i (shared_wr_strobe)
   );
 
   weight_memory #(
       .TileColumns(TileColumns),
       .TileDepth  (TileDepth),
-      .WeightBytes(WeightBytes)
+      .WeightBytes(WeightBytes),
+      .SharedBytes(SharedBytes)
   ) u_weight (
       .clk_i,
       .rst_ni,
@@ -234,7 +249,14 @@ module matmul_bench #(
       .wr_address_i   ({fill_address_i, weight_wr_address}),
       .wr_data_i      ({weight_fill_data_i, weight_wr_data}),
       .wr_strobe_i    ({{TileColumns * TileDepth{1'b1}}, weight_wr_strobe}),
-      .wr_fault_o     (weight_fault)
+      .wr_fault_o     (weight_fault),
+      .shared_rd_valid_o  (shared_rd_valid),
+      .shared_rd_address_o(shared_rd_address),
+      .shared_rd_data_i   (shared_rd_data),
+      .shared_wr_valid_o  (shared_wr_valid),
+      .shared_wr_address_o(shared_wr_address),
+      .shared_wr_data_o   (shared_wr_data),
+      .shared_wr_strobe_o (shared_wr_strobe)
   );
 
   row_statistics #(
@@ -256,6 +278,7 @@ module matmul_bench #(
       .scale_rd_shift_o     (scale_shift)
   );
 
+  logic queue_overflow;
   expert_queue #(
       .Experts    (Experts),
       .QueueTokens(QueueTokens)
@@ -267,6 +290,7 @@ module matmul_bench #(
       .push_expert_i(queue_fill_expert_i),
       .push_token_i (queue_fill_token_i),
       .push_score_i (queue_fill_score_i),
+      .overflow_o   (queue_overflow),
       .count_o      (queue_count),
       .rd_expert_i  (queue_rd_expert),
       .rd_index_i   (queue_rd_index),
@@ -293,6 +317,6 @@ module matmul_bench #(
   end
 
   logic unused;
-  assign unused = &{1'b0, header};
+  assign unused = &{1'b0, header, queue_overflow};
 
 endmodule

@@ -485,14 +485,28 @@ def random_strides(
     return fields, reach
 
 
+def separate_strides(
+    rng: np.random.Generator, prefix: str, counts: list[int], size: int
+) -> tuple[dict[str, int], int]:
+    """Strides of three loops whose runs of `size` bytes do not overlap, and the bytes from the first to the last."""
+    reach, fields = size, {}
+    for level, count in enumerate(counts, 1):
+        stride = reach + 16 * int(rng.integers(0, 3))
+        fields[f"{prefix}_stride_{level}"] = stride
+        reach += (count - 1) * stride
+    return fields, reach
+
+
 def load(case: Case) -> None:
-    """Three nested loops into each memory. Runs may overlap on chip: the later one stays."""
+    """Three nested loops into each memory. Runs may overlap in DRAM; on chip the order of writes is free."""
     rng = case.rng
     for destination in LoadDestination:
-        counts = [int(rng.integers(1, 5)) for _ in range(3)]
-        size = 16 * int(rng.choice([1, 2, rng.integers(1, 12)]))
+        local_reach = TABLE_BYTES + 1
+        while local_reach > TABLE_BYTES:
+            counts = [int(rng.integers(1, 5)) for _ in range(3)]
+            size = 16 * int(rng.choice([1, 2, rng.integers(1, 12)]))
+            local, local_reach = separate_strides(rng, "local", counts, size)
         dram, reach = random_strides(rng, "dram", counts, size, 8192)
-        local, local_reach = random_strides(rng, "local", counts, size, TABLE_BYTES)
         if destination == LoadDestination.ACT:
             address = case.reserve_act(local_reach)
         elif destination == LoadDestination.WEIGHT:
@@ -521,11 +535,7 @@ def store(case: Case) -> None:
     size = 16 * int(rng.choice([1, 2, rng.integers(1, 12)]))
     local, reach = random_strides(rng, "local", counts, size, 4096)
     source = case.reserve_act(reach)
-    # Runs must not overlap in DRAM, where the order of writes is free.
-    dram_reach, dram = size, {}
-    for level, count in enumerate(counts, 1):
-        dram[f"dram_stride_{level}"] = dram_reach + 16 * int(rng.integers(0, 3))
-        dram_reach += (count - 1) * dram[f"dram_stride_{level}"]
+    dram, dram_reach = separate_strides(rng, "dram", counts, size)  # the order of writes is free there
     case.reserve_act(dram_reach)  # the frame is as large as the region used
     case.emit(
         "store", space=int(Space.FRAME), dram_offset=0, local_address=source, bytes=size,

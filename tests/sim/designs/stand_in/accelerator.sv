@@ -13,6 +13,7 @@ module accelerator #(
   parameter int unsigned ActBytes = 0,
   parameter int unsigned ActBanks = 0,
   parameter int unsigned ActUltraBytes = 0,
+  parameter int unsigned SharedBytes = 0,
   parameter int unsigned WeightBytes = 0,
   parameter int unsigned RowEntries = 0,
   parameter int unsigned QueueTokens = 0,
