@@ -194,6 +194,16 @@ class RtlExecutor:
             raise MachineFault(Fault(reply["fault"]), FAULT_UNIT_NAMES[reply["fault_unit"]], reply["fault_tag"])
         return reply["counters"]
 
+    @property
+    def simulated_cycles(self) -> int:
+        """Cycles of the present run, or the last one, that the simulator has told of; 0 without `timeline`."""
+        try:
+            told = self._events_file.stat().st_size // recorder.EVENT.itemsize
+            last = np.fromfile(self._events_file, recorder.EVENT, 1, offset=(told - 1) * recorder.EVENT.itemsize)
+        except (OSError, ValueError):
+            return 0
+        return int(last["cycle"][0]) if last.size else 0
+
     def close(self) -> None:
         """End the simulator and remove its files. May be called twice."""
         self._closed = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -74,7 +75,10 @@ class Timeline:
         self.cycles = int(events["cycle"][-1])
         self._events = events
         self.executions = _executions(events, code, tags)
-        self.intervals = [interval for unit in range(FETCH + 1) for interval in self._states(unit)]
+
+    @cached_property
+    def intervals(self) -> list[Interval]:
+        return [interval for unit in range(FETCH + 1) for interval in self._states(unit)]
 
     def total(self, name: str, cycle: int) -> int:
         """Return a running total (TOTALS) at the start of a cycle: exact where an event is, else interpolated."""

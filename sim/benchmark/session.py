@@ -1,0 +1,153 @@
+"""Runs cases one after the other, keeps every finished one, and writes bench.json and the page after each."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import Progress as Display
+from rich.progress import ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from hls.estimate import estimate_frame
+from sim.benchmark.cases import PARTS, Case, Frame
+from sim.benchmark.measurement import CLOCK_HZ, Prepared, Progress, measure, prepare
+from sim.benchmark.page import page
+from sim.verilator import BUILD_DIRECTORY
+from spec.bundle import Bundle
+from spec.errors import InternalError, UserError
+from spec.executor import MachineFault
+from spec.files import write_file
+
+
+class BundleSource(Protocol):
+    """Where the networks come from."""
+
+    def get(self, frame: Frame) -> Bundle: ...
+
+
+class _Cycles(ProgressColumn):
+    """Cycles simulated so far, and how fast."""
+
+    def render(self, task: Task) -> Text:
+        work: Progress = task.fields["work"]
+        cycles = work.cycles()
+        return Text(f"{work.step}{f', {cycles:,} cycles' if cycles else ''}")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A benchmark. output: directory of bench.json, index.html and results/. simulators: directory of compiled simulators."""
+
+    output: Path
+    bundles: BundleSource
+    console: Console
+    simulators: Path = BUILD_DIRECTORY
+
+    def run(self, cases: Sequence[Case]) -> dict:
+        """Run what has no result yet, and return the content of bench.json.
+
+        A result counts as long as its program, weights, image, RTL, simulation sources, sizes and DRAM rate are the same.
+
+        Raises, after everything is written, InternalError if machines differ in a byte or a case failed, UserError if cases
+        failed only because they do not fit their configuration.
+        """
+        entries: dict[str, list[dict]] = {part: [] for part in PARTS}
+        failed: list[str] = []
+        unfit = 0
+        for number, case in enumerate(cases):
+            title = f"{number + 1}/{len(cases)} {name_of(case)}"
+            try:
+                entries[case.part].append(self._entry(case, title))
+            except (UserError, MachineFault, InternalError) as error:
+                failed.append(f"{name_of(case)}: {error}")
+                unfit += isinstance(error, UserError)
+                self.console.print(f"{title}: {error}", style="red", highlight=False)
+            document = self._write(cases[0], entries, len(cases) - number - 1, failed)
+        failed += [
+            f"{entry['model']} {entry['input']}: {wrong_bytes(entry)} bytes differ between machines"
+            for entry in (entry for part in entries.values() for entry in part)
+            if wrong_bytes(entry)
+        ]
+        if failed and unfit == len(failed):
+            raise UserError("; ".join(failed))
+        if failed:
+            raise InternalError("; ".join(failed))
+        return document
+
+    def _entry(self, case: Case, title: str) -> dict:
+        prepared = prepare(case, self._bundle(case, title))
+        result = self._result(prepared, title)
+        bundle = prepared.bundle
+        guess = estimate_frame(
+            bundle.architecture, bundle.tasks, result["task"], case.configuration, case.schedule,
+            bytes_per_cycle=case.bytes_per_cycle,
+        )  # fmt: skip
+        return {
+            "label": case.label,
+            "series": case.series,
+            **result,
+            "estimated_cycles": round(guess.encoder_cycles),
+            "estimated_total_cycles": round(guess.cycles),
+        }
+
+    def _bundle(self, case: Case, title: str) -> Bundle:
+        with self._display(title, Progress("random weights, measured and quantised")):
+            return self.bundles.get(case.frame)
+
+    def _result(self, prepared: Prepared, title: str) -> dict:
+        path = self.output / "results" / f"{prepared.key}.json"
+        if path.exists():
+            result = json.loads(path.read_text())
+            self.console.print(f"{title}: {result['cycles']:,} cycles, kept from before", highlight=False)
+            return result
+        work = Progress()
+        started = time.perf_counter()
+        with self._display(title, work):
+            result = measure(prepared, work, self.simulators)
+        write_file(path, (json.dumps(result, indent=1) + "\n").encode())
+        wrong = wrong_bytes(result)
+        self.console.print(
+            f"{title}: {result['cycles']:,} cycles, limit {result['limit']:,} ({result['ratio']:.3f}), "
+            f"{f'{wrong} BYTES DIFFER' if wrong else 'equal to the reference'}, {time.perf_counter() - started:.0f} s",
+            highlight=False,
+        )
+        return result
+
+    def _display(self, title: str, work: Progress) -> Display:
+        display = Display(
+            SpinnerColumn(), TextColumn("{task.description}"), _Cycles(), TimeElapsedColumn(), console=self.console,
+            transient=True, refresh_per_second=4,
+        )  # fmt: skip
+        display.add_task(title, total=None, work=work)
+        return display
+
+    def _write(self, first: Case, entries: dict[str, list[dict]], left: int, failed: Sequence[str]) -> dict:
+        document = {
+            "assumed_clock_hz": CLOCK_HZ,
+            "configuration": first.configuration.to_dict(),
+            "fingerprint": first.configuration.fingerprint,
+            **entries,
+            "cases_left": left,
+            "failed": list(failed),
+        }
+        write_file(self.output / "bench.json", (json.dumps(document, indent=1) + "\n").encode())
+        write_file(self.output / "index.html", page(document).encode())
+        return document
+
+
+def wrong_bytes(entry: dict) -> int:
+    """Bytes in which any machine differs from the reference, and outputs in which that differs from the integer network."""
+    return entry["mismatched_bytes"] + (entry["csim_mismatched_bytes"] or 0) + entry["integer_network_mismatches"]
+
+
+def name_of(case: Case) -> str:
+    """What a case is, in words."""
+    what = "" if case.part == "frames" else f", {case.part}: {case.label}"
+    off = " off" if case.part == "ablation" and not case.label.startswith("all") else ""
+    return f"{case.frame.model} {case.frame.input}{what}{off}"
