@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint mutants doctor tables clean
+.PHONY: help setup demo bench test test-all lint mutants resources doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ setup: $(STAMP) ## Make the virtual environment and install everything, at the v
 
 demo: $(STAMP) ## Train, export, generate, simulate and compare on real photographs; writes build/demo/report.html
 	$(VENV)/bin/moesaic demo
+
+bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumably: MODEL=m3vit_tiny, INPUT=128x256 for one; writes build/bench
+	$(VENV)/bin/moesaic bench $(if $(MODEL),--model $(MODEL)) $(if $(INPUT),--input $(INPUT)) $(BENCH_FLAGS)
 
 test: $(STAMP) ## Run the tests (all but the slow ones)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
@@ -34,6 +37,9 @@ lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and
 
 mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice
 	$(PY) -m tests.mutants.run
+
+resources: $(STAMP) ## Synthesise with Yosys (CONFIG=zcu104): DSP, RAM, LUT and longest paths; does it fit the device?
+	$(VENV)/bin/moesaic resources --config $(or $(CONFIG),zcu104)
 
 tables: $(STAMP) ## Regenerate what is derived from the instruction and register tables
 	$(PY) -m hls.tables

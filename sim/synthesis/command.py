@@ -1,0 +1,65 @@
+"""The command `moesaic resources`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sim.lint import REPOSITORY, SYNTHESISED_TOP
+
+_RTL = REPOSITORY / "hls" / "rtl"
+
+
+class ResourcesCommand:
+    """Open synthesis of the accelerator in a configuration."""
+
+    name = "resources"
+    help = "synthesise the accelerator with Yosys: DSP, block RAM, UltraRAM, LUT and longest path of every module"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
+        parser.add_argument("--output", type=Path, default=Path("build/resources"), help="directory to write")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        import json
+
+        from rich.console import Console
+        from rich.table import Table
+
+        from hls.resources import check_part
+        from hls.sources import rtl_parameters
+        from sim.rtl_sources import source_closure
+        from sim.synthesis import report, yosys
+        from sim.synthesis.flow import measure
+        from spec.configuration import load_configuration
+        from spec.files import require_writable, write_file
+
+        configuration, output = load_configuration(arguments.config), arguments.output
+        check_part(configuration)
+        yosys.version()
+        require_writable(output)
+        console = Console()
+
+        def say(line: str) -> None:
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+        sources = source_closure(SYNTHESISED_TOP, [_RTL])
+        results = measure(SYNTHESISED_TOP, sources, rtl_parameters(configuration), output / "cache", say)
+        document = report.document(configuration, results)
+        write_file(output / "resources.json", (json.dumps(document, indent=1) + "\n").encode())
+        write_file(output / "resources.md", report.page(configuration, results).encode())
+
+        table = Table(title=f"{configuration.name} on {configuration.part}: an estimate before place and route")
+        for heading in report.HEADINGS:
+            table.add_column(heading, justify="left" if heading == "module" else "right", no_wrap=True)
+        for row in report.rows(results):
+            table.add_row(*report.cells(row), style=None if row.meets else "red")
+        table.add_section()
+        table.add_row(*report.sum_row(results), style="bold")
+        console.print(table)
+        for line in (report.NOTE, report.RULE, f"written: {output / 'resources.md'} and resources.json"):
+            say(line)
+        say(document["verdict"])
+        return 0
