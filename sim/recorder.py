@@ -17,7 +17,8 @@ SOURCES = (Path(__file__).parent / "recorder.cpp",)
 
 class Kind(enum.IntEnum):
     """What happened: an instruction of the unit, the oldest of them, was handed out by fetch, was started, was completed;
-    the unit's state is another from this cycle on; nothing, the totals are of interest; the run ended."""
+    the unit's state is another from this cycle on; nothing, the totals are of interest; the run ended; the array begins or
+    ceases to multiply in this cycle."""
 
     ACCEPT = 0
     TAKE = 1
@@ -25,6 +26,7 @@ class Kind(enum.IntEnum):
     STATE = 3
     SAMPLE = 4
     END = 5
+    ARRAY = 6
 
 
 class State(enum.IntEnum):

@@ -2,8 +2,9 @@
 
 A cycle in which the array multiplies is useful or pads a tile. In an idle one, the array's next step belongs to a known
 instruction, because instructions are executed in order and each takes a known number of steps; what that instruction lacks is
-the cause: fetch has not delivered it, a semaphore is not there (then the unit that signals it last is the cause), the unit still
-holds earlier instructions, operands are not fetched, the results of the tile before are still draining, or it has just started.
+the cause: fetch has not delivered it (then the unit whose full queue holds fetch up is the cause, if there is one), a semaphore is
+not there (then the unit that signals it last is), the unit still holds earlier instructions, operands are not fetched, the results
+of the tile before are still draining, or it has just started.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.recorder import Kind, State
-from sim.timeline import Execution, Timeline
+from sim.timeline import FETCH, Execution, Timeline
 from spec.configuration import HardwareConfiguration
 from spec.isa import SEMAPHORES, Unit, semaphore
 
@@ -121,7 +122,14 @@ def _array_totals(events: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]
     return times[inside], total[inside]
 
 
-def _states(events: np.ndarray, unit: Unit, times: np.ndarray) -> np.ndarray:
+def _held_by_fetch(timeline: Timeline, times: np.ndarray) -> np.ndarray:
+    """The unit of the instruction that fetch hands out next, at each of these cycles."""
+    accepted = np.array([_known(execution.accepted) for execution in timeline.executions], np.int64)
+    units = np.array([*(execution.unit for execution in timeline.executions), -1])
+    return units[np.searchsorted(accepted, times, side="right")]
+
+
+def _states(events: np.ndarray, unit: int, times: np.ndarray) -> np.ndarray:
     """The state of a unit from each of these cycles on."""
     changes = events[(events["kind"] == Kind.STATE) & (events["unit"] == unit)]
     states = np.concatenate([[State.EMPTY], changes["state"]])
@@ -152,12 +160,16 @@ def _causes(
     explain("output", front == len(matmuls))
     front = np.minimum(front, len(matmuls) - 1)
     waiting = (began < ready[front]) & (ready[front] > accepted[front])
-    explain("fetch", (began < accepted[front]) & ~waiting)
-    by_load = waiting & (producer[front] == Unit.LOAD)
+    behind = (began < accepted[front]) & ~waiting
+    held_up = behind & (_states(events, FETCH, began) == State.QUEUE_FULL)
+    explain("fetch", behind & ~held_up)
+    waiting |= held_up
+    producer = np.where(held_up, _held_by_fetch(timeline, began), producer[front])
+    by_load = waiting & (producer == Unit.LOAD)
     explain("dram", by_load & np.isin(load, (State.WORKING, State.DRAM)))
     explain("load", by_load)
     for unit in (Unit.VECTOR, Unit.ROUTE, Unit.STORE):
-        explain(unit.name.lower(), waiting & (producer[front] == unit))
+        explain(unit.name.lower(), waiting & (producer == unit))
     explain("previous", waiting | (began < free[front]))
     explain("operands", matmul == State.OPERANDS)
     explain("drain", matmul == State.DRAIN)

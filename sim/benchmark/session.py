@@ -123,6 +123,7 @@ class Session:
         display = Display(
             SpinnerColumn(), TextColumn("{task.description}"), _Cycles(), TimeElapsedColumn(), console=self.console,
             transient=True, refresh_per_second=4,
+            disable=not self.console.is_terminal,
         )  # fmt: skip
         display.add_task(title, total=None, work=work)
         return display

@@ -39,11 +39,11 @@ module recorder #(
   localparam int Fetch       = 5;
   localparam int SampleEvery = 1000;
 
-  typedef enum int {Accept, Take, Done, State, Sample, End} kind_t;
+  typedef enum int {Accept, Take, Done, State, Sample, End, Array} kind_t;
   typedef enum logic [2:0] {Empty, Working, Semaphores, Dram, Operands, Drain, QueueFull} state_t;
 
   state_t [Units-1:0] state, state_q;
-  logic running_q;
+  logic running_q, array_q;
   int cycle_q, until_sample_q, array_cycles_q;
 
   always_comb begin
@@ -74,9 +74,11 @@ module recorder #(
           if (take_i[u]) recorder_event(int'(Ports), Take, u, 0, cycle_q, array_cycles_q);
         end
       end
+      if (array_i != array_q) recorder_event(int'(Ports), Array, Matmul, 0, cycle_q, array_cycles_q);
       if (until_sample_q == 0) recorder_event(int'(Ports), Sample, 0, 0, cycle_q, array_cycles_q);
       if (halt_i) recorder_event(int'(Ports), End, 0, 0, cycle_q, array_cycles_q);
       state_q        <= state;
+      array_q        <= array_i;
       cycle_q        <= cycle_q + 1;
       until_sample_q <= until_sample_q == 0 ? SampleEvery - 1 : until_sample_q - 1;
       array_cycles_q <= array_cycles_q + {31'd0, array_i};
@@ -84,6 +86,7 @@ module recorder #(
     end
     if (start_i) begin
       for (int u = 0; u < Units; u++) state_q[u] <= Empty;
+      array_q        <= 1'b0;
       cycle_q        <= 0;
       until_sample_q <= 0;
       array_cycles_q <= 0;

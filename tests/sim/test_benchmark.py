@@ -107,7 +107,7 @@ def test_units_and_account_add_up(document):
             assert sum(entry["array"].values()) == entry["cycles"]
             assert min(entry["array"].values()) >= 0
             assert entry["array"]["useful"] == round(entry["macs"] / TINY.macs_per_cycle)
-            assert entry["array"]["dram"] > 0 and entry["array"]["vector"] > 0
+            assert entry["array"]["dram"] > 0 and entry["array"]["vector"] > 0 and entry["array"]["fetch"] < 500
             assert set(entry["units"]) == set(UNIT_NAMES)
             for values in entry["units"].values():
                 assert 0 < values["busy"] <= entry["cycles"] or values == entry["units"]["store"]
@@ -121,7 +121,8 @@ def test_slower_machines_are_slower(document):
     (frame,), (on, off), (slow,) = document["frames"], document["ablation"], document["scaling"]
     assert on["cycles"] == frame["cycles"] < off["cycles"]
     assert off["array"]["load"] > on["array"]["load"]
-    assert slow["limit"] == round(slow["weight_bytes"] / 8.0) and slow["array"]["dram"] > frame["array"]["dram"]
+    assert slow["limit"] == round(max(slow["weight_bytes"] / 8.0, slow["macs"] / TINY.macs_per_cycle))
+    assert slow["array"]["dram"] > frame["array"]["dram"] and slow["dram_bytes"] < frame["dram_bytes"]
     assert all(entry["estimated_cycles"] > 0 for entry in (frame, on, off, slow))
 
 
@@ -246,11 +247,12 @@ def test_account_of_made_up_events():
         (6, Kind.STATE, matmul, State.SEMAPHORES, 0), (7, Kind.ACCEPT, matmul, 0, 0), (8, Kind.STATE, load, State.SEMAPHORES, 0),
         (10, Kind.STATE, load, State.DRAM, 0), (15, Kind.ACCEPT, matmul, 0, 0), (20, Kind.DONE, load, 0, 0),
         (20, Kind.STATE, load, State.EMPTY, 0), (21, Kind.TAKE, matmul, 0, 0), (21, Kind.STATE, matmul, State.WORKING, 0),
-        (25, Kind.STATE, matmul, State.OPERANDS, 0), (27, Kind.STATE, matmul, State.WORKING, 0), (37, Kind.DONE, matmul, 0, 8),
+        (25, Kind.STATE, matmul, State.OPERANDS, 0), (27, Kind.STATE, matmul, State.WORKING, 0), (29, Kind.ARRAY, matmul, 0, 0), (37, Kind.DONE, matmul, 0, 8),
         (37, Kind.STATE, matmul, State.SEMAPHORES, 8), (47, Kind.DONE, vector, 0, 8), (47, Kind.TAKE, matmul, 0, 8),
-        (47, Kind.STATE, matmul, State.WORKING, 8), (50, Kind.TAKE, matmul, 0, 8), (54, Kind.STATE, matmul, State.DRAIN, 12),
-        (60, Kind.STATE, matmul, State.WORKING, 12), (64, Kind.DONE, matmul, 0, 16), (70, Kind.DONE, matmul, 0, 20),
-        (75, Kind.ACCEPT, matmul, 0, 20), (76, Kind.TAKE, matmul, 0, 20), (90, Kind.DONE, matmul, 0, 22),
+        (47, Kind.STATE, matmul, State.WORKING, 8), (50, Kind.TAKE, matmul, 0, 8), (50, Kind.ARRAY, matmul, 0, 8), (54, Kind.STATE, matmul, State.DRAIN, 12),
+        (60, Kind.STATE, matmul, State.WORKING, 12), (64, Kind.DONE, matmul, 0, 16), (68, Kind.ARRAY, matmul, 0, 20),
+        (70, Kind.DONE, matmul, 0, 20), (75, Kind.ACCEPT, matmul, 0, 20), (76, Kind.TAKE, matmul, 0, 20),
+        (82, Kind.ARRAY, matmul, 0, 20), (84, Kind.ARRAY, matmul, 0, 22), (90, Kind.DONE, matmul, 0, 22),
         (99, Kind.END, 0, 0, 22),
     ]  # fmt: skip
     events = events_of(*rows)
@@ -263,8 +265,8 @@ def test_account_of_made_up_events():
     account = array_account(timeline, events, products, c, macs, 99)
     assert sum(account.values()) == 99
     expected = {
-        "rows": 4, "columns": 2, "depth": 1, "useful": 15, "load": 6 + 2, "dram": 10, "operands": 2, "vector": 10, "drain": 6,
-        "fetch": 5, "output": 9,
+        "rows": 4, "columns": 2, "depth": 1, "useful": 15, "load": 10, "dram": 10, "operands": 2, "vector": 10, "drain": 6,
+        "fetch": 7, "start": 1 + 4 + 2 + 3 + 1 + 6, "output": 15,
     }  # fmt: skip
     assert {name: account[name] for name in expected} == expected
     with pytest.raises(ValueError, match="3 products but the program has 4"):
