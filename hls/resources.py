@@ -25,10 +25,16 @@ class Resources:
         return asdict(self)
 
 
-DEVICES = {"XCZU7EV": Resources(dsp=1728, bram36=312, uram=96, lut=230_400)}
+DEVICES = {
+    "XCZU7EV": Resources(dsp=1728, bram36=312, uram=96, lut=230_400),
+    "XCZU15EG": Resources(dsp=3528, bram36=744, uram=112, lut=341_280),
+}
 """AMD DS891, Zynq UltraScale+ MPSoC overview."""
 
-LIMITS = {"XCZU7EV": Resources(dsp=1641, bram36=281, uram=86, lut=172_000)}
+LIMITS = {
+    "XCZU7EV": Resources(dsp=1641, bram36=281, uram=86, lut=172_000),
+    "XCZU15EG": Resources(dsp=3351, bram36=669, uram=100, lut=255_000),
+}
 """What a design is allowed to take: 95 % of a device's DSP, 90 % of its RAM, and 75 % of its LUTs, which carry the routing."""
 
 _BRAM_DEPTH, _URAM_DEPTH, _RAM_DATA_BITS = 512, 4096, 64
