@@ -123,7 +123,7 @@ class ProgramMaker:
                 bytes=span.size, count_1=1, count_2=1, count_3=1,
             )  # fmt: skip
 
-    def _transfer(self, window_room: int, local_room: int) -> dict[str, int]:
+    def _transfer(self, window_room: int, local_room: int, local_overlaps: bool = True) -> dict[str, int]:
         while True:
             size = 16 * int(self.rng.choice([1, 2, 4, 5, 16, 20]))
             counts = [self._between(1, 4) for _ in range(3)]
@@ -132,7 +132,8 @@ class ProgramMaker:
             for side, room in (("dram", window_room), ("local", local_room)):
                 reach = size
                 for level, count in enumerate(counts, 1):
-                    stride = int(self.rng.choice([0, size, reach, reach + 16]))
+                    apart = side == "local" and not local_overlaps
+                    stride = int(self.rng.choice([reach, reach, reach + 16] if apart else [0, size, reach, reach + 16]))
                     fields[f"{side}_stride_{level}"] = stride
                     reach += (count - 1) * stride
                 fits = fits and reach <= room
@@ -144,14 +145,14 @@ class ProgramMaker:
         skip = {"skip_if_empty": self._pick(2), "queue": self._pick(self.configuration.experts)}
         reads = (QUEUES,) if skip["skip_if_empty"] else ()
         if destination == LoadDestination.TABLE:
-            fields = self._transfer(TABLE_BYTES, TABLE_BYTES)
+            fields = self._transfer(TABLE_BYTES, TABLE_BYTES, local_overlaps=False)
             local, span = 0, Span("table", 0, TABLE_BYTES)
         elif destination == LoadDestination.WEIGHT:
-            fields = self._transfer(self.weight_block, self.weight_block)
+            fields = self._transfer(self.weight_block, self.weight_block, local_overlaps=False)
             span = self._weight(self._pick(BLOCKS - 1))
             local = span.start
         else:
-            fields = self._transfer(self.act_block, self.act_block)
+            fields = self._transfer(self.act_block, self.act_block, local_overlaps=False)
             span = self._act(self._pick())
             local = span.start
         if self._pick(2):

@@ -70,7 +70,7 @@ def test_stopped_at_any_moment(executor, seed):
     rng = np.random.default_rng([seed, 77])
     program, memory, _, _ = case(seed % 12)
     inputs = memory.frame.copy()
-    limit = int(rng.integers(1, 18_000))
+    limit = int(rng.integers(1, 15_000))
     with pytest.raises(MachineFault) as caught:
         executor.run(program, memory, limit)
     assert (caught.value.cause, caught.value.unit, caught.value.tag) == (Fault.TIMEOUT, "fetch", 0)
