@@ -58,14 +58,66 @@ class Client:
             )
 
 
+class WidePort:
+    """The wide port of the activation memory: words of `width` neighbours, `count` of them from address 0 on."""
+
+    def __init__(self, dut: object, rng: np.random.Generator, width: int, count: int, word_bytes: int) -> None:
+        self.dut, self.rng, self.width, self.count, self.word_bytes = dut, rng, width, count, word_bytes
+        self.read: int | None = None
+        self.write: int | None = None
+        self.expected: int | None = None
+        self.checked = 0
+
+    def offer(self) -> None:
+        """Draw requests, and drive them."""
+        self.read, self.write = (int(self.rng.integers(self.count)) if self.rng.random() < 0.3 else None for _ in "rw")
+        size = self.width * self.word_bytes
+        self.data = int.from_bytes(self.rng.bytes(size), "little")
+        self.strobe = int.from_bytes(self.rng.bytes(size // 8), "little")
+        self.dut.wide_rd_valid_i.value = int(self.read is not None)
+        self.dut.wide_rd_address_i.value = self.read or 0
+        self.dut.wide_wr_valid_i.value = int(self.write is not None)
+        self.dut.wide_wr_address_i.value = self.write or 0
+        self.dut.wide_wr_data_i.value = self.data
+        self.dut.wide_wr_strobe_i.value = self.strobe
+
+    def words(self, number: int | None) -> range:
+        """The addresses of a wide word; none without a request."""
+        return range(0) if number is None else range(self.width * number, self.width * (number + 1))
+
+    def check(self, content: dict[int, int]) -> None:
+        """The answer to the read of the cycle before; remember what this cycle's has to be, then write."""
+        if self.expected is not None:
+            assert int(self.dut.wide_rd_data_o.value) == self.expected, "wide read"
+            self.checked += 1
+        self.expected = None
+        if self.read is not None:
+            self.expected = pack([content[word] for word in self.words(self.read)], 8 * self.word_bytes)
+
+    def land(self, content: dict[int, int]) -> None:
+        for lane, word in enumerate(self.words(self.write)):
+            data, strobe = self.data >> (8 * self.word_bytes * lane), self.strobe >> (self.word_bytes * lane)
+            full = (1 << self.word_bytes) - 1
+            content[word] = merged(content[word], data & (1 << 8 * self.word_bytes) - 1, strobe & full, self.word_bytes)
+
+
 async def traffic(
-    dut, words: int, word_bytes: int, reads: int, writes: int, bank: Callable[[int], int], always_read: bool
+    dut,
+    words: int,
+    word_bytes: int,
+    reads: int,
+    writes: int,
+    bank: Callable[[int], int],
+    always_read: bool,
+    wide_words: int = 0,
+    wide_count: int = 0,
 ) -> None:
     """Drive all clients and check grants by the lowest index in each bank, answers and faults, cycle by cycle.
 
-    bank: the bank that serves a word address.
+    bank: the bank that serves a word address. wide_words, wide_count: see WidePort; its banks are taken first.
     """
     rng = random_generator()
+    wide = WidePort(dut, rng, wide_words, wide_count, word_bytes) if wide_count else None
     readers = [Client(rng, words, word_bytes, rate) for rate in rng.choice([0.2, 0.6, 1.0], reads)]
     writers = [Client(rng, words, word_bytes, rate) for rate in rng.choice([0.2, 0.6, 1.0], writes)]
     content = {}
@@ -82,6 +134,8 @@ async def traffic(
     for _ in range(CYCLES):
         for client in (*readers, *writers):
             client.offer()
+        if wide:
+            wide.offer()
         dut.rd_valid_i.value = sum(c.valid << i for i, c in enumerate(readers))
         dut.rd_address_i.value = pack([c.address for c in readers], 32)
         dut.wr_valid_i.value = sum(c.valid << i for i, c in enumerate(writers))
@@ -103,7 +157,9 @@ async def traffic(
         wr_ready = int(dut.wr_ready_o.value)
         rd_fault = wr_fault = 0
         answers = [None] * reads
-        taken = set()
+        if wide:
+            wide.check(content)
+        taken = {bank(word) for word in wide.words(wide.read)} if wide else set()
         for port, client in enumerate(readers):
             if client.valid:
                 granted = bank(client.address) not in taken
@@ -115,7 +171,9 @@ async def traffic(
                     answers[port] = content.get(client.address, 0)
                     rd_fault |= (client.address >= words) << port
         due.append(answers)
-        taken = set()
+        taken = {bank(word) for word in wide.words(wide.write)} if wide else set()
+        if wide:
+            wide.land(content)
         for port, client in enumerate(writers):
             if client.valid:
                 granted = bank(client.address) not in taken
@@ -130,12 +188,13 @@ async def traffic(
                     else:
                         wr_fault |= 1 << port
         faults += bool(rd_fault) + bool(wr_fault)
+    assert wide is None or wide.checked > CYCLES // 8
     assert checked > CYCLES // 8 and faults > 20 and (refused > 50 or always_read)
 
 
 @cocotb.test()
 async def act_traffic(dut):
-    names = ("TileColumns", "ActBytes", "ActBanks", "ActUltraBytes", "NumReads", "NumWrites")
+    names = ("TileColumns", "ActBytes", "ActBanks", "ActUltraBytes", "WideWords", "NumReads", "NumWrites")
     args = {name: int(cocotb.plusargs[name]) for name in names}
     word_bytes = 2 * args["TileColumns"]
     block_words = (args["ActBytes"] - args["ActUltraBytes"]) // word_bytes
@@ -145,21 +204,47 @@ async def act_traffic(dut):
             return args["ActBanks"] + address % 2
         return address % args["ActBanks"]
 
-    for port in ("rd_valid_i", "wr_valid_i"):
+    for port in ("rd_valid_i", "wr_valid_i", "wide_rd_valid_i", "wide_wr_valid_i"):
         getattr(dut, port).value = 0
     await clocking.start(dut)
     words = args["ActBytes"] // word_bytes
-    await traffic(dut, words, word_bytes, args["NumReads"], args["NumWrites"], bank, always_read=False)
+    # The wide part ends in the middle of the block RAM; without enough banks for a wide word there is none.
+    width = args["WideWords"]
+    count = block_words // width // 2 if width <= args["ActBanks"] else 0
+    await traffic(
+        dut, words, word_bytes, args["NumReads"], args["NumWrites"], bank, always_read=False,
+        wide_words=width, wide_count=count,
+    )  # fmt: skip
 
 
 @cocotb.test()
 async def weight_traffic(dut):
-    args = {name: int(cocotb.plusargs[name]) for name in ("TileColumns", "TileDepth", "WeightBytes")}
+    names = ("TileColumns", "TileDepth", "WeightBytes", "SharedBytes")
+    args = {name: int(cocotb.plusargs[name]) for name in names}
     word_bytes = args["TileColumns"] * args["TileDepth"]
+    shared = [0] * (args["SharedBytes"] // word_bytes)
+    accesses = 0
+
+    async def serve_shared() -> None:
+        """The activation memory behind the weight memory: read data one cycle later."""
+        nonlocal accesses
+        while True:
+            await RisingEdge(dut.clk_i)
+            if dut.rst_ni.value == 1 and dut.shared_rd_valid_o.value == 1:
+                dut.shared_rd_data_i.value = shared[int(dut.shared_rd_address_o.value)]
+                accesses += 1
+            if dut.rst_ni.value == 1 and dut.shared_wr_valid_o.value == 1:
+                word = int(dut.shared_wr_address_o.value)
+                data, strobe = int(dut.shared_wr_data_o.value), int(dut.shared_wr_strobe_o.value)
+                shared[word] = merged(shared[word], data, strobe, word_bytes)
+
     for port in ("rd_valid_i", "wr_valid_i"):
         getattr(dut, port).value = 0
+    cocotb.start_soon(serve_shared())
     await clocking.start(dut)
-    await traffic(dut, args["WeightBytes"] // word_bytes, word_bytes, 1, 2, lambda address: 0, always_read=True)
+    words = (args["WeightBytes"] + args["SharedBytes"]) // word_bytes
+    await traffic(dut, words, word_bytes, 1, 2, lambda address: 0, always_read=True)
+    assert (accesses > 0) == (args["SharedBytes"] > 0)
 
 
 @cocotb.test()
@@ -220,17 +305,17 @@ def test_row_statistics(ports, entries):
     )
 
 
-ACT_SIZES = [(8, 4, 20, 2), (32, 4, 16, 2), (8, 1, 22, 2), (16, 8, 0, 1), (16, 2, 2, 1)]
-"""tile_columns, banks of block RAM, words of UltraRAM, ports. The words are no power of two."""
+ACT_SIZES = [(8, 4, 20, 2, 2), (32, 4, 16, 2, 4), (8, 1, 22, 2, 2), (16, 8, 0, 1, 2), (16, 2, 2, 1, 2)]
+"""tile_columns, banks of block RAM, words of UltraRAM, ports, words of a wide one. The words are no power of two."""
 
 
-@pytest.mark.parametrize("columns, banks, ultra_words, ports", ACT_SIZES)
+@pytest.mark.parametrize("columns, banks, ultra_words, ports, wide", ACT_SIZES)
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
-def test_act_memory(columns, banks, ultra_words, ports, seed):
+def test_act_memory(columns, banks, ultra_words, ports, wide, seed):
     ultra_bytes = 2 * columns * ultra_words
     parameters = {
         "TileColumns": columns, "ActBytes": 2 * columns * banks * 25 + ultra_bytes, "ActBanks": banks,
-        "ActUltraBytes": ultra_bytes, "NumReads": 3 * ports + 2, "NumWrites": ports + 2,
+        "ActUltraBytes": ultra_bytes, "WideWords": wide, "NumReads": 3 * ports + 2, "NumWrites": ports + 2,
     }  # fmt: skip
     run_module_test(
         "act_memory",
@@ -243,10 +328,13 @@ def test_act_memory(columns, banks, ultra_words, ports, seed):
     )
 
 
-@pytest.mark.parametrize("columns, depth", [(8, 4), (32, 8)])
+@pytest.mark.parametrize("columns, depth, shared_words", [(8, 4, 32), (32, 8, 40), (32, 8, 0)])
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
-def test_weight_memory(columns, depth, seed):
-    parameters = {"TileColumns": columns, "TileDepth": depth, "WeightBytes": columns * depth * 96}
+def test_weight_memory(columns, depth, shared_words, seed):
+    word_bytes = columns * depth
+    parameters = {
+        "TileColumns": columns, "TileDepth": depth, "WeightBytes": word_bytes * 96, "SharedBytes": word_bytes * shared_words,
+    }  # fmt: skip
     run_module_test(
         "weight_memory",
         __name__,
