@@ -117,9 +117,7 @@ class Bench:
         destination = LoadDestination(self.rng.integers(3) if destination is None else destination)
         space = Space(self.rng.integers(2) if space is None else space)
         window = FRAME_BYTES if space == Space.FRAME else CONSTANT_BYTES
-        transfer = random_transfer(
-            self.rng, window, len(self.found[destination.name.lower()]), local_overlaps=False
-        )
+        transfer = random_transfer(self.rng, window, len(self.found[destination.name.lower()]), local_overlaps=False)
         return {"destination": destination, "space": space, **transfer}
 
 
@@ -362,6 +360,8 @@ async def short_runs_keep_the_bus_busy(dut):
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_load(configuration, seed):
     sizes = load_configuration(configuration)
-    parameters = unit_parameters(sizes, "load_ports", "tile_columns", "tile_depth", "act_bytes", "weight_bytes", "experts")
+    parameters = unit_parameters(
+        sizes, "load_ports", "tile_columns", "tile_depth", "act_bytes", "weight_bytes", "experts"
+    )
     plusargs = {"configuration": configuration}
     assert run_module_test("load", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 6
