@@ -2,7 +2,8 @@
 // interleaved on the low bits of the word address, the rest in two banks of UltraRAM, interleaved on its lowest bit.
 //
 // Each bank serves one read and one write per cycle; the client with the lowest index wins. A read is answered exactly two
-// cycles after its grant, without back-pressure. A write granted in cycle t is seen by reads granted from t + 1 on.
+// cycles after its grant, without back-pressure, and its data stays until the client's next answer. A write granted in cycle t is
+// seen by reads granted from t + 1 on.
 // Addresses are word addresses, compared over all 32 bits: one beyond the memory is granted, reads zero, writes nothing and
 // raises the client's fault output in the cycle after the grant.
 //
