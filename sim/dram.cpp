@@ -224,12 +224,14 @@ void spend(Port& port) {
 extern "C" {
 
 // Map a file as a window; the file and the window share memory. An earlier mapping of the window is dropped.
-// base, bytes: multiples of 16. Returns 0 or an errno.
+// base, bytes: multiples of 16. Returns 0 or an errno. Ports are then served as if none had been: what a run costs does
+// not depend on the run before.
 int dram_map(int index, uint64_t base, uint64_t bytes, const char* path) {
   if (index < 0 || index >= kWindows || base % kBeatBytes || bytes % kBeatBytes) return EINVAL;
   Window& window = windows[index];
   if (window.data != nullptr) munmap(window.data, window.mapped);
   window = Window{};
+  for (Port& port : ports) port.served = port.starved = 0;
   if (bytes == 0) return 0;
   const int file = open(path, O_RDWR);
   if (file < 0) return errno;
