@@ -284,6 +284,7 @@ module accelerator #(
       .ActBytes     (ActBytes),
       .ActBanks     (ActBanks),
       .ActUltraBytes(ActUltraBytes),
+      .SharedBytes  (SharedBytes),
       .WideWords    (TileDepth / 2),
       .NumReads     (NumReads),
       .NumWrites    (NumWrites)

@@ -5,10 +5,10 @@ module act_bank #(
 ) (
     input  logic                               clk_i,
     input  logic                               rd_enable_i,
-    input  logic [$clog2(Words) - 1 : 0]       rd_address_i,
+    input  logic [(Words > 1 ? $clog2(Words) : 1) - 1 : 0] rd_address_i,
     output logic [16 * TileColumns - 1 : 0]    rd_data_o,
     input  logic                               wr_enable_i,
-    input  logic [$clog2(Words) - 1 : 0]       wr_address_i,
+    input  logic [(Words > 1 ? $clog2(Words) : 1) - 1 : 0] wr_address_i,
     input  logic [16 * TileColumns - 1 : 0]    wr_data_i,
     input  logic [2 * TileColumns - 1 : 0]     wr_strobe_i
 );

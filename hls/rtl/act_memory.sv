@@ -1,20 +1,21 @@
-// The activation memory: words of 2 * TileColumns bytes. The lower ActBytes - ActUltraBytes lie in ActBanks banks of block RAM,
-// interleaved on the low bits of the word address, the rest in two banks of UltraRAM, interleaved on its lowest bit.
+// The activation memory: words of 2 * TileColumns bytes. The lower ActBytes - ActUltraBytes lie in block RAM, interleaved over
+// ActBanks on the low bits of the word address, the rest in two banks of UltraRAM, interleaved on its lowest bit. The lowest
+// SharedBytes have ActBanks banks of their own.
 //
 // Each bank serves one read and one write per cycle; the client with the lowest index wins. A read is answered exactly two
 // cycles after its grant, without back-pressure, and its data stays until the client's next answer. A write granted in cycle t is
-// seen by reads granted from t + 1 on.
-// Addresses are word addresses, compared over all 32 bits: one beyond the memory is granted, reads zero, writes nothing and
-// raises the client's fault output in the cycle after the grant.
+// seen by reads granted from t + 1 on. Addresses are word addresses, compared over all 32 bits: one beyond the memory is granted,
+// reads zero, writes nothing and raises the client's fault output in the cycle after the grant.
 //
-// The lowest part continues the weight memory (weight_memory has the addresses): its words, WideWords of these side by side
-// in as many banks, are read and written through the wide port, which goes before all clients and never waits. Its read data
-// is there after one cycle, unregistered.
+// The lowest SharedBytes continue the weight memory (weight_memory has the addresses): its words, WideWords of these side by
+// side in as many banks, are read and written through the wide port, which goes before all clients and never waits. Its read
+// data is there after one cycle, unregistered.
 module act_memory #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned ActBytes = 131072,
     parameter int unsigned ActBanks = 4,
     parameter int unsigned ActUltraBytes = 32768,
+    parameter int unsigned SharedBytes = 32768,
     parameter int unsigned WideWords = 2,
     parameter int unsigned NumReads = 8,
     parameter int unsigned NumWrites = 4
@@ -46,27 +47,40 @@ module act_memory #(
 );
 
   localparam int unsigned Words = ActBytes / (2 * TileColumns);
+  localparam int unsigned SharedWords = SharedBytes / (2 * TileColumns);
+  localparam int unsigned SharedEnd = (SharedWords > 0) ? SharedWords : 1;    // nothing can be compared with "below 0"
   localparam int unsigned BlockWords = (ActBytes - ActUltraBytes) / (2 * TileColumns);
   localparam int unsigned UltraWords = Words - BlockWords;
-  localparam int unsigned UltraBanks = (UltraWords > 0) ? 2 : 0;
-  localparam int unsigned Banks = ActBanks + UltraBanks;
+  // Banks by number: those of the shared part, of the rest of the block RAM, of UltraRAM.
+  localparam int unsigned SharedBanks = (SharedWords > 0) ? ActBanks : 0;
+  localparam int unsigned FirstUltra = SharedBanks + ActBanks;
+  localparam int unsigned Banks = FirstUltra + ((UltraWords > 0) ? 2 : 0);
   localparam int unsigned BankBits = (Banks > 1) ? $clog2(Banks) : 1;
   localparam int unsigned BlockShift = $clog2(ActBanks);
-  localparam int unsigned BlockRows = BlockWords / ActBanks;
-  localparam int unsigned BlockRowBits = $clog2(BlockRows);
+  localparam int unsigned SharedRows = SharedWords / ActBanks;
+  localparam int unsigned SharedRowBits = (SharedRows > 1) ? $clog2(SharedRows) : 1;
+  localparam int unsigned BlockRows = BlockWords / ActBanks - SharedRows;
+  localparam int unsigned BlockRowBits = (BlockRows > 1) ? $clog2(BlockRows) : 1;
   // Any UltraWords successive addresses differ in their low bits, so these are the row, wherever the block RAM ends.
   localparam int unsigned UltraRowBits = (UltraWords > 2) ? $clog2(UltraWords) - 1 : 1;
-  localparam int unsigned RowBits = (BlockRowBits > UltraRowBits) ? BlockRowBits : UltraRowBits;
+  localparam int unsigned BramRowBits = (BlockRowBits > SharedRowBits) ? BlockRowBits : SharedRowBits;
+  localparam int unsigned RowBits = (BramRowBits > UltraRowBits) ? BramRowBits : UltraRowBits;
   localparam int unsigned WordBits = 16 * TileColumns;
   localparam int unsigned WideShift = $clog2(WideWords);
   localparam int unsigned WideGroups = (ActBanks > WideWords) ? ActBanks / WideWords : 1;
   localparam int unsigned GroupShift = $clog2(WideGroups);
 
-  if (BlockWords % ActBanks != 0 || BlockRows < 2) begin : gen_check_block
+  if (BlockWords % ActBanks != 0 || BlockWords / ActBanks < 2) begin : gen_check_block
     $fatal(1, "ActBytes - ActUltraBytes must be a multiple of the bytes of one word in every bank, at least two");
   end
   if (UltraWords % 2 != 0) begin : gen_check_ultra
     $fatal(1, "ActUltraBytes must be a multiple of two words");
+  end
+  if (SharedBytes % (2 * TileColumns * ActBanks) != 0 || SharedWords >= BlockWords) begin : gen_check_shared
+    $fatal(1, "SharedBytes must be a multiple of the bytes of one word in every bank, below ActBytes - ActUltraBytes");
+  end
+  if (SharedWords > 0 && ActBanks % WideWords != 0) begin : gen_check_wide
+    $fatal(1, "a wide word must lie in one row of the banks: WideWords must divide ActBanks");
   end
 
   logic [Banks-1:0] bank_rd_enable;
@@ -82,15 +96,24 @@ module act_memory #(
   logic [NumWrites-1:0][BankBits-1:0] wr_bank;
   logic [NumWrites-1:0] wr_outside;
 
+  function automatic logic [BankBits-1:0] bank_of(input logic [31:0] address);
+    bank_of = BankBits'(SharedBanks + (address & (ActBanks - 1)));
+    if (SharedWords > 0 && address < SharedEnd) bank_of = BankBits'(address & (ActBanks - 1));
+    if (UltraWords > 0 && address >= BlockWords) bank_of = BankBits'(FirstUltra + (address & 1));
+  endfunction
+
+  function automatic logic [RowBits-1:0] row_of(input logic [31:0] address, input int bank);
+    row_of = RowBits'((address >> BlockShift) - (bank < int'(SharedBanks) ? 0 : SharedRows));
+    if (bank >= int'(FirstUltra)) row_of = RowBits'(address >> 1);
+  endfunction
+
   always_comb begin
     for (int c = 0; c < NumReads; c++) begin
-      rd_bank[c] = BankBits'(rd_address_i[c] & (ActBanks - 1));
-      if (UltraWords > 0 && rd_address_i[c] >= BlockWords) rd_bank[c] = BankBits'(ActBanks + (rd_address_i[c] & 1));
+      rd_bank[c] = bank_of(rd_address_i[c]);
       rd_outside[c] = rd_address_i[c] >= Words;
     end
     for (int c = 0; c < NumWrites; c++) begin
-      wr_bank[c] = BankBits'(wr_address_i[c] & (ActBanks - 1));
-      if (UltraWords > 0 && wr_address_i[c] >= BlockWords) wr_bank[c] = BankBits'(ActBanks + (wr_address_i[c] & 1));
+      wr_bank[c] = bank_of(wr_address_i[c]);
       wr_outside[c] = wr_address_i[c] >= Words;
     end
   end
@@ -100,7 +123,7 @@ module act_memory #(
   always_comb begin
     wide_rd_bank = '0;
     wide_wr_bank = '0;
-    for (int b = 0; b < ActBanks; b++) begin
+    for (int b = 0; b < int'(SharedBanks); b++) begin
       wide_rd_bank[b] = wide_rd_valid_i && (wide_rd_address_i & (WideGroups - 1)) == 32'(b >> WideShift);
       wide_wr_bank[b] = wide_wr_valid_i && (wide_wr_address_i & (WideGroups - 1)) == 32'(b >> WideShift);
     end
@@ -115,7 +138,7 @@ module act_memory #(
       for (int c = 0; c < NumReads; c++) begin
         if (!bank_rd_enable[b] && rd_valid_i[c] && rd_bank[c] == BankBits'(b)) begin
           bank_rd_enable[b] = 1'b1;
-          bank_rd_row[b] = RowBits'(rd_address_i[c] >> (b < ActBanks ? BlockShift : 1));
+          bank_rd_row[b] = row_of(rd_address_i[c], b);
           rd_ready_o[c] = 1'b1;
         end
       end
@@ -137,7 +160,7 @@ module act_memory #(
       for (int c = 0; c < NumWrites; c++) begin
         if (!bank_wr_enable[b] && wr_valid_i[c] && wr_bank[c] == BankBits'(b)) begin
           bank_wr_enable[b] = 1'b1;
-          bank_wr_row[b] = RowBits'(wr_address_i[c] >> (b < ActBanks ? BlockShift : 1));
+          bank_wr_row[b] = row_of(wr_address_i[c], b);
           bank_wr_data[b] = wr_data_i[c];
           bank_wr_strobe[b] = wr_outside[c] ? '0 : wr_strobe_i[c];
           wr_ready_o[c] = 1'b1;
@@ -146,7 +169,23 @@ module act_memory #(
     end
   end
 
-  for (genvar b = 0; b < ActBanks; b++) begin : gen_block
+  for (genvar b = 0; b < SharedBanks; b++) begin : gen_shared
+    act_bank #(
+        .TileColumns(TileColumns),
+        .Words(SharedRows)
+    ) u_bank (
+        .clk_i,
+        .rd_enable_i (bank_rd_enable[b]),
+        .rd_address_i(SharedRowBits'(bank_rd_row[b])),
+        .rd_data_o   (bank_rd_data[b]),
+        .wr_enable_i (bank_wr_enable[b]),
+        .wr_address_i(SharedRowBits'(bank_wr_row[b])),
+        .wr_data_i   (bank_wr_data[b]),
+        .wr_strobe_i (bank_wr_strobe[b])
+    );
+  end
+
+  for (genvar b = SharedBanks; b < FirstUltra; b++) begin : gen_block
     act_bank #(
         .TileColumns(TileColumns),
         .Words(BlockRows)
@@ -162,7 +201,7 @@ module act_memory #(
     );
   end
 
-  for (genvar b = ActBanks; b < Banks; b++) begin : gen_ultra
+  for (genvar b = FirstUltra; b < Banks; b++) begin : gen_ultra
     act_ultra_bank #(
         .TileColumns(TileColumns),
         .Words(1 << UltraRowBits)
@@ -184,7 +223,7 @@ module act_memory #(
 
   always_comb begin
     wide_rd_data_o = '0;
-    for (int b = 0; b < ActBanks; b++) begin
+    for (int b = 0; b < int'(SharedBanks); b++) begin
       if (wide_group_q == 32'(b >> WideShift)) wide_rd_data_o[WordBits*(b%WideWords)+:WordBits] = bank_rd_data[b];
     end
   end

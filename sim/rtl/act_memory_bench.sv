@@ -70,6 +70,7 @@ module act_memory_bench #(
       .ActBytes   (ActBytes),
       .ActBanks   (ActBanks),
       .ActUltraBytes(ActUltraBytes),
+      .SharedBytes(0),
       .NumReads   (Reads + 2),
       .NumWrites  (3)
   ) u_act_memory (

@@ -204,6 +204,7 @@ module matmul_bench #(
       .ActBytes     (ActBytes),
       .ActBanks     (ActBanks),
       .ActUltraBytes(ActUltraBytes),
+      .SharedBytes  (SharedBytes),
       .WideWords    (TileDepth / 2),
       .NumReads     (2 * ActPorts + 1),
       .NumWrites    (ActPorts + 1)

@@ -47,7 +47,8 @@ def random_int16(rng: np.random.Generator, *shape: int) -> np.ndarray:
 class Case:
     """A program under construction and the memory it needs. Instructions run strictly one after the other.
 
-    Both on-chip memories are used from a random base on; reserve_* hand out regions, which start with random contents.
+    Both on-chip memories are used from a random base on (the activation memory above what weights take of it); reserve_* hand
+    out regions, which start with random contents.
     """
 
     def __init__(
@@ -56,13 +57,17 @@ class Case:
         rng: np.random.Generator,
         act_limit: int = 49152,
         weight_limit: int = 32768,
+        weight_base: int | None = None,
     ) -> None:
         self.configuration, self.rng = configuration, rng
         self.columns, self.depth = configuration.tile_columns, configuration.tile_depth
         self.act_word, self.weight_word = configuration.act_word_bytes, configuration.weight_word_bytes
         act_limit, weight_limit = min(act_limit, configuration.act_bytes), min(weight_limit, configuration.weight_bytes)
-        self.act_base = self._random_base(configuration.act_bytes - act_limit, self.act_word)
-        self.weight_base = self._random_base(configuration.weight_bytes - weight_limit, self.weight_word)
+        self.weight_base = weight_base
+        if weight_base is None:
+            self.weight_base = self._random_base(configuration.weight_bytes - weight_limit, self.weight_word)
+        shared = max(0, self.weight_base + weight_limit - configuration.weight_bytes)
+        self.act_base = shared + self._random_base(configuration.act_bytes - shared - act_limit, self.act_word)
         self.act = rng.integers(0, 256, act_limit, np.uint8)
         self.weight = rng.integers(0, 256, weight_limit, np.uint8)
         self.table = random_int8(rng, TABLE_BYTES).view(np.uint8)

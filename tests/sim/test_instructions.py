@@ -128,6 +128,19 @@ def test_units_that_run_at_once(started, machine, seed):
     check(started(machine), configuration, *overlapped(Case(configuration, np.random.default_rng(seed))))
 
 
+@pytest.mark.parametrize("scenario", ["matmul_to_act", "matmul_to_weight", "attention"])
+@pytest.mark.parametrize("below", [0, 1024], ids=["within", "across"])
+@pytest.mark.parametrize("machine", [name for name, m in MACHINES.items() if CONFIGURATIONS[m.configuration].shared_bytes])
+def test_shared_memory(started, machine, below, scenario):
+    """Weights, parameters, keys and values in the part of the activation memory that continues the weight memory."""
+    configuration = CONFIGURATIONS[MACHINES[machine].configuration]
+    limit = min(32768, configuration.shared_bytes)
+    rng = np.random.default_rng([below, *scenario.encode()])
+    case = Case(configuration, rng, weight_limit=limit, weight_base=configuration.weight_bytes - below)
+    SCENARIOS[scenario](case)
+    check(started(machine), configuration, *case.finish())
+
+
 def queue_counts(configuration: HardwareConfiguration, program: Program, memory: Memory) -> np.ndarray:
     """How many tokens the reference machine routes to each expert."""
     reference = ReferenceMachine(configuration)

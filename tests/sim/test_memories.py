@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import cocotb
 import numpy as np
@@ -20,6 +20,9 @@ from sim.bench.scoreboard import Scoreboard
 
 CYCLES = 3000
 PORTS = ("*_i", "*_ni", "*_o")
+PARAMETERS = (
+    "TileColumns", "TileDepth", "ActBytes", "ActBanks", "ActUltraBytes", "SharedBytes", "WeightBytes", "NumReads", "NumWrites",
+)  # fmt: skip
 
 
 def merged(word: int, data: int, strobe: int, word_bytes: int) -> int:
@@ -28,11 +31,11 @@ def merged(word: int, data: int, strobe: int, word_bytes: int) -> int:
     return word & ~mask | data & mask
 
 
-def random_address(rng: np.random.Generator, words: int) -> int:
-    """Mostly few words, so that reads meet fresh writes; sometimes just or far beyond the memory."""
+def random_address(rng: np.random.Generator, words: int, hot: int) -> int:
+    """Mostly one of 16 words from `hot` on, so that reads meet fresh writes; sometimes just or far beyond the memory."""
     kind = rng.random()
     if kind < 0.7:
-        return int(rng.integers(16))
+        return hot + int(rng.integers(16))
     if kind < 0.95:
         return int(rng.integers(words))
     return int(rng.choice([words, words + 5, 1 << 31, (1 << 32) - 1]))
@@ -41,14 +44,15 @@ def random_address(rng: np.random.Generator, words: int) -> int:
 class Client:
     """One port with valid and address: a request stays until it is taken."""
 
-    def __init__(self, rng: np.random.Generator, words: int, word_bytes: int, rate: float) -> None:
-        self.rng, self.words, self.word_bytes, self.rate = rng, words, word_bytes, rate
+    def __init__(self, rng: np.random.Generator, words: int, hot: int, word_bytes: int) -> None:
+        self.rng, self.words, self.hot, self.word_bytes = rng, words, hot, word_bytes
+        self.rate = float(rng.choice([0.2, 0.6, 1.0]))
         self.valid, self.address, self.data, self.strobe = False, 0, 0, 0
 
     def offer(self) -> None:
         if not self.valid and self.rng.random() < self.rate:
             self.valid = True
-            self.address = random_address(self.rng, self.words)
+            self.address = random_address(self.rng, self.words, self.hot)
             self.data = int.from_bytes(self.rng.bytes(self.word_bytes), "little")
             full = (1 << self.word_bytes) - 1
             self.strobe = (
@@ -58,193 +62,175 @@ class Client:
             )
 
 
-class WidePort:
-    """The wide port of the activation memory: words of `width` neighbours, `count` of them from address 0 on."""
+class Window:
+    """The clients of one memory: they are driven, and their grants by the lowest index in each bank, answers and faults checked.
 
-    def __init__(self, dut: object, rng: np.random.Generator, width: int, count: int, word_bytes: int) -> None:
-        self.dut, self.rng, self.width, self.count, self.word_bytes = dut, rng, width, count, word_bytes
-        self.read: int | None = None
-        self.write: int | None = None
-        self.expected: int | None = None
-        self.checked = 0
+    dut, prefix: the ports are `<prefix>rd_valid_i` and so on. content: bytes, of which the window's word 0 begins at first.
+    hot: see random_address. bank: the bank that serves a word address. always_read: there is no rd_ready_o.
+    """
+
+    def __init__(
+        self, dut, rng: np.random.Generator, prefix: str, content: bytearray, first: int, words: int, word_bytes: int,
+        reads: int, writes: int, bank: Callable[[int], int], *, hot: int = 0, always_read: bool = False,
+    ) -> None:  # fmt: skip
+        self.dut, self.prefix, self.content, self.first = dut, prefix, content, first
+        self.words, self.word_bytes, self.bank, self.always_read = words, word_bytes, bank, always_read
+        self.readers = [Client(rng, words, hot, word_bytes) for _ in range(reads)]
+        self.writers = [Client(rng, words, hot, word_bytes) for _ in range(writes)]
+        self.due: deque[list[int | None]] = deque([[None] * reads, [None] * reads])
+        self.shown: list[int | None] = [None] * reads
+        self.rd_fault = self.wr_fault = 0
+        self.checked = self.refused = self.faults = 0
+        self.port("rd_valid_i").value = 0
+        self.port("wr_valid_i").value = 0
+
+    def port(self, name: str):
+        return getattr(self.dut, self.prefix + name)
+
+    def word(self, address: int) -> int:
+        start = self.first + address * self.word_bytes
+        return int.from_bytes(self.content[start : start + self.word_bytes], "little") if address < self.words else 0
+
+    def set_word(self, address: int, word: int) -> None:
+        start = self.first + address * self.word_bytes
+        self.content[start : start + self.word_bytes] = word.to_bytes(self.word_bytes, "little")
+
+    async def fill(self) -> None:
+        """Write all words through the last client."""
+        last = len(self.writers) - 1
+        for address in range(self.words):
+            self.port("wr_valid_i").value = 1 << last
+            self.port("wr_address_i").value = pack([0] * last + [address], 32)
+            self.port("wr_data_i").value = pack([0] * last + [self.word(address)], 8 * self.word_bytes)
+            self.port("wr_strobe_i").value = pack([0] * last + [(1 << self.word_bytes) - 1], self.word_bytes)
+            await RisingEdge(self.dut.clk_i)
+        self.port("wr_valid_i").value = 0
 
     def offer(self) -> None:
-        """Draw requests, and drive them."""
-        self.read, self.write = (int(self.rng.integers(self.count)) if self.rng.random() < 0.3 else None for _ in "rw")
-        size = self.width * self.word_bytes
-        self.data = int.from_bytes(self.rng.bytes(size), "little")
-        self.strobe = int.from_bytes(self.rng.bytes(size // 8), "little")
-        self.dut.wide_rd_valid_i.value = int(self.read is not None)
-        self.dut.wide_rd_address_i.value = self.read or 0
-        self.dut.wide_wr_valid_i.value = int(self.write is not None)
-        self.dut.wide_wr_address_i.value = self.write or 0
-        self.dut.wide_wr_data_i.value = self.data
-        self.dut.wide_wr_strobe_i.value = self.strobe
-
-    def words(self, number: int | None) -> range:
-        """The addresses of a wide word; none without a request."""
-        return range(0) if number is None else range(self.width * number, self.width * (number + 1))
-
-    def check(self, content: dict[int, int]) -> None:
-        """The answer to the read of the cycle before; remember what this cycle's has to be, then write."""
-        if self.expected is not None:
-            assert int(self.dut.wide_rd_data_o.value) == self.expected, "wide read"
-            self.checked += 1
-        self.expected = None
-        if self.read is not None:
-            self.expected = pack([content[word] for word in self.words(self.read)], 8 * self.word_bytes)
-
-    def land(self, content: dict[int, int]) -> None:
-        for lane, word in enumerate(self.words(self.write)):
-            data, strobe = self.data >> (8 * self.word_bytes * lane), self.strobe >> (self.word_bytes * lane)
-            full = (1 << self.word_bytes) - 1
-            content[word] = merged(content[word], data & (1 << 8 * self.word_bytes) - 1, strobe & full, self.word_bytes)
-
-
-async def traffic(
-    dut,
-    words: int,
-    word_bytes: int,
-    reads: int,
-    writes: int,
-    bank: Callable[[int], int],
-    always_read: bool,
-    wide_words: int = 0,
-    wide_count: int = 0,
-) -> None:
-    """Drive all clients and check grants by the lowest index in each bank, answers and faults, cycle by cycle.
-
-    bank: the bank that serves a word address. wide_words, wide_count: see WidePort; its banks are taken first.
-    """
-    rng = random_generator()
-    wide = WidePort(dut, rng, wide_words, wide_count, word_bytes) if wide_count else None
-    readers = [Client(rng, words, word_bytes, rate) for rate in rng.choice([0.2, 0.6, 1.0], reads)]
-    writers = [Client(rng, words, word_bytes, rate) for rate in rng.choice([0.2, 0.6, 1.0], writes)]
-    content = {}
-    for word in range(words):
-        content[word] = int.from_bytes(rng.bytes(word_bytes), "little")
-        dut.wr_valid_i.value = 1 << (writes - 1)
-        dut.wr_address_i.value = pack([0] * (writes - 1) + [word], 32)
-        dut.wr_data_i.value = pack([0] * (writes - 1) + [content[word]], 8 * word_bytes)
-        dut.wr_strobe_i.value = pack([0] * (writes - 1) + [(1 << word_bytes) - 1], word_bytes)
-        await RisingEdge(dut.clk_i)
-    due: deque[list[int | None]] = deque([[None] * reads, [None] * reads])
-    rd_fault = wr_fault = 0
-    checked = refused = faults = 0
-    for _ in range(CYCLES):
-        for client in (*readers, *writers):
+        for client in (*self.readers, *self.writers):
             client.offer()
-        if wide:
-            wide.offer()
-        dut.rd_valid_i.value = sum(c.valid << i for i, c in enumerate(readers))
-        dut.rd_address_i.value = pack([c.address for c in readers], 32)
-        dut.wr_valid_i.value = sum(c.valid << i for i, c in enumerate(writers))
-        dut.wr_address_i.value = pack([c.address for c in writers], 32)
-        dut.wr_data_i.value = pack([c.data for c in writers], 8 * word_bytes)
-        dut.wr_strobe_i.value = pack([c.strobe for c in writers], word_bytes)
-        await RisingEdge(dut.clk_i)
-        # what shows now was granted one (faults) and two (data) cycles ago
-        answers = due.popleft()
-        assert int(dut.rd_data_valid_o.value) == sum((a is not None) << i for i, a in enumerate(answers))
-        data = unpack(int(dut.rd_data_o.value), 8 * word_bytes, reads, signed=False)
-        for port, answer in enumerate(answers):
-            if answer is not None:
-                assert data[port] == answer, f"read client {port} got {data[port]:x}, expected {answer:x}"
-                checked += 1
-        assert (int(dut.rd_fault_o.value), int(dut.wr_fault_o.value)) == (rd_fault, wr_fault)
-        # grants of this cycle
-        rd_ready = (1 << reads) - 1 if always_read else int(dut.rd_ready_o.value)
-        wr_ready = int(dut.wr_ready_o.value)
-        rd_fault = wr_fault = 0
-        answers = [None] * reads
-        if wide:
-            wide.check(content)
-        taken = {bank(word) for word in wide.words(wide.read)} if wide else set()
-        for port, client in enumerate(readers):
+
+    def drive(self) -> None:
+        self.port("rd_valid_i").value = sum(c.valid << i for i, c in enumerate(self.readers))
+        self.port("rd_address_i").value = pack([c.address for c in self.readers], 32)
+        self.port("wr_valid_i").value = sum(c.valid << i for i, c in enumerate(self.writers))
+        self.port("wr_address_i").value = pack([c.address for c in self.writers], 32)
+        self.port("wr_data_i").value = pack([c.data for c in self.writers], 8 * self.word_bytes)
+        self.port("wr_strobe_i").value = pack([c.strobe for c in self.writers], self.word_bytes)
+
+    @property
+    def waiting(self) -> bool:
+        return any(c.valid for c in (*self.readers, *self.writers))
+
+    def check_answers(self) -> None:
+        """What shows now was granted one (faults) and two (data) cycles ago; data stays until the next answer."""
+        answers = self.due.popleft()
+        valid = sum((a is not None) << i for i, a in enumerate(answers))
+        assert int(self.port("rd_data_valid_o").value) == valid
+        data = unpack(int(self.port("rd_data_o").value), 8 * self.word_bytes, len(answers), signed=False)
+        self.checked += len(answers) - answers.count(None)
+        self.shown = [new if new is not None else old for new, old in zip(answers, self.shown)]
+        for number, shown in enumerate(self.shown):
+            assert shown is None or data[number] == shown, f"read client {number} got {data[number]:x}, not {shown:x}"
+        faults = (int(self.port("rd_fault_o").value), int(self.port("wr_fault_o").value))
+        assert faults == (self.rd_fault, self.wr_fault)
+        self.faults += bool(self.rd_fault) + bool(self.wr_fault)
+
+    def check_grants(self, clients: list[Client], ready: int, taken: Iterable[int], what: str) -> list[int]:
+        """The clients granted in this cycle; `taken`: banks that are for none of them."""
+        taken, granted = set(taken), []
+        for number, client in enumerate(clients):
             if client.valid:
-                granted = bank(client.address) not in taken
-                taken.add(bank(client.address))
-                assert rd_ready >> port & 1 == granted, f"grant of read client {port}"
-                refused += not granted
-                if granted:
+                free = self.bank(client.address) not in taken
+                taken.add(self.bank(client.address))
+                assert ready >> number & 1 == free, f"grant of {what} client {number}"
+                if free:
                     client.valid = False
-                    answers[port] = content.get(client.address, 0)
-                    rd_fault |= (client.address >= words) << port
-        due.append(answers)
-        taken = {bank(word) for word in wide.words(wide.write)} if wide else set()
-        if wide:
-            wide.land(content)
-        for port, client in enumerate(writers):
-            if client.valid:
-                granted = bank(client.address) not in taken
-                taken.add(bank(client.address))
-                assert wr_ready >> port & 1 == granted, f"grant of write client {port}"
-                if granted:
-                    client.valid = False
-                    if client.address < words:
-                        content[client.address] = merged(
-                            content[client.address], client.data, client.strobe, word_bytes
-                        )
-                    else:
-                        wr_fault |= 1 << port
-        faults += bool(rd_fault) + bool(wr_fault)
-    assert wide is None or wide.checked > CYCLES // 8
-    assert checked > CYCLES // 8 and faults > 20 and (refused > 50 or always_read)
+                    granted.append(number)
+                else:
+                    self.refused += 1
+        return granted
+
+    def take_reads(self, taken: Iterable[int] = ()) -> None:
+        """Before all writes of the same cycle."""
+        ready = (1 << len(self.readers)) - 1 if self.always_read else int(self.port("rd_ready_o").value)
+        granted = self.check_grants(self.readers, ready, taken, "read")
+        answers = [self.word(c.address) if i in granted else None for i, c in enumerate(self.readers)]
+        self.due.append(answers)
+        self.rd_fault = sum((self.readers[i].address >= self.words) << i for i in granted)
+
+    def take_writes(self, taken: Iterable[int] = ()) -> None:
+        self.wr_fault = 0
+        for number in self.check_grants(self.writers, int(self.port("wr_ready_o").value), taken, "write"):
+            client = self.writers[number]
+            if client.address < self.words:
+                old = self.word(client.address)
+                self.set_word(client.address, merged(old, client.data, client.strobe, self.word_bytes))
+            else:
+                self.wr_fault |= 1 << number
 
 
-@cocotb.test()
-async def act_traffic(dut):
-    names = ("TileColumns", "ActBytes", "ActBanks", "ActUltraBytes", "WideWords", "NumReads", "NumWrites")
-    args = {name: int(cocotb.plusargs[name]) for name in names}
-    word_bytes = 2 * args["TileColumns"]
+def act_bank(args: dict[str, int]) -> Callable[[int], int]:
+    """The bank of a word address: those of the shared part, of the rest of the block RAM, of UltraRAM."""
+    word_bytes, banks = 2 * args["TileColumns"], args["ActBanks"]
+    shared_words = args["SharedBytes"] // word_bytes
     block_words = (args["ActBytes"] - args["ActUltraBytes"]) // word_bytes
 
     def bank(address: int) -> int:
         if args["ActUltraBytes"] and address >= block_words:
-            return args["ActBanks"] + address % 2
-        return address % args["ActBanks"]
+            return 2 * banks + address % 2
+        return address % banks + (banks if address >= shared_words else 0)
 
-    for port in ("rd_valid_i", "wr_valid_i", "wide_rd_valid_i", "wide_wr_valid_i"):
-        getattr(dut, port).value = 0
-    await clocking.start(dut)
-    words = args["ActBytes"] // word_bytes
-    # The wide part ends in the middle of the block RAM; without enough banks for a wide word there is none.
-    width = args["WideWords"]
-    count = block_words // width // 2 if width <= args["ActBanks"] else 0
-    await traffic(
-        dut, words, word_bytes, args["NumReads"], args["NumWrites"], bank, always_read=False,
-        wide_words=width, wide_count=count,
-    )  # fmt: skip
+    return bank
 
 
 @cocotb.test()
-async def weight_traffic(dut):
-    names = ("TileColumns", "TileDepth", "WeightBytes", "SharedBytes")
-    args = {name: int(cocotb.plusargs[name]) for name in names}
-    word_bytes = args["TileColumns"] * args["TileDepth"]
-    shared = [0] * (args["SharedBytes"] // word_bytes)
-    accesses = 0
+async def memory_traffic(dut):
+    """Both windows at once. Weights go before activations, never wait, and leave no client of the others behind."""
+    args = {name: int(value) for name, value in cocotb.plusargs.items() if name in PARAMETERS}
+    word_bytes, wide_bytes = 2 * args["TileColumns"], args["TileColumns"] * args["TileDepth"]
+    rng = random_generator()
+    content = bytearray(rng.bytes(args["WeightBytes"] + args["ActBytes"]))
+    own_words, wide = args["WeightBytes"] // wide_bytes, args["TileDepth"] // 2
+    words = own_words + args["SharedBytes"] // wide_bytes
+    act = Window(
+        dut, rng, "act_", content, args["WeightBytes"], args["ActBytes"] // word_bytes, word_bytes, args["NumReads"],
+        args["NumWrites"], act_bank(args),
+    )  # fmt: skip
+    weight = Window(
+        dut, rng, "weight_", content, 0, words, wide_bytes, 1, 2, lambda address: 0, hot=own_words - 6, always_read=True
+    )
 
-    async def serve_shared() -> None:
-        """The activation memory behind the weight memory: read data one cycle later."""
-        nonlocal accesses
-        while True:
-            await RisingEdge(dut.clk_i)
-            if dut.rst_ni.value == 1 and dut.shared_rd_valid_o.value == 1:
-                dut.shared_rd_data_i.value = shared[int(dut.shared_rd_address_o.value)]
-                accesses += 1
-            if dut.rst_ni.value == 1 and dut.shared_wr_valid_o.value == 1:
-                word = int(dut.shared_wr_address_o.value)
-                data, strobe = int(dut.shared_wr_data_o.value), int(dut.shared_wr_strobe_o.value)
-                shared[word] = merged(shared[word], data, strobe, word_bytes)
+    def banks(clients: list[Client]) -> set[int]:
+        """What the first of the clients takes from the activation memory."""
+        address = next((c.address for c in clients if c.valid), words)
+        first = (address - own_words) * wide % args["ActBanks"]
+        return set(range(first, first + wide)) if own_words <= address < words else set()
 
-    for port in ("rd_valid_i", "wr_valid_i"):
-        getattr(dut, port).value = 0
-    cocotb.start_soon(serve_shared())
     await clocking.start(dut)
-    words = (args["WeightBytes"] + args["SharedBytes"]) // word_bytes
-    await traffic(dut, words, word_bytes, 1, 2, lambda address: 0, always_read=True)
-    assert (accesses > 0) == (args["SharedBytes"] > 0)
+    await act.fill()
+    await weight.fill()
+    behind = 0
+    for cycle in range(CYCLES):
+        if cycle % 500 < 480:
+            act.offer()
+        if cycle % 500 < 400:
+            weight.offer()
+        act.drive()
+        weight.drive()
+        await RisingEdge(dut.clk_i)
+        act.check_answers()
+        weight.check_answers()
+        rd_taken, wr_taken = banks(weight.readers), banks(weight.writers)
+        behind += any(c.valid and act.bank(c.address) in rd_taken for c in act.readers)
+        behind += any(c.valid and act.bank(c.address) in wr_taken for c in act.writers)
+        weight.take_reads()
+        act.take_reads(rd_taken)
+        weight.take_writes()
+        act.take_writes(wr_taken)
+        assert cycle % 500 != 499 or not act.waiting, "a client of the activation memory is left behind"
+    assert min(act.checked, weight.checked) > CYCLES // 8 and min(act.faults, weight.faults) > 20
+    assert act.refused > 50 and (behind > 10 if args["SharedBytes"] else behind == 0)
 
 
 @cocotb.test()
@@ -305,42 +291,33 @@ def test_row_statistics(ports, entries):
     )
 
 
-ACT_SIZES = [(8, 4, 20, 2, 2), (32, 4, 16, 2, 4), (8, 1, 22, 2, 2), (16, 8, 0, 1, 2), (16, 2, 2, 1, 2)]
-"""tile_columns, banks of block RAM, words of UltraRAM, ports, words of a wide one. The words are no power of two."""
+SIZES = [
+    (8, 4, 4, 5, 20, 2),
+    (32, 8, 4, 8, 16, 2),
+    (16, 4, 8, 24, 0, 1),
+    (8, 4, 2, 1, 4, 1),
+    (8, 4, 1, 0, 22, 2),
+    (16, 8, 2, 0, 2, 1),
+]
+"""tile_columns, tile_depth, banks of block RAM, shared rows of 25, words of UltraRAM, ports: a weight word lies in half, all, a
+quarter of the banks or nothing is shared. The words are no power of two."""
 
 
-@pytest.mark.parametrize("columns, banks, ultra_words, ports, wide", ACT_SIZES)
+@pytest.mark.parametrize("columns, depth, banks, shared_rows, ultra_words, ports", SIZES)
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
-def test_act_memory(columns, banks, ultra_words, ports, wide, seed):
-    ultra_bytes = 2 * columns * ultra_words
-    parameters = {
-        "TileColumns": columns, "ActBytes": 2 * columns * banks * 25 + ultra_bytes, "ActBanks": banks,
-        "ActUltraBytes": ultra_bytes, "WideWords": wide, "NumReads": 3 * ports + 2, "NumWrites": ports + 2,
-    }  # fmt: skip
+def test_memories(columns, depth, banks, shared_rows, ultra_words, ports, seed):
+    ultra_bytes, row_bytes = 2 * columns * ultra_words, 2 * columns * banks
+    values = (
+        columns, depth, 25 * row_bytes + ultra_bytes, banks, ultra_bytes, shared_rows * row_bytes, 24 * columns * depth,
+        3 * ports + 2, ports + 2,
+    )  # fmt: skip
+    parameters = dict(zip(PARAMETERS, values, strict=True))
     run_module_test(
-        "act_memory",
+        "memories_bench",
         __name__,
         parameters=parameters,
         plusargs=parameters,
         seed=seed,
-        testcase="act_traffic",
-        public=PORTS,
-    )
-
-
-@pytest.mark.parametrize("columns, depth, shared_words", [(8, 4, 32), (32, 8, 40), (32, 8, 0)])
-@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
-def test_weight_memory(columns, depth, shared_words, seed):
-    word_bytes = columns * depth
-    parameters = {
-        "TileColumns": columns, "TileDepth": depth, "WeightBytes": word_bytes * 96, "SharedBytes": word_bytes * shared_words,
-    }  # fmt: skip
-    run_module_test(
-        "weight_memory",
-        __name__,
-        parameters=parameters,
-        plusargs=parameters,
-        seed=seed,
-        testcase="weight_traffic",
+        testcase="memory_traffic",
         public=PORTS,
     )
