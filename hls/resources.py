@@ -48,8 +48,8 @@ def estimate(configuration: HardwareConfiguration) -> Resources:
     lanes = c.act_ports * c.tile_columns
     dsp = array + lanes + 4 * c.norm_lanes + 8
     block_bytes = c.act_bytes - c.act_ultra_bytes
-    bank_depth = block_bytes // (c.act_word_bytes * c.act_banks)
-    act = c.act_banks * (8 * c.act_word_bytes // _RAM_DATA_BITS) * -(-bank_depth // _BRAM_DEPTH)
+    depths = [part // (c.act_word_bytes * c.act_banks) for part in (c.shared_bytes, block_bytes - c.shared_bytes)]
+    act = c.act_banks * (8 * c.act_word_bytes // _RAM_DATA_BITS) * sum(-(-depth // _BRAM_DEPTH) for depth in depths)
     queues = -(-c.experts * c.queue_tokens * 32 // _BRAM_BITS)
     statistics = -(-c.row_entries * (16 + 22) // _BRAM_BITS)
     weight_words, ultra_words = c.weight_bytes // c.weight_word_bytes, c.act_ultra_bytes // c.act_word_bytes
