@@ -11,6 +11,7 @@ blocks of rows, and experts in slices of their queues. Keys and values of all to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from hls.patch_embedding import patch_embed_steps
 from hls.prefetch import Step
 from hls.schedule import Schedule
 from hls.task_plan import TaskPlan
+from hls.timing import TimingModel
 from spec.build import Observation
 from spec.bundle import Bundle
 from spec.configuration import HardwareConfiguration
@@ -47,33 +49,44 @@ def lower_task(
     bundle: Bundle, configuration: HardwareConfiguration, constants: Constants, task: str, frame: FrameLayout, image_offset: int,
     output_offset: int, observe: bool, tags: dict[str, int], schedule: Schedule,
 ) -> LoweredTask:  # fmt: skip
-    """The program of a task: as much of the shared memory for weights as whole matrices of activations leave.
+    """The program of a task, with that division of the shared memory which the timing model finds fastest.
+
+    More room for weights lets them be loaded earlier, but weights there delay activations. Only divisions that leave room for whole
+    matrices of activations are tried.
 
     frame: the frame window's layout, grown by observations; image_offset, output_offset: in that window. observe: store every layer's
     result in the frame window as well (see spec.build.Observation). tags: see Assembler. UserError if a buffer does not fit.
     """
 
-    def attempt(weights_end: int) -> tuple[TaskPlan, FrameLayout, dict[str, int]]:
+    def attempt(weights_end: int) -> tuple[TaskPlan, FrameLayout, dict[str, int]] | None:
         own_frame, own_tags = FrameLayout(frame.end), dict(tags)
         plan = TaskPlan(
             bundle, configuration, constants, task, own_frame, image_offset, output_offset, observe, own_tags, schedule, weights_end,
         )  # fmt: skip
+        if weights_end and not plan.whole:
+            return None
         if observe:
             plan.emitter.clear_act()
         plan.prefetcher().emit(list(_steps(plan)))
         return plan, own_frame, own_tags
 
+    model, fastest, done = TimingModel(configuration), math.inf, None
     shared = configuration.shared_bytes
-    divisions = dict.fromkeys(shared * part // 4 // _SHARED_STEP * _SHARED_STEP for part in (4, 3, 2, 1))
-    for weights_end in filter(None, divisions):
+    for weights_end in filter(
+        None, dict.fromkeys(shared * part // 4 // _SHARED_STEP * _SHARED_STEP for part in range(5))
+    ):
         try:
-            done = attempt(weights_end)
+            candidate = attempt(weights_end)
         except UserError:
-            continue
-        if done[0].whole:
+            break  # more for weights leaves even less for activations
+        if candidate is None:
             break
-    else:
-        done = attempt(0)
+        cycles = model.run(candidate[0].emitter.assembler.entries).cycles
+        if cycles < fastest:
+            fastest, done = cycles, candidate
+    without = attempt(0)
+    if done is None or model.run(without[0].emitter.assembler.entries).cycles <= fastest:
+        done = without
     plan, own_frame, own_tags = done
     frame.end = own_frame.end
     tags.update(own_tags)

@@ -19,6 +19,15 @@ BYTES_PER_CYCLE = 128 / 3
 """12.8 GB/s at 300 MHz."""
 PORT_BYTES = 16
 
+_OPERANDS, _TAIL = 20, 26
+"""Cycles from the start of a product to its first step, and from its last step to its completion."""
+_LOAD, _TABLE_LOAD = 45, 250
+"""Cycles between the data of two loads, and what a table takes in addition."""
+_PARAMETER_BLOCKS = 64
+"""Column tiles whose parameters the drain keeps for later row tiles."""
+_SOFTMAX_RIVALS, _NORM_RIVALS = 1.5, 1.15
+"""What the other clients of the activation memory cost softmax, which reads most of it, and layer norm."""
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -109,7 +118,9 @@ class TimingModel:
                     else f["bytes"] * f["count_1"] * f["count_2"] * f["count_3"]
                 )
                 begin = max(take + 14 + self.latency, data_free)
-                finish = begin + size / self._load_rate(f) if size else max(take + 3, done[unit] + 1)
+                finish = begin + _LOAD + size / self._load_rate(f) if size else max(take + 3, done[unit] + 1)
+                if size and f["destination"] == LoadDestination.TABLE:
+                    finish += _TABLE_LOAD
                 data_free = finish if size else data_free
                 finish += 6
                 timing.read_bytes += size
@@ -141,23 +152,53 @@ class TimingModel:
         return self._row_tiles(rows) * -(-f["columns"] // c.tile_columns) * (f["depth"] // c.tile_depth)
 
     def _matmul_front(self, f: dict[str, int], rows: float, begin: float) -> tuple[float, float]:
-        """First step and end of the last one."""
-        c = self.configuration
+        """First step and end of the last one, if the array is free."""
         if not rows:
             return begin, begin
-        depth, column_tiles = f["depth"] // c.tile_depth, -(-f["columns"] // c.tile_columns)
-        drained = c.tile_rows if f.get("scatter") and c.act_ports == 2 else c.tile_rows / c.act_ports
-        if f["destination"] == Destination.KEYS:
-            drained *= c.tile_columns // c.tile_depth
-        parameters = 0 if f.get("row_scale") or not f.get("param_stride") else 8 // c.tile_depth
-        tile = max(depth + parameters, drained)
+        first = begin + _OPERANDS + (7 if f.get("gather") else 0)
+        return first, first + self._work(f, rows)
+
+    def _work(self, f: dict[str, int], rows: float) -> float:
+        """Cycles of the array for a product: steps, or the drain or the operands of its tiles where they take longer."""
+        c = self.configuration
+        steps, column_tiles = f["depth"] // c.tile_depth, -(-f["columns"] // c.tile_columns)
         words = -(-(f["a_address"] % c.act_word_bytes + f["depth"]) // c.act_word_bytes)
-        row_tile = max(column_tiles * tile, words * min(c.tile_rows, rows) / c.act_ports)
-        first = begin + 12 + min(c.tile_rows, rows) / c.act_ports
-        return first, first + self._row_tiles(rows) * row_tile
+        if self._same_bank(f["a_pitch"]):
+            words *= c.act_ports
+        shared = f["b_address"] >= c.weight_bytes
+
+        def row_tile(count: float) -> float:
+            groups = -(-count // c.act_ports)
+            drain = groups
+            if f.get("scatter"):
+                drain = count
+            elif f["destination"] == Destination.KEYS:
+                drain *= min(-(-f["columns"] // c.tile_depth), c.tile_columns // c.tile_depth)
+            elif f["destination"] == Destination.RESIDUAL and self._same_bank(f["d_pitch"]):
+                drain *= c.act_ports
+            array = column_tiles * max(steps, drain)
+            # Weights in the shared memory take the read ports of all banks, so operands come while the array waits.
+            return array + groups * words if shared else max(array, groups * words)
+
+        full, rest = divmod(rows, c.tile_rows)
+        if rows == int(rows):
+            work = full * row_tile(c.tile_rows) + (row_tile(rest) if rest else 0)
+        else:
+            work = self._row_tiles(rows) * row_tile(c.tile_rows)
+        if f.get("row_scale"):
+            return work
+        blocks = 8 // c.tile_depth
+        if f.get("param_stride") == 0:
+            return work + blocks
+        return work + blocks * column_tiles * (1 if column_tiles <= _PARAMETER_BLOCKS else self._row_tiles(rows))
+
+    def _same_bank(self, pitch: int) -> bool:
+        """Whether neighbouring rows of this pitch start in the same bank."""
+        c = self.configuration
+        return c.act_ports > 1 and pitch % (c.act_word_bytes * c.act_banks) == 0
 
     def _matmul_tail(self, f: dict[str, int]) -> float:
-        return 26 + self.configuration.tile_rows / self.configuration.act_ports + self.configuration.tile_depth
+        return _TAIL + (6 if f.get("scatter") else 15 if f["destination"] == Destination.KEYS else 0)
 
     # --- the others -----------------------------------------------------------------------------------------------
 
@@ -169,10 +210,11 @@ class TimingModel:
     def _duration(self, name: str, f: dict[str, int]) -> float:
         c = self.configuration
         if name == "softmax":
-            return f["rows"] * -(-f["columns"] // (c.tile_columns * c.act_ports)) + 40
+            return _SOFTMAX_RIVALS * f["rows"] * -(-f["columns"] // (c.tile_columns * c.act_ports)) + 22
         if name == "layer_norm":
-            return f["rows"] * -(-f["columns"] // c.norm_lanes) + 110
-        return f["rows"] * (f["columns"] + 1) + 50
+            row = -(-f["columns"] // c.tile_columns) * c.tile_columns // c.norm_lanes
+            return _NORM_RIVALS * f["rows"] * max(row, (2 * row + 38) / 4) + row + 53
+        return f["rows"] * max(f["columns"] + 1, 7.3) + 1.5 * f["columns"] + 22
 
 
 class _Queues:
