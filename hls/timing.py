@@ -165,7 +165,7 @@ class TimingModel:
         words = -(-(f["a_address"] % c.act_word_bytes + f["depth"]) // c.act_word_bytes)
         if self._same_bank(f["a_pitch"]):
             words *= c.act_ports
-        shared = f["b_address"] >= c.weight_bytes
+        shared = f["b_address"] >= c.weight_bytes and f["a_address"] < c.shared_bytes
 
         def row_tile(count: float) -> float:
             groups = -(-count // c.act_ports)
@@ -177,7 +177,7 @@ class TimingModel:
             elif f["destination"] == Destination.RESIDUAL and self._same_bank(f["d_pitch"]):
                 drain *= c.act_ports
             array = column_tiles * max(steps, drain)
-            # Weights in the shared memory take the read ports of all banks, so operands come while the array waits.
+            # Weights in the shared memory take its banks' read ports, so operands that lie there too come while the array waits.
             return array + groups * words if shared else max(array, groups * words)
 
         full, rest = divmod(rows, c.tile_rows)
