@@ -65,7 +65,7 @@ class Session:
             try:
                 entries[case.part].append(self._entry(case, title))
             except (UserError, MachineFault, InternalError) as error:
-                failed.append(f"{name_of(case)}: {error}")
+                failed.append(f"{name_of(case)}: {str(error).splitlines()[0]}")
                 unfit += isinstance(error, UserError)
                 self.console.print(f"{title}: {error}", style="red", highlight=False)
             document = self._write(cases[0], entries, len(cases) - number - 1, failed)
