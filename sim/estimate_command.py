@@ -48,8 +48,12 @@ class EstimateCommand:
         waits = ", ".join(f"{name} {cycles:,.0f}" for name, cycles in e.waits.items())
         use = e.macs / (e.cycles * configuration.macs_per_cycle)
         r = e.resources
-        console.print(f"frame {e.cycles:,.0f} cycles ({e.cycles / 300e3:.2f} ms at an assumed 300 MHz), encoder {e.encoder_cycles:,.0f}")
-        console.print(f"array: {e.steps:,.0f} cycles at work, idle for {waits}; {100 * use:.1f} % of its multiplications are the network's")
+        console.print(
+            f"frame {e.cycles:,.0f} cycles ({e.cycles / 300e3:.2f} ms at an assumed 300 MHz), encoder {e.encoder_cycles:,.0f}"
+        )
+        console.print(
+            f"array: {e.steps:,.0f} cycles at work, idle for {waits}; {100 * use:.1f} % of its multiplications are the network's"
+        )
         console.print(f"DRAM: {e.read_bytes:,.0f} bytes read, {e.written_bytes:,.0f} written")
         console.print(f"resources before place and route: {r.dsp} DSP, {r.bram36} BRAM36, {r.uram} URAM, {r.lut} LUT")
         if arguments.json:

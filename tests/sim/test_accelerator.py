@@ -148,7 +148,18 @@ def test_a_program_anywhere_in_the_window(executor):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["odd", "zcu104"])
 def test_other_sizes(name):
-    odd = replace(TINY, name="odd", tile_rows=3, act_ports=1, tile_columns=16, tile_depth=8, norm_lanes=2, act_banks=2, shared_bytes=0, experts=4)
+    odd = replace(
+        TINY,
+        name="odd",
+        tile_rows=3,
+        act_ports=1,
+        tile_columns=16,
+        tile_depth=8,
+        norm_lanes=2,
+        act_banks=2,
+        shared_bytes=0,
+        experts=4,
+    )
     configuration = odd if name == "odd" else load_configuration(name)
     with RtlExecutor(RTL, configuration, random_seed=4) as executor:
         for seed in range(6):

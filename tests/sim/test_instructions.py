@@ -36,7 +36,18 @@ MAX_CYCLES = 5_000_000
 TINY = load_configuration("tiny")
 CONFIGURATIONS = {
     "tiny": TINY,
-    "odd": replace(TINY, name="odd", tile_rows=3, act_ports=1, tile_columns=16, tile_depth=8, norm_lanes=2, act_banks=2, shared_bytes=0, experts=4),
+    "odd": replace(
+        TINY,
+        name="odd",
+        tile_rows=3,
+        act_ports=1,
+        tile_columns=16,
+        tile_depth=8,
+        norm_lanes=2,
+        act_banks=2,
+        shared_bytes=0,
+        experts=4,
+    ),
     "zcu104": load_configuration("zcu104"),
 }
 
@@ -130,7 +141,9 @@ def test_units_that_run_at_once(started, machine, seed):
 
 @pytest.mark.parametrize("scenario", ["matmul_to_act", "matmul_to_weight", "attention"])
 @pytest.mark.parametrize("below", [0, 1024], ids=["within", "across"])
-@pytest.mark.parametrize("machine", [name for name, m in MACHINES.items() if CONFIGURATIONS[m.configuration].shared_bytes])
+@pytest.mark.parametrize(
+    "machine", [name for name, m in MACHINES.items() if CONFIGURATIONS[m.configuration].shared_bytes]
+)
 def test_shared_memory(started, machine, below, scenario):
     """Weights, parameters, keys and values in the part of the activation memory that continues the weight memory."""
     configuration = CONFIGURATIONS[MACHINES[machine].configuration]
