@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import resources
+from operator import itemgetter
 
 from sim.benchmark.account import CAUSES
 from sim.benchmark.cases import ALL_OFF, ALL_ON
@@ -240,6 +241,7 @@ def _scaling(entries: Sequence[dict]) -> Markup | None:
         lines = []
         for number, model in enumerate(dict.fromkeys(e["model"] for e in entries if e["series"] == series)):
             chosen = [e for e in entries if e["series"] == series and e["model"] == model]
+            chosen.sort(key=itemgetter(field))
             measured = [(e[field], e["cycles"]) for e in chosen]
             limits = [(e[field], e["limit"]) for e in chosen]
             lines += [

@@ -15,14 +15,17 @@ from rich.progress import ProgressColumn, SpinnerColumn, Task, TextColumn, TimeE
 from rich.text import Text
 
 from hls.estimate import estimate_frame
-from sim.benchmark.cases import PARTS, Case, Frame
+from sim.benchmark.cases import FRAMES, PARTS, Case, Frame
 from sim.benchmark.measurement import CLOCK_HZ, Prepared, Progress, measure, prepare
 from sim.benchmark.page import page
+from sim.benchmark.sources import sources_hash
 from sim.verilator import BUILD_DIRECTORY
 from spec.bundle import Bundle
 from spec.errors import InternalError, UserError
 from spec.executor import MachineFault
 from spec.files import write_file
+
+_PLACES = {(frame.model, frame.input): place for place, frame in enumerate(FRAMES)}
 
 
 class BundleSource(Protocol):
@@ -57,13 +60,14 @@ class Session:
         Raises, after everything is written, InternalError if machines differ in a byte or a case failed, UserError if cases
         failed only because they do not fit their configuration.
         """
-        entries: dict[str, list[dict]] = {part: [] for part in PARTS}
+        entries = self._others(cases)
         failed: list[str] = []
         unfit = 0
         for number, case in enumerate(cases):
             title = f"{number + 1}/{len(cases)} {name_of(case)}"
             try:
                 entries[case.part].append(self._entry(case, title))
+                entries[case.part].sort(key=_order)
             except (UserError, MachineFault, InternalError) as error:
                 failed.append(f"{name_of(case)}: {str(error).splitlines()[0]}")
                 unfit += isinstance(error, UserError)
@@ -79,6 +83,20 @@ class Session:
         if failed:
             raise InternalError("; ".join(failed))
         return document
+
+    def _others(self, cases: Sequence[Case]) -> dict[str, list[dict]]:
+        """The entries of an earlier run for other cases, if all that figures depend on is as it was then."""
+        entries: dict[str, list[dict]] = {part: [] for part in PARTS}
+        path = self.output / "bench.json"
+        try:
+            earlier = json.loads(path.read_text())
+            same = (earlier["sources"], earlier["fingerprint"]) == (sources_hash(), cases[0].configuration.fingerprint)
+            chosen = {_identity_of(case) for case in cases}
+            for part in PARTS if same else ():
+                entries[part] = [entry for entry in earlier[part] if _identity(part, entry) not in chosen]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # no earlier run, or not one of this program: nothing to keep
+        return entries
 
     def _entry(self, case: Case, title: str) -> dict:
         prepared = prepare(case, self._bundle(case, title))
@@ -133,6 +151,7 @@ class Session:
             "assumed_clock_hz": CLOCK_HZ,
             "configuration": first.configuration.to_dict(),
             "fingerprint": first.configuration.fingerprint,
+            "sources": sources_hash(),
             **entries,
             "cases_left": left,
             "failed": list(failed),
@@ -140,6 +159,22 @@ class Session:
         write_file(self.output / "bench.json", (json.dumps(document, indent=1) + "\n").encode())
         write_file(self.output / "index.html", page(document).encode())
         return document
+
+
+_Identity = tuple[str, str, str, str, str]
+
+
+def _identity(part: str, entry: dict) -> _Identity:
+    return part, entry["model"], entry["input"], entry["label"], entry["series"]
+
+
+def _identity_of(case: Case) -> _Identity:
+    return case.part, case.frame.model, case.frame.input, case.label, case.series
+
+
+def _order(entry: dict) -> int:
+    """Place of an entry in its part: that of a run of everything."""
+    return _PLACES.get((entry["model"], entry["input"]), 0)
 
 
 def wrong_bytes(entry: dict) -> int:

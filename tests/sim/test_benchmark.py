@@ -47,7 +47,14 @@ CASES = (
     Case("frames", "", FRAME, TINY, csim=True),
     Case("ablation", ALL_ON, FRAME, TINY, csim=True),
     Case("ablation", "prefetch", dataclasses.replace(FRAME, sequence=("normals",)), TINY, Schedule(prefetch=False)),
-    Case("scaling", "8 B/cycle", dataclasses.replace(FRAME, sequence=("depth",)), TINY, bytes_per_cycle=8.0, series="DRAM"),
+    Case(
+        "scaling",
+        "8 B/cycle",
+        dataclasses.replace(FRAME, sequence=("depth",)),
+        TINY,
+        bytes_per_cycle=8.0,
+        series="DRAM",
+    ),
 )
 
 
@@ -129,7 +136,14 @@ def test_slower_machines_are_slower(document):
 def test_files_say_the_same(document, output):
     assert json.loads((output / "bench.json").read_text()) == document
     page = (output / "index.html").read_text()
-    for title in ("Frames against", "Roofline", "Where the array", "What each technique", "Scaling", "What is measured"):
+    for title in (
+        "Frames against",
+        "Roofline",
+        "Where the array",
+        "What each technique",
+        "Scaling",
+        "What is measured",
+    ):
         assert title in page
     assert f"{document['frames'][0]['cycles']:,}" in page and "assumed 300 MHz" in page
     assert not re.search(r'(src|href)="(?!data:)', page), "the page has to be self-contained"
@@ -144,6 +158,18 @@ def test_finished_cases_are_kept(document, networks, output, monkeypatch):
     again = Session(output, networks, Console(file=io.StringIO())).run(CASES)
     assert again == document
     assert {path: path.stat().st_mtime_ns for path in (output / "results").iterdir()} == kept
+
+
+def test_entries_of_other_cases_stay_while_the_sources_do(document, networks, output, monkeypatch):
+    def run_one():
+        return Session(output, networks, Console(file=io.StringIO())).run(CASES[3:])
+
+    assert run_one() == document
+    monkeypatch.setattr("sim.benchmark.session.sources_hash", lambda: "other")
+    alone = run_one()
+    assert alone["scaling"] == document["scaling"] and alone["frames"] == alone["ablation"] == []
+    monkeypatch.undo()
+    Session(output, networks, Console(file=io.StringIO())).run(CASES)
 
 
 def test_what_a_result_depends_on(networks, monkeypatch):
@@ -174,7 +200,9 @@ def test_differing_bytes_are_an_error_after_all_is_written(tmp_path):
 def test_a_case_that_does_not_fit_leaves_the_others(networks, document, output):
     huge = dataclasses.replace(TINY, weight_bytes=1 << 26)
     with pytest.raises(UserError, match="does not fit"):
-        Session(output, networks, Console(file=io.StringIO())).run([dataclasses.replace(CASES[0], configuration=huge), *CASES])
+        Session(output, networks, Console(file=io.StringIO())).run(
+            [dataclasses.replace(CASES[0], configuration=huge), *CASES]
+        )
     written = json.loads((output / "bench.json").read_text())
     assert "does not fit" in written["failed"][0] and written["frames"] == document["frames"]
     assert "does not fit" in (output / "index.html").read_text()
@@ -285,7 +313,10 @@ def command(*words):
     ("words", "message"),
     [
         (["--model", "m3vit_huge"], "no benchmark of model 'm3vit_huge'; there are m3vit_tiny, m3vit_small"),
-        (["--model", "m3vit_tiny", "--input", "224x224"], "no benchmark of input '224x224' of m3vit_tiny; there are m3vit_tiny"),
+        (
+            ["--model", "m3vit_tiny", "--input", "224x224"],
+            "no benchmark of input '224x224' of m3vit_tiny; there are m3vit_tiny",
+        ),
         (["--config", "zcu999"], "no hardware configuration at"),
         (["--output", "/proc/bench"], "/proc/bench cannot be written"),
     ],
