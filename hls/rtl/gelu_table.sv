@@ -1,4 +1,4 @@
-// The GELU tables, 2 x 1,024 int8, in one block RAM for every two lanes.
+// The GELU tables, 2 x 1,024 int8, in half a block RAM for every two lanes.
 //
 // Look-up: with lookup_i, result_o is table[index_i][clip10(value_i[lane]) + 512] three cycles later.
 // Writing: a beat of 16 bytes goes in four words of 32 bits, in cycles in which no look-up reads the RAM; wr_ready_o with the last
@@ -20,7 +20,7 @@ module gelu_table #(
 );
 
   localparam int unsigned Bytes = 2048;
-  localparam int unsigned Words = Bytes / 4;
+  localparam int unsigned Words = Bytes / 2;
 
   // Valid in the cycle in which the RAM is read, and in the one in which its output is.
   logic [1:0] lookup_q;
@@ -48,8 +48,8 @@ module gelu_table #(
   end
 
   logic [Lanes-1:0][10:0] address_q;
-  logic [Lanes-1:0][1:0] byte_q;
-  logic [Lanes-1:0][31:0] word_q;
+  logic [Lanes-1:0] byte_q;
+  logic [Lanes-1:0][15:0] word_q;
 
   always_ff @(posedge clk_i) begin
     for (int lane = 0; lane < Lanes; lane++) begin
@@ -61,26 +61,31 @@ module gelu_table #(
           address_q[lane] <= {index_i, ~value_i[lane][15], {9{~value_i[lane][15]}}};
         end
       end
-      byte_q[lane] <= address_q[lane][1:0];
+      byte_q[lane] <= address_q[lane][0];
       if (lookup_q[1]) result_o[lane] <= word_q[lane][8*byte_q[lane]+:8];
     end
   end
 
   for (genvar p = 0; p < Lanes / 2; p++) begin : gen_pair
-    (* ram_style = "block" *) logic [31:0] memory[Words];
-    logic [8:0] port_address;
+    (* ram_style = "block" *) logic [15:0] memory[Words];
+    logic [9:0] even_address, odd_address;
 
-    // one port serves lane 2p or the writer, the other one lane 2p + 1
-    assign port_address = lookup_q[0] ? address_q[2*p][10:2] : wr_word;
+    // A port for each lane; the writer uses both, for the halves of 32 bits.
+    assign even_address = lookup_q[0] ? address_q[2*p][10:1] : {wr_word, 1'b0};
+    assign odd_address = lookup_q[0] ? address_q[2*p+1][10:1] : {wr_word, 1'b1};
 
-    always_ff @(posedge clk_i) begin
-      if (write) memory[port_address] <= wr_data;
-      else word_q[2*p] <= memory[port_address];
+    // Two processes, as tools expect of a RAM with two ports.
+    /* verilator lint_off MULTIDRIVEN */
+    always @(posedge clk_i) begin
+      if (write) memory[even_address] <= wr_data[15:0];
+      else word_q[2*p] <= memory[even_address];
     end
 
-    always_ff @(posedge clk_i) begin
-      word_q[2*p+1] <= memory[address_q[2*p+1][10:2]];
+    always @(posedge clk_i) begin
+      if (write) memory[odd_address] <= wr_data[31:16];
+      else word_q[2*p+1] <= memory[odd_address];
     end
+    /* verilator lint_on MULTIDRIVEN */
   end
 
 endmodule

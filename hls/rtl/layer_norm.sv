@@ -181,7 +181,7 @@ module layer_norm #(
 
   // --- buffers -------------------------------------------------------------------------------------------------------
 
-  (* ram_style = "block" *) logic [WordBits-1:0] row_buffer[Slots * RowWords];
+  (* ram_style = "distributed" *) logic [WordBits-1:0] row_buffer[Slots * RowWords];
   (* ram_style = "distributed" *) logic [WordBits-1:0] gamma_buffer[RowWords];
   (* ram_style = "distributed" *) logic [WordBits-1:0] beta_buffer[RowWords];
   logic [WordBits-1:0] x_word_q, gamma_word_q, beta_word_q;
