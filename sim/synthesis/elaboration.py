@@ -20,7 +20,7 @@ _MODULE = re.compile(r"((?:^attribute [^\n]*\n)*)^module (\S+)\n(.*?)^end$", re.
 _CELL = re.compile(r"^  cell (\S+) \S+$", re.MULTILINE)
 _PORT = re.compile(r"^  wire (?:[a-z]+ (?:\d+ )?)*?(?:input|output|inout) \d+[^\n]*$", re.MULTILINE)
 _SOURCE = re.compile(r"^ *attribute \\(?:src|hdlname) [^\n]*\n", re.MULTILINE)
-_AUTOMATIC = re.compile(r"(?<=[\s{\"])\$(?!paramod)[^\s{}\[\]\"]*(?:\$\d+|\.sv:\d+)[^\s{}\[\]\"]*")
+_AUTOMATIC = re.compile(r'(?<=[\s"])[$\\](?!paramod)[^\s"]*(?:\$\d+|\.sv:\d+)[^\s"]*')
 _HDLNAME = re.compile(r'^attribute \\hdlname "(.*)"$', re.MULTILINE)
 
 
