@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from spec.configuration import HardwareConfiguration
+from spec.configuration import ULTRA_BANKS, HardwareConfiguration
 from spec.errors import UserError
 
 
@@ -38,25 +38,70 @@ LIMITS = {
 """What a design is allowed to take: 95 % of a device's DSP, 90 % of its RAM, and 75 % of its LUTs, which carry the routing."""
 
 _BRAM_DEPTH, _URAM_DEPTH, _RAM_DATA_BITS = 512, 4096, 64
-_BRAM_BITS = 36 * 1024
+_QUEUE_DEPTH = 1024
+_MULTIPLIER_BITS = 26
+"""Unsigned bits of an operand that one DSP48E2 takes; the other operand has at most 17."""
 
 
 def estimate(configuration: HardwareConfiguration) -> Resources:
     """Resources of a configuration before place and route."""
     c = configuration
+    return Resources(_dsp(c), _bram36(c), _uram(c), _lut(c))
+
+
+def _lanes(c: HardwareConfiguration) -> int:
+    """Results drained per cycle, each with a requantiser and a table look-up; scores that softmax takes."""
+    return c.act_ports * c.tile_columns
+
+
+def _act_banks(c: HardwareConfiguration) -> int:
+    return c.act_banks * (2 if c.shared_bytes else 1) + (ULTRA_BANKS if c.act_ultra_bytes else 0)
+
+
+def _dsp(c: HardwareConfiguration) -> int:
     array = -(-c.macs_per_cycle // 2)
-    lanes = c.act_ports * c.tile_columns
-    dsp = array + lanes + 4 * c.norm_lanes + 8
+    # operand_fetch and result_address each multiply a pitch, in words of the activation memory
+    addresses = 2 * -(-(32 - (c.act_word_bytes.bit_length() - 1)) // _MULTIPLIER_BITS)
+    norm_scale, route = 2, 1
+    return array + _lanes(c) + 3 * c.norm_lanes + addresses + norm_scale + route
+
+
+def _bram36(c: HardwareConfiguration) -> int:
     block_bytes = c.act_bytes - c.act_ultra_bytes
     depths = [part // (c.act_word_bytes * c.act_banks) for part in (c.shared_bytes, block_bytes - c.shared_bytes)]
     act = c.act_banks * (8 * c.act_word_bytes // _RAM_DATA_BITS) * sum(-(-depth // _BRAM_DEPTH) for depth in depths)
-    queues = -(-c.experts * c.queue_tokens * 32 // _BRAM_BITS)
-    statistics = -(-c.row_entries * (16 + 22) // _BRAM_BITS)
+    queues = -(-c.experts * c.queue_tokens // _QUEUE_DEPTH)
+    rows = c.row_entries // c.act_ports
+    # in halves: 16 bits a row, 1,024 deep; 22 bits a row, 512 deep; a table for two lanes
+    halves = c.act_ports * (-(-rows // 1024) + -(-rows // _BRAM_DEPTH)) + _lanes(c) // 2
+    return act + queues + -(-halves // 2)
+
+
+def _uram(c: HardwareConfiguration) -> int:
     weight_words, ultra_words = c.weight_bytes // c.weight_word_bytes, c.act_ultra_bytes // c.act_word_bytes
-    uram = -(-8 * c.weight_word_bytes // _RAM_DATA_BITS) * -(-weight_words // _URAM_DEPTH)
-    uram += 2 * -(-8 * c.act_word_bytes // _RAM_DATA_BITS) * -(-ultra_words // (2 * _URAM_DEPTH))
-    lut = 65 * array // c.tile_depth * 2 + 450 * lanes + 1000 * c.norm_lanes + 40_000
-    return Resources(dsp, act + queues + statistics + lanes // 4, uram, lut)
+    weights = 8 * c.weight_word_bytes // _RAM_DATA_BITS * -(-weight_words // _URAM_DEPTH)
+    return weights + ULTRA_BANKS * (8 * c.act_word_bytes // _RAM_DATA_BITS) * -(
+        -ultra_words // (ULTRA_BANKS * _URAM_DEPTH)
+    )
+
+
+def _lut(c: HardwareConfiguration) -> int:
+    """A term for each unit that scales, fitted to the synthesis of both configurations, and one for all else."""
+    lanes, word = _lanes(c), c.weight_word_bytes
+    clients = 4 * c.act_ports + 4  # of the activation memory
+    terms = (
+        32 * c.tile_rows * c.tile_columns,  # accumulators, two a cell
+        9.5 * c.tile_rows * lanes,  # skew and drain of the array
+        1020 * lanes,  # requantise, tables, row maxima, results, softmax
+        785 * c.tile_rows,  # operand buffer
+        830 * c.norm_lanes,
+        c.load_ports * (8 * word + 450),
+        20 * word,  # weight memory
+        8.4 * c.tile_columns * clients * _act_banks(c),
+        27 * c.instruction_queue,
+        18_600,
+    )
+    return round(sum(terms))
 
 
 def check_part(configuration: HardwareConfiguration) -> None:

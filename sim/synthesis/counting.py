@@ -10,7 +10,12 @@ from sim.synthesis.netlist import Netlist
 from spec.errors import InternalError
 
 RESOURCES = ("dsp", "bram18", "uram", "lut", "ff", "carry4")
-"""LUT counts lookup tables, inverters and LUTs that serve as memory; CARRY4 is what Yosys maps to, two make a CARRY8."""
+"""LUT counts lookup tables, inverters and LUTs that serve as memory; CARRY4 is what Yosys maps to, two make a CARRY8.
+
+A LUT has two outputs of the same five inputs (AMD UG574): in a carry chain O6 makes S and O5 makes DI. Yosys maps them to two
+cells, of which one is taken off where the pair can be one.
+"""
+_SHARED_INPUTS = 5
 
 _LUT_MEMORIES = {
     "RAM32M16": 8, "RAM64M8": 8, "RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "RAM256X1D": 8,
@@ -43,7 +48,27 @@ def count(netlist: Netlist, modules: Mapping[str, Module]) -> Counter[str]:
         if kind not in _COSTS:
             raise InternalError(f"synthesis: no cost is known for cell {kind}")
         total.update(_COSTS[kind])
-    return total
+    total["lut"] -= _shared_in_carry_chains(netlist)
+    return +total
+
+
+def _shared_in_carry_chains(netlist: Netlist) -> int:
+    """Pairs of LUTs that are one: what makes DI of a carry bit goes nowhere else but into the LUT that makes S of the same bit."""
+    inputs = {
+        pins["O"][0]: {bit for pin, bits in pins.items() if pin != "O" for bit in bits if isinstance(bit, int)}
+        for _, kind, pins in netlist.cells
+        if kind.startswith("LUT")
+    }
+    loads = Counter(bit for _, _, pins in netlist.cells for bits in pins.values() for bit in bits)
+    loads.update(bit for _, bits in netlist.ports.values() for bit in bits)
+    shared = 0
+    for _, kind, pins in netlist.cells:
+        if kind == "CARRY4":
+            for made, fed in zip(pins["S"], pins["DI"]):
+                if made in inputs and fed in inputs and made != fed:
+                    alone = loads[fed] == 2 + (fed in inputs[made]) and loads[made] == 2
+                    shared += alone and len((inputs[made] | inputs[fed]) - {fed}) <= _SHARED_INPUTS
+    return shared
 
 
 def instances(modules: Mapping[str, Module]) -> dict[str, int]:

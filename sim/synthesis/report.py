@@ -14,7 +14,8 @@ from spec.configuration import HardwareConfiguration
 
 NOTE = (
     "An estimate before place and route, by open synthesis: no vendor tool has seen the design. Yosys absorbs no registers into"
-    " multipliers and packs no two small LUTs into one, so FF and LUT are upper bounds; CARRY4 in pairs make a CARRY8."
+    " multipliers and, outside of carry chains, no two small LUTs share one, so FF and LUT are upper bounds; two CARRY4 make a"
+    " CARRY8."
 )
 RULE = (
     f"Path delays assume {timing.LEVEL_NS:.3f} ns for a LUT with the net behind it, and a level more at a start that is no"

@@ -187,6 +187,16 @@ def test_cells_are_counted_and_unknown_ones_refused():
         counting.count(Netlist({}, [("l", "LATCH", {})], {}), {})
 
 
+def test_luts_of_a_carry_bit_share_one_if_nothing_else_needs_the_second():
+    gate, gated = lut("gate", [10, 11], 12), lut("s", [12, 13], 14)
+    bit = ("c", "CARRY4", {"S": [14, "0", "0", "0"], "DI": [12, "0", "0", "0"]})
+    assert counting.count(Netlist({}, [gate, gated, bit], {}), {}) == Counter({"lut": 1, "carry4": 1})
+    seen = {"seen": ("output", [12])}
+    assert counting.count(Netlist(seen, [gate, gated, bit], {}), {})["lut"] == 2
+    wide = [lut("gate", [10, 11, 15], 12), lut("s", [12, 13, 16, 17], 14), bit]
+    assert counting.count(Netlist({}, wide, {}), {})["lut"] == 2
+
+
 def test_verdict_has_the_figures_and_the_limits():
     limit = LIMITS["XCZU7EV"]
     assert limit == Resources(dsp=1641, bram36=281, uram=86, lut=172_000)
