@@ -17,8 +17,6 @@ from hls.task_plan import AFTER, BEFORE, TaskPlan
 from hls.weight_layout import linear_depth
 from spec.isa import Destination
 
-_SCORES_IN_FLIGHT = 3
-
 
 class Attention:
     """The attention of transformer block i, from norm1 to the residual stream after its projection."""
@@ -133,9 +131,7 @@ class Attention:
     def _heads(self, start: int, rows: int, spans: Spans) -> None:
         """Scores, softmax and weighted sum for every head and block of query rows, several blocks in flight."""
         plan, a, c, e = self.plan, self.plan.architecture, self.plan.configuration, self.plan.emitter
-        flights, per_row = _SCORES_IN_FLIGHT, plan.score_bytes()
-        while flights > 1 and e.act.largest_gap() < flights * per_row * min(4 * c.tile_rows, rows):
-            flights -= 1
+        flights, per_row = plan.flights, plan.score_bytes()
         limit = min(c.row_entries // flights // 2 * 2, plan.schedule.query_rows or rows)
         blocks = plan.blocks_of(rows, flights * per_row, c.tile_rows, "a row of attention scores", limit)
         most = max(count for _, count in blocks)

@@ -94,10 +94,10 @@ class Emitter:
     # --- matrices -------------------------------------------------------------------------------------------------
 
     def pitch(self, columns: int, dtype: str, spread: bool = False) -> int:
-        """Bytes from row to row. spread: neighbouring rows start in different banks."""
+        """Bytes from row to row. spread: an odd number of words, so that going from row to row visits all banks in turn."""
         c = self.configuration
         words = -(-(2 if dtype == "int16" else 1) * columns // c.act_word_bytes)
-        if spread and c.act_banks > 1 and words % c.act_banks == 0:
+        if spread and c.act_banks > 1 and words % 2 == 0:
             words += 1
         return words * c.act_word_bytes
 

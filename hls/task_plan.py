@@ -26,6 +26,8 @@ AFTER = (3, 3, 2, 1)
 _PART_SHARE = 12
 """A linear layer is loaded in parts of at most 1 / _PART_SHARE of the weight memory."""
 _NORM_SLOTS = 6
+_SCORES = ((4, 3), (3, 3), (2, 3), (4, 2), (2, 2), (1, 3), (1, 2), (1, 1))
+"""Row tiles of attention scores in a block, and blocks in flight, in order of preference: three hide the softmax of one."""
 
 Chunk = tuple[int, int]
 """First row and number of rows."""
@@ -35,8 +37,8 @@ class TaskPlan:
     """One task's frame on one configuration, before its instructions.
 
     residual: the residual stream, all tokens. whole: whole matrices of all tokens fit beside it; then normed holds the
-    normalised tokens. slices: of query rows in attention, one if whole. weights_end: bytes of the memory that activations and
-    weights share which hold weights.
+    normalised tokens. slices: of query rows in attention, one if whole; flights: blocks of scores at a time.
+    weights_end: bytes of the memory that activations and weights share which hold weights.
     """
 
     def __init__(
@@ -88,11 +90,12 @@ class TaskPlan:
         a, c, e = self.architecture, self.configuration, self.emitter
         quantum = math.lcm(c.tile_rows, c.tile_columns, c.tile_depth)
         room, wide = e.act.largest_gap(), e.pitch(a.heads * self.head_pitch, "int8")
-        for tiles, flights, count in product((4, 3, 2, 1), (3, 2, 1), range(1, -(-a.tokens // quantum) + 1)):
+        for (tiles, flights), count in product(_SCORES, range(1, -(-a.tokens // quantum) + 1)):
             rows = a.tokens if count == 1 else round_up(-(-a.tokens // count), quantum)
             normed = e.pitch(a.width, "int8") * (1 if count == 1 else 2)
             heads = self.score_bytes() * min(tiles * c.tile_rows, rows) * flights
             if rows * (normed + 2 * wide) + heads <= room:
+                self.flights = flights
                 return [(first, min(rows, a.tokens - first)) for first in range(0, a.tokens, rows)]
         rows = min(quantum, a.tokens)
         raise UserError(
