@@ -8,6 +8,7 @@ from pathlib import Path
 from sim.lint import REPOSITORY, SYNTHESISED_TOP
 
 _RTL = REPOSITORY / "hls" / "rtl"
+_TABLE_WIDTH = 112
 
 
 class ResourcesCommand:
@@ -58,7 +59,7 @@ class ResourcesCommand:
             table.add_row(*report.cells(row), style=None if row.meets else "red")
         table.add_section()
         table.add_row(*report.sum_row(results), style="bold")
-        console.print(table)
+        console.print(table, width=max(console.width, _TABLE_WIDTH), crop=False)
         for line in (report.NOTE, report.RULE, f"written: {output / 'resources.md'} and resources.json"):
             say(line)
         say(document["verdict"])
