@@ -59,7 +59,7 @@ class ResourcesCommand:
             table.add_row(*report.cells(row), style=None if row.meets else "red")
         table.add_section()
         table.add_row(*report.sum_row(results), style="bold")
-        console.print(table, width=max(console.width, _TABLE_WIDTH), crop=False)
+        Console(width=max(console.width, _TABLE_WIDTH)).print(table)
         for line in (report.NOTE, report.RULE, f"written: {output / 'resources.md'} and resources.json"):
             say(line)
         say(document["verdict"])
