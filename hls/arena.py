@@ -27,15 +27,12 @@ class Arena:
     """Allocator for bytes first to end of one memory. space: its name in spans and messages; alignment: bytes."""
 
     def __init__(self, space: str, first: int, end: int, alignment: int, configuration_name: str) -> None:
-        self.space, self.first, self.end, self.alignment, self.configuration_name = (
-            space,
-            first,
-            end,
-            alignment,
-            configuration_name,
-        )
+        self.space, self.first, self.end = space, first, end
+        self.alignment = alignment
+        self.configuration_name = configuration_name
         self._used: list[Span] = []
         self.peak = 0
+        """Most bytes in use at once, wherever they lie."""
 
     @property
     def size(self) -> int:

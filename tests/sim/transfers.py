@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cocotb
 import numpy as np
@@ -23,7 +23,8 @@ def unit_parameters(configuration: HardwareConfiguration, *fields: str) -> dict[
 
 
 def bench_configuration() -> HardwareConfiguration:
-    return load_configuration(cocotb.plusargs["configuration"])
+    """The configuration that the test names, with memories that share nothing: a unit knows each by its size alone."""
+    return replace(load_configuration(cocotb.plusargs["configuration"]), shared_bytes=0)
 
 
 def random_transfer(
