@@ -61,7 +61,7 @@ class _Train:
         import torch
         from rich.console import Console
 
-        from model.train import train
+        from model.training.train import train
 
         torch.set_num_threads(arguments.threads)
         recipe = load_recipe(arguments.recipe)
@@ -86,10 +86,10 @@ class _Evaluate:
         import torch
         from rich.console import Console
 
-        from model import checkpoint
         from model.evaluate import top_k_agreement
         from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, compare, integer_network
-        from model.train import training_scenes, validation_scenes
+        from model.training import checkpoint
+        from model.training.train import training_scenes, validation_scenes
 
         torch.set_num_threads(arguments.threads)
         state = checkpoint.load(arguments.checkpoint)
@@ -181,8 +181,8 @@ class _Export:
     def _export_checkpoint(self, arguments: argparse.Namespace) -> None:
         from rich.console import Console
 
-        from model import checkpoint
         from model.export import build_bundle
+        from model.training import checkpoint
 
         path = arguments.checkpoint or _CHECKPOINT
         state = checkpoint.load(path)

@@ -15,7 +15,7 @@ from spec.errors import UserError
 
 @dataclass(frozen=True)
 class TaskConfiguration:
-    """One task's name (a key of `model.tasks.TASKS`) and number of output channels."""
+    """One task's name (a key of `model.tasks.definitions.TASKS`) and number of output channels."""
 
     name: str
     channels: int

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 from model.configuration import ModelConfiguration
-from model.integer import IntegerNetwork
-from model.pathway import chosen_experts
-from model.scenes import Scenes
-from model.tasks import find_task
-from model.train import normalise
-from model.vit import M3ViT
+from model.data.scenes import Scenes
+from model.network.vit import M3ViT
+from model.pathways.pathway import chosen_experts
+from model.quantisation.integer import IntegerNetwork
+from model.tasks.definitions import find_task
+from model.training.train import normalise
 from spec.arithmetic import route_token
 
 _BATCH = 32

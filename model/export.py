@@ -5,19 +5,19 @@ import math
 
 import numpy as np
 
-from model.calibration import calibrate
 from model.configuration import Recipe
+from model.data.scenes import Scenes
 from model.evaluate import measure_float, measure_integer, top_k_agreement
-from model.golden import expert_loads, golden_vectors, saturated_shares
-from model.integer import IntegerNetwork
+from model.network.random_weights import random_model
+from model.network.vit import M3ViT
 from model.onnx_export import export_onnx
-from model.pathway import apply_pathway, choose_pathway, measure_usage
-from model.quantise import describe, quantise
-from model.random_weights import random_model
-from model.scenes import Scenes
-from model.tasks import find_task
-from model.train import training_scenes, validation_scenes
-from model.vit import M3ViT
+from model.pathways.pathway import apply_pathway, choose_pathway, measure_usage
+from model.quantisation.calibration import calibrate
+from model.quantisation.golden import expert_loads, golden_vectors, saturated_shares
+from model.quantisation.integer import IntegerNetwork
+from model.quantisation.quantise import describe, quantise
+from model.tasks.definitions import find_task
+from model.training.train import training_scenes, validation_scenes
 from spec.bundle import Bundle
 
 CALIBRATION_SCENES = 64
@@ -92,7 +92,7 @@ def build_bundle(
 
 
 def build_random_bundle(name: str, recipe: Recipe, seed: int) -> Bundle:
-    """The bundle of a network that was never trained, for measuring speed: see `model.random_weights`.
+    """The bundle of a network that was never trained, for measuring speed: see `model.network.random_weights`.
 
     It takes the road of a trained one, but has no accuracy and no ONNX. The updates and the routers' loads are adjusted on
     the image of the golden vectors, so that this frame has the loads that were asked for; the scales come from other

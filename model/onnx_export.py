@@ -14,8 +14,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from model.pathway import moe_blocks
-from model.vit import M3ViT
+from model.network.vit import M3ViT
+from model.pathways.pathway import moe_blocks
 
 OPSET = 18
 

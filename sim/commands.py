@@ -69,7 +69,7 @@ class ReportCommand:
 def _float_network(path: Path):
     import torch
 
-    from model import checkpoint
+    from model.training import checkpoint
     from sim.demo import float_network
 
     torch.set_num_threads(1)

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from hls.generate import generate
-from model import checkpoint
 from model.commands import show_metrics
 from model.configuration import Recipe
 from model.evaluate import predict
 from model.export import build_bundle
-from model.train import train
-from model.vit import M3ViT
+from model.network.vit import M3ViT
+from model.training import checkpoint
+from model.training.train import train
 from sim.report.executors import SIMULATED, simulated_executors
 from sim.report.figures import disagreements
 from sim.report.report import Network, Subject, measure, write_report

@@ -79,5 +79,7 @@ def _network(name: str, size: str | None):
         model = replace(model, image_height=height, image_width=width)
     a = model.architecture
     everyone = {block: tuple(range(a.experts)) for block in a.moe_blocks}
-    tasks = {t.name: Task("depth", t.channels, model.resolution, 1.0, a.top_k, everyone) for t in model.tasks}
+    tasks = {
+        t.name: Task("depth", t.channels, model.resolution, 1.0, a.top_k, everyone) for t in model.tasks
+    }
     return a, tasks

@@ -10,7 +10,7 @@ _PATTERNS = (
     "hls/*.py",
     "hls/rtl/*.sv",
     "hls/cpp/*",
-    "model/*.py",
+    "model/**/*.py",
     "model/recipes/*.toml",
     "sim/rtl/*.sv",
     "sim/*.cpp",

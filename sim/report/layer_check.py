@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.integer import IntegerNetwork
+from model.quantisation.integer import IntegerNetwork
 from sim.report.streams import MAX_CYCLES
 from spec.build import Build
 from spec.executor import Executor

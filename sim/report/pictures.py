@@ -9,7 +9,7 @@ import numpy as np
 
 from host.images import read_image
 from host.resize import resize
-from model.scenes import render
+from model.data.scenes import render
 from sim.report.streams import Picture
 from spec.errors import UserError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.integer import IntegerNetwork
+from model.quantisation.integer import IntegerNetwork
 from sim.report.expert_usage import ExpertUsage, UsageRecorder
 from sim.report.figures import Measurements, Predictions, figures
 from sim.report.layer_check import check_layers

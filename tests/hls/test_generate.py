@@ -9,7 +9,7 @@ from hls.generate import generate
 from hls.network import frame_macs
 from hls.resources import check_fit, estimate
 from hls.schedule import Schedule
-from model.integer import IntegerNetwork
+from model.quantisation.integer import IntegerNetwork
 from sim.report.layer_check import check_layers
 from spec.build import load_build
 from spec.bundle import Architecture, Task

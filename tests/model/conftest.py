@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from model import checkpoint
 from model.configuration import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
 from model.export import integer_network
-from model.integer import IntegerNetwork
-from model.train import train, training_scenes
-from model.vit import M3ViT
+from model.network.vit import M3ViT
+from model.quantisation.integer import IntegerNetwork
+from model.training import checkpoint
+from model.training.train import train, training_scenes
 
 TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1), TaskConfiguration("normals", 3))
 

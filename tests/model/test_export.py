@@ -8,12 +8,13 @@ import onnxruntime
 import pytest
 import torch
 
-from model import checkpoint, commands
+from model import commands
 from model.export import integer_network
-from model.integer import IntegerNetwork
 from model.onnx_export import export_onnx
-from model.pathway import apply_pathway
-from model.train import training_scenes
+from model.pathways.pathway import apply_pathway
+from model.quantisation.integer import IntegerNetwork
+from model.training import checkpoint
+from model.training.train import training_scenes
 from spec.bundle import load_bundle
 from spec.errors import UserError
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from hls.schedule import Schedule
 from host.command_line import EXIT_USER_ERROR, main
-from model.integer import IntegerNetwork
+from model.quantisation.integer import IntegerNetwork
 from sim.benchmark import measurement
 from sim.benchmark.account import CAUSES, Product, array_account
 from sim.benchmark.bundles import frame_recipe

@@ -15,7 +15,7 @@ import pytest
 
 from hls.generate import generate
 from host.png import decode_png
-from model.integer import IntegerNetwork
+from model.quantisation.integer import IntegerNetwork
 from sim.csim import CsimExecutor
 from sim.report.figures import disagreements, figures
 from sim.report.page import page

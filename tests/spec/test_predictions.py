@@ -32,7 +32,7 @@ def test_normals_have_length_one_and_zero_faces_the_viewer():
 
 
 def test_training_decodes_alike():
-    from model.tasks import DEPTH_UNIT as TRAINED_UNIT
+    from model.tasks.definitions import DEPTH_UNIT as TRAINED_UNIT
 
     assert TRAINED_UNIT == DEPTH_UNIT
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from model import checkpoint
 from model.configuration import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
+from model.training import checkpoint
 from sim.demo import Demo
 from sim.report.pictures import photographs, rendered_scenes
 from spec.build import Build

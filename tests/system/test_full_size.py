@@ -10,7 +10,7 @@ import pytest
 
 from hls.estimate import estimate_frame
 from hls.generate import generate
-from model.integer import IntegerNetwork
+from model.quantisation.integer import IntegerNetwork
 from sim.report.layer_check import check_layers
 from sim.rtl_executor import RtlExecutor
 from spec.bundle import Architecture, Task

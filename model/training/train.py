@@ -9,12 +9,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from model import checkpoint
 from model.configuration import Recipe, TrainingConfiguration
-from model.optimizer import build_optimizers
-from model.scenes import Scenes, render
-from model.tasks import find_task
-from model.vit import M3ViT
+from model.data.scenes import Scenes, render
+from model.network.vit import M3ViT
+from model.tasks.definitions import find_task
+from model.training import checkpoint
+from model.training.optimizer import build_optimizers
 from spec.errors import UserError
 from spec.files import require_writable
 

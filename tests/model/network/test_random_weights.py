@@ -11,10 +11,10 @@ from model import commands
 from model.configuration import Recipe
 from model.evaluate import top_k_agreement
 from model.export import build_random_bundle
-from model.golden import expert_loads, golden_vectors, saturated_shares
-from model.integer import IntegerNetwork
-from model.random_weights import random_model
-from model.train import training_scenes, validation_scenes
+from model.network.random_weights import random_model
+from model.quantisation.golden import expert_loads, golden_vectors, saturated_shares
+from model.quantisation.integer import IntegerNetwork
+from model.training.train import training_scenes, validation_scenes
 from spec.bundle import load_bundle
 from spec.errors import UserError
 

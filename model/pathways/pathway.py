@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from model.moe import MoE
-from model.train import normalise
-from model.vit import M3ViT
+from model.network.moe import MoE
+from model.network.vit import M3ViT
+from model.training.train import normalise
 from spec.errors import UserError
 
 _BATCH = 32

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.configuration import ModelConfiguration
-from model.heads import Head
-from model.moe import MoE
+from model.network.heads import Head
+from model.network.moe import MoE
 
 # Letters in shape comments: B = batch, T = tokens, D = width, H = heads, C = channels of a head.
 

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from model.calibration import (
+from model.data.scenes import SEGMENTATION_CLASSES
+from model.network.moe import MoE
+from model.network.vit import M3ViT
+from model.pathways.pathway import current_pathway
+from model.quantisation.calibration import (
     Calibration,
     clipping_error,
     gelu_table,
@@ -19,10 +23,6 @@ from model.calibration import (
     scale_per_channel,
     scale_per_tensor,
 )
-from model.moe import MoE
-from model.pathway import current_pathway
-from model.scenes import SEGMENTATION_CLASSES
-from model.vit import M3ViT
 from spec.arithmetic import EXP_FRACTION_BITS, NORM_FRACTION_BITS, TABLE_ENTRIES, fixed_point_multiplier
 from spec.bundle import Architecture, Task
 

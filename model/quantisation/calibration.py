@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.moe import MoE
-from model.train import normalise
-from model.vit import M3ViT
+from model.network.moe import MoE
+from model.network.vit import M3ViT
+from model.training.train import normalise
 
 _BATCH = 16
 _ROWS_KEPT = 2048  # rows of samples kept per point

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from model.configuration import TaskConfiguration, load_recipe, recipe_names
-from model.heads import pixel_shuffle
-from model.moe import MoE
-from model.vit import M3ViT
+from model.network.heads import pixel_shuffle
+from model.network.moe import MoE
+from model.network.vit import M3ViT
 from spec.errors import UserError
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from model.configuration import TrainingConfiguration
-from model.vit import M3ViT
+from model.network.vit import M3ViT
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5

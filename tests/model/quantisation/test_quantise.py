@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from model.calibration import calibrate, gelu, gelu_table, scale_of_gelu_index, scale_per_channel, scale_per_tensor
-from model.quantise import BIAS_MAX, ActivationScale, quantise_linear, quantise_norm
+from model.quantisation.calibration import (
+    calibrate,
+    gelu,
+    gelu_table,
+    scale_of_gelu_index,
+    scale_per_channel,
+    scale_per_tensor,
+)
+from model.quantisation.quantise import BIAS_MAX, ActivationScale, quantise_linear, quantise_norm
 from spec.arithmetic import SHIFT_MAX, layer_norm, matmul_exact, requantise
 
 

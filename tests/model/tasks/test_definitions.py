@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.scenes import render
-from model.tasks import DEPTH_UNIT, TASKS, find_task
+from model.data.scenes import render
+from model.tasks.definitions import DEPTH_UNIT, TASKS, find_task
 from spec.errors import UserError
 
 

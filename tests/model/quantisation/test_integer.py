@@ -6,9 +6,9 @@ import torch
 
 from model.evaluate import measure_float, measure_integer, predict, top_k_agreement
 from model.export import integer_network
-from model.golden import golden_vectors
-from model.pathway import apply_pathway, choose_pathway, measure_usage
-from model.train import validation_scenes
+from model.pathways.pathway import apply_pathway, choose_pathway, measure_usage
+from model.quantisation.golden import golden_vectors
+from model.training.train import validation_scenes
 from spec.arithmetic import layer_norm, requantise, route_token, saturate, weigh_by_score
 from spec.bundle import expected_tensors
 from spec.errors import UserError

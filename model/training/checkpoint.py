@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from model.configuration import Recipe
-from model.vit import M3ViT
+from model.network.vit import M3ViT
 from spec.errors import UserError
 from spec.files import writing
 

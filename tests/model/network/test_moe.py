@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.moe import MoE, Router, balance_loss, top_k_mask
+from model.network.moe import MoE, Router, balance_loss, top_k_mask
 
 
 @pytest.mark.parametrize("seed", range(3), ids=lambda s: f"seed{s}")

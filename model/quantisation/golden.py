@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model.integer import IntegerNetwork
+from model.quantisation.integer import IntegerNetwork
 from spec.arithmetic import route_token
 from spec.bundle import Task
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from model.configuration import ModelConfiguration
-from model.moe import MoE, Router, top_k_mask
-from model.train import normalise
-from model.vit import M3ViT
+from model.network.moe import MoE, Router, top_k_mask
+from model.network.vit import M3ViT
+from model.training.train import normalise
 
 # Standard deviations are meant where nothing else is said.
 _PATCH_GAIN, _QUERY_KEY_GAIN = 3.0, 1.4  # of the results when the input has 1; of all other layers 1

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.scenes import SEGMENTATION_CLASSES, Scenes
+from model.data.scenes import SEGMENTATION_CLASSES, Scenes
 from spec.errors import UserError
 from spec.predictions import DEPTH_UNIT
 

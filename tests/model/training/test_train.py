@@ -10,12 +10,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from model import checkpoint
 from model.configuration import Recipe, load_recipe
 from model.evaluate import measure_float
-from model.optimizer import orthogonalise
-from model.train import draw_batch, learning_rate, train, training_scenes, validation_scenes
-from model.vit import M3ViT
+from model.network.vit import M3ViT
+from model.training import checkpoint
+from model.training.optimizer import orthogonalise
+from model.training.train import draw_batch, learning_rate, train, training_scenes, validation_scenes
 from spec.errors import UserError
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from model import scenes
-from model.scenes import BACKGROUND, BOX, CONE, CYLINDER, FOCAL, GROUND, SPHERE, render
+from model.data import scenes
+from model.data.scenes import BACKGROUND, BOX, CONE, CYLINDER, FOCAL, GROUND, SPHERE, render
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Which experts each task uses and keeps."""

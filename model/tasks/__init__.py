@@ -1,0 +1,1 @@
+"""What each task predicts, its loss and its metric."""
