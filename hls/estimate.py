@@ -15,13 +15,14 @@ import numpy as np
 from hls.constants import Constants, block_sizes
 from hls.emitter import FrameLayout
 from hls.lowering import lower_task
-from hls.network import frame_macs, stored_channels
+from hls.network import stored_channels
 from hls.resources import Resources
 from hls.resources import estimate as estimate_resources
 from hls.schedule import Schedule
 from hls.timing import BYTES_PER_CYCLE, TimingModel
 from spec.bundle import Architecture, Bundle, Task, expected_tensors
 from spec.configuration import HardwareConfiguration
+from spec.cost import frame_macs
 from spec.isa import Unit
 
 

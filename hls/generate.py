@@ -8,14 +8,16 @@ from hls.arena import round_up
 from hls.constants import Constants, pack_network
 from hls.emitter import FrameLayout
 from hls.lowering import LoweredTask, lower_task
-from hls.network import frame_macs, stored_channels
+from hls.network import stored_channels
 from hls.resources import check_fit
 from hls.schedule import Schedule
 from hls.sources import accelerator_sources
-from spec.build import Build, TaskProgram
-from spec.bundle import Bundle
+from spec.build import AlternativeProgram, Build, TaskProgram
+from spec.bundle import Bundle, pathways
 from spec.configuration import HardwareConfiguration
+from spec.cost import frame_macs
 from spec.executor import WINDOW_ALIGNMENT, Program
+from spec.pathway_names import pathway_name, split_pathway_name
 
 _FAST = Schedule()
 
@@ -38,11 +40,13 @@ def generate(
     outputs = {name: frame.allocate(2 * int(np.prod(_output_shape(bundle, name)))) for name in bundle.tasks}
     lowered: dict[str, LoweredTask] = {}
     tags: dict[str, int] = {}
-    for name in bundle.tasks:
+    for name in pathways(bundle.tasks):
+        output = outputs[split_pathway_name(name)[0]]
         lowered[name] = lower_task(
-            bundle, configuration, constants, name, frame, image_offset, outputs[name], observe, tags, schedule
+            bundle, configuration, constants, name, frame, image_offset, output, observe, tags, schedule
         )
-    tasks = {name: _task_program(bundle, name, lowered[name], constants, outputs[name]) for name in bundle.tasks}
+    programs = {name: _add_program(constants, name, task) for name, task in lowered.items()}
+    tasks = {name: _task_program(bundle, name, lowered, programs, outputs[name]) for name in bundle.tasks}
     return Build(
         name=f"{bundle.name}-{configuration.name}",
         configuration=configuration,
@@ -68,15 +72,28 @@ def _output_shape(bundle: Bundle, name: str) -> tuple[int, int, int]:
     return grid[0] * task.upscale, grid[1] * task.upscale, stored_channels(task)
 
 
-def _task_program(
-    bundle: Bundle, name: str, lowered: LoweredTask, constants: Constants, output_offset: int
-) -> TaskProgram:
+def _add_program(constants: Constants, name: str, lowered: LoweredTask) -> Program:
     block = f"program.{name}"
     code = lowered.assembler.program()
     constants.add(block, len(code), lambda: np.frombuffer(code, np.uint8))
-    task = bundle.tasks[name]
+    return Program(constants.offset[block], len(code))
+
+
+def _task_program(
+    bundle: Bundle, name: str, lowered: dict[str, LoweredTask], programs: dict[str, Program], output_offset: int
+) -> TaskProgram:
+    task, every = bundle.tasks[name], pathways(bundle.tasks)
+    alternatives = {}
+    for alternative in task.alternatives:
+        path = pathway_name(name, alternative)
+        alternatives[alternative] = AlternativeProgram(
+            program=programs[path],
+            macs=frame_macs(bundle.architecture, every[path]),
+            metrics=every[path].metrics,
+            observations=lowered[path].observations,
+        )
     return TaskProgram(
-        program=Program(constants.offset[block], len(code)),
+        program=programs[name],
         output_offset=output_offset,
         output_shape=_output_shape(bundle, name),
         channels=task.channels,
@@ -84,7 +101,9 @@ def _task_program(
         output_scale=task.output_scale,
         macs=frame_macs(bundle.architecture, task),
         class_names=task.class_names,
-        observations=lowered.observations,
+        observations=lowered[name].observations,
+        metrics=task.metrics,
+        alternatives=alternatives,
     )
 
 

@@ -10,10 +10,11 @@ from hls.network import stored_channels
 from hls.prefetch import Spans, Step
 from hls.task_plan import TaskPlan
 from spec.isa import Space
+from spec.pathway_names import split_pathway_name
 
 
 def head_step(plan: TaskPlan) -> Step:
-    part = plan.whole_part(f"heads.{plan.task_name}")
+    part = plan.whole_part(f"heads.{split_pathway_name(plan.task_name)[0]}")
     return Step(part.name, (plan.norm("norm"), plan.block(part)), partial(_head, plan, part))
 
 

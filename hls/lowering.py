@@ -55,7 +55,8 @@ def lower_task(
     matrices of activations are tried.
 
     frame: the frame window's layout, grown by observations; image_offset, output_offset: in that window. observe: store every layer's
-    result in the frame window as well (see spec.build.Observation). tags: see Assembler. UserError if a buffer does not fit.
+    result in the frame window as well (see spec.build.Observation). tags: see Assembler. task: the name of a pathway of the bundle.
+    UserError if a buffer does not fit.
     """
 
     def attempt(weights_end: int) -> tuple[TaskPlan, FrameLayout, dict[str, int]] | None:

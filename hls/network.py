@@ -62,18 +62,3 @@ def padded_linear(bundle: Bundle, configuration: HardwareConfiguration, name: st
         task = bundle.tasks[part]
         return layer.with_output_groups(task.channels, stored_channels(task))
     return layer
-
-
-def frame_macs(architecture: Architecture, task: Task) -> int:
-    """Multiply-accumulates of one frame of a task: what the network needs, without any padding of the machine."""
-    a = architecture
-    tokens, patches, width = a.tokens, a.tokens - 1, a.width
-    macs = patches * a.patch * a.patch * 3 * width
-    for i in range(a.depth):
-        macs += 4 * tokens * width * width + 2 * tokens * tokens * width
-        if i in a.moe_blocks:
-            kept = len(task.pathway[i])
-            macs += tokens * width * kept + min(task.top_k, kept) * tokens * 2 * width * a.expert_hidden
-        else:
-            macs += tokens * 2 * width * a.mlp_hidden
-    return macs + patches * width * task.upscale * task.upscale * task.channels

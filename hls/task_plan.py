@@ -13,7 +13,7 @@ from hls.prefetch import Block, Prefetcher, SlotPool, Spans
 from hls.schedule import Schedule
 from hls.weight_layout import linear_tile_bytes, norm_bytes
 from spec.arithmetic import NORM_WIDTH_MAX, TABLE_ENTRIES
-from spec.bundle import Bundle
+from spec.bundle import Bundle, pathways
 from spec.configuration import HardwareConfiguration
 from spec.errors import UserError
 from spec.isa import OPERAND_BYTES, LoadDestination
@@ -34,7 +34,7 @@ Chunk = tuple[int, int]
 
 
 class TaskPlan:
-    """One task's frame on one configuration, before its instructions.
+    """One task's frame on one configuration, before its instructions. task_name: of its pathway (spec.pathway_names).
 
     residual: the residual stream, all tokens. whole: whole matrices of all tokens fit beside it; then normed holds the
     normalised tokens. slices: of query rows in attention, one if whole; flights: blocks of scores at a time.
@@ -56,7 +56,7 @@ class TaskPlan:
         weights_end: int,
     ) -> None:
         self.bundle, self.configuration, self.constants, self.task_name = bundle, configuration, constants, task
-        self.architecture, self.task, self.schedule = bundle.architecture, bundle.tasks[task], schedule
+        self.architecture, self.task, self.schedule = bundle.architecture, pathways(bundle.tasks)[task], schedule
         self.image_offset, self.output_offset, self.weights_end = image_offset, output_offset, weights_end
         self.shapes = linear_shapes(bundle.architecture, bundle.tasks, configuration)
         self.head_pitch = head_pitch(self.architecture, configuration)

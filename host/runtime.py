@@ -17,6 +17,7 @@ from spec.emulator import Emulator
 from spec.errors import InternalError, UserError
 from spec.executor import Counters, Executor, MachineFault
 from spec.machine import ReferenceMachine
+from spec.pathway_names import pathway_name
 from spec.predictions import decode
 
 EXECUTORS = ("auto", "board", "emulator", "reference")
@@ -41,7 +42,7 @@ class Result:
     """What a task said about an image.
 
     raw: int16 (height, width, channels), the same on every executor. decoded: see spec.predictions.decode. counters: see
-    spec.executor.Counters; "cycles" only from a machine that has a clock.
+    spec.executor.Counters; "cycles" only from a machine that has a clock. pathway: the alternative taken, None for the default.
     """
 
     task: str
@@ -49,6 +50,7 @@ class Result:
     raw: np.ndarray
     decoded: np.ndarray
     counters: Counters
+    pathway: str | None = None
 
 
 class Accelerator:
@@ -78,18 +80,20 @@ class Accelerator:
 
     @property
     def tasks(self) -> dict[str, TaskProgram]:
-        """Task name to its description."""
+        """Task name to its description; its `alternatives` are what `run` takes as pathway, each with its MACs and its accuracy."""
         return dict(self.build.tasks)
 
-    def run(self, image: np.ndarray, task: str) -> Result:
+    def run(self, image: np.ndarray, task: str, pathway: str | None = None) -> Result:
         """Run a task on an image, uint8 (height, width, 3) RGB of any size; it is resized by host.resize.
 
-        Tasks may change from frame to frame at no cost. UserError for an unknown task or another kind of image; FrameFault if
-        the machine stops, after which the next run is right.
+        pathway: an alternative of the task, such as one with fewer experts; None takes its default. Tasks and pathways may change
+        from frame to frame at no cost. UserError for an unknown task or pathway or another kind of image; FrameFault if the
+        machine stops, after which the next run is right.
         """
         if self._executor is None:
             raise InternalError(f"build {self.build.name} was closed")
-        program = self.build.task(task)
+        name = pathway_name(task, pathway)
+        program = self.build.task(name)
         image = np.asarray(image)
         check_rgb(image, "the image")
         self.build.write_image(self._memory.frame, resize(image, self.build.image_height, self.build.image_width))
@@ -97,9 +101,10 @@ class Accelerator:
             counters = self._executor.run(program.program, self._memory, self.max_cycles)
         except MachineFault as fault:
             known = fault.unit != "fetch" and fault.tag < len(self.build.tags)
-            raise FrameFault(fault, task, self.build.tags[fault.tag] if known else "no layer") from None
+            raise FrameFault(fault, name, self.build.tags[fault.tag] if known else "no layer") from None
         raw = self.build.read_output(self._memory.frame, task)
-        return Result(task, program.kind, raw, decode(program.kind, raw, program.output_scale), counters)
+        decoded = decode(program.kind, raw, program.output_scale)
+        return Result(task, program.kind, raw, decoded, counters, pathway)
 
     def close(self) -> None:
         """Free the machine; closing twice is harmless."""

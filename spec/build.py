@@ -6,7 +6,7 @@ once into the constant window of DRAM), cpp/ and rtl/ (the sources of the accele
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from spec.configuration import HardwareConfiguration
 from spec.errors import UserError
 from spec.executor import Memory, Program
 from spec.files import read_file, read_manifest, write_directory
+from spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
 
 FORMAT, VERSION = "moesaic build", 1
 MANIFEST = "build.json"
@@ -50,13 +51,24 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class AlternativeProgram:
+    """Another pathway of a task, with the same weights, head and place of the output. The fields are those of a TaskProgram."""
+
+    program: Program
+    macs: int
+    metrics: dict = field(default_factory=dict)
+    observations: dict[str, Observation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TaskProgram:
     """A task of a build.
 
     program: where it lies in the constant window. output_offset, output_shape: int16 (height, width, stored channels) in the
     frame window, of which the first `channels` count. kind, class_names, output_scale: see spec.bundle.Task.
     macs: multiply-accumulates of the network per frame, with top_k experts per token. observations: layer name to where it
-    was stored, empty unless generated with observation.
+    was stored, empty unless generated with observation. metrics: accuracy of this pathway, see spec.bundle.Task. alternatives:
+    name to another pathway of the task; an application picks one from frame to frame.
     """
 
     program: Program
@@ -68,6 +80,8 @@ class TaskProgram:
     macs: int
     class_names: tuple[str, ...] = ()
     observations: dict[str, Observation] = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
+    alternatives: dict[str, AlternativeProgram] = field(default_factory=dict)
 
 
 @dataclass
@@ -111,11 +125,30 @@ class Build:
         }
         write_directory(Path(directory), MANIFEST, manifest, {"constants.bin": self.constants.tobytes(), **self.files})
 
+    @property
+    def pathways(self) -> dict[str, TaskProgram]:
+        """Every pathway by its name (spec.pathway_names), as a task that has no other: first the default of each task."""
+        found = {name: replace(task, alternatives={}) for name, task in self.tasks.items()}
+        for name, task in self.tasks.items():
+            for alternative, a in task.alternatives.items():
+                values = {"program": a.program, "macs": a.macs, "metrics": a.metrics, "observations": a.observations}
+                found[pathway_name(name, alternative)] = replace(task, alternatives={}, **values)
+        return found
+
     def task(self, name: str) -> TaskProgram:
-        """The task, or a UserError that lists the known ones."""
-        if name not in self.tasks:
-            raise UserError(f"unknown task {name!r}; build {self.name} has {', '.join(sorted(self.tasks))}")
-        return self.tasks[name]
+        """The task, or of TASK@ALTERNATIVE the task on that pathway; a UserError lists the known ones."""
+        task, alternative = split_pathway_name(name)
+        if task not in self.tasks:
+            raise UserError(f"unknown task {task!r}; build {self.name} has {', '.join(sorted(self.tasks))}")
+        if alternative is None:
+            return self.tasks[task]
+        known = self.tasks[task].alternatives
+        if alternative not in known:
+            others = f"the alternatives {', '.join(sorted(known))}" if known else "no alternative"
+            raise UserError(
+                f"unknown pathway {alternative!r} of task {task}: build {self.name} has its default and {others}"
+            )
+        return self.pathways[name]
 
     def new_memory(self, pattern: int = 0xA5) -> Memory:
         """Memory windows with the constants in place and the frame filled with a pattern byte."""
@@ -183,6 +216,10 @@ def _problem(build: Build) -> str:
     constants, frame = build.constants.size, build.frame_bytes
     places = [("the image", build.image_offset, 4 * build.image_height * build.image_width, frame)]
     for name, task in build.tasks.items():
+        for alternative in task.alternatives:
+            if not is_alternative_name(alternative):
+                return f"task {name}: alternative {alternative!r} is not named by letters, digits, - and _"
+    for name, task in build.pathways.items():
         height, width, channels = task.output_shape
         places.append((f"the program of task {name}", task.program.offset, task.program.size, constants))
         places.append((f"the output of task {name}", task.output_offset, 2 * height * width * channels, frame))
@@ -197,13 +234,21 @@ def _problem(build: Build) -> str:
 
 
 def _task(values: dict) -> TaskProgram:
+    alternatives = {
+        name: AlternativeProgram(**{**alternative, **_program(alternative)})
+        for name, alternative in values.get("alternatives", {}).items()
+    }
+    converted = {
+        "output_shape": tuple(values["output_shape"]),
+        "class_names": tuple(values["class_names"]),
+        "alternatives": alternatives,
+    }
+    return TaskProgram(**{**values, **_program(values), **converted})
+
+
+def _program(values: dict) -> dict:
+    """What a task and an alternative have in common, converted."""
     observations = {
         name: Observation(**{**o, "shape": tuple(o["shape"])}) for name, o in values["observations"].items()
     }
-    converted = {
-        "program": Program(**values["program"]),
-        "output_shape": tuple(values["output_shape"]),
-        "class_names": tuple(values["class_names"]),
-        "observations": observations,
-    }
-    return TaskProgram(**{**values, **converted})
+    return {"program": Program(**values["program"]), "observations": observations}

@@ -15,12 +15,13 @@ NAME.beta int16 (width,), NAME.shift uint8 (). T is 1 + patches; token 0 is the 
     blocks.I.attention_shift         uint8 (): attention result = value scale * 2**-shift
     blocks.I.projection              linear, to the residual
     blocks.I.mlp.up, .mlp.down       linear (dense blocks); .mlp.table int8 (1024,): GELU, indexed by up's result + 512
-    blocks.I.router.TASK             linear (experts kept for TASK in ascending order, width), to int16 in 1/256 octave
+    blocks.I.router.PATHWAY          linear (experts kept in ascending order, width), to int16 in 1/256 octave; PATHWAY is TASK for a
+                                     task's default and TASK@ALTERNATIVE for another pathway, see Task
     blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,)
     norm                             final layer norm
     heads.TASK                       linear (upscale * upscale * channels, width), order [y][x][channel], to int16
 
-Golden vectors: `image` uint8 (height, width, 3) and TASK/LAYER for: patch_embed int16 (T, width), the residual after embedding;
+Golden vectors: `image` uint8 (height, width, 3) and PATHWAY/LAYER for: patch_embed int16 (T, width), the residual after embedding;
 blocks.I.norm1 int8; .query, .key, .value int8; .scores int16 (heads, T, T); .probabilities int8 (heads, T, T); .attention int8
 (T, width); .projection int16, the residual after attention; .norm2 int8; .hidden int8 (T, mlp_hidden) in dense blocks; .router
 int16 (T, kept experts) in MoE blocks; .output int16, the residual after the block; norm int8; output int16 (height *
@@ -31,7 +32,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -39,6 +40,7 @@ import numpy as np
 
 from spec.errors import UserError
 from spec.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
+from spec.pathway_names import is_alternative_name, pathway_name
 
 FORMAT, VERSION = "moesaic bundle", 1
 MANIFEST = "bundle.json"
@@ -73,12 +75,22 @@ class Architecture:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """Another pathway of a task, through the same weights and the same head. The fields are those of a Task."""
+
+    top_k: int
+    pathway: dict[int, tuple[int, ...]]
+    metrics: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Task:
     """One task. kind: "segmentation", "depth" or "normals" (how the output is shown and measured).
 
     channels: of the output; upscale: output pixels per patch side; output_scale: value of one output unit;
     pathway: block index to the experts kept, ascending; top_k: experts per token; metrics: accuracy measured before export,
-    e.g. {"metric": "mIoU", "float": 0.71, "integer": 0.70}; class_names for segmentation.
+    e.g. {"metric": "mIoU", "float": 0.71, "integer": 0.70}; class_names for segmentation. alternatives: name (letters,
+    digits, - and _) to another pathway, which an application may take for any frame instead of this one.
     """
 
     kind: str
@@ -89,6 +101,17 @@ class Task:
     pathway: dict[int, tuple[int, ...]]
     metrics: dict = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
+    alternatives: dict[str, Alternative] = field(default_factory=dict)
+
+
+def pathways(tasks: dict[str, Task]) -> dict[str, Task]:
+    """Every pathway of these tasks by its name (spec.pathway_names), as a task that has no other: first the default of each."""
+    found = {name: replace(task, alternatives={}) for name, task in tasks.items()}
+    for name, task in tasks.items():
+        for alternative, a in task.alternatives.items():
+            values = {"top_k": a.top_k, "pathway": a.pathway, "metrics": a.metrics, "alternatives": {}}
+            found[pathway_name(name, alternative)] = replace(task, **values)
+    return found
 
 
 @dataclass
@@ -172,7 +195,7 @@ def _task_problem(bundle: Bundle) -> str:
     """What is wrong with the first task that does not suit its architecture, or nothing."""
     a = bundle.architecture
     for name, task in bundle.tasks.items():
-        numbers = {"channels": task.channels, "upscale": task.upscale, "top_k": task.top_k}
+        numbers = {"channels": task.channels, "upscale": task.upscale}
         for field_name, value in numbers.items():
             if type(value) is not int or value < 1:
                 return f"task {name}: {field_name} is {value!r}, not a positive integer"
@@ -180,16 +203,28 @@ def _task_problem(bundle: Bundle) -> str:
             return f"task {name}: kind {task.kind!r} is none of {', '.join(KINDS)}"
         if type(task.output_scale) not in (int, float) or not 0 < task.output_scale < math.inf:
             return f"task {name}: output_scale is {task.output_scale!r}, not a positive number"
-        if not isinstance(task.metrics, dict) or not all(isinstance(label, str) for label in task.class_names):
-            return f"task {name}: its metrics are no table or its class names no texts"
-        if sorted(task.pathway) != list(a.moe_blocks):
-            return f"task {name}: its pathway is for blocks {sorted(task.pathway)}, experts are in {list(a.moe_blocks)}"
-        for block, kept in task.pathway.items():
-            if not _ascending(kept, a.experts) or len(kept) < task.top_k:
-                return (
-                    f"task {name}: block {block} keeps experts {list(kept)},"
-                    f" it must be {task.top_k} or more ascending numbers below {a.experts}"
-                )
+        if not all(isinstance(label, str) for label in task.class_names):
+            return f"task {name}: its class names are no texts"
+        for alternative in task.alternatives:
+            if not is_alternative_name(alternative):
+                return f"task {name}: alternative {alternative!r} is not named by letters, digits, - and _"
+    for name, task in pathways(bundle.tasks).items():
+        if problem := _pathway_problem(a, task):
+            return f"task {name}: {problem}"
+    return ""
+
+
+def _pathway_problem(a: Architecture, task: Task) -> str:
+    """What is wrong with the default pathway of a task, or nothing."""
+    if type(task.top_k) is not int or task.top_k < 1:
+        return f"top_k is {task.top_k!r}, not a positive integer"
+    if not isinstance(task.metrics, dict):
+        return "its metrics are no table"
+    if sorted(task.pathway) != list(a.moe_blocks):
+        return f"its pathway is for blocks {sorted(task.pathway)}, experts are in {list(a.moe_blocks)}"
+    for block, kept in task.pathway.items():
+        if not _ascending(kept, a.experts) or len(kept) < task.top_k:
+            return f"block {block} keeps experts {list(kept)}, it must be {task.top_k} or more ascending numbers below {a.experts}"
     return ""
 
 
@@ -199,9 +234,19 @@ def _ascending(values: tuple[int, ...], end: int) -> bool:
 
 def _task(values: dict) -> Task:
     known = {f.name for f in fields(Task)}
-    pathway = {int(block): tuple(experts) for block, experts in values["pathway"].items()}
-    rest = {key: value for key, value in values.items() if key in known and key != "pathway"}
-    return Task(pathway=pathway, **{**rest, "class_names": tuple(values.get("class_names", ()))})
+    converted = {
+        "pathway": _pathway(values["pathway"]),
+        "class_names": tuple(values.get("class_names", ())),
+        "alternatives": {
+            name: Alternative(**{**alternative, "pathway": _pathway(alternative["pathway"])})
+            for name, alternative in values.get("alternatives", {}).items()
+        },
+    }
+    return Task(**{**{key: value for key, value in values.items() if key in known}, **converted})
+
+
+def _pathway(values: dict) -> dict[int, tuple[int, ...]]:
+    return {int(block): tuple(experts) for block, experts in values.items()}
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:
@@ -217,7 +262,7 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
 
 def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name to (shape, dtype) of every tensor that a bundle with this architecture and these tasks has."""
-    a = architecture
+    a, every = architecture, pathways(tasks)
     expected: dict[str, tuple[tuple[int, ...], str]] = {"position": ((a.tokens, a.width), "int16")}
 
     def linear(name: str, outputs: int, inputs: int) -> None:
@@ -245,9 +290,9 @@ def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict
             expected[f"{block}.mlp.table"] = ((1024,), "int8")
             continue
         expected[f"{block}.experts.table"] = ((1024,), "int8")
-        for name, task in tasks.items():
+        for name, task in every.items():
             linear(f"{block}.router.{name}", len(task.pathway[i]), a.width)
-        for e in sorted({e for task in tasks.values() for e in task.pathway[i]}):
+        for e in sorted({e for task in every.values() for e in task.pathway[i]}):
             linear(f"{block}.experts.{e}.up", a.expert_hidden, a.width)
             linear(f"{block}.experts.{e}.down", a.width, a.expert_hidden)
     norm("norm")

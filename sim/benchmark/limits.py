@@ -5,9 +5,9 @@ Of the encoder, without the task's head, so that the figures compare with what o
 
 from __future__ import annotations
 
-from hls.network import frame_macs
 from spec.bundle import Architecture, Task, expected_tensors
 from spec.configuration import HardwareConfiguration
+from spec.cost import frame_macs
 
 
 def encoder_macs(architecture: Architecture, task: Task) -> int:

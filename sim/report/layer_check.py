@@ -13,12 +13,12 @@ from spec.executor import Executor
 def check_layers(
     executor: Executor, observed: Build, network: IntegerNetwork, image: np.ndarray
 ) -> dict[str, dict[str, int]]:
-    """Task to layer to the number of elements in which executor and network differ, for one image.
+    """Name of a pathway to layer to the number of elements in which executor and network differ, for one image.
 
     observed: a build that was generated with observation. The task's output is the layer "output".
     """
     result = {}
-    for name, task in observed.tasks.items():
+    for name, task in observed.pathways.items():
         memory = observed.new_memory()
         observed.write_image(memory.frame, image)
         executor.run(task.program, memory, MAX_CYCLES)

@@ -6,7 +6,6 @@ import pytest
 
 import hls.lowering
 from hls.generate import generate
-from hls.network import frame_macs
 from hls.resources import check_fit, estimate
 from hls.schedule import Schedule
 from model.quantisation.integer import IntegerNetwork
@@ -14,6 +13,7 @@ from sim.report.layer_check import check_layers
 from spec.build import load_build
 from spec.bundle import Architecture, Task
 from spec.configuration import load_configuration
+from spec.cost import frame_macs
 from spec.errors import UserError
 from spec.machine import ReferenceMachine
 from tests.hls.networks import ARCHITECTURES, ODD, SMALL, network, picture, tasks_of

@@ -1,0 +1,45 @@
+"""What a frame of a task costs, counted from the sizes of the network and without any padding of a machine."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from spec.bundle import Architecture, Task, expected_tensors
+
+
+def frame_macs(architecture: Architecture, task: Task) -> int:
+    """Multiply-accumulates of one frame on a task's default pathway."""
+    a = architecture
+    tokens, patches, width = a.tokens, a.tokens - 1, a.width
+    macs = patches * a.patch * a.patch * 3 * width
+    for i in range(a.depth):
+        macs += 4 * tokens * width * width + 2 * tokens * tokens * width
+        if i in a.moe_blocks:
+            kept = len(task.pathway[i])
+            macs += tokens * width * kept + min(task.top_k, kept) * tokens * 2 * width * a.expert_hidden
+        else:
+            macs += tokens * 2 * width * a.mlp_hidden
+    return macs + patches * width * task.upscale * task.upscale * task.channels
+
+
+def weight_bytes(architecture: Architecture, task: Task) -> int:
+    """Bytes of all that a task's default pathway reads of a bundle: its weights with their parameters, norms and tables.
+
+    Sum over the tensors of a bundle with this pathway alone (`spec.bundle.expected_tensors`) of elements * bytes of an element: every
+    shared layer, the router's rows and the weights of the experts kept, the head.
+    """
+    tensors = expected_tensors(architecture, {"task": task}).values()
+    return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in tensors)
+
+
+def dram_bytes(architecture: Architecture, task: Task) -> int:
+    """Bytes that one frame moves between DRAM and a machine which keeps activations on chip and reads each weight once.
+
+    weight_bytes + 4 * height * width (image, 4 bytes a pixel) + 2 * output pixels * channels (int16). The program is not counted.
+    An expert that no token of a frame goes to need not be read, so that this is an upper bound.
+    """
+    a = architecture
+    outputs = a.grid[0] * a.grid[1] * task.upscale**2 * task.channels
+    return weight_bytes(a, task) + 4 * a.image_height * a.image_width + 2 * outputs

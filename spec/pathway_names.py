@@ -1,0 +1,24 @@
+"""How one pathway is named where the name of a task is expected: TASK takes its default pathway, TASK@ALTERNATIVE another one."""
+
+from __future__ import annotations
+
+import re
+
+_SEPARATOR = "@"
+_ALTERNATIVE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def pathway_name(task: str, alternative: str | None = None) -> str:
+    """The name of a task's alternative, or of its default pathway."""
+    return task if alternative is None else f"{task}{_SEPARATOR}{alternative}"
+
+
+def split_pathway_name(name: str) -> tuple[str, str | None]:
+    """(task, alternative) of a pathway's name; None for the default."""
+    task, separator, alternative = name.partition(_SEPARATOR)
+    return task, alternative if separator else None
+
+
+def is_alternative_name(name: object) -> bool:
+    """Whether an alternative may be called this: letters, digits, - and _."""
+    return isinstance(name, str) and _ALTERNATIVE.fullmatch(name) is not None
