@@ -38,7 +38,7 @@ def export_onnx(model: M3ViT, tasks: tuple[str, ...]) -> bytes:
     model = copy.deepcopy(model).eval()
     for moe in moe_blocks(model).values():
         moe.all_experts = True
-        moe.routers = nn.ModuleDict({task: moe.routers[task] for task in tasks})
+        moe.routers = nn.ModuleDict({name: router for name, router in moe.routers.items() if name in (*tasks, "all")})
     model.heads = nn.ModuleDict({task: model.heads[task] for task in tasks})
     image = torch.zeros(1, 3, c.image_height, c.image_width)
     logger = logging.getLogger("torch.onnx")

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from model.configuration import ModelConfiguration
-from model.network.moe import MoE, Router, top_k_mask
+from model.network.moe import MoE, top_k_mask
+from model.network.routers import Router
 from model.network.vit import M3ViT
 from model.training.train import normalise
 
@@ -51,9 +52,12 @@ def random_model(configuration: ModelConfiguration, seed: int, images: np.ndarra
             x = x + block.attention(normed)
             normed, mlp = block.norm2(x), block.mlp
             if isinstance(mlp, MoE):
-                for task, tokens in zip(tasks, normed.flatten(0, 1).chunk(len(tasks))):
-                    shares = _load_shares(_generator(seed, f"blocks.{i}.load.{task}"), configuration.experts)
-                    _adjust_router(mlp.routers[task], tokens, shares)
+                parts = dict(zip(tasks, normed.flatten(0, 1).chunk(len(tasks))))
+                for name, router in mlp.routers.items():
+                    shares = _load_shares(_generator(seed, f"blocks.{i}.load.{name}"), configuration.experts)
+                    _adjust_router(
+                        router, parts.get(name, torch.cat(list(parts.values()))), shares, configuration.top_k
+                    )
                 _adjust_update(mlp.down_weight, mlp.down_bias, mlp(normed, tasks)[0])
             else:
                 _adjust_update(mlp.down.weight, mlp.down.bias, mlp(normed, tasks)[0])
@@ -122,22 +126,22 @@ def _load_shares(rng: np.random.Generator, experts: int) -> Tensor:
     return torch.from_numpy(size / size.sum()).float()
 
 
-def _adjust_router(router: Router, tokens: Tensor, shares: Tensor) -> None:
+def _adjust_router(router: Router, tokens: Tensor, shares: Tensor, top_k: int) -> None:
     """Scale a router's logits, then shift them until expert e gets about shares[e] of all choices on tokens [N, D].
 
     The shifts are found as balancing without a loss finds them (Wang et al. 2024, "Auxiliary-loss-free load balancing"):
     raised where an expert's load is too small, lowered where it is too large. A router has no bias; the shifts go into its
-    weights, along the tokens' mean.
+    weights, along the tokens' mean. What a task-conditioned router makes of the task is left as it was drawn.
     """
-    weight = router.linear.weight
+    weight = router.linear.weight[:, : router.width]
     mean = tokens.mean(0)
     direction = mean / mean.square().sum()  # its product with a token is 1 on average
     weight -= torch.outer(weight @ mean, direction)
     weight *= _LOGIT_SPREAD / (tokens @ weight.T).std()
     logits, along = tokens @ weight.T, tokens @ direction
-    wanted = shares * router.top_k * len(tokens)
+    wanted = shares * top_k * len(tokens)
     shift = torch.zeros_like(wanted)
     for step in range(_BALANCING_STEPS):
-        load = top_k_mask(logits + torch.outer(along, shift), router.top_k).sum(0)
+        load = top_k_mask(logits + torch.outer(along, shift), top_k).sum(0)
         shift += 0.5 * (1 - step / _BALANCING_STEPS) * torch.log((wanted + 1) / (load + 1))
     weight += torch.outer(shift, direction)

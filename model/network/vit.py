@@ -1,4 +1,4 @@
-"""M3ViT (Fan et al., NeurIPS 2022): a vision transformer whose every second MLP is a multi-gate mixture of experts."""
+"""M3ViT (Fan et al., NeurIPS 2022): a vision transformer whose every second MLP is a mixture of experts."""
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +49,17 @@ class Block(nn.Module):
         self.attention = Attention(c.width, c.heads)
         self.norm2 = nn.LayerNorm(c.width, eps=1e-6)
         if c.is_moe(index):
-            self.mlp = MoE(c.width, c.expert_hidden, c.experts, c.top_k, c.task_names)
+            self.mlp = MoE(
+                c.width,
+                c.expert_hidden,
+                c.experts,
+                c.top_k,
+                c.task_names,
+                gate=c.gate,
+                task_embedding=c.task_embedding,
+                learned_noise=c.gate_noise == "learned",
+                expert_dropout=c.expert_dropout,
+            )
         else:
             self.mlp = Mlp(c.width, c.mlp_hidden)
 
@@ -60,7 +70,7 @@ class Block(nn.Module):
 
 
 class M3ViT(nn.Module):
-    """One backbone, one router per task in each MoE block, one head per task. A call runs one task's path only."""
+    """One backbone, routers in each MoE block, one head per task. A call runs one task's path only."""
 
     def __init__(self, configuration: ModelConfiguration) -> None:
         super().__init__()

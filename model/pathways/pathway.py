@@ -22,8 +22,12 @@ def moe_blocks(model: M3ViT) -> dict[int, MoE]:
 def chosen_experts(model: M3ViT, images: np.ndarray, task: str) -> dict[int, np.ndarray]:
     """By MoE block: which experts each token of images uint8 [N, height, width, 3] goes to, bool [N * T, experts]."""
     choices: dict[int, np.ndarray] = {}
+
+    def note(i: int, moe: MoE, x: torch.Tensor) -> None:
+        choices[i] = moe.route(task, x.flatten(0, 1))[1].numpy()
+
     handles = [
-        moe.routers[task].register_forward_hook(lambda m, a, result, i=i: choices.update({i: result[1].numpy()}))
+        moe.register_forward_pre_hook(lambda moe, arguments, i=i: note(i, moe, arguments[0]))
         for i, moe in moe_blocks(model).items()
     ]
     with torch.inference_mode():
@@ -67,14 +71,12 @@ def apply_pathway(model: M3ViT, pathway: Pathway) -> None:
         for i, experts in blocks.items():
             kept = torch.zeros(model.configuration.experts, dtype=torch.bool)
             kept[list(experts)] = True
-            model.blocks[i].mlp.routers[task].kept = kept
+            model.blocks[i].mlp.kept[task] = kept
 
 
 def current_pathway(model: M3ViT) -> Pathway:
     """The experts that the model's routers keep, by task and block."""
     return {
-        task: {
-            i: tuple(int(e) for e in moe.routers[task].kept.nonzero().flatten()) for i, moe in moe_blocks(model).items()
-        }
+        task: {i: tuple(int(e) for e in moe.kept[task].nonzero().flatten()) for i, moe in moe_blocks(model).items()}
         for task in model.configuration.task_names
     }

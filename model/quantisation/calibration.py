@@ -52,7 +52,7 @@ class _Recorder:
     def experts(self, name: str, moe: MoE, x: Tensor, task: str) -> None:
         """What happens inside the experts, on the tokens they are chosen for."""
         tokens = x.flatten(0, 1)
-        _, chosen, _ = moe.routers[task](tokens)
+        _, chosen, _ = moe.route(task, tokens)
         for e in range(len(moe.up_weight)):
             queue = tokens[chosen[:, e]]
             if len(queue) == 0:

@@ -174,8 +174,8 @@ class _Quantiser:
     def _experts(self, i: int, moe: MoE, source: ActivationScale) -> None:
         name = f"blocks.{i}"
         for task, blocks in self.pathway.items():
-            weight = _array(moe.routers[task].linear.weight)[list(blocks[i])]
-            self._linear(f"{name}.router.{task}", weight, np.zeros(len(weight)), source, 1 / _OCTAVE)
+            weight, bias = (_array(part)[list(blocks[i])] for part in moe.router_linear(task))
+            self._linear(f"{name}.router.{task}", weight, bias, source, 1 / _OCTAVE)
         index, hidden = self._gelu(name, f"{name}.experts.table")
         up_weight, up_bias = _array(moe.up_weight), _array(moe.up_bias)
         down_weight, down_bias = _array(moe.down_weight), _array(moe.down_bias)

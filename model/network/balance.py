@@ -1,0 +1,46 @@
+"""The load-balance loss: how unevenly a router spreads a batch over the experts, the same on one rank as on many."""
+
+import torch
+import torch.distributed
+import torch.distributed.nn.functional
+from torch import Tensor
+
+
+def sum_over_ranks(values: Tensor, group: torch.distributed.ProcessGroup | None = None) -> Tensor:
+    """The sum of `values` over all ranks, differentiable; `values` themselves where nothing is distributed.
+
+    The gradient is summed over the ranks too. Where a loss is a function of such a sum, every rank has the loss and the
+    gradient of the whole batch once data-parallel training has averaged the gradients.
+    """
+    if not torch.distributed.is_initialized() or torch.distributed.get_world_size(group) == 1:
+        return values
+    return torch.distributed.nn.functional.all_reduce(values, group=group or torch.distributed.group.WORLD)
+
+
+def squared_variation(values: Tensor) -> Tensor:
+    """Squared coefficient of variation, variance / mean^2, of [E]."""
+    return values.var(unbiased=False) / (values.mean().square() + 1e-10)
+
+
+def expert_load(logits: Tensor, noisy_logits: Tensor, noise_std: Tensor | float, top_k: int) -> Tensor:
+    """Each expert's smoothed token count, [E]: the chance to stay in the top k when its own noise is drawn again, summed.
+
+    logits without and with noise, [N, E]. Shazeer et al. 2017, appendix A, equations 8 to 10; the noise may be constant, as
+    in Riquelme et al. 2021. With top_k = E every expert has every token.
+    """
+    if top_k >= logits.shape[-1]:
+        return logits.new_full(logits.shape[-1:], len(logits))
+    ranked = noisy_logits.topk(top_k + 1, dim=-1).values
+    chosen = noisy_logits >= ranked[:, top_k - 1 : top_k]
+    threshold = torch.where(chosen, ranked[:, top_k:], ranked[:, top_k - 1 : top_k])
+    return torch.special.ndtr((logits - threshold) / noise_std).sum(0)
+
+
+def balance_loss(importance: Tensor, load: Tensor, group: torch.distributed.ProcessGroup | None = None) -> Tensor:
+    """Mean of the importance and the load loss of one router, a scalar >= 0; 0 when every expert has the same share.
+
+    importance: each expert's summed weight, load: its token count, [E] of this rank's part of the batch; the ranks of
+    `group` (all of them by default) add theirs. Shazeer et al. 2017, equations 6, 7 and 11.
+    """
+    importance, load = sum_over_ranks(torch.stack([importance, load]), group)
+    return 0.5 * (squared_variation(importance) + squared_variation(load))

@@ -1,0 +1,104 @@
+"""Routers of a mixture-of-experts layer: every gate of M3ViT, each a linear map of the token for a given task.
+
+`single` has one router for all tasks, `multi` one per task. `task-conditioned` has one for all, which sees the token and an
+embedding of the task; since the embedding is the same for all tokens, its part of the product is a bias per task. So at
+inference every gate is one linear layer, whatever it was in training.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Letters in shape comments: N = tokens, D = width, E = experts, V = task embedding.
+
+NOISE_FLOOR = 1e-2  # of the learned noise, so that no chance of the load loss is divided by 0
+
+
+class Router(nn.Module):
+    """Router logits [N, E] = tokens [N, D] @ weight.T, and the standard deviation of the noise on them in training.
+
+    The noise is 1 / E with `learned_noise` off (Riquelme et al. 2021), else softplus of a second linear map of the token
+    (Shazeer et al. 2017, equation 4); that map starts at 0, which is noise of ln 2.
+    """
+
+    def __init__(self, width: int, experts: int, learned_noise: bool = False) -> None:
+        super().__init__()
+        self.width = width
+        self.linear = nn.Linear(self._inputs(width), experts, bias=False)
+        self.noise_linear = nn.Linear(self._inputs(width), experts, bias=False) if learned_noise else None
+        if learned_noise:
+            nn.init.zeros_(self.noise_linear.weight)
+
+    def _inputs(self, width: int) -> int:
+        return width
+
+    def linear_of(self, weight: Tensor, task: str) -> tuple[Tensor, Tensor]:
+        """Weight [E, D] and bias [E] that act on the token alone, for one of this router's weights [E, inputs]."""
+        return weight, weight.new_zeros(len(weight))
+
+    def logits(self, task: str, x: Tensor) -> Tensor:
+        """Logits [N, E] of tokens [N, D], without noise."""
+        return F.linear(x, *self.linear_of(self.linear.weight, task))
+
+    def noise_std(self, task: str, x: Tensor) -> Tensor | float:
+        """Standard deviation of the noise on the logits: a number, or [N, E] where it is learned."""
+        if self.noise_linear is None:
+            return 1 / self.linear.out_features
+        return F.softplus(F.linear(x, *self.linear_of(self.noise_linear.weight, task))) + NOISE_FLOOR
+
+
+class TaskConditionedRouter(Router):
+    """A router whose input is the token with the task's embedding, [N, D + V] (Fan et al. 2022, section 3.2).
+
+    The embedding is a two-layer perceptron of the task's one-hot vector and a layer norm.
+    """
+
+    def __init__(
+        self, width: int, experts: int, tasks: tuple[str, ...], embedding: int, learned_noise: bool = False
+    ) -> None:
+        self.embedding = embedding
+        super().__init__(width, experts, learned_noise)
+        self.tasks = tasks
+        self.up = nn.Linear(len(tasks), embedding)
+        self.down = nn.Linear(embedding, embedding)
+        self.norm = nn.LayerNorm(embedding, eps=1e-6)
+
+    def _inputs(self, width: int) -> int:
+        return width + self.embedding
+
+    def embed(self, task: str) -> Tensor:
+        """The embedding [V] of a task."""
+        one_hot = self.up.weight.new_zeros(len(self.tasks))
+        one_hot[self.tasks.index(task)] = 1
+        return self.norm(self.down(F.gelu(self.up(one_hot))))
+
+    def linear_of(self, weight: Tensor, task: str) -> tuple[Tensor, Tensor]:
+        return weight[:, : self.width], weight[:, self.width :] @ self.embed(task)
+
+
+def build_routers(
+    gate: str, width: int, experts: int, tasks: tuple[str, ...], embedding: int, learned_noise: bool
+) -> nn.ModuleDict:
+    """The routers of a layer by task, or one under "all" that serves every task."""
+    if gate == "multi":
+        return nn.ModuleDict({task: Router(width, experts, learned_noise) for task in tasks})
+    if gate == "single":
+        return nn.ModuleDict({"all": Router(width, experts, learned_noise)})
+    if gate == "task-conditioned":
+        return nn.ModuleDict({"all": TaskConditionedRouter(width, experts, tasks, embedding, learned_noise)})
+    raise ValueError(f"unknown gate {gate!r}")
+
+
+class TaskMasks(nn.Module):
+    """A boolean buffer [E] per task, read and set like the entries of a dictionary; at first all true. Not saved."""
+
+    def __init__(self, tasks: tuple[str, ...], experts: int) -> None:
+        super().__init__()
+        for task in tasks:
+            self.register_buffer(task, torch.ones(experts, dtype=torch.bool), persistent=False)
+
+    def __getitem__(self, task: str) -> Tensor:
+        return self._buffers[task]
+
+    def __setitem__(self, task: str, mask: Tensor) -> None:
+        self._buffers[task] = mask.to(self._buffers[task])
