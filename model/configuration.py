@@ -8,13 +8,14 @@ from pathlib import Path
 import tomllib
 
 from model.data.dataset import DATASETS
+from model.network.backbones import with_backbone
 from spec.arguments import SEED_END
 from spec.bundle import Architecture
 from spec.errors import UserError
 
 GATES = ("multi", "single", "task-conditioned")
 GATE_NOISES = ("fixed", "learned")
-HEADS = ("light",)
+HEADS = ("light", "setr-pup")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 SCHEDULES = ("cosine", "poly")
 LOSS_WEIGHTS = ("equal", "paper")
@@ -35,9 +36,10 @@ class TaskConfiguration:
 class ModelConfiguration:
     """Every size of an M3ViT. Lengths are in pixels (image, patch, head_resolution) or channels (the rest).
 
-    experts: 0 is the dense network, whose `top_k` and `expert_hidden` are 0 too. gate: who routes, see GATES.
-    gate_noise: of the routers in training, "fixed" (V-MoE) or "learned" (noisy top-k). task_embedding: what a
-    task-conditioned gate adds to the token. expert_dropout: of the experts' hidden units in training, 0 to below 1.
+    A recipe may name a backbone instead of sizes (`model.network.backbones`). experts: 0 is the dense network, whose `top_k`
+    and `expert_hidden` are 0 too. gate: who routes, see GATES. gate_noise: of the routers in training, "fixed" (V-MoE) or
+    "learned" (noisy top-k). task_embedding: what a task-conditioned gate adds to the token. expert_dropout: of the experts'
+    hidden units in training, 0 to below 1. head: "light" runs on the accelerator, "setr-pup" is M3ViT's.
     `head_resolution` is the number of output pixels per patch edge; with the patch size, which is what 0 means,
     predictions have the input's resolution.
     """
@@ -240,7 +242,7 @@ class Recipe:
         try:
             if surplus := data.keys() - {entry.name for entry in dataclasses.fields(cls)}:
                 raise UserError(f"recipe has an unknown section {sorted(surplus)[0]!r}: choose model, training, data")
-            model = dict(data["model"])
+            model = with_backbone(data["model"])
             model["tasks"] = tuple(TaskConfiguration(**task) for task in model["tasks"])
             return cls(
                 ModelConfiguration(**model),

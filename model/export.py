@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from model.configuration import Recipe
+from model.configuration import ModelConfiguration, Recipe
 from model.data.scenes import Scenes
 from model.evaluate import measure_float, measure_integer, top_k_agreement
 from model.network.random_weights import random_model
@@ -19,6 +19,7 @@ from model.quantisation.quantise import describe, quantise
 from model.tasks.definitions import find_task
 from model.training.train import training_scenes, validation_scenes
 from spec.bundle import Bundle
+from spec.errors import UserError
 
 CALIBRATION_SCENES = 64
 AGREEMENT_SCENES = 32  # enough: each has thousands of routing decisions
@@ -26,9 +27,16 @@ _RANDOM_CALIBRATION_TOKENS, _RANDOM_CALIBRATION_SCENES = 2048, 4  # at least
 
 
 def integer_network(model: M3ViT, images: np.ndarray) -> IntegerNetwork:
-    """The model quantised with scales from images uint8 [N, height, width, 3]."""
+    """The model quantised with scales from images uint8 [N, height, width, 3]. UserError if it has not the light head."""
+    _require_light_head(model.configuration)
     tasks, tensors = quantise(model, calibrate(model, images))
     return IntegerNetwork(describe(model), tasks, tensors)
+
+
+def _require_light_head(configuration: ModelConfiguration) -> None:
+    if configuration.head != "light":
+        head = f"the head {configuration.head!r} has no integer form: the accelerator runs the light head"
+        raise UserError(f"{head}; train a recipe with head = 'light', or export this model as ONNX alone")
 
 
 def compare(model: M3ViT, network: IntegerNetwork, scenes: Scenes) -> dict[str, dict]:
@@ -62,6 +70,7 @@ def build_bundle(
     routers are restricted too, so that the float figures are those of the same pathway). validation, calibration:
     number of held-out scenes for the accuracy figures and of training scenes for the scales.
     """
+    _require_light_head(model.configuration)
     model.eval()
     seen = training_scenes(recipe, 0, calibration).images
     usage = measure_usage(model, seen)
@@ -98,6 +107,7 @@ def build_random_bundle(name: str, recipe: Recipe, seed: int) -> Bundle:
     the image of the golden vectors, so that this frame has the loads that were asked for; the scales come from other
     scenes. The report has "random_weights" (the seed), "expert_load" and "saturated_shares" of the golden vectors.
     """
+    _require_light_head(recipe.model)
     image = validation_scenes(recipe, 1).images
     model = random_model(recipe.model, seed, image)
     scenes = max(_RANDOM_CALIBRATION_SCENES, math.ceil(_RANDOM_CALIBRATION_TOKENS / recipe.model.tokens))

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.configuration import ModelConfiguration
-from model.network.heads import Head
+from model.network.heads import build_head, final_norm
 from model.network.moe import MoE
 
 # Letters in shape comments: B = batch, T = tokens, D = width, H = heads, C = channels of a head.
@@ -79,8 +79,10 @@ class M3ViT(nn.Module):
         self.class_token = nn.Parameter(torch.empty(c.width))
         self.position = nn.Parameter(torch.empty(c.tokens, c.width))
         self.blocks = nn.ModuleList(Block(c, index) for index in range(c.depth))
-        self.norm = nn.LayerNorm(c.width, eps=1e-6)
-        self.heads = nn.ModuleDict({task.name: Head(c.width, task.channels, c.grid, c.resolution) for task in c.tasks})
+        self.norm = final_norm(c.head, c.width)
+        self.heads = nn.ModuleDict(
+            {task.name: build_head(c.head, c.width, task.channels, c.grid, c.resolution) for task in c.tasks}
+        )
         nn.init.trunc_normal_(self.position, std=0.02)
         nn.init.trunc_normal_(self.class_token, std=0.02)
 
