@@ -11,7 +11,7 @@ Targets, all at the image's size:
                            picture), the zero vector invalid
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -111,15 +111,17 @@ def open_dataset(
     height: int,
     width: int,
     *,
+    tasks: Collection[str] | None = None,
     count: int | None = None,
     seed: int = 0,
     fitted: bool = True,
 ) -> Dataset:
     """The data set called `name`, one of DATASETS.
 
-    root: where its files are; None for "scenes", which are rendered. split: "train" or "val". count: the first so many
-    samples only; scenes, which have no end, need it. seed: of the scenes. fitted: every sample has height x width pixels
-    (see `augmentation.fit`); otherwise it has its own size, as an augmentation that scales and crops wants it.
+    root: where its files are; None for "scenes", which are rendered. split: "train" or "val". tasks: those whose truth
+    is to be read from files, all by default. count: the first so many samples only; scenes, which have no end, need it.
+    seed: of the scenes. fitted: every sample has height x width pixels (see `geometry.fit`); otherwise it has its own
+    size, as an augmentation that scales and crops wants it.
     UserError says what is wrong, what to download and where to put it.
     """
     if name not in DATASETS:
@@ -132,7 +134,16 @@ def open_dataset(
         if count is None:
             raise UserError("scenes have no end: give the number to render")
         return RenderedScenes.of_split(split, count, height, width, seed)
-    raise UserError(f"data set {name} cannot be read")
+    if root is None:
+        raise UserError(f"{name} lies in files: give the directory that holds them")
+    from model.data.cityscapes import Cityscapes
+    from model.data.geometry import Fitted
+    from model.data.nyud import Nyud
+    from model.data.pascal_context import PascalContext
+
+    readers = {"nyud": Nyud, "pascal-context": PascalContext, "cityscapes": Cityscapes}
+    dataset = readers[name](root, split, tasks, count)
+    return Fitted(dataset, height, width) if fitted else dataset
 
 
 def _check(images: np.ndarray, targets: dict[str, np.ndarray], size: tuple[int, ...], name: str) -> None:

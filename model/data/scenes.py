@@ -4,43 +4,81 @@ Scenes are ray-cast in numpy, one ray per pixel, and depend on their seed and th
 x to the right, y down, z into the picture; lengths in metres.
 """
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 SEGMENTATION_CLASSES = ("background", "ground", "sphere", "box", "cylinder", "cone")
 BACKGROUND, GROUND, SPHERE, BOX, CYLINDER, CONE = range(6)
+PART_CLASSES = (
+    "background",  # wall and ground too
+    "upper sphere",
+    "lower sphere",
+    "box top",
+    "box side",
+    "upper cylinder",
+    "lower cylinder",
+    "upper cone",
+    "lower cone",
+)
+_FIRST_PART = {SPHERE: 1, BOX: 3, CYLINDER: 5, CONE: 7}
+"""The upper of a shape's two parts; the lower one follows."""
 
 FOCAL = 1.1  # focal length over the shorter image side: a field of view of 49 degrees
 _MISS = np.float32(np.inf)
 _NEAR = 1e-3
+_FLAT = 0.99  # the vertical component of a horizontal face's normal is above it, any other face's is below
 
 
 @dataclass
 class Scenes:
-    """N rendered scenes.
+    """N rendered scenes with the truth of six tasks, every pixel valid.
 
     images: uint8 [N, h, w, 3]. segmentation: uint8 [N, h, w], an index into SEGMENTATION_CLASSES. depth: float32
     [N, h, w], distance along the optical axis in metres, > 0. normals: float32 [N, h, w, 3], unit vectors towards the
     viewer in camera coordinates.
+
+    parts: uint8 [N, h, w], an index into PART_CLASSES: a box's top and its sides, the halves of the other shapes above and
+    below the middle of their height. saliency: uint8 [N, h, w], 1 on the most conspicuous
+    shape, the one that fills most of the view, where a pixel at distance r from the image's centre counts
+    exp(-4 r^2 / diagonal^2) (people look at the centre first: Judd et al., Learning to predict where humans look, ICCV
+    2009); all 0 if no shape is in view. edges: uint8 [N, h, w], 1 where surfaces meet: a pixel with a neighbour above,
+    below, left or right that shows another shape or another face of the same shape and is not nearer, so that
+    an outline belongs to the shape in front.
     """
 
     images: np.ndarray
     segmentation: np.ndarray
     depth: np.ndarray
     normals: np.ndarray
+    parts: np.ndarray
+    saliency: np.ndarray
+    edges: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Sequence["Scenes"]) -> "Scenes":
+        """The scenes of one or more parts, one after the other."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @property
+    def targets(self) -> dict[str, np.ndarray]:
+        """The truths by task, as `model.data.dataset` defines them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: np.ndarray | slice) -> "Scenes":
-        return Scenes(self.images[index], self.segmentation[index], self.depth[index], self.normals[index])
+        return Scenes(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
 
     def flipped(self) -> "Scenes":
         """Mirrored left to right, which also turns the normals' x."""
-        normals = self.normals[:, :, ::-1] * np.array([-1, 1, 1], np.float32)
-        return Scenes(self.images[:, :, ::-1], self.segmentation[:, :, ::-1], self.depth[:, :, ::-1], normals)
+        mirrored = Scenes(*(getattr(self, field.name)[:, :, ::-1] for field in dataclasses.fields(self)))
+        return dataclasses.replace(mirrored, normals=mirrored.normals * np.array([-1, 1, 1], np.float32))
 
 
 @dataclass
@@ -87,6 +125,23 @@ class _Shape:
         else:
             mix = 0.5 + 0.25 * np.sin(phase).sum(-1) * np.sin(phase[:, 0] * 0.37 + phase[:, 1])
         return self.palette[0] + (self.palette[1] - self.palette[0]) * mix[:, None]
+
+    def face(self, normals: np.ndarray) -> np.ndarray:
+        """The smooth face, uint8 [N] in 0..5, that has these outward normals [N, 3] in world axes."""
+        if self.kind == BOX:
+            local = self.local(normals)
+            axis = np.abs(local).argmax(-1)
+            return np.uint8(2 * axis + (local[np.arange(len(local)), axis] > 0))
+        if self.kind in (CYLINDER, CONE):
+            return np.uint8(np.abs(normals[:, 1]) > _FLAT)
+        return np.zeros(len(normals), np.uint8)
+
+    def part(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """Index [N] into PART_CLASSES of surface points and outward normals [N, 3] in world axes."""
+        if self.kind in (BACKGROUND, GROUND):
+            return np.zeros(len(points), np.uint8)
+        upper = normals[:, 1] > _FLAT if self.kind == BOX else points[:, 1] > self.centre[1]
+        return np.where(upper, np.uint8(_FIRST_PART[self.kind]), np.uint8(_FIRST_PART[self.kind] + 1))
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -232,7 +287,28 @@ def _hit(shapes: list[_Shape], origin: np.ndarray, rays: np.ndarray) -> tuple[np
     return t, normal, owner
 
 
+def _edges(surface: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Pixels [h, w] with a neighbour that is another surface and not nearer; `Scenes` says why."""
+    edges = np.zeros(surface.shape, bool)
+    for here, there in (((slice(1, None),), (slice(-1),)), ((slice(None), slice(1, None)), (slice(None), slice(-1)))):
+        differs, ahead = surface[here] != surface[there], depth[here] - depth[there]
+        edges[here] |= differs & (ahead <= 0)
+        edges[there] |= differs & (ahead >= 0)
+    return edges.astype(np.uint8)
+
+
+def _saliency(owner: np.ndarray, first: int) -> np.ndarray:
+    """1 on the most conspicuous of the shapes with an index from `first` on; `Scenes` defines it. owner is [h, w]."""
+    height, width = owner.shape
+    y, x = (np.arange(height) + 0.5 - height / 2)[:, None], np.arange(width) + 0.5 - width / 2
+    weights = np.exp(-4 * (y * y + x * x) / (height * height + width * width))
+    conspicuous = np.bincount(owner.ravel(), weights.ravel(), minlength=first + 1)
+    conspicuous[:first] = 0
+    return ((owner == conspicuous.argmax()) & (conspicuous.max() > 0)).astype(np.uint8)
+
+
 def _render(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, ...]:
+    """The fields of `Scenes` for one scene."""
     shapes = _compose(rng)
     pitch, eye = rng.uniform(0.15, 0.4), np.float32([0, rng.uniform(1.3, 1.7), 0])
     # Rows of `axes` are the camera's right, down and forward in world coordinates.
@@ -242,8 +318,8 @@ def _render(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarr
     camera_rays = np.stack([(x + 0.5 - width / 2) / focal, (y + 0.5 - height / 2) / focal, np.ones_like(x)], -1)
     rays = camera_rays @ axes  # forward component 1, so the ray parameter is the depth
 
-    depth, normal, owner = _hit(shapes, eye, rays)
-    normal = normal * np.where(_dot(normal, rays) > 0, np.float32(-1), np.float32(1))[:, None]  # towards the viewer
+    depth, outward, owner = _hit(shapes, eye, rays)
+    normal = outward * np.where(_dot(outward, rays) > 0, np.float32(-1), np.float32(1))[:, None]  # towards the viewer
     points = eye + depth[:, None] * rays
     lamp = np.float32([rng.uniform(-1, 1), rng.uniform(1, 2), rng.uniform(-1.2, 0.2)])
     lamp /= np.linalg.norm(lamp)
@@ -255,31 +331,41 @@ def _render(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarr
     ambient = rng.uniform(0.2, 0.4)
     light = ambient + (1 - ambient) * np.maximum(normal @ lamp, 0) * ~blocked
     albedo = np.empty((len(rays), 3), np.float32)
+    part, face = np.empty(len(rays), np.uint8), np.empty(len(rays), np.uint8)
     for index, shape in enumerate(shapes):
-        mine = owner == index
-        if mine.any():
+        mine = np.flatnonzero(owner == index)
+        if len(mine):
             albedo[mine] = shape.colour(points[mine])
+            part[mine], face[mine] = shape.part(points[mine], outward[mine]), shape.face(outward[mine])
     radiance = np.clip(albedo, 0, 1) * light[:, None] + 0.012 * rng.standard_normal(albedo.shape, np.float32)
     image = np.clip(np.rint(255 * np.clip(radiance, 0, 1) ** (1 / 1.6)), 0, 255).astype(np.uint8)
     kinds = np.array([shape.kind for shape in shapes], np.uint8)
+    depth, owner = depth.astype(np.float32).reshape(height, width), owner.reshape(height, width)
     return (
         image.reshape(height, width, 3),
-        kinds[owner].reshape(height, width),
-        depth.astype(np.float32).reshape(height, width),
+        kinds[owner],
+        depth,
         (normal @ axes.T).astype(np.float32).reshape(height, width, 3),
+        part.reshape(height, width),
+        _saliency(owner, 2),
+        _edges(8 * owner + face.reshape(height, width), depth),
     )
 
 
 def render(count: int, height: int, width: int, seed: int, first: int = 0) -> Scenes:
     """Scenes number `first` to `first + count - 1` of the endless sequence that `seed` stands for."""
+    segmentation, parts, saliency, edges = (np.empty((count, height, width), np.uint8) for _ in range(4))
     scenes = Scenes(
         np.empty((count, height, width, 3), np.uint8),
-        np.empty((count, height, width), np.uint8),
+        segmentation,
         np.empty((count, height, width), np.float32),
         np.empty((count, height, width, 3), np.float32),
+        parts,
+        saliency,
+        edges,
     )
     for index in range(count):
         rng = np.random.default_rng([seed, first + index])
-        parts = _render(rng, height, width)
-        scenes.images[index], scenes.segmentation[index], scenes.depth[index], scenes.normals[index] = parts
+        for field, value in zip(dataclasses.fields(Scenes), _render(rng, height, width)):
+            getattr(scenes, field.name)[index] = value
     return scenes

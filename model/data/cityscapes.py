@@ -1,0 +1,94 @@
+"""Cityscapes (Cordts et al., CVPR 2016) as its own site distributes it: segmentation, and depth from stereo."""
+
+import json
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from model.data.dataset import INVALID_LABEL
+from model.data.files import FileDataset, as_depth, checked_labels, read_grey
+from spec.errors import UserError
+
+CLASSES = (
+    *(
+        "road",
+        "sidewalk",
+        "building",
+        "wall",
+        "fence",
+        "pole",
+        "traffic light",
+        "traffic sign",
+        "vegetation",
+        "terrain",
+    ),
+    *("sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
+)
+"""The 19 classes that the benchmark evaluates."""
+_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+"""Their numbers in *_labelIds.png; the other numbers up to 33, and the licence plate's, are invalid here."""
+_ID_END = 34
+_LICENCE_PLATE = INVALID_LABEL  # -1 in the data set's table, which 8 bits hold as 255
+
+_FILES = {  # package directory: what follows the sample's name
+    "leftImg8bit": "leftImg8bit.png",
+    "gtFine": "gtFine_labelIds.png",
+    "disparity": "disparity.png",
+    "camera": "camera.json",
+}
+_TASK_FILES = {"segmentation": ("gtFine",), "depth": ("disparity", "camera")}
+
+
+class Cityscapes(FileDataset):
+    """2,975 images for training and 500 for validation, 2048 x 1024 pixels, named city/city_sequence_frame."""
+
+    name = "cityscapes"
+    class_names: ClassVar = {"segmentation": CLASSES}
+    available = ("segmentation", "depth")
+    download = (
+        "download leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip, disparity_trainvaltest.zip and "
+        "camera_trainvaltest.zip from www.cityscapes-dataset.com and unpack them so that {root} holds leftImg8bit/, "
+        "gtFine/, disparity/ and camera/"
+    )
+
+    def list_names(self, split: str) -> list[str]:
+        top = self.root / "leftImg8bit" / split
+        if not top.is_dir():
+            raise UserError(f"{self.name}: {top} is missing: {self.remedy}")
+        ending = f"_{_FILES['leftImg8bit']}"
+        files = sorted(path.relative_to(top).as_posix() for path in top.glob(f"*/*{ending}"))
+        return [f"{split}/{file.removesuffix(ending)}" for file in files]
+
+    def image_path(self, name: str) -> Path:
+        return self._path(name, "leftImg8bit")
+
+    def target_paths(self, name: str, task: str) -> list[Path]:
+        return [self._path(name, package) for package in _TASK_FILES[task]]
+
+    def read_target(self, name: str, task: str) -> np.ndarray:
+        paths = self.target_paths(name, task)
+        return _read_segmentation(*paths) if task == "segmentation" else _read_depth(*paths)
+
+    def _path(self, name: str, package: str) -> Path:
+        return self.find(f"{package}/{name}_{_FILES[package]}")
+
+
+def _read_segmentation(path: Path) -> np.ndarray:
+    classes = np.full(256, INVALID_LABEL, np.uint8)
+    classes[list(_IDS)] = np.arange(len(_IDS))
+    return classes[checked_labels(read_grey(path), _ID_END, path)]
+
+
+def _read_depth(path: Path, camera_path: Path) -> np.ndarray:
+    """Depth = baseline * focal length / disparity, where a file's value p > 0 is the disparity (p - 1) / 256 pixels."""
+    try:
+        camera = json.loads(camera_path.read_text(encoding="utf-8"))
+        factor = float(camera["extrinsic"]["baseline"]) * float(camera["intrinsic"]["fx"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{camera_path} is no camera of Cityscapes ({error!r}): fetch the file again") from None
+    stored = read_grey(path)
+    if stored.dtype != np.uint16:
+        raise UserError(f"{path} holds {stored.dtype}, a disparity is uint16: fetch the file again")
+    with np.errstate(divide="ignore"):
+        return as_depth(np.where(stored > 0, 256 * factor / (stored.astype(np.float64) - 1), 0))

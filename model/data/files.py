@@ -1,0 +1,201 @@
+"""Data sets that lie in files: which files there have to be, and reading them with errors that say what is wrong."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from model.data.dataset import CHANNELS, INVALID, INVALID_LABEL, Sample
+from spec.errors import UserError
+
+T = TypeVar("T")
+
+_SHORTEST_NORMAL = 0.5  # of what should be a unit vector; anything shorter marks a pixel without truth
+
+
+class FileDataset(ABC):
+    """A split of a data set in a directory. UserError at once if a file that its tasks need is missing.
+
+    tasks: those whose truth is wanted; all by default. count: only the first so many samples.
+    """
+
+    name: ClassVar[str]
+    class_names: ClassVar[Mapping[str, tuple[str, ...]]]
+    available: ClassVar[tuple[str, ...]]
+    """The tasks that the data set has truth for."""
+    download: ClassVar[str]
+    """What to download and where to put it, as the end of a message; {root} is the directory."""
+
+    def __init__(self, root: Path, split: str, tasks: Collection[str] | None = None, count: int | None = None) -> None:
+        self.root = root
+        wanted = self.available if tasks is None else tasks
+        for task in wanted:
+            if task not in self.available:
+                raise UserError(f"{self.name} has no truth for task {task!r}: choose {', '.join(self.available)}")
+        self.tasks = {task: self.channels(task) for task in self.available if task in wanted}
+        if not root.is_dir():
+            raise UserError(f"{self.name}: {root} is no directory: {self.remedy}")
+        self.names = self.list_names(split)[:count]
+        if not self.names:
+            raise UserError(f"{self.name}: split {split} in {root} is empty: {self.remedy}")
+        for sample in self.names:
+            self.check_files(sample)
+
+    @property
+    def remedy(self) -> str:
+        return self.download.format(root=self.root)
+
+    def channels(self, task: str) -> int:
+        return CHANNELS[task] if task in CHANNELS else len(self.class_names[task])
+
+    @abstractmethod
+    def list_names(self, split: str) -> list[str]:
+        """The names of the split's samples, in order."""
+
+    @abstractmethod
+    def image_path(self, name: str) -> Path:
+        """The image of a sample; UserError when it is missing."""
+
+    @abstractmethod
+    def target_paths(self, name: str, task: str) -> list[Path]:
+        """The files with a sample's truth for a task; UserError when one is missing."""
+
+    @abstractmethod
+    def read_target(self, name: str, task: str) -> np.ndarray:
+        """A sample's truth for a task, as `model.data.dataset` defines it."""
+
+    def check_files(self, name: str) -> None:
+        self.image_path(name)
+        for task in self.tasks:
+            self.target_paths(name, task)
+
+    def find(self, *candidates: str) -> Path:
+        """The first of some paths below the directory that is a file; UserError when none is."""
+        for candidate in candidates:
+            if (self.root / candidate).is_file():
+                return self.root / candidate
+        wanted = f"{self.root / candidates[0]}" + "".join(f" or {Path(other).suffix}" for other in candidates[1:])
+        raise UserError(f"{self.name}: {wanted} is missing: {self.remedy}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        name = self.names[index]
+        path = self.image_path(name)
+        image = read_image(path)
+        targets = {}
+        for task in self.tasks:
+            targets[task] = target = self.read_target(name, task)
+            if target.shape[:2] != image.shape[:2]:
+                sizes = f"{_pixels(target)} pixels, its image {path.name} has {_pixels(image)}"
+                raise UserError(f"{self.name}: {task} of {name} has {sizes}: {self.remedy}")
+        return Sample(image, targets, name)
+
+
+def read_names(path: Path) -> list[str]:
+    """The lines of a list of samples, without blanks and empty lines."""
+    return [line.strip() for line in _read(path, lambda: path.read_text(encoding="utf-8")).splitlines() if line.strip()]
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as RGB, uint8 [H, W, 3]."""
+    return _open_image(path, "RGB")
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """A file with one number per pixel, grey or an index into its palette: uint8 or uint16 [H, W]."""
+    array = _open_image(path, None)
+    if array.ndim != 2:
+        raise UserError(f"{path} has {array.shape[2]} channels, labels have 1: it is not the data set's file")
+    if array.dtype == bool:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.int32 and array.min() >= 0 and array.max() < 2**16:  # how Pillow opens some 16-bit files
+        return array.astype(np.uint16)
+    if array.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"{path} holds {array.dtype}, not uint8 or uint16: it is not the data set's file")
+    return array
+
+
+def read_labels(path: Path, classes: int) -> np.ndarray:
+    """A label image, uint8 [H, W]: classes 0 to `classes` - 1, or INVALID_LABEL."""
+    return checked_labels(read_grey(path), classes, path)
+
+
+def checked_labels(labels: np.ndarray, classes: int, path: Path) -> np.ndarray:
+    """The labels as uint8; UserError if one is neither a class nor INVALID_LABEL."""
+    wrong = labels[(labels >= classes) & (labels != INVALID_LABEL)]
+    if wrong.size:
+        known = f"0 to {classes - 1} and {INVALID_LABEL}"
+        raise UserError(f"{path} has label {wrong.max()}, known are {known}: it is not the data set's file")
+    return labels.astype(np.uint8)
+
+
+def read_array(path: Path, channels: int | None = None) -> np.ndarray:
+    """A .npy file of numbers [H, W], or [H, W, channels]."""
+    array = _read(path, lambda: np.load(path, allow_pickle=False))
+    wanted = "[H, W]" if channels is None else f"[H, W, {channels}]"
+    if array.ndim != (2 if channels is None else 3) or (channels is not None and array.shape[2] != channels):
+        raise UserError(f"{path} has shape {list(array.shape)}, not {wanted}: it is not the data set's file")
+    if array.dtype.kind not in "fiub":
+        raise UserError(f"{path} holds {array.dtype}, not numbers: it is not the data set's file")
+    return array
+
+
+def read_matlab(path: Path, variable: str) -> np.ndarray:
+    """A variable of a MATLAB file of version 5, as scipy reads it."""
+    from scipy.io import loadmat
+
+    content = _read(path, lambda: loadmat(path))
+    if variable not in content:
+        found = ", ".join(sorted(name for name in content if not name.startswith("__"))) or "nothing"
+        raise UserError(f"{path} has no variable {variable!r}, but {found}: it is not the data set's file")
+    return content[variable]
+
+
+def as_depth(metres: np.ndarray) -> np.ndarray:
+    """Depth as float32 metres; what is not finite and above 0 becomes 0, invalid."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(metres) & (metres > 0), metres, INVALID["depth"]).astype(np.float32)
+
+
+def as_normals(vectors: np.ndarray) -> np.ndarray:
+    """Unit normals in our axes, float32 [H, W, 3], from vectors [H, W, 3] of roughly unit length with x to the right,
+    y up and z towards the viewer; shorter ones become 0, invalid."""
+    vectors = np.nan_to_num(vectors.astype(np.float32)) * np.array([1, -1, -1], np.float32)
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.where(length >= _SHORTEST_NORMAL, vectors / np.maximum(length, _SHORTEST_NORMAL), np.float32(0))
+
+
+def read_normals(path: Path) -> np.ndarray:
+    """Unit normals in our axes from .npy, -1..1, or from an image, where 0..255 stands for -1..1."""
+    vectors = read_array(path, 3) if path.suffix == ".npy" else read_image(path) / np.float32(127.5) - 1
+    return as_normals(vectors)
+
+
+def _pixels(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"
+
+
+def _open_image(path: Path, mode: str | None) -> np.ndarray:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise UserError(f"{path} needs Pillow to be read: install it with: pip install 'moesaic[model]'") from None
+
+    def decode() -> np.ndarray:
+        with Image.open(path) as image:
+            return np.asarray(image if mode is None else image.convert(mode))
+
+    return _read(path, decode)
+
+
+def _read(path: Path, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: put the whole data set there") from None
+    except (OSError, ValueError, TypeError, EOFError, SyntaxError, NotImplementedError) as error:
+        raise UserError(f"{path} cannot be read ({error}): fetch the file again") from None

@@ -1,0 +1,85 @@
+"""Geometry of an image and its targets together: resize, cut out a window, mirror, fit to a size."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from model.data.dataset import INVALID, Dataset, Sample
+
+GREY = 128
+"""What surrounds an image that is smaller than its window: the middle of what the network takes, as in the papers."""
+
+
+def nearest(length: int, new_length: int) -> np.ndarray:
+    """For each of new_length pixels along an axis, the index [new_length] of the old pixel that its centre lies in."""
+    return ((np.arange(new_length) + 0.5) * (length / new_length)).astype(np.int64)
+
+
+def resized(sample: Sample, height: int, width: int) -> Sample:
+    """The sample with height x width pixels: the image interpolated, targets taken at the nearest pixel."""
+    if sample.image.shape[:2] == (height, width):
+        return sample
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(sample.image)).resize((width, height), Image.Resampling.BILINEAR)
+    rows, columns = nearest(sample.image.shape[0], height), nearest(sample.image.shape[1], width)
+    targets = {task: target[rows[:, None], columns] for task, target in sample.targets.items()}
+    return Sample(np.asarray(image), targets, sample.name)
+
+
+def window(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
+    """The part of a sample from row `top` and column `left` on; where that is outside, grey image and invalid targets."""
+    targets = {
+        task: _window(target, top, left, height, width, INVALID[task]) for task, target in sample.targets.items()
+    }
+    return Sample(_window(sample.image, top, left, height, width, GREY), targets, sample.name)
+
+
+def mirrored(sample: Sample) -> Sample:
+    """The sample mirrored left to right, which also turns the normals' x."""
+    targets = {task: target[:, ::-1] for task, target in sample.targets.items()}
+    if "normals" in targets:
+        targets["normals"] = targets["normals"] * np.array([-1, 1, 1], np.float32)
+    return Sample(sample.image[:, ::-1], targets, sample.name)
+
+
+def fitting(sample: Sample, height: int, width: int) -> float:
+    """The factor, at most 1, by which an image has to shrink to fit into height x width with its proportions."""
+    return min(1.0, height / sample.image.shape[0], width / sample.image.shape[1])
+
+
+def fit(sample: Sample, height: int, width: int) -> Sample:
+    """The whole sample within height x width pixels: shrunk if it is larger, then surrounded evenly.
+
+    Depth stays what it was, in metres.
+    """
+    factor = fitting(sample, height, width)
+    size = [max(1, round(side * factor)) for side in sample.image.shape[:2]]
+    return window(resized(sample, *size), (size[0] - height) // 2, (size[1] - width) // 2, height, width)
+
+
+class Fitted:
+    """A data set whose samples all have one size, that of a model's images."""
+
+    def __init__(self, dataset: Dataset, height: int, width: int) -> None:
+        self.dataset, self.height, self.width = dataset, height, width
+        self.name = dataset.name
+        self.tasks: Mapping[str, int] = dataset.tasks
+        self.class_names: Mapping[str, tuple[str, ...]] = dataset.class_names
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        return fit(self.dataset[index], self.height, self.width)
+
+
+def _window(array: np.ndarray, top: int, left: int, height: int, width: int, fill: float) -> np.ndarray:
+    rows, columns = (slice(max(0, start), max(0, start + size)) for start, size in ((top, height), (left, width)))
+    inside = array[rows, columns]
+    if inside.shape[:2] == (height, width):
+        return inside
+    whole = np.full((height, width, *array.shape[2:]), fill, array.dtype)
+    above, before = max(0, -top), max(0, -left)
+    whole[above : above + inside.shape[0], before : before + inside.shape[1]] = inside
+    return whole

@@ -1,0 +1,50 @@
+"""Rendered scenes as a data set, all of them in memory."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from model.data.dataset import CHANNELS, Sample
+from model.data.scenes import PART_CLASSES, SEGMENTATION_CLASSES, Scenes, render
+
+_CHUNK = 16
+_SEQUENCES = {"train": 0, "val": 1}  # of a seed: the two splits never share a scene
+
+
+class RenderedScenes:
+    """Scenes with the truth of all six tasks."""
+
+    name = "scenes"
+    class_names: ClassVar = {"segmentation": SEGMENTATION_CLASSES, "parts": PART_CLASSES}
+    tasks: ClassVar = {task: len(names) for task, names in class_names.items()} | CHANNELS
+
+    def __init__(self, scenes: Scenes) -> None:
+        self.scenes = scenes
+
+    @classmethod
+    def of_split(
+        cls,
+        split: str,
+        count: int,
+        height: int,
+        width: int,
+        seed: int,
+        first: int = 0,
+        advance: Callable[[int], None] = lambda count: None,
+    ) -> "RenderedScenes":
+        """Scenes `first` to `first + count - 1` of a split, "train" or "val", that belongs to the seed.
+
+        advance: told the number of scenes rendered since the last time, for a progress bar.
+        """
+        parts = []
+        for start in range(first, first + count, _CHUNK):
+            size = min(_CHUNK, first + count - start)
+            parts.append(render(size, height, width, 2 * seed + _SEQUENCES[split], start))
+            advance(size)
+        return cls(Scenes.joined(parts))
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> Sample:
+        targets = {task: target[index] for task, target in self.scenes.targets.items()}
+        return Sample(self.scenes.images[index], targets, f"scene {index}")
