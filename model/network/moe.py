@@ -1,6 +1,7 @@
 """The mixture-of-experts layer of M3ViT: routers as the gate has them, experts shared by the tasks."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,8 @@ class MoE(nn.Module):
 
     `all_experts` selects the form in which every expert sees every token: more arithmetic, but nothing in it depends
     on the data, which graph exporters need. Both forms give the same result up to rounding.
+
+    `remote_experts` is called in place of `run_experts` where the experts are divided among processes.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class MoE(nn.Module):
         self.down_weight = nn.Parameter(torch.empty(experts, hidden, width))
         self.down_bias = nn.Parameter(torch.zeros(experts, width))
         self.all_experts = False
+        self.remote_experts: Callable[[MoE, Tensor, Tensor, torch.Generator | None], Tensor] | None = None
         for weight in (self.up_weight, self.down_weight):
             nn.init.uniform_(weight, -1 / math.sqrt(weight.shape[1]), 1 / math.sqrt(weight.shape[1]))
 
@@ -122,12 +126,18 @@ class MoE(nn.Module):
         chance = torch.rand(hidden.shape, generator=noise, device=noise.device).to(hidden.device)
         return hidden * (chance < keep) / keep
 
+    def run_experts(self, queues: Tensor, counts: Tensor, noise: torch.Generator | None) -> Tensor:
+        """Tokens [N * K, D] in the order of the experts, counts [E] for each of those held here, through their experts."""
+        sizes = counts.tolist()
+        parts = queues.split(sizes)
+        hidden = F.gelu(torch.cat([torch.addmm(self.up_bias[e], q, self.up_weight[e]) for e, q in enumerate(parts)]))
+        parts = self._drop(hidden, noise).split(sizes)
+        return torch.cat([torch.addmm(self.down_bias[e], q, self.down_weight[e]) for e, q in enumerate(parts)])
+
     def _mix_chosen(self, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
         expert, token = chosen.T.nonzero(as_tuple=True)  # in expert order: [N * K]
-        queues = tokens[token].split(chosen.sum(0).tolist())
-        hidden = F.gelu(torch.cat([torch.addmm(self.up_bias[e], q, self.up_weight[e]) for e, q in enumerate(queues)]))
-        queues = self._drop(hidden, noise).split([len(q) for q in queues])
-        out = torch.cat([torch.addmm(self.down_bias[e], q, self.down_weight[e]) for e, q in enumerate(queues)])
+        run = MoE.run_experts if self.remote_experts is None else self.remote_experts
+        out = run(self, tokens[token], chosen.sum(0), noise)
         return torch.zeros_like(tokens).index_add(0, token, out * scores[token, expert].unsqueeze(-1))
 
     def _mix_all(self, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
