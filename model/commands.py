@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from model.configuration import Recipe, load_recipe, recipe_names
 from spec.arguments import image_size, positive, seed
+from spec.bundle import pathways
 from spec.errors import UserError
 from spec.files import require_writable
 
@@ -89,7 +90,7 @@ class _Evaluate:
         from model.evaluate import top_k_agreement
         from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, compare, integer_network
         from model.training import checkpoint
-        from model.training.train import training_scenes, validation_scenes
+        from model.training.sources import training_scenes, validation_scenes
 
         torch.set_num_threads(arguments.threads)
         state = checkpoint.load(arguments.checkpoint)
@@ -126,7 +127,23 @@ class _Export:
         )
         parser.add_argument("--bundle", type=Path, default=Path("build/bundle"), help="directory to write")
         parser.add_argument("--name", help="name of the bundle (default: the directory's)")
-        parser.add_argument("--experts-kept", type=positive, help="most used experts to keep per task (default: all)")
+        parser.add_argument(
+            "--experts-kept",
+            metavar="EXPERTS[xTOPK]",
+            help="experts that each task keeps, by their usage, and experts per token, such as 8x2 (default: all)",
+        )
+        parser.add_argument(
+            "--alternative",
+            action="append",
+            metavar="NAME=EXPERTS[xTOPK]",
+            help="another pathway of every task on the same weights, such as fast=8x1; may be given more than once",
+        )
+        parser.add_argument(
+            "--budget-scope",
+            choices=("layer", "task"),
+            default="layer",
+            help="whether EXPERTS is for each MoE block or for all of a task together (default layer)",
+        )
         parser.add_argument("--scenes", type=positive, help="held-out scenes for the figures (default 128)")
         _add_threads(parser)
         untrained = parser.add_argument_group("untrained networks, to measure speed")
@@ -142,7 +159,7 @@ class _Export:
 
     def run(self, arguments: argparse.Namespace) -> int:
         random = arguments.random_weights is not None
-        names = ("checkpoint", "experts_kept", "scenes") if random else ("recipe", "size", "tasks")
+        names = ("checkpoint", "experts_kept", "alternative", "scenes") if random else ("recipe", "size", "tasks")
         for name in names:
             if getattr(arguments, name) is not None:
                 with_or_without = "without" if random else "with"
@@ -182,8 +199,13 @@ class _Export:
         from rich.console import Console
 
         from model.export import build_bundle
+        from model.pathways.alternatives import parse_alternatives
+        from model.pathways.budgets import Budget
         from model.training import checkpoint
 
+        scope, kept = arguments.budget_scope, arguments.experts_kept
+        budget = Budget.parse(kept, scope) if kept else None
+        alternatives = parse_alternatives(arguments.alternative or [], scope)
         path = arguments.checkpoint or _CHECKPOINT
         state = checkpoint.load(path)
         if state.step < state.recipe.training.steps:
@@ -193,12 +215,13 @@ class _Export:
             arguments.name or arguments.bundle.name,
             state.build_model(),
             state.recipe,
-            experts_kept=arguments.experts_kept,
+            budget=budget,
+            alternatives=alternatives,
             validation=arguments.scenes or 128,
         )
         bundle.save(arguments.bundle)
         console = Console()
-        show_metrics({name: task.metrics for name, task in bundle.tasks.items()}, console)
+        show_metrics({name: task.metrics for name, task in pathways(bundle.tasks).items()}, console)
         console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
         console.print(f"bundle: {arguments.bundle}")
 

@@ -6,11 +6,12 @@ import torch
 from model.configuration import ModelConfiguration
 from model.data.scenes import Scenes
 from model.network.vit import M3ViT
-from model.pathways.pathway import chosen_experts
+from model.pathways.usage import chosen_experts
 from model.quantisation.integer import IntegerNetwork
 from model.tasks.definitions import find_task
-from model.training.train import normalise
+from model.training.sources import normalise
 from spec.arithmetic import route_token
+from spec.pathway_names import pathway_name
 
 _BATCH = 32
 
@@ -36,10 +37,12 @@ def measure_float(model: M3ViT, scenes: Scenes) -> dict[str, float]:
     }
 
 
-def measure_integer(network: IntegerNetwork, configuration: ModelConfiguration, scenes: Scenes) -> dict[str, float]:
-    """Every task's metric for the integer network."""
+def measure_integer(
+    network: IntegerNetwork, configuration: ModelConfiguration, scenes: Scenes, alternative: str | None = None
+) -> dict[str, float]:
+    """Every task's metric for the integer network, on the tasks' default pathways or on an alternative that all have."""
     return {
-        task: measure(configuration, task, network.predict(scenes.images, task), scenes)
+        task: measure(configuration, task, network.predict(scenes.images, pathway_name(task, alternative)), scenes)
         for task in configuration.task_names
     }
 

@@ -11,14 +11,17 @@ from model.evaluate import measure_float, measure_integer, top_k_agreement
 from model.network.random_weights import random_model
 from model.network.vit import M3ViT
 from model.onnx_export import export_onnx
-from model.pathways.pathway import apply_pathway, choose_pathway, measure_usage
-from model.quantisation.calibration import calibrate
+from model.pathways.alternatives import PathwayPlan, add_alternatives, apply_pathways, plan_pathways
+from model.pathways.budgets import Budget
+from model.pathways.pathway import apply_pathway
+from model.pathways.usage import measure_usage
+from model.quantisation.calibration import calibrate, merge
 from model.quantisation.golden import expert_loads, golden_vectors, saturated_shares
 from model.quantisation.integer import IntegerNetwork
 from model.quantisation.quantise import describe, quantise
 from model.tasks.definitions import find_task
-from model.training.train import training_scenes, validation_scenes
-from spec.bundle import Bundle
+from model.training.sources import training_scenes, validation_scenes
+from spec.bundle import Bundle, Task
 from spec.errors import UserError
 
 CALIBRATION_SCENES = 64
@@ -26,10 +29,23 @@ AGREEMENT_SCENES = 32  # enough: each has thousands of routing decisions
 _RANDOM_CALIBRATION_TOKENS, _RANDOM_CALIBRATION_SCENES = 2048, 4  # at least
 
 
-def integer_network(model: M3ViT, images: np.ndarray) -> IntegerNetwork:
-    """The model quantised with scales from images uint8 [N, height, width, 3]. UserError if it has not the light head."""
+def integer_network(model: M3ViT, images: np.ndarray, plan: PathwayPlan | None = None) -> IntegerNetwork:
+    """The model quantised with scales from images uint8 [N, height, width, 3]. UserError if it has not the light head.
+
+    plan: the pathways that the network is to have, by default the model's own; the scales suit all of them. Afterwards the model
+    has the plan's default.
+    """
     _require_light_head(model.configuration)
-    tasks, tensors = quantise(model, calibrate(model, images))
+    if plan is None:
+        tasks, tensors = quantise(model, calibrate(model, images))
+        return IntegerNetwork(describe(model), tasks, tensors)
+    calibrations = []
+    for pathways in plan.every:
+        apply_pathways(model, pathways)
+        calibrations.append(calibrate(model, images))
+    apply_pathway(model, plan.union)
+    tasks, tensors = add_alternatives(plan, *quantise(model, merge(calibrations)))
+    apply_pathways(model, plan.default)
     return IntegerNetwork(describe(model), tasks, tensors)
 
 
@@ -39,10 +55,15 @@ def _require_light_head(configuration: ModelConfiguration) -> None:
         raise UserError(f"{head}; train a recipe with head = 'light', or export this model as ONNX alone")
 
 
-def compare(model: M3ViT, network: IntegerNetwork, scenes: Scenes) -> dict[str, dict]:
-    """By task: the metric's name, whether higher is better, and its value in float and in integers."""
+def compare(
+    model: M3ViT, network: IntegerNetwork, scenes: Scenes, alternative: str | None = None
+) -> dict[str, dict]:
+    """By task: the metric's name, whether higher is better, and its value in float and in integers.
+
+    alternative: the pathway of the integer network that the model has, None for its default.
+    """
     c = model.configuration
-    in_float, in_integers = measure_float(model, scenes), measure_integer(network, c, scenes)
+    in_float, in_integers = measure_float(model, scenes), measure_integer(network, c, scenes, alternative)
     definitions = {task.name: find_task(task.name, task.channels) for task in c.tasks}
     return {
         name: {
@@ -60,44 +81,66 @@ def build_bundle(
     model: M3ViT,
     recipe: Recipe,
     *,
-    experts_kept: int | None = None,
+    budget: Budget | None = None,
+    alternatives: dict[str, Budget] | None = None,
     validation: int = 128,
     calibration: int = CALIBRATION_SCENES,
 ) -> Bundle:
     """The bundle of a trained model.
 
-    experts_kept: keep only that many experts per task and MoE block, the most used on the calibration scenes (the model's
-    routers are restricted too, so that the float figures are those of the same pathway). validation, calibration:
-    number of held-out scenes for the accuracy figures and of training scenes for the scales.
+    budget: keep only that much of the experts for each task, by their usage on the calibration scenes (the model's routers are
+    restricted too, so that the float figures are those of the same pathway). alternatives: name to the budget of another pathway
+    of every task. validation, calibration: number of held-out scenes for the accuracy figures and of training scenes for the
+    scales.
     """
     _require_light_head(model.configuration)
     model.eval()
     seen = training_scenes(recipe, 0, calibration).images
     usage = measure_usage(model, seen)
-    if experts_kept is not None:
-        apply_pathway(model, choose_pathway(usage, experts_kept))
-    network = integer_network(model, seen)
+    plan = plan_pathways(model, usage, budget, alternatives or {})
+    network = integer_network(model, seen, plan)
     held_out = validation_scenes(recipe, validation)
-    metrics = compare(model, network, held_out)
     names = model.configuration.task_names
+    tasks = _with_metrics(model, network, plan, held_out)
     files = {f"model.{task}.onnx": export_onnx(model, (task,)) for task in names}
     return Bundle(
         name=name,
         architecture=network.architecture,
-        tasks={task: dataclasses.replace(network.tasks[task], metrics=metrics[task]) for task in names},
+        tasks=tasks,
         tensors=network.tensors,
         golden=golden_vectors(network, held_out.images[0]),
         extra_files={"model.onnx": export_onnx(model, names), **files},
         report={
             "router_topk_agreement": top_k_agreement(model, network, held_out.images[:AGREEMENT_SCENES]),
             "expert_usage": {
-                task: {str(i): [round(float(part), 6) for part in share] for i, share in blocks.items()}
+                task: {str(i): [round(float(part), 6) for part in one.share] for i, one in blocks.items()}
                 for task, blocks in usage.items()
             },
             "validation_scenes": validation,
             "recipe": recipe.to_dict(),
         },
     )
+
+
+def _with_metrics(model: M3ViT, network: IntegerNetwork, plan: PathwayPlan, scenes: Scenes) -> dict[str, Task]:
+    """The network's tasks with the accuracy of each pathway."""
+    measured = {}
+    for alternative, pathways in plan.alternatives.items():
+        apply_pathways(model, pathways)
+        measured[alternative] = compare(model, network, scenes, alternative)
+    apply_pathways(model, plan.default)
+    default = compare(model, network, scenes)
+    return {
+        name: dataclasses.replace(
+            task,
+            metrics=default[name],
+            alternatives={
+                alternative: dataclasses.replace(one, metrics=measured[alternative][name])
+                for alternative, one in task.alternatives.items()
+            },
+        )
+        for name, task in network.tasks.items()
+    }
 
 
 def build_random_bundle(name: str, recipe: Recipe, seed: int) -> Bundle:

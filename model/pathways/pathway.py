@@ -1,17 +1,13 @@
-"""Which experts each task uses, and keeping only the most used: the task's pathway."""
+"""A task's pathway: the experts that its routers may choose in each MoE block, and how many of them a token goes to."""
 
-import numpy as np
 import torch
 
 from model.network.moe import MoE
 from model.network.vit import M3ViT
-from model.training.train import normalise
 from spec.errors import UserError
 
-_BATCH = 32
-
-Usage = dict[str, dict[int, np.ndarray]]
 Pathway = dict[str, dict[int, tuple[int, ...]]]
+"""By task and MoE block: the experts kept, ascending."""
 
 
 def moe_blocks(model: M3ViT) -> dict[int, MoE]:
@@ -19,59 +15,33 @@ def moe_blocks(model: M3ViT) -> dict[int, MoE]:
     return {i: block.mlp for i, block in enumerate(model.blocks) if isinstance(block.mlp, MoE)}
 
 
-def chosen_experts(model: M3ViT, images: np.ndarray, task: str) -> dict[int, np.ndarray]:
-    """By MoE block: which experts each token of images uint8 [N, height, width, 3] goes to, bool [N * T, experts]."""
-    choices: dict[int, np.ndarray] = {}
+def apply_pathway(model: M3ViT, pathway: Pathway, top_k: int | None = None) -> None:
+    """Restrict routers to the experts kept, and let each token go to `top_k` of them (default: the model's top-k).
 
-    def note(i: int, moe: MoE, x: torch.Tensor) -> None:
-        choices[i] = moe.route(task, x.flatten(0, 1))[1].numpy()
-
-    handles = [
-        moe.register_forward_pre_hook(lambda moe, arguments, i=i: note(i, moe, arguments[0]))
-        for i, moe in moe_blocks(model).items()
-    ]
-    with torch.inference_mode():
-        model(normalise(images), task)
-    for handle in handles:
-        handle.remove()
-    return choices
-
-
-def measure_usage(model: M3ViT, images: np.ndarray) -> Usage:
-    """By task and block: the share of all routed tokens that each expert received, float64 [experts], summing to 1.
-
-    images: uint8 [N, height, width, 3].
+    Where a block of a task keeps fewer experts, the task's top-k is that number, since a token cannot go to more. UserError for a
+    block without an expert.
     """
-    usage: Usage = {}
-    for task in model.configuration.task_names:
-        counts = {i: np.zeros(model.configuration.experts) for i in moe_blocks(model)}
-        for first in range(0, len(images), _BATCH):
-            for i, chosen in chosen_experts(model, images[first : first + _BATCH], task).items():
-                counts[i] += chosen.sum(0)
-        usage[task] = {i: count / count.sum() for i, count in counts.items()}
-    return usage
-
-
-def choose_pathway(usage: Usage, experts_kept: int) -> Pathway:
-    """By task and block: the `experts_kept` most used experts, ascending; ties to the lowest index."""
-    pathway: Pathway = {}
-    for task, blocks in usage.items():
-        pathway[task] = {}
-        for i, share in blocks.items():
-            if not 1 <= experts_kept <= len(share):
-                raise UserError(f"cannot keep {experts_kept} experts of {len(share)}: choose from 1 to {len(share)}")
-            most_used = np.argsort(-share, kind="stable")[:experts_kept]
-            pathway[task][i] = tuple(sorted(int(e) for e in most_used))
-    return pathway
-
-
-def apply_pathway(model: M3ViT, pathway: Pathway) -> None:
-    """Restrict the model's routers to the experts kept."""
+    layers = moe_blocks(model)
     for task, blocks in pathway.items():
+        if not all(blocks.values()):
+            raise UserError(f"the pathway of task {task} has a block with 0 experts: keep at least 1 in each")
+        most = model.configuration.top_k if top_k is None else top_k
         for i, experts in blocks.items():
             kept = torch.zeros(model.configuration.experts, dtype=torch.bool)
             kept[list(experts)] = True
-            model.blocks[i].mlp.kept[task] = kept
+            layers[i].kept[task] = kept
+            layers[i].top_k_of[task] = min([most, *(len(others) for others in blocks.values())])
+
+
+def open_pathway(model: M3ViT) -> None:
+    """Let every task use every expert again, with the model's top-k."""
+    apply_pathway(model, full_pathway(model))
+
+
+def full_pathway(model: M3ViT) -> Pathway:
+    """Every expert, for every task."""
+    every = tuple(range(model.configuration.experts))
+    return {task: dict.fromkeys(moe_blocks(model), every) for task in model.configuration.task_names}
 
 
 def current_pathway(model: M3ViT) -> Pathway:
@@ -80,3 +50,8 @@ def current_pathway(model: M3ViT) -> Pathway:
         task: {i: tuple(int(e) for e in moe.kept[task].nonzero().flatten()) for i, moe in moe_blocks(model).items()}
         for task in model.configuration.task_names
     }
+
+
+def current_top_k(model: M3ViT, task: str) -> int:
+    """Experts per token of a task: the least of its blocks, or the configuration's for a model without experts."""
+    return min((moe.top_k_of[task] for moe in moe_blocks(model).values()), default=model.configuration.top_k)

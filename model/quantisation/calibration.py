@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.network.moe import MoE
 from model.network.vit import M3ViT
-from model.training.train import normalise
+from model.training.sources import normalise
 
 _BATCH = 16
 _ROWS_KEPT = 2048  # rows of samples kept per point
@@ -120,6 +120,18 @@ def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
     result.residual = recorder.residual
     result.samples = {name: np.concatenate(parts) for name, parts in recorder.parts.items()}
     return result
+
+
+def merge(calibrations: list[Calibration]) -> Calibration:
+    """What was seen by any of several calibrations of one model, such as one for each of its pathways."""
+    names = dict.fromkeys(name for one in calibrations for name in one.samples)
+    return Calibration(
+        samples={
+            name: np.concatenate([one.samples[name] for one in calibrations if name in one.samples]) for name in names
+        },
+        residual=max(one.residual for one in calibrations),
+        outputs={task: max(one.outputs[task] for one in calibrations) for task in calibrations[0].outputs},
+    )
 
 
 def clipping_error(values: np.ndarray, scale: np.ndarray | float, bits: int) -> np.ndarray:

@@ -10,12 +10,12 @@ _SCORES_TOKENS = 256  # scores and probabilities grow with the square of the tok
 
 
 def golden_vectors(network: IntegerNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Every layer's integers of every task for one image, uint8 [height, width, 3], as spec.bundle names them.
+    """Every layer's integers of every pathway for one image, uint8 [height, width, 3], as spec.bundle names them.
 
     Without scores and probabilities where there are more than 256 tokens.
     """
     golden = {"image": image}
-    for task in network.tasks:
+    for task in network.pathways:
         record: dict[str, np.ndarray] = {}
         network.run(image[None], task, record)
         for name, value in record.items():

@@ -13,8 +13,9 @@ from spec.arithmetic import (
     softmax_rows,
     weigh_by_score,
 )
-from spec.bundle import Architecture, Task
+from spec.bundle import Architecture, Task, pathways
 from spec.errors import UserError
+from spec.pathway_names import split_pathway_name
 
 # Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
 
@@ -25,19 +26,20 @@ class IntegerNetwork:
     def __init__(self, architecture: Architecture, tasks: dict[str, Task], tensors: dict[str, np.ndarray]) -> None:
         """The arguments are those parts of a spec.bundle.Bundle."""
         self.architecture, self.tasks, self.tensors = architecture, tasks, tensors
+        self.pathways = pathways(tasks)
 
     def run(self, images: np.ndarray, task: str, record: dict[str, np.ndarray] | None = None) -> np.ndarray:
         """The task's output, int16 [N, rows * upscale, columns * upscale, channels], for images uint8 [N, height, width, 3].
 
-        With `record`, every tensor that spec.bundle lists as a golden vector is put there under its layer's name,
-        with a leading dimension N.
+        task: its name, for its default pathway, or TASK@ALTERNATIVE. With `record`, every tensor that spec.bundle lists as
+        a golden vector is put there under its layer's name, with a leading dimension N.
         """
         a = self.architecture
         if images.shape[1:] != (a.image_height, a.image_width, 3) or images.dtype != np.uint8:
             size = f"uint8 (N, {a.image_height}, {a.image_width}, 3)"
             raise UserError(f"images are {images.dtype} {images.shape}, the network takes {size}: convert them")
-        if task not in self.tasks:
-            raise UserError(f"unknown task {task!r}: this network has {', '.join(self.tasks)}")
+        if task not in self.pathways:
+            raise UserError(f"unknown task {task!r}: this network has {', '.join(self.pathways)}")
         self._count, self._record = len(images), record
         x = self._embed(images)
         for i in range(a.depth):
@@ -51,7 +53,7 @@ class IntegerNetwork:
     def predict(self, images: np.ndarray, task: str, batch: int = 16) -> np.ndarray:
         """`run` in values instead of units and channels first, float64 [N, channels, h, w], as metrics take it."""
         parts = [self.run(images[i : i + batch], task) for i in range(0, len(images), batch)]
-        return np.moveaxis(np.concatenate(parts), -1, 1) * self.tasks[task].output_scale
+        return np.moveaxis(np.concatenate(parts), -1, 1) * self.pathways[task].output_scale
 
     def _note(self, name: str, rows: np.ndarray, dtype: type) -> None:
         if self._record is not None:
@@ -122,11 +124,11 @@ class IntegerNetwork:
         return saturate(x + saturate(self._linear(f"{block}.mlp.down", hidden), 16), 16)
 
     def _experts(self, i: int, task: str, x: np.ndarray) -> np.ndarray:
-        block, experts = f"blocks.{i}", self.tasks[task].pathway[i]
+        block, experts = f"blocks.{i}", self.pathways[task].pathway[i]
         normed = self._norm(f"{block}.norm2", x)
         logits = saturate(self._linear(f"{block}.router.{task}", normed), 16)
         self._note(f"{block}.router", logits, np.int16)
-        selected, scores = route_token(logits, self.tasks[task].top_k)
+        selected, scores = route_token(logits, self.pathways[task].top_k)
         x = x.copy()
         for column, e in enumerate(experts):
             queue = np.flatnonzero(selected[:, column])
@@ -138,9 +140,9 @@ class IntegerNetwork:
         return x
 
     def _head(self, task: str, x: np.ndarray) -> np.ndarray:
-        a, (rows, columns), r = self.architecture, self.architecture.grid, self.tasks[task].upscale
+        a, (rows, columns), r = self.architecture, self.architecture.grid, self.pathways[task].upscale
         patches = x.reshape(self._count, a.tokens, -1)[:, 1:].reshape(-1, a.width)
-        output = saturate(self._linear(f"heads.{task}", patches), 16).astype(np.int16)
+        output = saturate(self._linear(f"heads.{split_pathway_name(task)[0]}", patches), 16).astype(np.int16)
         output = output.reshape(self._count, rows, columns, r, r, -1).swapaxes(2, 3)
         output = output.reshape(self._count, rows * r, columns * r, -1)
         if self._record is not None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from model.data.scenes import SEGMENTATION_CLASSES
 from model.network.moe import MoE
 from model.network.vit import M3ViT
-from model.pathways.pathway import current_pathway
+from model.pathways.pathway import current_pathway, current_top_k
 from model.quantisation.calibration import (
     Calibration,
     clipping_error,
@@ -193,7 +193,7 @@ class _Quantiser:
             channels=head.channels,
             upscale=c.resolution,
             output_scale=scale,
-            top_k=min([c.top_k, *(len(experts) for experts in self.pathway[task].values())]),
+            top_k=current_top_k(self.model, task),
             pathway=self.pathway[task],
             class_names=SEGMENTATION_CLASSES if task == "segmentation" else (),
         )

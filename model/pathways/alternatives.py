@@ -1,0 +1,103 @@
+"""Several pathways of each task in one quantised network: weights and scales once, the routers' rows for each."""
+
+import dataclasses
+
+import numpy as np
+
+from model.network.vit import M3ViT
+from model.pathways.budgets import Budget, choose_pathway
+from model.pathways.pathway import Pathway, apply_pathway, current_pathway, current_top_k
+from model.pathways.usage import Usage
+from spec.bundle import Alternative, Task
+from spec.errors import UserError
+from spec.pathway_names import is_alternative_name, pathway_name
+
+Tensors = dict[str, np.ndarray]
+
+
+TaskPathways = dict[str, Alternative]
+"""By task: its experts and its top-k."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PathwayPlan:
+    """The pathways that a network is to have. default: each task's own; alternatives: name to others."""
+
+    default: TaskPathways
+    alternatives: dict[str, TaskPathways] = dataclasses.field(default_factory=dict)
+
+    @property
+    def every(self) -> list[TaskPathways]:
+        """The default, then the alternatives."""
+        return [self.default, *self.alternatives.values()]
+
+    @property
+    def union(self) -> Pathway:
+        """The experts that a task needs on any of its pathways."""
+        return {
+            task: {i: tuple(sorted({e for one in self.every for e in one[task].pathway[i]})) for i in own.pathway}
+            for task, own in self.default.items()
+        }
+
+
+def parse_alternatives(texts: list[str], scope: str = "layer") -> dict[str, Budget]:
+    """Name to budget, of texts NAME=BUDGET such as fast=8x1. UserError for another form, a bad name or a name given twice."""
+    budgets: dict[str, Budget] = {}
+    for text in texts:
+        name, separator, budget = text.partition("=")
+        if not separator or not is_alternative_name(name):
+            raise UserError(f"alternative {text!r} is not NAME=EXPERTSxTOPK with a name of letters, digits, - and _")
+        if name in budgets:
+            raise UserError(f"alternative {name} is given twice, {budgets[name]} and {budget}: name one differently")
+        budgets[name] = Budget.parse(budget, scope)
+    return budgets
+
+
+def plan_pathways(model: M3ViT, usage: Usage, default: Budget | None, alternatives: dict[str, Budget]) -> PathwayPlan:
+    """The pathways of all tasks under these budgets. default: None is what the model has. UserError if a budget cannot be met."""
+    own = current_pathways(model) if default is None else pathways_within(model, usage, default)
+    return PathwayPlan(own, {name: pathways_within(model, usage, budget) for name, budget in alternatives.items()})
+
+
+def pathways_within(model: M3ViT, usage: Usage, budget: Budget) -> TaskPathways:
+    """Each task's experts under a budget, and its top-k, which is never above the least number kept in a block."""
+    most = model.configuration.top_k if budget.top_k is None else budget.top_k
+    return {
+        task: Alternative(min([most, *map(len, blocks.values())]), blocks)
+        for task, blocks in choose_pathway(usage, budget).items()
+    }
+
+
+def current_pathways(model: M3ViT) -> TaskPathways:
+    """What the model's routers keep."""
+    return {task: Alternative(current_top_k(model, task), blocks) for task, blocks in current_pathway(model).items()}
+
+
+def apply_pathways(model: M3ViT, pathways: TaskPathways) -> None:
+    """Restrict the model's routers to these experts and top-k."""
+    for task, one in pathways.items():
+        apply_pathway(model, {task: one.pathway}, one.top_k)
+
+
+def add_alternatives(plan: PathwayPlan, tasks: dict[str, Task], tensors: Tensors) -> tuple[dict[str, Task], Tensors]:
+    """A network that was quantised with the plan's union of experts, given the plan's pathways.
+
+    Rows of a router are quantised one by one, so a pathway's router is the rows of its experts, to the bit; nothing else is added.
+    """
+    union, result = plan.union, {name: value for name, value in tensors.items() if ".router." not in name}
+    for alternative, pathways in {None: plan.default, **plan.alternatives}.items():
+        for task, one in pathways.items():
+            for i, experts in one.pathway.items():
+                rows = [union[task][i].index(e) for e in experts]
+                source, target = (f"blocks.{i}.router.{name}" for name in (task, pathway_name(task, alternative)))
+                for part in ("weight", "bias", "multiplier", "shift"):
+                    result[f"{target}.{part}"] = tensors[f"{source}.{part}"][rows]
+    return {
+        name: dataclasses.replace(
+            task,
+            top_k=plan.default[name].top_k,
+            pathway=plan.default[name].pathway,
+            alternatives={alternative: others[name] for alternative, others in plan.alternatives.items()},
+        )
+        for name, task in tasks.items()
+    }, result

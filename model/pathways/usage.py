@@ -1,0 +1,83 @@
+"""How much each task uses each expert of each MoE block, on calibration images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.network.moe import MoE
+from model.network.vit import M3ViT
+from model.pathways.pathway import moe_blocks
+from model.training.sources import normalise
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class ExpertUsage:
+    """One router's choices. tokens: routed in all.
+
+    counts: int64 [E], tokens that went to each expert; they sum to tokens * top-k. mass: float64 [E], the router scores
+    with which they did, summed: what weighs the expert's part in the result.
+    """
+
+    tokens: int
+    counts: np.ndarray
+    mass: np.ndarray
+
+    @property
+    def share(self) -> np.ndarray:
+        """Each expert's part of all choices, float64 [E], summing to 1."""
+        return self.counts / self.counts.sum()
+
+
+Usage = dict[str, dict[int, ExpertUsage]]
+"""By task and MoE block."""
+
+
+def measure_usage(model: M3ViT, images: np.ndarray) -> Usage:
+    """Usage of the experts that the model's routers keep, with their top-k. images: uint8 [N, height, width, 3], N >= 1."""
+    experts = model.configuration.experts
+    usage: Usage = {}
+    for task in model.configuration.task_names:
+        tokens = dict.fromkeys(moe_blocks(model), 0)
+        counts = {i: np.zeros(experts, np.int64) for i in tokens}
+        mass = {i: np.zeros(experts) for i in tokens}
+
+        def add(i: int, scores: Tensor, chosen: Tensor, tokens=tokens, counts=counts, mass=mass) -> None:
+            tokens[i] += len(chosen)
+            counts[i] += chosen.sum(0).cpu().numpy()
+            mass[i] += scores.double().sum(0).cpu().numpy()
+
+        for first in range(0, len(images), _BATCH):
+            _observe_routers(model, images[first : first + _BATCH], task, add)
+        usage[task] = {i: ExpertUsage(tokens[i], counts[i], mass[i]) for i in tokens}
+    return usage
+
+
+def chosen_experts(model: M3ViT, images: np.ndarray, task: str) -> dict[int, np.ndarray]:
+    """By MoE block: which experts each token of images uint8 [N, height, width, 3] goes to, bool [N * T, E]."""
+    choices: dict[int, np.ndarray] = {}
+    _observe_routers(model, images, task, lambda i, scores, chosen: choices.update({i: chosen.cpu().numpy()}))
+    return choices
+
+
+def _observe_routers(model: M3ViT, images: np.ndarray, task: str, see: Callable[[int, Tensor, Tensor], None]) -> None:
+    """Run a task and call `see` with each MoE block's index, scores [N * T, E] and choices, bool [N * T, E]."""
+
+    def route(i: int, moe: MoE, x: Tensor) -> None:
+        scores, chosen, _ = moe.route(task, x.flatten(0, 1))
+        see(i, scores, chosen)
+
+    handles = [
+        moe.register_forward_pre_hook(lambda moe, arguments, i=i: route(i, moe, arguments[0]))
+        for i, moe in moe_blocks(model).items()
+    ]
+    try:
+        with torch.inference_mode():
+            model(normalise(images), task)
+    finally:
+        for handle in handles:
+            handle.remove()
