@@ -26,6 +26,7 @@ AFTER = (3, 3, 2, 1)
 _PART_SHARE = 12
 """A linear layer is loaded in parts of at most 1 / _PART_SHARE of the weight memory."""
 _NORM_SLOTS = 6
+_WEIGHT_BITS = 8
 _SCORES = ((4, 3), (3, 3), (2, 3), (4, 2), (2, 2), (1, 3), (1, 2), (1, 1))
 """Row tiles of attention scores in a block, and blocks in flight, in order of preference: three hide the softmax of one."""
 
@@ -203,6 +204,10 @@ class TaskPlan:
 
         if a.patch % 4:
             raise UserError(f"a patch of {a.patch} pixels cannot be loaded: it must be a multiple of 4 (16 bytes)")
+        bits = a.expert_weight_bits
+        if bits != _WEIGHT_BITS:
+            remedy = f"it multiplies weights of {_WEIGHT_BITS} bits; export with --expert-bits {_WEIGHT_BITS}"
+            raise UserError(f"the machine does not run expert weights of {bits} bits yet, {remedy}")
         limit(a.width <= NORM_WIDTH_MAX, "the width", a.width, NORM_WIDTH_MAX)
         if a.moe_blocks:
             limit(a.tokens <= c.queue_tokens, "the number of tokens", a.tokens, c.queue_tokens)

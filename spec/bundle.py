@@ -17,7 +17,8 @@ NAME.beta int16 (width,), NAME.shift uint8 (). T is 1 + patches; token 0 is the 
     blocks.I.mlp.up, .mlp.down       linear (dense blocks); .mlp.table int8 (1024,): GELU, indexed by up's result + 512
     blocks.I.router.PATHWAY          linear (experts kept in ascending order, width), to int16 in 1/256 octave; PATHWAY is TASK for a
                                      task's default and TASK@ALTERNATIVE for another pathway, see Task
-    blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,)
+    blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,). Where expert_weight_bits is 4, the weights are in
+                                     [-7, 7] and stored as spec.int4 packs them: uint8 (out, ceil(in / 2))
     norm                             final layer norm
     heads.TASK                       linear (upscale * upscale * channels, width), order [y][x][channel], to int16
 
@@ -40,17 +41,22 @@ import numpy as np
 
 from spec.errors import UserError
 from spec.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
+from spec.int4 import INT4_MAX, pack_int4, unpack_int4
 from spec.pathway_names import is_alternative_name, pathway_name
 
 FORMAT, VERSION = "moesaic bundle", 1
 MANIFEST = "bundle.json"
-KINDS = ("segmentation", "depth", "normals")
+KINDS = ("segmentation", "parts", "saliency", "edges", "depth", "normals")
+EXPERT_WEIGHT_BITS = (8, 4)
 _REMEDY = "make it again with `moesaic export`"
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of a network. moe_blocks: indices of the blocks that have experts instead of an MLP."""
+    """Sizes of a network. moe_blocks: indices of the blocks that have experts instead of an MLP.
+
+    expert_weight_bits: 8, or 4 for experts whose weights are in [-7, 7].
+    """
 
     image_height: int
     image_width: int
@@ -63,6 +69,7 @@ class Architecture:
     experts: int
     top_k: int
     moe_blocks: tuple[int, ...]
+    expert_weight_bits: int = 8
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -85,7 +92,7 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Task:
-    """One task. kind: "segmentation", "depth" or "normals" (how the output is shown and measured).
+    """One task. kind: one of KINDS (how the output is decoded, shown and measured).
 
     channels: of the output; upscale: output pixels per patch side; output_scale: value of one output unit;
     pathway: block index to the experts kept, ascending; top_k: experts per token; metrics: accuracy measured before export,
@@ -146,7 +153,7 @@ class Bundle:
         }
 
     def _files(self) -> dict[str, bytes]:
-        return {"tensors.npz": _npz(self.tensors), "golden.npz": _npz(self.golden), **self.extra_files}
+        return {"tensors.npz": _npz(_packed(self)), "golden.npz": _npz(self.golden), **self.extra_files}
 
 
 def load_bundle(directory: Path | str) -> Bundle:
@@ -160,6 +167,7 @@ def load_bundle(directory: Path | str) -> Bundle:
         )
         tasks = {name: _task(values) for name, values in manifest["tasks"].items()}
         tensors, golden = _arrays(contents.pop("tensors.npz")), _arrays(contents.pop("golden.npz"))
+        tensors = _unpacked(tensors, architecture, tasks)
         bundle = Bundle(manifest["name"], architecture, tasks, tensors, golden, contents, manifest["report"])
         problem = _architecture_problem(bundle) or _task_problem(bundle)
     except (KeyError, TypeError, ValueError, AttributeError, EOFError, OSError, BadZipFile) as error:
@@ -186,6 +194,10 @@ def _architecture_problem(bundle: Bundle) -> str:
     ):
         if size % divisor:
             return f"{name} ({size}) is not a multiple of {divisor}"
+    if a.expert_weight_bits not in EXPERT_WEIGHT_BITS:
+        return (
+            f"expert_weight_bits is {a.expert_weight_bits}, it must be one of {', '.join(map(str, EXPERT_WEIGHT_BITS))}"
+        )
     if not _ascending(a.moe_blocks, a.depth):
         return f"moe_blocks {list(a.moe_blocks)} are not ascending numbers below {a.depth}"
     return "" if bundle.tasks else "it has no task"
@@ -260,6 +272,30 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
+def is_expert_weight(name: str) -> bool:
+    """Whether a tensor of a bundle holds weights of an expert."""
+    return ".experts." in name and name.endswith(".weight")
+
+
+def _packed(bundle: Bundle) -> dict[str, np.ndarray]:
+    """The tensors as they are stored."""
+    if bundle.architecture.expert_weight_bits != 4:
+        return bundle.tensors
+    return {name: pack_int4(value) if is_expert_weight(name) else value for name, value in bundle.tensors.items()}
+
+
+def _unpacked(
+    stored: dict[str, np.ndarray], architecture: Architecture, tasks: dict[str, Task]
+) -> dict[str, np.ndarray]:
+    """The tensors that were stored. Names that the architecture does not have are left for `check_tensors`."""
+    if architecture.expert_weight_bits != 4:
+        return stored
+    packed = {
+        name: shape for name, (shape, _) in expected_tensors(architecture, tasks).items() if is_expert_weight(name)
+    }
+    return {name: unpack_int4(value, packed[name][1]) if name in packed else value for name, value in stored.items()}
+
+
 def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name to (shape, dtype) of every tensor that a bundle with this architecture and these tasks has."""
     a, every = architecture, pathways(tasks)
@@ -314,7 +350,8 @@ def check_tensors(bundle: Bundle) -> None:
             raise UserError(
                 f"bundle {bundle.name}: tensor {name} is {found}, the architecture says {expected[name]}; {_REMEDY}"
             )
-        if name.endswith(".weight") and bundle.tensors[name].min(initial=0) < -127:
+        top = INT4_MAX if bundle.architecture.expert_weight_bits == 4 and is_expert_weight(name) else 127
+        if name.endswith(".weight") and bundle.tensors[name].min(initial=0) < -top:
             raise UserError(
-                f"bundle {bundle.name}: tensor {name} has a weight of -128, the range is -127 to 127; {_REMEDY}"
+                f"bundle {bundle.name}: tensor {name} has a weight of {-top - 1}, the range is {-top} to {top}; {_REMEDY}"
             )

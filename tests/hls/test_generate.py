@@ -153,6 +153,12 @@ def test_zcu104_fits_its_device_and_a_larger_array_does_not() -> None:
         generate(network(SMALL, 0), larger)
 
 
+def test_expert_weights_of_4_bits_are_refused_with_both_numbers() -> None:
+    bundle = network(dataclasses.replace(SMALL, expert_weight_bits=4), 0)
+    with pytest.raises(UserError, match=r"does not run expert weights of 4 bits yet, it multiplies weights of 8 bits"):
+        generate(bundle, TINY)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
