@@ -18,7 +18,7 @@ GATE_NOISES = ("fixed", "learned")
 HEADS = ("light", "setr-pup")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 SCHEDULES = ("cosine", "poly")
-LOSS_WEIGHTS = ("equal", "paper")
+LOSSES = ("scenes", "papers")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 _RECIPES = Path(__file__).parent / "recipes"
@@ -167,8 +167,9 @@ class TrainingConfiguration:
     steps: updates of the weights. batch: images per update, of all ranks and of all `accumulate` parts that it is split
     into. pool: rendered scenes that batches are drawn from. optimizer: "muon" is Muon for the weight matrices of the blocks
     with muon_learning_rate and AdamW for all the rest with learning_rate; "adamw" and "sgd" (with `momentum`) are for all
-    weights. schedule: half a cosine, or a polynomial of power 0.9. loss_weights: of the tasks, all 1 or those of the papers.
-    balance_weight: of the load-balance loss. precision: of the network's arithmetic; weights stay float32.
+    weights. schedule: half a cosine, or a polynomial of power 0.9. losses: the tasks' losses and weights, those for rendered
+    scenes or those of the papers (`model.tasks.losses`). balance_weight: of the load-balance loss. precision: of the
+    network's arithmetic; weights stay float32.
     experts_sharded: each rank holds its part of the experts and tokens travel to them, instead of all experts on every rank.
     initialise_from: a dense checkpoint whose weights to start from, experts as copies of its MLP.
     validate_every: steps between two validations, 0 for none; the checkpoint with the best `select`, a task's name or
@@ -188,7 +189,7 @@ class TrainingConfiguration:
     optimizer: str = "muon"
     momentum: float = 0.9
     schedule: str = "cosine"
-    loss_weights: str = "equal"
+    losses: str = "scenes"
     accumulate: int = 1
     precision: str = "float32"
     experts_sharded: bool = False
@@ -200,7 +201,7 @@ class TrainingConfiguration:
         choices = {
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,
-            "loss_weights": LOSS_WEIGHTS,
+            "losses": LOSSES,
             "precision": PRECISIONS,
             "experts_sharded": (False, True),
         }

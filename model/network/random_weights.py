@@ -19,7 +19,7 @@ from model.configuration import ModelConfiguration
 from model.network.moe import MoE, top_k_mask
 from model.network.routers import Router
 from model.network.vit import M3ViT
-from model.training.train import normalise
+from model.training.sources import normalise
 
 # Standard deviations are meant where nothing else is said.
 _PATCH_GAIN, _QUERY_KEY_GAIN = 3.0, 1.4  # of the results when the input has 1; of all other layers 1

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,10 +11,11 @@ from safetensors.torch import save_file
 
 from model.configuration import Recipe
 from model.network.vit import M3ViT
+from model.training.selection import Selection
 from spec.errors import UserError
 from spec.files import writing
 
-_FORMAT = "moesaic-checkpoint-1"
+_FORMAT = "moesaic-checkpoint-2"
 
 
 @dataclass
@@ -25,6 +26,13 @@ class Checkpoint:
     step: int
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
+    scale: dict[str, float] = field(default_factory=dict)  # of float16's losses
+    selection: Selection = field(default_factory=Selection)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is the last of its run, or the best one of a run that chooses."""
+        return self.step in (self.recipe.training.steps, self.selection.step)
 
     def build_model(self) -> M3ViT:
         """The model with these weights. UserError names the first that the recipe's model does not have like this."""
@@ -68,12 +76,13 @@ def restore_optimizers(model: M3ViT, optimizers: list[torch.optim.Optimizer], te
         owner[id(parameters[path])].state[parameters[path]][key] = value.clone()
 
 
-def save(path: Path, recipe: Recipe, step: int, model: M3ViT, optimizers: list[torch.optim.Optimizer]) -> None:
+def save(path: Path, state: Checkpoint) -> None:
     """Write a checkpoint; a failed or interrupted write leaves the old file in place and nothing else."""
-    tensors = {f"model/{name}": value.detach().contiguous() for name, value in model.state_dict().items()}
-    tensors |= {f"optimizer/{name}": value for name, value in optimizer_tensors(model, optimizers).items()}
+    tensors = {f"model/{name}": value.detach().contiguous() for name, value in state.weights.items()}
+    tensors |= {f"optimizer/{name}": value.contiguous() for name, value in state.optimizer.items()}
+    numbers = {"step": state.step, "scale": state.scale, "selection": asdict(state.selection)}
     # One entry, because the library writes several in an order that changes from run to run.
-    metadata = {_FORMAT: json.dumps({"step": step, "recipe": recipe.to_dict()}, sort_keys=True)}
+    metadata = {_FORMAT: json.dumps(numbers | {"recipe": state.recipe.to_dict()}, sort_keys=True)}
     partial = path.with_name(path.name + ".partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +111,7 @@ def load(path: Path) -> Checkpoint:
     try:
         state = json.loads(metadata[_FORMAT])
         recipe, step = Recipe.from_dict(state["recipe"]), state["step"]
+        scale, selection = state["scale"], Selection(**state["selection"])
         if type(step) is not int or step < 0:
             raise ValueError(f"step {step!r}")
         for name, value in tensors.items():
@@ -109,4 +119,4 @@ def load(path: Path) -> Checkpoint:
             parts[part][rest] = value
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"checkpoint {path} is malformed ({error!r}): train again with `moesaic train`") from None
-    return Checkpoint(recipe, step, parts["model"], parts["optimizer"])
+    return Checkpoint(recipe, step, parts["model"], parts["optimizer"], scale, selection)

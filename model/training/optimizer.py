@@ -1,4 +1,6 @@
-"""Muon for the weight matrices of the blocks, AdamW for everything else."""
+"""Optimizers and the learning rate's schedule: Muon for the blocks' matrices and AdamW for the rest, or one for all."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -8,6 +10,9 @@ from model.network.vit import M3ViT
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
+
+POLY_POWER = 0.9
+"""Of the polynomial decay, as in DeepLab (Chen et al. 2018) and the multi-task papers after it."""
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
@@ -49,21 +54,44 @@ class Muon(torch.optim.Optimizer):
 
 
 def build_optimizers(model: M3ViT, training: TrainingConfiguration) -> list[torch.optim.Optimizer]:
-    """Muon and AdamW with disjoint parameters; each group's "peak" is its learning rate after warm-up.
+    """The recipe's optimizers, with disjoint parameters; each group's "peak" is its learning rate after warm-up.
 
-    Routers, embeddings and heads go to AdamW, for which only weight matrices decay.
+    With "muon", routers, embeddings and heads go to AdamW. Biases, norms, positions and the class token do not decay.
     """
-    parts: dict[str, list[Tensor]] = {"muon": [], "decayed": [], "rest": []}
+    parts: dict[str, list[Tensor]] = {"hidden": [], "decayed": [], "rest": []}
     for name, parameter in model.named_parameters():
         matrix = name.endswith("weight") and parameter.ndim > 1
         hidden = matrix and name.startswith("blocks.") and ".routers." not in name
-        parts["muon" if hidden else "decayed" if matrix else "rest"].append(parameter)
-    muon = Muon(parts["muon"], lr=training.muon_learning_rate, weight_decay=training.weight_decay)
-    groups = [
-        {"params": parts["decayed"], "weight_decay": training.weight_decay},
-        {"params": parts["rest"], "weight_decay": 0.0},
-    ]
-    adam = torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.98))
-    for group in (*muon.param_groups, *adam.param_groups):
-        group["peak"] = group["lr"]
-    return [muon, adam]
+        parts["hidden" if hidden else "decayed" if matrix else "rest"].append(parameter)
+    rate, decay = training.learning_rate, training.weight_decay
+    if training.optimizer != "muon":
+        parts["decayed"] += parts.pop("hidden")
+    groups = [{"params": parts["decayed"], "weight_decay": decay}, {"params": parts["rest"], "weight_decay": 0.0}]
+    if training.optimizer == "sgd":
+        optimizers = [torch.optim.SGD(groups, lr=rate, momentum=training.momentum)]
+    elif training.optimizer == "adamw":
+        optimizers = [torch.optim.AdamW(groups, lr=rate)]
+    else:
+        muon = Muon(parts["hidden"], lr=training.muon_learning_rate, weight_decay=decay)
+        optimizers = [muon, torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return optimizers
+
+
+def learning_rate(training: TrainingConfiguration, step: int) -> float:
+    """The part of the peak learning rate in use at a step: linear warm-up to 1, then the schedule down to 0."""
+    if step < training.warmup:
+        return (step + 1) / training.warmup
+    progress = (step - training.warmup) / max(1, training.steps - training.warmup)
+    if training.schedule == "poly":
+        return (1 - progress) ** POLY_POWER
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def set_learning_rate(optimizers: list[torch.optim.Optimizer], training: TrainingConfiguration, step: int) -> None:
+    """Give every parameter group its learning rate of a step."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * learning_rate(training, step)

@@ -1,7 +1,9 @@
-"""Training on rendered scenes, every task on every batch, repeatable and resumable bit for bit on a CPU."""
+"""Training, every task on every batch, by one process or many; repeatable and resumable bit for bit on a CPU."""
 
-import dataclasses
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,74 +11,122 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from model.configuration import Recipe, TrainingConfiguration
-from model.data.scenes import Scenes, render
+from model.configuration import Recipe
+from model.evaluate import measure_float
 from model.network.vit import M3ViT
 from model.tasks.definitions import find_task
 from model.training import checkpoint
-from model.training.optimizer import build_optimizers
+from model.training.distributed import DistributedModel, Ranks
+from model.training.optimizer import build_optimizers, learning_rate, set_learning_rate
+from model.training.precision import Precision
+from model.training.scalar_log import ScalarLog, expert_loads
+from model.training.selection import Selection
+from model.training.sources import Images, normalise, open_training, open_validation, require_divisible
 from spec.errors import UserError
 from spec.files import require_writable
 
-_RENDER_CHUNK = 64
-_TRAINING_SCENES, _VALIDATION_SCENES = 0, 1  # second part of the seed: the two sets never share a scene
-
-
-def training_scenes(recipe: Recipe, first: int, count: int) -> Scenes:
-    """Scenes `first` to `first + count - 1` of the recipe's training pool."""
-    size = recipe.model.image_height, recipe.model.image_width
-    return render(count, *size, seed=2 * recipe.training.seed + _TRAINING_SCENES, first=first)
-
-
-def validation_scenes(recipe: Recipe, count: int) -> Scenes:
-    """The first `count` held-out scenes."""
-    size = recipe.model.image_height, recipe.model.image_width
-    return render(count, *size, seed=2 * recipe.training.seed + _VALIDATION_SCENES)
-
-
-def normalise(images: np.ndarray) -> torch.Tensor:
-    """uint8 [B, h, w, 3] to what the model takes, float32 [B, 3, h, w] in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def learning_rate(training: TrainingConfiguration, step: int) -> float:
-    """The part of the peak learning rate in use at a step: linear warm-up to 1, then half a cosine down to 0."""
-    if step < training.warmup:
-        return (step + 1) / training.warmup
-    progress = (step - training.warmup) / max(1, training.steps - training.warmup)
-    return 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def draw_batch(pool: Scenes, training: TrainingConfiguration, step: int) -> Scenes:
-    """The batch of a step: scenes drawn without replacement, mirrored or not, their colours exchanged at random."""
-    rng = np.random.default_rng([training.seed, step])
-    batch = pool[rng.choice(len(pool), training.batch, replace=False)]
-    batch = batch.flipped() if rng.integers(2) else batch
-    return dataclasses.replace(batch, images=batch.images[..., rng.permutation(3)])
+_NOISE_SEEDS = 1_000_003  # more than any run has steps
+_RANK_SEEDS = 1 << 40  # more than any seed times that
+_LOG_EVERY = 20
 
 
 def training_step(
-    model: M3ViT, optimizers: list[torch.optim.Optimizer], recipe: Recipe, batch: Scenes, step: int
+    model: M3ViT,
+    optimizers: list[torch.optim.Optimizer],
+    recipe: Recipe,
+    batch: Images,
+    step: int,
+    *,
+    distributed: DistributedModel | None = None,
+    precision: Precision | None = None,
 ) -> dict[str, float]:
-    """One update of the weights. Returns each task's loss and the balance loss."""
-    training = recipe.training
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * learning_rate(training, step)
-    noise = torch.Generator().manual_seed(training.seed * 1_000_003 + step)
-    predictions, balance = model.training_forward(normalise(batch.images), recipe.model.task_names, noise)
-    losses = {}
-    for task in recipe.model.tasks:
-        definition, prediction = find_task(task.name, task.channels), predictions[task.name]
-        target = definition.target(batch, *prediction.shape[-2:])
-        losses[task.name] = definition.loss(prediction, torch.from_numpy(np.ascontiguousarray(target)))
-    total = torch.stack(list(losses.values())).sum() + training.balance_weight * balance
+    """One update of the weights from this rank's part of a batch. Returns each task's loss and the balance loss.
+
+    The batch passes the network in `accumulate` equal parts whose gradients are averaged, so memory is needed for one part
+    only; just the balance loss then sees parts instead of the whole. distributed: the model as the ranks share it.
+    """
+    training, distributed = recipe.training, distributed or DistributedModel(model)
+    precision = precision or Precision()
+    set_learning_rate(optimizers, training, step)
+    noise = torch.Generator()
+    noise.manual_seed(training.seed * _NOISE_SEEDS + step + distributed.ranks.rank * _RANK_SEEDS)
     model.zero_grad(set_to_none=True)
-    total.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip)
-    for optimizer in optimizers:
-        optimizer.step()
-    return {name: loss.item() for name, loss in losses.items()} | {"balance": balance.item()}
+    size, sums = len(batch) // training.accumulate, {}
+    for part in range(training.accumulate):
+        with nullcontext() if part == training.accumulate - 1 else distributed.accumulating():
+            images = batch[part * size : (part + 1) * size]
+            losses, total = _losses(distributed, recipe, images, noise, precision)
+            precision.backward(total / training.accumulate if training.accumulate > 1 else total)
+        sums = {name: sums.get(name, 0.0) + loss.item() for name, loss in losses.items()}
+    distributed.average_experts()
+    precision.unscale(optimizers)
+    distributed.clip_gradients(training.gradient_clip)
+    precision.step(optimizers)
+    return distributed.mean({name: total / training.accumulate for name, total in sums.items()})
+
+
+def _losses(
+    distributed: DistributedModel, recipe: Recipe, batch: Images, noise: torch.Generator, precision: Precision
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Each task's loss and the balance loss by name, and what is to be minimised."""
+    training, device = recipe.training, distributed.ranks.device
+    with precision.autocast():
+        predictions, balance = distributed.forward(normalise(batch.images).to(device), recipe.model.task_names, noise)
+    losses, weighted = {}, []
+    for task in recipe.model.tasks:
+        definition = find_task(task.name, task.channels, training.losses)
+        prediction = predictions[task.name].float()
+        target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, *prediction.shape[-2:])))
+        losses[task.name] = definition.loss(prediction, target.to(device))
+        weighted.append(definition.weight * losses[task.name])
+    return losses | {"balance": balance}, torch.stack(weighted).sum() + training.balance_weight * balance
+
+
+@dataclass
+class Run:
+    """A training run between two steps: everything that a checkpoint holds."""
+
+    recipe: Recipe
+    model: M3ViT
+    distributed: DistributedModel
+    optimizers: list[torch.optim.Optimizer]
+    precision: Precision
+    step: int = 0
+    selection: Selection = field(default_factory=Selection)
+
+    @classmethod
+    def start(cls, recipe: Recipe, ranks: Ranks) -> "Run":
+        """A run before its first step, on a device; the same weights on every rank."""
+        torch.manual_seed(recipe.training.seed)
+        model = M3ViT(recipe.model)
+        model.to(ranks.device)
+        distributed = DistributedModel(model, ranks, recipe.training.experts_sharded)
+        precision = Precision(recipe.training.precision, ranks.device)
+        return cls(recipe, model, distributed, build_optimizers(model, recipe.training), precision)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint. UserError if it is of another recipe."""
+        state = checkpoint.load(path)
+        if state.recipe != self.recipe:
+            raise UserError(f"checkpoint {path} {_difference(state.recipe, self.recipe)}: resume with the same recipe")
+        checkpoint.load_weights(self.model, self.distributed.scattered(state.weights))
+        checkpoint.restore_optimizers(self.model, self.optimizers, self.distributed.scattered(state.optimizer))
+        self.precision.restore(state.scale)
+        self.step, self.selection = state.step, state.selection
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, which does not depend on the number of ranks. All ranks call it, the first one writes."""
+        weights = self.distributed.gathered(self.model.state_dict())
+        moments = self.distributed.gathered(checkpoint.optimizer_tensors(self.model, self.optimizers))
+        if self.distributed.ranks.first:
+            scale, selection = self.precision.state(), self.selection
+            checkpoint.save(path, checkpoint.Checkpoint(self.recipe, self.step, weights, moments, scale, selection))
+
+    def whole_model(self) -> M3ViT:
+        """The model with all experts, on the CPU."""
+        model = M3ViT(self.recipe.model)
+        model.load_state_dict(self.distributed.gathered(self.model.state_dict()))
+        return model
 
 
 def train(
@@ -87,65 +137,96 @@ def train(
     stop_after: int | None = None,
     save_every: int = 200,
     console: Console | None = None,
+    data_root: Path | None = None,
+    ranks: Ranks = Ranks(),  # noqa: B008 (immutable)
+    log: Path | None = None,
 ) -> M3ViT:
     """Train the recipe's model and leave a checkpoint at `path`, also every `save_every` steps on the way.
 
     resume: go on from the checkpoint at `path`, whose recipe must be the same. stop_after: leave after that many steps
-    of the recipe's schedule; a later resume continues as if there had been no break. UserError before the first step if
-    `path` cannot be written.
+    of the recipe's schedule; a later resume continues as if there had been no break. data_root: where the data set's files
+    are. log: directory for TensorBoard. With `validate_every`, the best checkpoint so far is at `best_path(path)`.
+    UserError before the first step if `path` cannot be written or the recipe cannot run here.
     """
-    console = console or Console()
+    console = (console or Console()) if ranks.first else Console(quiet=True)
     for task in recipe.model.tasks:
-        find_task(task.name, task.channels)
-    if recipe.training.batch > recipe.training.pool:
-        sizes = f"batch ({recipe.training.batch}) is larger than the pool of scenes ({recipe.training.pool})"
-        raise UserError(f"{sizes}: enlarge the pool")
+        find_task(task.name, task.channels, recipe.training.losses)
+    require_divisible(recipe, ranks)
     if path.is_dir():
         raise UserError(f"checkpoint {path} is a directory: name a file")
     require_writable(path.parent)
-    torch.manual_seed(recipe.training.seed)
-    model = M3ViT(recipe.model)
-    optimizers = build_optimizers(model, recipe.training)
-    first = 0
+    run = Run.start(recipe, ranks)
     if resume:
-        state = checkpoint.load(path)
-        if state.recipe != recipe:
-            raise UserError(f"checkpoint {path} {_difference(state.recipe, recipe)}: resume with the same recipe")
-        checkpoint.load_weights(model, state.weights)
-        checkpoint.restore_optimizers(model, optimizers, state.optimizer)
-        first = state.step
+        run.restore(path)
     last = min(recipe.training.steps, recipe.training.steps if stop_after is None else stop_after)
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[losses]}"), console=console) as progress:
-        pool = _render_pool(recipe, progress)
-        bar = progress.add_task("training", total=recipe.training.steps, completed=first, losses="")
-        for step in range(first, last):
-            losses = training_step(model, optimizers, recipe, draw_batch(pool, recipe.training, step), step)
+    with _progress(console) as progress, _log(log if ranks.first else None, run.step) as scalars:
+        rendering = progress.add_task("rendering", total=recipe.training.pool, losses="", visible=False)
+        source = open_training(
+            recipe, data_root, ranks, lambda count: progress.update(rendering, advance=count, visible=True)
+        )
+        held_out = open_validation(recipe, data_root) if recipe.training.validate_every else None
+        bar = progress.add_task("training", total=recipe.training.steps, completed=run.step, losses="")
+        for batch in source.batches(run.step, last):
+            losses = training_step(
+                run.model, run.optimizers, recipe, batch, run.step, distributed=run.distributed, precision=run.precision
+            )
             if not all(map(math.isfinite, losses.values())):
-                raise UserError(f"training diverged at step {step}: lower the learning rate")
-            if (step + 1) % save_every == 0 and step + 1 < last:
-                checkpoint.save(path, recipe, step + 1, model, optimizers)
-            text = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
-            progress.update(bar, advance=1, losses=text)
-    checkpoint.save(path, recipe, max(first, last), model, optimizers)
-    return model
+                raise UserError(f"training diverged at step {run.step}: lower the learning rate")
+            run.step += 1
+            _write_log(scalars, run, losses, batch)
+            if held_out is not None and (
+                run.step % recipe.training.validate_every == 0 or run.step == recipe.training.steps
+            ):
+                _validate(run, held_out, path, scalars)
+            if run.step % save_every == 0 and run.step < last:
+                run.save(path)
+            progress.update(bar, advance=1, losses="  ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))
+    run.save(path)
+    return run.whole_model()
 
 
-def _render_pool(recipe: Recipe, progress: Progress) -> Scenes:
-    bar = progress.add_task("rendering", total=recipe.training.pool, losses="")
-    parts = []
-    for first in range(0, recipe.training.pool, _RENDER_CHUNK):
-        parts.append(training_scenes(recipe, first, min(_RENDER_CHUNK, recipe.training.pool - first)))
-        progress.update(bar, advance=len(parts[-1]))
-    fields = [field.name for field in dataclasses.fields(Scenes)]
-    return Scenes(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+def best_path(path: Path) -> Path:
+    """Where the best checkpoint of a run lies whose last one is at `path`."""
+    return path.with_name(f"{path.stem}.best{path.suffix}")
+
+
+def _validate(run: Run, held_out: Images, path: Path, scalars: ScalarLog) -> None:
+    metrics = measure_float(run.model.eval(), held_out)
+    run.model.train()
+    scalars.add("metric", metrics, run.step)
+    if run.selection.update(run.recipe, metrics, run.step):
+        run.save(best_path(path))
+
+
+def _write_log(scalars: ScalarLog, run: Run, losses: dict[str, float], batch: Images) -> None:
+    last = run.step == run.recipe.training.steps
+    if run.step % _LOG_EVERY and not last:
+        return
+    scalars.add("loss", losses, run.step)
+    scalars.add("learning rate", {"part of peak": learning_rate(run.recipe.training, run.step - 1)}, run.step)
+    if scalars or run.distributed.sharded:
+        images = normalise(batch.images).to(run.distributed.ranks.device)
+        scalars.add("largest expert load", expert_loads(run.model, images), run.step)
+
+
+@contextmanager
+def _log(directory: Path | None, first_step: int) -> Iterator[ScalarLog]:
+    log = ScalarLog(directory, first_step)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[losses]}"), console=console)
 
 
 def _difference(found: Recipe, wanted: Recipe) -> str:
     """The first entry in which two recipes differ, in words."""
-    for section in ("model", "training"):
-        for name, value in found.to_dict()[section].items():
+    for section, entries in found.to_dict().items():
+        for name, value in entries.items():
             other = wanted.to_dict()[section][name]
             if value != other:
                 return f"was trained with {section}.{name} = {value}, the recipe has {other}"

@@ -10,7 +10,8 @@ from model.export import integer_network
 from model.network.vit import M3ViT
 from model.quantisation.integer import IntegerNetwork
 from model.training import checkpoint
-from model.training.train import train, training_scenes
+from model.training.sources import training_scenes
+from model.training.train import train
 
 TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1), TaskConfiguration("normals", 3))
 

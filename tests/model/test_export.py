@@ -14,7 +14,7 @@ from model.onnx_export import export_onnx
 from model.pathways.pathway import apply_pathway
 from model.quantisation.integer import IntegerNetwork
 from model.training import checkpoint
-from model.training.train import training_scenes
+from model.training.sources import training_scenes
 from spec.bundle import load_bundle
 from spec.errors import UserError
 

@@ -14,7 +14,7 @@ from model.export import build_random_bundle
 from model.network.random_weights import random_model
 from model.quantisation.golden import expert_loads, golden_vectors, saturated_shares
 from model.quantisation.integer import IntegerNetwork
-from model.training.train import training_scenes, validation_scenes
+from model.training.sources import training_scenes, validation_scenes
 from spec.bundle import load_bundle
 from spec.errors import UserError
 

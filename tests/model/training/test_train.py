@@ -14,8 +14,9 @@ from model.configuration import Recipe, load_recipe
 from model.evaluate import measure_float
 from model.network.vit import M3ViT
 from model.training import checkpoint
-from model.training.optimizer import orthogonalise
-from model.training.train import draw_batch, learning_rate, train, training_scenes, validation_scenes
+from model.training.optimizer import learning_rate, orthogonalise
+from model.training.sources import draw_batch, training_scenes, validation_scenes
+from model.training.train import train
 from spec.errors import UserError
 
 
@@ -142,7 +143,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_nothing(recipe, tmp_path, mo
     with pytest.raises(UserError, match="is a directory"):
         train(recipe, tmp_path / "directory")
     with pytest.raises(UserError, match=r"directory cannot be written \(Is a directory\)"):
-        checkpoint.save(tmp_path / "directory", recipe, 0, M3ViT(recipe.model), [])
+        checkpoint.save(tmp_path / "directory", checkpoint.Checkpoint(recipe, 0, {}, {}))
 
     def fill_the_disk(tensors: dict, path: Path, metadata: dict) -> None:
         path.write_bytes(b"half")

@@ -1,0 +1,207 @@
+"""One model trained by several processes, each on its part of every batch, started by torchrun.
+
+Every rank holds the whole network and gradients are averaged (data parallelism); the experts can be divided among the ranks
+instead, and then tokens travel to the rank that has their expert and back (expert parallelism, as in GShard, Lepikhin et al.
+2020). Checkpoints hold the whole network in either case.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from model.network.moe import MoE
+from model.network.vit import M3ViT
+from spec.errors import UserError
+
+SHARDED = ("up_weight", "up_bias", "down_weight", "down_bias")
+"""A MoE layer's parameters whose first dimension is the experts."""
+
+# Letters in shape comments: R = ranks, E = experts, M = tokens of this rank's queues, D = width.
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's number among `size`, and the device that it computes on."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 (immutable)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes files and shows progress."""
+        return self.rank == 0
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device of a process: "cpu", "cuda", or "auto", which is a GPU if there is one. UserError if it is not there."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and not count):
+        return torch.device("cpu")
+    if local_rank >= count:
+        raise UserError(
+            f"process {local_rank} of this machine has no GPU, there are {count}: start fewer or use --device cpu"
+        )
+    return torch.device("cuda", local_rank)
+
+
+@contextmanager
+def joined_ranks(device: str = "auto") -> Iterator[Ranks]:
+    """Join the processes that torchrun started, until the context is left; alone where it started none."""
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        yield Ranks(device=choose_device(device))
+        return
+    place = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size(), place)
+    finally:
+        dist.destroy_process_group()
+
+
+class _Exchange(torch.autograd.Function):
+    """Rows to other ranks and rows from them, in the order of the ranks; gradients travel the other way."""
+
+    @staticmethod
+    def forward(
+        context: torch.autograd.function.FunctionCtx, rows: Tensor, received: list[int], sent: list[int]
+    ) -> Tensor:
+        context.splits = sent, received
+        result = rows.new_empty(sum(received), *rows.shape[1:])
+        dist.all_to_all_single(result, rows.contiguous(), received, sent)
+        return result
+
+    @staticmethod
+    def backward(context: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Exchange.apply(gradient, *context.splits), None, None
+
+
+def run_remote_experts(moe: MoE, queues: Tensor, counts: Tensor, noise: torch.Generator | None) -> Tensor:
+    """What `MoE.run_experts` gives, when this rank holds only experts rank * E / R to (rank + 1) * E / R - 1.
+
+    queues [M, D]: the tokens of this rank in the order of all E experts, counts [E] of each. All ranks must call it together.
+    """
+    ranks, own = dist.get_world_size(), len(moe.up_weight)
+    sent = counts.view(ranks, own)  # [R, E / R]
+    received = torch.empty_like(sent)
+    dist.all_to_all_single(received, sent.contiguous())
+    splits = received.sum(1).tolist(), sent.sum(1).tolist()
+    arrived = _Exchange.apply(queues, *splits)  # by rank, then by expert
+    expert = torch.arange(own, device=queues.device).repeat(ranks).repeat_interleave(received.flatten())
+    order = expert.argsort(stable=True)
+    result = moe.run_experts(arrived[order], received.sum(0), noise)
+    back = torch.empty_like(result).index_copy(0, order, result)
+    return _Exchange.apply(back, *reversed(splits))
+
+
+class _TrainingForward(nn.Module):
+    """`training_forward` as a forward, which is what DistributedDataParallel wraps."""
+
+    def __init__(self, model: M3ViT) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *arguments: object) -> tuple[dict[str, Tensor], Tensor]:
+        return self.model.training_forward(*arguments)
+
+
+class DistributedModel:
+    """A model whose gradients are those of all ranks' parts of the batch.
+
+    All ranks build it together, with the same weights. With `experts_sharded` the model keeps this rank's experts only;
+    `gathered` puts all together again.
+    """
+
+    def __init__(self, model: M3ViT, ranks: Ranks = Ranks(), experts_sharded: bool = False) -> None:  # noqa: B008
+        self.model, self.ranks = model, ranks
+        self.sharded: frozenset[str] = frozenset()
+        if experts_sharded and ranks.size > 1:
+            self._shard()
+        self._forward: nn.Module = _TrainingForward(model)
+        if ranks.size > 1:
+            wrap = nn.parallel.DistributedDataParallel
+            own = [f"model.{name}" for name in self.sharded]
+            wrap._set_params_and_buffers_to_ignore_for_model(self._forward, own)
+            self._forward = wrap(self._forward, broadcast_buffers=False)
+
+    def _shard(self) -> None:
+        experts = self.model.configuration.experts
+        if not experts or experts % self.ranks.size:
+            sizes = f"{experts} experts cannot be divided among {self.ranks.size} ranks"
+            raise UserError(f"{sizes}: start a number of processes that divides them, or set experts_sharded = false")
+        names = []
+        for path, module in self.model.named_modules():
+            if isinstance(module, MoE):
+                for name in SHARDED:
+                    parameter = getattr(module, name)
+                    parameter.data = self.shard(parameter.data).clone()
+                    names.append(f"{path}.{name}")
+                module.remote_experts = run_remote_experts
+        self.sharded = frozenset(names)
+
+    def shard(self, values: Tensor) -> Tensor:
+        """This rank's part of a tensor whose first dimension is the experts."""
+        return values.chunk(self.ranks.size)[self.ranks.rank]
+
+    def forward(
+        self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """`M3ViT.training_forward` for this rank's part of a batch."""
+        return self._forward(images, tasks, noise)
+
+    def accumulating(self) -> AbstractContextManager:
+        """In this context gradients are added up here and not yet exchanged."""
+        return self._forward.no_sync() if self.ranks.size > 1 else nullcontext()
+
+    def average_experts(self) -> None:
+        """After the backward pass: an expert's gradient, of the tokens of all ranks, becomes that of the mean loss."""
+        for name, parameter in self.model.named_parameters():
+            if name in self.sharded and parameter.grad is not None:
+                parameter.grad /= self.ranks.size
+
+    def clip_gradients(self, limit: float) -> None:
+        """Shrink the gradients, if need be, to a norm of `limit` over the whole network."""
+        if not self.sharded:
+            nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+            return
+        gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
+        parts = [[g for name, g in gradients.items() if (name in self.sharded) == own] for own in (True, False)]
+        own, common = (torch.stack([g.square().sum() for g in part]).sum() for part in parts)
+        dist.all_reduce(own)
+        factor = (limit / ((own + common).sqrt() + 1e-6)).clamp(max=1.0)
+        for gradient in gradients.values():
+            gradient *= factor
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """The mean over all ranks of each value; all ranks must give the same names."""
+        if self.ranks.size == 1:
+            return values
+        total = torch.tensor(list(values.values()), dtype=torch.float64, device="cpu").to(self.ranks.device)
+        dist.all_reduce(total)
+        return dict(zip(values, (total / self.ranks.size).tolist()))
+
+    def gathered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The same tensors with all experts in them; names start with a parameter's, as in a state dictionary."""
+        return {
+            name: self._gather(value) if self._is_sharded(name, value) else value for name, value in tensors.items()
+        }
+
+    def scattered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The opposite of `gathered`: this rank's part of each tensor."""
+        return {name: self.shard(value) if self._is_sharded(name, value) else value for name, value in tensors.items()}
+
+    def _is_sharded(self, name: str, value: Tensor) -> bool:
+        """Whether a parameter, or an optimizer's tensor "<parameter>/<moment>", is divided; an optimizer's step count is not."""
+        return value.ndim > 0 and (name in self.sharded or name.rpartition("/")[0] in self.sharded)
+
+    def _gather(self, value: Tensor) -> Tensor:
+        parts = [torch.empty_like(value) for _ in range(self.ranks.size)]
+        dist.all_gather(parts, value.contiguous())
+        return torch.cat(parts)

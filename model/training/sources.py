@@ -1,0 +1,130 @@
+"""What a recipe trains on and is measured on: rendered scenes, or a data set on disk."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from model.configuration import Recipe, TrainingConfiguration
+from model.data.augmentation import standard_augmentation
+from model.data.dataset import Batch, open_dataset, require_tasks
+from model.data.loader import BatchSource
+from model.data.rendered import RenderedScenes
+from model.data.scenes import Scenes, render
+from model.training.distributed import Ranks
+from spec.errors import UserError
+
+_TRAINING_SCENES, _VALIDATION_SCENES = 0, 1  # second part of the seed: the two sets never share a scene
+_READ_AHEAD = 4  # threads that decode images
+
+
+class Images(Protocol):
+    """Images uint8 [B, h, w, 3] and their ground truth: a `Batch` of a data set, or `Scenes`."""
+
+    images: np.ndarray
+
+    @property
+    def targets(self) -> dict[str, np.ndarray]: ...
+
+    def __getitem__(self, index: slice) -> "Images": ...
+
+    def __len__(self) -> int: ...
+
+
+def training_scenes(recipe: Recipe, first: int, count: int) -> Scenes:
+    """Scenes `first` to `first + count - 1` of the recipe's training pool."""
+    size = recipe.model.image_height, recipe.model.image_width
+    return render(count, *size, seed=2 * recipe.training.seed + _TRAINING_SCENES, first=first)
+
+
+def validation_scenes(recipe: Recipe, count: int) -> Scenes:
+    """The first `count` held-out scenes."""
+    size = recipe.model.image_height, recipe.model.image_width
+    return render(count, *size, seed=2 * recipe.training.seed + _VALIDATION_SCENES)
+
+
+def normalise(images: np.ndarray) -> torch.Tensor:
+    """uint8 [B, h, w, 3] to what the model takes, float32 [B, 3, h, w] in -1..1."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def draw_batch(pool: Scenes, training: TrainingConfiguration, step: int) -> Scenes:
+    """The batch of a step: scenes drawn without replacement, mirrored or not, their colours exchanged at random."""
+    rng = np.random.default_rng([training.seed, step])
+    batch = pool[rng.choice(len(pool), training.batch, replace=False)]
+    batch = batch.flipped() if rng.integers(2) else batch
+    return dataclasses.replace(batch, images=batch.images[..., rng.permutation(3)])
+
+
+class Source(Protocol):
+    """Batches by step: the same step always gives the same batch, so that a run can stop and go on anywhere."""
+
+    def batches(self, first: int, last: int) -> Iterator[Images]:
+        """This rank's part of the batches of steps `first` to `last - 1`."""
+        ...
+
+
+class _ScenePool:
+    """Batches from a pool of rendered scenes."""
+
+    def __init__(self, pool: Scenes, training: TrainingConfiguration, ranks: Ranks) -> None:
+        self._pool, self._training = pool, training
+        share = training.batch // ranks.size
+        self._places = slice(ranks.rank * share, (ranks.rank + 1) * share)
+
+    def batches(self, first: int, last: int) -> Iterator[Scenes]:
+        for step in range(first, last):
+            yield draw_batch(self._pool, self._training, step)[self._places]
+
+
+class _DatasetBatches:
+    """Batches of a data set, decoded ahead of their use."""
+
+    def __init__(self, source: BatchSource) -> None:
+        self._source = source
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        return self._source.batches(first, last, workers=_READ_AHEAD)
+
+
+def open_training(recipe: Recipe, root: Path | None, ranks: Ranks, advance: Callable[[int], None]) -> Source:
+    """The batches that the recipe asks for.
+
+    root: where the data set's files are, None for scenes. advance: told the number of scenes rendered since the last time.
+    UserError if the data set cannot be read or lacks a task.
+    """
+    model, training, data = recipe.model, recipe.training, recipe.data
+    wanted, size = {task.name: task.channels for task in model.tasks}, (model.image_height, model.image_width)
+    if data.name == "scenes":
+        scenes = RenderedScenes.of_split("train", training.pool, *size, training.seed, advance=advance)
+        require_tasks(scenes, wanted)
+        return _ScenePool(scenes.scenes, training, ranks)
+    dataset = open_dataset(data.name, root, "train", *size, fitted=not data.augment)
+    require_tasks(dataset, wanted)
+    augmentation = standard_augmentation(data.name, *size) if data.augment else None
+    return _DatasetBatches(BatchSource(dataset, training.batch, training.seed, augmentation, ranks.rank, ranks.size))
+
+
+def open_validation(recipe: Recipe, root: Path | None) -> Images:
+    """The held-out samples that the recipe's `validation` asks for, at the model's size."""
+    model, data = recipe.model, recipe.data
+    if data.name == "scenes":
+        return validation_scenes(recipe, data.validation)
+    dataset = open_dataset(data.name, root, "val", model.image_height, model.image_width, count=data.validation or None)
+    require_tasks(dataset, {task.name: task.channels for task in model.tasks})
+    return Batch.of([dataset[index] for index in range(len(dataset))])
+
+
+def require_divisible(recipe: Recipe, ranks: Ranks) -> None:
+    """UserError unless the batch can be drawn, and divided among the ranks and their accumulated parts."""
+    training = recipe.training
+    if recipe.data.name == "scenes" and training.batch > training.pool:
+        sizes = f"batch ({training.batch}) is larger than the pool of scenes ({training.pool})"
+        raise UserError(f"{sizes}: enlarge the pool")
+    parts = ranks.size * training.accumulate
+    if training.batch % parts:
+        sizes = f"batch ({training.batch}) is not a multiple of {ranks.size} ranks x {training.accumulate} accumulated"
+        raise UserError(f"{sizes} parts: choose another batch or number of processes")
