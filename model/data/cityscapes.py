@@ -27,9 +27,9 @@ CLASSES = (
 )
 """The 19 classes that the benchmark evaluates."""
 _IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""Their numbers in *_labelIds.png; the other numbers up to 33, and the licence plate's, are invalid here."""
+"""Their numbers in *_labelIds.png; the other numbers up to 33 are invalid here, and so is a licence plate's, -1, which
+8 bits hold as 255."""
 _ID_END = 34
-_LICENCE_PLATE = INVALID_LABEL  # -1 in the data set's table, which 8 bits hold as 255
 
 _FILES = {  # package directory: what follows the sample's name
     "leftImg8bit": "leftImg8bit.png",

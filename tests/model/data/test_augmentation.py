@@ -1,0 +1,120 @@
+"""Augmentation changes an image and its truths alike, and only as its random numbers say."""
+
+import numpy as np
+import pytest
+
+from model.data.augmentation import Augmentation, _recoloured, _turn_about_grey, standard_augmentation
+from model.data.dataset import DATASETS, Sample
+from model.data.geometry import mirrored
+from model.data.rendered import RenderedScenes
+from model.data.scenes import render
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return RenderedScenes(render(1, 24, 40, seed=8))[0]
+
+
+def numbered(height=24, width=40):
+    """A sample in which every pixel knows its place: red and green of the image, depth and labels."""
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([y, x, np.zeros_like(x)], -1).astype(np.uint8)
+    normals = np.zeros((height, width, 3), np.float32)
+    normals[..., 0], normals[..., 2] = 0.6, -0.8
+    targets = {"segmentation": y.astype(np.uint8), "parts": x.astype(np.uint8), "normals": normals}
+    return Sample(image, targets | {"depth": np.float32(1 + y * width + x)})
+
+
+def draw(augmentation, sample, seed):
+    return augmentation(sample, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_equal_random_numbers_make_equal_samples(sample, name):
+    augmentation = standard_augmentation(name, 16, 24)
+    images = set()
+    for seed in range(8):
+        one, two = draw(augmentation, sample, seed), draw(augmentation, sample, seed)
+        assert np.array_equal(one.image, two.image) and one.image.shape == (16, 24, 3)
+        assert all(np.array_equal(one.targets[task], two.targets[task]) for task in sample.targets)
+        images.add(one.image.tobytes())
+    assert len(images) > 6
+
+
+def test_nothing_to_do_changes_nothing(sample):
+    same = draw(Augmentation(24, 40, mirror=False), sample, 0)
+    assert np.array_equal(same.image, sample.image)
+    assert all(np.array_equal(same.targets[task], target) for task, target in sample.targets.items())
+
+
+def test_half_of_the_samples_are_mirrored(sample):
+    seen = {"as it was": 0, "mirrored": 0}
+    for seed in range(40):
+        image = draw(Augmentation(24, 40), sample, seed).image
+        seen["as it was" if np.array_equal(image, sample.image) else "mirrored"] += 1
+        assert np.array_equal(image, sample.image) or np.array_equal(image, mirrored(sample).image)
+    assert min(seen.values()) > 10
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("seed", range(6), ids=lambda s: f"seed{s}")
+def test_image_and_targets_stay_together(seed, mirror):
+    sample = numbered()
+    changed = draw(Augmentation(24, 40, scale=(0.5, 2.0), mirror=mirror), sample, seed)
+    rows, columns = changed.targets["segmentation"], changed.targets["parts"]
+    valid = rows != 255
+    assert np.array_equal(valid, columns != 255) and np.array_equal(valid, changed.targets["depth"] > 0)
+    assert np.array_equal(valid, np.linalg.norm(changed.targets["normals"], axis=-1) > 0) and valid.any()
+    assert np.abs(changed.image[..., 0].astype(int) - rows)[valid].max() <= 1
+    assert np.abs(changed.image[..., 1].astype(int) - columns)[valid].max() <= 1
+    assert (changed.image[~valid] == 128).all()
+    here = rows[valid].astype(np.float32) * 40 + columns[valid] + 1
+    factors = here / changed.targets["depth"][valid]
+    assert np.ptp(factors) < 1e-4 * factors.mean() and 0.5 <= factors.mean() <= 2
+    turned = np.diff(columns.astype(int), axis=1)[valid[:, 1:] & valid[:, :-1]].sum() < 0
+    assert set(np.unique(changed.targets["normals"][valid][:, 0])) == {np.float32(-0.6 if turned else 0.6)}
+    assert mirror or not turned
+
+
+def test_larger_is_nearer_and_smaller_has_a_margin():
+    sample = numbered()
+    larger = draw(Augmentation(24, 40, scale=(2.0, 2.0), mirror=False), sample, 1)
+    assert (larger.targets["segmentation"] != 255).all()
+    assert np.isin(2 * larger.targets["depth"], sample.targets["depth"]).all()
+    smaller = draw(Augmentation(24, 40, scale=(0.5, 0.5), mirror=False), sample, 1)
+    valid = smaller.targets["segmentation"] != 255
+    assert valid[6:18, 10:30].all() and valid.sum() == 12 * 20
+    assert np.array_equal(smaller.targets["depth"][6:18, 10:30], 2 * sample.targets["depth"][1::2, 1::2])
+
+
+def test_images_that_are_too_large_are_fitted_first():
+    changed = draw(Augmentation(12, 20, mirror=False), numbered(), 0)
+    assert np.array_equal(changed.targets["depth"], numbered().targets["depth"][1::2, 1::2])
+
+
+def test_colours_change_the_image_alone_and_by_bounded_amounts(sample):
+    different = 0
+    for seed in range(100):
+        changed = draw(Augmentation(24, 40, mirror=False, colours=True), sample, seed)
+        assert all(np.array_equal(changed.targets[task], target) for task, target in sample.targets.items())
+        different += not np.array_equal(changed.image, sample.image)
+    assert 80 <= different < 100
+    grey = np.full((4, 4, 3), 100, np.uint8)
+    for seed in range(200):
+        image = _recoloured(grey, np.random.default_rng(seed))
+        assert (image == image[0, 0, 0]).all() and 50 - 32 - 1 <= image[0, 0, 0] <= 150 + 32 + 1  # grey stays grey
+
+
+def test_a_third_of_a_turn_of_hue_exchanges_the_channels():
+    turn = _turn_about_grey(2 * np.pi / 3)
+    assert np.allclose(turn, [[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    assert np.allclose(_turn_about_grey(0.3) @ _turn_about_grey(-0.3), np.eye(3))
+
+
+def test_exchanged_colours_are_a_permutation(sample):
+    orders = set()
+    for seed in range(40):
+        image = draw(Augmentation(24, 40, mirror=False, exchange=True), sample, seed).image
+        orders.add(tuple(int((image[..., c, None] == sample.image).all((0, 1)).argmax()) for c in range(3)))
+        assert np.array_equal(np.sort(image, -1), np.sort(sample.image, -1))
+    assert len(orders) == 6
