@@ -1,0 +1,115 @@
+"""Training for every budget at once: each step, each task gets its own number of experts and its own top-k.
+
+A network trained so can have its budgets changed afterwards without training, as a slimmable network can its width (Yu et al.,
+ICLR 2019) and a once-for-all network its parts (Cai et al., ICLR 2020).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.network.moe import MoE, top_k_mask
+from model.network.vit import M3ViT
+from model.pathways.budgets import Budget, choose_pathway
+from model.pathways.pathway import apply_pathway, moe_blocks, open_pathway
+from model.pathways.usage import ExpertUsage
+from spec.errors import UserError
+
+_FULL = 0.5  # chance that a task has the whole network in a step, so that this stays as good as it is alone
+_MOMENTUM = 0.95
+_STRIDE = 4  # every that many tokens are enough for the estimate
+
+
+class BudgetSampler:
+    """Draws the budgets of training steps, and estimates in the same steps which experts each task uses most.
+
+    In half of its steps a task has the whole network; in the others a number of experts from `least_experts` to all, the same in
+    every MoE block, and a top-k from 1 to the model's, both evenly likely. Those kept are the best by a running mean of the
+    score mass (`ExpertUsage.mass`) that the router would give with all experts there. The first `warmup` steps are not sampled.
+
+    What a step draws depends on seed, step and the estimate, which `tensors` takes to a checkpoint and `restore` brings back.
+    """
+
+    def __init__(self, model: M3ViT, least_experts: int, seed: int = 0, warmup: int = 0) -> None:
+        """UserError unless the model has `least_experts` experts."""
+        c = model.configuration
+        if not 1 <= least_experts <= c.experts:
+            raise UserError(f"least_experts ({least_experts}) must be from 1 to the number of experts ({c.experts})")
+        self._model, self._least, self._seed, self._warmup = model, least_experts, seed, warmup
+        self._layers = moe_blocks(model)
+        shape = len(c.tasks), len(self._layers), c.experts
+        self._mean = torch.zeros(shape, dtype=torch.float64)
+        self._sum = torch.zeros(shape, dtype=torch.float64)
+        self._tokens = torch.zeros(shape[:2], dtype=torch.float64)
+
+    @contextmanager
+    def step(self, step: int) -> Iterator[None]:
+        """Give the tasks their budgets of a step, for the time of the context; afterwards they have the whole network.
+
+        All ranks enter together; each sees its own part of the batch, and all have the same estimate.
+        """
+        self._draw(step)
+        handles = [
+            moe.register_forward_pre_hook(lambda moe, arguments, n=n: self._observe(n, moe, *arguments[:2]))
+            for n, moe in enumerate(self._layers.values())
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            open_pathway(self._model)
+        self._update()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The estimate: "usage", float64 [tasks, MoE blocks, E], mean score of each expert a token."""
+        return {"usage": self._mean.clone()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` took. UserError if it is of another network."""
+        found = tensors.get("usage")
+        if found is None or found.shape != self._mean.shape:
+            shape = "missing" if found is None else tuple(found.shape)
+            raise UserError(f"the checkpoint's expert usage is {shape}, its recipe says {tuple(self._mean.shape)}: train again")
+        self._mean = found.to(torch.float64).clone()
+
+    def _draw(self, step: int) -> None:
+        c = self._model.configuration
+        rng = np.random.default_rng([self._seed, step])
+        for t, task in enumerate(c.task_names):
+            full, experts, top_k = rng.random() < _FULL, int(rng.integers(self._least, c.experts + 1)), rng.integers(c.top_k)
+            if full or step < self._warmup or not self._mean[t].any():
+                continue
+            usage = {i: _as_usage(self._mean[t, n]) for n, i in enumerate(self._layers)}
+            apply_pathway(self._model, choose_pathway({task: usage}, Budget(experts)), 1 + int(top_k))
+
+    @torch.no_grad()
+    def _observe(self, n: int, moe: MoE, x: Tensor, tasks: tuple[str, ...]) -> None:
+        names, top_k = self._model.configuration.task_names, self._model.configuration.top_k
+        for task, part in zip(tasks, x.flatten(0, 1).chunk(len(tasks))):
+            logits = moe.logits(task, part[::_STRIDE]).float()
+            mass = (torch.softmax(logits, -1) * top_k_mask(logits, top_k)).sum(0)
+            t = names.index(task)
+            self._sum[t, n] += mass.double().cpu()
+            self._tokens[t, n] += len(logits)
+
+    def _update(self) -> None:
+        """Move the estimate towards what the step's tokens used, on all ranks."""
+        seen = torch.cat([self._sum, self._tokens.unsqueeze(-1)], -1)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            device = next(self._model.parameters()).device
+            shared = seen.float().to(device)
+            torch.distributed.all_reduce(shared)
+            seen = shared.double().cpu()
+        mass, tokens = seen[..., :-1], seen[..., -1:]
+        fresh = torch.where(tokens > 0, mass / tokens.clamp(min=1), self._mean)
+        self._mean = _MOMENTUM * self._mean + (1 - _MOMENTUM) * fresh if self._mean.any() else fresh
+        self._sum.zero_()
+        self._tokens.zero_()
+
+
+def _as_usage(mass: Tensor) -> ExpertUsage:
+    return ExpertUsage(1, np.zeros(len(mass), np.int64), mass.numpy())

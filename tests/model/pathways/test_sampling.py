@@ -1,0 +1,103 @@
+"""Sampled budgets: what is drawn, what it rests on, and that it can be taken up again."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.pathways.pathway import current_pathway, current_top_k, full_pathway, moe_blocks
+from model.pathways.sampling import BudgetSampler
+from model.pathways.usage import measure_usage
+from model.training.sources import normalise
+from spec.errors import UserError
+
+TASKS = ("segmentation", "depth", "normals")
+
+
+def run_step(model, sampler, pictures, step):
+    """One step's forward pass; returns the budgets it had."""
+    with sampler.step(step):
+        drawn = {task: (current_pathway(model)[task], current_top_k(model, task)) for task in TASKS}
+        model.training_forward(normalise(pictures), TASKS, torch.Generator().manual_seed(step))
+    return drawn
+
+
+def test_every_size_is_drawn_and_the_whole_network_half_of_the_time(model, pictures):
+    sampler = BudgetSampler(model, 2, seed=3)
+    drawn = [run_step(model, sampler, pictures[:1], step) for step in range(150)]
+    assert all(budget[0][1] == tuple(range(6)) for budget in drawn[0].values())  # nothing is known yet
+    sizes = [(len(blocks[1]), top_k) for budgets in drawn[1:] for blocks, top_k in budgets.values()]
+    assert {size for size, _ in sizes} == {2, 3, 4, 5, 6} and {top_k for _, top_k in sizes} == {1, 2}
+    assert 0.4 < np.mean([size == (6, 2) for size in sizes]) < 0.7
+    assert all(len(blocks[1]) == len(blocks[3]) for budgets in drawn for blocks, _ in budgets.values())
+    assert any(len({top_k for _, top_k in budgets.values()}) > 1 for budgets in drawn)
+
+
+def test_the_whole_network_is_back_after_a_step_also_after_a_failed_one(model, pictures):
+    sampler = BudgetSampler(model, 1, seed=0)
+    for step in range(6):
+        run_step(model, sampler, pictures[:1], step)
+        assert current_pathway(model) == full_pathway(model) and current_top_k(model, "depth") == 2
+    with pytest.raises(ZeroDivisionError), sampler.step(7):
+        raise ZeroDivisionError
+    assert current_pathway(model) == full_pathway(model)
+    assert not any(moe._forward_pre_hooks for moe in moe_blocks(model).values())
+
+
+def test_the_estimate_becomes_the_usage_of_the_whole_network(model, pictures, monkeypatch):
+    monkeypatch.setattr("model.pathways.sampling._STRIDE", 1)
+    monkeypatch.setattr("model.pathways.sampling._FULL", 1.0)
+    sampler = BudgetSampler(model, 1)
+    run_step(model, sampler, pictures, 0)
+    usage, estimate = measure_usage(model, pictures), sampler.tensors()["usage"]
+    for t, task in enumerate(TASKS):
+        assert np.allclose(estimate[t, 0], usage[task][1].mass / usage[task][1].tokens, rtol=1e-5)
+
+
+def test_the_kept_are_the_heaviest_of_the_estimate(model, pictures):
+    sampler = BudgetSampler(model, 1, seed=1)
+    for step in range(20):
+        before = sampler.tensors()["usage"]
+        for t, (blocks, _) in enumerate(run_step(model, sampler, pictures[:2], step).values()):
+            for n, kept in enumerate(blocks.values()):
+                dropped = [e for e in range(6) if e not in kept]
+                assert not dropped or before[t, n, list(kept)].min() >= before[t, n, dropped].max()
+
+
+@pytest.mark.parametrize("seed", [0, 5], ids=lambda seed: f"seed{seed}")
+def test_a_restored_sampler_draws_the_same(model, pictures, seed):
+    first, second = BudgetSampler(model, 1, seed), BudgetSampler(model, 1, seed)
+    for step in range(5):
+        run_step(model, first, pictures[:1], step)
+    second.restore(first.tensors())
+    assert [run_step(model, first, pictures[:1], step) for step in range(5, 12)] == [
+        run_step(model, second, pictures[:1], step) for step in range(5, 12)
+    ]
+    assert torch.equal(first.tensors()["usage"], second.tensors()["usage"])
+
+
+def test_gradients_are_finite_under_every_budget(model, pictures):
+    sampler = BudgetSampler(model, 1, seed=2)
+    for step in range(12):
+        model.zero_grad()
+        with sampler.step(step):
+            predictions, balance = model.training_forward(
+                normalise(pictures[:2]), TASKS, torch.Generator().manual_seed(step)
+            )
+            (sum(p.square().mean() for p in predictions.values()) + balance).backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters()), step
+
+
+def test_warmup_steps_have_the_whole_network(model, pictures):
+    sampler = BudgetSampler(model, 1, seed=2, warmup=10)
+    for step in range(10):
+        drawn = run_step(model, sampler, pictures[:1], step)
+        assert all(blocks == full_pathway(model)["depth"] for blocks, _ in drawn.values())
+
+
+def test_what_does_not_suit_the_model_is_refused(model):
+    with pytest.raises(UserError, match=r"least_experts \(7\) must be from 1 to the number of experts \(6\)"):
+        BudgetSampler(model, 7)
+    with pytest.raises(UserError, match=r"usage is \(3, 1, 6\), its recipe says \(3, 2, 6\)"):
+        BudgetSampler(model, 1).restore({"usage": torch.zeros(3, 1, 6)})
+    with pytest.raises(UserError, match="usage is missing"):
+        BudgetSampler(model, 1).restore({})
