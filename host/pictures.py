@@ -11,6 +11,11 @@ _DEPTH_STOPS = np.array(
 )
 
 
+_SALIENCY_STOPS = np.array(
+    [[12, 16, 48], [40, 60, 150], [20, 150, 160], [120, 200, 90], [245, 210, 60], [255, 250, 220]], np.float64
+)
+
+
 def _class_colours() -> np.ndarray:
     """256 colours: dark grey, then hues one golden angle apart; every eight of them change brightness."""
     hue = (np.arange(256) * 137.508 % 360) / 60
@@ -27,8 +32,8 @@ CLASS_COLOURS = _class_colours()
 """RGB of each class index, uint8 (256, 3)."""
 
 
-def segmentation_picture(classes: np.ndarray) -> np.ndarray:
-    """classes: (height, width), integers 0..255."""
+def class_picture(classes: np.ndarray) -> np.ndarray:
+    """A colour for every class. classes: (height, width), integers 0..255."""
     return CLASS_COLOURS[classes]
 
 
@@ -40,9 +45,13 @@ def depth_picture(depth: np.ndarray, nearest: float | None = None, farthest: flo
     """
     low = np.log(depth.min() if nearest is None else nearest)
     high = np.log(depth.max() if farthest is None else farthest)
-    position = np.clip((np.log(depth) - low) / max(high - low, 1e-9), 0, 1) * (len(_DEPTH_STOPS) - 1)
-    stops = np.arange(len(_DEPTH_STOPS))
-    channels = [np.interp(position, stops, _DEPTH_STOPS[:, channel]) for channel in range(3)]
+    return _ramp(np.clip((np.log(depth) - low) / max(high - low, 1e-9), 0, 1), _DEPTH_STOPS)
+
+
+def _ramp(position: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Colours between equally spaced stops: position 0 is the first, 1 the last."""
+    place, stops = position * (len(colours) - 1), np.arange(len(colours))
+    channels = [np.interp(place, stops, colours[:, channel]) for channel in range(3)]
     return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
@@ -55,7 +64,25 @@ def normals_picture(normals: np.ndarray) -> np.ndarray:
     return np.round(np.clip(shown * 127.5 + 127.5, 0, 255)).astype(np.uint8)
 
 
-_PICTURES = {"segmentation": segmentation_picture, "depth": depth_picture, "normals": normals_picture}
+def saliency_picture(saliency: np.ndarray) -> np.ndarray:
+    """A heat map: dark blue is 0, green one half, nearly white 1. saliency: probabilities 0..1, (height, width)."""
+    return _ramp(np.asarray(saliency, np.float64), _SALIENCY_STOPS)
+
+
+def edges_picture(edges: np.ndarray) -> np.ndarray:
+    """White edges on black. edges: probabilities 0..1, (height, width)."""
+    grey = np.round(255 * np.asarray(edges, np.float64)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+_PICTURES = {
+    "segmentation": class_picture,
+    "parts": class_picture,
+    "saliency": saliency_picture,
+    "edges": edges_picture,
+    "depth": depth_picture,
+    "normals": normals_picture,
+}
 
 
 def picture(kind: str, decoded: np.ndarray) -> np.ndarray:

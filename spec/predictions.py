@@ -13,21 +13,36 @@ TOWARDS_VIEWER = (0.0, 0.0, -1.0)
 """The surface normal that faces the camera: x to the right, y down, z into the picture."""
 
 
+def metres(output: np.ndarray) -> np.ndarray:
+    """The depth, float64, that a depth output in its own unit stands for; any shape."""
+    return DEPTH_UNIT * np.exp(np.asarray(output, np.float64))
+
+
+def probability(output: np.ndarray) -> np.ndarray:
+    """The probability, float32 in 0..1, that an edges or saliency output stands for: its sigmoid, computed in float64."""
+    return np.exp(-np.logaddexp(0, -np.asarray(output, np.float64))).astype(np.float32)
+
+
 def decode(kind: str, raw: np.ndarray, scale: float) -> np.ndarray:
     """A task's prediction in its own terms.
 
     raw: (height, width, channels), any number type. scale: value of one unit of raw. kind: see spec.bundle.Task.
-    "segmentation": the class with the largest output, the lowest of equals, uint8 (height, width).
+    "segmentation", "parts": the class with the largest output, the lowest of equals, uint8 (height, width).
+    "saliency", "edges": probability of being salient, of being an edge, float32 (height, width) in 0..1.
     "depth": metres, float32 (height, width). "normals": unit vectors, float32 (height, width, 3), towards the viewer where
     the output is zero. UserError for another kind.
     """
-    if kind == "segmentation":
+    if kind in ("segmentation", "parts"):
         return raw.argmax(axis=-1).astype(np.uint8)
     values = raw.astype(np.float64) * scale
+    if kind in ("saliency", "edges"):
+        return probability(values[..., 0])
     if kind == "depth":
-        return (DEPTH_UNIT * np.exp(values[..., 0])).astype(np.float32)
+        return metres(values[..., 0]).astype(np.float32)
     if kind == "normals":
         length = np.linalg.norm(values, axis=-1, keepdims=True)
         unit = np.where(length > 0, values / np.where(length > 0, length, 1), np.array(TOWARDS_VIEWER))
         return unit.astype(np.float32)
-    raise UserError(f"a task of kind {kind!r} has no decoding; known kinds: depth, normals, segmentation")
+    raise UserError(
+        f"a task of kind {kind!r} has no decoding; known kinds: depth, edges, normals, parts, saliency, segmentation"
+    )

@@ -40,7 +40,7 @@ def rendered_scenes(count: int, height: int, width: int) -> list[Picture]:
             f"scene {index}",
             "rendered, never seen in training",
             scenes.images[index],
-            {task: getattr(scenes, task)[index] for task in ("segmentation", "depth", "normals")},
+            {task: truth[index] for task, truth in scenes.targets.items()},
         )
         for index in range(count)
     ]

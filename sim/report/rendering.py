@@ -24,7 +24,7 @@ def render_row(task: TaskProgram, decoded: Sequence[np.ndarray]) -> list[np.ndar
 
 def legend(name: str, task: TaskProgram) -> Markup:
     """What the colours of a task's pictures mean."""
-    if task.kind == "segmentation":
+    if task.kind in ("segmentation", "parts"):
         classes = task.class_names or [f"class {index}" for index in range(task.channels)]
         swatches = [
             element(
@@ -36,5 +36,7 @@ def legend(name: str, task: TaskProgram) -> Markup:
     meaning = {
         "depth": "near is bright, far is dark, on a logarithmic scale; the extremes of a row's first map are its ends",
         "normals": "red faces right, green faces up, blue faces the viewer",
+        "saliency": "probability of belonging to the salient object, from dark blue (0) over green to nearly white (1)",
+        "edges": "probability of an edge, from black (0) to white (1)",
     }
     return element("p", f"{name}: {meaning[task.kind]}", kind="soft")

@@ -19,7 +19,7 @@ MAX_CYCLES = 200_000_000
 @dataclass(frozen=True)
 class Picture:
     """An input. image: uint8 (height, width, 3) RGB of the build's size. truth: task name to its ground truth, if known:
-    class indices (h, w), depth in metres (h, w) or unit normals (h, w, 3)."""
+    class indices, 0 or 1, or depth in metres (h, w), or unit normals (h, w, 3)."""
 
     name: str
     origin: str

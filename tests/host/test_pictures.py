@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
-from host.pictures import CLASS_COLOURS, depth_picture, normals_picture, picture, segmentation_picture
+from host.pictures import (
+    CLASS_COLOURS,
+    class_picture,
+    depth_picture,
+    edges_picture,
+    normals_picture,
+    picture,
+    saliency_picture,
+)
+from spec.bundle import KINDS
 from spec.errors import UserError
+from spec.predictions import decode
 
 
 def test_classes_have_different_colours():
@@ -13,7 +23,7 @@ def test_classes_have_different_colours():
     distance = np.abs(first[:, None] - first[None]).sum(axis=-1) + 999 * np.eye(24, dtype=int)
     assert distance[:12, :12].min() > 90 and distance.min() > 40
     classes = np.array([[0, 3], [255, 1]], np.uint8)
-    assert np.array_equal(segmentation_picture(classes)[1, 0], CLASS_COLOURS[255])
+    assert np.array_equal(class_picture(classes)[1, 0], CLASS_COLOURS[255])
 
 
 def test_depth_darkens_with_distance():
@@ -38,6 +48,27 @@ def test_normals_have_the_usual_colours():
     assert np.array_equal(normals_picture(normals)[0], [[128, 128, 255], [255, 128, 128], [128, 255, 128]])
 
 
+def test_edges_are_white_on_black():
+    edges = np.array([[0.0, 0.5, 1.0]], np.float32)
+    assert np.array_equal(edges_picture(edges)[0, :, 0], [0, 128, 255])
+    assert np.array_equal(edges_picture(np.array([[0, 1]], np.uint8)), [[[0] * 3, [255] * 3]])
+
+
+def test_saliency_brightens():
+    shown = saliency_picture(np.linspace(0, 1, 64, dtype=np.float32)[None])
+    assert shown.shape == (1, 64, 3) and shown.dtype == np.uint8
+    brightness = shown[0].astype(float) @ [0.3, 0.6, 0.1]
+    assert (np.diff(brightness) > 0).all() and brightness[0] < 30 and brightness[-1] > 230
+
+
+def test_every_kind_of_a_bundle_has_a_picture_of_what_it_decodes_to():
+    channels = {"depth": 1, "saliency": 1, "edges": 1, "normals": 3}
+    for kind in KINDS:
+        raw = np.random.default_rng(0).integers(-999, 999, (4, 5, channels.get(kind, 7))).astype(np.int16)
+        shown = picture(kind, decode(kind, raw, 1e-3))
+        assert shown.shape == (4, 5, 3) and shown.dtype == np.uint8 and shown.std() > 0
+
+
 def test_unknown_kind():
-    with pytest.raises(UserError, match=r"'pose'.*depth, normals, segmentation"):
+    with pytest.raises(UserError, match=r"'pose'.*depth, edges, normals, parts, saliency, segmentation"):
         picture("pose", np.zeros((2, 2)))

@@ -31,12 +31,23 @@ def test_normals_have_length_one_and_zero_faces_the_viewer():
     assert np.array_equal(normals[0, :2], [[0, 0, -1], [0, -1, 0]])
 
 
-def test_training_decodes_alike():
-    from model.tasks.definitions import DEPTH_UNIT as TRAINED_UNIT
+def test_parts_are_classes_too():
+    raw = np.random.default_rng(0).integers(-9, 9, (5, 6, 7)).astype(np.int16)
+    assert np.array_equal(decode("parts", raw, 0.1), decode("segmentation", raw, 0.1))
 
-    assert TRAINED_UNIT == DEPTH_UNIT
+
+@pytest.mark.parametrize("kind", ["edges", "saliency"])
+def test_probabilities_are_sigmoids(kind):
+    raw = np.array([[[0], [1000], [-1000], [32767], [-32768]]], np.int16)
+    shown = decode(kind, raw, np.log(3) / 1000)
+    assert shown.dtype == np.float32 and shown.shape == (1, 5)
+    assert np.allclose(shown, [[0.5, 0.75, 0.25, 1, 0]]) and shown[0, 0] == 0.5
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        assert np.array_equal(decode(kind, raw[:, -2:], 1.0), [[1, 0]])
+    rising = decode(kind, np.arange(-32768, 32768, dtype=np.int32)[None, :, None], 1e-3)[0]
+    assert (np.diff(rising) >= 0).all() and rising.min() >= 0 and rising.max() <= 1
 
 
 def test_unknown_kind():
-    with pytest.raises(UserError, match="'pose'"):
+    with pytest.raises(UserError, match=r"'pose'.*depth, edges, normals, parts, saliency, segmentation"):
         decode("pose", np.zeros((1, 1, 1), np.int16), 1.0)

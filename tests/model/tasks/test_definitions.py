@@ -1,54 +1,50 @@
-"""Losses and metrics on cases with a known answer."""
+"""Tasks as a whole: their targets, their names, and that the truth itself has the best loss and metric."""
 
 import numpy as np
 import pytest
 import torch
 
+from model.data.dataset import CHANNELS, INVALID
 from model.data.scenes import render
-from model.tasks.definitions import DEPTH_UNIT, TASKS, find_task
+from model.tasks.definitions import TASKS, find_task
+from model.tasks.losses import LOSS_SETS
+from spec.bundle import KINDS
 from spec.errors import UserError
+from spec.predictions import DEPTH_UNIT
+
+CLASSES = 9
 
 
-def test_mean_iou_by_hand():
-    target = np.array([[[0, 0, 1, 1]]])
-    prediction = np.zeros((1, 3, 1, 4))
-    for x, label in enumerate([0, 1, 1, 1]):
-        prediction[0, label, 0, x] = 1
-    # class 0: 1 of 2, class 1: 2 of 3, class 2: nowhere, so it does not count
-    assert TASKS["segmentation"].measure(prediction, target) == pytest.approx((1 / 2 + 2 / 3) / 2)
+def perfect(name, target):
+    """The prediction [N, C, h, w], float32, that says exactly what the truth does."""
+    if name in ("segmentation", "parts"):
+        shown = np.moveaxis(np.eye(CLASSES)[target], -1, 1) * 50
+    elif name in ("saliency", "edges"):
+        shown = target[:, None] * 100.0 - 50
+    elif name == "depth":
+        shown = np.log(target / DEPTH_UNIT)[:, None]
+    else:
+        shown = np.moveaxis(target, -1, 1) * 3
+    return shown.astype(np.float32)
 
 
-def test_depth_error_is_in_metres():
-    target = np.full((1, 2, 2), 3.0)
-    prediction = np.log(np.array([[[[3.0, 3.0], [5.0, 3.0]]]]) / DEPTH_UNIT)
-    assert TASKS["depth"].measure(prediction, target) == pytest.approx(1.0)
+def test_bundles_data_and_tasks_have_the_same_names():
+    assert set(TASKS) == set(KINDS) == set(INVALID)
+    assert {name: task.channels for name, task in TASKS.items() if task.channels} == CHANNELS
+    assert all(set(losses) == set(TASKS) for losses in LOSS_SETS.values())
 
 
-def test_angle_ignores_length():
-    target = np.zeros((1, 1, 2, 3))
-    target[..., 2] = -1
-    prediction = np.zeros((1, 3, 1, 2))
-    prediction[0, :, 0, 0] = 0, 0, -7
-    prediction[0, :, 0, 1] = 0, 0.3, -0.3
-    assert TASKS["normals"].measure(prediction, target) == pytest.approx(22.5)
-
-
-def perfect(name, scenes):
-    if name == "segmentation":
-        return np.moveaxis(np.eye(6)[scenes.segmentation], -1, 1) * 50
-    if name == "depth":
-        return np.log(scenes.depth / DEPTH_UNIT)[:, None]
-    return np.moveaxis(scenes.normals, -1, 1) * 3
-
-
+@pytest.mark.parametrize("losses", LOSS_SETS)
 @pytest.mark.parametrize("name", TASKS)
-def test_the_truth_has_the_best_loss_and_metric(name):
-    scenes, task = render(3, 16, 24, seed=1), TASKS[name]
-    prediction, target = perfect(name, scenes).astype(np.float32), task.target(scenes, 16, 24)
+def test_the_truth_has_the_best_loss_and_metric(name, losses):
+    scenes, task = render(3, 24, 32, seed=1), find_task(name, CHANNELS.get(name, CLASSES), losses)
+    target = task.target(scenes, 24, 32)
+    prediction = perfect(name, target)
     assert prediction.shape[1] == task.channels
     assert task.loss(torch.from_numpy(prediction), torch.from_numpy(target)) == pytest.approx(0, abs=1e-5)
     assert task.measure(prediction, target) == pytest.approx(1 if task.higher_is_better else 0, abs=0.05)
-    worse = prediction + np.random.default_rng(0).normal(0, 3 * prediction.std(), prediction.shape).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 3 * prediction.std(), prediction.shape).astype(np.float32)
+    worse = prediction + noise
     assert task.loss(torch.from_numpy(worse), torch.from_numpy(target)) > 0.1
     assert (task.measure(worse, target) < 0.9) if task.higher_is_better else (task.measure(worse, target) > 5)
 
@@ -60,8 +56,19 @@ def test_targets_of_coarse_predictions_are_the_pixels_at_their_centres():
     assert TASKS["normals"].target(scenes, 5, 7).shape == (2, 5, 7, 3)
 
 
-def test_unknown_tasks_and_wrong_channels_are_named():
-    with pytest.raises(UserError, match="segmentation, depth, normals"):
-        find_task("edges", 1)
+def test_unknown_names_and_wrong_channels_are_named():
+    with pytest.raises(UserError, match="'pose': choose segmentation, parts, saliency, edges, depth, normals"):
+        find_task("pose", 1)
     with pytest.raises(UserError, match=r"depth has 2 channels .* 1"):
         find_task("depth", 2)
+    with pytest.raises(UserError, match=r"parts has 1 channels .* 2 to 255"):
+        find_task("parts", 1)
+    with pytest.raises(UserError, match="'paper': choose scenes or papers"):
+        find_task("depth", 1, "paper")
+
+
+def test_a_recipe_chooses_the_papers_losses():
+    weights = {"segmentation": 1, "parts": 2, "saliency": 5, "edges": 50, "depth": 1, "normals": 10}
+    assert {name: find_task(name, CHANNELS.get(name, 7), "papers").weight for name in TASKS} == weights
+    for name in ("segmentation", "depth", "normals"):
+        assert find_task(name, CHANNELS.get(name, 7)).weight == 1

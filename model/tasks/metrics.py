@@ -1,0 +1,124 @@
+"""The tasks' metrics as meters: given one batch after the other, they keep counts and sums, never predictions.
+
+Targets and how an invalid pixel is marked: see `model.data.dataset`. Invalid pixels count nowhere. The result of a meter that
+has seen no valid pixel is not a number.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from model.data.dataset import INVALID_LABEL
+from spec.errors import UserError
+from spec.predictions import metres, probability
+
+
+class Meter(Protocol):
+    """A metric over a data set."""
+
+    def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
+        """Add a batch: predictions [N, C, h, w] of any number type, targets [N, h, w] or [N, h, w, 3]."""
+
+    def result(self) -> float:
+        """The metric of all batches added so far."""
+
+
+class IouMeter:
+    """Mean over the classes present, in the truth or the prediction, of intersection / union over the whole set; 0..1.
+
+    Everingham et al., The PASCAL VOC Challenge, IJCV 2010; over a whole validation set, where every class is present, it is
+    what the multi-task papers' code computes (that code counts an absent class as 0).
+    """
+
+    def __init__(self) -> None:
+        self._confusion = np.zeros((0, 0), np.int64)  # [truth, prediction]
+
+    def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
+        """predictions [N, classes, h, w], targets integers [N, h, w]. UserError when a target is no class."""
+        classes = predictions.shape[1]
+        if not self._confusion.size:
+            self._confusion = np.zeros((classes, classes), np.int64)
+        valid = targets != INVALID_LABEL
+        truth = targets[valid].astype(np.int64)
+        if truth.max(initial=0) >= classes:
+            raise UserError(f"the truth has class {truth.max()}, the model only 0 to {classes - 1}: correct the recipe")
+        pairs = truth * classes + predictions.argmax(1)[valid]
+        self._confusion += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+    def result(self) -> float:
+        hits = self._confusion.diagonal()
+        union = self._confusion.sum(0) + self._confusion.sum(1) - hits
+        present = union > 0
+        return float((hits[present] / union[present]).mean()) if present.any() else float("nan")
+
+
+class SaliencyMeter:
+    """maxF: the largest F-measure over thresholds on the probability; 0..1.
+
+    At every threshold, precision and recall are averaged over images and F = 2 P R / (P + R) is taken of the averages, for 15
+    thresholds from 0.2 to 0.9: as in `evaluation/eval_sal.py` of github.com/SimonVandenhende/Multi-Task-Learning-PyTorch (so
+    beta is 1, not the beta^2 = 0.3 of the saliency literature). That code rounds probabilities to 8 bits first and has
+    no invalid pixels. Images without a valid pixel are left out; one without a salient pixel has recall 0, as there.
+    """
+
+    THRESHOLDS = np.linspace(0.2, 0.9, 15)
+
+    def __init__(self) -> None:
+        self._precision, self._recall = np.zeros(len(self.THRESHOLDS)), np.zeros(len(self.THRESHOLDS))
+        self._images = 0
+
+    def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
+        """predictions [N, 1, h, w] logits, targets [N, h, w]."""
+        for shown, truth in zip(probability(predictions[:, 0]), targets):
+            valid = truth != INVALID_LABEL
+            if not valid.any():
+                continue
+            # chosen[t]: salient and other pixels whose probability is above exactly t thresholds
+            above = np.searchsorted(self.THRESHOLDS, shown[valid])  # thresholds strictly below the probability
+            salient = truth[valid] == 1
+            bins = len(self.THRESHOLDS) + 1
+            chosen = [np.bincount(above[part], minlength=bins)[::-1].cumsum()[::-1][1:] for part in (salient, ~salient)]
+            self._precision += chosen[0] / np.maximum(chosen[0] + chosen[1], 1)
+            self._recall += chosen[0] / max(salient.sum(), 1)
+            self._images += 1
+
+    def result(self) -> float:
+        if not self._images:
+            return float("nan")
+        precision, recall = self._precision / self._images, self._recall / self._images
+        return float((2 * precision * recall / np.maximum(precision + recall, 1e-12)).max())
+
+
+class DepthMeter:
+    """Root mean square error over all valid pixels of the set, in metres."""
+
+    def __init__(self) -> None:
+        self._squares, self._pixels = 0.0, 0
+
+    def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
+        """predictions [N, 1, h, w] are ln(depth / DEPTH_UNIT), targets [N, h, w] metres."""
+        valid = targets > 0
+        self._squares += float(np.square(metres(predictions[:, 0])[valid] - targets[valid]).sum())
+        self._pixels += int(valid.sum())
+
+    def result(self) -> float:
+        return float(np.sqrt(self._squares / self._pixels)) if self._pixels else float("nan")
+
+
+class AngleMeter:
+    """Mean over all valid pixels of the set of the angle between prediction and truth, in degrees (mErr)."""
+
+    def __init__(self) -> None:
+        self._degrees, self._pixels = 0.0, 0
+
+    def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
+        """predictions [N, 3, h, w] of any length, targets unit vectors [N, h, w, 3]."""
+        valid = (targets != 0).any(-1)
+        shown, truth = np.moveaxis(np.asarray(predictions, np.float64), 1, -1)[valid], targets[valid]
+        length = np.maximum(np.linalg.norm(shown, axis=-1), 1e-12)
+        cosine = (shown * truth).sum(-1) / length
+        self._degrees += float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).sum())
+        self._pixels += len(truth)
+
+    def result(self) -> float:
+        return self._degrees / self._pixels if self._pixels else float("nan")
