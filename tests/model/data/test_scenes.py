@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from model.data import scenes
-from model.data.scenes import BACKGROUND, BOX, CONE, CYLINDER, FOCAL, GROUND, SPHERE, render
+from model.data.scenes import BACKGROUND, BOX, CONE, CYLINDER, FOCAL, GROUND, PART_CLASSES, SPHERE, Scenes, render
+
+KINDS = {"sphere": SPHERE, "box": BOX, "cylinder": CYLINDER, "cone": CONE}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def points(batch):
 
 def test_a_scene_depends_on_its_seed_and_number_only():
     one, two, other = render(4, 24, 32, seed=5), render(2, 24, 32, seed=5, first=2), render(4, 24, 32, seed=6)
-    for name in ("images", "segmentation", "depth", "normals"):
+    for name in ("images", *one.targets):
         assert np.array_equal(getattr(one, name)[2:], getattr(two, name))
         assert not np.array_equal(getattr(one, name), getattr(other, name))
 
@@ -92,9 +94,94 @@ def test_hits_lie_on_the_surface_and_misses_do_not_exist(kind, seed):
     assert grazing.sum() <= 3
 
 
+def in_the_world(batch, seed, index):
+    """The shapes of a scene and its points [h, w, 3] and outward normals [h, w, 3] in world axes."""
+    rng = np.random.default_rng([seed, index])
+    shapes = scenes._compose(rng)
+    pitch, eye = rng.uniform(0.15, 0.4), np.array([0, rng.uniform(1.3, 1.7), 0])
+    s, c = np.sin(pitch), np.cos(pitch)
+    axes = np.array([[1, 0, 0], [0, -c, -s], [0, -s, c]])
+    return shapes, eye + points(batch)[index] @ axes, batch.normals[index] @ axes
+
+
+def test_parts_follow_from_segmentation_height_and_normal(batch):
+    checked = np.zeros(len(PART_CLASSES), int)
+    assert ((batch.parts == 0) == (batch.segmentation <= GROUND)).all()
+    for index in range(len(batch)):
+        shapes, cloud, normals = in_the_world(batch, 3, index)
+        for row, column in np.argwhere(batch.parts[index])[::7]:
+            name, kind = PART_CLASSES[batch.parts[index, row, column]], batch.segmentation[index, row, column]
+            point, normal = cloud[row, column], normals[row, column]
+            assert KINDS[name.split()[name.startswith(("upper", "lower"))]] == kind
+            if kind == BOX:
+                assert (name == "box top") == (normal[1] > 0.9)
+            else:
+                off = [np.abs(np.hypot(*(point - shape.centre)[[0, 2]])) for shape in shapes if shape.kind == kind]
+                centre = [shape for shape in shapes if shape.kind == kind][int(np.argmin(off))].centre
+                if sum(shape.kind == kind for shape in shapes) == 1 and abs(point[1] - centre[1]) > 1e-3:
+                    assert name.startswith("upper") == (point[1] > centre[1])
+            checked[batch.parts[index, row, column]] += 1
+    assert checked[0] == 0 and checked[1:].min() > 20
+
+
+def test_surfaces_meet_at_edges_and_only_there(batch):
+    """Where segmentation changes or two faces of a box meet there is an edge, on a plane away from all else there is none."""
+    edges, kinds, normals = batch.edges.astype(bool), batch.segmentation, batch.normals
+    for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[:, :, 1:], np.s_[:, :, :-1])):
+        bend = (normals[here] * normals[there]).sum(-1) < 0.9
+        meets = (kinds[here] != kinds[there]) | ((kinds[here] == BOX) & (kinds[there] == BOX) & bend)
+        nearer_first = batch.depth[here] < batch.depth[there]
+        assert meets.sum() > 500 and (edges[here] | edges[there])[meets].all()
+        assert (
+            edges[here][meets & nearer_first].all()
+            and edges[there][meets & (batch.depth[here] > batch.depth[there])].all()
+        )
+    flat = np.zeros(edges.shape, bool)
+    around = [
+        kinds[:, 1:-1, 1:-1] == kinds[:, 1 + y : 47 + y, 1 + x : 63 + x] for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0))
+    ]
+    flat[:, 1:-1, 1:-1] = np.all(around, 0) & (kinds[:, 1:-1, 1:-1] <= GROUND)
+    assert flat.sum() > 1000 and not edges[flat].any()
+    assert 0.02 < edges.mean() < 0.15
+
+
+def test_edges_by_hand():
+    surface = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 2, 0]])
+    depth = np.array([[5, 5, 5, 5], [5, 3, 3, 5], [5, 3, 3, 1]], np.float32)
+    assert scenes._edges(surface, depth).tolist() == [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 1]]
+    assert np.array_equal(scenes._edges(surface[:, ::-1], depth[:, ::-1]), scenes._edges(surface, depth)[:, ::-1])
+
+
+def test_the_salient_shape_fills_most_of_the_middle(batch):
+    owner = np.full((6, 12), 1)
+    owner[:, 11:], owner[2:4, 5:8] = 3, 2  # as many pixels at the rim as in the middle
+    assert np.array_equal(scenes._saliency(owner, 2), owner == 2)
+    owner[:, 8:] = 3
+    assert np.array_equal(scenes._saliency(owner, 2), owner == 3)
+    assert scenes._saliency(np.ones((4, 4), int), 2).sum() == scenes._saliency(np.zeros((4, 4), int), 2).sum() == 0
+    for index in range(len(batch)):
+        salient = batch.saliency[index] == 1
+        kinds = set(batch.segmentation[index][salient])
+        assert len(kinds) <= 1 and kinds <= set(KINDS.values())
+        assert salient.any() == (batch.segmentation[index] > GROUND).any()
+
+
+def test_truths_are_the_targets_of_the_tasks(batch):
+    assert list(batch.targets) == ["segmentation", "depth", "normals", "parts", "saliency", "edges"]
+    assert all(batch.targets[name].dtype == np.uint8 for name in ("segmentation", "parts", "saliency", "edges"))
+    assert batch.parts.max() < len(PART_CLASSES) and batch.saliency.max() == batch.edges.max() == 1
+
+
+def test_joined_scenes_are_all_scenes_in_order(batch):
+    joined = Scenes.joined([batch[:3], batch[3:7], batch[7:]])
+    for name in ("images", *batch.targets):
+        assert np.array_equal(getattr(joined, name), getattr(batch, name))
+
+
 def test_flipping_mirrors_everything(batch):
     flipped = batch.flipped()
-    assert np.array_equal(flipped.images[:, :, 0], batch.images[:, :, -1])
+    for name in ("images", "segmentation", "depth", "parts", "saliency", "edges"):
+        assert np.array_equal(getattr(flipped, name)[:, :, 0], getattr(batch, name)[:, :, -1])
     assert np.array_equal(flipped.normals[..., 0], -batch.normals[:, :, ::-1, 0])
     assert ((flipped.normals * points(flipped)).sum(-1) < 1e-3).all()
     twice = flipped.flipped()

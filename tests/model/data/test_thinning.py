@@ -16,3 +16,9 @@ def test_thins_like_scikit_image(seed):
         assert np.array_equal(thin(image), reference(image))
         checked += 0 < thin(image).sum() < image.sum()
     assert checked > 2
+
+
+def test_the_order_of_the_pixels_in_memory_does_not_matter():
+    image = np.zeros((9, 7), bool)
+    image[2:7, 1:6] = True
+    assert np.array_equal(thin(np.asfortranarray(image)), reference(image)) and reference(image).sum() < 25
