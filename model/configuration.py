@@ -174,6 +174,8 @@ class TrainingConfiguration:
     initialise_from: a dense checkpoint whose weights to start from, experts as copies of its MLP.
     validate_every: steps between two validations, 0 for none; the checkpoint with the best `select`, a task's name or
     "delta_m" (mean relative gain over all tasks), is kept beside the last one.
+    least_experts: train for budgets that may change afterwards, down to so many experts per task and MoE block and one a token
+    (`model.pathways.sampling`); 0 trains the whole network alone.
     """
 
     steps: int
@@ -196,6 +198,7 @@ class TrainingConfiguration:
     initialise_from: str = ""
     validate_every: int = 0
     select: str = "delta_m"
+    least_experts: int = 0
 
     def __post_init__(self) -> None:
         choices = {
@@ -206,7 +209,7 @@ class TrainingConfiguration:
             "experts_sharded": (False, True),
         }
         _require_one_of(self, choices)
-        _require_integers(self, {"warmup": 0, "seed": 0, "validate_every": 0})
+        _require_integers(self, {"warmup": 0, "seed": 0, "validate_every": 0, "least_experts": 0})
         if self.seed >= SEED_END:
             raise UserError(f"seed ({self.seed}) is above {SEED_END - 1}: correct the recipe")
         if self.batch % self.accumulate:

@@ -73,14 +73,20 @@ class BudgetSampler:
         found = tensors.get("usage")
         if found is None or found.shape != self._mean.shape:
             shape = "missing" if found is None else tuple(found.shape)
-            raise UserError(f"the checkpoint's expert usage is {shape}, its recipe says {tuple(self._mean.shape)}: train again")
+            raise UserError(
+                f"the checkpoint's expert usage is {shape}, its recipe says {tuple(self._mean.shape)}: train again"
+            )
         self._mean = found.to(torch.float64).clone()
 
     def _draw(self, step: int) -> None:
         c = self._model.configuration
         rng = np.random.default_rng([self._seed, step])
         for t, task in enumerate(c.task_names):
-            full, experts, top_k = rng.random() < _FULL, int(rng.integers(self._least, c.experts + 1)), rng.integers(c.top_k)
+            full, experts, top_k = (
+                rng.random() < _FULL,
+                int(rng.integers(self._least, c.experts + 1)),
+                rng.integers(c.top_k),
+            )
             if full or step < self._warmup or not self._mean[t].any():
                 continue
             usage = {i: _as_usage(self._mean[t, n]) for n, i in enumerate(self._layers)}

@@ -28,6 +28,7 @@ class Checkpoint:
     optimizer: dict[str, torch.Tensor]
     scale: dict[str, float] = field(default_factory=dict)  # of float16's losses
     selection: Selection = field(default_factory=Selection)
+    sampler: dict[str, torch.Tensor] = field(default_factory=dict)  # of budgets
 
     @property
     def finished(self) -> bool:
@@ -80,6 +81,7 @@ def save(path: Path, state: Checkpoint) -> None:
     """Write a checkpoint; a failed or interrupted write leaves the old file in place and nothing else."""
     tensors = {f"model/{name}": value.detach().contiguous() for name, value in state.weights.items()}
     tensors |= {f"optimizer/{name}": value.contiguous() for name, value in state.optimizer.items()}
+    tensors |= {f"sampler/{name}": value.contiguous() for name, value in state.sampler.items()}
     numbers = {"step": state.step, "scale": state.scale, "selection": asdict(state.selection)}
     # One entry, because the library writes several in an order that changes from run to run.
     metadata = {_FORMAT: json.dumps(numbers | {"recipe": state.recipe.to_dict()}, sort_keys=True)}
@@ -107,7 +109,7 @@ def load(path: Path) -> Checkpoint:
         raise UserError(f"checkpoint {path} is damaged ({error}): train again or take another copy") from error
     if _FORMAT not in metadata:
         raise UserError(f"checkpoint {path} is no {_FORMAT}: train again with `moesaic train`")
-    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}}
+    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "sampler": {}}
     try:
         state = json.loads(metadata[_FORMAT])
         recipe, step = Recipe.from_dict(state["recipe"]), state["step"]
@@ -119,4 +121,4 @@ def load(path: Path) -> Checkpoint:
             parts[part][rest] = value
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"checkpoint {path} is malformed ({error!r}): train again with `moesaic train`") from None
-    return Checkpoint(recipe, step, parts["model"], parts["optimizer"], scale, selection)
+    return Checkpoint(recipe, step, parts["model"], parts["optimizer"], scale, selection, parts["sampler"])

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model.configuration import Recipe
 from model.evaluate import measure_float
 from model.network.vit import M3ViT
+from model.pathways.sampling import BudgetSampler
 from model.tasks.definitions import find_task
 from model.training import checkpoint
 from model.training.distributed import DistributedModel, Ranks
@@ -93,6 +94,7 @@ class Run:
     precision: Precision
     step: int = 0
     selection: Selection = field(default_factory=Selection)
+    sampler: BudgetSampler | None = None
 
     @classmethod
     def start(cls, recipe: Recipe, ranks: Ranks) -> "Run":
@@ -102,7 +104,11 @@ class Run:
         model.to(ranks.device)
         distributed = DistributedModel(model, ranks, recipe.training.experts_sharded)
         precision = Precision(recipe.training.precision, ranks.device)
-        return cls(recipe, model, distributed, build_optimizers(model, recipe.training), precision)
+        training = recipe.training
+        sampler = None
+        if training.least_experts:
+            sampler = BudgetSampler(model, training.least_experts, training.seed, training.warmup)
+        return cls(recipe, model, distributed, build_optimizers(model, training), precision, sampler=sampler)
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint. UserError if it is of another recipe."""
@@ -113,6 +119,8 @@ class Run:
         checkpoint.restore_optimizers(self.model, self.optimizers, self.distributed.scattered(state.optimizer))
         self.precision.restore(state.scale)
         self.step, self.selection = state.step, state.selection
+        if self.sampler:
+            self.sampler.restore(state.sampler)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, which does not depend on the number of ranks. All ranks call it, the first one writes."""
@@ -120,7 +128,9 @@ class Run:
         moments = self.distributed.gathered(checkpoint.optimizer_tensors(self.model, self.optimizers))
         if self.distributed.ranks.first:
             scale, selection = self.precision.state(), self.selection
-            checkpoint.save(path, checkpoint.Checkpoint(self.recipe, self.step, weights, moments, scale, selection))
+            sampler = self.sampler.tensors() if self.sampler else {}
+            state = checkpoint.Checkpoint(self.recipe, self.step, weights, moments, scale, selection, sampler)
+            checkpoint.save(path, state)
 
     def whole_model(self) -> M3ViT:
         """The model with all experts, on the CPU."""
@@ -167,9 +177,16 @@ def train(
         held_out = open_validation(recipe, data_root) if recipe.training.validate_every else None
         bar = progress.add_task("training", total=recipe.training.steps, completed=run.step, losses="")
         for batch in source.batches(run.step, last):
-            losses = training_step(
-                run.model, run.optimizers, recipe, batch, run.step, distributed=run.distributed, precision=run.precision
-            )
+            with run.sampler.step(run.step) if run.sampler else nullcontext():
+                losses = training_step(
+                    run.model,
+                    run.optimizers,
+                    recipe,
+                    batch,
+                    run.step,
+                    distributed=run.distributed,
+                    precision=run.precision,
+                )
             if not all(map(math.isfinite, losses.values())):
                 raise UserError(f"training diverged at step {run.step}: lower the learning rate")
             run.step += 1

@@ -1,13 +1,18 @@
 """Sampled budgets: what is drawn, what it rests on, and that it can be taken up again."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
+from model.configuration import Recipe
 from model.pathways.pathway import current_pathway, current_top_k, full_pathway, moe_blocks
 from model.pathways.sampling import BudgetSampler
 from model.pathways.usage import measure_usage
 from model.training.sources import normalise
+from model.training.train import train
 from spec.errors import UserError
 
 TASKS = ("segmentation", "depth", "normals")
@@ -85,6 +90,22 @@ def test_gradients_are_finite_under_every_budget(model, pictures):
             )
             (sum(p.square().mean() for p in predictions.values()) + balance).backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters()), step
+
+
+def test_training_with_sampled_budgets_goes_on_bit_for_bit(small_recipe, tmp_path):
+    training = dataclasses.replace(small_recipe.training, least_experts=1, steps=8, warmup=1)
+    recipe = Recipe(small_recipe.model, training)
+    quiet = Console(quiet=True)
+    whole = train(recipe, tmp_path / "whole.safetensors", console=quiet)
+    train(recipe, tmp_path / "parts.safetensors", stop_after=5, console=quiet)
+    parts = train(recipe, tmp_path / "parts.safetensors", resume=True, console=quiet)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[name]), name
+    assert (tmp_path / "whole.safetensors").read_bytes() == (tmp_path / "parts.safetensors").read_bytes()
+    without = train(
+        Recipe(small_recipe.model, dataclasses.replace(training, least_experts=0)), tmp_path / "plain", console=quiet
+    )
+    assert any(not torch.equal(value, without.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
 def test_warmup_steps_have_the_whole_network(model, pictures):
