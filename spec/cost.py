@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from spec.bundle import Architecture, Task, expected_tensors
+from spec.bundle import Architecture, Task, expected_tensors, is_expert_weight
 
 
 def frame_macs(architecture: Architecture, task: Task) -> int:
@@ -28,10 +28,19 @@ def weight_bytes(architecture: Architecture, task: Task) -> int:
     """Bytes of all that a task's default pathway reads of a bundle: its weights with their parameters, norms and tables.
 
     Sum over the tensors of a bundle with this pathway alone (`spec.bundle.expected_tensors`) of elements * bytes of an element: every
-    shared layer, the router's rows and the weights of the experts kept, the head.
+    shared layer, the router's rows and the weights of the experts kept (4-bit ones two in a byte), the head.
     """
-    tensors = expected_tensors(architecture, {"task": task}).values()
-    return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in tensors)
+    return sum(
+        _stored_bytes(architecture, name, shape, dtype)
+        for name, (shape, dtype) in expected_tensors(architecture, {"task": task}).items()
+    )
+
+
+def _stored_bytes(architecture: Architecture, name: str, shape: tuple[int, ...], dtype: str) -> int:
+    if architecture.expert_weight_bits == 4 and is_expert_weight(name):
+        rows, columns = shape
+        return rows * -(-columns // 2)
+    return math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def dram_bytes(architecture: Architecture, task: Task) -> int:
