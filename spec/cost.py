@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,9 +31,10 @@ def weight_bytes(architecture: Architecture, task: Task) -> int:
     Sum over the tensors of a bundle with this pathway alone (`spec.bundle.expected_tensors`) of elements * bytes of an element: every
     shared layer, the router's rows and the weights of the experts kept (4-bit ones two in a byte), the head.
     """
+    alone = replace(task, alternatives={})
     return sum(
         _stored_bytes(architecture, name, shape, dtype)
-        for name, (shape, dtype) in expected_tensors(architecture, {"task": task}).items()
+        for name, (shape, dtype) in expected_tensors(architecture, {"task": alone}).items()
     )
 
 
