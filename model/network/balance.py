@@ -5,6 +5,8 @@ import torch.distributed
 import torch.distributed.nn.functional
 from torch import Tensor
 
+_NEVER = -1e9  # below every logit; finite, so that no product with a gradient of 0 is undefined
+
 
 def sum_over_ranks(values: Tensor, group: torch.distributed.ProcessGroup | None = None) -> Tensor:
     """The sum of `values` over all ranks, differentiable; `values` themselves where nothing is distributed.
@@ -22,18 +24,17 @@ def squared_variation(values: Tensor) -> Tensor:
     return values.var(unbiased=False) / (values.mean().square() + 1e-10)
 
 
-def expert_load(logits: Tensor, noisy_logits: Tensor, noise_std: Tensor | float, top_k: int) -> Tensor:
-    """Each expert's smoothed token count, [E]: the chance to stay in the top k when its own noise is drawn again, summed.
+def expert_load(logits: Tensor, noisy_logits: Tensor, noise_std: Tensor | float, chosen: Tensor) -> Tensor:
+    """Each expert's smoothed token count, [E]: the chance to be chosen when its own noise is drawn again, summed.
 
-    logits without and with noise, [N, E]. Shazeer et al. 2017, appendix A, equations 8 to 10; the noise may be constant, as
-    in Riquelme et al. 2021. With top_k = E every expert has every token.
+    logits without and with noise, and the choice that the latter led to, [N, E]. Shazeer et al. 2017, appendix A, equations
+    8 to 10; the noise may be constant, as in Riquelme et al. 2021. An expert that has no rival has every token.
     """
-    if top_k >= logits.shape[-1]:
-        return logits.new_full(logits.shape[-1:], len(logits))
-    ranked = noisy_logits.topk(top_k + 1, dim=-1).values
-    chosen = noisy_logits >= ranked[:, top_k - 1 : top_k]
-    threshold = torch.where(chosen, ranked[:, top_k:], ranked[:, top_k - 1 : top_k])
-    return torch.special.ndtr((logits - threshold) / noise_std).sum(0)
+    rival = noisy_logits.masked_fill(chosen, _NEVER).amax(-1, keepdim=True).clamp(min=_NEVER)
+    last = noisy_logits.masked_fill(~chosen, -_NEVER).amin(-1, keepdim=True)
+    margin = (logits - torch.where(chosen, rival, last)) / noise_std
+    # Beyond 8 the chance is 0 or 1 to the last bit; its derivative would be a denormal, which is slow to compute with.
+    return torch.special.ndtr(margin.clamp(-8, 8)).sum(0)
 
 
 def balance_loss(importance: Tensor, load: Tensor, group: torch.distributed.ProcessGroup | None = None) -> Tensor:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.network.balance import balance_loss, expert_load
+from model.network.experts import expert_mixture
 from model.network.routers import Router, TaskMasks, build_routers
 
 # Letters in shape comments: N = tokens of the whole batch, D = width, E = experts, H = expert hidden, K = top-k.
@@ -40,7 +41,7 @@ class MoE(nn.Module):
     `all_experts` selects the form in which every expert sees every token: more arithmetic, but nothing in it depends
     on the data, which graph exporters need. Both forms give the same result up to rounding.
 
-    `remote_experts` is called in place of `run_experts` where the experts are divided among processes.
+    `remote_mix` is called in place of `mix_chosen` where the experts are divided among processes.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class MoE(nn.Module):
         self.down_weight = nn.Parameter(torch.empty(experts, hidden, width))
         self.down_bias = nn.Parameter(torch.zeros(experts, width))
         self.all_experts = False
-        self.remote_experts: Callable[[MoE, Tensor, Tensor, torch.Generator | None], Tensor] | None = None
+        self.remote_mix: Callable[[MoE, Tensor, Tensor, Tensor, torch.Generator | None], Tensor] | None = None
         for weight in (self.up_weight, self.down_weight):
             nn.init.uniform_(weight, -1 / math.sqrt(weight.shape[1]), 1 / math.sqrt(weight.shape[1]))
 
@@ -89,24 +90,25 @@ class MoE(nn.Module):
         Returns scores [N, E] (0 for experts not chosen), the choice as bool [N, E] and the scalar balance loss, which is
         over the experts kept and 0 without noise.
         """
-        logits, kept, top_k = self.logits(task, x), self.kept[task], self.top_k_of[task]
+        # In single precision whatever the rest has: scores and ties decide where tokens go (Fedus et al. 2022, section 2.4).
+        with torch.autocast(x.device.type, enabled=False):
+            return self._route(task, x.float(), noise)
+
+    def _route(self, task: str, x: Tensor, noise: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+        router, kept = self.router_of(task), self.kept[task]
+        logits = router.logits(task, x)
+        masked = logits.masked_fill(~kept, -torch.inf)
         if noise is None:
-            logits = logits.masked_fill(~kept, -torch.inf)
-            chosen = top_k_mask(logits, top_k)
-            return torch.softmax(logits, -1) * chosen, chosen, logits.new_zeros(())
-        router = self.router_of(task)
+            chosen = top_k_mask(masked, self.top_k_of[task])
+            return torch.softmax(masked, -1) * chosen, chosen, logits.new_zeros(())
         std = router.noise_std(task, x)
-        sample = torch.randn(logits.shape, generator=noise, device=noise.device).to(logits)
-        noisy = (logits + std * sample).masked_fill(~kept, -torch.inf)
-        chosen = top_k_mask(noisy, top_k)
+        noisy = masked + std * torch.randn(logits.shape, generator=noise, device=noise.device).to(logits)
+        chosen = top_k_mask(noisy, self.top_k_of[task])
         scores = torch.softmax(noisy, -1) * chosen
         # Importance is the sum of the gate's values: of Shazeer's sparse ones, or of the softmax of all (Riquelme).
-        importance = (
-            scores if router.noise_linear is not None else torch.softmax(logits.masked_fill(~kept, -torch.inf), -1)
-        )
-        std = std[:, kept] if isinstance(std, Tensor) else std
-        load = expert_load(logits[:, kept], noisy[:, kept], std, top_k)
-        return scores, chosen, balance_loss(importance[:, kept].sum(0), load)
+        importance = scores if isinstance(std, Tensor) else torch.softmax(masked, -1)
+        load = expert_load(logits, noisy, std, chosen)
+        return scores, chosen, balance_loss(importance.sum(0)[kept], load[kept])
 
     def forward(self, x: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Tokens x [B, T, D] through the experts that the routers pick; returns [B, T, D] and the mean balance loss.
@@ -116,32 +118,31 @@ class MoE(nn.Module):
         tokens = x.flatten(0, 1)
         parts = [self.route(task, part, noise) for task, part in zip(tasks, tokens.chunk(len(tasks)))]
         scores, chosen, balance = (torch.cat(p) if p[0].ndim else torch.stack(p).mean() for p in zip(*parts))
-        mix = self._mix_all if self.all_experts else self._mix_chosen
-        return mix(tokens, scores, chosen, noise).view_as(x), balance
+        mix = MoE._mix_all if self.all_experts else self.remote_mix or MoE.mix_chosen
+        return mix(self, tokens, scores, chosen, noise).view_as(x), balance
 
-    def _drop(self, hidden: Tensor, noise: torch.Generator | None) -> Tensor:
+    def _dropout(self, shape: tuple[int, ...], noise: torch.Generator | None, like: Tensor) -> Tensor | None:
+        """What multiplies hidden units in training, 0 or 1 / (1 - rate), or None."""
         if noise is None or not self.expert_dropout:
-            return hidden
-        keep = 1 - self.expert_dropout
-        chance = torch.rand(hidden.shape, generator=noise, device=noise.device).to(hidden.device)
-        return hidden * (chance < keep) / keep
+            return None
+        chance = torch.rand(shape, generator=noise, device=noise.device).to(like)
+        return (chance >= self.expert_dropout) / (1 - self.expert_dropout)
 
-    def run_experts(self, queues: Tensor, counts: Tensor, noise: torch.Generator | None) -> Tensor:
-        """Tokens [N * K, D] in the order of the experts, counts [E] for each of those held here, through their experts."""
-        sizes = counts.tolist()
-        parts = queues.split(sizes)
-        hidden = F.gelu(torch.cat([torch.addmm(self.up_bias[e], q, self.up_weight[e]) for e, q in enumerate(parts)]))
-        parts = self._drop(hidden, noise).split(sizes)
-        return torch.cat([torch.addmm(self.down_bias[e], q, self.down_weight[e]) for e, q in enumerate(parts)])
-
-    def _mix_chosen(self, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
-        expert, token = chosen.T.nonzero(as_tuple=True)  # in expert order: [N * K]
-        run = MoE.run_experts if self.remote_experts is None else self.remote_experts
-        out = run(self, tokens[token], chosen.sum(0), noise)
-        return torch.zeros_like(tokens).index_add(0, token, out * scores[token, expert].unsqueeze(-1))
+    def mix_chosen(self, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
+        """Tokens [N, D] through the experts held here: [N, D], each the sum over its experts, chosen [N, E], times scores [N, E]."""
+        expert, token = chosen.T.nonzero(as_tuple=True)  # in order of experts
+        weights = scores[token, expert]
+        experts = (self.up_weight, self.up_bias, self.down_weight, self.down_bias)
+        if torch.is_autocast_enabled(tokens.device.type):
+            dtype = torch.get_autocast_dtype(tokens.device.type)
+            tokens, weights, *experts = (part.to(dtype) for part in (tokens, weights, *experts))
+        mask = self._dropout((len(token), self.up_weight.shape[2]), noise, tokens)
+        return expert_mixture(tokens, weights, token, chosen.sum(0).tolist(), *experts, mask)
 
     def _mix_all(self, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
         every = tokens.expand(len(self.up_weight), *tokens.shape)  # [E, N, D]
         hidden = F.gelu(torch.baddbmm(self.up_bias.unsqueeze(1), every, self.up_weight))  # [E, N, H]
-        out = torch.baddbmm(self.down_bias.unsqueeze(1), self._drop(hidden, noise), self.down_weight)
+        mask = self._dropout(hidden.shape, noise, tokens)
+        hidden = hidden if mask is None else hidden * mask
+        out = torch.baddbmm(self.down_bias.unsqueeze(1), hidden, self.down_weight)
         return (out * scores.T.unsqueeze(-1)).sum(0)

@@ -82,7 +82,7 @@ def test_a_batch_of_two_tasks_is_routed_by_the_router_of_each():
 
 
 def loss_of(logits, std, top_k):
-    return balance_loss(torch.softmax(logits, -1).sum(0), expert_load(logits, logits, std, top_k))
+    return balance_loss(torch.softmax(logits, -1).sum(0), expert_load(logits, logits, std, top_k_mask(logits, top_k)))
 
 
 def test_balance_loss_rewards_an_even_share():
