@@ -30,7 +30,7 @@ def _add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def show_metrics(metrics: dict[str, dict], console: Console) -> None:
-    """A table of each task's metric in float and in integers, as `model.export.compare` gives them."""
+    """A table of each task's metric in float and in integers, as `model.evaluate.compare` gives them."""
     from rich.table import Table
 
     table = Table("task", "metric", "float", "integer", title="accuracy on held-out scenes")
@@ -87,8 +87,8 @@ class _Evaluate:
         import torch
         from rich.console import Console
 
-        from model.evaluate import top_k_agreement
-        from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, compare, integer_network
+        from model.evaluate import compare, top_k_agreement
+        from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, integer_network
         from model.training import checkpoint
         from model.training.sources import training_scenes, validation_scenes
 

@@ -1,49 +1,117 @@
-"""Predictions and metrics, of the float network and of the integer network on the same scenes."""
+"""Predictions and metrics, of the float network and of the integer network on the same images."""
+
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from model.configuration import ModelConfiguration
-from model.data.scenes import Scenes
+from model.data.dataset import Batch, Dataset, require_tasks
 from model.network.vit import M3ViT
 from model.pathways.usage import chosen_experts
 from model.quantisation.integer import IntegerNetwork
-from model.tasks.definitions import find_task
-from model.training.sources import normalise
+from model.tasks.definitions import TASKS, find_task
+from model.training.sources import Images, normalise
 from spec.arithmetic import route_token
+from spec.errors import UserError
 from spec.pathway_names import pathway_name
 
 _BATCH = 32
 
+Data = Images | Dataset
+"""What a network is measured on: images and targets in memory (`Scenes`, `Batch`), or a data set whose samples have the
+model's size."""
+Predictor = Callable[[np.ndarray, str], np.ndarray]
+
 
 def predict(model: M3ViT, images: np.ndarray, task: str) -> np.ndarray:
     """The float network's prediction [N, C, h, w], float32, for images uint8 [N, h, w, 3]."""
+    device = next(model.parameters()).device
     with torch.inference_mode():
-        parts = [model(normalise(images[i : i + _BATCH]), task).numpy() for i in range(0, len(images), _BATCH)]
+        parts = [
+            model(normalise(images[i : i + _BATCH]).to(device), task).float().cpu().numpy()
+            for i in range(0, len(images), _BATCH)
+        ]
     return np.concatenate(parts)
 
 
-def measure(configuration: ModelConfiguration, task: str, prediction: np.ndarray, scenes: Scenes) -> float:
-    """The task's metric for predictions [N, C, h, w] of these scenes."""
-    definition = find_task(task, configuration.task(task).channels)
-    return definition.measure(prediction, definition.target(scenes, *prediction.shape[-2:]))
+def float_predictor(model: M3ViT) -> Predictor:
+    """The float network as `evaluate` takes it."""
+    return lambda images, task: predict(model, images, task)
 
 
-def measure_float(model: M3ViT, scenes: Scenes) -> dict[str, float]:
-    """Every task's metric for the float network."""
-    return {
-        task: measure(model.configuration, task, predict(model, scenes.images, task), scenes)
-        for task in model.configuration.task_names
-    }
+def integer_predictor(network: IntegerNetwork, alternative: str | None = None) -> Predictor:
+    """The integer network as `evaluate` takes it, on its default pathways or on an alternative that all tasks have."""
+    return lambda images, task: network.predict(images, pathway_name(task, alternative))
+
+
+def evaluate(
+    predictors: Mapping[str, Predictor], configuration: ModelConfiguration, data: Data, console: Console | None = None
+) -> dict[str, dict[str, float]]:
+    """Every task's metric for several networks, predictor's name by predictor's name, in one pass over the data.
+
+    predictors: functions of images uint8 [N, h, w, 3] and a task that give its prediction [N, C, h, w]. data: with truth for all
+    tasks; it is read batch by batch, so that a data set need not fit in memory. console: where to show a progress bar.
+    UserError if a data set lacks a task or its samples are of another size than the configuration's.
+    """
+    tasks = {task.name: find_task(task.name, task.channels) for task in configuration.tasks}
+    if not hasattr(data, "images"):
+        require_tasks(data, {task.name: task.channels for task in configuration.tasks})
+    meters = {name: {network: task.meter() for network in predictors} for name, task in tasks.items()}
+    for batch in _batches(data, configuration, console):
+        for name, task in tasks.items():
+            for network, predictor in predictors.items():
+                prediction = predictor(batch.images, name)
+                meters[name][network].update(prediction, task.target(batch, *prediction.shape[-2:]))
+    return {name: {network: meter.result() for network, meter in each.items()} for name, each in meters.items()}
+
+
+def _batches(data: Data, configuration: ModelConfiguration, console: Console | None) -> Iterator[Images]:
+    size = configuration.image_height, configuration.image_width
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=console is None) as progress:
+        bar = progress.add_task("evaluating", total=len(data))
+        for first in range(0, len(data), _BATCH):
+            places = range(first, min(first + _BATCH, len(data)))
+            batch = data[first : places.stop] if hasattr(data, "images") else Batch.of([data[i] for i in places])
+            if batch.images.shape[1:3] != size:
+                found = "{}x{}".format(*batch.images.shape[1:3])
+                raise UserError(f"images are {found}, the model takes {size[0]}x{size[1]}: open the data at its size")
+            yield batch
+            progress.update(bar, completed=places.stop)
+
+
+def measure_float(model: M3ViT, data: Data, console: Console | None = None) -> dict[str, float]:
+    """Every task's metric for the float network; see `evaluate`."""
+    found = evaluate({"float": float_predictor(model)}, model.configuration, data, console)
+    return {task: values["float"] for task, values in found.items()}
 
 
 def measure_integer(
-    network: IntegerNetwork, configuration: ModelConfiguration, scenes: Scenes, alternative: str | None = None
+    network: IntegerNetwork,
+    configuration: ModelConfiguration,
+    data: Data,
+    alternative: str | None = None,
+    console: Console | None = None,
 ) -> dict[str, float]:
     """Every task's metric for the integer network, on the tasks' default pathways or on an alternative that all have."""
+    found = evaluate({"integer": integer_predictor(network, alternative)}, configuration, data, console)
+    return {task: values["integer"] for task, values in found.items()}
+
+
+def compare(
+    model: M3ViT, network: IntegerNetwork, data: Data, alternative: str | None = None, console: Console | None = None
+) -> dict[str, dict]:
+    """By task: the metric's name, whether higher is better, and its value in float and in integers.
+
+    alternative: the pathway of the integer network that the model has, None for its default. data, console: see `evaluate`.
+    """
+    predictors = {"float": float_predictor(model), "integer": integer_predictor(network, alternative)}
     return {
-        task: measure(configuration, task, network.predict(scenes.images, pathway_name(task, alternative)), scenes)
-        for task in configuration.task_names
+        task: {"metric": TASKS[task].metric, "higher_is_better": TASKS[task].higher_is_better, **values}
+        for task, values in evaluate(predictors, model.configuration, data, console).items()
     }
 
 
