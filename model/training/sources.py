@@ -118,6 +118,15 @@ def open_validation(recipe: Recipe, root: Path | None) -> Images:
     return Batch.of([dataset[index] for index in range(len(dataset))])
 
 
+def calibration_images(recipe: Recipe, root: Path | None, count: int) -> np.ndarray:
+    """The first `count` images of the training set (fewer if it has fewer), uint8 [N, h, w, 3], at the model's size."""
+    model, data = recipe.model, recipe.data
+    if data.name == "scenes":
+        return training_scenes(recipe, 0, count).images
+    dataset = open_dataset(data.name, root, "train", model.image_height, model.image_width, tasks=(), count=count)
+    return np.stack([dataset[index].image for index in range(len(dataset))])
+
+
 def require_divisible(recipe: Recipe, ranks: Ranks) -> None:
     """UserError unless the batch can be drawn, and divided among the ranks and their accumulated parts."""
     training = recipe.training

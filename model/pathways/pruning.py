@@ -1,0 +1,54 @@
+"""Training on after a pathway was pruned, so that the experts kept take over what the others did."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from model.configuration import Recipe
+from model.network.vit import M3ViT
+from model.pathways.alternatives import TaskPathways, apply_pathways
+from model.training.distributed import Ranks
+from model.training.optimizer import build_optimizers
+from model.training.sources import open_training
+from model.training.train import training_step
+from spec.errors import UserError
+
+_RATE = 0.1  # of the recipe's learning rates
+_WARMUP = 0.05  # of the steps
+
+
+def fine_tune(
+    model: M3ViT,
+    recipe: Recipe,
+    pathways: list[TaskPathways],
+    steps: int,
+    *,
+    data_root: Path | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Train a model on with its routers restricted to these pathways, which take turns step by step.
+
+    The recipe's training with a tenth of its learning rates, decaying to 0, on batches that come after its own. Afterwards the
+    model is in evaluation mode and has the first of the pathways. data_root: where the data set's files are. advance: called after
+    each step. UserError if the training diverges.
+    """
+    training = dataclasses.replace(
+        recipe.training,
+        steps=steps,
+        warmup=math.ceil(_WARMUP * steps),
+        learning_rate=_RATE * recipe.training.learning_rate,
+        muon_learning_rate=_RATE * recipe.training.muon_learning_rate,
+    )
+    short, first = dataclasses.replace(recipe, training=training), recipe.training.steps
+    optimizers = build_optimizers(model, training)
+    source = open_training(recipe, data_root, Ranks(), lambda count: None)
+    model.train()
+    for step, batch in enumerate(source.batches(first, first + steps)):
+        apply_pathways(model, pathways[step % len(pathways)])
+        losses = training_step(model, optimizers, short, batch, step)
+        if not all(map(math.isfinite, losses.values())):
+            raise UserError(f"fine-tuning diverged at step {step}: lower the recipe's learning rate")
+        advance()
+    apply_pathways(model, pathways[0])
+    model.eval()
