@@ -154,7 +154,7 @@ def test_edges_by_hand():
 
 def test_the_salient_shape_fills_most_of_the_middle(batch):
     owner = np.full((6, 12), 1)
-    owner[:, 11:], owner[2:4, 5:8] = 3, 2  # as many pixels at the rim as in the middle
+    owner[:, 11:], owner[0, 10], owner[2:4, 5:8] = 3, 3, 2  # 7 pixels at the rim, 6 in the middle
     assert np.array_equal(scenes._saliency(owner, 2), owner == 2)
     owner[:, 8:] = 3
     assert np.array_equal(scenes._saliency(owner, 2), owner == 3)
