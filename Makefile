@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench test test-all lint mutants resources doctor tables clean
+.PHONY: help setup demo bench results test test-all lint mutants resources doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ demo: $(STAMP) ## Train, export, generate, simulate and compare on real photogra
 
 bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumably: MODEL=m3vit_tiny, INPUT=128x256 for one; writes build/bench
 	$(VENV)/bin/moesaic bench $(if $(MODEL),--model $(MODEL)) $(if $(INPUT),--input $(INPUT)) $(BENCH_FLAGS)
+
+results: $(STAMP) ## Train and measure the networks of docs/results.md, resumably, JOBS=2 at a time; writes that page and build/results
+	$(PY) -m model.training.results --jobs $(or $(JOBS),2)
 
 test: $(STAMP) ## Run the tests (all but the slow ones)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"

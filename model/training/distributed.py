@@ -21,7 +21,7 @@ from spec.errors import UserError
 SHARDED = ("up_weight", "up_bias", "down_weight", "down_bias")
 """A MoE layer's parameters whose first dimension is the experts."""
 
-# Letters in shape comments: R = ranks, E = experts, M = tokens of this rank's queues, D = width.
+# Letters in shape comments: R = ranks, E = experts, N = tokens, D = width.
 
 
 @dataclass(frozen=True)
@@ -83,22 +83,51 @@ class _Exchange(torch.autograd.Function):
         return _Exchange.apply(gradient, *context.splits), None, None
 
 
-def run_remote_experts(moe: MoE, queues: Tensor, counts: Tensor, noise: torch.Generator | None) -> Tensor:
-    """What `MoE.run_experts` gives, when this rank holds only experts rank * E / R to (rank + 1) * E / R - 1.
+def mix_over_ranks(moe: MoE, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
+    """What `MoE.mix_chosen` gives, when this rank r holds only experts r * E / R to (r + 1) * E / R - 1.
 
-    queues [M, D]: the tokens of this rank in the order of all E experts, counts [E] of each. All ranks must call it together.
+    tokens [N, D] are this rank's, scores and chosen [N, E] are about all experts. All ranks must call it together.
     """
     ranks, own = dist.get_world_size(), len(moe.up_weight)
-    sent = counts.view(ranks, own)  # [R, E / R]
+    expert, token = chosen.T.nonzero(as_tuple=True)  # in the order of the experts, so of the ranks
+    sent = chosen.sum(0).view(ranks, own)
     received = torch.empty_like(sent)
-    dist.all_to_all_single(received, sent.contiguous())
+    dist.all_to_all_single(received, sent)
     splits = received.sum(1).tolist(), sent.sum(1).tolist()
-    arrived = _Exchange.apply(queues, *splits)  # by rank, then by expert
-    expert = torch.arange(own, device=queues.device).repeat(ranks).repeat_interleave(received.flatten())
-    order = expert.argsort(stable=True)
-    result = moe.run_experts(arrived[order], received.sum(0), noise)
-    back = torch.empty_like(result).index_copy(0, order, result)
-    return _Exchange.apply(back, *reversed(splits))
+    arrived = _Exchange.apply(tokens[token], *splits)
+    wanted = torch.arange(own, device=tokens.device).repeat(ranks).repeat_interleave(received.flatten())
+    choice = nn.functional.one_hot(wanted, own)
+    result = moe.mix_chosen(arrived, choice.to(arrived.dtype), choice.bool(), noise)
+    rows = _Exchange.apply(result, *reversed(splits)) * scores[token, expert].unsqueeze(-1)
+    return torch.zeros_like(tokens).index_add(0, token, rows.to(tokens.dtype))
+
+
+def shard_experts(network: nn.Module, ranks: Ranks) -> frozenset[str]:
+    """Leave only this rank's experts in every MoE layer; the names of the parameters that are divided.
+
+    UserError if there are no experts or the ranks do not divide their number.
+    """
+    names = []
+    for path, module in network.named_modules():
+        if not isinstance(module, MoE):
+            continue
+        experts = len(module.up_weight)
+        if experts % ranks.size:
+            sizes = f"{experts} experts cannot be divided among {ranks.size} ranks"
+            raise UserError(f"{sizes}: start a number of processes that divides them, or set experts_sharded = false")
+        for name in SHARDED:
+            parameter = getattr(module, name)
+            parameter.data = _part(parameter.data, ranks).clone()
+            names.append(f"{path}.{name}")
+        module.remote_mix = mix_over_ranks
+    if not names:
+        raise UserError("experts_sharded = true in a recipe without experts: set it to false")
+    return frozenset(names)
+
+
+def _part(values: Tensor, ranks: Ranks) -> Tensor:
+    """A rank's part of a tensor whose first dimension is the experts."""
+    return values.chunk(ranks.size)[ranks.rank]
 
 
 class _TrainingForward(nn.Module):
@@ -119,36 +148,15 @@ class DistributedModel:
     `gathered` puts all together again.
     """
 
-    def __init__(self, model: M3ViT, ranks: Ranks = Ranks(), experts_sharded: bool = False) -> None:  # noqa: B008
+    def __init__(self, model: M3ViT, ranks: Ranks = Ranks(), experts_sharded: bool = False) -> None:
         self.model, self.ranks = model, ranks
-        self.sharded: frozenset[str] = frozenset()
-        if experts_sharded and ranks.size > 1:
-            self._shard()
+        self.sharded = shard_experts(model, ranks) if experts_sharded and ranks.size > 1 else frozenset()
         self._forward: nn.Module = _TrainingForward(model)
         if ranks.size > 1:
             wrap = nn.parallel.DistributedDataParallel
             own = [f"model.{name}" for name in self.sharded]
             wrap._set_params_and_buffers_to_ignore_for_model(self._forward, own)
-            self._forward = wrap(self._forward, broadcast_buffers=False)
-
-    def _shard(self) -> None:
-        experts = self.model.configuration.experts
-        if not experts or experts % self.ranks.size:
-            sizes = f"{experts} experts cannot be divided among {self.ranks.size} ranks"
-            raise UserError(f"{sizes}: start a number of processes that divides them, or set experts_sharded = false")
-        names = []
-        for path, module in self.model.named_modules():
-            if isinstance(module, MoE):
-                for name in SHARDED:
-                    parameter = getattr(module, name)
-                    parameter.data = self.shard(parameter.data).clone()
-                    names.append(f"{path}.{name}")
-                module.remote_experts = run_remote_experts
-        self.sharded = frozenset(names)
-
-    def shard(self, values: Tensor) -> Tensor:
-        """This rank's part of a tensor whose first dimension is the experts."""
-        return values.chunk(self.ranks.size)[self.ranks.rank]
+            self._forward = wrap(self._forward, forward_sync_buffers=False)
 
     def forward(
         self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None
@@ -177,7 +185,7 @@ class DistributedModel:
         dist.all_reduce(own)
         factor = (limit / ((own + common).sqrt() + 1e-6)).clamp(max=1.0)
         for gradient in gradients.values():
-            gradient *= factor
+            gradient.mul_(factor)
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """The mean over all ranks of each value; all ranks must give the same names."""
@@ -195,7 +203,10 @@ class DistributedModel:
 
     def scattered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The opposite of `gathered`: this rank's part of each tensor."""
-        return {name: self.shard(value) if self._is_sharded(name, value) else value for name, value in tensors.items()}
+        return {
+            name: _part(value, self.ranks) if self._is_sharded(name, value) else value
+            for name, value in tensors.items()
+        }
 
     def _is_sharded(self, name: str, value: Tensor) -> bool:
         """Whether a parameter, or an optimizer's tensor "<parameter>/<moment>", is divided; an optimizer's step count is not."""

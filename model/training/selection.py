@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from model.configuration import Recipe
 from model.tasks.definitions import find_task
+from model.tasks.delta import delta_m
 
 
 @dataclass
@@ -29,8 +30,6 @@ class Selection:
     def _score(self, recipe: Recipe, metrics: dict[str, float]) -> float:
         select = recipe.training.select
         if select == "delta_m":
-            from model.tasks.delta import delta_m
-
             return delta_m(metrics, self.reference)
         task = find_task(select, recipe.model.task(select).channels)
         return metrics[select] if task.higher_is_better else -metrics[select]

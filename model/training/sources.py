@@ -10,7 +10,7 @@ import torch
 
 from model.configuration import Recipe, TrainingConfiguration
 from model.data.augmentation import standard_augmentation
-from model.data.dataset import Batch, open_dataset, require_tasks
+from model.data.dataset import Batch, Dataset, open_dataset, require_tasks
 from model.data.loader import BatchSource
 from model.data.rendered import RenderedScenes
 from model.data.scenes import Scenes, render
@@ -32,6 +32,10 @@ class Images(Protocol):
     def __getitem__(self, index: slice) -> "Images": ...
 
     def __len__(self) -> int: ...
+
+
+HeldOut = Images | Dataset
+"""What a network is measured on: images and targets in memory, or a data set whose samples have the model's size."""
 
 
 def training_scenes(recipe: Recipe, first: int, count: int) -> Scenes:
@@ -108,14 +112,14 @@ def open_training(recipe: Recipe, root: Path | None, ranks: Ranks, advance: Call
     return _DatasetBatches(BatchSource(dataset, training.batch, training.seed, augmentation, ranks.rank, ranks.size))
 
 
-def open_validation(recipe: Recipe, root: Path | None) -> Images:
-    """The held-out samples that the recipe's `validation` asks for, at the model's size."""
+def open_validation(recipe: Recipe, root: Path | None) -> HeldOut:
+    """The held-out samples that the recipe's `validation` asks for, at the model's size; a data set is read when it is used."""
     model, data = recipe.model, recipe.data
     if data.name == "scenes":
         return validation_scenes(recipe, data.validation)
     dataset = open_dataset(data.name, root, "val", model.image_height, model.image_width, count=data.validation or None)
     require_tasks(dataset, {task.name: task.channels for task in model.tasks})
-    return Batch.of([dataset[index] for index in range(len(dataset))])
+    return dataset
 
 
 def calibration_images(recipe: Recipe, root: Path | None, count: int) -> np.ndarray:

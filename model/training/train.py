@@ -22,7 +22,7 @@ from model.training.optimizer import build_optimizers, learning_rate, set_learni
 from model.training.precision import Precision
 from model.training.scalar_log import ScalarLog, expert_loads
 from model.training.selection import Selection
-from model.training.sources import Images, normalise, open_training, open_validation, require_divisible
+from model.training.sources import HeldOut, Images, normalise, open_training, open_validation, require_divisible
 from spec.errors import UserError
 from spec.files import require_writable
 
@@ -207,7 +207,7 @@ def best_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.best{path.suffix}")
 
 
-def _validate(run: Run, held_out: Images, path: Path, scalars: ScalarLog) -> None:
+def _validate(run: Run, held_out: HeldOut, path: Path, scalars: ScalarLog) -> None:
     metrics = measure_float(run.model.eval(), held_out)
     run.model.train()
     scalars.add("metric", metrics, run.step)

@@ -1,0 +1,147 @@
+"""The experiments behind docs/results.md: `python -m model.training.results` trains what is missing and writes the page.
+
+Every run is a recipe and a seed. Its checkpoint and its measurements are kept in the directory under the hash of its recipe, so
+that a second start goes on where the first one stopped, and a recipe that changed is run anew.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from model.configuration import Recipe, load_recipe
+from model.evaluate import measure_float, measure_integer, top_k_agreement
+from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, integer_network
+from model.network.vit import M3ViT
+from model.pathways.budgets import Budget, choose_pathway
+from model.pathways.pathway import apply_pathway, open_pathway
+from model.pathways.usage import measure_usage
+from model.training.results_page import write_page
+from model.training.sources import open_validation, training_scenes
+from model.training.train import train
+from spec.arguments import positive
+from spec.cost import frame_macs
+from spec.errors import UserError
+from spec.files import require_writable, write_file
+
+SEEDS = (0, 1, 2)
+NETWORKS = ("multi-gate", "single-gate", "task-conditioned", "dense")
+"""Recipes in recipes/results that have every task."""
+QUANTISED = ("multi-gate", "dense")
+"""Those of them that are measured in integers too."""
+EXPERTS_KEPT = 8
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    name: str
+    seed: int
+
+    @property
+    def recipe(self) -> Recipe:
+        recipe = load_recipe(f"results/{self.name}")
+        return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, seed=self.seed))
+
+    @property
+    def key(self) -> str:
+        """Changes with every entry of the recipe."""
+        text = json.dumps(self.recipe.to_dict(), sort_keys=True)
+        return f"{self.name}-{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def every_run() -> list[Run]:
+    """All runs of the page; those that take long come first."""
+    single = [f"single-task-{task}" for task in load_recipe(f"results/{NETWORKS[0]}").model.task_names]
+    return [Run(name, seed) for name in (*NETWORKS, *single) for seed in SEEDS]
+
+
+def execute(run: Run, directory: Path) -> dict:
+    """Train and measure, unless that is done already; the run's measurements, as they are in its JSON file."""
+    result_path = directory / f"{run.key}.json"
+    if result_path.is_file():
+        return json.loads(result_path.read_text())
+    torch.set_num_threads(1)
+    checkpoint, started = directory / f"{run.key}.safetensors", time.process_time()
+    model = train(run.recipe, checkpoint, resume=checkpoint.is_file(), console=Console(quiet=True))
+    seconds = time.process_time() - started
+    result = {"name": run.name, "seed": run.seed, "training_seconds": round(seconds), **measure(run, model.eval())}
+    write_file(result_path, (json.dumps(result, indent=1) + "\n").encode())
+    return result
+
+
+def measure(run: Run, model: M3ViT) -> dict:
+    """By task: MACs, metric in float and, for some networks, in integers and with half of the experts."""
+    recipe = run.recipe
+    held_out = open_validation(recipe, None)
+    seen = training_scenes(recipe, 0, CALIBRATION_SCENES).images
+    network = integer_network(model, seen)
+    result = {
+        "macs": {
+            task: frame_macs(network.architecture, network.tasks[task]) for task in model.configuration.task_names
+        },
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "float": measure_float(model, held_out),
+    }
+    if run.name in QUANTISED:
+        result["integer"] = measure_integer(network, recipe.model, held_out)
+    if run.name == NETWORKS[0]:
+        result["agreement"] = top_k_agreement(model, network, held_out.images[:AGREEMENT_SCENES])
+        apply_pathway(model, choose_pathway(measure_usage(model, seen), Budget(EXPERTS_KEPT)))
+        result["pathway"] = measure_float(model, held_out)
+        open_pathway(model)
+    return result
+
+
+def execute_all(directory: Path, jobs: int, console: Console) -> list[dict]:
+    """Every run's measurements; `jobs` processes work side by side, one thread each."""
+    require_writable(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    results, runs = {}, every_run()
+    processes = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, processes:
+        bar = progress.add_task("runs", total=len(runs))
+        waiting = {processes.submit(execute, run, directory): run for run in runs}
+        try:
+            for future in as_completed(waiting):
+                results[waiting[future]] = result = future.result()
+                progress.console.print(f"{result['name']}, seed {result['seed']}: {result['float']}")
+                progress.update(bar, advance=1)
+        except BaseException:
+            processes.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [results[run] for run in runs]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m model.training.results", description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=positive, default=2, help="processes that train side by side (default 2)")
+    parser.add_argument("--directory", type=Path, default=Path("build/results"), help="where runs are kept")
+    parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="what to write")
+    arguments = parser.parse_args()
+    console = Console()
+    try:
+        results = execute_all(arguments.directory, arguments.jobs, console)
+        write_file(arguments.directory / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+        write_page(arguments.page, results)
+    except UserError as error:
+        print(f"results: {error}", file=sys.stderr)
+        return 2
+    console.print(f"results: {arguments.page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""docs/results.md, written from the measurements of all runs."""
+
+import statistics
+from pathlib import Path
+
+from model.configuration import load_recipe
+from model.tasks.definitions import find_task
+from model.tasks.delta import delta_m
+from spec.files import write_file
+
+_TITLES = {
+    "multi-gate": "M³ViT, multi-gate",
+    "task-conditioned": "M³ViT, task-conditioned gate",
+    "single-gate": "M³ViT, single gate",
+    "dense": "dense multi-task ViT",
+}
+_SINGLE = "single-task-"
+
+
+def write_page(path: Path, results: list[dict]) -> None:
+    """Write the page. results: as `model.training.results.measure` gives them, of all runs."""
+    write_file(path, page(results).encode())
+
+
+def page(results: list[dict]) -> str:
+    """The page as Markdown."""
+    runs = {(result["name"], result["seed"]): result for result in results}
+    seeds = sorted({seed for _, seed in runs})
+    recipe = load_recipe("results/multi-gate")
+    model, training = recipe.model, recipe.training
+    singles = {seed: {task: runs[_SINGLE + task, seed]["float"][task] for task in model.task_names} for seed in seeds}
+    numbers = ", ".join(map(str, seeds))
+    lines = [
+        "# Results on rendered scenes",
+        "",
+        "Written by `make results`, which trains what is missing and measures it; runs that are done are kept in `build/results`.",
+        f"Recipes: `model/recipes/results/`. Seeds: {numbers}; a seed has its own weights, {training.pool:,} training scenes and",
+        f"{recipe.data.validation} held-out scenes of {model.image_height}x{model.image_width} pixels. Every run takes {training.steps:,}"
+        f" steps of {training.batch} images. Numbers are the mean",
+        "over the seeds ± the standard deviation (of the sample); what is compared within a row was measured on the same scenes.",
+        "",
+        "## Multi-task networks of equal work",
+        "",
+        "Δm is the mean over the tasks of the relative gain over single-task runs of the dense network with the same seed",
+        "(Maninis et al. 2019), in percent. MACs are those of one frame of one task, the mean over the tasks; routers count.",
+        "",
+        *_networks(runs, seeds, singles),
+        "",
+        "## Integers",
+        "",
+        "Post-training quantisation to int8 on 64 training scenes; the change is relative to float, positive when worse.",
+        "",
+        *_integers(runs, seeds),
+        "",
+        "## Half of the experts",
+        "",
+        f"Each task of the multi-gate network keeps 8 of {model.experts} experts in every MoE block, the most used by router score on",
+        "64 training scenes, without fine-tuning; the change is relative to the whole network, positive when worse.",
+        "",
+        *_pathways(runs, seeds),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _networks(runs: dict, seeds: list[int], singles: dict[int, dict[str, float]]) -> list[str]:
+    tasks = list(singles[seeds[0]])
+    rows = [["network", "MACs", "weights", *map(_heading, tasks), "Δm (%)", "s per run"]]
+    for name, title in _TITLES.items():
+        mine = [runs[name, seed] for seed in seeds]
+        gains = [delta_m(run["float"], singles[run["seed"]]) for run in mine]
+        cells = [_spread([run["float"][task] for run in mine]) for task in tasks]
+        seconds = f"{statistics.mean(run['training_seconds'] for run in mine):.0f}"
+        rows.append([title, _macs(mine[0]), _weights(mine[0]), *cells, f"**{_spread(gains, 2)}**", seconds])
+    ones = [[runs[_SINGLE + task, seed] for seed in seeds] for task in tasks]
+    cells = [_spread([run["float"][task] for run in mine]) for task, mine in zip(tasks, ones)]
+    each = [statistics.mean(run["training_seconds"] for run in mine) for mine in ones]
+    macs = statistics.mean(run["macs"][task] for task, (run, *_) in zip(tasks, ones))
+    weights = f"{len(tasks)} x {_weights(ones[0][0])}"
+    rows.append(
+        [f"{len(tasks)} single-task ViTs", f"{macs / 1e6:.2f} M", weights, *cells, "0", f"{sum(each):.0f} in all"]
+    )
+    return _table(rows)
+
+
+def _integers(runs: dict, seeds: list[int]) -> list[str]:
+    rows = [["network", "task", "float", "int8", "change (%)"]]
+    for name, title in _TITLES.items():
+        if "integer" in runs[name, seeds[0]]:
+            rows += _changes(title, [(runs[name, seed]["float"], runs[name, seed]["integer"]) for seed in seeds])
+    agreement = [runs["multi-gate", seed]["agreement"] for seed in seeds]
+    return [
+        *_table(rows),
+        "",
+        f"Router top-k agreement of integers with float: {_spread([100 * a for a in agreement], 2)} %.",
+    ]
+
+
+def _pathways(runs: dict, seeds: list[int]) -> list[str]:
+    mine = [runs["multi-gate", seed] for seed in seeds]
+    rows = [["network", "task", "16 experts", "8 experts", "change (%)"]]
+    return _table(rows + _changes(_TITLES["multi-gate"], [(run["float"], run["pathway"]) for run in mine]))
+
+
+def _changes(title: str, pairs: list[tuple[dict[str, float], dict[str, float]]]) -> list[list[str]]:
+    """A row per task: metrics before and after, and by how much they got worse."""
+    rows = []
+    for task in pairs[0][0]:
+        before, after = ([pair[side][task] for pair in pairs] for side in (0, 1))
+        sign = -1 if _definition(task).higher_is_better else 1
+        worse = [100 * sign * (b - a) / a for a, b in zip(before, after)]
+        rows.append([title, _heading(task), _spread(before), _spread(after), _spread(worse, 2)])
+    return rows
+
+
+def _definition(task: str):
+    return find_task(task, load_recipe("results/multi-gate").model.task(task).channels)
+
+
+def _heading(task: str) -> str:
+    definition = _definition(task)
+    return f"{task}, {definition.metric} {'↑' if definition.higher_is_better else '↓'}"
+
+
+def _macs(run: dict) -> str:
+    return f"{statistics.mean(run['macs'].values()) / 1e6:.2f} M"
+
+
+def _weights(run: dict) -> str:
+    return f"{run['parameters'] / 1e3:,.0f} k"
+
+
+def _spread(values: list[float], digits: int = 4) -> str:
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return [head, "|" + "---|" * len(rows[0]), *body]

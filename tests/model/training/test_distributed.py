@@ -1,0 +1,147 @@
+"""Two processes make the step that one makes, with whole and with divided experts, and their checkpoints are the same kind."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.configuration import DataConfiguration, ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
+from model.network.moe import MoE
+from model.training import checkpoint
+from model.training.distributed import SHARDED, DistributedModel, Ranks, choose_device, shard_experts
+from model.training.sources import draw_batch, training_scenes
+from model.training.train import Run, train, training_step
+from spec.errors import UserError
+from tests.model.training.processes import load, run_ranks, save
+
+TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1))
+MODEL = ModelConfiguration(
+    image_height=16, image_width=24, patch=8, width=24, depth=2, heads=3, mlp_hidden=32, experts=4, top_k=2, expert_hidden=16,
+    tasks=TASKS,
+)  # fmt: skip
+DATA = DataConfiguration(validation=2)
+RECIPE = Recipe(
+    MODEL, TrainingConfiguration(steps=3, batch=4, learning_rate=1e-2, warmup=1, pool=8, optimizer="sgd"), DATA
+)
+
+
+def changed(**training: object) -> Recipe:
+    return dataclasses.replace(RECIPE, training=dataclasses.replace(RECIPE.training, **training))
+
+
+# The balance loss of a part of the batch is another one than that of the whole, so parts are compared without.
+STEPS = {
+    "whole": changed(),
+    "whole-accumulate2": changed(accumulate=2, balance_weight=0.0),
+    "sharded": changed(experts_sharded=True),
+    "sharded-accumulate2": changed(experts_sharded=True, accumulate=2, balance_weight=0.0),
+}
+SHARDED_RECIPE = changed(experts_sharded=True, optimizer="muon", validate_every=2)
+
+
+def work(ranks: Ranks, directory: Path, name: str, recipe: Recipe) -> None:
+    """Weights and losses after two steps on this rank's part of the batches, experts gathered.
+
+    Without the routers' noise, which each rank draws for its own tokens.
+    """
+    run, pool = Run.start(recipe, ranks), training_scenes(recipe, 0, recipe.training.pool)
+    share = recipe.training.batch // ranks.size
+    losses, original = [], torch.randn
+    torch.randn = lambda shape, **options: torch.zeros(shape)
+    try:
+        for step in range(2):
+            batch = draw_batch(pool, recipe.training, step)[ranks.rank * share : (ranks.rank + 1) * share]
+            losses.append(training_step(run.model, run.optimizers, recipe, batch, step, distributed=run.distributed))
+    finally:
+        torch.randn = original
+    table = torch.tensor([list(values.values()) for values in losses], dtype=torch.float64)
+    save(directory, name, ranks, {"losses": table} | run.distributed.gathered(run.model.state_dict()))
+
+
+def work_on_everything(ranks: Ranks, directory: Path) -> None:
+    for name, recipe in STEPS.items():
+        work(ranks, directory, name, recipe)
+    train(SHARDED_RECIPE, directory / "whole-run", ranks=ranks)
+    train(SHARDED_RECIPE, directory / "parts", ranks=ranks, stop_after=1)
+    if ranks.first:
+        (directory / "first-part").write_bytes((directory / "parts").read_bytes())
+    train(SHARDED_RECIPE, directory / "parts", ranks=ranks, resume=True)
+    send_all_to_the_last_expert(ranks)
+
+
+def send_all_to_the_last_expert(ranks: Ranks) -> None:
+    torch.manual_seed(0)
+    moe, tokens = MoE(8, 6, 4, 1, ("a",)), torch.randn(1, 5, 8)
+    moe.kept["a"] = torch.tensor([False, False, False, True])
+    expected, _ = moe(tokens, ("a",))
+    assert shard_experts(torch.nn.ModuleDict({"layer": moe}), ranks) == {f"layer.{name}" for name in SHARDED}
+    found, _ = moe(tokens, ("a",))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory) -> Path:
+    """What two processes leave that do all there is to compare; one start, because starting takes longest."""
+    directory = tmp_path_factory.mktemp("two")
+    run_ranks(work_on_everything, 2, directory)
+    return directory
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_two_ranks_make_the_step_of_one(two_ranks, tmp_path, name):
+    work(
+        Ranks(),
+        tmp_path,
+        name,
+        dataclasses.replace(STEPS[name], training=changed(balance_weight=STEPS[name].training.balance_weight).training),
+    )
+    expected, compared = load(tmp_path, name), 0
+    if STEPS[name].training.accumulate > 1:
+        expected["losses"] = expected["losses"][:, :-1]
+    for rank in (0, 1):
+        found = load(two_ranks, name, rank)
+        assert found.keys() == expected.keys()
+        found["losses"] = found["losses"][:, : expected["losses"].shape[1]]
+        for key, value in found.items():
+            torch.testing.assert_close(
+                value, expected[key], rtol=1e-4, atol=1e-6, msg=lambda text, k=key: f"{k}: {text}"
+            )
+            compared += 1
+    assert compared == 2 * len(expected)
+
+
+def test_ranks_that_resume_end_where_ranks_without_a_break_end(two_ranks):
+    assert (two_ranks / "whole-run").read_bytes() == (two_ranks / "parts").read_bytes()
+
+
+def test_a_checkpoint_of_two_ranks_is_gone_on_with_by_one(two_ranks, tmp_path):
+    path = tmp_path / "model"
+    path.write_bytes((two_ranks / "first-part").read_bytes())
+    state = checkpoint.load(path)
+    assert state.step == 1
+    assert state.weights["blocks.1.mlp.up_weight"].shape == (4, 24, 16)
+    assert state.optimizer["blocks.1.mlp.down_weight/average"].shape == (4, 16, 24)
+    state.build_model()
+    train(SHARDED_RECIPE, path, resume=True)
+    assert checkpoint.load(path).step == 3
+    assert (two_ranks / "parts.best").is_file()
+
+
+def test_experts_that_do_not_divide_are_named():
+    with pytest.raises(UserError, match=r"4 experts cannot be divided among 3 ranks.*start a number of processes"):
+        DistributedModel(Run.start(RECIPE, Ranks()).model, Ranks(0, 3), experts_sharded=True)
+
+
+def test_a_batch_that_does_not_divide_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"batch \(4\) is not a multiple of 3 ranks x 1"):
+        train(RECIPE, tmp_path / "model", ranks=Ranks(0, 3))
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto", 1) == torch.device("cuda", 1)
+    assert choose_device("cpu", 7) == torch.device("cpu")
+    with pytest.raises(UserError, match="process 2 of this machine has no GPU, there are 2"):
+        choose_device("cuda", 2)
