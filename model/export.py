@@ -2,78 +2,83 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from model.configuration import ModelConfiguration, Recipe
-from model.data.scenes import Scenes
-from model.evaluate import measure_float, measure_integer, top_k_agreement
+from model.data.dataset import class_names
+from model.evaluate import compare, top_k_agreement
 from model.network.random_weights import random_model
 from model.network.vit import M3ViT
 from model.onnx_export import export_onnx
 from model.pathways.alternatives import PathwayPlan, add_alternatives, apply_pathways, plan_pathways
 from model.pathways.budgets import Budget
 from model.pathways.pathway import apply_pathway
+from model.pathways.pruning import fine_tune
 from model.pathways.usage import measure_usage
-from model.quantisation.calibration import calibrate, merge
+from model.quantisation.calibration import Calibration, calibrate, merge
 from model.quantisation.golden import expert_loads, golden_vectors, saturated_shares
 from model.quantisation.integer import IntegerNetwork
-from model.quantisation.quantise import describe, quantise
-from model.tasks.definitions import find_task
-from model.training.sources import training_scenes, validation_scenes
+from model.quantisation.quantise import quantise
+from model.quantisation.scales import PtqSettings, Scales, choose_scales
+from model.training.sources import (
+    HeldOut,
+    calibration_images,
+    first_images,
+    open_validation,
+    training_scenes,
+    validation_scenes,
+)
 from spec.bundle import Bundle, Task
 from spec.errors import UserError
 
 CALIBRATION_SCENES = 64
+DEFAULT_PTQ = PtqSettings()
 AGREEMENT_SCENES = 32  # enough: each has thousands of routing decisions
 _RANDOM_CALIBRATION_TOKENS, _RANDOM_CALIBRATION_SCENES = 2048, 4  # at least
 
 
-def integer_network(model: M3ViT, images: np.ndarray, plan: PathwayPlan | None = None) -> IntegerNetwork:
+def integer_network(
+    model: M3ViT,
+    images: np.ndarray,
+    plan: PathwayPlan | None = None,
+    settings: PtqSettings = DEFAULT_PTQ,
+    scales: Scales | None = None,
+) -> IntegerNetwork:
     """The model quantised with scales from images uint8 [N, height, width, 3]. UserError if it has not the light head.
 
     plan: the pathways that the network is to have, by default the model's own; the scales suit all of them. Afterwards the model
-    has the plan's default.
+    has the plan's default. settings: how the scales are chosen. scales: these instead, as fine-tuning in integers leaves them.
     """
     _require_light_head(model.configuration)
+    if scales is None:
+        scales = choose_scales(_calibrate(model, images, plan), model.configuration, settings)
+    architecture = dataclasses.replace(model.configuration.architecture, expert_weight_bits=scales.settings.expert_bits)
     if plan is None:
-        tasks, tensors = quantise(model, calibrate(model, images))
-        return IntegerNetwork(describe(model), tasks, tensors)
+        return IntegerNetwork(architecture, *quantise(model, scales))
+    apply_pathway(model, plan.union)
+    tasks, tensors = add_alternatives(plan, *quantise(model, scales))
+    apply_pathways(model, plan.default)
+    return IntegerNetwork(architecture, tasks, tensors)
+
+
+def _calibrate(model: M3ViT, images: np.ndarray, plan: PathwayPlan | None) -> Calibration:
+    """What passes on any pathway of a plan, or on the model's own."""
+    if plan is None:
+        return calibrate(model, images)
     calibrations = []
     for pathways in plan.every:
         apply_pathways(model, pathways)
         calibrations.append(calibrate(model, images))
-    apply_pathway(model, plan.union)
-    tasks, tensors = add_alternatives(plan, *quantise(model, merge(calibrations)))
-    apply_pathways(model, plan.default)
-    return IntegerNetwork(describe(model), tasks, tensors)
+    return merge(calibrations)
 
 
 def _require_light_head(configuration: ModelConfiguration) -> None:
     if configuration.head != "light":
         head = f"the head {configuration.head!r} has no integer form: the accelerator runs the light head"
         raise UserError(f"{head}; train a recipe with head = 'light', or export this model as ONNX alone")
-
-
-def compare(
-    model: M3ViT, network: IntegerNetwork, scenes: Scenes, alternative: str | None = None
-) -> dict[str, dict]:
-    """By task: the metric's name, whether higher is better, and its value in float and in integers.
-
-    alternative: the pathway of the integer network that the model has, None for its default.
-    """
-    c = model.configuration
-    in_float, in_integers = measure_float(model, scenes), measure_integer(network, c, scenes, alternative)
-    definitions = {task.name: find_task(task.name, task.channels) for task in c.tasks}
-    return {
-        name: {
-            "metric": definition.metric,
-            "higher_is_better": definition.higher_is_better,
-            "float": in_float[name],
-            "integer": in_integers[name],
-        }
-        for name, definition in definitions.items()
-    }
 
 
 def build_bundle(
@@ -83,53 +88,63 @@ def build_bundle(
     *,
     budget: Budget | None = None,
     alternatives: dict[str, Budget] | None = None,
+    fine_tune_steps: int = 0,
+    advance: Callable[[], None] = lambda: None,
     validation: int = 128,
     calibration: int = CALIBRATION_SCENES,
+    settings: PtqSettings = DEFAULT_PTQ,
+    scales: Scales | None = None,
+    data_root: Path | None = None,
 ) -> Bundle:
     """The bundle of a trained model.
 
     budget: keep only that much of the experts for each task, by their usage on the calibration scenes (the model's routers are
     restricted too, so that the float figures are those of the same pathway). alternatives: name to the budget of another pathway
-    of every task. validation, calibration: number of held-out scenes for the accuracy figures and of training scenes for the
-    scales.
+    of every task. fine_tune_steps: train on first, the pathways taking turns; advance is called after each step. validation,
+    calibration: number of held-out scenes for the accuracy figures and of training scenes for the scales. settings, scales: see
+    `integer_network`.
     """
     _require_light_head(model.configuration)
     model.eval()
-    seen = training_scenes(recipe, 0, calibration).images
+    seen = calibration_images(recipe, data_root, calibration)
     usage = measure_usage(model, seen)
     plan = plan_pathways(model, usage, budget, alternatives or {})
-    network = integer_network(model, seen, plan)
-    held_out = validation_scenes(recipe, validation)
+    if fine_tune_steps:
+        fine_tune(model, recipe, plan.every, fine_tune_steps, advance=advance)
+    network = integer_network(model, seen, plan, settings, scales)
+    data = dataclasses.replace(recipe.data, validation=validation)
+    held_out = open_validation(dataclasses.replace(recipe, data=data), data_root)
     names = model.configuration.task_names
     tasks = _with_metrics(model, network, plan, held_out)
     files = {f"model.{task}.onnx": export_onnx(model, (task,)) for task in names}
     return Bundle(
         name=name,
         architecture=network.architecture,
-        tasks=tasks,
+        tasks=_with_class_names(tasks, recipe),
         tensors=network.tensors,
-        golden=golden_vectors(network, held_out.images[0]),
+        golden=golden_vectors(network, first_images(held_out, 1)[0]),
         extra_files={"model.onnx": export_onnx(model, names), **files},
         report={
-            "router_topk_agreement": top_k_agreement(model, network, held_out.images[:AGREEMENT_SCENES]),
+            "router_topk_agreement": top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES)),
             "expert_usage": {
                 task: {str(i): [round(float(part), 6) for part in one.share] for i, one in blocks.items()}
                 for task, blocks in usage.items()
             },
             "validation_scenes": validation,
+            "quantisation": dataclasses.asdict(scales.settings if scales else settings),
             "recipe": recipe.to_dict(),
         },
     )
 
 
-def _with_metrics(model: M3ViT, network: IntegerNetwork, plan: PathwayPlan, scenes: Scenes) -> dict[str, Task]:
+def _with_metrics(model: M3ViT, network: IntegerNetwork, plan: PathwayPlan, data: HeldOut) -> dict[str, Task]:
     """The network's tasks with the accuracy of each pathway."""
     measured = {}
     for alternative, pathways in plan.alternatives.items():
         apply_pathways(model, pathways)
-        measured[alternative] = compare(model, network, scenes, alternative)
+        measured[alternative] = compare(model, network, data, alternative)
     apply_pathways(model, plan.default)
-    default = compare(model, network, scenes)
+    default = compare(model, network, data)
     return {
         name: dataclasses.replace(
             task,
@@ -141,6 +156,12 @@ def _with_metrics(model: M3ViT, network: IntegerNetwork, plan: PathwayPlan, scen
         )
         for name, task in network.tasks.items()
     }
+
+
+def _with_class_names(tasks: dict[str, Task], recipe: Recipe) -> dict[str, Task]:
+    """The tasks with the names that the recipe's data has for their classes."""
+    names = class_names(recipe.data.name)
+    return {name: dataclasses.replace(task, class_names=tuple(names.get(name, ()))) for name, task in tasks.items()}
 
 
 def build_random_bundle(name: str, recipe: Recipe, seed: int) -> Bundle:
@@ -159,7 +180,7 @@ def build_random_bundle(name: str, recipe: Recipe, seed: int) -> Bundle:
     return Bundle(
         name=name,
         architecture=network.architecture,
-        tasks=network.tasks,
+        tasks=_with_class_names(network.tasks, recipe),
         tensors=network.tensors,
         golden=golden,
         report={

@@ -1,4 +1,4 @@
-"""What values pass each point of the float network, and the scales that represent them best in few bits."""
+"""What values pass each point of the float network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,9 +14,6 @@ from model.training.sources import normalise
 
 _BATCH = 16
 _ROWS_KEPT = 2048  # rows of samples kept per point
-_CLIPS = np.linspace(0.3, 1.0, 15)  # parts of the range that the scale search tries
-
-_TAIL = 0.001
 
 
 @dataclass
@@ -132,52 +129,3 @@ def merge(calibrations: list[Calibration]) -> Calibration:
         residual=max(one.residual for one in calibrations),
         outputs={task: max(one.outputs[task] for one in calibrations) for task in calibrations[0].outputs},
     )
-
-
-def clipping_error(values: np.ndarray, scale: np.ndarray | float, bits: int) -> np.ndarray:
-    """Mean squared error per column of values [rows, channels] stored in signed integers of that scale."""
-    top = (1 << (bits - 1)) - 1
-    return np.square(np.clip(np.round(values / scale), -top - 1, top) * scale - values).mean(0)
-
-
-def scale_per_tensor(values: np.ndarray, bits: int = 8) -> float:
-    """The scale of signed integers of `bits` bits that loses least of values [rows, channels], in mean square."""
-    full = max(float(np.abs(values).max()), 1e-6) / ((1 << (bits - 1)) - 1)
-    errors = [clipping_error(values, full * clip, bits).mean() for clip in _CLIPS]
-    return full * float(_CLIPS[int(np.argmin(errors))])
-
-
-def scale_per_channel(values: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """(scale, offset), float64 [channels]: integers (values - offset) / scale lose least per channel, in mean square.
-
-    The offset is the middle between the two quantiles that leave out one value in a thousand.
-    """
-    low, high = np.quantile(values.astype(np.float64), (_TAIL, 1 - _TAIL), axis=0)
-    offset = (low + high) / 2
-    full = np.maximum(np.abs(values - offset).max(0), 1e-6) / ((1 << (bits - 1)) - 1)
-    errors = np.stack([clipping_error(values - offset, full * clip, bits) for clip in _CLIPS])
-    return full * _CLIPS[errors.argmin(0)], offset
-
-
-def gelu(values: np.ndarray) -> np.ndarray:
-    """x * Phi(x), the exact GELU, in float64."""
-    return F.gelu(torch.from_numpy(np.asarray(values, np.float64))).numpy()
-
-
-def gelu_table(index_scale: float, output_scale: float, entries: int) -> np.ndarray:
-    """int8 [entries]: entry i is GELU((i - entries / 2) * index_scale) in units of output_scale, to half a unit."""
-    inputs = (np.arange(entries) - entries // 2) * index_scale
-    return np.clip(np.round(gelu(inputs) / output_scale), -127, 127).astype(np.int8)
-
-
-def scale_of_gelu_index(values: np.ndarray, output_scale: float, entries: int) -> float:
-    """The scale of the table index under which the table's result is nearest to GELU(values), in mean square."""
-    half = entries // 2
-    exact = gelu(values)
-    full = max(float(np.abs(values).max()), 1e-3) / (half - 1)
-
-    def error(scale: float) -> float:
-        index = np.clip(np.round(values / scale), -half, half - 1).astype(np.int64) + half
-        return float(np.square(gelu_table(scale, output_scale, entries)[index] * output_scale - exact).mean())
-
-    return full * float(_CLIPS[int(np.argmin([error(full * clip) for clip in _CLIPS]))])

@@ -1,199 +1,169 @@
-"""Post-training quantisation: the float network and its calibration to the integer tensors of a bundle.
+"""Weights to integers: the float network, with its scales, to the integer tensors of a bundle.
 
-One static scale for the residual stream (int16), one per tensor for what the matrix products read (int8), one per output
-channel for weights. The scale and offset per channel of a layer norm's result are moved into the columns and the bias of
-every layer that reads it, as RepQ-ViT (Li et al., ICCV 2023) does, so that the hardware sees plain int8.
+Every function works on float64 tensors that hold integers, with gradients straight through the rounding (see
+`model.quantisation.straight_through`), so that what quantisation-aware training runs is what an export writes, to the bit.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from model.data.scenes import SEGMENTATION_CLASSES
-from model.network.moe import MoE
 from model.network.vit import M3ViT
 from model.pathways.pathway import current_pathway, current_top_k
-from model.quantisation.calibration import (
-    Calibration,
-    clipping_error,
-    gelu_table,
-    scale_of_gelu_index,
-    scale_per_channel,
-    scale_per_tensor,
-)
-from spec.arithmetic import EXP_FRACTION_BITS, NORM_FRACTION_BITS, TABLE_ENTRIES, fixed_point_multiplier
-from spec.bundle import Architecture, Task
+from model.quantisation.gelu import gelu_table
+from model.quantisation.layers import OCTAVE, LinearLayer, NormLayer, linear_layers, norm_layers, position
+from model.quantisation.scales import INT16_MAX, BlockScales, Scales
+from model.quantisation.straight_through import round_nearest
+from spec.arithmetic import NORM_FRACTION_BITS, TABLE_ENTRIES, fixed_point_multiplier
+from spec.bundle import Task, is_expert_weight
 
-WEIGHT_MAX = 127
 BIAS_MAX = 1 << 25  # half of what the 27-bit accumulator holds: as much is left for the products
-STREAM_HEADROOM = 1.5  # for images unlike those of the calibration
-_INT16_MAX = (1 << 15) - 1
 _NORM_SHIFT_MAX = 24
-_ATTENTION_SHIFT_MAX = 7
-_OCTAVE = math.log2(math.e) * (1 << EXP_FRACTION_BITS)  # units of 1/256 octave in a power of e
-_PIXEL_SCALE, _PIXEL_OFFSET = 1 / 127.5, 0.5 / 127.5  # (pixel - 128) * scale + offset is the model's input
+_CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)  # parts of a row's range that a search tries
 
 Tensors = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class ActivationScale:
-    """What an int8 activation q stands for: q * scale + offset. Both are float64 numbers, or arrays [channels]."""
+class LinearIntegers:
+    """weight [out, in] and bias [out], and what the sums are multiplied with: ratio = multiplier / 2**shift, each [out]."""
 
-    scale: np.ndarray | float
-    offset: np.ndarray | float = 0.0
+    weight: Tensor
+    bias: Tensor
+    multiplier: Tensor
+    shift: Tensor
+    ratio: Tensor
 
 
-def quantise_linear(
-    weight: np.ndarray, bias: np.ndarray, source: ActivationScale, output_scale: float
-) -> dict[str, np.ndarray]:
-    """Integers of one linear layer: weight [out, in] int8, and bias int32, multiplier uint16 and shift uint8 [out].
+@dataclass(frozen=True)
+class NormIntegers:
+    """gamma and beta [width]; unit = 2**-shift."""
 
-    weight, bias: of the float layer. source: the scale of its input. output_scale: the value of one unit of the result.
-    A weight's scale is its row's largest magnitude / 127, or more where the bias would pass BIAS_MAX otherwise.
+    gamma: Tensor
+    beta: Tensor
+    shift: Tensor
+    unit: Tensor
+
+
+def quantise_linear(layer: LinearLayer, bits: int = 8, clip: bool = False, integer: bool = True) -> LinearIntegers:
+    """Integers of a linear layer, weights of `bits` bits, biases of at most BIAS_MAX.
+
+    A weight's scale is its row's largest magnitude over the largest integer, with `clip` the part of that which loses least in
+    mean square, and more where the bias would pass BIAS_MAX otherwise. integer=False: neither weight, bias nor ratio rounded.
     """
-    folded = weight * np.broadcast_to(source.scale, weight.shape[1:])
-    bias = bias + weight @ np.broadcast_to(source.offset, weight.shape[1:])
-    scale = np.maximum(np.abs(folded).max(1) / WEIGHT_MAX, np.abs(bias) / BIAS_MAX)
-    scale = np.where(scale > 0, scale, output_scale)
-    multiplier, shift = fixed_point_multiplier(scale / output_scale)
-    return {
-        "weight": np.round(folded / scale[:, None]).astype(np.int8),
-        "bias": np.round(bias / scale).astype(np.int32),
-        "multiplier": multiplier.astype(np.uint16),
-        "shift": shift.astype(np.uint8),
-    }
+    source, shape, largest = layer.source, layer.weight.shape[1:], (1 << (bits - 1)) - 1
+    folded = layer.weight * _channels(source.scale, shape)
+    bias = layer.bias + layer.weight @ _channels(source.offset, shape)
+    with torch.no_grad():
+        scale = folded.abs().amax(1) / largest
+        if clip:
+            scale = _clipped(folded, scale, largest)
+        scale = torch.maximum(scale, bias.abs() / BIAS_MAX)
+        scale = torch.where(scale > 0, scale, layer.output_scale)
+    ratio = scale / layer.output_scale
+    weight, bias = folded / scale[:, None], bias / scale
+    if not integer:
+        return LinearIntegers(weight, bias, ratio, torch.zeros_like(ratio), ratio)
+    multiplier, shift = fixed_point_multiplier(ratio.cpu().numpy())
+    return LinearIntegers(
+        weight=round_nearest(weight).clamp(-largest, largest),
+        bias=round_nearest(bias),
+        **_on(ratio.device, multiplier=multiplier, shift=shift, ratio=np.ldexp(multiplier.astype(np.float64), -shift)),
+    )
 
 
-def quantise_norm(gamma: np.ndarray, beta: np.ndarray, result: ActivationScale) -> dict[str, np.ndarray]:
-    """Integers of one layer norm: gamma, beta int16 [width] and the largest shift, uint8 (), for which both fit."""
-    gamma, beta = gamma / result.scale, (beta - result.offset) / result.scale
-    largest = max(np.abs(gamma).max(), np.abs(beta).max())
-    shift = NORM_FRACTION_BITS + math.floor(math.log2(_INT16_MAX / largest))
+def _on(device: torch.device, **values: np.ndarray) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.asarray(value, np.float64)).to(device) for name, value in values.items()}
+
+
+def _channels(values: np.ndarray | float, shape: torch.Size) -> Tensor:
+    return torch.from_numpy(np.broadcast_to(np.asarray(values, np.float64), tuple(shape)).copy())
+
+
+def _clipped(rows: Tensor, scale: Tensor, largest: int) -> Tensor:
+    """The scale of each row, at most `scale`, whose integers up to `largest` lose least in mean square."""
+    scales = torch.stack([scale * clip for clip in _CLIPS]).clamp(min=torch.finfo(rows.dtype).tiny)
+    errors = [
+        ((rows / s[:, None]).round().clamp(-largest, largest) * s[:, None] - rows).square().mean(1) for s in scales
+    ]
+    best = scales.gather(0, torch.stack(errors).argmin(0)[None])[0]
+    return torch.where(scale > 0, best, scale)
+
+
+def quantise_norm(layer: NormLayer, integer: bool = True) -> NormIntegers:
+    """Integers of a layer norm, gamma and beta of 16 bits with the largest shift for which both fit."""
+    scale, offset = (_channels(part, layer.gamma.shape) for part in (layer.result.scale, layer.result.offset))
+    gamma, beta = layer.gamma / scale, (layer.beta - offset) / scale
+    if not integer:
+        shift = torch.tensor(float(NORM_FRACTION_BITS))
+        return NormIntegers(gamma, beta, shift, torch.tensor(2.0**-NORM_FRACTION_BITS, dtype=torch.float64))
+    largest = max(gamma.detach().abs().max().item(), beta.detach().abs().max().item())
+    shift = NORM_FRACTION_BITS + math.floor(math.log2(INT16_MAX / largest))
     shift = min(max(shift, 0), _NORM_SHIFT_MAX)
     unit = 2.0 ** (shift - NORM_FRACTION_BITS)
-    return {
-        "gamma": np.clip(np.round(gamma * unit), -_INT16_MAX, _INT16_MAX).astype(np.int16),
-        "beta": np.clip(np.round(beta * unit), -_INT16_MAX, _INT16_MAX).astype(np.int16),
-        "shift": np.uint8(shift),
-    }
+    gamma, beta = (round_nearest(part * unit).clamp(-INT16_MAX, INT16_MAX) for part in (gamma, beta))
+    return NormIntegers(gamma, beta, **_on(gamma.device, shift=np.asarray(shift), unit=np.asarray(2.0**-shift)))
 
 
-def describe(model: M3ViT) -> Architecture:
-    """The model's sizes in the bundle's words."""
-    return model.configuration.architecture
+def quantise_position(model: M3ViT, stream: float, integer: bool = True) -> Tensor:
+    """The position embedding in units of the residual stream."""
+    units = position(model) / stream
+    return round_nearest(units) if integer else units
 
 
-def quantise(model: M3ViT, calibration: Calibration) -> tuple[dict[str, Task], Tensors]:
+def score_ratio(scales: BlockScales, head_dim: int) -> float:
+    """What the product of a query and a key is multiplied with, to 1/256 octave."""
+    return scales.query * scales.key * OCTAVE / math.sqrt(head_dim)
+
+
+def weight_options(name: str, scales: Scales) -> dict[str, int | bool]:
+    """Arguments of `quantise_linear` for a layer."""
+    bits = scales.settings.expert_bits if is_expert_weight(f"{name}.weight") else 8
+    return {"bits": bits, "clip": scales.settings.clip_weights or bits < 8}
+
+
+def quantise(model: M3ViT, scales: Scales) -> tuple[dict[str, Task], Tensors]:
     """The tasks (without metrics) and all integer tensors of the model, as spec.bundle defines them.
 
     Routers keep the experts that the model's routers keep; experts that no task keeps are left out.
     """
-    return _Quantiser(model, calibration).run()
+    c, tensors = model.configuration, {}
+
+    def put(name: str, dtype: type, value: Tensor) -> None:
+        tensors[name] = value.numpy().astype(dtype)
+
+    with torch.no_grad():
+        put("position", np.int16, quantise_position(model, scales.stream))
+        for name, layer in linear_layers(model, scales):
+            integers = quantise_linear(layer, **weight_options(name, scales))
+            put(f"{name}.weight", np.int8, integers.weight)
+            put(f"{name}.bias", np.int32, integers.bias)
+            put(f"{name}.multiplier", np.uint16, integers.multiplier)
+            put(f"{name}.shift", np.uint8, integers.shift)
+        for name, layer in norm_layers(model, scales):
+            integers = quantise_norm(layer)
+            put(f"{name}.gamma", np.int16, integers.gamma)
+            put(f"{name}.beta", np.int16, integers.beta)
+            put(f"{name}.shift", np.uint8, integers.shift)
+    for i, block in enumerate(scales.blocks):
+        multiplier, shift = fixed_point_multiplier(score_ratio(block, c.head_dim))
+        tensors[f"blocks.{i}.scores.multiplier"] = multiplier.astype(np.uint16)
+        tensors[f"blocks.{i}.scores.shift"] = shift.astype(np.uint8)
+        tensors[f"blocks.{i}.attention_shift"] = np.asarray(block.attention_shift, np.uint8)
+        kind = "experts" if c.is_moe(i) else "mlp"
+        tensors[f"blocks.{i}.{kind}.table"] = gelu_table(block.gelu_index, block.hidden, TABLE_ENTRIES)
+    return {task: _task(model, task, scales.outputs[task]) for task in c.task_names}, tensors
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().double().numpy()
-
-
-class _Quantiser:
-    def __init__(self, model: M3ViT, calibration: Calibration) -> None:
-        self.model, self.calibration = model, calibration
-        self.tensors: Tensors = {}
-        self.stream = STREAM_HEADROOM * calibration.residual / _INT16_MAX
-        self.pathway = current_pathway(model)
-
-    def run(self) -> tuple[dict[str, Task], Tensors]:
-        self._embedding()
-        for i, block in enumerate(self.model.blocks):
-            name = f"blocks.{i}"
-            self._attention(name, block.attention, self._norm(f"{name}.norm1", block.norm1))
-            source = self._norm(f"{name}.norm2", block.norm2)
-            if isinstance(block.mlp, MoE):
-                self._experts(i, block.mlp, source)
-            else:
-                self._mlp(name, block.mlp, source)
-        source = self._norm("norm", self.model.norm)
-        return {task: self._head(task, source) for task in self.model.configuration.task_names}, self.tensors
-
-    def _put(self, name: str, parts: dict[str, np.ndarray]) -> None:
-        for part, value in parts.items():
-            self.tensors[f"{name}.{part}"] = np.asarray(value)
-
-    def _linear(
-        self, name: str, weight: np.ndarray, bias: np.ndarray, source: ActivationScale, output_scale: float
-    ) -> None:
-        self._put(name, quantise_linear(weight, bias, source, output_scale))
-
-    def _embedding(self) -> None:
-        c, model = self.model.configuration, self.model
-        weight = _array(model.patch_embedding.weight).reshape(c.width, c.patch * c.patch, 3)
-        bias = _array(model.patch_embedding.bias) + weight.sum((1, 2)) * _PIXEL_OFFSET
-        weight = np.pad(weight, ((0, 0), (0, 0), (0, 1))).reshape(c.width, -1)  # the fourth byte of a pixel
-        self._linear("patch_embed", weight, bias, ActivationScale(_PIXEL_SCALE), self.stream)
-        position = _array(model.position)
-        position[0] += _array(model.class_token)
-        self.tensors["position"] = np.round(position / self.stream).astype(np.int16)
-
-    def _norm(self, name: str, norm) -> ActivationScale:
-        result = ActivationScale(*scale_per_channel(self.calibration.samples[name]))
-        self._put(name, quantise_norm(_array(norm.weight), _array(norm.bias), result))
-        return result
-
-    def _attention(self, name: str, attention, source: ActivationScale) -> None:
-        scales = {}
-        weights, biases = _array(attention.qkv.weight), _array(attention.qkv.bias)
-        for part, weight, bias in zip(("query", "key", "value"), np.split(weights, 3), np.split(biases, 3)):
-            scales[part] = scale_per_tensor(self.calibration.samples[f"{name}.{part}"])
-            self._linear(f"{name}.{part}", weight, bias, source, scales[part])
-        ratio = scales["query"] * scales["key"] * _OCTAVE / math.sqrt(self.model.configuration.head_dim)
-        multiplier, shift = fixed_point_multiplier(ratio)
-        self._put(f"{name}.scores", {"multiplier": multiplier.astype(np.uint16), "shift": shift.astype(np.uint8)})
-        seen = self.calibration.samples[f"{name}.attention"]
-        errors = [clipping_error(seen, scales["value"] / 2**n, 8).mean() for n in range(_ATTENTION_SHIFT_MAX + 1)]
-        shift = int(np.argmin(errors))
-        self.tensors[f"{name}.attention_shift"] = np.asarray(shift, np.uint8)
-        weight, bias = _array(attention.projection.weight), _array(attention.projection.bias)
-        self._linear(f"{name}.projection", weight, bias, ActivationScale(scales["value"] / 2**shift), self.stream)
-
-    def _gelu(self, name: str, table: str) -> tuple[float, float]:
-        """Scales of the table's index and of its result; the table goes to the tensors."""
-        hidden_scale = scale_per_tensor(self.calibration.samples[f"{name}.hidden"])
-        index_scale = scale_of_gelu_index(self.calibration.samples[f"{name}.up"], hidden_scale, TABLE_ENTRIES)
-        self.tensors[table] = gelu_table(index_scale, hidden_scale, TABLE_ENTRIES)
-        return index_scale, hidden_scale
-
-    def _mlp(self, name: str, mlp, source: ActivationScale) -> None:
-        index, hidden = self._gelu(name, f"{name}.mlp.table")
-        self._linear(f"{name}.mlp.up", _array(mlp.up.weight), _array(mlp.up.bias), source, index)
-        down = ActivationScale(hidden)
-        self._linear(f"{name}.mlp.down", _array(mlp.down.weight), _array(mlp.down.bias), down, self.stream)
-
-    def _experts(self, i: int, moe: MoE, source: ActivationScale) -> None:
-        name = f"blocks.{i}"
-        for task, blocks in self.pathway.items():
-            weight, bias = (_array(part)[list(blocks[i])] for part in moe.router_linear(task))
-            self._linear(f"{name}.router.{task}", weight, bias, source, 1 / _OCTAVE)
-        index, hidden = self._gelu(name, f"{name}.experts.table")
-        up_weight, up_bias = _array(moe.up_weight), _array(moe.up_bias)
-        down_weight, down_bias = _array(moe.down_weight), _array(moe.down_bias)
-        for e in sorted({e for blocks in self.pathway.values() for e in blocks[i]}):
-            expert = f"{name}.experts.{e}"
-            self._linear(f"{expert}.up", up_weight[e].T, up_bias[e], source, index)
-            self._linear(f"{expert}.down", down_weight[e].T, down_bias[e], ActivationScale(hidden), self.stream)
-
-    def _head(self, task: str, source: ActivationScale) -> Task:
-        c, head = self.model.configuration, self.model.heads[task]
-        scale = STREAM_HEADROOM * max(self.calibration.outputs[task], 1e-6) / _INT16_MAX
-        self._linear(f"heads.{task}", _array(head.linear.weight), _array(head.linear.bias), source, scale)
-        return Task(
-            kind=task,
-            channels=head.channels,
-            upscale=c.resolution,
-            output_scale=scale,
-            top_k=current_top_k(self.model, task),
-            pathway=self.pathway[task],
-            class_names=SEGMENTATION_CLASSES if task == "segmentation" else (),
-        )
+def _task(model: M3ViT, task: str, output_scale: float) -> Task:
+    return Task(
+        kind=task,
+        channels=model.heads[task].channels,
+        upscale=model.configuration.resolution,
+        output_scale=output_scale,
+        top_k=current_top_k(model, task),
+        pathway=current_pathway(model)[task],
+    )

@@ -1,0 +1,204 @@
+"""The integer network as a PyTorch module: the same integers as `model.quantisation.integer`, and gradients for the weights."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.network.heads import pixel_shuffle
+from model.network.vit import M3ViT
+from model.pathways.pathway import current_pathway, current_top_k
+from model.quantisation import straight_through as ops
+from model.quantisation.gelu import gelu_table
+from model.quantisation.layers import linear_layers, norm_layers
+from model.quantisation.quantise import (
+    LinearIntegers,
+    NormIntegers,
+    quantise_linear,
+    quantise_norm,
+    quantise_position,
+    score_ratio,
+    weight_options,
+)
+from model.quantisation.scales import Scales
+from spec.arithmetic import TABLE_ENTRIES, fixed_point_multiplier
+
+# Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
+
+EVERYTHING = ("",)
+"""A selection of layers that has all of them."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Every layer's integers by name, as of the weights when they were derived."""
+
+    position: Tensor
+    linear: dict[str, LinearIntegers]
+    norms: dict[str, NormIntegers]
+
+
+class FakeQuantised(nn.Module):
+    """A model run in integers, values of which are float64; its parameters are the model's.
+
+    integer: names of layers, or of what they begin with up to a dot, that run in integers; the others run in real numbers, with
+    weights as they are. By default all of them. A residual addition belongs to the layer that it follows, "position" is the
+    embedding's; "scores" is the product of query and key, with the softmax.
+    """
+
+    def __init__(self, model: M3ViT, scales: Scales, integer: Collection[str] = EVERYTHING) -> None:
+        super().__init__()
+        self.model, self.scales, self.selection = model, scales, tuple(integer)
+        for i, block in enumerate(scales.blocks):
+            table = gelu_table(block.gelu_index, block.hidden, TABLE_ENTRIES)
+            self.register_buffer(f"table_{i}", torch.from_numpy(table.astype(np.float64)), persistent=False)
+
+    def is_integer(self, name: str) -> bool:
+        """Whether a layer runs in integers."""
+        return any(not part or name == part or name.startswith(f"{part}.") for part in self.selection)
+
+    def derive(self) -> Parameters:
+        """The integers of the present weights. One derivation serves any number of calls until the weights change."""
+        return Parameters(
+            quantise_position(self.model, self.scales.stream, self.is_integer("position")),
+            {
+                name: quantise_linear(layer, **weight_options(name, self.scales), integer=self.is_integer(name))
+                for name, layer in linear_layers(self.model, self.scales)
+            },
+            {name: quantise_norm(layer, self.is_integer(name)) for name, layer in norm_layers(self.model, self.scales)},
+        )
+
+    def forward(
+        self,
+        images: Tensor,
+        task: str,
+        parameters: Parameters | None = None,
+        record: Callable[[str, Tensor], None] | None = None,
+    ) -> Tensor:
+        """The task's prediction [N, C, h, w] in values, float64, for images uint8 [N, height, width, 3].
+
+        parameters: as `derive` gave them, derived anew by default. record: called with the name and the integers of each layer
+        that a bundle has golden vectors of, in the shapes of `IntegerNetwork.run`.
+        """
+        return _Pass(self, images, task, parameters or self.derive(), record).run()
+
+    def predict(self, images: np.ndarray, task: str, batch: int = 16) -> np.ndarray:
+        """Predictions for images uint8 [N, height, width, 3], as metrics take them."""
+        with torch.no_grad():
+            parameters = self.derive()
+            parts = [
+                self(torch.from_numpy(images[i : i + batch]), task, parameters) for i in range(0, len(images), batch)
+            ]
+        return torch.cat(parts).numpy()
+
+
+class _Pass:
+    """One task's path for one batch of images."""
+
+    def __init__(
+        self, network: FakeQuantised, images: Tensor, task: str, parameters: Parameters, record: Callable | None
+    ) -> None:
+        self.network, self.model, self.scales = network, network.model, network.scales
+        self.images, self.task, self.parameters, self.record = images, task, parameters, record
+        self.integer, self.count = network.is_integer, len(images)
+
+    def run(self) -> Tensor:
+        x = self._embed()
+        for i in range(self.model.configuration.depth):
+            x = self._attention(i, x)
+            x = self._experts(i, x) if self.model.configuration.is_moe(i) else self._mlp(i, x)
+            self._note(f"blocks.{i}.output", x)
+        return self._head(self._norm("norm", x))
+
+    def _note(self, name: str, rows: Tensor) -> None:
+        if self.record is not None:
+            self.record(name, rows.detach().view(self.count, -1, rows.shape[-1]))
+
+    def _linear(self, name: str, x: Tensor, bits: int) -> Tensor:
+        layer, integer = self.parameters.linear[name], self.integer(name)
+        return ops.saturate(ops.requantise(x @ layer.weight.mT + layer.bias, layer.ratio, integer), bits, integer)
+
+    def _norm(self, name: str, x: Tensor) -> Tensor:
+        layer = self.parameters.norms[name]
+        result = ops.layer_norm(x, layer.gamma, layer.beta, layer.unit, self.integer(name))
+        self._note(name, result)
+        return result
+
+    def _embed(self) -> Tensor:
+        c = self.model.configuration
+        (rows, columns), p = c.grid, c.patch
+        pixels = nn.functional.pad(self.images.double() - 128, (0, 1))
+        patches = pixels.view(-1, rows, p, columns, p, 4).transpose(2, 3).reshape(self.count, rows * columns, -1)
+        embedded = nn.functional.pad(self._linear("patch_embed", patches, 16), (0, 0, 1, 0))
+        x = ops.saturate(self.parameters.position + embedded, 16, self.integer("patch_embed")).view(-1, c.width)
+        self._note("patch_embed", x)
+        return x
+
+    def _attention(self, i: int, x: Tensor) -> Tensor:
+        block, of, c = f"blocks.{i}", self.scales.blocks[i], self.model.configuration
+        normed = self._norm(f"{block}.norm1", x)
+        parts = {part: self._linear(f"{block}.{part}", normed, 8) for part in ("query", "key", "value")}
+        for part, value in parts.items():
+            self._note(f"{block}.{part}", value)
+        q, k, v = (
+            p.view(self.count, c.tokens, c.heads, -1).transpose(1, 2) for p in parts.values()
+        )  # [N, H, T, D / H]
+        integer, ratio = self.integer(f"{block}.scores"), score_ratio(of, c.head_dim)
+        if integer:
+            ratio = float(np.ldexp(*_mantissa_and_exponent(ratio)))
+        scores = ops.saturate(ops.requantise(q @ k.mT, ratio, integer), 16, integer)
+        probabilities = ops.softmax(scores, integer)
+        attended = ops.attend(probabilities, v, of.attention_shift, self.integer(f"{block}.attention"))
+        if self.record is not None:
+            self.record(f"{block}.scores", scores.detach())
+            self.record(f"{block}.probabilities", probabilities.detach())
+        attended = attended.transpose(1, 2).reshape(-1, c.width)
+        self._note(f"{block}.attention", attended)
+        x = self._add(f"{block}.projection", x, self._linear(f"{block}.projection", attended, 16))
+        self._note(f"{block}.projection", x)
+        return x
+
+    def _add(self, name: str, x: Tensor, update: Tensor) -> Tensor:
+        return ops.saturate(x + update, 16, self.integer(name))
+
+    def _gelu(self, i: int, name: str, index: Tensor) -> Tensor:
+        of, table = self.scales.blocks[i], getattr(self.network, f"table_{i}")
+        return ops.gelu(index, table, of.gelu_index, of.hidden, self.integer(name))
+
+    def _mlp(self, i: int, x: Tensor) -> Tensor:
+        block = f"blocks.{i}"
+        normed = self._norm(f"{block}.norm2", x)
+        hidden = self._gelu(i, f"{block}.mlp.up", self._linear(f"{block}.mlp.up", normed, 10))
+        self._note(f"{block}.hidden", hidden)
+        return self._add(f"{block}.mlp.down", x, self._linear(f"{block}.mlp.down", hidden, 16))
+
+    def _experts(self, i: int, x: Tensor) -> Tensor:
+        block, router = f"blocks.{i}", f"blocks.{i}.router.{self.task}"
+        normed = self._norm(f"{block}.norm2", x)
+        logits = self._linear(router, normed, 16)
+        self._note(f"{block}.router", logits)
+        selected, scores = ops.route(logits, current_top_k(self.model, self.task), self.integer(router))
+        for column, e in enumerate(current_pathway(self.model)[self.task][i]):
+            expert, queue = f"{block}.experts.{e}", selected[:, column].nonzero()[:, 0]
+            if len(queue) == 0:
+                continue
+            hidden = self._gelu(i, f"{expert}.up", self._linear(f"{expert}.up", normed[queue], 10))
+            update = self._linear(f"{expert}.down", hidden, 16)
+            update = ops.weigh_by_score(update, scores[queue, column, None], self.integer(f"{expert}.down"))
+            x = ops.saturate(x.index_add(0, queue, update), 16, self.integer(f"{expert}.down"))
+        return x
+
+    def _head(self, x: Tensor) -> Tensor:
+        c, head = self.model.configuration, self.model.heads[self.task]
+        patches = x.view(self.count, c.tokens, -1)[:, 1:]
+        output = pixel_shuffle(self._linear(f"heads.{self.task}", patches, 16), c.grid, c.resolution, head.channels)
+        if self.record is not None:
+            self.record("output", output.detach().movedim(1, -1))
+        return output * self.scales.outputs[self.task]
+
+
+def _mantissa_and_exponent(ratio: float) -> tuple[float, int]:
+    multiplier, shift = fixed_point_multiplier(ratio)
+    return float(multiplier), -int(shift)

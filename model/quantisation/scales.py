@@ -1,0 +1,247 @@
+"""What the integers of activations stand for: the choices of a quantisation, from what a calibration has seen.
+
+One static scale for the residual stream (int16), one per tensor for what the matrix products read (int8). The results of layer
+norms have a scale and an offset per channel; they are moved into the columns and the bias of every layer that reads them, as
+RepQ-ViT (Li et al., ICCV 2023) does, so that the hardware sees plain int8.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from model.configuration import ModelConfiguration
+from model.quantisation.calibration import Calibration
+from model.quantisation.gelu import gelu, gelu_table
+from spec.arithmetic import TABLE_ENTRIES
+from spec.bundle import EXPERT_WEIGHT_BITS
+from spec.errors import UserError
+from spec.files import write_file
+
+METHODS = ("mse", "percentile")
+STREAM_HEADROOM = 1.5  # for images unlike those of the calibration
+INT16_MAX = (1 << 15) - 1
+_INT8_MAX = (1 << 7) - 1
+_ATTENTION_SHIFT_MAX = 7
+_CLIPS = np.linspace(0.3, 1.0, 15)  # parts of the range that the search for the least error tries
+_TAIL = 0.001  # of the values at each end that the middle of a channel leaves out
+_FORMAT = "moesaic-scales-1"
+
+
+@dataclass(frozen=True)
+class PtqSettings:
+    """How integers are chosen.
+
+    method: of the activations' scales, "mse" for the least mean squared error, "percentile" for the magnitude that
+    `percentile` percent of the values stay below. clip_weights: search a scale of least squared error for each row of
+    weights, instead of its largest magnitude over the largest integer; rows of 4 bits are always searched. expert_bits: of
+    the experts' weights, 8 or 4.
+    """
+
+    method: str = "mse"
+    percentile: float = 99.9
+    clip_weights: bool = False
+    expert_bits: int = 8
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UserError(f"calibration method {self.method!r} is unknown: choose from {', '.join(METHODS)}")
+        if not 50 < self.percentile <= 100:
+            raise UserError(f"percentile {self.percentile:g} is not above 50 and up to 100: choose one such as 99.9")
+        if self.expert_bits not in EXPERT_WEIGHT_BITS:
+            choices = " or ".join(map(str, EXPERT_WEIGHT_BITS))
+            raise UserError(f"expert weights of {self.expert_bits} bits are not supported: choose {choices}")
+
+
+@dataclass(frozen=True)
+class ActivationScale:
+    """What an int8 activation q stands for: q * scale + offset. Both are float64 numbers, or arrays [channels]."""
+
+    scale: np.ndarray | float
+    offset: np.ndarray | float = 0.0
+
+
+@dataclass(frozen=True)
+class BlockScales:
+    """Of one block. The result of attention has the scale value / 2**attention_shift.
+
+    gelu_index: of the index of the GELU table; hidden: of the table's entries, what the second layer of an MLP reads.
+    """
+
+    norm1: ActivationScale
+    query: float
+    key: float
+    value: float
+    attention_shift: int
+    norm2: ActivationScale
+    gelu_index: float
+    hidden: float
+
+    @property
+    def attention(self) -> float:
+        return self.value / 2**self.attention_shift
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Of a whole network. stream: of the residual stream; outputs: of each task's output."""
+
+    settings: PtqSettings
+    stream: float
+    blocks: tuple[BlockScales, ...]
+    norm: ActivationScale
+    outputs: dict[str, float]
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file, whole or not at all."""
+        arrays = {"stream": self.stream, **_arrays("norm", self.norm)}
+        arrays |= {f"outputs.{task}": scale for task, scale in self.outputs.items()}
+        for i, block in enumerate(self.blocks):
+            for field in dataclasses.fields(block):
+                arrays |= _arrays(f"blocks.{i}.{field.name}", getattr(block, field.name))
+        content = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
+        settings = json.dumps(dataclasses.asdict(self.settings), sort_keys=True)
+        write_file(path, save(content, {_FORMAT: settings}))
+
+    @classmethod
+    def load(cls, path: Path, configuration: ModelConfiguration) -> Scales:
+        """Read the scales of a model with this configuration. UserError if the file is missing, damaged or of another model."""
+        remedy = "make them with `moesaic qat`"
+        try:
+            with safe_open(path, framework="np") as file:
+                settings = (file.metadata() or {})[_FORMAT]
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no mapping)
+            blocks = tuple(_block(arrays, f"blocks.{i}") for i in range(configuration.depth))
+            scales = cls(
+                settings=PtqSettings(**json.loads(settings)),
+                stream=float(arrays["stream"]),
+                blocks=blocks,
+                norm=_activation(arrays, "norm"),
+                outputs={task: float(arrays[f"outputs.{task}"]) for task in configuration.task_names},
+            )
+        except OSError as error:
+            raise UserError(f"scales {path} cannot be read ({error.strerror or error}); {remedy}") from None
+        except (KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise UserError(f"scales {path} are malformed or of another model ({error!r}); {remedy}") from None
+        width = len(scales.norm.scale)
+        if width != configuration.width or f"blocks.{configuration.depth}.query" in arrays:
+            depth = sum(name.endswith(".query") for name in arrays)
+            sizes = f"of {depth} blocks of width {width}"
+            raise UserError(
+                f"scales {path} are {sizes}, the model has {configuration.depth} of {configuration.width}; {remedy}"
+            )
+        return scales
+
+
+def _arrays(name: str, value: ActivationScale | float) -> dict[str, np.ndarray | float]:
+    if isinstance(value, ActivationScale):
+        return {f"{name}.scale": value.scale, f"{name}.offset": value.offset}
+    return {name: value}
+
+
+def _activation(arrays: dict[str, np.ndarray], name: str) -> ActivationScale:
+    return ActivationScale(arrays[f"{name}.scale"], arrays[f"{name}.offset"])
+
+
+def _block(arrays: dict[str, np.ndarray], name: str) -> BlockScales:
+    numbers = {part: float(arrays[f"{name}.{part}"]) for part in ("query", "key", "value", "gelu_index", "hidden")}
+    return BlockScales(
+        norm1=_activation(arrays, f"{name}.norm1"),
+        norm2=_activation(arrays, f"{name}.norm2"),
+        attention_shift=int(arrays[f"{name}.attention_shift"]),
+        **numbers,
+    )
+
+
+def choose_scales(calibration: Calibration, configuration: ModelConfiguration, settings: PtqSettings) -> Scales:
+    """The scales that suit what was seen. The residual stream and the outputs get their range and STREAM_HEADROOM."""
+    search = ScaleSearch(settings)
+    samples = calibration.samples
+    return Scales(
+        settings=settings,
+        stream=STREAM_HEADROOM * calibration.residual / INT16_MAX,
+        blocks=tuple(_block_scales(search, samples, f"blocks.{i}") for i in range(configuration.depth)),
+        norm=search.per_channel(samples["norm"]),
+        outputs={
+            task: STREAM_HEADROOM * max(calibration.outputs[task], 1e-6) / INT16_MAX
+            for task in configuration.task_names
+        },
+    )
+
+
+def _block_scales(search: ScaleSearch, samples: dict[str, np.ndarray], name: str) -> BlockScales:
+    value, hidden = search.per_tensor(samples[f"{name}.value"]), search.per_tensor(samples[f"{name}.hidden"])
+    return BlockScales(
+        norm1=search.per_channel(samples[f"{name}.norm1"]),
+        query=search.per_tensor(samples[f"{name}.query"]),
+        key=search.per_tensor(samples[f"{name}.key"]),
+        value=value,
+        attention_shift=search.attention_shift(samples[f"{name}.attention"], value),
+        norm2=search.per_channel(samples[f"{name}.norm2"]),
+        gelu_index=search.of_gelu_index(samples[f"{name}.up"], hidden),
+        hidden=hidden,
+    )
+
+
+def clipping_error(values: np.ndarray, scale: np.ndarray | float, bits: int) -> np.ndarray:
+    """Mean squared error per column of values [rows, channels] stored in signed integers of that scale."""
+    top = (1 << (bits - 1)) - 1
+    return np.square(np.clip(np.round(values / scale), -top - 1, top) * scale - values).mean(0)
+
+
+class ScaleSearch:
+    """Scales for values [rows, channels] in signed integers of 8 bits, or of the GELU table's index."""
+
+    def __init__(self, settings: PtqSettings) -> None:
+        self.by_error, self.part = settings.method == "mse", settings.percentile / 100
+
+    def per_tensor(self, values: np.ndarray) -> float:
+        if not self.by_error:
+            return max(float(np.quantile(np.abs(values), self.part)), 1e-6) / _INT8_MAX
+        full = max(float(np.abs(values).max()), 1e-6) / _INT8_MAX
+        return full * _best([clipping_error(values, full * clip, 8).mean() for clip in _CLIPS])
+
+    def per_channel(self, values: np.ndarray) -> ActivationScale:
+        """The offset is the middle between two quantiles of the channel."""
+        tail = _TAIL if self.by_error else (1 - self.part) / 2
+        low, high = np.quantile(values.astype(np.float64), (tail, 1 - tail), axis=0)
+        offset = (low + high) / 2
+        if not self.by_error:
+            return ActivationScale(np.maximum((high - low) / 2, 1e-6) / _INT8_MAX, offset)
+        full = np.maximum(np.abs(values - offset).max(0), 1e-6) / _INT8_MAX
+        errors = np.stack([clipping_error(values - offset, full * clip, 8) for clip in _CLIPS])
+        return ActivationScale(full * _CLIPS[errors.argmin(0)], offset)
+
+    def attention_shift(self, values: np.ndarray, value_scale: float) -> int:
+        """n for the scale value_scale / 2**n; the hardware has only these."""
+        shifts = range(_ATTENTION_SHIFT_MAX + 1)
+        if self.by_error:
+            return int(np.argmin([clipping_error(values, value_scale / 2**n, 8).mean() for n in shifts]))
+        needed = self.per_tensor(values)
+        return max((n for n in shifts if value_scale / 2**n >= needed), default=0)
+
+    def of_gelu_index(self, values: np.ndarray, output_scale: float) -> float:
+        """For what GELU sees. By the error of its result from the table, or by percentile of what it sees."""
+        half = TABLE_ENTRIES // 2
+        if not self.by_error:
+            return max(float(np.quantile(np.abs(values), self.part)), 1e-3) / (half - 1)
+        exact = gelu(values)
+        full = max(float(np.abs(values).max()), 1e-3) / (half - 1)
+
+        def error(scale: float) -> float:
+            index = np.clip(np.round(values / scale), -half, half - 1).astype(np.int64) + half
+            table = gelu_table(scale, output_scale, TABLE_ENTRIES)
+            return float(np.square(table[index] * output_scale - exact).mean())
+
+        return full * _best([error(full * clip) for clip in _CLIPS])
+
+
+def _best(errors: list[float]) -> float:
+    """The part of the range whose error is the least."""
+    return float(_CLIPS[int(np.argmin(errors))])

@@ -1,0 +1,153 @@
+"""The integer arithmetic of spec.arithmetic on PyTorch tensors, with gradients straight through every rounding.
+
+Integers are float64 tensors that hold them exactly: every product and sum is below 2**53. Forward, each function gives the
+integers of its namesake in spec.arithmetic; backward, the gradient of the same function without rounding (Bengio et al. 2013,
+"Estimating or propagating gradients through stochastic neurons"). A saturated value passes no gradient.
+
+With integer=False a function gives that real-valued function itself, which neither rounds nor saturates.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.network.moe import top_k_mask
+from spec.arithmetic import (
+    ACCUMULATOR_CLIP_BITS,
+    EXP_FRACTION_BITS,
+    EXP_ONE,
+    NORM_FRACTION_BITS,
+    PROBABILITY_MAX,
+    SCORE_BITS,
+    TABLE_ENTRIES,
+    TABLE_INDEX_BITS,
+    exp2_q16,
+    reciprocal,
+    reciprocal_square_root,
+    softmax_probability,
+)
+
+_OCTAVE = 1 << EXP_FRACTION_BITS
+_DISTANCES = np.arange(1 << 16)  # between two int16 numbers
+_EXPONENTIAL = torch.from_numpy(exp2_q16(_DISTANCES).astype(np.float64))
+_PROBABILITY = torch.from_numpy(softmax_probability(exp2_q16(_DISTANCES)).astype(np.float64))
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value: Tensor, exact: Tensor) -> Tensor:
+        return exact
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
+
+
+def straight_through(value: Tensor, exact: Tensor) -> Tensor:
+    """`exact`, with the gradient going to `value`, of the same shape."""
+    return _StraightThrough.apply(value, exact.detach())
+
+
+def round_nearest(value: Tensor) -> Tensor:
+    """Rounded to the nearest integer, halves to even, as parameters are."""
+    return straight_through(value, value.round())
+
+
+def round_half_up(value: Tensor) -> Tensor:
+    """Rounded as spec.arithmetic.round_shift does, halves up."""
+    return straight_through(value, (value + 0.5).floor())
+
+
+def saturate(value: Tensor, bits: int, integer: bool = True) -> Tensor:
+    """Clip to the range of a signed integer of `bits` bits."""
+    return value.clamp(-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if integer else value
+
+
+def requantise(total: Tensor, ratio: Tensor, integer: bool = True) -> Tensor:
+    """An accumulator times `ratio`, which is multiplier / 2**shift."""
+    if not integer:
+        return total * ratio
+    return round_half_up(saturate(total, ACCUMULATOR_CLIP_BITS) * ratio)
+
+
+def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, unit: Tensor, integer: bool = True) -> Tensor:
+    """Layer norm of x [rows, width]; unit is 2**-shift, the value of one unit of gamma * 2**10 and of beta."""
+    width = x.shape[1]
+    total = x.sum(1, keepdim=True)
+    centred = width * x - total
+    variance = width * x.square().sum(1, keepdim=True) - total.square()
+    one = 1 << NORM_FRACTION_BITS
+    y = one * centred / variance.clamp(min=1).sqrt()
+    if integer:
+        scale = _of_rows(reciprocal_square_root, variance)
+        y = saturate(straight_through(y, (centred * scale + 0.5).floor()), 16)
+    scaled = (y * gamma + beta * one) * unit
+    return saturate(round_half_up(scaled), 8) if integer else scaled
+
+
+def softmax(scores: Tensor, integer: bool = True) -> Tensor:
+    """Unnormalised base-2 softmax, 0..127, of scores [..., rows, columns] in 1/256 octave."""
+    distance = scores.detach().amax(-1, keepdim=True) - scores
+    probability = PROBABILITY_MAX * torch.exp2(-distance / _OCTAVE)
+    if integer:
+        probability = straight_through(probability, _PROBABILITY.to(scores.device)[distance.detach().long()])
+    return probability
+
+
+def attend(probability: Tensor, value: Tensor, shift: int, integer: bool = True) -> Tensor:
+    """Mean of value [..., columns, channels] weighted with unnormalised probabilities [..., rows, columns], times 2**shift."""
+    total, weight = probability @ value, probability.sum(-1, keepdim=True)
+    mean = total / weight * 2.0**shift
+    if not integer:
+        return mean
+
+    def divide(total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        multiplier, bits = reciprocal(total)
+        return multiplier, np.maximum(15 + bits - shift, 0)
+
+    scale = _of_rows(divide, weight)
+    return saturate(straight_through(mean, (total * scale + 0.5).floor()), 8)
+
+
+def gelu(index: Tensor, table: Tensor, index_scale: float, output_scale: float, integer: bool = True) -> Tensor:
+    """GELU(index * index_scale) / output_scale, through table [1024] by the index saturated to 10 bits."""
+    if not integer:
+        return F.gelu(index * index_scale) / output_scale
+    index = saturate(index, TABLE_INDEX_BITS)
+    exact = table[index.detach().long() + TABLE_ENTRIES // 2]
+    largest = float(torch.iinfo(torch.int8).max)
+    return straight_through((F.gelu(index * index_scale) / output_scale).clamp(-largest, largest), exact)
+
+
+def route(logits: Tensor, top_k: int, integer: bool = True) -> tuple[Tensor, Tensor]:
+    """Choice, bool [tokens, experts], and scores 0..65,535 of router logits [tokens, experts] in 1/256 octave."""
+    distance = logits.detach().amax(1, keepdim=True) - logits
+    exponential = EXP_ONE * torch.exp2(-distance / _OCTAVE)
+    if integer:
+        exponential = straight_through(exponential, _EXPONENTIAL.to(logits.device)[distance.detach().long()])
+    total = exponential.sum(1, keepdim=True)
+    scores = EXP_ONE * exponential / total
+    if integer:
+
+        def divide(total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            multiplier, bits = reciprocal(total)
+            return multiplier, bits - 1
+
+        exact = (exponential * _of_rows(divide, total) + 0.5).floor().clamp(max=EXP_ONE - 1)
+        scores = straight_through(scores, exact)
+    return top_k_mask(logits.detach(), min(top_k, logits.shape[1])), scores
+
+
+def weigh_by_score(value: Tensor, score: Tensor, integer: bool = True) -> Tensor:
+    """A value times a score, of which 65,536 is one."""
+    weighed = value * score / (1 << SCORE_BITS)
+    return round_half_up(weighed) if integer else weighed
+
+
+def _of_rows(function: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], values: Tensor) -> Tensor:
+    """multiplier / 2**shift of integers [rows, 1], where a function of spec.arithmetic gives (multiplier, shift)."""
+    multiplier, shift = function(values.detach().cpu().numpy().astype(np.int64))
+    return torch.from_numpy(np.ldexp(multiplier.astype(np.float64), -shift)).to(values.device)
