@@ -50,9 +50,7 @@ def two_people():
     )
 
 
-@pytest.fixture
-def root(tmp_path):
-    root = tmp_path / "PASCAL_MT"
+def write(root):
     directories = (
         "JPEGImages",
         "ImageSets/Context",
@@ -83,7 +81,12 @@ def root(tmp_path):
         )
     savemat(root / "human_parts/2008_000003.mat", two_people())
     savemat(root / "human_parts/2010_000090.mat", annotation((CAR, next(masks((0, 9, 0, 9))), {})))
-    return root
+
+
+@pytest.fixture
+def root(tmp_path):
+    write(tmp_path / "PASCAL_MT")
+    return tmp_path / "PASCAL_MT"
 
 
 def test_the_fixture_has_the_nesting_that_the_papers_loaders_index(root):
