@@ -14,7 +14,7 @@ from spec.bundle import Bundle, load_bundle
 SEED = 1
 _ROOT = Path(__file__).resolve().parents[2]
 # What an exported network depends on, beside its recipe.
-_SOURCES = (*sorted((_ROOT / "model").glob("*.py")), _ROOT / "spec" / "arithmetic.py", _ROOT / "spec" / "bundle.py")
+_SOURCES = (*sorted((_ROOT / "model").rglob("*.py")), _ROOT / "spec" / "arithmetic.py", _ROOT / "spec" / "bundle.py")
 
 
 def frame_recipe(frame: Frame) -> Recipe:
