@@ -8,21 +8,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from model.configuration import ModelConfiguration
-from model.data.dataset import Batch, Dataset, require_tasks
+from model.data.dataset import Batch, require_tasks
 from model.network.vit import M3ViT
 from model.pathways.usage import chosen_experts
 from model.quantisation.integer import IntegerNetwork
 from model.tasks.definitions import TASKS, find_task
-from model.training.sources import Images, normalise
+from model.training.sources import HeldOut, Images, normalise
 from spec.arithmetic import route_token
 from spec.errors import UserError
 from spec.pathway_names import pathway_name
 
 _BATCH = 32
 
-Data = Images | Dataset
-"""What a network is measured on: images and targets in memory (`Scenes`, `Batch`), or a data set whose samples have the
-model's size."""
 Predictor = Callable[[np.ndarray, str], np.ndarray]
 
 
@@ -48,7 +45,10 @@ def integer_predictor(network: IntegerNetwork, alternative: str | None = None) -
 
 
 def evaluate(
-    predictors: Mapping[str, Predictor], configuration: ModelConfiguration, data: Data, console: Console | None = None
+    predictors: Mapping[str, Predictor],
+    configuration: ModelConfiguration,
+    data: HeldOut,
+    console: Console | None = None,
 ) -> dict[str, dict[str, float]]:
     """Every task's metric for several networks, predictor's name by predictor's name, in one pass over the data.
 
@@ -68,7 +68,7 @@ def evaluate(
     return {name: {network: meter.result() for network, meter in each.items()} for name, each in meters.items()}
 
 
-def _batches(data: Data, configuration: ModelConfiguration, console: Console | None) -> Iterator[Images]:
+def _batches(data: HeldOut, configuration: ModelConfiguration, console: Console | None) -> Iterator[Images]:
     size = configuration.image_height, configuration.image_width
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=console is None) as progress:
@@ -83,7 +83,7 @@ def _batches(data: Data, configuration: ModelConfiguration, console: Console | N
             progress.update(bar, completed=places.stop)
 
 
-def measure_float(model: M3ViT, data: Data, console: Console | None = None) -> dict[str, float]:
+def measure_float(model: M3ViT, data: HeldOut, console: Console | None = None) -> dict[str, float]:
     """Every task's metric for the float network; see `evaluate`."""
     found = evaluate({"float": float_predictor(model)}, model.configuration, data, console)
     return {task: values["float"] for task, values in found.items()}
@@ -92,7 +92,7 @@ def measure_float(model: M3ViT, data: Data, console: Console | None = None) -> d
 def measure_integer(
     network: IntegerNetwork,
     configuration: ModelConfiguration,
-    data: Data,
+    data: HeldOut,
     alternative: str | None = None,
     console: Console | None = None,
 ) -> dict[str, float]:
@@ -102,7 +102,7 @@ def measure_integer(
 
 
 def compare(
-    model: M3ViT, network: IntegerNetwork, data: Data, alternative: str | None = None, console: Console | None = None
+    model: M3ViT, network: IntegerNetwork, data: HeldOut, alternative: str | None = None, console: Console | None = None
 ) -> dict[str, dict]:
     """By task: the metric's name, whether higher is better, and its value in float and in integers.
 

@@ -98,11 +98,11 @@ def build_bundle(
 ) -> Bundle:
     """The bundle of a trained model.
 
-    budget: keep only that much of the experts for each task, by their usage on the calibration scenes (the model's routers are
+    budget: keep only that much of the experts for each task, by their usage on the calibration images (the model's routers are
     restricted too, so that the float figures are those of the same pathway). alternatives: name to the budget of another pathway
     of every task. fine_tune_steps: train on first, the pathways taking turns; advance is called after each step. validation,
-    calibration: number of held-out scenes for the accuracy figures and of training scenes for the scales. settings, scales: see
-    `integer_network`.
+    calibration: number of held-out images for the accuracy figures and of training images for the scales, of the recipe's data.
+    settings, scales: see `integer_network`. data_root: where the data set's files are.
     """
     _require_light_head(model.configuration)
     model.eval()
@@ -110,7 +110,7 @@ def build_bundle(
     usage = measure_usage(model, seen)
     plan = plan_pathways(model, usage, budget, alternatives or {})
     if fine_tune_steps:
-        fine_tune(model, recipe, plan.every, fine_tune_steps, advance=advance)
+        fine_tune(model, recipe, plan.every, fine_tune_steps, data_root=data_root, advance=advance)
     network = integer_network(model, seen, plan, settings, scales)
     data = dataclasses.replace(recipe.data, validation=validation)
     held_out = open_validation(dataclasses.replace(recipe, data=data), data_root)

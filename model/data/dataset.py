@@ -124,26 +124,36 @@ def open_dataset(
     size, as an augmentation that scales and crops wants it.
     UserError says what is wrong, what to download and where to put it.
     """
-    if name not in DATASETS:
-        raise UserError(f"unknown data set {name!r}: choose {', '.join(DATASETS)}")
+    reader = _reader(name)
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r} of {name}: choose {', '.join(SPLITS)}")
     if name == "scenes":
-        from model.data.rendered import RenderedScenes
-
         if count is None:
             raise UserError("scenes have no end: give the number to render")
-        return RenderedScenes.of_split(split, count, height, width, seed)
+        return reader.of_split(split, count, height, width, seed)
     if root is None:
         raise UserError(f"{name} lies in files: give the directory that holds them")
-    from model.data.cityscapes import Cityscapes
     from model.data.geometry import Fitted
+
+    dataset = reader(root, split, tasks, count)
+    return Fitted(dataset, height, width) if fitted else dataset
+
+
+def class_names(name: str) -> Mapping[str, tuple[str, ...]]:
+    """The names of the classes of a data set's tasks that have classes, without its files. UserError for an unknown one."""
+    return _reader(name).class_names
+
+
+def _reader(name: str) -> type:
+    if name not in DATASETS:
+        raise UserError(f"unknown data set {name!r}: choose {', '.join(DATASETS)}")
+    from model.data.cityscapes import Cityscapes
     from model.data.nyud import Nyud
     from model.data.pascal_context import PascalContext
+    from model.data.rendered import RenderedScenes
 
-    readers = {"nyud": Nyud, "pascal-context": PascalContext, "cityscapes": Cityscapes}
-    dataset = readers[name](root, split, tasks, count)
-    return Fitted(dataset, height, width) if fitted else dataset
+    readers = (RenderedScenes, Nyud, PascalContext, Cityscapes)
+    return {reader.name: reader for reader in readers}[name]
 
 
 def _check(images: np.ndarray, targets: dict[str, np.ndarray], size: tuple[int, ...], name: str) -> None:

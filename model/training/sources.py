@@ -106,7 +106,7 @@ def open_training(recipe: Recipe, root: Path | None, ranks: Ranks, advance: Call
         scenes = RenderedScenes.of_split("train", training.pool, *size, training.seed, advance=advance)
         require_tasks(scenes, wanted)
         return _ScenePool(scenes.scenes, training, ranks)
-    dataset = open_dataset(data.name, root, "train", *size, fitted=not data.augment)
+    dataset = open_dataset(data.name, root, "train", *size, tasks=wanted, fitted=not data.augment)
     require_tasks(dataset, wanted)
     augmentation = standard_augmentation(data.name, *size) if data.augment else None
     return _DatasetBatches(BatchSource(dataset, training.batch, training.seed, augmentation, ranks.rank, ranks.size))
@@ -117,9 +117,17 @@ def open_validation(recipe: Recipe, root: Path | None) -> HeldOut:
     model, data = recipe.model, recipe.data
     if data.name == "scenes":
         return validation_scenes(recipe, data.validation)
-    dataset = open_dataset(data.name, root, "val", model.image_height, model.image_width, count=data.validation or None)
-    require_tasks(dataset, {task.name: task.channels for task in model.tasks})
+    wanted, size = {task.name: task.channels for task in model.tasks}, (model.image_height, model.image_width)
+    dataset = open_dataset(data.name, root, "val", *size, tasks=wanted, count=data.validation or None)
+    require_tasks(dataset, wanted)
     return dataset
+
+
+def first_images(data: HeldOut, count: int) -> np.ndarray:
+    """The first `count` images (fewer if there are fewer), uint8 [N, h, w, 3]."""
+    if hasattr(data, "images"):
+        return data.images[:count]
+    return np.stack([data[index].image for index in range(min(count, len(data)))])
 
 
 def calibration_images(recipe: Recipe, root: Path | None, count: int) -> np.ndarray:
@@ -128,7 +136,7 @@ def calibration_images(recipe: Recipe, root: Path | None, count: int) -> np.ndar
     if data.name == "scenes":
         return training_scenes(recipe, 0, count).images
     dataset = open_dataset(data.name, root, "train", model.image_height, model.image_width, tasks=(), count=count)
-    return np.stack([dataset[index].image for index in range(len(dataset))])
+    return first_images(dataset, count)
 
 
 def require_divisible(recipe: Recipe, ranks: Ranks) -> None:
