@@ -27,12 +27,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart. x_ticks: the values marked on its x axis."""
+    """One chart. x_ticks: the values marked on its x axis. from_zero: whether the y axis starts there."""
 
     title: str
     x_title: str
     lines: Sequence[Line]
     x_ticks: Sequence[float]
+    from_zero: bool = False
 
 
 def figure(rows: Sequence[Sequence[Panel]]) -> str:
@@ -66,7 +67,7 @@ def _draw(panel: Panel) -> list[str]:
     ys = [y for line in panel.lines for _, y in line.points]
     low, high = min(ys), max(ys)
     margin = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
-    marks = ticks(low - margin, high + margin)
+    marks = ticks(0.0 if panel.from_zero else low - margin, high + margin)
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     first, last = min(panel.x_ticks), max(panel.x_ticks)
     span = (last - first) or 1.0

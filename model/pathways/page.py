@@ -50,7 +50,7 @@ def chart(report: Report) -> str:
                 chosen = sorted((p.kept, value(p)) for p in points if p.top_k == top_k)
                 if chosen:
                     lines.append(Line(f"top-{top_k}", chosen, colours[top_k]))
-            row.append(Panel(title, "experts kept, all MoE blocks", lines, kept))
+            row.append(Panel(title, "experts kept, all MoE blocks", lines, kept, from_zero=bool(row)))  # but accuracy
         rows.append(row)
     return figure(rows)
 

@@ -77,7 +77,7 @@ def _observe_routers(model: M3ViT, images: np.ndarray, task: str, see: Callable[
     ]
     try:
         with torch.inference_mode():
-            model(normalise(images), task)
+            model(normalise(images).to(next(model.parameters()).device), task)
     finally:
         for handle in handles:
             handle.remove()

@@ -1,0 +1,208 @@
+"""Alternative pathways from the float network to the machine: each is exactly the network that has it alone."""
+
+import argparse
+import dataclasses
+
+import numpy as np
+import pytest
+
+import host
+from hls.generate import generate
+from model import commands
+from model.configuration import DataConfiguration, Recipe
+from model.export import integer_network
+from model.pathways.alternatives import (
+    PathwayPlan,
+    apply_pathways,
+    current_pathways,
+    parse_alternatives,
+    pathways_within,
+    plan_pathways,
+)
+from model.pathways.budgets import Budget
+from model.pathways.pathway import apply_pathway, full_pathway
+from model.pathways.usage import measure_usage
+from model.quantisation.integer import IntegerNetwork
+from model.training.train import train
+from spec.build import load_build
+from spec.bundle import Alternative, Bundle, check_tensors, load_bundle, pathways
+from spec.configuration import load_configuration
+from spec.errors import UserError
+from spec.machine import ReferenceMachine
+
+TASKS = ("segmentation", "depth", "normals")
+ALTERNATIVES = {"half": Budget(3, 2), "fast": Budget(2, 1), "lean": Budget(5, 1, "task")}
+
+
+@pytest.fixture
+def plan(model, pictures) -> PathwayPlan:
+    return plan_pathways(model, measure_usage(model, pictures), Budget(4, 2), ALTERNATIVES)
+
+
+@pytest.fixture
+def network(model, pictures, plan) -> IntegerNetwork:
+    return integer_network(model, pictures, plan)
+
+
+def alone(network: IntegerNetwork, name: str) -> IntegerNetwork:
+    """The network with one of its pathways and no other, its tensors renamed."""
+    task = name.partition("@")[0]
+    tensors = {}
+    for tensor, value in network.tensors.items():
+        if f".router.{name}." in tensor:
+            tensors[tensor.replace(f".router.{name}.", f".router.{task}.")] = value
+        elif ".router." not in tensor:
+            tensors[tensor] = value
+    return IntegerNetwork(network.architecture, {task: pathways(network.tasks)[name]}, tensors)
+
+
+def test_an_alternative_is_the_network_that_has_it_alone(network, pictures):
+    different = 0
+    for name in pathways(network.tasks):
+        expected = alone(network, name).run(pictures[:2], name.partition("@")[0])
+        assert np.array_equal(network.run(pictures[:2], name), expected), name
+        different += not np.array_equal(expected, network.run(pictures[:2], name.partition("@")[0]))
+    assert different == len(TASKS) * len(ALTERNATIVES)
+
+
+def test_a_router_has_the_rows_that_the_whole_router_has(model, pictures, plan, network):
+    """Quantised alone, with the same scales, a pathway's router would be the same: rows do not influence one another."""
+    apply_pathway(model, full_pathway(model))
+    whole = integer_network(model, pictures).tensors
+    for name, task in pathways(network.tasks).items():
+        for i, kept in task.pathway.items():
+            source = f"blocks.{i}.router.{name.partition('@')[0]}"
+            found = network.tensors[f"blocks.{i}.router.{name}.weight"].astype(float)
+            expected = whole[f"{source}.weight"][list(kept)].astype(float)
+            assert found.shape == expected.shape
+            cosine = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
+            assert cosine.min() > 0.99, name
+
+
+def test_only_experts_that_some_pathway_keeps_are_there(model, pictures):
+    usage = measure_usage(model, pictures)
+    plan = plan_pathways(model, usage, Budget(2, 2), {"one": Budget(1, 1)})
+    network = integer_network(model, pictures, plan)
+    check_tensors(Bundle("b", network.architecture, network.tasks, network.tensors, {}))
+    for i in (1, 3):
+        wanted = {e for task in pathways(network.tasks).values() for e in task.pathway[i]}
+        found = {
+            int(name.split(".")[3])
+            for name in network.tensors
+            if name.startswith(f"blocks.{i}.experts.") and ".up." in name
+        }
+        assert found == wanted
+    assert len(wanted) < 6
+    assert network.tasks["depth"].pathway == pathways_within(model, usage, Budget(2, 2))["depth"].pathway
+
+
+def test_the_model_has_the_default_afterwards(model, plan, network):
+    assert current_pathways(model) == plan.default
+    assert {task.top_k for task in network.tasks.values()} == {2}
+
+
+def test_without_a_budget_the_default_is_what_the_model_has(model, pictures):
+    apply_pathway(model, {"depth": {1: (0, 2, 4), 3: (1, 5)}}, top_k=1)
+    plan = plan_pathways(model, measure_usage(model, pictures), None, {})
+    network = integer_network(model, pictures, plan)
+    assert network.tasks["depth"].pathway == {1: (0, 2, 4), 3: (1, 5)} and network.tasks["depth"].top_k == 1
+    assert network.tasks["normals"].pathway[1] == (0, 1, 2, 3, 4, 5) and network.tasks["normals"].top_k == 2
+
+
+# --- degenerate budgets --------------------------------------------------------------------------------------------------
+
+
+def assert_machine_agrees(model, network, image) -> None:
+    bundle = Bundle("b", network.architecture, network.tasks, network.tensors, {})
+    check_tensors(bundle)
+    build = generate(bundle, load_configuration("tiny"))
+    machine, memory = ReferenceMachine(build.configuration), build.new_memory()
+    for name in pathways(network.tasks):
+        build.write_image(memory.frame, image)
+        machine.run(build.task(name).program, memory, 0)
+        assert np.array_equal(build.read_output(memory.frame, name), network.run(image[None], name)[0]), name
+
+
+def test_the_machine_gives_every_alternative(model, network, pictures):
+    assert_machine_agrees(model, network, pictures[0])
+
+
+def test_one_expert_for_every_task(model, pictures):
+    plan = plan_pathways(model, measure_usage(model, pictures), Budget(1), {})
+    assert all(one.top_k == 1 for one in plan.default.values())  # the model's top-k of 2 is lowered
+    network = integer_network(model, pictures, plan)
+    record = {}
+    network.run(pictures[:1], "depth", record)
+    assert record["blocks.1.router"].shape == (1, 17, 1)
+    assert_machine_agrees(model, network, pictures[0])
+
+
+def test_tasks_that_share_no_expert(model, pictures):
+    own = {task: {1: (2 * n, 2 * n + 1), 3: (2 * n, 2 * n + 1)} for n, task in enumerate(TASKS)}
+    plan = PathwayPlan({task: Alternative(2, blocks) for task, blocks in own.items()})
+    network = integer_network(model, pictures, plan)
+    assert sum(".experts." in name and name.endswith("up.weight") for name in network.tensors) == 12
+    assert_machine_agrees(model, network, pictures[0])
+
+
+def test_an_alternative_may_have_more_experts_than_the_default(model, pictures):
+    plan = plan_pathways(model, measure_usage(model, pictures), Budget(1), {"all": Budget(6, 6)})
+    network = integer_network(model, pictures, plan)
+    assert network.tasks["depth"].alternatives["all"].top_k == 6
+    assert_machine_agrees(model, network, pictures[0])
+
+
+def test_pruned_outputs_are_close_to_float(model, network, pictures, plan):
+    for alternative, one in {None: plan.default, **plan.alternatives}.items():
+        apply_pathways(model, one)
+        own = integer_network(model, pictures)
+        for task in TASKS:
+            found = network.predict(pictures, task if alternative is None else f"{task}@{alternative}")
+            expected = own.predict(pictures, task)
+            assert np.sqrt(np.square(found - expected).mean()) / expected.std() < 0.1, (alternative, task)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["fast"], "'fast' is not NAME=EXPERTSxTOPK"),
+        (["=8"], "is not NAME="),
+        (["a.b=8"], "letters, digits, - and _"),
+        (["a=8", "a=4x1"], "alternative a is given twice, 8 and 4x1"),
+        (["a=b"], "budget 'b' is not"),
+        (["a=1x2"], "cannot go to 2 of 1 experts"),
+    ],
+)
+def test_bad_alternatives_are_refused(texts, message):
+    with pytest.raises(UserError, match=message):
+        parse_alternatives(texts)
+
+
+# --- from the checkpoint to the application --------------------------------------------------------------------------------
+
+
+def test_the_application_takes_any_pathway_for_any_frame(small_recipe, tmp_path):
+    recipe = Recipe(small_recipe.model, small_recipe.training, DataConfiguration(validation=4))
+    train(recipe, tmp_path / "model.safetensors")
+    parser = argparse.ArgumentParser()
+    commands.export_command.configure(parser)
+    words = ["--checkpoint", tmp_path / "model.safetensors", "--bundle", tmp_path / "bundle", "--scenes", 2]
+    words += ["--experts-kept", "4", "--alternative", "fast=2x1", "--alternative", "best=6", "--fine-tune", 3]
+    assert commands.export_command.run(parser.parse_args([str(word) for word in words])) == 0
+    bundle = load_bundle(tmp_path / "bundle")
+    generate(bundle, load_configuration("tiny")).save(tmp_path / "build")
+    image = bundle.golden["image"]
+    with host.open(tmp_path / "build", "reference") as accelerator:
+        for task, program in accelerator.tasks.items():
+            assert sorted(program.alternatives) == ["best", "fast"]
+            assert program.alternatives["fast"].macs < program.macs < program.alternatives["best"].macs
+            assert set(program.alternatives["fast"].metrics) == {"metric", "higher_is_better", "float", "integer"}
+            for pathway in ("fast", None, "best", "fast"):
+                name = task if pathway is None else f"{task}@{pathway}"
+                result = accelerator.run(image, task, pathway)
+                assert np.array_equal(result.raw, bundle.golden[f"{name}/output"])
+                assert (result.task, result.pathway) == (task, pathway)
+        with pytest.raises(UserError, match=r"unknown pathway 'slow' of task depth: .* the alternatives best, fast"):
+            accelerator.run(image, "depth", pathway="slow")
+    assert list(load_build(tmp_path / "build").tasks) == sorted(TASKS)
+    assert dataclasses.replace(bundle.tasks["depth"], alternatives={}).top_k == 2
