@@ -29,6 +29,13 @@ def _add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _some_recipes() -> str:
+    """Names of recipes for a line of help: those in a directory together."""
+    names = recipe_names()
+    groups = sorted({f"{name.partition('/')[0]}/…" for name in names if "/" in name})
+    return ", ".join([*(name for name in names if "/" not in name), *groups])
+
+
 def show_metrics(metrics: dict[str, dict], console: Console) -> None:
     """A table of each task's metric in float and in integers, as `model.evaluate.compare` gives them."""
     from rich.table import Table
@@ -42,12 +49,11 @@ def show_metrics(metrics: dict[str, dict], console: Console) -> None:
 
 class _Train:
     name = "train"
-    help = "train a model on rendered scenes and write a checkpoint"
+    help = "train a model and write a checkpoint; start it with torchrun to use several processes"
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--recipe", default="demo", help=f"{', '.join(recipe_names())} or a .toml file (default demo)"
-        )
+        parser.add_argument("--recipe", default="demo", help=f"one of {_some_recipes()} or a .toml file (default demo)")
+        parser.add_argument("--data-root", type=Path, help="where the recipe's data set is; scenes need none")
         parser.add_argument("--checkpoint", type=Path, default=_CHECKPOINT, help="where to write")
         parser.add_argument("--steps", type=positive, help="train that many steps instead of the recipe's number")
         parser.add_argument("--pool", type=positive, help="render that many scenes instead of the recipe's number")
@@ -56,21 +62,41 @@ class _Train:
         parser.add_argument(
             "--stop-after", type=positive, help="leave after that many steps; --resume goes on from there"
         )
+        parser.add_argument("--initialise-from", type=Path, metavar="CHECKPOINT", help="start from these weights")
+        parser.add_argument(
+            "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
+        )
+        parser.add_argument("--log", type=Path, help="directory for TensorBoard")
         _add_threads(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
         import torch
         from rich.console import Console
 
-        from model.training.train import train
+        from model.training.distributed import joined_ranks
+        from model.training.train import best_path, train
 
         torch.set_num_threads(arguments.threads)
         recipe = load_recipe(arguments.recipe)
         given = {key: getattr(arguments, key) for key in ("steps", "pool", "seed")}
+        given["initialise_from"] = arguments.initialise_from and str(arguments.initialise_from)
         changes = {key: value for key, value in given.items() if value is not None}
-        recipe = Recipe(recipe.model, dataclasses.replace(recipe.training, **changes))
-        train(recipe, arguments.checkpoint, resume=arguments.resume, stop_after=arguments.stop_after)
-        Console().print(f"checkpoint: {arguments.checkpoint}")
+        recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **changes))
+        path = arguments.checkpoint
+        with joined_ranks(arguments.device) as ranks:
+            train(
+                recipe,
+                path,
+                resume=arguments.resume,
+                stop_after=arguments.stop_after,
+                data_root=arguments.data_root,
+                ranks=ranks,
+                log=arguments.log,
+            )
+            if ranks.first:
+                Console().print(f"checkpoint: {path}")
+                if recipe.training.validate_every:
+                    Console().print(f"best by {recipe.training.select}: {best_path(path)}")
         return 0
 
 
@@ -144,6 +170,9 @@ class _Export:
             default="layer",
             help="whether EXPERTS is for each MoE block or for all of a task together (default layer)",
         )
+        parser.add_argument(
+            "--fine-tune", type=positive, metavar="STEPS", help="train on first, with these pathways taking turns"
+        )
         parser.add_argument("--scenes", type=positive, help="held-out scenes for the figures (default 128)")
         _add_threads(parser)
         untrained = parser.add_argument_group("untrained networks, to measure speed")
@@ -153,13 +182,17 @@ class _Export:
             metavar="SEED",
             help="weights drawn as training would leave them, not trained",
         )
-        untrained.add_argument("--recipe", help=f"{', '.join(recipe_names())} or a .toml file (default demo)")
+        untrained.add_argument("--recipe", help=f"one of {_some_recipes()} or a .toml file (default demo)")
         untrained.add_argument("--size", type=image_size, metavar="HxW", help="image size instead of the recipe's")
         untrained.add_argument("--tasks", help="only these tasks of the recipe, separated by commas (default: all)")
 
     def run(self, arguments: argparse.Namespace) -> int:
         random = arguments.random_weights is not None
-        names = ("checkpoint", "experts_kept", "alternative", "scenes") if random else ("recipe", "size", "tasks")
+        names = (
+            ("checkpoint", "experts_kept", "alternative", "fine_tune", "scenes")
+            if random
+            else ("recipe", "size", "tasks")
+        )
         for name in names:
             if getattr(arguments, name) is not None:
                 with_or_without = "without" if random else "with"
@@ -197,6 +230,7 @@ class _Export:
 
     def _export_checkpoint(self, arguments: argparse.Namespace) -> None:
         from rich.console import Console
+        from rich.progress import Progress
 
         from model.export import build_bundle
         from model.pathways.alternatives import parse_alternatives
@@ -211,16 +245,21 @@ class _Export:
         if state.step < state.recipe.training.steps:
             progress = f"{state.step} of {state.recipe.training.steps} steps"
             raise UserError(f"checkpoint {path} has seen {progress}: finish it with `moesaic train --resume`")
-        bundle = build_bundle(
-            arguments.name or arguments.bundle.name,
-            state.build_model(),
-            state.recipe,
-            budget=budget,
-            alternatives=alternatives,
-            validation=arguments.scenes or 128,
-        )
-        bundle.save(arguments.bundle)
         console = Console()
+        with Progress(console=console) as progress:
+            steps = arguments.fine_tune or 0
+            bar = progress.add_task("fine-tuning", total=steps, visible=steps > 0)
+            bundle = build_bundle(
+                arguments.name or arguments.bundle.name,
+                state.build_model(),
+                state.recipe,
+                budget=budget,
+                alternatives=alternatives,
+                fine_tune_steps=steps,
+                advance=lambda: progress.advance(bar),
+                validation=arguments.scenes or 128,
+            )
+        bundle.save(arguments.bundle)
         show_metrics({name: task.metrics for name, task in pathways(bundle.tasks).items()}, console)
         console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
         console.print(f"bundle: {arguments.bundle}")

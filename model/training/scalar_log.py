@@ -2,22 +2,24 @@
 
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from model.network.moe import MoE, top_k_mask
 from model.network.vit import M3ViT
+from model.pathways.usage import measure_usage
 from spec.errors import UserError
 from spec.files import require_writable
 
 
 class ScalarLog:
-    """Writes scalars by step to a directory; nothing without one."""
+    """Scalars by step in a directory; false without one, and then `add` does nothing.
 
-    def __init__(self, directory: Path | None, first_step: int = 0) -> None:
-        """first_step: what the directory holds of this step and later ones, from a run that was broken off, is hidden."""
-        self._writer = None
-        if directory is None:
+    first_step: what the directory holds of this step and later ones, from a run that was broken off, is hidden. writes: whether
+    this process does; of several ranks only one should.
+    """
+
+    def __init__(self, directory: Path | None, first_step: int = 0, writes: bool = True) -> None:
+        self._writer, self._wanted = None, directory is not None
+        if directory is None or not writes:
             return
         require_writable(directory)
         try:
@@ -27,7 +29,7 @@ class ScalarLog:
         self._writer = SummaryWriter(str(directory), purge_step=first_step)
 
     def __bool__(self) -> bool:
-        return self._writer is not None
+        return self._wanted
 
     def add(self, group: str, values: dict[str, float], step: int) -> None:
         """Values by name, shown together under `group`."""
@@ -40,29 +42,14 @@ class ScalarLog:
             self._writer.close()
 
 
-@torch.no_grad()
-def expert_loads(model: M3ViT, images: Tensor) -> dict[str, float]:
-    """How unevenly experts are used on images as the model takes them: by task and MoE block, the largest share of the
-    tokens' choices that one expert gets, times the number of experts; 1 is even.
+def largest_expert_loads(model: M3ViT, images: np.ndarray) -> dict[str, float]:
+    """By task and MoE block: the largest share of the choices that one expert gets, times the number of experts; 1 is even.
+
+    images: uint8 [B, h, w, 3].
     """
-    loads: dict[str, float] = {}
-    task = ""
-
-    def watch(moe: MoE, arguments: tuple, *, block: int) -> None:
-        tokens = arguments[0].flatten(0, 1)
-        logits = moe.logits(task, tokens).masked_fill(~moe.kept[task], -torch.inf)
-        counts = top_k_mask(logits, moe.top_k_of[task]).sum(0)
-        loads[f"{task}/block {block}"] = (counts.max() * len(counts) / counts.sum()).item()
-
-    layers = [(i, block.mlp) for i, block in enumerate(model.blocks) if isinstance(block.mlp, MoE)]
-    handles = [
-        moe.register_forward_pre_hook(lambda module, arguments, i=i: watch(module, arguments, block=i))
-        for i, moe in layers
-    ]
-    try:
-        for task in model.configuration.task_names if layers else ():
-            model(images, task)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return loads
+    usage = measure_usage(model, images)
+    return {
+        f"{task}/block {i}": float(of_block.share.max() * len(of_block.share))
+        for task, blocks in usage.items()
+        for i, of_block in blocks.items()
+    }

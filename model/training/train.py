@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model.configuration import Recipe
 from model.evaluate import measure_float
+from model.network.upcycling import initialise
 from model.network.vit import M3ViT
 from model.pathways.sampling import BudgetSampler
 from model.tasks.definitions import find_task
@@ -20,7 +21,7 @@ from model.training import checkpoint
 from model.training.distributed import DistributedModel, Ranks
 from model.training.optimizer import build_optimizers, learning_rate, set_learning_rate
 from model.training.precision import Precision
-from model.training.scalar_log import ScalarLog, expert_loads
+from model.training.scalar_log import ScalarLog, largest_expert_loads
 from model.training.selection import Selection
 from model.training.sources import HeldOut, Images, normalise, open_training, open_validation, require_divisible
 from spec.errors import UserError
@@ -97,10 +98,12 @@ class Run:
     sampler: BudgetSampler | None = None
 
     @classmethod
-    def start(cls, recipe: Recipe, ranks: Ranks) -> "Run":
-        """A run before its first step, on a device; the same weights on every rank."""
+    def start(cls, recipe: Recipe, ranks: Ranks, initial: dict[str, torch.Tensor] | None = None) -> "Run":
+        """A run before its first step, the same weights on every rank: random ones, or as many of `initial` as fit."""
         torch.manual_seed(recipe.training.seed)
         model = M3ViT(recipe.model)
+        if initial is not None:
+            initialise(model, initial, seed=recipe.training.seed)
         model.to(ranks.device)
         distributed = DistributedModel(model, ranks, recipe.training.experts_sharded)
         precision = Precision(recipe.training.precision, ranks.device)
@@ -165,11 +168,14 @@ def train(
     if path.is_dir():
         raise UserError(f"checkpoint {path} is a directory: name a file")
     require_writable(path.parent)
-    run = Run.start(recipe, ranks)
+    initial = None
+    if recipe.training.initialise_from and not resume:
+        initial = checkpoint.load(Path(recipe.training.initialise_from)).weights
+    run = Run.start(recipe, ranks, initial)
     if resume:
         run.restore(path)
     last = min(recipe.training.steps, recipe.training.steps if stop_after is None else stop_after)
-    with _progress(console) as progress, _log(log if ranks.first else None, run.step) as scalars:
+    with _progress(console) as progress, _log(log, ranks, run.step) as scalars:
         rendering = progress.add_task("rendering", total=recipe.training.pool, losses="", visible=False)
         source = open_training(
             recipe, data_root, ranks, lambda count: progress.update(rendering, advance=count, visible=True)
@@ -216,19 +222,18 @@ def _validate(run: Run, held_out: HeldOut, path: Path, scalars: ScalarLog) -> No
 
 
 def _write_log(scalars: ScalarLog, run: Run, losses: dict[str, float], batch: Images) -> None:
-    last = run.step == run.recipe.training.steps
-    if run.step % _LOG_EVERY and not last:
+    """Every so many steps, to a log that all ranks have or none."""
+    if not scalars or (run.step % _LOG_EVERY and run.step != run.recipe.training.steps):
         return
     scalars.add("loss", losses, run.step)
     scalars.add("learning rate", {"part of peak": learning_rate(run.recipe.training, run.step - 1)}, run.step)
-    if scalars or run.distributed.sharded:
-        images = normalise(batch.images).to(run.distributed.ranks.device)
-        scalars.add("largest expert load", expert_loads(run.model, images), run.step)
+    if run.recipe.model.experts:
+        scalars.add("largest expert load", largest_expert_loads(run.model, batch.images), run.step)
 
 
 @contextmanager
-def _log(directory: Path | None, first_step: int) -> Iterator[ScalarLog]:
-    log = ScalarLog(directory, first_step)
+def _log(directory: Path | None, ranks: Ranks, first_step: int) -> Iterator[ScalarLog]:
+    log = ScalarLog(directory, first_step, writes=ranks.first)
     try:
         yield log
     finally:
