@@ -6,12 +6,15 @@ from model.configuration import Recipe
 from model.tasks.definitions import find_task
 from model.tasks.delta import delta_m
 
+_LEAST_REFERENCE = 0.01
+
 
 @dataclass
 class Selection:
     """The best validation so far.
 
-    score: higher is better. reference: what the run's first validation measured, by task; "delta_m" scores are relative to it.
+    score: higher is better. reference: what the run's first validation measured, by task, but no less than 0.01, as a network
+    that has hardly learnt may score 0; "delta_m" scores are relative to it.
     """
 
     score: float | None = None
@@ -20,7 +23,7 @@ class Selection:
 
     def update(self, recipe: Recipe, metrics: dict[str, float], step: int) -> bool:
         """Whether these metrics, by task, are better than all before."""
-        self.reference = self.reference or dict(metrics)
+        self.reference = self.reference or {task: max(value, _LEAST_REFERENCE) for task, value in metrics.items()}
         score = self._score(recipe, metrics)
         if self.score is not None and score <= self.score:
             return False
