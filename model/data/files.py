@@ -1,8 +1,10 @@
 """Data sets that lie in files: which files there have to be, and reading them with errors that say what is wrong."""
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -12,6 +14,8 @@ from spec.errors import UserError
 
 T = TypeVar("T")
 
+_DAMAGE = (OSError, ValueError, TypeError, EOFError, SyntaxError, NotImplementedError, TokenError, zlib.error)
+"""What numpy, Pillow and scipy raise when a file is not what they expect."""
 _SHORTEST_NORMAL = 0.5  # of what should be a unit vector; anything shorter marks a pixel without truth
 
 
@@ -147,8 +151,15 @@ def read_array(path: Path, channels: int | None = None) -> np.ndarray:
 def read_matlab(path: Path, variable: str) -> np.ndarray:
     """A variable of a MATLAB file of version 5, as scipy reads it."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
-    content = _read(path, lambda: loadmat(path))
+    def load() -> dict:
+        try:
+            return loadmat(path)
+        except (IndexError, MatReadError) as error:
+            raise ValueError(error) from None
+
+    content = _read(path, load)
     if variable not in content:
         found = ", ".join(sorted(name for name in content if not name.startswith("__"))) or "nothing"
         raise UserError(f"{path} has no variable {variable!r}, but {found}: it is not the data set's file")
@@ -197,5 +208,5 @@ def _read(path: Path, read: Callable[[], T]) -> T:
         return read()
     except FileNotFoundError:
         raise UserError(f"{path} is missing: put the whole data set there") from None
-    except (OSError, ValueError, TypeError, EOFError, SyntaxError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise UserError(f"{path} cannot be read ({error}): fetch the file again") from None

@@ -131,6 +131,23 @@ def damage_content(root):
     (root / "segmentation" / "0002.png").write_bytes(b"not a picture")
 
 
+def damage_header(root):
+    path = root / "depth" / "0002.npy"
+    path.write_bytes(path.read_bytes().replace(b"}", b" "))
+
+
+@pytest.mark.parametrize("length", [0, 3, 40, 100, 200, 1000])
+def test_files_that_end_early_are_named(root, length):
+    for file in ("images/0002", "depth/0002", "segmentation/0002", "normals/0002", "edge/0002"):
+        (path,) = root.glob(f"{file}.*")
+        whole = path.read_bytes()
+        path.write_bytes(whole[: min(length, len(whole) // 2)])
+        with pytest.raises(UserError, match=rf"{path.name} cannot be read") as error:
+            Nyud(root, "val")[0]
+        assert "\n" not in str(error.value)
+        path.write_bytes(whole)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -140,6 +157,7 @@ def damage_content(root):
         (damage_channels, r"has 3 channels, labels have 1"),
         (damage_dtype, r"holds <U3, not numbers"),
         (damage_objects, r"cannot be read"),
+        (damage_header, r"0002\.npy cannot be read"),
         (damage_content, r"0002\.png cannot be read"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

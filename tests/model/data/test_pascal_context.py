@@ -166,3 +166,13 @@ def test_damaged_files_are_named_with_both_numbers(root, file, content, task, me
     dataset = PascalContext(root, "train", [task])
     with pytest.raises(UserError, match=message):
         dataset[0]
+
+
+@pytest.mark.parametrize("length", [0, 3, 100, 127, 140, 300])
+@pytest.mark.parametrize("file", ["human_parts", "pascal-context/trainval"])
+def test_files_that_end_early_are_named(root, file, length):
+    path = root / file / "2008_000003.mat"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(UserError, match=r"2008_000003.mat") as error:
+        PascalContext(root, "train", ["parts", "edges"])[0]
+    assert "\n" not in str(error.value)
