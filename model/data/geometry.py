@@ -23,7 +23,7 @@ def resized(sample: Sample, height: int, width: int) -> Sample:
 
     image = Image.fromarray(np.ascontiguousarray(sample.image)).resize((width, height), Image.Resampling.BILINEAR)
     rows, columns = nearest(sample.image.shape[0], height), nearest(sample.image.shape[1], width)
-    targets = {task: target[rows[:, None], columns] for task, target in sample.targets.items()}
+    targets = {task: target.take(columns, 1).take(rows, 0) for task, target in sample.targets.items()}
     return Sample(np.asarray(image), targets, sample.name)
 
 
