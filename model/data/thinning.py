@@ -28,7 +28,9 @@ def thin(images: np.ndarray) -> np.ndarray:
     1989; MATLAB's bwmorph(..., "thin", inf) and scikit-image's thin do the same. A pixel is looked at again only when a
     neighbour has gone, so that the work grows with the pixels removed, not with the width of the widest shape.
     """
-    padded = np.pad(np.asarray(images, bool).astype(np.uint8, order="C"), [(0, 0)] * (images.ndim - 2) + [(1, 1), (1, 1)])
+    padded = np.pad(
+        np.asarray(images, bool).astype(np.uint8, order="C"), [(0, 0)] * (images.ndim - 2) + [(1, 1), (1, 1)]
+    )
     pixels, stride = padded.reshape(-1), padded.shape[-1]
     neighbours = np.array([row * stride + column for row, column in _NEIGHBOURS])
     place = np.zeros(len(pixels), np.int32)
