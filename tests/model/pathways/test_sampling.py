@@ -1,6 +1,7 @@
 """Sampled budgets: what is drawn, what it rests on, and that it can be taken up again."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from model.configuration import Recipe
 from model.pathways.pathway import current_pathway, current_top_k, full_pathway, moe_blocks
 from model.pathways.sampling import BudgetSampler
 from model.pathways.usage import measure_usage
-from model.training.sources import normalise
-from model.training.train import train
+from model.training.distributed import Ranks
+from model.training.sources import draw_batch, normalise, training_scenes
+from model.training.train import Run, train, training_step
 from spec.errors import UserError
+from tests.model.training.processes import load, run_ranks, save
 
 TASKS = ("segmentation", "depth", "normals")
 
@@ -122,3 +125,25 @@ def test_what_does_not_suit_the_model_is_refused(model):
         BudgetSampler(model, 1).restore({"usage": torch.zeros(3, 1, 6)})
     with pytest.raises(UserError, match="usage is missing"):
         BudgetSampler(model, 1).restore({})
+
+
+def sampled_steps(ranks: Ranks, directory: Path, recipe: Recipe) -> None:
+    """What a rank drew in some steps, and its estimate afterwards."""
+    run, pool = Run.start(recipe, ranks), training_scenes(recipe, 0, 8)
+    kept = []
+    for step in range(10):
+        batch = draw_batch(pool, recipe.training, step)[2 * ranks.rank : 2 * ranks.rank + 2]
+        with run.sampler.step(step):
+            kept += [moe.kept[task].clone() for moe in moe_blocks(run.model).values() for task in TASKS]
+            training_step(run.model, run.optimizers, recipe, batch, step, distributed=run.distributed)
+    save(directory, "sampled", ranks, {"kept": torch.stack(kept)} | run.sampler.tensors())
+
+
+@pytest.mark.parametrize("sharded", [False, True], ids=["whole experts", "divided experts"])
+def test_all_ranks_draw_the_same(small_recipe, tmp_path, sharded):
+    changes = {"least_experts": 1, "warmup": 0, "experts_sharded": sharded}
+    recipe = Recipe(small_recipe.model, dataclasses.replace(small_recipe.training, **changes))
+    run_ranks(sampled_steps, 2, tmp_path, recipe)
+    first, second = (load(tmp_path, "sampled", rank) for rank in range(2))
+    assert not first["kept"].all() and torch.equal(first["kept"], second["kept"])
+    assert torch.equal(first["usage"], second["usage"])
