@@ -22,6 +22,7 @@ from spec.bundle import Task, is_expert_weight
 
 BIAS_MAX = 1 << 25  # half of what the 27-bit accumulator holds: as much is left for the products
 _NORM_SHIFT_MAX = 24
+_RATIO_END = 1 << 15  # of fixed_point_multiplier
 _CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)  # parts of a row's range that a search tries
 
 Tensors = dict[str, np.ndarray]
@@ -53,6 +54,7 @@ def quantise_linear(layer: LinearLayer, bits: int = 8, clip: bool = False, integ
 
     A weight's scale is its row's largest magnitude over the largest integer, with `clip` the part of that which loses least in
     mean square, and more where the bias would pass BIAS_MAX otherwise. integer=False: neither weight, bias nor ratio rounded.
+    OverflowError if a weight is too large, or no number, for the unit of the result.
     """
     source, shape, largest = layer.source, layer.weight.shape[1:], (1 << (bits - 1)) - 1
     folded = layer.weight * _channels(source.scale, shape)
@@ -67,6 +69,8 @@ def quantise_linear(layer: LinearLayer, bits: int = 8, clip: bool = False, integ
     weight, bias = folded / scale[:, None], bias / scale
     if not integer:
         return LinearIntegers(weight, bias, ratio, torch.zeros_like(ratio), ratio)
+    if not ratio.max() < _RATIO_END:
+        raise OverflowError(f"a weight is {ratio.max():.3g} times the unit of the result, {_RATIO_END} is too much")
     multiplier, shift = fixed_point_multiplier(ratio.cpu().numpy())
     return LinearIntegers(
         weight=round_nearest(weight).clamp(-largest, largest),

@@ -22,10 +22,9 @@ TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1))
 CONFIGURATION = ModelConfiguration(32, 40, 8, 32, 4, 4, 48, 5, 2, 24, TASKS)
 
 
-@pytest.fixture(params=range(2), ids=lambda s: f"seed{s}")
-def model(request) -> M3ViT:
+def random_model(seed: int) -> M3ViT:
     """Untrained, with weights large enough for attention, routers and residual to be as uneven as trained ones."""
-    torch.manual_seed(request.param)
+    torch.manual_seed(seed)
     model = M3ViT(CONFIGURATION).eval()
     with torch.no_grad():
         for name, value in model.named_parameters():
@@ -36,6 +35,11 @@ def model(request) -> M3ViT:
             elif name in ("position", "class_token"):
                 value.mul_(25)
     return model
+
+
+@pytest.fixture(params=range(2), ids=lambda s: f"seed{s}")
+def model(request) -> M3ViT:
+    return random_model(request.param)
 
 
 @pytest.fixture
