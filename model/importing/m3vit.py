@@ -1,0 +1,128 @@
+"""Upstream M3ViT (github.com/VITA-Group/M3ViT): backbone with experts of FastMoE, gates, and a SETR-PUP head per task."""
+
+import re
+
+from torch import Tensor
+
+from model.configuration import ModelConfiguration
+from model.importing.backbone import require_heads, take_attention, take_embedding, take_mlp, take_norm
+from model.importing.source import Source
+from model.network.heads import PUP_CHANNELS, PUP_STAGES
+from spec.errors import UserError
+
+TASK_NAMES = {
+    "semseg": "segmentation",
+    "human_parts": "parts",
+    "sal": "saliency",
+    "normals": "normals",
+    "edge": "edges",
+    "depth": "depth",
+}
+"""Upstream's names of the tasks to ours."""
+
+_TRAINING_ONLY = ("tam_model",)  # of its auxiliary losses
+_DECODER = re.compile(r"decoders\.([^.]+)\.")
+_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def convert_m3vit(
+    source: Source,
+    configuration: ModelConfiguration,
+    *,
+    heads: int,
+    normalisation: str = "imagenet",
+    grid: tuple[int, int] | None = None,
+) -> dict[str, Tensor]:
+    """Every weight of a model with head "setr-pup" under our names, the tasks in the source's order of decoders.
+
+    heads, normalisation, grid: as for `convert_timm`. UserError names the first weight that is missing, of another shape or
+    unknown, and a gate that this network does not have.
+    """
+    c = configuration
+    require_heads(c, heads)
+    if c.head != "setr-pup":
+        raise UserError(f"M3ViT has heads of SETR-PUP, the recipe {c.head!r}: set head = 'setr-pup'")
+    source.tensors = {name.removeprefix("backbone."): value for name, value in source.tensors.items()}
+    source.drop(*_TRAINING_ONLY)
+    tasks = list(dict.fromkeys(match[1] for name in source.tensors if (match := _DECODER.match(name))))
+    ours = [TASK_NAMES.get(task, task) for task in tasks]
+    if sorted(ours) != sorted(c.task_names):
+        raise UserError(f"{source.path}: the source has tasks {', '.join(ours)}, the recipe {', '.join(c.task_names)}")
+    weights = take_embedding(source, c, normalisation, grid)
+    for block in range(c.depth):
+        weights |= take_attention(source, c, block)
+        weights |= _take_moe(source, c, block, ours) if c.is_moe(block) else take_mlp(source, c, block)
+    for name in list(source.tensors):
+        if name.startswith("gate_task_represent."):
+            source.tensors.pop(name)  # taken by every layer, see `_take_task_embedding`
+    for task, our in zip(tasks, ours):
+        weights |= _take_head(source, c, task, our)
+    source.finish()
+    return weights
+
+
+def _take_moe(source: Source, c: ModelConfiguration, block: int, tasks: list[str]) -> dict[str, Tensor]:
+    theirs, ours = f"blocks.{block}.mlp", f"blocks.{block}.mlp"
+    e, d, h = c.experts, c.width, c.expert_hidden
+    weights = {
+        f"{ours}.up_weight": source.take(f"{theirs}.experts.htoh4.weight", e, h, d).transpose(1, 2).contiguous(),
+        f"{ours}.up_bias": source.take(f"{theirs}.experts.htoh4.bias", e, h),
+        f"{ours}.down_weight": source.take(f"{theirs}.experts.h4toh.weight", e, d, h).transpose(1, 2).contiguous(),
+        f"{ours}.down_bias": source.take(f"{theirs}.experts.h4toh.bias", e, d),
+    }
+    _refuse_other_gates(source, theirs, c.gate)
+    if c.gate == "multi":
+        for i, task in enumerate(tasks):
+            weights[f"{ours}.routers.{task}.linear.weight"] = source.take(
+                f"{theirs}.gate.{i}.w_gate", d, e
+            ).T.contiguous()
+        return weights
+    inputs = d + (c.task_embedding if c.gate == "task-conditioned" else 0)
+    weights[f"{ours}.routers.all.linear.weight"] = source.take(f"{theirs}.gate.w_gate", inputs, e).T.contiguous()
+    return weights | (_take_task_embedding(source, c, ours, tasks) if c.gate == "task-conditioned" else {})
+
+
+def _refuse_other_gates(source: Source, path: str, gate: str) -> None:
+    names = [name for name in source.tensors if name.startswith(f"{path}.gate.")]
+    if noisy := [name for name in names if name.endswith("w_noise")]:
+        raise UserError(
+            f"{source.path}: weight {noisy[0]} is of the gate 'noisy', whose scores are a softmax over the chosen experts;"
+            " here it is over all, as in 'noisy_vmoe': train with --moe_gate_type noisy_vmoe"
+        )
+    multi = any(re.fullmatch(r".*\.gate\.\d+\.w_gate", name) for name in names)
+    found = "multi" if multi else "task-conditioned" if "gate_task_represent.fc1.weight" in source.tensors else "single"
+    if names and found != gate:
+        raise UserError(
+            f"{source.path}: weight {names[0]} is of the gate {found!r}, the recipe has gate = {gate!r}: set it"
+        )
+
+
+def _take_task_embedding(source: Source, c: ModelConfiguration, ours: str, order: list[str]) -> dict[str, Tensor]:
+    """The task embedding, which upstream's layers share and ours have one each; the source's tasks are in this order."""
+    v, tasks = c.task_embedding, len(c.tasks)
+    weights = {}
+    for their, our, shape in (("fc1", "up", (v, tasks)), ("fc2", "down", (v, v)), ("norm", "norm", (v,))):
+        for part, sizes in (("weight", shape), ("bias", shape[:1])):
+            name = f"gate_task_represent.{their}.{part}"
+            weights[f"{ours}.routers.all.{our}.{part}"] = value = source.take(name, *sizes)
+            source.tensors[name] = value  # the next layer takes it again
+    one_hot = f"{ours}.routers.all.up.weight"
+    weights[one_hot] = weights[one_hot][:, [order.index(task) for task in c.task_names]]
+    return weights
+
+
+def _take_head(source: Source, c: ModelConfiguration, task: str, our: str) -> dict[str, Tensor]:
+    theirs, ours, n = f"decoders.{task}", f"heads.{our}", PUP_CHANNELS
+    weights = take_norm(source, f"{theirs}.norm", f"{ours}.norm", c.width)
+    for stage in range(PUP_STAGES):
+        inputs = n if stage else c.width
+        weights[f"{ours}.convolutions.{stage}.weight"] = source.take(f"{theirs}.conv_{stage}.weight", n, inputs, 3, 3)
+        weights[f"{ours}.convolutions.{stage}.bias"] = source.take(f"{theirs}.conv_{stage}.bias", n)
+        norm = f"{ours}.batch_norms.{stage}"
+        for part in _BATCH_NORM:
+            weights[f"{norm}.{part}"] = source.take(f"{theirs}.syncbn_fc_{stage}.{part}", n)
+        weights[f"{norm}.num_batches_tracked"] = source.take(f"{theirs}.syncbn_fc_{stage}.num_batches_tracked")
+    channels = c.task(our).channels
+    weights[f"{ours}.classifier.weight"] = source.take(f"{theirs}.conv_{PUP_STAGES}.weight", channels, n, 1, 1)
+    weights[f"{ours}.classifier.bias"] = source.take(f"{theirs}.conv_{PUP_STAGES}.bias", channels)
+    return weights

@@ -1,0 +1,195 @@
+"""Vision transformers of timm and DeiT: the same computation after the import, and what is refused."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+from model.importing.backbone import NORMALISATIONS
+from model.importing.source import Source, read_source
+from model.importing.timm import convert_timm
+from model.network.upcycling import initialise
+from model.network.vit import M3ViT
+from spec.errors import UserError
+
+WIDTH, DEPTH, HEADS, PATCH, HIDDEN = 24, 2, 3, 8, 40
+
+
+def timm_state(patches=4, seed=0):
+    """A state dict in timm's naming, as of a vision transformer for 1000 classes."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {
+        "cls_token": (1, 1, WIDTH),
+        "pos_embed": (1, 1 + patches, WIDTH),
+        "patch_embed.proj.weight": (WIDTH, 3, PATCH, PATCH),
+        "patch_embed.proj.bias": (WIDTH,),
+        "norm.weight": (WIDTH,),
+        "norm.bias": (WIDTH,),
+        "head.weight": (1000, WIDTH),
+        "head.bias": (1000,),
+    }
+    layers = {"norm1": (WIDTH,), "attn.qkv": (3 * WIDTH, WIDTH), "attn.proj": (WIDTH, WIDTH), "norm2": (WIDTH,)}
+    layers |= {"mlp.fc1": (HIDDEN, WIDTH), "mlp.fc2": (WIDTH, HIDDEN)}
+    for i in range(DEPTH):
+        for name, shape in layers.items():
+            shapes[f"blocks.{i}.{name}.weight"], shapes[f"blocks.{i}.{name}.bias"] = shape, shape[:1]
+    return {name: 0.3 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+def timm_features(state, images):
+    """The published computation: patch tokens after the last norm, for normalised images [B, 3, h, w]."""
+    x = F.conv2d(images, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=PATCH)
+    x = x.flatten(2).transpose(1, 2)
+    x = torch.cat([state["cls_token"].expand(len(x), -1, -1), x], 1) + state["pos_embed"]
+
+    def linear(name, value):
+        return F.linear(value, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    def norm(name, value):
+        return F.layer_norm(value, (WIDTH,), state[f"{name}.weight"], state[f"{name}.bias"], 1e-6)
+
+    for i in range(DEPTH):
+        batch, tokens, _ = x.shape
+        qkv = linear(f"blocks.{i}.attn.qkv", norm(f"blocks.{i}.norm1", x)).reshape(batch, tokens, 3, HEADS, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(-2, -1) / math.sqrt(WIDTH // HEADS)).softmax(-1)
+        x = x + linear(f"blocks.{i}.attn.proj", (weights @ v).transpose(1, 2).reshape(batch, tokens, WIDTH))
+        x = x + linear(f"blocks.{i}.mlp.fc2", F.gelu(linear(f"blocks.{i}.mlp.fc1", norm(f"blocks.{i}.norm2", x))))
+    return norm("norm", x)
+
+
+@pytest.fixture
+def dense(recipe):
+    return dataclasses.replace(
+        recipe.model,
+        image_height=16,
+        image_width=16,
+        patch=PATCH,
+        width=WIDTH,
+        depth=DEPTH,
+        heads=HEADS,
+        mlp_hidden=HIDDEN,
+        experts=0,
+        top_k=0,
+        expert_hidden=0,
+    )
+
+
+def features(model, images):
+    x = model.embed(images)
+    for block in model.blocks:
+        x, _ = block(x, ("depth",))
+    return model.norm(x)
+
+
+@pytest.mark.parametrize("seed", [0, 1], ids=lambda s: f"seed{s}")
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_the_backbone_computes_what_the_source_computes(dense, seed, normalisation):
+    state, model = timm_state(seed=seed), M3ViT(dense).eval()
+    kept = initialise(model, convert_timm(Source("x", state), dense, heads=HEADS, normalisation=normalisation))
+    assert all(name.startswith("heads.") for name in kept)
+    pixels = torch.randint(0, 256, (2, 3, 16, 16), generator=torch.Generator().manual_seed(seed)).float()
+    mean, std = (torch.tensor(values)[:, None, None] for values in NORMALISATIONS[normalisation])
+    expected = timm_features(state, (pixels / 255 - mean) / std)
+    assert torch.allclose(features(model, pixels / 127.5 - 1), expected, atol=1e-4)
+
+
+def test_another_number_of_heads_would_be_wrong_and_is_refused(dense):
+    with pytest.raises(UserError, match="the source has 6 attention heads, the recipe 3"):
+        convert_timm(Source("x", timm_state()), dense, heads=6)
+
+
+def test_positions_of_another_grid_are_interpolated_the_class_tokens_is_not(dense):
+    wide = dataclasses.replace(dense, image_height=24, image_width=40)
+    weights = convert_timm(Source("x", timm_state(patches=16)), wide, heads=HEADS)
+    state = timm_state(patches=16)
+    image = state["pos_embed"][0, 1:].reshape(4, 4, WIDTH).permute(2, 0, 1)[None]
+    expected = F.interpolate(image, size=(3, 5), mode="bicubic", align_corners=False)[0].permute(1, 2, 0).reshape(15, -1)
+    assert torch.equal(weights["position"][0], state["pos_embed"][0, 0])
+    assert torch.allclose(weights["position"][1:], expected)
+
+
+def test_positions_of_a_grid_that_is_no_square_need_its_sides(dense):
+    wide = dataclasses.replace(dense, image_height=24, image_width=40)
+    with pytest.raises(UserError, match="weight pos_embed has 8 patches, a grid of 2x2 has 4: state the source's grid"):
+        convert_timm(Source("x", timm_state(patches=8)), wide, heads=HEADS)
+    stretched = convert_timm(Source("x", timm_state(patches=8)), wide, heads=HEADS, grid=(2, 4))
+    assert stretched["position"].shape == (16, WIDTH)
+    same = dataclasses.replace(dense, image_height=16, image_width=32)
+    state = timm_state(patches=8)
+    assert torch.equal(convert_timm(Source("x", state), same, heads=HEADS)["position"], state["pos_embed"][0])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"width": 36}, "weight patch_embed.proj.weight is 24x3x8x8, the recipe says 36x3x8x8"),
+        ({"patch": 4}, "weight patch_embed.proj.weight is 24x3x8x8, the recipe says 24x3x4x4"),
+        ({"depth": 3}, "weight blocks.2.norm1.weight is missing"),
+        ({"depth": 1}, r"weight blocks.1.norm1.weight \(24\) has no place"),
+        ({"mlp_hidden": 48}, "weight blocks.0.mlp.fc1.weight is 40x24, the recipe says 48x24"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_does_not_fit_is_named(dense, change, words):
+    with pytest.raises(UserError, match=words):
+        convert_timm(Source("x", timm_state()), dataclasses.replace(dense, **change), heads=HEADS)
+
+
+def test_a_missing_weight_is_named(dense):
+    state = timm_state()
+    del state["blocks.1.attn.qkv.bias"]
+    with pytest.raises(UserError, match="x: weight blocks.1.attn.qkv.bias is missing"):
+        convert_timm(Source("x", state), dense, heads=HEADS)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pth", "DeiT's", "data-parallel"])
+def test_files_of_every_kind_are_read(tmp_path, kind):
+    state = timm_state()
+    path = tmp_path / ("weights.safetensors" if kind == "safetensors" else "weights.pth")
+    if kind == "safetensors":
+        save_file(state, path)
+    elif kind == "pth":
+        torch.save(state, path)
+    elif kind == "DeiT's":
+        torch.save({"model": state}, path)
+    else:
+        torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}, "epoch": 3}, path)
+    found = read_source(path).tensors
+    assert found.keys() == state.keys()
+    assert all(np.array_equal(found[name], state[name]) for name in state)
+
+
+class Trap:
+    """Unpickling one calls a function."""
+
+    def __reduce__(self):
+        return (open, ("trapped", "w"))
+
+
+def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": timm_state(), "trap": Trap()}, "weights.pth")
+    with pytest.raises(UserError, match="weights.pth cannot be read as tensors alone"):
+        read_source(tmp_path / "weights.pth")
+    assert not (tmp_path / "trapped").exists()
+
+
+def test_files_that_are_none_are_refused(tmp_path):
+    (tmp_path / "torn.pth").write_bytes(b"PK\x03\x04 torn")
+    (tmp_path / "torn.safetensors").write_bytes(b"torn")
+    (tmp_path / "weights.npz").write_bytes(b"")
+    torch.save([1, 2], tmp_path / "list.pth")
+    for name, words in (
+        ("torn.pth", "cannot be read as tensors alone"),
+        ("torn.safetensors", "cannot be read as tensors alone"),
+        ("weights.npz", "none of .safetensors"),
+        ("list.pth", "holds no state dict"),
+        ("missing.pth", "does not exist"),
+    ):
+        with pytest.raises(UserError, match=words):
+            read_source(tmp_path / name)

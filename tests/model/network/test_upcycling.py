@@ -1,0 +1,100 @@
+"""First weights from another model's: what is copied, how a dense MLP becomes experts, what is refused."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from model.network.upcycling import initialise
+from model.network.vit import M3ViT
+from spec.errors import UserError
+
+
+def seeds(values):
+    return pytest.mark.parametrize("seed", values, ids=lambda s: f"seed{s}")
+
+
+@pytest.fixture
+def small(recipe):
+    return dataclasses.replace(recipe.model, image_height=16, image_width=16, depth=2, experts=6, mlp_hidden=48)
+
+
+@pytest.fixture
+def dense(small):
+    torch.manual_seed(5)
+    return M3ViT(dataclasses.replace(small, experts=0, top_k=0, expert_hidden=0)).eval()
+
+
+@seeds([0, 1])
+@pytest.mark.parametrize(("top_k", "hidden"), [(2, 24), (1, 48), (3, 16), (2, 48)], ids=str)
+def test_equal_scores_give_what_the_dense_network_gives(small, dense, top_k, hidden, seed):
+    torch.manual_seed(seed)
+    model = M3ViT(dataclasses.replace(small, top_k=top_k, expert_hidden=hidden)).eval()
+    initialise(model, dense.state_dict())
+    for router in model.blocks[1].mlp.routers.values():
+        torch.nn.init.zeros_(router.linear.weight)
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
+    for task in small.task_names:
+        assert torch.allclose(model(images, task), dense(images, task), atol=1e-4)
+
+
+@seeds([0, 1])
+def test_small_routers_keep_it_near_the_dense_network(small, dense, seed):
+    torch.manual_seed(seed)
+    model = M3ViT(dataclasses.replace(small, top_k=2, expert_hidden=48)).eval()
+    kept = initialise(model, dense.state_dict(), seed=seed)
+    assert kept == []
+    x = torch.randn(1, 50, 40)
+    x = (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True)
+    ours, theirs = model.blocks[1].mlp(x, ("depth",))[0], dense.blocks[1].mlp(x, ("depth",))[0]
+    assert ((ours - theirs).norm() / theirs.norm()) < 0.35
+    chosen = model.blocks[1].mlp.route("depth", x[0])[1].sum(0)
+    assert (chosen > 0).all()
+
+
+def test_parts_of_widths_that_do_not_divide_are_different_choices(small, dense):
+    model = M3ViT(dataclasses.replace(small, top_k=2, expert_hidden=20))
+    initialise(model, dense.state_dict())
+    moe, mlp = model.blocks[1].mlp, dense.blocks[1].mlp
+    rows = [{int((mlp.up.weight == column).all(1).nonzero()) for column in expert.T} for expert in moe.up_weight]
+    assert all(len(units) == 20 for units in rows) and len(set(map(frozenset, rows))) == 6
+    unit = sorted(rows[2])[3]
+    assert torch.allclose(moe.down_weight[2, 3], mlp.down.weight[:, unit] * (6 / 2 * 48 / 20))
+
+
+def test_noise_makes_experts_differ_and_is_repeatable(small, dense):
+    models = [M3ViT(dataclasses.replace(small, top_k=2, expert_hidden=48)) for _ in range(3)]
+    for model, noise in zip(models, (0.0, 0.1, 0.1)):
+        initialise(model, dense.state_dict(), noise=noise, seed=3)
+    plain, noisy, again = (model.blocks[1].mlp.up_weight.detach() for model in models)
+    assert torch.equal(plain[0], plain[4]) and not torch.equal(noisy[0], noisy[4])
+    assert torch.equal(noisy, again)
+    assert (noisy - plain).std() == pytest.approx(0.1 * plain.std().item(), rel=0.05)
+
+
+def test_models_of_the_same_form_are_copied_but_for_heads_of_other_tasks(small):
+    source = M3ViT(small)
+    target = M3ViT(dataclasses.replace(small, tasks=small.tasks[1:]))
+    only = M3ViT(dataclasses.replace(small, tasks=(small.tasks[0], dataclasses.replace(small.tasks[1], channels=2))))
+    assert initialise(target, source.state_dict()) == []
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in target.state_dict().items())
+    assert initialise(only, source.state_dict()) == ["heads.depth.linear.weight", "heads.depth.linear.bias"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"width": 45}, "48 units on width 40, an expert 24 on 45"),
+        ({"depth": 4}, "weight blocks.2.norm1.weight of the source is missing"),
+        ({"depth": 1}, "weight blocks.1.norm1.weight of the source is unknown"),
+        ({"image_width": 24}, r"weight position of the source is \(5, 40\), this model has \(7, 40\)"),
+        ({"expert_hidden": 64}, "the dense MLP blocks.1.mlp has 48 units on width 40, an expert 64 on 40"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_does_not_fit_is_named(small, dense, change, words):
+    model = M3ViT(dataclasses.replace(small, **change))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UserError, match=words):
+        initialise(model, dense.state_dict())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
