@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _CHECKPOINT = Path("build/model.safetensors")
+_HELD_OUT_SCENES = 128
 
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +37,19 @@ def _some_recipes() -> str:
     return ", ".join([*(name for name in names if "/" not in name), *groups])
 
 
+def _add_data_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", type=Path, help="where the recipe's data set is; scenes need none")
+
+
 def show_metrics(metrics: dict[str, dict], console: Console) -> None:
-    """A table of each task's metric in float and in integers, as `model.evaluate.compare` gives them."""
+    """A table of each task's metric in float and, where there is one, in integers, as `model.evaluate.compare` gives them."""
     from rich.table import Table
 
-    table = Table("task", "metric", "float", "integer", title="accuracy on held-out scenes")
+    table = Table("task", "metric", "float", "integer", title="accuracy on held-out images")
     for task, values in metrics.items():
         arrow = "↑" if values["higher_is_better"] else "↓"
-        table.add_row(task, f"{values['metric']} {arrow}", f"{values['float']:.4f}", f"{values['integer']:.4f}")
+        figures = (f"{values[network]:.4f}" if network in values else "–" for network in ("float", "integer"))
+        table.add_row(task, f"{values['metric']} {arrow}", *figures)
     console.print(table)
 
 
@@ -53,7 +59,7 @@ class _Train:
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--recipe", default="demo", help=f"one of {_some_recipes()} or a .toml file (default demo)")
-        parser.add_argument("--data-root", type=Path, help="where the recipe's data set is; scenes need none")
+        _add_data_root(parser)
         parser.add_argument("--checkpoint", type=Path, default=_CHECKPOINT, help="where to write")
         parser.add_argument("--steps", type=positive, help="train that many steps instead of the recipe's number")
         parser.add_argument("--pool", type=positive, help="render that many scenes instead of the recipe's number")
@@ -106,7 +112,12 @@ class _Evaluate:
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--checkpoint", type=Path, default=_CHECKPOINT, help="what to measure")
-        parser.add_argument("--scenes", type=positive, default=128, help="held-out scenes (default 128)")
+        _add_data_root(parser)
+        parser.add_argument(
+            "--scenes",
+            type=positive,
+            help="held-out scenes, or images of the data set (default 128 scenes, or all images)",
+        )
         _add_threads(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -116,17 +127,22 @@ class _Evaluate:
         from model.evaluate import compare, top_k_agreement
         from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, integer_network
         from model.training import checkpoint
-        from model.training.sources import training_scenes, validation_scenes
+        from model.training.sources import calibration_images, first_images, open_validation
 
         torch.set_num_threads(arguments.threads)
-        state = checkpoint.load(arguments.checkpoint)
-        model, console = state.build_model().eval(), Console()
-        network = integer_network(model, training_scenes(state.recipe, 0, CALIBRATION_SCENES).images)
-        scenes = validation_scenes(state.recipe, arguments.scenes)
-        show_metrics(compare(model, network, scenes), console)
-        console.print(
-            f"router top-k agreement: {top_k_agreement(model, network, scenes.images[:AGREEMENT_SCENES]):.4f}"
-        )
+        state, root = checkpoint.load(arguments.checkpoint), arguments.data_root
+        recipe, model, console = state.recipe, state.build_model().eval(), Console()
+        count = arguments.scenes or (_HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
+        held_out, network = open_validation(recipe, root), None
+        if recipe.model.head == "light":
+            network = integer_network(model, calibration_images(recipe, root, CALIBRATION_SCENES))
+        show_metrics(compare(model, network, held_out, console=console), console)
+        if network is None:
+            console.print(f"the head {recipe.model.head} has no integer form: only the network in float was measured")
+        else:
+            agreement = top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES))
+            console.print(f"router top-k agreement: {agreement:.4f}")
         return 0
 
 
@@ -173,7 +189,8 @@ class _Export:
         parser.add_argument(
             "--fine-tune", type=positive, metavar="STEPS", help="train on first, with these pathways taking turns"
         )
-        parser.add_argument("--scenes", type=positive, help="held-out scenes for the figures (default 128)")
+        _add_data_root(parser)
+        parser.add_argument("--scenes", type=positive, help="held-out scenes or images for the figures (default 128)")
         _add_threads(parser)
         untrained = parser.add_argument_group("untrained networks, to measure speed")
         untrained.add_argument(
@@ -257,7 +274,8 @@ class _Export:
                 alternatives=alternatives,
                 fine_tune_steps=steps,
                 advance=lambda: progress.advance(bar),
-                validation=arguments.scenes or 128,
+                validation=arguments.scenes or _HELD_OUT_SCENES,
+                data_root=arguments.data_root,
             )
         bundle.save(arguments.bundle)
         show_metrics({name: task.metrics for name, task in pathways(bundle.tasks).items()}, console)

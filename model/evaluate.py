@@ -102,13 +102,19 @@ def measure_integer(
 
 
 def compare(
-    model: M3ViT, network: IntegerNetwork, data: HeldOut, alternative: str | None = None, console: Console | None = None
+    model: M3ViT,
+    network: IntegerNetwork | None,
+    data: HeldOut,
+    alternative: str | None = None,
+    console: Console | None = None,
 ) -> dict[str, dict]:
-    """By task: the metric's name, whether higher is better, and its value in float and in integers.
+    """By task: the metric's name, whether higher is better, and its value in float and, if there is an integer network, in integers.
 
     alternative: the pathway of the integer network that the model has, None for its default. data, console: see `evaluate`.
     """
-    predictors = {"float": float_predictor(model), "integer": integer_predictor(network, alternative)}
+    predictors = {"float": float_predictor(model)}
+    if network is not None:
+        predictors["integer"] = integer_predictor(network, alternative)
     return {
         task: {"metric": TASKS[task].metric, "higher_is_better": TASKS[task].higher_is_better, **values}
         for task, values in evaluate(predictors, model.configuration, data, console).items()

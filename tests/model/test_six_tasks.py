@@ -100,6 +100,8 @@ def test_rows_have_metric_float_and_integer_and_progress_is_shown(model, network
     assert {task for task, row in rows.items() if not row["higher_is_better"]} == {"normals", "depth"}
     assert {task: row["float"] for task, row in rows.items()} == measure_float(model, held_out)
     assert {task: row["integer"] for task, row in rows.items()} == measure_integer(network, CONFIGURATION, held_out)
+    without = compare(model, None, held_out)
+    assert all("integer" not in without[task] and without[task]["float"] == rows[task]["float"] for task in rows)
 
 
 def test_a_data_set_that_does_not_suit_the_model_is_refused(model, held_out):
