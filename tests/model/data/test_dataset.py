@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from model.data.dataset import Batch, Sample, open_dataset, require_tasks
+from model.configuration import load_recipe, recipe_names
+from model.data.dataset import CHANNELS, DATASETS, Batch, Sample, class_names, open_dataset, require_tasks
 from model.data.rendered import RenderedScenes
 from model.data.scenes import PART_CLASSES, render
 from spec.errors import InternalError, UserError
@@ -70,3 +71,13 @@ def test_wanted_tasks_must_be_there_with_as_many_channels():
         require_tasks(dataset, {"boxes": 1})
     with pytest.raises(UserError, match=r"segmentation has 40 channels in the recipe, scenes needs 6"):
         require_tasks(dataset, {"segmentation": 40})
+
+
+def test_the_recipes_tasks_have_the_channels_of_their_data_sets():
+    seen = set()
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        seen.add(recipe.data.name)
+        channels = {task: len(names) for task, names in class_names(recipe.data.name).items()} | CHANNELS
+        assert all(task.channels == channels[task.name] for task in recipe.model.tasks), name
+    assert seen == set(DATASETS)
