@@ -20,7 +20,7 @@ class EstimateCommand:
         parser.add_argument("recipe", help="recipe of the model, or a bundle directory")
         parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
         parser.add_argument("--size", help="input as HEIGHTxWIDTH (default: the recipe's)")
-        parser.add_argument("--task", help="task (default: the first)")
+        parser.add_argument("--task", help="task, or TASK@ALTERNATIVE (default: the first)")
         parser.add_argument("--json", type=Path, help="also write the figures to this file")
 
     @staticmethod
@@ -65,11 +65,11 @@ def _network(name: str, size: str | None):
     from dataclasses import replace
 
     from model.configuration import load_recipe
-    from spec.bundle import Task, load_bundle
+    from spec.bundle import Task, load_bundle, pathways
 
     if Path(name).is_dir():
         bundle = load_bundle(name)
-        return bundle.architecture, bundle.tasks
+        return bundle.architecture, pathways(bundle.tasks)
     model = load_recipe(name).model
     if size:
         try:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hls.estimate import estimate_frame
 from hls.generate import generate
 from hls.weight_layout import linear_bytes
 from model.quantisation.integer import IntegerNetwork
@@ -105,6 +106,13 @@ def test_the_weights_are_stored_once(architecture) -> None:
     assert several.frame_bytes == one.frame_bytes
     for name, task in one.tasks.items():
         assert task.program.size == several.tasks[name].program.size
+
+
+def test_an_alternative_is_estimated_like_a_task() -> None:
+    tasks = pathways(with_alternatives(ODD, 4)[1].tasks)
+    default, half = (estimate_frame(ODD, tasks, name, TINY) for name in ("normals", "normals@half"))
+    assert half.macs == frame_macs(ODD, tasks["normals@half"]) < default.macs
+    assert half.read_bytes < default.read_bytes and half.written_bytes == default.written_bytes
 
 
 def test_a_bundle_and_a_build_from_before_there_were_alternatives_are_read(tmp_path) -> None:
