@@ -13,6 +13,7 @@ from spec.isa import Space
 
 
 def head_step(plan: TaskPlan) -> Step:
+    """The final layer norm, the head and the store of its output, as one step."""
     part = plan.whole_part(f"heads.{plan.task_name}")
     return Step(part.name, (plan.norm("norm"), plan.block(part)), partial(_head, plan, part))
 
