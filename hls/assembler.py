@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from hls.arena import Span
 from spec.isa import BY_NAME, Unit, encode, semaphore
 
+_OTHERS = {unit: tuple(other for other in Unit if other != unit) for unit in Unit}
+
 
 @dataclass
 class Entry:
@@ -33,7 +35,9 @@ class Assembler:
     tags: dict[str, int]
     entries: list[Entry] = field(default_factory=list)
     _last: dict[Unit, Entry] = field(default_factory=dict)
-    _accesses: dict[tuple[Unit, str], list[tuple[int, int, int, bool]]] = field(default_factory=dict)
+    _accesses: dict[Unit, dict[str, list[tuple[int, int, int, bool]]]] = field(
+        default_factory=lambda: {unit: {} for unit in Unit}
+    )
     _waited: dict[tuple[Unit, Unit], int] = field(default_factory=dict)
 
     def emit(
@@ -44,25 +48,29 @@ class Assembler:
         number = self.tags.setdefault(tag, len(self.tags))
         index = len(self.entries)
         entry = Entry(name, {**fields, "tag": number}, reads, writes)
-        for other in Unit:
-            if other != unit:
-                self._depend(entry, unit, other)
+        for other in _OTHERS[unit]:
+            self._depend(entry, unit, other)
         previous = self._last.get(unit)
         if previous is not None and not _conflict(unit, previous, entry):
             entry.fields["overlap"] = 1
         self._last[unit] = entry
         self.entries.append(entry)
+        accesses = self._accesses[unit]
         for spans, written in ((reads, False), (writes, True)):
             for span in spans:
-                self._accesses.setdefault((unit, span.space), []).append((index, span.start, span.end, written))
+                accesses.setdefault(span.space, []).append((index, span.start, span.end, written))
 
     def _depend(self, entry: Entry, unit: Unit, other: Unit) -> None:
         """Let `entry` wait for the last instruction of `other` that it conflicts with, unless an earlier wait covers it."""
         covered = latest = self._waited.get((other, unit), -1)
+        accesses = self._accesses[other]
         for spans, writes in ((entry.reads, False), (entry.writes, True)):
             for span in spans:
+                touched = accesses.get(span.space)
+                if not touched or touched[-1][0] <= latest:
+                    continue
                 start, end = span.start, span.end
-                for index, first, last, written in reversed(self._accesses.get((other, span.space), ())):
+                for index, first, last, written in reversed(touched):
                     if index <= latest:
                         break
                     if (writes or written) and first < end and start < last:
@@ -82,5 +90,9 @@ class Assembler:
 
 def _conflict(unit: Unit, previous: Entry, entry: Entry) -> bool:
     """Whether `entry` must not start before `previous`, of the same unit, has completed (see `overlap` in spec.isa)."""
-    touched = entry.reads + (entry.writes if unit == Unit.LOAD else ())
-    return any(written.overlaps(span) for written in previous.writes for span in touched)
+    touched = entry.reads + entry.writes if unit == Unit.LOAD else entry.reads
+    for space, start, end in previous.writes:
+        for span in touched:
+            if span.space == space and span.start < end and start < span.end:
+                return True
+    return False

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from hls.arena import Arena, Span, round_up
 from hls.assembler import Assembler
 from hls.constants import Constants
-from hls.prefetch import PROGRESS, QUEUES
+from hls.prefetch import ONCE, PROGRESS, QUEUES
 from hls.weight_layout import linear_depth, linear_tile_bytes
+from spec.arithmetic import TABLE_ENTRIES
 from spec.build import Observation
 from spec.bundle import Bundle
 from spec.configuration import HardwareConfiguration
 from spec.isa import Destination, LoadDestination, Space
-
-ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class FrameLayout:
 class Emitter:
     """Appends instructions to one program and places matrices in the activation memory.
 
-    observe: store what `observe_rows` and `observe_part` are told in the frame window. tags: see Assembler.
+    observe: store what `observe_part` is told in the frame window. tags: see Assembler.
     mark_progress: products write PROGRESS (see hls.prefetch). weights_end: bytes of the shared memory that hold weights.
     """
 
@@ -112,12 +111,6 @@ class Emitter:
 
     # --- instructions ---------------------------------------------------------------------------------------------
 
-    def load_act(self, name: str, span: Span) -> None:
-        self.assembler.emit(
-            "load", name, writes=(span,), space=int(Space.CONSTANT), destination=int(LoadDestination.ACT),
-            dram_offset=self.constants.offset[name], local_address=span.start, bytes=self.constants.size[name], **ONCE,
-        )  # fmt: skip
-
     def layer_norm(self, name: str, source: Rows, target: Rows, parameters: Span, first: int, count: int) -> None:
         """Layer norm of rows first to first + count of `source` into the same rows of `target`."""
         self.assembler.emit(
@@ -142,12 +135,12 @@ class Emitter:
 
     def linear(
         self, part: LinearPart, block: Span, source: Rows, source_row: int, target: Rows, target_row: int, rows: int,
-        residual: bool = False, table: tuple[Span, int] | None = None, gather: bool = False, scatter: bool = False, queue: int = 0,
+        residual: bool = False, table: Span | None = None, gather: bool = False, scatter: bool = False, queue: int = 0,
         queue_first: int = 0,
     ) -> None:  # fmt: skip
         """Part of a linear layer from rows of one matrix to rows of another.
 
-        residual: added to what is there. table: span and index of the table that the result passes. gather: rows of `source` are the
+        residual: added to what is there. table: where the table lies that the result passes. gather: rows of `source` are the
         tokens of the queue, scatter: those of `target`; then `rows` of them from queue_first on, at most.
         """
         size = 2 if target.dtype == "int16" else 1
@@ -157,14 +150,14 @@ class Emitter:
         if residual:
             reads.append(written)
         if table is not None:
-            reads.append(table[0])
+            reads.append(table)
         if gather or scatter:
             reads.append(QUEUES)
         self.matmul(
             part.name, reads=tuple(reads), writes=(written,), rows=rows, destination=int(destination), **self.linear_fields(part, block),
             a_address=source.span.start if gather else source.address(source_row), a_pitch=source.pitch,
             d_address=(target.span.start if scatter else target.address(target_row)) + size * part.first_column, d_pitch=target.pitch,
-            table_enable=int(table is not None), table_index=0 if table is None else table[1],
+            table_enable=int(table is not None), table_index=0 if table is None else table.start // TABLE_ENTRIES,
             gather=int(gather), scatter=int(scatter), queue=queue, queue_first=queue_first,
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ to share the tokens evenly, unless counts are given.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 from hls.constants import Constants, block_sizes
 from hls.emitter import FrameLayout
 from hls.lowering import lower_task
-from hls.network import stored_channels
+from hls.network import output_shape
 from hls.resources import Resources
 from hls.resources import estimate as estimate_resources
 from hls.schedule import Schedule
@@ -32,7 +33,7 @@ class FrameEstimate:
 
     cycles: from start to done; encoder_cycles: to the end of the final layer norm. layers: name to cycles, in order, summing to
     cycles. steps: cycles in which the array multiplies. waits: cycles in which it does not, by cause. macs: of the network, with its
-    head. read_bytes, written_bytes: DRAM traffic. weight_bytes: of it, the weights and tables.
+    head. read_bytes, written_bytes: DRAM traffic.
     """
 
     cycles: float
@@ -62,8 +63,7 @@ def estimate_frame(
     frame = FrameLayout()
     image = frame.allocate(architecture.image_height * architecture.image_width * 4)
     chosen = tasks[task]
-    patches = architecture.tokens - 1
-    output = frame.allocate(2 * patches * chosen.upscale**2 * stored_channels(chosen))
+    output = frame.allocate(2 * math.prod(output_shape(architecture, chosen)))
     tags: dict[str, int] = {}
     bundle = _without_weights(architecture, tasks)
     lowered = lower_task(bundle, configuration, constants, task, frame, image, output, False, tags, schedule)

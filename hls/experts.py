@@ -9,7 +9,6 @@ from hls.constants import table_name
 from hls.emitter import LinearPart, Rows
 from hls.prefetch import QUEUES, Spans, Step
 from hls.task_plan import AFTER, TaskPlan
-from spec.arithmetic import TABLE_ENTRIES
 
 
 def expert_steps(plan: TaskPlan, i: int) -> Iterator[Step]:
@@ -34,9 +33,8 @@ def expert_steps(plan: TaskPlan, i: int) -> Iterator[Step]:
     def ascend(first: int, most: int, slot: int, n: int, part: LinearPart, key: str, spans: Spans) -> None:
         if not state.keys() & {"hidden 0", "hidden 1"}:
             _allocate_hidden(plan, state, max(size for _, size in slices))
-        span = spans[table.name]
         e.linear(
-            part, spans[key], state["normed"], 0, state[f"hidden {n % 2}"], 0, most, table=(span, span.start // TABLE_ENTRIES),
+            part, spans[key], state["normed"], 0, state[f"hidden {n % 2}"], 0, most, table=spans[table.name],
             gather=True, queue=slot, queue_first=first,
         )  # fmt: skip
 

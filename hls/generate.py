@@ -8,7 +8,7 @@ from hls.arena import round_up
 from hls.constants import Constants, pack_network
 from hls.emitter import FrameLayout
 from hls.lowering import LoweredTask, lower_task
-from hls.network import stored_channels
+from hls.network import output_shape
 from hls.resources import check_fit
 from hls.schedule import Schedule
 from hls.sources import accelerator_sources
@@ -37,7 +37,7 @@ def generate(
         constants.add("zeros", configuration.act_word_bytes, lambda: np.zeros(configuration.act_word_bytes, np.uint8))
     frame = FrameLayout()
     image_offset = frame.allocate(a.image_height * a.image_width * 4)
-    outputs = {name: frame.allocate(2 * int(np.prod(_output_shape(bundle, name)))) for name in bundle.tasks}
+    outputs = {name: frame.allocate(2 * int(np.prod(output_shape(a, bundle.tasks[name])))) for name in bundle.tasks}
     lowered: dict[str, LoweredTask] = {}
     tags: dict[str, int] = {}
     for name in pathways(bundle.tasks):
@@ -67,11 +67,6 @@ def generate(
     )
 
 
-def _output_shape(bundle: Bundle, name: str) -> tuple[int, int, int]:
-    task, grid = bundle.tasks[name], bundle.architecture.grid
-    return grid[0] * task.upscale, grid[1] * task.upscale, stored_channels(task)
-
-
 def _add_program(constants: Constants, name: str, lowered: LoweredTask) -> Program:
     block = f"program.{name}"
     code = lowered.assembler.program()
@@ -95,7 +90,7 @@ def _task_program(
     return TaskProgram(
         program=programs[name],
         output_offset=output_offset,
-        output_shape=_output_shape(bundle, name),
+        output_shape=output_shape(bundle.architecture, bundle.tasks[name]),
         channels=task.channels,
         kind=task.kind,
         output_scale=task.output_scale,

@@ -14,6 +14,7 @@ from spec.pathway_names import split_pathway_name
 
 
 def head_step(plan: TaskPlan) -> Step:
+    """The final layer norm, the head and the store of its output, as one step."""
     part = plan.whole_part(f"heads.{split_pathway_name(plan.task_name)[0]}")
     return Step(part.name, (plan.norm("norm"), plan.block(part)), partial(_head, plan, part))
 

@@ -9,7 +9,6 @@ from hls.constants import table_name
 from hls.emitter import Rows
 from hls.prefetch import Spans, Step
 from hls.task_plan import AFTER, BEFORE, TaskPlan
-from spec.arithmetic import TABLE_ENTRIES
 
 
 def mlp_steps(plan: TaskPlan, i: int) -> Iterator[Step]:
@@ -42,18 +41,8 @@ def mlp_steps(plan: TaskPlan, i: int) -> Iterator[Step]:
             begin(n, spans)
         first, count = blocks[n]
         source = plan.normed if plan.whole else state[f"normed {n % 2}"].holding(first)
-        span = spans[table.name]
         for start, size in plan.chunks(first, count, c.tile_rows, AFTER) if p == 0 else [(first, count)]:
-            e.linear(
-                up[p],
-                spans[up[p].block],
-                source,
-                start,
-                state["hidden"],
-                start,
-                size,
-                table=(span, span.start // TABLE_ENTRIES),
-            )
+            e.linear(up[p], spans[up[p].block], source, start, state["hidden"], start, size, table=spans[table.name])
 
     def descend(n: int, p: int, spans: Spans) -> None:
         first, count = blocks[n]

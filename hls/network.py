@@ -26,6 +26,12 @@ def stored_channels(task: Task) -> int:
     return channels
 
 
+def output_shape(architecture: Architecture, task: Task) -> tuple[int, int, int]:
+    """Rows, columns and stored channels of a task's output, int16."""
+    rows, columns = architecture.grid
+    return rows * task.upscale, columns * task.upscale, stored_channels(task)
+
+
 def linear_shapes(
     architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration
 ) -> dict[str, tuple[int, int]]:

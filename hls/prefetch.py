@@ -22,7 +22,8 @@ QUEUES = Span("queues", 0, 1)
 PROGRESS = Span("progress", 0, 1)
 """Written, by name only, by every matrix product: a load that reads it waits for all products before it."""
 
-_ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
+ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
+"""The counts of a transfer that is one run."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Prefetcher:
             "load", block.constant, reads=reads, writes=(span,), space=int(Space.CONSTANT),
             destination=int(self.pools[block.slots].destination if block.slots else LoadDestination.WEIGHT),
             dram_offset=self.constants.offset[block.constant] + block.offset, local_address=span.start, bytes=block.size,
-            skip_if_empty=int(conditional), queue=block.expert if conditional else 0, **_ONCE,
+            skip_if_empty=int(conditional), queue=block.expert if conditional else 0, **ONCE,
         )  # fmt: skip
 
     def _refuse(self, step: Step, missing: list[Block], spans: Spans) -> None:

@@ -172,14 +172,14 @@ class TaskPlan:
         self, rows: int, bytes_per_row: int, multiple: int, what: str, limit: int | None = None
     ) -> list[Chunk]:
         """Split rows into the largest blocks for which there is room; their sizes are multiples of `multiple`, or less than it."""
-        return self.split(rows, bytes_per_row, multiple, what, self.emitter.act.largest_gap(), limit)
+        return self._split(rows, bytes_per_row, multiple, what, self.emitter.act.largest_gap(), limit)
 
     def blocks_when_empty(self, rows: int, bytes_per_row: int, multiple: int, what: str, extra: int = 0) -> list[Chunk]:
-        """As _blocks_of, for a moment at which only what every block keeps is in the memory, and `extra` bytes."""
+        """As blocks_of, for a moment at which only what every block keeps is in the memory, and `extra` bytes."""
         kept = self.residual.span.size + self._norm_slots.size + (self.normed.span.size if self.whole else 0)
-        return self.split(rows, bytes_per_row, multiple, what, self.emitter.act.size - kept - extra, None)
+        return self._split(rows, bytes_per_row, multiple, what, self.emitter.act.size - kept - extra, None)
 
-    def split(
+    def _split(
         self, rows: int, bytes_per_row: int, multiple: int, what: str, room: int, limit: int | None
     ) -> list[Chunk]:
         most = min(room // bytes_per_row, rows if limit is None else limit)

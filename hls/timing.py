@@ -2,7 +2,7 @@
 
 Units take their instructions in order, as soon as queue, semaphores and the previous instruction allow. Because semaphores only
 ever wait for earlier instructions of the program, one pass in program order finds all times. The durations of single
-instructions are formulas with constants measured on the RTL (tests/sim/test_timing.py); all times are cycles.
+instructions are formulas with constants measured on the RTL (tests/system/test_full_size.py compares); all times are cycles.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hls.assembler import Entry
-from spec.configuration import HardwareConfiguration
+from spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
 from spec.isa import BY_NAME, INSTRUCTION_BYTES, SEMAPHORES, Destination, LoadDestination, Unit
 
 BYTES_PER_CYCLE = 128 / 3
 """12.8 GB/s at 300 MHz."""
-PORT_BYTES = 16
 
 _OPERANDS, _TAIL = 20, 26
 """Cycles from the start of a product to its first step, and from its last step to its completion."""
@@ -31,7 +30,7 @@ _SOFTMAX_RIVALS, _NORM_RIVALS = 1.5, 1.15
 
 @dataclass(frozen=True)
 class Slice:
-    """One executed instruction: when it was taken, when it did its first work, and when it was done."""
+    """One executed instruction: when its unit took it, and when it was done."""
 
     entry: Entry
     unit: Unit
@@ -54,13 +53,6 @@ class Timing:
     waits: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass
-class Loads:
-    """How many tokens each expert queue gets. counts: per `route` group in program order, or None for an even share of all tokens."""
-
-    counts: Sequence[Sequence[int]] | None = None
-
-
 class TimingModel:
     """Times programs of one configuration.
 
@@ -71,8 +63,8 @@ class TimingModel:
         self, configuration: HardwareConfiguration, bytes_per_cycle: float = BYTES_PER_CYCLE, latency: int = 60
     ) -> None:
         self.configuration, self.latency = configuration, latency
-        self.load_rate = min(PORT_BYTES * configuration.load_ports, bytes_per_cycle)
-        self.store_rate = min(PORT_BYTES, bytes_per_cycle)
+        self.load_rate = min(DRAM_BEAT_BYTES * configuration.load_ports, bytes_per_cycle)
+        self.store_rate = min(DRAM_BEAT_BYTES, bytes_per_cycle)
 
     def run(self, entries: list[Entry], counts: Sequence[Sequence[int]] | None = None) -> Timing:
         """Times of a program. counts: tokens per expert queue, for each route instruction that does not append; default even."""
@@ -87,7 +79,7 @@ class TimingModel:
         queues = _Queues(counts)
         for entry in entries:
             f, unit = entry.fields, BY_NAME[entry.name].unit
-            dispatched = max(dispatched + INSTRUCTION_BYTES / PORT_BYTES, taken[unit].popleft())
+            dispatched = max(dispatched + INSTRUCTION_BYTES / DRAM_BEAT_BYTES, taken[unit].popleft())
             ready, waited_for = dispatched + 2, "fetch"
             for number in _bits(entry.wait_mask):
                 signal, producer = semaphores[number].popleft()
@@ -112,11 +104,8 @@ class TimingModel:
                     front_free = end
                 finish = max(end + self._matmul_tail(f) if rows else begin + 4, done[unit] + 2)
             elif unit == Unit.LOAD:
-                size = (
-                    0
-                    if f.get("skip_if_empty") and queues.is_empty(f["queue"])
-                    else f["bytes"] * f["count_1"] * f["count_2"] * f["count_3"]
-                )
+                skipped = f.get("skip_if_empty") and queues.is_empty(f["queue"])
+                size = 0 if skipped else _transfer_bytes(f)
                 begin = max(take + 14 + self.latency, data_free)
                 finish = begin + _LOAD + size / self._load_rate(f) if size else max(take + 3, done[unit] + 1)
                 if size and f["destination"] == LoadDestination.TABLE:
@@ -125,7 +114,7 @@ class TimingModel:
                 finish += 6
                 timing.read_bytes += size
             elif unit == Unit.STORE:
-                size = f["bytes"] * f["count_1"] * f["count_2"] * f["count_3"]
+                size = _transfer_bytes(f)
                 finish = take + size / self.store_rate + 50
                 timing.written_bytes += size
             else:
@@ -205,7 +194,7 @@ class TimingModel:
     def _load_rate(self, f: dict[str, int]) -> float:
         if f["destination"] == LoadDestination.WEIGHT:
             return self.load_rate
-        return min(self.load_rate, 32.0) if f["destination"] == LoadDestination.ACT else PORT_BYTES
+        return min(self.load_rate, 32.0) if f["destination"] == LoadDestination.ACT else DRAM_BEAT_BYTES
 
     def _duration(self, name: str, f: dict[str, int]) -> float:
         c = self.configuration
@@ -241,6 +230,10 @@ class _Queues:
         if not (f.get("gather") or f.get("scatter")):
             return f["rows"]
         return min(max(self._counts[f["queue"]] - f["queue_first"], 0), f["rows"])
+
+
+def _transfer_bytes(f: dict[str, int]) -> int:
+    return f["bytes"] * f["count_1"] * f["count_2"] * f["count_3"]
 
 
 def _bits(mask: int) -> list[int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 from pathlib import Path
 
+from spec.arguments import image_size
 from spec.errors import UserError
 
 
@@ -19,7 +21,7 @@ class EstimateCommand:
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("recipe", help="recipe of the model, or a bundle directory")
         parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
-        parser.add_argument("--size", help="input as HEIGHTxWIDTH (default: the recipe's)")
+        parser.add_argument("--size", type=image_size, metavar="HxW", help="image size instead of the recipe's")
         parser.add_argument("--task", help="task, or TASK@ALTERNATIVE (default: the first)")
         parser.add_argument("--json", type=Path, help="also write the figures to this file")
 
@@ -39,6 +41,8 @@ class EstimateCommand:
         task = arguments.task or next(iter(tasks))
         if task not in tasks:
             raise UserError(f"unknown task {task!r}: this model has {', '.join(tasks)}")
+        # A program is tens of thousands of small objects without cycles: looking for some would take a third of the time.
+        gc.disable()
         e = estimate_frame(architecture, tasks, task, configuration)
         table = Table("layer", "cycles", "%", title=f"{arguments.recipe}, {task}, on {configuration.name}: estimate")
         for name, cycles in e.layers.items():
@@ -61,7 +65,7 @@ class EstimateCommand:
         return 0
 
 
-def _network(name: str, size: str | None):
+def _network(name: str, size: tuple[int, int] | None):
     from dataclasses import replace
 
     from model.configuration import load_recipe
@@ -72,14 +76,8 @@ def _network(name: str, size: str | None):
         return bundle.architecture, pathways(bundle.tasks)
     model = load_recipe(name).model
     if size:
-        try:
-            height, width = (int(part) for part in size.split("x"))
-        except ValueError:
-            raise UserError(f"size {size!r} is not HEIGHTxWIDTH, such as 128x256") from None
-        model = replace(model, image_height=height, image_width=width)
+        model = replace(model, image_height=size[0], image_width=size[1])
     a = model.architecture
     everyone = {block: tuple(range(a.experts)) for block in a.moe_blocks}
-    tasks = {
-        t.name: Task("depth", t.channels, model.resolution, 1.0, a.top_k, everyone) for t in model.tasks
-    }
+    tasks = {t.name: Task("depth", t.channels, model.resolution, 1.0, a.top_k, everyone) for t in model.tasks}
     return a, tasks

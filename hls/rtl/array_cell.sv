@@ -37,7 +37,6 @@ module array_cell #(
   assign high = sum[36:18];
 
   always_ff @(posedge clk_i) begin
-    // The sum goes first, so that the accumulator's gate shares the adder's LUTs.
     if (valid_i) begin
       accumulator_0_q <= 32'(low) + (first_i ? 32'sd0 : accumulator_0_q) + 32'sd1;
       accumulator_1_q <= 32'(high) + (first_i ? 32'sd0 : accumulator_1_q) + 32'(signed'({1'b0, sum[17]}));

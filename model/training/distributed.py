@@ -151,12 +151,14 @@ class DistributedModel:
     def __init__(self, model: M3ViT, ranks: Ranks = Ranks(), experts_sharded: bool = False) -> None:
         self.model, self.ranks = model, ranks
         self.sharded = shard_experts(model, ranks) if experts_sharded and ranks.size > 1 else frozenset()
+        if ranks.size > 1 and ranks.device.type == "cuda":  # on CPUs a batch norm sees its rank's images only
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self._forward: nn.Module = _TrainingForward(model)
         if ranks.size > 1:
             wrap = nn.parallel.DistributedDataParallel
             own = [f"model.{name}" for name in self.sharded]
             wrap._set_params_and_buffers_to_ignore_for_model(self._forward, own)
-            self._forward = wrap(self._forward, forward_sync_buffers=False)
+            self._forward = wrap(self._forward)
 
     def forward(
         self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None

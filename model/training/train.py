@@ -62,7 +62,8 @@ def training_step(
         sums = {name: sums.get(name, 0.0) + loss.item() for name, loss in losses.items()}
     distributed.average_experts()
     precision.unscale(optimizers)
-    distributed.clip_gradients(training.gradient_clip)
+    if training.gradient_clip:
+        distributed.clip_gradients(training.gradient_clip)
     precision.step(optimizers)
     return distributed.mean({name: total / training.accumulate for name, total in sums.items()})
 

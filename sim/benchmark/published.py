@@ -29,10 +29,10 @@ PUBLISHED = (
         "UbiMoE", "Dong et al., ISCAS 2025", "ZCU102, 300 MHz", "W16A32", "M3ViT-T 128x256", 7_700_000, "1,850 DSP"
     ),
     Published(
-        "CoQMoE", "arXiv 2025", "ZCU102, 300 MHz", "int8", "M3ViT-T 128x256", 1_940_000, "1,754 DSP, 0.22 GOPS/DSP"
+        "CoQMoE", "Dong et al., arXiv:2506.08496", "ZCU102, 300 MHz", "int8", "M3ViT-T 128x256", 1_940_000, "1,754 DSP, 0.22 GOPS/DSP"
     ),
     Published(
-        "CoQMoE", "arXiv 2025", "Alveo U280, 250 MHz", "int8", "M3ViT-S", 2_290_000, "2,635 DSP"
+        "CoQMoE", "Dong et al., arXiv:2506.08496", "Alveo U280, 250 MHz", "int8", "M3ViT-S", 2_290_000, "2,635 DSP"
     ),
     Published(
         "M3ViT", "Fan et al., NeurIPS 2022", "ZCU104, 300 MHz", "not given", "M3ViT-S 480x640", 25_400_000,

@@ -20,7 +20,9 @@ from tests.hls.networks import ODD, SMALL, network, picture
 from tests.hls.test_weight_layout import random_linear
 from tests.hls.unit_orders import Instructions, instructions, run_in_any_order, run_in_program_order, state
 
-TINY = dataclasses.replace(load_configuration("tiny"), act_bytes=4096, act_ultra_bytes=0, shared_bytes=0, weight_bytes=4096)
+TINY = dataclasses.replace(
+    load_configuration("tiny"), act_bytes=4096, act_ultra_bytes=0, shared_bytes=0, weight_bytes=4096
+)
 SLOT, SLOTS, ROWS = 64, 6, 4
 WEIGHT_SLOT, WEIGHT_SLOTS = 8 * 8 + 16 * 8, 3
 SEEDS = range(12)

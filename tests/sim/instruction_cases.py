@@ -423,7 +423,12 @@ def route(case: Case) -> None:
         if kind == 0:
             case.emit("matmul", **{**product, **part}, **residual, gather=1, scatter=1)
         elif kind == 1:
-            case.emit("matmul", **{**product, **part}, **into_act(case, Destination.INT8, tokens, product["columns"]), gather=1)
+            case.emit(
+                "matmul",
+                **{**product, **part},
+                **into_act(case, Destination.INT8, tokens, product["columns"]),
+                gather=1,
+            )
         else:
             case.emit("matmul", **{**product, **part}, **residual, scatter=1)
         case.emit(
@@ -490,9 +495,7 @@ def random_strides(
     return fields, reach
 
 
-def separate_strides(
-    rng: np.random.Generator, prefix: str, counts: list[int], size: int
-) -> tuple[dict[str, int], int]:
+def separate_strides(rng: np.random.Generator, prefix: str, counts: list[int], size: int) -> tuple[dict[str, int], int]:
     """Strides of three loops whose runs of `size` bytes do not overlap, and the bytes from the first to the last."""
     reach, fields = size, {}
     for level, count in enumerate(counts, 1):

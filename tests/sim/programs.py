@@ -258,7 +258,11 @@ class ProgramMaker:
 
     def softmax(self, **fixed: int) -> None:
         c = self.configuration
-        f = {"rows": self._between(1, ROWS_MOST), "row_base": 2 * self._between(0, (self.row_entries - ROWS_MOST) // 2), **fixed}
+        f = {
+            "rows": self._between(1, ROWS_MOST),
+            "row_base": 2 * self._between(0, (self.row_entries - ROWS_MOST) // 2),
+            **fixed,
+        }
         f["columns"] = self._between(1, min(self.act_block // ROWS_MOST // 2 - 2 * c.tile_columns, 200))
         source, target = (self._act(int(block)) for block in self.rng.choice(BLOCKS, 2, replace=False))
         statistics = Span("rows", f["row_base"], f["row_base"] + f["rows"])

@@ -36,7 +36,17 @@ def compress(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"a", b"abcd" * 2, b"abcd" * 3, b"abcd" * 4 + b"x", bytes(12), bytes(13), bytes(100_000), bytes(range(256)) * 300],
+    [
+        b"",
+        b"a",
+        b"abcd" * 2,
+        b"abcd" * 3,
+        b"abcd" * 4 + b"x",
+        bytes(12),
+        bytes(13),
+        bytes(100_000),
+        bytes(range(256)) * 300,
+    ],
     ids=["empty", "1", "8", "12", "17", "12 zeros", "13 zeros", "100000 zeros", "ramps"],
 )
 def test_corners(compress, data):

@@ -73,7 +73,7 @@ def test_the_estimate_is_within_three_percent(rtl: RtlExecutor, seed: int) -> No
 @pytest.mark.parametrize("kind", DEGENERATE_ROUTES)
 def test_degenerate_routing(rtl: RtlExecutor, kind: str) -> None:
     case = Case(ZCU104, np.random.default_rng([7, *kind.encode()]), act_limit=ZCU104.act_bytes)
-    degenerate_route(case, kind, 2 * ZCU104.tile_rows + 1)
+    degenerate_route(case, kind, TWO_BLOCKS.tokens)
     program, memory = case.finish()
     expected = Memory(memory.constants.copy(), memory.frame.copy())
     ReferenceMachine(ZCU104).run(program, expected, MAX_CYCLES)

@@ -108,7 +108,9 @@ def test_positions_of_another_grid_are_interpolated_the_class_tokens_is_not(dens
     weights = convert_timm(Source("x", timm_state(patches=16)), wide, heads=HEADS)
     state = timm_state(patches=16)
     image = state["pos_embed"][0, 1:].reshape(4, 4, WIDTH).permute(2, 0, 1)[None]
-    expected = F.interpolate(image, size=(3, 5), mode="bicubic", align_corners=False)[0].permute(1, 2, 0).reshape(15, -1)
+    expected = (
+        F.interpolate(image, size=(3, 5), mode="bicubic", align_corners=False)[0].permute(1, 2, 0).reshape(15, -1)
+    )
     assert torch.equal(weights["position"][0], state["pos_embed"][0, 0])
     assert torch.allclose(weights["position"][1:], expected)
 

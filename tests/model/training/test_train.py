@@ -10,13 +10,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from model.configuration import Recipe, load_recipe
+from model.configuration import OPTIMIZERS, DataConfiguration, Recipe, TrainingConfiguration, load_recipe
 from model.evaluate import measure_float
 from model.network.vit import M3ViT
 from model.training import checkpoint
+from model.training.distributed import Ranks
 from model.training.optimizer import learning_rate, orthogonalise
+from model.training.selection import Selection
 from model.training.sources import draw_batch, training_scenes, validation_scenes
-from model.training.train import train
+from model.training.train import Run, best_path, train, training_step
 from spec.errors import UserError
 
 
@@ -79,6 +81,115 @@ def test_orthogonalised_updates_have_singular_values_near_one(shape):
     values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
     assert values.min() > 0.6
     assert values.max() < 1.3
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_accumulated_parts_are_the_step_of_the_whole_batch(recipe, optimizer):
+    # Without router noise, which is drawn part by part, and the balance loss, which is another one of a part.
+    weights = []
+    for accumulate in (1, 3):
+        changed = short(recipe, optimizer=optimizer, accumulate=accumulate, balance_weight=0.0)
+        run, pool = Run.start(changed, Ranks()), training_scenes(changed, 0, 12)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "randn", lambda shape, **options: torch.zeros(shape))
+            batch = draw_batch(pool, changed.training, 0)
+            losses = training_step(run.model, run.optimizers, changed, batch, 0)
+        gradients = {name: parameter.grad for name, parameter in run.model.named_parameters()}
+        weights.append((losses, gradients))
+    (losses, whole), (losses_of_parts, parts) = weights
+    assert set(losses) == {"segmentation", "depth", "normals", "balance"}
+    for task in ("segmentation", "depth", "normals"):
+        assert losses_of_parts[task] == pytest.approx(losses[task], rel=1e-5)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-3, atol=1e-6, msg=lambda text, n=name: f"{n}: {text}")
+
+
+def test_accumulated_training_with_validation_resumes_bit_for_bit(recipe, tmp_path):
+    recipe = dataclasses.replace(
+        short(recipe, accumulate=2, validate_every=2, select="depth"), data=DataConfiguration(validation=4)
+    )
+    train(recipe, tmp_path / "whole", log=tmp_path / "log")
+    train(recipe, tmp_path / "parts", stop_after=3)
+    train(recipe, tmp_path / "parts", resume=True)
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+    best = [checkpoint.load(best_path(tmp_path / name)) for name in ("parts", "whole")]
+    last = checkpoint.load(tmp_path / "whole")
+    assert best[0].step == best[1].step == last.selection.step
+    assert best[0].finished
+    assert last.finished
+    assert -last.selection.score <= last.selection.reference["depth"]
+    measured = measure_float(best[1].build_model().eval(), validation_scenes(recipe, 4))
+    assert measured["depth"] == pytest.approx(-last.selection.score, abs=1e-9)
+    scalars = read_scalars(tmp_path / "log")
+    assert [step for step, _ in scalars["metric/depth"]] == [2, 4, 6]
+    assert scalars["metric/depth"][0][1] == pytest.approx(last.selection.reference["depth"], rel=1e-6)
+    assert {"loss/normals", "loss/balance", "learning rate/part of peak"} < scalars.keys()
+    assert all(1 <= value <= 5 for _, value in scalars["largest expert load/depth/block 1"])
+
+
+def read_scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(directory))
+    events.Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_the_best_checkpoint_is_the_one_with_the_best_mean_gain(recipe):
+    selection, start = Selection(), {"segmentation": 0.2, "depth": 1.0, "normals": 40.0}
+    assert selection.update(recipe, start, 10)
+    assert not selection.update(recipe, {"segmentation": 0.3, "depth": 2.0, "normals": 40.0}, 20)
+    assert selection.update(recipe, {"segmentation": 0.21, "depth": 1.0, "normals": 40.0}, 30)
+    assert (selection.step, selection.score) == (30, pytest.approx(5 / 3))
+    by_task = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, select="segmentation"))
+    selection = Selection()
+    assert [selection.update(by_task, {"segmentation": iou}, 0) for iou in (0.2, 0.1, 0.3)] == [True, False, True]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision_trains_and_resumes(recipe, tmp_path, precision):
+    losses = {}
+    for name in ("float32", precision):
+        changed = short(recipe, precision=name)
+        run, pool = Run.start(changed, Ranks()), training_scenes(changed, 0, 12)
+        batch = draw_batch(pool, changed.training, 0)
+        for step in range(2):  # the second has weights that a gradient of this precision has changed
+            losses[name] = training_step(run.model, run.optimizers, changed, batch, step, precision=run.precision)
+    assert losses[precision] != losses["float32"]
+    for task, loss in losses["float32"].items():
+        assert losses[precision][task] == pytest.approx(loss, rel=0.1)
+    changed = short(recipe, steps=3, precision=precision)
+    train(changed, tmp_path / "whole")
+    train(changed, tmp_path / "parts", stop_after=2)
+    train(changed, tmp_path / "parts", resume=True)
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert all(value.dtype == torch.float32 for value in checkpoint.load(tmp_path / "whole").weights.values())
+    assert bool(checkpoint.load(tmp_path / "whole").scale) == (precision == "float16")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_weight_has_one_optimizer(recipe, optimizer):
+    run = Run.start(short(recipe, optimizer=optimizer), Ranks())
+    owned = [id(p) for o in run.optimizers for group in o.param_groups for p in group["params"]]
+    assert sorted(owned) == sorted(id(parameter) for parameter in run.model.parameters())
+    assert len(run.optimizers) == (2 if optimizer == "muon" else 1)
+
+
+def test_polynomial_decay():
+    training = TrainingConfiguration(steps=10, batch=1, learning_rate=1.0, warmup=0, schedule="poly")
+    assert [learning_rate(training, step) for step in (0, 5, 10)] == [1, 0.5**0.9, 0]
+
+
+def test_training_starts_from_a_dense_checkpoint(recipe, tmp_path):
+    dense = dataclasses.replace(recipe.model, experts=0, top_k=0, expert_hidden=0)
+    train(dataclasses.replace(short(recipe, steps=2), model=dense), tmp_path / "dense")
+    changed = short(recipe, steps=1, initialise_from=str(tmp_path / "dense"), learning_rate=0.0, muon_learning_rate=0.0)
+    train(changed, tmp_path / "upcycled")
+    dense, upcycled = (checkpoint.load(tmp_path / name).weights for name in ("dense", "upcycled"))
+    assert torch.equal(upcycled["blocks.0.mlp.up.weight"], dense["blocks.0.mlp.up.weight"])
+    assert torch.equal(upcycled["position"], dense["position"])
+    with pytest.raises(UserError, match="none does not exist"):
+        train(short(recipe, initialise_from=str(tmp_path / "none")), tmp_path / "model")
 
 
 def test_another_recipe_is_not_resumed(recipe, tmp_path):
