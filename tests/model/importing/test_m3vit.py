@@ -198,7 +198,7 @@ def test_ranks_of_different_runs_are_named(tmp_path):
 def test_a_lost_rank_at_the_end_shows_in_the_number_of_experts(recipe, tmp_path):
     write_ranks(tmp_path / "run", upstream_state(), 2)
     (tmp_path / "run" / "1.pth").unlink()
-    with pytest.raises(UserError, match="htoh4.weight is 2x16x24, the recipe says 4x16x24"):
+    with pytest.raises(UserError, match=r"htoh4.weight is 2x16x24, the recipe says 4x16x24"):
         convert_m3vit(read_source(tmp_path / "run"), configuration(recipe), heads=HEADS)
 
 
@@ -231,7 +231,7 @@ def test_wrong_heads_missing_and_unknown_weights_are_named(recipe):
     with pytest.raises(UserError, match="the source has 6 attention heads, the recipe 3"):
         convert_m3vit(source_of(state), c, heads=6)
     missing = {name: value for name, value in state.items() if not name.endswith("semseg.conv_2.bias")}
-    with pytest.raises(UserError, match="weight decoders.semseg.conv_2.bias is missing"):
+    with pytest.raises(UserError, match=r"weight decoders.semseg.conv_2.bias is missing"):
         convert_m3vit(source_of(missing), c, heads=HEADS)
     with pytest.raises(UserError, match=r"weight blocks.9.norm1.weight \(3\) has no place"):
         convert_m3vit(source_of({**state, "module.backbone.blocks.9.norm1.weight": torch.ones(3)}), c, heads=HEADS)

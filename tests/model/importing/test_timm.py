@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_named(dense, change, words):
 def test_a_missing_weight_is_named(dense):
     state = timm_state()
     del state["blocks.1.attn.qkv.bias"]
-    with pytest.raises(UserError, match="x: weight blocks.1.attn.qkv.bias is missing"):
+    with pytest.raises(UserError, match=r"x: weight blocks.1.attn.qkv.bias is missing"):
         convert_timm(Source("x", state), dense, heads=HEADS)
 
 
@@ -176,7 +176,7 @@ class Trap:
 def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": timm_state(), "trap": Trap()}, "weights.pth")
-    with pytest.raises(UserError, match="weights.pth cannot be read as tensors alone"):
+    with pytest.raises(UserError, match=r"weights.pth cannot be read as tensors alone"):
         read_source(tmp_path / "weights.pth")
     assert not (tmp_path / "trapped").exists()
 
