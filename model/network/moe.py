@@ -84,6 +84,21 @@ class MoE(nn.Module):
         """Router logits [N, E] of tokens [N, D], without noise."""
         return self.router_of(task).logits(task, x)
 
+    def routes_alike(self, tasks: tuple[str, ...]) -> bool:
+        """Whether these tasks send a token the same way: one router, which does not see the task, one pathway, one top-k.
+
+        Not said of a graph that is being exported, in which pathways are data.
+        """
+        if torch.compiler.is_compiling() or any(type(self.router_of(task)) is not Router for task in tasks):
+            return len(tasks) == 1
+        first = tasks[0]
+        return all(
+            self.router_of(task) is self.router_of(first)
+            and self.top_k_of[task] == self.top_k_of[first]
+            and torch.equal(self.kept[task], self.kept[first])
+            for task in tasks[1:]
+        )
+
     def route(self, task: str, x: Tensor, noise: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Route tokens x [N, D]. With a generator, the choice of experts is made under Gaussian noise (training).
 

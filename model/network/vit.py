@@ -102,14 +102,15 @@ class M3ViT(nn.Module):
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Predictions of several tasks, and the mean balance loss over tasks and MoE blocks.
 
-        What comes before the first MoE block is the same for every task and computed once.
+        What comes before the first MoE block that routes the tasks apart is the same for every task and computed once; with
+        one router for all of them and no pathways that is everything but the heads.
         """
         x, losses = self.embed(images), []
         shared = True
         for block in self.blocks:
-            if shared and isinstance(block.mlp, MoE):
+            if shared and isinstance(block.mlp, MoE) and not block.mlp.routes_alike(tasks):
                 x, shared = x.repeat(len(tasks), 1, 1), False  # one part of the batch per task from here on
-            x, balance = block(x, tasks, noise)
+            x, balance = block(x, tasks[:1] if shared else tasks, noise)
             if isinstance(block.mlp, MoE):
                 losses.append(balance)
         parts = [x] * len(tasks) if shared else x.chunk(len(tasks))

@@ -127,3 +127,27 @@ def test_dense_networks_have_no_routers(small):
         torch.rand(1, 3, 32, 32), small.task_names, torch.Generator().manual_seed(0)
     )
     assert set(predictions) == set(small.task_names) and balance == 0
+
+
+def test_a_single_gate_computes_the_backbone_once_for_all_tasks_unless_their_pathways_differ(small):
+    torch.manual_seed(0)
+    model, images = M3ViT(dataclasses.replace(small, gate="single")).eval(), torch.rand(2, 3, 32, 32) * 2 - 1
+    sizes, moe = [], model.blocks[1].mlp
+    moe.register_forward_pre_hook(lambda m, arguments: sizes.append(len(arguments[0])))
+    for change, batch in ((None, 2), ("kept", 4), ("top_k", 4)):
+        if change == "kept":
+            moe.kept["depth"] = torch.tensor([True, False, True, True, True])
+        if change == "top_k":
+            moe.kept["depth"] = torch.ones(5, dtype=torch.bool)
+            moe.top_k_of["depth"] = 1
+        together, _ = model.training_forward(images, small.task_names)
+        assert sizes.pop() == batch
+        for task in small.task_names:
+            assert torch.allclose(together[task], model(images, task), atol=1e-5)
+    assert [moe.routes_alike((task,)) for task in small.task_names] == [True, True]
+
+
+@pytest.mark.parametrize("gate", ["multi", "task-conditioned"])
+def test_tasks_of_other_gates_never_share(gate):
+    moe = layer(gate)
+    assert not moe.routes_alike(TASKS) and moe.routes_alike(TASKS[:1])
