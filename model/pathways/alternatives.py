@@ -6,7 +6,7 @@ import numpy as np
 
 from model.network.vit import M3ViT
 from model.pathways.budgets import Budget, choose_pathway
-from model.pathways.pathway import Pathway, apply_pathway, current_pathway, current_top_k
+from model.pathways.pathway import Pathway, apply_pathway, current_pathway, current_top_k, moe_blocks
 from model.pathways.usage import Usage
 from spec.bundle import Alternative, Task
 from spec.errors import UserError
@@ -60,12 +60,12 @@ def plan_pathways(model: M3ViT, usage: Usage, default: Budget | None, alternativ
 
 
 def pathways_within(model: M3ViT, usage: Usage, budget: Budget) -> TaskPathways:
-    """Each task's experts under a budget, and its top-k, which is never above the least number kept in a block."""
-    most = model.configuration.top_k if budget.top_k is None else budget.top_k
-    return {
-        task: Alternative(min([most, *map(len, blocks.values())]), blocks)
-        for task, blocks in choose_pathway(usage, budget).items()
-    }
+    """Each task's experts and top-k under a budget. A budget without a top-k has the model's, or what it has experts for a block."""
+    if budget.top_k is None:
+        blocks = len(moe_blocks(model)) if budget.scope == "task" else 1
+        top_k = max(min(model.configuration.top_k, budget.experts // max(blocks, 1)), 1)
+        budget = dataclasses.replace(budget, top_k=top_k)
+    return {task: Alternative(budget.top_k, blocks) for task, blocks in choose_pathway(usage, budget).items()}
 
 
 def current_pathways(model: M3ViT) -> TaskPathways:

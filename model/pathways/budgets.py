@@ -21,7 +21,7 @@ class Budget:
     """How much of the network a task may use.
 
     experts: number kept, in every MoE block (scope "layer") or over all of them together (scope "task"). top_k: experts per
-    token, or None for the model's; where a block keeps fewer experts, the top-k is that number.
+    token, or None for the model's, as far as the budget has experts for it.
     """
 
     experts: int

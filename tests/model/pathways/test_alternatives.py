@@ -137,6 +137,14 @@ def test_one_expert_for_every_task(model, pictures):
     assert_machine_agrees(model, network, pictures[0])
 
 
+@pytest.mark.parametrize(("experts", "top_k"), [(2, 1), (3, 1), (4, 2), (9, 2), (12, 2)])
+def test_over_a_task_the_models_top_k_stays_where_the_budget_lets_it(model, pictures, experts, top_k):
+    chosen = pathways_within(model, measure_usage(model, pictures), Budget(experts, scope="task"))
+    for one in chosen.values():
+        assert one.top_k == top_k and sum(map(len, one.pathway.values())) == experts
+        assert min(map(len, one.pathway.values())) >= top_k
+
+
 def test_tasks_that_share_no_expert(model, pictures):
     own = {task: {1: (2 * n, 2 * n + 1), 3: (2 * n, 2 * n + 1)} for n, task in enumerate(TASKS)}
     plan = PathwayPlan({task: Alternative(2, blocks) for task, blocks in own.items()})
