@@ -86,7 +86,7 @@ def _rank(rank, path, queue):
         loss, gradients = _gradients(learned_noise, slice(32 * rank, 32 * rank + 32))
         for gradient in gradients:  # as data-parallel training does
             dist.all_reduce(gradient)
-            gradient /= 2
+            gradient.div_(2)
         found.append([loss.numpy(), *(gradient.numpy() for gradient in gradients)])
     queue.put((rank, found))
     dist.barrier()
