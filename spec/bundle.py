@@ -96,7 +96,7 @@ class Task:
 
     channels: of the output; upscale: output pixels per patch side; output_scale: value of one output unit;
     pathway: block index to the experts kept, ascending; top_k: experts per token; metrics: accuracy measured before export,
-    e.g. {"metric": "mIoU", "float": 0.71, "integer": 0.70}; class_names for segmentation. alternatives: name (letters,
+    e.g. {"metric": "mIoU", "float": 0.71, "integer": 0.70}; class_names for segmentation and parts. alternatives: name (letters,
     digits, - and _) to another pathway, which an application may take for any frame instead of this one.
     """
 
