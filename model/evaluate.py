@@ -18,18 +18,23 @@ from spec.arithmetic import route_token
 from spec.errors import UserError
 from spec.pathway_names import pathway_name
 
-_BATCH = 32
+_BATCH, _BATCH_PIXELS = 32, 1 << 20  # at most, so that predictions of many classes fit in memory
 
 Predictor = Callable[[np.ndarray, str], np.ndarray]
 
 
+def _batch_of(configuration: ModelConfiguration) -> int:
+    """Images that are taken at once."""
+    return max(1, min(_BATCH, _BATCH_PIXELS // (configuration.image_height * configuration.image_width)))
+
+
 def predict(model: M3ViT, images: np.ndarray, task: str) -> np.ndarray:
     """The float network's prediction [N, C, h, w], float32, for images uint8 [N, h, w, 3]."""
-    device = next(model.parameters()).device
+    device, size = next(model.parameters()).device, _batch_of(model.configuration)
     with torch.inference_mode():
         parts = [
-            model(normalise(images[i : i + _BATCH]).to(device), task).float().cpu().numpy()
-            for i in range(0, len(images), _BATCH)
+            model(normalise(images[i : i + size]).to(device), task).float().cpu().numpy()
+            for i in range(0, len(images), size)
         ]
     return np.concatenate(parts)
 
@@ -69,12 +74,12 @@ def evaluate(
 
 
 def _batches(data: HeldOut, configuration: ModelConfiguration, console: Console | None) -> Iterator[Images]:
-    size = configuration.image_height, configuration.image_width
+    size, count = (configuration.image_height, configuration.image_width), _batch_of(configuration)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=console is None) as progress:
         bar = progress.add_task("evaluating", total=len(data))
-        for first in range(0, len(data), _BATCH):
-            places = range(first, min(first + _BATCH, len(data)))
+        for first in range(0, len(data), count):
+            places = range(first, min(first + count, len(data)))
             batch = data[first : places.stop] if hasattr(data, "images") else Batch.of([data[i] for i in places])
             if batch.images.shape[1:3] != size:
                 found = "{}x{}".format(*batch.images.shape[1:3])
@@ -127,10 +132,10 @@ def top_k_agreement(model: M3ViT, network: IntegerNetwork, images: np.ndarray) -
     Over all images, tasks, MoE blocks, tokens and chosen experts. Each network routes its own activations, so that
     earlier disagreements count as they would in use. 1 for a model without experts.
     """
-    agreed = total = 0
+    agreed, total, size = 0, 0, _batch_of(model.configuration)
     for task in model.configuration.task_names:
-        for first in range(0, len(images), _BATCH):
-            batch, record = images[first : first + _BATCH], {}
+        for first in range(0, len(images), size):
+            batch, record = images[first : first + size], {}
             network.run(batch, task, record)
             for i, chosen in chosen_experts(model, batch, task).items():
                 logits = record[f"blocks.{i}.router"]
