@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 from model.configuration import Recipe
+from model.network.vit import M3ViT
 from model.pathways.pathway import current_pathway, current_top_k, full_pathway, moe_blocks
 from model.pathways.sampling import BudgetSampler
 from model.pathways.usage import measure_usage
@@ -59,6 +60,15 @@ def test_the_estimate_becomes_the_usage_of_the_whole_network(model, pictures, mo
     usage, estimate = measure_usage(model, pictures), sampler.tensors()["usage"]
     for t, task in enumerate(TASKS):
         assert np.allclose(estimate[t, 0], usage[task][1].mass / usage[task][1].tokens, rtol=1e-5)
+
+
+def test_with_one_router_for_all_every_task_is_estimated(small_recipe, pictures, monkeypatch):
+    monkeypatch.setattr("model.pathways.sampling._FULL", 1.0)
+    single = M3ViT(dataclasses.replace(small_recipe.model, gate="single"))
+    sampler = BudgetSampler(single, 1)
+    run_step(single, sampler, pictures[:2], 0)
+    estimate = sampler.tensors()["usage"]
+    assert estimate[0].any() and torch.equal(estimate[0], estimate[1]) and torch.equal(estimate[0], estimate[2])
 
 
 def test_the_kept_are_the_heaviest_of_the_estimate(model, pictures):
