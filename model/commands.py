@@ -11,7 +11,8 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.configuration import Recipe, load_recipe, recipe_names
+from model.configuration import ModelConfiguration, Recipe, load_recipe, recipe_names
+from model.quantisation.settings import add_settings, options_given, settings_of
 from spec.arguments import image_size, positive, seed
 from spec.bundle import pathways
 from spec.errors import UserError
@@ -19,6 +20,8 @@ from spec.files import require_writable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from model.quantisation.scales import Scales
 
 _CHECKPOINT = Path("build/model.safetensors")
 _HELD_OUT_SCENES = 128
@@ -51,6 +54,24 @@ def show_metrics(metrics: dict[str, dict], console: Console) -> None:
         figures = (f"{values[network]:.4f}" if network in values else "–" for network in ("float", "integer"))
         table.add_row(task, f"{values['metric']} {arrow}", *figures)
     console.print(table)
+
+
+def _add_integers(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser)
+    parser.add_argument("--scales", type=Path, help="scales that `moesaic qat` left beside the checkpoint")
+
+
+def _load_scales(arguments: argparse.Namespace, configuration: ModelConfiguration) -> Scales | None:
+    """The scales that were asked for. UserError if there are options for choosing some, too."""
+    if arguments.scales is None:
+        return None
+    from model.quantisation.scales import Scales
+
+    if given := options_given(arguments):
+        raise UserError(
+            f"{given[0]} is for choosing scales, --scales {arguments.scales} has them: leave one of them out"
+        )
+    return Scales.load(arguments.scales, configuration)
 
 
 class _Train:
@@ -118,6 +139,7 @@ class _Evaluate:
             type=positive,
             help="held-out scenes, or images of the data set (default 128 scenes, or all images)",
         )
+        _add_integers(parser)
         _add_threads(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -130,13 +152,15 @@ class _Evaluate:
         from model.training.sources import calibration_images, first_images, open_validation
 
         torch.set_num_threads(arguments.threads)
+        settings = settings_of(arguments)
         state, root = checkpoint.load(arguments.checkpoint), arguments.data_root
         recipe, model, console = state.recipe, state.build_model().eval(), Console()
         count = arguments.scenes or (_HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
         held_out, network = open_validation(recipe, root), None
         if recipe.model.head == "light":
-            network = integer_network(model, calibration_images(recipe, root, CALIBRATION_SCENES))
+            seen = calibration_images(recipe, root, CALIBRATION_SCENES)
+            network = integer_network(model, seen, settings=settings, scales=_load_scales(arguments, recipe.model))
         show_metrics(compare(model, network, held_out, console=console), console)
         if network is None:
             console.print(f"the head {recipe.model.head} has no integer form: only the network in float was measured")
@@ -191,6 +215,7 @@ class _Export:
         )
         _add_data_root(parser)
         parser.add_argument("--scenes", type=positive, help="held-out scenes or images for the figures (default 128)")
+        _add_integers(parser)
         _add_threads(parser)
         untrained = parser.add_argument_group("untrained networks, to measure speed")
         untrained.add_argument(
@@ -206,7 +231,7 @@ class _Export:
     def run(self, arguments: argparse.Namespace) -> int:
         random = arguments.random_weights is not None
         names = (
-            ("checkpoint", "experts_kept", "alternative", "fine_tune", "scenes")
+            ("checkpoint", "experts_kept", "alternative", "fine_tune", "scenes", "scales")
             if random
             else ("recipe", "size", "tasks")
         )
@@ -237,7 +262,8 @@ class _Export:
         if arguments.tasks:
             changes["tasks"] = tuple(model.task(name) for name in arguments.tasks.split(","))
         recipe = Recipe(dataclasses.replace(model, **changes), recipe.training)
-        bundle = build_random_bundle(arguments.name or arguments.bundle.name, recipe, arguments.random_weights)
+        name, settings = arguments.name or arguments.bundle.name, settings_of(arguments)
+        bundle = build_random_bundle(name, recipe, arguments.random_weights, settings)
         bundle.save(arguments.bundle)
         console = Console()
         show_expert_loads(bundle.report["expert_load"], console)
@@ -276,6 +302,8 @@ class _Export:
                 advance=lambda: progress.advance(bar),
                 validation=arguments.scenes or _HELD_OUT_SCENES,
                 data_root=arguments.data_root,
+                settings=settings_of(arguments),
+                scales=_load_scales(arguments, state.recipe.model),
             )
         bundle.save(arguments.bundle)
         show_metrics({name: task.metrics for name, task in pathways(bundle.tasks).items()}, console)

@@ -22,7 +22,8 @@ from model.quantisation.calibration import Calibration, calibrate, merge
 from model.quantisation.golden import expert_loads, golden_vectors, saturated_shares
 from model.quantisation.integer import IntegerNetwork
 from model.quantisation.quantise import quantise
-from model.quantisation.scales import PtqSettings, Scales, choose_scales
+from model.quantisation.scales import Scales, choose_scales
+from model.quantisation.settings import PtqSettings
 from model.training.sources import (
     HeldOut,
     calibration_images,
@@ -164,7 +165,7 @@ def _with_class_names(tasks: dict[str, Task], recipe: Recipe) -> dict[str, Task]
     return {name: dataclasses.replace(task, class_names=tuple(names.get(name, ()))) for name, task in tasks.items()}
 
 
-def build_random_bundle(name: str, recipe: Recipe, seed: int) -> Bundle:
+def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSettings = DEFAULT_PTQ) -> Bundle:
     """The bundle of a network that was never trained, for measuring speed: see `model.network.random_weights`.
 
     It takes the road of a trained one, but has no accuracy and no ONNX. The updates and the routers' loads are adjusted on
@@ -175,7 +176,7 @@ def build_random_bundle(name: str, recipe: Recipe, seed: int) -> Bundle:
     image = validation_scenes(recipe, 1).images
     model = random_model(recipe.model, seed, image)
     scenes = max(_RANDOM_CALIBRATION_SCENES, math.ceil(_RANDOM_CALIBRATION_TOKENS / recipe.model.tokens))
-    network = integer_network(model, training_scenes(recipe, 0, scenes).images)
+    network = integer_network(model, training_scenes(recipe, 0, scenes).images, settings=settings)
     golden = golden_vectors(network, image[0])
     return Bundle(
         name=name,

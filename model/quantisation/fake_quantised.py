@@ -70,6 +70,14 @@ class FakeQuantised(nn.Module):
             {name: quantise_norm(layer, self.is_integer(name)) for name, layer in norm_layers(self.model, self.scales)},
         )
 
+    def choose(self, integers: Parameters, reals: Parameters) -> Parameters:
+        """What `derive` gives, of parameters that were derived with every layer in integers and with none."""
+        return Parameters(
+            integers.position if self.is_integer("position") else reals.position,
+            {n: (integers if self.is_integer(n) else reals).linear[n] for n in integers.linear},
+            {n: (integers if self.is_integer(n) else reals).norms[n] for n in integers.norms},
+        )
+
     def forward(
         self,
         images: Tensor,
@@ -84,10 +92,12 @@ class FakeQuantised(nn.Module):
         """
         return _Pass(self, images, task, parameters or self.derive(), record).run()
 
-    def predict(self, images: np.ndarray, task: str, batch: int = 16) -> np.ndarray:
-        """Predictions for images uint8 [N, height, width, 3], as metrics take them."""
+    def predict(
+        self, images: np.ndarray, task: str, parameters: Parameters | None = None, batch: int = 16
+    ) -> np.ndarray:
+        """Predictions for images uint8 [N, height, width, 3], as metrics take them. parameters: see `forward`."""
         with torch.no_grad():
-            parameters = self.derive()
+            parameters = parameters or self.derive()
             parts = [
                 self(torch.from_numpy(images[i : i + batch]), task, parameters) for i in range(0, len(images), batch)
             ]

@@ -19,12 +19,11 @@ from safetensors.numpy import save
 from model.configuration import ModelConfiguration
 from model.quantisation.calibration import Calibration
 from model.quantisation.gelu import gelu, gelu_table
+from model.quantisation.settings import PtqSettings
 from spec.arithmetic import TABLE_ENTRIES
-from spec.bundle import EXPERT_WEIGHT_BITS
 from spec.errors import UserError
 from spec.files import write_file
 
-METHODS = ("mse", "percentile")
 STREAM_HEADROOM = 1.5  # for images unlike those of the calibration
 INT16_MAX = (1 << 15) - 1
 _INT8_MAX = (1 << 7) - 1
@@ -32,31 +31,6 @@ _ATTENTION_SHIFT_MAX = 7
 _CLIPS = np.linspace(0.3, 1.0, 15)  # parts of the range that the search for the least error tries
 _TAIL = 0.001  # of the values at each end that the middle of a channel leaves out
 _FORMAT = "moesaic-scales-1"
-
-
-@dataclass(frozen=True)
-class PtqSettings:
-    """How integers are chosen.
-
-    method: of the activations' scales, "mse" for the least mean squared error, "percentile" for the magnitude that
-    `percentile` percent of the values stay below. clip_weights: search a scale of least squared error for each row of
-    weights, instead of its largest magnitude over the largest integer; rows of 4 bits are always searched. expert_bits: of
-    the experts' weights, 8 or 4.
-    """
-
-    method: str = "mse"
-    percentile: float = 99.9
-    clip_weights: bool = False
-    expert_bits: int = 8
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UserError(f"calibration method {self.method!r} is unknown: choose from {', '.join(METHODS)}")
-        if not 50 < self.percentile <= 100:
-            raise UserError(f"percentile {self.percentile:g} is not above 50 and up to 100: choose one such as 99.9")
-        if self.expert_bits not in EXPERT_WEIGHT_BITS:
-            choices = " or ".join(map(str, EXPERT_WEIGHT_BITS))
-            raise UserError(f"expert weights of {self.expert_bits} bits are not supported: choose {choices}")
 
 
 @dataclass(frozen=True)

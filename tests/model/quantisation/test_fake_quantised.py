@@ -15,7 +15,8 @@ from model.pathways.pathway import apply_pathway
 from model.quantisation.calibration import calibrate
 from model.quantisation.fake_quantised import FakeQuantised
 from model.quantisation.integer import IntegerNetwork
-from model.quantisation.scales import PtqSettings, choose_scales
+from model.quantisation.scales import choose_scales
+from model.quantisation.settings import PtqSettings
 from model.training.sources import normalise
 
 TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1))

@@ -11,7 +11,8 @@ from model.export import integer_network
 from model.quantisation.calibration import calibrate
 from model.quantisation.fake_quantised import FakeQuantised
 from model.quantisation.finetune import finetune_integers
-from model.quantisation.scales import PtqSettings, choose_scales
+from model.quantisation.scales import choose_scales
+from model.quantisation.settings import PtqSettings
 from spec.errors import UserError
 from tests.model.quantisation.test_fake_quantised import CONFIGURATION, assert_the_same, random_model
 

@@ -10,7 +10,8 @@ from model.quantisation.calibration import calibrate
 from model.quantisation.gelu import gelu, gelu_table
 from model.quantisation.layers import LinearLayer, NormLayer
 from model.quantisation.quantise import BIAS_MAX, quantise_linear, quantise_norm
-from model.quantisation.scales import ActivationScale, PtqSettings, Scales, ScaleSearch, choose_scales
+from model.quantisation.scales import ActivationScale, Scales, ScaleSearch, choose_scales
+from model.quantisation.settings import PtqSettings
 from spec.arithmetic import SHIFT_MAX, layer_norm, matmul_exact, requantise
 from spec.errors import UserError
 
