@@ -168,8 +168,8 @@ class TrainingConfiguration:
     into. pool: rendered scenes that batches are drawn from. optimizer: "muon" is Muon for the weight matrices of the blocks
     with muon_learning_rate and AdamW for all the rest with learning_rate; "adamw" and "sgd" (with `momentum`) are for all
     weights. schedule: half a cosine, or a polynomial of power 0.9. losses: the tasks' losses and weights, those for rendered
-    scenes or those of the papers (`model.tasks.losses`). balance_weight: of the load-balance loss. precision: of the
-    network's arithmetic; weights stay float32.
+    scenes or those of the papers (`model.tasks.losses`). balance_weight: of the load-balance loss. gradient_clip:
+    largest norm of the whole gradient, 0 for no limit. precision: of the network's arithmetic; weights stay float32.
     experts_sharded: each rank holds its part of the experts and tokens travel to them, instead of all experts on every rank.
     initialise_from: a dense checkpoint whose weights to start from, experts as copies of its MLP.
     validate_every: steps between two validations, 0 for none; the checkpoint with the best `select`, a task's name or

@@ -23,8 +23,9 @@ from model.configuration import Recipe, load_recipe
 from model.evaluate import measure_float, measure_integer, top_k_agreement
 from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, integer_network
 from model.network.vit import M3ViT
-from model.pathways.budgets import Budget, choose_pathway
-from model.pathways.pathway import apply_pathway, open_pathway
+from model.pathways.alternatives import apply_pathways, pathways_within
+from model.pathways.budgets import Budget
+from model.pathways.pruning import fine_tune
 from model.pathways.usage import measure_usage
 from model.training.results_page import write_page
 from model.training.sources import open_validation, training_scenes
@@ -39,7 +40,7 @@ NETWORKS = ("multi-gate", "single-gate", "task-conditioned", "dense")
 """Recipes in recipes/results that have every task."""
 QUANTISED = ("multi-gate", "dense")
 """Those of them that are measured in integers too."""
-EXPERTS_KEPT = 8
+EXPERTS_KEPT, FINE_TUNING_STEPS = 8, 300
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def execute(run: Run, directory: Path) -> dict:
 
 
 def measure(run: Run, model: M3ViT) -> dict:
-    """By task: MACs, metric in float and, for some networks, in integers and with half of the experts."""
+    """By task: MACs, metric in float and, for some networks, in integers and with half of the experts. Changes the model."""
     recipe = run.recipe
     held_out = open_validation(recipe, None)
     seen = training_scenes(recipe, 0, CALIBRATION_SCENES).images
@@ -98,9 +99,11 @@ def measure(run: Run, model: M3ViT) -> dict:
         result["integer"] = measure_integer(network, recipe.model, held_out)
     if run.name == NETWORKS[0]:
         result["agreement"] = top_k_agreement(model, network, held_out.images[:AGREEMENT_SCENES])
-        apply_pathway(model, choose_pathway(measure_usage(model, seen), Budget(EXPERTS_KEPT)))
+        pathways = pathways_within(model, measure_usage(model, seen), Budget(EXPERTS_KEPT))
+        apply_pathways(model, pathways)
         result["pathway"] = measure_float(model, held_out)
-        open_pathway(model)
+        fine_tune(model, recipe, [pathways], FINE_TUNING_STEPS)
+        result["fine_tuned_pathway"] = measure_float(model, held_out)
     return result
 
 
