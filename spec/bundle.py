@@ -49,11 +49,12 @@ MANIFEST = "bundle.json"
 KINDS = ("segmentation", "parts", "saliency", "edges", "depth", "normals")
 EXPERT_WEIGHT_BITS = (8, 4)
 _REMEDY = "make it again with `moesaic export`"
+_OF_EXPERTS = ("experts", "top_k", "expert_hidden")  # 0 in a dense network
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of a network. moe_blocks: indices of the blocks that have experts instead of an MLP.
+    """Sizes of a network. moe_blocks: indices of the blocks that have experts instead of an MLP; a dense network has none.
 
     expert_weight_bits: 8, or 4 for experts whose weights are in [-7, 7].
     """
@@ -185,8 +186,9 @@ def _architecture_problem(bundle: Bundle) -> str:
         return "its name is no text or its report no table"
     for f in fields(a):
         value = getattr(a, f.name)
-        if f.name != "moe_blocks" and (type(value) is not int or value < 1):
-            return f"{f.name} is {value!r}, not a positive integer"
+        least = 0 if f.name in _OF_EXPERTS and not a.moe_blocks else 1
+        if f.name != "moe_blocks" and (type(value) is not int or value < least):
+            return f"{f.name} is {value!r}, not an integer from {least}"
     for name, size, divisor in (
         ("image_height", a.image_height, a.patch),
         ("image_width", a.image_width, a.patch),
@@ -228,8 +230,9 @@ def _task_problem(bundle: Bundle) -> str:
 
 def _pathway_problem(a: Architecture, task: Task) -> str:
     """What is wrong with the default pathway of a task, or nothing."""
-    if type(task.top_k) is not int or task.top_k < 1:
-        return f"top_k is {task.top_k!r}, not a positive integer"
+    least = 1 if a.moe_blocks else 0
+    if type(task.top_k) is not int or task.top_k < least:
+        return f"top_k is {task.top_k!r}, not an integer from {least}"
     if not isinstance(task.metrics, dict):
         return "its metrics are no table"
     if sorted(task.pathway) != list(a.moe_blocks):
