@@ -106,6 +106,17 @@ def test_a_pruned_pathway_runs_its_experts_only(model, images):
     assert_the_same(FakeQuantised(model, scales), network, images)
 
 
+def test_ties_of_a_router_go_to_the_lowest_expert(model, images):
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if ".routers." in name:
+                value.zero_()
+    scales = scales_of(model, images)
+    network = integer_network(model, images, scales=scales)
+    assert not record_of(FakeQuantised(model, scales), images, "depth")["blocks.1.router"].any()
+    assert_the_same(FakeQuantised(model, scales), network, images[:2])
+
+
 def test_without_integers_it_is_the_float_network(model, images):
     network = FakeQuantised(model, scales_of(model, images), integer=())
     for task in model.configuration.task_names:
