@@ -1,0 +1,83 @@
+"""The runner keeps what is done, and the page says what was measured."""
+
+import dataclasses
+import json
+
+import pytest
+
+from model.configuration import load_recipe
+from model.training import results
+from model.training.results import NETWORKS, QUANTISED, Run, every_run, execute
+from model.training.results_page import page
+
+
+def measurements() -> list[dict]:
+    made = []
+    for run in every_run():
+        tasks, multi = run.recipe.model.task_names, not run.name.startswith("single-task")
+        gain = 1.1 if multi and run.name != "dense" else 1.0
+        values = {"segmentation": 0.5 * gain, "depth": 0.8 / gain, "normals": 20 / gain}
+        result = {
+            "name": run.name,
+            "seed": run.seed,
+            "training_seconds": 100,
+            "macs": dict.fromkeys(tasks, 10_000_000),
+            "parameters": 250_000,
+            "float": {task: values[task] for task in tasks},
+        }
+        if run.name in QUANTISED:
+            result["integer"] = result["float"] | {"depth": result["float"]["depth"] * 1.002}
+        if run.name == NETWORKS[0]:
+            result |= {"agreement": 0.99, "pathway": result["float"], "fine_tuned_pathway": result["float"]}
+        made.append(result)
+    return made
+
+
+def test_every_network_and_every_single_task_has_three_runs():
+    runs = every_run()
+    assert len(runs) == len({run.key for run in runs}) == 21
+    assert {run.seed for run in runs} == {0, 1, 2}
+
+
+def test_the_key_is_of_the_whole_recipe(monkeypatch):
+    key = Run("dense", 0).key
+    changed = load_recipe("results/dense")
+    changed = dataclasses.replace(changed, training=dataclasses.replace(changed.training, weight_decay=0.5))
+    monkeypatch.setattr(results, "load_recipe", lambda name: changed)
+    assert Run("dense", 0).key != key
+
+
+def test_the_page_compares_with_single_tasks_and_with_float():
+    text = page(measurements())
+    gain = 100 * (0.1 + 2 * (1 - 1 / 1.1)) / 3
+    row = next(line for line in text.splitlines() if line.startswith("| M³ViT, multi-gate | 10.00 M"))
+    assert f"**{gain:.2f} ± 0.00**" in row
+    assert "**0.00 ± 0.00**" in next(
+        line for line in text.splitlines() if line.startswith("| dense multi-task ViT | 10.00")
+    )
+    depth = [line for line in text.splitlines() if line.startswith("| M³ViT, multi-gate | depth")]
+    assert depth[0].endswith("| 0.20 ± 0.00 |")
+    assert "99.00 ± 0.00 %" in text
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    recipe = load_recipe("results/multi-gate")
+    model = dataclasses.replace(
+        recipe.model, image_height=16, image_width=16, width=16, depth=2, mlp_hidden=32, expert_hidden=8
+    )
+    training = dataclasses.replace(recipe.training, steps=2, batch=2, warmup=1, pool=4)
+    data = dataclasses.replace(recipe.data, validation=4)
+    recipe = dataclasses.replace(recipe, model=model, training=training, data=data)
+    monkeypatch.setattr(results, "load_recipe", lambda name: recipe)
+    monkeypatch.setattr(results, "FINE_TUNING_STEPS", 1)
+    return recipe
+
+
+def test_a_run_that_is_done_is_not_done_again(tiny, tmp_path, monkeypatch):
+    run = Run("multi-gate", 0)
+    first = execute(run, tmp_path)
+    assert first["macs"]["depth"] > 0
+    assert first.keys() >= {"float", "integer", "agreement", "pathway", "fine_tuned_pathway", "parameters"}
+    monkeypatch.setattr(results, "train", None)
+    assert execute(run, tmp_path) == first == json.loads((tmp_path / f"{run.key}.json").read_text())
