@@ -93,7 +93,7 @@ class _Train:
         parser.add_argument(
             "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
         )
-        parser.add_argument("--log", type=Path, help="directory for TensorBoard")
+        parser.add_argument("--tensorboard", type=Path, metavar="DIRECTORY", help="where to write curves")
         _add_threads(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -118,7 +118,7 @@ class _Train:
                 stop_after=arguments.stop_after,
                 data_root=arguments.data_root,
                 ranks=ranks,
-                log=arguments.log,
+                log=arguments.tensorboard,
             )
             if ranks.first:
                 Console().print(f"checkpoint: {path}")
