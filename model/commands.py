@@ -285,7 +285,7 @@ class _Export:
         alternatives = parse_alternatives(arguments.alternative or [], scope)
         path = arguments.checkpoint or _CHECKPOINT
         state = checkpoint.load(path)
-        if state.step < state.recipe.training.steps:
+        if not state.finished:
             progress = f"{state.step} of {state.recipe.training.steps} steps"
             raise UserError(f"checkpoint {path} has seen {progress}: finish it with `moesaic train --resume`")
         console = Console()

@@ -41,6 +41,8 @@ NETWORKS = ("multi-gate", "single-gate", "task-conditioned", "dense")
 QUANTISED = ("multi-gate", "dense")
 """Those of them that are measured in integers too."""
 EXPERTS_KEPT, FINE_TUNING_STEPS = 8, 300
+MEASUREMENTS = 2
+"""Number of what `measure` does; checkpoints that were measured otherwise are measured again, without training."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,15 @@ def every_run() -> list[Run]:
 def execute(run: Run, directory: Path) -> dict:
     """Train and measure, unless that is done already; the run's measurements, as they are in its JSON file."""
     result_path = directory / f"{run.key}.json"
-    if result_path.is_file():
-        return json.loads(result_path.read_text())
+    done = json.loads(result_path.read_text()) if result_path.is_file() else {}
+    if done.get("measurements") == MEASUREMENTS:
+        return done
     torch.set_num_threads(1)
     checkpoint, started = directory / f"{run.key}.safetensors", time.process_time()
     model = train(run.recipe, checkpoint, resume=checkpoint.is_file(), console=Console(quiet=True))
-    seconds = time.process_time() - started
-    result = {"name": run.name, "seed": run.seed, "training_seconds": round(seconds), **measure(run, model.eval())}
+    seconds = done.get("training_seconds", round(time.process_time() - started))
+    result = {"name": run.name, "seed": run.seed, "measurements": MEASUREMENTS, "training_seconds": seconds}
+    result |= measure(run, model.eval())
     write_file(result_path, (json.dumps(result, indent=1) + "\n").encode())
     return result
 

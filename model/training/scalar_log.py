@@ -25,7 +25,9 @@ class ScalarLog:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise UserError("TensorBoard is not installed: pip install tensorboard, or leave --tensorboard out") from None
+            raise UserError(
+                "TensorBoard is not installed: pip install tensorboard, or leave --tensorboard out"
+            ) from None
         self._writer = SummaryWriter(str(directory), purge_step=first_step)
 
     def __bool__(self) -> bool:

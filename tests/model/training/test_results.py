@@ -80,4 +80,10 @@ def test_a_run_that_is_done_is_not_done_again(tiny, tmp_path, monkeypatch):
     assert first["macs"]["depth"] > 0
     assert first.keys() >= {"float", "integer", "agreement", "pathway", "fine_tuned_pathway", "parameters"}
     monkeypatch.setattr(results, "train", None)
-    assert execute(run, tmp_path) == first == json.loads((tmp_path / f"{run.key}.json").read_text())
+    path = tmp_path / f"{run.key}.json"
+    assert execute(run, tmp_path) == first == json.loads(path.read_text())
+    monkeypatch.undo()
+    monkeypatch.setattr(results, "load_recipe", lambda name: tiny)
+    monkeypatch.setattr(results, "FINE_TUNING_STEPS", 1)
+    path.write_text(json.dumps({"training_seconds": 77}))  # as another program measured it
+    assert execute(run, tmp_path) == first | {"training_seconds": 77}
