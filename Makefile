@@ -11,10 +11,10 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench results test test-all lint mutants resources doctor tables clean
+.PHONY: help setup demo bench bench-experts results test test-all lint mutants resources doctor tables clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make the virtual environment and install everything, at the versions in constraints.txt
 
@@ -26,6 +26,9 @@ bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumabl
 
 results: $(STAMP) ## Train and measure the networks of docs/results.md, resumably, JOBS=2 at a time; writes that page and build/results
 	$(PY) -m model.training.results --jobs $(or $(JOBS),2)
+
+bench-experts: $(STAMP) ## Time the mixture of experts: training step, forms of the layer, one task against all; writes build/bench-experts
+	$(PY) -m model.network.expert_benchmark
 
 test: $(STAMP) ## Run the tests (all but the slow ones)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"

@@ -33,7 +33,8 @@ class Checkpoint:
     @property
     def finished(self) -> bool:
         """Whether it is the last of its run, or the best one of a run that chooses."""
-        return self.step in (self.recipe.training.steps, self.selection.step)
+        best = self.selection.score is not None and self.step == self.selection.step
+        return best or self.step == self.recipe.training.steps
 
     def build_model(self) -> M3ViT:
         """The model with these weights. UserError names the first that the recipe's model does not have like this."""
