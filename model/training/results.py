@@ -27,7 +27,7 @@ from model.pathways.alternatives import apply_pathways, pathways_within
 from model.pathways.budgets import Budget
 from model.pathways.pruning import fine_tune
 from model.pathways.usage import measure_usage
-from model.training.results_page import write_page
+from model.training.results_page import EXPERTS_KEPT, FINE_TUNING_STEPS, write_page
 from model.training.sources import open_validation, training_scenes
 from model.training.train import train
 from spec.arguments import positive
@@ -40,8 +40,7 @@ NETWORKS = ("multi-gate", "single-gate", "task-conditioned", "dense")
 """Recipes in recipes/results that have every task."""
 QUANTISED = ("multi-gate", "dense")
 """Those of them that are measured in integers too."""
-EXPERTS_KEPT, FINE_TUNING_STEPS = 8, 300
-MEASUREMENTS = 2
+MEASUREMENTS = 3
 """Number of what `measure` does; checkpoints that were measured otherwise are measured again, without training."""
 
 
