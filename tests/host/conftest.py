@@ -38,6 +38,14 @@ def own_build(saved_build, tmp_path) -> Path:
     return Path(shutil.copytree(saved_build, tmp_path / "build"))
 
 
+@pytest.fixture(autouse=True)
+def lock_file(tmp_path, monkeypatch) -> Path:
+    """Of this test alone: tests run side by side."""
+    path = tmp_path / "board.lock"
+    monkeypatch.setattr("host.lock.default_lock_file", lambda: path)
+    return path
+
+
 @pytest.fixture
 def image() -> np.ndarray:
     return np.random.default_rng(7).integers(0, 256, (45, 61, 3)).astype(np.uint8)
@@ -67,7 +75,7 @@ def no_pynq(monkeypatch) -> None:
 def board_build(own_build) -> Path:
     """A build with its bitstream."""
     (own_build / "accel.bit").write_bytes(b"bits")
-    (own_build / "accel.hwh").write_bytes(b"<hwh/>")
+    shutil.copy(Path(__file__).parent / "minimal.hwh", own_build / "accel.hwh")
     return own_build
 
 
