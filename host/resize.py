@@ -43,3 +43,15 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     total = _weighted_rows(horizontal, columns.swapaxes(0, 1)).swapaxes(0, 1)
     divisor = (vertical.sum(axis=1)[:, None] * horizontal.sum(axis=1)[None, :])[..., None]
     return ((total + divisor // 2) // divisor).astype(np.uint8)
+
+
+def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The picture that a network of height x width pixels sees of an image uint8 (H, W, 3) of any size, uint8 (height, width, 3).
+
+    It is the largest centred part of the image that has those proportions, resized: nothing is stretched, what is too wide or too
+    high is cut off. Runtime, commands and reports all use this one function.
+    """
+    rows = min(image.shape[0], max(1, image.shape[1] * height // width))
+    columns = min(image.shape[1], max(1, image.shape[0] * width // height))
+    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+    return resize(np.ascontiguousarray(image[top : top + rows, left : left + columns]), height, width)

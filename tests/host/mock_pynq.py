@@ -61,8 +61,9 @@ class Board:
     """The hardware and its faults.
 
     polls: reads of STATUS until a run is done. hangs: a run never ends and ignores MAX_CYCLES, until the bitstream is loaded
-    again. fault: what the next run ends with. allocations_left: allocate fails after so many; None means never. interrupts: the design connects the interrupt;
-    lose_interrupts: it never arrives. on_poll: called at every read of STATUS.
+    again. fault: what the next run ends with. allocations_left: allocate fails after so many; None means never. interrupts: the
+    design connects the interrupt; lose_interrupts: it never arrives. on_poll: called at every read of STATUS. rails: what
+    get_rails returns.
     """
 
     machine: Executor
