@@ -11,7 +11,6 @@ set flags "-std=c++14 -DMOESAIC_AP_TYPES -I[file join $root src]"
 open_project -reset kernel_project
 set_top kernel
 add_files [file join $root src kernel.cpp] -cflags $flags
-add_files -tb [file join $root tb testbench.cpp] -cflags "$flags -I[file join $root tb]"
 open_solution -reset -flow_target vivado solution
 set_part $part
 create_clock -period $clock_period -name default
@@ -19,3 +18,9 @@ set_clock_uncertainty $clock_uncertainty
 # Only loops with a PIPELINE pragma are pipelined: each of them says its II and why.
 config_compile -pipeline_loops 0
 config_interface -m_axi_addr64=true
+
+# Only simulation needs the test bench: a project that is exported for Vivado has none.
+proc add_test_bench {} {
+  global root flags
+  add_files -tb [file join $root tb testbench.cpp] -cflags "$flags -I[file join $root tb]"
+}

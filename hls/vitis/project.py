@@ -24,18 +24,16 @@ _SCRIPTS = ("hls_project.tcl", "csim.tcl", "csynth.tcl", "cosim.tcl", "export.tc
 _NOT_OF_THE_KERNEL = ("emulator.cpp",)
 
 
-def kernel_sources(configuration: HardwareConfiguration, memory_beats: int) -> dict[str, str]:
-    """The C++ of the kernel, file name to text. memory_beats: depth of its memory ports in co-simulation."""
+def kernel_sources(configuration: HardwareConfiguration, memory_beats: int | None = None) -> dict[str, str]:
+    """The C++ of the kernel, file name to text. memory_beats: depth of its memory ports in co-simulation, None where none runs."""
     sources = {}
     for path, content in accelerator_sources(configuration).items():
         folder, name = path.split("/")
         if folder == "cpp" and name not in _NOT_OF_THE_KERNEL:
             sources[name] = content.decode()
-    depth, count = re.subn(
-        r"(MEMORY_BEATS = )[^;]+;", rf"\g<1>{memory_beats};", sources["memory_depth.hpp"]
-    )
-    assert count == 1
-    sources["memory_depth.hpp"] = depth
+    if memory_beats is not None:
+        header = sources["memory_depth.hpp"]
+        sources["memory_depth.hpp"] = re.sub(r"(MEMORY_BEATS = )[^;]+;", rf"\g<1>{memory_beats};", header)
     return sources
 
 

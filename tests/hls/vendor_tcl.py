@@ -162,7 +162,8 @@ class VitisTcl(VendorTcl):
 
     def _step(self, call: Call) -> None:
         self._in_solution(call)
-        for needed in ("set_top", "add_files", "test bench", "set_part", "create_clock"):
+        bench = {"csim_design", "cosim_design"} & {call.command}
+        for needed in ("set_top", "add_files", "set_part", "create_clock", *(["test bench"] if bench else [])):
             if needed not in self._set:
                 raise StubError(f"{needed} is missing")
         self.steps.append(call.command)
@@ -228,7 +229,6 @@ def kernel_cell(source: Path) -> Cell:
     """The block that Vitis HLS makes of the top function: one interface a bundle, one port a scalar, ap_ctrl_hs."""
     text = source.read_text()
     bits = {"uint32_t": 32, "uint64_t": 64}
-    modes = dict(re.findall(r"#pragma HLS INTERFACE mode=(\w+) port=(\w+)", text))
     modes = {port: mode for mode, port in re.findall(r"#pragma HLS INTERFACE mode=(\w+) port=(\w+)", text)}
     cell = Cell("moesaic:hls:kernel")
     for name, role in (("ap_clk", "clock"), ("ap_rst_n", "reset")):
@@ -269,6 +269,7 @@ class VivadoTcl(VendorTcl):
         self.core: dict[str, str] = {}
         self.saved_core = False
         self.associated: dict[str, str] = {}
+        self.parameters: dict[str, dict[str, str]] = {}
         self.validated = self.saved = self.generated = False
         self.runs: dict[str, dict[str, str]] = {"synth_1": {}, "impl_1": {}}
         self.project: dict[str, str] = {}
@@ -366,9 +367,7 @@ class VivadoTcl(VendorTcl):
         elif target == "core":
             known, holder = {"name", "version", "display_name", "description", "supported_families"}, self.core
         elif target.startswith("parameter:"):
-            known, holder = {"value"}, self.core
-            values = {"value": values["value"]}
-            self.associated[target.removeprefix("parameter:")] = values["value"]
+            known, holder = {"value"}, self.parameters.setdefault(target.removeprefix("parameter:"), {})
         elif target.startswith("block:"):
             known, holder = {"range"}, self.core
         else:
