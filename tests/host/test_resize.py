@@ -6,7 +6,7 @@ from math import floor
 import numpy as np
 import pytest
 
-from host.resize import LARGEST_SIDE, resize, triangle_weights
+from host.resize import LARGEST_SIDE, fit, resize, triangle_weights
 
 
 def axis_weights(source: int, target: int) -> list[list[Fraction]]:
@@ -64,3 +64,23 @@ def test_mirrored_image_gives_the_mirrored_result():
 def test_sums_of_the_largest_images_fit_64_bits():
     largest = max(int(triangle_weights(LARGEST_SIDE, target).sum(axis=1).max()) for target in (8, 16, 64, 640))
     assert 255 * largest**2 + largest**2 < 1 << 63
+
+
+def test_fit_crops_around_the_centre():
+    image = np.zeros((40, 100, 3), np.uint8)
+    image[:, 30:70] = 255
+    assert np.all(fit(image, 40, 40) == 255) and np.all(fit(image.swapaxes(0, 1), 40, 40) == 255)
+    assert fit(np.zeros((1, 300, 3), np.uint8), 8, 8).shape == (8, 8, 3)
+
+
+def test_fit_does_not_stretch():
+    """A disc stays as high as it is wide."""
+    y, x = np.mgrid[:120, :200]
+    disc = (((y - 60) ** 2 + (x - 100) ** 2 < 30**2) * 255).astype(np.uint8)
+    small = fit(np.repeat(disc[..., None], 3, axis=2), 40, 40)[..., 0] > 127
+    assert small.any(axis=0).sum() == small.any(axis=1).sum() == 20
+
+
+def test_fit_leaves_an_image_of_the_right_size():
+    image = np.random.default_rng(3).integers(0, 256, (16, 24, 3)).astype(np.uint8)
+    assert np.array_equal(fit(image, 16, 24), image)
