@@ -27,7 +27,15 @@ push_words:
   queue.count++;
 }
 
-inline const uint32_t *front(const IssueQueue &queue) { return queue.words[queue.first]; }
+// The oldest instruction, copied.
+inline void read_front(const IssueQueue &queue, uint32_t *words) {
+#pragma HLS INLINE
+front_words:
+  for (int i = 0; i < INSTRUCTION_WORDS; i++) {
+#pragma HLS UNROLL
+    words[i] = queue.words[queue.first][i];
+  }
+}
 
 inline void pop(IssueQueue &queue) {
   queue.first = (queue.first + 1) % INSTRUCTION_QUEUE;
