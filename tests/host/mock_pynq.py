@@ -104,11 +104,14 @@ class Board:
             self.allocations_left -= 1
         buffer = np.full(size, 0x5A, np.uint8).view(Buffer)
         buffer.board, buffer.physical_address, buffer.flushes = self, self._next_address, 0
-        self.dram[self._next_address] = np.full(size, 0xC3, np.uint8)
+        self.dram[self._next_address] = self._new_memory(size)
         self.buffers.append(self._next_address)
         self.flushed.append(buffer)
         self._next_address += (size + 0xFFF) & ~0xFFF
         return buffer
+
+    def _new_memory(self, size: int) -> np.ndarray:
+        return np.full(size, 0xC3, np.uint8)
 
     def read(self, offset: int) -> int:
         register = _BY_OFFSET[offset]
@@ -150,10 +153,8 @@ class Board:
             self._finish()
 
     def _window(self, prefix: str) -> np.ndarray:
-        address, size = (
-            self._named(f"{prefix}_BASE_HIGH") << 32 | self._named(f"{prefix}_BASE_LOW"),
-            self._named(f"{prefix}_SIZE"),
-        )
+        address = self._named(f"{prefix}_BASE_HIGH") << 32 | self._named(f"{prefix}_BASE_LOW")
+        size = self._named(f"{prefix}_SIZE")
         assert address % WINDOW_ALIGNMENT == 0, "a window must begin on a page"
         for start, memory in self.dram.items():
             if start <= address and address + size <= start + len(memory):
