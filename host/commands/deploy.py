@@ -175,7 +175,7 @@ class DeployCommand:
             staging = Path(scratch) / "moesaic"
             staging.mkdir()
             place = stage(staging, arguments.build, build, bitstream)
-            remote.run(f"rm -rf {new}")
+            remote.run(f"rm -rf {new} && mkdir -p $(dirname {new})")
             remote.copy(staging, new)
         pynq = check(remote, new, place, build)
         remote.run(_REPLACE.format(old=directory, new=new, retired=f"{directory}.old"))

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -11,17 +12,27 @@ import pytest
 from hls.generate import generate
 from host.png import encode_png
 from spec.build import Build
+from spec.bundle import Alternative, Bundle
 from spec.configuration import load_configuration
 from spec.machine import ReferenceMachine
-from tests.hls.networks import SMALL, network
+from tests.hls.networks import SMALL, tasks_of
+from tests.hls.random_bundle import random_bundle
 from tests.host.mock_pynq import Board, make_module
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
 @pytest.fixture(scope="session")
-def build() -> Build:
-    return generate(network(SMALL, seed=1), load_configuration("tiny"))
+def bundle() -> Bundle:
+    """Three tasks; that of normals has an alternative pathway, through one expert."""
+    tasks = tasks_of(SMALL)
+    fewer = Alternative(1, dict.fromkeys(SMALL.moe_blocks, (2,)), {"metric": "mean angle", "integer": 21.5})
+    return random_bundle(SMALL, {**tasks, "normals": replace(tasks["normals"], alternatives={"1x1": fewer})}, seed=1)
+
+
+@pytest.fixture(scope="session")
+def build(bundle) -> Build:
+    return generate(bundle, load_configuration("tiny"))
 
 
 @pytest.fixture(scope="session")

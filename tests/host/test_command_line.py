@@ -190,9 +190,31 @@ def test_only_the_chosen_command_is_loaded(monkeypatch, capsys):
 
 
 def test_not_installed(monkeypatch, capsys):
+    """A copy of the files has the runtime's commands, and those only."""
     monkeypatch.setattr(command_line, "entry_points", lambda group: [])
-    assert command_line.main(["doctor"]) == 2
-    assert "make setup" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command_line.main(["--help"])
+    out = capsys.readouterr().out
+    for name in ("compare", "deploy", "doctor", "profile", "run", "watch"):
+        assert f"  {name} " in out
+    assert command_line.main(["train"]) == 2
+    captured = capsys.readouterr()
+    assert_user_error((2, captured.out, captured.err), "invalid choice: 'train'")
+
+
+def test_termination_gives_everything_back(saved_build, image_file, tmp_path):
+    """SIGTERM ends a command as Ctrl-C does: its `with` blocks are left."""
+    code = (
+        "import sys, time\nfrom host import command_line\nimport host.commands.run as run\n"
+        "def wait(path):\n    print('reading', flush=True)\n    try:\n        time.sleep(60)\n    finally:\n        print('left')\n"
+        "run.read_image = wait\nsys.exit(command_line.main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", code, "run", str(saved_build), str(image_file), "--output", str(tmp_path / "out")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=PYPROJECT.parent) as process:
+        assert process.stdout.readline() == "reading\n"
+        process.terminate()
+        assert process.stdout.read() == "left\n"
+    assert process.returncode == command_line.EXIT_TERMINATED
 
 
 @pytest.mark.parametrize(

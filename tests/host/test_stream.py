@@ -77,6 +77,23 @@ def test_one_task_for_all_frames_and_several_for_one(accelerator, expected):
         assert np.array_equal(result.raw, expected(frames[result.index], result.index, result.task))
 
 
+def test_pathways_change_from_frame_to_frame(accelerator, saved_build):
+    frames = pictures(4)
+    results = list(accelerator.stream(frames, ["normals", ("normals@1x1", "depth")]))
+    assert [(r.index, r.task, r.pathway) for r in results] == [
+        (0, "normals", None), (1, "normals", "1x1"), (1, "depth", None),
+        (2, "normals", None), (3, "normals", "1x1"), (3, "depth", None),
+    ]  # fmt: skip
+    with host.open(saved_build, "reference") as reference:
+        for result in results:
+            alone = reference.run(frames[result.index], result.task, result.pathway)
+            assert np.array_equal(result.raw, alone.raw)
+            assert alone.pathway == result.pathway
+        assert not np.array_equal(
+            reference.run(frames[1], "normals").raw, reference.run(frames[1], "normals", "1x1").raw
+        )
+
+
 def test_frames_may_be_files(accelerator, tmp_path, expected):
     frames = pictures(2)
     paths = [tmp_path / f"{index}.png" for index in range(2)]
