@@ -35,6 +35,7 @@ inline bool inside_act(uint64_t address, uint64_t bytes) { return inside(address
 inline ActWord read_act_word(const ActMemory &act, uint32_t index) {
 #pragma HLS INLINE
   ActWord word;
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
   if (index < uint32_t(ACT_BLOCK_WORDS)) {
     unpack<ACT_WORD_BYTES>(act.block[index / WIDE_WORDS][index % WIDE_WORDS], word.byte);
   } else {

@@ -67,7 +67,7 @@ instruction_beats:
 }
 
 // Dispatches until a queue is full or the program has ended.
-inline uint32_t fetch(Fetch &state, const ReadWindow &constants, IssueQueue *queues, Events &events) {
+inline uint32_t fetch(Fetch &state, const ReadWindow &constants, IssueQueues &queues, Events &events) {
 #pragma HLS INLINE
 dispatch:
   while (!state.ended) {
@@ -84,9 +84,9 @@ dispatch:
     }
     const uint32_t unit = unit_of(header.opcode);
     if (unit == UNIT_FETCH || !has_own_semaphores(header, unit)) return FAULT_BAD_INSTRUCTION;
-    state.holding = is_full(queues[unit]);
+    state.holding = is_full(queues, unit);
     if (state.holding) return FAULT_NONE;
-    push(queues[unit], state.words);
+    push_instruction(queues, unit, state.words);
   }
   return FAULT_NONE;
 }

@@ -39,21 +39,21 @@ extern "C" void kernel(const Beat *load_memory, Beat *main_memory, uint64_t cons
 #pragma HLS INTERFACE mode=ap_ctrl_hs port=return
   static Machine machine;
   // A word of a memory is an element of each of its RAMs, 128 bits wide: two block RAMs or two UltraRAMs side by side.
-#pragma HLS ARRAY_PARTITION variable=machine.act.block complete dim=2
-#pragma HLS ARRAY_PARTITION variable=machine.act.block complete dim=3
+#pragma HLS ARRAY_PARTITION variable=machine.act.block type=complete dim=2
+#pragma HLS ARRAY_PARTITION variable=machine.act.block type=complete dim=3
 #pragma HLS BIND_STORAGE variable=machine.act.block type=ram_2p impl=bram
-#pragma HLS ARRAY_PARTITION variable=machine.act.ultra complete dim=2
+#pragma HLS ARRAY_PARTITION variable=machine.act.ultra type=complete dim=2
 #pragma HLS BIND_STORAGE variable=machine.act.ultra type=ram_2p impl=uram
-#pragma HLS ARRAY_PARTITION variable=machine.weight.lane complete dim=2
+#pragma HLS ARRAY_PARTITION variable=machine.weight.lane type=complete dim=2
 #pragma HLS BIND_STORAGE variable=machine.weight.lane type=ram_2p impl=uram
   // Tables: a copy for two lanes, which takes both ports of a block RAM.
-#pragma HLS ARRAY_PARTITION variable=machine.table.byte complete dim=1
+#pragma HLS ARRAY_PARTITION variable=machine.table.byte type=complete dim=1
 #pragma HLS BIND_STORAGE variable=machine.table.byte type=ram_t2p impl=bram
 #pragma HLS BIND_STORAGE variable=machine.rows.maximum type=ram_2p impl=bram
 #pragma HLS BIND_STORAGE variable=machine.rows.multiplier type=ram_2p impl=bram
 #pragma HLS BIND_STORAGE variable=machine.rows.shift type=ram_2p impl=bram
   // Queues: all experts' entries in one RAM, their counts in registers.
-#pragma HLS ARRAY_PARTITION variable=machine.queue.count complete
+#pragma HLS ARRAY_PARTITION variable=machine.queue.count type=complete
 #pragma HLS BIND_STORAGE variable=machine.queue.token type=ram_2p impl=bram
 #pragma HLS BIND_STORAGE variable=machine.queue.score type=ram_2p impl=bram
 

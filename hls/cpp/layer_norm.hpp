@@ -26,6 +26,7 @@ norm_statistics:
     // II=NORM_II: one word is read, its squares share NORM_LANES multipliers; the sums are carried by one adder each.
 #pragma HLS PIPELINE II=NORM_II
     const ActWord word = read_act_word(act, source_word + g);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
     int64_t word_total = 0;
     int64_t word_squares = 0;
   statistics_lanes:
@@ -46,13 +47,16 @@ norm_columns:
     // II=NORM_II: 3 words are read and half a word is written, none of it twice, and the lanes share NORM_LANES multipliers of
     // each kind. No row reads what it has written: a result takes half of its elements' place, at or before them.
 #pragma HLS PIPELINE II=NORM_II
-#pragma HLS DEPENDENCE variable=act.block inter false
-#pragma HLS DEPENDENCE variable=act.ultra inter false
+#pragma HLS DEPENDENCE variable=act.block type=inter dependent=false
+#pragma HLS DEPENDENCE variable=act.ultra type=inter dependent=false
     const ActWord word = read_act_word(act, source_word + g);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
     const ActWord gamma = read_act_word(act, parameter_word + 2 * g);
+#pragma HLS ARRAY_PARTITION variable=gamma.byte type=complete
     const ActWord beta = read_act_word(act, parameter_word + 2 * g + 1);
+#pragma HLS ARRAY_PARTITION variable=beta.byte type=complete
     uint8_t result[TILE_COLUMNS];
-#pragma HLS ARRAY_PARTITION variable=result complete
+#pragma HLS ARRAY_PARTITION variable=result type=complete
   norm_lanes:
     for (int c = 0; c < TILE_COLUMNS; c++) {
 #pragma HLS UNROLL

@@ -47,6 +47,7 @@ operand_rows:
       // II=1: a word is read, and each of its parts goes to a RAM of its own.
 #pragma HLS PIPELINE II=1
       const ActWord word = read_act_word(act, uint32_t(address / ACT_WORD_BYTES) + w);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
     operand_parts:
       for (int p = 0; p < OPERAND_PARTS; p++) {
 #pragma HLS UNROLL
@@ -80,6 +81,7 @@ depth_steps:
     // II=1: a weight word and a part of every operand row are read; each accumulator is carried by one 32-bit adder.
 #pragma HLS PIPELINE II=1
     const WeightWord word = read_weight_word(machine.weight, machine.act, first_word + k);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
     array_step(operand, first_part + k, word, accumulators);
   }
 }
@@ -123,6 +125,7 @@ inline void write_act_row(const Matmul &f, ActMemory &act, const RowResults &res
   const uint32_t index = uint32_t(address / ACT_WORD_BYTES);
   const int half = int(address / TILE_COLUMNS % 2);
   ActWord word = read_act_word(act, index);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
 write_act_lanes:
   for (int c = 0; c < TILE_COLUMNS; c++) {
 #pragma HLS UNROLL
@@ -152,8 +155,8 @@ key_groups:
   for (int g = 0; g < TILE_COLUMNS / TILE_DEPTH; g++) {
     // II=2: a beat is read, then written; every iteration has a word of its own.
 #pragma HLS PIPELINE II=2
-#pragma HLS DEPENDENCE variable=machine.weight.lane inter false
-#pragma HLS DEPENDENCE variable=machine.act.block inter false
+#pragma HLS DEPENDENCE variable=machine.weight.lane type=inter dependent=false
+#pragma HLS DEPENDENCE variable=machine.act.block type=inter dependent=false
     const uint64_t address =
         row + (uint64_t(j) * (TILE_COLUMNS / TILE_DEPTH) + uint64_t(g)) * uint64_t(WEIGHT_WORD_BYTES);
     if (g * TILE_DEPTH < valid) {
@@ -185,6 +188,7 @@ inline uint32_t write_value_row(const Matmul &f, Machine &machine, const RowResu
   if (!inside_weight(address, WEIGHT_WORD_BYTES)) return FAULT_ADDRESS;
   const uint32_t index = uint32_t(address / WEIGHT_WORD_BYTES);
   WeightWord word = read_weight_word(machine.weight, machine.act, index);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
 value_lanes:
   for (int c = 0; c < TILE_COLUMNS; c++) {
 #pragma HLS UNROLL
@@ -216,9 +220,10 @@ drain_rows:
     // II=2: a word is read, then written, and a lane requantises and scales by its score on one multiplier. Rows of a tile have
     // words of their own: a queue holds a token at most once.
 #pragma HLS PIPELINE II=2
-#pragma HLS DEPENDENCE variable=machine.act.block inter false
-#pragma HLS DEPENDENCE variable=machine.act.ultra inter false
+#pragma HLS DEPENDENCE variable=machine.act.block type=inter dependent=false
+#pragma HLS DEPENDENCE variable=machine.act.ultra type=inter dependent=false
     RowResults results;
+#pragma HLS ARRAY_PARTITION variable=results.value type=complete
     requantise_row(f, accumulators.sum[i], parameters, machine.rows, machine.table, tile.first + uint32_t(i), results);
     const uint64_t address = act_target(f, tile.target[i], j);
     const uint64_t bytes = uint64_t(valid) * (f.destination == DESTINATION_INT8 ? 1 : 2);
@@ -240,7 +245,7 @@ drain_rows:
   for (int i = 0; i < tile.count; i++) {
     const uint32_t r = tile.first + uint32_t(i);
     RowResults results;
-#pragma HLS ARRAY_PARTITION variable=results.value complete
+#pragma HLS ARRAY_PARTITION variable=results.value type=complete
     requantise_row(f, accumulators.sum[i], parameters, machine.rows, machine.table, r, results);
     const uint32_t fault = f.destination == DESTINATION_KEYS ? write_key_row(f, machine, results, r, j, valid)
                                                              : write_value_row(f, machine, results, r, j, valid);
@@ -278,15 +283,15 @@ inline uint32_t matmul(const Matmul &f, Machine &machine, Events &events) {
   Parameter parameters[TILE_COLUMNS];
   int16_t maximum[TILE_ROWS];
   // Registers: tile, accumulators, parameters, maxima. LUT RAM: an operand row is OPERAND_PARTS memories, TILE_DEPTH bytes wide.
-#pragma HLS ARRAY_PARTITION variable=tile.source complete
-#pragma HLS ARRAY_PARTITION variable=tile.target complete
-#pragma HLS ARRAY_PARTITION variable=tile.score complete
-#pragma HLS ARRAY_PARTITION variable=accumulators.sum complete dim=0
-#pragma HLS ARRAY_PARTITION variable=parameters complete
-#pragma HLS ARRAY_PARTITION variable=maximum complete
-#pragma HLS ARRAY_PARTITION variable=operand.row complete dim=1
-#pragma HLS ARRAY_PARTITION variable=operand.row complete dim=3
-#pragma HLS ARRAY_RESHAPE variable=operand.row complete dim=4
+#pragma HLS ARRAY_PARTITION variable=tile.source type=complete
+#pragma HLS ARRAY_PARTITION variable=tile.target type=complete
+#pragma HLS ARRAY_PARTITION variable=tile.score type=complete
+#pragma HLS ARRAY_PARTITION variable=accumulators.sum type=complete dim=0
+#pragma HLS ARRAY_PARTITION variable=parameters type=complete
+#pragma HLS ARRAY_PARTITION variable=maximum type=complete
+#pragma HLS ARRAY_PARTITION variable=operand.row type=complete dim=1
+#pragma HLS ARRAY_PARTITION variable=operand.row type=complete dim=3
+#pragma HLS ARRAY_RESHAPE variable=operand.row type=complete dim=4
 #pragma HLS BIND_STORAGE variable=operand.row type=ram_2p impl=lutram
 row_tiles:
   for (uint32_t first = 0; first < rows; first += TILE_ROWS) {

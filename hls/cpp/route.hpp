@@ -31,6 +31,7 @@ logit_words:
     // II=1: one word is read, the logits are registers, and the maximum is carried by a tree of compares.
 #pragma HLS PIPELINE II=1
     const ActWord word = read_act_word(act, uint32_t(source / ACT_WORD_BYTES) + g);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
   logit_lanes:
     for (int c = 0; c < TILE_COLUMNS; c++) {
 #pragma HLS UNROLL
@@ -49,8 +50,8 @@ inline bool route_token(const Route &f, const ActMemory &act, uint64_t source, u
 #pragma HLS INLINE
   int16_t logit[EXPERTS] = {};
   uint32_t exponential[EXPERTS] = {};
-#pragma HLS ARRAY_PARTITION variable=logit complete
-#pragma HLS ARRAY_PARTITION variable=exponential complete
+#pragma HLS ARRAY_PARTITION variable=logit type=complete
+#pragma HLS ARRAY_PARTITION variable=exponential type=complete
   const int32_t maximum = read_logits(act, source, f.columns, logit);
   uint32_t sum = 0;
 exponentials:
@@ -66,8 +67,8 @@ push_experts:
   for (uint32_t e = 0; e < f.columns; e++) {
     // II=1: every expert has a queue and a count of its own, so an iteration touches nothing that the one before it did.
 #pragma HLS PIPELINE II=1
-#pragma HLS DEPENDENCE variable=queue.token inter false
-#pragma HLS DEPENDENCE variable=queue.score inter false
+#pragma HLS DEPENDENCE variable=queue.token type=inter dependent=false
+#pragma HLS DEPENDENCE variable=queue.score type=inter dependent=false
     if (room && rank_of(logit, f.columns, e) < f.top_k) {
       const int64_t score = round_shift(multiply<18, 17>(exponential[e], scale.mantissa), scale.bits - 1);
       room = push(queue, int(e), token, score < 65535 ? uint32_t(score) : 65535);

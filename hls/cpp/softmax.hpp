@@ -24,11 +24,12 @@ softmax_words:
     // II=SOFTMAX_II: one word is read and half a word is written, each lane has its own table of exponentials, and the sum is
     // carried by one adder. No row reads what it has written: a probability takes half of its score's place, at or before it.
 #pragma HLS PIPELINE II=SOFTMAX_II
-#pragma HLS DEPENDENCE variable=act.block inter false
-#pragma HLS DEPENDENCE variable=act.ultra inter false
+#pragma HLS DEPENDENCE variable=act.block type=inter dependent=false
+#pragma HLS DEPENDENCE variable=act.ultra type=inter dependent=false
     const ActWord word = read_act_word(act, source_word + g);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
     uint8_t result[TILE_COLUMNS];
-#pragma HLS ARRAY_PARTITION variable=result complete
+#pragma HLS ARRAY_PARTITION variable=result type=complete
     uint32_t word_sum = 0;
   softmax_lanes:
     for (int c = 0; c < TILE_COLUMNS; c++) {

@@ -28,6 +28,7 @@ struct WeightWord {
 inline WeightWord read_weight_word(const WeightMemory &weight, const ActMemory &act, uint32_t index) {
 #pragma HLS INLINE
   WeightWord word;
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
   if (index < uint32_t(WEIGHT_WORDS)) {
     unpack<WEIGHT_WORD_BYTES>(weight.lane[index], word.byte);
   } else {
@@ -87,11 +88,12 @@ parameter_words:
     // II=1: one word is read, its parameters are registers.
 #pragma HLS PIPELINE II=1
     const WeightWord word = read_weight_word(weight, act, uint32_t(address / WEIGHT_WORD_BYTES) + uint32_t(w));
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
   word_parameters:
     for (int i = 0; i < WORD_PARAMETERS; i++) {
 #pragma HLS UNROLL
       uint32_t byte[PARAMETER_BYTES];
-#pragma HLS ARRAY_PARTITION variable=byte complete
+#pragma HLS ARRAY_PARTITION variable=byte type=complete
     parameter_bytes:
       for (int b = 0; b < PARAMETER_BYTES; b++) {
 #pragma HLS UNROLL

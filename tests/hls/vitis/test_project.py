@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,9 +37,9 @@ def project(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def compile_bench(project: Path, program: Path, *flags: str) -> Path:
+def compile_bench(project: Path, program: Path, *flags: str, compiler: str = "g++") -> Path:
     sources = (project / "src" / "kernel.cpp", project / "tb" / "testbench.cpp")
-    command = ["g++", "-std=c++14", "-I", project / "src", "-I", project / "tb", *flags, *sources, "-o", program]
+    command = [compiler, "-std=c++14", "-I", project / "src", "-I", project / "tb", *flags, *sources, "-o", program]
     subprocess.run(command, check=True)
     return program
 
@@ -53,6 +54,12 @@ def test_every_task_is_equal_under_the_sanitizers_and_strict_warnings(project: P
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.endswith(f"{len(build.tasks)} of {len(build.tasks)} runs equal\n")
     assert result.stderr == ""
+
+
+@pytest.mark.skipif(shutil.which("clang++") is None, reason="clang++ is not installed (Debian: apt-get install clang)")
+def test_clang_has_no_warning_and_the_same_results(project: Path, tmp_path: Path) -> None:
+    program = compile_bench(project, tmp_path / "bench", "-O1", *WARNINGS, compiler="clang++")
+    assert run_bench(program, project / "vectors").returncode == 0
 
 
 def test_with_the_types_of_synthesis(project: Path, tmp_path: Path) -> None:
