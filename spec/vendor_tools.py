@@ -26,7 +26,9 @@ class VendorTool:
 
 
 VIVADO = VendorTool("vivado", (2023, 1), None, "bitstreams: `make bitstream`")
-VITIS_HLS = VendorTool("vitis_hls", (2023, 1), (2024, 2), "synthesis and co-simulation of the C++, bitstreams with ENGINE=hls")
+VITIS_HLS = VendorTool(
+    "vitis_hls", (2023, 1), (2024, 2), "synthesis and co-simulation of the C++, bitstreams with ENGINE=hls"
+)
 VITIS_RUN = VendorTool("vitis-run", (2023, 1), None, "the same as vitis_hls, which it follows")
 
 

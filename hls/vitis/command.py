@@ -18,9 +18,15 @@ class VitisCommand:
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("bundle", type=Path, help="bundle directory, from `moesaic export`")
         parser.add_argument("--config", default="tiny", help="name in configs/ or path of a TOML file (default: tiny)")
-        parser.add_argument("--output", type=Path, help="project directory (default: build/vitis/<model>-<configuration>)")
-        parser.add_argument("--task", action="append", help="golden vectors for this task; may be given again (default: all)")
-        parser.add_argument("--seed", type=seed, default=0, help="of the picture that the vectors are made with (default: 0)")
+        parser.add_argument(
+            "--output", type=Path, help="project directory (default: build/vitis/<model>-<configuration>)"
+        )
+        parser.add_argument(
+            "--task", action="append", help="golden vectors for this task; may be given again (default: all)"
+        )
+        parser.add_argument(
+            "--seed", type=seed, default=0, help="of the picture that the vectors are made with (default: 0)"
+        )
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:

@@ -72,12 +72,16 @@ def _run(command: Sequence[str], script: str, directory: Path, log: str) -> None
     """Run a tool on a script of the workspace; a UserError with the first error that it logged if it fails."""
     print(f"{Path(command[0]).name} {script}: log in {directory / log}", flush=True)
     with open(directory / f"{script}.out", "w") as output:
-        process = subprocess.run([*command, script], cwd=directory, stdout=output, stderr=subprocess.STDOUT, check=False)
+        process = subprocess.run(
+            [*command, script], cwd=directory, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
     if process.returncode != 0:
         text = (directory / f"{script}.out").read_text(errors="replace")
         first = re.search(r"^(?:ERROR|\w+ failed).*$", text, re.MULTILINE)
         reason = first[0] if first else "it says no error"
-        raise UserError(f"{Path(command[0]).name} exits {process.returncode} on {script}: {reason}; see {directory / script}.out")
+        raise UserError(
+            f"{Path(command[0]).name} exits {process.returncode} on {script}: {reason}; see {directory / script}.out"
+        )
 
 
 def _make_kernel(configuration: HardwareConfiguration, clock_mhz: float, command: list[str], directory: Path) -> None:

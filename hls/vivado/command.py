@@ -17,12 +17,22 @@ class BitstreamCommand:
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--config", default="zcu104", help="name in configs/ or path of a TOML file (default: zcu104)")
-        parser.add_argument("--engine", choices=("rtl", "hls"), default="rtl", help="SystemVerilog or HLS C++ (default: rtl)")
+        parser.add_argument(
+            "--config", default="zcu104", help="name in configs/ or path of a TOML file (default: zcu104)"
+        )
+        parser.add_argument(
+            "--engine", choices=("rtl", "hls"), default="rtl", help="SystemVerilog or HLS C++ (default: rtl)"
+        )
         parser.add_argument("--clock", type=positive, default=300, help="clock in MHz (default: 300)")
-        parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="processes of Vivado (default: cores)")
-        parser.add_argument("--output", type=Path, default=Path("bitstreams"), help="where it goes (default: bitstreams)")
-        parser.add_argument("--work", type=Path, default=Path("build/vivado"), help="projects and logs (default: build/vivado)")
+        parser.add_argument(
+            "--jobs", type=positive, default=os.cpu_count() or 1, help="processes of Vivado (default: cores)"
+        )
+        parser.add_argument(
+            "--output", type=Path, default=Path("bitstreams"), help="where it goes (default: bitstreams)"
+        )
+        parser.add_argument(
+            "--work", type=Path, default=Path("build/vivado"), help="projects and logs (default: build/vivado)"
+        )
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -37,7 +47,9 @@ class BitstreamCommand:
         )
         made = json.loads((directory / MANIFEST).read_text())
         timing = made["timing"]
-        print(f"{directory}: engine {made['engine']}, {made['clock_mhz']} MHz, worst setup slack {timing['setup_worst']} ns")
+        print(
+            f"{directory}: engine {made['engine']}, {made['clock_mhz']} MHz, worst setup slack {timing['setup_worst']} ns"
+        )
         for name, amounts in made["accelerator"].items():
             print(f"  {name}: {amounts['used']:g} used, {amounts['estimated']} estimated")
         return 0

@@ -7,7 +7,19 @@ from dataclasses import asdict, dataclass
 
 from spec.errors import InternalError
 
-_TIMING = ("wns", "tns", "tns_failing", "tns_total", "whs", "ths", "ths_failing", "ths_total", "wpws", "tpws", "tpws_failing")
+_TIMING = (
+    "wns",
+    "tns",
+    "tns_failing",
+    "tns_total",
+    "whs",
+    "ths",
+    "ths_failing",
+    "ths_total",
+    "wpws",
+    "tpws",
+    "tpws_failing",
+)
 _SITES = {"CLB LUTs": "lut", "CLB Registers": "ff", "Block RAM Tile": "bram36", "URAM": "uram", "DSPs": "dsp"}
 _NUMBER = r"-?\d+(?:\.\d+)?"
 

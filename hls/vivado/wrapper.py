@@ -51,7 +51,9 @@ def read_ports(module: str) -> list[Port]:
         array, bits = dimensions.startswith(_ARRAY), dimensions.removeprefix(_ARRAY)
         width = re.fullmatch(r"(?:\[(\d+):0\])?", bits)
         if width is None:
-            raise InternalError(f"{module}.sv: port {name} has the dimensions {dimensions}, which the wrapper cannot take")
+            raise InternalError(
+                f"{module}.sv: port {name} has the dimensions {dimensions}, which the wrapper cannot take"
+            )
         ports.append(Port(direction, name, int(width[1] or 0) + 1, array))
     return ports
 
@@ -77,7 +79,9 @@ def wrapper_signals(engine: str, load_ports: int) -> dict[str, tuple[str, int]]:
 
 def interfaces(engine: str, load_ports: int) -> tuple[str, ...]:
     """The AXI interfaces of the wrapper: the slave first, then the masters."""
-    names = dict.fromkeys(re.sub(r"_[a-z]+$", "", name) for name in wrapper_signals(engine, load_ports) if "_axi_" in name)
+    names = dict.fromkeys(
+        re.sub(r"_[a-z]+$", "", name) for name in wrapper_signals(engine, load_ports) if "_axi_" in name
+    )
     return tuple(names)
 
 

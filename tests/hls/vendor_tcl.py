@@ -48,7 +48,11 @@ class VendorTcl:
         raise SystemExit
 
     def _define(
-        self, name: str, options: dict[str, bool], words: tuple[int, int], handler: Callable[[Call], object] | None = None
+        self,
+        name: str,
+        options: dict[str, bool],
+        words: tuple[int, int],
+        handler: Callable[[Call], object] | None = None,
     ) -> None:
         """options: name to whether a value follows. words: least and most other arguments. handler: gives the result."""
         if "::" in name:
@@ -193,13 +197,14 @@ class Cell:
     settings: dict[str, str] = field(default_factory=dict)
 
 
-READ_SIGNALS = "araddr arlen arsize arburst arvalid arready rdata rresp rlast rvalid rready".split()
-WRITE_SIGNALS = (
-    "awaddr awlen awsize awburst awvalid awready wdata wstrb wlast wvalid wready bresp bvalid bready".split()
-)
-LITE_SIGNALS = (
-    "araddr arvalid arready rdata rresp rvalid rready awaddr awvalid awready wdata wvalid wready bresp bvalid bready".split()
-)
+_ADDRESS = ("addr", "len", "size", "burst", "valid", "ready")
+READ_SIGNALS = {f"ar{s}" for s in _ADDRESS} | {f"r{s}" for s in ("data", "resp", "last", "valid", "ready")}
+WRITE_SIGNALS = {
+    *(f"aw{s}" for s in _ADDRESS),
+    *(f"w{s}" for s in ("data", "strb", "last", "valid", "ready")),
+    *(f"b{s}" for s in ("resp", "valid", "ready")),
+}
+LITE_SIGNALS = {s for s in READ_SIGNALS | WRITE_SIGNALS if not s.endswith(("len", "size", "burst", "last"))}
 
 
 def infer(ports: dict[str, Pin]) -> dict[str, str]:
@@ -211,8 +216,8 @@ def infer(ports: dict[str, Pin]) -> dict[str, str]:
             found.setdefault(match[1], set()).add(match[2])
     interfaces = {}
     for name, signals in found.items():
-        full = signals >= set(READ_SIGNALS) or signals >= set(WRITE_SIGNALS)
-        if name.startswith("s_") and signals >= set(LITE_SIGNALS):
+        full = signals >= READ_SIGNALS or signals >= WRITE_SIGNALS
+        if name.startswith("s_") and signals >= LITE_SIGNALS:
             interfaces[name] = "slave"
         elif name.startswith("m_") and full:
             interfaces[name] = "master"
@@ -250,7 +255,12 @@ def kernel_cell(source: Path) -> Cell:
 
 
 _STRATEGIES = {
-    "synth_1": {"Flow_PerfOptimized_high", "Flow_AreaOptimized_high", "Flow_RuntimeOptimized", "Vivado Synthesis Defaults"},
+    "synth_1": {
+        "Flow_PerfOptimized_high",
+        "Flow_AreaOptimized_high",
+        "Flow_RuntimeOptimized",
+        "Vivado Synthesis Defaults",
+    },
     "impl_1": {"Performance_ExplorePostRoutePhysOpt", "Performance_Explore", "Performance_ExtraTimingOpt"},
 }
 

@@ -166,7 +166,9 @@ def _functions(sources: list[Source]) -> dict[str, str]:
     bodies: dict[str, str] = {}
     for source in sources:
         text = "\n".join(source.lines)
-        for match in re.finditer(r"^(?:inline|extern \"C\"|template[^\n]*\ninline)[^;{]*?(\w+)\([^;{]*\)\s*\{\n", text, re.MULTILINE):
+        for match in re.finditer(
+            r"^(?:inline|extern \"C\"|template[^\n]*\ninline)[^;{]*?(\w+)\([^;{]*\)\s*\{\n", text, re.MULTILINE
+        ):
             end = text.index("\n}", match.end() - 1)
             bodies[match[1]] = bodies.get(match[1], "") + text[match.end() : end]
     return bodies
@@ -174,15 +176,13 @@ def _functions(sources: list[Source]) -> dict[str, str]:
 
 def _recursion(sources: list[Source]) -> Iterator[str]:
     bodies = _functions(sources)
-    calls = {name: {w for w in re.findall(r"(\w+)(?:<[^<>;]*>)?\(", body) if w in bodies} for name, body in bodies.items()}
+    calls = {
+        name: {w for w in re.findall(r"(\w+)(?:<[^<>;]*>)?\(", body) if w in bodies} for name, body in bodies.items()
+    }
 
     def reaches(name: str, target: str, seen: set[str]) -> bool:
-        for called in calls[name] - seen:
-            if called == target or reaches(called, target, seen | {called}):
-                return True
-        return False
+        return any(called == target or reaches(called, target, seen | {called}) for called in calls[name] - seen)
 
-    # Overloads share a name: push of a token and push of an instruction, matmul and its decoder.
     for name in bodies:
         if reaches(name, name, set()):
             yield f"{name} is recursive"

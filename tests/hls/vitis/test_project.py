@@ -48,7 +48,9 @@ def run_bench(program: Path, *arguments: object) -> subprocess.CompletedProcess[
     return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
-def test_every_task_is_equal_under_the_sanitizers_and_strict_warnings(project: Path, build: Build, tmp_path: Path) -> None:
+def test_every_task_is_equal_under_the_sanitizers_and_strict_warnings(
+    project: Path, build: Build, tmp_path: Path
+) -> None:
     program = compile_bench(project, tmp_path / "bench", "-O1", *WARNINGS, *SANITIZERS)
     result = run_bench(program, project / "vectors")
     assert result.returncode == 0, result.stdout + result.stderr

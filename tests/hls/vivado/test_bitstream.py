@@ -94,7 +94,9 @@ def test_an_old_tool_is_refused_with_both_versions(tools) -> None:
         run()
 
 
-@pytest.mark.parametrize("engine, hls", [("rtl", None), ("hls", ("vitis-run", "2025.1")), ("hls", ("vitis_hls", "2023.1"))])
+@pytest.mark.parametrize(
+    "engine, hls", [("rtl", None), ("hls", ("vitis-run", "2025.1")), ("hls", ("vitis_hls", "2023.1"))]
+)
 def test_a_bitstream_that_the_host_finds(tools, tmp_path: Path, engine: str, hls, capsys) -> None:
     tools("vivado", "2023.1", VIVADO)
     if hls:
@@ -130,7 +132,10 @@ FAILURES = {
         ),
         "timing is not met at 300 MHz: the worst slack is -0.5 ns in setup, 0.01 ns in hold.*ask for a clock of 260 MHz",
     ),
-    "an error": ("import sys; print('INFO: a'); print('ERROR: [Route 35-7] no way'); sys.exit(1)", "ERROR: .Route 35-7. no way"),
+    "an error": (
+        "import sys; print('INFO: a'); print('ERROR: [Route 35-7] no way'); sys.exit(1)",
+        "ERROR: .Route 35-7. no way",
+    ),
     "a report that is missing": (failing("(Path('results') / 'power.rpt').unlink()"), "Vivado left no power.rpt"),
 }
 

@@ -83,6 +83,25 @@ BREAKS = {
 }  # fmt: skip
 
 
+MESSAGES = {
+    "an unknown command": 'invalid command name "check_bd_design"',
+    "an unknown option": "launch_runs: unknown option -until",
+    "a pin that is not there": "no pin ps/pl_irq",
+    "an interrupt that goes nowhere": "interrupt accelerator/irq goes nowhere",
+    "a clock that is missing": "pin accelerator/aclk is not driven",
+    "a reset that is missing": "pin memory_hp0/aresetn is not driven",
+    "a master without memory": "accelerator/m_axi_main does not see the DDR at HP1",
+    "segments left open": "HP0_QSPI is neither assigned to nor excluded from accelerator/m_axi_load0",
+    "one master less": "interface accelerator/m_axi_load2 is not connected",
+    "an interface without clock": "interface s_axi_control has no clock",
+    "no validation": "the design is not validated",
+    "no board preset": "no board preset",
+    "an unknown strategy": "is no strategy of synth_1",
+    "a port that cannot be inferred": "ipx has not inferred the interface m_axi_load1",
+    "no bitstream": "not launched up to the bitstream",
+}
+
+
 @pytest.mark.parametrize("name", BREAKS)
 def test_the_stubs_notice(tmp_path: Path, name: str) -> None:
     write_workspace(tmp_path, TINY, "rtl")
@@ -92,6 +111,7 @@ def test_the_stubs_notice(tmp_path: Path, name: str) -> None:
     (tmp_path / file).write_text(text.replace(old, new))
     vivado = run(tmp_path)
     assert vivado.exit_code == 1
+    assert MESSAGES[name] in "\n".join([*vivado.failures, *vivado.printed])
     assert not (tmp_path / "results" / "accel.bit").exists()
 
 
