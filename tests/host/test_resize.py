@@ -6,7 +6,7 @@ from math import floor
 import numpy as np
 import pytest
 
-from host.resize import LARGEST_SIDE, fit, resize, triangle_weights
+from host.resize import LARGEST_SIDE, _exact_type, fit, resize, triangle_weights
 
 
 def axis_weights(source: int, target: int) -> list[list[Fraction]]:
@@ -59,6 +59,23 @@ def test_mirrored_image_gives_the_mirrored_result():
     image = np.random.default_rng(1).integers(0, 256, (50, 33, 3)).astype(np.uint8)
     assert np.array_equal(resize(image[:, ::-1], 16, 24), resize(image, 16, 24)[:, ::-1])
     assert np.array_equal(resize(image[::-1], 16, 24), resize(image, 16, 24)[::-1])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64], ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("size", [(301, 405), (40, 1900)], ids=str)
+def test_every_type_of_sums_gives_the_same(monkeypatch, size, dtype):
+    """Floating point is taken only where it is exact; where it is not, integers are."""
+    image = np.random.default_rng(5).integers(0, 256, (*size, 3)).astype(np.uint8)
+    image[: size[0] // 2] = 255
+    found = resize(image, 64, 96)
+    monkeypatch.setattr("host.resize._exact_type", lambda largest: dtype)
+    assert np.array_equal(found, resize(image, 64, 96))
+
+
+def test_types_are_chosen_by_what_they_hold():
+    assert [_exact_type(n) for n in ((1 << 24) - 1, 1 << 24, (1 << 53) - 1, 1 << 53)] == [
+        np.float32, np.float64, np.float64, np.int64,
+    ]  # fmt: skip
 
 
 def test_sums_of_the_largest_images_fit_64_bits():
