@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-experts results test test-all lint mutants resources doctor tables clean
+.PHONY: help setup demo bench bench-experts results test test-all lint mutants resources bitstream doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests
 
 resources: $(STAMP) ## Synthesise with Yosys (CONFIG=zcu104): DSP, RAM, LUT and longest paths; does it fit the device?
 	$(VENV)/bin/moesaic resources --config $(or $(CONFIG),zcu104)
+
+bitstream: $(STAMP) ## Make bitstreams/<config>-<fingerprint>/ with AMD's tools: CONFIG=zcu104 ENGINE=rtl|hls, BITSTREAM_FLAGS="--clock 250"
+	$(VENV)/bin/moesaic bitstream --config $(or $(CONFIG),zcu104) --engine $(or $(ENGINE),rtl) $(BITSTREAM_FLAGS)
 
 tables: $(STAMP) ## Regenerate what is derived from the instruction and register tables
 	$(PY) -m hls.tables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from spec.configuration import HardwareConfiguration
 from spec.errors import UserError
 
 NAME = "accel.bit"
+RECORD = "build.json"
+"""What `make bitstream` writes beside a bitstream: its fingerprint, the tools, what it uses."""
 
 
 def _places(build_directory: Path, configuration: HardwareConfiguration) -> Iterator[Path]:
@@ -20,11 +23,27 @@ def _places(build_directory: Path, configuration: HardwareConfiguration) -> Iter
 
 
 def find_bitstream(build_directory: Path, configuration: HardwareConfiguration) -> Path | None:
-    """The first accel.bit that has its accel.hwh (the description that PYNQ reads) beside it, or None."""
+    """The first accel.bit that has its accel.hwh (the description that PYNQ reads) beside it, or None.
+
+    UserError if the record beside it says that it is of another configuration.
+    """
     for path in _places(build_directory, configuration):
         if path.is_file() and path.with_suffix(".hwh").is_file():
+            _check_record(path, configuration)
             return path
     return None
+
+
+def _check_record(path: Path, configuration: HardwareConfiguration) -> None:
+    try:
+        recorded = json.loads(path.with_name(RECORD).read_text())["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no record; the accelerator itself is asked once it is loaded
+    if recorded != configuration.fingerprint:
+        raise UserError(
+            f"bitstream {path} was made for fingerprint {recorded}, configuration {configuration.name} has "
+            f"{configuration.fingerprint}; make it again with: make bitstream CONFIG={configuration.name}"
+        )
 
 
 def require_bitstream(build_directory: Path, configuration: HardwareConfiguration) -> Path:
@@ -34,6 +53,7 @@ def require_bitstream(build_directory: Path, configuration: HardwareConfiguratio
         places = ", ".join(dict.fromkeys(str(place.parent) for place in _places(build_directory, configuration)))
         raise UserError(
             f"no bitstream for configuration {configuration.name} (fingerprint {configuration.fingerprint}): {NAME} with its "
-            f".hwh is in none of {places}; make one with Vivado from the build's rtl/ sources, or use the emulator"
+            f".hwh is in none of {places}; make one where Vivado is installed: make bitstream CONFIG={configuration.name}, "
+            "or use the emulator"
         )
     return path

@@ -1,19 +1,23 @@
 """The accelerator on a board, driven through PYNQ.
 
 PYNQ parts used: Overlay (bitstream and its description), MMIO (registers), allocate (contiguous DRAM, cached by the
-processor, so written data are flushed and results invalidated), Interrupt (if the overlay connects the interrupt).
+processor, so written data are flushed and results invalidated), Interrupt (if the overlay connects the interrupt), get_rails.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from host.hwh import accelerator_of
+from host.lock import DeviceLock
+from host.power import rail_power
 from spec.errors import InternalError, UserError
 from spec.executor import FAULT_UNIT_NAMES, WINDOW_ALIGNMENT, Counters, MachineFault, Memory, Program
 from spec.isa import Fault
@@ -28,9 +32,11 @@ from spec.registers import (
     STATUS_FAULT,
 )
 
-IP_NAME = "accelerator"
+FRAME_WINDOWS = 2
+"""Frame windows that are kept: while the machine works in one, the next frame is written to the other."""
 _POLL_SECONDS = 50e-6
 _INTERRUPT_SECONDS = 1.0
+_GRACE_SECONDS = 0.1
 
 
 @cache
@@ -91,57 +97,124 @@ class _Window:
         self._start = -physical % WINDOW_ALIGNMENT
         self.address = physical + self._start
 
-    def write(self, data: np.ndarray) -> None:
-        self._buffer[self._start : self._start + self.size] = data
+    def write(self, data: np.ndarray, part: slice = slice(None)) -> None:
+        """Make the accelerator see `part` of data, which is as long as the window."""
+        self._buffer[self._start : self._start + self.size][part] = data[part]
         self._buffer.flush()
 
-    def read(self, target: np.ndarray) -> None:
+    def read(self, target: np.ndarray, part: slice = slice(None)) -> None:
+        """Fetch `part` of what the accelerator left into target, which is as long as the window."""
         self._buffer.invalidate()
-        target[:] = self._buffer[self._start : self._start + self.size]
+        target[part] = self._buffer[self._start : self._start + self.size][part]
 
     def free(self) -> None:
         self._buffer.freebuffer()
 
 
+class _Windows:
+    """The constant window and FRAME_WINDOWS frame windows, each allocated when it is first needed and then used again."""
+
+    def __init__(self, pynq) -> None:
+        self._pynq = pynq
+        self.constants: _Window | None = None
+        self._loaded: np.ndarray | None = None
+        self._frames: list[tuple[np.ndarray, _Window]] = []
+
+    def place_constants(self, constants: np.ndarray) -> None:
+        """Copy constants to their window, unless they are the ones that are there and cannot change."""
+        if self.constants is not None and self.constants.size != constants.size:
+            self.constants.free()
+            self.constants = self._loaded = None
+        if self.constants is None:
+            self.constants = _Window(self._pynq, "constant", constants.size)
+        if constants is not self._loaded:
+            self.constants.write(constants)
+            self._loaded = None if constants.flags.writeable else constants
+
+    def frame(self, frame: np.ndarray) -> _Window | None:
+        """The window that belongs to an array, or None."""
+        return next((window for array, window in self._frames if array is frame), None)
+
+    def place_frame(self, frame: np.ndarray, part: slice) -> None:
+        """Copy a part of an array to its window. A new array is copied whole, to the window that was not written for longest.
+
+        The list is replaced, never changed: another thread may be looking its window up.
+        """
+        window = self.frame(frame)
+        others = [(array, other) for array, other in self._frames if array is not frame]
+        if window is None:
+            part = slice(None)
+            if len(others) == FRAME_WINDOWS:
+                window = others.pop(0)[1]
+                if window.size != frame.size:
+                    self._frames = others
+                    window.free()
+                    window = None
+            window = window or _Window(self._pynq, "frame", frame.size)
+        self._frames = [*others, (frame, window)]
+        window.write(frame, part)
+
+    def free(self) -> None:
+        """Give the memory back; the object can be used again."""
+        windows = [self.constants, *(window for _, window in self._frames)]
+        self.constants = self._loaded = None
+        self._frames = []
+        for window in windows:
+            if window is not None:
+                window.free()
+
+
+def _release(windows: _Windows, lock: DeviceLock) -> None:
+    try:
+        windows.free()
+    finally:
+        lock.release()
+
+
 class BoardExecutor:
-    """Executor on a board, see spec.executor.
+    """Executor on a board, see spec.executor and, for the steps of a run on their own, host.phases.
 
     bitstream: path of the .bit file, its .hwh beside it; it is loaded. timeout_seconds: how long a run may take by the
-    clock of the processor, beyond the limit in cycles that the machine itself keeps.
+    clock of the processor, beyond the limit in cycles that the machine itself keeps. lock_file: of this device, for tests.
 
-    fingerprint: read from the accelerator. UserError if PYNQ is missing or the bitstream holds no accelerator. A run that
-    ends in any way but `done` leaves the machine idle: the bitstream is loaded again if it has to be.
+    fingerprint: read from the accelerator. UserError if PYNQ is missing, another process has the board or the bitstream holds no
+    accelerator. A run that ends in any way but `done` leaves the machine idle: the bitstream is loaded again if it has to be.
+    Memory and lock are given back by close(), when the object is collected, and when the process ends.
     """
 
-    def __init__(self, bitstream: Path, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(self, bitstream: Path, *, timeout_seconds: float = 10.0, lock_file: Path | None = None) -> None:
         self._pynq = _import_pynq()
         self._timeout_seconds = timeout_seconds
-        self._windows: dict[str, _Window] = {}
-        self._loaded_constants: np.ndarray | None = None
+        self._name = accelerator_of(bitstream.with_suffix(".hwh"))
+        lock = DeviceLock(lock_file)
+        self._windows = _Windows(self._pynq)
+        self._give_back = weakref.finalize(self, _release, self._windows, lock)
         try:
-            self._overlay = self._pynq.Overlay(str(bitstream))
+            self._overlay = self._load(bitstream)
+            self._registers = self._pynq.MMIO(self._address(bitstream), REGISTER_FILE_BYTES)
+            self.fingerprint = self._read_fingerprint()
+            self._interrupt = self._find_interrupt()
+        except BaseException:
+            self._give_back()
+            raise
+
+    def _load(self, bitstream: Path):
+        try:
+            return self._pynq.Overlay(str(bitstream))
         except (RuntimeError, OSError, ValueError) as error:
             raise UserError(
                 f"bitstream {bitstream} cannot be loaded ({error}); it needs a board and root rights"
             ) from None
-        self._name = self._find_accelerator(bitstream)
-        self._registers = self._pynq.MMIO(int(self._overlay.ip_dict[self._name]["phys_addr"]), REGISTER_FILE_BYTES)
-        self.fingerprint = self._read_fingerprint()
-        self._interrupt = self._find_interrupt()
 
-    def _find_accelerator(self, bitstream: Path) -> str:
-        """Its name in the block design: the one whose type (vendor:library:name:version) is ours."""
-        names = [
-            name
-            for name, entry in self._overlay.ip_dict.items()
-            if str(entry.get("type", "")).split(":")[2:3] == [IP_NAME] and entry.get("phys_addr") is not None
-        ]
-        if len(names) != 1:
+    def _address(self, bitstream: Path) -> int:
+        """Of the registers, as PYNQ has it from the same description."""
+        entry = self._overlay.ip_dict.get(self._name, {})
+        if entry.get("phys_addr") is None:
             raise UserError(
-                f"bitstream {bitstream} holds {len(names)} blocks of type {IP_NAME} where 1 belongs; "
-                f"it has {', '.join(sorted(self._overlay.ip_dict)) or 'none'}; use one that was made from the rtl/ sources of a build"
+                f"PYNQ gives block {self._name} of bitstream {bitstream} no address; it has "
+                f"{', '.join(sorted(self._overlay.ip_dict)) or 'none'}; take the .hwh that Vivado wrote with this bitstream"
             )
-        return names[0]
+        return int(entry["phys_addr"])
 
     def _find_interrupt(self):
         """The accelerator's interrupt, or None where the design or the system does not deliver it: then STATUS is polled."""
@@ -166,53 +239,64 @@ class BoardExecutor:
         return f"{self._read('FINGERPRINT_HIGH') << 32 | self._read('FINGERPRINT_LOW'):016x}"
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """See spec.executor.Executor. max_cycles: 1 to 2**32 - 1.
+        """See spec.executor.Executor; the three steps that follow, with the whole frame window."""
+        self.upload(memory)
+        counters = self.compute(program, memory, max_cycles)
+        self.download(memory)
+        return counters
+
+    def upload(self, memory: Memory, part: slice = slice(None)) -> None:
+        """Bring `part` of memory.frame to its window, all of it if it has none yet; the machine may work in another window.
 
         Constants are copied to the board when they change, which for an array that is not writeable means when it is
-        another array. MachineFault with TIMEOUT if the machine does not answer in timeout_seconds.
+        another array. The windows of the last FRAME_WINDOWS frames stay.
         """
-        if self._registers is None:
-            raise InternalError("the board executor was closed")
-        if self._read_fingerprint() != self.fingerprint:
+        self._require_open()
+        self._windows.place_constants(memory.constants)
+        self._windows.place_frame(memory.frame, part)
+
+    def compute(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
+        """Run a program in the window of an uploaded memory. max_cycles: 1 to 2**32 - 1.
+
+        MachineFault with TIMEOUT if the machine does not answer in timeout_seconds.
+        """
+        self._require_open()
+        found = self._read_fingerprint()
+        if found != self.fingerprint:
             raise UserError(
-                f"the accelerator was replaced: fingerprint {self._read_fingerprint()} where {self.fingerprint} was loaded; "
-                "open the build again"
+                f"the accelerator was replaced: fingerprint {found} where {self.fingerprint} was loaded; open the build again"
             )
+        constants, frame = self._windows.constants, self._windows.frame(memory.frame)
+        if constants is None or frame is None:
+            raise InternalError("a memory that was not uploaded")
         try:
-            self._place(memory)
-            self._start(program, max_cycles)
+            self._start(program, constants, frame, max_cycles)
             self._wait()
         except BaseException:
             self._make_idle()
             raise
         if self._read("STATUS") & STATUS_FAULT:
             raise self._fault()
-        self._windows["frame"].read(memory.frame)
         return {name: self._read(f"COUNTER_{name.upper()}") for name, _ in COUNTERS}
 
-    def _place(self, memory: Memory) -> None:
-        constants = self._window("constant", memory.constants.size)
-        if memory.constants is not self._loaded_constants:
-            constants.write(memory.constants)
-            self._loaded_constants = None if memory.constants.flags.writeable else memory.constants
-        self._window("frame", memory.frame.size).write(memory.frame)
+    def download(self, memory: Memory, part: slice = slice(None)) -> None:
+        """Fetch `part` of the frame window of an uploaded memory; the machine may work in another window."""
+        self._require_open()
+        frame = self._windows.frame(memory.frame)
+        if frame is None:
+            raise InternalError("a memory that was not uploaded")
+        frame.read(memory.frame, part)
 
-    def _window(self, name: str, size: int) -> _Window:
-        """The window of this size; one of another size is freed first."""
-        if name in self._windows and self._windows[name].size != size:
-            self._free(name)
-        if name not in self._windows:
-            self._windows[name] = _Window(self._pynq, name, size)
-        return self._windows[name]
+    def power(self) -> dict[str, float]:
+        """Watts by the name of the board's rails. UserError where it shows none."""
+        return rail_power(self._pynq)
 
-    def _free(self, name: str) -> None:
-        self._windows.pop(name).free()
-        if name == "constant":
-            self._loaded_constants = None
+    def _require_open(self) -> None:
+        if not self._give_back.alive:
+            raise InternalError("the board executor was closed")
 
-    def _start(self, program: Program, max_cycles: int) -> None:
-        for prefix, name in (("CONSTANT", "constant"), ("FRAME", "frame")):
-            window = self._windows[name]
+    def _start(self, program: Program, constants: _Window, frame: _Window, max_cycles: int) -> None:
+        for prefix, window in (("CONSTANT", constants), ("FRAME", frame)):
             self._write(f"{prefix}_BASE_LOW", window.address & 0xFFFFFFFF)
             self._write(f"{prefix}_BASE_HIGH", window.address >> 32)
             self._write(f"{prefix}_SIZE", window.size)
@@ -239,12 +323,18 @@ class BoardExecutor:
 
     def _await_interrupt(self) -> None:
         """Sleep until the interrupt, for a while: what counts is STATUS, which the caller reads."""
-        waiting = asyncio.wait_for(self._interrupt.wait(), min(_INTERRUPT_SECONDS, self._timeout_seconds / 2))
+        loop = _interrupt_loop()
+        seconds = min(_INTERRUPT_SECONDS, self._timeout_seconds / 2)
+        waiting = loop.create_task(asyncio.wait_for(self._interrupt.wait(), seconds))
         try:
-            _interrupt_loop().run_until_complete(waiting)
+            loop.run_until_complete(waiting)
         except asyncio.TimeoutError:
             if self._done():  # it got lost; the next one would too
                 self._interrupt = None
+        except BaseException:
+            waiting.cancel()  # or it would take the next run's interrupt
+            loop.run_until_complete(asyncio.wait([waiting]))
+            raise
 
     def _fault(self) -> MachineFault:
         cause, unit = self._read("FAULT"), self._read("FAULT_UNIT")
@@ -253,21 +343,22 @@ class BoardExecutor:
         return MachineFault(Fault(cause), FAULT_UNIT_NAMES[unit], self._read("FAULT_TAG"))
 
     def _make_idle(self) -> None:
-        """Stop a machine that still runs, before its memory is used for anything else: there is no stop but a reload."""
-        if self._read("STATUS") & STATUS_BUSY:
-            self._overlay.download()
-            self._interrupt = self._find_interrupt()  # the old one ended with the old bitstream
+        """Have the machine stop before its memory is used for anything else: wait a moment, then load the bitstream again."""
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while self._read("STATUS") & STATUS_BUSY:
+            if time.monotonic() > deadline:
+                self._overlay.download()  # there is no stop but a reload
+                self._interrupt = self._find_interrupt()  # the old one ended with the old bitstream
+                return
+            time.sleep(_POLL_SECONDS)
 
     def close(self) -> None:
-        """Free the board's memory; closing twice is harmless."""
-        if self._registers is None:
+        """Stop the machine, free the board's memory and let others have the board; closing twice is harmless."""
+        if not self._give_back.alive:
             return
         try:
             self._make_idle()
             self._write("INTERRUPT_ENABLE", 0)
         finally:
-            for name in tuple(self._windows):
-                self._free(name)
-            self._interrupt = None
-            self._registers = None
-            self._overlay = None
+            self._give_back()
+            self._interrupt = self._registers = self._overlay = None

@@ -2,13 +2,16 @@
 
 Commands are found through the entry-point group `moesaic.commands`, so that no part has to import another. An entry point
 leads to an object with `name`, `help`, `configure(parser)` and `run(arguments) -> exit code`, and only the one that was
-asked for is loaded: `moesaic run` must not wait for, or need, what `moesaic train` imports.
+asked for is loaded: `moesaic run` must not wait for, or need, what `moesaic train` imports. Where moesaic is a copy of files that
+was not installed, as `moesaic deploy` leaves it on a board, there are the commands of this package.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
@@ -20,6 +23,8 @@ from spec.executor import MachineFault
 GROUP = "moesaic.commands"
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+_OWN_COMMANDS = ("run", "compare", "profile", "watch", "deploy", "doctor")
 _OWN_PACKAGES = {"spec", "model", "hls", "sim", "host"}
 
 
@@ -85,16 +90,22 @@ def _parser(entries: dict[str, EntryPoint], chosen: str) -> argparse.ArgumentPar
     return parser
 
 
+def _entries() -> dict[str, EntryPoint]:
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    own = {name: EntryPoint(name, f"host.commands.{name}:{name.capitalize()}Command", GROUP) for name in _OWN_COMMANDS}
+    return found or own
+
+
 def _run(words: Sequence[str]) -> int:
-    entries = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if not entries:
-        raise UserError(
-            "moesaic is not installed, so its commands are not found; get it with: make setup (in its checkout)"
-        )
     words = words or ["--help"]
-    arguments = _parser(entries, words[0]).parse_args(words)
+    arguments = _parser(_entries(), words[0]).parse_args(words)
     with _missing_packages(arguments.command):
         return arguments.run(arguments)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """What SIGTERM does: end as after Ctrl-C, so that a machine is left idle and memory and board are given back."""
+    raise SystemExit(EXIT_TERMINATED)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,6 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     2 and one line on stderr for what the user or the machine did wrong, 130 after Ctrl-C. argparse exits by itself after --help.
     """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except (UserError, MachineFault) as error:
@@ -110,3 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -20,15 +20,18 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def encode_png(image: np.ndarray) -> bytes:
-    """The PNG file of an image, uint8 (height, width) grey or (height, width, 3) RGB; the same image gives the same bytes."""
+def encode_png(image: np.ndarray, compression: int = 9) -> bytes:
+    """The PNG file of an image, uint8 (height, width) grey or (height, width, 3) RGB; the same image gives the same bytes.
+
+    compression: 0 to 9, small files take longer.
+    """
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise ValueError(f"a picture is uint8 (height, width) or (height, width, 3), not {image.dtype} {image.shape}")
     height, width = image.shape[:2]
     lines = np.zeros((height, 1 + image[0].size), np.uint8)  # a filter byte of 0, then the pixels
     lines[:, 1:] = image.reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, 8, _RGB if image.ndim == 3 else _GREY, 0, 0, 0)
-    pixels = zlib.compress(lines.tobytes(), 9)
+    pixels = zlib.compress(lines.tobytes(), compression)
     return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 LARGEST_SIDE = 16_384
 """Of an image, in pixels: up to here the sums of `resize` stay below 2**63 for targets of at least 8 pixels a side."""
 
 
+@lru_cache(maxsize=2)  # the frames of a stream have one size
 def triangle_weights(source: int, target: int) -> np.ndarray:
     """Weights of a linear (triangle) filter along one axis, int64 (target, source), not normalised.
 
@@ -17,16 +20,23 @@ def triangle_weights(source: int, target: int) -> np.ndarray:
     """
     centre = (2 * np.arange(target, dtype=np.int64)[:, None] + 1) * source
     pixel = (2 * np.arange(source, dtype=np.int64)[None, :] + 1) * target
-    return np.maximum(2 * max(source, target) - np.abs(pixel - centre), 0)
+    weights = np.maximum(2 * max(source, target) - np.abs(pixel - centre), 0)
+    weights.flags.writeable = False
+    return weights
 
 
-def _weighted_rows(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """weights @ rows for weights whose rows are zero but for one run; int64."""
-    result = np.empty((len(weights), *rows.shape[1:]), np.int64)
-    for i, line in enumerate(weights):
+def _exact_type(largest: int) -> type:
+    """The fastest type in which sums of integers up to `largest` are exact: matrix products of integers are slow."""
+    return np.float32 if largest < 1 << 24 else np.float64 if largest < 1 << 53 else np.int64
+
+
+def _weighted_rows(weights: np.ndarray, rows: np.ndarray, dtype: type) -> np.ndarray:
+    """weights @ rows for weights whose rows are zero but for one run."""
+    result = np.empty((len(weights), *rows.shape[1:]), dtype)
+    for i, line in enumerate(weights.astype(dtype)):
         used = np.flatnonzero(line)
         run = slice(used[0], used[-1] + 1)
-        result[i] = np.tensordot(line[run], rows[run], 1)
+        result[i] = np.tensordot(line[run], rows[run].astype(dtype), 1)
     return result
 
 
@@ -39,7 +49,21 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return image
     vertical, horizontal = triangle_weights(image.shape[0], height), triangle_weights(image.shape[1], width)
-    columns = _weighted_rows(vertical, image)
-    total = _weighted_rows(horizontal, columns.swapaxes(0, 1)).swapaxes(0, 1)
-    divisor = (vertical.sum(axis=1)[:, None] * horizontal.sum(axis=1)[None, :])[..., None]
-    return ((total + divisor // 2) // divisor).astype(np.uint8)
+    down, across = vertical.sum(axis=1), horizontal.sum(axis=1)
+    largest = 255 * int(down.max())
+    columns = _weighted_rows(vertical, image, _exact_type(largest)).swapaxes(0, 1)
+    total = _weighted_rows(horizontal, columns, _exact_type(largest * int(across.max()))).swapaxes(0, 1)
+    divisor = (down[:, None] * across[None, :])[..., None]
+    return ((total.astype(np.int64) + divisor // 2) // divisor).astype(np.uint8)
+
+
+def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The picture that a network of height x width pixels sees of an image uint8 (H, W, 3) of any size, uint8 (height, width, 3).
+
+    It is the largest centred part of the image that has those proportions, resized: nothing is stretched, what is too wide or too
+    high is cut off. Runtime, commands and reports all use this one function.
+    """
+    rows = min(image.shape[0], max(1, image.shape[1] * height // width))
+    columns = min(image.shape[1], max(1, image.shape[0] * width // height))
+    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+    return resize(np.ascontiguousarray(image[top : top + rows, left : left + columns]), height, width)

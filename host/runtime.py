@@ -2,55 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
 from host.bitstream import find_bitstream, require_bitstream
-from host.board import BoardExecutor, board_present
-from host.images import check_rgb
-from host.resize import resize
+from host.board import FRAME_WINDOWS, BoardExecutor, board_present
+from host.phases import Frame, Phases
+from host.result import FrameFault, Result
+from host.stream import Pipeline, Tasks, check_tasks
 from spec.build import Build, TaskProgram, load_build
 from spec.emulator import Emulator
 from spec.errors import InternalError, UserError
-from spec.executor import Counters, Executor, MachineFault
+from spec.executor import Counters, Executor, Memory
 from spec.machine import ReferenceMachine
 from spec.pathway_names import pathway_name
-from spec.predictions import decode
+
+__all__ = ["EXECUTORS", "MAX_CYCLES", "Accelerator", "FrameFault", "Result", "open_build"]
 
 EXECUTORS = ("auto", "board", "emulator", "reference")
 MAX_CYCLES = 1_000_000_000
 """Default limit of a run: 3.3 s at 300 MHz, some hundred times the largest network that is planned for."""
 
-
-class FrameFault(MachineFault):
-    """A MachineFault of a task's run that also names the task and the layer."""
-
-    def __init__(self, fault: MachineFault, task: str, layer: str) -> None:
-        super().__init__(fault.cause, fault.unit, fault.tag)
-        self.task = task
-        self.layer = layer
-
-    def __str__(self) -> str:
-        return f"task {self.task}: {super().__str__()} ({self.layer})"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a task said about an image.
-
-    raw: int16 (height, width, channels), the same on every executor. decoded: see spec.predictions.decode. counters: see
-    spec.executor.Counters; "cycles" only from a machine that has a clock. pathway: the alternative taken, None for the default.
-    """
-
-    task: str
-    kind: str
-    raw: np.ndarray
-    decoded: np.ndarray
-    counters: Counters
-    pathway: str | None = None
+_PATTERN = 0xA5
 
 
 class Accelerator:
@@ -70,8 +46,12 @@ class Accelerator:
         self.executor_name = executor_name
         self.max_cycles = max_cycles
         self._executor: Executor | None = executor
-        self._memory = build.new_memory()
-        self._memory.constants.flags.writeable = False
+        self._phases = Phases(build, executor, max_cycles)
+        first = build.new_memory()
+        first.constants.flags.writeable = False
+        self._memories = [first]
+        self._memories += [self._new_memory() for _ in range(FRAME_WINDOWS - 1)]
+        self._pipeline: Pipeline | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -83,34 +63,91 @@ class Accelerator:
         """Task name to its description; its `alternatives` are what `run` takes as pathway, each with its MACs and its accuracy."""
         return dict(self.build.tasks)
 
-    def run(self, image: np.ndarray, task: str, pathway: str | None = None) -> Result:
-        """Run a task on an image, uint8 (height, width, 3) RGB of any size; it is resized by host.resize.
+    def run(self, image: np.ndarray | Path | str, task: str, pathway: str | None = None) -> Result:
+        """Run a task on an image, uint8 (height, width, 3) RGB of any size, or on the image of a file; the network sees
+        host.resize.fit of it.
 
         pathway: an alternative of the task, such as one with fewer experts; None takes its default. Tasks and pathways may change
         from frame to frame at no cost. UserError for an unknown task or pathway or another kind of image; FrameFault if the
         machine stops, after which the next run is right.
         """
+        self._end_stream()
+        name = pathway_name(task, pathway)
+        self.build.task(name)
+        prepared, seconds = self._phases.prepare(image, "the image")
+        frame = Frame(0, name, prepared, self._memories[0], seconds)
+        self._phases.upload(frame)
+        self._phases.compute(frame)
+        self._phases.download(frame)
+        return self._phases.decode(frame)
+
+    def stream(self, frames: Iterable[np.ndarray | Path | str], tasks: Tasks) -> Iterator[Result]:
+        """Run a stream of images, with preparation, transfers, computation and decoding of neighbouring frames overlapped.
+
+        frames: images as `run` takes them, or files that host.images.read_image reads; taken from a thread, as far ahead as there
+        is room. tasks: names, TASK or TASK@PATHWAY: one for every frame, a sequence that the frames take in turn, or a function of
+        the frame's index. Where a sequence or function gives several names for a frame, all of them are run on it.
+
+        Results come in order, `index` says of which frame. The first frame that cannot be read, prepared or run raises its error
+        in its place and ends the stream; the next run or stream is right. Leaving the loop ends the stream, too.
+        """
+        self._require_open()
+        check_tasks(self.build, tasks)
+        return self._results(frames, tasks)
+
+    def _results(self, frames: Iterable[np.ndarray | Path | str], tasks: Tasks) -> Iterator[Result]:
+        self._end_stream()
+        pipeline = self._pipeline = Pipeline(self.build, self._phases, self._memories, frames, tasks)
+        try:
+            pipeline.start()
+            yield from pipeline.results()
+        finally:
+            pipeline.stop()
+
+    def run_whole(
+        self, image: np.ndarray | Path | str, task: str, pathway: str | None = None
+    ) -> tuple[np.ndarray, Counters]:
+        """The whole frame window after a run, uint8, and the counters; before it, the window held a pattern and the image.
+
+        Two machines that agree on it agree on every byte that a program writes and on every byte that it must not write.
+        """
+        self._end_stream()
+        memory = self._new_memory()
+        program = self.build.task(pathway_name(task, pathway)).program
+        prepared, _ = self._phases.prepare(image, "the image")
+        self.build.write_image(memory.frame, prepared)
+        counters = self._executor.run(program, memory, self.max_cycles)
+        return memory.frame, counters
+
+    def power(self) -> dict[str, float]:
+        """Watts by the name of the board's rail, now. UserError where there are no rails to read."""
+        self._require_open()
+        if not hasattr(self._executor, "power"):
+            raise UserError(f"the {self.executor_name} has no power rails; a board has, open the build on one")
+        return self._executor.power()
+
+    def _require_open(self) -> None:
         if self._executor is None:
             raise InternalError(f"build {self.build.name} was closed")
-        name = pathway_name(task, pathway)
-        program = self.build.task(name)
-        image = np.asarray(image)
-        check_rgb(image, "the image")
-        self.build.write_image(self._memory.frame, resize(image, self.build.image_height, self.build.image_width))
-        try:
-            counters = self._executor.run(program.program, self._memory, self.max_cycles)
-        except MachineFault as fault:
-            known = fault.unit != "fetch" and fault.tag < len(self.build.tags)
-            raise FrameFault(fault, name, self.build.tags[fault.tag] if known else "no layer") from None
-        raw = self.build.read_output(self._memory.frame, task)
-        decoded = decode(program.kind, raw, program.output_scale)
-        return Result(task, program.kind, raw, decoded, counters, pathway)
+
+    def _end_stream(self) -> None:
+        """What a loop left behind, such as a notebook's after Ctrl-C, must not stand in the way of the next run."""
+        self._require_open()
+        if self._pipeline is not None:
+            self._pipeline.stop()
+            self._pipeline = None
+
+    def _new_memory(self) -> Memory:
+        """With the constants of all others and a frame window of its own, filled with a pattern."""
+        frame = np.full(self.build.frame_bytes, _PATTERN, np.uint8)
+        return Memory(self._memories[0].constants, frame)
 
     def close(self) -> None:
-        """Free the machine; closing twice is harmless."""
+        """End a stream and free the machine; closing twice is harmless."""
         if self._executor is not None:
-            self._executor.close()
-            self._executor = None
+            self._end_stream()
+            executor, self._executor = self._executor, None
+            executor.close()
 
     def __enter__(self) -> Accelerator:
         return self

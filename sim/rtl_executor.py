@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import tempfile
+import threading
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,7 @@ class RtlExecutor:
         )
         self._timeline, self._waveforms = timeline, waveforms
         self._closed = False
+        self._asking = threading.Lock()
         self._directory = tempfile.TemporaryDirectory(prefix="moesaic-rtl-")
         root = Path(self._directory.name)
         self._log = root / "simulation.log"
@@ -194,6 +196,34 @@ class RtlExecutor:
             raise MachineFault(Fault(reply["fault"]), FAULT_UNIT_NAMES[reply["fault_unit"]], reply["fault_tag"])
         return reply["counters"]
 
+    def read_register(self, offset: int) -> int:
+        """Read a control register over AXI4-Lite, as a driver does on a board; see advance()."""
+        return self._access("read", offset)
+
+    def write_register(self, offset: int, value: int) -> None:
+        """Write a control register over AXI4-Lite. A window that a run uses must have been mapped before it is started."""
+        self._access("write", offset, value)
+
+    def map_memory(self, space: Space, base: int, file: Path, size: int) -> None:
+        """Show a file at a physical address; the accelerator and whoever else maps the file share its bytes.
+
+        base, size: multiples of 16. There is one such region for each space.
+        """
+        self._access("map", int(space), base, size, str(file))
+
+    def set_error(self, address: int | None) -> None:
+        """From now on the beat at this physical address answers SLVERR; None ends that."""
+        self._access("error", address)
+
+    def advance(self, cycles: int) -> bool:
+        """Let time pass, which stands still between accesses: so many cycles, less if the interrupt comes; whether it is up."""
+        return bool(self._access("advance", cycles))
+
+    def _access(self, name: str, *values: Any) -> Any:
+        if self._closed:
+            raise InternalError("the RTL executor is closed")
+        return self._ask({"access": name, "values": values})["value"]
+
     @property
     def simulated_cycles(self) -> int:
         """Cycles of the present run, or the last one, that the simulator has told of; 0 without `timeline`."""
@@ -236,9 +266,10 @@ class RtlExecutor:
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         try:
-            self._stream.write(json.dumps(message) + "\n")
-            self._stream.flush()
-            reply = self._stream.readline()
+            with self._asking:  # a driver may have several threads
+                self._stream.write(json.dumps(message) + "\n")
+                self._stream.flush()
+                reply = self._stream.readline()
         except (ConnectionError, ValueError):
             reply = ""
         if not reply:

@@ -1,7 +1,7 @@
 """The part of the RTL executor that runs inside the simulator: takes jobs from a socket and drives the control port.
 
-A job is one line of JSON, and so is its answer. The simulation stands still between jobs, so the state of the machine
-and of the DRAM model carries over from run to run.
+A job is one line of JSON, and so is its answer: a run, or one access of a driver. The simulation stands still between jobs, so the
+state of the machine and of the DRAM model carries over from run to run.
 """
 
 from __future__ import annotations
@@ -44,6 +44,12 @@ class ControlPort:
 
     async def write(self, name: str, value: int) -> None:
         await self._master.write_dword(BY_NAME[name].offset, value)
+
+    async def read_at(self, offset: int) -> int:
+        return await self._master.read_dword(offset)
+
+    async def write_at(self, offset: int, value: int) -> None:
+        await self._master.write_dword(offset, value)
 
     async def write_address(self, name: str, address: int) -> None:
         await self.write(f"{name}_LOW", address & 0xFFFF_FFFF)
@@ -116,6 +122,24 @@ async def run_job(dut: object, control: ControlPort, dram: Dram, load_ports: int
     }
 
 
+async def access(dut: object, control: ControlPort, dram: Dram, job: Job) -> Job:
+    """One access of a driver that uses the accelerator as on a board, by register and by address; time stands still in between."""
+    match job["access"], job["values"]:
+        case "read", [offset]:
+            return {"value": await control.read_at(offset)}
+        case "write", [offset, value]:
+            await control.write_at(offset, value)
+        case "map", [window, base, size, path]:
+            dram.map(window, base, size, Path(path))
+        case "error", [address]:
+            dram.set_error(address)
+        case "advance", [cycles]:
+            if dut.irq_o.value == 0:
+                await First(RisingEdge(dut.irq_o), Timer(cycles * CLOCK_PERIOD_STEPS, "step"))
+            return {"value": int(dut.irq_o.value)}
+    return {"value": None}
+
+
 @cocotb.test()
 async def serve(dut: object) -> None:
     """Reset the machine, say hello with its fingerprint, and answer jobs until the socket closes."""
@@ -141,4 +165,8 @@ async def serve(dut: object) -> None:
     fingerprint = await control.read("FINGERPRINT_HIGH") << 32 | await control.read("FINGERPRINT_LOW")
     answer({"fingerprint": f"{fingerprint:016x}"})
     for line in stream:
-        answer(await run_job(dut, control, dram, options["load_ports"], json.loads(line)))
+        job = json.loads(line)
+        if "access" in job:
+            answer(await access(dut, control, dram, job))
+        else:
+            answer(await run_job(dut, control, dram, options["load_ports"], job))

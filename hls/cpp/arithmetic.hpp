@@ -4,16 +4,34 @@
 
 #include <cstdint>
 
+#include "dram.hpp"
+
 namespace moesaic {
+
+// The product of two integers of so many bits, sign included: synthesis makes a multiplier of that size, not of 64 x 64.
+template <int LeftBits, int RightBits>
+inline int64_t multiply(int64_t left, int64_t right) {
+#pragma HLS INLINE
+#ifdef MOESAIC_AP_TYPES
+  const ap_int<LeftBits> narrow_left = left;
+  const ap_int<RightBits> narrow_right = right;
+  const ap_int<LeftBits + RightBits> product = narrow_left * narrow_right;
+  return product.to_int64();
+#else
+  return left * right;
+#endif
+}
 
 // Clip to the range of a signed integer of `bits` bits.
 inline int64_t saturate(int64_t value, int bits) {
+#pragma HLS INLINE
   const int64_t top = (int64_t(1) << (bits - 1)) - 1;
   return value > top ? top : value < -top - 1 ? -top - 1 : value;
 }
 
 // value / 2**shift to nearest, halves towards plus infinity. Only the low six bits of shift count, as in hardware.
 inline int64_t round_shift(int64_t value, uint32_t shift) {
+#pragma HLS INLINE
   shift &= 63;
   return (value + ((int64_t(1) << shift) >> 1)) >> shift;
 }

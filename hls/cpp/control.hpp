@@ -32,6 +32,7 @@ struct RunOutputs {
 
 inline uint32_t execute(uint32_t unit, const uint32_t *words, const RunInputs &inputs, Machine &machine,
                         Events &events) {
+#pragma HLS INLINE
   switch (unit) {
     case UNIT_LOAD:
       return load(decode_load(words), inputs.load_constants, inputs.load_frame, machine, events);
@@ -56,13 +57,22 @@ inline RunOutputs stop(uint32_t fault, uint32_t unit, uint32_t tag, const Events
 }
 
 inline RunOutputs run(Machine &machine, const RunInputs &inputs) {
+#pragma HLS INLINE
   Events events = {0, 0, 0, 0};
   Semaphores semaphores;
   clear(semaphores);
-  IssueQueue queues[UNITS];
-clear_queues:
-  for (int unit = 0; unit < UNITS; unit++) clear(queues[unit]);
+  IssueQueues queues;
+  uint32_t words[INSTRUCTION_WORDS];
+  // A queue is a LUT RAM as wide as an instruction; the one in execution, and what counts, are registers.
+#pragma HLS ARRAY_PARTITION variable=words type=complete
+#pragma HLS ARRAY_PARTITION variable=semaphores.count type=complete
+#pragma HLS ARRAY_PARTITION variable=queues.first type=complete
+#pragma HLS ARRAY_PARTITION variable=queues.count type=complete
+#pragma HLS ARRAY_RESHAPE variable=queues.words type=complete dim=3
+#pragma HLS BIND_STORAGE variable=queues.words type=ram_2p impl=lutram
+  clear(queues);
   Fetch state = {};
+#pragma HLS ARRAY_PARTITION variable=state.words type=complete
   state.position = inputs.program_offset;
   state.end = uint64_t(inputs.program_offset) + inputs.program_size;
   if (state.end > inputs.fetch_constants.size) state.end = inputs.fetch_constants.size;
@@ -75,22 +85,23 @@ turns:
     if (fetch_fault != FAULT_NONE) return stop(fetch_fault, UNIT_FETCH, 0, events);
   units:
     for (uint32_t unit = 0; unit < UNITS; unit++) {
-      IssueQueue &queue = queues[unit];
     instructions:
-      while (queue.count != 0 && try_wait(semaphores, decode_header(front(queue)).wait_mask)) {
+      while (!is_empty(queues, unit)) {
+        read_front(queues, unit, words);
+        const Header header = decode_header(words);
+        if (!try_wait(semaphores, header.wait_mask)) break;
         progress = true;
-        const Header header = decode_header(front(queue));
-        uint32_t fault = execute(unit, front(queue), inputs, machine, events);
+        uint32_t fault = execute(unit, words, inputs, machine, events);
         if (fault == FAULT_NONE) fault = signal(semaphores, header.signal_mask);
         if (fault != FAULT_NONE) return stop(fault, unit, header.tag, events);
-        pop(queue);
+        pop(queues, unit);
         events.instructions++;
       }
     }
   }
   bool finished = state.ended;
 remaining:
-  for (int unit = 0; unit < UNITS; unit++) finished = finished && queues[unit].count == 0;
+  for (uint32_t unit = 0; unit < UNITS; unit++) finished = finished && is_empty(queues, unit);
   if (!finished) return stop(FAULT_TIMEOUT, UNIT_FETCH, 0, events);
   events.instructions++;
   return stop(FAULT_NONE, 0, 0, events);

@@ -1,4 +1,4 @@
-// A beat of DRAM and a window of it.
+// A beat, 16 bytes: what DRAM moves at a time and what the on-chip memories are made of; and a window of DRAM.
 #ifndef MOESAIC_DRAM_HPP
 #define MOESAIC_DRAM_HPP
 
@@ -11,6 +11,8 @@
 #endif
 #ifdef MOESAIC_AP_TYPES
 #include <ap_int.h>
+#else
+#include <cstring>
 #endif
 
 namespace moesaic {
@@ -31,6 +33,39 @@ struct Beat {
 
 inline uint8_t beat_byte(const Beat &beat, int index) { return beat.byte[index]; }
 inline void set_beat_byte(Beat &beat, int index, uint8_t value) { beat.byte[index] = value; }
+#endif
+
+// Some beats as bytes, to be used as a word, and back. beats: an array of Bytes / BEAT_BYTES of them.
+#ifdef MOESAIC_AP_TYPES
+template <int Bytes>
+inline void unpack(const Beat *beats, uint8_t *bytes) {
+#pragma HLS INLINE
+unpack_bytes:
+  for (int i = 0; i < Bytes; i++) {
+#pragma HLS UNROLL
+    bytes[i] = beat_byte(beats[i / int(BEAT_BYTES)], i % int(BEAT_BYTES));
+  }
+}
+
+template <int Bytes>
+inline void pack(const uint8_t *bytes, Beat *beats) {
+#pragma HLS INLINE
+pack_bytes:
+  for (int i = 0; i < Bytes; i++) {
+#pragma HLS UNROLL
+    set_beat_byte(beats[i / int(BEAT_BYTES)], i % int(BEAT_BYTES), bytes[i]);
+  }
+}
+#else
+template <int Bytes>
+inline void unpack(const Beat *beats, uint8_t *bytes) {
+  std::memcpy(bytes, beats, Bytes);
+}
+
+template <int Bytes>
+inline void pack(const uint8_t *bytes, Beat *beats) {
+  std::memcpy(beats, bytes, Bytes);
+}
 #endif
 
 // size: bytes. Accesses are whole beats, at multiples of 16.

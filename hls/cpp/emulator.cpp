@@ -9,12 +9,23 @@ using namespace moesaic;
 namespace {
 
 // Hardware promises nothing about memories at power-up, so an instance starts with a pattern that depends on its seed.
+uint64_t next(uint64_t &state) {
+  state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+  return state >> 33;
+}
+
+template <typename Number>
+void scribble(Number &number, uint64_t &state) {
+  number = Number(next(state));
+}
+
+void scribble(Beat &beat, uint64_t &state) {
+  for (int i = 0; i < int(BEAT_BYTES); i++) set_beat_byte(beat, i, uint8_t(next(state) & 0xff));
+}
+
 template <typename Element, int Size>
 void scribble(Element (&memory)[Size], uint64_t &state) {
-  for (int i = 0; i < Size; i++) {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    memory[i] = Element(state >> 33);
-  }
+  for (int i = 0; i < Size; i++) scribble(memory[i], state);
 }
 
 }  // namespace
@@ -27,8 +38,9 @@ uint64_t moesaic_fingerprint() { return FINGERPRINT; }
 void *moesaic_create(uint64_t seed) {
   Machine *machine = new (std::nothrow) Machine;
   if (machine == nullptr) return nullptr;
-  scribble(machine->act.byte, seed);
-  scribble(machine->weight.byte, seed);
+  scribble(machine->act.block, seed);
+  scribble(machine->act.ultra, seed);
+  scribble(machine->weight.lane, seed);
   scribble(machine->table.byte, seed);
   scribble(machine->rows.maximum, seed);
   scribble(machine->rows.multiplier, seed);

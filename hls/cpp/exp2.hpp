@@ -9,6 +9,8 @@ namespace moesaic {
 
 // 2**(-distance/256) in Q0.16 (0..65,536), distance in units of 1/256 octave.
 inline uint32_t exp2_q16(uint32_t distance) {
+#pragma HLS INLINE
+#pragma HLS BIND_STORAGE variable=EXP2_TABLE type=rom_np impl=lutram
   const uint32_t octaves = (distance >> 8) < 18 ? distance >> 8 : 18;
   return uint32_t(round_shift(EXP2_TABLE[distance & 0xff], octaves));
 }

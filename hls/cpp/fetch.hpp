@@ -50,21 +50,25 @@ own_semaphores:
 }
 
 inline void read_instruction(const ReadWindow &constants, uint64_t position, uint32_t *words) {
+#pragma HLS INLINE
 instruction_beats:
   for (uint32_t i = 0; i < INSTRUCTION_BYTES / BEAT_BYTES; i++) {
+    // II=1: a burst gives one beat a cycle, and the words of an instruction are registers.
+#pragma HLS PIPELINE II=1
     const Beat beat = constants.data[position / BEAT_BYTES + i];
   instruction_words:
     for (uint32_t w = 0; w < BEAT_BYTES / 4; w++) {
 #pragma HLS UNROLL
-      uint32_t word = 0;
-      for (int b = 3; b >= 0; b--) word = word << 8 | beat_byte(beat, int(4 * w) + b);
-      words[i * (BEAT_BYTES / 4) + w] = word;
+      const int b = int(4 * w);
+      words[i * (BEAT_BYTES / 4) + w] = uint32_t(beat_byte(beat, b)) | uint32_t(beat_byte(beat, b + 1)) << 8 |
+                                        uint32_t(beat_byte(beat, b + 2)) << 16 | uint32_t(beat_byte(beat, b + 3)) << 24;
     }
   }
 }
 
 // Dispatches until a queue is full or the program has ended.
-inline uint32_t fetch(Fetch &state, const ReadWindow &constants, IssueQueue *queues, Events &events) {
+inline uint32_t fetch(Fetch &state, const ReadWindow &constants, IssueQueues &queues, Events &events) {
+#pragma HLS INLINE
 dispatch:
   while (!state.ended) {
     if (!state.holding) {
@@ -80,9 +84,9 @@ dispatch:
     }
     const uint32_t unit = unit_of(header.opcode);
     if (unit == UNIT_FETCH || !has_own_semaphores(header, unit)) return FAULT_BAD_INSTRUCTION;
-    state.holding = is_full(queues[unit]);
+    state.holding = is_full(queues, unit);
     if (state.holding) return FAULT_NONE;
-    push(queues[unit], state.words);
+    push_instruction(queues, unit, state.words);
   }
   return FAULT_NONE;
 }

@@ -7,41 +7,38 @@
 
 namespace moesaic {
 
-// Beats from DRAM into a memory that is an array of bytes.
-template <typename Byte>
-void read_run(const ReadWindow &window, uint64_t dram, Byte *memory, uint64_t local, uint32_t beats) {
-read_beats:
-  for (uint32_t i = 0; i < beats; i++) {
-#pragma HLS PIPELINE II=1
-    const Beat beat = window.data[dram / BEAT_BYTES + i];
-  read_bytes:
-    for (uint32_t b = 0; b < BEAT_BYTES; b++) {
-#pragma HLS UNROLL
-      memory[local + i * BEAT_BYTES + b] = Byte(beat_byte(beat, int(b)));
-    }
-  }
-}
-
 // A run into the memory that `destination` names. Each call names its window: synthesis cannot choose between pointers.
 inline void load_run(const ReadWindow &window, const Run &run, uint32_t destination, uint32_t beats,
                      Machine &machine) {
+#pragma HLS INLINE
+  const uint32_t first = uint32_t(run.dram / BEAT_BYTES);
+  const uint32_t local = uint32_t(run.local / BEAT_BYTES);
   if (destination == LOAD_TO_ACT) {
-    read_run(window, run.dram, machine.act.byte, run.local, beats);
+  load_act_beats:
+    for (uint32_t i = 0; i < beats; i++) {
+      // II=1: a burst gives one beat a cycle, and a beat is one element of one RAM.
+#pragma HLS PIPELINE II=1
+      write_act_beat(machine.act, local + i, window.data[first + i]);
+    }
   } else if (destination == LOAD_TO_WEIGHT) {
-    const uint64_t local = WEIGHT_BYTES > run.local ? WEIGHT_BYTES - run.local : 0;
-    const uint32_t below = local / BEAT_BYTES < beats ? uint32_t(local / BEAT_BYTES) : beats;
-    read_run(window, run.dram, machine.weight.byte, run.local, below);
-    if (below < beats) {
-      read_run(window, run.dram + uint64_t(below) * BEAT_BYTES, machine.act.byte,
-               run.local + uint64_t(below) * BEAT_BYTES - WEIGHT_BYTES, beats - below);
+  load_weight_beats:
+    for (uint32_t i = 0; i < beats; i++) {
+      // II=1: as above; a beat goes to the one memory or the other.
+#pragma HLS PIPELINE II=1
+      write_weight_beat(machine.weight, machine.act, local + i, window.data[first + i]);
     }
   } else {
-    read_run(window, run.dram, machine.table.byte, run.local, beats);
+  load_table_beats:
+    for (uint32_t i = 0; i < beats; i++) {
+      const Beat beat = window.data[first + i];
+      write_table_beat(machine.table, (local + i) * BEAT_BYTES, beat);
+    }
   }
 }
 
 inline uint32_t load(const Load &f, const ReadWindow &constants, const ReadWindow &frame, Machine &machine,
                      Events &events) {
+#pragma HLS INLINE
   if (f.destination > LOAD_TO_TABLE) return FAULT_BAD_INSTRUCTION;
   if (f.skip_if_empty) {
     if (f.queue >= EXPERTS) return FAULT_BAD_INSTRUCTION;
@@ -50,7 +47,7 @@ inline uint32_t load(const Load &f, const ReadWindow &constants, const ReadWindo
   const uint64_t window_size = f.space == SPACE_CONSTANT ? constants.size : frame.size;
   const uint64_t size = f.destination == LOAD_TO_ACT      ? uint64_t(ACT_BYTES)
                         : f.destination == LOAD_TO_WEIGHT ? uint64_t(WEIGHT_WINDOW_BYTES)
-                                                          : uint64_t(TABLES * TABLE_ENTRIES);
+                                                          : uint64_t(TABLE_BYTES);
 load_3:
   for (uint32_t i3 = 0; i3 < f.count_3; i3++) {
   load_2:

@@ -2,8 +2,8 @@
 #ifndef MOESAIC_MATMUL_HPP
 #define MOESAIC_MATMUL_HPP
 
-#include "matmul_array.hpp"
 #include "machine.hpp"
+#include "matmul_array.hpp"
 #include "requantise.hpp"
 
 namespace moesaic {
@@ -17,12 +17,14 @@ struct TileRows {
   uint32_t score[TILE_ROWS];
 };
 
-inline TileRows tile_rows(const Matmul &f, const ExpertQueue &queue, uint32_t first, uint32_t rows) {
-  TileRows tile;
+inline void find_rows(const Matmul &f, const ExpertQueue &queue, uint32_t first, uint32_t rows, TileRows &tile) {
+#pragma HLS INLINE
   tile.first = first;
-  tile.count = rows - first < TILE_ROWS ? int(rows - first) : TILE_ROWS;
+  tile.count = rows - first < uint32_t(TILE_ROWS) ? int(rows - first) : TILE_ROWS;
 tile_row_entries:
   for (int i = 0; i < tile.count; i++) {
+    // II=1: an entry of the queue is one element of each of two RAMs.
+#pragma HLS PIPELINE II=1
     const uint32_t r = first + uint32_t(i);
     const bool queued = f.gather || f.scatter;
     const uint32_t token = queued ? queue.token[f.queue][f.queue_first + r] : r;
@@ -30,18 +32,31 @@ tile_row_entries:
     tile.target[i] = f.scatter ? token : r;
     tile.score[i] = queued ? queue.score[f.queue][f.queue_first + r] : 0;
   }
-  return tile;
 }
 
+// Fetches whole words: the operand begins a_address % ACT_WORD_BYTES bytes into the first of them.
 inline uint32_t read_operand(const Matmul &f, const ActMemory &act, const TileRows &tile, Operand &operand) {
+#pragma HLS INLINE
+  const uint32_t words = (f.a_address % ACT_WORD_BYTES + f.depth + ACT_WORD_BYTES - 1) / ACT_WORD_BYTES;
 operand_rows:
   for (int i = 0; i < tile.count; i++) {
     const uint64_t address = f.a_address + uint64_t(tile.source[i]) * f.a_pitch;
     if (!inside_act(address, f.depth)) return FAULT_ADDRESS;
-  operand_depth:
-    for (uint32_t k = 0; k < f.depth; k++) {
+  operand_words:
+    for (uint32_t w = 0; w < words; w++) {
+      // II=1: a word is read, and each of its parts goes to a RAM of its own.
 #pragma HLS PIPELINE II=1
-      operand.row[i][k] = int8_t(act.byte[address + k]);
+      const ActWord word = read_act_word(act, uint32_t(address / ACT_WORD_BYTES) + w);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
+    operand_parts:
+      for (int p = 0; p < OPERAND_PARTS; p++) {
+#pragma HLS UNROLL
+      operand_bytes:
+        for (int l = 0; l < TILE_DEPTH; l++) {
+#pragma HLS UNROLL
+          operand.row[i][w][p][l] = int8_t(word.byte[p * TILE_DEPTH + l]);
+        }
+      }
     }
   }
   return FAULT_NONE;
@@ -49,16 +64,25 @@ operand_rows:
 
 inline void multiply_tile(const Matmul &f, const Machine &machine, uint64_t b_address, const Operand &operand,
                           Accumulators &accumulators) {
+#pragma HLS INLINE
 clear_rows:
   for (int i = 0; i < TILE_ROWS; i++) {
+#pragma HLS UNROLL
   clear_columns:
-    for (int c = 0; c < TILE_COLUMNS; c++) accumulators.sum[i][c] = 0;
+    for (int c = 0; c < TILE_COLUMNS; c++) {
+#pragma HLS UNROLL
+      accumulators.sum[i][c] = 0;
+    }
   }
+  const uint32_t first_part = f.a_address % ACT_WORD_BYTES / TILE_DEPTH;
+  const uint32_t first_word = uint32_t(b_address / WEIGHT_WORD_BYTES);
 depth_steps:
-  for (uint32_t k = 0; k < f.depth; k += TILE_DEPTH) {
-    WeightWord word;
-    read_weight_word(machine.weight, machine.act, b_address + uint64_t(k) * TILE_COLUMNS, word);
-    array_step(operand, int(k), word.byte, accumulators);
+  for (uint32_t k = 0; k < f.depth / TILE_DEPTH; k++) {
+    // II=1: a weight word and a part of every operand row are read; each accumulator is carried by one 32-bit adder.
+#pragma HLS PIPELINE II=1
+    const WeightWord word = read_weight_word(machine.weight, machine.act, first_word + k);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
+    array_step(operand, first_part + k, word, accumulators);
   }
 }
 
@@ -69,6 +93,7 @@ struct RowResults {
 
 inline void requantise_row(const Matmul &f, const int32_t *sum, const Parameter *parameters,
                            const RowStatistics &statistics, const GeluTable &table, uint32_t r, RowResults &results) {
+#pragma HLS INLINE
   uint32_t row_multiplier = 0;
   uint32_t row_shift = 0;
   if (f.row_scale) {
@@ -83,47 +108,148 @@ requantise_lanes:
     const uint32_t multiplier = f.row_scale ? row_multiplier : parameters[c].multiplier;
     const uint32_t shift = f.row_scale ? row_shift : parameters[c].shift;
     const int64_t value = requantise(sum[c] + bias, multiplier, shift);
-    results.value[c] = f.table_enable ? look_up(table, f.table_index, value) : value;
+    results.value[c] = f.table_enable ? look_up(table, c, f.table_index, value) : value;
   }
 }
 
-inline uint32_t write_act_row(const Matmul &f, ActMemory &act, const RowResults &results, uint32_t target,
-                              uint32_t score, uint32_t j, int valid) {
-  const int bytes = f.destination == DESTINATION_INT8 ? 1 : 2;
-  const uint64_t address = f.d_address + uint64_t(target) * f.d_pitch + uint64_t(j) * TILE_COLUMNS * bytes;
-  if (!inside_act(address, uint64_t(valid) * bytes)) return FAULT_ADDRESS;
+// Where a row of results goes in the activation memory, in bytes; a tile's results lie within one word.
+inline uint64_t act_target(const Matmul &f, uint32_t target, uint32_t j) {
+#pragma HLS INLINE
+  const uint32_t bytes = f.destination == DESTINATION_INT8 ? 1 : 2;
+  return f.d_address + uint64_t(target) * f.d_pitch + uint64_t(j) * TILE_COLUMNS * bytes;
+}
+
+inline void write_act_row(const Matmul &f, ActMemory &act, const RowResults &results, uint64_t address, uint32_t score,
+                          int valid) {
+#pragma HLS INLINE
+  const uint32_t index = uint32_t(address / ACT_WORD_BYTES);
+  const int half = int(address / TILE_COLUMNS % 2);
+  ActWord word = read_act_word(act, index);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
 write_act_lanes:
-  for (int c = 0; c < valid; c++) {
+  for (int c = 0; c < TILE_COLUMNS; c++) {
 #pragma HLS UNROLL
-    if (f.destination == DESTINATION_INT8) {
-      act.byte[address + c] = uint8_t(saturate(results.value[c], 8));
-    } else {
-      int64_t update = saturate(results.value[c], 16);
-      if (f.destination == DESTINATION_RESIDUAL) {
-        if (f.scatter) update = round_shift(update * int64_t(score), 16);
-        update = saturate(read_int16(act, address + 2 * c) + update, 16);
+    int64_t update = saturate(results.value[c], 16);
+    if (f.destination == DESTINATION_RESIDUAL) {
+      if (f.scatter) update = round_shift(multiply<16, 17>(update, score), 16);
+      update = saturate(int16_of(word, c) + update, 16);
+    }
+    if (c < valid) {
+      if (f.destination == DESTINATION_INT8) {
+        word.byte[half * TILE_COLUMNS + c] = uint8_t(saturate(results.value[c], 8) & 0xff);
+      } else {
+        set_int16(word, c, int16_t(update));
       }
-      write_int16(act, address + 2 * c, int16_t(update));
     }
   }
+  write_act_word(act, index, word);
+}
+
+// Keys: results of a row lie TILE_DEPTH together, one group in each of several words.
+inline uint32_t write_key_row(const Matmul &f, Machine &machine, const RowResults &results, uint32_t r, uint32_t j,
+                              int valid) {
+#pragma HLS INLINE
+  const uint64_t row = f.d_address + uint64_t(r / TILE_COLUMNS) * f.d_pitch + (r % TILE_COLUMNS) * TILE_DEPTH;
+  uint32_t fault = FAULT_NONE;
+key_groups:
+  for (int g = 0; g < TILE_COLUMNS / TILE_DEPTH; g++) {
+    // II=2: a beat is read, then written; every iteration has a word of its own.
+#pragma HLS PIPELINE II=2
+#pragma HLS DEPENDENCE variable=machine.weight.lane type=inter dependent=false
+#pragma HLS DEPENDENCE variable=machine.act.block type=inter dependent=false
+    const uint64_t address =
+        row + (uint64_t(j) * (TILE_COLUMNS / TILE_DEPTH) + uint64_t(g)) * uint64_t(WEIGHT_WORD_BYTES);
+    if (g * TILE_DEPTH < valid) {
+      if (inside_weight(address, TILE_DEPTH)) {
+        const uint32_t index = uint32_t(address / BEAT_BYTES);
+        Beat beat = read_weight_beat(machine.weight, machine.act, index);
+      key_lanes:
+        for (int l = 0; l < TILE_DEPTH; l++) {
+#pragma HLS UNROLL
+          if (g * TILE_DEPTH + l < valid) {
+            const int64_t value = saturate(results.value[g * TILE_DEPTH + l], 8);
+            set_beat_byte(beat, int(address % BEAT_BYTES) + l, uint8_t(value & 0xff));
+          }
+        }
+        write_weight_beat(machine.weight, machine.act, index, beat);
+      } else {
+        fault = FAULT_ADDRESS;
+      }
+    }
+  }
+  return fault;
+}
+
+// Values: results of a row are one byte in TILE_DEPTH of one word.
+inline uint32_t write_value_row(const Matmul &f, Machine &machine, const RowResults &results, uint32_t r, uint32_t j,
+                                int valid) {
+#pragma HLS INLINE
+  const uint64_t address = f.d_address + uint64_t(j) * f.d_pitch + uint64_t(r / TILE_DEPTH) * WEIGHT_WORD_BYTES;
+  if (!inside_weight(address, WEIGHT_WORD_BYTES)) return FAULT_ADDRESS;
+  const uint32_t index = uint32_t(address / WEIGHT_WORD_BYTES);
+  WeightWord word = read_weight_word(machine.weight, machine.act, index);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
+value_lanes:
+  for (int c = 0; c < TILE_COLUMNS; c++) {
+#pragma HLS UNROLL
+    if (c < valid) word.byte[c * TILE_DEPTH + int(r % TILE_DEPTH)] = uint8_t(saturate(results.value[c], 8) & 0xff);
+  }
+  write_weight_word(machine.weight, machine.act, index, word);
   return FAULT_NONE;
 }
 
-inline uint32_t write_weight_row(const Matmul &f, Machine &machine, const RowResults &results, uint32_t r,
-                                 uint32_t j, int valid) {
-  const bool keys = f.destination == DESTINATION_KEYS;
-  const uint32_t n0 = j * TILE_COLUMNS;
-  const uint64_t row = keys ? uint64_t(r / TILE_COLUMNS) * f.d_pitch + (r % TILE_COLUMNS) * TILE_DEPTH
-                            : uint64_t(j) * f.d_pitch + uint64_t(r / TILE_DEPTH) * WEIGHT_WORD_BYTES + r % TILE_DEPTH;
-write_weight_lanes:
-  for (int c = 0; c < valid; c++) {
+// The largest of a row's results and what is known of the row already.
+inline int16_t largest(const RowResults &results, int valid, int16_t maximum) {
+#pragma HLS INLINE
+maximum_lanes:
+  for (int c = 0; c < TILE_COLUMNS; c++) {
 #pragma HLS UNROLL
-    const uint32_t n = n0 + uint32_t(c);
-    const uint64_t lane =
-        keys ? uint64_t(n / TILE_DEPTH) * WEIGHT_WORD_BYTES + n % TILE_DEPTH : uint64_t(c) * TILE_DEPTH;
-    const uint64_t address = f.d_address + row + lane;
-    if (!inside_weight(address, 1)) return FAULT_ADDRESS;
-    write_weight(machine.weight, machine.act, address, int8_t(saturate(results.value[c], 8)));
+    const int16_t value = int16_t(saturate(results.value[c], 16));
+    if (c < valid && value > maximum) maximum = value;
+  }
+  return maximum;
+}
+
+// A tile of results to the activation memory.
+inline uint32_t drain_to_act(const Matmul &f, Machine &machine, const TileRows &tile, const Accumulators &accumulators,
+                             const Parameter *parameters, uint32_t j, int valid, int16_t *maximum) {
+#pragma HLS INLINE
+  uint32_t fault = FAULT_NONE;
+drain_rows:
+  for (int i = 0; i < tile.count; i++) {
+    // II=2: a word is read, then written, and a lane requantises and scales by its score on one multiplier. Rows of a tile have
+    // words of their own: a queue holds a token at most once.
+#pragma HLS PIPELINE II=2
+#pragma HLS DEPENDENCE variable=machine.act.block type=inter dependent=false
+#pragma HLS DEPENDENCE variable=machine.act.ultra type=inter dependent=false
+    RowResults results;
+#pragma HLS ARRAY_PARTITION variable=results.value type=complete
+    requantise_row(f, accumulators.sum[i], parameters, machine.rows, machine.table, tile.first + uint32_t(i), results);
+    const uint64_t address = act_target(f, tile.target[i], j);
+    const uint64_t bytes = uint64_t(valid) * (f.destination == DESTINATION_INT8 ? 1 : 2);
+    if (fault == FAULT_NONE && inside_act(address, bytes)) {
+      write_act_row(f, machine.act, results, address, tile.score[i], valid);
+    } else {
+      fault = FAULT_ADDRESS;
+    }
+    maximum[i] = largest(results, valid, maximum[i]);
+  }
+  return fault;
+}
+
+// A tile of results to the weight memory.
+inline uint32_t drain_to_weight(const Matmul &f, Machine &machine, const TileRows &tile,
+                                const Accumulators &accumulators, const Parameter *parameters, uint32_t j, int valid) {
+#pragma HLS INLINE
+drain_rows:
+  for (int i = 0; i < tile.count; i++) {
+    const uint32_t r = tile.first + uint32_t(i);
+    RowResults results;
+#pragma HLS ARRAY_PARTITION variable=results.value type=complete
+    requantise_row(f, accumulators.sum[i], parameters, machine.rows, machine.table, r, results);
+    const uint32_t fault = f.destination == DESTINATION_KEYS ? write_key_row(f, machine, results, r, j, valid)
+                                                             : write_value_row(f, machine, results, r, j, valid);
+    if (fault != FAULT_NONE) return fault;
   }
   return FAULT_NONE;
 }
@@ -144,62 +270,63 @@ inline uint32_t product_rows(const Matmul &f, const ExpertQueue &queue) {
 }
 
 inline uint32_t matmul(const Matmul &f, Machine &machine, Events &events) {
+#pragma HLS INLINE
   if (!is_legal(f)) return FAULT_BAD_INSTRUCTION;
   const uint32_t rows = product_rows(f, machine.queue);
   if (rows == 0) return FAULT_NONE;
   if ((f.row_scale || f.track_max) && !inside_rows(f.row_base, rows)) return FAULT_ADDRESS;
+  const bool to_weight = f.destination == DESTINATION_KEYS || f.destination == DESTINATION_VALUES;
   const uint32_t tiles = (f.columns + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  TileRows tile;
   Operand operand;
   Accumulators accumulators;
   Parameter parameters[TILE_COLUMNS];
-#pragma HLS ARRAY_PARTITION variable=accumulators.sum complete dim=0
-#pragma HLS ARRAY_PARTITION variable=operand.row complete dim=1
-#pragma HLS ARRAY_RESHAPE variable=operand.row cyclic factor=TILE_DEPTH dim=2
+  int16_t maximum[TILE_ROWS];
+  // Registers: tile, accumulators, parameters, maxima. LUT RAM: an operand row is OPERAND_PARTS memories, TILE_DEPTH bytes wide.
+#pragma HLS ARRAY_PARTITION variable=tile.source type=complete
+#pragma HLS ARRAY_PARTITION variable=tile.target type=complete
+#pragma HLS ARRAY_PARTITION variable=tile.score type=complete
+#pragma HLS ARRAY_PARTITION variable=accumulators.sum type=complete dim=0
+#pragma HLS ARRAY_PARTITION variable=parameters type=complete
+#pragma HLS ARRAY_PARTITION variable=maximum type=complete
+#pragma HLS ARRAY_PARTITION variable=operand.row type=complete dim=1
+#pragma HLS ARRAY_PARTITION variable=operand.row type=complete dim=3
+#pragma HLS ARRAY_RESHAPE variable=operand.row type=complete dim=4
+#pragma HLS BIND_STORAGE variable=operand.row type=ram_2p impl=lutram
 row_tiles:
   for (uint32_t first = 0; first < rows; first += TILE_ROWS) {
-    const TileRows tile = tile_rows(f, machine.queue, first, rows);
+    find_rows(f, machine.queue, first, rows, tile);
     uint32_t fault = read_operand(f, machine.act, tile, operand);
     if (fault != FAULT_NONE) return fault;
-    int16_t maximum[TILE_ROWS];
   clear_maximum:
-    for (int i = 0; i < TILE_ROWS; i++) maximum[i] = -32768;
+    for (int i = 0; i < TILE_ROWS; i++) {
+#pragma HLS UNROLL
+      maximum[i] = -32768;
+    }
   column_tiles:
     for (uint32_t j = 0; j < tiles; j++) {
       const uint32_t rest = f.columns - j * TILE_COLUMNS;
-      const int valid = rest < TILE_COLUMNS ? int(rest) : TILE_COLUMNS;
+      const int valid = rest < uint32_t(TILE_COLUMNS) ? int(rest) : TILE_COLUMNS;
       const uint64_t b_address = f.b_address + uint64_t(j) * f.b_stride;
       const uint64_t param_address = f.param_address + uint64_t(j) * f.param_stride;
       if (!inside_weight(b_address, uint64_t(f.depth) * TILE_COLUMNS)) return FAULT_ADDRESS;
       if (!f.row_scale) {
         if (!inside_weight(param_address, PARAMETER_BYTES * TILE_COLUMNS)) return FAULT_ADDRESS;
-      parameter_columns:
-        for (int c = 0; c < TILE_COLUMNS; c++) {
-          parameters[c] = read_parameter(machine.weight, machine.act, param_address + uint64_t(c) * PARAMETER_BYTES);
-        }
+        read_parameters(machine.weight, machine.act, param_address, parameters);
       }
       multiply_tile(f, machine, b_address, operand, accumulators);
       events.matmul_array += f.depth / TILE_DEPTH;
-    drain_rows:
-      for (int i = 0; i < tile.count; i++) {
-        const uint32_t r = tile.first + uint32_t(i);
-        RowResults results;
-        requantise_row(f, accumulators.sum[i], parameters, machine.rows, machine.table, r, results);
-        if (f.destination == DESTINATION_KEYS || f.destination == DESTINATION_VALUES) {
-          fault = write_weight_row(f, machine, results, r, j, valid);
-        } else {
-          fault = write_act_row(f, machine.act, results, tile.target[i], tile.score[i], j, valid);
-        }
-        if (fault != FAULT_NONE) return fault;
-      maximum_lanes:
-        for (int c = 0; c < valid; c++) {
-          const int16_t value = int16_t(saturate(results.value[c], 16));
-          if (value > maximum[i]) maximum[i] = value;
-        }
-      }
+      fault = to_weight ? drain_to_weight(f, machine, tile, accumulators, parameters, j, valid)
+                        : drain_to_act(f, machine, tile, accumulators, parameters, j, valid, maximum);
+      if (fault != FAULT_NONE) return fault;
     }
     if (f.track_max) {
     record_maximum:
-      for (int i = 0; i < tile.count; i++) machine.rows.maximum[f.row_base + tile.first + uint32_t(i)] = maximum[i];
+      for (int i = 0; i < tile.count; i++) {
+        // II=1: one element is written.
+#pragma HLS PIPELINE II=1
+        machine.rows.maximum[f.row_base + tile.first + uint32_t(i)] = maximum[i];
+      }
     }
   }
   return FAULT_NONE;

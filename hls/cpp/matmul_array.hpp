@@ -4,28 +4,34 @@
 
 #include "isa.hpp"
 #include "packed_dot.hpp"
+#include "weight_memory.hpp"
 
 namespace moesaic {
 
+constexpr int OPERAND_WORDS = OPERAND_BYTES / ACT_WORD_BYTES;
+constexpr int OPERAND_PARTS = ACT_WORD_BYTES / TILE_DEPTH;
+
+// The rows of a tile, in words of the activation memory: a fetch writes a word, a step reads one part of it, TILE_DEPTH bytes.
 struct Operand {
-  int8_t row[TILE_ROWS][OPERAND_BYTES];
+  int8_t row[TILE_ROWS][OPERAND_WORDS][OPERAND_PARTS][TILE_DEPTH];
 };
 
 struct Accumulators {
   int32_t sum[TILE_ROWS][TILE_COLUMNS];
 };
 
-// word: one word of the weight memory, column-major: TILE_DEPTH values of column 0, then of column 1, ...
+// part: counted from the beginning of the operand rows. word: column-major, TILE_DEPTH values of column 0, then of column 1, ...
 #ifdef MOESAIC_AP_TYPES
-inline void array_step(const Operand &operand, int k, const int8_t *word, Accumulators &accumulators) {
-#pragma HLS PIPELINE II=1
+inline void array_step(const Operand &operand, uint32_t part, const WeightWord &word, Accumulators &accumulators) {
+#pragma HLS INLINE
 array_rows:
   for (int r = 0; r < TILE_ROWS; r++) {
 #pragma HLS UNROLL
+    const int8_t *left = operand.row[r][part / OPERAND_PARTS][part % OPERAND_PARTS];
   array_column_pairs:
     for (int c = 0; c < TILE_COLUMNS; c += 2) {
 #pragma HLS UNROLL
-      const DotPair pair = packed_dot(&operand.row[r][k], word + c * TILE_DEPTH, word + (c + 1) * TILE_DEPTH);
+      const DotPair pair = packed_dot(left, word.byte + c * TILE_DEPTH, word.byte + (c + 1) * TILE_DEPTH);
       accumulators.sum[r][c] += pair.low;
       accumulators.sum[r][c + 1] += pair.high;
     }
@@ -33,14 +39,20 @@ array_rows:
 }
 #else
 // The same sums in an order that g++ turns into vector instructions.
-inline void array_step(const Operand &operand, int k, const int8_t *word, Accumulators &accumulators) {
+inline void array_step(const Operand &operand, uint32_t part, const WeightWord &word, Accumulators &accumulators) {
   int16_t transposed[TILE_DEPTH][TILE_COLUMNS];
+transpose_columns:
   for (int c = 0; c < TILE_COLUMNS; c++) {
-    for (int l = 0; l < TILE_DEPTH; l++) transposed[l][c] = word[c * TILE_DEPTH + l];
+  transpose_depth:
+    for (int l = 0; l < TILE_DEPTH; l++) transposed[l][c] = int8_t(word.byte[c * TILE_DEPTH + l]);
   }
+array_rows:
   for (int r = 0; r < TILE_ROWS; r++) {
+    const int8_t *left = operand.row[r][part / OPERAND_PARTS][part % OPERAND_PARTS];
+  array_depth:
     for (int l = 0; l < TILE_DEPTH; l++) {
-      const int32_t a = operand.row[r][k + l];
+      const int32_t a = left[l];
+    array_columns:
       for (int c = 0; c < TILE_COLUMNS; c++) accumulators.sum[r][c] += a * transposed[l][c];
     }
   }

@@ -24,16 +24,17 @@ struct DotPair {
 
 constexpr int PACKED_FIELD_BITS = 18;
 
-// sum of a[k] * low[k] and of a[k] * high[k], k < TILE_DEPTH <= 8, each factor -128..127.
+// sum of a[k] * low[k] and of a[k] * high[k], k < TILE_DEPTH <= 8, each factor -128..127 (weights as bytes).
 // The low sum lies in [-8 * 16,256, 8 * 16,384] = [-130,048, 131,072]: fewer than 2**18 values, so its low 18 bits tell
 // it exactly, although 131,072 itself is no signed 18-bit number. The sum is taken from the whole before the shift, so the
 // high sum needs no correction.
-inline DotPair packed_dot(const int8_t *a, const int8_t *low, const int8_t *high) {
+inline DotPair packed_dot(const int8_t *a, const uint8_t *low, const uint8_t *high) {
+#pragma HLS INLINE
   PackedSum sum = 0;
 dot_cascade:
   for (int k = 0; k < TILE_DEPTH; k++) {
 #pragma HLS UNROLL
-    const PackedWeights packed = PackedWeights(int64_t(high[k]) * (1 << PACKED_FIELD_BITS) + low[k]);
+    const PackedWeights packed = PackedWeights(int64_t(int8_t(high[k])) * (1 << PACKED_FIELD_BITS) + int8_t(low[k]));
     sum += packed * PackedFactor(a[k]);
   }
   const int64_t whole = int64_t(sum);

@@ -6,12 +6,10 @@
 
 namespace moesaic {
 
-inline uint32_t padded_columns(uint32_t columns) { return (columns + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS; }
+// Groups of TILE_COLUMNS columns: an act word of int16, half of one of int8.
+inline uint32_t column_groups(uint32_t columns) { return (columns + TILE_COLUMNS - 1) / TILE_COLUMNS; }
 
-inline void pad_row(ActMemory &act, uint64_t address, uint32_t columns) {
-pad_columns:
-  for (uint32_t n = columns; n < padded_columns(columns); n++) act.byte[address + n] = 0;
-}
+inline uint32_t padded_columns(uint32_t columns) { return column_groups(columns) * TILE_COLUMNS; }
 
 }  // namespace moesaic
 

@@ -12,7 +12,10 @@ struct Semaphores {
 
 inline void clear(Semaphores &semaphores) {
 clear_semaphores:
-  for (int s = 0; s < SEMAPHORES; s++) semaphores.count[s] = 0;
+  for (int s = 0; s < SEMAPHORES; s++) {
+#pragma HLS UNROLL
+    semaphores.count[s] = 0;
+  }
 }
 
 // Takes one from every semaphore of the mask, or nothing if one of them is at zero.

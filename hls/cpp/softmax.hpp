@@ -10,25 +10,45 @@
 namespace moesaic {
 
 constexpr uint32_t PROBABILITY_MAX = 127;
+// Cycles for a word: one read and one write; half a beat is read before it is written where TILE_COLUMNS is 8.
+constexpr int SOFTMAX_II = TILE_COLUMNS < int(BEAT_BYTES) ? 2 : 1;
 
 // Writes the probabilities 0..127 of one row and returns their sum.
 inline uint32_t softmax_row(ActMemory &act, uint64_t source, uint64_t destination, uint32_t columns, int32_t maximum) {
+#pragma HLS INLINE
+  const uint32_t source_word = uint32_t(source / ACT_WORD_BYTES);
+  const uint32_t destination_half = uint32_t(destination / TILE_COLUMNS);
   uint32_t sum = 0;
-softmax_columns:
-  for (uint32_t n = 0; n < columns; n++) {
-#pragma HLS PIPELINE II=1
-#pragma HLS UNROLL factor=TILE_COLUMNS
-    const int32_t distance = maximum - read_int16(act, source + 2 * n);
-    const uint32_t exponential = exp2_q16(distance > 0 ? uint32_t(distance) : 0);
-    const uint32_t probability = uint32_t(round_shift(int64_t(exponential * PROBABILITY_MAX), 16));
-    act.byte[destination + n] = uint8_t(probability);
-    sum += probability;
+softmax_words:
+  for (uint32_t g = 0; g < column_groups(columns); g++) {
+    // II=SOFTMAX_II: one word is read and half a word is written, each lane has its own table of exponentials, and the sum is
+    // carried by one adder. No row reads what it has written: a probability takes half of its score's place, at or before it.
+#pragma HLS PIPELINE II=SOFTMAX_II
+#pragma HLS DEPENDENCE variable=act.block type=inter dependent=false
+#pragma HLS DEPENDENCE variable=act.ultra type=inter dependent=false
+    const ActWord word = read_act_word(act, source_word + g);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
+    uint8_t result[TILE_COLUMNS];
+#pragma HLS ARRAY_PARTITION variable=result type=complete
+    uint32_t word_sum = 0;
+  softmax_lanes:
+    for (int c = 0; c < TILE_COLUMNS; c++) {
+#pragma HLS UNROLL
+      const int32_t distance = maximum - int16_of(word, c);
+      const uint32_t exponential = exp2_q16(distance > 0 ? uint32_t(distance) : 0);
+      const bool valid = g * TILE_COLUMNS + uint32_t(c) < columns;
+      const uint32_t probability = uint32_t(round_shift(int64_t(exponential * PROBABILITY_MAX), 16));
+      result[c] = valid ? uint8_t(probability) : uint8_t(0);
+      word_sum += result[c];
+    }
+    write_act_half(act, destination_half + g, result);
+    sum += word_sum;
   }
-  pad_row(act, destination, columns);
   return sum;
 }
 
 inline uint32_t softmax(const Softmax &f, Machine &machine) {
+#pragma HLS INLINE
   if (f.columns == 0) return FAULT_BAD_INSTRUCTION;
   if (!inside_rows(f.row_base, f.rows)) return FAULT_ADDRESS;
 softmax_rows:

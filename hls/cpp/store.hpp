@@ -8,6 +8,7 @@
 namespace moesaic {
 
 inline uint32_t store(const Store &f, const WriteWindow &frame, const Machine &machine, Events &events) {
+#pragma HLS INLINE
   if (f.space != SPACE_FRAME) return FAULT_ADDRESS;
 store_3:
   for (uint32_t i3 = 0; i3 < f.count_3; i3++) {
@@ -18,16 +19,13 @@ store_3:
         const Run run = transfer_run(f, i1, i2, i3);
         if (!inside(run.dram, f.bytes, frame.size) || !inside_act(run.local, f.bytes)) return FAULT_ADDRESS;
         const uint32_t beats = f.bytes / BEAT_BYTES;
+        const uint32_t first = uint32_t(run.dram / BEAT_BYTES);
+        const uint32_t local = uint32_t(run.local / BEAT_BYTES);
       store_beats:
         for (uint32_t i = 0; i < beats; i++) {
+          // II=1: a beat is one element of one RAM, and a burst takes one a cycle.
 #pragma HLS PIPELINE II=1
-          Beat beat;
-        store_bytes:
-          for (uint32_t b = 0; b < BEAT_BYTES; b++) {
-#pragma HLS UNROLL
-            set_beat_byte(beat, int(b), machine.act.byte[run.local + i * BEAT_BYTES + b]);
-          }
-          frame.data[run.dram / BEAT_BYTES + i] = beat;
+          frame.data[first + i] = read_act_beat(machine.act, local + i);
         }
         events.write_beats += beats;
       }

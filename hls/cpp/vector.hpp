@@ -8,6 +8,7 @@
 namespace moesaic {
 
 inline uint32_t vector_unit(const uint32_t *words, Machine &machine) {
+#pragma HLS INLINE
   if (decode_header(words).opcode == OPCODE_LAYER_NORM) return layer_norm(decode_layer_norm(words), machine);
   return softmax(decode_softmax(words), machine);
 }

@@ -1,4 +1,4 @@
-// The weight memory: weights, requantisation parameters, keys and values.
+// The weight memory: weights, requantisation parameters, keys and values; in beats, one RAM for each beat of a word.
 #ifndef MOESAIC_WEIGHT_MEMORY_HPP
 #define MOESAIC_WEIGHT_MEMORY_HPP
 
@@ -7,10 +7,12 @@
 namespace moesaic {
 
 constexpr int WEIGHT_WORD_BYTES = TILE_COLUMNS * TILE_DEPTH;
+constexpr int WEIGHT_WORD_BEATS = WEIGHT_WORD_BYTES / int(BEAT_BYTES);
+constexpr int WEIGHT_WORDS = WEIGHT_BYTES / WEIGHT_WORD_BYTES;
 constexpr int PARAMETER_BYTES = 8;
 
 struct WeightMemory {
-  int8_t byte[WEIGHT_BYTES];
+  Beat lane[WEIGHT_WORDS][WEIGHT_WORD_BEATS];
 };
 
 // Weight addresses from WEIGHT_BYTES on are the first SHARED_BYTES of the activation memory.
@@ -19,25 +21,54 @@ constexpr int WEIGHT_WINDOW_BYTES = WEIGHT_BYTES + SHARED_BYTES;
 inline bool inside_weight(uint64_t address, uint64_t bytes) { return inside(address, bytes, WEIGHT_WINDOW_BYTES); }
 
 struct WeightWord {
-  int8_t byte[WEIGHT_WORD_BYTES];
+  uint8_t byte[WEIGHT_WORD_BYTES];
 };
 
-// address: a multiple of WEIGHT_WORD_BYTES.
-inline void read_weight_word(const WeightMemory &weight, const ActMemory &act, uint64_t address, WeightWord &word) {
+// index: in words, from 0.
+inline WeightWord read_weight_word(const WeightMemory &weight, const ActMemory &act, uint32_t index) {
 #pragma HLS INLINE
-  const bool own = address < uint64_t(WEIGHT_BYTES);
-weight_word_bytes:
-  for (int i = 0; i < WEIGHT_WORD_BYTES; i++) {
+  WeightWord word;
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
+  if (index < uint32_t(WEIGHT_WORDS)) {
+    unpack<WEIGHT_WORD_BYTES>(weight.lane[index], word.byte);
+  } else {
+  shared_words:
+    for (int i = 0; i < WIDE_WORDS; i++) {
 #pragma HLS UNROLL
-    word.byte[i] = own ? weight.byte[address + i] : int8_t(act.byte[address - WEIGHT_BYTES + i]);
+      unpack<ACT_WORD_BYTES>(act.block[index - uint32_t(WEIGHT_WORDS)][i], word.byte + i * ACT_WORD_BYTES);
+    }
+  }
+  return word;
+}
+
+inline void write_weight_word(WeightMemory &weight, ActMemory &act, uint32_t index, const WeightWord &word) {
+#pragma HLS INLINE
+  if (index < uint32_t(WEIGHT_WORDS)) {
+    pack<WEIGHT_WORD_BYTES>(word.byte, weight.lane[index]);
+  } else {
+  shared_words:
+    for (int i = 0; i < WIDE_WORDS; i++) {
+#pragma HLS UNROLL
+      pack<ACT_WORD_BYTES>(word.byte + i * ACT_WORD_BYTES, act.block[index - uint32_t(WEIGHT_WORDS)][i]);
+    }
   }
 }
 
-inline void write_weight(WeightMemory &weight, ActMemory &act, uint64_t address, int8_t value) {
-  if (address < uint64_t(WEIGHT_BYTES)) {
-    weight.byte[address] = value;
+// index: in beats, from 0.
+inline Beat read_weight_beat(const WeightMemory &weight, const ActMemory &act, uint32_t index) {
+#pragma HLS INLINE
+  const uint32_t word = index / WEIGHT_WORD_BEATS;
+  if (word < uint32_t(WEIGHT_WORDS)) return weight.lane[word][index % WEIGHT_WORD_BEATS];
+  return read_act_beat(act, index - uint32_t(WEIGHT_WORDS) * WEIGHT_WORD_BEATS);
+}
+
+inline void write_weight_beat(WeightMemory &weight, ActMemory &act, uint32_t index, const Beat &beat) {
+#pragma HLS INLINE
+  const uint32_t word = index / WEIGHT_WORD_BEATS;
+  if (word < uint32_t(WEIGHT_WORDS)) {
+    weight.lane[word][index % WEIGHT_WORD_BEATS] = beat;
   } else {
-    act.byte[address - WEIGHT_BYTES] = uint8_t(value);
+    write_act_beat(act, index - uint32_t(WEIGHT_WORDS) * WEIGHT_WORD_BEATS, beat);
   }
 }
 
@@ -47,18 +78,33 @@ struct Parameter {
   uint32_t shift;
 };
 
-inline Parameter read_parameter(const WeightMemory &weight, const ActMemory &act, uint64_t address) {
-  uint32_t byte[PARAMETER_BYTES];
-parameter_bytes:
-  for (int i = 0; i < PARAMETER_BYTES; i++) {
+constexpr int WORD_PARAMETERS = WEIGHT_WORD_BYTES / PARAMETER_BYTES;
+constexpr int PARAMETER_WORDS = TILE_COLUMNS / WORD_PARAMETERS;
+
+// The parameters of TILE_COLUMNS columns. address: a multiple of WEIGHT_WORD_BYTES.
+inline void read_parameters(const WeightMemory &weight, const ActMemory &act, uint64_t address, Parameter *parameters) {
+parameter_words:
+  for (int w = 0; w < PARAMETER_WORDS; w++) {
+    // II=1: one word is read, its parameters are registers.
+#pragma HLS PIPELINE II=1
+    const WeightWord word = read_weight_word(weight, act, uint32_t(address / WEIGHT_WORD_BYTES) + uint32_t(w));
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
+  word_parameters:
+    for (int i = 0; i < WORD_PARAMETERS; i++) {
 #pragma HLS UNROLL
-    byte[i] = address < uint64_t(WEIGHT_BYTES) ? uint8_t(weight.byte[address + i]) : act.byte[address - WEIGHT_BYTES + i];
+      uint32_t byte[PARAMETER_BYTES];
+#pragma HLS ARRAY_PARTITION variable=byte type=complete
+    parameter_bytes:
+      for (int b = 0; b < PARAMETER_BYTES; b++) {
+#pragma HLS UNROLL
+        byte[b] = word.byte[i * PARAMETER_BYTES + b];
+      }
+      Parameter &parameter = parameters[w * WORD_PARAMETERS + i];
+      parameter.bias = int32_t(byte[0] | byte[1] << 8 | byte[2] << 16 | byte[3] << 24);
+      parameter.multiplier = byte[4] | byte[5] << 8;
+      parameter.shift = byte[6];
+    }
   }
-  Parameter parameter;
-  parameter.bias = int32_t(byte[0] | byte[1] << 8 | byte[2] << 16 | byte[3] << 24);
-  parameter.multiplier = byte[4] | byte[5] << 8;
-  parameter.shift = byte[6];
-  return parameter;
 }
 
 }  // namespace moesaic

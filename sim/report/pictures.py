@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from host.images import read_image
-from host.resize import resize
+from host.resize import fit
 from model.data.scenes import render
 from sim.report.streams import Picture
 from spec.errors import UserError
@@ -54,11 +52,3 @@ def read_pictures(paths: Sequence[Path], height: int, width: int) -> list[Pictur
         for index, stem in enumerate(stems)
     ]
     return [Picture(name, path.name, fit(read_image(path), height, width)) for name, path in zip(names, paths)]
-
-
-def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The largest centred part of an image uint8 (H, W, 3) that has the proportions of (height, width), resized to that."""
-    rows = min(image.shape[0], max(1, image.shape[1] * height // width))
-    columns = min(image.shape[1], max(1, image.shape[0] * width // height))
-    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
-    return resize(np.ascontiguousarray(image[top : top + rows, left : left + columns]), height, width)

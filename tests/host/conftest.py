@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -11,17 +12,27 @@ import pytest
 from hls.generate import generate
 from host.png import encode_png
 from spec.build import Build
+from spec.bundle import Alternative, Bundle
 from spec.configuration import load_configuration
 from spec.machine import ReferenceMachine
-from tests.hls.networks import SMALL, network
+from tests.hls.networks import SMALL, tasks_of
+from tests.hls.random_bundle import random_bundle
 from tests.host.mock_pynq import Board, make_module
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
 @pytest.fixture(scope="session")
-def build() -> Build:
-    return generate(network(SMALL, seed=1), load_configuration("tiny"))
+def bundle() -> Bundle:
+    """Three tasks; that of normals has an alternative pathway, through one expert."""
+    tasks = tasks_of(SMALL)
+    fewer = Alternative(1, dict.fromkeys(SMALL.moe_blocks, (2,)), {"metric": "mean angle", "integer": 21.5})
+    return random_bundle(SMALL, {**tasks, "normals": replace(tasks["normals"], alternatives={"1x1": fewer})}, seed=1)
+
+
+@pytest.fixture(scope="session")
+def build(bundle) -> Build:
+    return generate(bundle, load_configuration("tiny"))
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +47,14 @@ def saved_build(build, tmp_path_factory) -> Path:
 def own_build(saved_build, tmp_path) -> Path:
     """A copy of the build that a test may damage."""
     return Path(shutil.copytree(saved_build, tmp_path / "build"))
+
+
+@pytest.fixture(autouse=True)
+def lock_file(tmp_path, monkeypatch) -> Path:
+    """Of this test alone: tests run side by side."""
+    path = tmp_path / "board.lock"
+    monkeypatch.setattr("host.lock.default_lock_file", lambda: path)
+    return path
 
 
 @pytest.fixture
@@ -67,7 +86,7 @@ def no_pynq(monkeypatch) -> None:
 def board_build(own_build) -> Path:
     """A build with its bitstream."""
     (own_build / "accel.bit").write_bytes(b"bits")
-    (own_build / "accel.hwh").write_bytes(b"<hwh/>")
+    shutil.copy(Path(__file__).parent / "minimal.hwh", own_build / "accel.hwh")
     return own_build
 
 

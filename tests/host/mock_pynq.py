@@ -1,4 +1,6 @@
-"""A stand-in for the package pynq: a board whose accelerator is the reference machine behind the real register map.
+"""A stand-in for the package pynq: a board whose accelerator is an executor behind the real register map.
+
+The executor is the reference machine or the emulator (csim); tests/host/rtl_board.py puts the registers of the simulated RTL here.
 
 DRAM and the processor's cache are two arrays: only flush() and invalidate() carry data between them, as on a board, so a
 driver that forgets one computes with old data here too. Registers obey their access kinds.
@@ -12,12 +14,12 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 
-from spec.executor import FAULT_UNIT_NAMES, WINDOW_ALIGNMENT, MachineFault, Memory, Program
+from spec.executor import FAULT_UNIT_NAMES, WINDOW_ALIGNMENT, Executor, MachineFault, Memory, Program
 from spec.isa import Fault
-from spec.machine import ReferenceMachine
 from spec.registers import (
     COUNTER_BASE,
     COUNTERS,
@@ -59,17 +61,19 @@ class Board:
     """The hardware and its faults.
 
     polls: reads of STATUS until a run is done. hangs: a run never ends and ignores MAX_CYCLES, until the bitstream is loaded
-    again. allocations_left: allocate fails after so many; None means never. interrupts: the design connects the interrupt;
-    lose_interrupts: it never arrives. on_poll: called at every read of STATUS.
+    again. fault: what the next run ends with. allocations_left: allocate fails after so many; None means never. interrupts: the
+    design connects the interrupt; lose_interrupts: it never arrives. on_poll: called at every read of STATUS. rails: what
+    get_rails returns.
     """
 
-    machine: ReferenceMachine
+    machine: Executor
     polls: int = 3
     hangs: bool = False
     allocations_left: int | None = None
     interrupts: bool = False
     lose_interrupts: bool = False
-    block_type: str = "xilinx.com:module_ref:accelerator:1.0"
+    fault: MachineFault | None = None
+    rails: dict[str, object] = field(default_factory=dict)
     on_poll: Callable[[], None] | None = None
     registers: dict[int, int] = field(default_factory=dict)
     dram: dict[int, np.ndarray] = field(default_factory=dict)
@@ -100,11 +104,14 @@ class Board:
             self.allocations_left -= 1
         buffer = np.full(size, 0x5A, np.uint8).view(Buffer)
         buffer.board, buffer.physical_address, buffer.flushes = self, self._next_address, 0
-        self.dram[self._next_address] = np.full(size, 0xC3, np.uint8)
+        self.dram[self._next_address] = self._new_memory(size)
         self.buffers.append(self._next_address)
         self.flushed.append(buffer)
         self._next_address += (size + 0xFFF) & ~0xFFF
         return buffer
+
+    def _new_memory(self, size: int) -> np.ndarray:
+        return np.full(size, 0xC3, np.uint8)
 
     def read(self, offset: int) -> int:
         register = _BY_OFFSET[offset]
@@ -146,10 +153,8 @@ class Board:
             self._finish()
 
     def _window(self, prefix: str) -> np.ndarray:
-        address, size = (
-            self._named(f"{prefix}_BASE_HIGH") << 32 | self._named(f"{prefix}_BASE_LOW"),
-            self._named(f"{prefix}_SIZE"),
-        )
+        address = self._named(f"{prefix}_BASE_HIGH") << 32 | self._named(f"{prefix}_BASE_LOW")
+        size = self._named(f"{prefix}_SIZE")
         assert address % WINDOW_ALIGNMENT == 0, "a window must begin on a page"
         for start, memory in self.dram.items():
             if start <= address and address + size <= start + len(memory):
@@ -162,6 +167,9 @@ class Board:
         program = Program(self._named("PROGRAM_OFFSET"), self._named("PROGRAM_SIZE"))
         status = STATUS_DONE
         try:
+            if self.fault is not None:
+                fault, self.fault = self.fault, None
+                raise fault
             counters = self.machine.run(program, memory, self._named("MAX_CYCLES"))
             cycles = CYCLES_PER_INSTRUCTION * counters["instructions"]
             if 0 < self._named("MAX_CYCLES") < cycles:
@@ -192,11 +200,14 @@ def make_module(board: Board) -> types.ModuleType:
         def __init__(self, bitfile_name: str) -> None:
             if not Path(bitfile_name).is_file() or not Path(bitfile_name).with_suffix(".hwh").is_file():
                 raise OSError(f"Bitstream file {bitfile_name} does not exist.")
-            self.ip_dict = {
-                "zynq_ultra_ps_e_0": {"type": "xilinx.com:ip:zynq_ultra_ps_e:3.4"},
-                "accelerator_0": {"type": board.block_type, "phys_addr": REGISTERS_ADDRESS, "addr_range": 4096},
-            }
-            self.interrupt_pins = {"accelerator_0/irq_o": {"index": 0}} if board.interrupts else {}
+            if not Path(bitfile_name).read_bytes():
+                raise RuntimeError("Invalid length found")
+            description = ElementTree.parse(Path(bitfile_name).with_suffix(".hwh"))
+            modules = {module.get("INSTANCE"): module for module in description.iter("MODULE")}
+            self.ip_dict = {name: {"type": module.get("VLNV")} for name, module in modules.items()}
+            for entry in description.iter("MEMRANGE"):
+                self.ip_dict[entry.get("INSTANCE")]["phys_addr"] = int(entry.get("BASEVALUE"), 16)
+            self.interrupt_pins = {"accelerator/irq_o": {"index": 0}} if board.interrupts else {}
             board.download()
 
         def download(self) -> None:
@@ -231,5 +242,6 @@ def make_module(board: Board) -> types.ModuleType:
     module = types.ModuleType("pynq")
     module.__spec__ = importlib.machinery.ModuleSpec("pynq", None)
     module.Overlay, module.MMIO, module.Interrupt, module.allocate = Overlay, MMIO, Interrupt, allocate
+    module.get_rails = lambda: board.rails
     module.Device = types.SimpleNamespace(devices=["xczu7ev"])
     return module

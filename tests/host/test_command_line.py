@@ -13,7 +13,7 @@ import pytest
 
 import host
 from host import command_line
-from host.commands.doctor import ITEMS, Item, program_version, table
+from host.commands.doctor import ITEMS, Item, program_version, table, vendor_version
 from host.images import read_image
 from host.pictures import picture
 from spec.configuration import load_configuration
@@ -22,6 +22,7 @@ from spec.executor import MachineFault
 from spec.files import manifest_sha256
 from spec.isa import Fault
 from spec.machine import ReferenceMachine
+from spec.vendor_tools import VIVADO
 from tests.hls.networks import SMALL, network
 from tests.host.conftest import PYPROJECT
 
@@ -189,9 +190,31 @@ def test_only_the_chosen_command_is_loaded(monkeypatch, capsys):
 
 
 def test_not_installed(monkeypatch, capsys):
+    """A copy of the files has the runtime's commands, and those only."""
     monkeypatch.setattr(command_line, "entry_points", lambda group: [])
-    assert command_line.main(["doctor"]) == 2
-    assert "make setup" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command_line.main(["--help"])
+    out = capsys.readouterr().out
+    for name in ("compare", "deploy", "doctor", "profile", "run", "watch"):
+        assert f"  {name} " in out
+    assert command_line.main(["train"]) == 2
+    captured = capsys.readouterr()
+    assert_user_error((2, captured.out, captured.err), "invalid choice: 'train'")
+
+
+def test_termination_gives_everything_back(saved_build, image_file, tmp_path):
+    """SIGTERM ends a command as Ctrl-C does: its `with` blocks are left."""
+    code = (
+        "import sys, time\nfrom host import command_line\nimport host.commands.run as run\n"
+        "def wait(path):\n    print('reading', flush=True)\n    try:\n        time.sleep(60)\n    finally:\n        print('left')\n"
+        "run.read_image = wait\nsys.exit(command_line.main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", code, "run", str(saved_build), str(image_file), "--output", str(tmp_path / "out")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=PYPROJECT.parent) as process:
+        assert process.stdout.readline() == "reading\n"
+        process.terminate()
+        assert process.stdout.read() == "left\n"
+    assert process.returncode == command_line.EXIT_TERMINATED
 
 
 @pytest.mark.parametrize(
@@ -230,12 +253,18 @@ def test_doctor(moesaic):
     assert lines[0].split()[1] == python and lines[1].split()[1] == np.__version__
 
 
-def test_doctor_names_the_remedy_of_what_is_missing():
+def test_doctor_names_the_remedy_of_what_is_missing_or_too_old():
     found = Item("gears", lambda: "1.2", "turning", "apt-get install gears")
     missing = Item("wheels", lambda: None, "rolling", "apt-get install wheels")
-    first, second = table((found, missing)).splitlines()
-    assert first.split() == ["gears", "1.2", "turning"]
+    old = Item("axles", lambda: "1.2.9", "carrying", "apt-get install axles", "1.3")
+    new = Item("belts", lambda: "2.1.0", "driving", "apt-get install belts", "1.3", "2.0")
+    fits = Item("chains", lambda: "2.0.9", "pulling", "apt-get install chains", "1.3", "2.0")
+    first, second, third, fourth, fifth = table((found, missing, old, new, fits)).splitlines()
+    assert first.split() == ["gears", "1.2", "any", "turning"]
     assert "missing" in second and "rolling" in second and "apt-get install wheels" in second
+    assert "1.3 and later" in third and "not supported: apt-get install axles" in third
+    assert "1.3 to 2.0" in fourth and "not supported: apt-get install belts" in fourth
+    assert "not supported" not in fifth
 
 
 def test_doctor_reads_program_versions(tmp_path, monkeypatch):
@@ -245,9 +274,20 @@ def test_doctor_reads_program_versions(tmp_path, monkeypatch):
         path.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert program_version("talks") == "7.25.1"
-    assert program_version("talks", None) == str(tmp_path / "talks")
     assert program_version("silent") == str(tmp_path / "silent")
     assert program_version("absent") is None
+
+
+@pytest.mark.parametrize("place", ["Vivado/2023.1/bin", "2025.1/Vivado/bin"])
+def test_doctor_reads_a_vendor_tools_version_from_its_place_and_does_not_start_it(tmp_path, monkeypatch, place):
+    directory = tmp_path / place
+    directory.mkdir(parents=True)
+    (directory / "vivado").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (directory / "vivado").chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+    assert vendor_version(VIVADO) in ("2023.1", "2025.1")
+    assert vendor_version(VIVADO) in place
+    assert not (tmp_path / "started").exists()
 
 
 # --- manifests: sealed, and checked beyond their seal ---------------------------------------------------------------

@@ -6,7 +6,7 @@ from math import floor
 import numpy as np
 import pytest
 
-from host.resize import LARGEST_SIDE, resize, triangle_weights
+from host.resize import LARGEST_SIDE, _exact_type, fit, resize, triangle_weights
 
 
 def axis_weights(source: int, target: int) -> list[list[Fraction]]:
@@ -61,6 +61,43 @@ def test_mirrored_image_gives_the_mirrored_result():
     assert np.array_equal(resize(image[::-1], 16, 24), resize(image, 16, 24)[::-1])
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.int64], ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("size", [(301, 405), (40, 1900)], ids=str)
+def test_every_type_of_sums_gives_the_same(monkeypatch, size, dtype):
+    """Floating point is taken only where it is exact; where it is not, integers are."""
+    image = np.random.default_rng(5).integers(0, 256, (*size, 3)).astype(np.uint8)
+    image[: size[0] // 2] = 255
+    found = resize(image, 64, 96)
+    monkeypatch.setattr("host.resize._exact_type", lambda largest: dtype)
+    assert np.array_equal(found, resize(image, 64, 96))
+
+
+def test_types_are_chosen_by_what_they_hold():
+    assert [_exact_type(n) for n in ((1 << 24) - 1, 1 << 24, (1 << 53) - 1, 1 << 53)] == [
+        np.float32, np.float64, np.float64, np.int64,
+    ]  # fmt: skip
+
+
 def test_sums_of_the_largest_images_fit_64_bits():
     largest = max(int(triangle_weights(LARGEST_SIDE, target).sum(axis=1).max()) for target in (8, 16, 64, 640))
     assert 255 * largest**2 + largest**2 < 1 << 63
+
+
+def test_fit_crops_around_the_centre():
+    image = np.zeros((40, 100, 3), np.uint8)
+    image[:, 30:70] = 255
+    assert np.all(fit(image, 40, 40) == 255) and np.all(fit(image.swapaxes(0, 1), 40, 40) == 255)
+    assert fit(np.zeros((1, 300, 3), np.uint8), 8, 8).shape == (8, 8, 3)
+
+
+def test_fit_does_not_stretch():
+    """A disc stays as high as it is wide."""
+    y, x = np.mgrid[:120, :200]
+    disc = (((y - 60) ** 2 + (x - 100) ** 2 < 30**2) * 255).astype(np.uint8)
+    small = fit(np.repeat(disc[..., None], 3, axis=2), 40, 40)[..., 0] > 127
+    assert small.any(axis=0).sum() == small.any(axis=1).sum() == 20
+
+
+def test_fit_leaves_an_image_of_the_right_size():
+    image = np.random.default_rng(3).integers(0, 256, (16, 24, 3)).astype(np.uint8)
+    assert np.array_equal(fit(image, 16, 24), image)

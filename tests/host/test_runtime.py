@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import host
-from host.resize import resize
+from host.resize import fit
 from host.runtime import FrameFault
 from spec.configuration import load_configuration
 from spec.errors import InternalError, UserError
@@ -25,7 +25,7 @@ def reference(saved_build):
 
 def test_integers_are_those_of_a_bare_machine(reference, build, image):
     memory = build.new_memory()
-    build.write_image(memory.frame, resize(image, build.image_height, build.image_width))
+    build.write_image(memory.frame, fit(image, build.image_height, build.image_width))
     for task in build.tasks:
         ReferenceMachine(build.configuration, seed=3).run(build.tasks[task].program, memory, 0)
         result = reference.run(image, task)

@@ -36,7 +36,7 @@ def test_sources_are_clean(configuration, tmp_path):
         (tmp_path / "alone.cpp").write_text(f'#include "{path.name}"\n#include "{path.name}"\n')
         command = ["g++", "-std=c++14", "-fsyntax-only", "-Wno-unused-function", *STRICT, "-Wno-unknown-pragmas"]
         subprocess.run([*command, "alone.cpp"], cwd=tmp_path, check=True)
-    for name in ("accelerator.cpp", "emulator.cpp"):
+    for name in ("kernel.cpp", "emulator.cpp"):
         command = ["g++", "-std=c++14", "-O2", "-c", *STRICT, "-Wno-unknown-pragmas", name, "-o", "out.o"]
         subprocess.run(command, cwd=tmp_path, check=True)
 
@@ -63,7 +63,7 @@ using namespace moesaic;
 static int check(const int8_t *a, const int8_t *low, const int8_t *high) {
   int x = 0, y = 0;
   for (int k = 0; k < TILE_DEPTH; k++) x += a[k] * low[k], y += a[k] * high[k];
-  const DotPair pair = packed_dot(a, low, high);
+  const DotPair pair = packed_dot(a, reinterpret_cast<const uint8_t *>(low), reinterpret_cast<const uint8_t *>(high));
   return pair.low != x || pair.high != y;
 }
 int main() {
@@ -100,30 +100,12 @@ def test_packed_dot_is_exact_at_every_corner(tmp_path):
     assert output == f"0 {(1 << 24) + 1_000_000}"
 
 
-class Outputs(ctypes.Structure):
-    """RunOutputs of control.hpp."""
-
-    _fields_ = (
-        ("fault", ctypes.c_uint32), ("unit", ctypes.c_uint32), ("tag", ctypes.c_uint32), ("events", ctypes.c_uint64 * 4),
-    )  # fmt: skip
-
-
 def test_top_function(tmp_path):
-    """accelerator() itself, called as a wrapper would: same memory, same counters, the fingerprint on its port."""
+    """kernel() itself, called as a wrapper would: windows at their bases in one DRAM, same memory, same counters."""
     write_sources(TINY, tmp_path)
-    command = [
-        "g++",
-        "-std=c++14",
-        "-O2",
-        "-shared",
-        "-fPIC",
-        "-Wno-unknown-pragmas",
-        "accelerator.cpp",
-        "-o",
-        "top.so",
-    ]
+    command = ["g++", "-std=c++14", "-O2", "-shared", "-fPIC", "-Wno-unknown-pragmas", "kernel.cpp", "-o", "top.so"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    top = ctypes.CDLL(str(tmp_path / "top.so")).accelerator
+    top = ctypes.CDLL(str(tmp_path / "top.so")).kernel
     top.restype = None
     for seed in range(3):
         case = Case(TINY, np.random.default_rng(seed))
@@ -131,19 +113,23 @@ def test_top_function(tmp_path):
         program, memory = case.finish()
         expected = Memory(memory.constants, memory.frame.copy())
         counters = ReferenceMachine(TINY).run(program, expected, 0)
-        fingerprint, outputs = ctypes.c_uint64(), Outputs()
-        constants, frame = (ctypes.c_void_p(window.ctypes.data) for window in (memory.constants, memory.frame))
-        numbers = (memory.constants.size, memory.frame.size, program.offset, program.size)
+        frame_base = 4096 + (memory.constants.size + 4095) // 4096 * 4096
+        dram = np.full(frame_base + memory.frame.size, 0x3C, np.uint8)
+        dram[4096 : 4096 + memory.constants.size] = memory.constants
+        dram[frame_base:] = memory.frame
+        after = dram.copy()
+        after[frame_base:] = expected.frame
+        outputs = [ctypes.c_uint32(~0) for _ in range(7)]
         top(
-            constants,
-            frame,
-            constants,
-            frame,
-            *map(ctypes.c_uint32, numbers),
-            ctypes.byref(fingerprint),
-            ctypes.byref(outputs),
+            ctypes.c_void_p(dram.ctypes.data),
+            ctypes.c_void_p(dram.ctypes.data),
+            ctypes.c_uint64(4096),
+            ctypes.c_uint32(memory.constants.size),
+            ctypes.c_uint64(frame_base),
+            ctypes.c_uint32(memory.frame.size),
+            ctypes.c_uint32(program.offset),
+            ctypes.c_uint32(program.size),
+            *map(ctypes.byref, outputs),
         )
-        assert outputs.fault == 0
-        assert list(outputs.events) == list(counters.values())
-        assert f"{fingerprint.value:016x}" == TINY.fingerprint
-        assert np.array_equal(memory.frame, expected.frame)
+        assert [output.value for output in outputs] == [0, 0, 0, *counters.values()]
+        assert np.array_equal(dram, after)

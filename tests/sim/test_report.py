@@ -19,7 +19,7 @@ from model.quantisation.integer import IntegerNetwork
 from sim.csim import CsimExecutor
 from sim.report.figures import disagreements, figures
 from sim.report.page import page
-from sim.report.pictures import fit, photographs, read_pictures, rendered_scenes
+from sim.report.pictures import photographs, read_pictures, rendered_scenes
 from sim.report.report import Subject, measure, write_report
 from sim.report.streams import Picture
 from spec.bundle import Bundle
@@ -247,13 +247,6 @@ def test_photographs_are_real_and_fill_the_picture() -> None:
             and shown.image.std() > 20
             and not shown.truth
         )
-
-
-def test_fit_crops_around_the_centre() -> None:
-    image = np.zeros((40, 100, 3), np.uint8)
-    image[:, 30:70] = 255
-    assert np.all(fit(image, 40, 40) == 255) and np.all(fit(image.swapaxes(0, 1), 40, 40) == 255)
-    assert fit(np.zeros((1, 300, 3), np.uint8), 8, 8).shape == (8, 8, 3)
 
 
 def test_rendered_scenes_bring_their_ground_truth() -> None:

@@ -1,0 +1,51 @@
+"""The command `moesaic vitis`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from spec.arguments import seed
+
+
+class VitisCommand:
+    """Bundle and configuration to a Vitis HLS project."""
+
+    name = "vitis"
+    help = "write a Vitis HLS project: kernel, test bench, golden vectors, scripts for csim, csynth, cosim and export"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("bundle", type=Path, help="bundle directory, from `moesaic export`")
+        parser.add_argument("--config", default="tiny", help="name in configs/ or path of a TOML file (default: tiny)")
+        parser.add_argument(
+            "--output", type=Path, help="project directory (default: build/vitis/<model>-<configuration>)"
+        )
+        parser.add_argument(
+            "--task", action="append", help="golden vectors for this task; may be given again (default: all)"
+        )
+        parser.add_argument(
+            "--seed", type=seed, default=0, help="of the picture that the vectors are made with (default: 0)"
+        )
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        from hls.generate import generate
+        from hls.vitis.golden import golden_run, random_picture
+        from hls.vitis.project import MANIFEST, manifest, project_files
+        from spec.bundle import load_bundle
+        from spec.configuration import load_configuration
+        from spec.files import require_writable, write_directory
+
+        build = generate(load_bundle(arguments.bundle), load_configuration(arguments.config))
+        tasks = list(dict.fromkeys(arguments.task or build.tasks))
+        for task in tasks:
+            build.task(task)  # an unknown one is told before anything is run
+        directory = arguments.output or Path("build") / "vitis" / build.name
+        require_writable(directory)
+        image = random_picture(build, arguments.seed)
+        runs = [golden_run(build, task, image) for task in tasks]
+        write_directory(directory, MANIFEST, manifest(build, runs), project_files(build, runs))
+        print(f"{directory}: fingerprint {build.fingerprint}, golden vectors for {', '.join(tasks)}")
+        print(f"C simulation: vitis_hls -f {directory}/csim.tcl, or vitis-run --mode hls --tcl {directory}/csim.tcl")
+        return 0

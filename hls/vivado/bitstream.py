@@ -1,0 +1,168 @@
+"""Makes bitstreams/<configuration>-<fingerprint>/: runs AMD's tools on a workspace and keeps what they made."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from hls.parts import board_part
+from hls.resources import check_fit
+from hls.sources import accelerator_sources
+from hls.vitis.project import kernel_sources, scripts
+from hls.vitis.project import settings as vitis_settings
+from hls.vivado.reports import parse_hierarchy, parse_power, parse_timing, parse_utilization
+from hls.vivado.workspace import workspace_files
+from spec.configuration import HardwareConfiguration
+from spec.errors import UserError
+from spec.files import require_writable, sha256_of, write_directory
+from spec.vendor_tools import VITIS_HLS, VITIS_RUN, VIVADO, VendorTool, find_tool, is_supported, tool_version
+
+FORMAT, VERSION = "moesaic bitstream", 1
+MANIFEST = "build.json"
+BITSTREAM, DESCRIPTION = "accel.bit", "accel.hwh"
+_WORKSPACE_MANIFEST = "workspace.json"
+_REPORTS = ("timing_summary.rpt", "utilization.rpt", "utilization_hierarchical.rpt", "power.rpt", "drc.rpt")
+_INSTANCES = {"rtl": ("accelerator",), "hls": ("accelerator", "kernel")}
+_KERNEL_IP = Path("kernel_project/solution/impl/ip")
+
+
+def folder_name(configuration: HardwareConfiguration) -> str:
+    """Where the host looks for the bitstream of a configuration, below bitstreams/."""
+    return f"{configuration.name}-{configuration.fingerprint}"
+
+
+def _usable(tool: VendorTool) -> Path | None:
+    path = find_tool(tool)
+    return path if path is not None and is_supported(tool, tool_version(path)) else None
+
+
+def _absence(tool: VendorTool) -> str:
+    """How a tool is missing: not there, or in a version that the flows were not written for."""
+    path = find_tool(tool)
+    version = None if path is None else tool_version(path)
+    return tool.program if version is None else f"{tool.program} ({tool.range}; {'{}.{}'.format(*version)} was found)"
+
+
+def find_tools(engine: str) -> dict[str, list[str]]:
+    """The commands of the tools that an engine needs: "vivado", and "hls" for the C++; a UserError names all that are missing."""
+    vivado, missing = _usable(VIVADO), []
+    if vivado is None:
+        missing.append(_absence(VIVADO))
+    commands = {"vivado": [str(vivado), "-mode", "batch", "-nojournal", "-log", "vivado.log", "-source"]}
+    if engine == "hls":
+        run, classic = _usable(VITIS_RUN), _usable(VITIS_HLS)
+        if run is not None:
+            commands["hls"] = [str(run), "--mode", "hls", "--tcl"]
+        elif classic is not None:
+            commands["hls"] = [str(classic), "-f"]
+        else:
+            missing.append(f"{_absence(VITIS_RUN)} or {_absence(VITIS_HLS)}")
+    if missing:
+        raise UserError(
+            f"a bitstream with engine {engine} needs {' and '.join(missing)}, which PATH does not have; "
+            "install AMD Vivado and Vitis and source their settings64.sh, or run on the emulator or the RTL simulation"
+        )
+    return commands
+
+
+def _run(command: Sequence[str], script: str, directory: Path, log: str) -> None:
+    """Run a tool on a script of the workspace; a UserError with the first error that it logged if it fails."""
+    print(f"{Path(command[0]).name} {script}: log in {directory / log}", flush=True)
+    with open(directory / f"{script}.out", "w") as output:
+        process = subprocess.run(
+            [*command, script], cwd=directory, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
+    if process.returncode != 0:
+        text = (directory / f"{script}.out").read_text(errors="replace")
+        first = re.search(r"^(?:ERROR|\w+ failed).*$", text, re.MULTILINE)
+        reason = first[0] if first else "it says no error"
+        raise UserError(
+            f"{Path(command[0]).name} exits {process.returncode} on {script}: {reason}; see {directory / script}.out"
+        )
+
+
+def _make_kernel(configuration: HardwareConfiguration, clock_mhz: float, command: list[str], directory: Path) -> None:
+    """The kernel's IP in <workspace>/kernel_ip, from C++ by Vitis HLS."""
+    project = directory / "kernel"
+    files = {f"src/{name}": text for name, text in kernel_sources(configuration).items()}
+    files |= {**scripts(), "settings.tcl": vitis_settings(configuration, clock_mhz)}
+    for name, text in files.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    _run(command, "export.tcl", project, "vitis_hls.log")
+    component = project / _KERNEL_IP / "component.xml"
+    if not component.is_file():
+        raise UserError(f"Vitis HLS left no IP: {component} is missing; see {project}/export.tcl.out")
+    shutil.rmtree(directory / "kernel_ip", ignore_errors=True)
+    shutil.copytree(project / _KERNEL_IP, directory / "kernel_ip")
+
+
+def _comparison(estimated: dict[str, int], used: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Of the accelerator alone: estimate before place and route, what Vivado took, and the ratio of the two."""
+    return {
+        name: {"estimated": amount, "used": used[name], "used_per_estimated": round(used[name] / amount, 3)}
+        for name, amount in estimated.items()
+    }
+
+
+def describe(configuration: HardwareConfiguration, engine: str, clock_mhz: float, results: Path) -> dict:
+    """build.json of a bitstream, from the reports of a finished run."""
+    timing = parse_timing((results / "timing_summary.rpt").read_text())
+    used = parse_hierarchy((results / "utilization_hierarchical.rpt").read_text(), _INSTANCES[engine])
+    sources = sorted(accelerator_sources(configuration).items())
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "configuration": configuration.to_dict(),
+        "fingerprint": configuration.fingerprint,
+        "engine": engine,
+        "sources_sha256": sha256_of(b"".join(f"{name}\0{sha256_of(content)}\n".encode() for name, content in sources)),
+        "board": board_part(configuration),
+        "vivado": (results / "vivado_version.txt").read_text().strip(),
+        "clock_mhz": clock_mhz,
+        "highest_clock_mhz": round(timing.highest_clock_mhz(clock_mhz), 1),
+        "timing": timing.to_dict(),
+        "utilization": parse_utilization((results / "utilization.rpt").read_text()),
+        "accelerator": _comparison(check_fit(configuration).to_dict(), used),
+        "power_estimated_by_vivado_w": parse_power((results / "power.rpt").read_text()),
+    }
+
+
+def make_bitstream(
+    configuration: HardwareConfiguration, engine: str, clock_mhz: float, jobs: int, output: Path, work: Path
+) -> Path:
+    """Run the flow and return output/<configuration>-<fingerprint>/, which appears whole or not at all.
+
+    engine: "rtl" or "hls". jobs: processes that Vivado may start. work: where the tools' projects and logs stay.
+    UserError if a tool is missing or fails, the configuration has no board or does not fit it, or timing is not met.
+    """
+    board_part(configuration)
+    check_fit(configuration)
+    commands = find_tools(engine)
+    target = output / folder_name(configuration)
+    require_writable(target)
+    directory = (work / f"{folder_name(configuration)}-{engine}").resolve()
+    files = workspace_files(configuration, engine, clock_mhz, jobs)
+    write_directory(directory, _WORKSPACE_MANIFEST, {"fingerprint": configuration.fingerprint}, files)
+    results = directory / "results"
+    shutil.rmtree(results, ignore_errors=True)
+    if engine == "hls":
+        _make_kernel(configuration, clock_mhz, commands["hls"], directory)
+    _run(commands["vivado"], "vivado.tcl", directory, "vivado.log")
+    for name in (BITSTREAM, DESCRIPTION, "vivado_version.txt", *_REPORTS):
+        if not (results / name).is_file():
+            raise UserError(f"Vivado left no {name} in {results}; see {directory}/vivado.tcl.out")
+    manifest = describe(configuration, engine, clock_mhz, results)
+    if not manifest["timing"]["met"]:
+        raise UserError(
+            f"timing is not met at {clock_mhz:g} MHz: the worst slack is {manifest['timing']['setup_worst']:g} ns in setup,"
+            f" {manifest['timing']['hold_worst']:g} ns in hold; the bitstream is not kept; ask for a clock of"
+            f" {manifest['highest_clock_mhz'] - 1:.0f} MHz or read {results}/timing_summary.rpt"
+        )
+    kept = {name: (results / name).read_bytes() for name in (BITSTREAM, DESCRIPTION)}
+    kept |= {f"reports/{name}": (results / name).read_bytes() for name in _REPORTS}
+    write_directory(target, MANIFEST, manifest, kept)
+    return target

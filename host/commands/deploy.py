@@ -1,0 +1,190 @@
+"""The command `moesaic deploy`: the runtime, a build and its bitstream onto a board, by ssh and scp."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from host.bitstream import NAME, RECORD, require_bitstream
+from host.commands.arguments import add_build
+from spec.build import MANIFEST, Build, load_build
+from spec.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OLDEST_PYTHON = (3, 10)
+
+_ENVIRONMENT = """\
+# Sourced by `moesaic`. PYNQ keeps Python and its packages in a virtual environment of its own.
+for profile in /etc/profile.d/pynq_venv.sh /etc/profile.d/xrt_setup.sh; do
+  if [ -r "$profile" ]; then . "$profile"; fi
+done
+PYTHONPATH="$here"
+export PYTHONPATH
+"""
+
+_LAUNCHER = """\
+#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+. "$here/environment"
+exec python3 -m host.command_line "$@"
+"""
+
+_CHECK = """\
+import importlib.util as u, json, platform
+try:
+    import numpy
+    from spec.build import load_build
+    fingerprint, problem = load_build({build!r}).fingerprint, ''
+except Exception as error:
+    fingerprint, problem = '', f'{{type(error).__name__}}: {{error}}'
+print(json.dumps(dict(python=platform.python_version(), fingerprint=fingerprint, problem=problem,
+                      pynq=u.find_spec('pynq') is not None)))
+"""
+
+# Builds and bitstreams of earlier deployments stay.
+_REPLACE = """\
+set -e
+if [ -d {old} ]; then
+  for kind in builds bitstreams; do
+    for entry in {old}/$kind/*; do
+      if [ -e "$entry" ] && [ ! -e {new}/$kind/"$(basename "$entry")" ]; then mv "$entry" {new}/$kind/; fi
+    done
+  done
+  rm -rf {retired}
+  mv {old} {retired}
+fi
+mv {new} {old}
+rm -rf {retired}
+"""
+
+
+class Remote:
+    """A board that ssh and scp reach. name: as they take it, such as xilinx@192.168.2.99."""
+
+    def __init__(self, name: str) -> None:
+        if not name or name.startswith("-"):
+            raise UserError(f"{name!r} is no host; name the board as ssh does, such as xilinx@192.168.2.99")
+        self.name = name
+
+    def run(self, command: str) -> str:
+        """What a shell command on the board prints."""
+        return self._call(["ssh", self.name, command])
+
+    def copy(self, directory: Path, target: str) -> None:
+        """Copy a directory to one on the board that is not there yet."""
+        self._call(["scp", "-r", "-q", str(directory), f"{self.name}:{target}"])
+
+    def _call(self, words: list[str]) -> str:
+        if shutil.which(words[0]) is None:
+            raise UserError(
+                f"{words[0]} is missing: the board is reached with it; install it with: apt-get install openssh-client"
+            )
+        process = subprocess.run(words, capture_output=True, text=True, check=False)
+        if process.returncode != 0:
+            lines = process.stderr.strip().splitlines() or ["no message"]
+            raise UserError(
+                f"{words[0]} {self.name} ended with exit code {process.returncode}: {lines[-1]}; see that "
+                f"`ssh {self.name}` works and that the board has room"
+            )
+        return process.stdout
+
+
+def stage(directory: Path, build_directory: Path, build: Build, bitstream: Path | None) -> str:
+    """Lay out in an empty directory what the board gets; returns the place of the build in it."""
+    for package in ("spec", "host"):
+        shutil.copytree(REPOSITORY / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
+    if (REPOSITORY / "examples").is_dir():
+        shutil.copytree(REPOSITORY / "examples", directory / "examples", ignore=shutil.ignore_patterns(".*"))
+    place = f"builds/{build_directory.resolve().name}"
+    for name in (MANIFEST, *json.loads((build_directory / MANIFEST).read_text())["files"]):
+        (directory / place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(build_directory / name, directory / place / name)
+    target = directory / "bitstreams" / f"{build.configuration.name}-{build.fingerprint}"
+    target.parent.mkdir()
+    if bitstream is not None:
+        target.mkdir()
+        names = [NAME, Path(NAME).with_suffix(".hwh").name]
+        if bitstream.parent != build_directory and bitstream.with_name(RECORD).is_file():
+            names.append(RECORD)
+        for name in names:
+            shutil.copy2(bitstream.with_name(name), target / name)
+    (directory / "environment").write_text(_ENVIRONMENT)
+    (directory / "moesaic").write_text(_LAUNCHER)
+    (directory / "moesaic").chmod(0o755)
+    return place
+
+
+def check(remote: Remote, directory: str, place: str, build: Build) -> bool:
+    """See that the copy works on the board and is whole; returns whether pynq is there."""
+    code = shlex.quote(_CHECK.format(build=place))
+    answer = remote.run(f"cd {directory} && here=$PWD && . ./environment && python3 -c {code}").strip().splitlines()
+    try:
+        found = json.loads(answer[-1])
+        version = tuple(int(part) for part in found["python"].split(".")[:2])
+    except (IndexError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{remote.name} does not answer as a board does: {answer[-1:]}; see that it has python3"
+        ) from None
+    if version < OLDEST_PYTHON:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        raise UserError(
+            f"{remote.name} has Python {found['python']}, {oldest} is needed; put PYNQ 3.0 or later on its card"
+        )
+    if found["problem"] or found["fingerprint"] != build.fingerprint:
+        raise UserError(
+            f"the copy on {remote.name} does not work: {found['problem'] or found['fingerprint']} where fingerprint "
+            f"{build.fingerprint} was sent; what was there before was left as it is"
+        )
+    return found["pynq"]
+
+
+class DeployCommand:
+    """Onto a board."""
+
+    name = "deploy"
+    help = "copy the runtime, a build and its bitstream to a board by ssh, and check them there"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("board", metavar="BOARD", help="the board as ssh names it, such as xilinx@192.168.2.99")
+        add_build(parser)
+        parser.add_argument(
+            "--directory", default="moesaic", help="on the board (default: moesaic in the home directory)"
+        )
+        parser.add_argument(
+            "--without-bitstream", action="store_true", help="for the emulator, which compiles there with g++"
+        )
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        """The copy is complete and checked before it takes the place of an earlier one."""
+        remote = Remote(arguments.board.removeprefix("BOARD="))
+        directory = arguments.directory.rstrip("/")
+        if not re.fullmatch(r"[A-Za-z0-9_./-]+", directory) or directory.startswith("-"):
+            raise UserError(f"directory {arguments.directory!r} on the board; use letters, digits and _ . / -")
+        build = load_build(arguments.build)
+        bitstream = None if arguments.without_bitstream else require_bitstream(arguments.build, build.configuration)
+        new = f"{directory}.new"
+        with tempfile.TemporaryDirectory(prefix="moesaic-deploy-") as scratch:
+            staging = Path(scratch) / "moesaic"
+            staging.mkdir()
+            place = stage(staging, arguments.build, build, bitstream)
+            remote.run(f"rm -rf {new} && mkdir -p $(dirname {new})")
+            remote.copy(staging, new)
+        pynq = check(remote, new, place, build)
+        remote.run(_REPLACE.format(old=directory, new=new, retired=f"{directory}.old"))
+        print(f"{build.name} ({build.fingerprint}) is on {remote.name} in {directory}, {_what(bitstream, pynq)}")
+        print(f"run it there: sudo {directory}/moesaic run {directory}/{place} IMAGE")
+        return 0
+
+
+def _what(bitstream: Path | None, pynq: bool) -> str:
+    if bitstream is None:
+        return "without a bitstream: it runs on the emulator"
+    return "with its bitstream" if pynq else "with its bitstream, but pynq is missing there: pip install pynq"

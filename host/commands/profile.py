@@ -1,0 +1,118 @@
+"""The command `moesaic profile`: where the time of a frame goes."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from host.commands.arguments import add_build, add_executor, add_tasks, chosen_tasks
+from host.images import read_image
+from host.phases import PHASES
+from host.result import Result
+from host.runtime import Accelerator, open_build
+from spec.arguments import positive
+from spec.errors import UserError
+from spec.files import write_file
+from spec.pathway_names import split_pathway_name
+
+
+def measure(accelerator: Accelerator, image: np.ndarray, names: list[str], frames: int) -> dict:
+    """Times and counters of `frames` runs of each task, alone and as one stream in which the tasks alternate.
+
+    Each task: milliseconds by phase (median), the counters of its last run. stream: seconds, frames and frames per second of all.
+    watts by rail during the stream, where the board shows them.
+    """
+    tasks = {}
+    for name in names:
+        task, pathway = split_pathway_name(name)
+        accelerator.run(image, task, pathway)  # memory is allocated and weights are loaded here
+        results = [accelerator.run(image, task, pathway) for _ in range(frames)]
+        tasks[name] = {"milliseconds": _milliseconds(results), "counters": results[-1].counters}
+    count = frames * len(names)
+    begin = time.perf_counter()
+    stream = accelerator.stream(itertools.repeat(image, count), names)
+    next(stream)
+    watts = _watts(accelerator)
+    for _ in stream:
+        pass
+    seconds = time.perf_counter() - begin
+    return {
+        "build": accelerator.build.name,
+        "fingerprint": accelerator.fingerprint,
+        "executor": accelerator.executor_name,
+        "tasks": tasks,
+        "stream": {"frames": count, "seconds": seconds, "frames_per_second": count / seconds},
+        "watts": watts,
+    }
+
+
+def _milliseconds(results: list[Result]) -> dict[str, float]:
+    return {phase: 1e3 * float(np.median([result.seconds[phase] for result in results])) for phase in PHASES}
+
+
+def _watts(accelerator: Accelerator) -> dict[str, float]:
+    try:
+        return accelerator.power()
+    except UserError:
+        return {}
+
+
+def text_of(profile: dict) -> str:
+    """The profile as tables."""
+    lines = [f"{profile['build']} on the {profile['executor']}, milliseconds on this processor (median)"]
+    lines.append("  ".join([f"{'task':<24}", *(f"{phase:>9}" for phase in PHASES), f"{'sum':>9}", f"{'cycles':>12}"]))
+    for name, task in profile["tasks"].items():
+        times = task["milliseconds"]
+        cycles = f"{task['counters']['cycles']:,}" if "cycles" in task["counters"] else "no clock"
+        columns = [f"{times[phase]:9.3f}" for phase in PHASES] + [f"{sum(times.values()):9.3f}", f"{cycles:>12}"]
+        lines.append("  ".join([f"{name:<24}", *columns]))
+    stream = profile["stream"]
+    lines.append(
+        f"stream of {stream['frames']} frames, tasks alternating: {stream['frames_per_second']:.1f} frames a second"
+    )
+    lines.append("")
+    lines += _counter_lines(profile["tasks"])
+    for rail, watts in profile["watts"].items():
+        lines.append(f"{rail:<28} {watts:8.3f} W")
+    return "\n".join(lines)
+
+
+def _counter_lines(tasks: dict) -> list[str]:
+    names = list(dict.fromkeys(counter for task in tasks.values() for counter in task["counters"]))
+    lines = ["  ".join([f"{'counter':<26}", *(f"{task:>14}" for task in tasks)])]
+    for name in names:
+        values = [f"{task['counters'].get(name, 0):>14,}" for task in tasks.values()]
+        lines.append("  ".join([f"{name:<26}", *values]))
+    return lines
+
+
+class ProfileCommand:
+    """Time by phase, cycles and counters of each task."""
+
+    name = "profile"
+    help = "measure where the time of a frame goes: phases on the processor, cycles and counters on the machine, watts"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        add_build(parser)
+        parser.add_argument("image", type=Path, help="PNG or PPM; more with Pillow")
+        add_tasks(parser)
+        add_executor(parser)
+        parser.add_argument("--frames", type=positive, default=10, help="runs of each task (default: 10)")
+        parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        image = read_image(arguments.image)
+        with open_build(arguments.build, arguments.executor) as accelerator:
+            names = chosen_tasks(accelerator, arguments.tasks)
+            profile = measure(accelerator, image, names, arguments.frames)
+        if arguments.json is not None:
+            write_file(arguments.json, (json.dumps(profile, indent=1) + "\n").encode())
+        print(text_of(profile))
+        return 0

@@ -1,0 +1,56 @@
+"""One process at a time on the board: a lock file that the system lets go of however its holder ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+from spec.errors import UserError
+
+
+def default_lock_file() -> Path:
+    """Where every process of the board looks: /run/lock, or the directory for temporary files where that is missing."""
+    shared = Path("/run/lock")
+    return (shared if shared.is_dir() else Path(tempfile.gettempdir())) / "moesaic-board.lock"
+
+
+class DeviceLock:
+    """Held from construction to release(). UserError, with the holder's process number, if another one holds it."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or default_lock_file()
+        self._file: int | None = self._open()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._file, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            self.release()
+            raise UserError(
+                f"the board is in use by process {holder}, this is process {os.getpid()}; end that one or wait for it "
+                f"(lock file {self.path})"
+            ) from None
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()}\n".encode("ascii"), 0)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CLOEXEC
+        try:
+            try:
+                # Without O_CREAT first: in a directory like /tmp the system refuses it on a file of another user.
+                return os.open(self.path, flags)
+            except FileNotFoundError:
+                descriptor = os.open(self.path, flags | os.O_CREAT, 0o666)
+                os.fchmod(descriptor, 0o666)
+                return descriptor
+        except OSError as error:
+            raise UserError(
+                f"lock file {self.path} cannot be opened ({error.strerror}); run as the user who made it, or as root"
+            ) from None
+
+    def release(self) -> None:
+        """Let another process have the board; releasing twice is harmless."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

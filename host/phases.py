@@ -1,0 +1,118 @@
+"""The steps of a frame, which `run` takes one after the other and `stream` side by side for neighbouring frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from host.images import check_rgb, read_image
+from host.resize import fit
+from host.result import FrameFault, Result
+from spec.build import Build
+from spec.executor import Counters, Executor, MachineFault, Memory, Program
+from spec.pathway_names import split_pathway_name
+from spec.predictions import decode
+
+PHASES = ("prepare", "upload", "compute", "download", "decode")
+
+
+class StagedExecutor(Executor, Protocol):
+    """An executor whose frame window lies elsewhere: the steps of `run` can be taken on their own, in several threads."""
+
+    def upload(self, memory: Memory, part: slice) -> None:
+        """Bring that part of memory.frame to the machine."""
+
+    def compute(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
+        """Run in the window of an uploaded memory."""
+
+    def download(self, memory: Memory, part: slice) -> None:
+        """Fetch that part of memory.frame from the machine."""
+
+
+@dataclass
+class Frame:
+    """A frame on its way. name: the task, or task and pathway (spec.pathway_names). image: what the network sees, uint8
+    (height, width, 3). memory: whose frame window it uses. seconds: by phase.
+    """
+
+    index: int
+    name: str
+    image: np.ndarray
+    memory: Memory
+    seconds: dict[str, float]
+    counters: Counters = field(default_factory=dict)
+    raw: np.ndarray | None = None
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Take the time of a phase."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = time.perf_counter() - begin
+
+
+class Phases:
+    """The steps on one build and one executor. Each may run in a thread of its own, for different memories."""
+
+    def __init__(self, build: Build, executor: Executor, max_cycles: int) -> None:
+        self._build, self._executor, self._max_cycles = build, executor, max_cycles
+        self._staged: StagedExecutor | None = executor if hasattr(executor, "upload") else None
+        size = 4 * build.image_height * build.image_width
+        self._image = slice(build.image_offset, build.image_offset + size)
+
+    def prepare(self, source: np.ndarray | Path | str, name: str) -> tuple[np.ndarray, dict[str, float]]:
+        """What the network sees (host.resize.fit) of an image of any size or of a file, and the time that took.
+
+        name: how an error calls the image.
+        """
+        begin = time.perf_counter()
+        image = read_image(source) if isinstance(source, (str, Path)) else np.asarray(source)
+        check_rgb(image, name)
+        image = fit(image, self._build.image_height, self._build.image_width)
+        return image, {"prepare": time.perf_counter() - begin}
+
+    def upload(self, frame: Frame) -> None:
+        """Write the image into the frame's memory and bring it to the machine."""
+        with frame.timed("upload"):
+            self._build.write_image(frame.memory.frame, frame.image)
+            if self._staged is not None:
+                self._staged.upload(frame.memory, self._image)
+
+    def compute(self, frame: Frame) -> None:
+        """Run the task. FrameFault if the machine stops, after which the next run is right."""
+        program = self._build.task(frame.name).program
+        with frame.timed("compute"):
+            try:
+                run = self._executor.run if self._staged is None else self._staged.compute
+                frame.counters = run(program, frame.memory, self._max_cycles)
+            except MachineFault as fault:
+                tags = self._build.tags
+                known = fault.unit != "fetch" and fault.tag < len(tags)
+                raise FrameFault(fault, frame.name, tags[fault.tag] if known else "no layer") from None
+
+    def download(self, frame: Frame) -> None:
+        """Fetch the task's output, after which the memory can take another frame."""
+        with frame.timed("download"):
+            if self._staged is not None:
+                task = self._build.task(frame.name)
+                size = 2 * int(np.prod(task.output_shape))
+                self._staged.download(frame.memory, slice(task.output_offset, task.output_offset + size))
+            frame.raw = self._build.read_output(frame.memory.frame, frame.name)
+
+    def decode(self, frame: Frame) -> Result:
+        """The output in the task's own terms."""
+        program = self._build.task(frame.name)
+        with frame.timed("decode"):
+            decoded = decode(program.kind, frame.raw, program.output_scale)
+        task, pathway = split_pathway_name(frame.name)
+        return Result(
+            task, program.kind, frame.raw, decoded, frame.counters, pathway, frame.image, frame.index, frame.seconds
+        )

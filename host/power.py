@@ -1,0 +1,55 @@
+"""Watts on the rails of the board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spec.errors import UserError
+
+SENSORS = Path("/sys/class/hwmon")
+
+
+def rail_power(pynq: object | None = None, sensors: Path = SENSORS) -> dict[str, float]:
+    """Watts by the name of the rail: from PYNQ's power rails (PMBus), else from the kernel's sensors.
+
+    pynq: the imported package, or None. UserError if neither shows a rail.
+    """
+    watts = _pynq_rails(pynq) or _kernel_rails(sensors)
+    if not watts:
+        raise UserError(
+            f"the board shows no power rails: neither pynq.get_rails() nor {sensors} has one; use an image whose kernel "
+            "drives the board's PMBus, or read the rails with the board's own system controller"
+        )
+    return watts
+
+
+def _pynq_rails(pynq: object | None) -> dict[str, float]:
+    """Of the rails that have a sensor of power, or of voltage and current."""
+    if not hasattr(pynq, "get_rails"):
+        return {}
+    try:
+        rails = pynq.get_rails()
+    except (ImportError, OSError, RuntimeError):  # libsensors or its configuration is missing
+        return {}
+    watts = {}
+    for name, rail in rails.items():
+        if rail.power is not None:
+            watts[name] = float(rail.power.value)
+        elif rail.voltage is not None and rail.current is not None:
+            watts[name] = float(rail.voltage.value) * float(rail.current.value)
+    return watts
+
+
+def _kernel_rails(sensors: Path) -> dict[str, float]:
+    """powerN_input of every hwmon device, in microwatts there; a rail is named <device>/<label>."""
+    watts = {}
+    for entry in sorted(sensors.glob("hwmon*/power*_input")):
+        try:
+            value = int(entry.read_text())
+            device = (entry.parent / "name").read_text().strip()
+        except (OSError, ValueError):
+            continue
+        channel = entry.name[: -len("_input")]
+        label = entry.with_name(f"{channel}_label")
+        watts[f"{device}/{label.read_text().strip() if label.is_file() else channel}"] = value * 1e-6
+    return watts

@@ -1,0 +1,52 @@
+"""What a run gives: a result, or a fault with the names of the task and the layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from host.pictures import picture
+from host.png import encode_png
+from spec.executor import Counters, MachineFault
+
+
+class FrameFault(MachineFault):
+    """A MachineFault of a task's run that also names the task and the layer."""
+
+    def __init__(self, fault: MachineFault, task: str, layer: str) -> None:
+        super().__init__(fault.cause, fault.unit, fault.tag)
+        self.task = task
+        self.layer = layer
+
+    def __str__(self) -> str:
+        return f"task {self.task}: {super().__str__()} ({self.layer})"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a task said about an image. A notebook shows it as its picture.
+
+    raw: int16 (height, width, channels), the same on every executor. decoded: see spec.predictions.decode. counters: see
+    spec.executor.Counters; "cycles" only from a machine that has a clock. pathway: the alternative taken, None for the default.
+    image: what the network saw, uint8 (height, width, 3). index: of the frame in its stream. seconds: that each of
+    host.phases.PHASES took on this machine's processor.
+    """
+
+    task: str
+    kind: str
+    raw: np.ndarray
+    decoded: np.ndarray
+    counters: Counters
+    pathway: str | None = None
+    image: np.ndarray | None = None
+    index: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def picture(self) -> np.ndarray:
+        """The prediction in colours, uint8 (height, width, 3), see host.pictures."""
+        return picture(self.kind, self.decoded)
+
+    def _repr_png_(self) -> bytes:
+        return encode_png(self.picture)

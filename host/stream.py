@@ -1,0 +1,202 @@
+"""Frames in a row: while the machine computes one, the next is prepared and uploaded and the one before is fetched and decoded.
+
+Three threads hand frames on through channels; two memories go round between the first and the last (double buffering), so
+that one holds the frame that is computed and the other is emptied and filled. Results come in the order of the frames.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from host.phases import Frame, Phases
+from host.result import Result
+from spec.build import Build
+from spec.errors import UserError
+from spec.executor import Memory
+
+Choice = str | Sequence[str]
+"""The task of a frame, TASK or TASK@PATHWAY, or several that are all run on it."""
+
+Tasks = str | Sequence[Choice] | Callable[[int], Choice]
+"""Of a stream: one task for all frames, several that the frames take in turn, or a function of the frame's index."""
+
+_RESULTS_AHEAD = 2
+_JOIN_SECONDS = 20.0
+
+
+class _Closed(Exception):
+    """The channel was closed: the stream ends."""
+
+
+class _Channel:
+    """A queue between two threads that can be closed from anywhere, which wakes both. Closed, it hands on nothing more."""
+
+    def __init__(self, capacity: int) -> None:
+        self._items: deque = deque()
+        self._capacity = capacity
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, item: object) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
+            if self._closed:
+                raise _Closed
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def get(self) -> object:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._items)
+            if self._closed:
+                raise _Closed
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class _End:
+    """Travels behind the last frame: the stream is over, by an error or not."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def choice_of(tasks: Tasks, index: int) -> tuple[str, ...]:
+    """The names of what is run on a frame."""
+    if callable(tasks):
+        chosen = tasks(index)
+    elif isinstance(tasks, str):
+        chosen = tasks
+    else:
+        chosen = tasks[index % len(tasks)]
+    return (chosen,) if isinstance(chosen, str) else tuple(chosen)
+
+
+def check_tasks(build: Build, tasks: Tasks) -> None:
+    """UserError if a name that is known beforehand is not the build's, or if there is none."""
+    if callable(tasks):
+        return
+    if not tasks:
+        raise UserError(f"a stream of 0 tasks; build {build.name} has {', '.join(sorted(build.tasks))}")
+    for index in range(1 if isinstance(tasks, str) else len(tasks)):
+        for name in choice_of(tasks, index):
+            build.task(name)
+
+
+class Pipeline:
+    """One stream, from start() to stop(). memories: what the frames in the machine take turns in, at least two to overlap."""
+
+    def __init__(
+        self,
+        build: Build,
+        phases: Phases,
+        memories: Sequence[Memory],
+        frames: Iterable[np.ndarray | Path | str],
+        tasks: Tasks,
+    ) -> None:
+        self._build, self._phases, self._frames, self._tasks = build, phases, frames, tasks
+        self._free = _Channel(len(memories))
+        self._uploaded, self._computed = _Channel(len(memories) + 1), _Channel(len(memories) + 1)
+        self._results = _Channel(_RESULTS_AHEAD)
+        self._channels = (self._free, self._uploaded, self._computed, self._results)
+        for memory in memories:
+            self._free.put(memory)
+        # A source that waits for a camera must not keep the process alive, so that thread is a daemon.
+        self._feeder = threading.Thread(target=self._feed, name="moesaic-feed", daemon=True)
+        self._workers = tuple(
+            threading.Thread(target=self._each, args=step, name=name)
+            for name, step in (
+                ("moesaic-compute", (self._uploaded, self._compute, self._computed)),
+                ("moesaic-decode", (self._computed, self._finish, self._results)),
+            )
+        )
+
+    def start(self) -> None:
+        for thread in (self._feeder, *self._workers):
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads, after what the machine is at; stopping twice is harmless."""
+        for channel in self._channels:
+            channel.close()
+        for thread in self._workers:
+            if thread.ident is not None:
+                thread.join()
+        if self._feeder.ident is not None:
+            self._feeder.join(_JOIN_SECONDS)  # it may be in the caller's source of frames, where it holds no memory
+
+    def results(self) -> Iterator[Result]:
+        """The results in order; the error of a frame comes in its place, and the stream is then over."""
+        while True:
+            try:
+                item = self._results.get()
+            except _Closed:
+                raise UserError(
+                    f"the stream of build {self._build.name} was ended by another run or by close(); start it again after that"
+                ) from None
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+
+    def _feed(self) -> None:
+        try:
+            try:
+                for index, source in enumerate(self._frames):
+                    self._feed_frame(index, source)
+                end = _End()
+            except _Closed:
+                raise
+            except BaseException as error:
+                end = _End(error)
+            self._uploaded.put(end)
+        except _Closed:
+            pass
+
+    def _feed_frame(self, index: int, source: np.ndarray | Path | str) -> None:
+        image, seconds = self._phases.prepare(source, f"frame {index}")
+        for name in choice_of(self._tasks, index):
+            self._build.task(name)
+            frame = Frame(index, name, image, self._free.get(), seconds)
+            self._phases.upload(frame)
+            self._uploaded.put(frame)
+            seconds = {"prepare": 0.0}  # the frame's first task has it
+
+    def _each(self, source: _Channel, step: Callable[[Frame], object], target: _Channel) -> None:
+        """Take every frame of a channel through a step to the next channel."""
+        try:
+            while True:
+                item = source.get()
+                if not isinstance(item, _End):
+                    try:
+                        item = step(item)
+                    except _Closed:
+                        raise
+                    except BaseException as error:
+                        item = _End(error)
+                target.put(item)
+                if isinstance(item, _End):
+                    return
+        except _Closed:
+            pass
+
+    def _compute(self, frame: Frame) -> Frame:
+        self._phases.compute(frame)
+        return frame
+
+    def _finish(self, frame: Frame) -> Result:
+        self._phases.download(frame)
+        self._free.put(frame.memory)
+        return self._phases.decode(frame)

@@ -1,0 +1,244 @@
+"""What our HLS C++ may consist of: pragmas, types and constructs that Vitis HLS 2023.1 and later accepts (AMD UG1399).
+
+A checker of text, not a compiler: it knows the way in which hls/cpp is written and refuses what it does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+_NUMBER_OR_NAME = r"\d+|[A-Z][A-Z_]*"
+_VARIABLE = r"[A-Za-z_][\w.>-]*"
+_NUMBER = r"\d+"
+
+PRAGMAS: dict[str, tuple[dict[str, str], set[str]]] = {
+    "INTERFACE": (
+        {
+            "mode": "m_axi|ap_none|ap_vld|ap_ctrl_hs", "port": r"\w+", "bundle": r"\w+", "offset": "off|direct|slave",
+            "depth": _NUMBER_OR_NAME, "latency": _NUMBER, "max_read_burst_length": "2|4|8|16|32|64|128|256",
+            "max_write_burst_length": "2|4|8|16|32|64|128|256", "num_read_outstanding": _NUMBER,
+            "num_write_outstanding": _NUMBER,
+        },
+        {"mode", "port"},
+    ),
+    "PIPELINE": ({"II": _NUMBER_OR_NAME}, {"II"}),
+    "UNROLL": ({"factor": _NUMBER_OR_NAME}, set()),
+    "INLINE": ({}, set()),
+    "ARRAY_PARTITION": (
+        {"variable": _VARIABLE, "type": "complete|cyclic|block", "factor": _NUMBER_OR_NAME, "dim": _NUMBER}, {"variable", "type"},
+    ),
+    "ARRAY_RESHAPE": (
+        {"variable": _VARIABLE, "type": "complete|cyclic|block", "factor": _NUMBER_OR_NAME, "dim": _NUMBER}, {"variable", "type"},
+    ),
+    "BIND_STORAGE": (
+        {"variable": _VARIABLE, "type": "ram_(1p|2p|s2p|t2p)|rom_(1p|2p|np)", "impl": "bram|uram|lutram"},
+        {"variable", "type", "impl"},
+    ),
+    "DEPENDENCE": (
+        {"variable": _VARIABLE, "type": "inter|intra", "dependent": "true|false", "direction": "RAW|WAR|WAW"},
+        {"variable", "type", "dependent"},
+    ),
+}  # fmt: skip
+"""Pragma to its options, each with the values it takes, and the options it must have."""
+
+_INCLUDES = {"<cstdint>", "<ap_int.h>"}
+_BANNED = {
+    "new": "dynamic memory", "delete": "dynamic memory", "malloc": "dynamic memory", "free": "dynamic memory",
+    "virtual": "dynamic dispatch", "dynamic_cast": "run-time types", "typeid": "run-time types", "throw": "exceptions",
+    "try": "exceptions", "catch": "exceptions", "goto": "jumps", "float": "floating point", "double": "floating point",
+    "std": "the standard library", "asm": "assembler", "volatile": "volatile accesses", "union": "unions", "do": "do loops",
+    "char": "a type whose width or sign is open", "long": "a type whose width is open", "short": "a type whose width is open",
+    "size_t": "a type whose width is open", "unsigned": "a type whose width is open", "printf": "output",
+}  # fmt: skip
+
+
+@dataclass
+class Source:
+    """A file without comments, and without what only the emulator compiles."""
+
+    name: str
+    lines: list[str]
+    comments: list[str]
+    numbers: list[int]
+
+
+@dataclass
+class Storage:
+    """What pragmas say of a variable. bound: BIND_STORAGE; complete: dimensions that are partitioned completely, 0 for all."""
+
+    bound: bool = False
+    complete: set[int] = field(default_factory=set)
+
+
+def read(name: str, text: str) -> Source:
+    """Take the branch of synthesis at each #ifdef MOESAIC_AP_TYPES and split comments from code."""
+    source = Source(name, [], [], [])
+    taken: list[bool] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        word = line.split()[:2] or [""]
+        if word[0] in ("#ifdef", "#if", "#ifndef"):
+            taken.append(True)
+        elif word[0] == "#else":
+            taken[-1] = not taken[-1]
+        elif word[0] == "#endif":
+            taken.pop()
+        elif all(taken):
+            code, _, comment = line.partition("//")
+            source.lines.append(code.rstrip())
+            source.comments.append(comment.strip())
+            source.numbers.append(number)
+    return source
+
+
+def findings(files: Mapping[str, str]) -> list[str]:
+    """Everything that is not of the subset in the files of a kernel, name to text; empty if all is."""
+    sources = [read(name, text) for name, text in files.items()]
+    found = [finding for source in sources for finding in _check(source)]
+    return found + list(_recursion(sources)) + list(_unbound(sources))
+
+
+def _check(source: Source) -> Iterator[str]:
+    for index, line in enumerate(source.lines):
+        place = f"{source.name}:{source.numbers[index]}"
+        if line.startswith("#pragma"):
+            yield from (f"{place}: {problem}" for problem in _pragma_problems(source, index))
+        elif line.startswith("#include"):
+            target = line.split()[1]
+            if target.startswith("<") and target not in _INCLUDES:
+                yield f"{place}: {target} is included"
+        elif not line.startswith("#"):
+            for word in re.findall(r"[A-Za-z_]\w*", re.sub(r'"[^"]*"', "", line)):
+                if word in _BANNED:
+                    yield f"{place}: {word} ({_BANNED[word]})"
+            if re.match(r"\s*(for|while)\b", line) and not _label(source, index):
+                yield f"{place}: the loop has no label"
+            if "[]" in line or "[&" in line or "[=" in line or "(*" in line:
+                yield f"{place}: a lambda, a function pointer or an array without a size"
+
+
+def _label(source: Source, index: int) -> bool:
+    return index > 0 and re.fullmatch(r"\s*\w+:", source.lines[index - 1]) is not None
+
+
+def _pragma_problems(source: Source, index: int) -> Iterator[str]:
+    words = source.lines[index].split()
+    if len(words) < 3 or words[:2] != ["#pragma", "HLS"] or words[2] not in PRAGMAS:
+        yield f"unknown pragma {' '.join(words[1:3])}"
+        return
+    name = words[2]
+    known, required = PRAGMAS[name]
+    options = dict(word.partition("=")[::2] for word in words[3:])
+    for option, value in options.items():
+        if option not in known:
+            yield f"{name} has no option {option}"
+        elif not re.fullmatch(known[option], value):
+            yield f"{name} takes no {option}={value}"
+    for option in sorted(required - set(options)):
+        yield f"{name} lacks {option}"
+    if name == "PIPELINE" and "II" in options:
+        yield from _pipeline_problems(source, index, options["II"])
+    if name == "UNROLL" and not any(_is_loop(source.lines[i]) for i in (index - 1, index - 2)):
+        yield "UNROLL does not follow a loop's head"
+    if options.get("impl") == "uram" and options.get("type", "").startswith("rom"):
+        yield "UltraRAM cannot be a ROM"
+
+
+def _is_loop(line: str) -> bool:
+    return re.match(r"\s*(for|while)\b.*\{$", line) is not None
+
+
+def _pipeline_problems(source: Source, index: int, interval: str) -> Iterator[str]:
+    """A comment between the loop's head and the pragma says the II and why it is possible."""
+    above, reason = index - 1, []
+    while above >= 0 and not source.lines[above] and source.comments[above]:
+        reason.insert(0, source.comments[above])
+        above -= 1
+    if not _is_loop(source.lines[above]):
+        yield "PIPELINE does not follow a loop's head"
+    if not re.match(rf"II={interval}: \w+", " ".join(reason)):
+        yield f"PIPELINE II={interval} has no comment `II={interval}: why`"
+
+
+def _functions(sources: list[Source]) -> dict[str, str]:
+    """Function name to the text of its body (of all its overloads)."""
+    bodies: dict[str, str] = {}
+    for source in sources:
+        text = "\n".join(source.lines)
+        for match in re.finditer(
+            r"^(?:inline|extern \"C\"|template[^\n]*\ninline)[^;{]*?(\w+)\([^;{]*\)\s*\{\n", text, re.MULTILINE
+        ):
+            end = text.index("\n}", match.end() - 1)
+            bodies[match[1]] = bodies.get(match[1], "") + text[match.end() : end]
+    return bodies
+
+
+def _recursion(sources: list[Source]) -> Iterator[str]:
+    bodies = _functions(sources)
+    calls = {
+        name: {w for w in re.findall(r"(\w+)(?:<[^<>;]*>)?\(", body) if w in bodies} for name, body in bodies.items()
+    }
+
+    def reaches(name: str, target: str, seen: set[str]) -> bool:
+        return any(called == target or reaches(called, target, seen | {called}) for called in calls[name] - seen)
+
+    for name in bodies:
+        if reaches(name, name, set()):
+            yield f"{name} is recursive"
+
+
+def _structs(sources: list[Source]) -> dict[str, dict[str, tuple[str, int]]]:
+    """Struct to its members: name to (type, dimensions)."""
+    found: dict[str, dict[str, tuple[str, int]]] = {}
+    for source in sources:
+        text = "\n".join(source.lines)
+        for match in re.finditer(r"^struct (\w+) \{\n(.*?)^\};", text, re.MULTILINE | re.DOTALL):
+            members = re.findall(r"^\s+(?:const )?(\w+) \*?(\w+)((?:\[[^\]]+\])*);", match[2], re.MULTILINE)
+            found[match[1]] = {name: (type_, dimensions.count("[")) for type_, name, dimensions in members}
+    return found
+
+
+def _arrays_in(type_: str, structs: Mapping[str, dict[str, tuple[str, int]]]) -> Iterator[tuple[str, int]]:
+    """Paths of the arrays in a struct, as in .act.block, and their dimensions."""
+    for name, (inner, dimensions) in structs.get(type_, {}).items():
+        if dimensions:
+            yield f".{name}", dimensions
+        for path, deeper in _arrays_in(inner, structs):
+            yield f".{name}{path}", deeper
+
+
+def _storage(source: Source) -> dict[str, Storage]:
+    found: dict[str, Storage] = {}
+    for line in source.lines:
+        words = line.split()
+        if words[:2] == ["#pragma", "HLS"] and len(words) > 2:
+            options = dict(word.partition("=")[::2] for word in words[3:])
+            storage = found.setdefault(options.get("variable", "").replace("->", "."), Storage())
+            if words[2] == "BIND_STORAGE":
+                storage.bound = True
+            if words[2] == "ARRAY_PARTITION" and options.get("type") == "complete":
+                storage.complete.add(int(options.get("dim", 1)))
+    return found
+
+
+def _unbound(sources: list[Source]) -> Iterator[str]:
+    """Arrays of which no pragma says where they lie: neither bound to a kind of RAM nor made registers."""
+    structs = _structs(sources)
+    everywhere: dict[str, Storage] = {}
+    for source in sources:
+        everywhere.update(_storage(source))
+    for source in sources:
+        own, inside = _storage(source), False
+        for index, line in enumerate(source.lines):
+            inside = (inside or line.startswith("struct ")) and not line.startswith("};")
+            declared = re.match(r"\s*(?:static |const |constexpr )*(\w+) (\w+)((?:\[[^\]]+\])*)(?: =.*|;)$", line)
+            if inside or not declared or declared[1] in ("return", "struct", "namespace", "using", "typedef"):
+                continue
+            type_, name, dimensions = declared[1], declared[2], declared[3].count("[")
+            arrays = [(name, dimensions)] if dimensions else []
+            arrays += [(name + path, deeper) for path, deeper in _arrays_in(type_, structs)]
+            for path, count in arrays:
+                storage = own.get(path) or (everywhere.get(path) if line[:1] != " " else None) or Storage()
+                if not storage.bound and 0 not in storage.complete and not storage.complete >= set(range(1, count + 1)):
+                    yield f"{source.name}:{source.numbers[index]}: {path} is neither bound to a RAM nor made registers"

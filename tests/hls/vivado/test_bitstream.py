@@ -1,0 +1,164 @@
+"""`moesaic bitstream` with stand-ins for AMD's tools in PATH: they run our Tcl on stubs and leave reports written by hand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from hls.resources import estimate
+from hls.vivado.bitstream import make_bitstream
+from hls.vivado.command import BitstreamCommand
+from host.bitstream import find_bitstream
+from spec.configuration import load_configuration
+from spec.errors import UserError
+from tests.hls.vendor_tcl import VivadoTcl
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+REPORTS = Path(__file__).parent / "reports"
+TINY = load_configuration("tiny")
+
+assert VivadoTcl  # the stand-in for vivado needs it
+
+VIVADO = f"""
+import shutil, sys
+from pathlib import Path
+sys.path.insert(0, {str(REPOSITORY)!r})
+from tests.hls.vendor_tcl import VivadoTcl
+vivado = VivadoTcl(Path.cwd(), Path({str(REPOSITORY)!r}) / "hls" / "cpp" / "kernel.cpp")
+vivado.source(Path(sys.argv[-1]).resolve())
+print("\\n".join(vivado.printed + ["ERROR: " + failure for failure in vivado.failures]))
+if vivado.exit_code == 0:
+    for report in Path({str(REPORTS)!r}).iterdir():
+        shutil.copy(report, Path.cwd() / "results")
+sys.exit(vivado.exit_code)
+"""
+
+VITIS = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(REPOSITORY)!r})
+from tests.hls.vendor_tcl import VitisTcl
+vitis = VitisTcl()
+vitis.source(Path(sys.argv[-1]).resolve())
+assert vitis.steps == ["csynth_design", "export_design"], vitis.failures
+ip = Path("kernel_project/solution/impl/ip")
+ip.mkdir(parents=True)
+(ip / "component.xml").write_text("stand-in")
+"""
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A function that puts a stand-in for a tool, of a version, into PATH; at first PATH has the bare system."""
+    path = [entry for entry in os.environ["PATH"].split(":") if "Xilinx" not in entry]
+    monkeypatch.setenv("PATH", ":".join(path))
+    monkeypatch.chdir(tmp_path)
+
+    def add(program: str, version: str, code: str) -> Path:
+        place = tmp_path / "opt" / version / "bin" / program
+        place.parent.mkdir(parents=True, exist_ok=True)
+        script = place.with_suffix(".py")
+        script.write_text(code)
+        place.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(script))} "$@"\n')
+        place.chmod(0o755)
+        monkeypatch.setenv("PATH", str(place.parent), prepend=":")
+        return place
+
+    return add
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    BitstreamCommand.configure(parser)
+    return BitstreamCommand.run(parser.parse_args(["--config", "tiny", "--jobs", "1", *arguments]))
+
+
+def test_without_the_tools_it_says_what_is_missing_and_leaves_nothing(tools, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="engine rtl needs vivado, which PATH does not have") as caught:
+        run()
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="engine hls needs vivado and vitis-run or vitis_hls,"):
+        run("--engine", "hls")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_tool_is_refused_with_both_versions(tools) -> None:
+    tools("vivado", "2022.2", VIVADO)
+    with pytest.raises(UserError, match=r"vivado \(2023.1 and later; 2022.2 was found\)"):
+        run()
+
+
+@pytest.mark.parametrize(
+    "engine, hls", [("rtl", None), ("hls", ("vitis-run", "2025.1")), ("hls", ("vitis_hls", "2023.1"))]
+)
+def test_a_bitstream_that_the_host_finds(tools, tmp_path: Path, engine: str, hls, capsys) -> None:
+    tools("vivado", "2023.1", VIVADO)
+    if hls:
+        tools(*hls, VITIS)
+    assert run("--engine", engine) == 0
+    target = tmp_path / "bitstreams" / f"tiny-{TINY.fingerprint}"
+    assert sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()) == [
+        "accel.bit", "accel.hwh", "build.json", "reports/drc.rpt", "reports/power.rpt", "reports/timing_summary.rpt",
+        "reports/utilization.rpt", "reports/utilization_hierarchical.rpt",
+    ]  # fmt: skip
+    made = json.loads((target / "build.json").read_text())
+    assert (made["engine"], made["fingerprint"], made["clock_mhz"]) == (engine, TINY.fingerprint, 300)
+    assert made["timing"]["met"] and made["utilization"]["dsp"] == {"used": 1631, "available": 1728}
+    dsp = 1629 + (100 if engine == "hls" else 0)
+    assert made["accelerator"]["dsp"] == {
+        "estimated": estimate(TINY).dsp,
+        "used": dsp,
+        "used_per_estimated": round(dsp / estimate(TINY).dsp, 3),
+    }
+    assert made["power_estimated_by_vivado_w"] == 11.842
+    assert find_bitstream(tmp_path / "no-build", TINY) == target / "accel.bit"
+    assert f"engine {engine}, 300 MHz, worst setup slack 0.021 ns" in capsys.readouterr().out
+
+
+def failing(change: str) -> str:
+    return VIVADO.replace("sys.exit(vivado.exit_code)", change)
+
+
+FAILURES = {
+    "timing": (
+        failing(
+            "p = Path('results/timing_summary.rpt'); p.write_text(p.read_text().replace('      0.021  ', '     -0.500  '))"
+        ),
+        "timing is not met at 300 MHz: the worst slack is -0.5 ns in setup, 0.01 ns in hold.*ask for a clock of 260 MHz",
+    ),
+    "an error": (
+        "import sys; print('INFO: a'); print('ERROR: [Route 35-7] no way'); sys.exit(1)",
+        "ERROR: .Route 35-7. no way",
+    ),
+    "a report that is missing": (failing("(Path('results') / 'power.rpt').unlink()"), "Vivado left no power.rpt"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failed_run_leaves_no_bitstream_and_an_old_one_as_it_was(tools, tmp_path: Path, name: str) -> None:
+    tools("vivado", "2023.1", VIVADO)
+    run()
+    target = tmp_path / "bitstreams" / f"tiny-{TINY.fingerprint}"
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    code, message = FAILURES[name]
+    tools("vivado", "2024.1", code)
+    with pytest.raises(UserError, match=message):
+        run()
+    assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
+    with pytest.raises(UserError):
+        run("--output", "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_device_without_a_board(tools, tmp_path: Path) -> None:
+    import dataclasses
+
+    other = dataclasses.replace(TINY, part="XCZU15EG")
+    with pytest.raises(UserError, match="no board preset for part XCZU15EG"):
+        make_bitstream(other, "rtl", 300, 1, tmp_path / "out", tmp_path / "work")

@@ -1,0 +1,129 @@
+"""The Vivado scripts, run in a Tcl interpreter against stubs that keep and check what they build."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from hls.vivado.workspace import CONTROL_ADDRESS, memory_map, workspace_files
+from hls.vivado.wrapper import ENGINES, MODULE, interfaces, wrapper_signals
+from sim.rtl_sources import source_closure
+from sim.verilator import lint
+from spec.configuration import HardwareConfiguration, load_configuration
+from spec.registers import REGISTERS
+from tests.hls.vendor_tcl import VivadoTcl
+
+TINY = load_configuration("tiny")
+KERNEL = Path(__file__).resolve().parents[3] / "hls" / "cpp" / "kernel.cpp"
+
+
+def write_workspace(directory: Path, configuration: HardwareConfiguration, engine: str) -> Path:
+    for name, content in workspace_files(configuration, engine, 300.0, 2).items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(content)
+    return directory
+
+
+def run(directory: Path) -> VivadoTcl:
+    vivado = VivadoTcl(directory, KERNEL)
+    vivado.source(directory / "vivado.tcl")
+    return vivado
+
+
+@pytest.mark.parametrize("load_ports", [1, 2, 3, 4])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_scripts_build_a_whole_design(tmp_path: Path, engine: str, load_ports: int) -> None:
+    configuration = dataclasses.replace(TINY, load_ports=load_ports)
+    vivado = run(write_workspace(tmp_path, configuration, engine))
+    assert vivado.failures == []
+    assert vivado.exit_code == 0, vivado.printed
+    assert vivado.validated and vivado.generated
+    assert vivado.problems() == []
+    owner = "kernel" if engine == "hls" else "accelerator"
+    for master, port in memory_map(engine, load_ports).items():
+        assert vivado.memory_port(f"{owner}/{master}") == f"ps/S_AXI_{port}_FPD"
+    masters = {name for name, mode in vivado.interfaces(owner).items() if mode == "master"}
+    assert masters == set(memory_map(engine, load_ports))
+    assert vivado.segments["space:ps/Data", "accelerator/s_axi_control/reg0"] == (CONTROL_ADDRESS, 4096)
+    offsets = {name: int(values["address_offset"], 0) for name, values in vivado.registers.items()}
+    assert offsets == {register.name: register.offset for register in REGISTERS}
+    assert vivado.net["interrupts/intr"] == "accelerator/irq"
+    assert vivado.net["ps/pl_ps_irq0"] == "interrupts/irq"
+    assert vivado.net["accelerator/aclk"] == "clock_wizard/clk_out1"
+    assert vivado.parameters["irq:SENSITIVITY"] == {"value": "LEVEL_HIGH"}
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
+        "accel.bit", "accel.hwh", "drc.rpt", "power.rpt", "timing_summary.rpt", "utilization.rpt",
+        "utilization_hierarchical.rpt", "vivado_version.txt",
+    ]  # fmt: skip
+
+
+def test_three_load_ports_have_a_memory_port_each() -> None:
+    ports = memory_map("rtl", 3)
+    assert [ports[f"m_axi_load{index}"] for index in range(3)] == ["HP0", "HP1", "HP3"]
+    assert memory_map("hls", 3) == {"m_axi_load": "HP0", "m_axi_main": "HP1"}
+
+
+BREAKS = {
+    "an unknown command": ("block_design.tcl", "validate_bd_design", "check_bd_design"),
+    "an unknown option": ("implementation.tcl", "-to_step", "-until"),
+    "a pin that is not there": ("block_design.tcl", "ps/pl_ps_irq0", "ps/pl_irq"),
+    "an interrupt that goes nowhere": (
+        "block_design.tcl", "connect_bd_net [get_bd_pins accelerator/$interrupt] [get_bd_pins interrupts/intr]\n", "",
+    ),
+    "a clock that is missing": ("block_design.tcl", "lappend clocked accelerator/aclk\n", ""),
+    "a reset that is missing": ("block_design.tcl", "lappend reset_low $name/aresetn\n", ""),
+    "a master without memory": ("block_design.tcl", "DDR_LOW $segment", "DDR_NONE $segment"),
+    "segments left open": ("block_design.tcl", "exclude_bd_addr_seg -target_address_space $space $segment", ""),
+    "one master less": ("settings.tcl", "m_axi_load2 HP3 ", ""),
+    "an interface without clock": ("package_ip.tcl", "ipx::associate_bus_interfaces -busif", "list"),
+    "no validation": ("block_design.tcl", "validate_bd_design\n", ""),
+    "no board preset": ("block_design.tcl", "set_property board_part $board_part [current_project]\n", ""),
+    "an unknown strategy": ("settings.tcl", "Flow_PerfOptimized_high", "Flow_Fast"),
+    "a port that cannot be inferred": (f"rtl/{MODULE}.v", "m_axi_load1_rlast", "m_axi_load1_last"),
+    "no bitstream": ("implementation.tcl", " -to_step write_bitstream", ""),
+}  # fmt: skip
+
+
+MESSAGES = {
+    "an unknown command": 'invalid command name "check_bd_design"',
+    "an unknown option": "launch_runs: unknown option -until",
+    "a pin that is not there": "no pin ps/pl_irq",
+    "an interrupt that goes nowhere": "interrupt accelerator/irq goes nowhere",
+    "a clock that is missing": "pin accelerator/aclk is not driven",
+    "a reset that is missing": "pin memory_hp0/aresetn is not driven",
+    "a master without memory": "accelerator/m_axi_main does not see the DDR at HP1",
+    "segments left open": "HP0_QSPI is neither assigned to nor excluded from accelerator/m_axi_load0",
+    "one master less": "interface accelerator/m_axi_load2 is not connected",
+    "an interface without clock": "interface s_axi_control has no clock",
+    "no validation": "the design is not validated",
+    "no board preset": "no board preset",
+    "an unknown strategy": "is no strategy of synth_1",
+    "a port that cannot be inferred": "ipx has not inferred the interface m_axi_load1",
+    "no bitstream": "not launched up to the bitstream",
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_the_stubs_notice(tmp_path: Path, name: str) -> None:
+    write_workspace(tmp_path, TINY, "rtl")
+    file, old, new = BREAKS[name]
+    text = (tmp_path / file).read_text()
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new))
+    vivado = run(tmp_path)
+    assert vivado.exit_code == 1
+    assert MESSAGES[name] in "\n".join([*vivado.failures, *vivado.printed])
+    assert not (tmp_path / "results" / "accel.bit").exists()
+
+
+@pytest.mark.parametrize("configuration", ["tiny", "zcu104"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_wrapper_is_verilog_around_the_whole_accelerator(tmp_path: Path, engine: str, configuration: str) -> None:
+    write_workspace(tmp_path, load_configuration(configuration), engine)
+    sources = [*source_closure(ENGINES[engine], [tmp_path / "rtl"]), tmp_path / "rtl" / f"{MODULE}.v"]
+    assert lint(MODULE, sources, {}) == ""
+    signals = wrapper_signals(engine, 3)
+    assert {"aclk", "aresetn", "irq"} <= set(signals)
+    assert interfaces(engine, 3)[0] == "s_axi_control"

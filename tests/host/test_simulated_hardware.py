@@ -1,0 +1,165 @@
+"""The real driver on simulated hardware, register by register: csim and RTL behind the same mock of PYNQ, pictures equal."""
+
+import itertools
+import sys
+
+import numpy as np
+import pytest
+
+import host
+from sim.csim import CsimExecutor
+from spec.configuration import load_configuration
+from spec.errors import UserError
+from spec.executor import MachineFault
+from spec.isa import Fault
+from spec.registers import COUNTERS
+from tests.host.mock_pynq import Board, make_module
+from tests.host.rtl_board import RtlBoard
+
+TASKS = ("depth", "segmentation", "normals", "segmentation")
+
+
+@pytest.fixture
+def rtl_board(build, saved_build, tmp_path, monkeypatch):
+    (tmp_path / "dram").mkdir()
+    board = RtlBoard(
+        configuration=build.configuration,
+        rtl_directory=saved_build / "rtl",
+        directory=tmp_path / "dram",
+        interrupts=True,
+    )
+    monkeypatch.setitem(sys.modules, "pynq", make_module(board))
+    yield board
+    board.end()
+
+
+@pytest.fixture
+def csim_board(build, monkeypatch):
+    machine = CsimExecutor(build.configuration)
+    board = Board(machine)
+    monkeypatch.setitem(sys.modules, "pynq", make_module(board))
+    yield board
+    machine.close()
+
+
+def pictures(count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(11)
+    return [rng.integers(0, 256, (33 + 5 * i, 64 - 3 * i, 3)).astype(np.uint8) for i in range(count)]
+
+
+def check_stream(directory, frames, board) -> list:
+    """A stream with alternating tasks gives what single runs of the reference machine give."""
+    with host.open(directory, "board") as accelerator:
+        found = list(accelerator.stream(iter(frames), TASKS))
+    with host.open(directory, "reference") as reference:
+        for result, frame in zip(found, frames, strict=True):
+            expected = reference.run(frame, result.task)
+            assert np.array_equal(result.raw, expected.raw)
+            assert np.array_equal(result.picture, expected.picture)
+            assert {name: result.counters[name] for name in expected.counters} == expected.counters
+    assert board.buffers == [] and not board.busy and board.starts == len(frames)
+    return found
+
+
+def check_next_run(accelerator, directory) -> None:
+    image = pictures(1)[0]
+    with host.open(directory, "reference") as reference:
+        expected, _ = reference.run_whole(image, "depth")
+        found, _ = accelerator.run_whole(image, "depth")
+        assert np.array_equal(found, expected)
+
+
+def test_stream_on_csim(csim_board, board_build):
+    check_stream(board_build, pictures(8), csim_board)
+
+
+@pytest.mark.parametrize("interrupts", [True, False], ids=["interrupt", "polling"])
+def test_stream_on_rtl(rtl_board, board_build, interrupts):
+    rtl_board.interrupts = interrupts
+    found = check_stream(board_build, pictures(6), rtl_board)
+    assert (rtl_board.waits > 0) == interrupts
+    cycles: dict[str, set[int]] = {}
+    for result in found:
+        assert set(result.counters) == {name for name, _ in COUNTERS}
+        cycles.setdefault(result.task, set()).add(result.counters["cycles"])
+    assert all(len(of_task) <= 2 and min(of_task) > 1000 for of_task in cycles.values())
+
+
+@pytest.mark.parametrize("space", ["constant", "frame"])
+def test_axi_error_in_a_stream_on_rtl(rtl_board, board_build, build, space):
+    """DRAM answers SLVERR in the middle of a stream: the cause is named, everything is released, the next run is right."""
+    with host.open(board_build, "board") as accelerator:
+        stream = accelerator.stream(itertools.cycle(pictures(2)), "depth")
+        next(stream)
+        if space == "constant":
+            start = next(start for start, memory in rtl_board.dram.items() if len(memory) > build.constants.size)
+            address = start + -start % 4096 + build.tasks["depth"].program.offset
+        else:
+            start = max(rtl_board.dram)
+            address = start + -start % 4096 + build.image_offset
+        rtl_board.machine.set_error(address)
+        with pytest.raises(MachineFault) as caught:
+            list(stream)
+        assert caught.value.cause == Fault.AXI_READ
+        rtl_board.machine.set_error(None)
+        check_next_run(accelerator, board_build)
+    assert rtl_board.buffers == []
+
+
+def test_cycle_limit_on_rtl(rtl_board, board_build):
+    with host.open(board_build, "board", max_cycles=500) as accelerator, pytest.raises(MachineFault, match="TIMEOUT"):
+        accelerator.run(pictures(1)[0], "depth")
+    with host.open(board_build, "board") as accelerator:
+        check_next_run(accelerator, board_build)
+
+
+def test_control_c_while_the_rtl_runs(rtl_board, board_build):
+    """The key is pressed between two polls; the machine ends its run before its memory is used again."""
+    rtl_board.interrupts = False
+
+    def press() -> None:
+        if rtl_board.busy:
+            rtl_board.on_poll = None
+            raise KeyboardInterrupt
+
+    with host.open(board_build, "board") as accelerator:
+        rtl_board.on_poll = press
+        with pytest.raises(KeyboardInterrupt):
+            accelerator.run(pictures(1)[0], "normals")
+        assert not rtl_board.busy
+        check_next_run(accelerator, board_build)
+    assert rtl_board.buffers == []
+
+
+def test_interrupt_that_never_comes_on_rtl(rtl_board, board_build, monkeypatch):
+    monkeypatch.setattr("host.board._INTERRUPT_SECONDS", 0.2)
+    rtl_board.lose_interrupts = True
+    with host.open(board_build, "board") as accelerator:
+        for _ in range(2):
+            check_next_run(accelerator, board_build)
+    assert rtl_board.waits == 1, "after a lost interrupt STATUS is polled"
+
+
+def test_time_that_stands_still_is_a_hang(rtl_board, board_build, monkeypatch):
+    """No cycle passes any more: the host gives up after its own time, loads the bitstream again, and goes on."""
+    rtl_board.interrupts = False
+    monkeypatch.setitem(host.board.BoardExecutor.__init__.__kwdefaults__, "timeout_seconds", 0.2)
+    with host.open(board_build, "board") as accelerator:
+        rtl_board.hangs = True
+        with pytest.raises(MachineFault, match="TIMEOUT"):
+            accelerator.run(pictures(1)[0], "depth")
+        assert rtl_board.downloads == 2
+        rtl_board.hangs = False
+        check_next_run(accelerator, board_build)
+
+
+def test_rtl_of_another_configuration(rtl_board, board_build, build):
+    from hls.generate import generate
+    from tests.hls.networks import SMALL, network
+
+    other = generate(network(SMALL, seed=1), load_configuration("zcu104"))
+    other.save(board_build)
+    with pytest.raises(UserError) as caught:
+        host.open(board_build, "board")
+    assert build.fingerprint in str(caught.value) and other.fingerprint in str(caught.value)
+    assert rtl_board.starts == 0 and rtl_board.buffers == []

@@ -1,0 +1,297 @@
+"""Streams: the results of single runs in order, whatever the executor, with every way a stream can end."""
+
+import itertools
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import host
+from host.png import encode_png
+from host.stream import choice_of
+from spec.errors import InternalError, UserError
+from spec.executor import MachineFault
+from spec.isa import Fault
+from spec.machine import ReferenceMachine
+
+TASKS = ("depth", "segmentation", "normals")
+
+
+def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Of several sizes, so that each is cropped and resized in another way."""
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 256, (30 + 7 * i, 50 + 3 * i, 3)).astype(np.uint8) for i in range(count)]
+
+
+@pytest.fixture
+def expected(saved_build):
+    """Raw results of single runs on the reference machine, by (frame, task)."""
+    known = {}
+
+    def result(image: np.ndarray, index: int, task: str) -> np.ndarray:
+        if (index, task) not in known:
+            with host.open(saved_build, "reference") as accelerator:
+                known[index, task] = accelerator.run(image, task).raw
+        return known[index, task]
+
+    return result
+
+
+@pytest.fixture(params=["emulator", "board"])
+def accelerator(request, board_build, board):
+    with host.open(board_build, request.param) as accelerator:
+        yield accelerator
+    assert board.buffers == [] and not board.busy
+    assert no_threads()
+
+
+def no_threads() -> bool:
+    return not [thread for thread in threading.enumerate() if thread.name.startswith("moesaic-")]
+
+
+def check_next_run(accelerator, expected) -> None:
+    image = pictures(1, seed=5)[0]
+    assert np.array_equal(accelerator.run(image, "depth").raw, expected(image, -1, "depth"))
+    assert no_threads()
+
+
+def test_alternating_tasks_give_the_integers_of_single_runs(accelerator, expected):
+    frames = pictures(7)
+    results = list(accelerator.stream(iter(frames), TASKS))
+    assert [result.index for result in results] == list(range(7))
+    assert [result.task for result in results] == [TASKS[index % 3] for index in range(7)]
+    for result in results:
+        assert np.array_equal(result.raw, expected(frames[result.index], result.index, result.task))
+        assert set(result.seconds) == {"prepare", "upload", "compute", "download", "decode"}
+
+
+def test_one_task_for_all_frames_and_several_for_one(accelerator, expected):
+    frames = pictures(3)
+    assert [r.task for r in accelerator.stream(frames, "normals")] == ["normals"] * 3
+    results = list(accelerator.stream(frames, lambda index: TASKS[: index + 1]))
+    assert [(r.index, r.task) for r in results] == [
+        (0, "depth"), (1, "depth"), (1, "segmentation"), (2, "depth"), (2, "segmentation"), (2, "normals"),
+    ]  # fmt: skip
+    for result in results:
+        assert np.array_equal(result.raw, expected(frames[result.index], result.index, result.task))
+
+
+def test_pathways_change_from_frame_to_frame(accelerator, saved_build):
+    frames = pictures(4)
+    results = list(accelerator.stream(frames, ["normals", ("normals@1x1", "depth")]))
+    assert [(r.index, r.task, r.pathway) for r in results] == [
+        (0, "normals", None), (1, "normals", "1x1"), (1, "depth", None),
+        (2, "normals", None), (3, "normals", "1x1"), (3, "depth", None),
+    ]  # fmt: skip
+    with host.open(saved_build, "reference") as reference:
+        for result in results:
+            alone = reference.run(frames[result.index], result.task, result.pathway)
+            assert np.array_equal(result.raw, alone.raw)
+            assert alone.pathway == result.pathway
+        assert not np.array_equal(
+            reference.run(frames[1], "normals").raw, reference.run(frames[1], "normals", "1x1").raw
+        )
+
+
+def test_frames_may_be_files(accelerator, tmp_path, expected):
+    frames = pictures(2)
+    paths = [tmp_path / f"{index}.png" for index in range(2)]
+    for path, frame in zip(paths, frames, strict=True):
+        path.write_bytes(encode_png(frame))
+    for result in accelerator.stream([paths[0], str(paths[1])], "depth"):
+        assert np.array_equal(result.raw, expected(frames[result.index], result.index, "depth"))
+
+
+def test_no_frames(accelerator, expected):
+    assert list(accelerator.stream([], "depth")) == []
+    check_next_run(accelerator, expected)
+
+
+def test_leaving_the_loop_ends_an_endless_stream(accelerator, expected):
+    for result in accelerator.stream(itertools.cycle(pictures(2)), TASKS):
+        if result.index == 4:
+            break
+    del result
+    check_next_run(accelerator, expected)
+
+
+def test_a_stream_left_open_is_ended_by_the_next_run(accelerator, expected):
+    stream = accelerator.stream(itertools.cycle(pictures(2)), TASKS)
+    next(stream)
+    check_next_run(accelerator, expected)
+    with pytest.raises(UserError, match="was ended by another run"):
+        next(stream)
+
+
+def test_closing_ends_a_stream(board_build, board):
+    accelerator = host.open(board_build, "board")
+    stream = accelerator.stream(itertools.cycle(pictures(2)), TASKS)
+    next(stream)
+    accelerator.close()
+    assert board.buffers == [] and no_threads()
+    with pytest.raises(UserError, match="was ended"):
+        next(stream)
+    with pytest.raises(InternalError, match="closed"):
+        accelerator.stream([], "depth")
+
+
+def unreadable(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["file", "array", "source", "task"])
+def test_error_of_a_frame_comes_in_its_place(accelerator, expected, tmp_path, kind):
+    """The frames before it are delivered, the source is not asked for more than a few, the next run is right."""
+    frames = pictures(5)
+    tasks = "depth"
+    if kind == "file":
+        frames[2], message = unreadable(tmp_path), "broken.png"
+    elif kind == "array":
+        frames[2], message = np.zeros((8, 8), np.uint8), "frame 2 is uint8"
+    elif kind == "task":
+        tasks, message = (lambda index: "pose" if index == 2 else "depth"), "unknown task 'pose'"
+    else:
+        message = "camera unplugged"
+
+    def source():
+        for index, frame in enumerate(frames):
+            if kind == "source" and index == 2:
+                raise OSError(message)
+            yield frame
+
+    delivered = []
+    with pytest.raises(OSError if kind == "source" else UserError, match=message):
+        for result in accelerator.stream(source(), tasks):
+            delivered.append(result.index)
+    assert delivered == [0, 1]
+    check_next_run(accelerator, expected)
+
+
+def test_fault_of_the_machine_ends_the_stream(board_build, board, expected):
+    """An AXI error, as the registers show it, in the middle of a stream."""
+    with host.open(board_build, "board") as accelerator:
+        stream = accelerator.stream(itertools.cycle(pictures(2)), TASKS)
+        next(stream)
+        board.fault = MachineFault(Fault.AXI_READ, "load", 1)
+        with pytest.raises(MachineFault, match=r"AXI_READ in the load unit.*tag 1"):
+            list(stream)
+        check_next_run(accelerator, expected)
+    assert board.buffers == []
+
+
+def test_machine_that_hangs_in_a_stream(board_build, board, expected, monkeypatch):
+    monkeypatch.setattr(
+        "host.board.BoardExecutor.__init__.__kwdefaults__", {"timeout_seconds": 0.05, "lock_file": None}
+    )
+    with host.open(board_build, "board") as accelerator:
+        stream = accelerator.stream(itertools.cycle(pictures(2)), TASKS)
+        next(stream)
+        board.hangs = True
+        with pytest.raises(MachineFault, match="TIMEOUT"):
+            list(stream)
+        assert board.downloads == 2
+        check_next_run(accelerator, expected)
+    assert board.buffers == []
+
+
+def test_control_c_in_the_middle(accelerator, expected):
+    with pytest.raises(KeyboardInterrupt):
+        for result in accelerator.stream(itertools.cycle(pictures(2)), TASKS):
+            if result.index == 3:
+                raise KeyboardInterrupt
+    check_next_run(accelerator, expected)
+
+
+def test_source_that_blocks_does_not_block_the_end(saved_build, monkeypatch):
+    """A camera that delivers nothing more: the stream can be left all the same."""
+    monkeypatch.setattr("host.stream._JOIN_SECONDS", 0.05)
+    release = threading.Event()
+
+    def source():
+        yield pictures(1)[0]
+        release.wait()
+
+    with host.open(saved_build, "emulator") as accelerator:
+        stream = accelerator.stream(source(), "depth")
+        assert next(stream).index == 0
+        stream.close()
+    release.set()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [("pose", "unknown task 'pose'"), (["depth", "pose"], "unknown task 'pose'"), ([], "0 tasks"), ("depth@x", "'x'")],
+    ids=["name", "sequence", "none", "pathway"],
+)
+def test_wrong_tasks_are_refused_before_the_first_frame(accelerator, tasks, message):
+    with pytest.raises(UserError, match=message):
+        accelerator.stream([], tasks)
+
+
+def test_choice_of():
+    assert choice_of("depth", 5) == ("depth",)
+    assert [choice_of(["a", ("b", "c")], index) for index in range(3)] == [("a",), ("b", "c"), ("a",)]
+    assert choice_of(lambda index: ["a"] * index, 2) == ("a", "a")
+
+
+class Gate(ReferenceMachine):
+    """A machine whose runs wait until they are let go; says how many began."""
+
+    def __init__(self, configuration) -> None:
+        super().__init__(configuration)
+        self.go, self.began = threading.Semaphore(0), threading.Semaphore(0)
+
+    def run(self, program, memory, max_cycles):
+        self.began.release()
+        self.go.acquire()
+        return super().run(program, memory, max_cycles)
+
+
+def test_neighbouring_frames_overlap(saved_build, build):
+    """While the machine is held in frame 0, frame 1 is written to the other memory and frame 2 is fetched from the source."""
+    machine = Gate(build.configuration)
+    asked = [threading.Event() for _ in range(4)]
+
+    def source():
+        for event, frame in zip(asked, pictures(4)):
+            event.set()
+            yield frame
+
+    with host.open(saved_build, machine) as accelerator:
+        stream = accelerator.stream(source(), "depth")
+        results: list = []
+        consumer = threading.Thread(target=lambda: results.extend(stream))
+        consumer.start()
+        machine.began.acquire()
+        assert asked[2].wait(20), "frame 2 is not prepared while frame 0 is computed"
+        assert results == []
+        for _ in range(4):
+            machine.go.release()
+        consumer.join()
+        assert [result.index for result in results] == [0, 1, 2, 3]
+
+
+def test_memory_is_allocated_once(board_build, board):
+    with host.open(board_build, "board") as accelerator:
+        accelerator.run(pictures(1)[0], "depth")
+        for _ in range(3):
+            list(accelerator.stream(pictures(5), TASKS))
+        accelerator.run(pictures(1)[0], "depth")
+        assert len(board.flushed) == 3  # constants and two frame windows
+        constants = max(board.flushed, key=lambda buffer: buffer.size)
+        assert constants.flushes == 1
+
+
+def test_whole_memory_is_compared_after_streams(board_build, board, image):
+    """Windows that other frames used, and a pattern everywhere else: the whole image is that of the reference machine."""
+    with host.open(board_build, "board") as accelerator, host.open(board_build, "reference") as reference:
+        list(accelerator.stream(pictures(3), TASKS))
+        for task in TASKS:
+            found, counters = accelerator.run_whole(image, task)
+            wanted, expected_counters = reference.run_whole(image, task)
+            assert np.array_equal(found, wanted)
+            assert {name: counters[name] for name in expected_counters} == expected_counters
+        assert [r.index for r in accelerator.stream(pictures(3), TASKS)] == [0, 1, 2]
