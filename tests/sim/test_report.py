@@ -253,6 +253,7 @@ def test_rendered_scenes_bring_their_ground_truth() -> None:
     (scene,) = rendered_scenes(1, 32, 48)
     assert {name: truth.shape for name, truth in scene.truth.items()} == {
         "segmentation": (32, 48), "depth": (32, 48), "normals": (32, 48, 3),
+        "edges": (32, 48), "parts": (32, 48), "saliency": (32, 48),
     }  # fmt: skip
 
 
