@@ -54,7 +54,10 @@ def bundle_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = np.random.default_rng(0).integers(0, 256, (4, HEIGHT, WIDTH, 3), dtype=np.uint8)
     plan = plan_pathways(model, measure_usage(model, images), None, {"small": Budget(2, 1)})
     network = integer_network(model, images, plan)
-    files = {"model.onnx": export_onnx(model, ("segmentation", "depth")), "model.depth.onnx": export_onnx(model, ("depth",))}
+    files = {
+        "model.onnx": export_onnx(model, ("segmentation", "depth")),
+        "model.depth.onnx": export_onnx(model, ("depth",)),
+    }
     path = tmp_path_factory.mktemp("exported") / "bundle"
     golden = golden_vectors(network, images[0])
     Bundle("untrained", network.architecture, network.tasks, network.tensors, golden, extra_files=files).save(path)

@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import hls4ml
 import onnx
 import pytest
+import tomllib
 from onnx import TensorProto, helper
 
 from spec.errors import UserError

@@ -64,7 +64,9 @@ def test_golden_vectors(convert, bundle):
 def test_file_of_one_task(convert, csim, bundle):
     model, images = convert("model.depth.onnx"), pictures(3)
     model.compile()
-    assert_equal(model.predict(as_onnx_takes(images)), [csim(i, "depth") for i in images], bundle.tasks["depth"].output_scale)
+    assert_equal(
+        model.predict(as_onnx_takes(images)), [csim(i, "depth") for i in images], bundle.tasks["depth"].output_scale
+    )
 
 
 @pytest.mark.parametrize("task", ["depth", "depth@small"])
