@@ -6,6 +6,9 @@ takes the network from its bundle, so here a layer only says what the graph has.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+
 from hls4ml.model.layers import Layer
 from hls4ml.model.types import UnspecifiedPrecisionType
 
@@ -15,7 +18,7 @@ LAYER_CLASS = "MoesaicOperation"
 
 
 class Operation(Layer):
-    """Any operation. Attribute "operation": its ONNX name, where hls4ml had no layer for it."""
+    """Any operation. Attributes, where hls4ml had no layer for it: "operation", its ONNX name; "refusal", why, if it said so."""
 
     known_as = ""
     """hls4ml's class of the layer, where it has one."""
@@ -27,7 +30,7 @@ class Operation(Layer):
     def initialize(self) -> None:
         backend = self.model.config.backend
         if backend.name != NAME:  # another backend's model: what hls4ml says without this package
-            raise RuntimeError(f"ERROR: Unsupported operation type: {self.class_name}")
+            raise self.get_attr("refusal") or RuntimeError(f"ERROR: Unsupported operation type: {self.class_name}")
         shapes = backend.session(self.model).shapes
         for place, output in enumerate(self.outputs):
             suffix = "" if len(self.outputs) == 1 else str(place)
@@ -41,20 +44,35 @@ class Operation(Layer):
 
 
 def register_operations() -> None:
-    """Give hls4ml a handler for every standard ONNX operation that it has none for.
+    """Let hls4ml read every standard ONNX operation.
 
-    For the time of a conversion rather than of the registration of the backend: hls4ml loads its backends before its converters.
+    At a conversion rather than at the registration of the backend: hls4ml loads its backends before its converters. What hls4ml
+    has no handler for gets one. Its own handlers refuse some uses of operations that they know, such as joining the routers of
+    three tasks in one Concat, and hls4ml has no means to register another in their place: so this one function puts handlers that
+    catch the refusal into its table. Other backends still raise the refusal, see `Operation.initialize`.
     """
-    from hls4ml.converters.onnx_to_hls import get_supported_onnx_layers, register_onnx_layer_handler
+    from hls4ml.converters.onnx_to_hls import layer_handlers, register_onnx_layer_handler
     from hls4ml.model.layers import layer_map, register_layer
     from onnx import defs
 
     if LAYER_CLASS in layer_map:
         return
     register_layer(LAYER_CLASS, Operation)
-    known = set(get_supported_onnx_layers())
-    for name in sorted({schema.name for schema in defs.get_all_schemas() if not schema.domain} - known):
+    for name, handler in list(layer_handlers.items()):
+        layer_handlers[name] = _catching_refusals(handler)
+    for name in sorted({schema.name for schema in defs.get_all_schemas() if not schema.domain} - set(layer_handlers)):
         register_onnx_layer_handler(name, _layer)
+
+
+def _catching_refusals(handler: Callable[..., dict]) -> Callable[..., dict]:
+    @wraps(handler)
+    def handle(node, input_names, input_shapes, graph) -> dict:
+        try:
+            return handler(node, input_names, input_shapes, graph)
+        except Exception as refusal:
+            return {**_layer(node, input_names, input_shapes, graph), "refusal": refusal.with_traceback(None)}
+
+    return handle
 
 
 def _layer(node, input_names, input_shapes, graph) -> dict:

@@ -36,7 +36,7 @@ def backend() -> None:
 def bundle_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    tasks = (TaskConfiguration("segmentation", 5), TaskConfiguration("depth", 1))
+    tasks = (TaskConfiguration("segmentation", 5), TaskConfiguration("depth", 1), TaskConfiguration("normals", 3))
     configuration = ModelConfiguration(
         image_height=HEIGHT,
         image_width=WIDTH,
@@ -55,7 +55,7 @@ def bundle_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = plan_pathways(model, measure_usage(model, images), None, {"small": Budget(2, 1)})
     network = integer_network(model, images, plan)
     files = {
-        "model.onnx": export_onnx(model, ("segmentation", "depth")),
+        "model.onnx": export_onnx(model, configuration.task_names),
         "model.depth.onnx": export_onnx(model, ("depth",)),
     }
     path = tmp_path_factory.mktemp("exported") / "bundle"

@@ -66,7 +66,7 @@ def test_network_in_memory(bundle_directory):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"task": "normals"}, ("normals", "segmentation, depth")),
+        ({"task": "edges"}, ("edges", "segmentation, depth, normals")),
         ({"task": ["depth@large"]}, ("depth@large", "small")),
         ({"configuration": "huge"}, ("huge", "tiny")),
         ({"part": "xcvu13p-flga2577-2-e"}, ("xcvu13p-flga2577-2-e", "xczu7ev-ffvc1156-2-e")),
@@ -82,12 +82,16 @@ def test_options_that_are_refused(bundle_directory, options, words):
     one_line(error, *words)
 
 
-def test_other_backends_refuse_what_they_do_not_know(bundle_directory):
-    """The operations that are registered for this backend stay unsupported in hls4ml's own."""
+@pytest.mark.parametrize(
+    ("operation", "inputs", "refusal"),
+    [("Erf", ["x"], "Unsupported operation type: Erf"), ("Concat", ["x"] * 3, "Merging more than two tensors")],
+)
+def test_other_backends_refuse_what_they_do_not_know(bundle_directory, operation, inputs, refusal):
+    """What this backend makes hls4ml read stays unsupported in hls4ml's own backends, with hls4ml's own words."""
     convert(str(bundle_directory / "model.depth.onnx"))
     shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Erf", ["x"], ["y"], name="erf")], "g", shapes[:1], shapes[1:])
-    with pytest.raises(Exception, match="Unsupported operation type: Erf"):
+    graph = helper.make_graph([helper.make_node(operation, inputs, ["y"], name="n")], "g", shapes[:1], shapes[1:])
+    with pytest.raises(Exception, match=refusal):
         convert(helper.make_model(graph), backend="Vitis")
 
 

@@ -49,7 +49,7 @@ def assert_equal(output: np.ndarray, raw: list[np.ndarray], scale: float) -> Non
 def test_every_task_is_bit_exact_with_csim(convert, csim, bundle, seed):
     model, images = convert(), pictures(seed)
     model.compile()
-    assert model.outputs == ["segmentation", "depth"]
+    assert model.outputs == ["segmentation", "depth", "normals"]
     for task, output in zip(model.outputs, model.predict(as_onnx_takes(images)), strict=True):
         assert_equal(output, [csim(image, task) for image in images], bundle.tasks[task].output_scale)
 
@@ -67,6 +67,14 @@ def test_file_of_one_task(convert, csim, bundle):
     assert_equal(
         model.predict(as_onnx_takes(images)), [csim(i, "depth") for i in images], bundle.tasks["depth"].output_scale
     )
+
+
+def test_tasks_in_another_order(convert, csim, bundle):
+    model, images = convert(task=["normals", "segmentation@small"]), pictures(8)
+    model.compile()
+    for name, output in zip(("normals", "segmentation@small"), model.predict(images), strict=True):
+        scale = bundle.tasks[name.split("@")[0]].output_scale
+        assert_equal(output, [csim(image, name) for image in images], scale)
 
 
 @pytest.mark.parametrize("task", ["depth", "depth@small"])
@@ -127,7 +135,7 @@ def test_predict_before_compile(convert):
 def test_the_graph_is_that_of_the_onnx(convert):
     model = convert()
     assert model.config.config["InputShapes"] == {"image": [3, 32, 48]}
-    assert list(model.config.config["OutputShapes"].values()) == [[5, 32, 48], [1, 32, 48]]
+    assert list(model.config.config["OutputShapes"].values()) == [[5, 32, 48], [1, 32, 48], [3, 32, 48]]
     kinds = {layer.class_name for layer in model.get_layers()}
     assert {"Input", "Constant", "MatMul", "Softmax", "LayerNormalization", "ScatterElements"} <= kinds
 
