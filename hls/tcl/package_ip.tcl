@@ -31,6 +31,12 @@ if {$registers eq ""} {
   error "ipx has not inferred the address block of s_axi_control"
 }
 set_property range $control_bytes $registers
+# Named, so that the hardware description lists them: the host compares their places with its own.
+foreach {name offset} $register_map {
+  set register [ipx::add_register $name $registers]
+  set_property address_offset $offset $register
+  set_property size 32 $register
+}
 
 ipx::create_xgui_files $core
 ipx::update_checksums $core

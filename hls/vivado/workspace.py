@@ -8,7 +8,7 @@ from hls.parts import board_part, ordering_code
 from hls.sources import accelerator_sources
 from hls.vivado.wrapper import INTERRUPT, MODULE, interfaces, wrapper
 from spec.configuration import HardwareConfiguration
-from spec.registers import REGISTER_FILE_BYTES
+from spec.registers import REGISTER_FILE_BYTES, REGISTERS
 
 CONTROL_ADDRESS = 0xA000_0000
 """Where the host finds the registers: the first page behind M_AXI_HPM0_FPD."""
@@ -50,6 +50,7 @@ def settings(configuration: HardwareConfiguration, engine: str, clock_mhz: float
         "memory_map": " ".join(f"{k} {v}" for k, v in memory_map(engine, configuration.load_ports).items()),
         "control_address": f"0x{CONTROL_ADDRESS:08x}",
         "control_bytes": str(REGISTER_FILE_BYTES),
+        "register_map": " ".join(f"{register.name} 0x{register.offset:03x}" for register in REGISTERS),
         "interrupt_controller_address": f"0x{INTERRUPT_CONTROLLER_ADDRESS:08x}",
         "clock_mhz": f"{clock_mhz:.3f}",
         "synthesis_strategy": SYNTHESIS_STRATEGY,

@@ -280,6 +280,7 @@ class VivadoTcl(VendorTcl):
         self.saved_core = False
         self.associated: dict[str, str] = {}
         self.parameters: dict[str, dict[str, str]] = {}
+        self.registers: dict[str, dict[str, str]] = {}
         self.validated = self.saved = self.generated = False
         self.runs: dict[str, dict[str, str]] = {"synth_1": {}, "impl_1": {}}
         self.project: dict[str, str] = {}
@@ -311,6 +312,7 @@ class VivadoTcl(VendorTcl):
         d("ipx::add_bus_parameter", {}, (2, 2), lambda call: f"parameter:{call.words[1]}:{call.words[0]}")
         d("ipx::get_memory_maps", {"-of_objects": True}, (1, 1), self._get_memory_maps)
         d("ipx::get_address_blocks", {"-of_objects": True}, (1, 1), lambda call: f"block:{call.words[0]}")
+        d("ipx::add_register", {}, (2, 2), self._add_register)
         for name in ("create_xgui_files", "update_checksums", "check_integrity"):
             d(f"ipx::{name}", {}, (1, 1))
         d("ipx::save_core", {}, (1, 1), self._save_core)
@@ -378,6 +380,8 @@ class VivadoTcl(VendorTcl):
             known, holder = {"name", "version", "display_name", "description", "supported_families"}, self.core
         elif target.startswith("parameter:"):
             known, holder = {"value"}, self.parameters.setdefault(target.removeprefix("parameter:"), {})
+        elif target.startswith("register:"):
+            known, holder = {"address_offset", "size"}, self.registers[target.removeprefix("register:")]
         elif target.startswith("block:"):
             known, holder = {"range"}, self.core
         else:
@@ -440,6 +444,13 @@ class VivadoTcl(VendorTcl):
             raise StubError(f"unknown abstraction {kind}")
         self.ports[port].role = "interrupt"
         self.inferred[port] = "interrupt"
+
+    def _add_register(self, call: Call) -> str:
+        name, block = call.words
+        if not block.startswith("block:") or name in self.registers:
+            raise StubError(f"register {name} exists, or {block} is no address block")
+        self.registers[name] = {}
+        return f"register:{name}"
 
     def _get_memory_maps(self, call: Call) -> str:
         return call.words[0] if self.inferred.get(call.words[0]) == "slave" else ""

@@ -206,7 +206,7 @@ def test_termination_gives_everything_back(saved_build, image_file, tmp_path):
     """SIGTERM ends a command as Ctrl-C does: its `with` blocks are left."""
     code = (
         "import sys, time\nfrom host import command_line\nimport host.commands.run as run\n"
-        "def wait(path):\n    print('reading', flush=True)\n    try:\n        time.sleep(60)\n    finally:\n        print('left')\n"
+        "def wait(path):\n    try:\n        print('reading', flush=True)\n        time.sleep(60)\n    finally:\n        print('left')\n"
         "run.read_image = wait\nsys.exit(command_line.main(sys.argv[1:]))"
     )
     words = [sys.executable, "-c", code, "run", str(saved_build), str(image_file), "--output", str(tmp_path / "out")]

@@ -112,6 +112,7 @@ def test_leaving_the_loop_ends_an_endless_stream(accelerator, expected):
     for result in accelerator.stream(itertools.cycle(pictures(2)), TASKS):
         if result.index == 4:
             break
+    assert no_threads(), "the stream goes on after its loop was left"
     del result
     check_next_run(accelerator, expected)
 

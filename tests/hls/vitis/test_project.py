@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from hls.generate import generate
+from hls.vitis.command import VitisCommand
 from hls.vitis.golden import golden_run, random_picture
 from hls.vitis.project import MANIFEST, manifest, project_files
 from spec.build import Build
 from spec.configuration import load_configuration
+from spec.errors import UserError
 from spec.files import write_directory
 from tests.hls.networks import SMALL, network
 
@@ -108,3 +111,37 @@ def test_memory_ports_are_as_deep_as_the_test_bench(project: Path, build: Build)
     depth = (project / "src" / "memory_depth.hpp").read_text()
     pages = 4096 + build.constants.size + build.frame_bytes
     assert f"MEMORY_BEATS = {pages // 16};" in depth
+
+
+def run_command(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    VitisCommand.configure(parser)
+    return VitisCommand.run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+def test_the_command_writes_a_project_of_the_tasks_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network(SMALL, 0).save(tmp_path / "bundle")
+    project = tmp_path / "project"
+    assert run_command(tmp_path / "bundle", "--output", project, "--task", "depth", "--task", "depth") == 0
+    assert "golden vectors for depth\n" in capsys.readouterr().out
+    names = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
+    assert names >= {
+        "csim.tcl",
+        "cosim.tcl",
+        "settings.tcl",
+        "src/kernel.cpp",
+        "tb/cases.hpp",
+        "vectors/depth.after.bin",
+    }
+    assert not any("normals" in name for name in names)
+    assert run_command(tmp_path / "bundle", "--output", project) == 0  # again, with every task
+    assert (project / "vectors" / "normals.after.bin").is_file()
+
+
+def test_the_command_leaves_nothing_for_an_unknown_task(tmp_path: Path) -> None:
+    network(SMALL, 0).save(tmp_path / "bundle")
+    with pytest.raises(UserError, match=r"unknown task 'flow'.*depth, normals, segmentation"):
+        run_command(tmp_path / "bundle", "--output", tmp_path / "project", "--task", "flow")
+    assert not (tmp_path / "project").exists()

@@ -12,6 +12,7 @@ from hls.vivado.wrapper import ENGINES, MODULE, interfaces, wrapper_signals
 from sim.rtl_sources import source_closure
 from sim.verilator import lint
 from spec.configuration import HardwareConfiguration, load_configuration
+from spec.registers import REGISTERS
 from tests.hls.vendor_tcl import VivadoTcl
 
 TINY = load_configuration("tiny")
@@ -46,6 +47,8 @@ def test_the_scripts_build_a_whole_design(tmp_path: Path, engine: str, load_port
     masters = {name for name, mode in vivado.interfaces(owner).items() if mode == "master"}
     assert masters == set(memory_map(engine, load_ports))
     assert vivado.segments["space:ps/Data", "accelerator/s_axi_control/reg0"] == (CONTROL_ADDRESS, 4096)
+    offsets = {name: int(values["address_offset"], 0) for name, values in vivado.registers.items()}
+    assert offsets == {register.name: register.offset for register in REGISTERS}
     assert vivado.net["interrupts/intr"] == "accelerator/irq"
     assert vivado.net["ps/pl_ps_irq0"] == "interrupts/irq"
     assert vivado.net["accelerator/aclk"] == "clock_wizard/clk_out1"
