@@ -31,21 +31,14 @@ class VitisCommand:
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         from hls.generate import generate
-        from hls.vitis.golden import golden_run, random_picture
-        from hls.vitis.project import MANIFEST, manifest, project_files
+        from hls.vitis.project import write_project
         from spec.bundle import load_bundle
         from spec.configuration import load_configuration
-        from spec.files import require_writable, write_directory
 
         build = generate(load_bundle(arguments.bundle), load_configuration(arguments.config))
         tasks = list(dict.fromkeys(arguments.task or build.tasks))
-        for task in tasks:
-            build.task(task)  # an unknown one is told before anything is run
         directory = arguments.output or Path("build") / "vitis" / build.name
-        require_writable(directory)
-        image = random_picture(build, arguments.seed)
-        runs = [golden_run(build, task, image) for task in tasks]
-        write_directory(directory, MANIFEST, manifest(build, runs), project_files(build, runs))
+        write_project(build, tasks, arguments.seed, directory)
         print(f"{directory}: fingerprint {build.fingerprint}, golden vectors for {', '.join(tasks)}")
         print(f"C simulation: vitis_hls -f {directory}/csim.tcl, or vitis-run --mode hls --tcl {directory}/csim.tcl")
         return 0

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from importlib import resources
+from pathlib import Path
 
 from hls.arena import round_up
 from hls.parts import ordering_code
 from hls.sources import accelerator_sources
-from hls.vitis.golden import GoldenRun
+from hls.vitis.golden import GoldenRun, golden_run, random_picture
 from spec.build import Build
 from spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
 from spec.executor import WINDOW_ALIGNMENT
+from spec.files import require_writable, write_directory
 
 MANIFEST = "vitis.json"
 FORMAT, VERSION = "moesaic vitis project", 1
@@ -74,7 +76,7 @@ def _cases(build: Build, runs: Sequence[GoldenRun], bases: tuple[int, int]) -> s
     return "\n".join([*lines, "};", "", "#endif", ""])
 
 
-def project_files(build: Build, runs: Sequence[GoldenRun]) -> dict[str, bytes]:
+def project_files(build: Build, runs: Sequence[GoldenRun], clock_mhz: float = CLOCK_MHZ) -> dict[str, bytes]:
     """Every file of the project, path to content. runs: at least one, of this build; co-simulation takes the first."""
     constant_base = WINDOW_ALIGNMENT  # a guard page below it
     frame_base = constant_base + round_up(build.constants.size, WINDOW_ALIGNMENT)
@@ -82,7 +84,7 @@ def project_files(build: Build, runs: Sequence[GoldenRun]) -> dict[str, bytes]:
     bench = resources.files("hls").joinpath("vitis", "testbench.cpp").read_text()
     files = {f"src/{name}": text for name, text in kernel_sources(build.configuration, memory_beats).items()}
     files |= {"tb/testbench.cpp": bench, "tb/cases.hpp": _cases(build, runs, (constant_base, frame_base))}
-    files |= {**scripts(), "settings.tcl": settings(build.configuration)}
+    files |= {**scripts(), "settings.tcl": settings(build.configuration, clock_mhz)}
     vectors = {"vectors/constants.bin": build.constants.tobytes()}
     for run in runs:
         vectors[f"vectors/{run.task}.before.bin"] = run.before.tobytes()
@@ -100,3 +102,16 @@ def manifest(build: Build, runs: Sequence[GoldenRun]) -> dict:
         "fingerprint": build.fingerprint,
         "tasks": [run.task for run in runs],
     }
+
+
+def write_project(build: Build, tasks: Sequence[str], seed: int, directory: Path, clock_mhz: float = CLOCK_MHZ) -> None:
+    """Write the project with golden vectors of these tasks (or TASK@ALTERNATIVE) for the picture of a seed.
+
+    UserError for an unknown task or a directory that cannot be written, before anything is run.
+    """
+    for task in tasks:
+        build.task(task)
+    require_writable(directory)
+    image = random_picture(build, seed)
+    runs = [golden_run(build, task, image) for task in tasks]
+    write_directory(directory, MANIFEST, manifest(build, runs), project_files(build, runs, clock_mhz))

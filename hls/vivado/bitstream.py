@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from hls.parts import board_part
 from hls.resources import check_fit
 from hls.sources import accelerator_sources
+from hls.vendor_flow import absence, hls_absence, hls_command, run_script, usable
 from hls.vitis.project import kernel_sources, scripts
 from hls.vitis.project import settings as vitis_settings
 from hls.vivado.reports import parse_hierarchy, parse_power, parse_timing, parse_utilization
@@ -18,7 +16,7 @@ from hls.vivado.workspace import workspace_files
 from spec.configuration import HardwareConfiguration
 from spec.errors import UserError
 from spec.files import require_writable, sha256_of, write_directory
-from spec.vendor_tools import VITIS_HLS, VITIS_RUN, VIVADO, VendorTool, find_tool, is_supported, tool_version
+from spec.vendor_tools import VIVADO
 
 FORMAT, VERSION = "moesaic bitstream", 1
 MANIFEST = "build.json"
@@ -34,54 +32,24 @@ def folder_name(configuration: HardwareConfiguration) -> str:
     return f"{configuration.name}-{configuration.fingerprint}"
 
 
-def _usable(tool: VendorTool) -> Path | None:
-    path = find_tool(tool)
-    return path if path is not None and is_supported(tool, tool_version(path)) else None
-
-
-def _absence(tool: VendorTool) -> str:
-    """How a tool is missing: not there, or in a version that the flows were not written for."""
-    path = find_tool(tool)
-    version = None if path is None else tool_version(path)
-    return tool.program if version is None else f"{tool.program} ({tool.range}; {'{}.{}'.format(*version)} was found)"
-
-
 def find_tools(engine: str) -> dict[str, list[str]]:
     """The commands of the tools that an engine needs: "vivado", and "hls" for the C++; a UserError names all that are missing."""
-    vivado, missing = _usable(VIVADO), []
+    vivado, missing = usable(VIVADO), []
     if vivado is None:
-        missing.append(_absence(VIVADO))
+        missing.append(absence(VIVADO))
     commands = {"vivado": [str(vivado), "-mode", "batch", "-nojournal", "-log", "vivado.log", "-source"]}
     if engine == "hls":
-        run, classic = _usable(VITIS_RUN), _usable(VITIS_HLS)
-        if run is not None:
-            commands["hls"] = [str(run), "--mode", "hls", "--tcl"]
-        elif classic is not None:
-            commands["hls"] = [str(classic), "-f"]
+        command = hls_command()
+        if command is None:
+            missing.append(hls_absence())
         else:
-            missing.append(f"{_absence(VITIS_RUN)} or {_absence(VITIS_HLS)}")
+            commands["hls"] = command
     if missing:
         raise UserError(
             f"a bitstream with engine {engine} needs {' and '.join(missing)}, which PATH does not have; "
             "install AMD Vivado and Vitis and source their settings64.sh, or run on the emulator or the RTL simulation"
         )
     return commands
-
-
-def _run(command: Sequence[str], script: str, directory: Path, log: str) -> None:
-    """Run a tool on a script of the workspace; a UserError with the first error that it logged if it fails."""
-    print(f"{Path(command[0]).name} {script}: log in {directory / log}", flush=True)
-    with open(directory / f"{script}.out", "w") as output:
-        process = subprocess.run(
-            [*command, script], cwd=directory, stdout=output, stderr=subprocess.STDOUT, check=False
-        )
-    if process.returncode != 0:
-        text = (directory / f"{script}.out").read_text(errors="replace")
-        first = re.search(r"^(?:ERROR|\w+ failed).*$", text, re.MULTILINE)
-        reason = first[0] if first else "it says no error"
-        raise UserError(
-            f"{Path(command[0]).name} exits {process.returncode} on {script}: {reason}; see {directory / script}.out"
-        )
 
 
 def _make_kernel(configuration: HardwareConfiguration, clock_mhz: float, command: list[str], directory: Path) -> None:
@@ -92,7 +60,7 @@ def _make_kernel(configuration: HardwareConfiguration, clock_mhz: float, command
     for name, text in files.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
-    _run(command, "export.tcl", project, "vitis_hls.log")
+    run_script(command, "export.tcl", project, "vitis_hls.log")
     component = project / _KERNEL_IP / "component.xml"
     if not component.is_file():
         raise UserError(f"Vitis HLS left no IP: {component} is missing; see {project}/export.tcl.out")
@@ -151,7 +119,7 @@ def make_bitstream(
     shutil.rmtree(results, ignore_errors=True)
     if engine == "hls":
         _make_kernel(configuration, clock_mhz, commands["hls"], directory)
-    _run(commands["vivado"], "vivado.tcl", directory, "vivado.log")
+    run_script(commands["vivado"], "vivado.tcl", directory, "vivado.log")
     for name in (BITSTREAM, DESCRIPTION, "vivado_version.txt", *_REPORTS):
         if not (results / name).is_file():
             raise UserError(f"Vivado left no {name} in {results}; see {directory}/vivado.tcl.out")

@@ -1,0 +1,24 @@
+"""What `ModelGraph.write` puts into the output directory: the build, a directory as `moesaic generate` writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hls4ml.writer.writers import Writer
+
+if TYPE_CHECKING:  # hls4ml has no ModelGraph yet when it loads its backends
+    from hls4ml.model.graph import ModelGraph
+
+BUILD_FOLDER = "build"
+
+
+def build_directory(model: ModelGraph) -> Path:
+    return Path(model.config.get_output_dir()) / BUILD_FOLDER
+
+
+class MoesaicWriter(Writer):
+    """See the module."""
+
+    def write_hls(self, model: ModelGraph) -> None:
+        model.config.backend.session(model).build.save(build_directory(model))
