@@ -11,6 +11,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.arguments import CHECKPOINT, add_checkpoint, add_data_root, add_threads
 from model.configuration import ModelConfiguration, Recipe, load_recipe, recipe_names
 from model.quantisation.settings import add_settings, options_given, settings_of
 from spec.arguments import image_size, positive, seed
@@ -23,14 +24,7 @@ if TYPE_CHECKING:
 
     from model.quantisation.scales import Scales
 
-_CHECKPOINT = Path("build/model.safetensors")
 _HELD_OUT_SCENES = 128
-
-
-def _add_threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--threads", type=positive, default=1, help="threads of PyTorch (default 1, fastest on few cores)"
-    )
 
 
 def _some_recipes() -> str:
@@ -38,10 +32,6 @@ def _some_recipes() -> str:
     names = recipe_names()
     groups = sorted({f"{name.partition('/')[0]}/…" for name in names if "/" in name})
     return ", ".join([*(name for name in names if "/" not in name), *groups])
-
-
-def _add_data_root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-root", type=Path, help="where the recipe's data set is; scenes need none")
 
 
 def show_metrics(metrics: dict[str, dict], console: Console) -> None:
@@ -80,8 +70,8 @@ class _Train:
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--recipe", default="demo", help=f"one of {_some_recipes()} or a .toml file (default demo)")
-        _add_data_root(parser)
-        parser.add_argument("--checkpoint", type=Path, default=_CHECKPOINT, help="where to write")
+        add_data_root(parser)
+        add_checkpoint(parser, "where to write")
         parser.add_argument("--steps", type=positive, help="train that many steps instead of the recipe's number")
         parser.add_argument("--pool", type=positive, help="render that many scenes instead of the recipe's number")
         parser.add_argument("--seed", type=seed, help="seed of weights, scenes and noise instead of the recipe's")
@@ -94,7 +84,7 @@ class _Train:
             "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
         )
         parser.add_argument("--tensorboard", type=Path, metavar="DIRECTORY", help="where to write curves")
-        _add_threads(parser)
+        add_threads(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
         import torch
@@ -132,15 +122,15 @@ class _Evaluate:
     help = "measure a checkpoint per task, in float and in integers"
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--checkpoint", type=Path, default=_CHECKPOINT, help="what to measure")
-        _add_data_root(parser)
+        add_checkpoint(parser, "what to measure")
+        add_data_root(parser)
         parser.add_argument(
             "--scenes",
             type=positive,
             help="held-out scenes, or images of the data set (default 128 scenes, or all images)",
         )
         _add_integers(parser)
-        _add_threads(parser)
+        add_threads(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
         import torch
@@ -213,10 +203,10 @@ class _Export:
         parser.add_argument(
             "--fine-tune", type=positive, metavar="STEPS", help="train on first, with these pathways taking turns"
         )
-        _add_data_root(parser)
+        add_data_root(parser)
         parser.add_argument("--scenes", type=positive, help="held-out scenes or images for the figures (default 128)")
         _add_integers(parser)
-        _add_threads(parser)
+        add_threads(parser)
         untrained = parser.add_argument_group("untrained networks, to measure speed")
         untrained.add_argument(
             "--random-weights",
@@ -283,7 +273,7 @@ class _Export:
         scope, kept = arguments.budget_scope, arguments.experts_kept
         budget = Budget.parse(kept, scope) if kept else None
         alternatives = parse_alternatives(arguments.alternative or [], scope)
-        path = arguments.checkpoint or _CHECKPOINT
+        path = arguments.checkpoint or CHECKPOINT
         state = checkpoint.load(path)
         if not state.finished:
             progress = f"{state.step} of {state.recipe.training.steps} steps"

@@ -6,10 +6,9 @@ import argparse
 import json
 from pathlib import Path
 
+from model.arguments import add_checkpoint, add_data_root, add_threads
 from spec.arguments import natural, positive
 from spec.errors import UserError
-
-_CALIBRATION_SAMPLES = 64
 
 
 class PathwaysCommand:
@@ -20,7 +19,7 @@ class PathwaysCommand:
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help="what to measure")
+        add_checkpoint(parser, "what to measure")
         parser.add_argument(
             "--budgets", type=_numbers, help="experts kept, such as 16,8,4 (default: all, 3/4, 1/2, 1/4 of them)"
         )
@@ -38,13 +37,11 @@ class PathwaysCommand:
             "--integers", action="store_true", help="also measure the integer network under each budget"
         )
         parser.add_argument("--samples", type=positive, help="held-out samples (default: the recipe's)")
-        parser.add_argument(
-            "--data-root", type=Path, help="directory of the data set's files, if the recipe is not for scenes"
-        )
+        add_data_root(parser)
         parser.add_argument(
             "--output", type=Path, default=Path("build/pathways"), help="directory (default build/pathways)"
         )
-        parser.add_argument("--threads", type=positive, default=1, help="threads of PyTorch (default 1)")
+        add_threads(parser)
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -55,6 +52,7 @@ class PathwaysCommand:
         from rich.progress import Progress
         from rich.table import Table
 
+        from model.export import CALIBRATION_SCENES
         from model.pathways.page import chart, page, table_of
         from model.pathways.report import grid, measure_budgets
         from model.pathways.usage import measure_usage
@@ -77,7 +75,7 @@ class PathwaysCommand:
         if arguments.samples:
             recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=arguments.samples))
         model = state.build_model().eval()
-        seen = calibration_images(recipe, arguments.data_root, _CALIBRATION_SAMPLES)
+        seen = calibration_images(recipe, arguments.data_root, CALIBRATION_SCENES)
         with Progress(console=console) as progress:
             sizes = len({budget.experts for budget in budgets})
             bar = progress.add_task("measuring", total=1 + len(budgets) + sizes * arguments.fine_tune)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from model.arguments import add_checkpoint, add_data_root, add_threads
 from model.quantisation.settings import add_settings, settings_of
 from spec.arguments import positive
 from spec.errors import UserError
 from spec.files import require_writable, write_file
 
-_CALIBRATION_SAMPLES = 64
+if TYPE_CHECKING:
+    from model.configuration import Recipe
+    from model.network.vit import M3ViT
+    from model.quantisation.scales import Scales
+    from model.quantisation.settings import PtqSettings
+
 _HELD_OUT = 32
 
 
@@ -21,12 +28,21 @@ def scales_path(checkpoint: Path) -> Path:
 
 
 def _add_model(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--checkpoint", type=Path, default=Path("build/model.safetensors"), help=what)
-    parser.add_argument(
-        "--data-root", type=Path, help="directory of the data set's files, if the recipe is not for scenes"
-    )
-    parser.add_argument("--threads", type=positive, default=1, help="threads of PyTorch (default 1)")
+    add_checkpoint(parser, what)
+    add_data_root(parser)
+    add_threads(parser)
     add_settings(parser)
+
+
+def _choose_scales(model: M3ViT, recipe: Recipe, data_root: Path | None, settings: PtqSettings) -> Scales:
+    """The scales of a model as `moesaic export` would choose them."""
+    from model.export import CALIBRATION_SCENES
+    from model.quantisation.calibration import calibrate
+    from model.quantisation.scales import choose_scales
+    from model.training.sources import calibration_images
+
+    seen = calibration_images(recipe, data_root, CALIBRATION_SCENES)
+    return choose_scales(calibrate(model, seen), model.configuration, settings)
 
 
 class SensitivityCommand:
@@ -60,12 +76,10 @@ class SensitivityCommand:
         import torch
         from rich.console import Console
 
-        from model.quantisation.calibration import calibrate
-        from model.quantisation.scales import choose_scales
         from model.quantisation.sensitivity import measure_sensitivity
         from model.quantisation.sensitivity_page import chart, markdown, rich_table
         from model.training import checkpoint
-        from model.training.sources import calibration_images, open_validation
+        from model.training.sources import open_validation
 
         torch.set_num_threads(arguments.threads)
         settings, root, console = settings_of(arguments), arguments.data_root, Console()
@@ -73,8 +87,7 @@ class SensitivityCommand:
         state = checkpoint.load(arguments.checkpoint)
         recipe, model = state.recipe, state.build_model().eval()
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=arguments.samples))
-        seen = calibration_images(recipe, root, _CALIBRATION_SAMPLES)
-        scales = choose_scales(calibrate(model, seen), model.configuration, settings)
+        scales = _choose_scales(model, recipe, root, settings)
         held_out = open_validation(recipe, root)
         found = measure_sensitivity(
             model, scales, held_out, level=arguments.level, mode=arguments.mode, console=console
@@ -110,11 +123,8 @@ class QatCommand:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from model.quantisation.calibration import calibrate
         from model.quantisation.finetune import RATE, finetune_integers
-        from model.quantisation.scales import choose_scales
         from model.training import checkpoint
-        from model.training.sources import calibration_images
 
         torch.set_num_threads(arguments.threads)
         settings, output, console = settings_of(arguments), arguments.output, Console()
@@ -124,8 +134,7 @@ class QatCommand:
         require_writable(output.parent)
         state = checkpoint.load(arguments.checkpoint)
         model = state.build_model().eval()
-        seen = calibration_images(state.recipe, arguments.data_root, _CALIBRATION_SAMPLES)
-        scales = choose_scales(calibrate(model, seen), model.configuration, settings)
+        scales = _choose_scales(model, state.recipe, arguments.data_root, settings)
         columns = (TextColumn("training in integers"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("loss {task.fields[loss]:.3f}"), console=console) as progress:
             bar = progress.add_task("", total=arguments.steps, loss=float("nan"))

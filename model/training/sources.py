@@ -13,11 +13,10 @@ from model.data.augmentation import standard_augmentation
 from model.data.dataset import Batch, Dataset, open_dataset, require_tasks
 from model.data.loader import BatchSource
 from model.data.rendered import RenderedScenes
-from model.data.scenes import Scenes, render
+from model.data.scenes import Scenes
 from model.training.distributed import Ranks
 from spec.errors import UserError
 
-_TRAINING_SCENES, _VALIDATION_SCENES = 0, 1  # second part of the seed: the two sets never share a scene
 _READ_AHEAD = 4  # threads that decode images
 
 
@@ -40,14 +39,17 @@ HeldOut = Images | Dataset
 
 def training_scenes(recipe: Recipe, first: int, count: int) -> Scenes:
     """Scenes `first` to `first + count - 1` of the recipe's training pool."""
-    size = recipe.model.image_height, recipe.model.image_width
-    return render(count, *size, seed=2 * recipe.training.seed + _TRAINING_SCENES, first=first)
+    return _scenes(recipe, "train", first, count)
 
 
 def validation_scenes(recipe: Recipe, count: int) -> Scenes:
     """The first `count` held-out scenes."""
+    return _scenes(recipe, "val", 0, count)
+
+
+def _scenes(recipe: Recipe, split: str, first: int, count: int) -> Scenes:
     size = recipe.model.image_height, recipe.model.image_width
-    return render(count, *size, seed=2 * recipe.training.seed + _VALIDATION_SCENES)
+    return RenderedScenes.of_split(split, count, *size, recipe.training.seed, first).scenes
 
 
 def normalise(images: np.ndarray) -> torch.Tensor:

@@ -14,6 +14,7 @@ from sim.bench.scoreboard import Scoreboard
 from spec.executor import FAULT_UNIT_NAMES
 from spec.isa import Fault, Unit
 from spec.registers import BY_NAME, CONTROL_START, COUNTERS, REGISTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
+from tests.sim.run_registers import RUN_REGISTERS
 
 FINGERPRINT = 0x0123_4567_89AB_CDEF
 UNITS = len(FAULT_UNIT_NAMES)
@@ -126,24 +127,16 @@ async def registers_keep_what_they_should(dut):
 async def a_run_uses_the_registers_of_its_start(dut):
     bench = Bench(dut)
     await clocking.start(dut)
-    ports = {
-        "constant_base_o": (("CONSTANT_BASE_LOW", "CONSTANT_BASE_HIGH"), 0xAB_1234_5000),
-        "constant_size_o": (("CONSTANT_SIZE",), 0x89AB_CDE0),
-        "frame_base_o": (("FRAME_BASE_LOW", "FRAME_BASE_HIGH"), 0x12_FEDC_B000),
-        "frame_size_o": (("FRAME_SIZE",), 0xFFFF_FFF0),
-        "program_offset_o": (("PROGRAM_OFFSET",), 0x8000_0040),
-        "program_size_o": (("PROGRAM_SIZE",), 0x7FFF_FFC0),
-    }
-    for names, value in ports.values():
+    for names, value in RUN_REGISTERS.values():
         for part, name in enumerate(names):
             await bench.write(name, value >> (32 * part) & 0xFFFF_FFFF)
     await bench.start()
-    for names, _ in ports.values():
+    for names, _ in RUN_REGISTERS.values():
         for name in names:
             await bench.write(name, 0x5555_5555)
     await bench.write("CONTROL", CONTROL_START)  # ignored: busy
     await bench.check("STATUS", STATUS_BUSY)
-    for port, (_, value) in ports.items():
+    for port, (_, value) in RUN_REGISTERS.items():
         assert int(getattr(dut, port).value) == value, port
     await bench.check("FRAME_SIZE", 0x5555_5555)
     dut.end_i.value = 1

@@ -10,18 +10,11 @@ from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
 from spec.isa import Fault, Unit
 from spec.registers import BY_NAME, CONTROL_START, COUNTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
+from tests.sim.run_registers import RUN_REGISTERS
 
 FINGERPRINT = 0xFEDC_BA98_7654_3210
 RESULTS = ("fault", "fault_unit", "fault_tag", "instructions", "matmul_array", "read_beats", "write_beats")
 COUNTED = RESULTS[3:]
-INPUTS = {
-    "constant_base_o": (("CONSTANT_BASE_LOW", "CONSTANT_BASE_HIGH"), 0xAB_1234_5000),
-    "constant_size_o": (("CONSTANT_SIZE",), 0x89AB_CDE0),
-    "frame_base_o": (("FRAME_BASE_LOW", "FRAME_BASE_HIGH"), 0x12_FEDC_B000),
-    "frame_size_o": (("FRAME_SIZE",), 0xFFFF_FFF0),
-    "program_offset_o": (("PROGRAM_OFFSET",), 0x8000_0040),
-    "program_size_o": (("PROGRAM_SIZE",), 0x7FFF_FFC0),
-}
 
 
 class Bench:
@@ -71,7 +64,7 @@ async def runs_one_after_another(dut):
     assert await bench.read("FINGERPRINT_LOW") == FINGERPRINT & 0xFFFF_FFFF
     assert await bench.read("FINGERPRINT_HIGH") == FINGERPRINT >> 32
     await bench.write("INTERRUPT_ENABLE", 1)
-    for names, value in INPUTS.values():
+    for names, value in RUN_REGISTERS.values():
         for part, name in enumerate(names):
             await bench.write(name, value >> (32 * part) & 0xFFFF_FFFF)
     for run in range(12):
@@ -82,7 +75,7 @@ async def runs_one_after_another(dut):
             results["fault_unit"] = int(bench.rng.integers(len(Unit) + 1))
             results["fault_tag"] = int(bench.rng.integers(1 << 32))
         await bench.start()
-        for port, (_, value) in INPUTS.items():
+        for port, (_, value) in RUN_REGISTERS.items():
             assert int(getattr(dut, port).value) == value, port
         assert await bench.read("STATUS") == STATUS_BUSY
         assert [await bench.read(f"COUNTER_{name.upper()}") for name in COUNTED] == [0] * len(COUNTED)

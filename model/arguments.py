@@ -1,0 +1,24 @@
+"""Arguments that several commands of the model side take."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from spec.arguments import positive
+
+CHECKPOINT = Path("build/model.safetensors")
+
+
+def add_checkpoint(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help=what)
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", type=Path, help="where the recipe's data set is; scenes need none")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=positive, default=1, help="threads of PyTorch (default 1, fastest on few cores)"
+    )
