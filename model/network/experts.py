@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
@@ -44,17 +43,34 @@ def _queues(lengths: list[int]) -> Iterator[tuple[int, slice]]:
             yield e, slice(end - length, end)
 
 
+class _Scratch:
+    """Memory for one queue at a time, the same for all: a fresh piece for each costs as much as what is written to it."""
+
+    def __init__(self, like: Tensor, lengths: list[int], **columns: int) -> None:
+        longest = max(lengths, default=0)
+        self._whole = {name: like.new_empty(longest, count) for name, count in columns.items()}
+
+    def rows(self, name: str, rows: slice) -> Tensor:
+        """As many of its rows as the queue has."""
+        return self._whole[name][: rows.stop - rows.start]
+
+
 class _ExpertMixture(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, tokens, weights, token, lengths, up_weight, up_bias, down_weight, down_bias, mask):
-        inner = tokens.new_empty(len(token), up_weight.shape[2])  # [M, H], before the GELU
+        width, wide = up_weight.shape[1:]
+        inner = tokens.new_empty(len(token), wide)  # [M, H], before the GELU
         result = torch.zeros_like(tokens)
+        scratch = _Scratch(tokens, lengths, x=width, hidden=wide, update=width)
         for e, rows in _queues(lengths):
-            torch.addmm(up_bias[e], tokens.index_select(0, token[rows]), up_weight[e], out=inner[rows])
-            hidden = F.gelu(inner[rows])
-            hidden = hidden if mask is None else hidden.mul_(mask[rows])
-            update = torch.addmm(down_bias[e], hidden, down_weight[e]).mul_(weights[rows, None])
-            result.index_add_(0, token[rows], update)
+            x, hidden, update = (scratch.rows(name, rows) for name in ("x", "hidden", "update"))
+            torch.index_select(tokens, 0, token[rows], out=x)
+            torch.addmm(up_bias[e], x, up_weight[e], out=inner[rows])
+            torch.ops.aten.gelu.out(inner[rows], out=hidden)
+            if mask is not None:
+                hidden.mul_(mask[rows])
+            torch.addmm(down_bias[e], hidden, down_weight[e], out=update)
+            result.index_add_(0, token[rows], update.mul_(weights[rows, None]))
         ctx.lengths = lengths
         ctx.save_for_backward(tokens, weights, token, up_weight, down_weight, down_bias, mask, inner)
         return result
@@ -63,25 +79,33 @@ class _ExpertMixture(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor):
         tokens, weights, token, up_weight, down_weight, down_bias, mask, inner = ctx.saved_tensors
+        width, wide = up_weight.shape[1:]
         of_tokens, of_weights = torch.zeros_like(tokens), torch.empty_like(weights)
         of_up, of_down = torch.empty_like(up_weight), torch.empty_like(down_weight)
-        of_up_bias, of_down_bias = up_weight.new_zeros(len(up_weight), up_weight.shape[2]), torch.zeros_like(down_bias)
+        of_up_bias, of_down_bias = up_weight.new_zeros(len(up_weight), wide), torch.zeros_like(down_bias)
         for e, length in enumerate(ctx.lengths):
             if not length:
                 of_up[e] = of_down[e] = 0
+        scratch = _Scratch(tokens, ctx.lengths, x=width, hidden=wide, of_update=width, of_hidden=wide)
         for e, rows in _queues(ctx.lengths):
-            x, weight = tokens.index_select(0, token[rows]), weights[rows]
-            hidden = F.gelu(inner[rows])
-            hidden = hidden if mask is None else hidden.mul_(mask[rows])
-            of_update = gradient.index_select(0, token[rows])  # times the weight, which is left to the narrow factors
-            of_hidden = of_update @ down_weight[e].T
+            x, hidden = scratch.rows("x", rows), scratch.rows("hidden", rows)
+            of_update, of_hidden = scratch.rows("of_update", rows), scratch.rows("of_hidden", rows)
+            weight = weights[rows, None]
+            torch.ops.aten.gelu.out(inner[rows], out=hidden)
+            if mask is not None:
+                hidden.mul_(mask[rows])
+            torch.index_select(gradient, 0, token[rows], out=of_update)
+            torch.mm(of_update, down_weight[e].T, out=of_hidden)  # times the weight, which follows
             # What the weight multiplied is hidden @ down + bias; its product with the gradient, without forming it again.
             torch.add(torch.linalg.vecdot(of_hidden, hidden), of_update @ down_bias[e], out=of_weights[rows])
-            torch.mv(of_update.T, weight, out=of_down_bias[e])
-            torch.mm(hidden.mul_(weight[:, None]).T, of_update, out=of_down[e])
-            of_hidden.mul_(weight[:, None] if mask is None else weight[:, None] * mask[rows])
-            of_inner = torch.ops.aten.gelu_backward(of_hidden, inner[rows])
+            of_update.mul_(weight)
+            torch.sum(of_update, 0, out=of_down_bias[e])
+            torch.mm(hidden.T, of_update, out=of_down[e])
+            of_hidden.mul_(weight if mask is None else weight * mask[rows])
+            of_inner = torch.ops.aten.gelu_backward.grad_input(of_hidden, inner[rows], grad_input=of_hidden)
             torch.sum(of_inner, 0, out=of_up_bias[e])
+            torch.index_select(tokens, 0, token[rows], out=x)
             torch.mm(x.T, of_inner, out=of_up[e])
-            of_tokens.index_add_(0, token[rows], of_inner @ up_weight[e].T)
+            of_x = torch.mm(of_inner, up_weight[e].T, out=of_update)
+            of_tokens.index_add_(0, token[rows], of_x)
         return of_tokens, of_weights, None, None, of_up, of_up_bias, of_down, of_down_bias, None

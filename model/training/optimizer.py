@@ -70,10 +70,10 @@ def build_optimizers(model: M3ViT, training: TrainingConfiguration) -> list[torc
     if training.optimizer == "sgd":
         optimizers = [torch.optim.SGD(groups, lr=rate, momentum=training.momentum)]
     elif training.optimizer == "adamw":
-        optimizers = [torch.optim.AdamW(groups, lr=rate)]
+        optimizers = [torch.optim.AdamW(groups, lr=rate, fused=True)]
     else:
         muon = Muon(parts["hidden"], lr=training.muon_learning_rate, weight_decay=decay)
-        optimizers = [muon, torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))]
+        optimizers = [muon, torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]

@@ -5,6 +5,7 @@ that a second start goes on where the first one stopped, and a recipe that chang
 """
 
 import argparse
+import copy
 import dataclasses
 import hashlib
 import json
@@ -23,11 +24,11 @@ from model.configuration import Recipe, load_recipe
 from model.evaluate import measure_float, measure_integer, top_k_agreement
 from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, integer_network
 from model.network.vit import M3ViT
-from model.pathways.alternatives import apply_pathways, pathways_within
+from model.pathways.alternatives import apply_pathways, current_pathways, pathways_within
 from model.pathways.budgets import Budget
 from model.pathways.pruning import fine_tune
 from model.pathways.usage import measure_usage
-from model.training.results_page import EXPERTS_KEPT, FINE_TUNING_STEPS, write_page
+from model.training.results_page import BUDGETS, EXPERTS_KEPT, FINE_TUNING_STEPS, write_page
 from model.training.sources import open_validation, training_scenes
 from model.training.train import train
 from spec.arguments import positive
@@ -36,11 +37,13 @@ from spec.errors import UserError
 from spec.files import require_writable, write_file
 
 SEEDS = (0, 1, 2)
-NETWORKS = ("multi-gate", "single-gate", "task-conditioned", "dense")
+NETWORKS = ("multi-gate", "sampled-budgets", "single-gate", "task-conditioned", "dense")
 """Recipes in recipes/results that have every task."""
 QUANTISED = ("multi-gate", "dense")
 """Those of them that are measured in integers too."""
-MEASUREMENTS = 3
+BUDGETED = ("multi-gate", "sampled-budgets")
+"""Those that are measured under `BUDGETS` without training."""
+MEASUREMENTS = 4
 """Number of what `measure` does; checkpoints that were measured otherwise are measured again, without training."""
 
 
@@ -86,7 +89,7 @@ def execute(run: Run, directory: Path) -> dict:
 
 
 def measure(run: Run, model: M3ViT) -> dict:
-    """By task: MACs, metric in float and, for some networks, in integers and with half of the experts. Changes the model."""
+    """By task: MACs, metric in float and, for some networks, in integers and with fewer experts. Changes the model."""
     recipe = run.recipe
     held_out = open_validation(recipe, None)
     seen = training_scenes(recipe, 0, CALIBRATION_SCENES).images
@@ -102,11 +105,18 @@ def measure(run: Run, model: M3ViT) -> dict:
         result["integer"] = measure_integer(network, recipe.model, held_out)
     if run.name == NETWORKS[0]:
         result["agreement"] = top_k_agreement(model, network, held_out.images[:AGREEMENT_SCENES])
-        pathways = pathways_within(model, measure_usage(model, seen), Budget(EXPERTS_KEPT))
-        apply_pathways(model, pathways)
-        result["pathway"] = measure_float(model, held_out)
-        fine_tune(model, recipe, [pathways], FINE_TUNING_STEPS)
-        result["fine_tuned_pathway"] = measure_float(model, held_out)
+    if run.name in BUDGETED:
+        usage, whole = measure_usage(model, seen), current_pathways(model)
+        result["budgets"] = {}
+        for text in BUDGETS:
+            apply_pathways(model, pathways_within(model, usage, Budget.parse(text)))
+            result["budgets"][text] = measure_float(model, held_out)
+        if run.name == NETWORKS[0]:
+            half = pathways_within(model, usage, Budget(EXPERTS_KEPT))
+            for name, pathways in (("all_trained_on", whole), ("half_trained_on", half)):
+                one = copy.deepcopy(model)
+                fine_tune(one, recipe, [pathways], FINE_TUNING_STEPS)
+                result[name] = measure_float(one, held_out)
     return result
 
 

@@ -10,6 +10,7 @@ from spec.files import write_file
 
 _TITLES = {
     "multi-gate": "M³ViT, multi-gate",
+    "sampled-budgets": "M³ViT, multi-gate, sampled budgets",
     "task-conditioned": "M³ViT, task-conditioned gate",
     "single-gate": "M³ViT, single gate",
     "dense": "dense multi-task ViT",
@@ -17,6 +18,8 @@ _TITLES = {
 _SINGLE = "single-task-"
 
 EXPERTS_KEPT, FINE_TUNING_STEPS = 8, 600
+BUDGETS = ("16x4", "12x4", "8x4", "4x4", "16x2", "8x2", "16x1", "8x1")
+"""Experts kept and experts a token; the first is the whole network."""
 
 
 def write_page(path: Path, results: list[dict]) -> None:
@@ -58,11 +61,21 @@ def page(results: list[dict]) -> str:
         "",
         f"Each task of the multi-gate network keeps {EXPERTS_KEPT} of {model.experts} experts in every MoE block, the most used by"
         " router score on",
-        f"64 training scenes; then the network trains on with these for {FINE_TUNING_STEPS} steps at a tenth of the learning rates. The"
-        " change is",
-        f"relative to the network with {model.experts} experts after its {training.steps:,} steps, positive when worse.",
+        f'64 training scenes. "Trained on" is {FINE_TUNING_STEPS} more steps at a tenth of the learning rates, with these experts or'
+        " with all. The change is",
+        "relative to the column before it, positive when worse.",
         "",
         *_pathways(runs, seeds),
+        "",
+        "## Budgets changed after training",
+        "",
+        "Experts kept by each task in every MoE block, and experts a token, changed without any training. One network was trained as"
+        " usual, one with",
+        f"sampled budgets (`least_experts = {load_recipe('results/sampled-budgets').training.least_experts}`). The change is relative to"
+        " the network that was trained as usual and has",
+        "all its experts, the mean over the tasks, in percent, positive when worse.",
+        "",
+        *_budgets(runs, seeds),
     ]
     return "\n".join(lines) + "\n"
 
@@ -101,10 +114,26 @@ def _integers(runs: dict, seeds: list[int]) -> list[str]:
 
 
 def _pathways(runs: dict, seeds: list[int]) -> list[str]:
-    mine = [runs["multi-gate", seed] for seed in seeds]
-    rows = [["", "task", "all experts", f"{EXPERTS_KEPT} experts", "change (%)"]]
-    for key, title in (("pathway", "as they are"), ("fine_tuned_pathway", "fine-tuned")):
-        rows += _changes(title, [(run["float"], run[key]) for run in mine])
+    mine, kept = [runs["multi-gate", seed] for seed in seeds], f"{EXPERTS_KEPT} experts"
+    half = [run["budgets"][f"{EXPERTS_KEPT}x4"] for run in mine]
+    whole, trained_whole, trained_half = (
+        [run[key] for run in mine] for key in ("float", "all_trained_on", "half_trained_on")
+    )
+    rows = [["compared", "task", "before", "after", "change (%)"]]
+    rows += _changes(f"all, {kept}", list(zip(whole, half)))
+    rows += _changes(f"all, {kept} trained on", list(zip(whole, trained_half)))
+    rows += _changes(f"all trained on, {kept} trained on", list(zip(trained_whole, trained_half)))
+    return _table(rows)
+
+
+def _budgets(runs: dict, seeds: list[int]) -> list[str]:
+    rows = [["experts kept, a token", _TITLES["multi-gate"], _TITLES["sampled-budgets"]]]
+    for budget in BUDGETS:
+        cells = []
+        for name in ("multi-gate", "sampled-budgets"):
+            pairs = [(runs["multi-gate", seed]["float"], runs[name, seed]["budgets"][budget]) for seed in seeds]
+            cells.append(_spread([-delta_m(after, before) for before, after in pairs], 2))
+        rows.append([budget.replace("x", ", "), *cells])
     return _table(rows)
 
 

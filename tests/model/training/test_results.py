@@ -7,8 +7,8 @@ import pytest
 
 from model.configuration import load_recipe
 from model.training import results
-from model.training.results import NETWORKS, QUANTISED, Run, every_run, execute
-from model.training.results_page import page
+from model.training.results import BUDGETED, NETWORKS, QUANTISED, Run, every_run, execute
+from model.training.results_page import BUDGETS, page
 
 
 def measurements() -> list[dict]:
@@ -28,14 +28,16 @@ def measurements() -> list[dict]:
         if run.name in QUANTISED:
             result["integer"] = result["float"] | {"depth": result["float"]["depth"] * 1.002}
         if run.name == NETWORKS[0]:
-            result |= {"agreement": 0.99, "pathway": result["float"], "fine_tuned_pathway": result["float"]}
+            result |= {"agreement": 0.99, "all_trained_on": result["float"], "half_trained_on": result["float"]}
+        if run.name in BUDGETED:
+            result["budgets"] = dict.fromkeys(BUDGETS, result["float"])
         made.append(result)
     return made
 
 
 def test_every_network_and_every_single_task_has_three_runs():
     runs = every_run()
-    assert len(runs) == len({run.key for run in runs}) == 21
+    assert len(runs) == len({run.key for run in runs}) == 24
     assert {run.seed for run in runs} == {0, 1, 2}
 
 
@@ -78,7 +80,7 @@ def test_a_run_that_is_done_is_not_done_again(tiny, tmp_path, monkeypatch):
     run = Run("multi-gate", 0)
     first = execute(run, tmp_path)
     assert first["macs"]["depth"] > 0
-    assert first.keys() >= {"float", "integer", "agreement", "pathway", "fine_tuned_pathway", "parameters"}
+    assert first.keys() >= {"float", "integer", "agreement", "budgets", "half_trained_on", "parameters"}
     monkeypatch.setattr(results, "train", None)
     path = tmp_path / f"{run.key}.json"
     assert execute(run, tmp_path) == first == json.loads(path.read_text())
