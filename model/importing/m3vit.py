@@ -18,7 +18,7 @@ TASK_NAMES = {
     "edge": "edges",
     "depth": "depth",
 }
-"""Upstream's names of the tasks to ours."""
+"""Upstream's names of the tasks to ours, in the order in which upstream numbers those that a network has."""
 
 _TRAINING_ONLY = ("tam_model",)  # of its auxiliary losses
 _DECODER = re.compile(r"decoders\.([^.]+)\.")
@@ -33,10 +33,11 @@ def convert_m3vit(
     normalisation: str = "imagenet",
     grid: tuple[int, int] | None = None,
 ) -> dict[str, Tensor]:
-    """Every weight of a model with head "setr-pup" under our names, the tasks in the source's order of decoders.
+    """Every weight of a model with head "setr-pup" under our names.
 
-    heads, normalisation, grid: as for `convert_timm`. UserError names the first weight that is missing, of another shape or
-    unknown, and a gate that this network does not have.
+    Gates have numbers, which upstream gives the tasks in a fixed order, whatever the order of weights in the file. The decoder of
+    a network for one task is that of the recipe's. heads, normalisation, grid: as for `convert_timm`. UserError names the first
+    weight that is missing, of another shape or unknown, and a gate that this network does not have.
     """
     c = configuration
     require_heads(c, heads)
@@ -44,7 +45,9 @@ def convert_m3vit(
         raise UserError(f"M3ViT has heads of SETR-PUP, the recipe {c.head!r}: set head = 'setr-pup'")
     source.tensors = {name.removeprefix("backbone."): value for name, value in source.tensors.items()}
     source.drop(*_TRAINING_ONLY)
-    tasks = list(dict.fromkeys(match[1] for name in source.tensors if (match := _DECODER.match(name))))
+    _name_only_task(source, c)
+    found = {match[1] for name in source.tensors if (match := _DECODER.match(name))}
+    tasks = [*(task for task in TASK_NAMES if task in found), *sorted(found - TASK_NAMES.keys())]
     ours = [TASK_NAMES.get(task, task) for task in tasks]
     if sorted(ours) != sorted(c.task_names):
         raise UserError(f"{source.path}: the source has tasks {', '.join(ours)}, the recipe {', '.join(c.task_names)}")
@@ -59,6 +62,22 @@ def convert_m3vit(
         weights |= _take_head(source, c, task, our)
     source.finish()
     return weights
+
+
+def _name_only_task(source: Source, c: ModelConfiguration) -> None:
+    """Give the decoder and the gates of a network for one task the names that they have in a network for several."""
+    if not any(name.startswith("decoder.") for name in source.tensors):
+        return
+    if len(c.tasks) > 1:
+        raise UserError(
+            f"{source.path}: the source is of one task, the recipe of {', '.join(c.task_names)}: choose a recipe of that task"
+        )
+    theirs = {our: their for their, our in TASK_NAMES.items()}.get(c.task_names[0], c.task_names[0])
+    gate = ".mlp.gate.0.w_gate" if c.gate == "multi" else ".mlp.gate.w_gate"
+    source.tensors = {
+        re.sub(r"^decoder\b", f"decoders.{theirs}", name).replace(".mlp.gate.w_gate", gate): value
+        for name, value in source.tensors.items()
+    }
 
 
 def _take_moe(source: Source, c: ModelConfiguration, block: int, tasks: list[str]) -> dict[str, Tensor]:

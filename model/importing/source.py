@@ -4,6 +4,7 @@ import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -13,6 +14,14 @@ from spec.errors import UserError
 
 _SUFFIXES = (".pth", ".pt", ".bin", ".tar")
 _WRAPPERS = ("state_dict", "model")  # entries under which programs save a state dict
+_NUMBERS = [
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((np.empty(0).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    *(np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64"))),
+]
+"""NumPy's numbers and arrays, in which training scripts keep their results beside the weights; by both names of NumPy 1 and 2."""
+_REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+)")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _EXPERTS = re.compile(r"\.mlp\.experts\.(htoh4|h4toh)\.(weight|bias)$")
 
 
@@ -71,9 +80,12 @@ def _read_file(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         if path.suffix not in _SUFFIXES:
             raise UserError(f"checkpoint {path} is none of .safetensors, {', '.join(_SUFFIXES)}: convert or rename it")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMBERS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        text = _COLOURS.sub("", str(error)).strip()
+        refused = _REFUSED.search(text)
+        reason = f"it holds {refused[1]}" if refused else text.splitlines()[0][:120] if text else type(error).__name__
         raise UserError(
             f"checkpoint {path} cannot be read as tensors alone ({reason}): save its state dict as .safetensors"
         ) from None

@@ -3,10 +3,13 @@
 import argparse
 import dataclasses
 import json
+import zipfile
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from model.configuration import TaskConfiguration
 from model.importing.command import ImportCommand
@@ -18,7 +21,7 @@ from model.training import checkpoint
 from spec.errors import UserError
 
 WIDTH, HEADS, PATCH, HIDDEN, EXPERTS, TOP_K, EXPERT, EMBEDDING = 24, 3, 8, 40, 4, 2, 16, 6
-TASKS = {"semseg": 5, "depth": 1, "human_parts": 3}  # in upstream's order
+TASKS = {"semseg": 5, "human_parts": 3, "depth": 1}  # in upstream's order
 
 
 def upstream_state(gate="multi", seed=0, experts=EXPERTS):
@@ -140,21 +143,65 @@ def configuration(recipe, gate="multi", **changes):
     return dataclasses.replace(recipe.model, **{**sizes, **changes})
 
 
+KINDS = ("safetensors", "pth")
+
+
 def source_of(state):
     return Source("x", {name.removeprefix("module."): value for name, value in state.items()})
 
 
 @pytest.mark.parametrize("gate", ["multi", "single", "task-conditioned"])
-@pytest.mark.parametrize("seed", [0, 1], ids=lambda s: f"seed{s}")
-def test_every_task_is_predicted_as_upstream_predicts_it(recipe, gate, seed):
+@pytest.mark.parametrize(
+    ("seed", "kind"), [(0, "safetensors"), (1, "pth")], ids=lambda v: v if v in KINDS else f"seed{v}"
+)
+def test_every_task_is_predicted_as_upstream_predicts_it(recipe, tmp_path, gate, seed, kind):
     state, c = upstream_state(gate, seed), configuration(recipe, gate)
-    model = M3ViT(c).eval()
-    assert initialise(model, convert_m3vit(source_of(state), c, heads=HEADS, normalisation="half")) == []
+    model, path = M3ViT(c).eval(), tmp_path / f"weights.{kind}"
+    if kind == "pth":
+        torch.save({"state_dict": state}, path)
+    else:
+        save_file(state, path)  # read back in alphabetical order
+    assert initialise(model, convert_m3vit(read_source(path), c, heads=HEADS, normalisation="half")) == []
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     for task, our in (("semseg", "segmentation"), ("depth", "depth"), ("human_parts", "parts")):
         expected = upstream_prediction(state, images, task, gate)
         assert expected.std() > 3e-3
         assert (model(images, our) - expected).abs().max() < 1e-3 * expected.std(), task
+
+
+@pytest.mark.parametrize("gate", ["multi", "single"])
+def test_a_network_for_one_task_has_neither_its_name_nor_gates_by_number(recipe, gate):
+    state = {}
+    for name, value in upstream_state("single").items():
+        if "decoders." not in name or ".depth." in name:
+            state[name.replace("decoders.depth", "decoder")] = value
+    c = dataclasses.replace(configuration(recipe, gate), tasks=(TaskConfiguration("depth", 1),))
+    model = M3ViT(c).eval()
+    assert initialise(model, convert_m3vit(source_of(state), c, heads=HEADS, normalisation="half")) == []
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    whole = {name.replace("decoder.", "decoders.depth."): value for name, value in state.items()}
+    expected = upstream_prediction(whole, images, "depth", "single")
+    assert (model(images, "depth") - expected).abs().max() < 1e-3 * expected.std()
+    with pytest.raises(UserError, match="the source is of one task, the recipe of segmentation, parts, depth"):
+        convert_m3vit(source_of(state), configuration(recipe, gate), heads=HEADS)
+
+
+def what_stands_beside():
+    """What upstream's training saves with the weights."""
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    results = {
+        "semseg": {"mIoU": np.float64(0.4), "jaccards_all_categs": [np.float64(0.4)]},
+        "depth": {"rmse": np.float32(1)},
+    }
+    return {
+        "epoch": 1,
+        "backbone": "VisionTransformer_moe",
+        "best_result": results,
+        "optimizer": optimizer.state_dict(),
+    }
 
 
 def write_ranks(directory, state, ranks):
@@ -166,7 +213,7 @@ def write_ranks(directory, state, ranks):
                 part[name] = value.chunk(ranks)[rank].clone()
             elif rank == 0:
                 part[name] = value
-        torch.save({"epoch": 1, "state_dict": part}, directory / f"{rank}.pth")
+        torch.save({"state_dict": part} | what_stands_beside(), directory / f"{rank}.pth")
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
@@ -176,6 +223,16 @@ def test_ranks_are_put_together_in_order(tmp_path, ranks):
     found = read_source(tmp_path / "run").tensors
     assert found.keys() == {name.removeprefix("module.") for name in state}
     assert all(torch.equal(found[name.removeprefix("module.")], value) for name, value in state.items())
+
+
+def test_results_beside_the_weights_may_be_of_numpy_1(tmp_path):
+    torch.save({"state_dict": upstream_state()} | what_stands_beside(), tmp_path / "new.pth")
+    with zipfile.ZipFile(tmp_path / "new.pth") as new, zipfile.ZipFile(tmp_path / "old.pth", "w") as old:
+        for entry in new.namelist():
+            old.writestr(entry, new.read(entry).replace(b"numpy._core.", b"numpy.core."))
+    found = [read_source(tmp_path / f"{name}.pth").tensors for name in ("new", "old")]
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
 def test_ranks_that_are_incomplete_are_named(tmp_path):
@@ -214,7 +271,7 @@ def test_a_lost_rank_at_the_end_shows_in_the_number_of_experts(recipe, tmp_path)
         (
             "multi",
             {"tasks": (TaskConfiguration("depth", 1),)},
-            "has tasks segmentation, depth, parts, the recipe depth",
+            "has tasks segmentation, parts, depth, the recipe depth",
         ),
         ("multi", {"width": 36}, "patch_embed.proj.weight is 24x3x8x8, the recipe says 36x3x8x8"),
     ],
