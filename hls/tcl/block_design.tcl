@@ -30,10 +30,10 @@ foreach port [dict keys $gp_of] {
 }
 set_property -dict $ps_settings $ps
 
-# --- clock and reset ---
+# --- clock and reset. The wizard's input frequency comes with the net: pl_clk0 is near 100 MHz, as the board's crystal divides. ---
 set wizard [create_bd_cell -type ip -vlnv xilinx.com:ip:clk_wiz clock_wizard]
-set_property -dict [list CONFIG.PRIM_SOURCE No_buffer CONFIG.PRIM_IN_FREQ 100.000 CONFIG.CLKOUT1_REQUESTED_OUT_FREQ $clock_mhz \
-  CONFIG.USE_LOCKED true CONFIG.USE_RESET true CONFIG.RESET_TYPE ACTIVE_LOW CONFIG.RESET_PORT_NAME resetn] $wizard
+set_property -dict [list CONFIG.PRIM_SOURCE No_buffer CONFIG.CLKOUT1_REQUESTED_OUT_FREQ $clock_mhz CONFIG.USE_LOCKED true \
+  CONFIG.USE_RESET true CONFIG.RESET_TYPE ACTIVE_LOW CONFIG.RESET_PORT_NAME resetn] $wizard
 create_bd_cell -type ip -vlnv xilinx.com:ip:proc_sys_reset reset_sync
 connect_bd_net [get_bd_pins ps/pl_clk0] [get_bd_pins clock_wizard/clk_in1]
 connect_bd_net [get_bd_pins ps/pl_resetn0] [get_bd_pins clock_wizard/resetn] [get_bd_pins reset_sync/ext_reset_in]
@@ -120,8 +120,12 @@ dict for {master port} $memory_map {
 validate_bd_design
 save_bd_design
 set design [get_files system.bd]
+# Synthesised with the top, not as a checkpoint for each block: the strategy of synth_1 has to reach the accelerator.
+set_property synth_checkpoint_mode None $design
 generate_target all $design
 add_files -norecurse [make_wrapper -files $design -top]
 set_property top system_wrapper [current_fileset]
 add_files -fileset constrs_1 -norecurse [file join $root constraints.xdc]
+# It names a clock that only the implemented design has.
+set_property used_in_synthesis false [get_files constraints.xdc]
 update_compile_order -fileset sources_1

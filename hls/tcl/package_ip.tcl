@@ -22,8 +22,15 @@ foreach interface $interfaces {
   ipx::associate_bus_interfaces -busif $interface -clock aclk $core
 }
 ipx::associate_bus_interfaces -clock aclk -reset aresetn $core
-ipx::infer_bus_interface $interrupt xilinx.com:signal:interrupt_rtl:1.0 $core
-set sensitivity [ipx::add_bus_parameter SENSITIVITY [ipx::get_bus_interfaces $interrupt -of_objects $core]]
+# The packager may have inferred the interrupt, with or without its sensitivity: neither can be added twice.
+if {[ipx::get_bus_interfaces $interrupt -of_objects $core] eq ""} {
+  ipx::infer_bus_interface $interrupt xilinx.com:signal:interrupt_rtl:1.0 $core
+}
+set bus [ipx::get_bus_interfaces $interrupt -of_objects $core]
+set sensitivity [ipx::get_bus_parameters SENSITIVITY -of_objects $bus]
+if {$sensitivity eq ""} {
+  set sensitivity [ipx::add_bus_parameter SENSITIVITY $bus]
+}
 set_property value LEVEL_HIGH $sensitivity
 
 set registers [ipx::get_address_blocks reg0 -of_objects [ipx::get_memory_maps s_axi_control -of_objects $core]]
@@ -32,10 +39,12 @@ if {$registers eq ""} {
 }
 set_property range $control_bytes $registers
 # Named, so that the hardware description lists them: the host compares their places with its own.
-foreach {name offset} $register_map {
+foreach {name offset access description} $register_map {
   set register [ipx::add_register $name $registers]
   set_property address_offset $offset $register
   set_property size 32 $register
+  set_property access $access $register
+  set_property description $description $register
 }
 
 ipx::create_xgui_files $core

@@ -51,5 +51,6 @@ class BitstreamCommand:
             f"{directory}: engine {made['engine']}, {made['clock_mhz']} MHz, worst setup slack {timing['setup_worst']} ns"
         )
         for name, amounts in made["accelerator"].items():
-            print(f"  {name}: {amounts['used']:g} used, {amounts['estimated']} estimated")
+            estimate = f", {amounts['estimated']} estimated" if "estimated" in amounts else ""
+            print(f"  {name}: {amounts['used']:g} used{estimate}")
         return 0

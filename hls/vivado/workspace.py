@@ -19,6 +19,8 @@ MEMORY_PORTS = ("HP0", "HP1", "HP3")
 
 SYNTHESIS_STRATEGY = "Flow_PerfOptimized_high"
 IMPLEMENTATION_STRATEGY = "Performance_ExplorePostRoutePhysOpt"
+_ACCESS = {"rw": "read-write", "ro": "read-only", "w1c": "read-write"}
+"""In the words of IP-XACT. That writing ones clears is a property of fields there; a register's description says it."""
 _SCRIPTS = ("vivado.tcl", "package_ip.tcl", "block_design.tcl", "implementation.tcl", "constraints.xdc")
 
 
@@ -50,7 +52,10 @@ def settings(configuration: HardwareConfiguration, engine: str, clock_mhz: float
         "memory_map": " ".join(f"{k} {v}" for k, v in memory_map(engine, configuration.load_ports).items()),
         "control_address": f"0x{CONTROL_ADDRESS:08x}",
         "control_bytes": str(REGISTER_FILE_BYTES),
-        "register_map": " ".join(f"{register.name} 0x{register.offset:03x}" for register in REGISTERS),
+        "register_map": " ".join(
+            f"{register.name} 0x{register.offset:03x} {_ACCESS[register.access]} {{{register.doc}}}"
+            for register in REGISTERS
+        ),
         "interrupt_controller_address": f"0x{INTERRUPT_CONTROLLER_ADDRESS:08x}",
         "clock_mhz": f"{clock_mhz:.3f}",
         "synthesis_strategy": SYNTHESIS_STRATEGY,

@@ -254,6 +254,51 @@ def kernel_cell(source: Path) -> Cell:
     return cell
 
 
+_SWITCH, _WIDTH, _COUNT = "0|1", "32|64|128", r"[1-9]|1[0-6]"
+_MEGAHERTZ = r"\d{1,3}(\.\d{1,3})?"
+_PROPAGATED = None
+_SETTINGS: dict[str, dict[str, str | None]] = {
+    "zynq_ultra_ps_e": {
+        r"PSU__USE__(M_AXI_GP[0-2]|S_AXI_GP[0-6]|IRQ0)": _SWITCH,
+        r"PSU__MAXIGP[0-2]__DATA_WIDTH": _WIDTH,
+        r"PSU__SAXIGP[0-6]__DATA_WIDTH": _WIDTH,
+        r"PSU__FPGA_PL0_ENABLE": _SWITCH,
+        r"PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ": _MEGAHERTZ,
+    },
+    "clk_wiz": {
+        "PRIM_SOURCE": "Single_ended_clock_capable_pin|Differential_clock_capable_pin|Global_buffer|No_buffer",
+        "PRIM_IN_FREQ": _PROPAGATED,
+        "CLKOUT1_REQUESTED_OUT_FREQ": _MEGAHERTZ,
+        "USE_LOCKED": "true|false",
+        "USE_RESET": "true|false",
+        "RESET_TYPE": "ACTIVE_HIGH|ACTIVE_LOW",
+        "RESET_PORT_NAME": "resetn?",
+    },
+    "smartconnect": {"NUM_SI": _COUNT, "NUM_MI": _COUNT, "NUM_CLKS": _COUNT},
+    "axi_intc": {"C_IRQ_CONNECTION": _SWITCH},
+}
+"""Block to its settings, each with the values it takes; _PROPAGATED where the tool takes the value from what is connected."""
+
+_PROPERTIES = {
+    "project": {"board_part": r"xilinx\.com:\w+:part0:\d+\.\d+", "ip_repo_paths": ".+"},
+    "fileset": {"top": r"\w+"},
+    "core": {
+        "name": r"\w+", "version": r"\d+\.\d+", "display_name": ".+", "description": ".+",
+        "supported_families": "zynquplus Production",
+    },
+    "parameter": {"value": "LEVEL_HIGH|LEVEL_LOW|EDGE_RISING|EDGE_FALLING"},
+    "register": {
+        "address_offset": r"0x[0-9a-f]+", "size": "32", "access": "read-write|read-only|write-only", "description": ".+",
+    },
+    "block": {"range": r"\d+"},
+    "system.bd": {"synth_checkpoint_mode": "None|Singular|Hierarchical"},
+    "constraints.xdc": {"used_in_synthesis": "true|false"},
+}  # fmt: skip
+"""Kind of object to its properties, each with the values that our scripts may give it."""
+
+_CONTROL_APERTURES = ((0xA000_0000, 256 << 20), (0x4_0000_0000, 4 << 30), (0x10_0000_0000, 224 << 30))
+"""Where M_AXI_HPM0_FPD lies in the map of the processors (AMD UG1085, address map): first byte and size."""
+
 _STRATEGIES = {
     "synth_1": {
         "Flow_PerfOptimized_high",
@@ -268,9 +313,13 @@ _STRATEGIES = {
 class VivadoTcl(VendorTcl):
     """Vivado with its IP packager and IP integrator, as far as an embedded design of one accelerator needs them."""
 
-    def __init__(self, workspace: Path, kernel: Path | None = None) -> None:
+    def __init__(self, workspace: Path, kernel: Path | None = None, inferred: str = "") -> None:
+        """inferred: what the packager makes of irq by itself: "" (nothing), "interrupt" or "sensitivity" (it with parameter)."""
         super().__init__()
         self.workspace = workspace
+        self._infers = inferred
+        self.file_properties: dict[str, dict[str, str]] = {}
+        self.out_of_context = True
         self.cells: dict[str, Cell] = {}
         self.net: dict[str, str] = {}
         self.interface_net: dict[str, str] = {}
@@ -309,7 +358,8 @@ class VivadoTcl(VendorTcl):
         d("ipx::get_bus_interfaces", {"-of_objects": True}, (1, 1), self._get_bus_interfaces)
         d("ipx::associate_bus_interfaces", {"-busif": True, "-clock": True, "-reset": True}, (1, 1), self._associate)
         d("ipx::infer_bus_interface", {}, (3, 3), self._infer_bus_interface)
-        d("ipx::add_bus_parameter", {}, (2, 2), lambda call: f"parameter:{call.words[1]}:{call.words[0]}")
+        d("ipx::get_bus_parameters", {"-of_objects": True}, (1, 1), self._get_bus_parameters)
+        d("ipx::add_bus_parameter", {}, (2, 2), self._add_bus_parameter)
         d("ipx::get_memory_maps", {"-of_objects": True}, (1, 1), self._get_memory_maps)
         d("ipx::get_address_blocks", {"-of_objects": True}, (1, 1), lambda call: f"block:{call.words[0]}")
         d("ipx::add_register", {}, (2, 2), self._add_register)
@@ -317,7 +367,7 @@ class VivadoTcl(VendorTcl):
             d(f"ipx::{name}", {}, (1, 1))
         d("ipx::save_core", {}, (1, 1), self._save_core)
         # IP integrator
-        d("create_bd_design", {}, (1, 1))
+        d("create_bd_design", {}, (1, 1), lambda call: self.files.append(f"{call.words[0]}.bd"))
         d("create_bd_cell", {"-type": True, "-vlnv": True}, (1, 1), self._create_cell)
         d("apply_bd_automation", {"-rule": True, "-config": True}, (1, 1), self._automation)
         d("get_bd_cells", {}, (1, 1), lambda call: self._cell(call.words[0]) and call.words[0])
@@ -332,7 +382,7 @@ class VivadoTcl(VendorTcl):
         d("exclude_bd_addr_seg", {"-target_address_space": True}, (1, 1), self._exclude)
         d("validate_bd_design", {}, (0, 0), self._validate)
         d("save_bd_design", {}, (0, 0), lambda call: setattr(self, "saved", True))
-        d("get_files", {}, (1, 1), lambda call: call.words[0])
+        d("get_files", {}, (1, 1), self._get_files)
         d("generate_target", {}, (2, 2), self._generate)
         d("make_wrapper", {"-files": True, "-top": False}, (0, 0), self._make_wrapper)
         # runs and reports
@@ -368,41 +418,41 @@ class VivadoTcl(VendorTcl):
         else:
             name, value, target = call.words
             values = {name: value}
-        if target == "project":
-            known, holder = {"board_part", "ip_repo_paths"}, self.project
-        elif target == "fileset":
-            known, holder = {"top"}, self.fileset
-        elif target in self.runs:
-            known, holder = {"strategy"}, self.runs[target]
-            if not set(values.values()) <= _STRATEGIES[target]:
+        kind, _, name = target.partition(":")
+        if target in self.runs:
+            if set(values) != {"strategy"} or values["strategy"] not in _STRATEGIES[target]:
                 raise StubError(f"{values} is no strategy of {target}")
-        elif target == "core":
-            known, holder = {"name", "version", "display_name", "description", "supported_families"}, self.core
-        elif target.startswith("parameter:"):
-            known, holder = {"value"}, self.parameters.setdefault(target.removeprefix("parameter:"), {})
-        elif target.startswith("register:"):
-            known, holder = {"address_offset", "size"}, self.registers[target.removeprefix("register:")]
-        elif target.startswith("block:"):
-            known, holder = {"range"}, self.core
+            holder = self.runs[target]
+        elif kind in _PROPERTIES:
+            self._check_values(target, _PROPERTIES[kind], values)
+            holder = {
+                "project": self.project, "fileset": self.fileset, "core": self.core, "block": self.core,
+                "parameter": self.parameters.get(name), "register": self.registers.get(name),
+            }.get(kind)  # fmt: skip
+            if holder is None:
+                holder = self.file_properties.setdefault(target, {})
         else:
             cell = self._cell(target)
-            holder, known = cell.settings, set(values)
-            self._check_settings(cell, values)
-        if not set(values) <= known:
-            raise StubError(f"{target} has no property {', '.join(set(values) - known)}")
+            known = _SETTINGS.get(cell.type.split(":")[2], {})
+            self._check_values(cell.type, {rf"CONFIG\.({name})": value for name, value in known.items()}, values)
+            holder = cell.settings
         holder.update(values)
 
-    def _check_settings(self, cell: Cell, values: dict[str, str]) -> None:
-        known = {
-            "zynq_ultra_ps_e": r"PSU__USE__(M_AXI_GP[0-2]|S_AXI_GP[0-6]|IRQ0)|PSU__(M|S)AXIGP\d__DATA_WIDTH|PSU__FPGA_PL0_ENABLE"
-            r"|PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ",
-            "clk_wiz": "PRIM_SOURCE|PRIM_IN_FREQ|CLKOUT1_REQUESTED_OUT_FREQ|USE_LOCKED|USE_RESET|RESET_TYPE|RESET_PORT_NAME",
-            "smartconnect": "NUM_SI|NUM_MI|NUM_CLKS",
-            "axi_intc": "C_IRQ_CONNECTION",
-        }
-        for name in values:
-            if not re.fullmatch(rf"CONFIG\.({known.get(cell.type.split(':')[2], 'nothing')})", name):
-                raise StubError(f"{cell.type} has no setting {name}")
+    @staticmethod
+    def _check_values(target: str, known: dict[str, str | None], values: dict[str, str]) -> None:
+        for name, value in values.items():
+            pattern = next((pattern for pattern in known if re.fullmatch(pattern, name)), None)
+            if pattern is None:
+                raise StubError(f"{target} has no property {name}")
+            if known[pattern] is _PROPAGATED:
+                raise StubError(f"{target} takes {name} from what is connected")
+            if not re.fullmatch(known[pattern], value):
+                raise StubError(f"{target} takes no {name} {value}")
+
+    def _get_files(self, call: Call) -> str:
+        if call.words[0] not in (Path(file).name for file in self.files):
+            raise StubError(f"no file {call.words[0]}")
+        return call.words[0]
 
     def _get_property(self, call: Call) -> str:
         name, run = call.words
@@ -424,6 +474,10 @@ class VivadoTcl(VendorTcl):
             self.ports[name].role = role
         self.core = {"vendor": call.options["-vendor"], "library": call.options["-library"]}
         self.inferred = {**infer(self.ports), "aclk": "clock", "aresetn": "reset"}
+        if self._infers:
+            self._make_interrupt("irq")
+        if self._infers == "sensitivity":
+            self.parameters["irq:SENSITIVITY"] = {"value": "EDGE_RISING"}
         covered = {name for name in self.ports for i in self.inferred if name.startswith(f"{i}_")}
         self.loose = set(self.ports) - covered - {"aclk", "aresetn"}
 
@@ -438,12 +492,26 @@ class VivadoTcl(VendorTcl):
 
     def _infer_bus_interface(self, call: Call) -> None:
         port, kind, _ = call.words
-        if port not in self.ports:
-            raise StubError(f"no port {port}")
+        if port not in self.ports or port in self.inferred:
+            raise StubError(f"no port {port}, or it has an interface")
         if kind != "xilinx.com:signal:interrupt_rtl:1.0":
             raise StubError(f"unknown abstraction {kind}")
+        self._make_interrupt(port)
+
+    def _make_interrupt(self, port: str) -> None:
         self.ports[port].role = "interrupt"
         self.inferred[port] = "interrupt"
+
+    def _get_bus_parameters(self, call: Call) -> str:
+        name = f"{call.options['-of_objects']}:{call.words[0]}"
+        return f"parameter:{name}" if name in self.parameters else ""
+
+    def _add_bus_parameter(self, call: Call) -> str:
+        name, bus = call.words
+        if bus not in self.inferred or f"{bus}:{name}" in self.parameters:
+            raise StubError(f"no interface {bus}, or it has {name}")
+        self.parameters[f"{bus}:{name}"] = {}
+        return f"parameter:{bus}:{name}"
 
     def _add_register(self, call: Call) -> str:
         name, block = call.words
@@ -579,7 +647,15 @@ class VivadoTcl(VendorTcl):
         offset = int(call.options["-offset"], 0)
         if offset % bytes_:
             raise StubError(f"offset {offset:#x} is no multiple of the range {bytes_:#x}")
-        self.segments[call.options["-target_address_space"], call.words[0]] = (offset, bytes_)
+        space = call.options["-target_address_space"]
+        if space == "space:ps/Data" and not any(
+            start <= offset and offset + bytes_ <= start + size for start, size in _CONTROL_APERTURES
+        ):
+            raise StubError(f"{call.words[0]} at {offset:#x} is not behind M_AXI_HPM0_FPD")
+        for (other, segment), (start, size) in self.segments.items():
+            if other == space and segment != call.words[0] and start < offset + bytes_ and offset < start + size:
+                raise StubError(f"{call.words[0]} at {offset:#x} overlaps {segment} at {start:#x}")
+        self.segments[space, call.words[0]] = (offset, bytes_)
 
     def _exclude(self, call: Call) -> None:
         self.excluded.add((call.options["-target_address_space"], call.words[0]))
@@ -635,6 +711,7 @@ class VivadoTcl(VendorTcl):
         if not (self.validated and self.saved):
             raise StubError("the design is not validated and saved")
         self.generated = True
+        self.out_of_context = self.file_properties.get("system.bd", {}).get("synth_checkpoint_mode") != "None"
 
     def _make_wrapper(self, call: Call) -> str:
         if not self.generated:
@@ -652,6 +729,10 @@ class VivadoTcl(VendorTcl):
         self._get_run(call)
         if self.fileset.get("top") != "system_wrapper":
             raise StubError(f"the top is {self.fileset.get('top')}")
+        if self.out_of_context:
+            raise StubError(
+                "the blocks are synthesised out of context, where the strategy of synth_1 does not reach them"
+            )
         self.runs[call.words[0]]["launched"] = call.options.get("-to_step", "")
 
     def _wait(self, call: Call) -> None:

@@ -19,15 +19,18 @@ TINY = load_configuration("tiny")
 KERNEL = Path(__file__).resolve().parents[3] / "hls" / "cpp" / "kernel.cpp"
 
 
+CLOCK_MHZ = 287.5
+
+
 def write_workspace(directory: Path, configuration: HardwareConfiguration, engine: str) -> Path:
-    for name, content in workspace_files(configuration, engine, 300.0, 2).items():
+    for name, content in workspace_files(configuration, engine, CLOCK_MHZ, 2).items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(content)
     return directory
 
 
-def run(directory: Path) -> VivadoTcl:
-    vivado = VivadoTcl(directory, KERNEL)
+def run(directory: Path, inferred: str = "") -> VivadoTcl:
+    vivado = VivadoTcl(directory, KERNEL, inferred)
     vivado.source(directory / "vivado.tcl")
     return vivado
 
@@ -49,14 +52,26 @@ def test_the_scripts_build_a_whole_design(tmp_path: Path, engine: str, load_port
     assert vivado.segments["space:ps/Data", "accelerator/s_axi_control/reg0"] == (CONTROL_ADDRESS, 4096)
     offsets = {name: int(values["address_offset"], 0) for name, values in vivado.registers.items()}
     assert offsets == {register.name: register.offset for register in REGISTERS}
+    for register in REGISTERS:
+        values = vivado.registers[register.name]
+        assert values["access"] == ("read-only" if register.access == "ro" else "read-write")
+        assert values["description"] == register.doc
     assert vivado.net["interrupts/intr"] == "accelerator/irq"
     assert vivado.net["ps/pl_ps_irq0"] == "interrupts/irq"
     assert vivado.net["accelerator/aclk"] == "clock_wizard/clk_out1"
+    assert float(vivado.cells["clock_wizard"].settings["CONFIG.CLKOUT1_REQUESTED_OUT_FREQ"]) == CLOCK_MHZ
     assert vivado.parameters["irq:SENSITIVITY"] == {"value": "LEVEL_HIGH"}
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
         "accel.bit", "accel.hwh", "drc.rpt", "power.rpt", "timing_summary.rpt", "utilization.rpt",
         "utilization_hierarchical.rpt", "vivado_version.txt",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("inferred", ["", "interrupt", "sensitivity"])
+def test_an_interrupt_that_the_packager_infers_itself(tmp_path: Path, inferred: str) -> None:
+    vivado = run(write_workspace(tmp_path, TINY, "rtl"), inferred)
+    assert (vivado.failures, vivado.exit_code) == ([], 0)
+    assert vivado.parameters["irq:SENSITIVITY"] == {"value": "LEVEL_HIGH"}
 
 
 def test_three_load_ports_have_a_memory_port_each() -> None:
@@ -83,6 +98,18 @@ BREAKS = {
     "an unknown strategy": ("settings.tcl", "Flow_PerfOptimized_high", "Flow_Fast"),
     "a port that cannot be inferred": (f"rtl/{MODULE}.v", "m_axi_load1_rlast", "m_axi_load1_last"),
     "no bitstream": ("implementation.tcl", " -to_step write_bitstream", ""),
+    "a width that a port cannot have": ("block_design.tcl", "__DATA_WIDTH 128", "__DATA_WIDTH 96"),
+    "a clock that is no number": ("settings.tcl", "set clock_mhz {287.500}", "set clock_mhz {fast}"),
+    "an input clock beside the net's": ("block_design.tcl", "No_buffer", "No_buffer CONFIG.PRIM_IN_FREQ 100.000"),
+    "registers elsewhere": ("settings.tcl", "control_address {0xa0000000}", "control_address {0x90000000}"),
+    "registers over others": ("settings.tcl", "control_address {0xa0000000}", "control_address {0xa0010000}"),
+    "an access that IP-XACT does not know": ("settings.tcl", "STATUS 0x004 read-only", "STATUS 0x004 ro"),
+    "blocks synthesised alone": ("block_design.tcl", "synth_checkpoint_mode None", "synth_checkpoint_mode Singular"),
+    "blocks synthesised alone, changed too late": (
+        "block_design.tcl",
+        "set_property synth_checkpoint_mode None $design\ngenerate_target all $design\n",
+        "generate_target all $design\nset_property synth_checkpoint_mode None $design\n",
+    ),
 }  # fmt: skip
 
 
@@ -102,6 +129,14 @@ MESSAGES = {
     "an unknown strategy": "is no strategy of synth_1",
     "a port that cannot be inferred": "ipx has not inferred the interface m_axi_load1",
     "no bitstream": "not launched up to the bitstream",
+    "a width that a port cannot have": "takes no CONFIG.PSU__SAXIGP2__DATA_WIDTH 96",
+    "a clock that is no number": "takes no CONFIG.CLKOUT1_REQUESTED_OUT_FREQ fast",
+    "an input clock beside the net's": "takes CONFIG.PRIM_IN_FREQ from what is connected",
+    "registers elsewhere": "accelerator/s_axi_control/reg0 at 0x90000000 is not behind M_AXI_HPM0_FPD",
+    "registers over others": "at 0xa0010000 overlaps accelerator/s_axi_control/reg0",
+    "an access that IP-XACT does not know": "register:STATUS takes no access ro",
+    "blocks synthesised alone": "the strategy of synth_1 does not reach them",
+    "blocks synthesised alone, changed too late": "the strategy of synth_1 does not reach them",
 }
 
 
