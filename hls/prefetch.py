@@ -73,7 +73,7 @@ class Prefetcher:
 
     ring: the weight memory; pools: of slots, by name; ahead: False lets a step's loads wait for the products before it, which
     shows what prefetching is worth. A load of an expert that comes after its router in program order is skipped when nobody chose the
-    expert; one that fits earlier is loaded on suspicion.
+    expert; one that fits earlier is loaded on suspicion, if suspect is True.
     """
 
     assembler: Assembler
@@ -82,6 +82,7 @@ class Prefetcher:
     pools: dict[str, SlotPool]
     configuration_name: str
     ahead: bool = True
+    suspect: bool = True
 
     def emit(self, steps: list[Step]) -> None:
         """Append the program. UserError if the blocks of one step do not fit."""
@@ -97,6 +98,8 @@ class Prefetcher:
         for index, step in enumerate(steps):
             while position < len(waiting) and (self.ahead or waiting[position][1] <= index):
                 block = waiting[position][0]
+                if block.router and not self.suspect and block.router not in emitted:
+                    break
                 span = self._place(block)
                 if span is None:
                     break

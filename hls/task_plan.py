@@ -84,7 +84,9 @@ class TaskPlan:
             "norms": SlotPool(LoadDestination.ACT, _slots("act", self._norm_slots.start, self._norm_slot, _NORM_SLOTS)),
         }
         ring = Ring(Span("weight", 0, words * c.weight_word_bytes))
-        return Prefetcher(e.assembler, self.constants, ring, pools, c.name, self.schedule.prefetch)
+        # Of the experts of a few tokens most are not chosen: loads on suspicion would be almost all in vain.
+        suspect = self.schedule.expert_tokens is None
+        return Prefetcher(e.assembler, self.constants, ring, pools, c.name, self.schedule.prefetch, suspect)
 
     def _plan_slices(self) -> list[Chunk]:
         """Query rows in as few slices as their buffers fit: normalised rows, queries, attention result, scores, weights."""

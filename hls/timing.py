@@ -7,6 +7,7 @@ instructions are formulas with constants measured on the RTL (tests/system/test_
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,13 +19,16 @@ from spec.isa import BY_NAME, INSTRUCTION_BYTES, SEMAPHORES, Destination, LoadDe
 BYTES_PER_CYCLE = 128 / 3
 """12.8 GB/s at 300 MHz."""
 
-_OPERANDS, _TAIL = 20, 26
-"""Cycles from the start of a product to its first step, and from its last step to its completion."""
+_OPERANDS, _TAIL = 14, 20
+"""Cycles from the start of a product to its first step, and from its last step to its completion, without its rows' way
+through the ports of the activation memory."""
 _LOAD, _TABLE_LOAD = 45, 250
 """Cycles between the data of two loads, and what a table takes in addition."""
+_TWO_AT_A_TIME = (Unit.MATMUL, Unit.LOAD)
+"""Units that take an instruction while the one before it is in execution, if it allows that."""
 _PARAMETER_BLOCKS = 64
 """Column tiles whose parameters the drain keeps for later row tiles."""
-_SOFTMAX_RIVALS, _NORM_RIVALS = 1.5, 1.15
+_SOFTMAX_RIVALS, _NORM_RIVALS = 1.28, 1.05
 """What the other clients of the activation memory cost softmax, which reads most of it, and layer norm."""
 
 
@@ -85,12 +89,11 @@ class TimingModel:
                 signal, producer = semaphores[number].popleft()
                 if signal + 1 > ready:
                     ready, waited_for = signal + 1, producer.name.lower()
-            free = before[unit] if f.get("overlap") else done[unit]
-            take = max(ready, free + 1)
+            free = before[unit] if f.get("overlap") and unit in _TWO_AT_A_TIME else done[unit]
+            take = max(ready, free + 1, taken[unit][-1] + 1)
             if unit == Unit.MATMUL:
                 rows = queues.rows(f)
-                begin = max(take, front_free) if f.get("overlap") else take
-                first, end = self._matmul_front(f, rows, begin)
+                first, end = self._matmul_front(f, rows, take, front_free)
                 idle = first - front_free
                 if rows:
                     waiting = (
@@ -102,7 +105,7 @@ class TimingModel:
                     timing.steps += steps
                     timing.waits["drain"] = timing.waits.get("drain", 0.0) + end - first - steps
                     front_free = end
-                finish = max(end + self._matmul_tail(f) if rows else begin + 4, done[unit] + 2)
+                finish = max(end + self._matmul_tail(f, rows) if rows else take + 4, done[unit] + 2)
             elif unit == Unit.LOAD:
                 skipped = f.get("skip_if_empty") and queues.is_empty(f["queue"])
                 size = 0 if skipped else _transfer_bytes(f)
@@ -134,17 +137,22 @@ class TimingModel:
 
     def _row_tiles(self, rows: float) -> float:
         r = self.configuration.tile_rows
-        return -(-rows // r) if rows == int(rows) else rows / r + (r - 1) / (2 * r)
+        return -(-rows // r) if rows == int(rows) else max(rows / r + (r - 1) / (2 * r), 1.0)
 
     def _steps(self, f: dict[str, int], rows: float) -> float:
         c = self.configuration
         return self._row_tiles(rows) * -(-f["columns"] // c.tile_columns) * (f["depth"] // c.tile_depth)
 
-    def _matmul_front(self, f: dict[str, int], rows: float, begin: float) -> tuple[float, float]:
-        """First step and end of the last one, if the array is free."""
+    def _groups(self, rows: float) -> int:
+        """Cycles in which a word of each row of a tile goes through the ports of the activation memory."""
+        c = self.configuration
+        return math.ceil(min(rows, c.tile_rows) / c.act_ports)
+
+    def _matmul_front(self, f: dict[str, int], rows: float, take: float, front_free: float) -> tuple[float, float]:
+        """First step and end of the last one. Operands are fetched while the array still works on the product before."""
         if not rows:
-            return begin, begin
-        first = begin + _OPERANDS + (7 if f.get("gather") else 0)
+            return take, take
+        first = max(take + _OPERANDS + self._groups(rows) + (7 if f.get("gather") else 0), front_free)
         return first, first + self._work(f, rows)
 
     def _work(self, f: dict[str, int], rows: float) -> float:
@@ -186,8 +194,8 @@ class TimingModel:
         c = self.configuration
         return c.act_ports > 1 and pitch % (c.act_word_bytes * c.act_banks) == 0
 
-    def _matmul_tail(self, f: dict[str, int]) -> float:
-        return _TAIL + (6 if f.get("scatter") else 15 if f["destination"] == Destination.KEYS else 0)
+    def _matmul_tail(self, f: dict[str, int], rows: float) -> float:
+        return _TAIL + self._groups(rows % self.configuration.tile_rows or rows) + (6 if f.get("scatter") else 15 if f["destination"] == Destination.KEYS else 0)
 
     # --- the others -----------------------------------------------------------------------------------------------
 
@@ -207,21 +215,31 @@ class TimingModel:
 
 
 class _Queues:
-    """Token counts of the expert queues as a program runs."""
+    """Token counts of the expert queues as a program runs.
+
+    Without given counts as many queues have tokens as are to be expected of tokens that choose at random, and share them evenly;
+    which ones goes round.
+    """
 
     def __init__(self, counts: Sequence[Sequence[int]] | None) -> None:
         self._given = None if counts is None else iter(counts)
         self._counts: list[float] = []
+        self._tokens, self._first, self._used = 0, 0, 0
 
     def route(self, f: dict[str, int]) -> None:
         if self._given is not None:
             if not f.get("append"):
                 self._counts = [float(count) for count in next(self._given)]
             return
-        share = f["rows"] * min(f["top_k"], f["columns"]) / f["columns"]
+        queues = f["columns"]
+        chosen = min(f["top_k"], queues)
         if not f.get("append"):
-            self._counts = [0.0] * f["columns"]
-        self._counts = [count + share for count in self._counts]
+            self._tokens, self._first = 0, (self._first + self._used) % queues
+        self._tokens += f["rows"]
+        self._used = round(queues * (1 - (1 - chosen / queues) ** self._tokens))
+        self._counts = [0.0] * queues
+        for n in range(self._used):
+            self._counts[(self._first + n) % queues] = self._tokens * chosen / self._used
 
     def is_empty(self, queue: int) -> bool:
         return self._counts[queue] == 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hls.generate import generate
+from hls.schedule import Schedule
 from spec.build import Build
 from spec.configuration import HardwareConfiguration, load_configuration
 from spec.errors import UserError
@@ -93,3 +94,35 @@ def test_loads_of_experts_after_their_router_are_skipped_when_nobody_chose_them(
     _, skipping = frame_after(one_sided, "normals", SMALL)
     unused = [fields["bytes"] for fields in conditional if fields["queue"] >= 2]
     assert everything["read_beats"] - skipping["read_beats"] == sum(unused) // 16 > 0
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_tokens_on_their_own_load_the_experts_that_they_chose_and_no_others(tokens: int) -> None:
+    """Patch reordering off: with one token at a time, DRAM bytes of experts are tokens * top_k * bytes of an expert."""
+    bundle = network(SMALL, 0)
+    build = generate(bundle, TINY, schedule=Schedule(expert_tokens=tokens))
+    task = bundle.tasks["normals"]
+    loads = [fields for name, fields in program_of(build, "normals") if name == "load"]
+    experts = [fields for fields in loads if fields["skip_if_empty"]]
+    groups, kept = -(-SMALL.tokens // tokens), len(task.pathway[1])
+    assert len(experts) == groups * kept * 2
+    one = sum(fields["bytes"] for fields in experts) // (groups * kept)
+
+    used = 0
+
+    def watch(name: str, fields: dict[str, int], machine: ReferenceMachine) -> None:
+        nonlocal used
+        if name == "route":
+            used += np.count_nonzero(machine.queue_count[:kept])
+
+    memory = build.new_memory()
+    build.write_image(memory.frame, picture(SMALL, 1))
+    counters = ReferenceMachine(TINY, observe=watch).run(build.tasks["normals"].program, memory, 0)
+    always = sum(
+        fields["bytes"] * fields["count_1"] * fields["count_2"] * fields["count_3"]
+        for fields in loads
+        if not fields["skip_if_empty"]
+    )
+    code = build.tasks["normals"].program.size
+    assert 16 * counters["read_beats"] - always - code == used * one
+    assert used == SMALL.tokens * task.top_k if tokens == 1 else used < groups * kept
