@@ -58,7 +58,8 @@ def finetune_integers(
             raise UserError(f"training in integers diverged at step {step} of {steps}: lower the rate ({rate:g})")
         model.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip)
+        if training.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip)
         for optimizer in optimizers:
             optimizer.step()
         advance(losses[-1])

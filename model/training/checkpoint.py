@@ -75,7 +75,8 @@ def restore_optimizers(model: M3ViT, optimizers: list[torch.optim.Optimizer], te
         path, _, key = name.rpartition("/")
         if path not in parameters or value.shape not in (parameters[path].shape, torch.Size()):
             raise UserError(f"the checkpoint's optimizer state {name} {tuple(value.shape)} fits no weight: train again")
-        owner[id(parameters[path])].state[parameters[path]][key] = value.clone()
+        parameter = parameters[path]
+        owner[id(parameter)].state[parameter][key] = value.to(parameter.device, copy=True)
 
 
 def save(path: Path, state: Checkpoint) -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -20,6 +21,8 @@ from spec.errors import UserError
 
 SHARDED = ("up_weight", "up_bias", "down_weight", "down_bias")
 """A MoE layer's parameters whose first dimension is the experts."""
+
+T = TypeVar("T")
 
 # Letters in shape comments: R = ranks, E = experts, N = tokens, D = width.
 
@@ -176,6 +179,18 @@ class DistributedModel:
             if name in self.sharded and parameter.grad is not None:
                 parameter.grad /= self.ranks.size
 
+    def share_overflow(self) -> None:
+        """Let every rank see that a divided parameter's gradient is not finite on some rank: all ranks leave out the same steps."""
+        own = [parameter for name, parameter in self.model.named_parameters() if name in self.sharded]
+        if not own:
+            return
+        finite = [p.grad is None or bool(p.grad.isfinite().all()) for p in own]
+        overflowed = torch.tensor([not one for one in finite], dtype=torch.float32, device=self.ranks.device)
+        dist.all_reduce(overflowed, dist.ReduceOp.MAX)
+        for parameter, flag in zip(own, overflowed.tolist()):
+            if flag and parameter.grad is not None:
+                parameter.grad.fill_(torch.inf)
+
     def clip_gradients(self, limit: float) -> None:
         """Shrink the gradients, if need be, to a norm of `limit` over the whole network."""
         if not self.sharded:
@@ -196,6 +211,14 @@ class DistributedModel:
         total = torch.tensor(list(values.values()), dtype=torch.float64, device="cpu").to(self.ranks.device)
         dist.all_reduce(total)
         return dict(zip(values, (total / self.ranks.size).tolist()))
+
+    def from_first(self, value: T) -> T:
+        """What the first rank has, on every rank."""
+        if self.ranks.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, device=self.ranks.device)
+        return values[0]
 
     def gathered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The same tensors with all experts in them; names start with a parameter's, as in a state dictionary."""

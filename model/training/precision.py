@@ -15,6 +15,11 @@ class Precision:
         self._type, self._device = _TYPES.get(name), device
         self._scaler = torch.amp.GradScaler(device.type, enabled=name == "float16")
 
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients may overflow, and a step be left out for it."""
+        return self._scaler.is_enabled()
+
     def autocast(self) -> AbstractContextManager:
         """The context to run the network in."""
         return torch.autocast(self._device.type, self._type) if self._type else nullcontext()

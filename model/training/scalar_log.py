@@ -47,9 +47,11 @@ class ScalarLog:
 def largest_expert_loads(model: M3ViT, images: np.ndarray) -> dict[str, float]:
     """By task and MoE block: the largest share of the choices that one expert gets, times the number of experts; 1 is even.
 
-    images: uint8 [B, h, w, 3].
+    images: uint8 [B, h, w, 3]. The model is left as it was: measured in evaluation mode, so that batch norms do not move.
     """
-    usage = measure_usage(model, images)
+    training = model.training
+    usage = measure_usage(model.eval(), images)
+    model.train(training)
     return {
         f"{task}/block {i}": float(of_block.share.max() * len(of_block.share))
         for task, blocks in usage.items()

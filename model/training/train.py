@@ -61,6 +61,8 @@ def training_step(
             precision.backward(total / training.accumulate if training.accumulate > 1 else total)
         sums = {name: sums.get(name, 0.0) + loss.item() for name, loss in losses.items()}
     distributed.average_experts()
+    if precision.scaled:
+        distributed.share_overflow()
     precision.unscale(optimizers)
     if training.gradient_clip:
         distributed.clip_gradients(training.gradient_clip)
@@ -218,7 +220,10 @@ def _validate(run: Run, held_out: HeldOut, path: Path, scalars: ScalarLog) -> No
     metrics = measure_float(run.model.eval(), held_out)
     run.model.train()
     scalars.add("metric", metrics, run.step)
-    if run.selection.update(run.recipe, metrics, run.step):
+    better = run.selection.update(run.recipe, metrics, run.step)
+    # Ranks may measure differently, as each has its own batch norms on CPUs, but all have to save or none.
+    better, run.selection = run.distributed.from_first((better, run.selection))
+    if better:
         run.save(best_path(path))
 
 

@@ -45,6 +45,18 @@ def test_loss_falls_and_the_integers_stay_exact(seed):
     assert_the_same(FakeQuantised(model, scales), network, IMAGES[:2])
 
 
+def test_gradients_are_shrunk_to_a_limit_and_not_without_one():
+    training = dataclasses.replace(RECIPE.training, optimizer="sgd", learning_rate=1e-3, momentum=0.0, weight_decay=0.0)
+    moved = {}
+    for limit in (0, 1e-3, 1e9):
+        model = random_model(0)
+        before = model.position.detach().clone()
+        recipe = dataclasses.replace(RECIPE, training=dataclasses.replace(training, gradient_clip=limit))
+        finetune_integers(model, coarse_scales(model), recipe, 1, rate=1)
+        moved[limit] = float((model.position.detach() - before).norm())
+    assert moved[0] == moved[1e9] > 10 * moved[1e-3] > 0
+
+
 def test_divergence_is_an_error_that_names_the_step():
     model = random_model(0)
     with pytest.raises(UserError, match=r"diverged at step \d of 5: lower the rate \(1e\+30\)"):

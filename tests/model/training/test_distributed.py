@@ -9,7 +9,9 @@ import torch
 from model.configuration import DataConfiguration, ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
 from model.network.moe import MoE
 from model.training import checkpoint
+from model.training import train as training_module
 from model.training.distributed import SHARDED, DistributedModel, Ranks, choose_device, shard_experts
+from model.training.scalar_log import ScalarLog
 from model.training.sources import draw_batch, training_scenes
 from model.training.train import Run, train, training_step
 from spec.errors import UserError
@@ -68,6 +70,43 @@ def work_on_everything(ranks: Ranks, directory: Path) -> None:
         (directory / "first-part").write_bytes((directory / "parts").read_bytes())
     train(SHARDED_RECIPE, directory / "parts", ranks=ranks, resume=True)
     send_all_to_the_last_expert(ranks)
+    save(directory, "validated", ranks, validate_differently(ranks))
+    save(directory, "overflowed", ranks, overflow_on_the_last_rank(ranks))
+
+
+def validate_differently(ranks: Ranks) -> dict[str, torch.Tensor]:
+    """The steps that were saved as the best, where each rank measures something else."""
+    run, saved = Run.start(SHARDED_RECIPE, ranks), []
+    run.save = lambda path: saved.append(run.step)
+    with pytest.MonkeyPatch.context() as patch:
+        for run.step, depths in enumerate(((1.0, 1.0), (0.5, 2.0), (2.0, 0.1)), start=1):
+            metrics = {"segmentation": 0.2, "depth": depths[ranks.rank]}
+            patch.setattr(training_module, "measure_float", lambda model, data, found=metrics: found)
+            training_module._validate(run, None, Path("model"), ScalarLog(None))
+    return {"saved": torch.tensor(saved), "best": torch.tensor([run.selection.step, run.selection.score])}
+
+
+def overflow_on_the_last_rank(ranks: Ranks) -> dict[str, torch.Tensor]:
+    """Weights, gathered, and the scale of losses after a step in float16 with a gradient in one expert that is infinite."""
+    recipe = changed(experts_sharded=True, optimizer="muon", precision="float16")
+    run = Run.start(recipe, ranks)
+    before = run.distributed.gathered(run.model.state_dict())["blocks.1.mlp.up_weight"]
+    average = run.distributed.average_experts
+
+    def average_and_overflow() -> None:
+        average()
+        if ranks.rank == 1:
+            run.model.blocks[1].mlp.up_weight.grad[0, 0, 0] = torch.inf
+
+    run.distributed.average_experts = average_and_overflow
+    share = recipe.training.batch // ranks.size
+    batch = draw_batch(training_scenes(recipe, 0, recipe.training.pool), recipe.training, 0)
+    part = batch[ranks.rank * share : (ranks.rank + 1) * share]
+    training_step(run.model, run.optimizers, recipe, part, 0, distributed=run.distributed, precision=run.precision)
+    after = run.distributed.gathered(run.model.state_dict())
+    name = "blocks.1.mlp.up_weight"
+    moved, scale = (after[name] - before).abs().max(), torch.tensor(run.precision.state()["scale"])
+    return after | {"moved": moved, "scale": scale}
 
 
 def send_all_to_the_last_expert(ranks: Ranks) -> None:
@@ -126,6 +165,20 @@ def test_a_checkpoint_of_two_ranks_is_gone_on_with_by_one(two_ranks, tmp_path):
     train(SHARDED_RECIPE, path, resume=True)
     assert checkpoint.load(path).step == 3
     assert (two_ranks / "parts.best").is_file()
+
+
+def test_ranks_that_measure_differently_save_the_same_checkpoints(two_ranks):
+    for rank in (0, 1):
+        found = load(two_ranks, "validated", rank)
+        assert found["saved"].tolist() == [1, 2]
+        assert found["best"].tolist() == [2, 25]
+
+
+def test_a_step_that_overflows_on_one_rank_is_left_out_on_all(two_ranks):
+    first, second = (load(two_ranks, "overflowed", rank) for rank in (0, 1))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert first["moved"] == 0 and first["scale"] == 2**15
 
 
 def test_experts_that_do_not_divide_are_named():

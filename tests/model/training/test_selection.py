@@ -1,5 +1,7 @@
 """Which validation counts as the best."""
 
+import dataclasses
+
 from model.configuration import Recipe
 from model.training import checkpoint
 from model.training.selection import Selection
@@ -11,6 +13,20 @@ def test_delta_m_from_a_network_that_scores_nothing_yet(recipe: Recipe) -> None:
     assert not selection.update(recipe, {"segmentation": 0.0, "depth": 2.1, "normals": 50.0}, 2)
     assert selection.update(recipe, {"segmentation": 0.2, "depth": 2.1, "normals": 50.0}, 3)
     assert selection.step == 3 and selection.reference["segmentation"] > 0
+
+
+def test_what_is_not_a_number_is_never_the_best(recipe: Recipe) -> None:
+    nan, selection = float("nan"), Selection()
+    assert not selection.update(recipe, dict.fromkeys(("segmentation", "depth", "normals"), nan), 1)
+    assert selection.update(recipe, {"segmentation": 0.2, "depth": 2.0, "normals": nan}, 2)
+    assert selection.reference == {"segmentation": 0.2, "depth": 2.0}
+    assert not selection.update(recipe, {"segmentation": 0.9, "depth": nan, "normals": 10.0}, 3)
+    assert selection.update(recipe, {"segmentation": 0.4, "depth": 2.0, "normals": nan}, 4)
+    assert (selection.step, selection.score) == (4, 50)
+    by_task = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, select="depth"))
+    selection = Selection()
+    metrics = [{"segmentation": 0.2, "depth": depth, "normals": nan} for depth in (nan, 2.0, nan, 3.0, 1.0)]
+    assert [selection.update(by_task, one, 0) for one in metrics] == [False, True, False, False, True]
 
 
 def test_weights_that_no_step_has_trained_are_not_finished(recipe: Recipe) -> None:

@@ -15,7 +15,7 @@ from model.evaluate import measure_float
 from model.network.vit import M3ViT
 from model.training import checkpoint
 from model.training.distributed import Ranks
-from model.training.optimizer import learning_rate, orthogonalise
+from model.training.optimizer import build_optimizers, learning_rate, orthogonalise
 from model.training.selection import Selection
 from model.training.sources import draw_batch, training_scenes, validation_scenes
 from model.training.train import Run, best_path, train, training_step
@@ -127,6 +127,16 @@ def test_accumulated_training_with_validation_resumes_bit_for_bit(recipe, tmp_pa
     assert all(1 <= value <= 5 for _, value in scalars["largest expert load/depth/block 1"])
 
 
+def test_a_log_changes_nothing_of_the_training(recipe, tmp_path):
+    model = dataclasses.replace(recipe.model, head="setr-pup", depth=2, tasks=recipe.model.tasks[:2])
+    recipe = dataclasses.replace(short(recipe, steps=3, batch=2), model=model)  # with batch norms
+    train(recipe, tmp_path / "whole", log=tmp_path / "log")
+    train(recipe, tmp_path / "without", stop_after=2)
+    train(recipe, tmp_path / "without", resume=True)
+    assert (tmp_path / "without").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert read_scalars(tmp_path / "log").keys() >= {"largest expert load/depth/block 1"}
+
+
 def read_scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -178,6 +188,20 @@ def test_every_weight_has_one_optimizer(recipe, optimizer):
 def test_polynomial_decay():
     training = TrainingConfiguration(steps=10, batch=1, learning_rate=1.0, warmup=0, schedule="poly")
     assert [learning_rate(training, step) for step in (0, 5, 10)] == [1, 0.5**0.9, 0]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_moments_are_put_back_where_the_weights_are(recipe, optimizer):
+    run = Run.start(short(recipe, optimizer=optimizer), Ranks())
+    batch = training_scenes(recipe, 0, run.recipe.training.batch)
+    training_step(run.model, run.optimizers, run.recipe, batch, 0)
+    moments = checkpoint.optimizer_tensors(run.model, run.optimizers)
+    elsewhere = M3ViT(recipe.model).to("meta")  # stands for a GPU: not where the checkpoint was read
+    optimizers = build_optimizers(elsewhere, run.recipe.training)
+    checkpoint.restore_optimizers(elsewhere, optimizers, moments)
+    found = checkpoint.optimizer_tensors(elsewhere, optimizers)
+    assert found.keys() == moments.keys()
+    assert all(value.device.type == "meta" for value in found.values())
 
 
 def test_training_starts_from_a_dense_checkpoint(recipe, tmp_path):
