@@ -32,6 +32,21 @@ def hls_command() -> list[str] | None:
     return None if classic is None else [str(classic), "-f"]
 
 
+def hls_invocations() -> tuple[str, str]:
+    """How a user calls each of the two programs that run a Tcl script of Vitis HLS, to be followed by the script."""
+    return f"{VITIS_HLS.program} -f", f"{VITIS_RUN.program} --mode hls --tcl"
+
+
+def require_plain_path(directory: Path) -> None:
+    """UserError unless AMD's tools can work in a directory: they hand paths on unquoted, in lists of Tcl and lines of a shell."""
+    special = re.search(r"[^\w./+@:,=~-]", str(directory.resolve()))
+    if special:
+        raise UserError(
+            f"AMD's tools cannot work in {directory.resolve()}: the path has a {special[0]!r};"
+            " name a directory whose path has only letters, digits and . _ - + @ : , = ~"
+        )
+
+
 def hls_absence() -> str:
     """How both programs that could run Vitis HLS are missing."""
     return f"{absence(VITIS_RUN)} or {absence(VITIS_HLS)}"

@@ -50,7 +50,7 @@ class MoesaicBackend(FPGABackend):
 
         configuration: of the hardware, a name in configs/ or the path of a TOML file ("tiny"). task: which outputs are wanted, a
         task or TASK@ALTERNATIVE or a list of them (all of the ONNX). part, board: must be those of the configuration.
-        clock_period: ns, for build() (3.33).
+        clock_period: ns, for build() (3.33). io_type: "io_parallel" is taken, as hls4ml's default, and changes nothing.
         """
         register_operations()
         return initial_config(options)

@@ -9,14 +9,15 @@ from hls.vitis.project import CLOCK_MHZ
 from spec.configuration import HardwareConfiguration, load_configuration
 from spec.errors import UserError
 
-OPTIONS = ("configuration", "task", "part", "board", "clock_period")
+OPTIONS = ("configuration", "task", "part", "board", "clock_period", "io_type")
+_IO_TYPE = "io_parallel"
 
 
 def initial_config(options: dict) -> dict:
     """hls4ml's configuration with our entries: Configuration, Task, Part, ClockPeriod (ns).
 
     options: by name, see OPTIONS and `MoesaicBackend.create_initial_config`; None is as if it were not given. UserError for an
-    unknown one, or a part or board that the hardware configuration is not for.
+    unknown one, a part or board that the hardware configuration is not for, or an io_type of streams.
     """
     for name in options:
         if name not in OPTIONS:
@@ -25,6 +26,7 @@ def initial_config(options: dict) -> dict:
     configuration = load_configuration(given.get("configuration", "tiny"))
     _check_part(configuration, given.get("part"))
     _check_board(configuration, given.get("board"))
+    _check_io_type(given.get("io_type", _IO_TYPE))
     return {
         "Configuration": str(given.get("configuration", "tiny")),
         "Task": _names(given.get("task", ())),
@@ -50,6 +52,14 @@ def _check_board(configuration: HardwareConfiguration, board: str | None) -> Non
         raise UserError(
             f"board {board}: configuration {configuration.name} is for {preset.split(':')[1]}; leave board out, or name a"
             " configuration for it"
+        )
+
+
+def _check_io_type(io_type: str) -> None:
+    """io_parallel, hls4ml's default, chooses nothing here; whoever asks for streams expects another interface."""
+    if io_type != _IO_TYPE:
+        raise UserError(
+            f"io_type {io_type}: the accelerator takes whole images from DRAM and has no streams; leave io_type out, or give {_IO_TYPE}"
         )
 
 

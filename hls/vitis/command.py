@@ -31,7 +31,8 @@ class VitisCommand:
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         from hls.generate import generate
-        from hls.vitis.project import write_project
+        from hls.vendor_flow import hls_invocations
+        from hls.vitis.project import STEPS, write_project
         from spec.bundle import load_bundle
         from spec.configuration import load_configuration
 
@@ -40,5 +41,6 @@ class VitisCommand:
         directory = arguments.output or Path("build") / "vitis" / build.name
         write_project(build, tasks, arguments.seed, directory)
         print(f"{directory}: fingerprint {build.fingerprint}, golden vectors for {', '.join(tasks)}")
-        print(f"C simulation: vitis_hls -f {directory}/csim.tcl, or vitis-run --mode hls --tcl {directory}/csim.tcl")
+        for step in STEPS:
+            print(f"{step}: " + ", or ".join(f"{program} {directory}/{step}.tcl" for program in hls_invocations()))
         return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from hls.arena import round_up
 from hls.parts import ordering_code
 from hls.sources import accelerator_sources
+from hls.vendor_flow import require_plain_path
 from hls.vitis.golden import GoldenRun, golden_run, random_picture
 from spec.build import Build
 from spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
@@ -22,7 +23,9 @@ CLOCK_MHZ = 300
 _CLOCK_UNCERTAINTY_NS = 0.4
 """Kept back for routing: 12 % of the period, the order of what Vitis HLS keeps by default (27 %) and a placed array needs."""
 _TOP = "kernel.cpp"
-_SCRIPTS = ("hls_project.tcl", "csim.tcl", "csynth.tcl", "cosim.tcl", "export.tcl")
+STEPS = ("csim", "csynth", "cosim", "export")
+"""Each has a script, <step>.tcl."""
+_SCRIPTS = ("hls_project.tcl", *(f"{step}.tcl" for step in STEPS))
 _NOT_OF_THE_KERNEL = ("emulator.cpp",)
 
 
@@ -107,10 +110,11 @@ def manifest(build: Build, runs: Sequence[GoldenRun]) -> dict:
 def write_project(build: Build, tasks: Sequence[str], seed: int, directory: Path, clock_mhz: float = CLOCK_MHZ) -> None:
     """Write the project with golden vectors of these tasks (or TASK@ALTERNATIVE) for the picture of a seed.
 
-    UserError for an unknown task or a directory that cannot be written, before anything is run.
+    UserError for an unknown task, a directory that cannot be written or one that AMD's tools cannot work in, before anything is run.
     """
     for task in tasks:
         build.task(task)
+    require_plain_path(directory)
     require_writable(directory)
     image = random_picture(build, seed)
     runs = [golden_run(build, task, image) for task in tasks]

@@ -8,7 +8,7 @@ from pathlib import Path
 from hls.parts import board_part
 from hls.resources import check_fit
 from hls.sources import accelerator_sources
-from hls.vendor_flow import absence, hls_absence, hls_command, run_script, usable
+from hls.vendor_flow import absence, hls_absence, hls_command, require_plain_path, run_script, usable
 from hls.vitis.project import kernel_sources, scripts
 from hls.vitis.project import settings as vitis_settings
 from hls.vivado.reports import parse_hierarchy, parse_power, parse_timing, parse_utilization
@@ -123,7 +123,8 @@ def make_bitstream(
     """Run the flow and return output/<configuration>-<fingerprint>/, which appears whole or not at all.
 
     engine: "rtl" or "hls". jobs: processes that Vivado may start. work: where the tools' projects and logs stay.
-    UserError if a tool is missing or fails, the configuration has no board or does not fit it, or timing is not met.
+    UserError if a tool is missing or fails or cannot work in `work`, the configuration has no board or does not fit it, or
+    timing is not met.
     """
     board_part(configuration)
     check_fit(configuration)
@@ -131,6 +132,7 @@ def make_bitstream(
     target = output / folder_name(configuration)
     require_writable(target)
     directory = (work / f"{folder_name(configuration)}-{engine}").resolve()
+    require_plain_path(directory)
     files = workspace_files(configuration, engine, clock_mhz, jobs)
     write_directory(directory, _WORKSPACE_MANIFEST, {"fingerprint": configuration.fingerprint}, files)
     results = directory / "results"

@@ -72,7 +72,8 @@ def test_network_in_memory(bundle_directory):
         ({"part": "xcvu13p-flga2577-2-e"}, ("xcvu13p-flga2577-2-e", "xczu7ev-ffvc1156-2-e")),
         ({"board": "pynq-z2"}, ("pynq-z2", "zcu104")),
         ({"clock_period": 0}, ("clock_period is 0", "positive")),
-        ({"io_type": "io_stream"}, ("io_type", "configuration, task, part, board, clock_period")),
+        ({"io_type": "io_stream"}, ("io_type io_stream", "no streams", "io_parallel")),
+        ({"reuse": 4}, ("reuse", "configuration, task, part, board, clock_period, io_type")),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
@@ -80,6 +81,15 @@ def test_options_that_are_refused(bundle_directory, options, words):
     with pytest.raises(UserError) as error:
         convert(str(bundle_directory / "model.onnx"), **options)
     one_line(error, *words)
+
+
+def test_the_options_of_a_plain_script(bundle_directory, tmp_path):
+    """hls4ml's own defaults, written out as its tutorials do."""
+    given = {"io_type": "io_parallel", "clock_period": 5, "part": "xczu7ev-ffvc1156-2-e", "hls_config": {}}
+    model = convert(
+        str(bundle_directory / "model.depth.onnx"), output_dir=str(tmp_path), project_name="myproject", **given
+    )
+    assert model.outputs == ["depth"]
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,11 @@ def test_the_command_writes_a_project_of_the_tasks_asked_for(
     network(SMALL, 0).save(tmp_path / "bundle")
     project = tmp_path / "project"
     assert run_command(tmp_path / "bundle", "--output", project, "--task", "depth", "--task", "depth") == 0
-    assert "golden vectors for depth\n" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "golden vectors for depth\n" in printed
+    for step in ("csim", "csynth", "cosim", "export"):
+        script = f"{project}/{step}.tcl"
+        assert f"\n{step}: vitis_hls -f {script}, or vitis-run --mode hls --tcl {script}\n" in printed
     names = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
     assert names >= {
         "csim.tcl",
@@ -145,3 +149,12 @@ def test_the_command_leaves_nothing_for_an_unknown_task(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown task 'flow'.*depth, normals, segmentation"):
         run_command(tmp_path / "bundle", "--output", tmp_path / "project", "--task", "flow")
     assert not (tmp_path / "project").exists()
+
+
+@pytest.mark.parametrize("name", ["a project", "a$HOME", "a[b]", 'a"b'])
+def test_the_command_refuses_a_directory_that_vitis_would_take_apart(tmp_path: Path, name: str) -> None:
+    network(SMALL, 0).save(tmp_path / "bundle")
+    with pytest.raises(UserError, match="AMD's tools cannot work in") as caught:
+        run_command(tmp_path / "bundle", "--output", tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / name).exists()

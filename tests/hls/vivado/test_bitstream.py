@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -164,6 +165,28 @@ def test_a_failed_run_leaves_no_bitstream_and_an_old_one_as_it_was(tools, tmp_pa
     with pytest.raises(UserError):
         run("--output", "elsewhere")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_make_doctor_before_setup(tools, tmp_path: Path) -> None:
+    """On a machine that has Vivado and a bare Python, without numpy: what is there and what is missing, nothing installed."""
+    tools("vivado", "2023.1", VIVADO)
+    command = ["make", "--silent", "-C", str(REPOSITORY), "doctor", f"VENV={tmp_path}/venv"]
+    bare = shlex.quote(getattr(sys, "_base_executable", sys.executable)) + " -S -E -B"
+    result = subprocess.run([*command, f"PYTHON={bare}"], capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert "2023.1" in lines["vivado"] and "get it" not in lines["vivado"]
+    assert "missing" in lines["numpy"] and "missing" in lines["vitis-run"]
+    assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.parametrize("engine", ["rtl", "hls"])
+def test_a_path_with_a_space_is_refused(tools, tmp_path: Path, engine: str) -> None:
+    tools("vivado", "2023.1", VIVADO)
+    tools("vitis-run", "2025.1", VITIS)
+    with pytest.raises(UserError, match=r"AMD's tools cannot work in .*/my work/.*: the path has a ' '"):
+        run("--engine", engine, "--work", "my work")
+    assert not (tmp_path / "my work").exists()
 
 
 def test_a_device_without_a_board(tools, tmp_path: Path) -> None:
