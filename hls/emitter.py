@@ -161,6 +161,19 @@ class Emitter:
             gather=int(gather), scatter=int(scatter), queue=queue, queue_first=queue_first,
         )  # fmt: skip
 
+    def pass_over(self, tag: str, source: Rows, first: int, count: int, columns: tuple[int, int], scratch: Rows) -> None:
+        """Let the vector unit read columns [columns[0], columns[1]) of some int8 rows at the rate of its scores, two bytes each.
+
+        Results go to the one row of `scratch`, and to row statistics that nobody reads. What reads the rows next waits for it.
+        """
+        start = columns[0] // self.configuration.act_word_bytes * self.configuration.act_word_bytes
+        statistics = Span("rows", 0, count)
+        self.assembler.emit(
+            "softmax", tag, reads=(source.part(first, count), statistics), writes=(scratch.span, statistics, source.part(first, count)),
+            rows=count, columns=-(-(columns[1] - start) // 2), source_address=source.address(first) + start, source_pitch=source.pitch,
+            destination_address=scratch.span.start, destination_pitch=0, row_base=0,
+        )  # fmt: skip
+
     def matmul(self, tag: str, reads: tuple[Span, ...], writes: tuple[Span, ...], **fields: int) -> None:
         self.assembler.emit(
             "matmul", tag, reads=reads, writes=(*writes, PROGRESS) if self.mark_progress else writes, **fields

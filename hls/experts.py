@@ -30,13 +30,22 @@ def expert_steps(plan: TaskPlan, i: int) -> Iterator[Step]:
             _begin_experts(plan, i, state)
         _route(plan, i, router, spans, state, first, count)
 
-    def ascend(first: int, most: int, slot: int, n: int, part: LinearPart, key: str, spans: Spans) -> None:
+    def share(slot: int, tokens: int, first: int, most: int) -> int:
+        """Rows of a slice of the queue if the tokens were shared evenly."""
+        chosen = tokens * min(plan.task.top_k, len(pathway))
+        rows = (slot + 1) * chosen // len(pathway) - slot * chosen // len(pathway)
+        return min(max(rows - first, 0), most)
+
+    def ascend(first: int, most: int, slot: int, n: int, tokens: int, part: LinearPart, key: str, spans: Spans) -> None:
         if not state.keys() & {"hidden 0", "hidden 1"}:
             _allocate_hidden(plan, state, max(size for _, size in slices))
         e.linear(
             part, spans[key], state["normed"], 0, state[f"hidden {n % 2}"], 0, most, table=spans[table.name],
             gather=True, queue=slot, queue_first=first,
         )  # fmt: skip
+        rows = share(slot, tokens, first, most) if plan.schedule.gelu_pass else 0
+        if rows:
+            e.pass_over(f"{block}.experts.gelu", state[f"hidden {n % 2}"], 0, rows, (0, a.expert_hidden), plan.scratch)
 
     def descend(first: int, most: int, slot: int, n: int, part: LinearPart, key: str, last: bool, spans: Spans) -> None:
         e.linear(
@@ -58,7 +67,7 @@ def expert_steps(plan: TaskPlan, i: int) -> Iterator[Step]:
         for n, (slot, expert, first, most) in enumerate(works):
             ups, downs = (plan.whole_part(f"{block}.experts.{expert}.{which}") for which in ("up", "down"))
             blocks = [plan.block(part, slot, routed, suffix) for part in (ups, downs)]
-            yield Step(ups.name, (blocks[0], table), partial(ascend, first, most, slot, n, ups, blocks[0].name))
+            yield Step(ups.name, (blocks[0], table), partial(ascend, first, most, slot, n, size, ups, blocks[0].name))
             if pending:
                 yield pending
             last = n == len(works) - 1 and g == len(groups) - 1

@@ -43,6 +43,9 @@ def mlp_steps(plan: TaskPlan, i: int) -> Iterator[Step]:
         source = plan.normed if plan.whole else state[f"normed {n % 2}"].holding(first)
         for start, size in plan.chunks(first, count, c.tile_rows, AFTER) if p == 0 else [(first, count)]:
             e.linear(up[p], spans[up[p].block], source, start, state["hidden"], start, size, table=spans[table.name])
+            if plan.schedule.gelu_pass:
+                columns = up[p].first_column, up[p].first_column + up[p].columns
+                e.pass_over(f"{name}.gelu", state["hidden"], start, size, columns, plan.scratch)
 
     def descend(n: int, p: int, spans: Spans) -> None:
         first, count = blocks[n]

@@ -14,9 +14,13 @@ class Schedule:
         tokens, expert by expert, every expert's weights loaded once (patch reordering).
     query_rows: rows of queries that meet the stream of keys at a time; None: as many as the memory holds (reordered attention).
     softmax_sweeps: passes over the scores; 1: the maxima are found while the scores are written (single-pass softmax).
+    gelu_pass: True: between the two layers of an MLP or an expert the vector unit goes over the hidden activations once more, as a GELU
+        that is not looked up on their way to memory would. Its results are thrown away; an expert's pass is as long as an even share
+        of the tokens takes, because its length has to be known beforehand.
     """
 
     prefetch: bool = True
     expert_tokens: int | None = None
     query_rows: int | None = None
     softmax_sweeps: int = 1
+    gelu_pass: bool = False

@@ -39,7 +39,8 @@ class TaskPlan:
 
     residual: the residual stream, all tokens. whole: whole matrices of all tokens fit beside it; then normed holds the
     normalised tokens. slices: of query rows in attention, one if whole; flights: blocks of scores at a time.
-    weights_end: bytes of the memory that activations and weights share which hold weights.
+    weights_end: bytes of the memory that activations and weights share which hold weights. scratch: a row for results of a pass of
+    its own for GELU, if the schedule has one.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class TaskPlan:
         self.residual = e.rows("the residual stream", a.tokens, a.width, "int16", top=True)
         self._norm_slot = round_up(norm_bytes(c, a.width), c.act_word_bytes)
         self._norm_slots = e.act.allocate("the layer-norm parameters", _NORM_SLOTS * self._norm_slot)
+        if schedule.gelu_pass:
+            self.scratch = e.rows("the results of a GELU pass", 1, max(a.mlp_hidden, a.expert_hidden), "int8")
         self.slices = self._plan_slices()
         self.whole = len(self.slices) == 1
         if self.whole:

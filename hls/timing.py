@@ -195,7 +195,8 @@ class TimingModel:
         return c.act_ports > 1 and pitch % (c.act_word_bytes * c.act_banks) == 0
 
     def _matmul_tail(self, f: dict[str, int], rows: float) -> float:
-        return _TAIL + self._groups(rows % self.configuration.tile_rows or rows) + (6 if f.get("scatter") else 15 if f["destination"] == Destination.KEYS else 0)
+        rest = rows % self.configuration.tile_rows or rows
+        return _TAIL + self._groups(rest) + (6 if f.get("scatter") else 15 if f["destination"] == Destination.KEYS else 0)
 
     # --- the others -----------------------------------------------------------------------------------------------
 

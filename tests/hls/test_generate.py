@@ -42,6 +42,8 @@ SCHEDULES = {
     "five tokens at a time": Schedule(expert_tokens=5),
     "token by token": Schedule(expert_tokens=1, query_rows=1),
     "three sweeps": Schedule(softmax_sweeps=3),
+    "GELU as a pass": Schedule(gelu_pass=True),
+    "all off": Schedule(prefetch=False, expert_tokens=1, query_rows=1, softmax_sweeps=3, gelu_pass=True),
 }
 
 

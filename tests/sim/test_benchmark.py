@@ -231,7 +231,8 @@ def test_limit_is_the_larger_of_two():
 def test_cases():
     cases = ablation_cases(ZCU104, FRAMES[0])
     assert [case.label for case in cases] == [
-        ALL_ON, "prefetch", "patch reordering", "single-pass softmax", "attention reordering", "unified unit", ALL_OFF
+        ALL_ON, "prefetch", "patch reordering", "single-pass softmax", "attention reordering", "table GELU in the drain",
+        "unified unit", ALL_OFF
     ]  # fmt: skip
     assert len({(case.schedule, case.configuration) for case in cases}) == len(cases)
     scaling = scaling_cases(ZCU104, FRAMES[0], (6, 12, 24), (64 / 3, DRAM_BYTES_PER_CYCLE, 64.0))
