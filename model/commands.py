@@ -95,10 +95,11 @@ class _Train:
 
         torch.set_num_threads(arguments.threads)
         recipe = load_recipe(arguments.recipe)
-        given = {key: getattr(arguments, key) for key in ("steps", "pool", "seed")}
+        given = {key: getattr(arguments, key) for key in ("pool", "seed")}
         given["initialise_from"] = arguments.initialise_from and str(arguments.initialise_from)
         changes = {key: value for key, value in given.items() if value is not None}
-        recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **changes))
+        training = recipe.training.in_steps(arguments.steps or recipe.training.steps)
+        recipe = dataclasses.replace(recipe, training=dataclasses.replace(training, **changes))
         path = arguments.checkpoint
         with joined_ranks(arguments.device) as ranks:
             train(

@@ -14,7 +14,7 @@ from spec.bundle import Architecture
 from spec.errors import UserError
 
 GATES = ("multi", "single", "task-conditioned")
-GATE_NOISES = ("fixed", "learned")
+GATE_NOISES = ("fixed", "learned", "none")
 HEADS = ("light", "setr-pup")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 SCHEDULES = ("cosine", "poly")
@@ -37,8 +37,8 @@ class ModelConfiguration:
     """Every size of an M3ViT. Lengths are in pixels (image, patch, head_resolution) or channels (the rest).
 
     A recipe may name a backbone instead of sizes (`model.network.backbones`). experts: 0 is the dense network, whose `top_k`
-    and `expert_hidden` are 0 too. gate: who routes, see GATES. gate_noise: of the routers in training, "fixed" (V-MoE) or
-    "learned" (noisy top-k). task_embedding: what a task-conditioned gate adds to the token. expert_dropout: of the experts'
+    and `expert_hidden` are 0 too. gate: who routes, see GATES. gate_noise: of the routers in training, "fixed" (V-MoE),
+    "learned" (noisy top-k) or "none". task_embedding: what a task-conditioned gate adds to the token. expert_dropout: of the experts'
     hidden units in training, 0 to below 1. head: "light" runs on the accelerator, "setr-pup" is M3ViT's.
     `head_resolution` is the number of output pixels per patch edge; with the patch size, which is what 0 means,
     predictions have the input's resolution.
@@ -164,7 +164,7 @@ class DataConfiguration:
 class TrainingConfiguration:
     """How to train: linear warm-up to the learning rate, then decay to zero.
 
-    steps: updates of the weights. batch: images per update, of all ranks and of all `accumulate` parts that it is split
+    steps: updates of the weights, more than `warmup`. batch: images per update, of all ranks and of all `accumulate` parts that it is split
     into. pool: rendered scenes that batches are drawn from. optimizer: "muon" is Muon for the weight matrices of the blocks
     with muon_learning_rate and AdamW for all the rest with learning_rate; "adamw" and "sgd" (with `momentum`) are for all
     weights. schedule: half a cosine, or a polynomial of power 0.9. losses: the tasks' losses and weights, those for rendered
@@ -221,6 +221,15 @@ class TrainingConfiguration:
                 raise UserError(f"{entry.name} ({value!r}) is not a number from 0: correct the recipe")
             if entry.type is str and type(value) is not str:
                 raise UserError(f"{entry.name} ({value!r}) is not text: correct the recipe")
+        if self.warmup >= self.steps:
+            raise UserError(f"warmup ({self.warmup}) is not below steps ({self.steps}): shorten it or train longer")
+        if self.momentum >= 1:
+            raise UserError(f"momentum ({self.momentum}) is not below 1: correct the recipe")
+
+    def in_steps(self, steps: int) -> "TrainingConfiguration":
+        """The same training in so many steps. A warm-up that they have no room for becomes the part of them that it was."""
+        warmup = self.warmup if self.warmup < steps else self.warmup * steps // self.steps
+        return dataclasses.replace(self, steps=steps, warmup=warmup)
 
 
 @dataclass(frozen=True)

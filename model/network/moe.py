@@ -32,9 +32,12 @@ def top_k_mask(logits: Tensor, top_k: int) -> Tensor:
 class MoE(nn.Module):
     """Top-k mixture of two-layer GELU experts: softmax over all experts, then the top k; scores are not renormalised.
 
+    So it is in V-MoE (Riquelme et al. 2021, equation 2) and upstream M3ViT's noisy_vmoe, whatever the noise. Shazeer et al. 2017,
+    equation 3, from whom the learned noise is, take the top k first: their softmax is over the chosen experts and sums to 1.
+
     gate: "multi", "single" or "task-conditioned" (see `model.network.routers`). `kept[task]`, bool [E], marks the experts of
     the task's pathway, at first all; the others get no weight in the softmax. `top_k_of[task]` is the task's number of
-    experts per token. Both may be changed at any time.
+    experts per token. Both may be changed at any time. gate_noise: of the routers, see `Router`.
 
     expert_dropout: the chance that a hidden unit of an expert is dropped in training (Fedus et al. 2022, section 2.2).
 
@@ -54,11 +57,11 @@ class MoE(nn.Module):
         *,
         gate: str = "multi",
         task_embedding: int = 64,
-        learned_noise: bool = False,
+        gate_noise: str = "fixed",
         expert_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.routers = build_routers(gate, width, experts, tasks, task_embedding, learned_noise)
+        self.routers = build_routers(gate, width, experts, tasks, task_embedding, gate_noise)
         self.kept = TaskMasks(tasks, experts)
         self.top_k_of = dict.fromkeys(tasks, top_k)
         self.expert_dropout = expert_dropout
@@ -100,10 +103,10 @@ class MoE(nn.Module):
         )
 
     def route(self, task: str, x: Tensor, noise: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Route tokens x [N, D]. With a generator, the choice of experts is made under Gaussian noise (training).
+        """Route tokens x [N, D]. With a generator (in training), the choice of experts is made under the routers' noise.
 
         Returns scores [N, E] (0 for experts not chosen), the choice as bool [N, E] and the scalar balance loss, which is
-        over the experts kept and 0 without noise.
+        over the experts kept and 0 without a generator.
         """
         # In single precision whatever the rest has: scores and ties decide where tokens go (Fedus et al. 2022, section 2.4).
         with torch.autocast(x.device.type, enabled=False):
@@ -116,6 +119,11 @@ class MoE(nn.Module):
         if noise is None:
             chosen = top_k_mask(masked, self.top_k_of[task])
             return torch.softmax(masked, -1) * chosen, chosen, logits.new_zeros(())
+        if router.noise == "none":
+            # As upstream: the load is counted, so that only the importance has a gradient.
+            chosen = top_k_mask(masked, self.top_k_of[task])
+            scores = torch.softmax(masked, -1) * chosen
+            return scores, chosen, balance_loss(scores.sum(0)[kept], chosen.sum(0).to(scores)[kept])
         std = router.noise_std(task, x)
         noisy = masked + std * torch.randn(logits.shape, generator=noise, device=noise.device).to(logits)
         chosen = top_k_mask(noisy, self.top_k_of[task])

@@ -17,16 +17,16 @@ NOISE_FLOOR = 1e-2  # of the learned noise, so that no chance of the load loss i
 class Router(nn.Module):
     """Router logits [N, E] = tokens [N, D] @ weight.T, and the standard deviation of the noise on them in training.
 
-    The noise is 1 / E with `learned_noise` off (Riquelme et al. 2021), else softplus of a second linear map of the token
-    (Shazeer et al. 2017, equation 4); that map starts at 0, which is noise of ln 2.
+    noise: "fixed" is 1 / E (Riquelme et al. 2021), "learned" softplus of a second linear map of the token (Shazeer et al. 2017,
+    equation 4); that map starts at 0, which is noise of ln 2. "none" is 0.
     """
 
-    def __init__(self, width: int, experts: int, learned_noise: bool = False) -> None:
+    def __init__(self, width: int, experts: int, noise: str = "fixed") -> None:
         super().__init__()
-        self.width = width
+        self.width, self.noise = width, noise
         self.linear = nn.Linear(self._inputs(width), experts, bias=False)
-        self.noise_linear = nn.Linear(self._inputs(width), experts, bias=False) if learned_noise else None
-        if learned_noise:
+        self.noise_linear = nn.Linear(self._inputs(width), experts, bias=False) if noise == "learned" else None
+        if self.noise_linear is not None:
             nn.init.zeros_(self.noise_linear.weight)
 
     def _inputs(self, width: int) -> int:
@@ -43,7 +43,7 @@ class Router(nn.Module):
     def noise_std(self, task: str, x: Tensor) -> Tensor | float:
         """Standard deviation of the noise on the logits: a number, or [N, E] where it is learned."""
         if self.noise_linear is None:
-            return 1 / self.linear.out_features
+            return 0.0 if self.noise == "none" else 1 / self.linear.out_features
         return F.softplus(F.linear(x, *self.linear_of(self.noise_linear.weight, task))) + NOISE_FLOOR
 
 
@@ -53,11 +53,9 @@ class TaskConditionedRouter(Router):
     The embedding is a two-layer perceptron of the task's one-hot vector and a layer norm.
     """
 
-    def __init__(
-        self, width: int, experts: int, tasks: tuple[str, ...], embedding: int, learned_noise: bool = False
-    ) -> None:
+    def __init__(self, width: int, experts: int, tasks: tuple[str, ...], embedding: int, noise: str = "fixed") -> None:
         self.embedding = embedding
-        super().__init__(width, experts, learned_noise)
+        super().__init__(width, experts, noise)
         self.tasks = tasks
         self.up = nn.Linear(len(tasks), embedding)
         self.down = nn.Linear(embedding, embedding)
@@ -77,15 +75,15 @@ class TaskConditionedRouter(Router):
 
 
 def build_routers(
-    gate: str, width: int, experts: int, tasks: tuple[str, ...], embedding: int, learned_noise: bool
+    gate: str, width: int, experts: int, tasks: tuple[str, ...], embedding: int, noise: str
 ) -> nn.ModuleDict:
     """The routers of a layer by task, or one under "all" that serves every task."""
     if gate == "multi":
-        return nn.ModuleDict({task: Router(width, experts, learned_noise) for task in tasks})
+        return nn.ModuleDict({task: Router(width, experts, noise) for task in tasks})
     if gate == "single":
-        return nn.ModuleDict({"all": Router(width, experts, learned_noise)})
+        return nn.ModuleDict({"all": Router(width, experts, noise)})
     if gate == "task-conditioned":
-        return nn.ModuleDict({"all": TaskConditionedRouter(width, experts, tasks, embedding, learned_noise)})
+        return nn.ModuleDict({"all": TaskConditionedRouter(width, experts, tasks, embedding, noise)})
     raise ValueError(f"unknown gate {gate!r}")
 
 

@@ -57,7 +57,7 @@ class Block(nn.Module):
                 c.task_names,
                 gate=c.gate,
                 task_embedding=c.task_embedding,
-                learned_noise=c.gate_noise == "learned",
+                gate_noise=c.gate_noise,
                 expert_dropout=c.expert_dropout,
             )
         else:

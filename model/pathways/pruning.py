@@ -36,7 +36,7 @@ def fine_tune(
     training = dataclasses.replace(
         recipe.training,
         steps=steps,
-        warmup=math.ceil(_WARMUP * steps),
+        warmup=min(math.ceil(_WARMUP * steps), steps - 1),
         learning_rate=_RATE * recipe.training.learning_rate,
         muon_learning_rate=_RATE * recipe.training.muon_learning_rate,
     )

@@ -71,7 +71,7 @@ def _short(training: TrainingConfiguration, steps: int, rate: float) -> Training
     return dataclasses.replace(
         training,
         steps=steps,
-        warmup=math.ceil(_WARMUP * steps),
+        warmup=min(math.ceil(_WARMUP * steps), steps - 1),
         learning_rate=rate * training.learning_rate,
         muon_learning_rate=rate * training.muon_learning_rate,
     )

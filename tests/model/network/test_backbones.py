@@ -9,7 +9,7 @@ from model.network.moe import MoE
 from model.network.vit import M3ViT
 from spec.errors import UserError
 
-TRAINING = {"steps": 1, "batch": 1, "learning_rate": 1e-3, "warmup": 1, "pool": 1}
+TRAINING = {"steps": 1, "batch": 1, "learning_rate": 1e-3, "warmup": 0, "pool": 1}
 
 
 def configuration(**entries):
@@ -52,7 +52,7 @@ def test_stated_sizes_go_before_the_backbones():
         ({"backbone": "small", "experts": 0, "top_k": 2}, r"without experts \(experts = 0\) has top_k \(2\)"),
         ({"backbone": "small", "expert_hidden": 0}, r"expert_hidden \(0\) of 16 experts"),
         ({"backbone": "small", "gate": "both"}, "gate .'both'. is unknown: choose multi, single, task-conditioned"),
-        ({"backbone": "small", "gate_noise": "none"}, "choose fixed, learned"),
+        ({"backbone": "small", "gate_noise": "some"}, "choose fixed, learned, none"),
         ({"backbone": "small", "expert_dropout": 1}, r"expert_dropout \(1\)"),
         ({"backbone": "small", "head": "pup"}, "choose light, setr-pup"),
     ],

@@ -30,7 +30,7 @@ tasks = [{ name = "segmentation", channels = 6 }, { name = "depth", channels = 1
 steps = 1
 batch = 2
 learning_rate = 1e-3
-warmup = 1
+warmup = 0
 pool = 2
 """
 

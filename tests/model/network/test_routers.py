@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.configuration import GATES
+from model.configuration import GATE_NOISES, GATES
 from model.export import integer_network
 from model.network.moe import MoE
 from model.network.random_weights import random_model
@@ -61,7 +61,7 @@ def test_task_conditioned_logits_are_of_the_token_with_the_tasks_embedding():
 
 @gates
 def test_noise_is_learned_from_the_token(gate):
-    moe, x = layer(gate, learned_noise=True), torch.randn(20, 12)
+    moe, x = layer(gate, gate_noise="learned"), torch.randn(20, 12)
     assert torch.allclose(moe.router_of("a").noise_std("a", x), torch.full((20, 6), np.log(2) + NOISE_FLOOR))
     torch.nn.init.normal_(moe.router_of("a").noise_linear.weight)
     weight, bias = moe.router_of("a").linear_of(moe.router_of("a").noise_linear.weight, "a")
@@ -76,9 +76,9 @@ def test_noise_is_learned_from_the_token(gate):
 
 
 @gates
-@pytest.mark.parametrize("learned_noise", [False, True])
-def test_every_router_weight_learns(gate, learned_noise):
-    moe, x = layer(gate, learned_noise=learned_noise), torch.randn(3, 20, 12)
+@pytest.mark.parametrize("gate_noise", GATE_NOISES)
+def test_every_router_weight_learns(gate, gate_noise):
+    moe, x = layer(gate, gate_noise=gate_noise), torch.randn(3, 20, 12)
     y, balance = moe(x, TASKS, torch.Generator().manual_seed(0))
     (y.square().sum() + balance).backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in moe.routers.parameters())

@@ -41,6 +41,11 @@ def test_every_recipe_loads_and_fits_its_data_set(name):
     assert (len(model.tasks) == 1) == rest.startswith("stl")
     if model.experts:
         assert (model.experts, model.top_k * model.expert_hidden) == (16, model.mlp_hidden if size != "tiny" else 768)
+        # The authors sum what we take the mean of, importance and load of every gate's routers, with variances over E - 1.
+        passes = 1 if model.gate == "single" else len(model.tasks)
+        gates = passes * len(model.architecture.moe_blocks)
+        assert recipe.training.balance_weight == pytest.approx(0.01 * 2 * gates * 16 / 15)
+        assert model.gate_noise == "none"
     assert model.head == "setr-pup"
     assert recipe.training.losses == "papers"
 

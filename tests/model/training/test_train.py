@@ -10,20 +10,22 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from model.configuration import OPTIMIZERS, DataConfiguration, Recipe, TrainingConfiguration, load_recipe
+from model.configuration import LOSSES, OPTIMIZERS, DataConfiguration, Recipe, TrainingConfiguration, load_recipe
 from model.evaluate import measure_float
 from model.network.vit import M3ViT
+from model.tasks.definitions import find_task
 from model.training import checkpoint
 from model.training.distributed import Ranks
 from model.training.optimizer import build_optimizers, learning_rate, orthogonalise
 from model.training.selection import Selection
-from model.training.sources import draw_batch, training_scenes, validation_scenes
+from model.training.sources import draw_batch, normalise, training_scenes, validation_scenes
 from model.training.train import Run, best_path, train, training_step
 from spec.errors import UserError
 
 
 def short(recipe: Recipe, steps: int = 6, **changes) -> Recipe:
-    return Recipe(recipe.model, dataclasses.replace(recipe.training, steps=steps, pool=12, warmup=2, **changes))
+    training = dataclasses.replace(recipe.training, steps=steps, pool=12, warmup=min(2, steps - 1), **changes)
+    return Recipe(recipe.model, training)
 
 
 def test_resumed_training_is_bit_identical(recipe, tmp_path):
@@ -102,6 +104,30 @@ def test_accumulated_parts_are_the_step_of_the_whole_batch(recipe, optimizer):
         assert losses_of_parts[task] == pytest.approx(losses[task], rel=1e-5)
     for name, gradient in whole.items():
         torch.testing.assert_close(parts[name], gradient, rtol=1e-3, atol=1e-6, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@pytest.mark.parametrize("losses", LOSSES)
+def test_what_is_minimised_is_the_weighted_sum_of_the_losses(recipe, losses, monkeypatch):
+    changed = short(recipe, losses=losses, gradient_clip=0.0)
+    run, minimised = Run.start(changed, Ranks()), []
+    monkeypatch.setattr(run.precision, "backward", lambda loss: (minimised.append(loss.item()), loss.backward()))
+    batch = training_scenes(changed, 0, changed.training.batch)
+    with torch.no_grad():
+        noise = torch.Generator()
+        noise.manual_seed(0)  # of seed 0 and step 0
+        predictions, balance = run.model.training_forward(normalise(batch.images), recipe.model.task_names, noise)
+    found = training_step(run.model, run.optimizers, changed, batch, 0, precision=run.precision)
+    weights = {"papers": {"segmentation": 1, "depth": 1, "normals": 10}, "scenes": {}}[losses]
+    expected = 0.01 * balance.item()
+    for task in recipe.model.tasks:
+        definition = find_task(task.name, task.channels, losses)
+        target = definition.target(batch, *predictions[task.name].shape[-2:])
+        loss = definition.loss(predictions[task.name], torch.from_numpy(np.ascontiguousarray(target))).item()
+        assert definition.weight == weights.get(task.name, definition.weight)
+        assert found[task.name] == pytest.approx(loss, rel=1e-5)
+        expected += definition.weight * loss
+    assert found["balance"] == pytest.approx(balance.item(), rel=1e-5) and balance > 0.1
+    assert minimised == [pytest.approx(expected, rel=1e-6)]
 
 
 def test_accumulated_training_with_validation_resumes_bit_for_bit(recipe, tmp_path):
@@ -183,6 +209,17 @@ def test_every_weight_has_one_optimizer(recipe, optimizer):
     owned = [id(p) for o in run.optimizers for group in o.param_groups for p in group["params"]]
     assert sorted(owned) == sorted(id(parameter) for parameter in run.model.parameters())
     assert len(run.optimizers) == (2 if optimizer == "muon" else 1)
+
+
+def test_fewer_steps_keep_the_warm_up_if_there_is_room_for_it():
+    training = TrainingConfiguration(steps=1000, batch=1, learning_rate=1.0, warmup=100)
+    assert {steps: training.in_steps(steps).warmup for steps in (2000, 101, 100, 10, 1)} == {
+        2000: 100,
+        101: 100,
+        100: 10,
+        10: 1,
+        1: 0,
+    }
 
 
 def test_polynomial_decay():
@@ -296,6 +333,8 @@ def test_a_checkpoint_that_cannot_be_written_leaves_nothing(recipe, tmp_path, mo
         ("training", {"seed": -1}),
         ("training", {"steps": "many"}),
         ("training", {"steps": 2.5}),
+        ("training", {"warmup": 160}),
+        ("training", {"momentum": 1.0}),
         ("training", {"learning_rate": float("nan")}),
         ("training", {"weight_decay": None}),
         ("model", {"depth": 0}),
