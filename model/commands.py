@@ -11,18 +11,19 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.arguments import CHECKPOINT, add_checkpoint, add_data_root, add_threads
+from model.arguments import CHECKPOINT, add_checkpoint, add_data_root, add_device, add_threads
 from model.configuration import ModelConfiguration, Recipe, load_recipe, recipe_names
 from model.quantisation.settings import add_settings, options_given, settings_of
 from spec.arguments import image_size, positive, seed
 from spec.bundle import pathways
 from spec.errors import UserError
-from spec.files import require_writable
+from spec.files import require_writable, write_file
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from model.quantisation.scales import Scales
+    from model.training.checkpoint import Checkpoint
 
 _HELD_OUT_SCENES = 128
 
@@ -49,6 +50,11 @@ def show_metrics(metrics: dict[str, dict], console: Console) -> None:
 def _add_integers(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
     parser.add_argument("--scales", type=Path, help="scales that `moesaic qat` left beside the checkpoint")
+
+
+def _integer_options(arguments: argparse.Namespace) -> list[str]:
+    """The options of `_add_integers` that are on the command line."""
+    return [*options_given(arguments), *(["--scales"] if arguments.scales else [])]
 
 
 def _load_scales(arguments: argparse.Namespace, configuration: ModelConfiguration) -> Scales | None:
@@ -80,9 +86,7 @@ class _Train:
             "--stop-after", type=positive, help="leave after that many steps; --resume goes on from there"
         )
         parser.add_argument("--initialise-from", type=Path, metavar="CHECKPOINT", help="start from these weights")
-        parser.add_argument(
-            "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
-        )
+        add_device(parser)
         parser.add_argument("--tensorboard", type=Path, metavar="DIRECTORY", help="where to write curves")
         add_threads(parser)
 
@@ -130,6 +134,8 @@ class _Evaluate:
             type=positive,
             help="held-out scenes, or images of the data set (default 128 scenes, or all images)",
         )
+        parser.add_argument("--float-only", action="store_true", help="leave the integers out, which take longest")
+        add_device(parser)
         _add_integers(parser)
         add_threads(parser)
 
@@ -140,19 +146,25 @@ class _Evaluate:
         from model.evaluate import compare, top_k_agreement
         from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, integer_network
         from model.training import checkpoint
+        from model.training.distributed import choose_device
         from model.training.sources import calibration_images, first_images, open_validation
 
         torch.set_num_threads(arguments.threads)
-        settings = settings_of(arguments)
+        settings, device = settings_of(arguments), choose_device(arguments.device)
+        if arguments.float_only and (given := _integer_options(arguments)):
+            raise UserError(f"{given[0]} is for integers: leave it or --float-only out")
         state, root = checkpoint.load(arguments.checkpoint), arguments.data_root
         recipe, model, console = state.recipe, state.build_model().eval(), Console()
         count = arguments.scenes or (_HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
         held_out, network = open_validation(recipe, root), None
-        if recipe.model.head == "light":
+        if recipe.model.head == "light" and not arguments.float_only:
             seen = calibration_images(recipe, root, CALIBRATION_SCENES)
             network = integer_network(model, seen, settings=settings, scales=_load_scales(arguments, recipe.model))
+        model.to(device)
         show_metrics(compare(model, network, held_out, console=console), console)
+        if arguments.float_only:
+            return 0
         if network is None:
             console.print(f"the head {recipe.model.head} has no integer form: only the network in float was measured")
         else:
@@ -174,15 +186,45 @@ def show_expert_loads(loads: dict[str, dict[str, list[int]]], console: Console) 
     console.print(table)
 
 
+_OF_BUNDLES = ("experts_kept", "alternative", "fine_tune", "scenes")
+_OF_TRAINED = ("checkpoint", "scales", *_OF_BUNDLES)
+_OF_UNTRAINED = ("recipe", "size", "tasks")
+
+
+def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], purpose: str) -> None:
+    """UserError if one of these options, which are for another purpose, is on the command line."""
+    for name in names:
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} is for {purpose}: leave one of them out")
+
+
+def _load_finished(path: Path) -> Checkpoint:
+    """A checkpoint that has seen all of its training. UserError if it has not."""
+    from model.training import checkpoint
+
+    state = checkpoint.load(path)
+    if not state.finished:
+        progress = f"{state.step} of {state.recipe.training.steps} steps"
+        raise UserError(f"checkpoint {path} has seen {progress}: finish it with `moesaic train --resume`")
+    return state
+
+
 class _Export:
     name = "export"
-    help = "quantise a checkpoint, or random weights of a recipe, and write a bundle"
+    help = "quantise a checkpoint, or random weights of a recipe, and write a bundle; or ONNX files alone"
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--checkpoint", type=Path, help="what to export (default build/model.safetensors, unless --random-weights)"
         )
-        parser.add_argument("--bundle", type=Path, default=Path("build/bundle"), help="directory to write")
+        output = parser.add_mutually_exclusive_group()
+        output.add_argument("--bundle", type=Path, default=Path("build/bundle"), help="directory to write")
+        output.add_argument(
+            "--onnx-only",
+            type=Path,
+            metavar="DIRECTORY",
+            help="write the network in float as ONNX files there, for any head, and no bundle",
+        )
         parser.add_argument("--name", help="name of the bundle (default: the directory's)")
         parser.add_argument(
             "--experts-kept",
@@ -220,23 +262,23 @@ class _Export:
         untrained.add_argument("--tasks", help="only these tasks of the recipe, separated by commas (default: all)")
 
     def run(self, arguments: argparse.Namespace) -> int:
-        random = arguments.random_weights is not None
-        names = (
-            ("checkpoint", "experts_kept", "alternative", "fine_tune", "scenes", "scales")
-            if random
-            else ("recipe", "size", "tasks")
-        )
-        for name in names:
-            if getattr(arguments, name) is not None:
-                with_or_without = "without" if random else "with"
-                option = name.replace("_", "-")
-                raise UserError(f"--{option} is for exports {with_or_without} --random-weights: leave one of them out")
+        random, onnx_only = arguments.random_weights is not None, arguments.onnx_only is not None
+        if random:
+            _refuse(arguments, ("onnx_only", *_OF_TRAINED), "exports without --random-weights")
+        else:
+            _refuse(arguments, _OF_UNTRAINED, "exports with --random-weights")
+        if onnx_only:
+            _refuse(arguments, ("name", *_OF_BUNDLES), "exports without --onnx-only")
+            if given := _integer_options(arguments):
+                raise UserError(f"{given[0]} is for exports without --onnx-only: leave one of them out")
         import torch
 
         torch.set_num_threads(arguments.threads)
-        require_writable(arguments.bundle)
+        require_writable(arguments.onnx_only or arguments.bundle)
         if random:
             self._export_random_weights(arguments)
+        elif onnx_only:
+            self._export_onnx(arguments)
         else:
             self._export_checkpoint(arguments)
         return 0
@@ -262,6 +304,16 @@ class _Export:
         console.print(f"largest share of saturated values: {share:.4f}, in {layer}")
         console.print(f"bundle: {arguments.bundle} (random weights, not trained)")
 
+    def _export_onnx(self, arguments: argparse.Namespace) -> None:
+        from rich.console import Console
+
+        from model.export import onnx_files
+
+        model = _load_finished(arguments.checkpoint or CHECKPOINT).build_model().eval()
+        for name, content in onnx_files(model).items():
+            write_file(arguments.onnx_only / name, content)
+            Console().print(f"ONNX: {arguments.onnx_only / name}")
+
     def _export_checkpoint(self, arguments: argparse.Namespace) -> None:
         from rich.console import Console
         from rich.progress import Progress
@@ -269,17 +321,11 @@ class _Export:
         from model.export import build_bundle
         from model.pathways.alternatives import parse_alternatives
         from model.pathways.budgets import Budget
-        from model.training import checkpoint
 
         scope, kept = arguments.budget_scope, arguments.experts_kept
         budget = Budget.parse(kept, scope) if kept else None
         alternatives = parse_alternatives(arguments.alternative or [], scope)
-        path = arguments.checkpoint or CHECKPOINT
-        state = checkpoint.load(path)
-        if not state.finished:
-            progress = f"{state.step} of {state.recipe.training.steps} steps"
-            raise UserError(f"checkpoint {path} has seen {progress}: finish it with `moesaic train --resume`")
-        console = Console()
+        state, console = _load_finished(arguments.checkpoint or CHECKPOINT), Console()
         with Progress(console=console) as progress:
             steps = arguments.fine_tune or 0
             bar = progress.add_task("fine-tuning", total=steps, visible=steps > 0)

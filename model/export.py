@@ -53,7 +53,7 @@ def integer_network(
     plan: the pathways that the network is to have, by default the model's own; the scales suit all of them. Afterwards the model
     has the plan's default. settings: how the scales are chosen. scales: these instead, as fine-tuning in integers leaves them.
     """
-    _require_light_head(model.configuration)
+    require_light_head(model.configuration)
     if scales is None:
         scales = choose_scales(_calibrate(model, images, plan), model.configuration, settings)
     architecture = dataclasses.replace(model.configuration.architecture, expert_weight_bits=scales.settings.expert_bits)
@@ -76,10 +76,19 @@ def _calibrate(model: M3ViT, images: np.ndarray, plan: PathwayPlan | None) -> Ca
     return merge(calibrations)
 
 
-def _require_light_head(configuration: ModelConfiguration) -> None:
+def require_light_head(configuration: ModelConfiguration) -> None:
+    """UserError unless the network has an integer form."""
     if configuration.head != "light":
         head = f"the head {configuration.head!r} has no integer form: the accelerator runs the light head"
-        raise UserError(f"{head}; train a recipe with head = 'light', or export this model as ONNX alone")
+        raise UserError(f"{head}; train a recipe with head = 'light', or take `moesaic export --onnx-only`")
+
+
+def onnx_files(model: M3ViT) -> dict[str, bytes]:
+    """The float network by file name: model.onnx has every task, model.TASK.onnx one of them. Any head."""
+    names = model.configuration.task_names
+    return {"model.onnx": export_onnx(model, names)} | {
+        f"model.{task}.onnx": export_onnx(model, (task,)) for task in names
+    }
 
 
 def build_bundle(
@@ -105,7 +114,7 @@ def build_bundle(
     calibration: number of held-out images for the accuracy figures and of training images for the scales, of the recipe's data.
     settings, scales: see `integer_network`. data_root: where the data set's files are.
     """
-    _require_light_head(model.configuration)
+    require_light_head(model.configuration)
     model.eval()
     seen = calibration_images(recipe, data_root, calibration)
     usage = measure_usage(model, seen)
@@ -115,16 +124,14 @@ def build_bundle(
     network = integer_network(model, seen, plan, settings, scales)
     data = dataclasses.replace(recipe.data, validation=validation)
     held_out = open_validation(dataclasses.replace(recipe, data=data), data_root)
-    names = model.configuration.task_names
     tasks = _with_metrics(model, network, plan, held_out)
-    files = {f"model.{task}.onnx": export_onnx(model, (task,)) for task in names}
     return Bundle(
         name=name,
         architecture=network.architecture,
         tasks=_with_class_names(tasks, recipe),
         tensors=network.tensors,
         golden=golden_vectors(network, first_images(held_out, 1)[0]),
-        extra_files={"model.onnx": export_onnx(model, names), **files},
+        extra_files=onnx_files(model),
         report={
             "router_topk_agreement": top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES)),
             "expert_usage": {
@@ -172,7 +179,7 @@ def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSetti
     the image of the golden vectors, so that this frame has the loads that were asked for; the scales come from other
     scenes. The report has "random_weights" (the seed), "expert_load" and "saturated_shares" of the golden vectors.
     """
-    _require_light_head(recipe.model)
+    require_light_head(recipe.model)
     image = validation_scenes(recipe, 1).images
     model = random_model(recipe.model, seed, image)
     scenes = max(_RANDOM_CALIBRATION_SCENES, math.ceil(_RANDOM_CALIBRATION_TOKENS / recipe.model.tokens))

@@ -35,12 +35,13 @@ def _add_model(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _choose_scales(model: M3ViT, recipe: Recipe, data_root: Path | None, settings: PtqSettings) -> Scales:
-    """The scales of a model as `moesaic export` would choose them."""
-    from model.export import CALIBRATION_SCENES
+    """The scales of a model as `moesaic export` would choose them. UserError if it has no integer form."""
+    from model.export import CALIBRATION_SCENES, require_light_head
     from model.quantisation.calibration import calibrate
     from model.quantisation.scales import choose_scales
     from model.training.sources import calibration_images
 
+    require_light_head(recipe.model)
     seen = calibration_images(recipe, data_root, CALIBRATION_SCENES)
     return choose_scales(calibrate(model, seen), model.configuration, settings)
 

@@ -1,6 +1,7 @@
 """The bundle from the command line to the file, and ONNX against PyTorch."""
 
 import argparse
+import dataclasses
 
 import numpy as np
 import onnx
@@ -9,9 +10,12 @@ import pytest
 import torch
 
 from model import commands
+from model.configuration import Recipe
 from model.export import integer_network
+from model.network.vit import M3ViT
 from model.onnx_export import export_onnx
 from model.pathways.pathway import apply_pathway
+from model.quantisation.commands import QatCommand, SensitivityCommand
 from model.quantisation.integer import IntegerNetwork
 from model.training import checkpoint
 from model.training.sources import training_scenes
@@ -94,6 +98,67 @@ def test_evaluate_prints_float_and_integer(checkpoint_path, capsys):
     text = capsys.readouterr().out
     for word in ("segmentation", "depth", "normals", "mIoU", "float", "integer", "agreement"):
         assert word in text
+
+
+@pytest.fixture
+def pup_path(recipe, tmp_path):
+    model = dataclasses.replace(recipe.model, head="setr-pup", depth=2, tasks=recipe.model.tasks[:2])
+    torch.manual_seed(0)
+    weights = M3ViT(model).state_dict()
+    for name, value in weights.items():
+        if name.endswith("running_mean"):
+            value.normal_()  # what a network that is not in evaluation mode would not use
+    path = tmp_path / "pup.safetensors"
+    checkpoint.save(path, checkpoint.Checkpoint(Recipe(model, recipe.training), recipe.training.steps, weights, {}))
+    return path
+
+
+def test_a_head_without_integers_is_exported_as_onnx(pup_path, tmp_path, capsys):
+    assert call(commands.export_command, "--checkpoint", pup_path, "--onnx-only", tmp_path / "onnx") == 0
+    model = checkpoint.load(pup_path).build_model().eval()
+    names = model.configuration.task_names
+    assert {path.name for path in (tmp_path / "onnx").iterdir()} == {"model.onnx", *(f"model.{n}.onnx" for n in names)}
+    image = torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx")
+    for task, found in zip(names, session.run(list(names), {"image": image.numpy()})):
+        alone = onnxruntime.InferenceSession(tmp_path / "onnx" / f"model.{task}.onnx")
+        for prediction in (found, *alone.run([task], {"image": image.numpy()})):
+            assert np.abs(prediction - model(image, task).detach().numpy()).max() < 1e-4
+    assert "model.depth.onnx" in "".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--experts-kept", 2), ("--name", "x"), ("--expert-bits", 4), ("--scales", "s"), ("--random-weights", 1)],
+    ids=lambda words: words[0],
+)
+def test_options_of_bundles_are_not_of_onnx(pup_path, tmp_path, words):
+    source = () if words[0] == "--random-weights" else ("--checkpoint", pup_path)
+    with pytest.raises(UserError, match=r"--.* is for exports with.*: leave one of them out"):
+        call(commands.export_command, *source, "--onnx-only", tmp_path / "onnx", *words)
+    assert not (tmp_path / "onnx").exists()
+
+
+@pytest.mark.parametrize("command", [SensitivityCommand, QatCommand, commands.export_command])
+def test_what_needs_integers_refuses_a_head_without(pup_path, command, tmp_path):
+    output = "--bundle" if command is commands.export_command else "--output"
+    with pytest.raises(UserError, match=r"'setr-pup' has no integer form.*take `moesaic export --onnx-only`"):
+        call(command, "--checkpoint", pup_path, output, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_evaluate_in_float_alone(pup_path, checkpoint_path, capsys, monkeypatch):
+    monkeypatch.setattr("model.export.integer_network", None)
+    words = ("--scenes", 2, "--float-only", "--device", "cpu")
+    for path in (checkpoint_path, pup_path):
+        assert call(commands.evaluate_command, "--checkpoint", path, *words) == 0
+        text = capsys.readouterr().out
+        assert "mIoU" in text and "agreement" not in text
+    with pytest.raises(UserError, match="--expert-bits is for integers: leave it or --float-only out"):
+        call(commands.evaluate_command, "--checkpoint", checkpoint_path, *words, "--expert-bits", 4)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="has no GPU, there are 0"):
+        call(commands.evaluate_command, "--checkpoint", checkpoint_path, "--device", "cuda")
 
 
 def test_train_command_takes_steps(tmp_path, recipe):
