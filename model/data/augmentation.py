@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.data.dataset import Sample
-from model.data.geometry import fitting, mirrored, resized, window
+from model.data.geometry import fitting, mirrored, resized, rotated, window
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _BRIGHTNESS = 32.0  # of 255, either way
@@ -16,29 +16,33 @@ _HUE = math.radians(36)  # either way
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random scale, crop, mirror and colours; samples become height x width pixels.
+    """Random scale, rotation, crop, mirror and colours; samples become height x width pixels.
 
-    An image is first made to fit as for evaluation (`geometry.fit`), then scaled by a factor drawn from `scale`, and a
-    window is drawn from it. A pixel outside the image is grey and invalid. Depth is divided by the factor: what looks
-    twice as large is half as far away. Normals stay as they are, and turn when the image is mirrored. This is the
-    augmentation of ATRC (Bruggemann et al., ICCV 2021), which InvPT and M3ViT share.
+    An image is first made to fit as for evaluation (`geometry.fit`), then scaled by a factor drawn from `scale`, turned, and
+    a window is drawn from it. A pixel outside the image is grey and invalid. Depth is divided by the factor: what looks
+    twice as large is half as far away. Normals turn when the image is mirrored or rotated, and stay as they are otherwise.
 
-    mirror: half of the samples. colours: brightness by up to 32, contrast and saturation by 0.5 to 1.5 and hue by up
+    inverse_depth: depth is one over a distance, and multiplied by the factor. rotation: by up to so many degrees either way,
+    about the centre. mirror: half of the samples. colours: brightness by up to 32, contrast and saturation by 0.5 to 1.5 and hue by up
     to 36 degrees, each for half of the samples (Howard, arXiv:1312.5402). exchange: the colour channels change places.
     """
 
     height: int
     width: int
     scale: tuple[float, float] = (1.0, 1.0)
+    rotation: float = 0.0
     mirror: bool = True
     colours: bool = False
     exchange: bool = False
+    inverse_depth: bool = False
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The changed sample; the same one for the same state of the generator."""
         if self.mirror and rng.integers(2):
             sample = mirrored(sample)
         sample = self._scaled(sample, rng.uniform(*self.scale))
+        if self.rotation:
+            sample = rotated(sample, rng.uniform(-self.rotation, self.rotation))
         starts = (_start(rng, *sides) for sides in zip(sample.image.shape, (self.height, self.width)))
         sample = window(sample, *starts, self.height, self.width)
         image = _recoloured(sample.image, rng) if self.colours else sample.image
@@ -51,17 +55,26 @@ class Augmentation:
         sample = resized(sample, *(max(1, round(side * whole)) for side in sample.image.shape[:2]))
         if "depth" not in sample.targets:
             return sample
-        depth = sample.targets["depth"] / np.float32(factor)
+        depth = sample.targets["depth"]
+        depth = depth * np.float32(factor) if self.inverse_depth else depth / np.float32(factor)
         return Sample(sample.image, sample.targets | {"depth": depth}, sample.name)
 
 
 def standard_augmentation(name: str, height: int, width: int) -> Augmentation:
-    """What the papers do to the data set called `name` (Cityscapes: MTAN, Liu et al., CVPR 2019); ours for scenes."""
+    """How we train on the data set called `name`.
+
+    NYUD-v2 and PASCAL-Context: scale, crop, mirror and colours of ATRC (Bruggemann et al., ICCV 2021), which InvPT shares;
+    PASCAL-Context also turned by up to 20 degrees as in ASTMT and M3ViT. M3ViT itself has neither colours nor these scales,
+    but 1, 1.2 or 1.5 on NYUD-v2 and 0.75 to 1.25 on PASCAL-Context, and stretches the result to the network's size.
+    Cityscapes: the scales of the loaders for MTAN's release (1, 1.2 or 1.5), any number between. Ours for scenes.
+    """
     if name == "scenes":
         return Augmentation(height, width, exchange=True)
-    if name == "cityscapes":
-        return Augmentation(height, width, scale=(1.0, 1.5))
-    return Augmentation(height, width, scale=(0.5, 2.0), colours=True)
+    if name in ("cityscapes", "cityscapes-mtan"):
+        return Augmentation(height, width, scale=(1.0, 1.5), inverse_depth=name == "cityscapes-mtan")
+    return Augmentation(
+        height, width, scale=(0.5, 2.0), rotation=20.0 if name == "pascal-context" else 0.0, colours=True
+    )
 
 
 def _start(rng: np.random.Generator, length: int, wanted: int) -> int:

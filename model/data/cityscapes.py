@@ -1,4 +1,7 @@
-"""Cityscapes (Cordts et al., CVPR 2016) as its own site distributes it: segmentation, and depth from stereo."""
+"""Cityscapes (Cordts et al., CVPR 2016) as its own site distributes it: segmentation, and depth from stereo.
+
+The reduced release that multi-task papers use is `model.data.cityscapes_mtan`.
+"""
 
 import json
 from pathlib import Path
@@ -30,6 +33,10 @@ _IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33
 """Their numbers in *_labelIds.png; the other numbers up to 33 are invalid here, and so is a licence plate's, -1, which
 8 bits hold as 255."""
 _ID_END = 34
+MAX_DEPTH = 80.0
+"""Metres; what is farther away is invalid, as in depth estimation on streets ever since Eigen et al. (NeurIPS 2014). With these
+cameras, 0.21 m x 2263 pixels, 80 m are a disparity of 6 pixels, and an error of one pixel is one of 13 m; what little disparity
+is left beyond is noise of the matching, up to 121 km."""
 
 _FILES = {  # package directory: what follows the sample's name
     "leftImg8bit": "leftImg8bit.png",
@@ -55,6 +62,10 @@ class Cityscapes(FileDataset):
     def list_names(self, split: str) -> list[str]:
         top = self.root / "leftImg8bit" / split
         if not top.is_dir():
+            if any((self.root / "train" / "image").glob("*.npy")):
+                raise UserError(
+                    f"{self.root} holds the reduced Cityscapes of MTAN: take a recipe of data cityscapes-mtan"
+                )
             raise UserError(f"{self.name}: {top} is missing: {self.remedy}")
         ending = f"_{_FILES['leftImg8bit']}"
         files = sorted(path.relative_to(top).as_posix() for path in top.glob(f"*/*{ending}"))
@@ -81,7 +92,10 @@ def _read_segmentation(path: Path) -> np.ndarray:
 
 
 def _read_depth(path: Path, camera_path: Path) -> np.ndarray:
-    """Depth = baseline * focal length / disparity, where a file's value p > 0 is the disparity (p - 1) / 256 pixels."""
+    """Depth = baseline * focal length / disparity, where a file's value p > 0 is the disparity (p - 1) / 256 pixels.
+
+    Invalid above MAX_DEPTH.
+    """
     try:
         camera = json.loads(camera_path.read_text(encoding="utf-8"))
         factor = float(camera["extrinsic"]["baseline"]) * float(camera["intrinsic"]["fx"])
@@ -91,4 +105,5 @@ def _read_depth(path: Path, camera_path: Path) -> np.ndarray:
     if stored.dtype != np.uint16:
         raise UserError(f"{path} holds {stored.dtype}, a disparity is uint16: fetch the file again")
     with np.errstate(divide="ignore"):
-        return as_depth(np.where(stored > 0, 256 * factor / (stored.astype(np.float64) - 1), 0))
+        metres = np.where(stored > 0, 256 * factor / (stored.astype(np.float64) - 1), 0)
+    return as_depth(np.where(metres <= MAX_DEPTH, metres, 0))

@@ -6,7 +6,7 @@ Targets, all at the image's size:
     parts         uint8    class, 0 background, 255 invalid
     saliency      uint8    0 or 1, 255 invalid
     edges         uint8    0 or 1, 255 invalid
-    depth         float32  metres along the optical axis, 0 invalid
+    depth         float32  metres along the optical axis, 0 invalid (cityscapes-mtan: a relative inverse depth)
     normals       float32  [.., 3], unit vectors towards the viewer in camera coordinates (x right, y down, z into the
                            picture), the zero vector invalid
 """
@@ -28,7 +28,7 @@ INVALID |= {"depth": 0.0, "normals": 0.0}
 CHANNELS = {"saliency": 1, "edges": 1, "depth": 1, "normals": 3}
 """Output channels of the tasks whose number does not depend on the data set's classes."""
 
-DATASETS = ("scenes", "nyud", "pascal-context", "cityscapes")
+DATASETS = ("scenes", "nyud", "pascal-context", "cityscapes", "cityscapes-mtan")
 SPLITS = ("train", "val")
 
 
@@ -132,7 +132,8 @@ def open_dataset(
             raise UserError("scenes have no end: give the number to render")
         return reader.of_split(split, count, height, width, seed)
     if root is None:
-        raise UserError(f"{name} lies in files: give the directory that holds them")
+        remedy = reader.download.format(root="the directory")
+        raise UserError(f"{name} lies in files: give the directory that holds them as --data-root, or {remedy}")
     from model.data.geometry import Fitted
 
     dataset = reader(root, split, tasks, count)
@@ -148,11 +149,12 @@ def _reader(name: str) -> type:
     if name not in DATASETS:
         raise UserError(f"unknown data set {name!r}: choose {', '.join(DATASETS)}")
     from model.data.cityscapes import Cityscapes
+    from model.data.cityscapes_mtan import CityscapesMtan
     from model.data.nyud import Nyud
     from model.data.pascal_context import PascalContext
     from model.data.rendered import RenderedScenes
 
-    readers = (RenderedScenes, Nyud, PascalContext, Cityscapes)
+    readers = (RenderedScenes, Nyud, PascalContext, Cityscapes, CityscapesMtan)
     return {reader.name: reader for reader in readers}[name]
 
 

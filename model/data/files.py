@@ -62,6 +62,10 @@ class FileDataset(ABC):
     def image_path(self, name: str) -> Path:
         """The image of a sample; UserError when it is missing."""
 
+    def open_image(self, path: Path) -> np.ndarray:
+        """The image in the file at `path`, RGB, uint8 [H, W, 3]."""
+        return read_image(path)
+
     @abstractmethod
     def target_paths(self, name: str, task: str) -> list[Path]:
         """The files with a sample's truth for a task; UserError when one is missing."""
@@ -89,7 +93,7 @@ class FileDataset(ABC):
     def __getitem__(self, index: int) -> Sample:
         name = self.names[index]
         path = self.image_path(name)
-        image = read_image(path)
+        image = self.open_image(path)
         targets = {}
         for task in self.tasks:
             targets[task] = target = self.read_target(name, task)

@@ -1,5 +1,6 @@
 """Geometry of an image and its targets together: resize, cut out a window, mirror, fit to a size."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -41,6 +42,38 @@ def mirrored(sample: Sample) -> Sample:
     if "normals" in targets:
         targets["normals"] = targets["normals"] * np.array([-1, 1, 1], np.float32)
     return Sample(sample.image[:, ::-1], targets, sample.name)
+
+
+def rotated(sample: Sample, degrees: float) -> Sample:
+    """The sample turned clockwise about its centre, of the same size; outside of it grey image and invalid targets.
+
+    That is what a camera sees that is turned about its optical axis: depth stays, normals turn with the picture. The image
+    is interpolated, targets are taken at the nearest pixel.
+    """
+    from PIL import Image
+
+    height, width = sample.image.shape[:2]
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    # Where a pixel comes from: the turn back, about the centre.
+    x, y = np.arange(width) + 0.5 - width / 2, (np.arange(height) + 0.5 - height / 2)[:, None]
+    columns = np.floor(cosine * x + sine * y + width / 2).astype(np.int64)
+    rows = np.floor(cosine * y - sine * x + height / 2).astype(np.int64)
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    columns, rows = columns.clip(0, width - 1), rows.clip(0, height - 1)
+    targets = {}
+    for task, target in sample.targets.items():
+        valid = inside[..., None] if target.ndim == 3 else inside
+        targets[task] = np.where(valid, target[rows, columns], np.array(INVALID[task], target.dtype))
+    if "normals" in targets:
+        turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]], np.float32)
+        targets["normals"] = targets["normals"] @ turn.T
+    back = (cosine, sine, (width - cosine * width - sine * height) / 2)
+    back += (-sine, cosine, (height - cosine * height + sine * width) / 2)
+    image = Image.fromarray(np.ascontiguousarray(sample.image))
+    image = image.transform(
+        (width, height), Image.Transform.AFFINE, back, Image.Resampling.BILINEAR, fillcolor=(GREY, GREY, GREY)
+    )
+    return Sample(np.asarray(image), targets, sample.name)
 
 
 def fitting(sample: Sample, height: int, width: int) -> float:

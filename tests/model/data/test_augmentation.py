@@ -76,6 +76,19 @@ def test_image_and_targets_stay_together(seed, mirror):
     assert mirror or not turned
 
 
+def test_rotations_are_drawn_either_way_up_to_their_bound():
+    degrees = []
+    for seed in range(40):
+        changed = draw(Augmentation(24, 40, rotation=20, mirror=False), numbered(), seed)
+        x, y = changed.targets["normals"][12, 20, :2] / 0.6  # was (1, 0)
+        degrees.append(np.degrees(np.arctan2(y, x)))
+        margin = changed.targets["segmentation"] == 255
+        assert np.array_equal(margin, changed.targets["depth"] == 0) and (margin.any() or abs(degrees[-1]) < 2)
+    assert -20 <= min(degrees) < -15 and 15 < max(degrees) <= 20
+    assert standard_augmentation("pascal-context", 24, 40).rotation == 20
+    assert not any(standard_augmentation(name, 24, 40).rotation for name in DATASETS if name != "pascal-context")
+
+
 def test_larger_is_nearer_and_smaller_has_a_margin():
     sample = numbered()
     larger = draw(Augmentation(24, 40, scale=(2.0, 2.0), mirror=False), sample, 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.data.cityscapes import CLASSES, Cityscapes
+from model.data.cityscapes import CLASSES, MAX_DEPTH, Cityscapes
 from model.data.dataset import open_dataset
 from spec.errors import UserError
 
@@ -64,8 +64,11 @@ def test_depth_is_baseline_times_focal_length_by_disparity(root):
     depth = Cityscapes(root, "train")[2].targets["depth"]
     stored = np.asarray(Image.open(root / f"disparity/train/{NAMES[2]}_disparity.png")).astype(np.float64)
     disparity = (stored[1:] - 1) / 256
-    assert np.array_equal(depth[1:], (BASELINE * FOCAL / disparity).astype(np.float32))
-    assert depth[0, 0] == depth[0, 1] == 0 and depth[0, 2] == pytest.approx(BASELINE * FOCAL * 256)
+    metres = BASELINE * FOCAL / disparity
+    near = metres <= 80
+    assert MAX_DEPTH == 80 and near.any() and not near.all()
+    assert np.array_equal(depth[1:], np.where(near, metres, 0).astype(np.float32))
+    assert (depth[0, :3] == 0).all()  # nothing, and disparities of 0 and 1/256 pixels, that is 121 km
 
 
 def test_fitted_samples_shrink_and_keep_their_metres(root):
@@ -83,6 +86,15 @@ def test_missing_packages_are_named(root, package):
     with pytest.raises(UserError, match=rf"{package}.*is missing: download .*{package}_trainvaltest.zip.*cityscapes"):
         Cityscapes(root, "train", [task])
     assert len(Cityscapes(root, "train", ["depth" if package == "gtFine" else "segmentation"])) == 3
+
+
+def test_depth_is_valid_up_to_its_bound(root):
+    farthest = 1 + 256 * BASELINE * FOCAL / MAX_DEPTH
+    path = root / f"disparity/train/{NAMES[0]}_disparity.png"
+    for value, valid in ((int(farthest) + 1, True), (int(farthest), False)):
+        save(path, np.full((HEIGHT, WIDTH), value, np.uint16))
+        depth = Cityscapes(root, "train", ["depth"])[0].targets["depth"]
+        assert (depth > 0).all() == valid == (depth > 0).any()
 
 
 def test_missing_splits_are_named(root):

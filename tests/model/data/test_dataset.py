@@ -60,8 +60,16 @@ def test_what_cannot_be_opened_is_named(tmp_path):
         open_dataset("nyud", tmp_path, "test", 8, 8)
     with pytest.raises(UserError, match="scenes have no end"):
         open_dataset("scenes", None, "train", 8, 8)
-    with pytest.raises(UserError, match="cityscapes lies in files: give the directory"):
-        open_dataset("cityscapes", None, "train", 8, 8)
+    for name, file in (
+        ("cityscapes", "leftImg8bit_trainvaltest.zip"),
+        ("cityscapes-mtan", "cityscapes2.zip"),
+        ("nyud", "NYUD_MT.tgz"),
+        ("pascal-context", "PASCAL_MT.tgz"),
+    ):
+        with pytest.raises(
+            UserError, match=f"{name} lies in files: .* --data-root, or download {file}.* the directory holds"
+        ):
+            open_dataset(name, None, "train", 8, 8)
 
 
 def test_wanted_tasks_must_be_there_with_as_many_channels():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.data.dataset import INVALID, Sample
-from model.data.geometry import GREY, Fitted, fit, mirrored, nearest, resized, window
+from model.data.geometry import GREY, Fitted, fit, mirrored, nearest, resized, rotated, window
 from model.data.rendered import RenderedScenes
 from model.data.scenes import FOCAL, render
 
@@ -50,6 +50,64 @@ def test_a_mirrored_scene_is_the_truth_of_its_mirror_image(dataset):
         assert np.abs(np.abs(normals[inside] @ flat) - 1).max() < 1e-3
         tilted += np.abs(np.abs(normals[inside] * [-1, 1, 1] @ flat) - 1).max() > 1e-2
     assert tilted > 5
+
+
+@pytest.mark.parametrize("quarters", [-1, 0, 1, 2])
+def test_quarter_turns_move_every_pixel_and_turn_normals(quarters):
+    sample = RenderedScenes(render(1, 24, 24, seed=5))[0]
+    turned = rotated(sample, 90 * quarters)
+    assert np.abs(turned.image.astype(int) - np.rot90(sample.image, -quarters)).max() <= 1  # Pillow rounds down
+    for task, target in sample.targets.items():
+        if task != "normals":
+            assert np.array_equal(turned.targets[task], np.rot90(target, -quarters)), task
+    normals = np.rot90(sample.targets["normals"], -quarters)
+    x, y = normals[..., 0], normals[..., 1]
+    x, y = {-1: (y, -x), 0: (x, y), 1: (-y, x), 2: (-x, -y)}[quarters]  # right turns to down, y points down
+    assert np.abs(turned.targets["normals"] - np.stack([x, y, normals[..., 2]], -1)).max() < 1e-6
+
+
+@pytest.mark.parametrize("degrees", [-20, 12, 20, 130])
+def test_a_turned_scene_is_the_truth_of_its_turned_image(dataset, degrees):
+    """The plane through the points of the turned depth has the turned normals; and it has not the unturned ones."""
+    y, x = np.mgrid[:24, :40] + 0.5
+    rays = np.stack([(x - 20) / (FOCAL * 24), (y - 12) / (FOCAL * 24), np.ones_like(x)], -1)
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    errors, errors_unturned = [], []
+    for index in range(len(dataset)):
+        sample = rotated(dataset[index], degrees)
+        marks = invalid(sample)
+        outside = marks["segmentation"]
+        assert outside.any()
+        for task in ("parts", "saliency", "edges", "segmentation"):
+            assert np.array_equal(sample.targets[task] == 255, outside), task
+        assert np.array_equal(marks["depth"], outside) and np.array_equal(marks["normals"], outside)
+        inside = sample.targets["segmentation"] == 0  # the wall, a plane that is turned about the vertical
+        if inside.sum() < 60:
+            continue
+        points, normals = (sample.targets["depth"][..., None] * rays)[inside], sample.targets["normals"][inside]
+        flat = np.linalg.svd(points - points.mean(0), full_matrices=False)[2][2]
+        errors.append(np.degrees(np.arccos(np.abs(normals @ flat).min().clip(max=1))))
+        errors_unturned.append(np.degrees(np.arccos(np.abs(normals @ turn @ flat).min())))
+    # A pixel's truth is that of a place up to 0.7 pixels away: the points lie near the plane, not on it.
+    assert len(errors) > 5 and max(errors) < 3 < min(errors_unturned)
+
+
+def test_a_turned_image_and_its_truths_stay_together():
+    y, x = np.mgrid[:48, :64]
+    image = np.stack([4 * y, 3 * x, np.zeros_like(x)], -1).astype(np.uint8)
+    sample = Sample(image, {"segmentation": y.astype(np.uint8), "parts": x.astype(np.uint8)})
+    turned = rotated(sample, 17)
+    rows, columns = turned.targets["segmentation"].astype(int), turned.targets["parts"].astype(int)
+    inside = np.ones_like(rows, bool)
+    for row, column in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        inside &= np.roll(rows, (row, column), (0, 1)) != 255
+    assert inside.sum() > 2000
+    assert np.abs(turned.image[..., 0] / 4 - rows)[inside].max() <= 1
+    assert np.abs(turned.image[..., 1] / 3 - columns)[inside].max() <= 1
+    assert (turned.image[0, 0] == GREY).all()
+    right = columns[24, 40] - columns[24, 24], rows[24, 40] - rows[24, 24]
+    assert right[0] > 13 and -6 < right[1] < -3  # clockwise: what is right of the centre now was above it
 
 
 def test_a_rendered_scene_of_half_the_size_is_the_scene_shrunk():

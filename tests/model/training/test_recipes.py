@@ -4,18 +4,19 @@ import pytest
 import torch
 
 from model.configuration import load_recipe, recipe_names
-from model.data import cityscapes, nyud, pascal_context
+from model.data import cityscapes, cityscapes_mtan, nyud, pascal_context
 from model.data.dataset import CHANNELS
 from model.data.scenes import SEGMENTATION_CLASSES
 from model.network.vit import M3ViT
 from model.tasks.definitions import find_task
 from spec.errors import UserError
 
-PAPER = {"pascal-context": (512, 512), "nyud": (480, 640), "cityscapes": (128, 256)}
+PAPER = {"pascal-context": (512, 512), "nyud": (480, 640), "cityscapes": (128, 256), "cityscapes-mtan": (128, 256)}
 CLASSES = {
     "pascal-context": {"segmentation": len(pascal_context.CLASSES), "parts": len(pascal_context.PART_CLASSES)},
     "nyud": {"segmentation": len(nyud.CLASSES)},
     "cityscapes": {"segmentation": len(cityscapes.CLASSES)},
+    "cityscapes-mtan": {"segmentation": len(cityscapes_mtan.CLASSES)},
     "scenes": {"segmentation": len(SEGMENTATION_CLASSES)},
 }
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 12), "base": (768, 12, 12), "large": (1024, 24, 16)}
@@ -57,7 +58,8 @@ def test_every_row_has_its_baselines():
             assert any(name.startswith(f"{directory}/m3vit-{size}") for size in SIZES)
             assert f"{directory}/mtl-{name.split('-')[-1] if name.endswith(tuple(SIZES)) else 'small'}" in names
     tasks = {name: set(load_recipe(name).model.task_names) for name in names}
-    for directory, size in (("pascal-context", "small"), ("nyud", "small"), ("nyud", "base"), ("cityscapes", "tiny")):
+    rows = (("pascal-context", "small"), ("nyud", "small"), ("nyud", "base"), ("cityscapes", "tiny"))
+    for directory, size in (*rows, ("cityscapes-mtan", "tiny")):
         for task in tasks[f"{directory}/m3vit-{size}"]:
             assert tasks[f"{directory}/stl-{size}-{task}"] == {task}
 
