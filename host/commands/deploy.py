@@ -19,26 +19,29 @@ from spec.errors import UserError
 REPOSITORY = Path(__file__).resolve().parents[2]
 OLDEST_PYTHON = (3, 10)
 
-_ENVIRONMENT = """\
-# Sourced by `moesaic`. PYNQ keeps Python and its packages in a virtual environment of its own.
-for profile in /etc/profile.d/pynq_venv.sh /etc/profile.d/xrt_setup.sh; do
+_PROFILES = ("/etc/profile.d/pynq_venv.sh", "/etc/profile.d/xrt_setup.sh")
+"""PYNQ keeps Python and its packages in a virtual environment of its own, which these bring in; they are written for bash."""
+
+# Root runs it: files of bytecode that are root's would stand in the way of the next deployment.
+_PYTHON = """\
+#!/bin/bash
+here=$(dirname "$(readlink -f "${{BASH_SOURCE[0]}}")")
+for profile in {profiles}; do
   if [ -r "$profile" ]; then . "$profile"; fi
 done
-PYTHONPATH="$here"
-export PYTHONPATH
+export PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1
+exec python3 "$@"
 """
 
 _LAUNCHER = """\
-#!/bin/sh
-here=$(dirname "$(readlink -f "$0")")
-. "$here/environment"
-exec python3 -m host.command_line "$@"
+#!/bin/bash
+exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/python" -m host.command_line "$@"
 """
 
 _CHECK = """\
 import importlib.util as u, json, platform
 try:
-    import numpy
+    import numpy, host.command_line
     from spec.build import load_build
     fingerprint, problem = load_build({build!r}).fingerprint, ''
 except Exception as error:
@@ -47,7 +50,7 @@ print(json.dumps(dict(python=platform.python_version(), fingerprint=fingerprint,
                       pynq=u.find_spec('pynq') is not None)))
 """
 
-# Builds and bitstreams of earlier deployments stay.
+# Builds and bitstreams of earlier deployments stay. What of the old copy cannot be removed is named, and is in nobody's way.
 _REPLACE = """\
 set -e
 if [ -d {old} ]; then
@@ -56,11 +59,14 @@ if [ -d {old} ]; then
       if [ -e "$entry" ] && [ ! -e {new}/$kind/"$(basename "$entry")" ]; then mv "$entry" {new}/$kind/; fi
     done
   done
-  rm -rf {retired}
-  mv {old} {retired}
+  retired=$(mktemp -d {old}.retired.XXXXXX)
+  mv {old} "$retired"/copy
 fi
 mv {new} {old}
-rm -rf {retired}
+rm -rf {old}.retired.* || true
+for left in {old}.retired.*; do
+  if [ -e "$left" ]; then echo "$left"; fi
+done
 """
 
 
@@ -101,7 +107,7 @@ def stage(directory: Path, build_directory: Path, build: Build, bitstream: Path 
         shutil.copytree(REPOSITORY / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
     if (REPOSITORY / "examples").is_dir():
         shutil.copytree(REPOSITORY / "examples", directory / "examples", ignore=shutil.ignore_patterns(".*"))
-    place = f"builds/{build_directory.resolve().name}"
+    place = f"builds/{_folder(build.name)}-{build.fingerprint}"
     for name in (MANIFEST, *json.loads((build_directory / MANIFEST).read_text())["files"]):
         (directory / place / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(build_directory / name, directory / place / name)
@@ -114,16 +120,22 @@ def stage(directory: Path, build_directory: Path, build: Build, bitstream: Path 
             names.append(RECORD)
         for name in names:
             shutil.copy2(bitstream.with_name(name), target / name)
-    (directory / "environment").write_text(_ENVIRONMENT)
-    (directory / "moesaic").write_text(_LAUNCHER)
-    (directory / "moesaic").chmod(0o755)
+    programs = {"python": _PYTHON.format(profiles=" ".join(_PROFILES)), "moesaic": _LAUNCHER}
+    for name, text in programs.items():
+        (directory / name).write_text(text)
+        (directory / name).chmod(0o755)
     return place
+
+
+def _folder(name: str) -> str:
+    """Of a build, from its name: without what a shell would take apart."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
 def check(remote: Remote, directory: str, place: str, build: Build) -> bool:
     """See that the copy works on the board and is whole; returns whether pynq is there."""
     code = shlex.quote(_CHECK.format(build=place))
-    answer = remote.run(f"cd {directory} && here=$PWD && . ./environment && python3 -c {code}").strip().splitlines()
+    answer = remote.run(f"cd {directory} && ./python -c {code}").strip().splitlines()
     try:
         found = json.loads(answer[-1])
         version = tuple(int(part) for part in found["python"].split(".")[:2])
@@ -178,8 +190,10 @@ class DeployCommand:
             remote.run(f"rm -rf {new} && mkdir -p $(dirname {new})")
             remote.copy(staging, new)
         pynq = check(remote, new, place, build)
-        remote.run(_REPLACE.format(old=directory, new=new, retired=f"{directory}.old"))
+        left = remote.run(_REPLACE.format(old=directory, new=new)).split()
         print(f"{build.name} ({build.fingerprint}) is on {remote.name} in {directory}, {_what(bitstream, pynq)}")
+        if left:
+            print(f"of an earlier copy remains, being root's; remove it there: sudo rm -rf {' '.join(left)}")
         print(f"run it there: sudo {directory}/moesaic run {directory}/{place} IMAGE")
         return 0
 

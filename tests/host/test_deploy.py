@@ -1,7 +1,9 @@
 """`moesaic deploy` against ssh and scp that are programs of this test: the board is a directory."""
 
+import dataclasses
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hls.generate import generate
 from host.commands.deploy import Remote
 from host.images import read_image
 from spec.errors import UserError
@@ -61,6 +64,8 @@ def write_program(path: Path, text: str) -> None:
 
 @pytest.fixture
 def remote(tmp_path, monkeypatch) -> Board:
+    for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"):
+        monkeypatch.delenv(name, raising=False)
     board = Board(tmp_path / "board")
     local = tmp_path / "local"
     local.mkdir()
@@ -71,6 +76,22 @@ def remote(tmp_path, monkeypatch) -> Board:
     return board
 
 
+@pytest.fixture
+def pynq_image(remote, monkeypatch) -> None:
+    """A board whose profile brings PYNQ's Python in, in the words of bash, as PYNQ's own does."""
+    root = remote.home.parent / "image"
+    (root / "bin").mkdir(parents=True)
+    (root / "packages").mkdir()
+    (root / "packages" / "pynq.py").write_text("")
+    (root / "activate").write_text(f'export PATH="{root}/bin:$PATH"\n')
+    (root / "pynq_venv.sh").write_text(f"source {root}/activate\n")
+    write_program(
+        root / "bin" / "python3",
+        f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{root}/packages" exec {sys.executable} "$@"\n',
+    )
+    monkeypatch.setattr("host.commands.deploy._PROFILES", (str(root / "pynq_venv.sh"), str(root / "absent.sh")))
+
+
 def files_below(directory: Path) -> set[str]:
     paths = (path for path in directory.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {str(path.relative_to(directory)) for path in paths}
@@ -78,22 +99,24 @@ def files_below(directory: Path) -> set[str]:
 
 def test_the_copy_runs_on_the_board(moesaic, remote, board_build, image_file, build):
     """Code, build and bitstream arrive; what was copied gives the pictures that this machine gives."""
+    place = f"builds/{build.name}-{build.fingerprint}"
     code, out, err = moesaic("deploy", "BOARD=xilinx@pynq", board_build)
     assert (code, err) == (0, "")
     assert f"({build.fingerprint}) is on xilinx@pynq in moesaic" in out
-    assert "pynq is missing there" in out and f"sudo moesaic/moesaic run moesaic/builds/{board_build.name} IMAGE" in out
+    assert "pynq is missing there" in out and f"sudo moesaic/moesaic run moesaic/{place} IMAGE" in out
     there = remote.home / "moesaic"
     found = files_below(there)
-    assert {"moesaic", "host/viewer.html", "host/board.py", "spec/build.py", "builds/build/build.json"} <= found
+    assert {"moesaic", "host/viewer.html", "host/board.py", "spec/build.py", f"{place}/build.json"} <= found
     assert {f"bitstreams/tiny-{build.fingerprint}/accel.{kind}" for kind in ("bit", "hwh")} <= found
     packages = {name.split("/")[0] for name in found}
-    assert packages <= {"moesaic", "environment", "host", "spec", "builds", "bitstreams", "examples"}, (
+    assert packages <= {"moesaic", "python", "host", "spec", "builds", "bitstreams", "examples"}, (
         "no torch, no simulator"
     )
     assert sorted(path.name for path in remote.home.iterdir()) == ["moesaic"], "nothing is left beside it"
 
-    run = remote.call(there / "moesaic", "run", there / "builds/build", image_file, "--executor", "emulator")
+    run = remote.call(there / "moesaic", "run", there / place, image_file, "--executor", "emulator")
     assert run.returncode == 0, run.stderr
+    assert not list(there.rglob("__pycache__")), "as root, it would be in the way of the next deployment"
     assert (
         moesaic("run", board_build, image_file, "--executor", "emulator", "--output", remote.log.parent / "here")[0]
         == 0
@@ -115,6 +138,46 @@ def test_deploying_again_keeps_other_builds(moesaic, remote, board_build, own_bu
     assert (other / "build.json").read_text() == "kept"
     assert not (remote.home / "moesaic" / "host" / "stale.py").exists()
     assert sorted(path.name for path in remote.home.iterdir()) == ["moesaic"]
+
+
+def test_the_profile_is_written_for_bash(moesaic, remote, pynq_image, board_build):
+    """PYNQ's packages are found by the check, and by what the user runs afterwards, also through a link."""
+    code, out, err = moesaic("deploy", "pynq", board_build)
+    assert (code, err) == (0, "") and "with its bitstream" in out and "missing" not in out
+    (remote.home / "link").symlink_to("moesaic/python")
+    for program in (remote.home / "moesaic" / "python", remote.home / "link"):
+        found = remote.call(program, "-c", "import pynq; print(pynq.__name__)")
+        assert (found.stdout, found.stderr) == ("pynq\n", "")
+    doctor = remote.call(remote.home / "moesaic" / "moesaic", "doctor")
+    assert doctor.returncode == 0 and doctor.stderr == ""
+
+
+def test_leftovers_that_cannot_be_removed(moesaic, remote, board_build):
+    """What root left in an old copy: named, and not in the way of this deployment or the next."""
+    real = shutil.which("rm")
+    refuse = 'case "$*" in *retired*) echo "rm: Permission denied" >&2; exit 1;; esac'
+    write_program(remote.programs / "rm", f'#!/bin/sh\n{refuse}\nexec {real} "$@"\n')
+    assert moesaic("deploy", "pynq", board_build)[0] == 0
+    for count in (1, 2):
+        (remote.home / "moesaic" / "host" / "stale.py").write_text("")
+        code, out, err = moesaic("deploy", "pynq", board_build)
+        assert (code, err) == (0, "") and out.count("moesaic.retired.") == count and "sudo rm -rf" in out
+        assert not (remote.home / "moesaic" / "host" / "stale.py").exists()
+    (remote.programs / "rm").unlink()
+    assert "retired" not in moesaic("deploy", "pynq", board_build)[1]
+    assert sorted(path.name for path in remote.home.iterdir()) == ["moesaic"]
+
+
+def test_builds_of_other_names_lie_side_by_side(moesaic, remote, board_build, bundle, build, tmp_path):
+    """Though both directories are called `build`, as the demo's is."""
+    other = generate(dataclasses.replace(bundle, name="second demo"), build.configuration)
+    other.save(tmp_path / "other" / "build")
+    assert moesaic("deploy", "pynq", board_build)[0] == 0
+    code, out, _ = moesaic("deploy", "pynq", tmp_path / "other" / "build", "--without-bitstream")
+    assert code == 0
+    names = [f"{name}-{build.fingerprint}" for name in (build.name, "second_demo-tiny")]
+    assert sorted(path.name for path in (remote.home / "moesaic" / "builds").iterdir()) == sorted(names)
+    assert f"moesaic/builds/{names[1]} IMAGE" in out
 
 
 def test_without_bitstream(moesaic, remote, saved_build):
@@ -150,7 +213,8 @@ def test_a_copy_that_was_damaged_on_the_way(moesaic, remote, board_build, monkey
 
     def damage(self, directory: Path, target: str) -> None:
         copy(self, directory, target)
-        (remote.home / target / "builds" / "build" / "constants.bin").write_bytes(b"")
+        (place,) = (remote.home / target / "builds").iterdir()
+        (place / "constants.bin").write_bytes(b"")
 
     monkeypatch.setattr(Remote, "copy", damage)
     code, _, err = moesaic("deploy", "pynq", board_build)
