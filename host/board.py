@@ -7,6 +7,7 @@ processor, so written data are flushed and results invalidated), Interrupt (if t
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import weakref
 from functools import cache
@@ -37,6 +38,8 @@ FRAME_WINDOWS = 2
 _POLL_SECONDS = 50e-6
 _INTERRUPT_SECONDS = 1.0
 _GRACE_SECONDS = 0.1
+_LOAD_ERRORS = (RuntimeError, OSError, ValueError)
+"""What PYNQ raises when a bitstream cannot be loaded."""
 
 
 @cache
@@ -111,10 +114,18 @@ class _Window:
         self._buffer.freebuffer()
 
 
+_KEPT: list[_Window] = []
+"""Windows of machines that could not be stopped: held to the end of the process, for PYNQ frees what nobody holds."""
+
+
 class _Windows:
-    """The constant window and FRAME_WINDOWS frame windows, each allocated when it is first needed and then used again."""
+    """The constant window and FRAME_WINDOWS frame windows, each allocated when it is first needed and then used again.
+
+    written_by_machine: a machine that could not be stopped may still write to them, so they are not given back.
+    """
 
     def __init__(self, pynq) -> None:
+        self.written_by_machine = False
         self._pynq = pynq
         self.constants: _Window | None = None
         self._loaded: np.ndarray | None = None
@@ -156,12 +167,14 @@ class _Windows:
 
     def free(self) -> None:
         """Give the memory back; the object can be used again."""
-        windows = [self.constants, *(window for _, window in self._frames)]
+        windows = [window for window in (self.constants, *(window for _, window in self._frames)) if window is not None]
         self.constants = self._loaded = None
         self._frames = []
+        if self.written_by_machine:
+            _KEPT.extend(windows)
+            return
         for window in windows:
-            if window is not None:
-                window.free()
+            window.free()
 
 
 def _release(windows: _Windows, lock: DeviceLock) -> None:
@@ -178,13 +191,17 @@ class BoardExecutor:
     clock of the processor, beyond the limit in cycles that the machine itself keeps. lock_file: of this device, for tests.
 
     fingerprint: read from the accelerator. UserError if PYNQ is missing, another process has the board or the bitstream holds no
-    accelerator. A run that ends in any way but `done` leaves the machine idle: the bitstream is loaded again if it has to be.
-    Memory and lock are given back by close(), when the object is collected, and when the process ends.
+    accelerator. A run that ends in any way but `done` leaves the machine idle: the bitstream is loaded again if it has to be, and
+    where that fails, a UserError says so and the windows stay allocated. Memory and lock are given back by close(), when the object
+    is collected, and when the process ends.
     """
 
     def __init__(self, bitstream: Path, *, timeout_seconds: float = 10.0, lock_file: Path | None = None) -> None:
         self._pynq = _import_pynq()
         self._timeout_seconds = timeout_seconds
+        self._limit = math.inf
+        self._bitstream = bitstream
+        self._interrupt, self._interrupt_sought = None, False
         self._name = accelerator_of(bitstream.with_suffix(".hwh"))
         lock = DeviceLock(lock_file)
         self._windows = _Windows(self._pynq)
@@ -193,7 +210,6 @@ class BoardExecutor:
             self._overlay = self._load(bitstream)
             self._registers = self._pynq.MMIO(self._address(bitstream), REGISTER_FILE_BYTES)
             self.fingerprint = self._read_fingerprint()
-            self._interrupt = self._find_interrupt()
         except BaseException:
             self._give_back()
             raise
@@ -201,7 +217,7 @@ class BoardExecutor:
     def _load(self, bitstream: Path):
         try:
             return self._pynq.Overlay(str(bitstream))
-        except (RuntimeError, OSError, ValueError) as error:
+        except _LOAD_ERRORS as error:
             raise UserError(
                 f"bitstream {bitstream} cannot be loaded ({error}); it needs a board and root rights"
             ) from None
@@ -216,10 +232,20 @@ class BoardExecutor:
             )
         return int(entry["phys_addr"])
 
+    def _usable_interrupt(self):
+        """The accelerator's interrupt, or None where STATUS is polled: the design or the system does not deliver it, or this
+        thread sits in an event loop. Looked up when first needed, for a board opened in a loop is used outside of it, too.
+        """
+        if _loop_is_running():
+            return None
+        if not self._interrupt_sought:
+            self._interrupt_sought = True
+            self._interrupt = self._find_interrupt()
+        return self._interrupt
+
     def _find_interrupt(self):
-        """The accelerator's interrupt, or None where the design or the system does not deliver it: then STATUS is polled."""
         pins = [pin for pin in self._overlay.interrupt_pins if pin.startswith(f"{self._name}/")]
-        if not pins or _loop_is_running():
+        if not pins:
             return None
         try:
             return _interrupt_loop().run_until_complete(self._make_interrupt(pins[0]))
@@ -252,13 +278,15 @@ class BoardExecutor:
         another array. The windows of the last FRAME_WINDOWS frames stay.
         """
         self._require_open()
+        if self._windows.written_by_machine:
+            self._make_idle()
         self._windows.place_constants(memory.constants)
         self._windows.place_frame(memory.frame, part)
 
     def compute(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
         """Run a program in the window of an uploaded memory. max_cycles: 1 to 2**32 - 1.
 
-        MachineFault with TIMEOUT if the machine does not answer in timeout_seconds.
+        MachineFault with TIMEOUT if the machine does not answer in timeout_seconds, or up to the limit.
         """
         self._require_open()
         found = self._read_fingerprint()
@@ -269,11 +297,12 @@ class BoardExecutor:
         constants, frame = self._windows.constants, self._windows.frame(memory.frame)
         if constants is None or frame is None:
             raise InternalError("a memory that was not uploaded")
+        interrupt = self._usable_interrupt()
         try:
-            self._start(program, constants, frame, max_cycles)
-            self._wait()
-        except BaseException:
-            self._make_idle()
+            self._start(program, constants, frame, max_cycles, INTERRUPT_DONE if interrupt is not None else 0)
+            self._wait(interrupt)
+        except BaseException as cause:
+            self._make_idle(cause)
             raise
         if self._read("STATUS") & STATUS_FAULT:
             raise self._fault()
@@ -287,6 +316,12 @@ class BoardExecutor:
             raise InternalError("a memory that was not uploaded")
         frame.read(memory.frame, part)
 
+    def limit(self, deadline: float) -> None:
+        """Give up waiting at `deadline`, a time of time.monotonic() or infinity, in the run at hand and in later ones. For a thread
+        that waits for the one that computes.
+        """
+        self._limit = deadline
+
     def power(self) -> dict[str, float]:
         """Watts by the name of the board's rails. UserError where it shows none."""
         return rail_power(self._pynq)
@@ -295,7 +330,7 @@ class BoardExecutor:
         if not self._give_back.alive:
             raise InternalError("the board executor was closed")
 
-    def _start(self, program: Program, constants: _Window, frame: _Window, max_cycles: int) -> None:
+    def _start(self, program: Program, constants: _Window, frame: _Window, max_cycles: int, interrupts: int) -> None:
         for prefix, window in (("CONSTANT", constants), ("FRAME", frame)):
             self._write(f"{prefix}_BASE_LOW", window.address & 0xFFFFFFFF)
             self._write(f"{prefix}_BASE_HIGH", window.address >> 32)
@@ -304,28 +339,28 @@ class BoardExecutor:
         self._write("PROGRAM_SIZE", program.size)
         self._write("MAX_CYCLES", max_cycles)
         self._write("INTERRUPT_STATUS", INTERRUPT_DONE)
-        self._write("INTERRUPT_ENABLE", INTERRUPT_DONE if self._interrupt is not None else 0)
+        self._write("INTERRUPT_ENABLE", interrupts)
         self._write("CONTROL", CONTROL_START)
 
     def _done(self) -> bool:
         return bool(self._read("STATUS") & STATUS_DONE)
 
-    def _wait(self) -> None:
+    def _wait(self, interrupt) -> None:
         """Until done; MachineFault at the deadline."""
         deadline = time.monotonic() + self._timeout_seconds
-        if self._interrupt is not None and not _loop_is_running():
-            self._await_interrupt()
+        if interrupt is not None:
+            self._await_interrupt(interrupt)
         while not self._done():
-            if time.monotonic() > deadline:
+            if time.monotonic() > min(deadline, self._limit):
                 raise MachineFault(Fault.TIMEOUT, "fetch", 0)
             time.sleep(_POLL_SECONDS)
         self._write("INTERRUPT_STATUS", INTERRUPT_DONE)
 
-    def _await_interrupt(self) -> None:
+    def _await_interrupt(self, interrupt) -> None:
         """Sleep until the interrupt, for a while: what counts is STATUS, which the caller reads."""
         loop = _interrupt_loop()
         seconds = min(_INTERRUPT_SECONDS, self._timeout_seconds / 2)
-        waiting = loop.create_task(asyncio.wait_for(self._interrupt.wait(), seconds))
+        waiting = loop.create_task(asyncio.wait_for(interrupt.wait(), seconds))
         try:
             loop.run_until_complete(waiting)
         except asyncio.TimeoutError:
@@ -342,23 +377,45 @@ class BoardExecutor:
             raise InternalError(f"the accelerator reports fault {cause} of unit {unit}, which do not exist")
         return MachineFault(Fault(cause), FAULT_UNIT_NAMES[unit], self._read("FAULT_TAG"))
 
-    def _make_idle(self) -> None:
-        """Have the machine stop before its memory is used for anything else: wait a moment, then load the bitstream again."""
+    def _make_idle(self, cause: BaseException | None = None) -> None:
+        """Have the machine stop before its memory is used for anything else: wait a moment, then load the bitstream again.
+
+        cause: why it has to stop. UserError, which tells of the cause, if the bitstream cannot be loaded.
+        """
         deadline = time.monotonic() + _GRACE_SECONDS
         while self._read("STATUS") & STATUS_BUSY:
             if time.monotonic() > deadline:
-                self._overlay.download()  # there is no stop but a reload
-                self._interrupt = self._find_interrupt()  # the old one ended with the old bitstream
-                return
+                self._reload(cause)  # there is no other way to stop it
+                break
             time.sleep(_POLL_SECONDS)
+        self._windows.written_by_machine = False
+
+    def _reload(self, cause: BaseException | None) -> None:
+        try:
+            self._overlay.download()
+        except BaseException as error:
+            self._windows.written_by_machine = True
+            if not isinstance(error, _LOAD_ERRORS):
+                raise
+            why = f"{str(cause) or type(cause).__name__}; then " if cause is not None else ""
+            raise UserError(
+                f"{why}bitstream {self._bitstream} could not be loaded again to stop the accelerator, which still runs ({error}); "
+                "its memory stays allocated; start the board anew if opening the build again fails, too"
+            ) from cause
+        self._interrupt, self._interrupt_sought = None, False  # the old one ended with the old bitstream
 
     def close(self) -> None:
         """Stop the machine, free the board's memory and let others have the board; closing twice is harmless."""
         if not self._give_back.alive:
             return
+        told = self._windows.written_by_machine
+        self._windows.written_by_machine = True  # until it is known to be idle
         try:
             self._make_idle()
             self._write("INTERRUPT_ENABLE", 0)
+        except UserError:
+            if not told:  # else it would stand in the place of the error that says why
+                raise
         finally:
             self._give_back()
             self._interrupt = self._registers = self._overlay = None

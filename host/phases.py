@@ -34,6 +34,9 @@ class StagedExecutor(Executor, Protocol):
     def download(self, memory: Memory, part: slice) -> None:
         """Fetch that part of memory.frame from the machine."""
 
+    def limit(self, deadline: float) -> None:
+        """Have runs give up with TIMEOUT at that time of time.monotonic(); from any thread."""
+
 
 @dataclass
 class Frame:
@@ -74,9 +77,11 @@ class Phases:
         name: how an error calls the image.
         """
         begin = time.perf_counter()
-        image = read_image(source) if isinstance(source, (str, Path)) else np.asarray(source)
-        check_rgb(image, name)
-        image = fit(image, self._build.image_height, self._build.image_width)
+        given = read_image(source) if isinstance(source, (str, Path)) else np.asarray(source)
+        check_rgb(given, name)
+        image = fit(given, self._build.image_height, self._build.image_width)
+        if np.may_share_memory(image, given):
+            image = image.copy()  # a camera may fill its array again while the result still shows this frame
         return image, {"prepare": time.perf_counter() - begin}
 
     def upload(self, frame: Frame) -> None:
@@ -106,6 +111,11 @@ class Phases:
                 size = 2 * int(np.prod(task.output_shape))
                 self._staged.download(frame.memory, slice(task.output_offset, task.output_offset + size))
             frame.raw = self._build.read_output(frame.memory.frame, frame.name)
+
+    def limit(self, deadline: float) -> None:
+        """Where the machine can be stopped, have runs give up at that time of time.monotonic()."""
+        if self._staged is not None:
+            self._staged.limit(deadline)
 
     def decode(self, frame: Frame) -> Result:
         """The output in the task's own terms."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -29,8 +30,29 @@ MAX_CYCLES = 1_000_000_000
 _PATTERN = 0xA5
 
 
+class _Session:
+    """What has to be ended however an accelerator is left: the stream that runs, and then the executor."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+        self.pipeline: Pipeline | None = None
+
+    def end_stream(self) -> None:
+        if self.pipeline is not None:
+            self.pipeline.stop()
+            self.pipeline = None
+
+    def close(self) -> None:
+        """Also if Ctrl-C comes while the stream is ended."""
+        try:
+            self.end_stream()
+        finally:
+            self.executor.close()
+
+
 class Accelerator:
-    """A build on an executor. The executor belongs to it from here on; close() closes it.
+    """A build on an executor. The executor belongs to it from here on; it is closed, and a stream is ended, by close(), when the
+    object is collected, and when the process ends.
 
     executor_name: how the executor was chosen, one of EXECUTORS without "auto", or the class of a given one.
     """
@@ -45,13 +67,14 @@ class Accelerator:
         self.build = build
         self.executor_name = executor_name
         self.max_cycles = max_cycles
-        self._executor: Executor | None = executor
+        self._session = _Session(executor)
+        # The executor has a finalizer of its own, which is older, so at the end of the process this one goes before it.
+        self._finalizer = weakref.finalize(self, self._session.close)
         self._phases = Phases(build, executor, max_cycles)
         first = build.new_memory()
         first.constants.flags.writeable = False
         self._memories = [first]
         self._memories += [self._new_memory() for _ in range(FRAME_WINDOWS - 1)]
-        self._pipeline: Pipeline | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -97,7 +120,7 @@ class Accelerator:
 
     def _results(self, frames: Iterable[np.ndarray | Path | str], tasks: Tasks) -> Iterator[Result]:
         self._end_stream()
-        pipeline = self._pipeline = Pipeline(self.build, self._phases, self._memories, frames, tasks)
+        pipeline = self._session.pipeline = Pipeline(self.build, self._phases, self._memories, frames, tasks)
         try:
             pipeline.start()
             yield from pipeline.results()
@@ -116,26 +139,24 @@ class Accelerator:
         program = self.build.task(pathway_name(task, pathway)).program
         prepared, _ = self._phases.prepare(image, "the image")
         self.build.write_image(memory.frame, prepared)
-        counters = self._executor.run(program, memory, self.max_cycles)
+        counters = self._session.executor.run(program, memory, self.max_cycles)
         return memory.frame, counters
 
     def power(self) -> dict[str, float]:
         """Watts by the name of the board's rail, now. UserError where there are no rails to read."""
         self._require_open()
-        if not hasattr(self._executor, "power"):
+        if not hasattr(self._session.executor, "power"):
             raise UserError(f"the {self.executor_name} has no power rails; a board has, open the build on one")
-        return self._executor.power()
+        return self._session.executor.power()
 
     def _require_open(self) -> None:
-        if self._executor is None:
+        if not self._finalizer.alive:
             raise InternalError(f"build {self.build.name} was closed")
 
     def _end_stream(self) -> None:
         """What a loop left behind, such as a notebook's after Ctrl-C, must not stand in the way of the next run."""
         self._require_open()
-        if self._pipeline is not None:
-            self._pipeline.stop()
-            self._pipeline = None
+        self._session.end_stream()
 
     def _new_memory(self) -> Memory:
         """With the constants of all others and a frame window of its own, filled with a pattern."""
@@ -144,10 +165,7 @@ class Accelerator:
 
     def close(self) -> None:
         """End a stream and free the machine; closing twice is harmless."""
-        if self._executor is not None:
-            self._end_stream()
-            executor, self._executor = self._executor, None
-            executor.close()
+        self._finalizer()
 
     def __enter__(self) -> Accelerator:
         return self

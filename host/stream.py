@@ -6,7 +6,9 @@ that one holds the frame that is computed and the other is emptied and filled. R
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -26,7 +28,8 @@ Tasks = str | Sequence[Choice] | Callable[[int], Choice]
 """Of a stream: one task for all frames, several that the frames take in turn, or a function of the frame's index."""
 
 _RESULTS_AHEAD = 2
-_JOIN_SECONDS = 20.0
+_STOP_SECONDS = 1.0
+"""What a machine that can be stopped, and then a source of frames, have to come to an end when the stream is ended."""
 
 
 class _Closed(Exception):
@@ -72,6 +75,12 @@ class _End:
         self.error = error
 
 
+def _join(thread: threading.Thread, seconds: float | None) -> None:
+    """Wait for a thread that was started. Not for this one, in which a forgotten stream may have been collected."""
+    if thread.ident is not None and thread is not threading.current_thread():
+        thread.join(seconds)
+
+
 def choice_of(tasks: Tasks, index: int) -> tuple[str, ...]:
     """The names of what is run on a frame."""
     if callable(tasks):
@@ -112,10 +121,12 @@ class Pipeline:
         self._channels = (self._free, self._uploaded, self._computed, self._results)
         for memory in memories:
             self._free.put(memory)
-        # A source that waits for a camera must not keep the process alive, so that thread is a daemon.
+        self._stopped = False
+        self._feeding = threading.RLock()  # held by the feeder while it waits for a memory or has one
+        # Daemons, for neither a camera nor results that nobody takes may keep the process alive; who starts a stream stops it.
         self._feeder = threading.Thread(target=self._feed, name="moesaic-feed", daemon=True)
         self._workers = tuple(
-            threading.Thread(target=self._each, args=step, name=name)
+            threading.Thread(target=self._each, args=step, name=name, daemon=True)
             for name, step in (
                 ("moesaic-compute", (self._uploaded, self._compute, self._computed)),
                 ("moesaic-decode", (self._computed, self._finish, self._results)),
@@ -127,14 +138,24 @@ class Pipeline:
             thread.start()
 
     def stop(self) -> None:
-        """End the threads, after what the machine is at; stopping twice is harmless."""
+        """End the threads, after what the machine is at; stopping twice is harmless.
+
+        A board gets a second for it. A source of frames that has not come back after another one is left to itself.
+        """
+        if self._stopped:
+            return
         for channel in self._channels:
             channel.close()
-        for thread in self._workers:
-            if thread.ident is not None:
-                thread.join()
-        if self._feeder.ident is not None:
-            self._feeder.join(_JOIN_SECONDS)  # it may be in the caller's source of frames, where it holds no memory
+        self._phases.limit(time.monotonic() + _STOP_SECONDS)
+        try:
+            with self._feeding:
+                pass  # from here on the feeder has no memory and gets none
+            for worker in self._workers:
+                _join(worker, None)
+        finally:
+            self._phases.limit(math.inf)
+        _join(self._feeder, _STOP_SECONDS)
+        self._stopped = True
 
     def results(self) -> Iterator[Result]:
         """The results in order; the error of a frame comes in its place, and the stream is then over."""
@@ -169,8 +190,9 @@ class Pipeline:
         image, seconds = self._phases.prepare(source, f"frame {index}")
         for name in choice_of(self._tasks, index):
             self._build.task(name)
-            frame = Frame(index, name, image, self._free.get(), seconds)
-            self._phases.upload(frame)
+            with self._feeding:
+                frame = Frame(index, name, image, self._free.get(), seconds)
+                self._phases.upload(frame)
             self._uploaded.put(frame)
             seconds = {"prepare": 0.0}  # the frame's first task has it
 

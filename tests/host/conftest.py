@@ -17,6 +17,7 @@ from spec.configuration import load_configuration
 from spec.machine import ReferenceMachine
 from tests.hls.networks import SMALL, tasks_of
 from tests.hls.random_bundle import random_bundle
+from tests.host.description import description
 from tests.host.mock_pynq import Board, make_module
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
@@ -86,7 +87,7 @@ def no_pynq(monkeypatch) -> None:
 def board_build(own_build) -> Path:
     """A build with its bitstream."""
     (own_build / "accel.bit").write_bytes(b"bits")
-    shutil.copy(Path(__file__).parent / "minimal.hwh", own_build / "accel.hwh")
+    (own_build / "accel.hwh").write_text(description())
     return own_build
 
 

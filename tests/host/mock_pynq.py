@@ -61,9 +61,9 @@ class Board:
     """The hardware and its faults.
 
     polls: reads of STATUS until a run is done. hangs: a run never ends and ignores MAX_CYCLES, until the bitstream is loaded
-    again. fault: what the next run ends with. allocations_left: allocate fails after so many; None means never. interrupts: the
-    design connects the interrupt; lose_interrupts: it never arrives. on_poll: called at every read of STATUS. rails: what
-    get_rails returns.
+    again. reload_error: what Overlay.download raises, with the machine left as it is. fault: what the next run ends with.
+    allocations_left: allocate fails after so many; None means never. interrupts: the design connects the interrupt;
+    lose_interrupts: it never arrives. on_poll: called at every read of STATUS. rails: what get_rails returns.
     """
 
     machine: Executor
@@ -73,6 +73,7 @@ class Board:
     interrupts: bool = False
     lose_interrupts: bool = False
     fault: MachineFault | None = None
+    reload_error: Exception | None = None
     rails: dict[str, object] = field(default_factory=dict)
     on_poll: Callable[[], None] | None = None
     registers: dict[int, int] = field(default_factory=dict)
@@ -193,6 +194,38 @@ class Board:
                 self._finish()
 
 
+def interrupt_pins(description: ElementTree.Element) -> dict[str, dict]:
+    """The pins behind an interrupt controller that drives the processor, found by the names of nets, as PYNQ finds them."""
+    pins = {
+        f"{module.get('FULLNAME').lstrip('/')}/{port.get('NAME')}": port.get("SIGNAME")
+        for module in description.iter("MODULE")
+        for port in module.iter("PORT")
+    }
+    controllers = [
+        module.get("FULLNAME").lstrip("/")
+        for module in description.iter("MODULE")
+        if module.get("MODTYPE") == "axi_intc"
+    ]
+    return {
+        pin: {"controller": name, "index": 0}
+        for name in controllers
+        if pins[f"{name}/irq"] == pins["ps/pl_ps_irq0"]
+        for pin, net in pins.items()
+        if net == pins[f"{name}/intr"]
+    }
+
+
+def _registers_of(module: ElementTree.Element) -> dict[str, dict]:
+    """With every property that PYNQ looks up; one that is missing is an error here, too."""
+    return {
+        register.get("NAME"): {
+            name: register.find(f"./PROPERTY[@NAME='{name.upper()}']").get("VALUE")
+            for name in ("address_offset", "size", "access", "description")
+        }
+        for register in module.findall(".//REGISTERS/*[@NAME]")
+    }
+
+
 def make_module(board: Board) -> types.ModuleType:
     """The module to put into sys.modules as `pynq`."""
 
@@ -204,13 +237,18 @@ def make_module(board: Board) -> types.ModuleType:
                 raise RuntimeError("Invalid length found")
             description = ElementTree.parse(Path(bitfile_name).with_suffix(".hwh"))
             modules = {module.get("INSTANCE"): module for module in description.iter("MODULE")}
-            self.ip_dict = {name: {"type": module.get("VLNV")} for name, module in modules.items()}
+            self.ip_dict = {
+                name: {"type": module.get("VLNV"), "registers": _registers_of(module)}
+                for name, module in modules.items()
+            }
             for entry in description.iter("MEMRANGE"):
                 self.ip_dict[entry.get("INSTANCE")]["phys_addr"] = int(entry.get("BASEVALUE"), 16)
-            self.interrupt_pins = {"accelerator/irq_o": {"index": 0}} if board.interrupts else {}
+            self.interrupt_pins = interrupt_pins(description.getroot()) if board.interrupts else {}
             board.download()
 
         def download(self) -> None:
+            if board.reload_error is not None:
+                raise board.reload_error
             board.download()
 
     class MMIO:
@@ -228,6 +266,7 @@ def make_module(board: Board) -> types.ModuleType:
 
     class Interrupt:
         def __init__(self, pinname: str) -> None:
+            assert pinname == "accelerator/irq"
             asyncio.get_running_loop()
             self.download = board.downloads
 

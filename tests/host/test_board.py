@@ -1,22 +1,22 @@
 """The real board executor against the mock board."""
 
 import asyncio
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from host.board import BoardExecutor, board_present
+from host.lock import DeviceLock
 from spec.configuration import load_configuration
 from spec.errors import InternalError, UserError
 from spec.executor import MachineFault, Memory, Program
 from spec.isa import Fault, LoadDestination, Space, encode
 from spec.machine import ReferenceMachine
-from spec.registers import BY_NAME, COUNTERS
+from spec.registers import BY_NAME, COUNTERS, STATUS_BUSY
+from tests.host.description import description
 from tests.host.mock_pynq import CYCLES_PER_INSTRUCTION
 
 LIMIT = 1_000_000
-MINIMAL = Path(__file__).parent / "minimal.hwh"
 
 
 @pytest.fixture
@@ -137,6 +137,40 @@ def test_machine_that_never_answers_is_reloaded(board, board_build, build, inter
     executor.close()
 
 
+def test_machine_that_can_neither_answer_nor_be_reloaded_keeps_its_memory(board, board_build, build, lock_file):
+    """The error tells of both; what the machine may still write to is not freed, also by close()."""
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=0.05)
+    for error in (RuntimeError("Root permissions required."), OSError("Device or resource busy")):
+        board.hangs, board.reload_error = True, error
+        with pytest.raises(UserError, match=f"TIMEOUT.*accel.bit could not be loaded again.*{error}"):
+            executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+        kept = list(board.buffers)
+        with pytest.raises(UserError, match="could not be loaded again"):
+            executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+        assert board.busy and board.buffers == kept and len(kept) >= 2
+        board.reload_error = None
+        assert_next_run_is_right(executor, build)
+    board.hangs, board.reload_error, starts = True, error, board.starts
+    with pytest.raises(UserError, match="TIMEOUT"):
+        executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+    kept = list(board.buffers)
+    executor.close()  # what is wrong has been said
+    assert board.busy and board.buffers == kept and board.starts == starts + 1
+    DeviceLock(lock_file).release()
+
+
+def test_reload_that_fails_in_close_is_told(board, board_build, build):
+    executor = BoardExecutor(board_build / "accel.bit")
+    executor.upload(build.new_memory())
+    board.busy = board.hangs = True
+    board._set("STATUS", STATUS_BUSY)
+    board.reload_error = OSError("Device or resource busy")
+    with pytest.raises(UserError, match=r"^bitstream .*could not be loaded again"):
+        executor.close()
+    assert len(board.buffers) == 2
+    executor.close()
+
+
 def test_interrupted_user_leaves_the_machine_idle(executor, build, board):
     def press_control_c() -> None:
         if board.busy:
@@ -180,14 +214,18 @@ def test_lost_interrupt_falls_back_to_polling(board, board_build, build):
 
 
 def test_polls_inside_a_running_event_loop(board, board_build, build):
+    """And uses the interrupt outside of it, though the board was opened inside."""
     board.interrupts = True
-    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=1)
 
-    async def notebook_cell() -> None:
+    async def notebook_cell() -> BoardExecutor:
+        executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=1)
         check_task(executor, build, "depth", 1)
+        return executor
 
-    asyncio.run(notebook_cell())
+    executor = asyncio.run(notebook_cell())
     assert board.waits == 0
+    check_task(executor, build, "depth", 2)
+    assert board.waits == 1
     executor.close()
 
 
@@ -212,7 +250,7 @@ def test_fault_code_that_does_not_exist(executor, board):
 
 
 def test_bitstream_that_cannot_be_loaded(board, tmp_path):
-    (tmp_path / "accel.hwh").write_bytes(MINIMAL.read_bytes())
+    (tmp_path / "accel.hwh").write_text(description())
     with pytest.raises(UserError, match="cannot be loaded"):
         BoardExecutor(tmp_path / "accel.bit")
 

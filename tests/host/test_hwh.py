@@ -10,8 +10,9 @@ from host.bitstream import find_bitstream
 from host.hwh import accelerator_of
 from spec.configuration import load_configuration
 from spec.errors import UserError
+from tests.host.description import description
 
-MINIMAL = (Path(__file__).parent / "minimal.hwh").read_text()
+MINIMAL = description()
 RANGE = 'HIGHVALUE="0xA0000FFF"'
 BLOCK = "moesaic:moesaic:accelerator:1.0"
 

@@ -1,5 +1,6 @@
 """Streams: the results of single runs in order, whatever the executor, with every way a stream can end."""
 
+import asyncio
 import itertools
 import threading
 from pathlib import Path
@@ -208,7 +209,7 @@ def test_control_c_in_the_middle(accelerator, expected):
 
 def test_source_that_blocks_does_not_block_the_end(saved_build, monkeypatch):
     """A camera that delivers nothing more: the stream can be left all the same."""
-    monkeypatch.setattr("host.stream._JOIN_SECONDS", 0.05)
+    monkeypatch.setattr("host.stream._STOP_SECONDS", 0.05)
     release = threading.Event()
 
     def source():
@@ -238,27 +239,60 @@ def test_choice_of():
     assert choice_of(lambda index: ["a"] * index, 2) == ("a", "a")
 
 
-class Gate(ReferenceMachine):
-    """A machine whose runs wait until they are let go; says how many began."""
+class Staged(ReferenceMachine):
+    """A machine of several stages, as a board is, that notes what was begun and can be held at the first frame in one of them."""
 
-    def __init__(self, configuration) -> None:
+    def __init__(self, configuration, held: str) -> None:
         super().__init__(configuration)
-        self.go, self.began = threading.Semaphore(0), threading.Semaphore(0)
+        self.held, self.go = held, threading.Event()
+        self.noted: list[str] = []
+        self.changed = threading.Condition()
 
-    def run(self, program, memory, max_cycles):
-        self.began.release()
-        self.go.acquire()
-        return super().run(program, memory, max_cycles)
+    def note(self, stage: str) -> None:
+        with self.changed:
+            self.noted.append(stage)
+            self.changed.notify_all()
+            first = self.noted.count(stage) == 1
+        if first and stage == self.held:
+            assert self.go.wait(60)
+
+    def begun(self, stage: str, times: int) -> bool:
+        """Whether it begins so often, in the time that a slow machine may take."""
+        with self.changed:
+            return self.changed.wait_for(lambda: self.noted.count(stage) >= times, 20)
+
+    def upload(self, memory, part) -> None:
+        self.note("upload")
+
+    def compute(self, program, memory, max_cycles):
+        self.note("compute")
+        return self.run(program, memory, max_cycles)
+
+    def download(self, memory, part) -> None:
+        self.note("download")
+
+    def limit(self, deadline: float) -> None:
+        """Its runs are short."""
 
 
-def test_neighbouring_frames_overlap(saved_build, build):
-    """While the machine is held in frame 0, frame 1 is written to the other memory and frame 2 is fetched from the source."""
-    machine = Gate(build.configuration)
-    asked = [threading.Event() for _ in range(4)]
+@pytest.mark.parametrize(
+    ("held", "meanwhile"),
+    [
+        ("compute", {"prepare": 3, "upload": 2}),
+        ("download", {"prepare": 3, "upload": 2, "compute": 2}),
+        ("decode", {"prepare": 4, "upload": 3, "compute": 2}),
+    ],
+    ids=["compute", "download", "decode"],
+)
+def test_neighbouring_frames_overlap(saved_build, build, monkeypatch, held, meanwhile):
+    """While the first frame is held in a stage, those behind it take every stage that is not taken, and no other."""
+    machine = Staged(build.configuration, held)
+    decode = host.phases.decode
+    monkeypatch.setattr("host.phases.decode", lambda *words: machine.note("decode") or decode(*words))
 
     def source():
-        for event, frame in zip(asked, pictures(4)):
-            event.set()
+        for frame in pictures(4):
+            machine.note("prepare")
             yield frame
 
     with host.open(saved_build, machine) as accelerator:
@@ -266,13 +300,52 @@ def test_neighbouring_frames_overlap(saved_build, build):
         results: list = []
         consumer = threading.Thread(target=lambda: results.extend(stream))
         consumer.start()
-        machine.began.acquire()
-        assert asked[2].wait(20), "frame 2 is not prepared while frame 0 is computed"
-        assert results == []
-        for _ in range(4):
-            machine.go.release()
+        for stage, times in {held: 1, **meanwhile}.items():
+            assert machine.begun(stage, times), f"{stage} of a later frame waits for {held} of the first"
+        assert results == [] and machine.noted.count(held) == 1
+        machine.go.set()
         consumer.join()
         assert [result.index for result in results] == [0, 1, 2, 3]
+        with host.open(saved_build, "reference") as reference:
+            for result, frame in zip(results, pictures(4), strict=True):
+                assert np.array_equal(result.raw, reference.run(frame, "depth").raw)
+
+
+@pytest.mark.parametrize("size", ["network's", "larger"])
+def test_a_source_that_fills_one_array_again_and_again(saved_build, build, size):
+    """As cameras do: each result keeps the picture that it was computed from."""
+    rng = np.random.default_rng(3)
+    height, width = (build.image_height, build.image_width) if size == "network's" else (40, 56)
+    frames = [rng.integers(0, 256, (height, width, 3)).astype(np.uint8) for _ in range(4)]
+    buffer = np.empty((height, width, 3), np.uint8)
+
+    def source():
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+        buffer[:] = 0
+
+    with host.open(saved_build, "emulator") as accelerator:
+        results = list(accelerator.stream(source(), "depth"))
+        for result, frame in zip(results, frames, strict=True):
+            alone = accelerator.run(frame, "depth")
+            assert np.array_equal(result.raw, alone.raw)
+            assert np.array_equal(result.image, alone.image)
+            assert not np.may_share_memory(alone.image, frame)
+
+
+def test_interrupts_are_used_in_a_stream_of_a_notebook(board_build, board, expected):
+    """Its cells run in an event loop, the machine's thread does not."""
+    board.interrupts = True
+    frames = pictures(4)
+
+    async def cell() -> list:
+        with host.open(board_build, "board") as accelerator:
+            return list(accelerator.stream(frames, "depth"))
+
+    for result in asyncio.run(cell()):
+        assert np.array_equal(result.raw, expected(frames[result.index], result.index, "depth"))
+    assert board.waits == len(frames)
 
 
 def test_memory_is_allocated_once(board_build, board):
