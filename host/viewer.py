@@ -6,6 +6,7 @@ Its buttons choose the tasks and pathways of the frames to come.
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import threading
@@ -46,7 +47,7 @@ class _Server(ThreadingHTTPServer):
 class Viewer:
     """The server, from construction to close(). names: the pathways that are chosen at first.
 
-    address, port: where it listens; port 0 takes a free one, see `url`. UserError if it cannot listen there.
+    address, port: where it listens; port 0 to 65535, 0 takes a free one, see `url`. UserError if it cannot listen there.
     """
 
     def __init__(self, build: Build, executor_name: str, names: Sequence[str], address: str, port: int) -> None:
@@ -59,9 +60,12 @@ class Viewer:
         self._shown: deque[float] = deque(maxlen=30)
         try:
             self._server = _Server((address, port), _handler(self))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            port_is_wrong = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+            option = "port with --port" if port_is_wrong else "address, one of this machine's, with --address"
             raise UserError(
-                f"the page cannot be served at {address} port {port} ({error.strerror}); name another with --port"
+                f"the page cannot be served at address {address!r}, port {port} "
+                f"({getattr(error, 'strerror', None) or error}); name another {option}"
             ) from None
         self._thread = threading.Thread(target=self._server.serve_forever, name="moesaic-page", daemon=True)
         self._thread.start()

@@ -13,6 +13,14 @@ from host.viewer import Viewer
 from spec.arguments import natural, positive
 
 _PICTURES_PER_SECOND = 2
+_LARGEST_PORT = 65_535
+
+
+def _port(text: str) -> int:
+    value = natural(text)
+    if value > _LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"{value} is above {_LARGEST_PORT}")
+    return value
 
 
 def watch(accelerator: Accelerator, frames: object, viewer: Viewer) -> int:
@@ -50,7 +58,7 @@ class WatchCommand:
             "--address", default="127.0.0.1", help="address to serve at; 0.0.0.0 for all (default: this machine's)"
         )
         parser.add_argument(
-            "--port", type=natural, default=8000, help="port to serve at, 0 for a free one (default: 8000)"
+            "--port", type=_port, default=8000, help="port to serve at, 0 for a free one (default: 8000)"
         )
         parser.add_argument(
             "--rate",

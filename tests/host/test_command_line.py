@@ -97,6 +97,16 @@ def test_altered_constants_are_named_with_both_hashes(wrong_run, own_build):
     assert_user_error(wrong_run(own_build), "constants.bin", before, hashlib.sha256(content).hexdigest())
 
 
+def test_a_build_of_another_version_is_named_with_both(wrong_run, own_build):
+    """As an older or newer moesaic would have written it, whole and sealed."""
+    known = json.loads((own_build / "build.json").read_text())["version"]
+    for version in (known - 1, known + 1):
+        rewrite(own_build / "build.json", lambda m: m.update(version=version), seal=True)  # noqa: B023  called at once
+        for executor in ("reference", "emulator"):
+            result = wrong_run(own_build, "--executor", executor)
+            assert_user_error(result, str(own_build / "build.json"), f" {version}", f" {known}", "moesaic generate")
+
+
 def test_truncated_manifest(wrong_run, own_build):
     path = own_build / "build.json"
     path.write_text(path.read_text()[:-20])
@@ -444,6 +454,8 @@ def test_a_module_of_ours_that_is_missing_is_a_bug(moesaic, monkeypatch):
         (("train", "--steps", "many"), "'many' is no integer"),
         (("demo", "--threads", 0), "0 is below 1"),
         (("report", "a", "b", "--scenes", -1), "-1 is below 0"),
+        (("watch", "a", "b", "--port", 65536), "65536 is above 65535"),
+        (("watch", "a", "b", "--port", -1), "-1 is below 0"),
     ],
     ids=lambda words: "-".join(map(str, words)).replace("--", "") if isinstance(words, tuple) else "",
 )

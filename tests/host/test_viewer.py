@@ -128,6 +128,17 @@ def test_a_port_that_is_taken(viewer, build):
         Viewer(build, "emulator", ["depth"], "127.0.0.1", port)
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1", "no.such.host.invalid", "::1", "x" * 64, ""])
+def test_an_address_that_is_not_this_machines(build, address):
+    """Refused by the system, not found, of another family, no name at all; only none at all is every address."""
+    if not address:
+        Viewer(build, "emulator", ["depth"], address, 0).close()
+        return
+    with pytest.raises(UserError, match=f"address '{re.escape(address)}'.*--address") as caught:
+        Viewer(build, "emulator", ["depth"], address, 0)
+    assert "--port" not in str(caught.value)
+
+
 def test_watch_a_folder(moesaic, saved_build, tmp_path):
     for index, frame in enumerate(frames(2)):
         (tmp_path / f"{index}.png").write_bytes(encode_png(frame))
