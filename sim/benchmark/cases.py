@@ -13,6 +13,8 @@ from spec.errors import UserError
 DRAM_BYTES_PER_CYCLE = 128 / 3
 """12.8 GB/s, what a ZCU104's DRAM sustains over three ports, at 300 MHz."""
 DRAM_LATENCY = 60
+CLOCK_HZ = 300_000_000
+"""Assumed: nothing here has seen place and route."""
 TASKS = ("segmentation", "depth")
 PARTS = ("frames", "ablation", "scaling")
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from hls.generate import generate
-from hls.resources import estimate
 from hls.sources import rtl_parameters
-from sim import dram, recorder
+from sim import dram, recorder, timeline
+from sim.benchmark import account, units
 from sim.benchmark.account import Product, array_account
 from sim.benchmark.cases import DRAM_LATENCY, Case
-from sim.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
+from sim.benchmark.limits import encoder_macs
+from sim.benchmark.sources import content_hash
 from sim.benchmark.units import unit_activity
 from sim.csim import CACHE
 from sim.report.streams import MAX_CYCLES
@@ -33,12 +34,10 @@ from spec.isa import Unit
 from spec.machine import Fields, ReferenceMachine
 from spec.registers import COUNTERS
 
-CLOCK_HZ = 300_000_000
-"""Assumed: nothing here has seen place and route."""
 FINAL_NORM = "norm"
 """Tag of the encoder's last instruction."""
 _RTL = Path(__file__).resolve().parents[1] / "rtl"
-_VERSION = 1
+_ANALYSIS = tuple(Path(each) for each in (__file__, account.__file__, units.__file__, timeline.__file__))
 
 
 @dataclass
@@ -66,9 +65,10 @@ def prepare(case: Case, bundle: Bundle) -> Prepared:
 
 
 def _key(case: Case, bundle: Bundle, build: Build) -> str:
-    """Programs, weights, image, sources of the RTL and the simulation, sizes, DRAM rate, and what is run."""
+    """Programs, weights, image, sources of the RTL, the simulation and its analysis, sizes, DRAM rate, and what is run."""
     about = {
-        "version": _VERSION,
+        "analysis": content_hash(_ANALYSIS),
+        "macs": [encoder_macs(bundle.architecture, bundle.tasks[task]) for task in case.frame.sequence],
         "bundle": bundle.sha256,
         "parameters": rtl_parameters(case.configuration),
         "bytes_per_cycle": round(case.bytes_per_cycle, 6),
@@ -99,7 +99,7 @@ class _Expected:
 
 
 def measure(prepared: Prepared, progress: Progress, simulators: Path) -> dict:
-    """Run a case and return its figures, as they are stored and as bench.json has them.
+    """Run a case and return its measured figures, as they are stored; bench.json has sim.benchmark.derived beside them.
 
     simulators: directory of compiled simulators. InternalError if the simulator dies. Differences between machines are not raised
     but counted in `mismatched_bytes`.
@@ -260,11 +260,7 @@ def _figures(
 ) -> dict:
     case, build = prepared.case, prepared.build
     run, c = observed.run, case.configuration
-    architecture, task = prepared.bundle.architecture, prepared.bundle.tasks[run.task]
-    macs = encoder_macs(architecture, task)
-    weight_bytes = encoder_weight_bytes(architecture, run.task, task)
-    limit = cycle_limit(macs, weight_bytes, c, case.bytes_per_cycle)
-    resources = estimate(c)
+    macs = encoder_macs(prepared.bundle.architecture, prepared.bundle.tasks[run.task])
     what = expected[run.task]
     golden = {name: build.read_output(result.frame, name) for name, result in expected.items()}
     return {
@@ -272,11 +268,6 @@ def _figures(
         "input": case.frame.input,
         "task": run.task,
         "cycles": run.cycles,
-        "limit": round(limit),
-        "ratio": run.cycles / limit,
-        "asked": case.frame.asked,
-        "macs": macs,
-        "weight_bytes": weight_bytes,
         "dram_bytes": run.dram_bytes,
         "mismatched_bytes": sum(each.mismatched_bytes for each in runs),
         "compared_bytes": len(runs) * build.frame_bytes,
@@ -289,12 +280,6 @@ def _figures(
         "total_dram_bytes": run.total_dram_bytes,
         "units": unit_activity(observed.events, run.cycles),
         "array": array_account(observed.timeline, observed.events, what.products, c, macs, run.cycles, what.in_head),
-        "mac_utilisation": macs / (run.cycles * c.macs_per_cycle),
-        "gops_per_dsp": 2 * macs / (run.cycles / CLOCK_HZ) / 1e9 / resources.dsp,
-        "milliseconds_at_assumed_clock": 1e3 * run.cycles / CLOCK_HZ,
-        "assumed_clock_hz": CLOCK_HZ,
-        "macs_per_cycle": c.macs_per_cycle,
-        "bytes_per_cycle": case.bytes_per_cycle,
         "counters": observed.counters,
         "instructions": {
             unit.name.lower(): sum(execution.unit == unit for execution in observed.timeline.executions)
@@ -302,7 +287,6 @@ def _figures(
         },
         "runs": [asdict(each) for each in runs],
         "task_switch": switch_cost(runs),
-        "estimated_resources": resources.to_dict(),
         "schedule": asdict(case.schedule),
         "configuration": c.to_dict(),
         "fingerprint": build.fingerprint,

@@ -22,6 +22,7 @@ def page(document: dict) -> str:
     sections = [
         _header(document),
         _frames(document["frames"]),
+        _asked(document["asked"]),
         _others(document["frames"]),
         _roofline(document["frames"]),
         _account(document["frames"]),
@@ -116,6 +117,20 @@ def _frames(entries: Sequence[dict]) -> Markup | None:
         "reference machine's, and that of the C++, and the output with the integer network's."
     )
     return _section("Frames against their limits", introduction, table(header, rows), element("p"), table(detail, more))
+
+
+def _asked(figures: Sequence[dict]) -> Markup | None:
+    if not figures:
+        return None
+    rows = [
+        (f["figure"], f["of"], f"asked {f['asked']}", f["measured"], _verdict(f["met"], "met", "missed"))
+        for f in figures
+    ]
+    introduction = (
+        f"{_MEASURED}; seconds are those of the machine that ran it, GOPS per DSP is at an assumed 300 MHz. The estimate is compared for "
+        "the encoder and for the whole frame; the larger difference is shown."
+    )
+    return _section("What was asked", introduction, table(("figure", "of", "asked", "measured", ""), rows))
 
 
 def _others(entries: Sequence[dict]) -> Markup | None:

@@ -15,10 +15,12 @@ from rich.progress import ProgressColumn, SpinnerColumn, Task, TextColumn, TimeE
 from rich.text import Text
 
 from hls.estimate import estimate_frame
-from sim.benchmark.cases import FRAMES, PARTS, Case, Frame
-from sim.benchmark.measurement import CLOCK_HZ, Prepared, Progress, measure, prepare
+from sim.benchmark.asked import asked_figures, missed
+from sim.benchmark.cases import CLOCK_HZ, FRAMES, PARTS, Case, Frame
+from sim.benchmark.derived import derived_figures
+from sim.benchmark.measurement import Prepared, Progress, measure, prepare
 from sim.benchmark.page import page
-from sim.benchmark.sources import sources_hash
+from sim.benchmark.sources import read_hash, sources_hash
 from sim.verilator import BUILD_DIRECTORY
 from spec.bundle import Bundle
 from spec.errors import InternalError, UserError
@@ -44,6 +46,19 @@ class _Cycles(ProgressColumn):
 
 
 @dataclass(frozen=True)
+class _Sources:
+    """Hashes of the sources when a run began. everything: of sources_hash; read: of those that are read later, read_hash."""
+
+    everything: str
+    read: str
+
+    def check(self) -> None:
+        """UserError if a file that is read while a benchmark runs is not what it was: the figures would be of no state of the sources."""
+        if read_hash() != self.read:
+            raise UserError("sources were changed while the benchmark ran, so this has no result; run it again")
+
+
+@dataclass(frozen=True)
 class Session:
     """A benchmark. output: directory of bench.json, index.html and results/. simulators: directory of compiled simulators."""
 
@@ -55,52 +70,61 @@ class Session:
     def run(self, cases: Sequence[Case]) -> dict:
         """Run what has no result yet, and return the content of bench.json.
 
-        A result counts as long as its program, weights, image, RTL, simulation sources, sizes and DRAM rate are the same.
+        A result counts as long as its program, weights, image, RTL, simulation sources, sizes and DRAM rate are the same. Figures above
+        or below what was asked are told, and are no error.
 
         Raises, after everything is written, InternalError if machines differ in a byte or a case failed, UserError if cases
-        failed only because they do not fit their configuration.
+        failed only because they do not fit their configuration or because sources changed.
         """
-        entries = self._others(cases)
+        sources = _Sources(sources_hash(), read_hash())
+        entries = self._others(cases, sources)
         failed: list[str] = []
         unfit = 0
         for number, case in enumerate(cases):
             title = f"{number + 1}/{len(cases)} {name_of(case)}"
             try:
-                entries[case.part].append(self._entry(case, title))
+                entries[case.part].append(self._entry(case, title, sources))
                 entries[case.part].sort(key=_order)
             except (UserError, MachineFault, InternalError) as error:
                 failed.append(f"{name_of(case)}: {str(error).splitlines()[0]}")
                 unfit += isinstance(error, UserError)
                 self.console.print(f"{title}: {error}", style="red", highlight=False)
-            document = self._write(cases[0], entries, len(cases) - number - 1, failed)
+            document = self._write(cases[0], entries, len(cases) - number - 1, failed, sources)
         failed += [
             f"{entry['model']} {entry['input']}: {wrong_bytes(entry)} bytes differ between machines"
             for entry in (entry for part in entries.values() for entry in part)
             if wrong_bytes(entry)
         ]
+        for line in missed(document["asked"]):
+            self.console.print(f"missed: {line}", style="yellow", highlight=False)
         if failed and unfit == len(failed):
             raise UserError("; ".join(failed))
         if failed:
             raise InternalError("; ".join(failed))
         return document
 
-    def _others(self, cases: Sequence[Case]) -> dict[str, list[dict]]:
-        """The entries of an earlier run for other cases, if all that figures depend on is as it was then."""
+    def _others(self, cases: Sequence[Case], sources: _Sources) -> dict[str, list[dict]]:
+        """The entries of earlier runs for other cases, those of which all that figures depend on is as it was then."""
         entries: dict[str, list[dict]] = {part: [] for part in PARTS}
         path = self.output / "bench.json"
         try:
             earlier = json.loads(path.read_text())
-            same = (earlier["sources"], earlier["fingerprint"]) == (sources_hash(), cases[0].configuration.fingerprint)
+            same = earlier["fingerprint"] == cases[0].configuration.fingerprint
             chosen = {_identity_of(case) for case in cases}
             for part in PARTS if same else ():
-                entries[part] = [entry for entry in earlier[part] if _identity(part, entry) not in chosen]
+                entries[part] = [
+                    entry
+                    for entry in earlier[part]
+                    if entry["sources"] == sources.everything and _identity(part, entry) not in chosen
+                ]
         except (OSError, ValueError, KeyError, TypeError):
             pass  # no earlier run, or not one of this program: nothing to keep
         return entries
 
-    def _entry(self, case: Case, title: str) -> dict:
+    def _entry(self, case: Case, title: str, sources: _Sources) -> dict:
+        sources.check()
         prepared = prepare(case, self._bundle(case, title))
-        result = self._result(prepared, title)
+        result = self._result(prepared, title, sources)
         bundle = prepared.bundle
         guess = estimate_frame(
             bundle.architecture, bundle.tasks, result["task"], case.configuration, case.schedule,
@@ -110,6 +134,8 @@ class Session:
             "label": case.label,
             "series": case.series,
             **result,
+            **derived_figures(case, bundle, result["task"], result["cycles"]),
+            "sources": sources.everything,
             "estimated_cycles": round(guess.encoder_cycles),
             "estimated_total_cycles": round(guess.cycles),
         }
@@ -118,7 +144,7 @@ class Session:
         with self._display(title, Progress("random weights, measured and quantised")):
             return self.bundles.get(case.frame)
 
-    def _result(self, prepared: Prepared, title: str) -> dict:
+    def _result(self, prepared: Prepared, title: str, sources: _Sources) -> dict:
         path = self.output / "results" / f"{prepared.key}.json"
         if path.exists():
             result = json.loads(path.read_text())
@@ -128,10 +154,11 @@ class Session:
         started = time.perf_counter()
         with self._display(title, work):
             result = measure(prepared, work, self.simulators)
+        sources.check()
         write_file(path, (json.dumps(result, indent=1) + "\n").encode())
         wrong = wrong_bytes(result)
         self.console.print(
-            f"{title}: {result['cycles']:,} cycles, limit {result['limit']:,} ({result['ratio']:.3f}), "
+            f"{title}: {result['cycles']:,} cycles, "
             f"{f'{wrong} BYTES DIFFER' if wrong else 'equal to the reference'}, {time.perf_counter() - started:.0f} s",
             highlight=False,
         )
@@ -146,12 +173,15 @@ class Session:
         display.add_task(title, total=None, work=work)
         return display
 
-    def _write(self, first: Case, entries: dict[str, list[dict]], left: int, failed: Sequence[str]) -> dict:
+    def _write(
+        self, first: Case, entries: dict[str, list[dict]], left: int, failed: Sequence[str], sources: _Sources
+    ) -> dict:
         document = {
             "assumed_clock_hz": CLOCK_HZ,
             "configuration": first.configuration.to_dict(),
             "fingerprint": first.configuration.fingerprint,
-            "sources": sources_hash(),
+            "sources": sources.everything,
+            "asked": asked_figures(entries),
             **entries,
             "cases_left": left,
             "failed": list(failed),

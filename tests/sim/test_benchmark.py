@@ -15,14 +15,16 @@ from rich.console import Console
 from hls.schedule import Schedule
 from host.command_line import EXIT_USER_ERROR, main
 from model.quantisation.integer import IntegerNetwork
-from sim.benchmark import measurement
+from sim.benchmark import measurement, sources
 from sim.benchmark.account import CAUSES, Product, array_account
+from sim.benchmark.asked import asked_figures
 from sim.benchmark.bundles import frame_recipe
 from sim.benchmark.cases import (
     ALL_OFF,
     ALL_ON,
     DRAM_BYTES_PER_CYCLE,
     FRAMES,
+    PARTS,
     Case,
     Frame,
     ablation_cases,
@@ -71,6 +73,15 @@ class Networks:
 
     def get(self, frame):
         return self.bundle
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sources_at_rest():
+    """Somebody may be editing while the tests run; what a change does has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sim.benchmark.session.sources_hash", lambda: "sources")
+        patch.setattr("sim.benchmark.session.read_hash", lambda: "read")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +178,85 @@ def test_entries_of_other_cases_stay_while_the_sources_do(document, networks, ou
     assert run_one() == document
     monkeypatch.setattr("sim.benchmark.session.sources_hash", lambda: "other")
     alone = run_one()
-    assert alone["scaling"] == document["scaling"] and alone["frames"] == alone["ablation"] == []
+    assert alone["frames"] == alone["ablation"] == [] and alone["sources"] == "other"
+    assert alone["scaling"] == [{**entry, "sources": "other"} for entry in document["scaling"]]
     monkeypatch.undo()
+    assert run_one()["scaling"] == document["scaling"]
+    Session(output, networks, Console(file=io.StringIO())).run(CASES)
+
+
+def test_an_entry_of_other_sources_is_not_kept_though_the_document_says_so(document, networks, output):
+    """Entries of one document may be of several states of the sources; each has its own stamp."""
+    path = output / "bench.json"
+    before = path.read_text()
+    written = json.loads(before)
+    written["frames"][0]["sources"] = "other"
+    path.write_text(json.dumps(written))
+    alone = Session(output, networks, Console(file=io.StringIO())).run(CASES[3:])
+    assert alone["frames"] == [] and alone["ablation"] == document["ablation"]
+    path.write_text(before)
+
+
+def test_no_result_is_kept_of_sources_that_change_meanwhile(networks, tmp_path, monkeypatch):
+    """They change while the first of two cases is measured; neither is written under the key of the new ones, nor stamped with it."""
+    states = ["before"]
+    monkeypatch.setattr("sim.benchmark.session.read_hash", lambda: states[-1])
+    monkeypatch.setattr("sim.benchmark.session.measure", lambda *_: states.append("after"))
+    with pytest.raises(UserError, match="sources were changed while the benchmark ran"):
+        Session(tmp_path, networks, Console(file=io.StringIO())).run(CASES[2:4])
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert len(written["failed"]) == 2 and written["ablation"] == written["scaling"] == []
+    assert not (tmp_path / "results").exists()
+
+
+def test_hash_of_what_is_read_later_sees_the_rtl(tmp_path, monkeypatch):
+    for name in ("hls/rtl/a.sv", "hls/a.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("one")
+    monkeypatch.setattr(sources, "_ROOT", tmp_path)
+    before = sources.sources_hash(), sources.read_hash()
+    (tmp_path / "hls/a.py").write_text("two")
+    assert sources.sources_hash() != before[0] and sources.read_hash() == before[1]
+    (tmp_path / "hls/rtl/a.sv").write_text("two")
+    assert sources.read_hash() != before[1]
+
+
+def test_asked_figures(document, networks, output):
+    """What a session says of them, and the limits of each: a figure at its limit is met, one beyond is not."""
+    assert document["asked"] == asked_figures({part: document[part] for part in PARTS})
+    (entry,) = document["frames"]
+    names = [figure["figure"] for figure in document["asked"] if figure["of"] == "small 32x32"]
+    assert (
+        names[:2] == ["cycles of the encoder", "extra cycles for a change of task"]
+        and "estimate against measured cycles" in names
+    )
+
+    def states(**changes):
+        changed = {**entry, "model": "m3vit_small", "input": "224x224", "build_seconds": 1.0, **changes}
+        return {figure["figure"]: figure["met"] for figure in asked_figures({"frames": [changed]})}
+
+    fine = {
+        "asked": 1000, "cycles": 1000, "gops_per_dsp": 0.9, "estimated_cycles": 1029, "total_cycles": 2000, "estimated_total_cycles": 1942,
+    }  # fmt: skip
+    assert all(states(**fine).values()) and len(states(**fine)) == 5
+    assert not states(**{**fine, "cycles": 1001})["cycles of the encoder"]
+    assert not states(**{**fine, "gops_per_dsp": 0.899})["GOPS per DSP"]
+    assert not states(**{**fine, "task_switch": {"largest": 1}})["extra cycles for a change of task"]
+    assert not states(**{**fine, "estimated_cycles": 1032})["estimate against measured cycles"]
+    assert not states(**{**fine, "estimated_total_cycles": 1938})["estimate against measured cycles"]
+    assert not states(**{**fine, "build_seconds": 601.0})["Verilator build"]
+    assert not states(**{**fine, "model": "m3vit_tiny", "simulated_seconds": 181 * len(entry["runs"])})[
+        "simulation of a frame"
+    ]
+
+
+def test_missed_figures_are_told_at_the_end(networks, document, output):
+    console = Console(file=io.StringIO(), width=300)
+    hopeless = dataclasses.replace(CASES[0], frame=dataclasses.replace(FRAME, asked=1))
+    again = Session(output, networks, console).run([hopeless])
+    assert again["frames"][0]["cycles"] == document["frames"][0]["cycles"]
+    assert "missed: cycles of the encoder, small 32x32" in console.file.getvalue()
+    assert "asked at most 1" in (output / "index.html").read_text()
     Session(output, networks, Console(file=io.StringIO())).run(CASES)
 
 

@@ -1,0 +1,62 @@
+"""The figures that the benchmark was asked to reach, each with what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+ESTIMATE_TOLERANCE = 0.03
+GOPS_PER_DSP, GOPS_FRAME = 0.9, ("m3vit_small", "224x224")
+FRAME_SECONDS, SECONDS_MODEL, BUILD_SECONDS = 180, "m3vit_tiny", 600
+
+
+def estimate_error(entry: dict) -> float:
+    """Relative difference of the estimate from the measured cycles: of the encoder or of the whole frame, whichever is larger."""
+    pairs = ("estimated_cycles", "cycles"), ("estimated_total_cycles", "total_cycles")
+    return max((entry[guess] / entry[cycles] - 1 for guess, cycles in pairs), key=abs)
+
+
+def asked_figures(parts: Mapping[str, Sequence[dict]]) -> list[dict]:
+    """Every asked figure of the entries: {"figure", "of", "asked", "measured", "met"}; asked and measured in words.
+
+    parts: of bench.json, name to entries.
+    """
+    figures = [figure for entry in parts["frames"] for figure in _of_frame(entry)]
+    for entry in (entry for entries in parts.values() for entry in entries):
+        of = ", ".join(part for part in (f"{entry['model']} {entry['input']}", entry["label"]) if part)
+        error = estimate_error(entry)
+        figures.append(_figure(
+            "estimate against measured cycles", of, f"within {100 * ESTIMATE_TOLERANCE:.0f} %", f"{100 * error:+.2f} %",
+            abs(error) <= ESTIMATE_TOLERANCE,
+        ))  # fmt: skip
+    return figures
+
+
+def missed(figures: Iterable[dict]) -> list[str]:
+    """The asked figures that were not reached, a line each."""
+    return [f"{f['figure']}, {f['of']}: {f['measured']}, asked {f['asked']}" for f in figures if not f["met"]]
+
+
+def _figure(figure: str, of: str, asked: str, measured: str, met: bool) -> dict:
+    return {"figure": figure, "of": of, "asked": asked, "measured": measured, "met": met}
+
+
+def _of_frame(entry: dict) -> Iterable[dict]:
+    of = f"{entry['model']} {entry['input']}"
+    if entry["asked"] is not None:
+        met = entry["cycles"] <= entry["asked"]
+        yield _figure("cycles of the encoder", of, f"at most {entry['asked']:,}", f"{entry['cycles']:,}", met)
+    if (entry["model"], entry["input"]) == GOPS_FRAME:
+        met = entry["gops_per_dsp"] >= GOPS_PER_DSP
+        yield _figure("GOPS per DSP", of, f"at least {GOPS_PER_DSP}", f"{entry['gops_per_dsp']:.3f}", met)
+    switch = entry["task_switch"]
+    if switch is not None:
+        met = switch["largest"] == 0
+        yield _figure("extra cycles for a change of task", of, "0", f"{switch['largest']:,} at most", met)
+    if entry["model"] == SECONDS_MODEL:
+        seconds = entry["simulated_seconds"] / len(entry["runs"])
+        yield _figure(
+            "simulation of a frame", of, f"at most {FRAME_SECONDS} s", f"{seconds:.0f} s", seconds <= FRAME_SECONDS
+        )
+    build = entry["build_seconds"]
+    if build is not None:
+        yield _figure("Verilator build", of, f"at most {BUILD_SECONDS} s", f"{build:.0f} s", build <= BUILD_SECONDS)
