@@ -72,17 +72,20 @@ inline void write_act_beat(ActMemory &act, uint32_t index, const Beat &beat) {
   }
 }
 
-// Half a word: TILE_COLUMNS int8 at index * TILE_COLUMNS. Whole beats, or half of one where TILE_COLUMNS is 8.
-inline void write_act_half(ActMemory &act, uint32_t index, const uint8_t *byte) {
+// Half a word: TILE_COLUMNS int8 at index * TILE_COLUMNS. Whole beats, or half of one where TILE_COLUMNS is 8: then a loop that
+// writes one half after another takes the beat of the half before from `last`, so that it never reads what it has written.
+inline void write_act_half(ActMemory &act, uint32_t index, const uint8_t *byte, bool first, Beat &last) {
 #pragma HLS INLINE
   if (TILE_COLUMNS < int(BEAT_BYTES)) {
     Beat beat = read_act_beat(act, index / 2);
+    if (!first && index % 2 == 1) beat = last;
   half_beat_bytes:
     for (int c = 0; c < TILE_COLUMNS; c++) {
 #pragma HLS UNROLL
       set_beat_byte(beat, int(index % 2) * TILE_COLUMNS + c, byte[c]);
     }
     write_act_beat(act, index / 2, beat);
+    last = beat;
   } else {
     constexpr int BEATS = TILE_COLUMNS < int(BEAT_BYTES) ? 1 : TILE_COLUMNS / int(BEAT_BYTES);
   half_beats:

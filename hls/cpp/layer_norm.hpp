@@ -42,6 +42,7 @@ norm_statistics:
   const int64_t width = f.columns;
   const int64_t scaled_variance = multiply<12, 42>(width, squares) - multiply<27, 27>(total, total);
   const ReciprocalSquareRoot scale = reciprocal_square_root(uint64_t(scaled_variance));
+  Beat last = Beat();
 norm_columns:
   for (uint32_t g = 0; g < groups; g++) {
     // II=NORM_II: 3 words are read and half a word is written, none of it twice, and the lanes share NORM_LANES multipliers of
@@ -67,7 +68,7 @@ norm_columns:
       const bool valid = g * TILE_COLUMNS + uint32_t(c) < f.columns;
       result[c] = valid ? uint8_t(saturate(round_shift(scaled + offset, f.shift), 8) & 0xff) : uint8_t(0);
     }
-    write_act_half(act, destination_half + g, result);
+    write_act_half(act, destination_half + g, result, g == 0, last);
   }
 }
 

@@ -157,6 +157,7 @@ key_groups:
 #pragma HLS PIPELINE II=2
 #pragma HLS DEPENDENCE variable=machine.weight.lane type=inter dependent=false
 #pragma HLS DEPENDENCE variable=machine.act.block type=inter dependent=false
+#pragma HLS DEPENDENCE variable=machine.act.ultra type=inter dependent=false
     const uint64_t address =
         row + (uint64_t(j) * (TILE_COLUMNS / TILE_DEPTH) + uint64_t(g)) * uint64_t(WEIGHT_WORD_BYTES);
     if (g * TILE_DEPTH < valid) {
@@ -218,7 +219,7 @@ inline uint32_t drain_to_act(const Matmul &f, Machine &machine, const TileRows &
 drain_rows:
   for (int i = 0; i < tile.count; i++) {
     // II=2: a word is read, then written, and a lane requantises and scales by its score on one multiplier. Rows of a tile have
-    // words of their own: a queue holds a token at most once.
+    // words of their own: a queue holds a token at most once, and hls/emitter.py lays rows out in whole words.
 #pragma HLS PIPELINE II=2
 #pragma HLS DEPENDENCE variable=machine.act.block type=inter dependent=false
 #pragma HLS DEPENDENCE variable=machine.act.ultra type=inter dependent=false

@@ -19,6 +19,7 @@ inline uint32_t softmax_row(ActMemory &act, uint64_t source, uint64_t destinatio
   const uint32_t source_word = uint32_t(source / ACT_WORD_BYTES);
   const uint32_t destination_half = uint32_t(destination / TILE_COLUMNS);
   uint32_t sum = 0;
+  Beat last = Beat();
 softmax_words:
   for (uint32_t g = 0; g < column_groups(columns); g++) {
     // II=SOFTMAX_II: one word is read and half a word is written, each lane has its own table of exponentials, and the sum is
@@ -41,7 +42,7 @@ softmax_words:
       result[c] = valid ? uint8_t(probability) : uint8_t(0);
       word_sum += result[c];
     }
-    write_act_half(act, destination_half + g, result);
+    write_act_half(act, destination_half + g, result, g == 0, last);
     sum += word_sum;
   }
   return sum;

@@ -65,6 +65,17 @@ class Source:
 
 
 @dataclass
+class Function:
+    """first: index of the first line of its body. variables: parameters and local variables, name to (type, dimensions)."""
+
+    name: str
+    source: Source
+    first: int
+    body: list[str]
+    variables: dict[str, tuple[str, int]]
+
+
+@dataclass
 class Storage:
     """What pragmas say of a variable. bound: BIND_STORAGE; complete: dimensions that are partitioned completely, 0 for all."""
 
@@ -96,7 +107,8 @@ def findings(files: Mapping[str, str]) -> list[str]:
     """Everything that is not of the subset in the files of a kernel, name to text; empty if all is."""
     sources = [read(name, text) for name, text in files.items()]
     found = [finding for source in sources for finding in _check(source)]
-    return found + list(_recursion(sources)) + list(_unbound(sources))
+    checks = (_recursion, _unbound, _unknown_variables, _dependences)
+    return [*found, *(finding for check in checks for finding in check(sources))]
 
 
 def _check(source: Source) -> Iterator[str]:
@@ -161,21 +173,39 @@ def _pipeline_problems(source: Source, index: int, interval: str) -> Iterator[st
         yield f"PIPELINE II={interval} has no comment `II={interval}: why`"
 
 
-def _functions(sources: list[Source]) -> dict[str, str]:
-    """Function name to the text of its body (of all its overloads)."""
-    bodies: dict[str, str] = {}
+_DECLARATION = re.compile(r"\s*(?:static |const |constexpr )*(\w+) &?(\w+)((?:\[[^\]]+\])*)(?: =.*|;)$")
+_NO_TYPES = ("return", "struct", "namespace", "using", "typedef")
+
+
+def _declared(line: str) -> tuple[str, str, int] | None:
+    """Type, name and dimensions of what a line declares."""
+    found = _DECLARATION.match(line)
+    return (found[1], found[2], found[3].count("[")) if found and found[1] not in _NO_TYPES else None
+
+
+def _functions(sources: list[Source]) -> Iterator[Function]:
     for source in sources:
         text = "\n".join(source.lines)
         for match in re.finditer(
-            r"^(?:inline|extern \"C\"|template[^\n]*\ninline)[^;{]*?(\w+)\([^;{]*\)\s*\{\n", text, re.MULTILINE
+            r"^(?:inline|extern \"C\"|template[^\n]*\n(?:inline)?)[^;{]*?(\w+)\(([^;{]*)\)\s*\{\n", text, re.MULTILINE
         ):
-            end = text.index("\n}", match.end() - 1)
-            bodies[match[1]] = bodies.get(match[1], "") + text[match.end() : end]
+            body = text[match.end() : text.index("\n}", match.end() - 1)].split("\n")
+            parameters = re.findall(r"(\w+) ([&*]?)(\w+)(?:,|$)", match[2])
+            variables = {name: (type_, int(kind == "*")) for type_, kind, name in parameters}
+            variables |= {name: (type_, dimensions) for type_, name, dimensions in filter(None, map(_declared, body))}
+            yield Function(match[1], source, text[: match.end()].count("\n"), body, variables)
+
+
+def _bodies(sources: list[Source]) -> dict[str, str]:
+    """Function name to the text of its body (of all its overloads)."""
+    bodies: dict[str, str] = {}
+    for function in _functions(sources):
+        bodies[function.name] = bodies.get(function.name, "") + "\n".join(function.body)
     return bodies
 
 
 def _recursion(sources: list[Source]) -> Iterator[str]:
-    bodies = _functions(sources)
+    bodies = _bodies(sources)
     calls = {
         name: {w for w in re.findall(r"(\w+)(?:<[^<>;]*>)?\(", body) if w in bodies} for name, body in bodies.items()
     }
@@ -232,13 +262,117 @@ def _unbound(sources: list[Source]) -> Iterator[str]:
         own, inside = _storage(source), False
         for index, line in enumerate(source.lines):
             inside = (inside or line.startswith("struct ")) and not line.startswith("};")
-            declared = re.match(r"\s*(?:static |const |constexpr )*(\w+) (\w+)((?:\[[^\]]+\])*)(?: =.*|;)$", line)
-            if inside or not declared or declared[1] in ("return", "struct", "namespace", "using", "typedef"):
+            declared = _declared(line)
+            if inside or declared is None or "&" in line.partition("=")[0]:
                 continue
-            type_, name, dimensions = declared[1], declared[2], declared[3].count("[")
+            type_, name, dimensions = declared
             arrays = [(name, dimensions)] if dimensions else []
             arrays += [(name + path, deeper) for path, deeper in _arrays_in(type_, structs)]
             for path, count in arrays:
                 storage = own.get(path) or (everywhere.get(path) if line[:1] != " " else None) or Storage()
                 if not storage.bound and 0 not in storage.complete and not storage.complete >= set(range(1, count + 1)):
                     yield f"{source.name}:{source.numbers[index]}: {path} is neither bound to a RAM nor made registers"
+
+
+Array = tuple[str, str]
+"""The struct that an array is a member of, "" for a variable, and its name."""
+
+
+def _resolve(
+    path: str, variables: Mapping[str, tuple[str, int]], structs: Mapping[str, dict[str, tuple[str, int]]]
+) -> Array | None:
+    """The array that a path as machine.act.block leads to, from variables (name to type and dimensions); None if to none."""
+    name, *members = path.replace("->", ".").split(".")
+    struct, (type_, dimensions) = "", variables.get(name, ("", 0))
+    for name in members:
+        struct, (type_, dimensions) = type_, structs.get(type_, {}).get(name, ("", 0))
+    return (struct, name) if dimensions else None
+
+
+def _globals(sources: list[Source]) -> dict[str, tuple[str, int]]:
+    found = {}
+    for source in sources:
+        for declared in filter(None, map(_declared, (line for line in source.lines if line[:1] not in (" ", "")))):
+            found[declared[1]] = (declared[0], declared[2])
+    return found
+
+
+def _variable(line: str) -> str | None:
+    found = re.search(r"#pragma HLS .*\bvariable=(\S+)", line)
+    return found[1] if found else None
+
+
+def _unknown_variables(sources: list[Source]) -> Iterator[str]:
+    """Pragmas inside functions whose variable leads to no array: Vitis HLS warns of them and goes on without."""
+    structs, outside = _structs(sources), _globals(sources)
+    for function in _functions(sources):
+        for index, line in enumerate(function.body):
+            path = _variable(line)
+            if path is not None and _resolve(path, {**outside, **function.variables}, structs) is None:
+                place = f"{function.source.name}:{function.source.numbers[function.first + index]}"
+                yield f"{place}: {line.split()[2]} names {path}, which is no array of {function.name}"
+
+
+def _accesses(
+    body: str, variables: Mapping[str, tuple[str, int]], structs: Mapping[str, dict[str, tuple[str, int]]]
+) -> tuple[set[Array], set[Array]]:
+    """The members of structs that some code reads, and those that it writes, by itself."""
+    read, written = set(), set()
+    for statement in re.split(r"[;{}]", re.sub(r"#pragma.*", "", body)):
+        for match in re.finditer(r"\b[A-Za-z_]\w*(?:\.\w+)+", statement):
+            array = _resolve(match[0], variables, structs)
+            if array is not None:
+                assigned = re.match(r"(?:\[[^\]]*\])+ = ", statement[match.end() :])
+                packed = re.search(r"\bpack<", statement[: match.start()])
+                (written if assigned or packed else read).add(array)
+    return read, written
+
+
+def _block(lines: list[str]) -> list[str]:
+    """The lines between the brace at the end of the first and the one that closes it."""
+    depth = 0
+    for index, line in enumerate(lines):
+        depth += line.count("{") - line.count("}")
+        if depth <= 0:
+            return lines[1:index]
+    return lines[1:]
+
+
+def _called(body: str) -> set[str]:
+    return set(re.findall(r"(\w+)(?:<[^<>;]*>)?\(", body))
+
+
+def _dependences(sources: list[Source]) -> Iterator[str]:
+    """Pipelined loops that read and write a RAM, and do not say whether one iteration needs another's result."""
+    structs, functions, bodies = _structs(sources), list(_functions(sources)), _bodies(sources)
+    rams: set[Array | None] = set()
+    reads: dict[str, set[Array]] = {}
+    writes: dict[str, set[Array]] = {}
+    for function in functions:
+        read, written = _accesses("\n".join(function.body), function.variables, structs)
+        reads[function.name] = reads.get(function.name, set()) | read
+        writes[function.name] = writes.get(function.name, set()) | written
+        bound = (line for line in function.body if line.startswith("#pragma HLS BIND_STORAGE"))
+        rams |= {_resolve(_variable(line) or "", function.variables, structs) for line in bound}
+
+    def reached(names: set[str], seen: set[str]) -> set[str]:
+        for name in names & set(bodies):
+            if name not in seen:
+                seen = reached(_called(bodies[name]), seen | {name})
+        return seen
+
+    for function in functions:
+        for index, line in enumerate(function.body):
+            if not line.startswith("#pragma HLS PIPELINE"):
+                continue
+            head = next((i for i in range(index, -1, -1) if _is_loop(function.body[i])), 0)
+            lines = _block(function.body[head:])
+            body = "\n".join(lines)
+            read, written = _accesses(body, function.variables, structs)
+            for name in reached(_called(body), set()):
+                read, written = read | reads[name], written | writes[name]
+            pragmas = (text for text in lines if text.startswith("#pragma HLS DEPENDENCE"))
+            said = {_resolve(_variable(text) or "", function.variables, structs) for text in pragmas}
+            for struct, name in sorted((read & written & rams) - said):
+                place = f"{function.source.name}:{function.source.numbers[function.first + head]}"
+                yield f"{place}: the pipelined loop reads and writes {struct}.{name} without DEPENDENCE"

@@ -41,6 +41,23 @@ BREAKS = {
     "a ROM without a place": (
         "exp2.hpp", "#pragma HLS BIND_STORAGE variable=EXP2_TABLE type=rom_np impl=lutram\n", "", "EXP2_TABLE is neither bound",
     ),
+    "a dependence on what is not there": (
+        "softmax.hpp", "DEPENDENCE variable=act.ultra", "DEPENDENCE variable=act.super", "act.super, which is no array of softmax_row",
+    ),
+    "a dependence on another function's name": (
+        "matmul.hpp", "DEPENDENCE variable=machine.act.ultra", "DEPENDENCE variable=act.ultra", "act.ultra, which is no array of",
+    ),
+    "a partition of what is not there": (
+        "kernel.cpp", "variable=machine.queue.count ", "variable=machine.queue.counts ", "which is no array of kernel",
+    ),
+    "a memory read and written without a word": (
+        "matmul.hpp", "#pragma HLS DEPENDENCE variable=machine.act.ultra type=inter dependent=false\n", "",
+        "reads and writes ActMemory.ultra without DEPENDENCE",
+    ),
+    "the same in another unit": (
+        "layer_norm.hpp", "#pragma HLS DEPENDENCE variable=act.block type=inter dependent=false\n", "",
+        "reads and writes ActMemory.block without DEPENDENCE",
+    ),
     "recursion": ("isqrt.hpp", "uint32_t root = 0;", "uint32_t root = value ? isqrt(0) : 0;", "isqrt is recursive"),
 }  # fmt: skip
 
