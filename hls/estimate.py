@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class FrameEstimate:
 
     cycles: from start to done; encoder_cycles: to the end of the final layer norm. layers: name to cycles, in order, summing to
     cycles. steps: cycles in which the array multiplies. waits: cycles in which it does not, by cause. macs: of the network, with its
-    head. read_bytes, written_bytes: DRAM traffic.
+    head. read_bytes, written_bytes: DRAM traffic. instructions: of the program, by name.
     """
 
     cycles: float
@@ -45,6 +46,7 @@ class FrameEstimate:
     read_bytes: float
     written_bytes: float
     resources: Resources
+    instructions: dict[str, int]
 
 
 def estimate_frame(
@@ -88,6 +90,7 @@ def estimate_frame(
         read_bytes=timing.read_bytes,
         written_bytes=timing.written_bytes,
         resources=estimate_resources(configuration),
+        instructions=dict(Counter(entry.name for entry in lowered.assembler.entries)),
     )
 
 

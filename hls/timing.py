@@ -22,8 +22,9 @@ BYTES_PER_CYCLE = 128 / 3
 _OPERANDS, _TAIL = 14, 20
 """Cycles from the start of a product to its first step, and from its last step to its completion, without its rows' way
 through the ports of the activation memory."""
-_LOAD, _TABLE_LOAD = 45, 250
-"""Cycles between the data of two loads, and what a table takes in addition."""
+_FIRST_DATA, _LOAD, _TABLE_LOAD = 26, 45, 250
+"""Cycles from the start of a load to its data beside the latency of DRAM, between the data of two loads, and what a table takes in
+addition."""
 _TWO_AT_A_TIME = (Unit.MATMUL, Unit.LOAD)
 """Units that take an instruction while the one before it is in execution, if it allows that."""
 _PARAMETER_BLOCKS = 64
@@ -109,8 +110,8 @@ class TimingModel:
             elif unit == Unit.LOAD:
                 skipped = f.get("skip_if_empty") and queues.is_empty(f["queue"])
                 size = 0 if skipped else _transfer_bytes(f)
-                begin = max(take + 14 + self.latency, data_free)
-                finish = begin + _LOAD + size / self._load_rate(f) if size else max(take + 3, done[unit] + 1)
+                begin = max(take + _FIRST_DATA + self.latency, data_free + _LOAD)
+                finish = begin + size / self._load_rate(f) if size else max(take + 3, done[unit] + 1)
                 if size and f["destination"] == LoadDestination.TABLE:
                     finish += _TABLE_LOAD
                 data_free = finish if size else data_free

@@ -1,0 +1,121 @@
+"""The timing model against cycles recorded in RTL simulation of whole frames (`make bench`), without a simulation."""
+
+import dataclasses
+
+import pytest
+
+from hls.estimate import estimate_frame
+from hls.schedule import Schedule
+from hls.timing import BYTES_PER_CYCLE, TimingModel
+from sim.benchmark.asked import ESTIMATE_TOLERANCE
+from sim.benchmark.bundles import frame_recipe
+from sim.benchmark.cases import FRAMES, scaling_cases
+from spec.bundle import Task
+from spec.configuration import load_configuration
+
+ZCU104 = load_configuration("zcu104")
+TINY_128, SMALL_128, SMALL_224, SMALL_480 = FRAMES
+# Encoder, whole frame.
+RECORDED_FRAMES = {
+    TINY_128: (461_573, 496_706),
+    SMALL_128: (1_141_033, 1_192_802),
+    SMALL_224: (1_704_556, 1_773_223),
+    SMALL_480: (14_926_635, 14_950_904),
+}
+RECORDED_SCALING = {
+    TINY_128: {
+        "4 rows": (845_813, 893_571),
+        "6 rows": (585_041, 621_280),
+        "12 rows": (461_573, 496_706),
+        "24 rows": (462_385, 494_356),
+        "10.67 B/cycle": (1_768_662, 1_837_661),
+        "21.33 B/cycle": (898_793, 941_144),
+        "42.67 B/cycle": (461_573, 496_706),
+        "64.00 B/cycle": (332_499, 362_627),
+    },
+    SMALL_128: {
+        "4 rows": (3_027_327, 3_115_800),
+        "6 rows": (2_061_641, 2_129_360),
+        "12 rows": (1_141_033, 1_192_802),
+        "24 rows": (1_075_750, 1_118_684),
+        "10.67 B/cycle": (4_147_060, 4_255_591),
+        "21.33 B/cycle": (2_080_846, 2_148_842),
+        "42.67 B/cycle": (1_141_033, 1_192_802),
+        "64.00 B/cycle": (1_121_922, 1_168_885),
+    },
+}
+RECORDED_ABLATION = {
+    "prefetch": (Schedule(prefetch=False), (787_698, 823_393)),
+    "attention reordering": (Schedule(query_rows=1), (666_913, 697_041)),
+    "single-pass softmax": (Schedule(softmax_sweeps=3), (461_798, 496_931)),
+}
+
+
+def estimate(frame, configuration=ZCU104, schedule=Schedule(), bytes_per_cycle=BYTES_PER_CYCLE):  # noqa: B008 - frozen
+    model = frame_recipe(frame).model
+    architecture = model.architecture
+    everyone = dict.fromkeys(architecture.moe_blocks, tuple(range(architecture.experts)))
+    tasks = {
+        task.name: Task("depth", task.channels, model.resolution, 1.0, architecture.top_k, everyone)
+        for task in model.tasks
+    }
+    return estimate_frame(
+        architecture, tasks, frame.sequence[0], configuration, schedule, bytes_per_cycle=bytes_per_cycle
+    )
+
+
+def assert_near(found, recorded):
+    encoder, whole = recorded
+    assert found.encoder_cycles == pytest.approx(encoder, rel=ESTIMATE_TOLERANCE)
+    assert found.cycles == pytest.approx(whole, rel=ESTIMATE_TOLERANCE)
+
+
+@pytest.mark.parametrize("frame", RECORDED_FRAMES, ids=lambda frame: f"{frame.model} {frame.input}")
+def test_frames(frame):
+    assert_near(estimate(frame), RECORDED_FRAMES[frame])
+
+
+@pytest.mark.parametrize("label", RECORDED_SCALING[TINY_128])
+@pytest.mark.parametrize("frame", RECORDED_SCALING, ids=lambda frame: frame.model)
+def test_other_arrays_and_rates(frame, label):
+    cases = scaling_cases(ZCU104, frame, (4, 6, 12, 24), (32 / 3, 64 / 3, BYTES_PER_CYCLE, 64.0))
+    (case,) = (case for case in cases if case.label == label)
+    assert_near(
+        estimate(frame, case.configuration, bytes_per_cycle=case.bytes_per_cycle), RECORDED_SCALING[frame][label]
+    )
+
+
+@pytest.mark.parametrize("technique", RECORDED_ABLATION)
+def test_techniques_off(technique):
+    schedule, recorded = RECORDED_ABLATION[technique]
+    assert_near(estimate(TINY_128, schedule=schedule), recorded)
+
+
+def test_tokens_on_their_own_load_only_their_experts():
+    """Bytes of experts: tokens * top_k * bytes of one, for each of the six blocks that have some."""
+    architecture = frame_recipe(TINY_128).model.architecture
+    together, alone = estimate(TINY_128), estimate(TINY_128, schedule=Schedule(expert_tokens=1))
+    a, c = architecture, ZCU104
+    one = 2 * a.width * a.expert_hidden + 8 * (a.width + a.expert_hidden)
+    blocks = len(a.moe_blocks)
+    programs = 64 * sum(alone.instructions.values()) - 64 * sum(together.instructions.values())
+    more = blocks * (a.tokens * a.top_k - a.experts) * one
+    assert a.width % c.tile_columns == a.expert_hidden % c.tile_columns == 0
+    assert alone.read_bytes - together.read_bytes - programs == pytest.approx(more, rel=1e-3)
+
+
+def test_a_vector_pass_is_added_for_gelu():
+    on, off = estimate(TINY_128), estimate(TINY_128, schedule=Schedule(gelu_pass=True))
+    assert (
+        off.instructions["softmax"] > on.instructions["softmax"]
+        and off.instructions["matmul"] == on.instructions["matmul"]
+    )
+    assert off.cycles >= on.cycles
+
+
+def test_less_of_anything_takes_longer():
+    """Fewer rows, lower rates and a longer way to DRAM never make a frame faster."""
+    slow = dataclasses.replace(ZCU104, name="slow", tile_rows=4)
+    assert estimate(TINY_128, slow).cycles > estimate(TINY_128).cycles
+    assert estimate(TINY_128, bytes_per_cycle=16.0).cycles > estimate(TINY_128).cycles
+    assert TimingModel(ZCU104, latency=600).run([]).cycles > TimingModel(ZCU104).run([]).cycles
