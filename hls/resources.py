@@ -49,6 +49,29 @@ def estimate(configuration: HardwareConfiguration) -> Resources:
     return Resources(_dsp(c), _bram36(c), _uram(c), _lut(c))
 
 
+def estimate_of_two_units(configuration: HardwareConfiguration) -> Resources:
+    """Resources of a machine with two arrays of this configuration, each with its own drain, that share everything else."""
+    c = configuration
+    one, lanes = estimate(c), _lanes(c)
+    array_lut = sum(term for unit, term in _lut_terms(c).items() if unit in ("array", "skew", "lanes", "operands"))
+    return Resources(
+        dsp=one.dsp + -(-c.macs_per_cycle // 2) + lanes,
+        bram36=one.bram36 + -(-lanes // 4),
+        uram=one.uram,
+        lut=one.lut + round(array_lut),
+    )
+
+
+def technique_bram36(configuration: HardwareConfiguration) -> dict[str, float]:
+    """BRAM36 of the modules that a technique adds, by module; their LUTs are part of those of the lanes and of all else."""
+    c = configuration
+    return {
+        "expert_queue": -(-c.experts * c.queue_tokens // _QUEUE_DEPTH),
+        "row_maximum": c.act_ports * -(-c.row_entries // c.act_ports // 1024) / 2,
+        "gelu_table": _lanes(c) / 4,
+    }
+
+
 def _lanes(c: HardwareConfiguration) -> int:
     """Results drained per cycle, each with a requantiser and a table look-up; scores that softmax takes."""
     return c.act_ports * c.tile_columns
@@ -86,22 +109,25 @@ def _uram(c: HardwareConfiguration) -> int:
 
 
 def _lut(c: HardwareConfiguration) -> int:
+    return round(sum(_lut_terms(c).values()))
+
+
+def _lut_terms(c: HardwareConfiguration) -> dict[str, float]:
     """A term for each unit that scales, fitted to the synthesis of both configurations, and one for all else."""
     lanes, word = _lanes(c), c.weight_word_bytes
     clients = 4 * c.act_ports + 4  # of the activation memory
-    terms = (
-        32 * c.tile_rows * c.tile_columns,  # accumulators, two a cell
-        9.5 * c.tile_rows * lanes,  # skew and drain of the array
-        1020 * lanes,  # requantise, tables, row maxima, results, softmax
-        785 * c.tile_rows,  # operand buffer
-        830 * c.norm_lanes,
-        c.load_ports * (8 * word + 450),
-        20 * word,  # weight memory
-        8.4 * c.tile_columns * clients * _act_banks(c),
-        27 * c.instruction_queue,
-        18_600,
-    )
-    return round(sum(terms))
+    return {
+        "array": 32 * c.tile_rows * c.tile_columns,  # accumulators, two a cell
+        "skew": 9.5 * c.tile_rows * lanes,  # and drain of the array
+        "lanes": 1020 * lanes,  # requantise, tables, row maxima, results, softmax
+        "operands": 785 * c.tile_rows,
+        "layer_norm": 830 * c.norm_lanes,
+        "load": c.load_ports * (8 * word + 450),
+        "weights": 20 * word,
+        "activations": 8.4 * c.tile_columns * clients * _act_banks(c),
+        "queues": 27 * c.instruction_queue,
+        "rest": 18_600,
+    }
 
 
 def check_part(configuration: HardwareConfiguration) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hls.resources import estimate
-from sim.benchmark.cases import CLOCK_HZ, Case
+from hls.resources import estimate, estimate_of_two_units, technique_bram36
+from sim.benchmark.cases import ALL_OFF, CLOCK_HZ, UNIFIED, Case
 from sim.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
 from spec.bundle import Bundle
 
@@ -14,7 +14,7 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
     macs = encoder_macs(bundle.architecture, chosen)
     weight_bytes = encoder_weight_bytes(bundle.architecture, task, chosen)
     limit = cycle_limit(macs, weight_bytes, c, case.bytes_per_cycle)
-    resources = estimate(c)
+    resources = (estimate_of_two_units if case.label in (UNIFIED, ALL_OFF) else estimate)(c)
     return {
         "limit": round(limit),
         "ratio": cycles / limit,
@@ -28,4 +28,5 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
         "macs_per_cycle": c.macs_per_cycle,
         "bytes_per_cycle": case.bytes_per_cycle,
         "estimated_resources": resources.to_dict(),
+        "technique_bram36": technique_bram36(c),
     }

@@ -7,7 +7,7 @@ from importlib import resources
 from operator import itemgetter
 
 from sim.benchmark.account import CAUSES
-from sim.benchmark.cases import ALL_OFF, ALL_ON
+from sim.benchmark.cases import ALL_OFF, ALL_ON, UNIFIED
 from sim.benchmark.charts import PALETTE, Line, bars, chart, stacked_bars
 from sim.benchmark.published import PUBLISHED
 from sim.report.markup import Markup, element, table, text
@@ -211,7 +211,8 @@ def _units(entries: Sequence[dict]) -> Markup | None:
     ]  # fmt: skip
     introduction = (
         f"{_MEASURED}, for the encoder. Units work side by side, so a unit's wait is lost only where the array waits for it. "
-        "Waits for DRAM, operands and the drain are part of the busy cycles; those for semaphores and for a full queue are not."
+        "Waits for DRAM, operands and the drain are part of the busy cycles; those for semaphores and for a full queue are not. Load "
+        "waits for DRAM in cycles in which no port gets a beat while data is due; cycles with fewer beats than ports are not among them."
     )
     return _section(
         "Units", introduction, table(("encoder", "unit", "busy cycles", "share", "cycles waiting, by cause"), rows)
@@ -226,24 +227,60 @@ def _ablation(entries: Sequence[dict]) -> Markup | None:
     rows = [
         (
             name, e["cycles"], None if base is None else f"{e['cycles'] / base:.2f}", f"{e['dram_bytes'] / _MEGA:.2f}",
-            *(e["estimated_resources"][name] for name in ("dsp", "bram36", "uram", "lut")),
-            _verdict(e["mismatched_bytes"] == 0, "0", f"{e['mismatched_bytes']:,}"),
+            *(e["estimated_resources"][kind] for kind in ("dsp", "bram36", "uram", "lut")),
+            _verdict(e["mismatched_bytes"] == 0, "0", f"{e['mismatched_bytes']:,}"), _technique_cost(e, entries[0]),
         )
         for name, e in zip(names, entries)
     ]  # fmt: skip
-    header = ("", "cycles", "times", "DRAM MB", "DSP", "BRAM36", "URAM", "LUT", "bytes that differ")
+    header = (
+        "",
+        "cycles",
+        "times",
+        "DRAM MB",
+        "DSP",
+        "BRAM36",
+        "URAM",
+        "LUT",
+        "bytes that differ",
+        "the technique takes",
+    )
     introduction = (
         f"{entries[0]['model']} {entries[0]['input']}, cycles of the encoder and its DRAM bytes. {_MEASURED}; resources are the structural "
         "estimate before place and route. Prefetch off: a layer's weights are loaded after all products before it. Patch reordering off: "
-        "token by token, each fetching its experts' weights. Single-pass softmax off: three sweeps over the scores, for maximum, sum and "
-        "quotient. Attention reordering off: one row of queries at a time meets the keys. Unified unit off: two units share the "
-        "DSPs, one for attention and one for the rest, and as each needs the other's results one of them works at a time, which costs the "
-        "cycles of an array with half the rows; shown are the resources of one of the two units with all memories, so the array's and the "
-        "lanes' DSPs are there twice in such a machine. GELU by table has no row: it takes no cycles and no DSP, because every result "
-        "passes its table on the way to memory (two tables of 1,024 entries), and there is no other GELU to compare it with."
+        "token by token, each loading the weights of the experts that it chose. Single-pass softmax off: three sweeps over the scores "
+        "by the same unit, for maximum, sum and quotient; the maxima are still tracked and used, so this is a model of the cost of the "
+        "sweeps. Attention reordering off: one row of queries at a time meets the keys. Table GELU off: between the two layers of an MLP "
+        "or an expert the vector unit goes over the hidden activations once more, as a GELU unit that the results do not pass on their "
+        "way to memory would, 128 elements a cycle and an even share of the tokens for each expert; what it computes is thrown away, so "
+        "this too is a model of the cost. Unified unit off: two units, one for attention and one for the rest; as each needs the "
+        "other's results one of them works at a time, which costs the cycles of an array with half the rows; array and lanes are counted "
+        "twice. The last column is what the technique itself takes of the machine; its LUTs are part of the estimate."
     )
     charted = [(name, e["cycles"], f"{e['cycles'] / _MEGA:.2f} M cycles") for name, e in zip(names, entries)]
     return _section("What each technique is worth", introduction, bars(charted, [PALETTE[0]]), table(header, rows))
+
+
+_TECHNIQUE_MODULES = {
+    "patch reordering": "expert_queue",
+    "single-pass softmax": "row_maximum",
+    "table GELU in the drain": "gelu_table",
+}
+
+
+def _technique_cost(entry: dict, base: dict) -> str:
+    """What a technique takes of the machine, in words. base: the entry with all on."""
+    module = _TECHNIQUE_MODULES.get(entry["label"])
+    if module:
+        return f"{base['technique_bram36'][module]:g} BRAM36 ({module})"
+    if entry["label"] in (ALL_ON, ALL_OFF):
+        return ""
+    if entry["label"] == UNIFIED:
+        saved = {
+            kind: entry["estimated_resources"][kind] - base["estimated_resources"][kind]
+            for kind in ("dsp", "bram36", "lut")
+        }
+        return f"{-saved['dsp']:+,} DSP, {-saved['bram36']:+,} BRAM36, {-saved['lut']:+,} LUT against two units"
+    return "nothing: an order of instructions"
 
 
 def _scaling(entries: Sequence[dict]) -> Markup | None:
