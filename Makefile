@@ -10,11 +10,14 @@ export OMP_NUM_THREADS ?= 1
 # Test processes that run side by side; a file's tests stay in one.
 WORKERS ?= 2
 
+NUMPY1 := build/numpy1
+HOST_TESTS := board compatibility deploy hwh images lock pathways pictures png power process_end resize runtime same_integers sources stream
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-experts results test test-all lint mutants resources bitstream doctor tables clean
+.PHONY: help setup demo bench bench-experts results test test-all test-host-numpy1 lint mutants resources bitstream doctor tables clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make the virtual environment and install everything, at the versions in constraints.txt
 
@@ -35,6 +38,14 @@ test: $(STAMP) ## Run the tests (all but the slow ones)
 
 test-all: $(STAMP) ## Run all tests
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile
+
+test-host-numpy1: ## Run the tests of the runtime that need numpy alone with numpy 1, fetched into build/numpy1; PYTHON=python3.10 for a board's
+	$(PYTHON) -m venv --clear $(NUMPY1)
+	$(NUMPY1)/bin/python -m pip install --quiet --disable-pip-version-check 'numpy<2' pytest pillow 'tomli; python_version < "3.11"'
+	@# The tests read configurations, which a board does not.
+	$(NUMPY1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  echo 'from tomli import *' > $$(echo $(NUMPY1)/lib/python3*/site-packages)/tomllib.py
+	$(NUMPY1)/bin/python -m pytest -o filterwarnings= $(HOST_TESTS:%=tests/host/test_%.py)
 
 lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and slang
 	$(VENV)/bin/ruff check .

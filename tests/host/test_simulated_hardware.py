@@ -8,6 +8,7 @@ import pytest
 
 import host
 from sim.csim import CsimExecutor
+from sim.rtl_executor import RtlExecutor
 from spec.configuration import load_configuration
 from spec.errors import UserError
 from spec.executor import MachineFault
@@ -67,6 +68,29 @@ def check_next_run(accelerator, directory) -> None:
         expected, _ = reference.run_whole(image, "depth")
         found, _ = accelerator.run_whole(image, "depth")
         assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["csim", "rtl"])
+def test_an_executor_of_the_simulation_in_place_of_the_board(saved_build, build, kind):
+    """What an application calls, and what it gets, is what it is on a board; only the power rails are missing."""
+    executor = (
+        CsimExecutor(build.configuration) if kind == "csim" else RtlExecutor(saved_build / "rtl", build.configuration)
+    )
+    frames = pictures(len(TASKS))
+    with host.open(saved_build, executor) as accelerator, host.open(saved_build, "reference") as reference:
+        assert accelerator.executor_name == type(executor).__name__
+        assert accelerator.tasks == reference.tasks and accelerator.fingerprint == reference.fingerprint
+        results = [*accelerator.stream(iter(frames), TASKS), accelerator.run(frames[0], "normals", "1x1")]
+        expected = [*reference.stream(iter(frames), TASKS), reference.run(frames[0], "normals", "1x1")]
+        for found, wanted in zip(results, expected, strict=True):
+            assert (found.index, found.task, found.pathway) == (wanted.index, wanted.task, wanted.pathway)
+            assert np.array_equal(found.raw, wanted.raw) and np.array_equal(found.picture, wanted.picture)
+            assert {name: found.counters[name] for name in wanted.counters} == wanted.counters
+            assert ("cycles" in found.counters) == (kind == "rtl")
+        whole, _ = accelerator.run_whole(frames[0], "depth")
+        assert np.array_equal(whole, reference.run_whole(frames[0], "depth")[0])
+        with pytest.raises(UserError, match="has no power rails"):
+            accelerator.power()
 
 
 def test_stream_on_csim(csim_board, board_build):
