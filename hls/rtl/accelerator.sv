@@ -129,6 +129,23 @@ module accelerator #(
   logic [Units:0][3:0] fault_cause;
   logic [Units:0][31:0] fault_tag;
   logic [Units-1:0] busy, empty, completed, semaphore_stall;
+
+  // Faults and the end of all work reach the control one cycle later, together, so that their order stays.
+  logic [Units:0] fault_q;
+  logic [Units:0][3:0] fault_cause_q;
+  logic [Units:0][31:0] fault_tag_q;
+  logic units_empty_q;
+
+  always_ff @(posedge clk_i) begin
+    fault_q       <= fault;
+    fault_cause_q <= fault_cause;
+    fault_tag_q   <= fault_tag;
+    units_empty_q <= &empty;
+    if (!core_rst_n) begin
+      fault_q       <= '0;
+      units_empty_q <= 1'b0;
+    end
+  end
   logic [isa_pkg::COUNTERS-1:0] counted;
 
   control #(
@@ -162,16 +179,16 @@ module accelerator #(
       .halt_o          (halt),
       .bus_idle_i      (fetch_idle && load_idle && store_idle),
       .end_i           (end_reached),
-      .units_empty_i   (&empty),
+      .units_empty_i   (units_empty_q),
       .constant_base_o (constant_base),
       .constant_size_o (constant_size),
       .frame_base_o    (frame_base),
       .frame_size_o    (frame_size),
       .program_offset_o(program_offset),
       .program_size_o  (program_size),
-      .fault_i         (fault),
-      .fault_cause_i   (fault_cause),
-      .fault_tag_i     (fault_tag),
+      .fault_i         (fault_q),
+      .fault_cause_i   (fault_cause_q),
+      .fault_tag_i     (fault_tag_q),
       .completed_i     (completed),
       .event_i         (counted),
       .read_beats_i    ({fetch_beat, load_beats})

@@ -53,6 +53,7 @@ module act_memory #(
   localparam int unsigned UltraWords = Words - BlockWords;
   // Banks by number: those of the shared part, of the rest of the block RAM, of UltraRAM.
   localparam int unsigned SharedBanks = (SharedWords > 0) ? ActBanks : 0;
+  localparam int unsigned LastShared = (SharedWords > 0) ? ActBanks - 1 : 0;
   localparam int unsigned FirstUltra = SharedBanks + ActBanks;
   localparam int unsigned Banks = FirstUltra + ((UltraWords > 0) ? 2 : 0);
   localparam int unsigned BankBits = (Banks > 1) ? $clog2(Banks) : 1;
@@ -65,6 +66,7 @@ module act_memory #(
   localparam int unsigned UltraRowBits = (UltraWords > 2) ? $clog2(UltraWords) - 1 : 1;
   localparam int unsigned BramRowBits = (BlockRowBits > SharedRowBits) ? BlockRowBits : SharedRowBits;
   localparam int unsigned RowBits = (BramRowBits > UltraRowBits) ? BramRowBits : UltraRowBits;
+  localparam int unsigned AddressBits = $clog2(Words);
   localparam int unsigned WordBits = 16 * TileColumns;
   localparam int unsigned WideShift = $clog2(WideWords);
   localparam int unsigned WideGroups = (ActBanks > WideWords) ? ActBanks / WideWords : 1;
@@ -96,10 +98,16 @@ module act_memory #(
   logic [NumWrites-1:0][BankBits-1:0] wr_bank;
   logic [NumWrites-1:0] wr_outside;
 
-  function automatic logic [BankBits-1:0] bank_of(input logic [31:0] address);
-    bank_of = BankBits'(SharedBanks + (address & (ActBanks - 1)));
-    if (SharedWords > 0 && address < SharedEnd) bank_of = BankBits'(address & (ActBanks - 1));
-    if (UltraWords > 0 && address >= BlockWords) bank_of = BankBits'(FirstUltra + (address & 1));
+  // Of an address inside: any bank does for one outside, so that few bits decide.
+  function automatic logic [BankBits-1:0] bank_of(input logic [AddressBits-1:0] address);
+    bank_of = BankBits'(SharedBanks + (32'(address) & (ActBanks - 1)));
+    if (SharedWords > 0 && 32'(address) < SharedEnd) bank_of = BankBits'(32'(address) & (ActBanks - 1));
+    if (UltraWords > 0 && 32'(address) >= BlockWords) bank_of = BankBits'(FirstUltra + 32'(address[0]));
+  endfunction
+
+  // Whether a wide word at this address needs the bank.
+  function automatic logic wide_takes(input logic [BankBits-1:0] bank, input logic [31:0] address);
+    wide_takes = SharedWords > 0 && 32'(bank) <= LastShared && 32'(bank) >> WideShift == (address & (WideGroups - 1));
   endfunction
 
   function automatic logic [RowBits-1:0] row_of(input logic [31:0] address, input int bank);
@@ -109,11 +117,11 @@ module act_memory #(
 
   always_comb begin
     for (int c = 0; c < NumReads; c++) begin
-      rd_bank[c] = bank_of(rd_address_i[c]);
+      rd_bank[c] = bank_of(AddressBits'(rd_address_i[c]));
       rd_outside[c] = rd_address_i[c] >= Words;
     end
     for (int c = 0; c < NumWrites; c++) begin
-      wr_bank[c] = bank_of(wr_address_i[c]);
+      wr_bank[c] = bank_of(AddressBits'(wr_address_i[c]));
       wr_outside[c] = wr_address_i[c] >= Words;
     end
   end
@@ -129,8 +137,19 @@ module act_memory #(
     end
   end
 
+  // A client is served if no earlier one and no wide word wants its bank.
   always_comb begin
-    rd_ready_o = '0;
+    for (int c = 0; c < NumReads; c++) begin
+      rd_ready_o[c] = rd_valid_i[c] && !(wide_rd_valid_i && wide_takes(rd_bank[c], wide_rd_address_i));
+      for (int e = 0; e < c; e++) if (rd_valid_i[e] && rd_bank[e] == rd_bank[c]) rd_ready_o[c] = 1'b0;
+    end
+    for (int c = 0; c < NumWrites; c++) begin
+      wr_ready_o[c] = wr_valid_i[c] && !(wide_wr_valid_i && wide_takes(wr_bank[c], wide_wr_address_i));
+      for (int e = 0; e < c; e++) if (wr_valid_i[e] && wr_bank[e] == wr_bank[c]) wr_ready_o[c] = 1'b0;
+    end
+  end
+
+  always_comb begin
     bank_rd_enable = wide_rd_bank;
     bank_rd_row = '0;
     for (int b = 0; b < Banks; b++) begin
@@ -139,14 +158,12 @@ module act_memory #(
         if (!bank_rd_enable[b] && rd_valid_i[c] && rd_bank[c] == BankBits'(b)) begin
           bank_rd_enable[b] = 1'b1;
           bank_rd_row[b] = row_of(rd_address_i[c], b);
-          rd_ready_o[c] = 1'b1;
         end
       end
     end
   end
 
   always_comb begin
-    wr_ready_o = '0;
     bank_wr_enable = wide_wr_bank;
     bank_wr_row = '0;
     bank_wr_data = '0;
@@ -163,7 +180,6 @@ module act_memory #(
           bank_wr_row[b] = row_of(wr_address_i[c], b);
           bank_wr_data[b] = wr_data_i[c];
           bank_wr_strobe[b] = wr_outside[c] ? '0 : wr_strobe_i[c];
-          wr_ready_o[c] = 1'b1;
         end
       end
     end

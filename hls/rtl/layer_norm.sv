@@ -40,6 +40,7 @@ module layer_norm #(
   localparam int unsigned Slots        = 4;                              // rows in the buffer
   localparam int unsigned Steps        = TileColumns / NormLanes;        // cycles per word
   localparam int unsigned StepBits     = (Steps > 1) ? $clog2(Steps) : 1;
+  localparam int unsigned Pause        = (Steps > 2) ? Steps - 2 : 0;    // from the grant of a word to the next one's choice
   localparam int unsigned OutputGroups = 16;                             // in flight at most; the pipeline alone holds 10
   localparam int unsigned TotalWidth   = 26;                             // |sum(x)| <= 2**25
   localparam int unsigned SquaresWidth = 41;                             // sum(x**2) <= 2**40
@@ -93,8 +94,8 @@ module layer_norm #(
 
   // --- read requests: one word of the rows every Steps cycles, the parameters in between ------------------------------
 
-  logic rd_rows_q, rd_row_wanted, rd_row_grant, rd_row_end, slot_free, slot_taken, slot_released;
-  logic rd_parameters_q, rd_parameter_held_q, rd_parameter, rd_parameter_grant, rd_beta_q, rd_grant;
+  logic rd_rows_q, rd_row, rd_row_end, slot_free, slot_taken, slot_released;
+  logic rd_parameters_q, rd_parameter, rd_beta_q, rd_free, rd_grant;
   logic [31:0] rd_parameter_address_q, rd_address_q, next_row;
   logic [RowWordBits-1:0] rd_word_q, rd_parameter_word_q;
   logic [15:0] rd_row_q;
@@ -102,30 +103,57 @@ module layer_norm #(
   logic [1:0] rd_slot_q;
   logic [2:0] slots_used_q;
 
-  // A request for a parameter stays until it is granted.
-  assign slot_free          = rd_word_q != '0 || slots_used_q != 3'(Slots);
-  assign rd_row_wanted      = rd_rows_q && rd_pause_q == '0 && slot_free;
-  assign rd_parameter       = rd_parameters_q && (rd_parameter_held_q || !rd_row_wanted);
-  assign act_rd_valid_o     = rd_parameter || rd_row_wanted;
-  assign act_rd_address_o   = rd_parameter ? rd_parameter_address_q : rd_address_q;
-  assign rd_grant           = act_rd_valid_o && act_rd_ready_i;
-  assign rd_parameter_grant = rd_grant && rd_parameter;
-  assign rd_row_grant       = rd_grant && !rd_parameter;
-  assign rd_row_end         = rd_word_q == last_word_q;
-  assign slot_taken         = rd_row_grant && rd_word_q == '0;
+  // What a request is for, and where its answer goes.
+  typedef struct packed {
+    logic parameter_word;
+    logic beta;
+    logic last;  // word of the row; or the last parameter
+    logic [RowWordBits-1:0] word;
+    logic [1:0] slot;
+  } request_t;
+
+  logic request_valid_q, row_waits;
+  logic [31:0] request_address_q;
+  request_t request, request_q;
+
+  // Requests come from a register, because the memory decides late in a cycle whom it serves. Words of rows must not be answered
+  // closer to one another than Steps cycles: the next one is asked for only when the one before it was granted.
+  assign rd_free        = !request_valid_q || act_rd_ready_i;
+  assign row_waits      = request_valid_q && !request_q.parameter_word;
+  assign slot_free      = rd_word_q != '0 || slots_used_q != 3'(Slots);
+  assign rd_row         = rd_free && rd_rows_q && rd_pause_q == '0 && slot_free && !row_waits;
+  assign rd_parameter   = rd_free && rd_parameters_q && !rd_row;
+  assign rd_row_end     = rd_word_q == last_word_q;
+  assign slot_taken     = rd_row && rd_word_q == '0;
+  assign act_rd_valid_o = request_valid_q;
+  assign act_rd_address_o = request_address_q;
+  assign rd_grant       = request_valid_q && act_rd_ready_i;
+
+  always_comb begin
+    request.parameter_word = rd_parameter;
+    request.beta           = rd_beta_q;
+    request.last           = rd_parameter ? rd_beta_q && rd_parameter_word_q == last_word_q : rd_row_end;
+    request.word           = rd_parameter ? rd_parameter_word_q : rd_word_q;
+    request.slot           = rd_slot_q;
+  end
 
   row_address u_source (
       .clk_i,
       .start_i  (start),
       .base_i   (instr.source_address >> WordShift),
       .pitch_i  (instr.source_pitch >> WordShift),
-      .next_i   (rd_row_grant && rd_row_end),
+      .next_i   (rd_row && rd_row_end),
       .next_o   (next_row)
   );
 
   always_ff @(posedge clk_i) begin
     if (rd_pause_q != '0) rd_pause_q <= rd_pause_q - 1'b1;
-    rd_parameter_held_q <= rd_parameter && !act_rd_ready_i;
+    if (rd_grant && row_waits) rd_pause_q <= StepBits'(Pause);
+    if (rd_free) begin
+      request_valid_q   <= rd_row || rd_parameter;
+      request_address_q <= rd_parameter ? rd_parameter_address_q : rd_address_q;
+      request_q         <= request;
+    end
     if (start) begin
       rd_parameters_q        <= 1'b1;
       rd_parameter_address_q <= instr.param_address >> WordShift;
@@ -138,14 +166,13 @@ module layer_norm #(
       rd_slot_q              <= '0;
       rd_pause_q             <= '0;
     end
-    if (rd_parameter_grant) begin
+    if (rd_parameter) begin
       rd_parameter_address_q <= rd_parameter_address_q + 32'd1;
       rd_beta_q              <= !rd_beta_q;
       if (rd_beta_q) rd_parameter_word_q <= rd_parameter_word_q + 1'b1;
       if (rd_beta_q && rd_parameter_word_q == last_word_q) rd_parameters_q <= 1'b0;
     end
-    if (rd_row_grant) begin
-      rd_pause_q   <= StepBits'(Steps - 1);
+    if (rd_row) begin
       rd_word_q    <= rd_row_end ? '0 : rd_word_q + 1'b1;
       rd_address_q <= rd_row_end ? next_row : rd_address_q + 32'd1;
       if (rd_row_end) begin
@@ -155,9 +182,9 @@ module layer_norm #(
       end
     end
     if (!rst_ni) begin
-      rd_parameters_q     <= 1'b0;
-      rd_parameter_held_q <= 1'b0;
-      rd_rows_q           <= 1'b0;
+      request_valid_q <= 1'b0;
+      rd_parameters_q <= 1'b0;
+      rd_rows_q       <= 1'b0;
     end
     if (!rst_ni || start) slots_used_q <= '0;
     else slots_used_q <= slots_used_q + 3'(slot_taken) - 3'(slot_released);
@@ -167,14 +194,16 @@ module layer_norm #(
   logic [2:1] answer_parameter_q, answer_beta_q, answer_last_q;
   logic [2:1][RowWordBits-1:0] answer_word_q;
   logic [2:1][1:0] answer_slot_q;
-  logic answer_row;
+  logic answer_row, parameters_there_q;
 
   always_ff @(posedge clk_i) begin
-    answer_parameter_q <= {answer_parameter_q[1], rd_parameter_grant};
-    answer_beta_q      <= {answer_beta_q[1], rd_beta_q};
-    answer_last_q      <= {answer_last_q[1], rd_row_end};
-    answer_word_q      <= {answer_word_q[1], rd_parameter ? rd_parameter_word_q : rd_word_q};
-    answer_slot_q      <= {answer_slot_q[1], rd_slot_q};
+    answer_parameter_q <= {answer_parameter_q[1], rd_grant && request_q.parameter_word};
+    answer_beta_q      <= {answer_beta_q[1], request_q.beta};
+    answer_last_q      <= {answer_last_q[1], request_q.last};
+    answer_word_q      <= {answer_word_q[1], request_q.word};
+    answer_slot_q      <= {answer_slot_q[1], request_q.slot};
+    if (start) parameters_there_q <= 1'b0;
+    else if (answer_parameter_q[2] && answer_last_q[2]) parameters_there_q <= 1'b1;
     if (!rst_ni) answer_parameter_q <= '0;
   end
   assign answer_row = act_rd_data_valid_i && busy && !answer_parameter_q[2];
@@ -301,12 +330,11 @@ module layer_norm #(
   // --- normalisation -------------------------------------------------------------------------------------------------
 
   logic [StepBits-1:0] nm_step_q;
-  logic nm_issue, nm_group_end, wr_grant, parameters_there, output_free;
+  logic nm_issue, nm_group_end, wr_grant, output_free;
   logic [$clog2(OutputGroups):0] in_flight_q;
 
-  assign parameters_there = !rd_parameters_q && answer_parameter_q == '0;
   assign output_free      = nm_step_q != '0 || in_flight_q != ($clog2(OutputGroups) + 1)'(OutputGroups);
-  assign nm_issue         = scale_valid && parameters_there && output_free;
+  assign nm_issue         = scale_valid && parameters_there_q && output_free;
   assign nm_group_end     = nm_step_q == StepBits'(Steps - 1);
   assign nm_row_end       = nm_issue && nm_group_end && nm_word_q == last_word_q;
   assign slot_released    = nm_row_end;
@@ -423,7 +451,7 @@ module layer_norm #(
 
   // A fault shows in the cycle after its grant, the first in which finished can be true. Without rows, the parameters must have
   // been answered before another instruction may read.
-  assign finished = parameters_there && !rd_rows_q && !writing;
+  assign finished = parameters_there_q && !rd_rows_q && !writing;
 
 `ifndef SYNTHESIS
   // Registers start with anything, so nothing is checked before the first reset.

@@ -101,10 +101,10 @@ module load #(
     endcase
   end
 
-  logic run_valid, run_ready, loop_busy, loop_fault;
-  logic [39:0] run_address;
-  logic [31:0] run_local;
-  logic [27:0] run_beats;
+  logic walk_valid, walk_ready, run_valid, run_ready, loop_busy, loop_fault;
+  logic [39:0] walk_address, run_address;
+  logic [31:0] walk_local, run_local;
+  logic [27:0] walk_beats, run_beats;
 
   transfer_loop u_loop (
       .clk_i,
@@ -114,13 +114,27 @@ module load #(
       .window_base_i(space_q ? frame_base_i : constant_base_i),
       .window_size_i(space_q ? frame_size_i : constant_size_i),
       .local_size_i (local_size),
-      .run_valid_o  (run_valid),
-      .run_ready_i  (run_ready),
-      .run_address_o(run_address),
-      .run_local_o  (run_local),
-      .run_beats_o  (run_beats),
+      .run_valid_o  (walk_valid),
+      .run_ready_i  (walk_ready),
+      .run_address_o(walk_address),
+      .run_local_o  (walk_local),
+      .run_beats_o  (walk_beats),
       .busy_o       (loop_busy),
       .fault_o      (loop_fault)
+  );
+
+  // Cutting a run takes long enough without stepping the loops in the same cycle.
+  skid_buffer #(
+      .Width(100)
+  ) u_runs (
+      .clk_i,
+      .rst_ni,
+      .valid_i(walk_valid),
+      .ready_o(walk_ready),
+      .data_i ({walk_address, walk_local, walk_beats}),
+      .valid_o(run_valid),
+      .ready_i(run_ready),
+      .data_o ({run_address, run_local, run_beats})
   );
 
   logic burst_valid, burst_ready;
@@ -215,7 +229,7 @@ module load #(
   end
 
   // Words of all ports, one per cycle, through one register.
-  logic out_valid_q, out_owner_q, out_ends_burst_q, out_ready, written;
+  logic out_valid_q, out_owner_q, out_ends_burst_q, out_ready, act_written_q, ended_q, ended_owner_q;
   logic [1:0] out_destination_q;
   logic [27:0] out_address_q;
   logic [8*WeightWordBytes-1:0] out_data_q, out_data_d;
@@ -247,7 +261,8 @@ module load #(
     end
   end
 
-  assign act_wr_valid_o      = out_valid_q && 4'(out_destination_q) == isa_pkg::LOAD_TO_ACT && !drop;
+  // The activation memory decides late in a cycle whom it serves, so a word for it leaves the register in the cycle after.
+  assign act_wr_valid_o      = out_valid_q && 4'(out_destination_q) == isa_pkg::LOAD_TO_ACT && !act_written_q && !drop;
   assign act_wr_address_o    = 32'(out_address_q);
   assign act_wr_data_o       = out_data_q[8*ActWordBytes-1:0];
   assign weight_wr_valid_o   = out_valid_q && 4'(out_destination_q) == isa_pkg::LOAD_TO_WEIGHT && !drop;
@@ -261,16 +276,15 @@ module load #(
     for (int i = 0; i < int'(ActWordBytes / 16); i++) act_wr_strobe_o[16*i+:16] = {16{out_strobe_q[i]}};
     for (int i = 0; i < int'(Lanes); i++) weight_wr_strobe_o[16*i+:16] = {16{out_strobe_q[i]}};
     case (4'(out_destination_q))
-      isa_pkg::LOAD_TO_ACT:    out_ready = act_wr_ready_i;
+      isa_pkg::LOAD_TO_ACT:    out_ready = act_written_q || drop;
       isa_pkg::LOAD_TO_WEIGHT: out_ready = weight_wr_ready_i;
       default:                 out_ready = table_wr_ready_i;
     endcase
   end
-  assign written = out_valid_q && out_ready && !drop && out_ends_burst_q;
 
   // Completion, in order.
   logic done_q, finished;
-  assign walking  = loop_busy || loop_fault || burst_valid;
+  assign walking  = loop_busy || loop_fault || run_valid || burst_valid;
   assign oldest   = walked_q ^ loaded_q[1];
   assign finished = loaded_q != 2'd0 && bursts_q[oldest] == '0 && (loaded_q[1] || !walking) && !faulted_q;
 
@@ -298,7 +312,10 @@ module load #(
     end
     loaded_q <= loaded_q + 2'(accept) - 2'(finished);
     for (int i = 0; i < 2; i++)
-      bursts_q[i] <= bursts_q[i] + BurstBits'(dispatch && walked_q == 1'(i)) - BurstBits'(written && out_owner_q == 1'(i));
+      bursts_q[i] <= bursts_q[i] + BurstBits'(dispatch && walked_q == 1'(i)) - BurstBits'(ended_q && ended_owner_q == 1'(i));
+    act_written_q <= act_wr_valid_o && act_wr_ready_i;
+    ended_q       <= out_valid_q && out_ready && !drop && out_ends_burst_q;
+    ended_owner_q <= out_owner_q;
     if (word_take) begin
       out_valid_q  <= word_valid != '0;
       out_data_q   <= out_data_d;
@@ -329,6 +346,8 @@ module load #(
       loaded_q       <= '0;
       bursts_q       <= '0;
       out_valid_q    <= 1'b0;
+      act_written_q  <= 1'b0;
+      ended_q        <= 1'b0;
       done_q         <= 1'b0;
       fault_q        <= 1'b0;
       faulted_q      <= 1'b0;

@@ -133,7 +133,7 @@ module matmul #(
   logic oldest_q;  // slot of the oldest instruction in flight
 
   logic by_queue, accept, start, empty, fetch_ready;
-  logic legal_q, entries_legal;
+  logic legal_q, entries_legal, no_rows_q;
   logic [16:0] count_q, remaining;
   logic [15:0] rows_q, column_tiles_q, steps_q;
   logic [ColumnShift:0] tail_columns_q;
@@ -150,8 +150,8 @@ module matmul #(
       || 18'(instruction_q.row_base) + 18'(rows_q) <= 18'(RowEntries);
   assign instr_ready_o = state_q == Idle && !steps_pending_q && !places_pending_q;
   assign accept = instr_valid_i && instr_ready_o;
-  assign start = state_q == Check && legal_q && rows_q != '0 && entries_legal;
-  assign empty = state_q == Check && legal_q && rows_q == '0 && in_flight_q == 2'd1;
+  assign start = state_q == Check && legal_q && !no_rows_q && entries_legal;
+  assign empty = state_q == Check && legal_q && no_rows_q && in_flight_q == 2'd1;
 
   always_ff @(posedge clk_i) begin
     if (accept) begin
@@ -161,6 +161,7 @@ module matmul #(
     end
     if (state_q == Prepare) begin
       rows_q <= (by_queue && remaining < 17'(instruction_q.rows)) ? remaining[15:0] : instruction_q.rows;
+      no_rows_q <= instruction_q.rows == '0 || (by_queue && count_q <= 17'(instruction_q.queue_first));
       steps_q <= instruction_q.depth >> DepthShift;
       words_q <= (SlotBits + 1)'((operand_end + 17'(2 * TileColumns - 1)) >> ActShift);
       column_tiles_q <= 16'((17'(instruction_q.columns) + 17'(TileColumns - 1)) >> ColumnShift);
@@ -183,7 +184,7 @@ module matmul #(
       Check: begin
         if (start) state_q <= Fetch;
         else if (empty) state_q <= Idle;
-        else if (!legal_q || rows_q != '0) state_q <= Faulted;
+        else if (!legal_q || !no_rows_q) state_q <= Faulted;
       end
       Fetch: if (fetch_ready) state_q <= Idle;
       default: ;
@@ -212,7 +213,7 @@ module matmul #(
 
   always_comb begin
     new_fault = '0;
-    if (state_q == Check && (!legal_q || (rows_q != '0 && !entries_legal))) new_fault[slot_q] = 1'b1;
+    if (state_q == Check && (!legal_q || (!no_rows_q && !entries_legal))) new_fault[slot_q] = 1'b1;
     if (act_rd_fault_i[ActPorts-1:0] != '0) new_fault[fetch_slot] = 1'b1;
     if (act_rd_fault_i[2*ActPorts-1:ActPorts] != '0) new_fault[oldest_q] = 1'b1;
     if (weight_rd_fault_i) new_fault[weight_slot_q[1]] = 1'b1;
@@ -265,8 +266,8 @@ module matmul #(
   logic [31-WordShift:0] b_first_q, b_stride_q, parameters_first_q, parameters_stride_q;
 
   logic [EntryBits-1:0] entry_q;  // of the row tile's row 0
-  logic [15:0] left_q, column_tile_q, step_q;
-  logic [CountBits-1:0] tile_rows, tile_groups;
+  logic [15:0] left_q, left_after, column_tile_q, step_q;
+  logic [CountBits-1:0] tile_rows_q, tile_groups_q;  // of the row tile, which `left_q` says
   logic [SlotBits:0] filled, released_q;
   logic [SlotBits+PartBits:0] position_q;  // of the step in the row of a, {word, part}
   logic [47:0] b_tile_q, b_step_q, parameters_q, read_address;
@@ -274,28 +275,34 @@ module matmul #(
   logic reads_blocks_q, holds_blocks_q;  // a block for every column tile; and there is room for all of them
   logic first_row_tile_q, next_parameters;
   logic [BlockBits-1:0] block_write_q, block_first_q, block_q;  // places: for the next block read, of the first, of this tile
-  logic first_column_tile, last_column_tile, last_row_tile, last_step, available, drain_ready;
+  logic first_column_tile, last_column_tile, last_row_tile_q, last_step, available, drain_ready;
   logic read_parameter, step, tile_ends;
 
-  logic [$clog2(RowQueue):0] groups_promised_q;
+  logic [$clog2(RowQueue):0] groups_free_q;
   logic [$clog2(TileQueue):0] tiles_promised_q;
   logic [CountBits-1:0] leaving_q;
   logic row_taken, tile_taken;
 
-  assign tile_rows = (left_q >= 16'(TileRows)) ? CountBits'(TileRows) : CountBits'(left_q);
-  assign tile_groups = CountBits'(({1'b0, tile_rows} + (CountBits + 1)'(ActPorts - 1)) >> PortBits);
+  function automatic logic [CountBits-1:0] rows_of_tile(input logic [15:0] left);
+    rows_of_tile = (left >= 16'(TileRows)) ? CountBits'(TileRows) : CountBits'(left);
+  endfunction
+
+  function automatic logic [CountBits-1:0] groups_of_tile(input logic [15:0] left);
+    groups_of_tile = CountBits'(({1'b0, rows_of_tile(left)} + (CountBits + 1)'(ActPorts - 1)) >> PortBits);
+  endfunction
+
+  assign left_after = left_q - 16'(TileRows);
   assign first_column_tile = column_tile_q == '0;
   assign last_column_tile = column_tile_q == tile_count_q - 16'd1;
-  assign last_row_tile = left_q <= 16'(TileRows);
   assign last_step = step_q == step_count_q - 16'd1;
   assign available = filled - released_q > position_q[SlotBits+PartBits:PartBits];
   assign drain_ready = leaving_q == '0 && tiles_promised_q != ($clog2(TileQueue) + 1)'(TileQueue)
-      && 32'(groups_promised_q) + 32'(tile_groups) <= RowQueue;
+      && groups_free_q >= ($clog2(RowQueue) + 1)'(tile_groups_q);
   assign next_parameters = reads_blocks_q && (!holds_blocks_q || (first_row_tile_q && !last_column_tile));
   assign read_parameter = step_state_q == Parameters;
   assign step = step_state_q == Steps && available && (!last_step || drain_ready);
   assign tile_ends = step && last_step;
-  assign steps_start = steps_pending_q && (step_state_q == Wait || (tile_ends && last_column_tile && last_row_tile));
+  assign steps_start = steps_pending_q && (step_state_q == Wait || (tile_ends && last_column_tile && last_row_tile_q));
   assign read_address = read_parameter ? parameters_q + 48'(parameter_word_q) : b_step_q;
   assign array_o = step;
   assign operand_stall_o = step_state_q == Steps && !available;
@@ -325,13 +332,16 @@ module matmul #(
         b_step_q <= 48'(b_first_q);
         parameters_q <= 48'(parameters_first_q);
         entry_q <= entry_q + EntryBits'(TileRows);
-        left_q <= left_q - 16'(TileRows);
+        left_q <= left_after;
+        tile_rows_q <= rows_of_tile(left_after);
+        tile_groups_q <= groups_of_tile(left_after);
+        last_row_tile_q <= left_after <= 16'(TileRows);
         first_row_tile_q <= 1'b0;
         released_q <= released_q + step_words_q;
       end
       if (next_parameters) block_q <= block_write_q;
       else if (reads_blocks_q) block_q <= last_column_tile ? block_first_q : block_q + 1'b1;
-      if (last_column_tile && last_row_tile) step_state_q <= Wait;
+      if (last_column_tile && last_row_tile_q) step_state_q <= Wait;
       else if (next_parameters) step_state_q <= Parameters;
     end
     if (steps_start) begin
@@ -357,6 +367,9 @@ module matmul #(
       parameters_stride_q <= instruction_q.param_stride[31:WordShift];
       entry_q <= EntryBits'(instruction_q.row_base);
       left_q <= rows_q;
+      tile_rows_q <= rows_of_tile(rows_q);
+      tile_groups_q <= groups_of_tile(rows_q);
+      last_row_tile_q <= rows_q <= 16'(TileRows);
       column_tile_q <= '0;
       step_q <= '0;
       parameter_word_q <= 1'b0;
@@ -374,14 +387,14 @@ module matmul #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      groups_promised_q <= '0;
+      groups_free_q <= ($clog2(RowQueue) + 1)'(RowQueue);
       tiles_promised_q <= '0;
       leaving_q <= '0;
     end else begin
-      groups_promised_q <= groups_promised_q + (tile_ends ? ($clog2(RowQueue) + 1)'(tile_groups) : '0)
-          - ($clog2(RowQueue) + 1)'(row_taken);
+      groups_free_q <= groups_free_q + ($clog2(RowQueue) + 1)'(row_taken)
+          - (tile_ends ? ($clog2(RowQueue) + 1)'(tile_groups_q) : '0);
       tiles_promised_q <= tiles_promised_q + ($clog2(TileQueue) + 1)'(tile_ends) - ($clog2(TileQueue) + 1)'(tile_taken);
-      if (tile_ends) leaving_q <= tile_groups - 1'b1;
+      if (tile_ends) leaving_q <= tile_groups_q - 1'b1;
       else if (leaving_q != '0) leaving_q <= leaving_q - 1'b1;
     end
   end
@@ -499,7 +512,7 @@ module matmul #(
   ) u_groups_delay (
       .clk_i,
       .enable_i(1'b1),
-      .data_i  (tile_groups),
+      .data_i  (tile_groups_q),
       .data_o  (array_groups)
   );
 
@@ -530,7 +543,7 @@ module matmul #(
       .clk_i,
       .enable_i(1'b1),
       .data_i  ({
-        step_mode_q, block_q, tile_rows, entry_q, last_column_tile ? step_tail_q : (ColumnShift + 1)'(TileColumns), first_column_tile,
+        step_mode_q, block_q, tile_rows_q, entry_q, last_column_tile ? step_tail_q : (ColumnShift + 1)'(TileColumns), first_column_tile,
         last_column_tile
       }),
       .data_o  ({record_mode, record_block, record_rows, record_entry, record_columns, record_first, record_last})

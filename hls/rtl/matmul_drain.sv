@@ -272,10 +272,11 @@ module matmul_drain #(
 
   logic [CountBits-1:0] late_row, last_row;
   logic [EntryBits-1:0] late_entry, last_entry;
-  logic [ColumnBits-1:0] late_columns, last_columns;
+  logic [ColumnBits-1:0] late_columns, next_columns;
+  logic [TileColumns-1:0] last_count_q;
   logic [ActPorts-1:0] used, late_used, last_used;
   logic late_enable, late_index, late_first, late_last;
-  logic last_enable, last_first, last_last;
+  logic next_enable, last_enable_q, last_first, last_last;
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_used
     assign used[p] = tile_q.track_max && row_in_tile_q + CountBits'(p) < tile_q.rows;
@@ -292,14 +293,30 @@ module matmul_drain #(
   );
 
   delay_line #(
-      .Width (CountBits + EntryBits + ColumnBits + ActPorts + 3),
+      .Width (CountBits + EntryBits + ActPorts + 2),
       .Stages(TableCycles)
   ) u_last (
       .clk_i,
       .enable_i(1'b1),
-      .data_i  ({late_row, late_entry, late_columns, late_used, late_enable, late_first, late_last}),
-      .data_o  ({last_row, last_entry, last_columns, last_used, last_enable, last_first, last_last})
+      .data_i  ({late_row, late_entry, late_used, late_first, late_last}),
+      .data_o  ({last_row, last_entry, last_used, last_first, last_last})
   );
+
+  // What chooses among the values, and which of them count, is ready in registers when they come.
+  delay_line #(
+      .Width (ColumnBits + 1),
+      .Stages(TableCycles - 1)
+  ) u_next (
+      .clk_i,
+      .enable_i(1'b1),
+      .data_i  ({late_columns, late_enable}),
+      .data_o  ({next_columns, next_enable})
+  );
+
+  always_ff @(posedge clk_i) begin
+    last_enable_q <= next_enable && !weigh_q;
+    for (int c = 0; c < int'(TileColumns); c++) last_count_q[c] <= ColumnBits'(c) < next_columns;
+  end
 
   gelu_table #(
       .Lanes(TileColumns * ActPorts)
@@ -329,7 +346,7 @@ module matmul_drain #(
 
   always_comb begin
     value = scaled_late;
-    if (last_enable) begin
+    if (last_enable_q) begin
       for (int p = 0; p < ActPorts; p++) begin
         for (int c = 0; c < TileColumns; c++) value[p][c] = {{8{looked_up[p][c][7]}}, looked_up[p][c]};
       end
@@ -371,7 +388,7 @@ module matmul_drain #(
         .entry_i         (last_entry | EntryBits'(p)),
         .first_i         (last_first),
         .last_i          (last_last),
-        .columns_i       (last_columns),
+        .count_i         (last_count_q),
         .value_i         (value[p]),
         .max_we_o        (max_we_o[p]),
         .max_wr_address_o(max_wr_address_o[p]),

@@ -36,18 +36,19 @@ module reciprocal #(
   logic [Stages:0][15:0]       quotient_q;
   logic [Stages-1:0][Width-1:0] remainder;
   logic [Stages-1:0][15:0]     quotient;
-  logic [Width:0]              doubled;
+  logic signed [Width+1:0]     divisor, twice, four, first, second;
 
   always_comb begin
-    doubled = '0;
+    {divisor, twice, four, first, second} = '0;
     for (int s = 0; s < int'(Stages); s++) begin
-      remainder[s] = remainder_q[s];
-      quotient[s]  = quotient_q[s];
-      for (int b = 0; b < 2; b++) begin
-        doubled      = {remainder[s], 1'b0};
-        quotient[s]  = {quotient[s][14:0], doubled >= {1'b0, divisor_q[s]}};
-        remainder[s] = Width'(doubled >= {1'b0, divisor_q[s]} ? doubled - {1'b0, divisor_q[s]} : doubled);
-      end
+      // What the second step leaves is found for both outcomes of the first; negative differences do not fit.
+      divisor      = {2'b00, divisor_q[s]};
+      twice        = {1'b0, remainder_q[s], 1'b0};
+      four         = {remainder_q[s], 2'b00};
+      first        = twice - divisor;
+      second       = first[Width+1] ? four - divisor : (first << 1) - divisor;
+      quotient[s]  = {quotient_q[s][13:0], !first[Width+1], !second[Width+1]};
+      remainder[s] = Width'(!second[Width+1] ? second : !first[Width+1] ? first << 1 : four);
     end
   end
 

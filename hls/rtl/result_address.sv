@@ -146,21 +146,22 @@ module result_address #(
   // --- address = base + index * pitch + column part, in halves of act words or in weight words ---
   // The next instruction may start while the last rows of one are on their way, so they take along what they need of it.
 
-  logic [2:0] valid_q, final_q;
-  logic [2:0][ActPorts-1:0] used_q;
-  logic [2:0][ColumnShift:0] columns_q;
-  logic [2:0][ColumnShift-1:0] lane_q;
-  logic [1:0][15:0] score_q;
-  logic [2:0] slot_late_q;
-  logic [2:0][2:0] destination_late_q;
-  logic [2:0] weight_q, weigh_q, half_step_q;
-  logic [2:0][PitchBits-1:0] pitch_late_q;
-  logic [15:0] row_q, column_tile_late_q, index;
+  logic [3:0] valid_q, final_q;
+  logic [3:0][ActPorts-1:0] used_q;
+  logic [3:0][ColumnShift:0] columns_q;
+  logic [3:0][ColumnShift-1:0] lane_q;
+  logic [2:0][15:0] score_q;
+  logic [3:0] slot_late_q;
+  logic [3:0][2:0] destination_late_q;
+  logic [3:0] weight_q, weigh_q, half_step_q;
+  logic [3:0][PitchBits-1:0] pitch_late_q;
+  logic [1:0][15:0] row_q, column_tile_late_q;
+  logic [15:0] index, index_q;
   logic [PitchBits+15:0] product_q;
   logic [SumBits-1:0] part_q, sum_q;
   logic [ActPorts-1:0] used;
   logic scatter_late_q;
-  logic [31:0] base_late_q;
+  logic [1:0][31:0] base_late_q;
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_used
     assign used[p] = p == 0 || (!scatter_q && 16'(row_in_tile_q) + 16'(p) < left_q);
@@ -172,40 +173,42 @@ module result_address #(
   assign late_to_values = destination_late_q[0] == 3'(isa_pkg::DESTINATION_VALUES);
 
   always_comb begin
-    if (late_to_keys) index = row_q >> ColumnShift;
-    else if (late_to_values) index = column_tile_late_q;
-    else index = scatter_late_q ? queue_token_i : row_q;
+    if (late_to_keys) index = row_q[0] >> ColumnShift;
+    else if (late_to_values) index = column_tile_late_q[0];
+    else index = scatter_late_q ? queue_token_i : row_q[0];
   end
 
   always_ff @(posedge clk_i) begin
-    valid_q <= rst_ni ? {valid_q[1:0], step} : '0;
-    final_q <= {final_q[1:0], ends_row_tile && last_row_tile};
-    used_q <= {used_q[1:0], used};
-    columns_q <= {columns_q[1:0], last_column_tile ? tail_columns_q : (ColumnShift + 1)'(TileColumns)};
-    lane_q <= {lane_q[1:0], to_values ? ColumnShift'(row[DepthShift-1:0]) : row[ColumnShift-1:0]};
-    slot_late_q <= {slot_late_q[1:0], slot_q};
-    destination_late_q <= {destination_late_q[1:0], destination_q};
-    weight_q <= {weight_q[1:0], to_weight};
-    weigh_q <= {weigh_q[1:0], scatter_q && destination_q == 3'(isa_pkg::DESTINATION_RESIDUAL)};
-    pitch_late_q <= {pitch_late_q[1:0], pitch_q};
-    half_step_q <= {half_step_q[1:0], pitch_half_q};
+    valid_q <= rst_ni ? {valid_q[2:0], step} : '0;
+    final_q <= {final_q[2:0], ends_row_tile && last_row_tile};
+    used_q <= {used_q[2:0], used};
+    columns_q <= {columns_q[2:0], last_column_tile ? tail_columns_q : (ColumnShift + 1)'(TileColumns)};
+    lane_q <= {lane_q[2:0], to_values ? ColumnShift'(row[DepthShift-1:0]) : row[ColumnShift-1:0]};
+    slot_late_q <= {slot_late_q[2:0], slot_q};
+    destination_late_q <= {destination_late_q[2:0], destination_q};
+    weight_q <= {weight_q[2:0], to_weight};
+    weigh_q <= {weigh_q[2:0], scatter_q && destination_q == 3'(isa_pkg::DESTINATION_RESIDUAL)};
+    pitch_late_q <= {pitch_late_q[2:0], pitch_q};
+    half_step_q <= {half_step_q[2:0], pitch_half_q};
     scatter_late_q <= scatter_q;
-    base_late_q <= base_q;
-    row_q <= row;
-    column_tile_late_q <= column_tile_q;
-    // stage 1
-    score_q <= {score_q[0], queue_score_i};
-    product_q <= (PitchBits + 16)'(index) * (PitchBits + 16)'(pitch_late_q[0]);
-    case (destination_late_q[0])
-      3'(isa_pkg::DESTINATION_KEYS): part_q <= SumBits'(base_late_q) + (SumBits'(column_tile_late_q) << (ColumnShift - DepthShift));
-      3'(isa_pkg::DESTINATION_VALUES): part_q <= SumBits'(base_late_q) + SumBits'(row_q >> DepthShift);
-      3'(isa_pkg::DESTINATION_INT8): begin
-        part_q <= SumBits'(base_late_q) + SumBits'(column_tile_late_q) + SumBits'(half_step_q[0] ? index : '0);
-      end
-      default: part_q <= SumBits'(base_late_q) + (SumBits'(column_tile_late_q) << 1);
-    endcase
+    base_late_q <= {base_late_q[0], base_q};
+    row_q <= {row_q[0], row};
+    column_tile_late_q <= {column_tile_late_q[0], column_tile_q};
+    // stage 1: the queue memory's answer, which comes late in the cycle, is only chosen
+    index_q <= index;
+    score_q <= {score_q[1:0], queue_score_i};
     // stage 2
-    sum_q <= part_q + (weight_q[1] ? SumBits'(product_q) : SumBits'(product_q) << 1);
+    product_q <= (PitchBits + 16)'(index_q) * (PitchBits + 16)'(pitch_late_q[1]);
+    case (destination_late_q[1])
+      3'(isa_pkg::DESTINATION_KEYS): part_q <= SumBits'(base_late_q[1]) + (SumBits'(column_tile_late_q[1]) << (ColumnShift - DepthShift));
+      3'(isa_pkg::DESTINATION_VALUES): part_q <= SumBits'(base_late_q[1]) + SumBits'(row_q[1] >> DepthShift);
+      3'(isa_pkg::DESTINATION_INT8): begin
+        part_q <= SumBits'(base_late_q[1]) + SumBits'(column_tile_late_q[1]) + SumBits'(half_step_q[1] ? index_q : '0);
+      end
+      default: part_q <= SumBits'(base_late_q[1]) + (SumBits'(column_tile_late_q[1]) << 1);
+    endcase
+    // stage 3
+    sum_q <= part_q + (weight_q[2] ? SumBits'(product_q) : SumBits'(product_q) << 1);
   end
 
   logic [ActPorts-1:0][31:0] new_address;
@@ -216,19 +219,19 @@ module result_address #(
     logic [SumBits-1:0] sum, word;
     for (int p = 0; p < ActPorts; p++) begin
       sum = sum_q;
-      if (p != 0 && !weight_q[2]) sum = sum_q + SumBits'({pitch_late_q[2], half_step_q[2]});
-      word = weight_q[2] ? sum : sum >> 1;
+      if (p != 0 && !weight_q[3]) sum = sum_q + SumBits'({pitch_late_q[3], half_step_q[3]});
+      word = weight_q[3] ? sum : sum >> 1;
       new_address[p] = (word[SumBits-1:32] != '0) ? '1 : word[31:0];
-      new_half[p] = !weight_q[2] && sum[0];
+      new_half[p] = !weight_q[3] && sum[0];
     end
-    record = {new_address, new_half, used_q[2], slot_late_q[2], destination_late_q[2], lane_q[2], columns_q[2], final_q[2]};
+    record = {new_address, new_half, used_q[3], slot_late_q[3], destination_late_q[3], lane_q[3], columns_q[3], final_q[3]};
   end
 
   // --- scores ---
 
   logic score_push, score_ready;
 
-  assign score_push = valid_q[2] && weigh_q[2];
+  assign score_push = valid_q[3] && weigh_q[3];
 
   fifo #(
       .Width(16),
@@ -238,7 +241,7 @@ module result_address #(
       .rst_ni,
       .valid_i(score_push),
       .ready_o(score_ready),
-      .data_i (score_q[1]),
+      .data_i (score_q[2]),
       .valid_o(score_valid_o),
       .ready_i(score_ready_i),
       .data_o (score_o)
@@ -246,10 +249,10 @@ module result_address #(
 
   // --- the old words: rows leave the first queue when their reads are granted; the answers meet them in the second ---
 
-  logic pending_valid, move, located_ready, located_valid, pending_residual, residual;
+  logic queued_valid, queued_ready, pending_valid, move, located_ready, located_valid, pending_residual, residual;
   logic record_ready, taken;
   logic [ActPorts-1:0] granted_q, granted, old_valid, old_ready, pending_used;
-  logic [RecordBits-1:0] pending, located;
+  logic [RecordBits-1:0] queued, pending, located;
 
   fifo #(
       .Width(RecordBits),
@@ -257,9 +260,23 @@ module result_address #(
   ) u_pending (
       .clk_i,
       .rst_ni,
-      .valid_i(valid_q[2]),
+      .valid_i(valid_q[3]),
       .ready_o(record_ready),
       .data_i (record),
+      .valid_o(queued_valid),
+      .ready_i(queued_ready),
+      .data_o (queued)
+  );
+
+  // The activation memory decides late in a cycle whom it serves: what it looks at comes from registers.
+  skid_buffer #(
+      .Width(RecordBits)
+  ) u_request (
+      .clk_i,
+      .rst_ni,
+      .valid_i(queued_valid),
+      .ready_o(queued_ready),
+      .data_i (queued),
       .valid_o(pending_valid),
       .ready_i(move),
       .data_o (pending)
@@ -318,7 +335,7 @@ module result_address #(
       in_flight_q <= in_flight_q + (AheadBits + 1)'(step) - (AheadBits + 1)'(taken);
       granted_q <= move ? '0 : granted;
     end
-    assert (!rst_ni || ((record_ready || !valid_q[2]) && (located_ready || !move) && (old_ready | ~rd_data_valid_i) == '1
+    assert (!rst_ni || ((record_ready || !valid_q[3]) && (located_ready || !move) && (old_ready | ~rd_data_valid_i) == '1
         && (score_ready || !score_push)));
   end
 

@@ -57,7 +57,7 @@ module result_writer #(
   logic [ColumnShift-1:0] lane_q;
   logic [ColumnShift:0] columns_q;
   logic [ActPorts-1:0][TileColumns-1:0][15:0] row_q;
-  logic advance, rows_done, residual;
+  logic advance, rows_done, residual, weight_accepted;
 
   assign advance = !valid_q || rows_done;
   assign value_ready_o = advance && place_valid_i;
@@ -77,6 +77,8 @@ module result_writer #(
       address_q <= address_i;
       lane_q <= lane_i;
       columns_q <= columns_i;
+    end else if (weight_accepted) begin
+      address_q[0] <= address_q[0] + 32'd1;  // of the next group of keys
     end
     if (!rst_ni) valid_q <= 1'b0;
   end
@@ -103,24 +105,28 @@ module result_writer #(
   logic [ActPorts-1:0][TileColumns-1:0][7:0] bytes;
   logic [ActPorts-1:0][TileDepth-1:0][7:0] group_bytes;
   logic [TileDepth-1:0] group_valid;
-  logic [ActPorts-1:0] written_q, written;
-  logic last_group, weight_accepted, to_weight;
+  logic [ActPorts-1:0] act_valid_q;  // rows not yet written to the activation memory
+  logic last_group, to_weight;
   logic [ColumnShift:0] group_column;  // first column of the group
 
   assign to_weight = to_keys_q || to_values_q;
   assign group_column = (ColumnShift + 1)'(group_q) << DepthShift;
   assign last_group = !to_keys_q || group_column + (ColumnShift + 1)'(TileDepth) >= columns_q;
   assign weight_accepted = weight_wr_valid_o && weight_wr_ready_i;
-  assign written = written_q | (act_wr_valid_o & act_wr_ready_i);
-  assign rows_done = to_weight ? weight_accepted && last_group : valid_q && written == used_q;
+  assign rows_done = to_weight ? weight_accepted && last_group : valid_q && (act_valid_q & ~act_wr_ready_i) == '0;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       group_q <= '0;
-      written_q <= '0;
+      act_valid_q <= '0;
     end else begin
       if (weight_accepted) group_q <= last_group ? '0 : group_q + 1'b1;
-      written_q <= rows_done ? '0 : written;
+      if (advance) begin
+        act_valid_q <= used_i & {ActPorts{value_valid_i && place_valid_i && destination_i != 3'(isa_pkg::DESTINATION_KEYS)
+                                          && destination_i != 3'(isa_pkg::DESTINATION_VALUES)}};
+      end else begin
+        act_valid_q <= act_valid_q & ~act_wr_ready_i;
+      end
     end
     finished_o <= rst_ni && rows_done && final_q;
     slot_o <= slot_q;
@@ -143,7 +149,7 @@ module result_writer #(
     end
   end
 
-  assign act_wr_valid_o = used_q & ~written_q & {ActPorts{valid_q && !to_weight}};
+  assign act_wr_valid_o = act_valid_q;
   assign act_wr_address_o = address_q;
 
   always_comb begin
@@ -157,7 +163,7 @@ module result_writer #(
   end
 
   assign weight_wr_valid_o = valid_q && to_weight;
-  assign weight_wr_address_o = address_q[0] + (to_keys_q ? 32'(group_q) : '0);
+  assign weight_wr_address_o = address_q[0];
 
   // Keys: the group's bytes at lane * TileDepth. Values: every column's byte at column * TileDepth + lane. The lane of the
   // first row is a multiple of ActPorts.

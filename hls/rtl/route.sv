@@ -288,7 +288,7 @@ module route #(
   assign pop       = entry_valid && scale_valid;
   assign push_last = pop && entry_last;
 
-  // Stages: 1 exponential times mantissa, 2 score. The sum has 17 bits at least, for the largest exponential is 65,536.
+  // Stages: 1 exponential times mantissa, 2 score: the product shifted by one bit less than it is worth, and rounded. The sum has 17 bits at least, for the largest exponential is 65,536.
   logic [1:0] ps_selected_q;
   logic [1:0][ExpertBits-1:0] ps_expert_q;
   logic [1:0][15:0] ps_token_q;
@@ -297,11 +297,11 @@ module route #(
   logic [5:0] product_shift_q;
   logic pushing_q;
 
-  assign rounded = ((product_q >> (product_shift_q - 6'd1)) + 33'd1) >> 1;
+  assign rounded = ((product_q >> product_shift_q) + 33'd1) >> 1;
 
   always_ff @(posedge clk_i) begin
     product_q       <= 33'(entry_exponential) * 33'(mantissa);
-    product_shift_q <= sum_bits - 6'd1;
+    product_shift_q <= sum_bits - 6'd2;
     score_q         <= (rounded > 33'd65535) ? 16'hffff : rounded[15:0];
     ps_expert_q     <= {ps_expert_q[0], entry_expert};
     ps_token_q      <= {ps_token_q[0], token_q};

@@ -1,6 +1,6 @@
 // The maximum of each row of a product, over all its column tiles: what softmax subtracts.
 //
-// One row of TileColumns values enters per cycle; the first `columns_i` of them count. The maximum leaves at max_we_o three
+// One row of TileColumns values enters per cycle; those marked in `count_i` count. The maximum leaves at max_we_o three
 // cycles after the row's last tile entered. TileRows rows take turns.
 module row_maximum #(
     parameter int unsigned TileRows = 4,
@@ -14,7 +14,7 @@ module row_maximum #(
     input  logic [$clog2(RowEntries)-1:0]   entry_i,         // of the row statistics
     input  logic                            first_i,         // column tile of the row
     input  logic                            last_i,
-    input  logic [$clog2(TileColumns):0]    columns_i,
+    input  logic [TileColumns-1:0]          count_i,
     input  logic [TileColumns-1:0][15:0]    value_i,
     output logic                            max_we_o,
     output logic [$clog2(RowEntries)-1:0]   max_wr_address_o,
@@ -41,7 +41,7 @@ module row_maximum #(
 
   always_comb begin
     value_node = '0;
-    for (int c = 0; c < TileColumns; c++) value_node[c/Group][Group+c%Group] = (c < 32'(columns_i)) ? value_i[c] : 16'h8000;
+    for (int c = 0; c < TileColumns; c++) value_node[c/Group][Group+c%Group] = count_i[c] ? value_i[c] : 16'h8000;
     for (int g = 0; g < Groups; g++) begin
       for (int n = Group - 1; n > 0; n--) begin
         value_node[g][n] = ($signed(value_node[g][2*n]) > $signed(value_node[g][2*n+1])) ? value_node[g][2*n] : value_node[g][2*n+1];

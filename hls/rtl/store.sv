@@ -61,10 +61,10 @@ module store #(
   assign accept = instr_valid_i && instr_ready_o;
   assign bad    = 4'(instr.space) != isa_pkg::SPACE_FRAME;
 
-  logic run_valid, run_ready, loop_busy, loop_fault;
-  logic [39:0] run_address;
-  logic [31:0] run_local;
-  logic [27:0] run_beats;
+  logic walk_valid, walk_ready, run_valid, run_ready, loop_busy, loop_fault;
+  logic [39:0] walk_address, run_address;
+  logic [31:0] walk_local, run_local;
+  logic [27:0] walk_beats, run_beats;
 
   transfer_loop u_loop (
       .clk_i,
@@ -74,19 +74,33 @@ module store #(
       .window_base_i(frame_base_i),
       .window_size_i(frame_size_i),
       .local_size_i (ActBytes),
-      .run_valid_o  (run_valid),
-      .run_ready_i  (run_ready),
-      .run_address_o(run_address),
-      .run_local_o  (run_local),
-      .run_beats_o  (run_beats),
+      .run_valid_o  (walk_valid),
+      .run_ready_i  (walk_ready),
+      .run_address_o(walk_address),
+      .run_local_o  (walk_local),
+      .run_beats_o  (walk_beats),
       .busy_o       (loop_busy),
       .fault_o      (loop_fault)
   );
 
-  logic burst_valid, burst_ready;
-  logic [39:0] burst_address;
-  logic [31:0] burst_local;
-  logic [7:0] burst_length;
+  // Cutting a run takes long enough without stepping the loops in the same cycle.
+  skid_buffer #(
+      .Width(100)
+  ) u_runs (
+      .clk_i,
+      .rst_ni,
+      .valid_i(walk_valid),
+      .ready_o(walk_ready),
+      .data_i ({walk_address, walk_local, walk_beats}),
+      .valid_o(run_valid),
+      .ready_i(run_ready),
+      .data_o ({run_address, run_local, run_beats})
+  );
+
+  logic cut_valid, cut_ready, burst_valid, burst_ready;
+  logic [39:0] cut_address, burst_address;
+  logic [31:0] cut_local, burst_local;
+  logic [7:0] cut_length, burst_length;
 
   burst_splitter #(
       .MaxBeats(MaxBeats)
@@ -98,25 +112,54 @@ module store #(
       .run_address_i  (run_address),
       .run_local_i    (run_local),
       .run_beats_i    (run_beats),
-      .burst_valid_o  (burst_valid),
-      .burst_ready_i  (burst_ready),
-      .burst_address_o(burst_address),
-      .burst_local_o  (burst_local),
-      .burst_length_o (burst_length)
+      .burst_valid_o  (cut_valid),
+      .burst_ready_i  (cut_ready),
+      .burst_address_o(cut_address),
+      .burst_local_o  (cut_local),
+      .burst_length_o (cut_length)
+  );
+
+  skid_buffer #(
+      .Width(80)
+  ) u_bursts (
+      .clk_i,
+      .rst_ni,
+      .valid_i(cut_valid),
+      .ready_o(cut_ready),
+      .data_i ({cut_address, cut_local, cut_length}),
+      .valid_o(burst_valid),
+      .ready_i(burst_ready),
+      .data_o ({burst_address, burst_local, burst_length})
   );
 
   // Read the beats of the burst; a credit is a free place in the data buffer.
   logic [7:0] beat_index_q;
   logic [6:0] credits_q;
   logic [31:0] local_address;
-  logic requested, beat_last, note_ready;
+  logic request, requested, request_ready, beat_last, note_ready;
 
-  assign local_address    = burst_local + {20'd0, beat_index_q, 4'd0};
-  assign beat_last        = beat_index_q == burst_length;
-  assign act_rd_valid_o   = burst_valid && note_ready && credits_q != '0;
-  assign act_rd_address_o = local_address >> $clog2(WordBytes);
-  assign requested        = act_rd_valid_o && act_rd_ready_i;
-  assign burst_ready      = requested && beat_last;
+  assign local_address = burst_local + {20'd0, beat_index_q, 4'd0};
+  assign beat_last     = beat_index_q == burst_length;
+  assign request       = burst_valid && note_ready && credits_q != '0;
+  assign requested     = request && request_ready;
+  assign burst_ready   = requested && beat_last;
+
+  // The activation memory decides late in a cycle whom it serves, so its grant moves nothing but this.
+  logic [31:0] rd_address;
+  logic rd_last;
+  skid_buffer #(
+      .Width(33)
+  ) u_request (
+      .clk_i,
+      .rst_ni,
+      .valid_i(request),
+      .ready_o(request_ready),
+      .data_i ({local_address, beat_last}),
+      .valid_o(act_rd_valid_o),
+      .ready_i(act_rd_ready_i),
+      .data_o ({rd_address, rd_last})
+  );
+  assign act_rd_address_o = rd_address >> $clog2(WordBytes);
 
   // The memory answers two cycles after the grant; what the answer is for travels along.
   logic last_1_q, last_2_q;
@@ -191,8 +234,8 @@ module store #(
   assign m_axi_bready  = 1'b1;
 
   logic finished;
-  assign finished = busy_q && !loop_busy && !loop_fault && !burst_valid && !note_valid && outstanding_q == '0
-                    && !faulted_q;
+  assign finished = busy_q && !loop_busy && !loop_fault && !run_valid && !cut_valid && !burst_valid && !note_valid
+                    && outstanding_q == '0 && !faulted_q;
 
   assign instr_ready_o = !busy_q;
   assign done_o        = done_q;
@@ -210,9 +253,9 @@ module store #(
 
     if (requested) beat_index_q <= beat_last ? 8'd0 : beat_index_q + 8'd1;
     credits_q  <= credits_q + 7'(data_pop) - 7'(requested);
-    last_1_q   <= beat_last;
+    last_1_q   <= rd_last;
     last_2_q   <= last_1_q;
-    offset_1_q <= local_address & (WordBytes - 1);
+    offset_1_q <= rd_address & (WordBytes - 1);
     offset_2_q <= offset_1_q;
 
     if (send) begin

@@ -38,6 +38,8 @@ module weight_memory #(
   localparam int unsigned Words = WeightBytes / WordBytes;
   localparam int unsigned AllWords = (WeightBytes + SharedBytes) / WordBytes;
   localparam int unsigned AddressBits = $clog2(Words);
+  // Few bits tell the parts apart; what lies outside of both is read or written in one of them, as zeros or without strobes.
+  localparam int unsigned AllBits = $clog2(AllWords + 1);
   // Slices as wide as the data of one UltraRAM; the strobes of most slices are zero in most writes of load.
   localparam int unsigned SliceBytes = 8;
   localparam int unsigned Slices = WordBytes / SliceBytes;
@@ -58,19 +60,19 @@ module weight_memory #(
   logic rd_shared, rd_shared_q, wr_shared;
 
   assign rd_outside = rd_address_i >= AllWords;
-  assign rd_shared = rd_address_i >= Words && !rd_outside;
+  assign rd_shared = AllBits'(rd_address_i) >= AllBits'(Words);
   assign wr_outside = {wr_address_i[1] >= AllWords, wr_address_i[0] >= AllWords};
   assign wr_ready_o = {~wr_valid_i[0], 1'b1};
   assign wr_client = ~wr_valid_i[0];
-  assign wr_shared = wr_address_i[wr_client] >= Words;
+  assign wr_shared = AllBits'(wr_address_i[wr_client]) >= AllBits'(Words);
   assign wr_enable = |wr_valid_i & ~wr_shared;
   assign wr_address = AddressBits'(wr_address_i[wr_client]);
   assign wr_data = wr_data_i[wr_client];
-  assign wr_strobe = wr_strobe_i[wr_client];
+  assign wr_strobe = wr_outside[wr_client] ? '0 : wr_strobe_i[wr_client];
 
   assign shared_rd_valid_o = rd_valid_i && rd_shared;
   assign shared_rd_address_o = rd_address_i - Words;
-  assign shared_wr_valid_o = |wr_valid_i && wr_shared && !wr_outside[wr_client];
+  assign shared_wr_valid_o = |wr_valid_i && wr_shared;
   assign shared_wr_address_o = wr_address_i[wr_client] - Words;
   assign shared_wr_data_o = wr_data;
   assign shared_wr_strobe_o = wr_strobe;

@@ -22,7 +22,7 @@ class Result:
     """One module with fixed parameters.
 
     instances: in the design. own: resources of one instance without the modules below it; total: with them.
-    worst: the longest path between registers that passes through its own logic, None where there is none.
+    paths: the longest between registers that pass through its own logic, longest first, as `timing.Model` has them.
     loops: combinational loops that its own logic closes.
     """
 
@@ -30,7 +30,7 @@ class Result:
     instances: int
     own: Counter[str]
     total: Counter[str]
-    worst: timing.Path | None
+    paths: tuple[timing.Path, ...]
     loops: int
 
 
@@ -68,7 +68,7 @@ def measure(
     own, models = _analyses(modules, keys, cache, progress)
     instances, totals = counting.instances(modules), counting.sums(modules, own)
     return [
-        Result(module.base, instances[name], own[name], totals[name], models[name].worst, models[name].loops)
+        Result(module.base, instances[name], own[name], totals[name], models[name].paths, models[name].loops)
         for name, module in modules.items()
     ]
 
@@ -104,17 +104,16 @@ def _encode(model: timing.Model) -> list:
         return [[port, index, *dataclasses.astuple(path)] for (port, index), path in paths.items()]
 
     through = [[port, index, bits(paths)] for (port, index), paths in model.through.items()]
-    worst = dataclasses.astuple(model.worst) if model.worst else None
-    return [worst, bits(model.to_output), bits(model.from_input), through, model.loops]
+    return [[dataclasses.astuple(path) for path in model.paths], bits(model.to_output), bits(model.from_input), through, model.loops]
 
 
 def _decode(fields: list) -> timing.Model:
     def bits(rows: list) -> dict[tuple[str, int], timing.Path]:
         return {(row[0], row[1]): timing.Path(*row[2:]) for row in rows}
 
-    worst, to_output, from_input, through, loops = fields
+    paths, to_output, from_input, through, loops = fields
     return timing.Model(
-        timing.Path(*worst) if worst else None,
+        tuple(timing.Path(*path) for path in paths),
         bits(to_output),
         bits(from_input),
         {(port, index): bits(rows) for port, index, rows in through},

@@ -22,6 +22,8 @@ WIDE_MUX_NS = 0.100
 RAM_OUTPUT_NS = 1.5
 MULTIPLY_NS = 1.5
 CLOCK_NS = 3.33
+KEPT = 10
+"""Paths of a module that are reported, at most."""
 
 _FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
 _CLOCKS = {"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK", "CLKA", "CLKB"}
@@ -43,15 +45,21 @@ class Path:
 class Model:
     """What a module shows of its timing to the one above it. Bits are (port, index).
 
-    worst: the longest path between two registers of the module or below it, of those that pass through its own logic.
+    paths: the longest between two registers of the module or below it, of those that pass through its own logic; one for each
+    pair of instances that they start and end in, longest first, at most `KEPT`.
     to_output: from a register to an output bit. from_input: from an input bit to a register. through: input bit to output bits.
     """
 
-    worst: Path | None
+    paths: tuple[Path, ...]
     to_output: dict[tuple[str, int], Path]
     from_input: dict[tuple[str, int], Path]
     through: dict[tuple[str, int], dict[tuple[str, int], Path]]
     loops: int = 0
+
+    @property
+    def worst(self) -> Path | None:
+        """The longest of `paths`."""
+        return self.paths[0] if self.paths else None
 
 
 @dataclass(frozen=True)
@@ -91,12 +99,14 @@ def analyse(netlist: Netlist, below: Mapping[str, Model]) -> Model:
     for bit in order:
         if bit in arrival:
             _propagate(arrival, graph.arcs.get(bit, ()), arrival[bit])
-    worst = None
+    longest: dict[tuple[str, str], Path] = {}
     for bit, end in graph.ends.items():
         if bit in arrival:
             path = _joined(arrival[bit], end)
-            if worst is None or path.delay > worst.delay:
-                worst = path
+            pair = _instance_of(path.start), _instance_of(path.end)
+            if pair not in longest or path.delay > longest[pair].delay:
+                longest[pair] = path
+    paths = tuple(sorted(longest.values(), key=lambda path: -path.delay)[:KEPT])
     to_output = {place: arrival[bit] for bit, places in outputs.items() if bit in arrival for place in places}
 
     from_input: dict[tuple[str, int], Path] = {}
@@ -109,7 +119,11 @@ def analyse(netlist: Netlist, below: Mapping[str, Model]) -> Model:
         passed = {out: path for reached, path in cone.items() if reached in outputs for out in outputs[reached]}
         if passed:
             through[place] = passed
-    return Model(worst, to_output, from_input, through, loops)
+    return Model(paths, to_output, from_input, through, loops)
+
+
+def _instance_of(name: str) -> str:
+    return name.partition(".")[0] if "." in name else ""
 
 
 def _joined(first: Path, second: Path) -> Path:

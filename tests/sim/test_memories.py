@@ -171,12 +171,18 @@ class Window:
 
 
 def act_bank(args: dict[str, int]) -> Callable[[int], int]:
-    """The bank of a word address: those of the shared part, of the rest of the block RAM, of UltraRAM."""
+    """The bank of a word address: those of the shared part, of the rest of the block RAM, of UltraRAM.
+
+    As many low bits of the address are looked at as addresses inside have: that finds some bank for one outside.
+    """
     word_bytes, banks = 2 * args["TileColumns"], args["ActBanks"]
     shared_words = args["SharedBytes"] // word_bytes
     block_words = (args["ActBytes"] - args["ActUltraBytes"]) // word_bytes
 
+    bits = (args["ActBytes"] // word_bytes - 1).bit_length()
+
     def bank(address: int) -> int:
+        address %= 1 << bits
         if args["ActUltraBytes"] and address >= block_words:
             return 2 * banks + address % 2
         return address % banks + (banks if address >= shared_words else 0)
@@ -202,10 +208,11 @@ async def memory_traffic(dut):
     )
 
     def banks(clients: list[Client]) -> set[int]:
-        """What the first of the clients takes from the activation memory."""
-        address = next((c.address for c in clients if c.valid), words)
+        """What the first of the clients takes from the activation memory, also for an address outside by its low bits."""
+        address = next((c.address for c in clients if c.valid), 0)
         first = (address - own_words) * wide % args["ActBanks"]
-        return set(range(first, first + wide)) if own_words <= address < words else set()
+        shared = args["SharedBytes"] and address % (1 << words.bit_length()) >= own_words
+        return set(range(first, first + wide)) if shared else set()
 
     await clocking.start(dut)
     await act.fill()
