@@ -13,8 +13,6 @@ the multi-task papers run (github.com/jponttuset/seism: `eval_cont.m`, `edgesEva
 """
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from model.data.dataset import INVALID_LABEL
 from model.data.thinning import thin
@@ -31,24 +29,67 @@ class _Truth:
     def __init__(self, edges: np.ndarray, radius: float) -> None:
         self._margin = reach = int(radius)
         y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-        near = y * y + x * x <= radius * radius
-        stride = edges.shape[1] + 2 * reach
-        places = np.flatnonzero(np.pad(edges, reach))
-        self._around = places[:, None] + (y * stride + x)[near]  # [truth pixels, places within the radius]
-        self.pixels = len(places)
+        squared = y * y + x * x
+        near = squared <= radius * radius
+        self._offsets = (y * (edges.shape[1] + 2 * reach) + x)[near][np.argsort(squared[near], kind="stable")]
+        self._places = self._padded_places(edges)
+        self._shape = np.add(edges.shape, 2 * reach)
+        self.pixels = len(self._places)
 
     def matches(self, found: np.ndarray) -> int:
         """The most pairs of a truth pixel and a pixel of `found`, bool [h, w], in which no pixel is twice."""
-        number = np.full(np.add(found.shape, 2 * self._margin), -1)
-        inside = number[self._margin : self._margin + found.shape[0], self._margin : self._margin + found.shape[1]]
-        count = int(found.sum())
-        inside[found] = np.arange(count)
-        candidates = number.reshape(-1)[self._around]
-        possible = candidates >= 0
-        rows = np.concatenate([[0], possible.sum(1).cumsum()])
-        columns = candidates[possible]
-        graph = csr_array((np.ones(len(columns), bool), columns, rows), shape=(self.pixels, max(count, 1)))
-        return int((maximum_bipartite_matching(graph, perm_type="column") >= 0).sum())
+        rows, columns = sorted((self._places, self._padded_places(found)), key=len)  # the fewer seek among the more
+        number = np.full(self._shape.prod(), -1)
+        number[columns] = np.arange(len(columns))
+        return _most_pairs(number[self._offsets[:, None] + rows], len(columns))
+
+    def _padded_places(self, edges: np.ndarray) -> np.ndarray:
+        return np.flatnonzero(np.pad(edges, self._margin))
+
+
+def _most_pairs(candidates: np.ndarray, count: int) -> int:
+    """The size of the largest matching of rows with `count` columns. candidates: each row's columns, [tries, rows]; -1 is none.
+
+    candidates[i] has no column twice, so that all rows can make their i-th try at once. What these greedy tries leave is
+    filled by augmenting paths, sought from all free rows at once in trees that share no column, until no tree reaches a free
+    column: then the matching is largest (Berge, 1957). On edges most pixels find their pair by the greedy tries, and no order
+    of the pixels makes the search of paths slow.
+    """
+    column_of, row_of = np.full(candidates.shape[1], -1), np.full(count, -1)
+    free = np.arange(candidates.shape[1])
+    for tried in candidates:
+        columns = tried[free]
+        takes = (columns >= 0) & (row_of[columns] < 0)
+        column_of[free[takes]], row_of[columns[takes]] = columns[takes], free[takes]
+        free = free[~takes]
+    while _augment(candidates, column_of, row_of):
+        pass
+    return int((column_of >= 0).sum())
+
+
+def _augment(candidates: np.ndarray, column_of: np.ndarray, row_of: np.ndarray) -> bool:
+    """Lengthen a matching, changed in place, by augmenting paths without a common pixel; whether there was any."""
+    parent, root, end = np.full(len(row_of), -1), np.full(len(column_of), -1), np.full(len(column_of), -1)
+    frontier = np.flatnonzero(column_of < 0)
+    root[frontier] = frontier
+    while len(frontier):
+        columns = candidates[:, frontier]
+        tries, places = np.nonzero((columns >= 0) & (parent[columns] < 0))
+        columns, rows = columns[tries, places], frontier[places]
+        parent[columns] = rows  # of several rows that reach a column the last one keeps it
+        columns = columns[parent[columns] == rows]
+        free = columns[row_of[columns] < 0]
+        end[root[parent[free]]] = free
+        columns = columns[(row_of[columns] >= 0) & (end[root[parent[columns]]] < 0)]
+        frontier = row_of[columns]
+        root[frontier] = root[parent[columns]]
+    found = columns = end[end >= 0]
+    while len(columns):
+        rows = parent[columns]
+        following = column_of[rows]
+        column_of[rows], row_of[columns] = columns, rows
+        columns = following[following >= 0]
+    return len(found) > 0
 
 
 class EdgeMeter:

@@ -18,6 +18,16 @@ def test_thins_like_scikit_image(seed):
     assert checked > 2
 
 
+@pytest.mark.parametrize("count", [1, 8, 9, 17, 33, 64, 65, 99])
+def test_each_image_of_a_stack_is_thinned_on_its_own(count):
+    field = np.random.default_rng(count).normal(size=(3, 4, 5)).repeat(5, 1).repeat(4, 2).mean(0)
+    field = field + np.random.default_rng(0).normal(size=field.shape) / 5
+    images = field > np.linspace(-2, 2, count)[:, None, None]
+    assert np.array_equal(thin(images), [reference(image) for image in images])
+    assert np.array_equal(thin(images.reshape(1, count, *field.shape))[0], thin(images))
+    assert thin(images[:0]).shape == (0, *field.shape)
+
+
 def test_the_order_of_the_pixels_in_memory_does_not_matter():
     image = np.zeros((9, 7), bool)
     image[2:7, 1:6] = True

@@ -4,6 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 from skimage.morphology import thin
 
 from model.tasks.edge_metric import EdgeMeter, _Truth
@@ -39,6 +42,42 @@ def test_matching_has_the_most_pairs(seed, radius):
         [j for j, b in enumerate(np.argwhere(found)) if ((a - b) ** 2).sum() <= radius**2] for a in np.argwhere(truth)
     ]
     assert _Truth(truth, radius).matches(found) == most_pairs(partners, found)
+
+
+@pytest.mark.parametrize("radius", [1.0, 2.3, 5.4])
+@pytest.mark.parametrize("seed", SEEDS, ids=lambda s: f"seed{s}")
+def test_matching_has_as_many_pairs_as_scipys(seed, radius):
+    """Lines and noise of various density, which leave long paths to be augmented."""
+    rng = np.random.default_rng(seed)
+    for share in (0.02, 0.2, 0.5):
+        truth = np.zeros((40, 60), bool)
+        truth[rng.integers(0, 40, 3)] = True
+        truth &= rng.random(truth.shape) < 0.9
+        found = (rng.random(truth.shape) < share) | (np.roll(truth, 2, 0) & (rng.random(truth.shape) < 0.7))
+        apart = np.argwhere(truth)[:, None] - np.argwhere(found)
+        graph = csr_array((apart**2).sum(-1) <= radius**2)
+        pairs = (maximum_bipartite_matching(graph, perm_type="column") >= 0).sum()
+        assert _Truth(truth, radius).matches(found) == pairs and 0 < pairs <= min(truth.sum(), found.sum())
+
+
+def test_tries_alone_would_be_too_few(monkeypatch):
+    monkeypatch.setattr("model.tasks.edge_metric._augment", lambda *_: False)
+    with pytest.raises(AssertionError):
+        test_matching_has_as_many_pairs_as_scipys(0, 2.3)
+
+
+def test_matching_of_a_whole_picture_does_not_get_lost():
+    """More truth than found pixels along contours that the found ones follow: here scipy's search takes minutes."""
+    rng = np.random.default_rng(0)
+    field, noise = gaussian_filter(rng.normal(size=(512, 512)), 18), gaussian_filter(rng.normal(size=(512, 512)), 1.5)
+    areas = np.digitize(field, np.quantile(field, [0.2, 0.4, 0.6, 0.8]))
+    truth = np.zeros(areas.shape, bool)
+    truth[:-1] |= areas[1:] != areas[:-1]
+    truth[:, :-1] |= areas[:, 1:] != areas[:, :-1]
+    found = thin(noise / noise.std() - 0.8 * distance_transform_edt(~truth) > -1.5)
+    truth = thin(truth)
+    pairs = _Truth(truth, 5.43).matches(found)
+    assert 0.9 * found.sum() < pairs < found.sum() and pairs < truth.sum()
 
 
 def test_greedy_matching_would_be_wrong():
