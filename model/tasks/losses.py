@@ -8,7 +8,9 @@ The papers' losses and weights are those of ASTMT (Maninis et al., Attentive Sin
 MTI-Net (Vandenhende et al., ECCV 2020) and M3ViT (Fan et al., NeurIPS 2022), as their code has them: `losses/loss_functions.py`,
 `utils/common_config.py` and `configs/` of github.com/SimonVandenhende/Multi-Task-Learning-PyTorch and github.com/VITA-Group/M3ViT.
 PASCAL-Context: segmentation 1, parts 2, saliency 5, edges 50, normals 10. NYUD-v2: segmentation 1, depth 1, normals 10, edges 50.
-Two differences: that code takes invalid saliency pixels for salient ones, and divides by the number of all pixels.
+Three differences: that code takes invalid saliency pixels for salient ones; it divides the two binary losses by the number of all
+pixels; and its network puts out depth itself, whose L1 has a gradient of one size everywhere, where ours puts out the logarithm
+that `spec.predictions` decodes: `depth_l1` is taken of DEPTH_UNIT * exp(output), and its gradient grows with the depth predicted.
 """
 
 from collections.abc import Callable

@@ -89,3 +89,14 @@ def test_the_recipes_tasks_have_the_channels_of_their_data_sets():
         channels = {task: len(names) for task, names in class_names(recipe.data.name).items()} | CHANNELS
         assert all(task.channels == channels[task.name] for task in recipe.model.tasks), name
     assert seen == set(DATASETS)
+
+
+def test_recipes_with_edges_validate_on_few_images():
+    """The metric of edges takes seconds an image."""
+    counts = {}
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        if "edges" in recipe.model.task_names and recipe.training.validate_every:
+            counts[name] = recipe.data.validation
+    assert {"nyud/mtl-small-four-tasks", "pascal-context/m3vit-base", "pascal-context/stl-small-edges"} <= counts.keys()
+    assert all(1 <= count <= 128 for count in counts.values()), counts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.tasks.delta import Spread, delta_m, delta_m_of_seeds
+from model.tasks.delta import delta_m
 from spec.errors import UserError
 
 
@@ -31,21 +31,3 @@ def test_missing_tasks_are_refused():
     for value in (0.0, float("nan"), -1.0):
         with pytest.raises(UserError, match=r"result of edges is .* not above 0"):
             delta_m({"edges": 1}, {"edges": value})
-
-
-def test_spread_over_seeds():
-    runs = [
-        {"depth": 0.9, "segmentation": 0.5},
-        {"depth": 1.0, "segmentation": 0.6},
-        {"depth": 1.1, "segmentation": 0.5},
-    ]
-    found = delta_m_of_seeds(runs, {"depth": [0.8, 1.2], "segmentation": [0.5]})
-    values = [5, 10, -5]
-    assert found.count == 3 and found.mean == pytest.approx(10 / 3)
-    assert found.deviation == pytest.approx((sum((v - 10 / 3) ** 2 for v in values) / 2) ** 0.5)
-    assert delta_m_of_seeds(runs[:1], {"depth": [1.0], "segmentation": [0.5]}) == Spread(pytest.approx(5), 0.0, 1)
-    assert str(Spread(2.711, 0.123, 3)) == "+2.71 ± 0.12"
-    with pytest.raises(UserError, match="no runs"):
-        delta_m_of_seeds([], {})
-    with pytest.raises(UserError, match="no single-task result for depth"):
-        delta_m_of_seeds(runs, {"depth": [], "segmentation": [0.5]})
