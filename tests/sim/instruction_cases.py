@@ -446,8 +446,11 @@ DEGENERATE_ROUTES = (
 )
 
 
-def degenerate_route(case: Case, kind: str, tokens: int) -> list[int]:
-    """Route `tokens` tokens as `kind` says, then let each expert gather and scatter. Returns the tokens of each expert."""
+def degenerate_route(case: Case, kind: str, tokens: int, sizes: tuple[int, int] | None = None) -> list[int]:
+    """Route `tokens` tokens as `kind` says, then let each expert gather and scatter. Returns the tokens of each expert.
+
+    sizes: width and hidden width of the experts, multiples of the array's depth; default small ones with parts of tiles.
+    """
     rng, experts = case.rng, case.configuration.experts
     logits, top_k, chosen = rng.integers(-3000, 3000, (tokens, experts)).astype(np.int16), 1, [experts - 1]
     match kind:
@@ -467,8 +470,10 @@ def degenerate_route(case: Case, kind: str, tokens: int) -> list[int]:
     source = case.reserve_act(tokens * pitch)
     case.put_rows(source, pitch, logits)
     case.emit("route", rows=tokens, columns=experts, top_k=top_k, source_address=source, source_pitch=pitch)
-    first = random_product(case, tokens, columns=case.columns + 1, depth=2 * case.depth)
-    second = random_product(case, tokens, columns=2 * case.columns - 1, depth=case.depth)
+    hidden_columns, width = (case.columns + 1, 2 * case.columns - 1) if sizes is None else (sizes[1], sizes[0])
+    depths = (2 * case.depth, case.depth) if sizes is None else sizes
+    first = random_product(case, tokens, columns=hidden_columns, depth=depths[0])
+    second = random_product(case, tokens, columns=width, depth=depths[1])
     residual = into_act(case, Destination.RESIDUAL, tokens, second["columns"])
     for expert in range(experts):
         # As in a network: the first product gathers the queue's tokens, the second scatters into the residual stream.

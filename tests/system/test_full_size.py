@@ -72,10 +72,15 @@ def test_the_estimate_is_within_three_percent(rtl: RtlExecutor, seed: int) -> No
 
 @pytest.mark.parametrize("kind", DEGENERATE_ROUTES)
 def test_degenerate_routing(rtl: RtlExecutor, kind: str) -> None:
-    case = Case(ZCU104, np.random.default_rng([7, *kind.encode()]), act_limit=ZCU104.act_bytes)
-    degenerate_route(case, kind, TWO_BLOCKS.tokens)
+    case = Case(
+        ZCU104, np.random.default_rng([7, *kind.encode()]), act_limit=ZCU104.act_bytes, weight_limit=ZCU104.weight_bytes
+    )
+    counts = degenerate_route(case, kind, TWO_BLOCKS.tokens, (TWO_BLOCKS.width, TWO_BLOCKS.expert_hidden))
+    assert set(counts) <= {0, TWO_BLOCKS.tokens} and len(counts) == TWO_BLOCKS.experts
     program, memory = case.finish()
     expected = Memory(memory.constants.copy(), memory.frame.copy())
-    ReferenceMachine(ZCU104).run(program, expected, MAX_CYCLES)
+    reference = ReferenceMachine(ZCU104)
+    reference.run(program, expected, MAX_CYCLES)
+    assert reference.queue_count.tolist() == counts
     rtl.run(program, memory, MAX_CYCLES)
     assert np.array_equal(memory.frame, expected.frame)
