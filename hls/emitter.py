@@ -161,7 +161,9 @@ class Emitter:
             gather=int(gather), scatter=int(scatter), queue=queue, queue_first=queue_first,
         )  # fmt: skip
 
-    def pass_over(self, tag: str, source: Rows, first: int, count: int, columns: tuple[int, int], scratch: Rows) -> None:
+    def pass_over(
+        self, tag: str, source: Rows, first: int, count: int, columns: tuple[int, int], scratch: Rows
+    ) -> None:
         """Let the vector unit read columns [columns[0], columns[1]) of some int8 rows at the rate of its scores, two bytes each.
 
         Results go to the one row of `scratch`, and to row statistics that nobody reads. What reads the rows next waits for it.

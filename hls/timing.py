@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from hls.assembler import Entry
 from spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
@@ -75,9 +76,9 @@ class TimingModel:
         """Times of a program. counts: tokens per expert queue, for each route instruction that does not append; default even."""
         c = self.configuration
         semaphores: list[deque[tuple[float, Unit]]] = [deque() for _ in range(SEMAPHORES)]
-        taken: dict[Unit, deque[float]] = {unit: deque([0.0] * (c.instruction_queue + 1)) for unit in Unit}
-        done = dict.fromkeys(Unit, 0.0)
-        before = dict.fromkeys(Unit, 0.0)  # completion of the last but one
+        taken: list[deque[float]] = [deque([0.0] * (c.instruction_queue + 1)) for _ in Unit]
+        done = [0.0] * len(Unit)
+        before = [0.0] * len(Unit)  # completion of the last but one
         front_free, data_free = 0.0, 0.0
         dispatched = self.latency + 30.0
         timing = Timing(0.0, [], 0.0, 0.0, 0.0)
@@ -131,7 +132,7 @@ class TimingModel:
             for number in _bits(entry.signal_mask):
                 semaphores[number].append((finish, unit))
         timing.read_bytes += INSTRUCTION_BYTES * (len(entries) + 1)
-        timing.cycles = max(*done.values(), dispatched) + 10
+        timing.cycles = max(*done, dispatched) + 10
         return timing
 
     # --- matmul ---------------------------------------------------------------------------------------------------
@@ -197,7 +198,9 @@ class TimingModel:
 
     def _matmul_tail(self, f: dict[str, int], rows: float) -> float:
         rest = rows % self.configuration.tile_rows or rows
-        return _TAIL + self._groups(rest) + (6 if f.get("scatter") else 15 if f["destination"] == Destination.KEYS else 0)
+        return (
+            _TAIL + self._groups(rest) + (6 if f.get("scatter") else 15 if f["destination"] == Destination.KEYS else 0)
+        )
 
     # --- the others -----------------------------------------------------------------------------------------------
 
@@ -256,6 +259,7 @@ def _transfer_bytes(f: dict[str, int]) -> int:
     return f["bytes"] * f["count_1"] * f["count_2"] * f["count_3"]
 
 
+@cache
 def _bits(mask: int) -> list[int]:
     bits = []
     while mask:
