@@ -27,14 +27,17 @@ def stored(seed):
     return rng.integers(0, 256, (HEIGHT, WIDTH, 3)) / 255, labels.astype(np.float64), disparity / 65535
 
 
-@pytest.fixture
-def root(tmp_path):
-    root = tmp_path / "cityscapes2"
+def write(root):
     for split, count in (("train", 11), ("val", 2)):
         for number in range(count):
             for directory, array in zip(("image", "label_7", "depth"), stored(number)):
                 save(root / split / directory / f"{number}.npy", array)
-    return root
+
+
+@pytest.fixture
+def root(tmp_path):
+    write(tmp_path / "cityscapes2")
+    return tmp_path / "cityscapes2"
 
 
 def test_samples_are_in_the_order_of_their_numbers(root):

@@ -10,14 +10,16 @@ from model.data.dataset import open_dataset
 from model.training import checkpoint
 from model.training.train import train
 from spec.errors import UserError
-from tests.model.data import test_nyud, test_pascal_context
+from tests.model.data import test_cityscapes_mtan, test_nyud, test_pascal_context
 
 
-@pytest.fixture(params=["nyud", "pascal-context"])
+@pytest.fixture(params=["nyud", "pascal-context", "cityscapes-mtan"])
 def data(request, tmp_path):
     root = tmp_path / "data"
     if request.param == "nyud":
         test_nyud.write(root, "MTI-Net")
+    elif request.param == "cityscapes-mtan":
+        test_cityscapes_mtan.write(root)
     else:
         test_pascal_context.write(root)
         (root / "ImageSets/Context/val.txt").write_text("2008_000003\n")
