@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 NUMPY1 := build/numpy1
-HOST_TESTS := board compatibility deploy hwh images lock pathways pictures png power process_end resize runtime same_integers sources stream
+HOST_TESTS := board compatibility deploy hwh images lock pathways pictures png power process_end pynq_reader resize runtime same_integers sources stream
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo bench bench-experts results test test-all test-host-numpy1 lint mutants resources bitstream doctor tables clean
@@ -41,7 +41,7 @@ test-all: $(STAMP) ## Run all tests
 
 test-host-numpy1: ## Run the tests of the runtime that need numpy alone with numpy 1, fetched into build/numpy1; PYTHON=python3.10 for a board's
 	$(PYTHON) -m venv --clear $(NUMPY1)
-	$(NUMPY1)/bin/python -m pip install --quiet --disable-pip-version-check 'numpy<2' pytest pillow 'tomli; python_version < "3.11"'
+	$(NUMPY1)/bin/python -m pip install --quiet --disable-pip-version-check 'numpy<2' pytest pillow pynqmetadata 'tomli; python_version < "3.11"'
 	@# The tests read configurations, which a board does not.
 	$(NUMPY1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  echo 'from tomli import *' > $$(echo $(NUMPY1)/lib/python3*/site-packages)/tomllib.py
