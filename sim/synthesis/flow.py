@@ -104,7 +104,13 @@ def _encode(model: timing.Model) -> list:
         return [[port, index, *dataclasses.astuple(path)] for (port, index), path in paths.items()]
 
     through = [[port, index, bits(paths)] for (port, index), paths in model.through.items()]
-    return [[dataclasses.astuple(path) for path in model.paths], bits(model.to_output), bits(model.from_input), through, model.loops]
+    return [
+        [dataclasses.astuple(path) for path in model.paths],
+        bits(model.to_output),
+        bits(model.from_input),
+        through,
+        model.loops,
+    ]
 
 
 def _decode(fields: list) -> timing.Model:
