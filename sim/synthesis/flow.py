@@ -33,6 +33,11 @@ class Result:
     paths: tuple[timing.Path, ...]
     loops: int
 
+    @property
+    def worst(self) -> timing.Path | None:
+        """The longest path."""
+        return self.paths[0] if self.paths else None
+
 
 def measure(
     top: str,

@@ -146,6 +146,23 @@ def test_path_crosses_modules():
     assert worst.delay == pytest.approx(3 * LEVEL)
 
 
+def test_one_path_is_kept_for_each_pair_of_instances():
+    child = Netlist({"d": ("input", [20]), "q": ("output", [21])}, [flip_flop("r", 20, 21)], {21: "r_q"})
+    models = {"child": timing.analyse(child, {})}
+    cells = [
+        ("u_a", "child", {"d": [42], "q": [40]}),
+        ("u_b", "child", {"d": [44], "q": [41]}),
+        lut("one", [40], 43),
+        lut("two", [43, 41], 44),
+        lut("three", [41], 42),
+    ]
+    paths = timing.analyse(Netlist({}, cells, {}), models).paths
+    assert [(path.levels, path.start, path.end) for path in paths] == [
+        (2, "u_a.r_q", "u_b.r_q"),
+        (1, "u_b.r_q", "u_a.r_q"),
+    ]
+
+
 def test_path_from_a_memory_and_along_a_carry_chain():
     wide = {"DOUTADOUT": [50], "ADDRARDADDR": [51], "CLKARDCLK": [1]}
     cells = [("m", "RAMB36E2", wide), flip_flop("r", 50, 52)]
