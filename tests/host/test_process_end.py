@@ -14,7 +14,8 @@ DEADLINE = 60.0
 
 # What is registered first is called last: after everything that gives something back.
 PROGRAM = """
-import atexit, itertools, sys, threading, time
+import atexit, itertools, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 atexit.register(lambda: print("buffers", len(board.buffers), "busy", board.busy, flush=True))
 from pathlib import Path
 import numpy as np

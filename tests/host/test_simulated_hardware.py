@@ -174,6 +174,7 @@ def test_time_that_stands_still_is_a_hang(rtl_board, board_build, monkeypatch):
             accelerator.run(pictures(1)[0], "depth")
         assert rtl_board.downloads == 2
         rtl_board.hangs = False
+        accelerator._session.executor._timeout_seconds = 60.0  # the simulation may take its time again
         check_next_run(accelerator, board_build)
 
 
