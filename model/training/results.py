@@ -28,7 +28,7 @@ from model.pathways.alternatives import apply_pathways, current_pathways, pathwa
 from model.pathways.budgets import Budget
 from model.pathways.pruning import fine_tune
 from model.pathways.usage import measure_usage
-from model.training.results_page import BUDGETS, EXPERTS_KEPT, FINE_TUNING_STEPS, write_page
+from model.training.results_page import BUDGETED, BUDGETS, EXPERTS_KEPT, FINE_TUNING_STEPS, write_page
 from model.training.sources import open_validation, training_scenes
 from model.training.train import train
 from spec.arguments import positive
@@ -41,8 +41,6 @@ NETWORKS = ("multi-gate", "sampled-budgets", "single-gate", "task-conditioned", 
 """Recipes in recipes/results that have every task."""
 QUANTISED = ("multi-gate", "dense")
 """Those of them that are measured in integers too."""
-BUDGETED = ("multi-gate", "sampled-budgets")
-"""Those that are measured under `BUDGETS` without training."""
 MEASUREMENTS = 4
 """Number of what `measure` does; checkpoints that were measured otherwise are measured again, without training."""
 

@@ -20,6 +20,8 @@ _SINGLE = "single-task-"
 EXPERTS_KEPT, FINE_TUNING_STEPS = 8, 600
 BUDGETS = ("16x4", "12x4", "8x4", "4x4", "16x2", "8x2", "16x1", "8x1")
 """Experts kept and experts a token; the first is the whole network."""
+BUDGETED = ("multi-gate", "sampled-budgets")
+"""Networks that are measured under them without training."""
 
 
 def write_page(path: Path, results: list[dict]) -> None:
@@ -127,10 +129,10 @@ def _pathways(runs: dict, seeds: list[int]) -> list[str]:
 
 
 def _budgets(runs: dict, seeds: list[int]) -> list[str]:
-    rows = [["experts kept, a token", _TITLES["multi-gate"], _TITLES["sampled-budgets"]]]
+    rows = [["experts kept, a token", *(_TITLES[name] for name in BUDGETED)]]
     for budget in BUDGETS:
         cells = []
-        for name in ("multi-gate", "sampled-budgets"):
+        for name in BUDGETED:
             pairs = [(runs["multi-gate", seed]["float"], runs[name, seed]["budgets"][budget]) for seed in seeds]
             cells.append(_spread([-delta_m(after, before) for before, after in pairs], 2))
         rows.append([budget.replace("x", ", "), *cells])

@@ -18,7 +18,7 @@ from spec.files import write_file
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(timing.Timed):
     """One module with fixed parameters.
 
     instances: in the design. own: resources of one instance without the modules below it; total: with them.
@@ -32,11 +32,6 @@ class Result:
     total: Counter[str]
     paths: tuple[timing.Path, ...]
     loops: int
-
-    @property
-    def worst(self) -> timing.Path | None:
-        """The longest path."""
-        return self.paths[0] if self.paths else None
 
 
 def measure(

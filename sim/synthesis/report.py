@@ -29,7 +29,7 @@ _COLUMNS = ("dsp", "bram36", "uram", "lut", "ff", "carry4")
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(timing.Timed):
     """All modules of one name: how many instances, what they take together without the modules below them, longest paths."""
 
     module: str
@@ -37,10 +37,6 @@ class Row:
     own: dict[str, float]
     paths: tuple[timing.Path, ...]
     loops: int
-
-    @property
-    def worst(self) -> timing.Path | None:
-        return self.paths[0] if self.paths else None
 
     @property
     def shown(self) -> tuple[timing.Path, ...]:

@@ -41,8 +41,19 @@ class Path:
     end: str
 
 
+class Timed:
+    """What has `paths`, the longest first."""
+
+    paths: tuple[Path, ...]
+
+    @property
+    def worst(self) -> Path | None:
+        """The longest of `paths`."""
+        return self.paths[0] if self.paths else None
+
+
 @dataclass(frozen=True)
-class Model:
+class Model(Timed):
     """What a module shows of its timing to the one above it. Bits are (port, index).
 
     paths: the longest between two registers of the module or below it, of those that pass through its own logic; one for each
@@ -55,11 +66,6 @@ class Model:
     from_input: dict[tuple[str, int], Path]
     through: dict[tuple[str, int], dict[tuple[str, int], Path]]
     loops: int = 0
-
-    @property
-    def worst(self) -> Path | None:
-        """The longest of `paths`."""
-        return self.paths[0] if self.paths else None
 
 
 @dataclass(frozen=True)
