@@ -103,21 +103,16 @@ module accelerator #(
   localparam int unsigned RowBits    = $clog2(RowEntries);
 
   if (TileColumns < 8 || (TileColumns & (TileColumns - 1)) != 0) begin : gen_check_columns
-    $fatal(1, "accelerator: TileColumns must be a power of two, at least 8");
+    $fatal(1, "accelerator: TileColumns is %0d, it must be a power of two, at least 8", TileColumns);
   end
   if (TileDepth != 4 && TileDepth != 8) begin : gen_check_depth
-    $fatal(1, "accelerator: TileDepth must be 4 or 8");
+    $fatal(1, "accelerator: TileDepth is %0d, it must be 4 or 8", TileDepth);
   end
   if ((ActPorts != 1 && ActPorts != 2) || TileRows % ActPorts != 0) begin : gen_check_act_ports
-    $fatal(1, "accelerator: ActPorts must be 1 or 2 and divide TileRows");
+    $fatal(1, "accelerator: ActPorts is %0d, it must be 1 or 2 and divide TileRows, %0d", ActPorts, TileRows);
   end
   if (LoadPorts < 1 || LoadPorts > 4) begin : gen_check_load_ports
-    $fatal(1, "accelerator: LoadPorts must be 1 to 4");
-  end
-
-  if (SharedBytes % (2 * TileColumns * ActBanks) != 0 || (SharedBytes > 0 && ActBanks % (TileDepth / 2) != 0))
-  begin : gen_check_shared
-    $fatal(1, "accelerator: SharedBytes must be whole rows of the banks, and a weight word lie within one of them");
+    $fatal(1, "accelerator: LoadPorts is %0d, it must be 1 to 4", LoadPorts);
   end
 
   // --- control ---

@@ -73,16 +73,18 @@ module act_memory #(
   localparam int unsigned GroupShift = $clog2(WideGroups);
 
   if (BlockWords % ActBanks != 0 || BlockWords / ActBanks < 2) begin : gen_check_block
-    $fatal(1, "ActBytes - ActUltraBytes must be a multiple of the bytes of one word in every bank, at least two");
+    $fatal(1, "act_memory: ActBytes - ActUltraBytes is %0d, it must be a multiple of %0d, one word in every bank, at least two",
+           ActBytes - ActUltraBytes, 2 * TileColumns * ActBanks);
   end
   if (UltraWords % 2 != 0) begin : gen_check_ultra
-    $fatal(1, "ActUltraBytes must be a multiple of two words");
+    $fatal(1, "act_memory: ActUltraBytes is %0d, it must be a multiple of two words, %0d", ActUltraBytes, 4 * TileColumns);
   end
   if (SharedBytes % (2 * TileColumns * ActBanks) != 0 || SharedWords >= BlockWords) begin : gen_check_shared
-    $fatal(1, "SharedBytes must be a multiple of the bytes of one word in every bank, below ActBytes - ActUltraBytes");
+    $fatal(1, "act_memory: SharedBytes is %0d, it must be a multiple of %0d, one word in every bank, and below %0d", SharedBytes,
+           2 * TileColumns * ActBanks, ActBytes - ActUltraBytes);
   end
   if (SharedWords > 0 && ActBanks % WideWords != 0) begin : gen_check_wide
-    $fatal(1, "a wide word must lie in one row of the banks: WideWords must divide ActBanks");
+    $fatal(1, "act_memory: WideWords is %0d, it must divide ActBanks, %0d, for a wide word lies in one row", WideWords, ActBanks);
   end
 
   logic [Banks-1:0] bank_rd_enable;
@@ -132,8 +134,8 @@ module act_memory #(
     wide_rd_bank = '0;
     wide_wr_bank = '0;
     for (int b = 0; b < int'(SharedBanks); b++) begin
-      wide_rd_bank[b] = wide_rd_valid_i && (wide_rd_address_i & (WideGroups - 1)) == 32'(b >> WideShift);
-      wide_wr_bank[b] = wide_wr_valid_i && (wide_wr_address_i & (WideGroups - 1)) == 32'(b >> WideShift);
+      wide_rd_bank[b] = wide_rd_valid_i && wide_takes(BankBits'(b), wide_rd_address_i);
+      wide_wr_bank[b] = wide_wr_valid_i && wide_takes(BankBits'(b), wide_wr_address_i);
     end
   end
 

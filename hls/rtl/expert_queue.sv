@@ -28,10 +28,10 @@ module expert_queue #(
   localparam int unsigned IndexBits  = $clog2(QueueTokens);
 
   if ((1 << ExpertBits) != Experts || Experts < 2) begin : gen_check_experts
-    $fatal(1, "expert_queue: Experts must be a power of two, at least 2");
+    $fatal(1, "expert_queue: Experts is %0d, it must be a power of two, at least 2", Experts);
   end
   if ((1 << IndexBits) != QueueTokens || QueueTokens < 2) begin : gen_check_tokens
-    $fatal(1, "expert_queue: QueueTokens must be a power of two, at least 2");
+    $fatal(1, "expert_queue: QueueTokens is %0d, it must be a power of two, at least 2", QueueTokens);
   end
 
   (* ram_style = "block" *) logic [31:0] entries[Experts * QueueTokens];

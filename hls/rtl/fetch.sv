@@ -45,7 +45,8 @@ module fetch (
   logic [32:0] limit_q;
   logic [39:0] address_q;
   logic [26:0] left_q;          // instructions not yet asked for
-  logic [4:0] room_q;           // instructions that the buffer can still take
+  logic [4:0] room_q;           // instructions that the buffer can still take, less the one that left it in the cycle before
+  logic freed_q;
   logic [6:0] outstanding_q;    // beats
   logic arvalid_q;
   logic [39:0] araddr_q;
@@ -164,7 +165,8 @@ module fetch (
       arvalid_q <= 1'b0;
     end
     outstanding_q <= outstanding_q + (ask ? {burst[4:0], 2'b00} : 7'd0) - 7'(beat);
-    room_q        <= room_q - (ask ? burst[4:0] : 5'd0) + 5'(buffer_pop && beats_q == 2'd3);
+    freed_q       <= buffer_pop && beats_q == 2'd3;
+    room_q        <= room_q - (ask ? burst[4:0] : 5'd0) + 5'(freed_q);
 
     if (buffer_pop) begin
       instr_q       <= {buffer_data, instr_q[511:128]};
@@ -190,6 +192,7 @@ module fetch (
       limit_valid_q <= 1'b0;
       ready_q       <= 1'b0;
       stopped_q     <= 1'b0;
+      freed_q       <= 1'b0;
       room_q        <= 5'(BufferInstructions);
       outstanding_q <= '0;
       arvalid_q     <= 1'b0;

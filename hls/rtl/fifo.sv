@@ -16,7 +16,7 @@ module fifo #(
   localparam int unsigned AddressBits = $clog2(Depth);
 
   if (Depth < 2 || (1 << AddressBits) != Depth) begin : gen_check
-    $fatal(1, "fifo: Depth must be a power of two, at least 2");
+    $fatal(1, "fifo: Depth is %0d, it must be a power of two, at least 2", Depth);
   end
 
   (* ram_style = "distributed" *) logic [Width-1:0] memory[Depth];

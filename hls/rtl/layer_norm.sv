@@ -46,7 +46,7 @@ module layer_norm #(
   localparam int unsigned SquaresWidth = 41;                             // sum(x**2) <= 2**40
 
   if (NormLanes * Steps != TileColumns) begin : gen_check
-    $fatal(1, "layer_norm: NormLanes must divide TileColumns");
+    $fatal(1, "layer_norm: NormLanes is %0d, it must divide TileColumns, %0d", NormLanes, TileColumns);
   end
 
   isa_pkg::layer_norm_t instr;
@@ -112,22 +112,17 @@ module layer_norm #(
     logic [1:0] slot;
   } request_t;
 
-  logic request_valid_q, row_waits;
-  logic [31:0] request_address_q;
-  request_t request, request_q;
+  logic row_waits_q;
+  request_t request, asked;
 
-  // Requests come from a register, because the memory decides late in a cycle whom it serves. Words of rows must not be answered
-  // closer to one another than Steps cycles: the next one is asked for only when the one before it was granted.
-  assign rd_free        = !request_valid_q || act_rd_ready_i;
-  assign row_waits      = request_valid_q && !request_q.parameter_word;
+  // Words of rows must not be answered closer to one another than Steps cycles: the next one is asked for only when the one before
+  // it was granted.
   assign slot_free      = rd_word_q != '0 || slots_used_q != 3'(Slots);
-  assign rd_row         = rd_free && rd_rows_q && rd_pause_q == '0 && slot_free && !row_waits;
+  assign rd_row         = rd_free && rd_rows_q && rd_pause_q == '0 && slot_free && !row_waits_q;
   assign rd_parameter   = rd_free && rd_parameters_q && !rd_row;
   assign rd_row_end     = rd_word_q == last_word_q;
   assign slot_taken     = rd_row && rd_word_q == '0;
-  assign act_rd_valid_o = request_valid_q;
-  assign act_rd_address_o = request_address_q;
-  assign rd_grant       = request_valid_q && act_rd_ready_i;
+  assign rd_grant       = act_rd_valid_o && act_rd_ready_i;
 
   always_comb begin
     request.parameter_word = rd_parameter;
@@ -136,6 +131,20 @@ module layer_norm #(
     request.word           = rd_parameter ? rd_parameter_word_q : rd_word_q;
     request.slot           = rd_slot_q;
   end
+
+  // The memory decides late in a cycle whom it serves: its grant moves nothing but this.
+  skid_buffer #(
+      .Width(37 + RowWordBits)
+  ) u_request (
+      .clk_i,
+      .rst_ni,
+      .valid_i(rd_row || rd_parameter),
+      .ready_o(rd_free),
+      .data_i ({rd_parameter ? rd_parameter_address_q : rd_address_q, request}),
+      .valid_o(act_rd_valid_o),
+      .ready_i(act_rd_ready_i),
+      .data_o ({act_rd_address_o, asked})
+  );
 
   row_address u_source (
       .clk_i,
@@ -148,11 +157,9 @@ module layer_norm #(
 
   always_ff @(posedge clk_i) begin
     if (rd_pause_q != '0) rd_pause_q <= rd_pause_q - 1'b1;
-    if (rd_grant && row_waits) rd_pause_q <= StepBits'(Pause);
-    if (rd_free) begin
-      request_valid_q   <= rd_row || rd_parameter;
-      request_address_q <= rd_parameter ? rd_parameter_address_q : rd_address_q;
-      request_q         <= request;
+    if (rd_grant && !asked.parameter_word) begin
+      rd_pause_q  <= StepBits'(Pause);
+      row_waits_q <= 1'b0;
     end
     if (start) begin
       rd_parameters_q        <= 1'b1;
@@ -173,6 +180,7 @@ module layer_norm #(
       if (rd_beta_q && rd_parameter_word_q == last_word_q) rd_parameters_q <= 1'b0;
     end
     if (rd_row) begin
+      row_waits_q  <= 1'b1;
       rd_word_q    <= rd_row_end ? '0 : rd_word_q + 1'b1;
       rd_address_q <= rd_row_end ? next_row : rd_address_q + 32'd1;
       if (rd_row_end) begin
@@ -182,7 +190,7 @@ module layer_norm #(
       end
     end
     if (!rst_ni) begin
-      request_valid_q <= 1'b0;
+      row_waits_q     <= 1'b0;
       rd_parameters_q <= 1'b0;
       rd_rows_q       <= 1'b0;
     end
@@ -197,11 +205,11 @@ module layer_norm #(
   logic answer_row, parameters_there_q;
 
   always_ff @(posedge clk_i) begin
-    answer_parameter_q <= {answer_parameter_q[1], rd_grant && request_q.parameter_word};
-    answer_beta_q      <= {answer_beta_q[1], request_q.beta};
-    answer_last_q      <= {answer_last_q[1], request_q.last};
-    answer_word_q      <= {answer_word_q[1], request_q.word};
-    answer_slot_q      <= {answer_slot_q[1], request_q.slot};
+    answer_parameter_q <= {answer_parameter_q[1], rd_grant && asked.parameter_word};
+    answer_beta_q      <= {answer_beta_q[1], asked.beta};
+    answer_last_q      <= {answer_last_q[1], asked.last};
+    answer_word_q      <= {answer_word_q[1], asked.word};
+    answer_slot_q      <= {answer_slot_q[1], asked.slot};
     if (start) parameters_there_q <= 1'b0;
     else if (answer_parameter_q[2] && answer_last_q[2]) parameters_there_q <= 1'b1;
     if (!rst_ni) answer_parameter_q <= '0;

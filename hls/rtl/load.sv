@@ -101,10 +101,10 @@ module load #(
     endcase
   end
 
-  logic walk_valid, walk_ready, run_valid, run_ready, loop_busy, loop_fault;
-  logic [39:0] walk_address, run_address;
-  logic [31:0] walk_local, run_local;
-  logic [27:0] walk_beats, run_beats;
+  logic run_valid, run_ready, loop_busy, loop_fault, splitter_busy;
+  logic [39:0] run_address;
+  logic [31:0] run_local;
+  logic [27:0] run_beats;
 
   transfer_loop u_loop (
       .clk_i,
@@ -114,27 +114,13 @@ module load #(
       .window_base_i(space_q ? frame_base_i : constant_base_i),
       .window_size_i(space_q ? frame_size_i : constant_size_i),
       .local_size_i (local_size),
-      .run_valid_o  (walk_valid),
-      .run_ready_i  (walk_ready),
-      .run_address_o(walk_address),
-      .run_local_o  (walk_local),
-      .run_beats_o  (walk_beats),
+      .run_valid_o  (run_valid),
+      .run_ready_i  (run_ready),
+      .run_address_o(run_address),
+      .run_local_o  (run_local),
+      .run_beats_o  (run_beats),
       .busy_o       (loop_busy),
       .fault_o      (loop_fault)
-  );
-
-  // Cutting a run takes long enough without stepping the loops in the same cycle.
-  skid_buffer #(
-      .Width(100)
-  ) u_runs (
-      .clk_i,
-      .rst_ni,
-      .valid_i(walk_valid),
-      .ready_o(walk_ready),
-      .data_i ({walk_address, walk_local, walk_beats}),
-      .valid_o(run_valid),
-      .ready_i(run_ready),
-      .data_o ({run_address, run_local, run_beats})
   );
 
   logic burst_valid, burst_ready;
@@ -156,7 +142,8 @@ module load #(
       .burst_ready_i  (burst_ready),
       .burst_address_o(burst_address),
       .burst_local_o  (burst_local),
-      .burst_length_o (burst_length)
+      .burst_length_o (burst_length),
+      .busy_o         (splitter_busy)
   );
 
   // Ports.
@@ -284,7 +271,7 @@ module load #(
 
   // Completion, in order.
   logic done_q, finished;
-  assign walking  = loop_busy || loop_fault || run_valid || burst_valid;
+  assign walking  = loop_busy || loop_fault || splitter_busy;
   assign oldest   = walked_q ^ loaded_q[1];
   assign finished = loaded_q != 2'd0 && bursts_q[oldest] == '0 && (loaded_q[1] || !walking) && !faulted_q;
 

@@ -110,10 +110,10 @@ module matmul #(
   localparam int unsigned ReadCycles = 3;
 
   if (TileDepth != 4 && TileDepth != 8) begin : gen_check_depth
-    $fatal(1, "TileDepth must be 4 or 8");
+    $fatal(1, "matmul: TileDepth is %0d, it must be 4 or 8", TileDepth);
   end
   if ((ActPorts != 1 && ActPorts != 2) || TileRows % ActPorts != 0) begin : gen_check_ports
-    $fatal(1, "ActPorts must be 1 or 2 and divide TileRows");
+    $fatal(1, "matmul: ActPorts is %0d, it must be 1 or 2 and divide TileRows, %0d", ActPorts, TileRows);
   end
 
   // --- the instruction that was accepted last ---

@@ -21,7 +21,7 @@ module packed_dot #(
 );
 
   if (TileDepth > 8) begin : gen_check
-    $fatal(1, "packed_dot: the low field holds the sum of at most 8 products");
+    $fatal(1, "packed_dot: TileDepth is %0d, the low field holds the sum of at most 8 products", TileDepth);
   end
 
   // Sums are signed 37-bit numbers; the cascade between slices has 48 bits.

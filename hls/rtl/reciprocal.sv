@@ -18,7 +18,7 @@ module reciprocal #(
   localparam int unsigned Stages = 8;
 
   if (Width < 16 || Width > 32) begin : gen_check
-    $fatal(1, "reciprocal: Width must be 16 to 32");
+    $fatal(1, "reciprocal: Width is %0d, it must be 16 to 32", Width);
   end
 
   logic [5:0] value_bits;

@@ -85,7 +85,7 @@ module route #(
   // --- load a token's logits, then find their maximum ----------------------------------------------------------------
 
   logic reading_q, requesting_q, maximum_active_q, loaded_q;    // loaded: logits and maximum are complete
-  logic rd_grant, hand_over, rank_ready;
+  logic rd_grant, rd_granted_q, hand_over, rank_ready;
   logic [WordBits-1:0] rd_word_q, answer_word_q;
   logic [31:0] rd_address_q, next_row;
   logic [15:0] rd_row_q;
@@ -120,10 +120,12 @@ module route #(
       answer_word_q <= '0;
       rd_address_q  <= instr.source_address >> WordShift;
     end else begin
-      if (rd_grant) begin
+      // The memory decides late in a cycle whom it serves: its grant moves next to nothing in the same cycle.
+      if (rd_grant) requesting_q <= 1'b0;
+      if (rd_granted_q) begin
         rd_word_q    <= rd_word_q + 1'b1;
         rd_address_q <= rd_address_q + 32'd1;
-        if (rd_word_q == last_word_q) requesting_q <= 1'b0;
+        requesting_q <= rd_word_q != last_word_q;
       end
       if (act_rd_data_valid_i) begin
         logits_q[32'(answer_word_q)*(TileColumns/2)+:TileColumns/2] <= act_rd_data_i;
@@ -150,6 +152,7 @@ module route #(
         requesting_q  <= rd_row_q != last_row_q;
       end
     end
+    rd_granted_q   <= rd_grant;
     pair_valid_q   <= maximum_active_q;
     pair_last_q    <= maximum_pair_q == PairBits'(last_expert_q >> 1);
     pair_maximum_q <= pair[0];
@@ -159,6 +162,7 @@ module route #(
       reading_q        <= 1'b0;
       pair_valid_q     <= 1'b0;
       requesting_q     <= 1'b0;
+      rd_granted_q     <= 1'b0;
       maximum_active_q <= 1'b0;
       loaded_q         <= 1'b0;
     end

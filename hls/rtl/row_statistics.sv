@@ -30,7 +30,7 @@ module row_statistics #(
   localparam int unsigned BankBits  = (BankRows > 1) ? $clog2(BankRows) : 1;
 
   if ((1 << PortShift) != ActPorts || RowEntries % ActPorts != 0) begin : gen_check
-    $fatal(1, "row_statistics: ActPorts must be a power of two that divides RowEntries");
+    $fatal(1, "row_statistics: ActPorts is %0d, it must be a power of two that divides RowEntries, %0d", ActPorts, RowEntries);
   end
 
   logic [ActPorts-1:0][15:0] max_rd_data;

@@ -61,10 +61,10 @@ module store #(
   assign accept = instr_valid_i && instr_ready_o;
   assign bad    = 4'(instr.space) != isa_pkg::SPACE_FRAME;
 
-  logic walk_valid, walk_ready, run_valid, run_ready, loop_busy, loop_fault;
-  logic [39:0] walk_address, run_address;
-  logic [31:0] walk_local, run_local;
-  logic [27:0] walk_beats, run_beats;
+  logic run_valid, run_ready, loop_busy, loop_fault, splitter_busy;
+  logic [39:0] run_address;
+  logic [31:0] run_local;
+  logic [27:0] run_beats;
 
   transfer_loop u_loop (
       .clk_i,
@@ -74,27 +74,13 @@ module store #(
       .window_base_i(frame_base_i),
       .window_size_i(frame_size_i),
       .local_size_i (ActBytes),
-      .run_valid_o  (walk_valid),
-      .run_ready_i  (walk_ready),
-      .run_address_o(walk_address),
-      .run_local_o  (walk_local),
-      .run_beats_o  (walk_beats),
+      .run_valid_o  (run_valid),
+      .run_ready_i  (run_ready),
+      .run_address_o(run_address),
+      .run_local_o  (run_local),
+      .run_beats_o  (run_beats),
       .busy_o       (loop_busy),
       .fault_o      (loop_fault)
-  );
-
-  // Cutting a run takes long enough without stepping the loops in the same cycle.
-  skid_buffer #(
-      .Width(100)
-  ) u_runs (
-      .clk_i,
-      .rst_ni,
-      .valid_i(walk_valid),
-      .ready_o(walk_ready),
-      .data_i ({walk_address, walk_local, walk_beats}),
-      .valid_o(run_valid),
-      .ready_i(run_ready),
-      .data_o ({run_address, run_local, run_beats})
   );
 
   logic cut_valid, cut_ready, burst_valid, burst_ready;
@@ -116,7 +102,8 @@ module store #(
       .burst_ready_i  (cut_ready),
       .burst_address_o(cut_address),
       .burst_local_o  (cut_local),
-      .burst_length_o (cut_length)
+      .burst_length_o (cut_length),
+      .busy_o         (splitter_busy)
   );
 
   skid_buffer #(
@@ -234,7 +221,7 @@ module store #(
   assign m_axi_bready  = 1'b1;
 
   logic finished;
-  assign finished = busy_q && !loop_busy && !loop_fault && !run_valid && !cut_valid && !burst_valid && !note_valid
+  assign finished = busy_q && !loop_busy && !loop_fault && !splitter_busy && !burst_valid && !note_valid
                     && outstanding_q == '0 && !faulted_q;
 
   assign instr_ready_o = !busy_q;

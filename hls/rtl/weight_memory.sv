@@ -44,9 +44,14 @@ module weight_memory #(
   localparam int unsigned SliceBytes = 8;
   localparam int unsigned Slices = WordBytes / SliceBytes;
 
-  if (WordBytes % SliceBytes != 0 || WeightBytes % WordBytes != 0 || SharedBytes % WordBytes != 0 || Words < 2)
-  begin : gen_check
-    $fatal(1, "WeightBytes and SharedBytes must hold whole words, WeightBytes at least two, and a word whole slices of 8 bytes");
+  if (WordBytes % SliceBytes != 0) begin : gen_check_word
+    $fatal(1, "weight_memory: a word has TileColumns * TileDepth = %0d bytes, they must be a multiple of %0d", WordBytes, SliceBytes);
+  end
+  if (WeightBytes % WordBytes != 0 || Words < 2) begin : gen_check_words
+    $fatal(1, "weight_memory: WeightBytes is %0d, it must hold whole words of %0d bytes, at least two", WeightBytes, WordBytes);
+  end
+  if (SharedBytes % WordBytes != 0) begin : gen_check_shared
+    $fatal(1, "weight_memory: SharedBytes is %0d, it must hold whole words of %0d bytes", SharedBytes, WordBytes);
   end
 
   logic rd_outside;

@@ -23,7 +23,7 @@ module word_buffer #(
   localparam int unsigned AddressBits = $clog2(Depth);
 
   if (Depth < 2 || (1 << AddressBits) != Depth || Lanes < 2) begin : gen_check
-    $fatal(1, "word_buffer: Depth must be a power of two, at least 2, and Lanes at least 2");
+    $fatal(1, "word_buffer: Depth is %0d, it must be a power of two, at least 2; Lanes is %0d, at least 2", Depth, Lanes);
   end
 
   (* ram_style = "distributed" *) logic [TagWidth+Lanes-1:0] tags[Depth];

@@ -108,7 +108,7 @@ async def holds_what_it_promises(dut):
     assert dut.semaphore_stall_o.value == 1 and dut.empty_o.value == 0
 
 
-@pytest.mark.parametrize("depth", [2, 8])
+@pytest.mark.parametrize("depth", [2, 8, 64])
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_issue(depth, seed):
     parameters = {"InstructionQueue": depth}

@@ -17,6 +17,7 @@ from sim.bench.packing import pack, unpack
 from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
 from sim.bench.scoreboard import Scoreboard
+from spec.configuration import load_configuration
 
 CYCLES = 3000
 PORTS = ("*_i", "*_ni", "*_o")
@@ -249,7 +250,7 @@ async def row_traffic(dut):
     maxima, scales = [0] * entries, [(0, 0)] * entries
     board = Scoreboard("maxima and scales")
     Clock(dut.clk_i, CLOCK_PERIOD_STEPS, unit="step").start()
-    for cycle in range(1500):
+    for cycle in range(entries + 1400):
         filling = cycle < entries
         max_writes = rng.random(ports) < 0.4
         max_entries = ports * rng.integers(0, entries // ports, ports) + np.arange(ports)
@@ -290,7 +291,7 @@ async def row_traffic(dut):
     board.close()
 
 
-@pytest.mark.parametrize("ports, entries", [(1, 16), (2, 16), (2, 128)])
+@pytest.mark.parametrize("ports, entries", [(1, 16), (2, 16), (2, 128), (2, 2048)])
 def test_row_statistics(ports, entries):
     parameters = {"ActPorts": ports, "RowEntries": entries}
     run_module_test(
@@ -314,10 +315,23 @@ quarter of the banks or nothing is shared. The words are no power of two."""
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_memories(columns, depth, banks, shared_rows, ultra_words, ports, seed):
     ultra_bytes, row_bytes = 2 * columns * ultra_words, 2 * columns * banks
-    values = (
-        columns, depth, 25 * row_bytes + ultra_bytes, banks, ultra_bytes, shared_rows * row_bytes, 24 * columns * depth,
-        3 * ports + 2, ports + 2,
+    run_memory_traffic(
+        seed, columns, depth, 25 * row_bytes + ultra_bytes, banks, ultra_bytes, shared_rows * row_bytes,
+        24 * columns * depth, 3 * ports + 2, ports + 2,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [0], ids=lambda s: f"seed{s}")
+def test_zcu104_size(seed):
+    c = load_configuration("zcu104")
+    run_memory_traffic(
+        seed, c.tile_columns, c.tile_depth, c.act_bytes, c.act_banks, c.act_ultra_bytes, c.shared_bytes, c.weight_bytes,
+        3 * c.act_ports + 2, c.act_ports + 2,
+    )  # fmt: skip
+
+
+def run_memory_traffic(seed, *values):
+    """values: of PARAMETERS."""
     parameters = dict(zip(PARAMETERS, values, strict=True))
     run_module_test(
         "memories_bench",

@@ -9,6 +9,7 @@ from sim.bench.packing import unpack
 from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
 from sim.bench.scoreboard import Scoreboard
+from spec.configuration import load_configuration
 from spec.isa import Fault, encode
 from spec.machine import ReferenceMachine
 from tests.sim.act_unit import RIVALS, ActUnit, Outcome, bench_configuration, reference_outcome
@@ -186,8 +187,8 @@ async def throughput(dut):
     board.close()
 
 
-def run(columns: int, experts: int, seed: int, testcase: str) -> None:
-    sizes = {"TileColumns": columns, "Experts": experts, "QueueTokens": 64}
+def run(columns: int, experts: int, seed: int, testcase: str, queue_tokens: int = 64) -> None:
+    sizes = {"TileColumns": columns, "Experts": experts, "QueueTokens": queue_tokens}
     run_module_test("route_bench", __name__, parameters=sizes, plusargs=sizes, seed=seed, testcase=testcase)
 
 
@@ -197,6 +198,12 @@ RUNS = [(8, 16, 0), (8, 16, 1), (32, 16, 2), (8, 64, 3), (16, 2, 4)]
 @pytest.mark.parametrize(("columns", "experts", "seed"), RUNS, ids=[f"{c}-{e}-seed{s}" for c, e, s in RUNS])
 def test_whole_instructions(columns, experts, seed):
     run(columns, experts, seed, "whole_instructions")
+
+
+@pytest.mark.parametrize("seed", [5], ids=lambda s: f"seed{s}")
+def test_zcu104_size(seed):
+    c = load_configuration("zcu104")
+    run(c.tile_columns, c.experts, seed, "whole_instructions", c.queue_tokens)
 
 
 @pytest.mark.parametrize(("columns", "experts"), [(8, 16), (32, 16)], ids=str)

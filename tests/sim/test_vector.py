@@ -9,7 +9,7 @@ from sim.bench.random_values import random_generator
 from sim.bench.runner import run_module_test
 from sim.bench.scoreboard import Scoreboard
 from spec.arithmetic import PROBABILITY_MAX, reciprocal
-from spec.configuration import HardwareConfiguration
+from spec.configuration import HardwareConfiguration, load_configuration
 from spec.isa import Fault, encode
 from spec.machine import ReferenceMachine
 from tests.sim.act_unit import RIVALS, ActUnit, Outcome, bench_configuration, reference_outcome
@@ -247,8 +247,8 @@ async def throughput(dut):
     board.close()
 
 
-def run(columns: int, lanes: int, ports: int, seed: int, testcase: str) -> None:
-    sizes = {"TileColumns": columns, "NormLanes": lanes, "ActPorts": ports}
+def run(columns: int, lanes: int, ports: int, seed: int, testcase: str, entries: int = 128) -> None:
+    sizes = {"TileColumns": columns, "NormLanes": lanes, "ActPorts": ports, "RowEntries": entries}
     run_module_test("vector_bench", __name__, parameters=sizes, plusargs=sizes, seed=seed, testcase=testcase)
 
 
@@ -262,6 +262,12 @@ RUNS = [(8, 4, 2, 0), (8, 4, 2, 1), (32, 8, 2, 2), (32, 8, 1, 3), (16, 2, 1, 4),
 )
 def test_whole_instructions(columns, lanes, ports, seed):
     run(columns, lanes, ports, seed, "whole_instructions")
+
+
+@pytest.mark.parametrize("seed", [6], ids=lambda s: f"seed{s}")
+def test_zcu104_size(seed):
+    c = load_configuration("zcu104")
+    run(c.tile_columns, c.norm_lanes, c.act_ports, seed, "whole_instructions", c.row_entries)
 
 
 @pytest.mark.parametrize(("columns", "lanes", "ports"), SIZES)
