@@ -27,10 +27,10 @@ demo: $(STAMP) ## Train, export, generate, simulate and compare on real photogra
 bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumably: MODEL=m3vit_tiny, INPUT=128x256 for one; writes build/bench
 	$(VENV)/bin/moesaic bench $(if $(MODEL),--model $(MODEL)) $(if $(INPUT),--input $(INPUT)) $(BENCH_FLAGS)
 
-results: $(STAMP) ## Train and measure the networks of docs/results.md, resumably, JOBS=2 at a time; writes that page and build/results
+results: $(STAMP) ## Train and measure what docs/results.md shows, resumably, JOBS=2 trainings at a time; writes that page and build/results
 	$(PY) -m model.training.results --jobs $(or $(JOBS),2)
 
-bench-experts: $(STAMP) ## Time the mixture of experts: training step, forms of the layer, one task against all; writes build/bench-experts
+bench-experts: $(STAMP) ## Time the mixture of experts anew, with nothing else running; `make results` shows what this leaves in build/results
 	$(PY) -m model.network.expert_benchmark
 
 test: $(STAMP) ## Run the tests (all but the slow ones)

@@ -154,14 +154,13 @@ class _Evaluate:
         if arguments.float_only and (given := _integer_options(arguments)):
             raise UserError(f"{given[0]} is for integers: leave it or --float-only out")
         state, root = checkpoint.load(arguments.checkpoint), arguments.data_root
-        recipe, model, console = state.recipe, state.build_model().eval(), Console()
+        recipe, model, console = state.recipe, state.build_model().eval().to(device), Console()
         count = arguments.scenes or (_HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
         held_out, network = open_validation(recipe, root), None
         if recipe.model.head == "light" and not arguments.float_only:
             seen = calibration_images(recipe, root, CALIBRATION_SCENES)
             network = integer_network(model, seen, settings=settings, scales=_load_scales(arguments, recipe.model))
-        model.to(device)
         show_metrics(compare(model, network, held_out, console=console), console)
         if arguments.float_only:
             return 0
@@ -187,7 +186,7 @@ def show_expert_loads(loads: dict[str, dict[str, list[int]]], console: Console) 
 
 
 _OF_BUNDLES = ("experts_kept", "alternative", "fine_tune", "scenes")
-_OF_TRAINED = ("checkpoint", "scales", *_OF_BUNDLES)
+_OF_TRAINED = ("checkpoint", "scales", "device", *_OF_BUNDLES)
 _OF_UNTRAINED = ("recipe", "size", "tasks")
 
 
@@ -248,6 +247,8 @@ class _Export:
         )
         add_data_root(parser)
         parser.add_argument("--scenes", type=positive, help="held-out scenes or images for the figures (default 128)")
+        add_device(parser)
+        parser.set_defaults(device=None)  # so that it is known whether it was given
         _add_integers(parser)
         add_threads(parser)
         untrained = parser.add_argument_group("untrained networks, to measure speed")
@@ -268,7 +269,7 @@ class _Export:
         else:
             _refuse(arguments, _OF_UNTRAINED, "exports with --random-weights")
         if onnx_only:
-            _refuse(arguments, ("name", *_OF_BUNDLES), "exports without --onnx-only")
+            _refuse(arguments, ("name", "device", *_OF_BUNDLES), "exports without --onnx-only")
             if given := _integer_options(arguments):
                 raise UserError(f"{given[0]} is for exports without --onnx-only: leave one of them out")
         import torch
@@ -321,7 +322,9 @@ class _Export:
         from model.export import build_bundle
         from model.pathways.alternatives import parse_alternatives
         from model.pathways.budgets import Budget
+        from model.training.distributed import choose_device
 
+        device = choose_device(arguments.device or "auto")
         scope, kept = arguments.budget_scope, arguments.experts_kept
         budget = Budget.parse(kept, scope) if kept else None
         alternatives = parse_alternatives(arguments.alternative or [], scope)
@@ -331,7 +334,7 @@ class _Export:
             bar = progress.add_task("fine-tuning", total=steps, visible=steps > 0)
             bundle = build_bundle(
                 arguments.name or arguments.bundle.name,
-                state.build_model(),
+                state.build_model().to(device),
                 state.recipe,
                 budget=budget,
                 alternatives=alternatives,

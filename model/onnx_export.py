@@ -35,7 +35,7 @@ class _Tasks(nn.Module):
 def export_onnx(model: M3ViT, tasks: tuple[str, ...]) -> bytes:
     """An ONNX model of these tasks; the same model gives the same bytes."""
     c = model.configuration
-    model = copy.deepcopy(model).eval()
+    model = copy.deepcopy(model).cpu().eval()
     for moe in moe_blocks(model).values():
         moe.all_experts = True
         moe.routers = nn.ModuleDict({name: router for name, router in moe.routers.items() if name in (*tasks, "all")})

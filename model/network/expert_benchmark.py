@@ -3,14 +3,17 @@
     python -m model.network.expert_benchmark [--recipe m3vit_tiny] [--batch 16] [--repeats 9] [--threads 1]
 
 All that is compared runs in one process, in turn, the forms one after the other in every repeat, so that other load falls on
-all of them alike; figures are medians. Prints tables and writes them as experts.md and experts.json.
+all of them alike; figures are medians. Prints tables and keeps them where `model.training.results`, which measures the same
+where nothing is kept, takes them from for docs/results.md.
 """
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import math
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +37,24 @@ from spec.errors import UserError
 from spec.files import require_writable, write_file
 
 OPTIMIZERS = ("adamw", "muon")
+MEASUREMENTS = 1
+"""Number of what `measure` does; what was measured otherwise is measured again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is timed. batch: images of a training step; repeats: of which the median is taken; threads: of PyTorch."""
+
+    recipe: str = "m3vit_tiny"
+    batch: int = 16
+    repeats: int = 9
+    threads: int = 1
+
+    def path(self, directory: Path) -> Path:
+        """The file that keeps the figures; another one for each recipe, batch and number of threads."""
+        timed = {"recipe": load_recipe(self.recipe).to_dict(), "batch": self.batch, "threads": self.threads}
+        digest = hashlib.sha256(json.dumps(timed, sort_keys=True).encode()).hexdigest()
+        return directory / f"experts-{Path(self.recipe).stem}-{digest[:12]}.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,55 +245,76 @@ def task_figures(configuration: ModelConfiguration, repeats: int, progress: Prog
     return TableOfFigures("One task or all tasks, one image", columns, rows)
 
 
-def _text(value: object) -> str:
+def figure_text(value: str | float) -> str:
+    """A cell of a table: text as it is, numbers to three digits or to the unit."""
     if not isinstance(value, float):
         return str(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def markdown(tables: list[TableOfFigures]) -> str:
-    """The tables in Markdown."""
-    parts = []
-    for table in tables:
-        lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)], *table.rows]
-        parts.append(f"## {table.title}\n\n" + "\n".join("| " + " | ".join(map(_text, line)) + " |" for line in lines))
-    return "\n\n".join(parts) + "\n"
+def measure(settings: Settings, console: Console) -> dict:
+    """Settings and tables, in plain types: "training", "layer" and "tasks", each as `TableOfFigures` has it.
 
-
-def main(words: list[str] | None = None) -> None:
-    """Run the benchmark; see the module."""
-    parser = argparse.ArgumentParser(description="time the mixture of experts")
-    parser.add_argument("--recipe", default="m3vit_tiny", help=f"{', '.join(recipe_names())} or a .toml file")
-    parser.add_argument("--batch", type=positive, default=16, help="images of a training step (default 16)")
-    parser.add_argument("--repeats", type=positive, default=9, help="of which the median is taken (default 9)")
-    parser.add_argument("--threads", type=positive, default=1, help="threads of PyTorch (default 1)")
-    parser.add_argument("--output", type=Path, default=Path("build/bench-experts"), help="directory to write to")
-    arguments = parser.parse_args(words)
-    require_writable(arguments.output)
-    torch.set_num_threads(arguments.threads)
-    recipe, console = load_recipe(arguments.recipe), Console()
+    UserError if the recipe's experts are not of the MLP's size.
+    """
+    recipe, batch, repeats = load_recipe(settings.recipe), settings.batch, settings.repeats
+    torch.set_num_threads(settings.threads)
     with Progress(console=console, transient=True) as progress:
-        tables = [
-            training_figures(recipe, arguments.batch, arguments.repeats, progress),
-            layer_figures(recipe.model, arguments.batch, arguments.repeats, progress),
-            task_figures(recipe.model, arguments.repeats, progress),
-        ]
-    for table in tables:
+        tables = {
+            "training": training_figures(recipe, batch, repeats, progress),
+            "layer": layer_figures(recipe.model, batch, repeats, progress),
+            "tasks": task_figures(recipe.model, repeats, progress),
+        }
+    for table in tables.values():
         shown = Table(*table.columns, title=table.title)
         for row in table.rows:
-            shown.add_row(*map(_text, row))
+            shown.add_row(*map(figure_text, row))
         console.print(shown)
-    settings = {
-        "recipe": arguments.recipe,
-        "batch": arguments.batch,
-        "threads": arguments.threads,
-        "torch": torch.__version__,
-    }
-    document = {**settings, "tables": [dataclasses.asdict(table) for table in tables]}
-    write_file(arguments.output / "experts.json", json.dumps(document, indent=1).encode())
-    write_file(arguments.output / "experts.md", markdown(tables).encode())
-    console.print(f"tables: {arguments.output}/experts.md and experts.json")
+    made_by = {"measurements": MEASUREMENTS, "torch": torch.__version__}
+    plain = {name: dataclasses.asdict(table) for name, table in tables.items()}
+    return made_by | dataclasses.asdict(settings) | plain
+
+
+def measure_anew(settings: Settings, directory: Path, console: Console) -> dict:
+    """What `measure` gives, which replaces what is kept in the directory."""
+    require_writable(directory)
+    content = json.dumps(measure(settings, console), indent=1) + "\n"
+    write_file(settings.path(directory), content.encode())
+    return json.loads(content)
+
+
+def measure_once(settings: Settings, directory: Path, console: Console) -> dict:
+    """What is kept in the directory, or else measured now and kept there."""
+    path = settings.path(directory)
+    done = json.loads(path.read_text()) if path.is_file() else {}
+    return done if done.get("measurements") == MEASUREMENTS else measure_anew(settings, directory, console)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the benchmark; see the module."""
+    default = Settings()
+    parser = argparse.ArgumentParser(
+        prog="python -m model.network.expert_benchmark", description="time the mixture of experts"
+    )
+    parser.add_argument("--recipe", default=default.recipe, help=f"{', '.join(recipe_names())} or a .toml file")
+    for name, what in (
+        ("batch", "images of a training step"),
+        ("repeats", "of which the median is taken"),
+        ("threads", "threads of PyTorch"),
+    ):
+        value = getattr(default, name)
+        parser.add_argument(f"--{name}", type=positive, default=value, help=f"{what} (default {value})")
+    parser.add_argument("--directory", type=Path, default=Path("build/results"), help="where the figures are kept")
+    arguments = parser.parse_args(words)
+    settings, console = Settings(arguments.recipe, arguments.batch, arguments.repeats, arguments.threads), Console()
+    try:
+        measure_anew(settings, arguments.directory, console)
+        console.print(f"tables: {settings.path(arguments.directory)}")
+    except UserError as error:
+        print(f"expert_benchmark: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from model.arguments import add_checkpoint, add_data_root, add_threads
+from model.arguments import add_checkpoint, add_data_root, add_device, add_threads
 from spec.arguments import natural, positive
 from spec.errors import UserError
 
@@ -38,6 +38,7 @@ class PathwaysCommand:
         )
         parser.add_argument("--samples", type=positive, help="held-out samples (default: the recipe's)")
         add_data_root(parser)
+        add_device(parser)
         parser.add_argument(
             "--output", type=Path, default=Path("build/pathways"), help="directory (default build/pathways)"
         )
@@ -57,10 +58,12 @@ class PathwaysCommand:
         from model.pathways.report import grid, measure_budgets
         from model.pathways.usage import measure_usage
         from model.training import checkpoint
+        from model.training.distributed import choose_device
         from model.training.sources import calibration_images, open_validation
         from spec.files import require_writable, write_file
 
         torch.set_num_threads(arguments.threads)
+        device = choose_device(arguments.device)
         require_writable(arguments.output)
         state, console = checkpoint.load(arguments.checkpoint), Console()
         recipe, c = state.recipe, state.recipe.model
@@ -74,7 +77,7 @@ class PathwaysCommand:
         budgets = grid(experts, arguments.top_k or [c.top_k], arguments.scope, blocks)
         if arguments.samples:
             recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=arguments.samples))
-        model = state.build_model().eval()
+        model = state.build_model().eval().to(device)
         seen = calibration_images(recipe, arguments.data_root, CALIBRATION_SCENES)
         with Progress(console=console) as progress:
             sizes = len({budget.experts for budget in budgets})

@@ -8,7 +8,7 @@ from pathlib import Path
 from model.configuration import Recipe
 from model.network.vit import M3ViT
 from model.pathways.alternatives import TaskPathways, apply_pathways
-from model.training.distributed import Ranks
+from model.training.distributed import DistributedModel, Ranks
 from model.training.optimizer import build_optimizers
 from model.training.sources import open_training
 from model.training.train import training_step
@@ -42,11 +42,12 @@ def fine_tune(
     )
     short, first = dataclasses.replace(recipe, training=training), recipe.training.steps
     optimizers = build_optimizers(model, training)
-    source = open_training(recipe, data_root, Ranks(), lambda count: None)
+    alone = Ranks(device=next(model.parameters()).device)
+    distributed, source = DistributedModel(model, alone), open_training(recipe, data_root, alone, lambda count: None)
     model.train()
     for step, batch in enumerate(source.batches(first, first + steps)):
         apply_pathways(model, pathways[step % len(pathways)])
-        losses = training_step(model, optimizers, short, batch, step)
+        losses = training_step(model, optimizers, short, batch, step, distributed=distributed)
         if not all(map(math.isfinite, losses.values())):
             raise UserError(f"fine-tuning diverged at step {step}: lower the recipe's learning rate")
         advance()

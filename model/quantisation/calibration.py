@@ -41,7 +41,7 @@ class _Recorder:
         """Keep rows of value [..., channels]; `share` values of the same name come in one call of the model."""
         rows = value.reshape(-1, value.shape[-1])
         step = max(1, len(rows) * share // self.rows_per_call)
-        self.parts.setdefault(name, []).append(rows[::step].numpy().copy())
+        self.parts.setdefault(name, []).append(rows[::step].cpu().numpy().copy())
 
     def stream(self, value: Tensor) -> None:
         self.residual = max(self.residual, value.abs().max().item())
@@ -101,15 +101,16 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
 
 
 def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
-    """Run every task's path over images uint8 [N, height, width, 3] and record what passes."""
-    starts = range(0, len(images), _BATCH)
+    """Run every task's path over images uint8 [N, height, width, 3], on the model's device, and record what passes."""
+    starts, device = range(0, len(images), _BATCH), next(model.parameters()).device
     recorder = _Recorder(calls=len(starts) * len(model.configuration.tasks))
     result = Calibration()
     handles = _hooks(model, recorder)
     try:
         with torch.inference_mode():
             for task in model.configuration.task_names:
-                outputs = [model(normalise(images[i : i + _BATCH]), task).abs().max().item() for i in starts]
+                batches = (normalise(images[i : i + _BATCH]).to(device) for i in starts)
+                outputs = [model(batch, task).abs().max().item() for batch in batches]
                 result.outputs[task] = max(outputs)
     finally:
         for handle in handles:

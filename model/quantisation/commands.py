@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.arguments import add_checkpoint, add_data_root, add_threads
+from model.arguments import add_checkpoint, add_data_root, add_device, add_threads
 from model.quantisation.settings import add_settings, settings_of
 from spec.arguments import positive
 from spec.errors import UserError
@@ -30,6 +30,7 @@ def scales_path(checkpoint: Path) -> Path:
 def _add_model(parser: argparse.ArgumentParser, what: str) -> None:
     add_checkpoint(parser, what)
     add_data_root(parser)
+    add_device(parser)
     add_threads(parser)
     add_settings(parser)
 
@@ -80,13 +81,15 @@ class SensitivityCommand:
         from model.quantisation.sensitivity import measure_sensitivity
         from model.quantisation.sensitivity_page import chart, markdown, rich_table
         from model.training import checkpoint
+        from model.training.distributed import choose_device
         from model.training.sources import open_validation
 
         torch.set_num_threads(arguments.threads)
         settings, root, console = settings_of(arguments), arguments.data_root, Console()
+        device = choose_device(arguments.device)
         require_writable(arguments.output)
         state = checkpoint.load(arguments.checkpoint)
-        recipe, model = state.recipe, state.build_model().eval()
+        recipe, model = state.recipe, state.build_model().eval().to(device)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=arguments.samples))
         scales = _choose_scales(model, recipe, root, settings)
         held_out = open_validation(recipe, root)
@@ -126,15 +129,17 @@ class QatCommand:
 
         from model.quantisation.finetune import RATE, finetune_integers
         from model.training import checkpoint
+        from model.training.distributed import choose_device
 
         torch.set_num_threads(arguments.threads)
         settings, output, console = settings_of(arguments), arguments.output, Console()
+        device = choose_device(arguments.device)
         rate = RATE if arguments.rate is None else arguments.rate
         if not 0 < rate <= 1:
             raise UserError(f"--rate {rate:g} is not above 0 and up to 1: choose a part of the recipe's learning rates")
         require_writable(output.parent)
         state = checkpoint.load(arguments.checkpoint)
-        model = state.build_model().eval()
+        model = state.build_model().eval().to(device)
         scales = _choose_scales(model, state.recipe, arguments.data_root, settings)
         columns = (TextColumn("training in integers"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("loss {task.fields[loss]:.3f}"), console=console) as progress:

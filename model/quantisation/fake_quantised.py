@@ -52,8 +52,13 @@ class FakeQuantised(nn.Module):
         super().__init__()
         self.model, self.scales, self.selection = model, scales, tuple(integer)
         for i, block in enumerate(scales.blocks):
-            table = gelu_table(block.gelu_index, block.hidden, TABLE_ENTRIES)
-            self.register_buffer(f"table_{i}", torch.from_numpy(table.astype(np.float64)), persistent=False)
+            table = torch.from_numpy(gelu_table(block.gelu_index, block.hidden, TABLE_ENTRIES)).double()
+            self.register_buffer(f"table_{i}", table.to(self.device), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is when this is made, and where images have to be."""
+        return next(self.model.parameters()).device
 
     def is_integer(self, name: str) -> bool:
         """Whether a layer runs in integers."""
@@ -98,9 +103,8 @@ class FakeQuantised(nn.Module):
         """Predictions for images uint8 [N, height, width, 3], as metrics take them. parameters: see `forward`."""
         with torch.no_grad():
             parameters = parameters or self.derive()
-            parts = [
-                self(torch.from_numpy(images[i : i + batch]), task, parameters) for i in range(0, len(images), batch)
-            ]
+            batches = (torch.from_numpy(images[i : i + batch]).to(self.device) for i in range(0, len(images), batch))
+            parts = [self(images, task, parameters).cpu() for images in batches]
         return torch.cat(parts).numpy()
 
 

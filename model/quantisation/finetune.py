@@ -79,11 +79,11 @@ def _short(training: TrainingConfiguration, steps: int, rate: float) -> Training
 
 def _loss(network: FakeQuantised, recipe: Recipe, batch: Images) -> Tensor:
     """The tasks' weighted losses of a batch, summed."""
-    images, parameters = torch.from_numpy(np.ascontiguousarray(batch.images)), network.derive()
+    images, parameters = torch.from_numpy(np.ascontiguousarray(batch.images)).to(network.device), network.derive()
     total = []
     for task in recipe.model.tasks:
         definition = find_task(task.name, task.channels, recipe.training.losses)
         prediction = network(images, task.name, parameters).float()
         target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, *prediction.shape[-2:])))
-        total.append(definition.weight * definition.loss(prediction, target))
+        total.append(definition.weight * definition.loss(prediction, target.to(network.device)))
     return torch.stack(total).sum()

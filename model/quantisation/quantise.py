@@ -56,9 +56,9 @@ def quantise_linear(layer: LinearLayer, bits: int = 8, clip: bool = False, integ
     mean square, and more where the bias would pass BIAS_MAX otherwise. integer=False: neither weight, bias nor ratio rounded.
     OverflowError if a weight is too large, or no number, for the unit of the result.
     """
-    source, shape, largest = layer.source, layer.weight.shape[1:], (1 << (bits - 1)) - 1
-    folded = layer.weight * _channels(source.scale, shape)
-    bias = layer.bias + layer.weight @ _channels(source.offset, shape)
+    source, largest = layer.source, (1 << (bits - 1)) - 1
+    folded = layer.weight * _channels(source.scale, layer.weight)
+    bias = layer.bias + layer.weight @ _channels(source.offset, layer.weight)
     with torch.no_grad():
         scale = folded.abs().amax(1) / largest
         if clip:
@@ -83,8 +83,9 @@ def _on(device: torch.device, **values: np.ndarray) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.asarray(value, np.float64)).to(device) for name, value in values.items()}
 
 
-def _channels(values: np.ndarray | float, shape: torch.Size) -> Tensor:
-    return torch.from_numpy(np.broadcast_to(np.asarray(values, np.float64), tuple(shape)).copy())
+def _channels(values: np.ndarray | float, like: Tensor) -> Tensor:
+    """A number for each place of the last dimension of a tensor, on its device."""
+    return torch.from_numpy(np.broadcast_to(np.asarray(values, np.float64), like.shape[-1:]).copy()).to(like.device)
 
 
 def _clipped(rows: Tensor, scale: Tensor, largest: int) -> Tensor:
@@ -99,7 +100,7 @@ def _clipped(rows: Tensor, scale: Tensor, largest: int) -> Tensor:
 
 def quantise_norm(layer: NormLayer, integer: bool = True) -> NormIntegers:
     """Integers of a layer norm, gamma and beta of 16 bits with the largest shift for which both fit."""
-    scale, offset = (_channels(part, layer.gamma.shape) for part in (layer.result.scale, layer.result.offset))
+    scale, offset = (_channels(part, layer.gamma) for part in (layer.result.scale, layer.result.offset))
     gamma, beta = layer.gamma / scale, (layer.beta - offset) / scale
     if not integer:
         shift = torch.tensor(float(NORM_FRACTION_BITS))
@@ -137,7 +138,7 @@ def quantise(model: M3ViT, scales: Scales) -> tuple[dict[str, Task], Tensors]:
     c, tensors = model.configuration, {}
 
     def put(name: str, dtype: type, value: Tensor) -> None:
-        tensors[name] = value.numpy().astype(dtype)
+        tensors[name] = value.cpu().numpy().astype(dtype)
 
     with torch.no_grad():
         put("position", np.int16, quantise_position(model, scales.stream))

@@ -1,7 +1,8 @@
 """The experiments behind docs/results.md: `python -m model.training.results` trains what is missing and writes the page.
 
 Every run is a recipe and a seed. Its checkpoint and its measurements are kept in the directory under the hash of its recipe, so
-that a second start goes on where the first one stopped, and a recipe that changed is run anew.
+that a second start goes on where the first one stopped, and a recipe that changed is run anew. So are the times of
+`model.network.expert_benchmark`, which are taken when all trainings are done, alone.
 """
 
 import argparse
@@ -23,12 +24,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model.configuration import Recipe, load_recipe
 from model.evaluate import measure_float, measure_integer, top_k_agreement
 from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, integer_network
+from model.network.expert_benchmark import Settings, measure_once
 from model.network.vit import M3ViT
 from model.pathways.alternatives import apply_pathways, current_pathways, pathways_within
 from model.pathways.budgets import Budget
 from model.pathways.pruning import fine_tune
 from model.pathways.usage import measure_usage
-from model.training.results_page import BUDGETED, BUDGETS, EXPERTS_KEPT, FINE_TUNING_STEPS, write_page
+from model.training.results_page import BUDGETED, BUDGETS, FINE_TUNING_STEPS, HALF, write_page
 from model.training.sources import open_validation, training_scenes
 from model.training.train import train
 from spec.arguments import positive
@@ -110,7 +112,7 @@ def measure(run: Run, model: M3ViT) -> dict:
             apply_pathways(model, pathways_within(model, usage, Budget.parse(text)))
             result["budgets"][text] = measure_float(model, held_out)
         if run.name == NETWORKS[0]:
-            half = pathways_within(model, usage, Budget(EXPERTS_KEPT))
+            half = pathways_within(model, usage, Budget.parse(HALF))
             for name, pathways in (("all_trained_on", whole), ("half_trained_on", half)):
                 one = copy.deepcopy(model)
                 fine_tune(one, recipe, [pathways], FINE_TUNING_STEPS)
@@ -149,7 +151,8 @@ def main() -> int:
     try:
         results = execute_all(arguments.directory, arguments.jobs, console)
         write_file(arguments.directory / "results.json", (json.dumps(results, indent=1) + "\n").encode())
-        write_page(arguments.page, results)
+        experts = measure_once(Settings(), arguments.directory, console)
+        write_page(arguments.page, results, experts)
     except UserError as error:
         print(f"results: {error}", file=sys.stderr)
         return 2

@@ -4,6 +4,8 @@ import statistics
 from pathlib import Path
 
 from model.configuration import load_recipe
+from model.network.expert_benchmark import figure_text
+from model.pathways.budgets import Budget
 from model.tasks.definitions import find_task
 from model.tasks.delta import delta_m
 from spec.files import write_file
@@ -17,19 +19,23 @@ _TITLES = {
 }
 _SINGLE = "single-task-"
 
-EXPERTS_KEPT, FINE_TUNING_STEPS = 8, 600
-BUDGETS = ("16x4", "12x4", "8x4", "4x4", "16x2", "8x2", "16x1", "8x1")
+HALF, FINE_TUNING_STEPS = "8x4", 600
+"""The budget that the multi-gate network is trained on under, and for how long."""
+BUDGETS = ("16x4", "12x4", HALF, "4x4", "16x2", "8x2", "16x1", "8x1")
 """Experts kept and experts a token; the first is the whole network."""
 BUDGETED = ("multi-gate", "sampled-budgets")
 """Networks that are measured under them without training."""
 
 
-def write_page(path: Path, results: list[dict]) -> None:
-    """Write the page. results: as `model.training.results.measure` gives them, of all runs."""
-    write_file(path, page(results).encode())
+def write_page(path: Path, results: list[dict], experts: dict) -> None:
+    """Write the page.
+
+    results: as `model.training.results.measure` gives them, of all runs. experts: as `model.network.expert_benchmark.measure` does.
+    """
+    write_file(path, page(results, experts).encode())
 
 
-def page(results: list[dict]) -> str:
+def page(results: list[dict], experts: dict) -> str:
     """The page as Markdown."""
     runs = {(result["name"], result["seed"]): result for result in results}
     seeds = sorted({seed for _, seed in runs})
@@ -61,7 +67,7 @@ def page(results: list[dict]) -> str:
         "",
         "## Half of the experts",
         "",
-        f"Each task of the multi-gate network keeps {EXPERTS_KEPT} of {model.experts} experts in every MoE block, the most used by"
+        f"Each task of the multi-gate network keeps {_kept()} of {model.experts} experts in every MoE block, the most used by"
         " router score on",
         f'64 training scenes. "Trained on" is {FINE_TUNING_STEPS} more steps at a tenth of the learning rates, with these experts or'
         " with all. The change is",
@@ -78,6 +84,8 @@ def page(results: list[dict]) -> str:
         "all its experts, the mean over the tasks, in percent, positive when worse.",
         "",
         *_budgets(runs, seeds),
+        "",
+        *_experts(experts),
     ]
     return "\n".join(lines) + "\n"
 
@@ -116,8 +124,8 @@ def _integers(runs: dict, seeds: list[int]) -> list[str]:
 
 
 def _pathways(runs: dict, seeds: list[int]) -> list[str]:
-    mine, kept = [runs["multi-gate", seed] for seed in seeds], f"{EXPERTS_KEPT} experts"
-    half = [run["budgets"][f"{EXPERTS_KEPT}x4"] for run in mine]
+    mine, kept = [runs["multi-gate", seed] for seed in seeds], f"{_kept()} experts"
+    half = [run["budgets"][HALF] for run in mine]
     whole, trained_whole, trained_half = (
         [run[key] for run in mine] for key in ("float", "all_trained_on", "half_trained_on")
     )
@@ -137,6 +145,46 @@ def _budgets(runs: dict, seeds: list[int]) -> list[str]:
             cells.append(_spread([-delta_m(after, before) for before, after in pairs], 2))
         rows.append([budget.replace("x", ", "), *cells])
     return _table(rows)
+
+
+def _kept() -> int:
+    return Budget.parse(HALF).experts
+
+
+def _experts(measured: dict) -> list[str]:
+    """What the mixture of experts costs, in three sections."""
+    threads = f"{measured['threads']} thread{'s' if measured['threads'] > 1 else ''}"
+
+    def table(name: str) -> list[str]:
+        rows = [measured[name]["columns"], *measured[name]["rows"]]
+        return _table([list(map(figure_text, row)) for row in rows])
+
+    return [
+        "## What experts cost in training",
+        "",
+        f"Times of this and the next two tables: `{measured['recipe']}`, weights not trained, {threads} of PyTorch {measured['torch']},"
+        f" the median of {measured['repeats']}. What is compared",
+        "takes turns in one process, so that other load falls on all of it alike.",
+        "",
+        f"{measured['training']['title']}. The dense network's MLPs have as many hidden units as a token's experts together. AdamW and",
+        "Muon update every expert, whatever is active; Muon also orthogonalises its matrices.",
+        "",
+        *table("training"),
+        "",
+        "## The expert layer and simpler forms of it",
+        "",
+        f"{measured['layer']['title']}, routing left out. The forms give the same result.",
+        "",
+        *table("layer"),
+        "",
+        "## One task alone",
+        "",
+        f"{measured['tasks']['title']}. All tasks share what comes before the first choice of experts; experts are stored for every task"
+        " until a budget",
+        "prunes them ([pathways.md](pathways.md)).",
+        "",
+        *table("tasks"),
+    ]
 
 
 def _changes(title: str, pairs: list[tuple[dict[str, float], dict[str, float]]]) -> list[list[str]]:

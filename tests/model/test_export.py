@@ -14,6 +14,7 @@ from model.configuration import Recipe
 from model.export import integer_network
 from model.network.vit import M3ViT
 from model.onnx_export import export_onnx
+from model.pathways.command import PathwaysCommand
 from model.pathways.pathway import apply_pathway
 from model.quantisation.commands import QatCommand, SensitivityCommand
 from model.quantisation.integer import IntegerNetwork
@@ -32,7 +33,8 @@ def call(command, *words):
 @pytest.fixture(scope="module")
 def bundle_path(checkpoint_path, tmp_path_factory):
     path = tmp_path_factory.mktemp("bundle") / "odd"
-    assert call(commands.export_command, "--checkpoint", checkpoint_path, "--bundle", path, "--scenes", 4) == 0
+    words = ("--scenes", 4, "--device", "cpu")
+    assert call(commands.export_command, "--checkpoint", checkpoint_path, "--bundle", path, *words) == 0
     return path
 
 
@@ -129,7 +131,14 @@ def test_a_head_without_integers_is_exported_as_onnx(pup_path, tmp_path, capsys)
 
 @pytest.mark.parametrize(
     "words",
-    [("--experts-kept", 2), ("--name", "x"), ("--expert-bits", 4), ("--scales", "s"), ("--random-weights", 1)],
+    [
+        ("--experts-kept", 2),
+        ("--name", "x"),
+        ("--expert-bits", 4),
+        ("--scales", "s"),
+        ("--device", "cpu"),
+        ("--random-weights", 1),
+    ],
     ids=lambda words: words[0],
 )
 def test_options_of_bundles_are_not_of_onnx(pup_path, tmp_path, words):
@@ -144,6 +153,15 @@ def test_what_needs_integers_refuses_a_head_without(pup_path, command, tmp_path)
     output = "--bundle" if command is commands.export_command else "--output"
     with pytest.raises(UserError, match=r"'setr-pup' has no integer form.*take `moesaic export --onnx-only`"):
         call(command, "--checkpoint", pup_path, output, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", [SensitivityCommand, QatCommand, PathwaysCommand, commands.export_command])
+def test_a_gpu_that_is_not_there_is_refused(checkpoint_path, command, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    output = "--bundle" if command is commands.export_command else "--output"
+    with pytest.raises(UserError, match=r"has no GPU, there are 0: .* use --device cpu"):
+        call(command, "--checkpoint", checkpoint_path, output, tmp_path / "out", "--device", "cuda")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,13 +1,22 @@
-"""The benchmark of the experts: what it compares is comparable, and it writes its tables. No times are tested."""
+"""The benchmark of the experts: what it compares is comparable, and it keeps its tables. No times are tested."""
 
 import dataclasses
 import json
 
 import pytest
 import torch
+from rich.console import Console
 
 from model.configuration import load_recipe
-from model.network.expert_benchmark import dense_of_equal_macs, loop_over_experts, main, specification_tasks
+from model.network import expert_benchmark
+from model.network.expert_benchmark import (
+    Settings,
+    dense_of_equal_macs,
+    loop_over_experts,
+    main,
+    measure_once,
+    specification_tasks,
+)
 from model.network.moe import MoE
 from spec.cost import frame_macs
 from spec.errors import UserError
@@ -58,13 +67,40 @@ def test_all_forms_of_the_layer_give_the_same():
     assert torch.allclose(moe._mix_all(x, scores, chosen, None), expected, atol=1e-6)
 
 
-def test_tables_are_written(tmp_path):
-    (tmp_path / "own.toml").write_text(RECIPE)
-    out = tmp_path / "out"
-    main(["--recipe", str(tmp_path / "own.toml"), "--batch", "2", "--repeats", "1", "--output", str(out)])
-    document = json.loads((out / "experts.json").read_text())
-    assert [len(table["rows"]) for table in document["tables"]] == [4, 3, 3]
-    tasks = {row[0]: row for row in document["tables"][2]["rows"]}
+@pytest.fixture
+def own_recipe(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_tables_are_kept(own_recipe, tmp_path):
+    assert main(["--recipe", str(own_recipe), "--batch", "2", "--repeats", "1", "--directory", str(tmp_path)]) == 0
+    document = json.loads(Settings(str(own_recipe), batch=2).path(tmp_path).read_text())
+    assert [len(document[table]["rows"]) for table in ("training", "layer", "tasks")] == [4, 3, 3]
+    assert (document["batch"], document["repeats"], document["threads"]) == (2, 1, 1)
+    tasks = {row[0]: row for row in document["tasks"]["rows"]}
     assert tasks["depth"][1] < tasks["all"][1] < tasks["depth"][1] + tasks["segmentation"][1]
     assert tasks["depth"][2] < tasks["all"][2]
-    assert (out / "experts.md").read_text().count("\n## ") == 2
+
+
+def test_what_cannot_be_compared_is_one_line(own_recipe, tmp_path, capsys):
+    own_recipe.write_text(RECIPE.replace("expert_hidden = 16", "expert_hidden = 8"))
+    assert main(["--recipe", str(own_recipe), "--directory", str(tmp_path)]) == 2
+    assert "2 experts of 8 units are not the MLP's 32" in capsys.readouterr().err
+
+
+def test_what_is_kept_is_not_measured_again(own_recipe, tmp_path, monkeypatch):
+    settings, console = Settings(str(own_recipe), batch=2, repeats=1), Console(quiet=True)
+    first = measure_once(settings, tmp_path, console)
+    path = settings.path(tmp_path)
+    assert first == json.loads(path.read_text())
+    count = []
+    monkeypatch.setattr(expert_benchmark, "measure", lambda *_: count.append(1) or first)
+    assert measure_once(settings, tmp_path, console) == first and not count
+    path.write_text(json.dumps(first | {"measurements": 0}))  # as another program measured it
+    assert measure_once(settings, tmp_path, console) == first == json.loads(path.read_text())
+    measure_once(dataclasses.replace(settings, batch=4), tmp_path, console)
+    own_recipe.write_text(RECIPE.replace("depth = 2", "depth = 4"))
+    measure_once(settings, tmp_path, console)
+    assert len(count) == 3 and len(list(tmp_path.glob("experts-own-*.json"))) == 3

@@ -47,9 +47,9 @@ def test_fine_tuning_takes_the_pathways_in_turn_and_ends_with_the_first(model, s
     ]
     seen, rates, step = [], [], pruning.training_step
 
-    def watched(model, optimizers, recipe, batch, number):
+    def watched(model, optimizers, recipe, batch, number, **shared):
         seen.append(current_pathways(model))
-        result = step(model, optimizers, recipe, batch, number)
+        result = step(model, optimizers, recipe, batch, number, **shared)
         rates.append(optimizers[1].param_groups[0]["lr"])
         return result
 

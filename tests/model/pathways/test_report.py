@@ -137,7 +137,7 @@ def checkpoint_of(small_recipe, tmp_path):
 
 def test_command_writes_page_chart_and_figures(checkpoint_of, tmp_path, capsys):
     words = ("--checkpoint", checkpoint_of(), "--output", tmp_path / "out", "--integers", "--fine-tune", 1)
-    assert call(*words, "--budgets", "6,3", "--top-k", "2,1") == 0
+    assert call(*words, "--budgets", "6,3", "--top-k", "2,1", "--device", "cpu") == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "pathways.html",
         "pathways.json",

@@ -90,7 +90,7 @@ def checkpoint_path(model, tmp_path):
 
 def test_sensitivity_command_writes_a_table_and_a_chart(checkpoint_path, tmp_path):
     words = ("--samples", 2, "--level", "layer", "--calibration", "percentile", "--output", tmp_path / "out")
-    assert call(SensitivityCommand, "--checkpoint", checkpoint_path, *words) == 0
+    assert call(SensitivityCommand, "--checkpoint", checkpoint_path, *words, "--device", "cpu") == 0
     text = (tmp_path / "out" / "sensitivity.md").read_text()
     assert "| blocks.1.experts.up |" in text and "depth SQNR dB" in text
     assert (tmp_path / "out" / "sensitivity.svg").read_text().endswith("</svg>")
@@ -98,7 +98,7 @@ def test_sensitivity_command_writes_a_table_and_a_chart(checkpoint_path, tmp_pat
 
 def test_what_qat_leaves_is_exported_to_the_bit(checkpoint_path, tmp_path):
     output = tmp_path / "tuned.safetensors"
-    words = ("--steps", 2, "--expert-bits", 4, "--output", output)
+    words = ("--steps", 2, "--expert-bits", 4, "--output", output, "--device", "cpu")
     assert call(QatCommand, "--checkpoint", checkpoint_path, *words) == 0
     model = checkpoint.load(output).build_model().eval()
     before = checkpoint.load(checkpoint_path).build_model()

@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+import sys
 
 import pytest
 
 from model.configuration import load_recipe
 from model.training import results
 from model.training.results import BUDGETED, NETWORKS, QUANTISED, Run, every_run, execute
-from model.training.results_page import BUDGETS, page
+from model.training.results_page import BUDGETS, HALF, page
+from spec.errors import UserError
 
 
 def measurements() -> list[dict]:
@@ -30,9 +32,26 @@ def measurements() -> list[dict]:
         if run.name == NETWORKS[0]:
             result |= {"agreement": 0.99, "all_trained_on": result["float"], "half_trained_on": result["float"]}
         if run.name in BUDGETED:
-            result["budgets"] = dict.fromkeys(BUDGETS, result["float"])
+            half = result["float"] | {"depth": result["float"]["depth"] * 1.05}
+            result["budgets"] = dict.fromkeys(BUDGETS, result["float"]) | {HALF: half}
         made.append(result)
     return made
+
+
+EXPERTS = {
+    "recipe": "m3vit_tiny",
+    "batch": 4,
+    "repeats": 7,
+    "threads": 2,
+    "torch": "9.9",
+    "training": {"title": "A step (ms)", "columns": ["part", "ratio"], "rows": [["passes", 1.154]]},
+    "layer": {"title": "A layer (tokens / s)", "columns": ["form", "forward"], "rows": [["a loop", 46739.7]]},
+    "tasks": {
+        "title": "Tasks, one image",
+        "columns": ["task", "time to all"],
+        "rows": [["depth", 0.5117], ["all", 1.0]],
+    },
+}
 
 
 def test_every_network_and_every_single_task_has_three_runs():
@@ -50,7 +69,7 @@ def test_the_key_is_of_the_whole_recipe(monkeypatch):
 
 
 def test_the_page_compares_with_single_tasks_and_with_float():
-    text = page(measurements())
+    text = page(measurements(), EXPERTS)
     gain = 100 * (0.1 + 2 * (1 - 1 / 1.1)) / 3
     row = next(line for line in text.splitlines() if line.startswith("| M³ViT, multi-gate | 10.00 M"))
     assert f"**{gain:.2f} ± 0.00**" in row
@@ -60,6 +79,45 @@ def test_the_page_compares_with_single_tasks_and_with_float():
     depth = [line for line in text.splitlines() if line.startswith("| M³ViT, multi-gate | depth")]
     assert depth[0].endswith("| 0.20 ± 0.00 |")
     assert "99.00 ± 0.00 %" in text
+
+
+def test_the_page_compares_half_of_the_experts_with_all():
+    lines = page(measurements(), EXPERTS).splitlines()
+    assert next(line for line in lines if line.startswith("| all, 8 experts | depth")).endswith("| 5.00 ± 0.00 |")
+    assert next(line for line in lines if line.startswith("| 8, 4 |")).startswith("| 8, 4 | 1.67 ± 0.00 |")
+
+
+def test_the_page_has_what_experts_cost_and_how_it_was_timed():
+    text = page(measurements(), EXPERTS)
+    assert "`m3vit_tiny`, weights not trained, 2 threads of PyTorch 9.9, the median of 7" in text
+    sections = text.split("\n## ")[-3:]
+    assert [section.partition("\n")[0] for section in sections] == [
+        "What experts cost in training",
+        "The expert layer and simpler forms of it",
+        "One task alone",
+    ]
+    for section, title, row in zip(
+        sections,
+        ("A step (ms)", "A layer (tokens / s)", "Tasks, one image"),
+        ("| passes | 1.15 |", "| a loop | 46,740 |", "| depth | 0.51 |\n| all | 1.00 |"),
+    ):
+        assert f"\n{title}" in section and row in section
+
+
+def test_experts_are_timed_when_every_run_is_done(tmp_path, monkeypatch):
+    order, page_path = [], tmp_path / "page.md"
+    monkeypatch.setattr(results, "execute_all", lambda *_: order.append("runs") or measurements())
+    monkeypatch.setattr(results, "measure_once", lambda *_: order.append("experts") or EXPERTS)
+    monkeypatch.setattr(sys, "argv", ["results", "--directory", str(tmp_path / "kept"), "--page", str(page_path)])
+    assert results.main() == 0 and order == ["runs", "experts"]
+    assert page_path.read_text() == page(measurements(), EXPERTS)
+
+    def refuse(*_):
+        raise UserError("no room")
+
+    page_path.unlink()
+    monkeypatch.setattr(results, "measure_once", refuse)
+    assert results.main() == 2 and not page_path.exists()
 
 
 @pytest.fixture
