@@ -10,7 +10,7 @@ from spec.isa import BY_NAME, Unit, encode, semaphore
 _OTHERS = {unit: tuple(other for other in Unit if other != unit) for unit in Unit}
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """An instruction with what it touches; the masks grow while later instructions are appended."""
 
@@ -47,7 +47,8 @@ class Assembler:
         unit = BY_NAME[name].unit
         number = self.tags.setdefault(tag, len(self.tags))
         index = len(self.entries)
-        entry = Entry(name, {**fields, "tag": number}, reads, writes)
+        fields["tag"] = number
+        entry = Entry(name, fields, reads, writes)
         for other in _OTHERS[unit]:
             self._depend(entry, unit, other)
         previous = self._last.get(unit)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import NamedTuple
 
 from hls.assembler import Entry
 from spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
@@ -34,8 +35,7 @@ _SOFTMAX_RIVALS, _NORM_RIVALS = 1.28, 1.05
 """What the other clients of the activation memory cost softmax, which reads most of it, and layer norm."""
 
 
-@dataclass(frozen=True)
-class Slice:
+class Slice(NamedTuple):
     """One executed instruction: when its unit took it, and when it was done."""
 
     entry: Entry
