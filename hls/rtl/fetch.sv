@@ -100,11 +100,12 @@ module fetch (
   logic [1:0] beats_q;
   logic [511:0] instr_q;
 
+  // The header comes with the first beat, and is decoded while the last one arrives.
   isa_pkg::header_t header;
-  assign header = instr_q;
+  assign header = instr_q >> 128;
 
-  logic known, own_semaphores, is_end, good, sent, resolve;
-  logic [Units-1:0] unit;
+  logic known, own_semaphores, legal_q, is_end_q, good, sent, resolve;
+  logic [Units-1:0] unit, unit_q;
   logic [isa_pkg::SEMAPHORES-1:0] may_wait, may_signal;
   always_comb begin
     unit  = '0;
@@ -126,14 +127,13 @@ module fetch (
       end
     end
   end
-  assign is_end         = header.opcode == isa_pkg::OPCODE_END;
-  assign own_semaphores = is_end || ((header.wait_mask & ~may_wait) == '0 && (header.signal_mask & ~may_signal) == '0);
-  assign good           = known && own_semaphores && !instr_error_q;
+  assign own_semaphores = header.opcode == isa_pkg::OPCODE_END || ((header.wait_mask & ~may_wait) == '0 && (header.signal_mask & ~may_signal) == '0);
+  assign good           = legal_q && !instr_error_q;
   assign resolve        = instr_valid_q && !stopped_q;
   assign sent           = |(dispatch_valid_o & dispatch_ready_i);
   assign buffer_pop     = buffer_valid && (!instr_valid_q || sent) && !stopped_q;
 
-  assign dispatch_valid_o = resolve && good ? unit : '0;
+  assign dispatch_valid_o = resolve && good ? unit_q : '0;
   assign dispatch_instr_o = instr_q;
 
   logic end_q, fault_q;
@@ -169,6 +169,9 @@ module fetch (
     room_q        <= room_q - (ask ? burst[4:0] : 5'd0) + 5'(freed_q);
 
     if (buffer_pop) begin
+      unit_q        <= unit;
+      legal_q       <= known && own_semaphores;
+      is_end_q      <= header.opcode == isa_pkg::OPCODE_END;
       instr_q       <= {buffer_data, instr_q[511:128]};
       instr_error_q <= buffer_error || (instr_error_q && beats_q != 2'd0);
       beats_q       <= beats_q + 2'd1;
@@ -176,7 +179,7 @@ module fetch (
     if (buffer_pop && beats_q == 2'd3) instr_valid_q <= 1'b1;
     else if (sent) instr_valid_q <= 1'b0;
 
-    if (resolve && good && is_end) begin
+    if (resolve && good && is_end_q) begin
       stopped_q <= 1'b1;
       end_q     <= 1'b1;
     end else if (resolve && !good) begin

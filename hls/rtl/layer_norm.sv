@@ -338,7 +338,7 @@ module layer_norm #(
   // --- normalisation -------------------------------------------------------------------------------------------------
 
   logic [StepBits-1:0] nm_step_q;
-  logic nm_issue, nm_group_end, wr_grant, output_free;
+  logic nm_issue, nm_group_end, wr_granted, output_free;
   logic [$clog2(OutputGroups):0] in_flight_q;
 
   assign output_free      = nm_step_q != '0 || in_flight_q != ($clog2(OutputGroups) + 1)'(OutputGroups);
@@ -360,7 +360,7 @@ module layer_norm #(
         if (nm_row_end) nm_slot_q <= nm_slot_q + 2'd1;
       end
       in_flight_q <= in_flight_q + ($clog2(OutputGroups) + 1)'(nm_issue && nm_step_q == '0)
-                                 - ($clog2(OutputGroups) + 1)'(wr_grant);
+                                 - ($clog2(OutputGroups) + 1)'(wr_granted);
     end
   end
 
@@ -449,7 +449,7 @@ module layer_norm #(
       .ready_o      (output_ready),
       .data_i       (group_q),
       .active_o     (writing),
-      .grant_o      (wr_grant),
+      .granted_o    (wr_granted),
       .act_wr_valid_o,
       .act_wr_ready_i,
       .act_wr_address_o,

@@ -120,17 +120,16 @@ module operand_fetch #(
   logic [15:0] issue_left_q;  // rows of this tile and all later ones
   logic [CountBits-1:0] issue_group_q;
   logic [SlotBits:0] issue_word_q, issue_words_q, allocated_q;
-  logic issue, issue_last_group, issue_ends_word, request_free;
-  logic request_valid_q, request_ends_word_q, request_slot_q;
-  logic [CountBits-1:0] request_group_q;
-  logic [SlotBits-1:0] request_word_q;
+  logic issue, issue_last_group, issue_ends_word, request_free, request_leaves;
+  logic request_ends_word, request_slot;
+  logic [CountBits-1:0] request_group;
+  logic [SlotBits-1:0] request_word;
   logic [15:0] issue_row;
   logic [ActPorts-1:0] port_used;
-  logic [ActPorts-1:0][32:0] address;
+  logic [ActPorts-1:0][31:0] address;
 
   assign ready_o = lookup_left_q == 0 && stage_valid_q == '0 && !issue_pending_q;
   assign issue_row = 16'(issue_group_q) << PortBits;
-  assign request_free = (rd_valid_o & ~rd_ready_i) == '0;
   assign issue = issue_left_q != 0 && issue_group_q < known_q[issue_half_q]
       && allocated_q - released_i != (SlotBits + 1)'(RingWords) && request_free;
   assign issue_last_group = issue_group_q == LastGroup || issue_row + 16'(ActPorts) >= issue_left_q;
@@ -140,11 +139,12 @@ module operand_fetch #(
   for (genvar p = 0; p < ActPorts; p++) begin : gen_port
     (* ram_style = "distributed" *) logic [32:0] bases[2*(1<<GroupBits)];
     logic [OffsetBits-1:0] sum;
-    logic [32:0] base;
+    logic [32:0] base, end_sum;
 
     assign sum = gather_i ? OffsetBits'(address_i) + product_q : running_q + OffsetBits'(p) * OffsetBits'(pitch_i);
     assign base = bases[{issue_half_q, GroupBits'(issue_group_q)}];
-    assign address[p] = {1'b0, base[31:0]} + 33'(issue_word_q) | {base[32], 32'h0};
+    assign end_sum = {1'b0, base[31:0]} + 33'(issue_word_q);
+    assign address[p] = (base[32] || end_sum[32]) ? '1 : end_sum[31:0];
     assign port_used[p] = issue_row + 16'(p) < issue_left_q;
 
     always_ff @(posedge clk_i) begin
@@ -152,26 +152,26 @@ module operand_fetch #(
         bases[{base_half, GroupBits'(base_group)}] <= {sum[OffsetBits-1:32] != '0, sum[31:0]};
       end
     end
-
-    always_ff @(posedge clk_i) begin
-      if (rd_ready_i[p]) rd_valid_o[p] <= 1'b0;
-      if (issue) begin
-        rd_valid_o[p] <= port_used[p];
-        rd_address_o[p] <= address[p][32] ? '1 : address[p][31:0];
-      end
-      if (!rst_ni) rd_valid_o[p] <= 1'b0;
-    end
   end
 
+  port_buffer #(
+      .Width(32 * ActPorts + CountBits + SlotBits + 2),
+      .Ports(ActPorts)
+  ) u_request (
+      .clk_i,
+      .rst_ni,
+      .valid_i     (issue),
+      .ready_o     (request_free),
+      .ports_i     (port_used),
+      .data_i      ({address, issue_group_q, allocated_q[SlotBits-1:0], issue_ends_word, issue_slot_q}),
+      .port_valid_o(rd_valid_o),
+      .port_ready_i(rd_ready_i),
+      .data_o      ({rd_address_o, request_group, request_word, request_ends_word, request_slot}),
+      .leaves_o    (request_leaves)
+  );
+
   always_ff @(posedge clk_i) begin
-    if (request_free) request_valid_q <= issue;
-    if (issue) begin
-      request_group_q <= issue_group_q;
-      request_word_q <= allocated_q[SlotBits-1:0];
-      request_ends_word_q <= issue_ends_word;
-      request_slot_q <= issue_slot_q;
-      issue_group_q <= issue_ends_word ? '0 : issue_group_q + 1'b1;
-    end
+    if (issue) issue_group_q <= issue_ends_word ? '0 : issue_group_q + 1'b1;
     if (issue_ends_word) begin
       allocated_q <= allocated_q + 1'b1;
       issue_word_q <= issue_ends_tile ? '0 : issue_word_q + 1'b1;
@@ -187,10 +187,9 @@ module operand_fetch #(
       issue_slot_q <= slot_i;
     end
     if (start_i) issue_pending_q <= 1'b1;
-    fault_slot_o <= request_slot_q;
+    fault_slot_o <= request_slot;
     if (!rst_ni) begin
       issue_pending_q <= 1'b0;
-      request_valid_q <= 1'b0;
       issue_left_q <= '0;
       issue_group_q <= '0;
       issue_word_q <= '0;
@@ -211,10 +210,10 @@ module operand_fetch #(
   assign wr_data_o = rd_data_i;
 
   always_ff @(posedge clk_i) begin
-    answer_group_q <= {answer_group_q[0], request_group_q};
-    answer_word_q <= {answer_word_q[0], request_word_q};
+    answer_group_q <= {answer_group_q[0], request_group};
+    answer_word_q <= {answer_word_q[0], request_word};
     // the last port's grant, and so its answer, completes the word
-    answer_ends_word_q <= {answer_ends_word_q[0], request_valid_q && request_free && request_ends_word_q};
+    answer_ends_word_q <= {answer_ends_word_q[0], request_leaves && request_ends_word};
     if (answer_ends_word_q[1]) filled_o <= filled_o + 1'b1;
     if (!rst_ni) begin
       answer_ends_word_q <= '0;

@@ -249,9 +249,9 @@ module result_address #(
 
   // --- the old words: rows leave the first queue when their reads are granted; the answers meet them in the second ---
 
-  logic queued_valid, queued_ready, pending_valid, move, located_ready, located_valid, pending_residual, residual;
+  logic queued_valid, queued_residual, queued_slot, admit, request_ready, move, located_ready, located_valid, residual;
   logic record_ready, taken;
-  logic [ActPorts-1:0] granted_q, granted, old_valid, old_ready, pending_used;
+  logic [ActPorts-1:0] old_valid, old_ready, queued_used;
   logic [RecordBits-1:0] queued, pending, located;
 
   fifo #(
@@ -264,33 +264,32 @@ module result_address #(
       .ready_o(record_ready),
       .data_i (record),
       .valid_o(queued_valid),
-      .ready_i(queued_ready),
+      .ready_i(admit && request_ready),
       .data_o (queued)
   );
 
-  // The activation memory decides late in a cycle whom it serves: what it looks at comes from registers.
-  skid_buffer #(
-      .Width(RecordBits)
+  assign queued_used = queued[2*ColumnShift+6+:ActPorts];
+  assign queued_slot = queued[2*ColumnShift+5];
+  assign queued_residual = queued[2*ColumnShift+2+:3] == 3'(isa_pkg::DESTINATION_RESIDUAL);
+  assign admit = !queued_residual || queued_slot == oldest_i;
+
+  port_buffer #(
+      .Width(RecordBits),
+      .Ports(ActPorts)
   ) u_request (
       .clk_i,
       .rst_ni,
-      .valid_i(queued_valid),
-      .ready_o(queued_ready),
-      .data_i (queued),
-      .valid_o(pending_valid),
-      .ready_i(move),
-      .data_o (pending)
+      .valid_i     (queued_valid && admit),
+      .ready_o     (request_ready),
+      .ports_i     (queued_used & {ActPorts{queued_residual}}),
+      .data_i      (queued),
+      .port_valid_o(rd_valid_o),
+      .port_ready_i(rd_ready_i),
+      .data_o      (pending),
+      .leaves_o    (move)
   );
 
-  logic pending_slot;
-
   assign rd_address_o = pending[RecordBits-1-:32*ActPorts];
-  assign pending_used = pending[2*ColumnShift+6+:ActPorts];
-  assign pending_slot = pending[2*ColumnShift+5];
-  assign pending_residual = pending[2*ColumnShift+2+:3] == 3'(isa_pkg::DESTINATION_RESIDUAL);
-  assign rd_valid_o = pending_used & ~granted_q & {ActPorts{pending_valid && pending_residual && pending_slot == oldest_i}};
-  assign granted = granted_q | (rd_valid_o & rd_ready_i);
-  assign move = pending_valid && (!pending_residual || granted == pending_used);
 
   fifo #(
       .Width(RecordBits),
@@ -328,13 +327,8 @@ module result_address #(
   assign taken = valid_o && ready_i;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      in_flight_q <= '0;
-      granted_q <= '0;
-    end else begin
-      in_flight_q <= in_flight_q + (AheadBits + 1)'(step) - (AheadBits + 1)'(taken);
-      granted_q <= move ? '0 : granted;
-    end
+    if (!rst_ni) in_flight_q <= '0;
+    else in_flight_q <= in_flight_q + (AheadBits + 1)'(step) - (AheadBits + 1)'(taken);
     assert (!rst_ni || ((record_ready || !valid_q[3]) && (located_ready || !move) && (old_ready | ~rd_data_valid_i) == '1
         && (score_ready || !score_push)));
   end

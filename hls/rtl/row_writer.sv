@@ -20,7 +20,7 @@ module row_writer #(
     output logic                             ready_o,
     input  logic [8*TileColumns*Groups-1:0]  data_i,
     output logic                             active_o,
-    output logic                             grant_o,
+    output logic                             granted_o,  // a group was written in the cycle before
 
     output logic                             act_wr_valid_o,
     input  logic                             act_wr_ready_i,
@@ -31,7 +31,7 @@ module row_writer #(
 
   localparam int unsigned HalfShift = $clog2(TileColumns);
 
-  logic active_q, row_end;
+  logic active_q, row_end, grant;
   logic [15:0] rows_q, step_q;
   logic [31:0] half_q, next_row;    // address in half words
   logic [8*TileColumns*Groups-1:0] data;
@@ -56,12 +56,12 @@ module row_writer #(
       .start_i,
       .base_i   (address_i >> HalfShift),
       .pitch_i  (pitch_i >> HalfShift),
-      .next_i   (grant_o && row_end),
+      .next_i   (grant && row_end),
       .next_o   (next_row)
   );
 
   assign active_o         = active_q;
-  assign grant_o          = act_wr_valid_o && act_wr_ready_i;
+  assign grant            = act_wr_valid_o && act_wr_ready_i;
   assign row_end          = step_q == last_step_i;
   assign act_wr_address_o = half_q >> 1;
   assign act_wr_strobe_o  = {{TileColumns{halves[1]}}, {TileColumns{halves[0]}}};
@@ -80,7 +80,7 @@ module row_writer #(
       rows_q   <= rows_i;
       step_q   <= '0;
       half_q   <= address_i >> HalfShift;
-    end else if (grant_o) begin
+    end else if (grant) begin
       step_q <= row_end ? '0 : step_q + 16'd1;
       half_q <= row_end ? next_row : half_q + 32'(Groups);
       if (row_end) begin
@@ -88,7 +88,11 @@ module row_writer #(
         if (rows_q == 16'd1) active_q <= 1'b0;
       end
     end
-    if (!rst_ni) active_q <= 1'b0;
+    granted_o <= grant;
+    if (!rst_ni) begin
+      active_q  <= 1'b0;
+      granted_o <= 1'b0;
+    end
   end
 
   logic unused;

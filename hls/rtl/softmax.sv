@@ -96,7 +96,7 @@ module softmax #(
   end
 
   // Read requests: the words of a step are granted one by one, the step is taken with the last of them.
-  logic reading_q, open, step, row_end, wr_grant;
+  logic reading_q, open, step, row_end, wr_granted;
   logic [15:0] row_q, step_q;
   logic [ActPorts-1:0] needed, granted_q, missing;
   logic [ActPorts-1:0][31:0] rd_address_q;
@@ -142,7 +142,7 @@ module softmax #(
       granted_q <= '0;
     end
     if (!rst_ni || start) in_flight_q <= '0;
-    else if (step != wr_grant) in_flight_q <= step ? in_flight_q + 1'b1 : in_flight_q - 1'b1;
+    else if (step != wr_granted) in_flight_q <= step ? in_flight_q + 1'b1 : in_flight_q - 1'b1;
   end
 
   // The maximum is looked up one cycle after the step, so it arrives with the scores, two cycles after the step.
@@ -257,7 +257,7 @@ module softmax #(
       .ready_o      (queue_ready),
       .data_i       (probability_q),
       .active_o     (writing),
-      .grant_o      (wr_grant),
+      .granted_o    (wr_granted),
       .act_wr_valid_o,
       .act_wr_ready_i,
       .act_wr_address_o,
