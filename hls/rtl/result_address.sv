@@ -247,12 +247,12 @@ module result_address #(
       .data_o (score_o)
   );
 
-  // --- the old words: rows leave the first queue when their reads are granted; the answers meet them in the second ---
+  // --- the old words: rows leave the first queue when their words are asked for; the answers meet them in the second ---
 
-  logic queued_valid, queued_residual, queued_slot, admit, request_ready, move, located_ready, located_valid, residual;
+  logic queued_valid, queued_residual, queued_slot, admit, request_ready, request_leaves, located_ready, located_valid, residual;
   logic record_ready, taken;
   logic [ActPorts-1:0] old_valid, old_ready, queued_used;
-  logic [RecordBits-1:0] queued, pending, located;
+  logic [RecordBits-1:0] queued, located;
 
   fifo #(
       .Width(RecordBits),
@@ -264,32 +264,30 @@ module result_address #(
       .ready_o(record_ready),
       .data_i (record),
       .valid_o(queued_valid),
-      .ready_i(admit && request_ready),
+      .ready_i(admit),
       .data_o (queued)
   );
 
   assign queued_used = queued[2*ColumnShift+6+:ActPorts];
   assign queued_slot = queued[2*ColumnShift+5];
   assign queued_residual = queued[2*ColumnShift+2+:3] == 3'(isa_pkg::DESTINATION_RESIDUAL);
-  assign admit = !queued_residual || queued_slot == oldest_i;
+  assign admit = !queued_residual || (request_ready && queued_slot == oldest_i);
 
   port_buffer #(
-      .Width(RecordBits),
+      .Width(32 * ActPorts),
       .Ports(ActPorts)
   ) u_request (
       .clk_i,
       .rst_ni,
-      .valid_i     (queued_valid && admit),
+      .valid_i     (queued_valid && queued_residual && admit),
       .ready_o     (request_ready),
-      .ports_i     (queued_used & {ActPorts{queued_residual}}),
-      .data_i      (queued),
+      .ports_i     (queued_used),
+      .data_i      (queued[RecordBits-1-:32*ActPorts]),
       .port_valid_o(rd_valid_o),
       .port_ready_i(rd_ready_i),
-      .data_o      (pending),
-      .leaves_o    (move)
+      .data_o      (rd_address_o),
+      .leaves_o    (request_leaves)
   );
-
-  assign rd_address_o = pending[RecordBits-1-:32*ActPorts];
 
   fifo #(
       .Width(RecordBits),
@@ -297,9 +295,9 @@ module result_address #(
   ) u_located (
       .clk_i,
       .rst_ni,
-      .valid_i(move),
+      .valid_i(queued_valid && admit),
       .ready_o(located_ready),
-      .data_i (pending),
+      .data_i (queued),
       .valid_o(located_valid),
       .ready_i(taken),
       .data_o (located)
@@ -329,8 +327,11 @@ module result_address #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) in_flight_q <= '0;
     else in_flight_q <= in_flight_q + (AheadBits + 1)'(step) - (AheadBits + 1)'(taken);
-    assert (!rst_ni || ((record_ready || !valid_q[3]) && (located_ready || !move) && (old_ready | ~rd_data_valid_i) == '1
+    assert (!rst_ni || ((record_ready || !valid_q[3]) && (located_ready || !queued_valid || !admit) && (old_ready | ~rd_data_valid_i) == '1
         && (score_ready || !score_push)));
   end
+
+  logic unused;
+  assign unused = &{1'b0, request_leaves};
 
 endmodule

@@ -43,7 +43,7 @@ module softmax #(
   localparam int unsigned LaneShift   = $clog2(Lanes);
   localparam int unsigned WordShift   = $clog2(2 * TileColumns);
   localparam int unsigned RowBits     = $clog2(RowEntries);
-  localparam int unsigned OutputSteps = 16;    // in flight at most; the pipeline alone holds 7
+  localparam int unsigned OutputSteps = 16;    // in flight at most; requests and pipeline alone hold 9
   localparam int unsigned SumWidth    = 23;    // 65,535 * 127 < 2**23
   localparam int unsigned Quads       = Lanes / 4;
   localparam int unsigned Parts       = (Quads + 3) / 4;
@@ -95,38 +95,48 @@ module softmax #(
     assign last_words[p] = last_mask_q[p*TileColumns];
   end
 
-  // Read requests: the words of a step are granted one by one, the step is taken with the last of them.
-  logic reading_q, open, step, row_end, wr_granted;
+  // Read requests: the words of a step are granted one by one, the scores of a step are there with the last of them.
+  logic reading_q, ask_ready, ask, row_end, step, step_row_end, wr_granted;
   logic [15:0] row_q, step_q;
-  logic [ActPorts-1:0] needed, granted_q, missing;
+  logic [RowBits-1:0] step_row;
   logic [ActPorts-1:0][31:0] rd_address_q;
   logic [31:0] next_row;
   logic [$clog2(OutputSteps):0] in_flight_q;
 
-  assign row_end          = step_q == last_step_q;
-  assign open             = reading_q && in_flight_q != ($clog2(OutputSteps) + 1)'(OutputSteps);
-  assign needed           = row_end ? last_words : '1;
-  assign act_rd_valid_o   = {ActPorts{open}} & needed & ~granted_q;
-  assign act_rd_address_o = rd_address_q;
-  assign missing          = act_rd_valid_o & ~act_rd_ready_i;
-  assign step             = open && missing == '0;
+  assign row_end = step_q == last_step_q;
+  assign ask     = reading_q && ask_ready && in_flight_q != ($clog2(OutputSteps) + 1)'(OutputSteps);
+
+  port_buffer #(
+      .Width(32 * ActPorts + RowBits + 1),
+      .Ports(ActPorts)
+  ) u_request (
+      .clk_i,
+      .rst_ni,
+      .valid_i     (ask),
+      .ready_o     (ask_ready),
+      .ports_i     (row_end ? last_words : '1),
+      .data_i      ({rd_address_q, RowBits'(row_q), row_end}),
+      .port_valid_o(act_rd_valid_o),
+      .port_ready_i(act_rd_ready_i),
+      .data_o      ({act_rd_address_o, step_row, step_row_end}),
+      .leaves_o    (step)
+  );
 
   row_address u_source (
       .clk_i,
       .start_i  (start),
       .base_i   (instr.source_address >> WordShift),
       .pitch_i  (instr.source_pitch >> WordShift),
-      .next_i   (step && row_end),
+      .next_i   (ask && row_end),
       .next_o   (next_row)
   );
 
   always_ff @(posedge clk_i) begin
-    granted_q <= step ? '0 : granted_q | (act_rd_valid_o & act_rd_ready_i);
     if (start) begin
       reading_q <= instr.rows != '0;
       row_q     <= '0;
       step_q    <= '0;
-    end else if (step) begin
+    end else if (ask) begin
       step_q <= row_end ? '0 : step_q + 16'd1;
       if (row_end) begin
         row_q <= row_q + 16'd1;
@@ -135,26 +145,23 @@ module softmax #(
     end
     for (int p = 0; p < int'(ActPorts); p++) begin
       if (start) rd_address_q[p] <= (instr.source_address >> WordShift) + 32'(p);
-      else if (step) rd_address_q[p] <= row_end ? next_row + 32'(p) : rd_address_q[p] + 32'(ActPorts);
+      else if (ask) rd_address_q[p] <= row_end ? next_row + 32'(p) : rd_address_q[p] + 32'(ActPorts);
     end
-    if (!rst_ni) begin
-      reading_q <= 1'b0;
-      granted_q <= '0;
-    end
+    if (!rst_ni) reading_q <= 1'b0;
     if (!rst_ni || start) in_flight_q <= '0;
-    else if (step != wr_granted) in_flight_q <= step ? in_flight_q + 1'b1 : in_flight_q - 1'b1;
+    else if (ask != wr_granted) in_flight_q <= ask ? in_flight_q + 1'b1 : in_flight_q - 1'b1;
   end
 
   // The maximum is looked up one cycle after the step, so it arrives with the scores, two cycles after the step.
   logic [RowBits-1:0] max_row_q;
   assign max_rd_address_o = max_row_q;
-  always_ff @(posedge clk_i) max_row_q <= row_base_q + RowBits'(row_q);
+  always_ff @(posedge clk_i) max_row_q <= row_base_q + step_row;
 
   // Stages: 2 scores, 3 distance, 4 and 5 exponential, 6 probability, 7 sums of four, 8 of sixteen, 9 of the step, 10 of the row.
   logic [10:1] valid_q, last_q;
 
   always_ff @(posedge clk_i) begin
-    last_q <= {last_q[9:1], row_end};
+    last_q <= {last_q[9:1], step_row_end};
     if (!rst_ni) valid_q <= '0;
     else valid_q <= {valid_q[9:1], step};
   end
