@@ -157,10 +157,8 @@ module layer_norm #(
 
   always_ff @(posedge clk_i) begin
     if (rd_pause_q != '0) rd_pause_q <= rd_pause_q - 1'b1;
-    if (rd_grant && !asked.parameter_word) begin
-      rd_pause_q  <= StepBits'(Pause);
-      row_waits_q <= 1'b0;
-    end
+    if (rd_grant && !asked.parameter_word) rd_pause_q <= StepBits'(Pause);
+    row_waits_q <= rst_ni && (rd_row || (row_waits_q && !(rd_grant && !asked.parameter_word)));
     if (start) begin
       rd_parameters_q        <= 1'b1;
       rd_parameter_address_q <= instr.param_address >> WordShift;
@@ -180,7 +178,6 @@ module layer_norm #(
       if (rd_beta_q && rd_parameter_word_q == last_word_q) rd_parameters_q <= 1'b0;
     end
     if (rd_row) begin
-      row_waits_q  <= 1'b1;
       rd_word_q    <= rd_row_end ? '0 : rd_word_q + 1'b1;
       rd_address_q <= rd_row_end ? next_row : rd_address_q + 32'd1;
       if (rd_row_end) begin
@@ -190,7 +187,6 @@ module layer_norm #(
       end
     end
     if (!rst_ni) begin
-      row_waits_q     <= 1'b0;
       rd_parameters_q <= 1'b0;
       rd_rows_q       <= 1'b0;
     end

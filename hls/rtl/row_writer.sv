@@ -31,11 +31,11 @@ module row_writer #(
 
   localparam int unsigned HalfShift = $clog2(TileColumns);
 
-  logic active_q, row_end, grant;
+  logic active_q, row_end, last, taken, write_last, queue_valid, write_ready, grant;
   logic [15:0] rows_q, step_q;
   logic [31:0] half_q, next_row;    // address in half words
-  logic [8*TileColumns*Groups-1:0] data;
-  logic [1:0] halves;
+  logic [8*TileColumns*Groups-1:0] data, write_data;
+  logic [1:0] halves, write_halves;
 
   fifo #(
       .Width(8 * TileColumns * Groups),
@@ -46,9 +46,23 @@ module row_writer #(
       .valid_i,
       .ready_o,
       .data_i,
+      .valid_o(queue_valid),
+      .ready_i(write_ready),
+      .data_o (data)
+  );
+
+  // The memory decides late in a cycle whom it serves: its grant moves nothing but this.
+  skid_buffer #(
+      .Width(8 * TileColumns * Groups + 35)
+  ) u_write (
+      .clk_i,
+      .rst_ni,
+      .valid_i(queue_valid),
+      .ready_o(write_ready),
+      .data_i ({data, half_q >> 1, halves, last}),
       .valid_o(act_wr_valid_o),
       .ready_i(act_wr_ready_i),
-      .data_o (data)
+      .data_o ({write_data, act_wr_address_o, write_halves, write_last})
   );
 
   row_address u_row (
@@ -56,43 +70,37 @@ module row_writer #(
       .start_i,
       .base_i   (address_i >> HalfShift),
       .pitch_i  (pitch_i >> HalfShift),
-      .next_i   (grant && row_end),
+      .next_i   (taken && row_end),
       .next_o   (next_row)
   );
 
   assign active_o         = active_q;
+  assign taken            = queue_valid && write_ready;
   assign grant            = act_wr_valid_o && act_wr_ready_i;
   assign row_end          = step_q == last_step_i;
-  assign act_wr_address_o = half_q >> 1;
-  assign act_wr_strobe_o  = {{TileColumns{halves[1]}}, {TileColumns{halves[0]}}};
+  assign last             = row_end && rows_q == 16'd1;
+  assign act_wr_strobe_o  = {{TileColumns{write_halves[1]}}, {TileColumns{write_halves[0]}}};
 
   if (Groups == 1) begin : gen_half
-    assign act_wr_data_o = {2{data}};
+    assign act_wr_data_o = {2{write_data}};
     assign halves        = {half_q[0], !half_q[0]};
   end else begin : gen_whole
-    assign act_wr_data_o = data;
+    assign act_wr_data_o = write_data;
     assign halves        = row_end ? last_groups_i : 2'b11;
   end
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
-      active_q <= rows_i != '0;
-      rows_q   <= rows_i;
-      step_q   <= '0;
-      half_q   <= address_i >> HalfShift;
-    end else if (grant) begin
+      rows_q <= rows_i;
+      step_q <= '0;
+      half_q <= address_i >> HalfShift;
+    end else if (taken) begin
       step_q <= row_end ? '0 : step_q + 16'd1;
       half_q <= row_end ? next_row : half_q + 32'(Groups);
-      if (row_end) begin
-        rows_q <= rows_q - 16'd1;
-        if (rows_q == 16'd1) active_q <= 1'b0;
-      end
+      if (row_end) rows_q <= rows_q - 16'd1;
     end
-    granted_o <= grant;
-    if (!rst_ni) begin
-      active_q  <= 1'b0;
-      granted_o <= 1'b0;
-    end
+    active_q  <= rst_ni && (start_i ? rows_i != '0 : active_q && !(grant && write_last));
+    granted_o <= rst_ni && grant;
   end
 
   logic unused;

@@ -42,14 +42,14 @@ module vector #(
   localparam int unsigned WordBits = 16 * TileColumns;
 
   // 0 layer norm, 1 softmax
-  logic [1:0] valid, ready, done, fault, busy, wr_valid, wr_ready;
+  logic [1:0] valid, ready, done, fault, busy, wr_valid;
   logic [1:0][3:0] cause;
   logic [1:0][31:0] wr_address;
   logic [1:0][WordBits-1:0] wr_data;
   logic [1:0][2*TileColumns-1:0] wr_strobe;
-  logic norm_rd_valid, norm_rd_ready;
+  logic norm_rd_valid;
   logic [31:0] norm_rd_address;
-  logic [ActPorts-1:0] softmax_rd_valid, softmax_rd_ready;
+  logic [ActPorts-1:0] softmax_rd_valid;
   logic [ActPorts-1:0][31:0] softmax_rd_address;
   logic softmax_selected, known, unknown_q, faulted_q;
 
@@ -74,10 +74,8 @@ module vector #(
   assign layer_norm_busy_o = busy[0];
   assign softmax_busy_o    = busy[1];
 
-  // Only one of them is busy.
+  // Only one of them is busy; the other one asks for nothing, and looks at no answer.
   assign act_rd_valid_o   = softmax_rd_valid | ActPorts'(norm_rd_valid);
-  assign softmax_rd_ready = act_rd_ready_i & softmax_rd_valid;
-  assign norm_rd_ready    = act_rd_ready_i[0] && norm_rd_valid;
   always_comb begin
     act_rd_address_o = softmax_rd_address;
     if (norm_rd_valid) act_rd_address_o[0] = norm_rd_address;
@@ -86,7 +84,6 @@ module vector #(
   assign act_wr_address_o = wr_valid[1] ? wr_address[1] : wr_address[0];
   assign act_wr_data_o    = wr_valid[1] ? wr_data[1] : wr_data[0];
   assign act_wr_strobe_o  = wr_valid[1] ? wr_strobe[1] : wr_strobe[0];
-  assign wr_ready         = {2{act_wr_ready_i}} & wr_valid;
 
   layer_norm #(
       .TileColumns(TileColumns),
@@ -102,13 +99,13 @@ module vector #(
       .fault_cause_o      (cause[0]),
       .busy_o             (busy[0]),
       .act_rd_valid_o     (norm_rd_valid),
-      .act_rd_ready_i     (norm_rd_ready),
+      .act_rd_ready_i     (act_rd_ready_i[0]),
       .act_rd_address_o   (norm_rd_address),
       .act_rd_data_valid_i(act_rd_data_valid_i[0]),
       .act_rd_data_i      (act_rd_data_i[0]),
       .act_rd_fault_i     (act_rd_fault_i[0]),
       .act_wr_valid_o     (wr_valid[0]),
-      .act_wr_ready_i     (wr_ready[0]),
+      .act_wr_ready_i     (act_wr_ready_i),
       .act_wr_address_o   (wr_address[0]),
       .act_wr_data_o      (wr_data[0]),
       .act_wr_strobe_o    (wr_strobe[0]),
@@ -130,12 +127,12 @@ module vector #(
       .fault_cause_o      (cause[1]),
       .busy_o             (busy[1]),
       .act_rd_valid_o     (softmax_rd_valid),
-      .act_rd_ready_i     (softmax_rd_ready),
+      .act_rd_ready_i     (act_rd_ready_i),
       .act_rd_address_o   (softmax_rd_address),
       .act_rd_data_i      (act_rd_data_i),
       .act_rd_fault_i     (act_rd_fault_i),
       .act_wr_valid_o     (wr_valid[1]),
-      .act_wr_ready_i     (wr_ready[1]),
+      .act_wr_ready_i     (act_wr_ready_i),
       .act_wr_address_o   (wr_address[1]),
       .act_wr_data_o      (wr_data[1]),
       .act_wr_strobe_o    (wr_strobe[1]),
