@@ -382,7 +382,14 @@ def test_throughput():
 
 @pytest.mark.parametrize(
     "shape, count, most_rows",
-    [("tiny", 30, 14), ("single", 20, 14), ("odd", 20, 11), ("row", 20, 6), ("pair", 20, 7), ("zcu104", 10, 30)],
+    [
+        ("tiny", 30, 14),
+        ("single", 20, 14),
+        ("odd", 20, 11),
+        pytest.param("row", 20, 6, marks=pytest.mark.slow),
+        pytest.param("pair", 20, 7, marks=pytest.mark.slow),
+        ("zcu104", 10, 30),
+    ],
 )
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_random_instructions(shape, count, most_rows, seed):

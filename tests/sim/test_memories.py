@@ -303,9 +303,9 @@ SIZES = [
     (8, 4, 4, 5, 20, 2),
     (32, 8, 4, 8, 16, 2),
     (16, 4, 8, 24, 0, 1),
-    (8, 4, 2, 1, 4, 1),
+    pytest.param(8, 4, 2, 1, 4, 1, marks=pytest.mark.slow),
     (8, 4, 1, 0, 22, 2),
-    (16, 8, 2, 0, 2, 1),
+    pytest.param(16, 8, 2, 0, 2, 1, marks=pytest.mark.slow),
 ]
 """tile_columns, tile_depth, banks of block RAM, shared rows of 25, words of UltraRAM, ports: a weight word lies in half, all, a
 quarter of the banks or nothing is shared. The words are no power of two."""

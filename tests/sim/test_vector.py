@@ -255,10 +255,13 @@ def run(columns: int, lanes: int, ports: int, seed: int, testcase: str, entries:
 SIZES = [(8, 4, 2), (32, 8, 2), (8, 4, 1)]
 """tile_columns, norm_lanes, act_ports."""
 RUNS = [(8, 4, 2, 0), (8, 4, 2, 1), (32, 8, 2, 2), (32, 8, 1, 3), (16, 2, 1, 4), (8, 8, 2, 5)]
+SLOW = RUNS[3:5]
 
 
 @pytest.mark.parametrize(
-    ("columns", "lanes", "ports", "seed"), RUNS, ids=[f"{c}-{n}-{p}-seed{s}" for c, n, p, s in RUNS]
+    ("columns", "lanes", "ports", "seed"),
+    [pytest.param(*run, marks=pytest.mark.slow if run in SLOW else ()) for run in RUNS],
+    ids=[f"{c}-{n}-{p}-seed{s}" for c, n, p, s in RUNS],
 )
 def test_whole_instructions(columns, lanes, ports, seed):
     run(columns, lanes, ports, seed, "whole_instructions")
