@@ -373,6 +373,7 @@ async def throughput(dut):
     await compare(unit, machine, [])
 
 
+@pytest.mark.slow
 def test_throughput():
     parameters = bench_parameters("zcu104", *LARGE)
     run_module_test(
@@ -401,6 +402,7 @@ def test_random_instructions(shape, count, most_rows, seed):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_large_products():
     parameters = bench_parameters("tiny", 131072, 131072)
     run_module_test(

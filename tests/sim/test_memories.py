@@ -321,6 +321,7 @@ def test_memories(columns, depth, banks, shared_rows, ultra_words, ports, seed):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0], ids=lambda s: f"seed{s}")
 def test_zcu104_size(seed):
     c = load_configuration("zcu104")

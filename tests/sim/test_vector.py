@@ -267,6 +267,7 @@ def test_whole_instructions(columns, lanes, ports, seed):
     run(columns, lanes, ports, seed, "whole_instructions")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [6], ids=lambda s: f"seed{s}")
 def test_zcu104_size(seed):
     c = load_configuration("zcu104")
