@@ -30,7 +30,7 @@ def _batch_of(configuration: ModelConfiguration) -> int:
 
 def predict(model: M3ViT, images: np.ndarray, task: str) -> np.ndarray:
     """The float network's prediction [N, C, h, w], float32, for images uint8 [N, h, w, 3]."""
-    device, size = next(model.parameters()).device, _batch_of(model.configuration)
+    device, size = model.device, _batch_of(model.configuration)
     with torch.inference_mode():
         parts = [
             model(normalise(images[i : i + size]).to(device), task).float().cpu().numpy()

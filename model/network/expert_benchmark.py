@@ -9,8 +9,6 @@ where nothing is kept, takes them from for docs/results.md.
 
 import argparse
 import dataclasses
-import hashlib
-import json
 import math
 import statistics
 import sys
@@ -27,6 +25,7 @@ from rich.table import Table
 from torch import Tensor
 
 from model.configuration import ModelConfiguration, Recipe, load_recipe, recipe_names
+from model.kept_measurements import content_key, keep_measurements, read_measurements
 from model.network.moe import MoE
 from model.network.vit import M3ViT
 from model.training.optimizer import build_optimizers
@@ -34,7 +33,7 @@ from spec.arguments import positive
 from spec.bundle import Task, expected_tensors
 from spec.cost import frame_macs, weight_bytes
 from spec.errors import UserError
-from spec.files import require_writable, write_file
+from spec.files import require_writable
 
 OPTIMIZERS = ("adamw", "muon")
 MEASUREMENTS = 1
@@ -53,8 +52,7 @@ class Settings:
     def path(self, directory: Path) -> Path:
         """The file that keeps the figures; another one for each recipe, batch and number of threads."""
         timed = {"recipe": load_recipe(self.recipe).to_dict(), "batch": self.batch, "threads": self.threads}
-        digest = hashlib.sha256(json.dumps(timed, sort_keys=True).encode()).hexdigest()
-        return directory / f"experts-{Path(self.recipe).stem}-{digest[:12]}.json"
+        return directory / f"experts-{Path(self.recipe).stem}-{content_key(timed)}.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,15 +276,14 @@ def measure(settings: Settings, console: Console) -> dict:
 def measure_anew(settings: Settings, directory: Path, console: Console) -> dict:
     """What `measure` gives, which replaces what is kept in the directory."""
     require_writable(directory)
-    content = json.dumps(measure(settings, console), indent=1) + "\n"
-    write_file(settings.path(directory), content.encode())
-    return json.loads(content)
+    path = settings.path(directory)
+    keep_measurements(path, measure(settings, console))
+    return read_measurements(path)
 
 
 def measure_once(settings: Settings, directory: Path, console: Console) -> dict:
     """What is kept in the directory, or else measured now and kept there."""
-    path = settings.path(directory)
-    done = json.loads(path.read_text()) if path.is_file() else {}
+    done = read_measurements(settings.path(directory))
     return done if done.get("measurements") == MEASUREMENTS else measure_anew(settings, directory, console)
 
 

@@ -86,6 +86,11 @@ class M3ViT(nn.Module):
         nn.init.trunc_normal_(self.position, std=0.02)
         nn.init.trunc_normal_(self.class_token, std=0.02)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are, and where images have to be."""
+        return self.position.device
+
     def embed(self, images: Tensor) -> Tensor:
         """Images [B, 3, height, width] in [-1, 1] (pixel / 127.5 - 1) to tokens [B, T, D], class token first."""
         p, (rows, columns) = self.configuration.patch, self.configuration.grid

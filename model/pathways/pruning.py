@@ -42,7 +42,7 @@ def fine_tune(
     )
     short, first = dataclasses.replace(recipe, training=training), recipe.training.steps
     optimizers = build_optimizers(model, training)
-    alone = Ranks(device=next(model.parameters()).device)
+    alone = Ranks(device=model.device)
     distributed, source = DistributedModel(model, alone), open_training(recipe, data_root, alone, lambda count: None)
     model.train()
     for step, batch in enumerate(source.batches(first, first + steps)):

@@ -107,8 +107,7 @@ class BudgetSampler:
         """Move the estimate towards what the step's tokens used, on all ranks."""
         seen = torch.cat([self._sum, self._tokens.unsqueeze(-1)], -1)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            device = next(self._model.parameters()).device
-            shared = seen.float().to(device)
+            shared = seen.float().to(self._model.device)
             torch.distributed.all_reduce(shared)
             seen = shared.double().cpu()
         mass, tokens = seen[..., :-1], seen[..., -1:]

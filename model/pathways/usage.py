@@ -77,7 +77,7 @@ def _observe_routers(model: M3ViT, images: np.ndarray, task: str, see: Callable[
     ]
     try:
         with torch.inference_mode():
-            model(normalise(images).to(next(model.parameters()).device), task)
+            model(normalise(images).to(model.device), task)
     finally:
         for handle in handles:
             handle.remove()

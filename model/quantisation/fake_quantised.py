@@ -58,7 +58,7 @@ class FakeQuantised(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the model is when this is made, and where images have to be."""
-        return next(self.model.parameters()).device
+        return self.model.device
 
     def is_integer(self, name: str) -> bool:
         """Whether a layer runs in integers."""

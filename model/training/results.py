@@ -8,8 +8,6 @@ that a second start goes on where the first one stopped, and a recipe that chang
 import argparse
 import copy
 import dataclasses
-import hashlib
-import json
 import multiprocessing
 import sys
 import time
@@ -24,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model.configuration import Recipe, load_recipe
 from model.evaluate import measure_float, measure_integer, top_k_agreement
 from model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, integer_network
+from model.kept_measurements import content_key, keep_measurements, read_measurements
 from model.network.expert_benchmark import Settings, measure_once
 from model.network.vit import M3ViT
 from model.pathways.alternatives import apply_pathways, current_pathways, pathways_within
@@ -36,7 +35,7 @@ from model.training.train import train
 from spec.arguments import positive
 from spec.cost import frame_macs
 from spec.errors import UserError
-from spec.files import require_writable, write_file
+from spec.files import require_writable
 
 SEEDS = (0, 1, 2)
 NETWORKS = ("multi-gate", "sampled-budgets", "single-gate", "task-conditioned", "dense")
@@ -62,8 +61,7 @@ class Run:
     @property
     def key(self) -> str:
         """Changes with every entry of the recipe."""
-        text = json.dumps(self.recipe.to_dict(), sort_keys=True)
-        return f"{self.name}-{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return f"{self.name}-{self.seed}-{content_key(self.recipe.to_dict())}"
 
 
 def every_run() -> list[Run]:
@@ -75,7 +73,7 @@ def every_run() -> list[Run]:
 def execute(run: Run, directory: Path) -> dict:
     """Train and measure, unless that is done already; the run's measurements, as they are in its JSON file."""
     result_path = directory / f"{run.key}.json"
-    done = json.loads(result_path.read_text()) if result_path.is_file() else {}
+    done = read_measurements(result_path)
     if done.get("measurements") == MEASUREMENTS:
         return done
     torch.set_num_threads(1)
@@ -84,7 +82,7 @@ def execute(run: Run, directory: Path) -> dict:
     seconds = done.get("training_seconds", round(time.process_time() - started))
     result = {"name": run.name, "seed": run.seed, "measurements": MEASUREMENTS, "training_seconds": seconds}
     result |= measure(run, model.eval())
-    write_file(result_path, (json.dumps(result, indent=1) + "\n").encode())
+    keep_measurements(result_path, result)
     return result
 
 
@@ -150,7 +148,7 @@ def main() -> int:
     console = Console()
     try:
         results = execute_all(arguments.directory, arguments.jobs, console)
-        write_file(arguments.directory / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+        keep_measurements(arguments.directory / "results.json", results)
         experts = measure_once(Settings(), arguments.directory, console)
         write_page(arguments.page, results, experts)
     except UserError as error:
