@@ -1,19 +1,21 @@
 """What a frame costs, from sizes alone: cycles per layer, DRAM bytes and resources, without weights and without simulation.
 
 The program is lowered as for a build, with tensors of the right shapes and no content, and timed by hls.timing. Experts are taken
-to share the tokens evenly, unless counts are given.
+to share the tokens evenly, unless counts are given. Where blocks repeat, a network is lowered with three periods of them, and the
+second stands for those that were left out: the first one begins and the last one ends, and all between are alike.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from hls.assembler import Entry
 from hls.constants import Constants, block_sizes
 from hls.emitter import FrameLayout
 from hls.lowering import lower_task
@@ -25,7 +27,7 @@ from hls.timing import BYTES_PER_CYCLE, TimingModel
 from spec.bundle import Architecture, Bundle, Task, expected_tensors
 from spec.configuration import HardwareConfiguration
 from spec.cost import frame_macs
-from spec.isa import Unit
+from spec.isa import INSTRUCTION_BYTES, Unit
 
 
 @dataclass(frozen=True)
@@ -59,39 +61,123 @@ def estimate_frame(
     bytes_per_cycle: float = BYTES_PER_CYCLE,
 ) -> FrameEstimate:
     """Estimate a frame. counts: tokens per kept expert for each MoE block, default an even share. UserError if it does not fit."""
+    period, left_out = _repetition(architecture, tasks[task]) if counts is None else (0, 0)
+    second = range(period, 2 * period)
+    names, entries = _lower(*_first_blocks(architecture, tasks, left_out * period), task, configuration, schedule)
+    timing = TimingModel(configuration, bytes_per_cycle).run(entries, counts)
+    layers: dict[_Layer, float] = {}
+    waits: dict[str, float] = {}
+    instructions: dict[str, int] = {}
+    steps = encoder = last = 0.0
+    transferred = dict.fromkeys(Unit, 0)
+    for piece in timing.slices:
+        layer = names[piece.entry.fields["tag"]]
+        times = 1 + left_out if layer.block in second else 1
+        if piece.unit == Unit.MATMUL:
+            layers[layer] = layers.get(layer, 0.0) + max(piece.done - last, 0.0)
+            last = max(piece.done, last)
+        elif layer == _LAST_NORM:
+            encoder = max(piece.done, encoder)
+        steps += times * piece.steps
+        transferred[piece.unit] += times * piece.size
+        instructions[piece.entry.name] = instructions.get(piece.entry.name, 0) + times
+        for cause, cycles in piece.waits:
+            waits[cause] = waits.get(cause, 0.0) + times * cycles
+    layers[_Layer(None, "output")] = timing.cycles - last
+    more = left_out * sum(cycles for layer, cycles in layers.items() if layer.block in second)
+    return FrameEstimate(
+        cycles=timing.cycles + more,
+        encoder_cycles=encoder + more,
+        layers=_with_repetitions(layers, second, left_out),
+        steps=steps,
+        waits=waits,
+        macs=frame_macs(architecture, tasks[task]),
+        read_bytes=transferred[Unit.LOAD] + INSTRUCTION_BYTES * (sum(instructions.values()) + 1),
+        written_bytes=transferred[Unit.STORE],
+        resources=estimate_resources(configuration),
+        instructions=instructions,
+    )
+
+
+class _Layer(NamedTuple):
+    """A part of the network. block: its transformer block, None for what is not in one."""
+
+    block: int | None
+    part: str
+
+    def __str__(self) -> str:
+        return self.part if self.block is None else f"blocks.{self.block}.{self.part}"
+
+    def later(self, blocks: int) -> _Layer:
+        return self if self.block is None else self._replace(block=self.block + blocks)
+
+
+_LAST_NORM = _Layer(None, "norm")
+
+
+def _layer(tag: str) -> _Layer:
+    """The layer of a tag: attention, MLP, router and experts of a block as one each."""
+    match = re.match(r"blocks\.(\d+)\.(\w+)", tag)
+    if not match:
+        return _Layer(None, tag)
+    part = match[2] if match[2] in ("mlp", "router", "experts", "projection") else "attention"
+    return _Layer(int(match[1]), part)
+
+
+def _repetition(architecture: Architecture, task: Task) -> tuple[int, int]:
+    """Blocks after which the kinds of blocks repeat, and how many such periods can be left out so that three remain."""
+    kinds = [len(task.pathway[i]) if i in architecture.moe_blocks else None for i in range(architecture.depth)]
+    for period in range(1, architecture.depth // 4 + 1):
+        if kinds[period:] == kinds[:-period]:
+            return period, architecture.depth // period - 3
+    return 0, 0
+
+
+def _first_blocks(
+    architecture: Architecture, tasks: dict[str, Task], left_out: int
+) -> tuple[Architecture, dict[str, Task]]:
+    """The network without its last `left_out` blocks."""
+    depth = architecture.depth - left_out
+    moe_blocks = tuple(i for i in architecture.moe_blocks if i < depth)
+    short = {
+        name: replace(task, pathway={i: task.pathway[i] for i in moe_blocks}, alternatives={})
+        for name, task in tasks.items()
+    }
+    return replace(architecture, depth=depth, moe_blocks=moe_blocks), short
+
+
+def _with_repetitions(layers: dict[_Layer, float], second: range, left_out: int) -> dict[str, float]:
+    """All layers of the network in order: those of the second period again for each that was left out, then the rest, later."""
+    found = list(layers.items())
+    places = [place for place, (layer, _) in enumerate(found) if layer.block in second]
+    end = places[-1] + 1 if places else len(found)
+    again = [
+        (found[place][0].later(times * len(second)), found[place][1])
+        for times in range(1, left_out + 1)
+        for place in places
+    ]
+    rest = [(layer.later(left_out * len(second)), cycles) for layer, cycles in found[end:]]
+    return {str(layer): cycles for layer, cycles in (*found[:end], *again, *rest)}
+
+
+def _lower(
+    architecture: Architecture,
+    tasks: dict[str, Task],
+    task: str,
+    configuration: HardwareConfiguration,
+    schedule: Schedule,
+) -> tuple[list[_Layer], list[Entry]]:
+    """The program of a task without weights, and the layers by tag."""
     constants = Constants()
     for name, size in block_sizes(architecture, tasks, configuration):
         constants.add(name, size, lambda: np.empty(0, np.uint8))
     frame = FrameLayout()
     image = frame.allocate(architecture.image_height * architecture.image_width * 4)
-    chosen = tasks[task]
-    output = frame.allocate(2 * math.prod(output_shape(architecture, chosen)))
+    output = frame.allocate(2 * math.prod(output_shape(architecture, tasks[task])))
     tags: dict[str, int] = {}
     bundle = _without_weights(architecture, tasks)
     lowered = lower_task(bundle, configuration, constants, task, frame, image, output, False, tags, schedule)
-    timing = TimingModel(configuration, bytes_per_cycle).run(lowered.assembler.entries, counts)
-    names = {number: name for name, number in tags.items()}
-    layers: dict[str, float] = {}
-    last = 0.0
-    for piece in timing.slices:
-        if piece.unit == Unit.MATMUL:
-            layer = _layer(names[piece.entry.fields["tag"]])
-            layers[layer] = layers.get(layer, 0.0) + max(piece.done - last, 0.0)
-            last = max(piece.done, last)
-    layers["output"] = timing.cycles - last
-    encoder = max(piece.done for piece in timing.slices if names[piece.entry.fields["tag"]] == "norm")
-    return FrameEstimate(
-        cycles=timing.cycles,
-        encoder_cycles=encoder,
-        layers=layers,
-        steps=timing.steps,
-        waits=timing.waits,
-        macs=frame_macs(architecture, chosen),
-        read_bytes=timing.read_bytes,
-        written_bytes=timing.written_bytes,
-        resources=estimate_resources(configuration),
-        instructions=dict(Counter(entry.name for entry in lowered.assembler.entries)),
-    )
+    return [_layer(tag) for tag in tags], lowered.assembler.entries
 
 
 def _without_weights(architecture: Architecture, tasks: dict[str, Task]) -> Bundle:
@@ -101,12 +187,3 @@ def _without_weights(architecture: Architecture, tasks: dict[str, Task]) -> Bund
         for name, (shape, dtype) in expected_tensors(architecture, tasks).items()
     }
     return Bundle("estimate", architecture, tasks, tensors, {})
-
-
-def _layer(tag: str) -> str:
-    """The layer of a tag: attention, MLP, router and experts of a block as one each."""
-    match = re.match(r"(blocks\.\d+)\.(\w+)", tag)
-    if not match:
-        return tag
-    part = match[2]
-    return f"{match[1]}.{part if part in ('mlp', 'router', 'experts', 'projection') else 'attention'}"

@@ -62,16 +62,6 @@ def estimate_of_two_units(configuration: HardwareConfiguration) -> Resources:
     )
 
 
-def technique_bram36(configuration: HardwareConfiguration) -> dict[str, float]:
-    """BRAM36 of the modules that a technique adds, by module; their LUTs are part of those of the lanes and of all else."""
-    c = configuration
-    return {
-        "expert_queue": -(-c.experts * c.queue_tokens // _QUEUE_DEPTH),
-        "row_maximum": c.act_ports * -(-c.row_entries // c.act_ports // 1024) / 2,
-        "gelu_table": _lanes(c) / 4,
-    }
-
-
 def _lanes(c: HardwareConfiguration) -> int:
     """Results drained per cycle, each with a requantiser and a table look-up; scores that softmax takes."""
     return c.act_ports * c.tile_columns

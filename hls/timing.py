@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -36,27 +36,27 @@ _SOFTMAX_RIVALS, _NORM_RIVALS = 1.28, 1.05
 
 
 class Slice(NamedTuple):
-    """One executed instruction: when its unit took it, and when it was done."""
+    """One executed instruction: when its unit took it, and when it was done.
+
+    size: bytes that it read from or wrote to DRAM. steps: cycles in which the array multiplied. waits: cycles in which the array was
+    idle, and why: the unit whose signal came last, `start` (of an instruction), `drain` or `fetch`.
+    """
 
     entry: Entry
     unit: Unit
     taken: float
     done: float
+    size: int = 0
+    steps: float = 0.0
+    waits: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass
 class Timing:
-    """slices: every instruction in program order. steps: cycles in which the array multiplies. bytes: read from or written to DRAM.
-
-    waits: cycles in which the array was idle, by the unit whose signal came last, or `start` (of an instruction), `drain`, `fetch`.
-    """
+    """cycles: from start to done. slices: every instruction in program order."""
 
     cycles: float
     slices: list[Slice]
-    steps: float
-    read_bytes: float
-    written_bytes: float
-    waits: dict[str, float] = field(default_factory=dict)
 
 
 class TimingModel:
@@ -81,7 +81,7 @@ class TimingModel:
         before = [0.0] * len(Unit)  # completion of the last but one
         front_free, data_free = 0.0, 0.0
         dispatched = self.latency + 30.0
-        timing = Timing(0.0, [], 0.0, 0.0, 0.0)
+        slices: list[Slice] = []
         queues = _Queues(counts)
         for entry in entries:
             f, unit = entry.fields, BY_NAME[entry.name].unit
@@ -93,6 +93,7 @@ class TimingModel:
                     ready, waited_for = signal + 1, producer.name.lower()
             free = before[unit] if f.get("overlap") and unit in _TWO_AT_A_TIME else done[unit]
             take = max(ready, free + 1, taken[unit][-1] + 1)
+            size, steps, waits = 0, 0.0, ()
             if unit == Unit.MATMUL:
                 rows = queues.rows(f)
                 first, end = self._matmul_front(f, rows, take, front_free)
@@ -101,11 +102,8 @@ class TimingModel:
                     waiting = (
                         max(min(take - front_free, idle), 0.0) if waited_for != "fetch" or ready > front_free else 0.0
                     )
-                    timing.waits[waited_for] = timing.waits.get(waited_for, 0.0) + waiting
-                    timing.waits["start"] = timing.waits.get("start", 0.0) + idle - waiting
                     steps = self._steps(f, rows)
-                    timing.steps += steps
-                    timing.waits["drain"] = timing.waits.get("drain", 0.0) + end - first - steps
+                    waits = (waited_for, waiting), ("start", idle - waiting), ("drain", end - first - steps)
                     front_free = end
                 finish = max(end + self._matmul_tail(f, rows) if rows else take + 4, done[unit] + 2)
             elif unit == Unit.LOAD:
@@ -117,23 +115,19 @@ class TimingModel:
                     finish += _TABLE_LOAD
                 data_free = finish if size else data_free
                 finish += 6
-                timing.read_bytes += size
             elif unit == Unit.STORE:
                 size = _transfer_bytes(f)
                 finish = take + size / self.store_rate + 50
-                timing.written_bytes += size
             else:
                 if entry.name == "route":
                     queues.route(f)
                 finish = take + self._duration(entry.name, f)
             before[unit], done[unit] = done[unit], finish
             taken[unit].append(take)
-            timing.slices.append(Slice(entry, unit, take, finish))
+            slices.append(Slice(entry, unit, take, finish, size, steps, waits))
             for number in _bits(entry.signal_mask):
                 semaphores[number].append((finish, unit))
-        timing.read_bytes += INSTRUCTION_BYTES * (len(entries) + 1)
-        timing.cycles = max(*done, dispatched) + 10
-        return timing
+        return Timing(max(*done, dispatched) + 10, slices)
 
     # --- matmul ---------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ class EstimateCommand:
     """Sizes to cycles, bytes and resources."""
 
     name = "estimate"
-    help = "cycles per layer, DRAM bytes and resources of a model on a configuration, in a second or two, without simulation"
+    help = "cycles per layer, DRAM bytes and resources of a model on a configuration, without simulation"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hls.resources import estimate, estimate_of_two_units, technique_bram36
+from hls.resources import estimate, estimate_of_two_units
 from sim.benchmark.cases import ALL_OFF, CLOCK_HZ, UNIFIED, Case
 from sim.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
 from spec.bundle import Bundle
@@ -28,5 +28,4 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
         "macs_per_cycle": c.macs_per_cycle,
         "bytes_per_cycle": case.bytes_per_cycle,
         "estimated_resources": resources.to_dict(),
-        "technique_bram36": technique_bram36(c),
     }

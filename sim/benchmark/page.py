@@ -7,9 +7,10 @@ from importlib import resources
 from operator import itemgetter
 
 from sim.benchmark.account import CAUSES
-from sim.benchmark.cases import ALL_OFF, ALL_ON, UNIFIED
+from sim.benchmark.cases import ALL_OFF, ALL_ON
 from sim.benchmark.charts import PALETTE, Line, bars, chart, stacked_bars
 from sim.benchmark.published import PUBLISHED
+from sim.benchmark.technique_resources import technique_cost
 from sim.report.markup import Markup, element, table, text
 
 _COLOURS = dict(zip(CAUSES, PALETTE))
@@ -27,7 +28,7 @@ def page(document: dict) -> str:
         _roofline(document["frames"]),
         _account(document["frames"]),
         _units(document["frames"]),
-        _ablation(document["ablation"]),
+        _ablation(document["ablation"], document["modules"]),
         _scaling(document["scaling"]),
         _estimates([*document["frames"], *document["ablation"], *document["scaling"]]),
         _proof(document),
@@ -219,7 +220,7 @@ def _units(entries: Sequence[dict]) -> Markup | None:
     )
 
 
-def _ablation(entries: Sequence[dict]) -> Markup | None:
+def _ablation(entries: Sequence[dict], modules: dict | None) -> Markup | None:
     if not entries:
         return None
     base = next((e["cycles"] for e in entries if e["label"] == ALL_ON), None)
@@ -228,7 +229,7 @@ def _ablation(entries: Sequence[dict]) -> Markup | None:
         (
             name, e["cycles"], None if base is None else f"{e['cycles'] / base:.2f}", f"{e['dram_bytes'] / _MEGA:.2f}",
             *(e["estimated_resources"][kind] for kind in ("dsp", "bram36", "uram", "lut")),
-            _verdict(e["mismatched_bytes"] == 0, "0", f"{e['mismatched_bytes']:,}"), _technique_cost(e, entries[0]),
+            _verdict(e["mismatched_bytes"] == 0, "0", f"{e['mismatched_bytes']:,}"), technique_cost(e, entries[0], modules),
         )
         for name, e in zip(names, entries)
     ]  # fmt: skip
@@ -254,33 +255,10 @@ def _ablation(entries: Sequence[dict]) -> Markup | None:
         "way to memory would, 128 elements a cycle and an even share of the tokens for each expert; what it computes is thrown away, so "
         "this too is a model of the cost. Unified unit off: two units, one for attention and one for the rest; as each needs the "
         "other's results one of them works at a time, which costs the cycles of an array with half the rows; array and lanes are counted "
-        "twice. The last column is what the technique itself takes of the machine; its LUTs are part of the estimate."
+        "twice. The last column is what the technique itself takes of the machine, as open synthesis counts its modules (`make resources`)."
     )
     charted = [(name, e["cycles"], f"{e['cycles'] / _MEGA:.2f} M cycles") for name, e in zip(names, entries)]
     return _section("What each technique is worth", introduction, bars(charted, [PALETTE[0]]), table(header, rows))
-
-
-_TECHNIQUE_MODULES = {
-    "patch reordering": "expert_queue",
-    "single-pass softmax": "row_maximum",
-    "table GELU in the drain": "gelu_table",
-}
-
-
-def _technique_cost(entry: dict, base: dict) -> str:
-    """What a technique takes of the machine, in words. base: the entry with all on."""
-    module = _TECHNIQUE_MODULES.get(entry["label"])
-    if module:
-        return f"{base['technique_bram36'][module]:g} BRAM36 ({module})"
-    if entry["label"] in (ALL_ON, ALL_OFF):
-        return ""
-    if entry["label"] == UNIFIED:
-        saved = {
-            kind: entry["estimated_resources"][kind] - base["estimated_resources"][kind]
-            for kind in ("dsp", "bram36", "lut")
-        }
-        return f"{-saved['dsp']:+,} DSP, {-saved['bram36']:+,} BRAM36, {-saved['lut']:+,} LUT against two units"
-    return "nothing: an order of instructions"
 
 
 def _scaling(entries: Sequence[dict]) -> Markup | None:

@@ -21,6 +21,7 @@ from sim.benchmark.derived import derived_figures
 from sim.benchmark.measurement import Prepared, Progress, measure, prepare
 from sim.benchmark.page import page
 from sim.benchmark.sources import read_hash, sources_hash
+from sim.benchmark.technique_resources import SYNTHESIS, synthesised_modules
 from sim.verilator import BUILD_DIRECTORY
 from spec.bundle import Bundle
 from spec.errors import InternalError, UserError
@@ -60,12 +61,16 @@ class _Sources:
 
 @dataclass(frozen=True)
 class Session:
-    """A benchmark. output: directory of bench.json, index.html and results/. simulators: directory of compiled simulators."""
+    """A benchmark. output: directory of bench.json, index.html and results/. simulators: directory of compiled simulators.
+
+    synthesis: what `make resources` left, if it was run.
+    """
 
     output: Path
     bundles: BundleSource
     console: Console
     simulators: Path = BUILD_DIRECTORY
+    synthesis: Path = SYNTHESIS
 
     def run(self, cases: Sequence[Case]) -> dict:
         """Run what has no result yet, and return the content of bench.json.
@@ -183,6 +188,7 @@ class Session:
             "sources": sources.everything,
             "asked": asked_figures(entries),
             **entries,
+            "modules": synthesised_modules(first.configuration, self.synthesis),
             "cases_left": left,
             "failed": list(failed),
         }

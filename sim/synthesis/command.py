@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sim.lint import REPOSITORY, SYNTHESISED_TOP
-
-_RTL = REPOSITORY / "hls" / "rtl"
 _TABLE_WIDTH = 112
 
 
@@ -31,9 +28,10 @@ class ResourcesCommand:
 
         from hls.resources import check_part
         from hls.sources import rtl_parameters
-        from sim.rtl_sources import source_closure
+        from sim.lint import SYNTHESISED_TOP
         from sim.synthesis import report, yosys
         from sim.synthesis.flow import measure
+        from sim.synthesis.sources import synthesised_sources
         from spec.configuration import load_configuration
         from spec.files import require_writable, write_file
 
@@ -46,8 +44,7 @@ class ResourcesCommand:
         def say(line: str) -> None:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
-        sources = source_closure(SYNTHESISED_TOP, [_RTL])
-        results = measure(SYNTHESISED_TOP, sources, rtl_parameters(configuration), output / "cache", say)
+        results = measure(SYNTHESISED_TOP, synthesised_sources(), rtl_parameters(configuration), output / "cache", say)
         document = report.document(configuration, results)
         write_file(output / "resources.json", (json.dumps(document, indent=1) + "\n").encode())
         write_file(output / "resources.md", report.page(configuration, results).encode())

@@ -10,6 +10,7 @@ from hls.resources import LIMITS, Resources
 from sim.synthesis import timing, yosys
 from sim.synthesis.flow import Result
 from sim.synthesis.netlist import SYNTHESIS
+from sim.synthesis.sources import synthesised_hash
 from spec.configuration import HardwareConfiguration
 
 NOTE = (
@@ -89,6 +90,7 @@ def document(configuration: HardwareConfiguration, results: Sequence[Result]) ->
     return {
         "configuration": configuration.name,
         "fingerprint": configuration.fingerprint,
+        "sources": synthesised_hash(),
         "part": configuration.part,
         "tool": f"Yosys {yosys.version()}, {SYNTHESIS}",
         "note": NOTE,

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from hls import estimate as estimation
 from hls.estimate import estimate_frame
 from hls.schedule import Schedule
 from hls.timing import BYTES_PER_CYCLE, TimingModel
@@ -89,6 +90,28 @@ def test_other_arrays_and_rates(frame, label):
 def test_techniques_off(technique):
     schedule, recorded = RECORDED_ABLATION[technique]
     assert_near(estimate(TINY_128, schedule=schedule), recorded)
+
+
+@pytest.mark.parametrize("frame", RECORDED_FRAMES, ids=lambda frame: f"{frame.model} {frame.input}")
+def test_repeated_blocks_stand_for_those_left_out(frame, monkeypatch):
+    short = estimate(frame)
+    monkeypatch.setattr(estimation, "_repetition", lambda *_: (0, 0))
+    whole = estimate(frame)
+    assert list(short.layers) == list(whole.layers)
+    assert sum(short.layers.values()) == pytest.approx(short.cycles)
+    for exact in ("steps", "macs", "read_bytes", "written_bytes", "instructions"):
+        assert getattr(short, exact) == getattr(whole, exact)
+    assert short.cycles == pytest.approx(whole.cycles, rel=0.005)
+    assert short.encoder_cycles == pytest.approx(whole.encoder_cycles, rel=0.005)
+
+
+def test_blocks_that_differ_are_all_lowered():
+    architecture = frame_recipe(TINY_128).model.architecture
+    kept = {block: tuple(range(16)) for block in architecture.moe_blocks}
+    task = Task("depth", 1, 2, 1.0, architecture.top_k, kept)
+    assert estimation._repetition(architecture, task) == (2, 3)
+    pruned = dataclasses.replace(task, pathway={**kept, architecture.moe_blocks[2]: (0, 3, 7, 8)})
+    assert estimation._repetition(architecture, pruned) == (0, 0)
 
 
 @pytest.mark.slow

@@ -35,7 +35,9 @@ from sim.benchmark.cases import (
 from sim.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
 from sim.benchmark.measurement import Run, prepare, switch_cost
 from sim.benchmark.session import Session
+from sim.benchmark.technique_resources import synthesised_modules, technique_cost
 from sim.recorder import EVENT, Kind, State
+from sim.synthesis.sources import synthesised_hash
 from sim.timeline import UNIT_NAMES, Timeline
 from spec.bundle import Task
 from spec.configuration import load_configuration
@@ -160,6 +162,26 @@ def test_files_say_the_same(document, output):
     assert not re.search(r'(src|href)="(?!data:)', page), "the page has to be self-contained"
     assert page.count("<svg") == page.count("</svg>") >= 4
     assert not [path for path in output.rglob("*") if path.name.startswith(".")]
+
+
+def test_technique_costs_come_from_synthesis_of_the_same_rtl(document, tmp_path):
+    kept = tmp_path / "resources.json"
+    amounts = {"dsp": 0, "bram36": 32.0, "uram": 0, "lut": 1207, "ff": 320, "carry4": 80}
+    written = {
+        "fingerprint": TINY.fingerprint,
+        "sources": synthesised_hash(),
+        "modules": [{"module": "expert_queue", "own": amounts}],
+    }
+    kept.write_text(json.dumps(written))
+    modules = synthesised_modules(TINY, kept)
+    on = document["ablation"][0]
+    assert technique_cost({"label": "patch reordering"}, on, modules) == "32 BRAM36, 1,207 LUT, 320 FF (expert_queue)"
+    assert "order of instructions" in technique_cost(document["ablation"][1], on, modules)
+    for other in ({"fingerprint": ZCU104.fingerprint}, {"sources": "of other RTL"}, {"modules": None}):
+        kept.write_text(json.dumps({**written, **other}))
+        assert synthesised_modules(TINY, kept) is None
+    assert synthesised_modules(TINY, tmp_path / "missing.json") is None
+    assert "make resources" in technique_cost({"label": "patch reordering"}, on, None)
 
 
 def test_finished_cases_are_kept(document, networks, output, monkeypatch):
