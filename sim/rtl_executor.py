@@ -65,7 +65,6 @@ def build_simulator(
         parameters=rtl_parameters(configuration),
         cpp_sources=(*dram.SOURCES, *recorder.SOURCES, *([_WAVEFORM_SOURCE] if waveforms else [])),
         public=("clk_i", "rst_ni", "irq_o", "s_axi_control_*", *(["run_start_o"] if waveforms else [])),
-        optimisation="-O2",
         trace=waveforms,
     )
 

@@ -14,3 +14,9 @@ def cache_below_the_repository() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(CACHE))
         yield
+
+
+@pytest.fixture
+def without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bundles with empty ONNX files, whose making takes most of the time of an export. What they hold is tests/model/test_export.py's."""
+    monkeypatch.setattr("model.export.export_onnx", lambda model, tasks: b"")

@@ -1,4 +1,4 @@
-'''Parts of module test benches: the runner for pytest, and what a cocotb coroutine needs.
+"""Parts of module test benches: the runner for pytest, and what a cocotb coroutine needs.
 
 A test of `hls/rtl/adder.sv` is one file, `tests/sim/test_adder.py`, which pytest and the simulator both import:
 
@@ -34,4 +34,4 @@ A test of `hls/rtl/adder.sv` is one file, `tests/sim/test_adder.py`, which pytes
 
 Signals read at a rising edge have the value from before the edge, as in a SystemVerilog clocked block; values written
 there take effect after it.
-'''
+"""

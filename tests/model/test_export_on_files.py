@@ -46,8 +46,7 @@ def test_evaluate_reads_the_recipes_data_set(checkpoint, root, capsys):
         assert word in text
 
 
-def test_the_bundle_has_the_data_sets_classes_and_one_of_its_images(checkpoint, root, tmp_path, monkeypatch):
-    monkeypatch.setattr("model.export.export_onnx", lambda model, tasks: b"")
+def test_the_bundle_has_the_data_sets_classes_and_one_of_its_images(checkpoint, root, tmp_path, without_onnx):
     words = ("--checkpoint", checkpoint, "--data-root", root, "--bundle", tmp_path / "bundle")
     assert call(commands.export_command, *words) == 0
     bundle = load_bundle(tmp_path / "bundle")

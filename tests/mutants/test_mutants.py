@@ -19,6 +19,7 @@ def test_there_are_at_least_ten_mutants_of_different_names() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 10
 
 
+@pytest.mark.slow  # `make mutants` begins with it
 def test_the_workload_passes_on_the_unbroken_design() -> None:
     build = workload()
     assert verdict(RTL, build, expected_frames(build)) == ""

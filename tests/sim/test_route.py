@@ -195,7 +195,11 @@ def run(columns: int, experts: int, seed: int, testcase: str, queue_tokens: int 
 RUNS = [(8, 16, 0), (8, 16, 1), (32, 16, 2), (8, 64, 3), (16, 2, 4)]
 
 
-@pytest.mark.parametrize(("columns", "experts", "seed"), RUNS, ids=[f"{c}-{e}-seed{s}" for c, e, s in RUNS])
+@pytest.mark.parametrize(
+    ("columns", "experts", "seed"),
+    [pytest.param(*run, marks=pytest.mark.slow if run[1] == 64 else ()) for run in RUNS],
+    ids=[f"{c}-{e}-seed{s}" for c, e, s in RUNS],
+)
 def test_whole_instructions(columns, experts, seed):
     run(columns, experts, seed, "whole_instructions")
 

@@ -19,6 +19,8 @@ from spec.build import Build
 from spec.configuration import load_configuration
 from spec.errors import InternalError
 
+pytestmark = pytest.mark.usefixtures("without_onnx")
+
 RECIPE = Recipe(
     ModelConfiguration(
         image_height=16, image_width=24, patch=8, width=16, depth=2, heads=2, mlp_hidden=24, experts=3, top_k=1, expert_hidden=16,

@@ -189,7 +189,7 @@ def test_bad_alternatives_are_refused(texts, message):
 # --- from the checkpoint to the application --------------------------------------------------------------------------------
 
 
-def test_the_application_takes_any_pathway_for_any_frame(small_recipe, tmp_path):
+def test_the_application_takes_any_pathway_for_any_frame(small_recipe, tmp_path, without_onnx):
     recipe = Recipe(small_recipe.model, small_recipe.training, DataConfiguration(validation=4))
     train(recipe, tmp_path / "model.safetensors")
     parser = argparse.ArgumentParser()

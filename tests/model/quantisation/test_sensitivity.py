@@ -96,7 +96,7 @@ def test_sensitivity_command_writes_a_table_and_a_chart(checkpoint_path, tmp_pat
     assert (tmp_path / "out" / "sensitivity.svg").read_text().endswith("</svg>")
 
 
-def test_what_qat_leaves_is_exported_to_the_bit(checkpoint_path, tmp_path):
+def test_what_qat_leaves_is_exported_to_the_bit(checkpoint_path, tmp_path, without_onnx):
     output = tmp_path / "tuned.safetensors"
     words = ("--steps", 2, "--expert-bits", 4, "--output", output, "--device", "cpu")
     assert call(QatCommand, "--checkpoint", checkpoint_path, *words) == 0
@@ -117,7 +117,7 @@ def test_what_qat_leaves_is_exported_to_the_bit(checkpoint_path, tmp_path):
         call(commands.export_command, "--checkpoint", output, *words, "--expert-bits", 8)
 
 
-def test_flags_of_export_and_evaluate(checkpoint_path, tmp_path):
+def test_flags_of_export_and_evaluate(checkpoint_path, tmp_path, without_onnx):
     words = ("--scenes", 2, "--calibration", "percentile", "--percentile", 99.5, "--clip-weights", "--expert-bits", 4)
     assert call(commands.export_command, "--checkpoint", checkpoint_path, "--bundle", tmp_path / "b", *words) == 0
     assert load_bundle(tmp_path / "b").report["quantisation"] == {
