@@ -2,7 +2,6 @@
 
 import torch
 import torch.distributed
-import torch.distributed.nn.functional
 from torch import Tensor
 
 _NEVER = -1e9  # below every logit; finite, so that no product with a gradient of 0 is undefined
@@ -16,7 +15,26 @@ def sum_over_ranks(values: Tensor, group: torch.distributed.ProcessGroup | None 
     """
     if not torch.distributed.is_initialized() or torch.distributed.get_world_size(group) == 1:
         return values
-    return torch.distributed.nn.functional.all_reduce(values, group=group or torch.distributed.group.WORLD)
+    return _Sum.apply(values, group)
+
+
+class _Sum(torch.autograd.Function):
+    """Sums a tensor over a group, and its gradient likewise."""
+
+    @staticmethod
+    def forward(
+        context: torch.autograd.function.FunctionCtx, values: Tensor, group: torch.distributed.ProcessGroup | None
+    ) -> Tensor:
+        context.group = group
+        total = values.clone()
+        torch.distributed.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(context: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        total = gradient.clone()
+        torch.distributed.all_reduce(total, group=context.group)
+        return total, None
 
 
 def squared_variation(values: Tensor) -> Tensor:
