@@ -3,6 +3,7 @@
 import math
 from html import escape
 
+from rich import box
 from rich.table import Table
 
 from model.quantisation.sensitivity import Loss, Sensitivity
@@ -38,10 +39,14 @@ def _header(found: Sensitivity) -> list[str]:
 
 
 def rich_table(found: Sensitivity) -> Table:
-    """For the terminal, most sensitive first."""
-    table = Table(*_header(found), title=f"sensitivity: {_MEANING[found.mode].rstrip('.').lower()}")
+    """For the terminal, most sensitive first; narrow, so without the metrics themselves."""
+    table = Table(title=f"SQNR in dB, change of the metric in %. {_MEANING[found.mode]}", box=box.SIMPLE_HEAD)
+    table.add_column("layers", no_wrap=True)
+    for task in found.real:
+        table.add_column(task, justify="right")
     for name, loss in _rows(found):
-        table.add_row(name, *_cells(found, loss))
+        cells = _cells(found, loss)
+        table.add_row(name, *(f"{sqnr}  {change:>6}" for sqnr, change in zip(cells[::3], cells[2::3])))
     return table
 
 
