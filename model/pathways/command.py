@@ -49,6 +49,7 @@ class PathwaysCommand:
         import dataclasses
 
         import torch
+        from rich import box
         from rich.console import Console
         from rich.progress import Progress
         from rich.table import Table
@@ -96,7 +97,9 @@ class PathwaysCommand:
             )
         for task in report.metrics:
             header, rows = table_of(report, task)
-            table = Table(*header, title=task)
+            table = Table(title=task, box=box.SIMPLE_HEAD)
+            for name in header:
+                table.add_column(name, justify="right")
             for row in rows:
                 table.add_row(*row)
             console.print(table)

@@ -104,17 +104,16 @@ def table_of(report: Report, task: str) -> tuple[list[str], list[list[str]]]:
     rows = []
     for point in points:
         integer = [f"{point.integer:.4f}"] if point.integer is not None else []
-        numbers = (point.weight_bytes, point.dram_bytes, point.macs)
         row = [
             point.budget,
             str(point.kept),
             str(point.top_k),
             f"{point.value:.4f}",
             *integer,
-            f"{point.change:+.2f} %",
+            f"{round(point.change, 2) + 0.0:+.2f} %",
         ]
-        rows.append(row + [f"{number:,}" for number in numbers])
-    return [*header, "DRAM bytes", "MACs"], rows
+        rows.append([*row, f"{point.weight_bytes:,}", f"{point.dram_bytes:,}", f"{point.macs / 1e6:,.2f}"])
+    return [*header, "DRAM bytes", "M MACs"], rows
 
 
 def _points_of(report: Report, task: str) -> list[Point]:
