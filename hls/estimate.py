@@ -1,8 +1,8 @@
 """What a frame costs, from sizes alone: cycles per layer, DRAM bytes and resources, without weights and without simulation.
 
 The program is lowered as for a build, with tensors of the right shapes and no content, and timed by hls.timing. Experts are taken
-to share the tokens evenly, unless counts are given. Where blocks repeat, a network is lowered with three periods of them, and the
-second stands for those that were left out: the first one begins and the last one ends, and all between are alike.
+to share the tokens evenly, unless counts are given. Where blocks repeat, a network is lowered with two periods of them, and the
+second stands for those that were left out as well (tests/hls/test_timing.py compares with all of them).
 """
 
 from __future__ import annotations
@@ -125,11 +125,11 @@ def _layer(tag: str) -> _Layer:
 
 
 def _repetition(architecture: Architecture, task: Task) -> tuple[int, int]:
-    """Blocks after which the kinds of blocks repeat, and how many such periods can be left out so that three remain."""
+    """Blocks after which the kinds of blocks repeat, and how many such periods can be left out so that two remain."""
     kinds = [len(task.pathway[i]) if i in architecture.moe_blocks else None for i in range(architecture.depth)]
-    for period in range(1, architecture.depth // 4 + 1):
+    for period in range(1, architecture.depth // 3 + 1):
         if kinds[period:] == kinds[:-period]:
-            return period, architecture.depth // period - 3
+            return period, architecture.depth // period - 2
     return 0, 0
 
 
