@@ -1,15 +1,14 @@
 """Measurements that take long are kept as JSON files, each named by a hash of what it depends on."""
 
-import hashlib
 import json
 from pathlib import Path
 
-from spec.files import write_file
+from spec.files import sha256_of, write_file
 
 
 def content_key(settings: dict) -> str:
     """Twelve hexadecimal digits that change with every entry."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    return sha256_of(json.dumps(settings, sort_keys=True).encode())[:12]
 
 
 def read_measurements(path: Path) -> dict:

@@ -41,7 +41,7 @@ class EstimateCommand:
         task = arguments.task or next(iter(tasks))
         if task not in tasks:
             raise UserError(f"unknown task {task!r}: this model has {', '.join(tasks)}")
-        # A program is tens of thousands of small objects without cycles: looking for some would take a third of the time.
+        # A program is many thousands of small objects without cycles: looking for some would take a third of the time.
         gc.disable()
         e = estimate_frame(architecture, tasks, task, configuration)
         table = Table("layer", "cycles", "%", title=f"{arguments.recipe}, {task}, on {configuration.name}: estimate")

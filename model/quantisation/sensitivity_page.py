@@ -27,10 +27,15 @@ def _rows(found: Sensitivity) -> list[tuple[str, Loss]]:
 
 def _cells(found: Sensitivity, loss: Loss) -> list[str]:
     cells = []
-    for task, real in found.real.items():
-        change = (loss.metric[task] / real - 1) * 100 if real else math.nan
-        cells += [f"{loss.signal_to_noise[task]:.1f}", f"{loss.metric[task]:.4f}", f"{change:+.2f}"]
+    for task in found.real:
+        cells += [f"{loss.signal_to_noise[task]:.1f}", f"{loss.metric[task]:.4f}", f"{_change(found, loss, task):+.2f}"]
     return cells
+
+
+def _change(found: Sensitivity, loss: Loss, task: str) -> float:
+    """Of the metric, in percent."""
+    real = found.real[task]
+    return (loss.metric[task] / real - 1) * 100 if real else math.nan
 
 
 def _header(found: Sensitivity) -> list[str]:
@@ -45,8 +50,8 @@ def rich_table(found: Sensitivity) -> Table:
     for task in found.real:
         table.add_column(task, justify="right")
     for name, loss in _rows(found):
-        cells = _cells(found, loss)
-        table.add_row(name, *(f"{sqnr}  {change:>6}" for sqnr, change in zip(cells[::3], cells[2::3])))
+        sqnr = loss.signal_to_noise
+        table.add_row(name, *(f"{sqnr[task]:.1f}  {_change(found, loss, task):+6.2f}" for task in found.real))
     return table
 
 

@@ -15,7 +15,7 @@ def show(document: dict, console: Console) -> None:
     """Print them. document: the content of bench.json."""
     if document["frames"]:
         table = _table(
-            "encoder, measured in RTL simulation", ("frame",),  "cycles", "limit", "ratio", "asked", "MAC\nuse", "GOPS/\nDSP",
+            "encoder, measured in RTL simulation", ("frame",), "cycles", "limit", "ratio", "asked", "MAC\nuse", "GOPS/\nDSP",
             "bytes\nwrong",
         )  # fmt: skip
         for entry in document["frames"]:

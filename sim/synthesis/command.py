@@ -31,7 +31,7 @@ class ResourcesCommand:
         from sim.lint import SYNTHESISED_TOP
         from sim.synthesis import report, yosys
         from sim.synthesis.flow import measure
-        from sim.synthesis.sources import synthesised_sources
+        from sim.synthesis.sources import synthesised_hash, synthesised_sources
         from spec.configuration import load_configuration
         from spec.files import require_writable, write_file
 
@@ -44,8 +44,9 @@ class ResourcesCommand:
         def say(line: str) -> None:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
+        sources = synthesised_hash()  # before it is read, minutes before the report
         results = measure(SYNTHESISED_TOP, synthesised_sources(), rtl_parameters(configuration), output / "cache", say)
-        document = report.document(configuration, results)
+        document = report.document(configuration, results, sources)
         write_file(output / "resources.json", (json.dumps(document, indent=1) + "\n").encode())
         write_file(output / "resources.md", report.page(configuration, results).encode())
 

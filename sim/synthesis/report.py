@@ -10,7 +10,6 @@ from hls.resources import LIMITS, Resources
 from sim.synthesis import timing, yosys
 from sim.synthesis.flow import Result
 from sim.synthesis.netlist import SYNTHESIS
-from sim.synthesis.sources import synthesised_hash
 from spec.configuration import HardwareConfiguration
 
 NOTE = (
@@ -84,13 +83,13 @@ def verdict(need: Resources, part: str) -> str:
     return f"{'fits' if fits else 'does not fit'} {part}: {figures}"
 
 
-def document(configuration: HardwareConfiguration, results: Sequence[Result]) -> dict:
-    """Everything, for JSON."""
+def document(configuration: HardwareConfiguration, results: Sequence[Result], sources: str) -> dict:
+    """Everything, for JSON. sources: hash of what was synthesised."""
     need, limit = whole(results), LIMITS[configuration.part]
     return {
         "configuration": configuration.name,
         "fingerprint": configuration.fingerprint,
-        "sources": synthesised_hash(),
+        "sources": sources,
         "part": configuration.part,
         "tool": f"Yosys {yosys.version()}, {SYNTHESIS}",
         "note": NOTE,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from sim.lint import REPOSITORY, SYNTHESISED_TOP
 from sim.rtl_sources import source_closure
+from spec.files import sha256_of
 
 
 def synthesised_sources() -> list[Path]:
@@ -16,4 +16,4 @@ def synthesised_sources() -> list[Path]:
 
 def synthesised_hash() -> str:
     """SHA-256 of all of them, in hexadecimal."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in synthesised_sources())).hexdigest()
+    return sha256_of(b"".join(path.read_bytes() for path in synthesised_sources()))

@@ -232,7 +232,7 @@ def test_estimate_agrees_with_synthesis_of_the_test_configuration(tmp_path):
     assert (need.dsp, need.bram36, need.uram) == (expected.dsp, expected.bram36, expected.uram)
     assert need.lut == pytest.approx(expected.lut, rel=0.1)
     assert all(result.loops == 0 for result in results)
-    document = report.document(tiny, results)
+    document = report.document(tiny, results, "hash")
     assert document["verdict"].startswith("fits XCZU7EV: ")
     assert sum(module["own"]["lut"] for module in document["modules"]) == need.lut
     page = report.page(tiny, results)
