@@ -28,10 +28,10 @@ bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumabl
 	$(VENV)/bin/moesaic bench $(if $(MODEL),--model $(MODEL)) $(if $(INPUT),--input $(INPUT)) $(BENCH_FLAGS)
 
 results: $(STAMP) ## Train and measure what docs/results.md shows, resumably, JOBS=2 trainings at a time; writes that page and build/results
-	$(PY) -m model.training.results --jobs $(or $(JOBS),2)
+	$(PY) -m moesaic.model.experiments.results --jobs $(or $(JOBS),2)
 
 bench-experts: $(STAMP) ## Time the mixture of experts anew, with nothing else running; `make results` shows what this leaves in build/results
-	$(PY) -m model.network.expert_benchmark
+	$(PY) -m moesaic.model.experiments.expert_timing
 
 test: $(STAMP) ## Run the tests (all but the slow ones)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
@@ -49,8 +49,11 @@ test-host-numpy1: ## Run the tests of the runtime that need numpy alone with num
 
 lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and slang
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/lint-imports
-	$(PY) -m sim.lint
+	$(VENV)/bin/ruff format --check .
+	$(PY) mirror.py
+	cd build/mirror && $(CURDIR)/$(VENV)/bin/lint-imports --config $(CURDIR)/pyproject.toml
+	$(VENV)/bin/basedpyright
+	$(PY) -m moesaic.sim.machines.rtl_lint
 
 mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice
 	$(PY) -m tests.mutants.run
@@ -62,7 +65,7 @@ bitstream: $(STAMP) ## Make bitstreams/<config>-<fingerprint>/ with AMD's tools:
 	$(VENV)/bin/moesaic bitstream --config $(or $(CONFIG),zcu104) --engine $(or $(ENGINE),rtl) $(BITSTREAM_FLAGS)
 
 tables: $(STAMP) ## Regenerate what is derived from the instruction and register tables
-	$(PY) -m hls.tables
+	$(PY) -m moesaic.hls.hardware.tables
 
 doctor: ## List the tools, their versions and what each unlocks; needs nothing but Python
 	@if test -x $(VENV)/bin/moesaic; then $(VENV)/bin/moesaic doctor; else \

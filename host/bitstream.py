@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from spec.configuration import HardwareConfiguration
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.spec.configuration import HardwareConfiguration
 
 NAME = "accel.bit"
 RECORD = "build.json"

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from host.hwh import accelerator_of
-from host.lock import DeviceLock
-from host.power import rail_power
-from spec.errors import InternalError, UserError
-from spec.executor import FAULT_UNIT_NAMES, WINDOW_ALIGNMENT, Counters, MachineFault, Memory, Program
-from spec.isa import Fault
-from spec.registers import (
+from moesaic.errors import InternalError, UserError
+from moesaic.host.hwh import accelerator_of
+from moesaic.host.lock import DeviceLock
+from moesaic.host.power import rail_power
+from moesaic.spec.executor import FAULT_UNIT_NAMES, WINDOW_ALIGNMENT, Counters, MachineFault, Memory, Program
+from moesaic.spec.isa import Fault
+from moesaic.spec.registers import (
     BY_NAME,
     CONTROL_START,
     COUNTERS,
@@ -185,7 +185,7 @@ def _release(windows: _Windows, lock: DeviceLock) -> None:
 
 
 class BoardExecutor:
-    """Executor on a board, see spec.executor and, for the steps of a run on their own, host.phases.
+    """Executor on a board, see moesaic.spec.executor and, for the steps of a run on their own, moesaic.host.phases.
 
     bitstream: path of the .bit file, its .hwh beside it; it is loaded. timeout_seconds: how long a run may take by the
     clock of the processor, beyond the limit in cycles that the machine itself keeps. lock_file: of this device, for tests.
@@ -265,7 +265,7 @@ class BoardExecutor:
         return f"{self._read('FINGERPRINT_HIGH') << 32 | self._read('FINGERPRINT_LOW'):016x}"
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """See spec.executor.Executor; the three steps that follow, with the whole frame window."""
+        """See moesaic.spec.executor.Executor; the three steps that follow, with the whole frame window."""
         self.upload(memory)
         counters = self.compute(program, memory, max_cycles)
         self.download(memory)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from spec.errors import UserError
-from spec.registers import BY_NAME, REGISTER_FILE_BYTES
+from moesaic.errors import UserError
+from moesaic.spec.registers import BY_NAME, REGISTER_FILE_BYTES
 
 IP_NAME = "accelerator"
 """Third part of the VLNV of the accelerator's block."""

@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from spec.errors import UserError
+from moesaic.errors import UserError
 
 
 def default_lock_file() -> Path:

@@ -11,13 +11,13 @@ from typing import Protocol
 
 import numpy as np
 
-from host.images import check_rgb, read_image
-from host.resize import fit
-from host.result import FrameFault, Result
-from spec.build import Build
-from spec.executor import Counters, Executor, MachineFault, Memory, Program
-from spec.pathway_names import split_pathway_name
-from spec.predictions import decode
+from moesaic.host.image_files import check_rgb, read_image
+from moesaic.host.resize import fit
+from moesaic.host.result import FrameFault, Result
+from moesaic.spec.build import Build
+from moesaic.spec.executor import Counters, Executor, MachineFault, Memory, Program
+from moesaic.spec.pathway_names import split_pathway_name
+from moesaic.spec.predictions import decode
 
 PHASES = ("prepare", "upload", "compute", "download", "decode")
 
@@ -40,7 +40,7 @@ class StagedExecutor(Executor, Protocol):
 
 @dataclass
 class Frame:
-    """A frame on its way. name: the task, or task and pathway (spec.pathway_names). image: what the network sees, uint8
+    """A frame on its way. name: the task, or task and pathway (moesaic.spec.pathway_names). image: what the network sees, uint8
     (height, width, 3). memory: whose frame window it uses. seconds: by phase.
     """
 
@@ -72,7 +72,7 @@ class Phases:
         self._image = slice(build.image_offset, build.image_offset + size)
 
     def prepare(self, source: np.ndarray | Path | str, name: str) -> tuple[np.ndarray, dict[str, float]]:
-        """What the network sees (host.resize.fit) of an image of any size or of a file, and the time that took.
+        """What the network sees (moesaic.host.resize.fit) of an image of any size or of a file, and the time that took.
 
         name: how an error calls the image.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spec.errors import UserError
+from moesaic.errors import UserError
 
 SENSORS = Path("/sys/class/hwmon")
 

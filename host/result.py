@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from host.pictures import picture
-from host.png import encode_png
-from spec.executor import Counters, MachineFault
+from moesaic.host.png import encode_png
+from moesaic.host.prediction_pictures import picture
+from moesaic.spec.executor import Counters, MachineFault
 
 
 class FrameFault(MachineFault):
@@ -27,10 +27,10 @@ class FrameFault(MachineFault):
 class Result:
     """What a task said about an image. A notebook shows it as its picture.
 
-    raw: int16 (height, width, channels), the same on every executor. decoded: see spec.predictions.decode. counters: see
-    spec.executor.Counters; "cycles" only from a machine that has a clock. pathway: the alternative taken, None for the default.
+    raw: int16 (height, width, channels), the same on every executor. decoded: see moesaic.spec.predictions.decode. counters: see
+    moesaic.spec.executor.Counters; "cycles" only from a machine that has a clock. pathway: the alternative taken, None for the default.
     image: what the network saw, uint8 (height, width, 3). index: of the frame in its stream. seconds: that each of
-    host.phases.PHASES took on this machine's processor.
+    moesaic.host.phases.PHASES took on this machine's processor.
     """
 
     task: str
@@ -45,7 +45,7 @@ class Result:
 
     @property
     def picture(self) -> np.ndarray:
-        """The prediction in colours, uint8 (height, width, 3), see host.pictures."""
+        """The prediction in colours, uint8 (height, width, 3), see moesaic.host.prediction_pictures."""
         return picture(self.kind, self.decoded)
 
     def _repr_png_(self) -> bytes:

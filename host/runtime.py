@@ -9,17 +9,17 @@ from types import TracebackType
 
 import numpy as np
 
-from host.bitstream import find_bitstream, require_bitstream
-from host.board import FRAME_WINDOWS, BoardExecutor, board_present
-from host.phases import Frame, Phases
-from host.result import FrameFault, Result
-from host.stream import Pipeline, Tasks, check_tasks
-from spec.build import Build, TaskProgram, load_build
-from spec.emulator import Emulator
-from spec.errors import InternalError, UserError
-from spec.executor import Counters, Executor, Memory
-from spec.machine import ReferenceMachine
-from spec.pathway_names import pathway_name
+from moesaic.emulator import Emulator
+from moesaic.errors import InternalError, UserError
+from moesaic.host.bitstream import find_bitstream, require_bitstream
+from moesaic.host.board import FRAME_WINDOWS, BoardExecutor, board_present
+from moesaic.host.phases import Frame, Phases
+from moesaic.host.result import FrameFault, Result
+from moesaic.host.stream import Pipeline, Tasks, check_tasks
+from moesaic.spec.build import Build, TaskProgram, load_build
+from moesaic.spec.executor import Counters, Executor, Memory
+from moesaic.spec.machine import ReferenceMachine
+from moesaic.spec.pathway_names import pathway_name
 
 __all__ = ["EXECUTORS", "MAX_CYCLES", "Accelerator", "FrameFault", "Result", "open_build"]
 
@@ -88,7 +88,7 @@ class Accelerator:
 
     def run(self, image: np.ndarray | Path | str, task: str, pathway: str | None = None) -> Result:
         """Run a task on an image, uint8 (height, width, 3) RGB of any size, or on the image of a file; the network sees
-        host.resize.fit of it.
+        moesaic.host.resize.fit of it.
 
         pathway: an alternative of the task, such as one with fewer experts; None takes its default. Tasks and pathways may change
         from frame to frame at no cost. UserError for an unknown task or pathway or another kind of image; FrameFault if the
@@ -107,7 +107,8 @@ class Accelerator:
     def stream(self, frames: Iterable[np.ndarray | Path | str], tasks: Tasks) -> Iterator[Result]:
         """Run a stream of images, with preparation, transfers, computation and decoding of neighbouring frames overlapped.
 
-        frames: images as `run` takes them, or files that host.images.read_image reads; taken from a thread, as far ahead as there
+        frames: images as `run` takes them, or files that moesaic.host.image_files.read_image reads; taken from a thread, as
+        far ahead as there
         is room. tasks: names, TASK or TASK@PATHWAY: one for every frame, a sequence that the frames take in turn, or a function of
         the frame's index. Where a sequence or function gives several names for a frame, all of them are run on it.
 
@@ -179,7 +180,7 @@ def open_build(path: Path | str, executor: str | Executor | None = None, max_cyc
 
     executor: "board", "emulator" (the build's C++, compiled by g++ when first used) or "reference" (numpy, slow); None or
     "auto" takes the board if PYNQ finds one and a bitstream of this configuration exists, else the emulator; or an object that
-    answers to spec.executor.Executor. max_cycles: a longer run is stopped, where the machine has a clock.
+    answers to moesaic.spec.executor.Executor. max_cycles: a longer run is stopped, where the machine has a clock.
 
     UserError if the build is damaged, if what the executor needs is missing, or if it has another fingerprint than the build.
     """

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from host.phases import Frame, Phases
-from host.result import Result
-from spec.build import Build
-from spec.errors import UserError
-from spec.executor import Memory
+from moesaic.errors import UserError
+from moesaic.host.phases import Frame, Phases
+from moesaic.host.result import Result
+from moesaic.spec.build import Build
+from moesaic.spec.executor import Memory
 
 Choice = str | Sequence[str]
 """The task of a frame, TASK or TASK@PATHWAY, or several that are all run on it."""

@@ -21,12 +21,12 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from host.pictures import CLASS_COLOURS
-from host.png import encode_png
-from host.result import Result
-from spec.build import Build
-from spec.errors import UserError
-from spec.pathway_names import pathway_name
+from moesaic.errors import UserError
+from moesaic.host.png import encode_png
+from moesaic.host.prediction_pictures import CLASS_COLOURS
+from moesaic.host.result import Result
+from moesaic.spec.build import Build
+from moesaic.spec.pathway_names import pathway_name
 
 PAGE = Path(__file__).with_name("viewer.html")
 INPUT = "input"

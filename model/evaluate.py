@@ -7,16 +7,16 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from model.configuration import ModelConfiguration
-from model.data.dataset import Batch, require_tasks
-from model.network.vit import M3ViT
-from model.pathways.usage import chosen_experts
-from model.quantisation.integer import IntegerNetwork
-from model.tasks.definitions import TASKS, find_task
-from model.training.sources import HeldOut, Images, normalise
-from spec.arithmetic import route_token
-from spec.errors import UserError
-from spec.pathway_names import pathway_name
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import Batch, require_tasks
+from moesaic.model.data.image_sources import HeldOut, Images, normalise
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.usage import chosen_experts
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.model.tasks.definitions import TASKS, find_task
+from moesaic.spec.arithmetic import route_token
+from moesaic.spec.pathway_names import pathway_name
 
 _BATCH, _BATCH_PIXELS = 32, 1 << 20  # at most, so that predictions of many classes fit in memory
 

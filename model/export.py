@@ -7,24 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from model.configuration import ModelConfiguration, Recipe
-from model.data.dataset import class_names
-from model.evaluate import compare, top_k_agreement
-from model.network.random_weights import random_model
-from model.network.vit import M3ViT
-from model.onnx_export import export_onnx
-from model.pathways.alternatives import PathwayPlan, add_alternatives, apply_pathways, plan_pathways
-from model.pathways.budgets import Budget
-from model.pathways.pathway import apply_pathway
-from model.pathways.pruning import fine_tune
-from model.pathways.usage import measure_usage
-from model.quantisation.calibration import Calibration, calibrate, merge
-from model.quantisation.golden import expert_loads, golden_vectors, saturated_shares
-from model.quantisation.integer import IntegerNetwork
-from model.quantisation.quantise import quantise
-from model.quantisation.scales import Scales, choose_scales
-from model.quantisation.settings import PtqSettings
-from model.training.sources import (
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import class_names
+from moesaic.model.data.image_sources import (
     HeldOut,
     calibration_images,
     first_images,
@@ -32,8 +17,23 @@ from model.training.sources import (
     training_scenes,
     validation_scenes,
 )
-from spec.bundle import Bundle, Task
-from spec.errors import UserError
+from moesaic.model.evaluate import compare, top_k_agreement
+from moesaic.model.network.random_weights import random_model
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.onnx_export import export_onnx
+from moesaic.model.pathways.alternatives import PathwayPlan, add_alternatives, apply_pathways, plan_pathways
+from moesaic.model.pathways.budgets import Budget
+from moesaic.model.pathways.pathway import apply_pathway
+from moesaic.model.pathways.pruning import fine_tune
+from moesaic.model.pathways.usage import measure_usage
+from moesaic.model.quantisation.calibration import Calibration, calibrate, merge
+from moesaic.model.quantisation.golden_vectors import expert_loads, golden_vectors, saturated_shares
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.quantisation.quantise import quantise
+from moesaic.model.quantisation.scales import Scales, choose_scales
+from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.model.recipes.recipe import ModelConfiguration, Recipe
+from moesaic.spec.bundle import Bundle, Task
 
 CALIBRATION_SCENES = 64
 DEFAULT_PTQ = PtqSettings()
@@ -173,7 +173,7 @@ def _with_class_names(tasks: dict[str, Task], recipe: Recipe) -> dict[str, Task]
 
 
 def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSettings = DEFAULT_PTQ) -> Bundle:
-    """The bundle of a network that was never trained, for measuring speed: see `model.network.random_weights`.
+    """The bundle of a network that was never trained, for measuring speed: see `moesaic.model.network.random_weights`.
 
     It takes the road of a trained one, but has no accuracy and no ONNX. The updates and the routers' loads are adjusted on
     the image of the golden vectors, so that this frame has the loads that were asked for; the scales come from other

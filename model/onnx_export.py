@@ -14,8 +14,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from model.network.vit import M3ViT
-from model.pathways.pathway import moe_blocks
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.pathway import moe_blocks
 
 OPSET = 18
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from spec.configuration import HardwareConfiguration
-from spec.errors import UserError
-from spec.executor import Memory, Program
-from spec.files import read_file, read_manifest, write_directory
-from spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
+from moesaic.errors import UserError
+from moesaic.files import read_file, read_manifest, write_directory
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.executor import Memory, Program
+from moesaic.spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
 
 FORMAT, VERSION = "moesaic build", 1
 MANIFEST = "build.json"
@@ -65,9 +65,9 @@ class TaskProgram:
     """A task of a build.
 
     program: where it lies in the constant window. output_offset, output_shape: int16 (height, width, stored channels) in the
-    frame window, of which the first `channels` count. kind, class_names, output_scale: see spec.bundle.Task.
+    frame window, of which the first `channels` count. kind, class_names, output_scale: see moesaic.spec.bundle.Task.
     macs: multiply-accumulates of the network per frame, with top_k experts per token. observations: layer name to where it
-    was stored, empty unless generated with observation. metrics: accuracy of this pathway, see spec.bundle.Task. alternatives:
+    was stored, empty unless generated with observation. metrics: accuracy of this pathway, see moesaic.spec.bundle.Task. alternatives:
     name to another pathway of the task; an application picks one from frame to frame.
     """
 
@@ -88,7 +88,7 @@ class TaskProgram:
 class Build:
     """See the module. tags: name of each instruction tag, for faults and traces. files: sources, name to content.
 
-    bundle_sha256: identity of the bundle it was made from, see spec.bundle.Bundle.sha256.
+    bundle_sha256: identity of the bundle it was made from, see moesaic.spec.bundle.Bundle.sha256.
     """
 
     name: str
@@ -127,7 +127,7 @@ class Build:
 
     @property
     def pathways(self) -> dict[str, TaskProgram]:
-        """Every pathway by its name (spec.pathway_names), as a task that has no other: first the default of each task."""
+        """Every pathway by its name (moesaic.spec.pathway_names), as a task that has no other: first the default of each task."""
         found = {name: replace(task, alternatives={}) for name, task in self.tasks.items()}
         for name, task in self.tasks.items():
             for alternative, a in task.alternatives.items():

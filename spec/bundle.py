@@ -18,7 +18,7 @@ NAME.beta int16 (width,), NAME.shift uint8 (). T is 1 + patches; token 0 is the 
     blocks.I.router.PATHWAY          linear (experts kept in ascending order, width), to int16 in 1/256 octave; PATHWAY is TASK for a
                                      task's default and TASK@ALTERNATIVE for another pathway, see Task
     blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,). Where expert_weight_bits is 4, the weights are in
-                                     [-7, 7] and stored as spec.int4 packs them: uint8 (out, ceil(in / 2))
+                                     [-7, 7] and stored as moesaic.spec.int4 packs them: uint8 (out, ceil(in / 2))
     norm                             final layer norm
     heads.TASK                       linear (upscale * upscale * channels, width), order [y][x][channel], to int16
 
@@ -39,10 +39,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from spec.errors import UserError
-from spec.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
-from spec.int4 import INT4_MAX, pack_int4, unpack_int4
-from spec.pathway_names import is_alternative_name, pathway_name
+from moesaic.errors import UserError
+from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
+from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
+from moesaic.spec.pathway_names import is_alternative_name, pathway_name
 
 FORMAT, VERSION = "moesaic bundle", 1
 MANIFEST = "bundle.json"
@@ -113,7 +113,7 @@ class Task:
 
 
 def pathways(tasks: dict[str, Task]) -> dict[str, Task]:
-    """Every pathway of these tasks by its name (spec.pathway_names), as a task that has no other: first the default of each."""
+    """Every pathway of these tasks by its name (moesaic.spec.pathway_names), as a task that has no other: first the default of each."""
     found = {name: replace(task, alternatives={}) for name, task in tasks.items()}
     for name, task in tasks.items():
         for alternative, a in task.alternatives.items():

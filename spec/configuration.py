@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from importlib import resources
 from pathlib import Path
 
-from spec.errors import UserError
-from spec.isa import layout_text
-from spec.registers import REGISTERS
+from moesaic.errors import UserError
+from moesaic.spec.isa import layout_text
+from moesaic.spec.registers import REGISTERS
 
 DRAM_BEAT_BYTES = 16
 ULTRA_BANKS = 2
@@ -21,7 +22,7 @@ class HardwareConfiguration:
     """Sizes of one accelerator. Data of a model (tokens, widths, heads, experts, tasks) are not here: they are in programs.
 
     name: of the configuration, part of build names, not of the fingerprint.
-    part: the device, a key of hls.resources.DEVICES.
+    part: the device, a key of moesaic.hls.hardware.resources.DEVICES.
     tile_rows: rows (tokens) of the matmul array, at least 1. Example: 12.
     tile_columns: columns (output channels) of the array; a power of two, 8 to 64; also the elements that the vector unit
         reads per cycle. Example: 32.
@@ -172,17 +173,27 @@ class HardwareConfiguration:
         return asdict(self)
 
 
+def _directory() -> Path:
+    return Path(str(resources.files("moesaic.configs")))
+
+
+def shipped_configurations() -> list[Path]:
+    """The TOML files of configurations that moesaic brings, which are known by their names."""
+    return sorted(_directory().glob("*.toml"))
+
+
 def load_configuration(path: Path | str) -> HardwareConfiguration:
-    """Read a TOML file; the configuration is named after the file. A name without a slash is looked up in configs/."""
+    """Read a TOML file; the configuration is named after the file. A name without a slash is one of
+    `shipped_configurations`."""
     import tomllib
 
     path = Path(path)
     if path.suffix != ".toml" and len(path.parts) == 1:
-        path = Path(__file__).parent.parent / "configs" / f"{path}.toml"
+        path = _directory() / f"{path}.toml"
     try:
         values = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        known = sorted(p.stem for p in (Path(__file__).parent.parent / "configs").glob("*.toml"))
+        known = [shipped.stem for shipped in shipped_configurations()]
         raise UserError(f"no hardware configuration at {path}; known: {', '.join(known)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"hardware configuration {path} cannot be read: {error}") from None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spec.bundle import Architecture, Task, expected_tensors, is_expert_weight
+from moesaic.spec.bundle import Architecture, Task, expected_tensors, is_expert_weight
 
 
 def frame_macs(architecture: Architecture, task: Task) -> int:
@@ -28,7 +28,8 @@ def frame_macs(architecture: Architecture, task: Task) -> int:
 def weight_bytes(architecture: Architecture, task: Task) -> int:
     """Bytes of all that a task's default pathway reads of a bundle: its weights with their parameters, norms and tables.
 
-    Sum over the tensors of a bundle with this pathway alone (`spec.bundle.expected_tensors`) of elements * bytes of an element: every
+    Sum over the tensors of a bundle with this pathway alone (`moesaic.spec.bundle.expected_tensors`) of elements * bytes of
+    an element: every
     shared layer, the router's rows and the weights of the experts kept (4-bit ones two in a byte), the head.
     """
     alone = replace(task, alternatives={})

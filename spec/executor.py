@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from spec.isa import Fault
+from moesaic.spec.isa import Fault
 
 WINDOW_ALIGNMENT = 4096
 FAULT_UNIT_NAMES = ("load", "store", "matmul", "vector", "route", "fetch")
@@ -40,7 +40,7 @@ class MachineFault(Exception):
 
 
 Counters = dict[str, int]
-"""Counter name (spec.registers.COUNTERS) to value; a machine that has no clock leaves out what it cannot know."""
+"""Counter name (moesaic.spec.registers.COUNTERS) to value; a machine that has no clock leaves out what it cannot know."""
 
 
 class Executor(Protocol):

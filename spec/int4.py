@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spec.errors import UserError
+from moesaic.errors import UserError
 
 INT4_MAX = 7
 

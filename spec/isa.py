@@ -257,7 +257,7 @@ gather needs a residual destination or int8; scatter needs residual; table_enabl
         "layer_norm",
         4,
         Unit.VECTOR,
-        """Layer norm of int16 rows to int8, see spec.arithmetic.layer_norm.
+        """Layer norm of int16 rows to int8, see moesaic.spec.arithmetic.layer_norm.
 
     for r in range(rows):
         x = act int16 at source_address + r * source_pitch, columns elements
@@ -285,7 +285,7 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
 
     for r in range(rows):
         s = act int16 at source_address + r * source_pitch, columns elements
-        p, multiplier, shift = softmax_rows(s, row_max[row_base + r])           # see spec.arithmetic
+        p, multiplier, shift = softmax_rows(s, row_max[row_base + r])           # see moesaic.spec.arithmetic
         act int8 at destination_address + r * destination_pitch = p, then zeros up to a multiple of C elements
         row_multiplier[row_base + r], row_shift[row_base + r] = multiplier, shift
 """,
@@ -303,7 +303,7 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
         "route",
         6,
         Unit.ROUTE,
-        """Router softmax and top-k: fill the expert queues, see spec.arithmetic.route_token.
+        """Router softmax and top-k: fill the expert queues, see moesaic.spec.arithmetic.route_token.
 
     if not append: queue_count[all] = 0
     for r in range(rows):

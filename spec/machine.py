@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from spec.arithmetic import (
+from moesaic.spec.arithmetic import (
     NORM_WIDTH_MAX,
     TABLE_ENTRIES,
     TABLE_INDEX_BITS,
@@ -24,9 +24,9 @@ from spec.arithmetic import (
     softmax_rows,
     weigh_by_score,
 )
-from spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
-from spec.executor import Counters, MachineFault, Memory, Program
-from spec.isa import (
+from moesaic.spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
+from moesaic.spec.executor import Counters, MachineFault, Memory, Program
+from moesaic.spec.isa import (
     BY_NAME,
     INSTRUCTION_BYTES,
     OPERAND_BYTES,
@@ -87,7 +87,7 @@ class ReferenceMachine:
         """Nothing to free."""
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """See spec.executor.Executor. There is no clock: TIMEOUT is raised when no unit can go on, max_cycles is not used."""
+        """See moesaic.spec.executor.Executor. There is no clock: TIMEOUT is raised when no unit can go on, max_cycles is not used."""
         self._counters = dict.fromkeys(("instructions", "matmul_array", "read_beats", "write_beats"), 0)
         semaphores = np.zeros(SEMAPHORES, np.int64)
         queues: dict[Unit, deque[tuple[str, Fields]]] = {unit: deque() for unit in Unit}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spec.errors import UserError
+from moesaic.errors import UserError
 
 DEPTH_UNIT = 4.0
 """Metres. A depth output is the natural logarithm of depth / DEPTH_UNIT."""
@@ -26,7 +26,7 @@ def probability(output: np.ndarray) -> np.ndarray:
 def decode(kind: str, raw: np.ndarray, scale: float) -> np.ndarray:
     """A task's prediction in its own terms.
 
-    raw: (height, width, channels), any number type. scale: value of one unit of raw. kind: see spec.bundle.Task.
+    raw: (height, width, channels), any number type. scale: value of one unit of raw. kind: see moesaic.spec.bundle.Task.
     "segmentation", "parts": the class with the largest output, the lowest of equals, uint8 (height, width).
     "saliency", "edges": probability of being salient, of being an edge, float32 (height, width) in 0..1.
     "depth": metres, float32 (height, width). "normals": unit vectors, float32 (height, width, 3), towards the viewer where

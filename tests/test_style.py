@@ -1,6 +1,6 @@
-"""What the linters of Python check, so that a run of the tests checks it."""
+"""What `make lint` checks of the Python, so that a run of the tests checks it."""
 
-import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -8,20 +8,27 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+MIRROR = REPOSITORY / "build" / "mirror"
 PROGRAMS = Path(sys.executable).parent
+LINTERS = {
+    "ruff check .": REPOSITORY,
+    "ruff format --check .": REPOSITORY,
+    f"lint-imports --config {REPOSITORY / 'pyproject.toml'}": MIRROR,
+    f"basedpyright --project {REPOSITORY / 'pyproject.toml'}": REPOSITORY,
+}
+"""Command to the directory where it is started."""
 
 
-@pytest.mark.parametrize("command", [("ruff", "check", "."), ("lint-imports",)], ids=lambda command: command[0])
-def test_linter(command: tuple[str, ...]) -> None:
-    """ruff check: style. lint-imports: which package may import which, the contracts of pyproject.toml."""
-    program, *arguments = command
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    result = subprocess.run(
-        [str(PROGRAMS / program), *arguments],
-        cwd=REPOSITORY,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+@pytest.fixture(scope="module", autouse=True)
+def mirror() -> None:
+    runpy.run_path(str(REPOSITORY / "mirror.py"), run_name="__main__")
+
+
+@pytest.mark.parametrize("command", LINTERS, ids=lambda command: "-".join(command.split()[:2]))
+def test_linter(command: str) -> None:
+    """ruff: style. lint-imports: which package may import which. basedpyright: types."""
+    program, *arguments = command.split()
+    run = subprocess.run(
+        [str(PROGRAMS / program), *arguments], cwd=LINTERS[command], capture_output=True, text=True, check=False
     )
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert run.returncode == 0, run.stdout + run.stderr

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from host.commands.arguments import add_build, add_executor, add_tasks, chosen_tasks
-from host.images import read_image
-from host.runtime import EXECUTORS, Accelerator, open_build
-from spec.build import Build
-from spec.errors import UserError
-from spec.pathway_names import split_pathway_name
+from moesaic.errors import UserError
+from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
+from moesaic.host.image_files import read_image
+from moesaic.host.runtime import EXECUTORS, Accelerator, open_build
+from moesaic.spec.build import Build
+from moesaic.spec.pathway_names import split_pathway_name
 
 EXIT_DIFFERENT = 1
 _SHARED_COUNTERS = ("instructions", "matmul_array", "read_beats", "write_beats")

@@ -9,14 +9,17 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from importlib import resources
 from pathlib import Path
 
-from host.bitstream import NAME, RECORD, require_bitstream
-from host.commands.arguments import add_build
-from spec.build import MANIFEST, Build, load_build
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.host.bitstream import NAME, RECORD, require_bitstream
+from moesaic.host.commands.build_options import add_build
+from moesaic.spec.build import MANIFEST, Build, load_build
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+MOESAIC = Path(str(resources.files("moesaic")))
+BOARD_ROOMS = ("spec", "host")
+"""Packages of moesaic that run on a board, beside the modules of moesaic itself."""
 OLDEST_PYTHON = (3, 10)
 
 _PROFILES = ("/etc/profile.d/pynq_venv.sh", "/etc/profile.d/xrt_setup.sh")
@@ -29,20 +32,20 @@ here=$(dirname "$(readlink -f "${{BASH_SOURCE[0]}}")")
 for profile in {profiles}; do
   if [ -r "$profile" ]; then . "$profile"; fi
 done
-export PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH="$here/lib" PYTHONDONTWRITEBYTECODE=1
 exec python3 "$@"
 """
 
 _LAUNCHER = """\
 #!/bin/bash
-exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/python" -m host.command_line "$@"
+exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/python" -m moesaic.command_line "$@"
 """
 
 _CHECK = """\
 import importlib.util as u, json, platform
 try:
-    import numpy, host.command_line
-    from spec.build import load_build
+    import numpy, moesaic.command_line
+    from moesaic.spec.build import load_build
     fingerprint, problem = load_build({build!r}).fingerprint, ''
 except Exception as error:
     fingerprint, problem = '', f'{{type(error).__name__}}: {{error}}'
@@ -103,10 +106,16 @@ class Remote:
 
 def stage(directory: Path, build_directory: Path, build: Build, bitstream: Path | None) -> str:
     """Lay out in an empty directory what the board gets; returns the place of the build in it."""
-    for package in ("spec", "host"):
-        shutil.copytree(REPOSITORY / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
-    if (REPOSITORY / "examples").is_dir():
-        shutil.copytree(REPOSITORY / "examples", directory / "examples", ignore=shutil.ignore_patterns(".*"))
+    package = directory / "lib" / "moesaic"
+    package.mkdir(parents=True)
+    for path in MOESAIC.glob("*.py"):
+        shutil.copy2(path, package / path.name)
+    for room in BOARD_ROOMS:
+        source = Path(str(resources.files(f"moesaic.{room}")))
+        shutil.copytree(source, package / room, ignore=shutil.ignore_patterns("__pycache__"))
+    examples = MOESAIC.parent / "examples"  # of a checkout
+    if examples.is_dir():
+        shutil.copytree(examples, directory / "examples", ignore=shutil.ignore_patterns(".*"))
     place = f"builds/{_folder(build.name)}-{build.fingerprint}"
     for name in (MANIFEST, *json.loads((build_directory / MANIFEST).read_text())["files"]):
         (directory / place / name).parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from spec.vendor_tools import VITIS_HLS, VITIS_RUN, VIVADO, VendorTool, find_tool, tool_version
+from moesaic.vendor_tools import VITIS_HLS, VITIS_RUN, VIVADO, VendorTool, find_tool, tool_version
 
 MISSING = "missing"
 

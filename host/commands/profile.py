@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from host.commands.arguments import add_build, add_executor, add_tasks, chosen_tasks
-from host.images import read_image
-from host.phases import PHASES
-from host.result import Result
-from host.runtime import Accelerator, open_build
-from spec.arguments import positive
-from spec.errors import UserError
-from spec.files import write_file
-from spec.pathway_names import split_pathway_name
+from moesaic.argument_types import positive
+from moesaic.errors import UserError
+from moesaic.files import write_file
+from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
+from moesaic.host.image_files import read_image
+from moesaic.host.phases import PHASES
+from moesaic.host.result import Result
+from moesaic.host.runtime import Accelerator, open_build
+from moesaic.spec.pathway_names import split_pathway_name
 
 
 def measure(accelerator: Accelerator, image: np.ndarray, names: list[str], frames: int) -> dict:

@@ -6,12 +6,12 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from host.commands.arguments import ALL_TASKS, add_build, add_executor
-from host.images import read_image, write_picture
-from host.result import Result
-from host.runtime import open_build
-from spec.errors import UserError
-from spec.pathway_names import pathway_name
+from moesaic.errors import UserError
+from moesaic.host.commands.build_options import ALL_TASKS, add_build, add_executor
+from moesaic.host.image_files import read_image, write_picture
+from moesaic.host.result import Result
+from moesaic.host.runtime import open_build
+from moesaic.spec.pathway_names import pathway_name
 
 
 def _picture_paths(images: list[Path], names: list[str], directory: Path) -> dict[tuple[Path, str], Path]:

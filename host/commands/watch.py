@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import itertools
 
-from host.commands.arguments import add_build, add_executor, add_tasks, chosen_tasks
-from host.result import Result
-from host.runtime import Accelerator, open_build
-from host.sources import is_pictures, open_frames, paced
-from host.viewer import Viewer
-from spec.arguments import natural, positive
+from moesaic.argument_types import natural, positive
+from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
+from moesaic.host.frame_sources import is_pictures, open_frames, paced
+from moesaic.host.result import Result
+from moesaic.host.runtime import Accelerator, open_build
+from moesaic.host.viewer import Viewer
 
 _PICTURES_PER_SECOND = 2
 _LARGEST_PORT = 65_535

@@ -1,6 +1,6 @@
 """Cityscapes (Cordts et al., CVPR 2016) as its own site distributes it: segmentation, and depth from stereo.
 
-The reduced release that multi-task papers use is `model.data.cityscapes_mtan`.
+The reduced release that multi-task papers use is `moesaic.model.data.cityscapes_mtan`.
 """
 
 import json
@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from model.data.dataset import INVALID_LABEL
-from model.data.files import FileDataset, as_depth, checked_labels, read_grey
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import INVALID_LABEL
+from moesaic.model.data.files import FileDataset, as_depth, checked_labels, read_grey
 
 CLASSES = (
     *(

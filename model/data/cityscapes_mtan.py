@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from model.data.dataset import INVALID_LABEL
-from model.data.files import FileDataset, as_depth, read_array
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import INVALID_LABEL
+from moesaic.model.data.files import FileDataset, as_depth, read_array
 
 CLASSES = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
 """The 7 groups of the 19 classes, in the order of Cityscapes and of MTAN's table 1; the release itself has no names."""

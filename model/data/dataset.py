@@ -18,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from spec.errors import InternalError, UserError
+from moesaic.errors import InternalError, UserError
 
 INVALID_LABEL = 255
 """Marks a pixel without truth in segmentation, parts, saliency and edges."""
@@ -134,7 +134,7 @@ def open_dataset(
     if root is None:
         remedy = reader.download.format(root="the directory")
         raise UserError(f"{name} lies in files: give the directory that holds them as --data-root, or {remedy}")
-    from model.data.geometry import Fitted
+    from moesaic.model.data.geometry import Fitted
 
     dataset = reader(root, split, tasks, count)
     return Fitted(dataset, height, width) if fitted else dataset
@@ -148,11 +148,11 @@ def class_names(name: str) -> Mapping[str, tuple[str, ...]]:
 def _reader(name: str) -> type:
     if name not in DATASETS:
         raise UserError(f"unknown data set {name!r}: choose {', '.join(DATASETS)}")
-    from model.data.cityscapes import Cityscapes
-    from model.data.cityscapes_mtan import CityscapesMtan
-    from model.data.nyud import Nyud
-    from model.data.pascal_context import PascalContext
-    from model.data.rendered import RenderedScenes
+    from moesaic.model.data.cityscapes import Cityscapes
+    from moesaic.model.data.cityscapes_mtan import CityscapesMtan
+    from moesaic.model.data.nyud import Nyud
+    from moesaic.model.data.pascal_context import PascalContext
+    from moesaic.model.data.rendered import RenderedScenes
 
     readers = (RenderedScenes, Nyud, PascalContext, Cityscapes, CityscapesMtan)
     return {reader.name: reader for reader in readers}[name]

@@ -9,8 +9,8 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from model.data.dataset import CHANNELS, INVALID, INVALID_LABEL, Sample
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import CHANNELS, INVALID, INVALID_LABEL, Sample
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class FileDataset(ABC):
 
     @abstractmethod
     def read_target(self, name: str, task: str) -> np.ndarray:
-        """A sample's truth for a task, as `model.data.dataset` defines it."""
+        """A sample's truth for a task, as `moesaic.model.data.dataset` defines it."""
 
     def check_files(self, name: str) -> None:
         self.image_path(name)

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from model.data.dataset import Batch, Dataset, Sample
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import Batch, Dataset, Sample
 
 _ORDER, _CHANGES = 0, 1  # second part of the seed: what the random numbers are for
 

@@ -5,9 +5,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from model.data.dataset import INVALID_LABEL
-from model.data.files import FileDataset, as_depth, read_array, read_grey, read_labels, read_names, read_normals
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import INVALID_LABEL
+from moesaic.model.data.files import (
+    FileDataset,
+    as_depth,
+    read_array,
+    read_grey,
+    read_labels,
+    read_names,
+    read_normals,
+)
 
 CLASSES = (
     *("wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf"),

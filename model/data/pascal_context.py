@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from model.data.dataset import INVALID_LABEL
-from model.data.files import FileDataset, read_grey, read_labels, read_matlab, read_names, read_normals
-from model.data.thinning import thin
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import INVALID_LABEL
+from moesaic.model.data.files import FileDataset, read_grey, read_labels, read_matlab, read_names, read_normals
+from moesaic.model.data.thinning import thin
 
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

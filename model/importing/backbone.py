@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.configuration import ModelConfiguration
-from model.importing.source import Source
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.importing.source_weights import Source
+from moesaic.model.recipes.recipe import ModelConfiguration
 
 NORMALISATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

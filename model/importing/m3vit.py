@@ -4,11 +4,11 @@ import re
 
 from torch import Tensor
 
-from model.configuration import ModelConfiguration
-from model.importing.backbone import require_heads, take_attention, take_embedding, take_mlp, take_norm
-from model.importing.source import Source
-from model.network.heads import PUP_CHANNELS, PUP_STAGES
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.importing.backbone import require_heads, take_attention, take_embedding, take_mlp, take_norm
+from moesaic.model.importing.source_weights import Source
+from moesaic.model.network.heads import PUP_CHANNELS, PUP_STAGES
+from moesaic.model.recipes.recipe import ModelConfiguration
 
 TASK_NAMES = {
     "semseg": "segmentation",

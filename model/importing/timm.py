@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from model.configuration import ModelConfiguration
-from model.importing.backbone import require_heads, take_attention, take_embedding, take_mlp, take_norm
-from model.importing.source import Source
+from moesaic.model.importing.backbone import require_heads, take_attention, take_embedding, take_mlp, take_norm
+from moesaic.model.importing.source_weights import Source
+from moesaic.model.recipes.recipe import ModelConfiguration
 
 _CLASSIFIERS = ("head.", "head_dist.", "pre_logits.", "fc_norm.")  # of images as a whole
 
@@ -17,7 +17,7 @@ def convert_timm(
     normalisation: str = "imagenet",
     grid: tuple[int, int] | None = None,
 ) -> dict[str, Tensor]:
-    """The backbone's weights under our names, its MLPs dense, for `model.network.upcycling.initialise`.
+    """The backbone's weights under our names, its MLPs dense, for `moesaic.model.network.upcycling.initialise`.
 
     heads: attention heads of the source, which its weights do not tell. normalisation, grid: see `take_embedding`. The
     classifier is left out. UserError names the first weight that is missing, of another shape or unknown.

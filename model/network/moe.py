@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.network.balance import balance_loss, expert_load
-from model.network.experts import expert_mixture
-from model.network.routers import Router, TaskMasks, build_routers
+from moesaic.model.network.balance import balance_loss, expert_load
+from moesaic.model.network.experts import expert_mixture
+from moesaic.model.network.routers import Router, TaskMasks, build_routers
 
 # Letters in shape comments: N = tokens of the whole batch, D = width, E = experts, H = expert hidden, K = top-k.
 
@@ -35,7 +35,7 @@ class MoE(nn.Module):
     So it is in V-MoE (Riquelme et al. 2021, equation 2) and upstream M3ViT's noisy_vmoe, whatever the noise. Shazeer et al. 2017,
     equation 3, from whom the learned noise is, take the top k first: their softmax is over the chosen experts and sums to 1.
 
-    gate: "multi", "single" or "task-conditioned" (see `model.network.routers`). `kept[task]`, bool [E], marks the experts of
+    gate: "multi", "single" or "task-conditioned" (see `moesaic.model.network.routers`). `kept[task]`, bool [E], marks the experts of
     the task's pathway, at first all; the others get no weight in the softmax. `top_k_of[task]` is the task's number of
     experts per token. Both may be changed at any time. gate_noise: of the routers, see `Router`.
 

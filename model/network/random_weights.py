@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.configuration import ModelConfiguration
-from model.network.moe import MoE, top_k_mask
-from model.network.routers import Router
-from model.network.vit import M3ViT
-from model.training.sources import normalise
+from moesaic.model.data.image_sources import normalise
+from moesaic.model.network.moe import MoE, top_k_mask
+from moesaic.model.network.routers import Router
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.recipe import ModelConfiguration
 
 # Standard deviations are meant where nothing else is said.
 _PATCH_GAIN, _QUERY_KEY_GAIN = 3.0, 1.4  # of the results when the input has 1; of all other layers 1

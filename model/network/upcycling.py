@@ -14,9 +14,9 @@ import math
 import torch
 from torch import Tensor
 
-from model.network.moe import MoE
-from model.network.vit import M3ViT
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.network.moe import MoE
+from moesaic.model.network.vit import M3ViT
 
 _LOGIT_STD = 0.1  # of the routers' logits at first: scores within a tenth or so of 1 / E
 

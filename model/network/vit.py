@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.configuration import ModelConfiguration
-from model.network.heads import build_head, final_norm
-from model.network.moe import MoE
+from moesaic.model.network.heads import build_head, final_norm
+from moesaic.model.network.moe import MoE
+from moesaic.model.recipes.recipe import ModelConfiguration
 
 # Letters in shape comments: B = batch, T = tokens, D = width, H = heads, C = channels of a head.
 

@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 
-from model.network.vit import M3ViT
-from model.pathways.budgets import Budget, choose_pathway
-from model.pathways.pathway import Pathway, apply_pathway, current_pathway, current_top_k, moe_blocks
-from model.pathways.usage import Usage
-from spec.bundle import Alternative, Task
-from spec.errors import UserError
-from spec.pathway_names import is_alternative_name, pathway_name
+from moesaic.errors import UserError
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.budgets import Budget, choose_pathway
+from moesaic.model.pathways.pathway import Pathway, apply_pathway, current_pathway, current_top_k, moe_blocks
+from moesaic.model.pathways.usage import Usage
+from moesaic.spec.bundle import Alternative, Task
+from moesaic.spec.pathway_names import is_alternative_name, pathway_name
 
 Tensors = dict[str, np.ndarray]
 

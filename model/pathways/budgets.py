@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.pathways.pathway import Pathway
-from model.pathways.usage import ExpertUsage, Usage
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.pathways.pathway import Pathway
+from moesaic.model.pathways.usage import ExpertUsage, Usage
 
 SCOPES = ("layer", "task")
 

@@ -5,8 +5,8 @@ from html import escape
 
 import numpy as np
 
-from model.pathways.charts import PALETTE, Line, Panel, figure
-from model.pathways.report import Point, Report
+from moesaic.model.pathways.charts import PALETTE, Line, Panel, figure
+from moesaic.model.pathways.report import Point, Report
 
 _STYLE = """
 :root { --ink: #1c2330; --soft: #5b6577; --line: #dfe4ec; --paper: #ffffff; --ground: #f5f7fa; --heat: 47, 111, 221; }

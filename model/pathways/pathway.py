@@ -2,9 +2,9 @@
 
 import torch
 
-from model.network.moe import MoE
-from model.network.vit import M3ViT
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.network.moe import MoE
+from moesaic.model.network.vit import M3ViT
 
 Pathway = dict[str, dict[int, tuple[int, ...]]]
 """By task and MoE block: the experts kept, ascending."""

@@ -5,14 +5,14 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from model.configuration import Recipe
-from model.network.vit import M3ViT
-from model.pathways.alternatives import TaskPathways, apply_pathways
-from model.training.distributed import DistributedModel, Ranks
-from model.training.optimizer import build_optimizers
-from model.training.sources import open_training
-from model.training.train import training_step
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.image_sources import open_training
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.alternatives import TaskPathways, apply_pathways
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.model.training.distributed import DistributedModel, Ranks
+from moesaic.model.training.optimizer import build_optimizers
+from moesaic.model.training.train import training_step
 
 _RATE = 0.1  # of the recipe's learning rates
 _WARMUP = 0.05  # of the steps

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from model.configuration import ModelConfiguration, Recipe
-from model.evaluate import measure_float, measure_integer
-from model.export import integer_network
-from model.network.vit import M3ViT
-from model.pathways.alternatives import PathwayPlan, TaskPathways, apply_pathways, pathways_within
-from model.pathways.budgets import Budget
-from model.pathways.pathway import full_pathway
-from model.pathways.pruning import fine_tune
-from model.pathways.usage import Usage
-from model.tasks.definitions import find_task
-from model.training.sources import Images
-from spec.bundle import Alternative
-from spec.bundle import Task as BundleTask
-from spec.cost import dram_bytes, frame_macs, weight_bytes
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.image_sources import Images
+from moesaic.model.evaluate import measure_float, measure_integer
+from moesaic.model.export import integer_network
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.alternatives import PathwayPlan, TaskPathways, apply_pathways, pathways_within
+from moesaic.model.pathways.budgets import Budget
+from moesaic.model.pathways.pathway import full_pathway
+from moesaic.model.pathways.pruning import fine_tune
+from moesaic.model.pathways.usage import Usage
+from moesaic.model.recipes.recipe import ModelConfiguration, Recipe
+from moesaic.model.tasks.definitions import find_task
+from moesaic.spec.bundle import Alternative
+from moesaic.spec.bundle import Task as BundleTask
+from moesaic.spec.cost import dram_bytes, frame_macs, weight_bytes
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Point:
 
     experts: those kept by MoE block; kept: their number over all blocks; top_k: experts per token. value: of the task's metric in
     float; integer: in integers, None where that was not measured. weight_bytes, dram_bytes, macs: of one frame, see
-    `spec.cost`. change: of `value` against the whole network, in percent, positive when worse.
+    `moesaic.spec.cost`. change: of `value` against the whole network, in percent, positive when worse.
     """
 
     task: str

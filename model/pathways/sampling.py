@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.network.moe import MoE, top_k_mask
-from model.network.vit import M3ViT
-from model.pathways.budgets import Budget, choose_pathway
-from model.pathways.pathway import apply_pathway, moe_blocks, open_pathway
-from model.pathways.usage import ExpertUsage
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.network.moe import MoE, top_k_mask
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.budgets import Budget, choose_pathway
+from moesaic.model.pathways.pathway import apply_pathway, moe_blocks, open_pathway
+from moesaic.model.pathways.usage import ExpertUsage
 
 _FULL = 0.5  # chance that a task has the whole network in a step, so that this stays as good as it is alone
 _MOMENTUM = 0.95

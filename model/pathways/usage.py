@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.network.moe import MoE
-from model.network.vit import M3ViT
-from model.pathways.pathway import moe_blocks
-from model.training.sources import normalise
+from moesaic.model.data.image_sources import normalise
+from moesaic.model.network.moe import MoE
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.pathway import moe_blocks
 
 _BATCH = 32
 

@@ -1,4 +1,4 @@
-"""The integer network as a PyTorch module: the same integers as `model.quantisation.integer`, and gradients for the weights."""
+"""The integer network as a PyTorch module: the same integers as `moesaic.model.quantisation.integer`, and gradients for the weights."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.network.heads import pixel_shuffle
-from model.network.vit import M3ViT
-from model.pathways.pathway import current_pathway, current_top_k
-from model.quantisation import straight_through as ops
-from model.quantisation.gelu import gelu_table
-from model.quantisation.layers import linear_layers, norm_layers
-from model.quantisation.quantise import (
+from moesaic.model.network.heads import pixel_shuffle
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.pathway import current_pathway, current_top_k
+from moesaic.model.quantisation import straight_through as ops
+from moesaic.model.quantisation.gelu import gelu_table
+from moesaic.model.quantisation.layers import linear_layers, norm_layers
+from moesaic.model.quantisation.quantise import (
     LinearIntegers,
     NormIntegers,
     quantise_linear,
@@ -22,8 +22,8 @@ from model.quantisation.quantise import (
     score_ratio,
     weight_options,
 )
-from model.quantisation.scales import Scales
-from spec.arithmetic import TABLE_ENTRIES, fixed_point_multiplier
+from moesaic.model.quantisation.scales import Scales
+from moesaic.spec.arithmetic import TABLE_ENTRIES, fixed_point_multiplier
 
 # Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
 

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.configuration import Recipe, TrainingConfiguration
-from model.network.vit import M3ViT
-from model.quantisation.fake_quantised import FakeQuantised
-from model.quantisation.scales import Scales
-from model.tasks.definitions import find_task
-from model.training.distributed import Ranks
-from model.training.optimizer import build_optimizers, set_learning_rate
-from model.training.sources import Images, open_training
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.image_sources import Images, open_training
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.quantisation.fake_quantised import FakeQuantised
+from moesaic.model.quantisation.scales import Scales
+from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
+from moesaic.model.tasks.definitions import find_task
+from moesaic.model.training.distributed import Ranks
+from moesaic.model.training.optimizer import build_optimizers, set_learning_rate
 
 RATE = 0.02
 """Of the recipe's learning rates, unless told otherwise: what rounding moved is little."""

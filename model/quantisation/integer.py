@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from spec.arithmetic import (
+from moesaic.errors import UserError
+from moesaic.spec.arithmetic import (
     TABLE_ENTRIES,
     TABLE_INDEX_BITS,
     layer_norm,
@@ -13,9 +14,8 @@ from spec.arithmetic import (
     softmax_rows,
     weigh_by_score,
 )
-from spec.bundle import Architecture, Task, pathways
-from spec.errors import UserError
-from spec.pathway_names import split_pathway_name
+from moesaic.spec.bundle import Architecture, Task, pathways
+from moesaic.spec.pathway_names import split_pathway_name
 
 # Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
 
@@ -24,14 +24,14 @@ class IntegerNetwork:
     """Evaluates any task of a quantised network; exact, so that the machine can be compared with it value by value."""
 
     def __init__(self, architecture: Architecture, tasks: dict[str, Task], tensors: dict[str, np.ndarray]) -> None:
-        """The arguments are those parts of a spec.bundle.Bundle."""
+        """The arguments are those parts of a moesaic.spec.bundle.Bundle."""
         self.architecture, self.tasks, self.tensors = architecture, tasks, tensors
         self.pathways = pathways(tasks)
 
     def run(self, images: np.ndarray, task: str, record: dict[str, np.ndarray] | None = None) -> np.ndarray:
         """The task's output, int16 [N, rows * upscale, columns * upscale, channels], for images uint8 [N, height, width, 3].
 
-        task: its name, for its default pathway, or TASK@ALTERNATIVE. With `record`, every tensor that spec.bundle lists as
+        task: its name, for its default pathway, or TASK@ALTERNATIVE. With `record`, every tensor that moesaic.spec.bundle lists as
         a golden vector is put there under its layer's name, with a leading dimension N.
         """
         a = self.architecture

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.network.moe import MoE
-from model.network.vit import M3ViT
-from model.pathways.pathway import current_pathway
-from model.quantisation.scales import ActivationScale, Scales
-from spec.arithmetic import EXP_FRACTION_BITS
+from moesaic.model.network.moe import MoE
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.pathway import current_pathway
+from moesaic.model.quantisation.scales import ActivationScale, Scales
+from moesaic.spec.arithmetic import EXP_FRACTION_BITS
 
 OCTAVE = math.log2(math.e) * (1 << EXP_FRACTION_BITS)  # units of 1/256 octave in a power of e
 _PIXEL_SCALE, _PIXEL_OFFSET = 1 / 127.5, 0.5 / 127.5  # (pixel - 128) * scale + offset is the model's input

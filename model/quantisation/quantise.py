@@ -1,7 +1,7 @@
 """Weights to integers: the float network, with its scales, to the integer tensors of a bundle.
 
 Every function works on float64 tensors that hold integers, with gradients straight through the rounding (see
-`model.quantisation.straight_through`), so that what quantisation-aware training runs is what an export writes, to the bit.
+`moesaic.model.quantisation.straight_through`), so that what quantisation-aware training runs is what an export writes, to the bit.
 """
 
 import math
@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.network.vit import M3ViT
-from model.pathways.pathway import current_pathway, current_top_k
-from model.quantisation.gelu import gelu_table
-from model.quantisation.layers import OCTAVE, LinearLayer, NormLayer, linear_layers, norm_layers, position
-from model.quantisation.scales import INT16_MAX, BlockScales, Scales
-from model.quantisation.straight_through import round_nearest
-from spec.arithmetic import NORM_FRACTION_BITS, TABLE_ENTRIES, fixed_point_multiplier
-from spec.bundle import Task, is_expert_weight
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.pathway import current_pathway, current_top_k
+from moesaic.model.quantisation.gelu import gelu_table
+from moesaic.model.quantisation.layers import OCTAVE, LinearLayer, NormLayer, linear_layers, norm_layers, position
+from moesaic.model.quantisation.scales import INT16_MAX, BlockScales, Scales
+from moesaic.model.quantisation.straight_through import round_nearest
+from moesaic.spec.arithmetic import NORM_FRACTION_BITS, TABLE_ENTRIES, fixed_point_multiplier
+from moesaic.spec.bundle import Task, is_expert_weight
 
 BIAS_MAX = 1 << 25  # half of what the 27-bit accumulator holds: as much is left for the products
 _NORM_SHIFT_MAX = 24
@@ -131,7 +131,7 @@ def weight_options(name: str, scales: Scales) -> dict[str, int | bool]:
 
 
 def quantise(model: M3ViT, scales: Scales) -> tuple[dict[str, Task], Tensors]:
-    """The tasks (without metrics) and all integer tensors of the model, as spec.bundle defines them.
+    """The tasks (without metrics) and all integer tensors of the model, as moesaic.spec.bundle defines them.
 
     Routers keep the experts that the model's routers keep; experts that no task keeps are left out.
     """

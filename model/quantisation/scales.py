@@ -16,13 +16,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from model.configuration import ModelConfiguration
-from model.quantisation.calibration import Calibration
-from model.quantisation.gelu import gelu, gelu_table
-from model.quantisation.settings import PtqSettings
-from spec.arithmetic import TABLE_ENTRIES
-from spec.errors import UserError
-from spec.files import write_file
+from moesaic.errors import UserError
+from moesaic.files import write_file
+from moesaic.model.quantisation.calibration import Calibration
+from moesaic.model.quantisation.gelu import gelu, gelu_table
+from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.spec.arithmetic import TABLE_ENTRIES
 
 STREAM_HEADROOM = 1.5  # for images unlike those of the calibration
 INT16_MAX = (1 << 15) - 1

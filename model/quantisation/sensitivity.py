@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from model.configuration import ModelConfiguration
-from model.evaluate import evaluate
-from model.network.vit import M3ViT
-from model.quantisation.fake_quantised import FakeQuantised, Parameters
-from model.quantisation.scales import Scales
-from model.training.sources import HeldOut
+from moesaic.model.data.image_sources import HeldOut
+from moesaic.model.evaluate import evaluate
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.quantisation.fake_quantised import FakeQuantised, Parameters
+from moesaic.model.quantisation.scales import Scales
+from moesaic.model.recipes.recipe import ModelConfiguration
 
 LEVELS = ("block", "layer")
 MODES = ("alone", "without")
@@ -100,7 +100,7 @@ def measure_sensitivity(
 
 
 class _Compared:
-    """A network as `model.evaluate.evaluate` takes it, which compares what it predicts with the one that was asked before."""
+    """A network as `moesaic.model.evaluate.evaluate` takes it, which compares what it predicts with the one that was asked before."""
 
     def __init__(self, network: FakeQuantised, parameters: Parameters, signal: "_Compared | None" = None) -> None:
         self._network, self._parameters, self._signal = network, parameters, signal

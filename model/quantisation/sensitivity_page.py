@@ -6,7 +6,7 @@ from html import escape
 from rich import box
 from rich.table import Table
 
-from model.quantisation.sensitivity import Loss, Sensitivity
+from moesaic.model.quantisation.sensitivity import Loss, Sensitivity
 
 _PALETTE = ("#2f6fdd", "#d97706", "#15803d", "#b91c1c", "#7c3aed", "#0891b2")
 _WIDTH, _LEFT, _RIGHT, _TOP = 760, 170, 70, 44

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from spec.bundle import EXPERT_WEIGHT_BITS
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.spec.bundle import EXPERT_WEIGHT_BITS
 
 METHODS = ("mse", "percentile")
 

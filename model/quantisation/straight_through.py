@@ -1,7 +1,7 @@
-"""The integer arithmetic of spec.arithmetic on PyTorch tensors, with gradients straight through every rounding.
+"""The integer arithmetic of moesaic.spec.arithmetic on PyTorch tensors, with gradients straight through every rounding.
 
 Integers are float64 tensors that hold them exactly: every product and sum is below 2**53. Forward, each function gives the
-integers of its namesake in spec.arithmetic; backward, the gradient of the same function without rounding (Bengio et al. 2013,
+integers of its namesake in moesaic.spec.arithmetic; backward, the gradient of the same function without rounding (Bengio et al. 2013,
 "Estimating or propagating gradients through stochastic neurons"). A saturated value passes no gradient.
 
 With integer=False a function gives that real-valued function itself, which neither rounds nor saturates.
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.network.moe import top_k_mask
-from spec.arithmetic import (
+from moesaic.model.network.moe import top_k_mask
+from moesaic.spec.arithmetic import (
     ACCUMULATOR_CLIP_BITS,
     EXP_FRACTION_BITS,
     EXP_ONE,
@@ -57,7 +57,7 @@ def round_nearest(value: Tensor) -> Tensor:
 
 
 def round_half_up(value: Tensor) -> Tensor:
-    """Rounded as spec.arithmetic.round_shift does, halves up."""
+    """Rounded as moesaic.spec.arithmetic.round_shift does, halves up."""
     return straight_through(value, (value + 0.5).floor())
 
 
@@ -148,6 +148,6 @@ def weigh_by_score(value: Tensor, score: Tensor, integer: bool = True) -> Tensor
 
 
 def _of_rows(function: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], values: Tensor) -> Tensor:
-    """multiplier / 2**shift of integers [rows, 1], where a function of spec.arithmetic gives (multiplier, shift)."""
+    """multiplier / 2**shift of integers [rows, 1], where a function of moesaic.spec.arithmetic gives (multiplier, shift)."""
     multiplier, shift = function(values.detach().cpu().numpy().astype(np.int64))
     return torch.from_numpy(np.ldexp(multiplier.astype(np.float64), -shift)).to(values.device)

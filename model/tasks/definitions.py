@@ -8,17 +8,17 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from model.data.dataset import CHANNELS, INVALID_LABEL
-from model.tasks.edge_metric import EdgeMeter
-from model.tasks.losses import LOSS_SETS
-from model.tasks.metrics import AngleMeter, DepthMeter, IouMeter, Meter, SaliencyMeter
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import CHANNELS, INVALID_LABEL
+from moesaic.model.tasks.edge_metric import EdgeMeter
+from moesaic.model.tasks.losses import LOSS_SETS
+from moesaic.model.tasks.metrics import AngleMeter, DepthMeter, IouMeter, Meter, SaliencyMeter
 
 DEFAULT_LOSSES = "scenes"
 
 
 class HasTargets(Protocol):
-    """A batch of a data set, or rendered scenes. targets: by task, see `model.data.dataset`."""
+    """A batch of a data set, or rendered scenes. targets: by task, see `moesaic.model.data.dataset`."""
 
     @property
     def targets(self) -> dict[str, np.ndarray]: ...
@@ -29,7 +29,7 @@ class Task:
     """One task.
 
     channels: of the output; 0 in TASKS where it is the number of classes, which the data set decides. loss, weight: see
-    `model.tasks.losses`; training minimises the sum of weight * loss. meter: makes a metric that is given one batch after the
+    `moesaic.model.tasks.losses`; training minimises the sum of weight * loss. meter: makes a metric that is given one batch after the
     other. metric: its name.
     """
 

@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Mapping
 
-from model.tasks.definitions import TASKS
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.tasks.definitions import TASKS
 
 
 def delta_m(results: Mapping[str, float], single_task_results: Mapping[str, float]) -> float:

@@ -14,9 +14,9 @@ the multi-task papers run (github.com/jponttuset/seism: `eval_cont.m`, `edgesEva
 
 import numpy as np
 
-from model.data.dataset import INVALID_LABEL
-from model.data.thinning import thin
-from spec.predictions import probability
+from moesaic.model.data.dataset import INVALID_LABEL
+from moesaic.model.data.thinning import thin
+from moesaic.spec.predictions import probability
 
 THRESHOLDS = np.arange(1, 100) / 100
 TOLERANCE = 0.0075

@@ -1,6 +1,6 @@
 """The tasks' training losses, and their weights in sets: one for the rendered scenes, one as the multi-task papers have it.
 
-Every loss takes a prediction [B, C, h, w] and a target [B, h, w] or [B, h, w, 3] (see `model.data.dataset` for the targets and
+Every loss takes a prediction [B, C, h, w] and a target [B, h, w] or [B, h, w, 3] (see `moesaic.model.data.dataset` for the targets and
 for how an invalid pixel is marked), leaves invalid pixels out of its mean, and is 0 with a zero gradient when no pixel is valid.
 It computes in float32, whatever the prediction's type.
 
@@ -10,7 +10,7 @@ MTI-Net (Vandenhende et al., ECCV 2020) and M3ViT (Fan et al., NeurIPS 2022), as
 PASCAL-Context: segmentation 1, parts 2, saliency 5, edges 50, normals 10. NYUD-v2: segmentation 1, depth 1, normals 10, edges 50.
 Three differences: that code takes invalid saliency pixels for salient ones; it divides the two binary losses by the number of all
 pixels; and its network puts out depth itself, whose L1 has a gradient of one size everywhere, where ours puts out the logarithm
-that `spec.predictions` decodes: `depth_l1` is taken of DEPTH_UNIT * exp(output), and its gradient grows with the depth predicted.
+that `moesaic.spec.predictions` decodes: `depth_l1` is taken of DEPTH_UNIT * exp(output), and its gradient grows with the depth predicted.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.data.dataset import INVALID_LABEL
-from spec.predictions import DEPTH_UNIT
+from moesaic.model.data.dataset import INVALID_LABEL
+from moesaic.spec.predictions import DEPTH_UNIT
 
 EDGE_WEIGHT = 0.95
 """The share of the edges loss that edge pixels have, against 1 - EDGE_WEIGHT for the others (`edge_w` in the papers' code)."""

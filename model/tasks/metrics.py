@@ -1,6 +1,6 @@
 """The tasks' metrics as meters: given one batch after the other, they keep counts and sums, never predictions.
 
-Targets and how an invalid pixel is marked: see `model.data.dataset`. Invalid pixels count nowhere. The result of a meter that
+Targets and how an invalid pixel is marked: see `moesaic.model.data.dataset`. Invalid pixels count nowhere. The result of a meter that
 has seen no valid pixel is not a number.
 """
 
@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from model.data.dataset import INVALID_LABEL
-from spec.errors import UserError
-from spec.predictions import metres, probability
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import INVALID_LABEL
+from moesaic.spec.predictions import metres, probability
 
 
 class Meter(Protocol):

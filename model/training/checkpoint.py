@@ -9,11 +9,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from model.configuration import Recipe
-from model.network.vit import M3ViT
-from model.training.selection import Selection
-from spec.errors import UserError
-from spec.files import writing
+from moesaic.errors import UserError
+from moesaic.files import writing
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.model.training.selection import Selection
 
 _FORMAT = "moesaic-checkpoint-2"
 

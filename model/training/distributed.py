@@ -15,9 +15,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from model.network.moe import MoE
-from model.network.vit import M3ViT
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.network.moe import MoE
+from moesaic.model.network.vit import M3ViT
 
 SHARDED = ("up_weight", "up_bias", "down_weight", "down_bias")
 """A MoE layer's parameters whose first dimension is the experts."""

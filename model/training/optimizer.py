@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from model.configuration import TrainingConfiguration
-from model.network.vit import M3ViT
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.recipe import TrainingConfiguration
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5

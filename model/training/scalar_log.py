@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from model.network.vit import M3ViT
-from model.pathways.usage import measure_usage
-from spec.errors import UserError
-from spec.files import require_writable
+from moesaic.errors import UserError
+from moesaic.files import require_writable
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.usage import measure_usage
 
 
 class ScalarLog:

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass, field
 
-from model.configuration import Recipe
-from model.tasks.definitions import find_task
-from model.tasks.delta import delta_m
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.model.tasks.definitions import find_task
+from moesaic.model.tasks.delta import delta_m
 
 _LEAST_REFERENCE = 0.01
 

@@ -11,21 +11,28 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from model.configuration import Recipe
-from model.evaluate import measure_float
-from model.network.upcycling import initialise
-from model.network.vit import M3ViT
-from model.pathways.sampling import BudgetSampler
-from model.tasks.definitions import find_task
-from model.training import checkpoint
-from model.training.distributed import DistributedModel, Ranks
-from model.training.optimizer import build_optimizers, learning_rate, set_learning_rate
-from model.training.precision import Precision
-from model.training.scalar_log import ScalarLog, largest_expert_loads
-from model.training.selection import Selection
-from model.training.sources import HeldOut, Images, normalise, open_training, open_validation, require_divisible
-from spec.errors import UserError
-from spec.files import require_writable
+from moesaic.errors import UserError
+from moesaic.files import require_writable
+from moesaic.model.data.image_sources import (
+    HeldOut,
+    Images,
+    normalise,
+    open_training,
+    open_validation,
+    require_divisible,
+)
+from moesaic.model.evaluate import measure_float
+from moesaic.model.network.upcycling import initialise
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.sampling import BudgetSampler
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.model.tasks.definitions import find_task
+from moesaic.model.training import checkpoint
+from moesaic.model.training.distributed import DistributedModel, Ranks
+from moesaic.model.training.optimizer import build_optimizers, learning_rate, set_learning_rate
+from moesaic.model.training.precision import Precision
+from moesaic.model.training.scalar_log import ScalarLog, largest_expert_loads
+from moesaic.model.training.selection import Selection
 
 _NOISE_SEEDS = 1_000_003  # more than any run has steps
 _RANK_SEEDS = 1 << 40  # more than any seed times that

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spec.bundle import Architecture, Bundle, Task
+from moesaic.spec.bundle import Architecture, Bundle, Task
 from tests.hls.random_bundle import random_bundle
 
 SMALL = Architecture(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spec.arithmetic import TABLE_ENTRIES, fixed_point_multiplier
-from spec.bundle import Architecture, Bundle, Task, expected_tensors
+from moesaic.spec.arithmetic import TABLE_ENTRIES, fixed_point_multiplier
+from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
 
 
 def random_bundle(architecture: Architecture, tasks: dict[str, Task], seed: int) -> Bundle:

@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hls.estimate import estimate_frame
-from hls.generate import generate
-from hls.weight_layout import linear_bytes
-from model.quantisation.integer import IntegerNetwork
-from sim.report.layer_check import check_layers
-from spec.build import load_build
-from spec.bundle import Alternative, Bundle, expected_tensors, load_bundle, pathways
-from spec.configuration import load_configuration
-from spec.cost import dram_bytes, frame_macs, weight_bytes
-from spec.errors import UserError
-from spec.files import manifest_sha256
-from spec.machine import ReferenceMachine
+from moesaic.errors import UserError
+from moesaic.files import manifest_sha256
+from moesaic.hls.compiler.cycle_estimate import estimate_frame
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.compiler.weight_layout import linear_bytes
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.sim.measurements.road.layer_check import check_layers
+from moesaic.spec.build import load_build
+from moesaic.spec.bundle import Alternative, Bundle, expected_tensors, load_bundle, pathways
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.cost import dram_bytes, frame_macs, weight_bytes
+from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import NARROW_HEADS, ODD, SMALL, picture, tasks_of
 from tests.hls.random_bundle import random_bundle
 

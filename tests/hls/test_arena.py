@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hls.arena import Arena, Ring, Span
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.hls.compiler.arena import Arena, Ring, Span
 
 
 def disjoint(spans: list[Span]) -> bool:

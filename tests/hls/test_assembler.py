@@ -7,15 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hls.arena import Span
-from hls.assembler import Assembler
-from hls.generate import generate
-from hls.prefetch import QUEUES
-from hls.weight_layout import pack_linear
-from spec.configuration import load_configuration
-from spec.executor import Memory
-from spec.isa import BY_NAME, INSTRUCTION_BYTES, Destination, LoadDestination, Space, Unit, encode, semaphore
-from spec.machine import ReferenceMachine
+from moesaic.hls.compiler.arena import Span
+from moesaic.hls.compiler.assembler import Assembler
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.compiler.prefetch import QUEUES
+from moesaic.hls.compiler.weight_layout import pack_linear
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import Memory
+from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, Destination, LoadDestination, Space, Unit, encode, semaphore
+from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import ODD, SMALL, network, picture
 from tests.hls.test_weight_layout import random_linear
 from tests.hls.unit_orders import Instructions, instructions, run_in_any_order, run_in_program_order, state

@@ -4,18 +4,18 @@ import re
 import numpy as np
 import pytest
 
-import hls.lowering
-from hls.generate import generate
-from hls.resources import check_fit, estimate
-from hls.schedule import Schedule
-from model.quantisation.integer import IntegerNetwork
-from sim.report.layer_check import check_layers
-from spec.build import load_build
-from spec.bundle import Architecture, Task
-from spec.configuration import load_configuration
-from spec.cost import frame_macs
-from spec.errors import UserError
-from spec.machine import ReferenceMachine
+from moesaic.errors import UserError
+from moesaic.hls.compiler import lowering
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.compiler.schedule import Schedule
+from moesaic.hls.hardware.resources import check_fit, estimate
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.sim.measurements.road.layer_check import check_layers
+from moesaic.spec.build import load_build
+from moesaic.spec.bundle import Architecture, Task
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.cost import frame_macs
+from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import ARCHITECTURES, ODD, SMALL, network, picture, tasks_of
 from tests.hls.random_bundle import random_bundle
 
@@ -58,8 +58,8 @@ def test_every_layer_of_every_task_is_what_the_integer_network_computes(
 @pytest.mark.parametrize("name", SLICED)
 def test_every_layer_is_right_where_whole_matrices_do_not_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plans = []
-    plan = hls.lowering.TaskPlan
-    monkeypatch.setattr(hls.lowering, "TaskPlan", lambda *arguments: plans.append(plan(*arguments)) or plans[-1])
+    plan = lowering.TaskPlan
+    monkeypatch.setattr(lowering, "TaskPlan", lambda *arguments: plans.append(plan(*arguments)) or plans[-1])
     little = dataclasses.replace(TINY, name="little", act_bytes=SLICED[name], act_ultra_bytes=0, shared_bytes=4096)
     assert_layers_are_right(ARCHITECTURES[name], little, Schedule())
     assert all(len(plan.slices) > 1 for plan in plans)

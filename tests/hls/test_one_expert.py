@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hls.generate import generate
-from sim.csim import CsimExecutor
-from sim.rtl_executor import RtlExecutor
-from spec.configuration import load_configuration
-from spec.machine import ReferenceMachine
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
+from moesaic.sim.machines.csim import CsimExecutor
+from moesaic.sim.machines.rtl_executor import RtlExecutor
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import ODD, network, picture
 
-RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
 UNEVEN = replace(ODD, image_width=40)
 TINY = load_configuration("tiny")
 MACHINES = {

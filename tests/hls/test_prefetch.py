@@ -3,14 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hls.generate import generate
-from hls.schedule import Schedule
-from spec.build import Build
-from spec.configuration import HardwareConfiguration, load_configuration
-from spec.errors import UserError
-from spec.executor import Memory
-from spec.isa import LoadDestination, Unit, semaphore
-from spec.machine import ReferenceMachine
+from moesaic.errors import UserError
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.compiler.schedule import Schedule
+from moesaic.spec.build import Build
+from moesaic.spec.configuration import HardwareConfiguration, load_configuration
+from moesaic.spec.executor import Memory
+from moesaic.spec.isa import LoadDestination, Unit, semaphore
+from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import ODD, SMALL, network, picture
 from tests.hls.unit_orders import Instructions, instructions
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hls.tables import TABLE_FILES, cpp_configuration
-from spec import registers
-from spec.arithmetic import EXP2_TABLE
-from spec.configuration import load_configuration
-from spec.isa import (
+from moesaic.hls.hardware.tables import TABLE_FILES, cpp_configuration
+from moesaic.spec import registers
+from moesaic.spec.arithmetic import EXP2_TABLE
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.isa import (
     HEADER,
     INSTRUCTION_BYTES,
     INSTRUCTIONS,
@@ -64,7 +64,9 @@ BY_NAME = {instruction.name: instruction for instruction in INSTRUCTIONS}
 
 @pytest.mark.parametrize("name", TABLE_FILES)
 def test_generated_file_is_current(name):
-    assert (ROOT / name).read_text() == TABLE_FILES[name](), f"{name} is stale; write it with: python -m hls.tables"
+    assert (ROOT / name).read_text() == TABLE_FILES[name](), (
+        f"{name} is stale; write it with: python -m moesaic.hls.hardware.tables"
+    )
 
 
 def test_names_are_no_keywords():
@@ -154,7 +156,7 @@ def decoder(tmp_path_factory):
     directory = tmp_path_factory.mktemp("decoder")
     (directory / "decoder.cpp").write_text("\n".join(lines))
     (directory / "configuration.hpp").write_text(cpp_configuration(load_configuration("tiny")))
-    shutil.copy(ROOT / "hls" / "cpp" / "isa.hpp", directory)
+    shutil.copy(ROOT / "hls" / "hardware" / "cpp" / "isa.hpp", directory)
     warnings = ["-std=c++14", "-Wall", "-Wextra", "-Werror"]
     subprocess.run(["g++", *warnings, "decoder.cpp", "-o", "decoder"], cwd=directory, check=True)
     return directory / "decoder"

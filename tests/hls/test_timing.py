@@ -4,15 +4,15 @@ import dataclasses
 
 import pytest
 
-from hls import estimate as estimation
-from hls.estimate import estimate_frame
-from hls.schedule import Schedule
-from hls.timing import BYTES_PER_CYCLE, TimingModel
-from sim.benchmark.asked import ESTIMATE_TOLERANCE
-from sim.benchmark.bundles import frame_recipe
-from sim.benchmark.cases import FRAMES, scaling_cases
-from spec.bundle import Task
-from spec.configuration import load_configuration
+from moesaic.hls.compiler import cycle_estimate as estimation
+from moesaic.hls.compiler.cycle_estimate import estimate_frame
+from moesaic.hls.compiler.cycle_model import BYTES_PER_CYCLE, TimingModel
+from moesaic.hls.compiler.schedule import Schedule
+from moesaic.sim.measurements.benchmark.asked import ESTIMATE_TOLERANCE
+from moesaic.sim.measurements.benchmark.bundles import frame_recipe
+from moesaic.sim.measurements.benchmark.cases import FRAMES, scaling_cases
+from moesaic.spec.bundle import Task
+from moesaic.spec.configuration import load_configuration
 
 ZCU104 = load_configuration("zcu104")
 TINY_128, SMALL_128, SMALL_224, SMALL_480 = FRAMES

@@ -3,12 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hls.weight_layout import Linear, linear_depth, linear_tile_bytes, pack_linear, pack_norm
-from spec.arithmetic import layer_norm, matmul_exact, requantise, saturate
-from spec.configuration import HardwareConfiguration, load_configuration
-from spec.executor import Memory
-from spec.isa import Destination
-from spec.machine import ReferenceMachine
+from moesaic.hls.compiler.weight_layout import Linear, linear_depth, linear_tile_bytes, pack_linear, pack_norm
+from moesaic.spec.arithmetic import layer_norm, matmul_exact, requantise, saturate
+from moesaic.spec.configuration import HardwareConfiguration, load_configuration
+from moesaic.spec.executor import Memory
+from moesaic.spec.isa import Destination
+from moesaic.spec.machine import ReferenceMachine
 from tests.hls.unit_orders import run_in_program_order
 
 TINY = load_configuration("tiny")

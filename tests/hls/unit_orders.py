@@ -6,9 +6,9 @@ from collections import deque
 
 import numpy as np
 
-from spec.executor import Memory
-from spec.isa import BY_NAME, INSTRUCTION_BYTES, SEMAPHORE_MAX, SEMAPHORES, Unit, decode
-from spec.machine import Fields, ReferenceMachine
+from moesaic.spec.executor import Memory
+from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, SEMAPHORE_MAX, SEMAPHORES, Unit, decode
+from moesaic.spec.machine import Fields, ReferenceMachine
 
 Instructions = list[tuple[str, Fields]]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hls.generate import generate
-from host.png import encode_png
-from spec.build import Build
-from spec.bundle import Alternative, Bundle
-from spec.configuration import load_configuration
-from spec.machine import ReferenceMachine
+from moesaic.hls.compiler.generate import generate
+from moesaic.host.png import encode_png
+from moesaic.spec.build import Build
+from moesaic.spec.bundle import Alternative, Bundle
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import SMALL, tasks_of
 from tests.hls.random_bundle import random_bundle
 from tests.host.description import description
@@ -54,7 +54,7 @@ def own_build(saved_build, tmp_path) -> Path:
 def lock_file(tmp_path, monkeypatch) -> Path:
     """Of this test alone: tests run side by side."""
     path = tmp_path / "board.lock"
-    monkeypatch.setattr("host.lock.default_lock_file", lambda: path)
+    monkeypatch.setattr("moesaic.host.lock.default_lock_file", lambda: path)
     return path
 
 
@@ -92,11 +92,11 @@ def board_build(own_build) -> Path:
 
 
 @pytest.fixture
-def moesaic(monkeypatch, capsys):
+def run_moesaic(monkeypatch, capsys):
     """Run the command line with the commands that pyproject.toml declares; returns (exit code, stdout, stderr)."""
     import tomllib
 
-    from host import command_line
+    from moesaic import command_line
 
     declared = tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"][command_line.GROUP]
     entries = [EntryPoint(name, value, command_line.GROUP) for name, value in declared.items()]

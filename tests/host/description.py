@@ -1,4 +1,4 @@
-"""A hardware description (.hwh) of the block design, by our own hand: minimal.hwh with the registers of spec.registers in it.
+"""A hardware description (.hwh) of the block design, by our own hand: minimal.hwh with the registers of moesaic.spec.registers in it.
 
 Each register has the four properties that PYNQ's reader looks up without asking whether they are there.
 """
@@ -6,7 +6,7 @@ Each register has the four properties that PYNQ's reader looks up without asking
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from spec.registers import REGISTERS, Register
+from moesaic.spec.registers import REGISTERS, Register
 
 _EMPTY = "<REGISTERS/>"
 _ACCESS = {"rw": "read-write", "ro": "read-only", "w1c": "read-write"}

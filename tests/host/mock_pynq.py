@@ -18,9 +18,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from spec.executor import FAULT_UNIT_NAMES, WINDOW_ALIGNMENT, Executor, MachineFault, Memory, Program
-from spec.isa import Fault
-from spec.registers import (
+from moesaic.spec.executor import FAULT_UNIT_NAMES, WINDOW_ALIGNMENT, Executor, MachineFault, Memory, Program
+from moesaic.spec.isa import Fault
+from moesaic.spec.registers import (
     COUNTER_BASE,
     COUNTERS,
     INTERRUPT_DONE,

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.rtl_executor import RtlExecutor
-from spec.configuration import HardwareConfiguration
-from spec.isa import Space
-from spec.registers import BY_NAME, CONTROL_START, STATUS_BUSY
+from moesaic.sim.machines.rtl_executor import RtlExecutor
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.isa import Space
+from moesaic.spec.registers import BY_NAME, CONTROL_START, STATUS_BUSY
 from tests.host.mock_pynq import Board
 
 CYCLES_BETWEEN_POLLS = 4_000

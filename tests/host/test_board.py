@@ -5,14 +5,14 @@ import asyncio
 import numpy as np
 import pytest
 
-from host.board import BoardExecutor, board_present
-from host.lock import DeviceLock
-from spec.configuration import load_configuration
-from spec.errors import InternalError, UserError
-from spec.executor import MachineFault, Memory, Program
-from spec.isa import Fault, LoadDestination, Space, encode
-from spec.machine import ReferenceMachine
-from spec.registers import BY_NAME, COUNTERS, STATUS_BUSY
+from moesaic.errors import InternalError, UserError
+from moesaic.host.board import BoardExecutor, board_present
+from moesaic.host.lock import DeviceLock
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import MachineFault, Memory, Program
+from moesaic.spec.isa import Fault, LoadDestination, Space, encode
+from moesaic.spec.machine import ReferenceMachine
+from moesaic.spec.registers import BY_NAME, COUNTERS, STATUS_BUSY
 from tests.host.description import description
 from tests.host.mock_pynq import CYCLES_PER_INSTRUCTION
 

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import host
-from host import command_line
-from host.commands.doctor import ITEMS, Item, program_version, table, vendor_version
-from host.images import read_image
-from host.pictures import picture
-from spec.configuration import load_configuration
-from spec.errors import UserError
-from spec.executor import MachineFault
-from spec.files import manifest_sha256
-from spec.isa import Fault
-from spec.machine import ReferenceMachine
-from spec.vendor_tools import VIVADO
+import moesaic
+from moesaic import command_line
+from moesaic.errors import UserError
+from moesaic.files import manifest_sha256
+from moesaic.host.commands.doctor import ITEMS, Item, program_version, table, vendor_version
+from moesaic.host.image_files import read_image
+from moesaic.host.prediction_pictures import picture
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import MachineFault
+from moesaic.spec.isa import Fault
+from moesaic.spec.machine import ReferenceMachine
+from moesaic.vendor_tools import VIVADO
 from tests.hls.networks import SMALL, network
 from tests.host.conftest import PYPROJECT
 
@@ -36,21 +36,21 @@ def assert_user_error(result: tuple[int, str, str], *parts: str) -> None:
         assert part in err
 
 
-def test_run_writes_a_picture_for_each_task(moesaic, saved_build, image, image_file, tmp_path, build):
+def test_run_writes_a_picture_for_each_task(run_moesaic, saved_build, image, image_file, tmp_path, build):
     output = tmp_path / "out"
-    code, out, err = moesaic("run", saved_build, image_file, "--executor", "emulator", "--output", output)
+    code, out, err = run_moesaic("run", saved_build, image_file, "--executor", "emulator", "--output", output)
     assert (code, err) == (0, "")
     assert len(out.splitlines()) == len(build.tasks)
     assert sorted(path.name for path in output.iterdir()) == sorted(f"photograph.{task}.png" for task in build.tasks)
-    with host.open(saved_build, "reference") as accelerator:
+    with moesaic.open(saved_build, "reference") as accelerator:
         for task in build.tasks:
             result = accelerator.run(image, task)
             expected = picture(result.kind, result.decoded)
             assert np.array_equal(read_image(output / f"photograph.{task}.png"), expected)
 
 
-def test_run_on_the_board_prints_cycles(moesaic, board_build, board, image_file, tmp_path):
-    code, out, _ = moesaic("run", board_build, image_file, "--task", "depth", "--output", tmp_path / "out")
+def test_run_on_the_board_prints_cycles(run_moesaic, board_build, board, image_file, tmp_path):
+    code, out, _ = run_moesaic("run", board_build, image_file, "--task", "depth", "--output", tmp_path / "out")
     assert code == 0
     assert "cycles" in out and "(board)" in out
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["photograph.depth.png"]
@@ -58,12 +58,12 @@ def test_run_on_the_board_prints_cycles(moesaic, board_build, board, image_file,
 
 
 @pytest.fixture
-def wrong_run(moesaic, image_file, tmp_path):
+def wrong_run(run_moesaic, image_file, tmp_path):
     """`moesaic run` that is expected to fail, with the output directory it must not make."""
     output = tmp_path / "out"
 
     def run(directory: Path, *words: object, images: tuple[Path, ...] = (image_file,)) -> tuple[int, str, str]:
-        result = moesaic("run", directory, *images, "--output", output, *words)
+        result = run_moesaic("run", directory, *images, "--output", output, *words)
         assert not output.exists()
         return result
 
@@ -134,7 +134,7 @@ def test_missing_image(wrong_run, saved_build, tmp_path):
 
 
 def test_image_of_wrong_channels(wrong_run, saved_build, tmp_path):
-    from host.png import encode_png
+    from moesaic.host.png import encode_png
 
     path = tmp_path / "grey.png"
     path.write_bytes(encode_png(np.zeros((4, 4), np.uint8)))
@@ -165,23 +165,23 @@ def test_machine_fault(wrong_run, board_build, board):
     assert board.buffers == []
 
 
-def test_output_that_is_a_file(moesaic, saved_build, image_file):
-    result = moesaic(
+def test_output_that_is_a_file(run_moesaic, saved_build, image_file):
+    result = run_moesaic(
         "run", saved_build, image_file, "--executor", "reference", "--task", "depth", "--output", image_file
     )
     assert_user_error(result, "cannot be written", "another output directory")
 
 
-def test_wrong_arguments(moesaic):
-    assert_user_error(moesaic("run"), "build, IMAGE", "moesaic run --help")
-    assert_user_error(moesaic("fly"), "invalid choice: 'fly'", "doctor")
-    assert_user_error(moesaic("run", "a", "b", "--executor", "abacus"), "abacus", "emulator")
+def test_wrong_arguments(run_moesaic):
+    assert_user_error(run_moesaic("run"), "build, IMAGE", "moesaic run --help")
+    assert_user_error(run_moesaic("fly"), "invalid choice: 'fly'", "doctor")
+    assert_user_error(run_moesaic("run", "a", "b", "--executor", "abacus"), "abacus", "emulator")
 
 
-def test_help_lists_every_command(moesaic, capsys):
+def test_help_lists_every_command(run_moesaic, capsys):
     for words in ((), ("--help",)):
         with pytest.raises(SystemExit) as stop:
-            moesaic(*words)
+            run_moesaic(*words)
         assert stop.value.code == 0
         out = capsys.readouterr().out
         for name in ("train", "evaluate", "export", "generate", "run", "report", "demo", "doctor"):
@@ -191,7 +191,7 @@ def test_help_lists_every_command(moesaic, capsys):
 def test_only_the_chosen_command_is_loaded(monkeypatch, capsys):
     entries = [
         EntryPoint("train", "no_such_package.commands:Train", command_line.GROUP),
-        EntryPoint("doctor", "host.commands.doctor:DoctorCommand", command_line.GROUP),
+        EntryPoint("doctor", "moesaic.host.commands.doctor:DoctorCommand", command_line.GROUP),
     ]
     monkeypatch.setattr(command_line, "entry_points", lambda group: entries)
     assert command_line.main(["doctor"]) == 0
@@ -215,7 +215,7 @@ def test_not_installed(monkeypatch, capsys):
 def test_termination_gives_everything_back(saved_build, image_file, tmp_path):
     """SIGTERM ends a command as Ctrl-C does: its `with` blocks are left."""
     code = (
-        "import sys, time\nfrom host import command_line\nimport host.commands.run as run\n"
+        "import sys, time\nfrom moesaic import command_line\nimport moesaic.host.commands.run as run\n"
         "def wait(path):\n    try:\n        print('reading', flush=True)\n        time.sleep(60)\n    finally:\n        print('left')\n"
         "run.read_image = wait\nsys.exit(command_line.main(sys.argv[1:]))"
     )
@@ -240,22 +240,22 @@ def test_termination_gives_everything_back(saved_build, image_file, tmp_path):
     ],
     ids=["user", "machine", "ctrl-c"],
 )
-def test_exit_codes(monkeypatch, moesaic, error, code, printed):
+def test_exit_codes(monkeypatch, run_moesaic, error, code, printed):
     def fail(arguments: object) -> int:
         raise error
 
-    monkeypatch.setattr("host.commands.doctor.DoctorCommand.run", staticmethod(fail))
-    assert moesaic("doctor") == (code, "", printed)
+    monkeypatch.setattr("moesaic.host.commands.doctor.DoctorCommand.run", staticmethod(fail))
+    assert run_moesaic("doctor") == (code, "", printed)
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch, moesaic):
-    monkeypatch.setattr("host.commands.doctor.table", lambda: 1 / 0)
+def test_a_bug_keeps_its_traceback(monkeypatch, run_moesaic):
+    monkeypatch.setattr("moesaic.host.commands.doctor.table", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        moesaic("doctor")
+        run_moesaic("doctor")
 
 
-def test_doctor(moesaic):
-    code, out, err = moesaic("doctor")
+def test_doctor(run_moesaic):
+    code, out, err = run_moesaic("doctor")
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert [line.split()[0] for line in lines] == [item.name for item in ITEMS]
@@ -335,9 +335,9 @@ def test_an_altered_build_manifest_is_refused_with_both_hashes(wrong_run, own_bu
     assert_user_error(wrong_run(own_build), str(own_build / "build.json"), *hashes)
 
 
-def test_an_altered_bundle_manifest_is_refused_with_both_hashes(moesaic, own_bundle, tmp_path):
+def test_an_altered_bundle_manifest_is_refused_with_both_hashes(run_moesaic, own_bundle, tmp_path):
     hashes = rewrite(own_bundle / "bundle.json", lambda m: m["tasks"]["depth"].update(output_scale=0.5), seal=False)
-    result = moesaic("generate", own_bundle, "--output", tmp_path / "out")
+    result = run_moesaic("generate", own_bundle, "--output", tmp_path / "out")
     assert_user_error(result, str(own_bundle / "bundle.json"), *hashes)
     assert not (tmp_path / "out").exists()
 
@@ -397,17 +397,17 @@ def test_a_malformed_build_manifest(wrong_run, own_build, change):
     ],
     ids=lambda _: "",
 )
-def test_a_malformed_bundle_manifest(moesaic, own_bundle, tmp_path, change):
+def test_a_malformed_bundle_manifest(run_moesaic, own_bundle, tmp_path, change):
     rewrite(own_bundle / "bundle.json", change, seal=True)
-    result = moesaic("generate", own_bundle, "--output", tmp_path / "out")
+    result = run_moesaic("generate", own_bundle, "--output", tmp_path / "out")
     assert_user_error(result, "bundle.json is malformed")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("place", ["file/out", "/proc/nothing/out"])
-def test_a_build_that_cannot_be_written(moesaic, own_bundle, tmp_path, place):
+def test_a_build_that_cannot_be_written(run_moesaic, own_bundle, tmp_path, place):
     (tmp_path / "file").write_text("")
-    result = moesaic("generate", own_bundle, "--output", tmp_path / place)
+    result = run_moesaic("generate", own_bundle, "--output", tmp_path / place)
     assert_user_error(result, f"{tmp_path / place} cannot be written")
 
 
@@ -416,7 +416,7 @@ def test_a_build_that_cannot_be_written(moesaic, own_bundle, tmp_path, place):
 
 def test_help_imports_no_heavy_package():
     code = (
-        "import contextlib, io, sys\nfrom host import command_line\n"
+        "import contextlib, io, sys\nfrom moesaic import command_line\n"
         "try:\n    with contextlib.redirect_stdout(io.StringIO()):\n        command_line.main(['--help'])\n"
         "except SystemExit:\n    pass\nprint(sorted({'torch', 'rich', 'skimage', 'cocotb'} & set(sys.modules)))"
     )
@@ -427,22 +427,22 @@ def test_help_imports_no_heavy_package():
 @pytest.mark.parametrize(
     ("package", "words"), [("torch", ("train",)), ("rich", ("report", "a", "b")), ("torch", ("demo",))]
 )
-def test_a_package_missing_while_a_command_runs(moesaic, monkeypatch, tmp_path, package, words):
+def test_a_package_missing_while_a_command_runs(run_moesaic, monkeypatch, tmp_path, package, words):
     monkeypatch.chdir(tmp_path)
     for name in list(sys.modules):  # imported again, so that they miss the package whatever ran before
-        if name.split(".")[0] in ("model", "sim", package):
+        if name.startswith(("moesaic.model", "moesaic.sim")) or name.split(".")[0] == package:
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    assert_user_error(moesaic(*words), f"moesaic {words[0]} needs the package {package}", "make setup")
+    assert_user_error(run_moesaic(*words), f"moesaic {words[0]} needs the package {package}", "make setup")
 
 
-def test_a_module_of_ours_that_is_missing_is_a_bug(moesaic, monkeypatch):
+def test_a_module_of_ours_that_is_missing_is_a_bug(run_moesaic, monkeypatch):
     def fail(arguments: object) -> int:
-        raise ModuleNotFoundError("No module named 'spec.none'", name="spec.none")
+        raise ModuleNotFoundError("No module named 'moesaic.none'", name="moesaic.none")
 
-    monkeypatch.setattr("host.commands.doctor.DoctorCommand.run", staticmethod(fail))
+    monkeypatch.setattr("moesaic.host.commands.doctor.DoctorCommand.run", staticmethod(fail))
     with pytest.raises(ModuleNotFoundError):
-        moesaic("doctor")
+        run_moesaic("doctor")
 
 
 @pytest.mark.parametrize(
@@ -459,36 +459,38 @@ def test_a_module_of_ours_that_is_missing_is_a_bug(moesaic, monkeypatch):
     ],
     ids=lambda words: "-".join(map(str, words)).replace("--", "") if isinstance(words, tuple) else "",
 )
-def test_numbers_out_of_range(moesaic, words, part):
-    assert_user_error(moesaic(*words), part, f"moesaic {words[0]} --help")
+def test_numbers_out_of_range(run_moesaic, words, part):
+    assert_user_error(run_moesaic(*words), part, f"moesaic {words[0]} --help")
 
 
 @pytest.mark.parametrize(("executor", "missing"), [("csim", "g++ is missing"), ("rtl", "perl is missing")])
-def test_report_says_what_is_missing_before_it_starts(moesaic, own_bundle, tmp_path, monkeypatch, executor, missing):
-    assert moesaic("generate", own_bundle, "--output", tmp_path / "build")[0] == 0
+def test_report_says_what_is_missing_before_it_starts(
+    run_moesaic, own_bundle, tmp_path, monkeypatch, executor, missing
+):
+    assert run_moesaic("generate", own_bundle, "--output", tmp_path / "build")[0] == 0
     monkeypatch.setenv("PATH", "")
     words = (own_bundle, tmp_path / "build", "--executors", executor, "--output", tmp_path / "out")
-    assert_user_error(moesaic("report", *words), missing)
+    assert_user_error(run_moesaic("report", *words), missing)
     assert not (tmp_path / "out").exists()
 
 
-def test_report_refuses_another_bundle_with_both_hashes(moesaic, own_bundle, tmp_path):
+def test_report_refuses_another_bundle_with_both_hashes(run_moesaic, own_bundle, tmp_path):
     other = network(SMALL, seed=2)
     other.save(tmp_path / "other")
-    assert moesaic("generate", own_bundle, "--output", tmp_path / "build")[0] == 0
+    assert run_moesaic("generate", own_bundle, "--output", tmp_path / "build")[0] == 0
     hashes = [json.loads((d / "bundle.json").read_text())["sha256"] for d in (own_bundle, tmp_path / "other")]
     assert json.loads((tmp_path / "build" / "build.json").read_text())["bundle_sha256"] == hashes[0]
-    result = moesaic("report", tmp_path / "other", tmp_path / "build", "--output", tmp_path / "out")
+    result = run_moesaic("report", tmp_path / "other", tmp_path / "build", "--output", tmp_path / "out")
     assert_user_error(result, *hashes)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("command", ["train", "demo", "report"])
-def test_an_output_that_cannot_be_made_is_said_before_the_work(moesaic, own_bundle, tmp_path, command):
+def test_an_output_that_cannot_be_made_is_said_before_the_work(run_moesaic, own_bundle, tmp_path, command):
     (tmp_path / "file").write_text("")
     place = tmp_path / "file" / "below"
     words = ("--output", place) if command != "train" else ("--checkpoint", place / "model.safetensors")
     if command == "report":
-        assert moesaic("generate", own_bundle, "--output", tmp_path / "build")[0] == 0
+        assert run_moesaic("generate", own_bundle, "--output", tmp_path / "build")[0] == 0
         words = (own_bundle, tmp_path / "build", *words)
-    assert_user_error(moesaic(command, *words), f"{place} cannot be written (Not a directory)")
+    assert_user_error(run_moesaic(command, *words), f"{place} cannot be written (Not a directory)")

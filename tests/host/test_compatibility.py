@@ -1,4 +1,4 @@
-"""host and spec run on a board: Python 3.10 to 3.12, numpy 1 and 2, and nothing else."""
+"""host, spec and the modules they stand on run on a board: Python 3.10 to 3.12, numpy 1 and 2, and nothing else."""
 
 import ast
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FILES = sorted(path for package in ("host", "spec") for path in (REPOSITORY / package).rglob("*.py"))
+FILES = sorted(path for package in ("host", "spec", "moesaic") for path in (REPOSITORY / package).rglob("*.py"))
 TREES = {path.relative_to(REPOSITORY): ast.parse(path.read_text(), feature_version=(3, 10)) for path in FILES}
 
 # Imported where they are used, with a word for the user where they are missing.
@@ -41,8 +41,8 @@ def imported(tree: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("path", TREES, ids=str)
 def test_imports(path):
-    """The standard library, numpy, our own two packages, and what may be missing."""
-    allowed = sys.stdlib_module_names | {"numpy", "host", "spec"} | OPTIONAL | set(AFTER_3_10)
+    """The standard library, numpy, our own package, and what may be missing."""
+    allowed = sys.stdlib_module_names | {"numpy", "moesaic"} | OPTIONAL | set(AFTER_3_10)
     assert imported(TREES[path]) <= allowed
     for module, files in AFTER_3_10.items():
         assert module not in imported(TREES[path]) or str(path) in files

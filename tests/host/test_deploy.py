@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hls.generate import generate
-from host.commands.deploy import Remote
-from host.images import read_image
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.hls.compiler.generate import generate
+from moesaic.host.commands.deploy import Remote
+from moesaic.host.image_files import read_image
 
 SSH = """#!{python}
 import os, subprocess, sys
@@ -89,7 +89,7 @@ def pynq_image(remote, monkeypatch) -> None:
         root / "bin" / "python3",
         f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{root}/packages" exec {sys.executable} "$@"\n',
     )
-    monkeypatch.setattr("host.commands.deploy._PROFILES", (str(root / "pynq_venv.sh"), str(root / "absent.sh")))
+    monkeypatch.setattr("moesaic.host.commands.deploy._PROFILES", (str(root / "pynq_venv.sh"), str(root / "absent.sh")))
 
 
 def files_below(directory: Path) -> set[str]:
@@ -97,28 +97,32 @@ def files_below(directory: Path) -> set[str]:
     return {str(path.relative_to(directory)) for path in paths}
 
 
-def test_the_copy_runs_on_the_board(moesaic, remote, board_build, image_file, build):
+def test_the_copy_runs_on_the_board(run_moesaic, remote, board_build, image_file, build):
     """Code, build and bitstream arrive; what was copied gives the pictures that this machine gives."""
     place = f"builds/{build.name}-{build.fingerprint}"
-    code, out, err = moesaic("deploy", "BOARD=xilinx@pynq", board_build)
+    code, out, err = run_moesaic("deploy", "BOARD=xilinx@pynq", board_build)
     assert (code, err) == (0, "")
     assert f"({build.fingerprint}) is on xilinx@pynq in moesaic" in out
     assert "pynq is missing there" in out and f"sudo moesaic/moesaic run moesaic/{place} IMAGE" in out
     there = remote.home / "moesaic"
     found = files_below(there)
-    assert {"moesaic", "host/viewer.html", "host/board.py", "spec/build.py", f"{place}/build.json"} <= found
+    assert {
+        "moesaic",
+        "lib/moesaic/host/viewer.html",
+        "lib/moesaic/host/board.py",
+        "lib/moesaic/spec/build.py",
+        f"{place}/build.json",
+    } <= found
     assert {f"bitstreams/tiny-{build.fingerprint}/accel.{kind}" for kind in ("bit", "hwh")} <= found
     packages = {name.split("/")[0] for name in found}
-    assert packages <= {"moesaic", "python", "host", "spec", "builds", "bitstreams", "examples"}, (
-        "no torch, no simulator"
-    )
+    assert packages <= {"moesaic", "python", "lib", "builds", "bitstreams", "examples"}, "no torch, no simulator"
     assert sorted(path.name for path in remote.home.iterdir()) == ["moesaic"], "nothing is left beside it"
 
     run = remote.call(there / "moesaic", "run", there / place, image_file, "--executor", "emulator")
     assert run.returncode == 0, run.stderr
     assert not list(there.rglob("__pycache__")), "as root, it would be in the way of the next deployment"
     assert (
-        moesaic("run", board_build, image_file, "--executor", "emulator", "--output", remote.log.parent / "here")[0]
+        run_moesaic("run", board_build, image_file, "--executor", "emulator", "--output", remote.log.parent / "here")[0]
         == 0
     )
     for task in build.tasks:
@@ -128,21 +132,21 @@ def test_the_copy_runs_on_the_board(moesaic, remote, board_build, image_file, bu
         )
 
 
-def test_deploying_again_keeps_other_builds(moesaic, remote, board_build, own_build, build):
-    assert moesaic("deploy", "pynq", board_build)[0] == 0
+def test_deploying_again_keeps_other_builds(run_moesaic, remote, board_build, own_build, build):
+    assert run_moesaic("deploy", "pynq", board_build)[0] == 0
     other = remote.home / "moesaic" / "builds" / "other"
     other.mkdir()
     (other / "build.json").write_text("kept")
-    (remote.home / "moesaic" / "host" / "stale.py").write_text("")
-    assert moesaic("deploy", "pynq", board_build)[0] == 0
+    (remote.home / "moesaic" / "lib" / "moesaic" / "host" / "stale.py").write_text("")
+    assert run_moesaic("deploy", "pynq", board_build)[0] == 0
     assert (other / "build.json").read_text() == "kept"
-    assert not (remote.home / "moesaic" / "host" / "stale.py").exists()
+    assert not (remote.home / "moesaic" / "lib" / "moesaic" / "host" / "stale.py").exists()
     assert sorted(path.name for path in remote.home.iterdir()) == ["moesaic"]
 
 
-def test_the_profile_is_written_for_bash(moesaic, remote, pynq_image, board_build):
+def test_the_profile_is_written_for_bash(run_moesaic, remote, pynq_image, board_build):
     """PYNQ's packages are found by the check, and by what the user runs afterwards, also through a link."""
-    code, out, err = moesaic("deploy", "pynq", board_build)
+    code, out, err = run_moesaic("deploy", "pynq", board_build)
     assert (code, err) == (0, "") and "with its bitstream" in out and "missing" not in out
     (remote.home / "link").symlink_to("moesaic/python")
     for program in (remote.home / "moesaic" / "python", remote.home / "link"):
@@ -152,38 +156,38 @@ def test_the_profile_is_written_for_bash(moesaic, remote, pynq_image, board_buil
     assert doctor.returncode == 0 and doctor.stderr == ""
 
 
-def test_leftovers_that_cannot_be_removed(moesaic, remote, board_build):
+def test_leftovers_that_cannot_be_removed(run_moesaic, remote, board_build):
     """What root left in an old copy: named, and not in the way of this deployment or the next."""
     real = shutil.which("rm")
     refuse = 'case "$*" in *retired*) echo "rm: Permission denied" >&2; exit 1;; esac'
     write_program(remote.programs / "rm", f'#!/bin/sh\n{refuse}\nexec {real} "$@"\n')
-    assert moesaic("deploy", "pynq", board_build)[0] == 0
+    assert run_moesaic("deploy", "pynq", board_build)[0] == 0
     for count in (1, 2):
-        (remote.home / "moesaic" / "host" / "stale.py").write_text("")
-        code, out, err = moesaic("deploy", "pynq", board_build)
+        (remote.home / "moesaic" / "lib" / "moesaic" / "host" / "stale.py").write_text("")
+        code, out, err = run_moesaic("deploy", "pynq", board_build)
         assert (code, err) == (0, "") and out.count("moesaic.retired.") == count and "sudo rm -rf" in out
-        assert not (remote.home / "moesaic" / "host" / "stale.py").exists()
+        assert not (remote.home / "moesaic" / "lib" / "moesaic" / "host" / "stale.py").exists()
     (remote.programs / "rm").unlink()
-    assert "retired" not in moesaic("deploy", "pynq", board_build)[1]
+    assert "retired" not in run_moesaic("deploy", "pynq", board_build)[1]
     assert sorted(path.name for path in remote.home.iterdir()) == ["moesaic"]
 
 
-def test_builds_of_other_names_lie_side_by_side(moesaic, remote, board_build, bundle, build, tmp_path):
+def test_builds_of_other_names_lie_side_by_side(run_moesaic, remote, board_build, bundle, build, tmp_path):
     """Though both directories are called `build`, as the demo's is."""
     other = generate(dataclasses.replace(bundle, name="second demo"), build.configuration)
     other.save(tmp_path / "other" / "build")
-    assert moesaic("deploy", "pynq", board_build)[0] == 0
-    code, out, _ = moesaic("deploy", "pynq", tmp_path / "other" / "build", "--without-bitstream")
+    assert run_moesaic("deploy", "pynq", board_build)[0] == 0
+    code, out, _ = run_moesaic("deploy", "pynq", tmp_path / "other" / "build", "--without-bitstream")
     assert code == 0
     names = [f"{name}-{build.fingerprint}" for name in (build.name, "second_demo-tiny")]
     assert sorted(path.name for path in (remote.home / "moesaic" / "builds").iterdir()) == sorted(names)
     assert f"moesaic/builds/{names[1]} IMAGE" in out
 
 
-def test_without_bitstream(moesaic, remote, saved_build):
-    code, _, err = moesaic("deploy", "pynq", saved_build)
+def test_without_bitstream(run_moesaic, remote, saved_build):
+    code, _, err = run_moesaic("deploy", "pynq", saved_build)
     assert code == 2 and "no bitstream" in err and not remote.log.exists(), "nothing is sent before all is there"
-    code, out, _ = moesaic("deploy", "pynq", saved_build, "--without-bitstream", "--directory", "apps/moesaic")
+    code, out, _ = run_moesaic("deploy", "pynq", saved_build, "--without-bitstream", "--directory", "apps/moesaic")
     assert code == 0 and "emulator" in out and (remote.home / "apps" / "moesaic" / "moesaic").exists()
 
 
@@ -193,22 +197,22 @@ def test_without_bitstream(moesaic, remote, saved_build):
         ('echo \'{{"python": "3.8.2", "fingerprint": "", "problem": "x", "pynq": true}}\'', ["Python 3.8.2, 3.10"]),
         ("exit 127", ["exit code 127"]),
         ("echo hello", ["does not answer as a board"]),
-        ('echo "import sys; sys.modules[\'numpy\'] = None" > sitecustomize.py; exec {python} "$@"', ["numpy"]),
+        ('echo "import sys; sys.modules[\'numpy\'] = None" > lib/sitecustomize.py; exec {python} "$@"', ["numpy"]),
     ],
     ids=["old python", "no python", "no board", "no numpy"],
 )
-def test_a_board_that_cannot_run_it_keeps_what_it_has(moesaic, remote, board_build, python, parts):
-    assert moesaic("deploy", "pynq", board_build)[0] == 0
+def test_a_board_that_cannot_run_it_keeps_what_it_has(run_moesaic, remote, board_build, python, parts):
+    assert run_moesaic("deploy", "pynq", board_build)[0] == 0
     before = files_below(remote.home / "moesaic")
     remote.python(python)
-    code, _, err = moesaic("deploy", "pynq", board_build)
+    code, _, err = run_moesaic("deploy", "pynq", board_build)
     assert code == 2 and err.count("\n") == 1
     for part in parts:
         assert part in err
     assert files_below(remote.home / "moesaic") == before
 
 
-def test_a_copy_that_was_damaged_on_the_way(moesaic, remote, board_build, monkeypatch):
+def test_a_copy_that_was_damaged_on_the_way(run_moesaic, remote, board_build, monkeypatch):
     copy = Remote.copy
 
     def damage(self, directory: Path, target: str) -> None:
@@ -217,37 +221,37 @@ def test_a_copy_that_was_damaged_on_the_way(moesaic, remote, board_build, monkey
         (place / "constants.bin").write_bytes(b"")
 
     monkeypatch.setattr(Remote, "copy", damage)
-    code, _, err = moesaic("deploy", "pynq", board_build)
+    code, _, err = run_moesaic("deploy", "pynq", board_build)
     assert code == 2 and "constants.bin is altered" in err and not (remote.home / "moesaic").exists()
 
 
 @pytest.mark.parametrize("name", ["", "-oProxyCommand=true"])
-def test_what_is_no_host(moesaic, remote, board_build, name):
+def test_what_is_no_host(run_moesaic, remote, board_build, name):
     with pytest.raises(UserError, match="is no host"):
         Remote(name)
-    assert moesaic("deploy", f"BOARD={name}", board_build)[0] == 2 and not remote.log.exists()
+    assert run_moesaic("deploy", f"BOARD={name}", board_build)[0] == 2 and not remote.log.exists()
 
 
-def test_a_host_that_is_not_found(moesaic, remote, board_build):
-    code, _, err = moesaic("deploy", "nowhere", board_build)
+def test_a_host_that_is_not_found(run_moesaic, remote, board_build):
+    code, _, err = run_moesaic("deploy", "nowhere", board_build)
     assert code == 2 and "Could not resolve hostname nowhere" in err
 
 
 @pytest.mark.parametrize("directory", ["a b", "$(reboot)", "-rf", "a;b"])
-def test_a_directory_that_a_shell_would_take_apart(moesaic, remote, board_build, directory):
-    code, _, err = moesaic("deploy", "pynq", board_build, f"--directory={directory}")
+def test_a_directory_that_a_shell_would_take_apart(run_moesaic, remote, board_build, directory):
+    code, _, err = run_moesaic("deploy", "pynq", board_build, f"--directory={directory}")
     assert code == 2 and "use letters" in err and not remote.log.exists()
 
 
-def test_ssh_is_missing(moesaic, board_build, monkeypatch):
+def test_ssh_is_missing(run_moesaic, board_build, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    code, _, err = moesaic("deploy", "pynq", board_build)
+    code, _, err = run_moesaic("deploy", "pynq", board_build)
     assert code == 2 and "ssh is missing" in err
 
 
-def test_a_damaged_build_is_not_sent(moesaic, remote, board_build):
+def test_a_damaged_build_is_not_sent(run_moesaic, remote, board_build):
     manifest = json.loads((board_build / "build.json").read_text())
     manifest["version"] = 0  # of an older moesaic
     (board_build / "build.json").write_text(json.dumps(manifest))
-    code, _, err = moesaic("deploy", "pynq", board_build)
+    code, _, err = run_moesaic("deploy", "pynq", board_build)
     assert code == 2 and "this program reads" in err and not remote.log.exists()

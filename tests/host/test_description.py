@@ -3,11 +3,11 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from hls.vivado.workspace import CONTROL_ADDRESS, INTERRUPT_CONTROLLER_ADDRESS, workspace_files
-from hls.vivado.wrapper import INTERRUPT, interfaces
-from host.hwh import IP_NAME
-from spec.configuration import load_configuration
-from spec.registers import REGISTER_FILE_BYTES
+from moesaic.hls.vendor.vivado.workspace import CONTROL_ADDRESS, INTERRUPT_CONTROLLER_ADDRESS, workspace_files
+from moesaic.hls.vendor.vivado.wrapper import INTERRUPT, interfaces
+from moesaic.host.hwh import IP_NAME
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.registers import REGISTER_FILE_BYTES
 from tests.hls.vendor_tcl import VivadoTcl
 from tests.host.description import description
 from tests.host.mock_pynq import REGISTERS_ADDRESS, interrupt_pins

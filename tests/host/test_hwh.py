@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-import host
-from host.bitstream import find_bitstream
-from host.hwh import accelerator_of
-from spec.configuration import load_configuration
-from spec.errors import UserError
+import moesaic
+from moesaic.errors import UserError
+from moesaic.host.bitstream import find_bitstream
+from moesaic.host.hwh import accelerator_of
+from moesaic.spec.configuration import load_configuration
 from tests.host.description import description
 
 MINIMAL = description()
@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_named(hwh, board_build, board, old, new, parts):
         accelerator_of(hwh(text))
     (board_build / "accel.hwh").write_text(text)
     with pytest.raises(UserError) as opened:
-        host.open(board_build, "board")
+        moesaic.open(board_build, "board")
     for part in parts:
         assert part in str(caught.value) and part in str(opened.value)
     assert board.downloads == 0, "refused before anything is loaded"
@@ -84,4 +84,4 @@ def test_a_block_that_pynq_does_not_know(board_build, board, monkeypatch):
 
     monkeypatch.setattr(pynq, "Overlay", Forgetful)
     with pytest.raises(UserError, match=r"no address; it has interrupts, ps"):
-        host.open(board_build, "board")
+        moesaic.open(board_build, "board")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from host.images import read_image, write_picture
-from host.png import decode_png
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.host.image_files import read_image, write_picture
+from moesaic.host.png import decode_png
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 17, 3)).astype(np.uint8)
 

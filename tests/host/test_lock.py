@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import host
-from host.lock import DeviceLock
-from spec.errors import UserError
+import moesaic
+from moesaic.errors import UserError
+from moesaic.host.lock import DeviceLock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLD = (
-    "import sys, time\nfrom pathlib import Path\nfrom host.lock import DeviceLock\n"
+    "import sys, time\nfrom pathlib import Path\nfrom moesaic.host.lock import DeviceLock\n"
     "lock = DeviceLock(Path(sys.argv[1]))\nprint('held', flush=True)\ntime.sleep(60)\n"
 )
 
@@ -33,20 +33,20 @@ def holder(lock_file):
 
 def test_another_process_has_the_board(board_build, board, holder, image):
     with pytest.raises(UserError, match=f"in use by process {holder.pid}"):
-        host.open(board_build, "board")
+        moesaic.open(board_build, "board")
     assert board.downloads == 0, "the other process's bitstream must stay"
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with host.open(board_build, "board") as accelerator:
+    with moesaic.open(board_build, "board") as accelerator:
         accelerator.run(image, "depth")
 
 
 def test_a_second_opening_in_one_process(board_build, board, image):
-    with host.open(board_build, "board") as accelerator:
+    with moesaic.open(board_build, "board") as accelerator:
         with pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
-            host.open(board_build, "board")
+            moesaic.open(board_build, "board")
         accelerator.run(image, "depth")
-    with host.open(board_build, "board"):
+    with moesaic.open(board_build, "board"):
         pass
 
 
@@ -56,19 +56,19 @@ def test_the_board_is_given_back(board_build, board, build, what):
     if what == "download":
         (board_build / "accel.bit").write_bytes(b"")
         with pytest.raises(UserError, match="cannot be loaded"):
-            host.open(board_build, "board")
+            moesaic.open(board_build, "board")
         (board_build / "accel.bit").write_bytes(b"bits")
     elif what == "fingerprint":
         board.machine.fingerprint = "0123456789abcdef"
         with pytest.raises(UserError, match="0123456789abcdef"):
-            host.open(board_build, "board")
+            moesaic.open(board_build, "board")
         board.machine.fingerprint = build.fingerprint
     else:
-        accelerator = host.open(board_build, "board")
+        accelerator = moesaic.open(board_build, "board")
         accelerator.run(np.zeros((8, 8, 3), np.uint8), "depth")
         del accelerator
     assert board.buffers == []
-    with host.open(board_build, "board"):
+    with moesaic.open(board_build, "board"):
         pass
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import host
-from hls.generate import generate
-from host.images import read_image
-from host.pictures import picture
-from spec.build import Build
-from spec.bundle import Alternative, Bundle
-from spec.configuration import load_configuration
+import moesaic
+from moesaic.hls.compiler.generate import generate
+from moesaic.host.image_files import read_image
+from moesaic.host.prediction_pictures import picture
+from moesaic.spec.build import Build
+from moesaic.spec.bundle import Alternative, Bundle
+from moesaic.spec.configuration import load_configuration
 from tests.hls.networks import SMALL, tasks_of
 from tests.hls.random_bundle import random_bundle
 
@@ -51,7 +51,7 @@ FRAMES = (
 def test_pathways_alternate_frame_by_frame_on_every_executor(saved_build, board_build, board, image):
     results = {}
     for name, directory in (("reference", saved_build), ("emulator", saved_build), ("board", board_build)):
-        with host.open(directory, name) as accelerator:
+        with moesaic.open(directory, name) as accelerator:
             results[name] = [accelerator.run(image, *frame) for frame in FRAMES]
     for name in ("emulator", "board"):
         for frame, expected, found in zip(FRAMES, results["reference"], results[name], strict=True):
@@ -63,28 +63,30 @@ def test_pathways_alternate_frame_by_frame_on_every_executor(saved_build, board_
 
 
 def test_a_task_lists_its_pathways(saved_build):
-    with host.open(saved_build, "reference") as accelerator:
+    with moesaic.open(saved_build, "reference") as accelerator:
         tasks = accelerator.tasks
     assert list(tasks["normals"].alternatives) == ["lean"] and not tasks["segmentation"].alternatives
     lean = tasks["normals"].alternatives["lean"]
     assert lean.macs < tasks["normals"].macs and lean.metrics == {"metric": "m", "float": 0.5}
 
 
-def test_the_command_takes_a_pathway(moesaic, saved_build, image, image_file, tmp_path):
+def test_the_command_takes_a_pathway(run_moesaic, saved_build, image, image_file, tmp_path):
     words = ("run", saved_build, image_file, "--executor", "reference", "--output", tmp_path / "out")
-    code, out, _ = moesaic(*words, "--task", "normals", "--pathway", "lean")
+    code, out, _ = run_moesaic(*words, "--task", "normals", "--pathway", "lean")
     assert code == 0 and "normals@lean: " in out
-    with host.open(saved_build, "reference") as accelerator:
+    with moesaic.open(saved_build, "reference") as accelerator:
         result = accelerator.run(image, "normals", "lean")
     written = read_image(tmp_path / "out" / "photograph.normals@lean.png")
     assert np.array_equal(written, picture(result.kind, result.decoded))
 
 
-def test_a_pathway_that_a_task_lacks_is_refused_before_anything_is_written(moesaic, saved_build, image_file, tmp_path):
+def test_a_pathway_that_a_task_lacks_is_refused_before_anything_is_written(
+    run_moesaic, saved_build, image_file, tmp_path
+):
     words = ("run", saved_build, image_file, "--executor", "reference", "--output", tmp_path / "out")
-    code, _, error = moesaic(*words, "--pathway", "lean")
+    code, _, error = run_moesaic(*words, "--pathway", "lean")
     assert code == 2 and error.count("\n") == 1
     assert "unknown pathway 'lean' of task segmentation" in error and "no alternative" in error
-    code, _, error = moesaic(*words, "--task", "normals", "--pathway", "fast")
+    code, _, error = run_moesaic(*words, "--task", "normals", "--pathway", "fast")
     assert code == 2 and "the alternatives lean" in error
     assert not (tmp_path / "out").exists()

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from host.pictures import (
+from moesaic.errors import UserError
+from moesaic.host.prediction_pictures import (
     CLASS_COLOURS,
     class_picture,
     depth_picture,
@@ -12,9 +13,8 @@ from host.pictures import (
     picture,
     saliency_picture,
 )
-from spec.bundle import KINDS
-from spec.errors import UserError
-from spec.predictions import decode
+from moesaic.spec.bundle import KINDS
+from moesaic.spec.predictions import decode
 
 
 def test_classes_have_different_colours():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from host.png import SIGNATURE, decode_png, encode_png
+from moesaic.host.png import SIGNATURE, decode_png, encode_png
 
 
 def random_image(seed: int, *shape: int) -> np.ndarray:

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-import host
-from host.power import rail_power
-from spec.errors import UserError
+import moesaic
+from moesaic.errors import UserError
+from moesaic.host.power import rail_power
 
 
 @dataclass
@@ -63,7 +63,10 @@ def test_no_rails(tmp_path):
 
 def test_power_of_an_open_build(board_build, board):
     board.rails = RAILS
-    with host.open(board_build, "board") as accelerator:
+    with moesaic.open(board_build, "board") as accelerator:
         assert accelerator.power()["12V"] == 9.5
-    with host.open(board_build, "emulator") as accelerator, pytest.raises(UserError, match="the emulator has no power"):
+    with (
+        moesaic.open(board_build, "emulator") as accelerator,
+        pytest.raises(UserError, match="the emulator has no power"),
+    ):
         accelerator.power()

@@ -19,33 +19,33 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of 
 atexit.register(lambda: print("buffers", len(board.buffers), "busy", board.busy, flush=True))
 from pathlib import Path
 import numpy as np
-import host, host.lock, host.stream
-from host.board import BoardExecutor
-from spec.build import load_build
-from spec.machine import ReferenceMachine
+import moesaic.host.lock, moesaic.host.stream
+from moesaic.host.board import BoardExecutor
+from moesaic.spec.build import load_build
+from moesaic.spec.machine import ReferenceMachine
 from tests.host.mock_pynq import Board, make_module
 
 directory, lock_file, interrupts, stop_seconds = sys.argv[1:]
-host.lock.default_lock_file = lambda: Path(lock_file)
-host.stream._STOP_SECONDS = float(stop_seconds)
+moesaic.host.lock.default_lock_file = lambda: Path(lock_file)
+moesaic.host.stream._STOP_SECONDS = float(stop_seconds)
 board = Board(ReferenceMachine(load_build(directory).configuration), interrupts=interrupts == "True")
 sys.modules["pynq"] = make_module(board)
 BoardExecutor.__init__.__kwdefaults__["timeout_seconds"] = 1000.0
 frame = np.zeros((40, 40, 3), np.uint8)
-stop = host.stream.Pipeline.stop
+stop = moesaic.host.stream.Pipeline.stop
 
 def told(pipeline):
     print("stopping", flush=True)
     stop(pipeline)
 
-host.stream.Pipeline.stop = told
+moesaic.host.stream.Pipeline.stop = told
 
 def blocked():
     yield frame
     threading.Event().wait()
 """
 OPEN = """
-accelerator = host.open(directory, "board")
+accelerator = moesaic.open(directory, "board")
 stream = accelerator.stream(itertools.cycle([frame]), "depth")
 next(stream)
 """
@@ -56,14 +56,14 @@ def watch():
     print("waiting", flush=True)
 
 threading.Thread(target=watch, daemon=True).start()
-with host.open(directory, "board") as accelerator:
+with moesaic.open(directory, "board") as accelerator:
     stream = accelerator.stream(itertools.cycle([frame]), "depth")
     next(stream)
     board.hangs = True
     list(stream)
 """
 BLOCKED = """
-with host.open(directory, "board") as accelerator:
+with moesaic.open(directory, "board") as accelerator:
     stream = accelerator.stream(blocked(), "depth")
     next(stream)
     print("waiting", flush=True)

@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from host.hwh import accelerator_of
-from spec.registers import REGISTER_FILE_BYTES, REGISTERS
+from moesaic.host.hwh import accelerator_of
+from moesaic.spec.registers import REGISTER_FILE_BYTES, REGISTERS
 from tests.host.description import description
 from tests.host.mock_pynq import REGISTERS_ADDRESS, interrupt_pins
 

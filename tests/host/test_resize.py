@@ -6,7 +6,7 @@ from math import floor
 import numpy as np
 import pytest
 
-from host.resize import LARGEST_SIDE, _exact_type, fit, resize, triangle_weights
+from moesaic.host.resize import LARGEST_SIDE, _exact_type, fit, resize, triangle_weights
 
 
 def axis_weights(source: int, target: int) -> list[list[Fraction]]:
@@ -68,7 +68,7 @@ def test_every_type_of_sums_gives_the_same(monkeypatch, size, dtype):
     image = np.random.default_rng(5).integers(0, 256, (*size, 3)).astype(np.uint8)
     image[: size[0] // 2] = 255
     found = resize(image, 64, 96)
-    monkeypatch.setattr("host.resize._exact_type", lambda largest: dtype)
+    monkeypatch.setattr("moesaic.host.resize._exact_type", lambda largest: dtype)
     assert np.array_equal(found, resize(image, 64, 96))
 
 

@@ -6,20 +6,20 @@ import shutil
 import numpy as np
 import pytest
 
-import host
-from host.resize import fit
-from host.runtime import FrameFault
-from spec.configuration import load_configuration
-from spec.errors import InternalError, UserError
-from spec.executor import Memory, Program
-from spec.files import manifest_sha256
-from spec.isa import Fault
-from spec.machine import ReferenceMachine
+import moesaic
+from moesaic.errors import InternalError, UserError
+from moesaic.files import manifest_sha256
+from moesaic.host.resize import fit
+from moesaic.host.runtime import FrameFault
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import Memory, Program
+from moesaic.spec.isa import Fault
+from moesaic.spec.machine import ReferenceMachine
 
 
 @pytest.fixture
 def reference(saved_build):
-    with host.open(saved_build, "reference") as accelerator:
+    with moesaic.open(saved_build, "reference") as accelerator:
         yield accelerator
 
 
@@ -37,7 +37,7 @@ def test_reference_emulator_and_board_agree(saved_build, board_build, board, ima
     images = [image, image[::-1].copy(), image[:, :16].copy()]
     results = {}
     for name, directory in (("reference", saved_build), ("emulator", saved_build), ("board", board_build)):
-        with host.open(directory, name) as accelerator:
+        with moesaic.open(directory, name) as accelerator:
             assert accelerator.executor_name == name and accelerator.fingerprint == build.fingerprint
             results[name] = [accelerator.run(picture, task) for picture in images for task in accelerator.tasks]
     for name in ("emulator", "board"):
@@ -67,19 +67,19 @@ def test_tasks_describe_themselves(reference, build):
 
 
 def test_auto_takes_the_board_if_bitstream_and_device_are_there(board_build, saved_build, board, monkeypatch):
-    with host.open(board_build) as accelerator:
+    with moesaic.open(board_build) as accelerator:
         assert accelerator.executor_name == "board"
-    with host.open(saved_build) as accelerator:
+    with moesaic.open(saved_build) as accelerator:
         assert accelerator.executor_name == "emulator"
     import pynq
 
     monkeypatch.setattr(pynq.Device, "devices", [])
-    with host.open(board_build) as accelerator:
+    with moesaic.open(board_build) as accelerator:
         assert accelerator.executor_name == "emulator"
 
 
 def test_auto_without_pynq_takes_the_emulator(board_build, no_pynq):
-    with host.open(board_build) as accelerator:
+    with moesaic.open(board_build) as accelerator:
         assert accelerator.executor_name == "emulator"
 
 
@@ -91,14 +91,14 @@ def test_bitstream_is_found_by_configuration_and_fingerprint(
     for name in ("accel.bit", "accel.hwh"):
         shutil.copy(board_build / name, directory)
     monkeypatch.chdir(tmp_path)
-    with host.open(saved_build) as accelerator:
+    with moesaic.open(saved_build) as accelerator:
         assert accelerator.executor_name == "board"
 
 
 def test_board_of_another_configuration_prints_both_fingerprints(board_build, board, build):
     board.machine = ReferenceMachine(load_configuration("zcu104"))
     with pytest.raises(UserError) as caught:
-        host.open(board_build, "board")
+        moesaic.open(board_build, "board")
     assert build.fingerprint in str(caught.value) and board.machine.fingerprint in str(caught.value)
     assert board.buffers == [] and board.starts == 0
 
@@ -112,7 +112,7 @@ def test_given_executor_of_another_configuration_is_closed(saved_build):
 
     machine = Closing(load_configuration("zcu104"))
     with pytest.raises(UserError, match="Closing has"):
-        host.open(saved_build, machine)
+        moesaic.open(saved_build, machine)
     assert machine.closed
 
 
@@ -131,7 +131,7 @@ class Faulting(ReferenceMachine):
 
 def test_fault_names_task_and_layer_and_the_next_run_is_right(saved_build, build, image, reference):
     task = max(build.tasks, key=lambda name: build.tasks[name].output_offset)
-    with host.open(saved_build, Faulting(build.configuration)) as accelerator:
+    with moesaic.open(saved_build, Faulting(build.configuration)) as accelerator:
         with pytest.raises(FrameFault) as caught:
             accelerator.run(image, task)
         fault = caught.value
@@ -167,22 +167,22 @@ def test_image_of_another_kind_is_refused(reference, name):
 
 def test_unknown_executor_lists_the_known_ones(saved_build):
     with pytest.raises(UserError, match="unknown executor 'fpga'; known: auto, board, emulator, reference"):
-        host.open(saved_build, "fpga")
+        moesaic.open(saved_build, "fpga")
 
 
 def test_board_without_bitstream_says_where_it_looked(saved_build, board, build):
     with pytest.raises(UserError, match=f"tiny-{build.fingerprint}.*Vivado"):
-        host.open(saved_build, "board")
+        moesaic.open(saved_build, "board")
 
 
 def test_no_compiler(saved_build, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match=r"g\+\+ is missing.*apt-get install"):
-        host.open(saved_build, "emulator")
+        moesaic.open(saved_build, "emulator")
 
 
 def test_closed_build_does_not_run(saved_build, image):
-    accelerator = host.open(saved_build, "reference")
+    accelerator = moesaic.open(saved_build, "reference")
     accelerator.close()
     accelerator.close()
     with pytest.raises(InternalError, match="closed"):
@@ -195,4 +195,4 @@ def test_build_whose_fingerprint_was_edited(own_build, build):
     manifest["sha256"] = manifest_sha256(manifest)
     (own_build / "build.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=f"0123456789abcdef.*{build.fingerprint}"):
-        host.open(own_build, "reference")
+        moesaic.open(own_build, "reference")

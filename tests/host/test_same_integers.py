@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-import host
-from host.resize import fit
-from model.quantisation.integer import IntegerNetwork
-from spec.bundle import pathways
-from spec.pathway_names import split_pathway_name
-from spec.predictions import decode
+import moesaic
+from moesaic.host.resize import fit
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.spec.bundle import pathways
+from moesaic.spec.pathway_names import split_pathway_name
+from moesaic.spec.predictions import decode
 from tests.hls.networks import SMALL, picture
 
 
@@ -18,7 +18,7 @@ def test_runtime_and_integer_network_agree(saved_build, bundle, size):
     integer = IntegerNetwork(SMALL, bundle.tasks, bundle.tensors)
     image = np.random.default_rng(sum(size)).integers(0, 256, (*size, 3)).astype(np.uint8)
     seen = image if size == (32, 32) else fit(image, 32, 32)
-    with host.open(saved_build, "emulator") as accelerator:
+    with moesaic.open(saved_build, "emulator") as accelerator:
         for name, task in pathways(bundle.tasks).items():
             result = accelerator.run(image, *split_pathway_name(name))
             expected = integer.run(seen[None], name)[0]
@@ -32,6 +32,6 @@ def test_black_and_white_corners(saved_build, bundle):
     integer = IntegerNetwork(SMALL, bundle.tasks, bundle.tensors)
     image = picture(SMALL, 3)
     assert {0, 255} <= set(np.unique(image))
-    with host.open(saved_build, "emulator") as accelerator:
+    with moesaic.open(saved_build, "emulator") as accelerator:
         for task in bundle.tasks:
             assert np.array_equal(accelerator.run(image, task).raw, integer.run(image[None], task)[0])

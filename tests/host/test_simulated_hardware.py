@@ -6,14 +6,14 @@ import sys
 import numpy as np
 import pytest
 
-import host
-from sim.csim import CsimExecutor
-from sim.rtl_executor import RtlExecutor
-from spec.configuration import load_configuration
-from spec.errors import UserError
-from spec.executor import MachineFault
-from spec.isa import Fault
-from spec.registers import COUNTERS
+import moesaic
+from moesaic.errors import UserError
+from moesaic.sim.machines.csim import CsimExecutor
+from moesaic.sim.machines.rtl_executor import RtlExecutor
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import MachineFault
+from moesaic.spec.isa import Fault
+from moesaic.spec.registers import COUNTERS
 from tests.host.mock_pynq import Board, make_module
 from tests.host.rtl_board import RtlBoard
 
@@ -50,9 +50,9 @@ def pictures(count: int) -> list[np.ndarray]:
 
 def check_stream(directory, frames, board) -> list:
     """A stream with alternating tasks gives what single runs of the reference machine give."""
-    with host.open(directory, "board") as accelerator:
+    with moesaic.open(directory, "board") as accelerator:
         found = list(accelerator.stream(iter(frames), TASKS))
-    with host.open(directory, "reference") as reference:
+    with moesaic.open(directory, "reference") as reference:
         for result, frame in zip(found, frames, strict=True):
             expected = reference.run(frame, result.task)
             assert np.array_equal(result.raw, expected.raw)
@@ -64,7 +64,7 @@ def check_stream(directory, frames, board) -> list:
 
 def check_next_run(accelerator, directory) -> None:
     image = pictures(1)[0]
-    with host.open(directory, "reference") as reference:
+    with moesaic.open(directory, "reference") as reference:
         expected, _ = reference.run_whole(image, "depth")
         found, _ = accelerator.run_whole(image, "depth")
         assert np.array_equal(found, expected)
@@ -77,7 +77,7 @@ def test_an_executor_of_the_simulation_in_place_of_the_board(saved_build, build,
         CsimExecutor(build.configuration) if kind == "csim" else RtlExecutor(saved_build / "rtl", build.configuration)
     )
     frames = pictures(len(TASKS))
-    with host.open(saved_build, executor) as accelerator, host.open(saved_build, "reference") as reference:
+    with moesaic.open(saved_build, executor) as accelerator, moesaic.open(saved_build, "reference") as reference:
         assert accelerator.executor_name == type(executor).__name__
         assert accelerator.tasks == reference.tasks and accelerator.fingerprint == reference.fingerprint
         results = [*accelerator.stream(iter(frames), TASKS), accelerator.run(frames[0], "normals", "1x1")]
@@ -112,7 +112,7 @@ def test_stream_on_rtl(rtl_board, board_build, interrupts):
 @pytest.mark.parametrize("space", ["constant", "frame"])
 def test_axi_error_in_a_stream_on_rtl(rtl_board, board_build, build, space):
     """DRAM answers SLVERR in the middle of a stream: the cause is named, everything is released, the next run is right."""
-    with host.open(board_build, "board") as accelerator:
+    with moesaic.open(board_build, "board") as accelerator:
         stream = accelerator.stream(itertools.cycle(pictures(2)), "depth")
         next(stream)
         if space == "constant":
@@ -131,9 +131,12 @@ def test_axi_error_in_a_stream_on_rtl(rtl_board, board_build, build, space):
 
 
 def test_cycle_limit_on_rtl(rtl_board, board_build):
-    with host.open(board_build, "board", max_cycles=500) as accelerator, pytest.raises(MachineFault, match="TIMEOUT"):
+    with (
+        moesaic.open(board_build, "board", max_cycles=500) as accelerator,
+        pytest.raises(MachineFault, match="TIMEOUT"),
+    ):
         accelerator.run(pictures(1)[0], "depth")
-    with host.open(board_build, "board") as accelerator:
+    with moesaic.open(board_build, "board") as accelerator:
         check_next_run(accelerator, board_build)
 
 
@@ -146,7 +149,7 @@ def test_control_c_while_the_rtl_runs(rtl_board, board_build):
             rtl_board.on_poll = None
             raise KeyboardInterrupt
 
-    with host.open(board_build, "board") as accelerator:
+    with moesaic.open(board_build, "board") as accelerator:
         rtl_board.on_poll = press
         with pytest.raises(KeyboardInterrupt):
             accelerator.run(pictures(1)[0], "normals")
@@ -156,9 +159,9 @@ def test_control_c_while_the_rtl_runs(rtl_board, board_build):
 
 
 def test_interrupt_that_never_comes_on_rtl(rtl_board, board_build, monkeypatch):
-    monkeypatch.setattr("host.board._INTERRUPT_SECONDS", 0.2)
+    monkeypatch.setattr("moesaic.host.board._INTERRUPT_SECONDS", 0.2)
     rtl_board.lose_interrupts = True
-    with host.open(board_build, "board") as accelerator:
+    with moesaic.open(board_build, "board") as accelerator:
         for _ in range(2):
             check_next_run(accelerator, board_build)
     assert rtl_board.waits == 1, "after a lost interrupt STATUS is polled"
@@ -167,8 +170,8 @@ def test_interrupt_that_never_comes_on_rtl(rtl_board, board_build, monkeypatch):
 def test_time_that_stands_still_is_a_hang(rtl_board, board_build, monkeypatch):
     """No cycle passes any more: the host gives up after its own time, loads the bitstream again, and goes on."""
     rtl_board.interrupts = False
-    monkeypatch.setitem(host.board.BoardExecutor.__init__.__kwdefaults__, "timeout_seconds", 0.2)
-    with host.open(board_build, "board") as accelerator:
+    monkeypatch.setitem(moesaic.host.board.BoardExecutor.__init__.__kwdefaults__, "timeout_seconds", 0.2)
+    with moesaic.open(board_build, "board") as accelerator:
         rtl_board.hangs = True
         with pytest.raises(MachineFault, match="TIMEOUT"):
             accelerator.run(pictures(1)[0], "depth")
@@ -179,12 +182,12 @@ def test_time_that_stands_still_is_a_hang(rtl_board, board_build, monkeypatch):
 
 
 def test_rtl_of_another_configuration(rtl_board, board_build, build):
-    from hls.generate import generate
+    from moesaic.hls.compiler.generate import generate
     from tests.hls.networks import SMALL, network
 
     other = generate(network(SMALL, seed=1), load_configuration("zcu104"))
     other.save(board_build)
     with pytest.raises(UserError) as caught:
-        host.open(board_build, "board")
+        moesaic.open(board_build, "board")
     assert build.fingerprint in str(caught.value) and other.fingerprint in str(caught.value)
     assert rtl_board.starts == 0 and rtl_board.buffers == []

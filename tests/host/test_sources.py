@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from host.images import encode_png
-from host.sources import is_pictures, open_frames, paced
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.host.frame_sources import is_pictures, open_frames, paced
+from moesaic.host.image_files import encode_png
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import host
-from host.png import encode_png
-from host.stream import choice_of
-from spec.errors import InternalError, UserError
-from spec.executor import MachineFault
-from spec.isa import Fault
-from spec.machine import ReferenceMachine
+import moesaic
+from moesaic.errors import InternalError, UserError
+from moesaic.host.png import encode_png
+from moesaic.host.stream import choice_of
+from moesaic.spec.executor import MachineFault
+from moesaic.spec.isa import Fault
+from moesaic.spec.machine import ReferenceMachine
 
 TASKS = ("depth", "segmentation", "normals")
 
@@ -32,7 +32,7 @@ def expected(saved_build):
 
     def result(image: np.ndarray, index: int, task: str) -> np.ndarray:
         if (index, task) not in known:
-            with host.open(saved_build, "reference") as accelerator:
+            with moesaic.open(saved_build, "reference") as accelerator:
                 known[index, task] = accelerator.run(image, task).raw
         return known[index, task]
 
@@ -41,7 +41,7 @@ def expected(saved_build):
 
 @pytest.fixture(params=["emulator", "board"])
 def accelerator(request, board_build, board):
-    with host.open(board_build, request.param) as accelerator:
+    with moesaic.open(board_build, request.param) as accelerator:
         yield accelerator
     assert board.buffers == [] and not board.busy
     assert no_threads()
@@ -85,7 +85,7 @@ def test_pathways_change_from_frame_to_frame(accelerator, saved_build):
         (0, "normals", None), (1, "normals", "1x1"), (1, "depth", None),
         (2, "normals", None), (3, "normals", "1x1"), (3, "depth", None),
     ]  # fmt: skip
-    with host.open(saved_build, "reference") as reference:
+    with moesaic.open(saved_build, "reference") as reference:
         for result in results:
             alone = reference.run(frames[result.index], result.task, result.pathway)
             assert np.array_equal(result.raw, alone.raw)
@@ -127,7 +127,7 @@ def test_a_stream_left_open_is_ended_by_the_next_run(accelerator, expected):
 
 
 def test_closing_ends_a_stream(board_build, board):
-    accelerator = host.open(board_build, "board")
+    accelerator = moesaic.open(board_build, "board")
     stream = accelerator.stream(itertools.cycle(pictures(2)), TASKS)
     next(stream)
     accelerator.close()
@@ -174,7 +174,7 @@ def test_error_of_a_frame_comes_in_its_place(accelerator, expected, tmp_path, ki
 
 def test_fault_of_the_machine_ends_the_stream(board_build, board, expected):
     """An AXI error, as the registers show it, in the middle of a stream."""
-    with host.open(board_build, "board") as accelerator:
+    with moesaic.open(board_build, "board") as accelerator:
         stream = accelerator.stream(itertools.cycle(pictures(2)), TASKS)
         next(stream)
         board.fault = MachineFault(Fault.AXI_READ, "load", 1)
@@ -186,9 +186,9 @@ def test_fault_of_the_machine_ends_the_stream(board_build, board, expected):
 
 def test_machine_that_hangs_in_a_stream(board_build, board, expected, monkeypatch):
     monkeypatch.setattr(
-        "host.board.BoardExecutor.__init__.__kwdefaults__", {"timeout_seconds": 0.05, "lock_file": None}
+        "moesaic.host.board.BoardExecutor.__init__.__kwdefaults__", {"timeout_seconds": 0.05, "lock_file": None}
     )
-    with host.open(board_build, "board") as accelerator:
+    with moesaic.open(board_build, "board") as accelerator:
         stream = accelerator.stream(itertools.cycle(pictures(2)), TASKS)
         next(stream)
         board.hangs = True
@@ -209,14 +209,14 @@ def test_control_c_in_the_middle(accelerator, expected):
 
 def test_source_that_blocks_does_not_block_the_end(saved_build, monkeypatch):
     """A camera that delivers nothing more: the stream can be left all the same."""
-    monkeypatch.setattr("host.stream._STOP_SECONDS", 0.05)
+    monkeypatch.setattr("moesaic.host.stream._STOP_SECONDS", 0.05)
     release = threading.Event()
 
     def source():
         yield pictures(1)[0]
         release.wait()
 
-    with host.open(saved_build, "emulator") as accelerator:
+    with moesaic.open(saved_build, "emulator") as accelerator:
         stream = accelerator.stream(source(), "depth")
         assert next(stream).index == 0
         stream.close()
@@ -287,15 +287,15 @@ class Staged(ReferenceMachine):
 def test_neighbouring_frames_overlap(saved_build, build, monkeypatch, held, meanwhile):
     """While the first frame is held in a stage, those behind it take every stage that is not taken, and no other."""
     machine = Staged(build.configuration, held)
-    decode = host.phases.decode
-    monkeypatch.setattr("host.phases.decode", lambda *words: machine.note("decode") or decode(*words))
+    decode = moesaic.host.phases.decode
+    monkeypatch.setattr("moesaic.host.phases.decode", lambda *words: machine.note("decode") or decode(*words))
 
     def source():
         for frame in pictures(4):
             machine.note("prepare")
             yield frame
 
-    with host.open(saved_build, machine) as accelerator:
+    with moesaic.open(saved_build, machine) as accelerator:
         stream = accelerator.stream(source(), "depth")
         results: list = []
         consumer = threading.Thread(target=lambda: results.extend(stream))
@@ -306,7 +306,7 @@ def test_neighbouring_frames_overlap(saved_build, build, monkeypatch, held, mean
         machine.go.set()
         consumer.join()
         assert [result.index for result in results] == [0, 1, 2, 3]
-        with host.open(saved_build, "reference") as reference:
+        with moesaic.open(saved_build, "reference") as reference:
             for result, frame in zip(results, pictures(4), strict=True):
                 assert np.array_equal(result.raw, reference.run(frame, "depth").raw)
 
@@ -325,7 +325,7 @@ def test_a_source_that_fills_one_array_again_and_again(saved_build, build, size)
             yield buffer
         buffer[:] = 0
 
-    with host.open(saved_build, "emulator") as accelerator:
+    with moesaic.open(saved_build, "emulator") as accelerator:
         results = list(accelerator.stream(source(), "depth"))
         for result, frame in zip(results, frames, strict=True):
             alone = accelerator.run(frame, "depth")
@@ -340,7 +340,7 @@ def test_interrupts_are_used_in_a_stream_of_a_notebook(board_build, board, expec
     frames = pictures(4)
 
     async def cell() -> list:
-        with host.open(board_build, "board") as accelerator:
+        with moesaic.open(board_build, "board") as accelerator:
             return list(accelerator.stream(frames, "depth"))
 
     for result in asyncio.run(cell()):
@@ -349,7 +349,7 @@ def test_interrupts_are_used_in_a_stream_of_a_notebook(board_build, board, expec
 
 
 def test_memory_is_allocated_once(board_build, board):
-    with host.open(board_build, "board") as accelerator:
+    with moesaic.open(board_build, "board") as accelerator:
         accelerator.run(pictures(1)[0], "depth")
         for _ in range(3):
             list(accelerator.stream(pictures(5), TASKS))
@@ -361,7 +361,7 @@ def test_memory_is_allocated_once(board_build, board):
 
 def test_whole_memory_is_compared_after_streams(board_build, board, image):
     """Windows that other frames used, and a pattern everywhere else: the whole image is that of the reference machine."""
-    with host.open(board_build, "board") as accelerator, host.open(board_build, "reference") as reference:
+    with moesaic.open(board_build, "board") as accelerator, moesaic.open(board_build, "reference") as reference:
         list(accelerator.stream(pictures(3), TASKS))
         for task in TASKS:
             found, counters = accelerator.run_whole(image, task)

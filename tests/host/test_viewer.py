@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import host
-from host.commands.watch import watch
-from host.pictures import CLASS_COLOURS
-from host.png import decode_png, encode_png
-from host.viewer import INPUT, Viewer
-from spec.errors import UserError
+import moesaic
+from moesaic.errors import UserError
+from moesaic.host.commands.watch import watch
+from moesaic.host.png import decode_png, encode_png
+from moesaic.host.prediction_pictures import CLASS_COLOURS
+from moesaic.host.viewer import INPUT, Viewer
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture
 def accelerator(saved_build):
-    with host.open(saved_build, "emulator") as accelerator:
+    with moesaic.open(saved_build, "emulator") as accelerator:
         yield accelerator
 
 
@@ -139,28 +139,28 @@ def test_an_address_that_is_not_this_machines(build, address):
     assert "--port" not in str(caught.value)
 
 
-def test_watch_a_folder(moesaic, saved_build, tmp_path):
+def test_watch_a_folder(run_moesaic, saved_build, tmp_path):
     for index, frame in enumerate(frames(2)):
         (tmp_path / f"{index}.png").write_bytes(encode_png(frame))
     words = ("--executor", "emulator", "--port", 0, "--rate", 0)
-    code, out, err = moesaic("watch", saved_build, tmp_path, *words, "--frames", 5)
+    code, out, err = run_moesaic("watch", saved_build, tmp_path, *words, "--frames", 5)
     assert (code, err) == (0, "")
     assert re.search(r"on the emulator: http://127\.0\.0\.1:\d+/", out) and out.endswith("5 frames shown\n")
 
 
-def test_watch_names_a_picture_that_cannot_be_read(moesaic, board_build, board, tmp_path):
+def test_watch_names_a_picture_that_cannot_be_read(run_moesaic, board_build, board, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "a.png").write_bytes(encode_png(frames(1)[0]))
     (folder / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
-    code, _, err = moesaic("watch", board_build, folder, "--port", 0, "--rate", 0)
+    code, _, err = run_moesaic("watch", board_build, folder, "--port", 0, "--rate", 0)
     assert code == 2 and "b.png cannot be read" in err and err.count("\n") == 1
     assert board.buffers == []
 
 
-def test_watch_without_opencv(moesaic, saved_build, monkeypatch):
+def test_watch_without_opencv(run_moesaic, saved_build, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
-    code, _, err = moesaic("watch", saved_build, "0")
+    code, _, err = run_moesaic("watch", saved_build, "0")
     assert code == 2 and "OpenCV is missing" in err
 
 

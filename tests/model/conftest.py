@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.configuration import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
-from model.export import integer_network
-from model.network.vit import M3ViT
-from model.quantisation.integer import IntegerNetwork
-from model.training import checkpoint
-from model.training.sources import training_scenes
-from model.training.train import train
+from moesaic.model.data.image_sources import training_scenes
+from moesaic.model.export import integer_network
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
+from moesaic.model.training import checkpoint
+from moesaic.model.training.train import train
 
 TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1), TaskConfiguration("normals", 3))
 

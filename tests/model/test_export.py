@@ -9,19 +9,19 @@ import onnxruntime
 import pytest
 import torch
 
-from model import commands
-from model.configuration import Recipe
-from model.export import integer_network
-from model.network.vit import M3ViT
-from model.onnx_export import export_onnx
-from model.pathways.command import PathwaysCommand
-from model.pathways.pathway import apply_pathway
-from model.quantisation.commands import QatCommand, SensitivityCommand
-from model.quantisation.integer import IntegerNetwork
-from model.training import checkpoint
-from model.training.sources import training_scenes
-from spec.bundle import load_bundle
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.commands import train as commands
+from moesaic.model.commands.pathways import PathwaysCommand
+from moesaic.model.commands.qat import QatCommand, SensitivityCommand
+from moesaic.model.data.image_sources import training_scenes
+from moesaic.model.export import integer_network
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.onnx_export import export_onnx
+from moesaic.model.pathways.pathway import apply_pathway
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.model.training import checkpoint
+from moesaic.spec.bundle import load_bundle
 
 
 def call(command, *words):
@@ -166,7 +166,7 @@ def test_a_gpu_that_is_not_there_is_refused(checkpoint_path, command, tmp_path, 
 
 
 def test_evaluate_in_float_alone(pup_path, checkpoint_path, capsys, monkeypatch):
-    monkeypatch.setattr("model.export.integer_network", None)
+    monkeypatch.setattr("moesaic.model.export.integer_network", None)
     words = ("--scenes", 2, "--float-only", "--device", "cpu")
     for path in (checkpoint_path, pup_path):
         assert call(commands.evaluate_command, "--checkpoint", path, *words) == 0

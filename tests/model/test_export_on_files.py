@@ -6,12 +6,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from model import commands
-from model.configuration import DataConfiguration, Recipe, TaskConfiguration
-from model.data.dataset import open_dataset
-from model.data.nyud import CLASSES
-from model.training.train import train
-from spec.bundle import load_bundle
+from moesaic.model.commands import train as commands
+from moesaic.model.data.dataset import open_dataset
+from moesaic.model.data.nyud import CLASSES
+from moesaic.model.recipes.recipe import DataConfiguration, Recipe, TaskConfiguration
+from moesaic.model.training.train import train
+from moesaic.spec.bundle import load_bundle
 from tests.model.data import test_nyud
 
 

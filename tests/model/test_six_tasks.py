@@ -9,22 +9,22 @@ import pytest
 import torch
 from rich.console import Console
 
-import host
-from hls.generate import generate
-from model.configuration import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
-from model.data.dataset import Batch, open_dataset
-from model.data.scenes import PART_CLASSES, SEGMENTATION_CLASSES
-from model.evaluate import compare, evaluate, float_predictor, measure_float, measure_integer, predict
-from model.export import build_bundle, integer_network
-from model.network.vit import M3ViT
-from model.onnx_export import export_onnx
-from model.quantisation.integer import IntegerNetwork
-from model.tasks.definitions import TASKS
-from model.training.sources import normalise
-from spec.bundle import load_bundle
-from spec.configuration import load_configuration
-from spec.errors import UserError
-from spec.predictions import decode
+import moesaic
+from moesaic.errors import UserError
+from moesaic.hls.compiler.generate import generate
+from moesaic.model.data.dataset import Batch, open_dataset
+from moesaic.model.data.image_sources import normalise
+from moesaic.model.data.scenes import PART_CLASSES, SEGMENTATION_CLASSES
+from moesaic.model.evaluate import compare, evaluate, float_predictor, measure_float, measure_integer, predict
+from moesaic.model.export import build_bundle, integer_network
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.onnx_export import export_onnx
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
+from moesaic.model.tasks.definitions import TASKS
+from moesaic.spec.bundle import load_bundle
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.predictions import decode
 
 CHANNELS = {"segmentation": 6, "parts": 9, "saliency": 1, "normals": 3, "edges": 1, "depth": 1}
 SIZE = (24, 32)
@@ -65,7 +65,7 @@ def bundle_path(model, tmp_path_factory):
     """Its ONNX files hold the names of their tasks only: seven exports take long, and one has a test of its own."""
     path = tmp_path_factory.mktemp("six") / "six"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model.export.export_onnx", lambda model, tasks: " ".join(tasks).encode())
+        patch.setattr("moesaic.model.export.export_onnx", lambda model, tasks: " ".join(tasks).encode())
         build_bundle("six", model, RECIPE, validation=3, calibration=4).save(path)
     return path
 
@@ -76,7 +76,7 @@ def test_a_data_set_is_measured_as_its_samples_in_memory_are(model, network, hel
     for task, value in whole.items():
         target = TASKS[task].target(held_out.scenes, *SIZE)
         assert value == TASKS[task].measure(predict(model, held_out.scenes.images, task), target)
-    monkeypatch.setattr("model.evaluate._BATCH", 2)
+    monkeypatch.setattr("moesaic.model.evaluate._BATCH", 2)
     for data in (held_out, held_out.scenes, Batch.of([held_out[i] for i in range(5)])):
         assert measure_float(model, data) == pytest.approx(whole, rel=1e-6)
     assert measure_integer(network, CONFIGURATION, held_out) == pytest.approx(
@@ -146,7 +146,7 @@ def test_host_and_training_read_the_same_predictions(bundle_path, tmp_path):
     generate(bundle, load_configuration("tiny")).save(tmp_path / "build")
     image = bundle.golden["image"]
     network = IntegerNetwork(bundle.architecture, bundle.tasks, bundle.tensors)
-    with host.open(tmp_path / "build", "reference") as accelerator:
+    with moesaic.open(tmp_path / "build", "reference") as accelerator:
         for task in CHANNELS:
             result = accelerator.run(image, task)
             assert result.kind == task

@@ -1,6 +1,6 @@
 """Deliberate faults in the RTL: each must be caught. Run with `make mutants`, or `python -m tests.mutants.run NAME...` for some.
 
-A mutant is one textual change in one file of hls/rtl, listed in mutants.toml beside this file. The design is copied, changed,
+A mutant is one textual change in one file of hls/hardware/rtl, listed in mutants.toml beside this file. The design is copied, changed,
 built and run on whole networks of awkward sizes (every instruction, every destination, pruned pathways, conditional loads, fixed
 and random DRAM timing). It is caught when a memory image differs from the reference machine's, or the run faults or hangs. One that
 does not compile is an error, not a catch.
@@ -18,17 +18,17 @@ import numpy as np
 import tomllib
 from rich.console import Console
 
-from hls.generate import generate
-from sim.rtl_executor import RtlExecutor, build_simulator
-from spec.build import Build
-from spec.bundle import Architecture, Task
-from spec.configuration import load_configuration
-from spec.errors import InternalError, UserError
-from spec.executor import MachineFault
-from spec.machine import ReferenceMachine
+from moesaic.errors import InternalError, UserError
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
+from moesaic.sim.machines.rtl_executor import RtlExecutor, build_simulator
+from moesaic.spec.build import Build
+from moesaic.spec.bundle import Architecture, Task
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import MachineFault
+from moesaic.spec.machine import ReferenceMachine
 from tests.hls.random_bundle import random_bundle
 
-RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
 LIST = Path(__file__).with_name("mutants.toml")
 MAX_CYCLES = 2_000_000
 RANDOM_SEEDS = (None, 1, 2)

@@ -1,4 +1,4 @@
-"""Bench of one unit on an activation memory of its own (sim/rtl/act_memory_bench.sv): fill, run instructions, dump."""
+"""Bench of one unit on an activation memory of its own (sim/bench_kit/rtl/act_memory_bench.sv): fill, run instructions, dump."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from sim.bench import clocking
-from spec.configuration import HardwareConfiguration
-from spec.executor import MachineFault, Memory, Program
-from spec.isa import Fault, encode
-from spec.machine import ReferenceMachine
+from moesaic.sim.bench_kit import clocking
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.executor import MachineFault, Memory, Program
+from moesaic.spec.isa import Fault, encode
+from moesaic.spec.machine import ReferenceMachine
 
 RIVALS = (0, 0, 64, 160, 230)
 """Strengths of the rivals for the memory's banks, out of 256."""

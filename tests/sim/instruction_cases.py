@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spec.configuration import HardwareConfiguration
-from spec.executor import Memory, Program
-from spec.isa import BY_NAME, Destination, LoadDestination, Space, Unit, encode, semaphore
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.executor import Memory, Program
+from moesaic.spec.isa import BY_NAME, Destination, LoadDestination, Space, Unit, encode, semaphore
 
 TABLE_BYTES = 2048
 IDENTITY = 64

@@ -1,4 +1,4 @@
-"""Bench of the matmul unit (sim/rtl/matmul_bench.sv): fill its memories, run instructions, compare with the reference machine."""
+"""Bench of the matmul unit (sim/bench_kit/rtl/matmul_bench.sv): fill its memories, run instructions, compare with the reference machine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from sim.bench import clocking
-from spec.configuration import HardwareConfiguration
-from spec.executor import MachineFault, Memory, Program
-from spec.isa import Fault, encode
-from spec.machine import ReferenceMachine
+from moesaic.sim.bench_kit import clocking
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.executor import MachineFault, Memory, Program
+from moesaic.spec.isa import Fault, encode
+from moesaic.spec.machine import ReferenceMachine
 
 SHAPES = {
     "tiny": {"TileRows": 4, "TileColumns": 8, "TileDepth": 4, "ActPorts": 2},

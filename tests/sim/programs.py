@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hls.arena import Span
-from hls.assembler import Assembler
-from spec.arithmetic import SHIFT_MAX, TABLE_ENTRIES
-from spec.configuration import HardwareConfiguration
-from spec.executor import Memory, Program
-from spec.isa import Destination, LoadDestination, Space
+from moesaic.hls.compiler.arena import Span
+from moesaic.hls.compiler.assembler import Assembler
+from moesaic.spec.arithmetic import SHIFT_MAX, TABLE_ENTRIES
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.executor import Memory, Program
+from moesaic.spec.isa import Destination, LoadDestination, Space
 
 BLOCKS = 8
 PROGRAM_BYTES = 1 << 16

@@ -1,19 +1,18 @@
 """The whole accelerator in RTL: random programs with all units at once, stops at random moments, errors on the bus."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sim.rtl_executor import RtlExecutor
-from spec.configuration import load_configuration
-from spec.executor import MachineFault, Memory, Program
-from spec.isa import INSTRUCTION_BYTES, Fault, Space, Unit, encode, semaphore
-from spec.machine import ReferenceMachine
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
+from moesaic.sim.machines.rtl_executor import RtlExecutor
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import MachineFault, Memory, Program
+from moesaic.spec.isa import INSTRUCTION_BYTES, Fault, Space, Unit, encode, semaphore
+from moesaic.spec.machine import ReferenceMachine
 from tests.sim.programs import PROGRAM_BYTES, random_program
 
-RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
 TINY = load_configuration("tiny")
 INSTRUCTIONS = 40
 MAX_CYCLES = 1_000_000

@@ -6,13 +6,13 @@ import cocotb
 import numpy as np
 import pytest
 
-from sim.bench import clocking
-from sim.bench.packing import pack, unpack
-from sim.bench.pauses import phased_pauses
-from sim.bench.random_values import random_generator, with_corners
-from sim.bench.runner import ModuleTestFailure, run_module_test
-from sim.bench.scoreboard import Scoreboard
-from sim.bench.stream import StreamSink, StreamSource
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.packing import pack, unpack
+from moesaic.sim.bench_kit.pauses import phased_pauses
+from moesaic.sim.bench_kit.random_values import random_generator, with_corners
+from moesaic.sim.bench_kit.runner import ModuleTestFailure, run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.sim.bench_kit.stream import StreamSink, StreamSource
 
 DESIGNS = (Path(__file__).parent / "designs",)
 COUNT = 500

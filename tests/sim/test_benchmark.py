@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hls.schedule import Schedule
-from host.command_line import EXIT_USER_ERROR, main
-from model.quantisation.integer import IntegerNetwork
-from sim.benchmark import measurement, sources
-from sim.benchmark.account import CAUSES, Product, array_account
-from sim.benchmark.asked import asked_figures
-from sim.benchmark.bundles import frame_recipe
-from sim.benchmark.cases import (
+from moesaic.command_line import EXIT_USER_ERROR, main
+from moesaic.errors import InternalError, UserError
+from moesaic.hls.compiler.schedule import Schedule
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.sim.machines.recorder import EVENT, Kind, State
+from moesaic.sim.measurements.benchmark import measurement
+from moesaic.sim.measurements.benchmark import source_hashes as sources
+from moesaic.sim.measurements.benchmark.account import CAUSES, Product, array_account
+from moesaic.sim.measurements.benchmark.asked import asked_figures
+from moesaic.sim.measurements.benchmark.bundles import frame_recipe
+from moesaic.sim.measurements.benchmark.cases import (
     ALL_OFF,
     ALL_ON,
     DRAM_BYTES_PER_CYCLE,
@@ -32,17 +35,15 @@ from sim.benchmark.cases import (
     chosen_frames,
     scaling_cases,
 )
-from sim.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
-from sim.benchmark.measurement import Run, prepare, switch_cost
-from sim.benchmark.session import Session
-from sim.benchmark.technique_resources import synthesised_modules, technique_cost
-from sim.recorder import EVENT, Kind, State
-from sim.synthesis.sources import synthesised_hash
-from sim.timeline import UNIT_NAMES, Timeline
-from spec.bundle import Task
-from spec.configuration import load_configuration
-from spec.errors import InternalError, UserError
-from spec.isa import Unit, encode, semaphore
+from moesaic.sim.measurements.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
+from moesaic.sim.measurements.benchmark.measurement import Run, prepare, switch_cost
+from moesaic.sim.measurements.benchmark.session import Session
+from moesaic.sim.measurements.benchmark.technique_resources import synthesised_modules, technique_cost
+from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash
+from moesaic.sim.measurements.timeline.timeline import UNIT_NAMES, Timeline
+from moesaic.spec.bundle import Task
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.isa import Unit, encode, semaphore
 from tests.hls.networks import SMALL, network, picture
 
 TINY, ZCU104 = load_configuration("tiny"), load_configuration("zcu104")
@@ -81,8 +82,8 @@ class Networks:
 def sources_at_rest():
     """Somebody may be editing while the tests run; what a change does has tests of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sim.benchmark.session.sources_hash", lambda: "sources")
-        patch.setattr("sim.benchmark.session.read_hash", lambda: "read")
+        patch.setattr("moesaic.sim.measurements.benchmark.session.sources_hash", lambda: "sources")
+        patch.setattr("moesaic.sim.measurements.benchmark.session.read_hash", lambda: "read")
         yield
 
 
@@ -187,7 +188,9 @@ def test_technique_costs_come_from_synthesis_of_the_same_rtl(document, tmp_path)
 def test_finished_cases_are_kept(document, networks, output, monkeypatch):
     kept = {path: path.stat().st_mtime_ns for path in (output / "results").iterdir()}
     assert len(kept) == 3  # the ablation's "all on" is the frame's own case
-    monkeypatch.setattr("sim.benchmark.session.measure", lambda *_: pytest.fail("it was run again"))
+    monkeypatch.setattr(
+        "moesaic.sim.measurements.benchmark.session.measure", lambda *_: pytest.fail("it was run again")
+    )
     again = Session(output, networks, Console(file=io.StringIO())).run(CASES)
     assert again == document
     assert {path: path.stat().st_mtime_ns for path in (output / "results").iterdir()} == kept
@@ -198,7 +201,7 @@ def test_entries_of_other_cases_stay_while_the_sources_do(document, networks, ou
         return Session(output, networks, Console(file=io.StringIO())).run(CASES[3:])
 
     assert run_one() == document
-    monkeypatch.setattr("sim.benchmark.session.sources_hash", lambda: "other")
+    monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.sources_hash", lambda: "other")
     alone = run_one()
     assert alone["frames"] == alone["ablation"] == [] and alone["sources"] == "other"
     assert alone["scaling"] == [{**entry, "sources": "other"} for entry in document["scaling"]]
@@ -222,8 +225,8 @@ def test_an_entry_of_other_sources_is_not_kept_though_the_document_says_so(docum
 def test_no_result_is_kept_of_sources_that_change_meanwhile(networks, tmp_path, monkeypatch):
     """They change while the first of two cases is measured; neither is written under the key of the new ones, nor stamped with it."""
     states = ["before"]
-    monkeypatch.setattr("sim.benchmark.session.read_hash", lambda: states[-1])
-    monkeypatch.setattr("sim.benchmark.session.measure", lambda *_: states.append("after"))
+    monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.read_hash", lambda: states[-1])
+    monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.measure", lambda *_: states.append("after"))
     with pytest.raises(UserError, match="sources were changed while the benchmark ran"):
         Session(tmp_path, networks, Console(file=io.StringIO())).run(CASES[2:4])
     written = json.loads((tmp_path / "bench.json").read_text())
@@ -232,14 +235,14 @@ def test_no_result_is_kept_of_sources_that_change_meanwhile(networks, tmp_path, 
 
 
 def test_hash_of_what_is_read_later_sees_the_rtl(tmp_path, monkeypatch):
-    for name in ("hls/rtl/a.sv", "hls/a.py"):
+    for name in ("hls/hardware/rtl/a.sv", "hls/a.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("one")
-    monkeypatch.setattr(sources, "_ROOT", tmp_path)
+    monkeypatch.setattr(sources, "room_files", lambda pattern: sorted(tmp_path.glob(pattern)))
     before = sources.sources_hash(), sources.read_hash()
     (tmp_path / "hls/a.py").write_text("two")
     assert sources.sources_hash() != before[0] and sources.read_hash() == before[1]
-    (tmp_path / "hls/rtl/a.sv").write_text("two")
+    (tmp_path / "hls/hardware/rtl/a.sv").write_text("two")
     assert sources.read_hash() != before[1]
 
 

@@ -5,15 +5,15 @@ import pytest
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-from sim.bench import clocking
-from sim.bench.packing import pack
-from sim.bench.pauses import phased_pauses
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.executor import FAULT_UNIT_NAMES
-from spec.isa import Fault, Unit
-from spec.registers import BY_NAME, CONTROL_START, COUNTERS, REGISTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.packing import pack
+from moesaic.sim.bench_kit.pauses import phased_pauses
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.executor import FAULT_UNIT_NAMES
+from moesaic.spec.isa import Fault, Unit
+from moesaic.spec.registers import BY_NAME, CONTROL_START, COUNTERS, REGISTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
 from tests.sim.run_registers import RUN_REGISTERS
 
 FINGERPRINT = 0x0123_4567_89AB_CDEF
@@ -258,4 +258,4 @@ async def interrupts(dut):
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_control(seed):
     parameters = {"Fingerprint": f"64'h{FINGERPRINT:016x}"}
-    assert run_module_test("control", __name__, parameters=parameters, seed=seed) == 6
+    assert run_module_test("moesaic_control", __name__, parameters=parameters, seed=seed) == 6

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.csim import CsimExecutor, write_sources
-from spec.configuration import load_configuration
-from spec.executor import Memory
-from spec.machine import ReferenceMachine
+from moesaic.sim.machines.csim import CsimExecutor, write_sources
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import Memory
+from moesaic.spec.machine import ReferenceMachine
 from tests.sim.instruction_cases import SCENARIOS, Case
 
 TINY = load_configuration("tiny")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.pauses import never_pause, phased_pauses
-from sim.bench.random_values import random_generator
-from sim.bench.runner import ModuleTestFailure, run_module_test
-from sim.dram import CONSTANT_WINDOW, FRAME_WINDOW, SOURCES, Dram
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.pauses import never_pause, phased_pauses
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import ModuleTestFailure, run_module_test
+from moesaic.sim.machines.dram import CONSTANT_WINDOW, FRAME_WINDOW, SOURCES, Dram
 
 CONSTANT_BASE, CONSTANT_BYTES = 0x0_2000_0000, 8192
 FRAME_BASE, FRAME_BYTES = 0x8_7654_3000, 4096 + 64

@@ -12,10 +12,10 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.random_values import random_generator, with_corners
-from sim.bench.runner import RTL_DIRECTORIES, run_module_test
-from sim.bench.scoreboard import Scoreboard
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.random_values import random_generator, with_corners
+from moesaic.sim.bench_kit.runner import RTL_DIRECTORIES, run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from tests.sim import test_packed_dot
 
 MODEL = Path(__file__).parent / "designs" / "dsp48e2"
@@ -29,8 +29,8 @@ def directories(variant: str, place: Path) -> tuple[Path, ...]:
     """Where the sources are found: in `place` a dsp48_mac that has the slice instantiated goes before the original."""
     if variant == "behavioural":
         return RTL_DIRECTORIES
-    original = (RTL_DIRECTORIES[0] / "dsp48_mac.sv").read_text()
-    (place / "dsp48_mac.sv").write_text("`define MOESAIC_DSP48E2\n" + original)
+    original = (RTL_DIRECTORIES[0] / "moesaic_dsp48_mac.sv").read_text()
+    (place / "moesaic_dsp48_mac.sv").write_text("`define MOESAIC_DSP48E2\n" + original)
     return place, MODEL, *RTL_DIRECTORIES
 
 
@@ -66,7 +66,7 @@ async def link_follows_the_equations(dut):
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_dsp48_mac(seed, variant, link, tmp_path):
     run_module_test(
-        "dsp48_mac",
+        "moesaic_dsp48_mac",
         __name__,
         parameters={"First": LINKS[link], "Start": f"48'd{START}"},
         plusargs={"first": LINKS[link]},
@@ -78,7 +78,7 @@ def test_dsp48_mac(seed, variant, link, tmp_path):
 def test_packed_dot_on_instantiated_slices(tmp_path):
     """The dot product is exact on a cascade of slices as it is on their description."""
     run_module_test(
-        "packed_dot",
+        "moesaic_packed_dot",
         test_packed_dot.__name__,
         parameters={"TileDepth": 8},
         plusargs={"depth": 8},

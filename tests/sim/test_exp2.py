@@ -6,11 +6,11 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from sim.bench.clocking import CLOCK_PERIOD_STEPS
-from sim.bench.packing import pack, unpack
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.arithmetic import exp2_q16
+from moesaic.sim.bench_kit.clocking import CLOCK_PERIOD_STEPS
+from moesaic.sim.bench_kit.packing import pack, unpack
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.arithmetic import exp2_q16
 
 LATENCY = 2
 
@@ -33,4 +33,4 @@ async def every_distance(dut):
 
 @pytest.mark.parametrize("lanes", [1, 32])
 def test_exp2(lanes):
-    run_module_test("exp2", __name__, parameters={"Lanes": lanes}, plusargs={"Lanes": lanes})
+    run_module_test("moesaic_exp2", __name__, parameters={"Lanes": lanes}, plusargs={"Lanes": lanes})

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from sim.bench import clocking
-from sim.bench.axi_memory import AxiMemory, serve_reads
-from sim.bench.pauses import phased_pauses
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.isa import BY_OPCODE, INSTRUCTION_BYTES, SEMAPHORES, Fault, Unit, signals_of, waits_of
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.axi_memory import AxiMemory, serve_reads
+from moesaic.sim.bench_kit.pauses import phased_pauses
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.isa import BY_OPCODE, INSTRUCTION_BYTES, SEMAPHORES, Fault, Unit, signals_of, waits_of
 from tests.sim.transfers import CONSTANT_BASE, inside
 
 WINDOW_BYTES = 2 * 4096 + 64
@@ -154,4 +154,4 @@ async def bus_errors_count_when_reached(dut):
 
 @pytest.mark.parametrize("seed", range(3), ids=lambda s: f"seed{s}")
 def test_fetch(seed):
-    assert run_module_test("fetch", __name__, seed=seed) == 3
+    assert run_module_test("moesaic_fetch", __name__, seed=seed) == 3

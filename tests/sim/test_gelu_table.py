@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.packing import pack, unpack
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.arithmetic import TABLE_ENTRIES, saturate
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.packing import pack, unpack
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.arithmetic import TABLE_ENTRIES, saturate
 
 CYCLES = 3
 EXTREMES = np.array([-32768, -513, -512, -511, -1, 0, 1, 510, 511, 512, 32767])
@@ -94,4 +94,4 @@ async def faults_beyond_the_tables(dut):
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_gelu_table(columns, seed):
     parameters = {"Lanes": columns}
-    assert run_module_test("gelu_table", __name__, parameters=parameters, plusargs=parameters, seed=seed) == 2
+    assert run_module_test("moesaic_gelu_table", __name__, parameters=parameters, plusargs=parameters, seed=seed) == 2

@@ -10,17 +10,17 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sim.csim import CsimExecutor
-from spec.arithmetic import reciprocal
-from spec.configuration import HardwareConfiguration, load_configuration
-from spec.executor import Executor, MachineFault, Memory, Program
-from spec.isa import Fault, Space, Unit, encode, semaphore
-from spec.machine import ReferenceMachine
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
+from moesaic.sim.machines.csim import CsimExecutor
+from moesaic.spec.arithmetic import reciprocal
+from moesaic.spec.configuration import HardwareConfiguration, load_configuration
+from moesaic.spec.executor import Executor, MachineFault, Memory, Program
+from moesaic.spec.isa import Fault, Space, Unit, encode, semaphore
+from moesaic.spec.machine import ReferenceMachine
 from tests.sim.instruction_cases import (
     DEGENERATE_ROUTES,
     SCENARIOS,
@@ -31,7 +31,6 @@ from tests.sim.instruction_cases import (
     overlapped,
 )
 
-RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
 MAX_CYCLES = 5_000_000
 TINY = load_configuration("tiny")
 CONFIGURATIONS = {
@@ -67,7 +66,7 @@ class Machine:
             return ReferenceMachine(configuration, seed=1)
         if self.kind == "csim":
             return CsimExecutor(configuration, seed=1)
-        from sim.rtl_executor import RtlExecutor
+        from moesaic.sim.machines.rtl_executor import RtlExecutor
 
         return RtlExecutor(RTL, configuration, random_seed=self.random_dram)
 

@@ -4,13 +4,13 @@ import cocotb
 import numpy as np
 import pytest
 
-from sim.bench import clocking
-from sim.bench.pauses import phased_pauses
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from sim.bench.stream import StreamSource
-from spec.arithmetic import isqrt
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.pauses import phased_pauses
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.sim.bench_kit.stream import StreamSource
+from moesaic.spec.arithmetic import isqrt
 
 
 def operands(rng: np.random.Generator) -> np.ndarray:
@@ -40,4 +40,4 @@ async def matches_the_arithmetic(dut):
 
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_isqrt(seed):
-    run_module_test("isqrt", __name__, seed=seed)
+    run_module_test("moesaic_isqrt", __name__, seed=seed)

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.pauses import phased_pauses
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from sim.bench.stream import StreamSource
-from spec.isa import SEMAPHORES
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.pauses import phased_pauses
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.sim.bench_kit.stream import StreamSource
+from moesaic.spec.isa import SEMAPHORES
 
 COUNT = 400
 MASK = (1 << SEMAPHORES) - 1
@@ -112,4 +112,4 @@ async def holds_what_it_promises(dut):
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_issue(depth, seed):
     parameters = {"InstructionQueue": depth}
-    assert run_module_test("issue", __name__, parameters=parameters, plusargs={"depth": depth}, seed=seed) == 2
+    assert run_module_test("moesaic_issue", __name__, parameters=parameters, plusargs={"depth": depth}, seed=seed) == 2

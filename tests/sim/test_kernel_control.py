@@ -5,11 +5,11 @@ import pytest
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-from sim.bench import clocking
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from spec.isa import Fault, Unit
-from spec.registers import BY_NAME, CONTROL_START, COUNTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.spec.isa import Fault, Unit
+from moesaic.spec.registers import BY_NAME, CONTROL_START, COUNTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
 from tests.sim.run_registers import RUN_REGISTERS
 
 FINGERPRINT = 0xFEDC_BA98_7654_3210
@@ -114,4 +114,4 @@ async def a_timeout_waits_for_the_kernel(dut):
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_kernel_control(seed):
     parameters = {"Fingerprint": f"64'h{FINGERPRINT:016x}"}
-    assert run_module_test("kernel_control", __name__, parameters=parameters, seed=seed) == 2
+    assert run_module_test("moesaic_kernel_control", __name__, parameters=parameters, seed=seed) == 2

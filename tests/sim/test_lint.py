@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from hls.sources import rtl_parameters
-from sim.lint import CONFIGURED_TOPS, DIRECTORIES, SYNTHESISED_TOP, check, modules, slang, yosys
-from sim.rtl_sources import source_closure
-from spec.configuration import load_configuration
+from moesaic.hls.hardware.accelerator_sources import rtl_parameters
+from moesaic.sim.machines.rtl_directories import RTL_DIRECTORIES
+from moesaic.sim.machines.rtl_lint import CONFIGURED_TOPS, SYNTHESISED_TOP, check, modules, slang, yosys
+from moesaic.sim.machines.source_closure import source_closure
+from moesaic.spec.configuration import load_configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATIONS = sorted(path.stem for path in (ROOT / "configs").glob("*.toml"))
@@ -33,7 +34,7 @@ def test_whole_design_is_clean_in_every_configuration(top, configuration, capfd)
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_open_synthesis_reads_the_design(configuration):
-    sources = source_closure(SYNTHESISED_TOP, DIRECTORIES)
+    sources = source_closure(SYNTHESISED_TOP, RTL_DIRECTORIES)
     assert yosys(SYNTHESISED_TOP, sources, rtl_parameters(load_configuration(configuration))) == ""
 
 
@@ -51,46 +52,54 @@ def test_faults_are_found(tmp_path, capfd):
 @pytest.mark.parametrize(
     ("module", "parameters", "message"),
     [
-        ("accelerator", {"TileColumns": 12}, "TileColumns is 12, it must be a power of two, at least 8"),
-        ("accelerator", {"TileDepth": 16}, "TileDepth is 16, it must be 4 or 8"),
-        ("accelerator", {"TileRows": 5}, "ActPorts is 2, it must be 1 or 2 and divide TileRows, 5"),
-        ("accelerator", {"LoadPorts": 5}, "LoadPorts is 5, it must be 1 to 4"),
-        ("act_memory", {"ActBytes": 32832}, "ActBytes - ActUltraBytes is 64, it must be a multiple of 64"),
+        ("moesaic_accelerator", {"TileColumns": 12}, "TileColumns is 12, it must be a power of two, at least 8"),
+        ("moesaic_accelerator", {"TileDepth": 16}, "TileDepth is 16, it must be 4 or 8"),
+        ("moesaic_accelerator", {"TileRows": 5}, "ActPorts is 2, it must be 1 or 2 and divide TileRows, 5"),
+        ("moesaic_accelerator", {"LoadPorts": 5}, "LoadPorts is 5, it must be 1 to 4"),
+        ("moesaic_act_memory", {"ActBytes": 32832}, "ActBytes - ActUltraBytes is 64, it must be a multiple of 64"),
         (
-            "act_memory",
+            "moesaic_act_memory",
             {"ActUltraBytes": 32784, "ActBytes": 131088},
             "ActUltraBytes is 32784, it must be a multiple of two words, 32",
         ),
-        ("act_memory", {"SharedBytes": 32784}, "SharedBytes is 32784, it must be a multiple of 64"),
-        ("act_memory", {"WideWords": 3}, "WideWords is 3, it must divide ActBanks, 4"),
-        ("burst_splitter", {"MaxBeats": 512}, "MaxBeats is 512, it must be a power of two from 2 to 256"),
-        ("expert_queue", {"Experts": 12}, "Experts is 12, it must be a power of two, at least 2"),
-        ("expert_queue", {"QueueTokens": 100}, "QueueTokens is 100, it must be a power of two, at least 2"),
-        ("fifo", {"Depth": 12}, "Depth is 12, it must be a power of two, at least 2"),
-        ("layer_norm", {"NormLanes": 3}, "NormLanes is 3, it must divide TileColumns, 8"),
-        ("matmul", {"TileDepth": 2}, "TileDepth is 2, it must be 4 or 8"),
-        ("matmul", {"TileRows": 5}, "ActPorts is 2, it must be 1 or 2 and divide TileRows, 5"),
-        ("packed_dot", {"TileDepth": 16}, "TileDepth is 16, the low field holds the sum of at most 8 products"),
-        ("reciprocal", {"Width": 40}, "Width is 40, it must be 16 to 32"),
-        ("row_statistics", {"ActPorts": 3}, "ActPorts is 3, it must be a power of two that divides RowEntries, 128"),
-        ("weight_memory", {"TileColumns": 9}, "TileColumns * TileDepth = 36 bytes, they must be a multiple of 8"),
+        ("moesaic_act_memory", {"SharedBytes": 32784}, "SharedBytes is 32784, it must be a multiple of 64"),
+        ("moesaic_act_memory", {"WideWords": 3}, "WideWords is 3, it must divide ActBanks, 4"),
+        ("moesaic_burst_splitter", {"MaxBeats": 512}, "MaxBeats is 512, it must be a power of two from 2 to 256"),
+        ("moesaic_expert_queue", {"Experts": 12}, "Experts is 12, it must be a power of two, at least 2"),
+        ("moesaic_expert_queue", {"QueueTokens": 100}, "QueueTokens is 100, it must be a power of two, at least 2"),
+        ("moesaic_fifo", {"Depth": 12}, "Depth is 12, it must be a power of two, at least 2"),
+        ("moesaic_layer_norm", {"NormLanes": 3}, "NormLanes is 3, it must divide TileColumns, 8"),
+        ("moesaic_matmul", {"TileDepth": 2}, "TileDepth is 2, it must be 4 or 8"),
+        ("moesaic_matmul", {"TileRows": 5}, "ActPorts is 2, it must be 1 or 2 and divide TileRows, 5"),
+        ("moesaic_packed_dot", {"TileDepth": 16}, "TileDepth is 16, the low field holds the sum of at most 8 products"),
+        ("moesaic_reciprocal", {"Width": 40}, "Width is 40, it must be 16 to 32"),
         (
-            "weight_memory",
+            "moesaic_row_statistics",
+            {"ActPorts": 3},
+            "ActPorts is 3, it must be a power of two that divides RowEntries, 128",
+        ),
+        (
+            "moesaic_weight_memory",
+            {"TileColumns": 9},
+            "TileColumns * TileDepth = 36 bytes, they must be a multiple of 8",
+        ),
+        (
+            "moesaic_weight_memory",
             {"WeightBytes": 65552},
             "WeightBytes is 65552, it must hold whole words of 32 bytes, at least two",
         ),
-        ("weight_memory", {"SharedBytes": 65552}, "SharedBytes is 65552, it must hold whole words of 32 bytes"),
-        ("word_buffer", {"Depth": 3}, "Depth is 3, it must be a power of two, at least 2"),
+        ("moesaic_weight_memory", {"SharedBytes": 65552}, "SharedBytes is 65552, it must hold whole words of 32 bytes"),
+        ("moesaic_word_buffer", {"Depth": 3}, "Depth is 3, it must be a power of two, at least 2"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else None,
 )
 def test_elaboration_refuses_parameters_and_prints_them(module, parameters, message, capfd):
-    assert slang(module, source_closure(module, DIRECTORIES), parameters)
+    assert slang(module, source_closure(module, RTL_DIRECTORIES), parameters)
     assert message in capfd.readouterr().err
 
 
 def test_every_file_is_named_after_its_module():
-    for directory in DIRECTORIES:
+    for directory in RTL_DIRECTORIES:
         for path in directory.glob("*.sv"):
             kind = "package" if path.stem.endswith("_pkg") else "module"
             assert f"\n{kind} {path.stem}" in "\n" + path.read_text(), path

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.axi_memory import AxiMemory, serve_reads
-from sim.bench.packing import PackedPorts
-from sim.bench.pauses import never_pause, phased_pauses
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.configuration import load_configuration
-from spec.executor import Memory
-from spec.isa import Fault, LoadDestination, Space, decode, encode
-from spec.machine import ReferenceMachine
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.axi_memory import AxiMemory, serve_reads
+from moesaic.sim.bench_kit.packing import PackedPorts
+from moesaic.sim.bench_kit.pauses import never_pause, phased_pauses
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import Memory
+from moesaic.spec.isa import Fault, LoadDestination, Space, decode, encode
+from moesaic.spec.machine import ReferenceMachine
 from tests.sim.transfers import (
     BEAT,
     CONSTANT_BASE,
@@ -369,4 +369,4 @@ def test_load(configuration, seed):
         sizes, "load_ports", "tile_columns", "tile_depth", "act_bytes", "weight_bytes", "experts"
     )
     plusargs = {"configuration": configuration}
-    assert run_module_test("load", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 6
+    assert run_module_test("moesaic_load", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 6

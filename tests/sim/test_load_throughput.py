@@ -6,13 +6,13 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.stream import StreamSource
-from sim.dram import CONSTANT_WINDOW, SOURCES, Dram
-from spec.configuration import load_configuration
-from spec.isa import LoadDestination, encode
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.stream import StreamSource
+from moesaic.sim.machines.dram import CONSTANT_WINDOW, SOURCES, Dram
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.isa import LoadDestination, encode
 from tests.sim.transfers import unit_parameters
 
 CONFIGURATION = load_configuration("zcu104")

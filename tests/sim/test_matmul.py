@@ -6,14 +6,14 @@ import cocotb
 import numpy as np
 import pytest
 
-from sim.bench import clocking
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.arithmetic import SHIFT_MAX
-from spec.configuration import HardwareConfiguration
-from spec.isa import OPERAND_BYTES, Destination, Fault, encode
-from spec.machine import ReferenceMachine
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.arithmetic import SHIFT_MAX
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.isa import OPERAND_BYTES, Destination, Fault, encode
+from moesaic.spec.machine import ReferenceMachine
 from tests.sim.matmul_unit import (
     SHAPES,
     MatmulUnit,

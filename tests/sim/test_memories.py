@@ -11,13 +11,13 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.clocking import CLOCK_PERIOD_STEPS
-from sim.bench.packing import pack, unpack
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.configuration import load_configuration
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.clocking import CLOCK_PERIOD_STEPS
+from moesaic.sim.bench_kit.packing import pack, unpack
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.configuration import load_configuration
 
 CYCLES = 3000
 PORTS = ("*_i", "*_ni", "*_o")
@@ -295,7 +295,12 @@ async def row_traffic(dut):
 def test_row_statistics(ports, entries):
     parameters = {"ActPorts": ports, "RowEntries": entries}
     run_module_test(
-        "row_statistics", __name__, parameters=parameters, plusargs=parameters, testcase="row_traffic", public=PORTS
+        "moesaic_row_statistics",
+        __name__,
+        parameters=parameters,
+        plusargs=parameters,
+        testcase="row_traffic",
+        public=PORTS,
     )
 
 

@@ -10,11 +10,11 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.packing import pack
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.packing import pack
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
 
 CORNERS = (-128, -127, -1, 0, 1, 127)
 RANDOM_OPERANDS = 2000
@@ -59,4 +59,6 @@ async def dots_are_exact(dut):
 @pytest.mark.parametrize("depth", [4, 8])
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_packed_dot(depth, seed):
-    run_module_test("packed_dot", __name__, parameters={"TileDepth": depth}, plusargs={"depth": depth}, seed=seed)
+    run_module_test(
+        "moesaic_packed_dot", __name__, parameters={"TileDepth": depth}, plusargs={"depth": depth}, seed=seed
+    )

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.pauses import phased_pauses
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.arithmetic import reciprocal
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.pauses import phased_pauses
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.arithmetic import reciprocal
 
 
 def operands(rng: np.random.Generator, width: int) -> np.ndarray:
@@ -48,4 +48,4 @@ async def matches_the_arithmetic(dut):
 @pytest.mark.parametrize("width", [16, 18, 23, 32])
 @pytest.mark.parametrize("seed", [0], ids=lambda s: f"seed{s}")
 def test_reciprocal(width, seed):
-    run_module_test("reciprocal", __name__, parameters={"Width": width}, plusargs={"Width": width}, seed=seed)
+    run_module_test("moesaic_reciprocal", __name__, parameters={"Width": width}, plusargs={"Width": width}, seed=seed)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from model.data.rendered import RenderedScenes
-from sim.report.pictures import rendered_scenes
-from sim.report.rendering import legend, render_row
-from spec.build import TaskProgram
-from spec.bundle import KINDS
-from spec.executor import Program
-from spec.predictions import decode
+from moesaic.model.data.rendered import RenderedScenes
+from moesaic.sim.measurements.road.rendering import legend, render_row
+from moesaic.sim.measurements.road.sample_pictures import rendered_scenes
+from moesaic.spec.build import TaskProgram
+from moesaic.spec.bundle import KINDS
+from moesaic.spec.executor import Program
+from moesaic.spec.predictions import decode
 
 
 def task_of(kind: str) -> TaskProgram:

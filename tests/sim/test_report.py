@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hls.generate import generate
-from host.png import decode_png
-from model.quantisation.integer import IntegerNetwork
-from sim.csim import CsimExecutor
-from sim.report.figures import disagreements, figures
-from sim.report.page import page
-from sim.report.pictures import photographs, read_pictures, rendered_scenes
-from sim.report.report import Subject, measure, write_report
-from sim.report.streams import Picture
-from spec.bundle import Bundle
-from spec.configuration import load_configuration
-from spec.errors import UserError
-from spec.executor import Counters, Memory, Program
-from spec.machine import ReferenceMachine
-from spec.registers import COUNTERS
+from moesaic.errors import UserError
+from moesaic.hls.compiler.generate import generate
+from moesaic.host.png import decode_png
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.sim.machines.csim import CsimExecutor
+from moesaic.sim.measurements.road.figures import disagreements, figures
+from moesaic.sim.measurements.road.road_page import page
+from moesaic.sim.measurements.road.road_report import Subject, measure, write_report
+from moesaic.sim.measurements.road.sample_pictures import photographs, read_pictures, rendered_scenes
+from moesaic.sim.measurements.road.streams import Picture
+from moesaic.spec.bundle import Bundle
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import Counters, Memory, Program
+from moesaic.spec.machine import ReferenceMachine
+from moesaic.spec.registers import COUNTERS
 from tests.hls.networks import SMALL, network, picture
 
 TINY = load_configuration("tiny")
@@ -258,7 +258,7 @@ def test_rendered_scenes_bring_their_ground_truth() -> None:
 
 
 def test_pictures_from_files_of_equal_names_stay_apart(tmp_path: Path) -> None:
-    from host.images import write_picture
+    from moesaic.host.image_files import write_picture
 
     paths = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png", tmp_path / "y.png"]
     for path in paths:

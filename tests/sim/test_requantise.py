@@ -1,4 +1,4 @@
-"""One requantiser lane against spec.arithmetic, with per-column and per-row scales."""
+"""One requantiser lane against moesaic.spec.arithmetic, with per-column and per-row scales."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.random_values import random_generator, with_corners
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.arithmetic import SHIFT_MAX, requantise, saturate
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.random_values import random_generator, with_corners
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.arithmetic import SHIFT_MAX, requantise, saturate
 
 COUNT = 4000
 STAGES = 6
@@ -64,4 +64,4 @@ async def equals_the_arithmetic(dut):
 @pytest.mark.parametrize("row_scale", [0, 1])
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_requantise(row_scale, seed):
-    run_module_test("requantise", __name__, plusargs={"row_scale": row_scale}, seed=seed)
+    run_module_test("moesaic_requantise", __name__, plusargs={"row_scale": row_scale}, seed=seed)

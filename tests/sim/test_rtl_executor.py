@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.rtl_executor import RtlExecutor, Window
-from spec.configuration import load_configuration
-from spec.errors import InternalError, UserError
-from spec.executor import MachineFault, Memory, Program
-from spec.isa import Fault, Space
+from moesaic.errors import InternalError, UserError
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
+from moesaic.sim.machines.rtl_executor import RtlExecutor, Window
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import MachineFault, Memory, Program
+from moesaic.spec.isa import Fault, Space
 from tests.sim.fst import read_fst
 
-RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
 CONFIGURATION = load_configuration("tiny")
 PROGRAM = Program(offset=64, size=64)
 NEVER_ENDS = Program(offset=64, size=128)
@@ -24,8 +24,8 @@ NO_INTERRUPT = Program(offset=64, size=256)
 @pytest.fixture(scope="module")
 def rtl_directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("rtl")
-    shutil.copy(Path(__file__).parent / "designs" / "stand_in" / "accelerator.sv", directory)
-    for name in ("control.sv", "isa_pkg.sv"):
+    shutil.copy(Path(__file__).parent / "designs" / "stand_in" / "moesaic_accelerator.sv", directory)
+    for name in ("moesaic_control.sv", "moesaic_isa_pkg.sv"):
         shutil.copy(RTL / name, directory)
     return directory
 
@@ -153,6 +153,7 @@ def test_a_window_needs_a_simulator_with_waveforms(rtl_directory, tmp_path):
 
 def test_missing_rtl_is_named(tmp_path):
     with pytest.raises(
-        UserError, match=f"no SystemVerilog module 'accelerator': accelerator.sv is in none of {tmp_path}"
+        UserError,
+        match=f"no SystemVerilog module 'moesaic_accelerator': moesaic_accelerator.sv is in none of {tmp_path}",
     ):
         RtlExecutor(tmp_path, CONFIGURATION)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sim.rtl_sources import source_closure
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.sim.machines.source_closure import source_closure
 
 
 def write(directory, **files):

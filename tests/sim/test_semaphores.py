@@ -4,11 +4,11 @@ import cocotb
 import pytest
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 
-from sim.bench import clocking
-from sim.bench.packing import pack
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from spec.isa import SEMAPHORE_MAX, SEMAPHORES, Unit, semaphore, signals_of, waits_of
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.packing import pack
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.spec.isa import SEMAPHORE_MAX, SEMAPHORES, Unit, semaphore, signals_of, waits_of
 
 
 @cocotb.test()
@@ -66,4 +66,4 @@ async def counts(dut):
 
 @pytest.mark.parametrize("seed", range(3), ids=lambda s: f"seed{s}")
 def test_semaphores(seed):
-    assert run_module_test("semaphores", __name__, seed=seed) == 1
+    assert run_module_test("moesaic_semaphores", __name__, seed=seed) == 1

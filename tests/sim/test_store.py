@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from cocotb.triggers import RisingEdge
 
-from sim.bench import clocking
-from sim.bench.axi_memory import AxiMemory, serve_writes
-from sim.bench.pauses import never_pause, phased_pauses
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.configuration import load_configuration
-from spec.executor import Memory
-from spec.isa import Fault, Space
-from spec.machine import ReferenceMachine
+from moesaic.sim.bench_kit import clocking
+from moesaic.sim.bench_kit.axi_memory import AxiMemory, serve_writes
+from moesaic.sim.bench_kit.pauses import never_pause, phased_pauses
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import Memory
+from moesaic.spec.isa import Fault, Space
+from moesaic.spec.machine import ReferenceMachine
 from tests.sim.transfers import BEAT, FRAME_BASE, Unit, bench_configuration, inside, random_transfer, unit_parameters
 
 FRAME_BYTES = 2 * 4096 + 96
@@ -155,6 +155,8 @@ async def keeps_the_bus_busy(dut):
 def test_store(configuration, seed):
     parameters = unit_parameters(load_configuration(configuration), "tile_columns", "act_bytes")
     assert (
-        run_module_test("store", __name__, parameters=parameters, plusargs={"configuration": configuration}, seed=seed)
+        run_module_test(
+            "moesaic_store", __name__, parameters=parameters, plusargs={"configuration": configuration}, seed=seed
+        )
         == 4
     )

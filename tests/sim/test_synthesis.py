@@ -7,17 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from hls.resources import LIMITS, Resources, estimate
-from hls.sources import rtl_parameters
-from sim.lint import REPOSITORY
-from sim.rtl_sources import source_closure
-from sim.synthesis import counting, flow, netlist, report, timing
-from sim.synthesis.elaboration import elaborate
-from sim.synthesis.netlist import Netlist
-from spec.configuration import load_configuration
-from spec.errors import InternalError
+from moesaic.errors import InternalError
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
+from moesaic.hls.hardware.accelerator_sources import rtl_parameters
+from moesaic.hls.hardware.resources import LIMITS, Resources, estimate
+from moesaic.sim.machines.source_closure import source_closure
+from moesaic.sim.measurements.synthesis import (
+    counting,
+    flow,
+    netlist,
+)
+from moesaic.sim.measurements.synthesis import (
+    path_delays as timing,
+)
+from moesaic.sim.measurements.synthesis import (
+    synthesis_report as report,
+)
+from moesaic.sim.measurements.synthesis.elaboration import elaborate
+from moesaic.sim.measurements.synthesis.netlist import Netlist
+from moesaic.spec.configuration import load_configuration
 
-RTL = REPOSITORY / "hls" / "rtl"
 LEVEL = timing.LEVEL_NS
 
 
@@ -36,14 +45,14 @@ def flip_flop(name: str, data: int | str, output: int, **pins: int) -> tuple[str
 
 
 def test_slices_and_their_cascade_cost_no_fabric(tmp_path):
-    dot = measured("packed_dot", tmp_path, TileDepth=8)["packed_dot"]
+    dot = measured("moesaic_packed_dot", tmp_path, TileDepth=8)["moesaic_packed_dot"]
     assert dot.total == Counter({"dsp": 8})
 
 
 def test_array_is_the_sum_of_its_cells_and_the_second_run_synthesises_nothing(tmp_path, monkeypatch):
     size = {"TileRows": 2, "TileColumns": 8, "TileDepth": 4}
-    first = measured("matmul_array", tmp_path, **size)
-    array, cell, dot = (first[name] for name in ("matmul_array", "array_cell", "packed_dot"))
+    first = measured("moesaic_matmul_array", tmp_path, **size)
+    array, cell, dot = (first[name] for name in ("moesaic_matmul_array", "moesaic_array_cell", "moesaic_packed_dot"))
     assert (array.instances, cell.instances, dot.instances) == (1, 8, 8)
     assert array.total["dsp"] == 2 * 8 * 4 // 2
     assert cell.own["ff"] == 128  # two accumulators of 32 bits, and what is held of them
@@ -52,11 +61,11 @@ def test_array_is_the_sum_of_its_cells_and_the_second_run_synthesises_nothing(tm
     assert 0 < array.worst.delay <= timing.CLOCK_NS
     monkeypatch.setattr(netlist, "synthesise", lambda *_: pytest.fail("synthesised again"))
     monkeypatch.setattr(timing, "analyse", lambda *_: pytest.fail("analysed again"))
-    assert measured("matmul_array", tmp_path, **size) == first
+    assert measured("moesaic_matmul_array", tmp_path, **size) == first
 
 
 def test_a_lane_of_the_requantiser_is_one_multiplier(tmp_path):
-    lane = measured("requantise", tmp_path)["requantise"]
+    lane = measured("moesaic_requantise", tmp_path)["moesaic_requantise"]
     assert lane.total["dsp"] == 1 and lane.total["bram18"] == lane.total["uram"] == 0
     assert 200 < lane.total["lut"] < 600
     assert lane.worst.delay <= timing.CLOCK_NS
@@ -226,8 +235,8 @@ def test_verdict_has_the_figures_and_the_limits():
 @pytest.mark.slow
 def test_estimate_agrees_with_synthesis_of_the_test_configuration(tmp_path):
     tiny = load_configuration("tiny")
-    sources = source_closure("accelerator", [RTL])
-    results = flow.measure("accelerator", sources, rtl_parameters(tiny), tmp_path)
+    sources = source_closure("moesaic_accelerator", [RTL])
+    results = flow.measure("moesaic_accelerator", sources, rtl_parameters(tiny), tmp_path)
     need, expected = report.whole(results), estimate(tiny)
     assert (need.dsp, need.bram36, need.uram) == (expected.dsp, expected.bram36, expected.uram)
     assert need.lut == pytest.approx(expected.lut, rel=0.1)

@@ -6,23 +6,22 @@ import gzip
 import json
 from collections import Counter, defaultdict
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hls.generate import generate
-from host.command_line import EXIT_USER_ERROR, main
-from sim.recorder import EVENT, SAMPLE_CYCLES, Kind, State
-from sim.rtl_executor import RtlExecutor
-from sim.timeline import FETCH, UNIT_NAMES, Timeline, build_timeline
-from sim.trace_events import trace_events, write_trace
-from spec.configuration import load_configuration
-from spec.executor import MachineFault
-from spec.isa import Unit, encode
+from moesaic.command_line import EXIT_USER_ERROR, main
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
+from moesaic.sim.machines.recorder import EVENT, SAMPLE_CYCLES, Kind, State
+from moesaic.sim.machines.rtl_executor import RtlExecutor
+from moesaic.sim.measurements.timeline.timeline import FETCH, UNIT_NAMES, Timeline, build_timeline
+from moesaic.sim.measurements.timeline.trace_events import trace_events, write_trace
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import MachineFault
+from moesaic.spec.isa import Unit, encode
 from tests.hls.networks import NARROW_HEADS, network, picture
 
-RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
 TINY = load_configuration("tiny")
 TASK = "normals"
 

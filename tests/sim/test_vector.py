@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from cocotb.triggers import RisingEdge
 
-from sim.bench.random_values import random_generator
-from sim.bench.runner import run_module_test
-from sim.bench.scoreboard import Scoreboard
-from spec.arithmetic import PROBABILITY_MAX, reciprocal
-from spec.configuration import HardwareConfiguration, load_configuration
-from spec.isa import Fault, encode
-from spec.machine import ReferenceMachine
+from moesaic.sim.bench_kit.random_values import random_generator
+from moesaic.sim.bench_kit.runner import run_module_test
+from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.spec.arithmetic import PROBABILITY_MAX, reciprocal
+from moesaic.spec.configuration import HardwareConfiguration, load_configuration
+from moesaic.spec.isa import Fault, encode
+from moesaic.spec.machine import ReferenceMachine
 from tests.sim.act_unit import RIVALS, ActUnit, Outcome, bench_configuration, reference_outcome
 
 ACT_BYTES = 32768

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from sim.simulation import cocotb_environment
-from sim.verilator import build, find_verilator, lint
-from spec.errors import InternalError, UserError
+from moesaic.errors import InternalError, UserError
+from moesaic.sim.machines.cocotb_process import cocotb_environment
+from moesaic.sim.machines.verilator import build, find_verilator, lint
 
 GOOD = "module unit(input logic clk_i, output logic q_o);\n  always_ff @(posedge clk_i) q_o <= !q_o;\nendmodule\n"
 

@@ -8,9 +8,9 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from sim.bench import clocking
-from spec.configuration import HardwareConfiguration, load_configuration
-from spec.isa import Fault, decode, encode
+from moesaic.sim.bench_kit import clocking
+from moesaic.spec.configuration import HardwareConfiguration, load_configuration
+from moesaic.spec.isa import Fault, decode, encode
 
 BEAT = 16
 CONSTANT_BASE = 0x12_3456_7000

@@ -1,4 +1,4 @@
-"""spec.arithmetic against exact integers and fractions of Python, at random and at the corners."""
+"""moesaic.spec.arithmetic against exact integers and fractions of Python, at random and at the corners."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec import arithmetic as a
+from moesaic.spec import arithmetic as a
 
 int8 = st.integers(-128, 127)
 int16 = st.integers(-32768, 32767) | st.sampled_from([-32768, -1, 0, 1, 32767])

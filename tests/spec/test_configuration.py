@@ -6,8 +6,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from spec.configuration import HardwareConfiguration, load_configuration
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 
 TINY = load_configuration("tiny")
 

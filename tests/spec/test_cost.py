@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from spec.bundle import Alternative, Architecture, Task
-from spec.cost import dram_bytes, frame_macs, weight_bytes
+from moesaic.spec.bundle import Alternative, Architecture, Task
+from moesaic.spec.cost import dram_bytes, frame_macs, weight_bytes
 
 A = Architecture(
     image_height=16, image_width=32, patch=8, width=24, depth=2, heads=3, mlp_hidden=40, expert_hidden=10, experts=6, top_k=2,

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim.csim import write_sources
-from spec.configuration import load_configuration
-from spec.emulator import Emulator, compile_emulator
-from spec.errors import InternalError, UserError
-from spec.executor import Memory, Program
-from spec.isa import Space, encode
+from moesaic.emulator import Emulator, compile_emulator
+from moesaic.errors import InternalError, UserError
+from moesaic.sim.machines.csim import write_sources
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import Memory, Program
+from moesaic.spec.isa import Space, encode
 
 TINY = load_configuration("tiny")
 ONE = {"count_1": 1, "count_2": 1, "count_3": 1}

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from spec.errors import UserError
-from spec.files import manifest_sha256, read_file, read_manifest, require_writable, write_directory
+from moesaic.errors import UserError
+from moesaic.files import manifest_sha256, read_file, read_manifest, require_writable, write_directory
 
 MANIFEST = {"format": "thing", "version": 1, "table": {3: [1.5, float("nan")]}}
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spec.bundle import is_expert_weight, load_bundle
-from spec.errors import UserError
-from spec.files import read_manifest, write_directory
-from spec.int4 import pack_int4, unpack_int4
+from moesaic.errors import UserError
+from moesaic.files import read_manifest, write_directory
+from moesaic.spec.bundle import is_expert_weight, load_bundle
+from moesaic.spec.int4 import pack_int4, unpack_int4
 from tests.hls.networks import ODD, network
 
 

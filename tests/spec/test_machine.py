@@ -9,10 +9,10 @@ from math import floor
 import numpy as np
 import pytest
 
-from spec.configuration import load_configuration
-from spec.executor import MachineFault, Memory, Program
-from spec.isa import Destination, Fault, Unit, encode, semaphore
-from spec.machine import ReferenceMachine
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import MachineFault, Memory, Program
+from moesaic.spec.isa import Destination, Fault, Unit, encode, semaphore
+from moesaic.spec.machine import ReferenceMachine
 
 TINY = load_configuration("tiny")
 ODD = replace(TINY, name="odd", tile_rows=3, act_ports=1, tile_columns=16, tile_depth=8, norm_lanes=2)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spec.errors import UserError
-from spec.predictions import DEPTH_UNIT, decode
+from moesaic.errors import UserError
+from moesaic.spec.predictions import DEPTH_UNIT, decode
 
 
 def test_segmentation_takes_the_largest_and_the_lowest_of_equals():

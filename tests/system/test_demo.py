@@ -11,13 +11,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from model.configuration import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
-from model.training import checkpoint
-from sim.demo import Demo
-from sim.report.pictures import photographs, rendered_scenes
-from spec.build import Build
-from spec.configuration import load_configuration
-from spec.errors import InternalError
+from moesaic.errors import InternalError
+from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
+from moesaic.model.training import checkpoint
+from moesaic.sim.measurements.road.demo import Demo
+from moesaic.sim.measurements.road.sample_pictures import photographs, rendered_scenes
+from moesaic.spec.build import Build
+from moesaic.spec.configuration import load_configuration
 
 pytestmark = pytest.mark.usefixtures("without_onnx")
 

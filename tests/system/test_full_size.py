@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hls.estimate import estimate_frame
-from hls.generate import generate
-from model.quantisation.integer import IntegerNetwork
-from sim.report.layer_check import check_layers
-from sim.rtl_executor import RtlExecutor
-from spec.bundle import Architecture, Task
-from spec.configuration import load_configuration
-from spec.executor import Memory
-from spec.machine import ReferenceMachine
+from moesaic.hls.compiler.cycle_estimate import estimate_frame
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.sim.machines.rtl_executor import RtlExecutor
+from moesaic.sim.measurements.road.layer_check import check_layers
+from moesaic.spec.bundle import Architecture, Task
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.executor import Memory
+from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import picture
 from tests.hls.random_bundle import random_bundle
 from tests.sim.instruction_cases import DEGENERATE_ROUTES, Case, degenerate_route
 
 pytestmark = pytest.mark.slow
 
-RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
 ZCU104 = load_configuration("zcu104")
 MAX_CYCLES = 5_000_000
 TWO_BLOCKS = Architecture(

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from hls.generate import generate
-from host.command_line import EXIT_USER_ERROR, main
-from host.images import write_picture
-from sim.report.executors import simulated_executors
-from sim.rtl_executor import RtlExecutor
-from spec.build import Build, load_build
-from spec.bundle import Bundle, load_bundle
-from spec.configuration import load_configuration
-from spec.machine import ReferenceMachine
+from moesaic.command_line import EXIT_USER_ERROR, main
+from moesaic.hls.compiler.generate import generate
+from moesaic.host.image_files import write_picture
+from moesaic.sim.machines.rtl_executor import RtlExecutor
+from moesaic.sim.machines.simulated_executors import simulated_executors
+from moesaic.spec.build import Build, load_build
+from moesaic.spec.bundle import Bundle, load_bundle
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.machine import ReferenceMachine
 
 RECIPE = """
 [model]
@@ -146,7 +146,7 @@ def test_report_of_the_road(road: Road, capsys: pytest.CaptureFixture) -> None:
 
 
 def test_the_runtime_gives_the_integers_of_the_simulation(road: Road, tmp_path: Path) -> None:
-    from host.runtime import open_build
+    from moesaic.host.runtime import open_build
 
     bundle = load_bundle(road.bundle)
     image = bundle.golden["image"]

@@ -11,16 +11,16 @@ import torch
 from hls4ml.backends import get_available_backends, register_backend
 from hls4ml.writer import register_writer
 
-from hls.hls4ml_backend.registration import register
-from model.configuration import ModelConfiguration, TaskConfiguration
-from model.export import integer_network
-from model.network.vit import M3ViT
-from model.onnx_export import export_onnx
-from model.pathways.alternatives import plan_pathways
-from model.pathways.budgets import Budget
-from model.pathways.usage import measure_usage
-from model.quantisation.golden import golden_vectors
-from spec.bundle import Bundle, load_bundle
+from moesaic.hls.vendor.hls4ml_backend.registration import register
+from moesaic.model.export import integer_network
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.onnx_export import export_onnx
+from moesaic.model.pathways.alternatives import plan_pathways
+from moesaic.model.pathways.budgets import Budget
+from moesaic.model.pathways.usage import measure_usage
+from moesaic.model.quantisation.golden_vectors import golden_vectors
+from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
+from moesaic.spec.bundle import Bundle, load_bundle
 
 HEIGHT, WIDTH = 32, 48
 

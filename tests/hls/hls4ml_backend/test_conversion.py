@@ -15,7 +15,7 @@ import pytest
 import tomllib
 from onnx import TensorProto, helper
 
-from spec.errors import UserError
+from moesaic.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -117,7 +117,7 @@ def test_hls4ml_finds_the_backend_by_itself(tmp_path, way):
         lines = [f"{name} = {place}\n" for name, place in declared["hls4ml.backends"].items()]
         (metadata / "entry_points.txt").write_text("[hls4ml.backends]\n" + "".join(lines))
     else:
-        environment["HLS4ML_BACKEND_PLUGINS"] = "hls.hls4ml_backend.registration"
+        environment["HLS4ML_BACKEND_PLUGINS"] = "moesaic.hls.vendor.hls4ml_backend.registration"
     code = "from hls4ml.backends import get_backend; print(type(get_backend('moesaic')).__module__)"
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert result.stdout.split() == ["hls.hls4ml_backend.backend"], result.stdout + result.stderr
+    assert result.stdout.split() == ["moesaic.hls.vendor.hls4ml_backend.backend"], result.stdout + result.stderr

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hls.generate import generate
-from hls.hls4ml_backend.images import to_pixels
-from sim.csim import CsimExecutor
-from spec.build import load_build
-from spec.configuration import load_configuration
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.vendor.hls4ml_backend.image_batches import to_pixels
+from moesaic.sim.machines.csim import CsimExecutor
+from moesaic.spec.build import load_build
+from moesaic.spec.configuration import load_configuration
 
 TINY = load_configuration("tiny")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hls.generate import generate
-from sim.csim import CsimExecutor
-from spec.configuration import load_configuration
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.hls.compiler.generate import generate
+from moesaic.sim.machines.csim import CsimExecutor
+from moesaic.spec.configuration import load_configuration
 from tests.hls.vendor_tcl import VitisTcl
 
 REPOSITORY = Path(__file__).resolve().parents[3]

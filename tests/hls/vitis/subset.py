@@ -1,6 +1,6 @@
 """What our HLS C++ may consist of: pragmas, types and constructs that Vitis HLS 2023.1 and later accepts (AMD UG1399).
 
-A checker of text, not a compiler: it knows the way in which hls/cpp is written and refuses what it does not know.
+A checker of text, not a compiler: it knows the way in which hls/hardware/cpp is written and refuses what it does not know.
 """
 
 from __future__ import annotations

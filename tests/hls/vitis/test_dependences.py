@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hls.vitis.project import kernel_sources
-from spec.configuration import load_configuration
+from moesaic.hls.vendor.vitis.project import kernel_sources
+from moesaic.spec.configuration import load_configuration
 
 DRIVER = Path(__file__).with_name("dependences.cpp")
 LOOPS = {"softmax.hpp": 1, "layer_norm.hpp": 1, "matmul.hpp": 2, "route.hpp": 1}

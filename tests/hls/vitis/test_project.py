@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hls.generate import generate
-from hls.vitis.command import VitisCommand
-from hls.vitis.golden import golden_run, random_picture
-from hls.vitis.project import MANIFEST, manifest, project_files
-from spec.build import Build
-from spec.configuration import load_configuration
-from spec.errors import UserError
-from spec.files import write_directory
+from moesaic.errors import UserError
+from moesaic.files import write_directory
+from moesaic.hls.commands.vitis import VitisCommand
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.vendor.vitis.project import MANIFEST, manifest, project_files
+from moesaic.hls.vendor.vitis.testbench_data import golden_run, random_picture
+from moesaic.spec.build import Build
+from moesaic.spec.configuration import load_configuration
 from tests.hls.networks import SMALL, network
 
 TINY = load_configuration("tiny")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hls.vitis.project import kernel_sources, scripts, settings
-from spec.configuration import load_configuration
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.hls.vendor.vitis.project import kernel_sources, scripts, settings
+from moesaic.spec.configuration import load_configuration
 from tests.hls.vendor_tcl import VitisTcl
 
 TINY = load_configuration("tiny")

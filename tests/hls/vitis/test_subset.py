@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hls.vitis.project import kernel_sources
-from spec.configuration import load_configuration
+from moesaic.hls.vendor.vitis.project import kernel_sources
+from moesaic.spec.configuration import load_configuration
 from tests.hls.vitis.subset import findings
 
 SOURCES = kernel_sources(load_configuration("tiny"))

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from hls.resources import estimate
-from hls.vivado.bitstream import make_bitstream
-from hls.vivado.command import BitstreamCommand
-from host.bitstream import find_bitstream
-from spec.configuration import load_configuration
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.hls.commands.bitstream import BitstreamCommand
+from moesaic.hls.hardware.resources import estimate
+from moesaic.hls.vendor.vivado.bitstream import make_bitstream
+from moesaic.host.bitstream import find_bitstream
+from moesaic.spec.configuration import load_configuration
 from tests.hls.vendor_tcl import VivadoTcl
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -31,7 +31,7 @@ import shutil, sys
 from pathlib import Path
 sys.path.insert(0, {str(REPOSITORY)!r})
 from tests.hls.vendor_tcl import VivadoTcl
-vivado = VivadoTcl(Path.cwd(), Path({str(REPOSITORY)!r}) / "hls" / "cpp" / "kernel.cpp")
+vivado = VivadoTcl(Path.cwd(), Path({str(REPOSITORY)!r}) / "hls" / "hardware" / "cpp" / "kernel.cpp")
 vivado.source(Path(sys.argv[-1]).resolve())
 print("\\n".join(vivado.printed + ["ERROR: " + failure for failure in vivado.failures]))
 if vivado.exit_code == 0:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from hls.vivado.workspace import CONTROL_ADDRESS, memory_map, workspace_files
-from hls.vivado.wrapper import ENGINES, MODULE, interfaces, wrapper_signals
-from sim.rtl_sources import source_closure
-from sim.verilator import lint
-from spec.configuration import HardwareConfiguration, load_configuration
-from spec.registers import REGISTERS
+from moesaic.hls.vendor.vivado.workspace import CONTROL_ADDRESS, memory_map, workspace_files
+from moesaic.hls.vendor.vivado.wrapper import ENGINES, MODULE, interfaces, wrapper_signals
+from moesaic.sim.machines.source_closure import source_closure
+from moesaic.sim.machines.verilator import lint
+from moesaic.spec.configuration import HardwareConfiguration, load_configuration
+from moesaic.spec.registers import REGISTERS
 from tests.hls.vendor_tcl import VivadoTcl
 
 TINY = load_configuration("tiny")
-KERNEL = Path(__file__).resolve().parents[3] / "hls" / "cpp" / "kernel.cpp"
+KERNEL = Path(__file__).resolve().parents[3] / "hls" / "hardware" / "cpp" / "kernel.cpp"
 
 
 CLOCK_MHZ = 287.5

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hls.vivado.reports import parse_hierarchy, parse_power, parse_timing, parse_utilization
-from spec.errors import InternalError
+from moesaic.errors import InternalError
+from moesaic.hls.vendor.vivado.reports import parse_hierarchy, parse_power, parse_timing, parse_utilization
 
 REPORTS = Path(__file__).parent / "reports"
 

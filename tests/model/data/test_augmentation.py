@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from model.data.augmentation import Augmentation, _recoloured, _turn_about_grey, standard_augmentation
-from model.data.dataset import DATASETS, Sample
-from model.data.geometry import mirrored
-from model.data.rendered import RenderedScenes
-from model.data.scenes import render
+from moesaic.model.data.augmentation import Augmentation, _recoloured, _turn_about_grey, standard_augmentation
+from moesaic.model.data.dataset import DATASETS, Sample
+from moesaic.model.data.geometry import mirrored
+from moesaic.model.data.rendered import RenderedScenes
+from moesaic.model.data.scenes import render
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from model.configuration import load_recipe
-from model.data.augmentation import Augmentation, standard_augmentation
-from model.data.cityscapes import Cityscapes
-from model.data.cityscapes_mtan import CLASSES, CityscapesMtan
-from model.data.dataset import open_dataset, require_tasks
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.augmentation import Augmentation, standard_augmentation
+from moesaic.model.data.cityscapes import Cityscapes
+from moesaic.model.data.cityscapes_mtan import CLASSES, CityscapesMtan
+from moesaic.model.data.dataset import open_dataset, require_tasks
+from moesaic.model.recipes.recipe import load_recipe
 
 HEIGHT, WIDTH = 128, 256
 

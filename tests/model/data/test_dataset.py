@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from model.configuration import load_recipe, recipe_names
-from model.data.dataset import CHANNELS, DATASETS, Batch, Sample, class_names, open_dataset, require_tasks
-from model.data.rendered import RenderedScenes
-from model.data.scenes import PART_CLASSES, render
-from spec.errors import InternalError, UserError
+from moesaic.errors import InternalError, UserError
+from moesaic.model.data.dataset import CHANNELS, DATASETS, Batch, Sample, class_names, open_dataset, require_tasks
+from moesaic.model.data.rendered import RenderedScenes
+from moesaic.model.data.scenes import PART_CLASSES, render
+from moesaic.model.recipes.recipe import load_recipe, recipe_names
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
 

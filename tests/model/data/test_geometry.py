@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from model.data.dataset import INVALID, Sample
-from model.data.geometry import GREY, Fitted, fit, mirrored, nearest, resized, rotated, window
-from model.data.rendered import RenderedScenes
-from model.data.scenes import FOCAL, render
+from moesaic.model.data.dataset import INVALID, Sample
+from moesaic.model.data.geometry import GREY, Fitted, fit, mirrored, nearest, resized, rotated, window
+from moesaic.model.data.rendered import RenderedScenes
+from moesaic.model.data.scenes import FOCAL, render
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from model.data.augmentation import standard_augmentation
-from model.data.dataset import Batch
-from model.data.loader import BatchSource
-from model.data.rendered import RenderedScenes
-from model.data.scenes import render
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.augmentation import standard_augmentation
+from moesaic.model.data.dataset import Batch
+from moesaic.model.data.loader import BatchSource
+from moesaic.model.data.rendered import RenderedScenes
+from moesaic.model.data.scenes import render
 
 
 @pytest.fixture(scope="module")

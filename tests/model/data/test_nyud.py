@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.data.dataset import Batch, open_dataset
-from model.data.nyud import CLASSES, Nyud
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import Batch, open_dataset
+from moesaic.model.data.nyud import CLASSES, Nyud
 
 HEIGHT, WIDTH = 17, 22
 NAMES = {"train": ["0003", "0001"], "val": ["0002"]}

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-from model.data.dataset import open_dataset
-from model.data.pascal_context import CLASSES, PART_CLASSES, PascalContext
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import open_dataset
+from moesaic.model.data.pascal_context import CLASSES, PART_CLASSES, PascalContext
 
 HEIGHT, WIDTH = 20, 24
 PERSON, CAR = 15, 7

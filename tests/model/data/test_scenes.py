@@ -3,8 +3,19 @@
 import numpy as np
 import pytest
 
-from model.data import scenes
-from model.data.scenes import BACKGROUND, BOX, CONE, CYLINDER, FOCAL, GROUND, PART_CLASSES, SPHERE, Scenes, render
+from moesaic.model.data import scenes
+from moesaic.model.data.scenes import (
+    BACKGROUND,
+    BOX,
+    CONE,
+    CYLINDER,
+    FOCAL,
+    GROUND,
+    PART_CLASSES,
+    SPHERE,
+    Scenes,
+    render,
+)
 
 KINDS = {"sphere": SPHERE, "box": BOX, "cylinder": CYLINDER, "cone": CONE}
 

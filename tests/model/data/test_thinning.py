@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.morphology import thin as reference
 
-from model.data.thinning import thin
+from moesaic.model.data.thinning import thin
 
 
 @pytest.mark.parametrize("seed", range(4), ids=lambda s: f"seed{s}")

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from model.configuration import DataConfiguration, Recipe, TaskConfiguration
-from model.data.dataset import open_dataset
-from model.training import checkpoint
-from model.training.train import train
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import open_dataset
+from moesaic.model.recipes.recipe import DataConfiguration, Recipe, TaskConfiguration
+from moesaic.model.training import checkpoint
+from moesaic.model.training.train import train
 from tests.model.data import test_cityscapes_mtan, test_nyud, test_pascal_context
 
 

@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from model.configuration import TaskConfiguration
-from model.importing.command import ImportCommand
-from model.importing.m3vit import convert_m3vit
-from model.importing.source import Source, read_source
-from model.network.upcycling import initialise
-from model.network.vit import M3ViT
-from model.training import checkpoint
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.commands.import_ import ImportCommand
+from moesaic.model.importing.m3vit import convert_m3vit
+from moesaic.model.importing.source_weights import Source, read_source
+from moesaic.model.network.upcycling import initialise
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.recipe import TaskConfiguration
+from moesaic.model.training import checkpoint
 
 WIDTH, HEADS, PATCH, HIDDEN, EXPERTS, TOP_K, EXPERT, EMBEDDING = 24, 3, 8, 40, 4, 2, 16, 6
 TASKS = {"semseg": 5, "human_parts": 3, "depth": 1}  # in upstream's order

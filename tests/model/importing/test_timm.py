@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from model.importing.backbone import NORMALISATIONS
-from model.importing.source import Source, read_source
-from model.importing.timm import convert_timm
-from model.network.upcycling import initialise
-from model.network.vit import M3ViT
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.importing.backbone import NORMALISATIONS
+from moesaic.model.importing.source_weights import Source, read_source
+from moesaic.model.importing.timm import convert_timm
+from moesaic.model.network.upcycling import initialise
+from moesaic.model.network.vit import M3ViT
 
 WIDTH, DEPTH, HEADS, PATCH, HIDDEN = 24, 2, 3, 8, 40
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from model.configuration import Recipe
-from model.network.backbones import BACKBONES
-from model.network.moe import MoE
-from model.network.vit import M3ViT
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.network.moe import MoE
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.backbones import BACKBONES
+from moesaic.model.recipes.recipe import Recipe
 
 TRAINING = {"steps": 1, "batch": 1, "learning_rate": 1e-3, "warmup": 0, "pool": 1}
 

@@ -6,10 +6,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from model.configuration import GATE_NOISES
-from model.network.balance import balance_loss, expert_load
-from model.network.moe import MoE, top_k_mask
-from model.network.routers import NOISE_FLOOR
+from moesaic.model.network.balance import balance_loss, expert_load
+from moesaic.model.network.moe import MoE, top_k_mask
+from moesaic.model.network.routers import NOISE_FLOOR
+from moesaic.model.recipes.recipe import GATE_NOISES
 
 
 def seeds(values):

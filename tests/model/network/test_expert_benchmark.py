@@ -7,9 +7,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from model.configuration import load_recipe
-from model.network import expert_benchmark
-from model.network.expert_benchmark import (
+from moesaic.errors import UserError
+from moesaic.model.experiments import expert_timing as expert_benchmark
+from moesaic.model.experiments.expert_timing import (
     Settings,
     dense_of_equal_macs,
     loop_over_experts,
@@ -17,9 +17,9 @@ from model.network.expert_benchmark import (
     measure_once,
     specification_tasks,
 )
-from model.network.moe import MoE
-from spec.cost import frame_macs
-from spec.errors import UserError
+from moesaic.model.network.moe import MoE
+from moesaic.model.recipes.recipe import load_recipe
+from moesaic.spec.cost import frame_macs
 
 RECIPE = """
 [model]

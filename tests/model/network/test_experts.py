@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.network.experts import expert_mixture
-from model.network.moe import MoE
+from moesaic.model.network.experts import expert_mixture
+from moesaic.model.network.moe import MoE
 
 
 def seeds(values):

@@ -8,12 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.configuration import Recipe
-from model.export import build_bundle, build_random_bundle, integer_network
-from model.network.heads import SetrPupHead
-from model.network.vit import M3ViT
-from model.onnx_export import export_onnx
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.export import build_bundle, build_random_bundle, integer_network
+from moesaic.model.network.heads import SetrPupHead
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.onnx_export import export_onnx
+from moesaic.model.recipes.recipe import Recipe
 
 
 @pytest.fixture

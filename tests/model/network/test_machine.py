@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from hls.generate import generate
-from model.configuration import GATES
-from model.export import build_random_bundle
-from model.quantisation.integer import IntegerNetwork
-from sim.report.layer_check import check_layers
-from spec.bundle import load_bundle
-from spec.configuration import load_configuration
-from spec.machine import ReferenceMachine
+from moesaic.hls.compiler.generate import generate
+from moesaic.model.export import build_random_bundle
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.recipes.recipe import GATES
+from moesaic.sim.measurements.road.layer_check import check_layers
+from moesaic.spec.bundle import load_bundle
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.machine import ReferenceMachine
 
 TINY = load_configuration("tiny")
 

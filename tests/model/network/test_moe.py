@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.network.balance import balance_loss, expert_load
-from model.network.moe import MoE, top_k_mask
+from moesaic.model.network.balance import balance_loss, expert_load
+from moesaic.model.network.moe import MoE, top_k_mask
 
 
 @pytest.mark.parametrize("seed", range(3), ids=lambda s: f"seed{s}")

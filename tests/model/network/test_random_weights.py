@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from model import commands
-from model.configuration import Recipe
-from model.evaluate import top_k_agreement
-from model.export import build_random_bundle
-from model.network.random_weights import random_model
-from model.quantisation.golden import expert_loads, golden_vectors, saturated_shares
-from model.quantisation.integer import IntegerNetwork
-from model.training.sources import training_scenes, validation_scenes
-from spec.bundle import load_bundle
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.commands import train as commands
+from moesaic.model.data.image_sources import training_scenes, validation_scenes
+from moesaic.model.evaluate import top_k_agreement
+from moesaic.model.export import build_random_bundle
+from moesaic.model.network.random_weights import random_model
+from moesaic.model.quantisation.golden_vectors import expert_loads, golden_vectors, saturated_shares
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.spec.bundle import load_bundle
 
 SEEDS = [0, 1, 2]
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.configuration import GATE_NOISES, GATES
-from model.export import integer_network
-from model.network.moe import MoE
-from model.network.random_weights import random_model
-from model.network.routers import NOISE_FLOOR
-from model.network.vit import M3ViT
-from model.onnx_export import export_onnx
-from model.training.sources import validation_scenes
-from spec.arithmetic import EXP_FRACTION_BITS
+from moesaic.model.data.image_sources import validation_scenes
+from moesaic.model.export import integer_network
+from moesaic.model.network.moe import MoE
+from moesaic.model.network.random_weights import random_model
+from moesaic.model.network.routers import NOISE_FLOOR
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.onnx_export import export_onnx
+from moesaic.model.recipes.recipe import GATE_NOISES, GATES
+from moesaic.spec.arithmetic import EXP_FRACTION_BITS
 
 TASKS = ("a", "b", "c")
 OCTAVE = np.log2(np.e) * (1 << EXP_FRACTION_BITS)

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from model.network.upcycling import initialise
-from model.network.vit import M3ViT
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.network.upcycling import initialise
+from moesaic.model.network.vit import M3ViT
 
 
 def seeds(values):

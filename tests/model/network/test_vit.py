@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.configuration import TaskConfiguration, load_recipe, recipe_names
-from model.network.heads import pixel_shuffle
-from model.network.moe import MoE
-from model.network.vit import M3ViT
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.network.heads import pixel_shuffle
+from moesaic.model.network.moe import MoE
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.recipe import TaskConfiguration, load_recipe, recipe_names
 
 
 def images_for(configuration, count=2, seed=0):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.configuration import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
-from model.network.vit import M3ViT
-from model.pathways.pathway import moe_blocks
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.pathway import moe_blocks
+from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
 
 TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1), TaskConfiguration("normals", 3))
 EXPERTS, TOP_K = 6, 2

@@ -6,12 +6,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-import host
-from hls.generate import generate
-from model import commands
-from model.configuration import DataConfiguration, Recipe
-from model.export import integer_network
-from model.pathways.alternatives import (
+import moesaic
+from moesaic.errors import UserError
+from moesaic.hls.compiler.generate import generate
+from moesaic.model.commands import train as commands
+from moesaic.model.export import integer_network
+from moesaic.model.pathways.alternatives import (
     PathwayPlan,
     apply_pathways,
     current_pathways,
@@ -19,16 +19,16 @@ from model.pathways.alternatives import (
     pathways_within,
     plan_pathways,
 )
-from model.pathways.budgets import Budget
-from model.pathways.pathway import apply_pathway, full_pathway
-from model.pathways.usage import measure_usage
-from model.quantisation.integer import IntegerNetwork
-from model.training.train import train
-from spec.build import load_build
-from spec.bundle import Alternative, Bundle, check_tensors, load_bundle, pathways
-from spec.configuration import load_configuration
-from spec.errors import UserError
-from spec.machine import ReferenceMachine
+from moesaic.model.pathways.budgets import Budget
+from moesaic.model.pathways.pathway import apply_pathway, full_pathway
+from moesaic.model.pathways.usage import measure_usage
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.recipes.recipe import DataConfiguration, Recipe
+from moesaic.model.training.train import train
+from moesaic.spec.build import load_build
+from moesaic.spec.bundle import Alternative, Bundle, check_tensors, load_bundle, pathways
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.machine import ReferenceMachine
 
 TASKS = ("segmentation", "depth", "normals")
 ALTERNATIVES = {"half": Budget(3, 2), "fast": Budget(2, 1), "lean": Budget(5, 1, "task")}
@@ -200,7 +200,7 @@ def test_the_application_takes_any_pathway_for_any_frame(small_recipe, tmp_path,
     bundle = load_bundle(tmp_path / "bundle")
     generate(bundle, load_configuration("tiny")).save(tmp_path / "build")
     image = bundle.golden["image"]
-    with host.open(tmp_path / "build", "reference") as accelerator:
+    with moesaic.open(tmp_path / "build", "reference") as accelerator:
         for task, program in accelerator.tasks.items():
             assert sorted(program.alternatives) == ["best", "fast"]
             assert program.alternatives["fast"].macs < program.macs < program.alternatives["best"].macs

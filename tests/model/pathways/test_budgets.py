@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from model.pathways.budgets import Budget, choose_pathway
-from model.pathways.usage import ExpertUsage
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.pathways.budgets import Budget, choose_pathway
+from moesaic.model.pathways.usage import ExpertUsage
 
 
 def usage_of(*masses, counts=None):

@@ -5,13 +5,20 @@ import dataclasses
 import pytest
 import torch
 
-from model.pathways import pruning
-from model.pathways.alternatives import current_pathways
-from model.pathways.pathway import apply_pathway, current_pathway, current_top_k, full_pathway, moe_blocks, open_pathway
-from model.pathways.pruning import fine_tune
-from model.training.sources import normalise
-from spec.bundle import Alternative
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.image_sources import normalise
+from moesaic.model.pathways import pruning
+from moesaic.model.pathways.alternatives import current_pathways
+from moesaic.model.pathways.pathway import (
+    apply_pathway,
+    current_pathway,
+    current_top_k,
+    full_pathway,
+    moe_blocks,
+    open_pathway,
+)
+from moesaic.model.pathways.pruning import fine_tune
+from moesaic.spec.bundle import Alternative
 
 
 def test_tokens_go_to_the_best_of_those_kept(model, pictures):

@@ -8,21 +8,21 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
-from model.configuration import DataConfiguration, Recipe
-from model.evaluate import measure_float
-from model.export import integer_network
-from model.pathways.alternatives import apply_pathways, pathways_within
-from model.pathways.budgets import Budget
-from model.pathways.charts import ticks
-from model.pathways.command import PathwaysCommand
-from model.pathways.page import chart, page
-from model.pathways.pathway import current_pathway, full_pathway
-from model.pathways.report import grid, measure_budgets
-from model.pathways.usage import measure_usage
-from model.training.sources import validation_scenes
-from model.training.train import train
-from spec.cost import dram_bytes, frame_macs, weight_bytes
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.commands.pathways import PathwaysCommand
+from moesaic.model.data.image_sources import validation_scenes
+from moesaic.model.evaluate import measure_float
+from moesaic.model.export import integer_network
+from moesaic.model.pathways.alternatives import apply_pathways, pathways_within
+from moesaic.model.pathways.budgets import Budget
+from moesaic.model.pathways.charts import ticks
+from moesaic.model.pathways.page import chart, page
+from moesaic.model.pathways.pathway import current_pathway, full_pathway
+from moesaic.model.pathways.report import grid, measure_budgets
+from moesaic.model.pathways.usage import measure_usage
+from moesaic.model.recipes.recipe import DataConfiguration, Recipe
+from moesaic.model.training.train import train
+from moesaic.spec.cost import dram_bytes, frame_macs, weight_bytes
 
 BUDGETS = [Budget(6, 1), Budget(3, 2), Budget(1, 1)]
 

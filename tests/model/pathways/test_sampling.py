@@ -8,15 +8,15 @@ import pytest
 import torch
 from rich.console import Console
 
-from model.configuration import Recipe
-from model.network.vit import M3ViT
-from model.pathways.pathway import current_pathway, current_top_k, full_pathway, moe_blocks
-from model.pathways.sampling import BudgetSampler
-from model.pathways.usage import measure_usage
-from model.training.distributed import Ranks
-from model.training.sources import draw_batch, normalise, training_scenes
-from model.training.train import Run, train, training_step
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.image_sources import draw_batch, normalise, training_scenes
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.pathway import current_pathway, current_top_k, full_pathway, moe_blocks
+from moesaic.model.pathways.sampling import BudgetSampler
+from moesaic.model.pathways.usage import measure_usage
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.model.training.distributed import Ranks
+from moesaic.model.training.train import Run, train, training_step
 from tests.model.training.processes import load, run_ranks, save
 
 TASKS = ("segmentation", "depth", "normals")
@@ -53,8 +53,8 @@ def test_the_whole_network_is_back_after_a_step_also_after_a_failed_one(model, p
 
 
 def test_the_estimate_becomes_the_usage_of_the_whole_network(model, pictures, monkeypatch):
-    monkeypatch.setattr("model.pathways.sampling._STRIDE", 1)
-    monkeypatch.setattr("model.pathways.sampling._FULL", 1.0)
+    monkeypatch.setattr("moesaic.model.pathways.sampling._STRIDE", 1)
+    monkeypatch.setattr("moesaic.model.pathways.sampling._FULL", 1.0)
     sampler = BudgetSampler(model, 1)
     run_step(model, sampler, pictures, 0)
     usage, estimate = measure_usage(model, pictures), sampler.tensors()["usage"]
@@ -63,7 +63,7 @@ def test_the_estimate_becomes_the_usage_of_the_whole_network(model, pictures, mo
 
 
 def test_with_one_router_for_all_every_task_is_estimated(small_recipe, pictures, monkeypatch):
-    monkeypatch.setattr("model.pathways.sampling._FULL", 1.0)
+    monkeypatch.setattr("moesaic.model.pathways.sampling._FULL", 1.0)
     single = M3ViT(dataclasses.replace(small_recipe.model, gate="single"))
     sampler = BudgetSampler(single, 1)
     run_step(single, sampler, pictures[:2], 0)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.pathways.pathway import apply_pathway, moe_blocks
-from model.pathways.usage import chosen_experts, measure_usage
-from model.training.sources import normalise
+from moesaic.model.data.image_sources import normalise
+from moesaic.model.pathways.pathway import apply_pathway, moe_blocks
+from moesaic.model.pathways.usage import chosen_experts, measure_usage
 
 
 def routed_by_hand(model, images, task):

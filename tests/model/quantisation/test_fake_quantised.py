@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from model.configuration import ModelConfiguration, TaskConfiguration
-from model.data.scenes import render
-from model.evaluate import predict
-from model.export import integer_network
-from model.network.vit import M3ViT
-from model.pathways.pathway import apply_pathway
-from model.quantisation.calibration import calibrate
-from model.quantisation.fake_quantised import FakeQuantised
-from model.quantisation.integer import IntegerNetwork
-from model.quantisation.scales import choose_scales
-from model.quantisation.settings import PtqSettings
-from model.training.sources import normalise
+from moesaic.model.data.image_sources import normalise
+from moesaic.model.data.scenes import render
+from moesaic.model.evaluate import predict
+from moesaic.model.export import integer_network
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.pathway import apply_pathway
+from moesaic.model.quantisation.calibration import calibrate
+from moesaic.model.quantisation.fake_quantised import FakeQuantised
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.quantisation.scales import choose_scales
+from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
 
 TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1))
 CONFIGURATION = ModelConfiguration(32, 40, 8, 32, 4, 4, 48, 5, 2, 24, TASKS)

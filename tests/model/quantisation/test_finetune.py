@@ -5,15 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from model.configuration import Recipe, TrainingConfiguration
-from model.data.scenes import render
-from model.export import integer_network
-from model.quantisation.calibration import calibrate
-from model.quantisation.fake_quantised import FakeQuantised
-from model.quantisation.finetune import finetune_integers
-from model.quantisation.scales import choose_scales
-from model.quantisation.settings import PtqSettings
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.scenes import render
+from moesaic.model.export import integer_network
+from moesaic.model.quantisation.calibration import calibrate
+from moesaic.model.quantisation.fake_quantised import FakeQuantised
+from moesaic.model.quantisation.finetune import finetune_integers
+from moesaic.model.quantisation.scales import choose_scales
+from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 from tests.model.quantisation.test_fake_quantised import CONFIGURATION, assert_the_same, random_model
 
 RECIPE = Recipe(CONFIGURATION, TrainingConfiguration(steps=7, batch=4, learning_rate=2e-3, warmup=0, pool=4))

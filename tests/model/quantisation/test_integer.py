@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from model.evaluate import measure_float, measure_integer, predict, top_k_agreement
-from model.export import integer_network
-from model.pathways.budgets import Budget, choose_pathway
-from model.pathways.pathway import apply_pathway
-from model.pathways.usage import measure_usage
-from model.quantisation.golden import golden_vectors
-from model.training.sources import validation_scenes
-from spec.arithmetic import layer_norm, requantise, route_token, saturate, weigh_by_score
-from spec.bundle import expected_tensors
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.image_sources import validation_scenes
+from moesaic.model.evaluate import measure_float, measure_integer, predict, top_k_agreement
+from moesaic.model.export import integer_network
+from moesaic.model.pathways.budgets import Budget, choose_pathway
+from moesaic.model.pathways.pathway import apply_pathway
+from moesaic.model.pathways.usage import measure_usage
+from moesaic.model.quantisation.golden_vectors import golden_vectors
+from moesaic.spec.arithmetic import layer_norm, requantise, route_token, saturate, weigh_by_score
+from moesaic.spec.bundle import expected_tensors
 
 
 @pytest.fixture(scope="module")

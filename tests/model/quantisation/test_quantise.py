@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from model.quantisation.calibration import calibrate
-from model.quantisation.gelu import gelu, gelu_table
-from model.quantisation.layers import LinearLayer, NormLayer
-from model.quantisation.quantise import BIAS_MAX, quantise_linear, quantise_norm
-from model.quantisation.scales import ActivationScale, Scales, ScaleSearch, choose_scales
-from model.quantisation.settings import PtqSettings
-from spec.arithmetic import SHIFT_MAX, layer_norm, matmul_exact, requantise
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.quantisation.calibration import calibrate
+from moesaic.model.quantisation.gelu import gelu, gelu_table
+from moesaic.model.quantisation.layers import LinearLayer, NormLayer
+from moesaic.model.quantisation.quantise import BIAS_MAX, quantise_linear, quantise_norm
+from moesaic.model.quantisation.scales import ActivationScale, Scales, ScaleSearch, choose_scales
+from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.spec.arithmetic import SHIFT_MAX, layer_norm, matmul_exact, requantise
 
 BY_ERROR = ScaleSearch(PtqSettings())
 BY_PERCENTILE = ScaleSearch(PtqSettings(method="percentile"))

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from model import commands
-from model.configuration import Recipe, TrainingConfiguration
-from model.data.scenes import render
-from model.evaluate import measure_integer
-from model.export import integer_network
-from model.quantisation.calibration import calibrate
-from model.quantisation.commands import QatCommand, SensitivityCommand, scales_path
-from model.quantisation.fake_quantised import FakeQuantised
-from model.quantisation.scales import Scales, choose_scales
-from model.quantisation.sensitivity import layer_groups, measure_sensitivity
-from model.quantisation.sensitivity_page import chart, markdown
-from model.quantisation.settings import PtqSettings
-from model.training import checkpoint
-from spec.bundle import load_bundle
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.commands import train as commands
+from moesaic.model.commands.qat import QatCommand, SensitivityCommand, scales_path
+from moesaic.model.data.scenes import render
+from moesaic.model.evaluate import measure_integer
+from moesaic.model.export import integer_network
+from moesaic.model.quantisation.calibration import calibrate
+from moesaic.model.quantisation.fake_quantised import FakeQuantised
+from moesaic.model.quantisation.scales import Scales, choose_scales
+from moesaic.model.quantisation.sensitivity import layer_groups, measure_sensitivity
+from moesaic.model.quantisation.sensitivity_page import chart, markdown
+from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
+from moesaic.model.training import checkpoint
+from moesaic.spec.bundle import load_bundle
 from tests.model.quantisation.test_fake_quantised import CONFIGURATION, assert_the_same, random_model
 
 SCENES = render(4, 32, 40, seed=5)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from model.data.dataset import CHANNELS, INVALID
-from model.data.scenes import render
-from model.tasks.definitions import TASKS, find_task
-from model.tasks.losses import LOSS_SETS
-from spec.bundle import KINDS
-from spec.errors import UserError
-from spec.predictions import DEPTH_UNIT
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import CHANNELS, INVALID
+from moesaic.model.data.scenes import render
+from moesaic.model.tasks.definitions import TASKS, find_task
+from moesaic.model.tasks.losses import LOSS_SETS
+from moesaic.spec.bundle import KINDS
+from moesaic.spec.predictions import DEPTH_UNIT
 
 CLASSES = 9
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from model.tasks.delta import delta_m
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.tasks.delta import delta_m
 
 
 def test_by_hand():

@@ -9,8 +9,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 from skimage.morphology import thin
 
-from model.tasks.edge_metric import EdgeMeter, _Truth
-from spec.predictions import probability
+from moesaic.model.tasks.edge_metric import EdgeMeter, _Truth
+from moesaic.spec.predictions import probability
 
 SEEDS = range(6)
 
@@ -61,7 +61,7 @@ def test_matching_has_as_many_pairs_as_scipys(seed, radius):
 
 
 def test_tries_alone_would_be_too_few(monkeypatch):
-    monkeypatch.setattr("model.tasks.edge_metric._augment", lambda *_: False)
+    monkeypatch.setattr("moesaic.model.tasks.edge_metric._augment", lambda *_: False)
     with pytest.raises(AssertionError):
         test_matching_has_as_many_pairs_as_scipys(0, 2.3)
 
@@ -104,7 +104,7 @@ def brute_force(predictions, targets, radius):
 
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_brute_force(seed, monkeypatch):
-    monkeypatch.setattr("model.tasks.edge_metric.TOLERANCE", 1.2 / np.hypot(6, 7))
+    monkeypatch.setattr("moesaic.model.tasks.edge_metric.TOLERANCE", 1.2 / np.hypot(6, 7))
     rng = np.random.default_rng(seed)
     targets = np.zeros((2, 6, 7), np.uint8)
     targets[0, 2, 1:6] = targets[1, 1:5, 3] = 1

@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.data.dataset import CHANNELS, INVALID
-from model.tasks.losses import LOSS_SETS
-from spec.predictions import DEPTH_UNIT
+from moesaic.model.data.dataset import CHANNELS, INVALID
+from moesaic.model.tasks.losses import LOSS_SETS
+from moesaic.spec.predictions import DEPTH_UNIT
 
 SEEDS = range(3)
 CLASSES = 5

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from model.data.dataset import CHANNELS, INVALID
-from model.tasks.definitions import TASKS
-from spec.errors import UserError
-from spec.predictions import DEPTH_UNIT, decode
+from moesaic.errors import UserError
+from moesaic.model.data.dataset import CHANNELS, INVALID
+from moesaic.model.tasks.definitions import TASKS
+from moesaic.spec.predictions import DEPTH_UNIT, decode
 
 SEEDS = range(4)
 CLASSES = 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import torch.multiprocessing
 
-from model.training.distributed import Ranks, joined_ranks
+from moesaic.model.training.distributed import Ranks, joined_ranks
 
 
 def _free_port() -> int:

@@ -6,15 +6,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.configuration import DataConfiguration, ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
-from model.network.moe import MoE
-from model.training import checkpoint
-from model.training import train as training_module
-from model.training.distributed import SHARDED, DistributedModel, Ranks, choose_device, shard_experts
-from model.training.scalar_log import ScalarLog
-from model.training.sources import draw_batch, training_scenes
-from model.training.train import Run, train, training_step
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.image_sources import draw_batch, training_scenes
+from moesaic.model.network.moe import MoE
+from moesaic.model.recipes.recipe import (
+    DataConfiguration,
+    ModelConfiguration,
+    Recipe,
+    TaskConfiguration,
+    TrainingConfiguration,
+)
+from moesaic.model.training import checkpoint
+from moesaic.model.training import train as training_module
+from moesaic.model.training.distributed import SHARDED, DistributedModel, Ranks, choose_device, shard_experts
+from moesaic.model.training.scalar_log import ScalarLog
+from moesaic.model.training.train import Run, train, training_step
 from tests.model.training.processes import load, run_ranks, save
 
 TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1))

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from model.configuration import load_recipe, recipe_names
-from model.data import cityscapes, cityscapes_mtan, nyud, pascal_context
-from model.data.dataset import CHANNELS
-from model.data.scenes import SEGMENTATION_CLASSES
-from model.network.vit import M3ViT
-from model.tasks.definitions import find_task
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data import cityscapes, cityscapes_mtan, nyud, pascal_context
+from moesaic.model.data.dataset import CHANNELS
+from moesaic.model.data.scenes import SEGMENTATION_CLASSES
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.recipe import load_recipe, recipe_names
+from moesaic.model.tasks.definitions import find_task
 
 PAPER = {"pascal-context": (512, 512), "nyud": (480, 640), "cityscapes": (128, 256), "cityscapes-mtan": (128, 256)}
 CLASSES = {

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from model.configuration import load_recipe
-from model.training import results
-from model.training.results import BUDGETED, NETWORKS, QUANTISED, Run, every_run, execute
-from model.training.results_page import BUDGETS, HALF, page
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.experiments import results
+from moesaic.model.experiments.results import BUDGETED, NETWORKS, QUANTISED, Run, every_run, execute
+from moesaic.model.experiments.results_page import BUDGETS, HALF, page
+from moesaic.model.recipes.recipe import load_recipe
 
 
 def measurements() -> list[dict]:

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from model.configuration import Recipe
-from model.training import checkpoint
-from model.training.selection import Selection
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.model.training import checkpoint
+from moesaic.model.training.selection import Selection
 
 
 def test_delta_m_from_a_network_that_scores_nothing_yet(recipe: Recipe) -> None:

@@ -10,17 +10,24 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from model.configuration import LOSSES, OPTIMIZERS, DataConfiguration, Recipe, TrainingConfiguration, load_recipe
-from model.evaluate import measure_float
-from model.network.vit import M3ViT
-from model.tasks.definitions import find_task
-from model.training import checkpoint
-from model.training.distributed import Ranks
-from model.training.optimizer import build_optimizers, learning_rate, orthogonalise
-from model.training.selection import Selection
-from model.training.sources import draw_batch, normalise, training_scenes, validation_scenes
-from model.training.train import Run, best_path, train, training_step
-from spec.errors import UserError
+from moesaic.errors import UserError
+from moesaic.model.data.image_sources import draw_batch, normalise, training_scenes, validation_scenes
+from moesaic.model.evaluate import measure_float
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.recipe import (
+    LOSSES,
+    OPTIMIZERS,
+    DataConfiguration,
+    Recipe,
+    TrainingConfiguration,
+    load_recipe,
+)
+from moesaic.model.tasks.definitions import find_task
+from moesaic.model.training import checkpoint
+from moesaic.model.training.distributed import Ranks
+from moesaic.model.training.optimizer import build_optimizers, learning_rate, orthogonalise
+from moesaic.model.training.selection import Selection
+from moesaic.model.training.train import Run, best_path, train, training_step
 
 
 def short(recipe: Recipe, steps: int = 6, **changes) -> Recipe:

@@ -1,0 +1,1 @@
+"""Hardware configurations, one TOML file each; see `moesaic.spec.configuration`."""

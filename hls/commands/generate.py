@@ -1,0 +1,39 @@
+"""The command `moesaic generate`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from moesaic.hls.compiler.generate import generate
+from moesaic.spec.bundle import load_bundle
+from moesaic.spec.configuration import load_configuration
+
+
+class GenerateCommand:
+    """Bundle and configuration to build."""
+
+    name = "generate"
+    help = "turn a bundle into a build: programs, weights and accelerator sources for a hardware configuration"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("bundle", type=Path, help="bundle directory, from `moesaic export`")
+        parser.add_argument("--config", default="tiny", help="name in configs/ or path of a TOML file (default: tiny)")
+        parser.add_argument("--output", type=Path, help="build directory (default: build/<model>-<configuration>)")
+        parser.add_argument("--observe", action="store_true", help="also store every layer's result, for verification")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        configuration = load_configuration(arguments.config)
+        build = generate(load_bundle(arguments.bundle), configuration, observe=arguments.observe)
+        directory = arguments.output or Path("build") / build.name
+        build.save(directory)
+        resources = build.report["resources"]
+        print(f"{directory}: fingerprint {build.fingerprint}, tasks {', '.join(build.tasks)}")
+        print(
+            f"constants {build.report['constant_bytes']} bytes,"
+            f" activations {build.report['act_bytes_peak']} of {configuration.act_bytes} bytes"
+        )
+        print("estimate before place and route: " + ", ".join(f"{amount} {name}" for name, amount in resources.items()))
+        return 0

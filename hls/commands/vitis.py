@@ -1,0 +1,46 @@
+"""The command `moesaic vitis`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from moesaic.argument_types import seed
+
+
+class VitisCommand:
+    """Bundle and configuration to a Vitis HLS project."""
+
+    name = "vitis"
+    help = "write a Vitis HLS project: kernel, test bench, golden vectors, scripts for csim, csynth, cosim and export"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("bundle", type=Path, help="bundle directory, from `moesaic export`")
+        parser.add_argument("--config", default="tiny", help="name in configs/ or path of a TOML file (default: tiny)")
+        parser.add_argument(
+            "--output", type=Path, help="project directory (default: build/vitis/<model>-<configuration>)"
+        )
+        parser.add_argument(
+            "--task", action="append", help="golden vectors for this task; may be given again (default: all)"
+        )
+        parser.add_argument(
+            "--seed", type=seed, default=0, help="of the picture that the vectors are made with (default: 0)"
+        )
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        from moesaic.hls.compiler.generate import generate
+        from moesaic.hls.vendor.flow import hls_invocations
+        from moesaic.hls.vendor.vitis.project import STEPS, write_project
+        from moesaic.spec.bundle import load_bundle
+        from moesaic.spec.configuration import load_configuration
+
+        build = generate(load_bundle(arguments.bundle), load_configuration(arguments.config))
+        tasks = list(dict.fromkeys(arguments.task or build.tasks))
+        directory = arguments.output or Path("build") / "vitis" / build.name
+        write_project(build, tasks, arguments.seed, directory)
+        print(f"{directory}: fingerprint {build.fingerprint}, golden vectors for {', '.join(tasks)}")
+        for step in STEPS:
+            print(f"{step}: " + ", or ".join(f"{program} {directory}/{step}.tcl" for program in hls_invocations()))
+        return 0

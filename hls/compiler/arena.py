@@ -1,0 +1,99 @@
+"""Places buffers in an on-chip memory: first fit over a list of free spans, in program order."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from moesaic.errors import UserError
+
+
+class Span(NamedTuple):
+    """Bytes [start, end) of the on-chip memory or resource `space`."""
+
+    space: str
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+    def overlaps(self, other: Span) -> bool:
+        return self.space == other.space and self.start < other.end and other.start < self.end
+
+
+class Arena:
+    """Allocator for bytes first to end of one memory. space: its name in spans and messages; alignment: bytes."""
+
+    def __init__(self, space: str, first: int, end: int, alignment: int, configuration_name: str) -> None:
+        self.space, self.first, self.end = space, first, end
+        self.alignment = alignment
+        self.configuration_name = configuration_name
+        self._used: list[Span] = []
+        self.peak = 0
+        """Most bytes in use at once, wherever they lie."""
+
+    @property
+    def size(self) -> int:
+        return self.end - self.first
+
+    def _gaps(self) -> list[tuple[int, int]]:
+        gaps, position = [], self.first
+        for span in self._used:
+            if span.start > position:
+                gaps.append((position, span.start))
+            position = span.end
+        if position < self.end:
+            gaps.append((position, self.end))
+        return gaps
+
+    def largest_gap(self) -> int:
+        """Bytes of the largest buffer that could be placed now."""
+        return max((end - start for start, end in self._gaps()), default=0)
+
+    def allocate(self, what: str, size: int, top: bool = False) -> Span:
+        """A span of at least `size` bytes, as low as possible or, with `top`, as high as possible.
+
+        UserError if there is none, with needed and available bytes.
+        """
+        size = round_up(size, self.alignment)
+        gaps = self._gaps()
+        for start, end in reversed(gaps) if top else gaps:
+            if end - start >= size:
+                span = Span(self.space, end - size, end) if top else Span(self.space, start, start + size)
+                self._used = sorted([*self._used, span], key=lambda s: s.start)
+                self.peak = max(self.peak, sum(used.size for used in self._used))
+                return span
+        raise UserError(
+            f"the model does not fit configuration {self.configuration_name}: {what} needs {size} bytes of {self.space} memory,"
+            f" {self.largest_gap()} of {self.size} are available; use a larger configuration or a smaller image or model"
+        )
+
+    def free(self, span: Span) -> None:
+        self._used.remove(span)
+
+
+class Ring:
+    """A circular prefetch buffer inside a span: blocks are placed one after the other and never wrap inside a block."""
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self._head = span.start
+        self._live: list[Span] = []
+
+    def try_allocate(self, size: int) -> Span | None:
+        """The next block, or None while live blocks are in its way."""
+        for start in (self._head, self.span.start):
+            block = Span(self.span.space, start, start + size)
+            if block.end <= self.span.end and not any(block.overlaps(other) for other in self._live):
+                self._live.append(block)
+                self._head = block.end
+                return block
+        return None
+
+    def free(self, block: Span) -> None:
+        self._live.remove(block)
+
+
+def round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple

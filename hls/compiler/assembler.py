@@ -1,0 +1,99 @@
+"""Collects instructions and ties their units together with semaphores, derived from what each one reads and writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from moesaic.hls.compiler.arena import Span
+from moesaic.spec.isa import BY_NAME, Unit, encode, semaphore
+
+_OTHERS = {unit: tuple(other for other in Unit if other != unit) for unit in Unit}
+
+
+@dataclass(slots=True)
+class Entry:
+    """An instruction with what it touches; the masks grow while later instructions are appended."""
+
+    name: str
+    fields: dict[str, int]
+    reads: tuple[Span, ...]
+    writes: tuple[Span, ...]
+    wait_mask: int = 0
+    signal_mask: int = 0
+
+
+@dataclass
+class Assembler:
+    """A program under construction. tags: layer name to tag number, shared by the programs of a build and grown by emit.
+
+    Units start and complete their instructions in order, so an instruction needs to wait only for the last instruction of each other unit
+    that it conflicts with (one writes what the other reads or writes), and not at all if an earlier instruction of its own unit
+    has waited for that one or a later one. Waits on one pair of units are then in the same order as the signals, which is what makes
+    a counting semaphore per pair enough. Program order is a valid order of execution, so no program made here can deadlock.
+    """
+
+    tags: dict[str, int]
+    entries: list[Entry] = field(default_factory=list)
+    _last: dict[Unit, Entry] = field(default_factory=dict)
+    _accesses: dict[Unit, dict[str, list[tuple[int, int, int, bool]]]] = field(
+        default_factory=lambda: {unit: {} for unit in Unit}
+    )
+    _waited: dict[tuple[Unit, Unit], int] = field(default_factory=dict)
+
+    def emit(
+        self, name: str, tag: str, reads: tuple[Span, ...] = (), writes: tuple[Span, ...] = (), **fields: int
+    ) -> None:
+        """Append an instruction. tag names the layer; reads and writes are all the spans it touches, over-estimates allowed."""
+        unit = BY_NAME[name].unit
+        number = self.tags.setdefault(tag, len(self.tags))
+        index = len(self.entries)
+        fields["tag"] = number
+        entry = Entry(name, fields, reads, writes)
+        for other in _OTHERS[unit]:
+            self._depend(entry, unit, other)
+        previous = self._last.get(unit)
+        if previous is not None and not _conflict(unit, previous, entry):
+            entry.fields["overlap"] = 1
+        self._last[unit] = entry
+        self.entries.append(entry)
+        accesses = self._accesses[unit]
+        for spans, written in ((reads, False), (writes, True)):
+            for span in spans:
+                accesses.setdefault(span.space, []).append((index, span.start, span.end, written))
+
+    def _depend(self, entry: Entry, unit: Unit, other: Unit) -> None:
+        """Let `entry` wait for the last instruction of `other` that it conflicts with, unless an earlier wait covers it."""
+        covered = latest = self._waited.get((other, unit), -1)
+        accesses = self._accesses[other]
+        for spans, writes in ((entry.reads, False), (entry.writes, True)):
+            for span in spans:
+                touched = accesses.get(span.space)
+                if not touched or touched[-1][0] <= latest:
+                    continue
+                start, end = span.start, span.end
+                for index, first, last, written in reversed(touched):
+                    if index <= latest:
+                        break
+                    if (writes or written) and first < end and start < last:
+                        latest = index
+                        break
+        if latest > covered:
+            bit = 1 << semaphore(other, unit)
+            self.entries[latest].signal_mask |= bit
+            entry.wait_mask |= bit
+            self._waited[other, unit] = latest
+
+    def program(self) -> bytes:
+        """The encoded program with its `end`."""
+        code = [encode(e.name, wait_mask=e.wait_mask, signal_mask=e.signal_mask, **e.fields) for e in self.entries]
+        return b"".join(code) + encode("end")
+
+
+def _conflict(unit: Unit, previous: Entry, entry: Entry) -> bool:
+    """Whether `entry` must not start before `previous`, of the same unit, has completed (see `overlap` in moesaic.spec.isa)."""
+    touched = entry.reads + entry.writes if unit == Unit.LOAD else entry.reads
+    for space, start, end in previous.writes:
+        for span in touched:
+            if span.space == space and span.start < end and start < span.end:
+                return True
+    return False

@@ -1,0 +1,95 @@
+"""The constant window of DRAM: weights once for all tasks, then the programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+
+from moesaic.hls.compiler.arena import round_up
+from moesaic.hls.compiler.padded_layers import linear_shapes, padded_linear
+from moesaic.hls.compiler.weight_layout import linear_bytes, norm_bytes, pack_linear, pack_norm, parameter_block
+from moesaic.spec.arithmetic import TABLE_ENTRIES
+from moesaic.spec.bundle import Architecture, Bundle, Task
+from moesaic.spec.configuration import HardwareConfiguration
+
+_ALIGNMENT = 64
+
+
+class Constants:
+    """Named byte blocks, each at a multiple of 64. offset, size: name to bytes; size keeps whole 16-byte beats."""
+
+    def __init__(self) -> None:
+        self._contents: list[Callable[[], np.ndarray]] = []
+        self.offset: dict[str, int] = {}
+        self.size: dict[str, int] = {}
+        self.total = 0
+
+    def add(self, name: str, size: int, content: Callable[[], np.ndarray]) -> None:
+        """Append a block of `size` bytes, padded with zeros to the alignment. content: gives its bytes, uint8, when the image is made."""
+        self.offset[name], self.size[name] = self.total, round_up(size, 16)
+        self._contents.append(content)
+        self.total += round_up(size, _ALIGNMENT)
+
+    def image(self) -> np.ndarray:
+        """The whole window, uint8."""
+        image = np.zeros(self.total, np.uint8)
+        for start, content in zip(self.offset.values(), self._contents, strict=True):
+            block = content()
+            image[start : start + len(block)] = block
+        return image
+
+
+def block_sizes(
+    architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration
+) -> Iterator[tuple[str, int]]:
+    """Name and bytes of every block of a network, in the order of the constant window.
+
+    Blocks: position (rows padded to act words), one per layer norm and linear layer, BLOCK.scores (one parameter block),
+    BLOCK.mlp.table / BLOCK.experts.table.
+    """
+    a, c = architecture, configuration
+    yield "position", a.tokens * round_up(2 * a.width, c.act_word_bytes)
+    for name in norm_names(a.depth):
+        yield name, norm_bytes(c, a.width)
+    for i in range(a.depth):
+        yield f"blocks.{i}.scores", 8 * c.tile_columns
+        yield table_name(a, i), TABLE_ENTRIES
+    for name, (outputs, inputs) in linear_shapes(a, tasks, c).items():
+        yield name, linear_bytes(c, outputs, inputs)
+
+
+def pack_network(bundle: Bundle, configuration: HardwareConfiguration) -> Constants:
+    """All weights of a bundle."""
+    constants = Constants()
+    for name, size in block_sizes(bundle.architecture, bundle.tasks, configuration):
+        constants.add(name, size, partial(_content, bundle, configuration, name))
+    return constants
+
+
+def _content(bundle: Bundle, configuration: HardwareConfiguration, name: str) -> np.ndarray:
+    a, tensors = bundle.architecture, bundle.tensors
+    if name == "position":
+        position = np.zeros((a.tokens, round_up(2 * a.width, configuration.act_word_bytes)), np.uint8)
+        position[:, : 2 * a.width] = tensors["position"].astype("<i2").view(np.uint8)
+        return position.reshape(-1)
+    if name.endswith(".table"):
+        return tensors[name].view(np.uint8)
+    if name.endswith(".scores"):
+        ones = np.ones(configuration.tile_columns, np.int64)
+        multiplier, shift = tensors[f"{name}.multiplier"], tensors[f"{name}.shift"]
+        return parameter_block(configuration, 0 * ones, multiplier * ones, shift * ones)
+    if f"{name}.gamma" in tensors:
+        return pack_norm(configuration, tensors[f"{name}.gamma"], tensors[f"{name}.beta"])
+    return pack_linear(configuration, padded_linear(bundle, configuration, name))
+
+
+def table_name(architecture: Architecture, block: int) -> str:
+    """Name of the GELU table of a transformer block."""
+    return f"blocks.{block}.{'experts' if block in architecture.moe_blocks else 'mlp'}.table"
+
+
+def norm_names(depth: int) -> list[str]:
+    """All layer norms in the order of their use."""
+    return [f"blocks.{i}.norm{n}" for i in range(depth) for n in (1, 2)] + ["norm"]

@@ -1,0 +1,190 @@
+"""What a frame costs, from sizes alone: cycles per layer, DRAM bytes and resources, without weights and without simulation.
+
+The program is lowered as for a build, with tensors of the right shapes and no content, and timed by
+moesaic.hls.compiler.cycle_model. Experts are taken
+to share the tokens evenly, unless counts are given. Where blocks repeat, a network is lowered with two periods of them, and the
+second stands for those that were left out as well (tests/hls/test_timing.py compares with all of them).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from moesaic.hls.compiler.assembler import Entry
+from moesaic.hls.compiler.constants import Constants, block_sizes
+from moesaic.hls.compiler.cycle_model import BYTES_PER_CYCLE, TimingModel
+from moesaic.hls.compiler.emitter import FrameLayout
+from moesaic.hls.compiler.lowering import lower_task
+from moesaic.hls.compiler.padded_layers import output_shape
+from moesaic.hls.compiler.schedule import Schedule
+from moesaic.hls.hardware.resources import Resources
+from moesaic.hls.hardware.resources import estimate as estimate_resources
+from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.cost import frame_macs
+from moesaic.spec.isa import INSTRUCTION_BYTES, Unit
+
+
+@dataclass(frozen=True)
+class FrameEstimate:
+    """One frame of one task.
+
+    cycles: from start to done; encoder_cycles: to the end of the final layer norm. layers: name to cycles, in order, summing to
+    cycles. steps: cycles in which the array multiplies. waits: cycles in which it does not, by cause. macs: of the network, with its
+    head. read_bytes, written_bytes: DRAM traffic. instructions: of the program, by name.
+    """
+
+    cycles: float
+    encoder_cycles: float
+    layers: dict[str, float]
+    steps: float
+    waits: dict[str, float]
+    macs: int
+    read_bytes: float
+    written_bytes: float
+    resources: Resources
+    instructions: dict[str, int]
+
+
+def estimate_frame(
+    architecture: Architecture,
+    tasks: dict[str, Task],
+    task: str,
+    configuration: HardwareConfiguration,
+    schedule: Schedule = Schedule(),  # noqa: B008 - frozen
+    counts: Sequence[Sequence[int]] | None = None,
+    bytes_per_cycle: float = BYTES_PER_CYCLE,
+) -> FrameEstimate:
+    """Estimate a frame. counts: tokens per kept expert for each MoE block, default an even share. UserError if it does not fit."""
+    period, left_out = _repetition(architecture, tasks[task]) if counts is None else (0, 0)
+    second = range(period, 2 * period)
+    names, entries = _lower(*_first_blocks(architecture, tasks, left_out * period), task, configuration, schedule)
+    timing = TimingModel(configuration, bytes_per_cycle).run(entries, counts)
+    layers: dict[_Layer, float] = {}
+    waits: dict[str, float] = {}
+    instructions: dict[str, int] = {}
+    steps = encoder = last = 0.0
+    transferred = dict.fromkeys(Unit, 0)
+    for piece in timing.slices:
+        layer = names[piece.entry.fields["tag"]]
+        times = 1 + left_out if layer.block in second else 1
+        if piece.unit == Unit.MATMUL:
+            layers[layer] = layers.get(layer, 0.0) + max(piece.done - last, 0.0)
+            last = max(piece.done, last)
+        elif layer == _LAST_NORM:
+            encoder = max(piece.done, encoder)
+        steps += times * piece.steps
+        transferred[piece.unit] += times * piece.size
+        instructions[piece.entry.name] = instructions.get(piece.entry.name, 0) + times
+        for cause, cycles in piece.waits:
+            waits[cause] = waits.get(cause, 0.0) + times * cycles
+    layers[_Layer(None, "output")] = timing.cycles - last
+    more = left_out * sum(cycles for layer, cycles in layers.items() if layer.block in second)
+    return FrameEstimate(
+        cycles=timing.cycles + more,
+        encoder_cycles=encoder + more,
+        layers=_with_repetitions(layers, second, left_out),
+        steps=steps,
+        waits=waits,
+        macs=frame_macs(architecture, tasks[task]),
+        read_bytes=transferred[Unit.LOAD] + INSTRUCTION_BYTES * (sum(instructions.values()) + 1),
+        written_bytes=transferred[Unit.STORE],
+        resources=estimate_resources(configuration),
+        instructions=instructions,
+    )
+
+
+class _Layer(NamedTuple):
+    """A part of the network. block: its transformer block, None for what is not in one."""
+
+    block: int | None
+    part: str
+
+    def __str__(self) -> str:
+        return self.part if self.block is None else f"blocks.{self.block}.{self.part}"
+
+    def later(self, blocks: int) -> _Layer:
+        return self if self.block is None else self._replace(block=self.block + blocks)
+
+
+_LAST_NORM = _Layer(None, "norm")
+
+
+def _layer(tag: str) -> _Layer:
+    """The layer of a tag: attention, MLP, router and experts of a block as one each."""
+    match = re.match(r"blocks\.(\d+)\.(\w+)", tag)
+    if not match:
+        return _Layer(None, tag)
+    part = match[2] if match[2] in ("mlp", "router", "experts", "projection") else "attention"
+    return _Layer(int(match[1]), part)
+
+
+def _repetition(architecture: Architecture, task: Task) -> tuple[int, int]:
+    """Blocks after which the kinds of blocks repeat, and how many such periods can be left out so that two remain."""
+    kinds = [len(task.pathway[i]) if i in architecture.moe_blocks else None for i in range(architecture.depth)]
+    for period in range(1, architecture.depth // 3 + 1):
+        if kinds[period:] == kinds[:-period]:
+            return period, architecture.depth // period - 2
+    return 0, 0
+
+
+def _first_blocks(
+    architecture: Architecture, tasks: dict[str, Task], left_out: int
+) -> tuple[Architecture, dict[str, Task]]:
+    """The network without its last `left_out` blocks."""
+    depth = architecture.depth - left_out
+    moe_blocks = tuple(i for i in architecture.moe_blocks if i < depth)
+    short = {
+        name: replace(task, pathway={i: task.pathway[i] for i in moe_blocks}, alternatives={})
+        for name, task in tasks.items()
+    }
+    return replace(architecture, depth=depth, moe_blocks=moe_blocks), short
+
+
+def _with_repetitions(layers: dict[_Layer, float], second: range, left_out: int) -> dict[str, float]:
+    """All layers of the network in order: those of the second period again for each that was left out, then the rest, later."""
+    found = list(layers.items())
+    places = [place for place, (layer, _) in enumerate(found) if layer.block in second]
+    end = places[-1] + 1 if places else len(found)
+    again = [
+        (found[place][0].later(times * len(second)), found[place][1])
+        for times in range(1, left_out + 1)
+        for place in places
+    ]
+    rest = [(layer.later(left_out * len(second)), cycles) for layer, cycles in found[end:]]
+    return {str(layer): cycles for layer, cycles in (*found[:end], *again, *rest)}
+
+
+def _lower(
+    architecture: Architecture,
+    tasks: dict[str, Task],
+    task: str,
+    configuration: HardwareConfiguration,
+    schedule: Schedule,
+) -> tuple[list[_Layer], list[Entry]]:
+    """The program of a task without weights, and the layers by tag."""
+    constants = Constants()
+    for name, size in block_sizes(architecture, tasks, configuration):
+        constants.add(name, size, lambda: np.empty(0, np.uint8))
+    frame = FrameLayout()
+    image = frame.allocate(architecture.image_height * architecture.image_width * 4)
+    output = frame.allocate(2 * math.prod(output_shape(architecture, tasks[task])))
+    tags: dict[str, int] = {}
+    bundle = _without_weights(architecture, tasks)
+    lowered = lower_task(bundle, configuration, constants, task, frame, image, output, False, tags, schedule)
+    return [_layer(tag) for tag in tags], lowered.assembler.entries
+
+
+def _without_weights(architecture: Architecture, tasks: dict[str, Task]) -> Bundle:
+    """A bundle whose tensors have the right shapes and take no memory."""
+    tensors = {
+        name: np.broadcast_to(np.zeros((), dtype), shape)
+        for name, (shape, dtype) in expected_tensors(architecture, tasks).items()
+    }
+    return Bundle("estimate", architecture, tasks, tensors, {})

@@ -1,0 +1,70 @@
+"""What the generator needs to know of a bundle: its linear layers padded for a configuration, and the size of the work."""
+
+from __future__ import annotations
+
+from moesaic.hls.compiler.arena import round_up
+from moesaic.hls.compiler.weight_layout import Linear
+from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
+from moesaic.spec.configuration import HardwareConfiguration
+
+
+def linear(bundle: Bundle, name: str) -> Linear:
+    """A linear layer of the bundle as it is stored there."""
+    return Linear(*(bundle.tensors[f"{name}.{part}"] for part in ("weight", "bias", "multiplier", "shift")))
+
+
+def head_pitch(architecture: Architecture, configuration: HardwareConfiguration) -> int:
+    """Columns that one attention head occupies: its dimension rounded up to whole column tiles."""
+    return round_up(architecture.width // architecture.heads, configuration.tile_columns)
+
+
+def stored_channels(task: Task) -> int:
+    """Channels of a task's output as stored: rounded up so that a row of upscale pixels is whole 16-byte beats."""
+    channels = task.channels
+    while 2 * task.upscale * channels % 16:
+        channels += 1
+    return channels
+
+
+def output_shape(architecture: Architecture, task: Task) -> tuple[int, int, int]:
+    """Rows, columns and stored channels of a task's output, int16."""
+    rows, columns = architecture.grid
+    return rows * task.upscale, columns * task.upscale, stored_channels(task)
+
+
+def linear_shapes(
+    architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration
+) -> dict[str, tuple[int, int]]:
+    """(outputs, inputs) of every linear layer, with attention heads and output channels padded as the machine stores them."""
+    padded = architecture.heads * head_pitch(architecture, configuration)
+    shapes = {}
+    for name, (shape, _) in expected_tensors(architecture, tasks).items():
+        if not name.endswith(".weight"):
+            continue
+        layer = name.removesuffix(".weight")
+        part = layer.rsplit(".", 1)[-1]
+        outputs, inputs = shape
+        if part in ("query", "key", "value"):
+            outputs = padded
+        elif part == "projection":
+            inputs = padded
+        elif layer.startswith("heads."):
+            outputs = outputs // tasks[part].channels * stored_channels(tasks[part])
+        shapes[layer] = (outputs, inputs)
+    return shapes
+
+
+def padded_linear(bundle: Bundle, configuration: HardwareConfiguration, name: str) -> Linear:
+    """A linear layer of the bundle with the shape that `linear_shapes` gives."""
+    a = bundle.architecture
+    head_dim, pitch = a.width // a.heads, head_pitch(a, configuration)
+    layer = linear(bundle, name)
+    part = name.rsplit(".", 1)[-1]
+    if part in ("query", "key", "value"):
+        return layer.with_output_groups(head_dim, pitch)
+    if part == "projection":
+        return layer.with_input_groups(head_dim, pitch)
+    if name.startswith("heads."):
+        task = bundle.tasks[part]
+        return layer.with_output_groups(task.channels, stored_channels(task))
+    return layer

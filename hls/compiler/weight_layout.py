@@ -1,0 +1,100 @@
+"""Brings linear layers into the layout of the weight memory: per column tile a parameter block, then words of columns x depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moesaic.hls.compiler.arena import round_up
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.isa import PARAMETER_ENTRY
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear layer of the integer network. weight: int8 (out, in); bias, multiplier, shift: (out,). See moesaic.spec.bundle."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    multiplier: np.ndarray
+    shift: np.ndarray
+
+    def with_output_groups(self, group: int, pitch: int) -> Linear:
+        """Outputs in groups of `group`, each padded with zero outputs to `pitch`."""
+
+        def pad(array: np.ndarray) -> np.ndarray:
+            groups = array.reshape(-1, group, *array.shape[1:])
+            widths = [(0, 0), (0, pitch - group), *[(0, 0)] * (array.ndim - 1)]
+            return np.pad(groups, widths).reshape(-1, *array.shape[1:])
+
+        return Linear(pad(self.weight), pad(self.bias), pad(self.multiplier), pad(self.shift))
+
+    def with_input_groups(self, group: int, pitch: int) -> Linear:
+        """Inputs in groups of `group`, each padded with zero weights to `pitch`."""
+        outputs = len(self.weight)
+        groups = self.weight.reshape(outputs, -1, group)
+        weight = np.pad(groups, ((0, 0), (0, 0), (0, pitch - group))).reshape(outputs, -1)
+        return Linear(weight, self.bias, self.multiplier, self.shift)
+
+
+def parameter_block(
+    configuration: HardwareConfiguration, bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray
+) -> np.ndarray:
+    """One parameter block, uint8 (8 * tile_columns,), for up to tile_columns channels; the rest is 0."""
+    block = np.zeros(configuration.tile_columns, PARAMETER_ENTRY)
+    count = len(bias)
+    block["bias"][:count], block["multiplier"][:count], block["shift"][:count] = bias, multiplier, shift
+    return block.view(np.uint8)
+
+
+def linear_depth(configuration: HardwareConfiguration, inputs: int) -> int:
+    """Depth field of a product over `inputs` elements."""
+    return round_up(inputs, configuration.tile_depth)
+
+
+def linear_tile_bytes(configuration: HardwareConfiguration, inputs: int) -> int:
+    """Bytes of one column tile with its parameter block: the b_stride and param_stride of a linear layer."""
+    return 8 * configuration.tile_columns + linear_depth(configuration, inputs) * configuration.tile_columns
+
+
+def linear_bytes(configuration: HardwareConfiguration, outputs: int, inputs: int) -> int:
+    """Bytes of a packed linear layer."""
+    return -(-outputs // configuration.tile_columns) * linear_tile_bytes(configuration, inputs)
+
+
+def pack_linear(configuration: HardwareConfiguration, linear: Linear) -> np.ndarray:
+    """A linear layer as bytes for the weight memory, uint8 (linear_bytes,)."""
+    columns, lanes = configuration.tile_columns, configuration.tile_depth
+    outputs, inputs = linear.weight.shape
+    depth, tiles = linear_depth(configuration, inputs), -(-outputs // columns)
+    weight = np.zeros((tiles * columns, depth), np.int8)
+    weight[:outputs, :inputs] = linear.weight
+    words = (
+        weight.reshape(tiles, columns, depth // lanes, lanes).transpose(0, 2, 1, 3).reshape(tiles, -1).view(np.uint8)
+    )
+    parts = []
+    for j in range(tiles):
+        chosen = slice(j * columns, min((j + 1) * columns, outputs))
+        parts += [
+            parameter_block(configuration, linear.bias[chosen], linear.multiplier[chosen], linear.shift[chosen]),
+            words[j],
+        ]
+    return np.concatenate(parts)
+
+
+def norm_bytes(configuration: HardwareConfiguration, width: int) -> int:
+    """Bytes of the packed parameters of one layer norm."""
+    return -(-width // configuration.tile_columns) * 4 * configuration.tile_columns
+
+
+def pack_norm(configuration: HardwareConfiguration, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """Layer-norm parameters for the activation memory: groups of tile_columns gamma, then beta, int16; as uint8."""
+    columns = configuration.tile_columns
+    groups = -(-len(gamma) // columns)
+    block = np.zeros((groups, 2, columns), "<i2")
+    for which, values in enumerate((gamma, beta)):
+        padded = np.zeros(groups * columns, "<i2")
+        padded[: len(values)] = values
+        block[:, which] = padded.reshape(groups, columns)
+    return block.reshape(-1).view(np.uint8)

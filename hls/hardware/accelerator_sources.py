@@ -1,0 +1,51 @@
+"""The sources of the accelerator as they go into a build: the hand-written ones, and what depends on the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from moesaic.hls.hardware.tables import cpp_configuration
+from moesaic.spec.configuration import HardwareConfiguration
+
+HARDWARE_DIRECTORY = Path(__file__).parent
+RTL_DIRECTORY = HARDWARE_DIRECTORY / "rtl"
+CPP_DIRECTORY = HARDWARE_DIRECTORY / "cpp"
+
+_PARAMETERS = (
+    ("TileRows", "tile_rows"),
+    ("TileColumns", "tile_columns"),
+    ("TileDepth", "tile_depth"),
+    ("NormLanes", "norm_lanes"),
+    ("ActPorts", "act_ports"),
+    ("LoadPorts", "load_ports"),
+    ("ActBytes", "act_bytes"),
+    ("ActBanks", "act_banks"),
+    ("ActUltraBytes", "act_ultra_bytes"),
+    ("SharedBytes", "shared_bytes"),
+    ("WeightBytes", "weight_bytes"),
+    ("RowEntries", "row_entries"),
+    ("QueueTokens", "queue_tokens"),
+    ("Experts", "experts"),
+    ("InstructionQueue", "instruction_queue"),
+)
+
+
+def rtl_parameters(configuration: HardwareConfiguration) -> dict[str, str]:
+    """Parameters of the RTL module `accelerator`, name to SystemVerilog literal."""
+    values = {name: str(getattr(configuration, field)) for name, field in _PARAMETERS}
+    return {**values, "Fingerprint": f"64'h{configuration.fingerprint}"}
+
+
+def accelerator_sources(configuration: HardwareConfiguration) -> dict[str, bytes]:
+    """Every source of a build, path there to content: cpp/ with its configuration.hpp, rtl/ with parameters.f (-G options)."""
+    files: dict[str, bytes] = {}
+    for directory, endings in ((CPP_DIRECTORY, (".hpp", ".cpp")), (RTL_DIRECTORY, (".sv",))):
+        for path in sorted(directory.iterdir()):
+            if path.suffix in endings:
+                files[f"{directory.name}/{path.name}"] = path.read_bytes()
+    options = "".join(f"-G{name}={value}\n" for name, value in rtl_parameters(configuration).items())
+    return {
+        **files,
+        "cpp/configuration.hpp": cpp_configuration(configuration).encode(),
+        "rtl/parameters.f": options.encode(),
+    }

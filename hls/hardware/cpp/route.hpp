@@ -1,0 +1,95 @@
+// The route unit: router softmax and top-k, see moesaic.spec.arithmetic.route_token.
+#ifndef MOESAIC_ROUTE_HPP
+#define MOESAIC_ROUTE_HPP
+
+#include "exp2.hpp"
+#include "machine.hpp"
+#include "padded_row.hpp"
+#include "reciprocal.hpp"
+
+namespace moesaic {
+
+// Number of experts that come before `expert`: a larger logit, or an equal one and a lower index.
+inline uint32_t rank_of(const int16_t *logit, uint32_t columns, uint32_t expert) {
+#pragma HLS INLINE
+  uint32_t rank = 0;
+rank_experts:
+  for (uint32_t e = 0; e < EXPERTS; e++) {
+#pragma HLS UNROLL
+    const bool before = logit[e] > logit[expert] || (logit[e] == logit[expert] && e < expert);
+    rank += e < columns && before;
+  }
+  return rank;
+}
+
+// Logits of one token, as many registers as experts; returns their maximum.
+inline int32_t read_logits(const ActMemory &act, uint64_t source, uint32_t columns, int16_t *logit) {
+#pragma HLS INLINE
+  int32_t maximum = -32768;
+logit_words:
+  for (uint32_t g = 0; g < column_groups(columns); g++) {
+    // II=1: one word is read, the logits are registers, and the maximum is carried by a tree of compares.
+#pragma HLS PIPELINE II=1
+    const ActWord word = read_act_word(act, uint32_t(source / ACT_WORD_BYTES) + g);
+#pragma HLS ARRAY_PARTITION variable=word.byte type=complete
+  logit_lanes:
+    for (int c = 0; c < TILE_COLUMNS; c++) {
+#pragma HLS UNROLL
+      const uint32_t e = g * TILE_COLUMNS + uint32_t(c);
+      if (e < columns) {
+        logit[e] = int16_of(word, c);
+        if (logit[e] > maximum) maximum = logit[e];
+      }
+    }
+  }
+  return maximum;
+}
+
+// False if a queue is full.
+inline bool route_token(const Route &f, const ActMemory &act, uint64_t source, uint32_t token, ExpertQueue &queue) {
+#pragma HLS INLINE
+  int16_t logit[EXPERTS] = {};
+  uint32_t exponential[EXPERTS] = {};
+#pragma HLS ARRAY_PARTITION variable=logit type=complete
+#pragma HLS ARRAY_PARTITION variable=exponential type=complete
+  const int32_t maximum = read_logits(act, source, f.columns, logit);
+  uint32_t sum = 0;
+exponentials:
+  for (uint32_t e = 0; e < f.columns; e++) {
+    // II=1: a look-up an expert; the sum is carried by one adder.
+#pragma HLS PIPELINE II=1
+    exponential[e] = exp2_q16(uint32_t(maximum - logit[e]));
+    sum += exponential[e];
+  }
+  const Reciprocal scale = reciprocal(sum);
+  bool room = true;
+push_experts:
+  for (uint32_t e = 0; e < f.columns; e++) {
+    // II=1: every expert has a queue and a count of its own, so an iteration touches nothing that the one before it did.
+#pragma HLS PIPELINE II=1
+#pragma HLS DEPENDENCE variable=queue.token type=inter dependent=false
+#pragma HLS DEPENDENCE variable=queue.score type=inter dependent=false
+    if (room && rank_of(logit, f.columns, e) < f.top_k) {
+      const int64_t score = round_shift(multiply<18, 17>(exponential[e], scale.mantissa), scale.bits - 1);
+      room = push(queue, int(e), token, score < 65535 ? uint32_t(score) : 65535);
+    }
+  }
+  return room;
+}
+
+inline uint32_t route(const Route &f, Machine &machine) {
+#pragma HLS INLINE
+  if (f.first + f.rows > QUEUE_TOKENS || f.columns < 1 || f.columns > EXPERTS) return FAULT_BAD_INSTRUCTION;
+  if (!f.append) clear(machine.queue);
+route_rows:
+  for (uint32_t r = 0; r < f.rows; r++) {
+    const uint64_t source = f.source_address + uint64_t(r) * f.source_pitch;
+    if (!inside_act(source, 2 * f.columns)) return FAULT_ADDRESS;
+    if (!route_token(f, machine.act, source, f.first + r, machine.queue)) return FAULT_ADDRESS;
+  }
+  return FAULT_NONE;
+}
+
+}  // namespace moesaic
+
+#endif

@@ -1,0 +1,47 @@
+// One row and one pair of columns of the array: a packed dot product, two accumulators, and the result held for draining.
+//
+// valid_i and first_i belong to the sum that the dot product shows in the same cycle; first_i starts a new accumulation.
+// capture_i copies the accumulators to held_o, {column 1, column 0}.
+module moesaic_array_cell #(
+    parameter int unsigned TileDepth = 4
+) (
+    input  logic                       clk_i,
+    input  logic                       enable_i,
+    input  logic [TileDepth-1:0][7:0]  a_i,
+    input  logic [TileDepth-1:0][26:0] weights_i,
+    input  logic                       valid_i,
+    input  logic                       first_i,
+    input  logic                       capture_i,
+    output logic [63:0]                held_o
+);
+  // Compiled once and called for every cell: the simulator's build time depends on it.
+  /* verilator no_inline_module */
+
+  logic signed [36:0] sum;
+  logic signed [17:0] low;
+  logic signed [18:0] high;
+  logic signed [31:0] accumulator_0_q;
+  logic signed [31:0] accumulator_1_q;
+
+  moesaic_packed_dot #(
+      .TileDepth(TileDepth)
+  ) u_dot (
+      .clk_i,
+      .enable_i,
+      .a_i,
+      .weights_i,
+      .sum_o(sum)
+  );
+
+  assign low  = sum[17:0];
+  assign high = sum[36:18];
+
+  always_ff @(posedge clk_i) begin
+    if (valid_i) begin
+      accumulator_0_q <= 32'(low) + (first_i ? 32'sd0 : accumulator_0_q) + 32'sd1;
+      accumulator_1_q <= 32'(high) + (first_i ? 32'sd0 : accumulator_1_q) + 32'(signed'({1'b0, sum[17]}));
+    end
+    if (capture_i) held_o <= {accumulator_1_q, accumulator_0_q};
+  end
+
+endmodule

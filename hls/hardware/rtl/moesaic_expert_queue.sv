@@ -1,0 +1,73 @@
+// The expert queues: per expert the tokens routed to it, in order, with their router scores.
+//
+// A push shows in count_o in the next cycle and can be read from the one after. One into a full queue is dropped and raises
+// overflow_o in the same cycle. rst_ni is the reset of the whole accelerator:
+// like the entries, the counts outlive the core's reset between two runs.
+module moesaic_expert_queue #(
+    parameter int unsigned Experts     = 16,
+    parameter int unsigned QueueTokens = 128
+) (
+    input  logic                           clk_i,
+    input  logic                           rst_ni,
+    // written by route
+    input  logic                           clear_i,
+    input  logic                           push_valid_i,
+    input  logic [$clog2(Experts)-1:0]     push_expert_i,
+    input  logic [15:0]                    push_token_i,
+    input  logic [15:0]                    push_score_i,
+    output logic                           overflow_o,
+    // read by matmul and load; the entry answers in the cycle after its address
+    output logic [Experts-1:0][16:0]       count_o,
+    input  logic [$clog2(Experts)-1:0]     rd_expert_i,
+    input  logic [$clog2(QueueTokens)-1:0] rd_index_i,
+    output logic [15:0]                    rd_token_o,
+    output logic [15:0]                    rd_score_o
+);
+
+  localparam int unsigned ExpertBits = $clog2(Experts);
+  localparam int unsigned IndexBits  = $clog2(QueueTokens);
+
+  if ((1 << ExpertBits) != Experts || Experts < 2) begin : gen_check_experts
+    $fatal(1, "expert_queue: Experts is %0d, it must be a power of two, at least 2", Experts);
+  end
+  if ((1 << IndexBits) != QueueTokens || QueueTokens < 2) begin : gen_check_tokens
+    $fatal(1, "expert_queue: QueueTokens is %0d, it must be a power of two, at least 2", QueueTokens);
+  end
+
+  (* ram_style = "block" *) logic [31:0] entries[Experts * QueueTokens];
+
+  logic [Experts-1:0][16:0] count_q;
+  assign count_o = count_q;
+
+  logic                            push_q;
+  logic [ExpertBits+IndexBits-1:0] push_address_q;
+  logic [31:0]                     push_entry_q;
+
+  logic [16:0] push_count;
+  logic push;
+  always_comb begin
+    push_count = '0;
+    for (int e = 0; e < int'(Experts); e++) if (push_expert_i == ExpertBits'(e)) push_count = count_q[e];
+  end
+  assign push       = push_valid_i && push_count != 17'(QueueTokens);
+  assign overflow_o = push_valid_i && !push;
+
+  always_ff @(posedge clk_i) begin
+    push_q <= push;
+    push_address_q <= {push_expert_i, IndexBits'(push_count)};
+    push_entry_q <= {push_score_i, push_token_i};
+    for (int e = 0; e < int'(Experts); e++) begin
+      if (!rst_ni || clear_i) count_q[e] <= '0;
+      else if (push && push_expert_i == ExpertBits'(e)) count_q[e] <= count_q[e] + 17'd1;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (push_q) entries[push_address_q] <= push_entry_q;
+  end
+
+  always_ff @(posedge clk_i) begin
+    {rd_score_o, rd_token_o} <= entries[{rd_expert_i, rd_index_i}];
+  end
+
+endmodule

@@ -1,0 +1,213 @@
+// Reads the program from the constant window ahead of execution and sends each instruction to the queue of its unit.
+//
+// Bursts carry up to four instructions, never cross 4 KiB and never pass the end of the program or of the window; they
+// are asked for only when the buffer has room for all their data. A bus error counts only if the instruction is reached.
+module moesaic_fetch (
+    input  logic         clk_i,
+    input  logic         rst_ni,
+    input  logic         start_i,
+    input  logic [39:0]  constant_base_i,
+    input  logic [31:0]  constant_size_i,
+    input  logic [31:0]  program_offset_i,    // multiple of 64
+    input  logic [31:0]  program_size_i,
+    input  logic         halt_i,
+    output logic         idle_o,
+    output logic         read_beat_o,
+    output logic         end_o,               // `end` was reached: all instructions before it are with their units
+    output logic         fault_o,
+    output logic [3:0]   fault_cause_o,
+
+    output logic [4:0]   dispatch_valid_o,    // one hot, indexed by unit
+    input  logic [4:0]   dispatch_ready_i,
+    output logic [511:0] dispatch_instr_o,
+
+    output logic [39:0]  m_axi_araddr,
+    output logic [7:0]   m_axi_arlen,
+    output logic [2:0]   m_axi_arsize,
+    output logic [1:0]   m_axi_arburst,
+    output logic [3:0]   m_axi_arcache,
+    output logic [2:0]   m_axi_arprot,
+    output logic         m_axi_arvalid,
+    input  logic         m_axi_arready,
+    input  logic [127:0] m_axi_rdata,
+    input  logic [1:0]   m_axi_rresp,
+    input  logic         m_axi_rlast,
+    input  logic         m_axi_rvalid,
+    output logic         m_axi_rready
+);
+
+  localparam int unsigned BufferInstructions = 16;
+  localparam int unsigned BurstInstructions  = 4;
+  localparam int unsigned Units              = 5;
+
+  // Prefetch. The first two cycles find out how many whole instructions lie before the end of program and window.
+  logic limit_valid_q, ready_q, stopped_q;
+  logic [32:0] limit_q;
+  logic [39:0] address_q;
+  logic [26:0] left_q;          // instructions not yet asked for
+  logic [4:0] room_q;           // instructions that the buffer can still take, less the one that left it in the cycle before
+  logic freed_q;
+  logic [6:0] outstanding_q;    // beats
+  logic arvalid_q;
+  logic [39:0] araddr_q;
+  logic [7:0] arlen_q;
+
+  logic [32:0] program_end, window_end;
+  logic [26:0] to_boundary, burst;
+  logic ask, beat, drop;
+
+  assign program_end = {1'b0, program_offset_i} + {1'b0, program_size_i};
+  assign window_end  = {1'b0, constant_size_i};
+  assign to_boundary = 27'd64 - 27'(address_q[11:6]);
+  always_comb begin
+    burst = 27'(BurstInstructions);
+    if (to_boundary < burst) burst = to_boundary;
+    if (left_q < burst) burst = left_q;
+  end
+  assign ask  = ready_q && !stopped_q && !halt_i && left_q != '0 && 27'(room_q) >= burst && (!arvalid_q || m_axi_arready);
+  assign beat = m_axi_rvalid && m_axi_rready;
+  assign drop = stopped_q || halt_i;
+
+  assign m_axi_arvalid = arvalid_q;
+  assign m_axi_araddr  = araddr_q;
+  assign m_axi_arlen   = arlen_q;
+  assign m_axi_arsize  = 3'd4;       // 16 bytes
+  assign m_axi_arburst = 2'b01;      // INCR
+  assign m_axi_arcache = 4'b0011;    // normal, bufferable, not cached
+  assign m_axi_arprot  = 3'b000;
+  assign m_axi_rready  = 1'b1;
+  assign idle_o        = !arvalid_q && outstanding_q == '0;
+  assign read_beat_o   = beat;
+
+  logic buffer_ready, buffer_valid, buffer_pop, buffer_error;
+  logic [127:0] buffer_data;
+  moesaic_fifo #(
+      .Width(129),
+      .Depth(4 * BufferInstructions)
+  ) u_buffer (
+      .clk_i,
+      .rst_ni,
+      .valid_i(beat && !drop),
+      .ready_o(buffer_ready),
+      .data_i ({m_axi_rresp[1], m_axi_rdata}),
+      .valid_o(buffer_valid),
+      .ready_i(buffer_pop),
+      .data_o ({buffer_error, buffer_data})
+  );
+
+  // Four beats make an instruction, the first the least significant.
+  logic instr_valid_q, instr_error_q;
+  logic [1:0] beats_q;
+  logic [511:0] instr_q;
+
+  // The header comes with the first beat, and is decoded while the last one arrives.
+  moesaic_isa_pkg::header_t header;
+  assign header = instr_q >> 128;
+
+  logic known, own_semaphores, legal_q, is_end_q, good, sent, resolve;
+  logic [Units-1:0] unit, unit_q;
+  logic [moesaic_isa_pkg::SEMAPHORES-1:0] may_wait, may_signal;
+  always_comb begin
+    unit  = '0;
+    known = 1'b1;
+    case (header.opcode)
+      moesaic_isa_pkg::OPCODE_END:        unit = '0;
+      moesaic_isa_pkg::OPCODE_LOAD:       unit[3'(moesaic_isa_pkg::UNIT_LOAD)] = 1'b1;
+      moesaic_isa_pkg::OPCODE_STORE:      unit[3'(moesaic_isa_pkg::UNIT_STORE)] = 1'b1;
+      moesaic_isa_pkg::OPCODE_MATMUL:     unit[3'(moesaic_isa_pkg::UNIT_MATMUL)] = 1'b1;
+      moesaic_isa_pkg::OPCODE_LAYER_NORM: unit[3'(moesaic_isa_pkg::UNIT_VECTOR)] = 1'b1;
+      moesaic_isa_pkg::OPCODE_SOFTMAX:    unit[3'(moesaic_isa_pkg::UNIT_VECTOR)] = 1'b1;
+      moesaic_isa_pkg::OPCODE_ROUTE:      unit[3'(moesaic_isa_pkg::UNIT_ROUTE)] = 1'b1;
+      default:                    known = 1'b0;
+    endcase
+    for (int p = 0; p < int'(Units); p++) begin
+      for (int c = 0; c < int'(Units); c++) begin
+        may_wait[p*int'(Units)+c]   = unit[c];
+        may_signal[p*int'(Units)+c] = unit[p];
+      end
+    end
+  end
+  assign own_semaphores = header.opcode == moesaic_isa_pkg::OPCODE_END || ((header.wait_mask & ~may_wait) == '0 && (header.signal_mask & ~may_signal) == '0);
+  assign good           = legal_q && !instr_error_q;
+  assign resolve        = instr_valid_q && !stopped_q;
+  assign sent           = |(dispatch_valid_o & dispatch_ready_i);
+  assign buffer_pop     = buffer_valid && (!instr_valid_q || sent) && !stopped_q;
+
+  assign dispatch_valid_o = resolve && good ? unit_q : '0;
+  assign dispatch_instr_o = instr_q;
+
+  logic end_q, fault_q;
+  logic [3:0] cause_q;
+  assign end_o         = end_q;
+  assign fault_o       = fault_q;
+  assign fault_cause_o = cause_q;
+
+  logic exhausted;
+  assign exhausted = ready_q && left_q == '0 && idle_o && !buffer_valid && !instr_valid_q && !stopped_q;
+
+  always_ff @(posedge clk_i) begin
+    fault_q       <= 1'b0;
+    limit_valid_q <= start_i;
+    limit_q       <= program_end < window_end ? program_end : window_end;
+    if (limit_valid_q) begin
+      ready_q   <= 1'b1;
+      left_q    <= limit_q > {1'b0, program_offset_i} ? 27'((limit_q - {1'b0, program_offset_i}) >> 6) : '0;
+      address_q <= constant_base_i + 40'(program_offset_i);
+    end else if (ask) begin
+      left_q    <= left_q - burst;
+      address_q <= address_q + {7'd0, burst, 6'd0};
+    end
+    if (ask) begin
+      arvalid_q <= 1'b1;
+      araddr_q  <= address_q;
+      arlen_q   <= {burst[5:0], 2'b00} - 8'd1;
+    end else if (m_axi_arready) begin
+      arvalid_q <= 1'b0;
+    end
+    outstanding_q <= outstanding_q + (ask ? {burst[4:0], 2'b00} : 7'd0) - 7'(beat);
+    freed_q       <= buffer_pop && beats_q == 2'd3;
+    room_q        <= room_q - (ask ? burst[4:0] : 5'd0) + 5'(freed_q);
+
+    if (buffer_pop) begin
+      unit_q        <= unit;
+      legal_q       <= known && own_semaphores;
+      is_end_q      <= header.opcode == moesaic_isa_pkg::OPCODE_END;
+      instr_q       <= {buffer_data, instr_q[511:128]};
+      instr_error_q <= buffer_error || (instr_error_q && beats_q != 2'd0);
+      beats_q       <= beats_q + 2'd1;
+    end
+    if (buffer_pop && beats_q == 2'd3) instr_valid_q <= 1'b1;
+    else if (sent) instr_valid_q <= 1'b0;
+
+    if (resolve && good && is_end_q) begin
+      stopped_q <= 1'b1;
+      end_q     <= 1'b1;
+    end else if (resolve && !good) begin
+      stopped_q <= 1'b1;
+      fault_q   <= 1'b1;
+      cause_q   <= instr_error_q ? moesaic_isa_pkg::FAULT_AXI_READ : moesaic_isa_pkg::FAULT_BAD_INSTRUCTION;
+    end else if (exhausted && !halt_i) begin
+      stopped_q <= 1'b1;
+      fault_q   <= 1'b1;
+      cause_q   <= moesaic_isa_pkg::FAULT_ADDRESS;
+    end
+    if (!rst_ni) begin
+      limit_valid_q <= 1'b0;
+      ready_q       <= 1'b0;
+      stopped_q     <= 1'b0;
+      freed_q       <= 1'b0;
+      room_q        <= 5'(BufferInstructions);
+      outstanding_q <= '0;
+      arvalid_q     <= 1'b0;
+      instr_valid_q <= 1'b0;
+      beats_q       <= '0;
+      end_q         <= 1'b0;
+      fault_q       <= 1'b0;
+    end
+  end
+
+  logic unused;
+  assign unused = &{1'b0, header.unused_128, header.tag, header.unused_89, header.overlap, header.unused_57, header.unused_8, buffer_ready,
+                    m_axi_rlast, m_axi_rresp[0], limit_q[32]};
+
+endmodule

@@ -1,0 +1,54 @@
+// First-word-fall-through queue in LUT RAM. Depth is a power of two, at least 2. Valid and ready come from registers.
+module moesaic_fifo #(
+    parameter int unsigned Width = 8,
+    parameter int unsigned Depth = 16
+) (
+    input  logic             clk_i,
+    input  logic             rst_ni,
+    input  logic             valid_i,
+    output logic             ready_o,
+    input  logic [Width-1:0] data_i,
+    output logic             valid_o,
+    input  logic             ready_i,
+    output logic [Width-1:0] data_o
+);
+
+  localparam int unsigned AddressBits = $clog2(Depth);
+
+  if (Depth < 2 || (1 << AddressBits) != Depth) begin : gen_check
+    $fatal(1, "fifo: Depth is %0d, it must be a power of two, at least 2", Depth);
+  end
+
+  (* ram_style = "distributed" *) logic [Width-1:0] memory[Depth];
+  // One bit more than an address: equal pointers mean empty, pointers Depth apart mean full.
+  logic [AddressBits:0] write_q, read_q, read_next, write_next;
+  logic valid_q, ready_q, push, pop, one_entry, one_place;
+
+  assign push       = valid_i && ready_q;
+  assign pop        = valid_q && ready_i;
+  assign read_next  = read_q + 1'b1;
+  assign write_next = write_q + 1'b1;
+  assign one_entry  = write_q == read_next;
+  assign one_place  = (write_next ^ read_q) == {1'b1, {AddressBits{1'b0}}};
+
+  assign ready_o = ready_q;
+  assign valid_o = valid_q;
+  assign data_o  = memory[read_q[AddressBits-1:0]];
+
+  always_ff @(posedge clk_i) begin
+    if (push) begin
+      memory[write_q[AddressBits-1:0]] <= data_i;
+      write_q <= write_next;
+    end
+    if (pop) read_q <= read_next;
+    valid_q <= push || (valid_q && !(pop && one_entry));
+    ready_q <= pop || (ready_q && !(push && one_place));
+    if (!rst_ni) begin
+      write_q <= '0;
+      read_q  <= '0;
+      valid_q <= 1'b0;
+      ready_q <= 1'b1;
+    end
+  end
+
+endmodule

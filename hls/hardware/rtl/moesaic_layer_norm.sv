@@ -1,0 +1,477 @@
+// The layer-norm half of the vector unit, NormLanes elements per cycle; moesaic.spec.arithmetic.layer_norm bit for bit.
+//
+// Each row is read once: its words go into a row buffer while sum(x) and sum(x**2) accumulate; norm_scale makes of them what the
+// row is multiplied by and what is added; the row is normalised from the buffer. The buffer holds four rows, so the three phases
+// of successive rows overlap. gamma and beta are read once per instruction, while the first rows need no read.
+module moesaic_layer_norm #(
+    parameter int unsigned TileColumns = 8,
+    parameter int unsigned NormLanes   = 4
+) (
+    input  logic         clk_i,
+    input  logic         rst_ni,
+    input  logic         instr_valid_i,
+    output logic         instr_ready_o,
+    input  logic [511:0] instr_i,
+    output logic         done_o,
+    output logic         fault_o,
+    output logic [3:0]   fault_cause_o,
+    output logic         busy_o,
+
+    output logic                      act_rd_valid_o,
+    input  logic                      act_rd_ready_i,
+    output logic [31:0]               act_rd_address_o,
+    input  logic                      act_rd_data_valid_i,
+    input  logic [16*TileColumns-1:0] act_rd_data_i,
+    input  logic                      act_rd_fault_i,
+    output logic                      act_wr_valid_o,
+    input  logic                      act_wr_ready_i,
+    output logic [31:0]               act_wr_address_o,
+    output logic [16*TileColumns-1:0] act_wr_data_o,
+    output logic [2*TileColumns-1:0]  act_wr_strobe_o,
+    input  logic                      act_wr_fault_i
+);
+
+  localparam int unsigned WidthMax     = 1024;
+  localparam int unsigned HalfShift    = $clog2(TileColumns);
+  localparam int unsigned WordShift    = HalfShift + 1;
+  localparam int unsigned WordBits     = 16 * TileColumns;
+  localparam int unsigned RowWords     = WidthMax / TileColumns;
+  localparam int unsigned RowWordBits  = $clog2(RowWords);
+  localparam int unsigned Slots        = 4;                              // rows in the buffer
+  localparam int unsigned Steps        = TileColumns / NormLanes;        // cycles per word
+  localparam int unsigned StepBits     = (Steps > 1) ? $clog2(Steps) : 1;
+  localparam int unsigned Pause        = (Steps > 2) ? Steps - 2 : 0;    // from the grant of a word to the next one's choice
+  localparam int unsigned OutputGroups = 16;                             // in flight at most; the pipeline alone holds 10
+  localparam int unsigned TotalWidth   = 26;                             // |sum(x)| <= 2**25
+  localparam int unsigned SquaresWidth = 41;                             // sum(x**2) <= 2**40
+
+  if (NormLanes * Steps != TileColumns) begin : gen_check
+    $fatal(1, "layer_norm: NormLanes is %0d, it must divide TileColumns, %0d", NormLanes, TileColumns);
+  end
+
+  moesaic_isa_pkg::layer_norm_t instr;
+  assign instr = instr_i;
+
+  logic bad, start, busy, finished;
+
+  assign bad    = instr.columns == '0 || instr.columns > 16'(WidthMax);
+  assign busy_o = busy;
+
+  moesaic_unit_state u_state (
+      .clk_i,
+      .rst_ni,
+      .instr_valid_i,
+      .instr_ready_o,
+      .refuse_i      (bad),
+      .refuse_cause_i(moesaic_isa_pkg::FAULT_BAD_INSTRUCTION),
+      .memory_fault_i(act_rd_fault_i || act_wr_fault_i),
+      .finished_i    (finished),
+      .start_o       (start),
+      .busy_o        (busy),
+      .done_o,
+      .fault_o,
+      .fault_cause_o
+  );
+
+  // Shape of the instruction.
+  logic [10:0] columns_q;
+  logic [RowWordBits-1:0] last_word_q;   // index of a row's last word
+  logic [TileColumns-1:0] last_mask_q;   // its valid elements
+  logic [15:0] last_row_q;
+  logic [4:0] shift_q;
+
+  always_ff @(posedge clk_i) begin
+    if (start) begin
+      columns_q   <= 11'(instr.columns);
+      last_word_q <= RowWordBits'((instr.columns - 16'd1) >> HalfShift);
+      last_row_q  <= instr.rows - 16'd1;
+      shift_q     <= 5'(instr.shift);
+      for (int l = 0; l < int'(TileColumns); l++) begin
+        last_mask_q[l] <= HalfShift'(instr.columns - 16'd1) >= HalfShift'(l);
+      end
+    end
+  end
+
+  // --- read requests: one word of the rows every Steps cycles, the parameters in between ------------------------------
+
+  logic rd_rows_q, rd_row, rd_row_end, slot_free, slot_taken, slot_released;
+  logic rd_parameters_q, rd_parameter, rd_beta_q, rd_free, rd_grant;
+  logic [31:0] rd_parameter_address_q, rd_address_q, next_row;
+  logic [RowWordBits-1:0] rd_word_q, rd_parameter_word_q;
+  logic [15:0] rd_row_q;
+  logic [StepBits-1:0] rd_pause_q;
+  logic [1:0] rd_slot_q;
+  logic [2:0] slots_used_q;
+
+  // What a request is for, and where its answer goes.
+  typedef struct packed {
+    logic parameter_word;
+    logic beta;
+    logic last;  // word of the row; or the last parameter
+    logic [RowWordBits-1:0] word;
+    logic [1:0] slot;
+  } request_t;
+
+  logic row_waits_q;
+  request_t request, asked;
+
+  // Words of rows must not be answered closer to one another than Steps cycles: the next one is asked for only when the one before
+  // it was granted.
+  assign slot_free      = rd_word_q != '0 || slots_used_q != 3'(Slots);
+  assign rd_row         = rd_free && rd_rows_q && rd_pause_q == '0 && slot_free && !row_waits_q;
+  assign rd_parameter   = rd_free && rd_parameters_q && !rd_row;
+  assign rd_row_end     = rd_word_q == last_word_q;
+  assign slot_taken     = rd_row && rd_word_q == '0;
+  assign rd_grant       = act_rd_valid_o && act_rd_ready_i;
+
+  always_comb begin
+    request.parameter_word = rd_parameter;
+    request.beta           = rd_beta_q;
+    request.last           = rd_parameter ? rd_beta_q && rd_parameter_word_q == last_word_q : rd_row_end;
+    request.word           = rd_parameter ? rd_parameter_word_q : rd_word_q;
+    request.slot           = rd_slot_q;
+  end
+
+  // The memory decides late in a cycle whom it serves: its grant moves nothing but this.
+  moesaic_skid_buffer #(
+      .Width(37 + RowWordBits)
+  ) u_request (
+      .clk_i,
+      .rst_ni,
+      .valid_i(rd_row || rd_parameter),
+      .ready_o(rd_free),
+      .data_i ({rd_parameter ? rd_parameter_address_q : rd_address_q, request}),
+      .valid_o(act_rd_valid_o),
+      .ready_i(act_rd_ready_i),
+      .data_o ({act_rd_address_o, asked})
+  );
+
+  moesaic_row_address u_source (
+      .clk_i,
+      .start_i  (start),
+      .base_i   (instr.source_address >> WordShift),
+      .pitch_i  (instr.source_pitch >> WordShift),
+      .next_i   (rd_row && rd_row_end),
+      .next_o   (next_row)
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (rd_pause_q != '0) rd_pause_q <= rd_pause_q - 1'b1;
+    if (rd_grant && !asked.parameter_word) rd_pause_q <= StepBits'(Pause);
+    row_waits_q <= rst_ni && (rd_row || (row_waits_q && !(rd_grant && !asked.parameter_word)));
+    if (start) begin
+      rd_parameters_q        <= 1'b1;
+      rd_parameter_address_q <= instr.param_address >> WordShift;
+      rd_parameter_word_q    <= '0;
+      rd_beta_q              <= 1'b0;
+      rd_rows_q              <= instr.rows != '0;
+      rd_address_q           <= instr.source_address >> WordShift;
+      rd_row_q               <= '0;
+      rd_word_q              <= '0;
+      rd_slot_q              <= '0;
+      rd_pause_q             <= '0;
+    end
+    if (rd_parameter) begin
+      rd_parameter_address_q <= rd_parameter_address_q + 32'd1;
+      rd_beta_q              <= !rd_beta_q;
+      if (rd_beta_q) rd_parameter_word_q <= rd_parameter_word_q + 1'b1;
+      if (rd_beta_q && rd_parameter_word_q == last_word_q) rd_parameters_q <= 1'b0;
+    end
+    if (rd_row) begin
+      rd_word_q    <= rd_row_end ? '0 : rd_word_q + 1'b1;
+      rd_address_q <= rd_row_end ? next_row : rd_address_q + 32'd1;
+      if (rd_row_end) begin
+        rd_row_q  <= rd_row_q + 16'd1;
+        rd_slot_q <= rd_slot_q + 2'd1;
+        if (rd_row_q == last_row_q) rd_rows_q <= 1'b0;
+      end
+    end
+    if (!rst_ni) begin
+      rd_parameters_q <= 1'b0;
+      rd_rows_q       <= 1'b0;
+    end
+    if (!rst_ni || start) slots_used_q <= '0;
+    else slots_used_q <= slots_used_q + 3'(slot_taken) - 3'(slot_released);
+  end
+
+  // What each answer is, two cycles after its grant.
+  logic [2:1] answer_parameter_q, answer_beta_q, answer_last_q;
+  logic [2:1][RowWordBits-1:0] answer_word_q;
+  logic [2:1][1:0] answer_slot_q;
+  logic answer_row, parameters_there_q;
+
+  always_ff @(posedge clk_i) begin
+    answer_parameter_q <= {answer_parameter_q[1], rd_grant && asked.parameter_word};
+    answer_beta_q      <= {answer_beta_q[1], asked.beta};
+    answer_last_q      <= {answer_last_q[1], asked.last};
+    answer_word_q      <= {answer_word_q[1], asked.word};
+    answer_slot_q      <= {answer_slot_q[1], asked.slot};
+    if (start) parameters_there_q <= 1'b0;
+    else if (answer_parameter_q[2] && answer_last_q[2]) parameters_there_q <= 1'b1;
+    if (!rst_ni) answer_parameter_q <= '0;
+  end
+  assign answer_row = act_rd_data_valid_i && busy && !answer_parameter_q[2];
+
+  // --- buffers -------------------------------------------------------------------------------------------------------
+
+  (* ram_style = "distributed" *) logic [WordBits-1:0] row_buffer[Slots * RowWords];
+  (* ram_style = "distributed" *) logic [WordBits-1:0] gamma_buffer[RowWords];
+  (* ram_style = "distributed" *) logic [WordBits-1:0] beta_buffer[RowWords];
+  logic [WordBits-1:0] x_word_q, gamma_word_q, beta_word_q;
+  logic [RowWordBits-1:0] nm_word_q;
+  logic [1:0] nm_slot_q;
+
+  always_ff @(posedge clk_i) begin
+    if (answer_row) row_buffer[{answer_slot_q[2], answer_word_q[2]}] <= act_rd_data_i;
+  end
+  always_ff @(posedge clk_i) begin
+    if (answer_parameter_q[2] && !answer_beta_q[2]) gamma_buffer[answer_word_q[2]] <= act_rd_data_i;
+  end
+  always_ff @(posedge clk_i) begin
+    if (answer_parameter_q[2] && answer_beta_q[2]) beta_buffer[answer_word_q[2]] <= act_rd_data_i;
+  end
+  always_ff @(posedge clk_i) begin
+    x_word_q     <= row_buffer[{nm_slot_q, nm_word_q}];
+    gamma_word_q <= gamma_buffer[nm_word_q];
+    beta_word_q  <= beta_buffer[nm_word_q];
+  end
+
+  // --- statistics: NormLanes elements per cycle, elements beyond the row count as 0 ----------------------------------
+
+  logic [WordBits-1:0] st_word_q;
+  logic [TileColumns-1:0] st_mask_q;
+  logic st_active_q, st_last_q;
+  logic [StepBits-1:0] st_step_q;
+  logic [3:1] sa_valid_q, sa_last_q;
+  logic [NormLanes-1:0][15:0] sa_x_q, sb_x_q;
+  logic [NormLanes-1:0][31:0] sb_square_q;
+  logic [TotalWidth-1:0] sb_total, sc_total_q, total_q;
+  logic [SquaresWidth-1:0] sb_squares, sc_squares_q, squares_q;
+  logic sum_first_q, sum_valid_q;
+
+  always_comb begin
+    sb_total   = '0;
+    sb_squares = '0;
+    for (int l = 0; l < int'(NormLanes); l++) begin
+      sb_total   = sb_total + TotalWidth'($signed(sb_x_q[l]));
+      sb_squares = sb_squares + SquaresWidth'(sb_square_q[l]);
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (answer_row) begin
+      st_word_q <= act_rd_data_i;
+      st_mask_q <= answer_last_q[2] ? last_mask_q : '1;
+      st_last_q <= answer_last_q[2];
+      st_step_q <= '0;
+    end else begin
+      st_word_q <= st_word_q >> (16 * NormLanes);
+      st_mask_q <= st_mask_q >> NormLanes;
+      st_step_q <= st_step_q + 1'b1;
+    end
+    for (int l = 0; l < int'(NormLanes); l++) begin
+      sa_x_q[l]      <= st_mask_q[l] ? st_word_q[16*l+:16] : '0;
+      sb_square_q[l] <= 32'($signed(sa_x_q[l])) * 32'($signed(sa_x_q[l]));
+    end
+    sb_x_q       <= sa_x_q;
+    sc_total_q   <= sb_total;
+    sc_squares_q <= sb_squares;
+    if (sa_valid_q[3]) begin
+      total_q     <= (sum_first_q ? '0 : total_q) + sc_total_q;
+      squares_q   <= (sum_first_q ? '0 : squares_q) + sc_squares_q;
+      sum_first_q <= sa_last_q[3];
+    end
+    sa_last_q <= {sa_last_q[2:1], st_last_q && st_step_q == StepBits'(Steps - 1)};
+    if (!rst_ni) begin
+      st_active_q <= 1'b0;
+      sa_valid_q  <= '0;
+      sum_first_q <= 1'b1;
+      sum_valid_q <= 1'b0;
+    end else begin
+      st_active_q <= answer_row || (st_active_q && st_step_q != StepBits'(Steps - 1));
+      sa_valid_q  <= {sa_valid_q[2:1], st_active_q};
+      sum_valid_q <= sa_valid_q[3] && sa_last_q[3];
+    end
+  end
+
+  // --- what the row is multiplied by and what is added -----------------------------------------------------------------
+
+  logic scale_made, scale_ready, scale_valid, nm_row_end;
+  logic [25:0] scale_multiplier, nm_multiplier;
+  logic [44:0] scale_offset, nm_offset;
+  logic [5:0] scale_shift, nm_shift;
+
+  moesaic_norm_scale #(
+      .Rows(Slots)
+  ) u_scale (
+      .clk_i,
+      .rst_ni,
+      .width_i     (columns_q),
+      .valid_i     (sum_valid_q),
+      .total_i     (total_q),
+      .squares_i   (squares_q),
+      .valid_o     (scale_made),
+      .multiplier_o(scale_multiplier),
+      .offset_o    (scale_offset),
+      .shift_o     (scale_shift)
+  );
+
+  // No more rows than buffer slots are under way, so this queue never refuses.
+  moesaic_fifo #(
+      .Width(77),
+      .Depth(Slots)
+  ) u_scales (
+      .clk_i,
+      .rst_ni,
+      .valid_i(scale_made),
+      .ready_o(scale_ready),
+      .data_i ({scale_shift, scale_offset, scale_multiplier}),
+      .valid_o(scale_valid),
+      .ready_i(nm_row_end),
+      .data_o ({nm_shift, nm_offset, nm_multiplier})
+  );
+
+  // --- normalisation -------------------------------------------------------------------------------------------------
+
+  logic [StepBits-1:0] nm_step_q;
+  logic nm_issue, nm_group_end, wr_granted, output_free;
+  logic [$clog2(OutputGroups):0] in_flight_q;
+
+  assign output_free      = nm_step_q != '0 || in_flight_q != ($clog2(OutputGroups) + 1)'(OutputGroups);
+  assign nm_issue         = scale_valid && parameters_there_q && output_free;
+  assign nm_group_end     = nm_step_q == StepBits'(Steps - 1);
+  assign nm_row_end       = nm_issue && nm_group_end && nm_word_q == last_word_q;
+  assign slot_released    = nm_row_end;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start) begin
+      nm_step_q   <= '0;
+      nm_word_q   <= '0;
+      nm_slot_q   <= '0;
+      in_flight_q <= '0;
+    end else begin
+      if (nm_issue) begin
+        nm_step_q <= nm_group_end ? '0 : nm_step_q + 1'b1;
+        if (nm_group_end) nm_word_q <= (nm_word_q == last_word_q) ? '0 : nm_word_q + 1'b1;
+        if (nm_row_end) nm_slot_q <= nm_slot_q + 2'd1;
+      end
+      in_flight_q <= in_flight_q + ($clog2(OutputGroups) + 1)'(nm_issue && nm_step_q == '0)
+                                 - ($clog2(OutputGroups) + 1)'(wr_granted);
+    end
+  end
+
+  // Stages: 1 words from the buffers, 2 lanes, 3 times multiplier, 4 + offset, 5 y, 6 y * gamma, 7 + beta + half, 8 result,
+  // 9 the half word collected.
+  logic [9:1] nm_valid_q, nm_end_q;
+  logic [8:1][StepBits-1:0] nm_step_d_q;
+  logic nm_last_word_q;
+  logic [2:1][25:0] nm_multiplier_q;
+  logic [3:1][44:0] nm_offset_q;
+  logic [4:1][5:0] nm_shift_q;
+  logic [7:2][NormLanes-1:0] mask_q;
+  logic [NormLanes-1:0][15:0] x_q;
+  logic [5:2][NormLanes-1:0][15:0] gamma_q;
+  logic [6:2][NormLanes-1:0][15:0] beta_q;
+  logic [NormLanes-1:0][44:0] product_q, rounded_q;
+  logic [NormLanes-1:0][15:0] y, y_q;
+  logic [NormLanes-1:0][33:0] affine_q, result_sum_q;
+  logic [NormLanes-1:0][7:0] result, result_q;
+  logic [TileColumns-1:0][7:0] group_q;
+  logic [33:0] result_half;
+  logic [NormLanes-1:0][44:0] y_shifted;
+  logic [NormLanes-1:0][33:0] result_shifted;
+
+  assign result_half = (shift_q == '0) ? '0 : 34'd1 << (shift_q - 5'd1);
+
+  always_comb begin
+    for (int l = 0; l < int'(NormLanes); l++) begin
+      y_shifted[l] = 45'($signed(rounded_q[l]) >>> nm_shift_q[4]);
+      y[l]         = y_shifted[l][15:0];
+      if ($signed(y_shifted[l]) > 45'sd32767) y[l] = 16'h7fff;
+      if ($signed(y_shifted[l]) < -45'sd32768) y[l] = 16'h8000;
+      result_shifted[l] = 34'($signed(result_sum_q[l]) >>> shift_q);
+      result[l]         = result_shifted[l][7:0];
+      if ($signed(result_shifted[l]) > 34'sd127) result[l] = 8'h7f;
+      if ($signed(result_shifted[l]) < -34'sd128) result[l] = 8'h80;
+      if (!mask_q[7][l]) result[l] = '0;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    nm_end_q        <= {nm_end_q[8:1], nm_group_end};
+    nm_step_d_q     <= {nm_step_d_q[7:1], nm_step_q};
+    nm_last_word_q  <= nm_word_q == last_word_q;
+    nm_multiplier_q <= {nm_multiplier_q[1], nm_multiplier};
+    nm_offset_q     <= {nm_offset_q[2:1], nm_offset};
+    nm_shift_q      <= {nm_shift_q[3:1], nm_shift};
+    for (int l = 0; l < int'(NormLanes); l++) begin
+      x_q[l]          <= x_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
+      gamma_q[2][l]   <= gamma_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
+      beta_q[2][l]    <= beta_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
+      mask_q[2][l]    <= !nm_last_word_q || last_mask_q[nm_step_d_q[1]*NormLanes+l];
+      product_q[l]    <= 45'($signed(x_q[l])) * 45'($signed({1'b0, nm_multiplier_q[2]}));
+      rounded_q[l]    <= product_q[l] + nm_offset_q[3];
+      affine_q[l]     <= 34'($signed(y_q[l])) * 34'($signed(gamma_q[5][l]));
+      result_sum_q[l] <= affine_q[l] + {{8{beta_q[6][l][15]}}, beta_q[6][l], 10'd0} + result_half;
+    end
+    gamma_q[5:3] <= gamma_q[4:2];
+    beta_q[6:3]  <= beta_q[5:2];
+    mask_q[7:3]  <= mask_q[6:2];
+    y_q          <= y;
+    result_q     <= result;
+    for (int l = 0; l < int'(NormLanes); l++) group_q[nm_step_d_q[8]*NormLanes+l] <= result_q[l];
+    if (!rst_ni) nm_valid_q <= '0;
+    else nm_valid_q <= {nm_valid_q[8:1], nm_issue};
+  end
+
+  // --- writes: half a word per word read -----------------------------------------------------------------------------
+
+  logic output_ready, writing;
+
+  moesaic_row_writer #(
+      .TileColumns(TileColumns),
+      .Groups     (1),
+      .Depth      (OutputGroups)
+  ) u_writer (
+      .clk_i,
+      .rst_ni,
+      .start_i      (start),
+      .rows_i       (instr.rows),
+      .address_i    (instr.destination_address),
+      .pitch_i      (instr.destination_pitch),
+      .last_step_i  (16'(last_word_q)),
+      .last_groups_i(1'b1),
+      .valid_i      (nm_valid_q[9] && nm_end_q[9]),
+      .ready_o      (output_ready),
+      .data_i       (group_q),
+      .active_o     (writing),
+      .granted_o    (wr_granted),
+      .act_wr_valid_o,
+      .act_wr_ready_i,
+      .act_wr_address_o,
+      .act_wr_data_o,
+      .act_wr_strobe_o
+  );
+
+  // A fault shows in the cycle after its grant, the first in which finished can be true. Without rows, the parameters must have
+  // been answered before another instruction may read.
+  assign finished = parameters_there_q && !rd_rows_q && !writing;
+
+`ifndef SYNTHESIS
+  // Registers start with anything, so nothing is checked before the first reset.
+  logic reset_seen_q;
+  initial reset_seen_q = 1'b0;
+  always @(posedge clk_i) begin
+    if (!rst_ni) reset_seen_q <= 1'b1;
+    if (rst_ni && reset_seen_q) begin
+      assert (output_ready || !nm_valid_q[9] || !nm_end_q[9]) else $error("layer_norm: output queue overflow");
+      assert (scale_ready || !scale_made) else $error("layer_norm: scale queue overflow");
+    end
+  end
+`endif
+
+  logic unused;
+  assign unused = &{1'b0, instr.unused_328, instr.shift[7:5], instr.tag, instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57,
+                    instr.wait_mask, instr.unused_8, instr.opcode, output_ready, scale_ready};
+
+endmodule

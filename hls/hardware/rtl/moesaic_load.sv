@@ -1,0 +1,352 @@
+// The load unit: copies runs from a DRAM window to the activation, weight or table memory.
+//
+// transfer_loop walks and checks the runs, burst_splitter makes bursts of them, and they go round the ports (load_port), whose
+// words are written one per cycle. Two instructions may be in flight: once all bursts of one are asked for, the next one is
+// walked. An instruction is complete when the memory has accepted the last word of each of its bursts. Once halted or faulted
+// the unit swallows read data, so draining the bus never waits for a memory.
+module moesaic_load #(
+    parameter int unsigned LoadPorts   = 3,
+    parameter int unsigned TileColumns = 8,
+    parameter int unsigned TileDepth   = 4,
+    parameter int unsigned ActBytes    = 131072,
+    parameter int unsigned WeightBytes = 163840,    // that weight addresses reach
+    parameter int unsigned Experts     = 16
+) (
+    input  logic         clk_i,
+    input  logic         rst_ni,
+    input  logic         instr_valid_i,
+    output logic         instr_ready_o,
+    input  logic [511:0] instr_i,
+    output logic         done_o,
+    output logic         fault_o,
+    output logic [3:0]   fault_cause_o,
+    output logic         fault_older_o,
+    input  logic         halt_i,
+    output logic         idle_o,
+    output logic         dram_stall_o,
+    output logic [LoadPorts-1:0] read_beats_o,
+
+    input  logic [39:0] constant_base_i,
+    input  logic [31:0] constant_size_i,
+    input  logic [39:0] frame_base_i,
+    input  logic [31:0] frame_size_i,
+    input  logic [Experts-1:0][16:0] count_i,    // entries in the expert queues
+
+    output logic                               act_wr_valid_o,
+    input  logic                               act_wr_ready_i,
+    output logic [31:0]                        act_wr_address_o,
+    output logic [16*TileColumns-1:0]          act_wr_data_o,
+    output logic [2*TileColumns-1:0]           act_wr_strobe_o,
+    output logic                               weight_wr_valid_o,
+    input  logic                               weight_wr_ready_i,
+    output logic [31:0]                        weight_wr_address_o,
+    output logic [8*TileColumns*TileDepth-1:0] weight_wr_data_o,
+    output logic [TileColumns*TileDepth-1:0]   weight_wr_strobe_o,
+    output logic                               table_wr_valid_o,
+    input  logic                               table_wr_ready_i,
+    output logic [31:0]                        table_wr_address_o,
+    output logic [127:0]                       table_wr_data_o,
+
+    output logic [LoadPorts-1:0][39:0]  m_axi_araddr,
+    output logic [LoadPorts-1:0][7:0]   m_axi_arlen,
+    output logic [LoadPorts-1:0][2:0]   m_axi_arsize,
+    output logic [LoadPorts-1:0][1:0]   m_axi_arburst,
+    output logic [LoadPorts-1:0][3:0]   m_axi_arcache,
+    output logic [LoadPorts-1:0][2:0]   m_axi_arprot,
+    output logic [LoadPorts-1:0]        m_axi_arvalid,
+    input  logic [LoadPorts-1:0]        m_axi_arready,
+    input  logic [LoadPorts-1:0][127:0] m_axi_rdata,
+    input  logic [LoadPorts-1:0][1:0]   m_axi_rresp,
+    input  logic [LoadPorts-1:0]        m_axi_rlast,
+    input  logic [LoadPorts-1:0]        m_axi_rvalid,
+    output logic [LoadPorts-1:0]        m_axi_rready
+);
+
+  localparam int unsigned ActWordBytes    = 2 * TileColumns;
+  localparam int unsigned WeightWordBytes = TileColumns * TileDepth;
+  localparam int unsigned Lanes           = WeightWordBytes / 16;
+  localparam int unsigned TableBytes      = 2048;
+  localparam int unsigned MaxBeats        = Lanes > 16 ? Lanes : 16;
+  localparam int unsigned BurstBits       = 8;    // of a count of bursts: four ports hold fewer than 64 each
+
+  moesaic_isa_pkg::load_t instr;
+  assign instr = instr_i;
+
+  // Instructions in flight are told apart by one bit, which alternates. The one accepted last is walked; loaded_q is
+  // the number in flight.
+  logic walked_q, space_q, faulted_q;
+  logic [1:0] destination_q, loaded_q;
+  logic [1:0][BurstBits-1:0] bursts_q;    // asked for, and not yet written
+  logic oldest, walking;
+
+  // Decode. An expert that the machine does not have has no queue to look at.
+  logic accept, bad, skip, start;
+  logic [31:0] queue_count;
+  always_comb begin
+    queue_count = '0;
+    for (int e = 0; e < int'(Experts); e++) if (instr.queue == 8'(e)) queue_count = 32'(count_i[e]);
+  end
+  assign accept = instr_valid_i && instr_ready_o;
+  assign bad    = 4'(instr.destination) > moesaic_isa_pkg::LOAD_TO_TABLE
+                  || (instr.skip_if_empty && 32'(instr.queue) >= Experts);
+  assign skip   = instr.skip_if_empty && queue_count == '0;
+  assign start  = accept && !bad && !skip;
+
+  logic [31:0] local_size;
+  always_comb begin
+    case (4'(destination_q))
+      moesaic_isa_pkg::LOAD_TO_ACT:    local_size = ActBytes;
+      moesaic_isa_pkg::LOAD_TO_WEIGHT: local_size = WeightBytes;
+      default:                 local_size = TableBytes;
+    endcase
+  end
+
+  logic run_valid, run_ready, loop_busy, loop_fault, splitter_busy;
+  logic [39:0] run_address;
+  logic [31:0] run_local;
+  logic [27:0] run_beats;
+
+  moesaic_transfer_loop u_loop (
+      .clk_i,
+      .rst_ni,
+      .start_i      (start),
+      .instr_i      (instr_i),
+      .window_base_i(space_q ? frame_base_i : constant_base_i),
+      .window_size_i(space_q ? frame_size_i : constant_size_i),
+      .local_size_i (local_size),
+      .run_valid_o  (run_valid),
+      .run_ready_i  (run_ready),
+      .run_address_o(run_address),
+      .run_local_o  (run_local),
+      .run_beats_o  (run_beats),
+      .busy_o       (loop_busy),
+      .fault_o      (loop_fault)
+  );
+
+  logic burst_valid, burst_ready;
+  logic [39:0] burst_address;
+  logic [31:0] burst_local;
+  logic [7:0] burst_length;
+
+  moesaic_burst_splitter #(
+      .MaxBeats(MaxBeats)
+  ) u_splitter (
+      .clk_i,
+      .rst_ni,
+      .run_valid_i    (run_valid),
+      .run_ready_o    (run_ready),
+      .run_address_i  (run_address),
+      .run_local_i    (run_local),
+      .run_beats_i    (run_beats),
+      .burst_valid_o  (burst_valid),
+      .burst_ready_i  (burst_ready),
+      .burst_address_o(burst_address),
+      .burst_local_o  (burst_local),
+      .burst_length_o (burst_length),
+      .busy_o         (splitter_busy)
+  );
+
+  // Ports.
+  logic drop, dispatch;
+  logic [LoadPorts-1:0] port_ready, port_grant, outstanding, arrived, error, error_owner;
+  logic [LoadPorts-1:0] word_valid, word_grant, word_owner, word_ends_burst;
+  logic [LoadPorts-1:0][8*WeightWordBytes-1:0] word_data;
+  logic [LoadPorts-1:0][Lanes-1:0] word_strobe;
+  logic [LoadPorts-1:0][27:0] word_address;
+  logic [LoadPorts-1:0][1:0] word_destination;
+  logic word_take;
+
+  assign drop        = halt_i || faulted_q;
+  assign burst_ready = port_ready != '0 && !drop;
+  assign dispatch    = burst_valid && burst_ready;
+
+  moesaic_round_robin #(
+      .Requests(LoadPorts)
+  ) u_next_port (
+      .clk_i,
+      .rst_ni,
+      .request_i(port_ready),
+      .take_i   (dispatch),
+      .grant_o  (port_grant)
+  );
+
+  for (genvar p = 0; p < LoadPorts; p++) begin : gen_port
+    moesaic_load_port #(
+        .TileColumns(TileColumns),
+        .TileDepth  (TileDepth),
+        .MaxBeats   (MaxBeats)
+    ) u_port (
+        .clk_i,
+        .rst_ni,
+        .burst_valid_i      (dispatch && port_grant[p]),
+        .burst_ready_o      (port_ready[p]),
+        .burst_address_i    (burst_address),
+        .burst_local_i      (burst_local),
+        .burst_length_i     (burst_length),
+        .burst_destination_i(destination_q),
+        .burst_owner_i      (walked_q),
+        .drop_i             (drop),
+        .outstanding_o      (outstanding[p]),
+        .arrived_o          (arrived[p]),
+        .read_beat_o        (read_beats_o[p]),
+        .error_o            (error[p]),
+        .error_owner_o      (error_owner[p]),
+        .word_valid_o       (word_valid[p]),
+        .word_ready_i       (word_take && word_grant[p]),
+        .word_data_o        (word_data[p]),
+        .word_strobe_o      (word_strobe[p]),
+        .word_address_o     (word_address[p]),
+        .word_destination_o (word_destination[p]),
+        .word_owner_o       (word_owner[p]),
+        .word_ends_burst_o  (word_ends_burst[p]),
+        .m_axi_araddr       (m_axi_araddr[p]),
+        .m_axi_arlen        (m_axi_arlen[p]),
+        .m_axi_arsize       (m_axi_arsize[p]),
+        .m_axi_arburst      (m_axi_arburst[p]),
+        .m_axi_arcache      (m_axi_arcache[p]),
+        .m_axi_arprot       (m_axi_arprot[p]),
+        .m_axi_arvalid      (m_axi_arvalid[p]),
+        .m_axi_arready      (m_axi_arready[p]),
+        .m_axi_rdata        (m_axi_rdata[p]),
+        .m_axi_rresp        (m_axi_rresp[p]),
+        .m_axi_rlast        (m_axi_rlast[p]),
+        .m_axi_rvalid       (m_axi_rvalid[p]),
+        .m_axi_rready       (m_axi_rready[p])
+    );
+  end
+
+  // Words of all ports, one per cycle, through one register.
+  logic out_valid_q, out_owner_q, out_ends_burst_q, out_ready, act_written_q, ended_q, ended_owner_q;
+  logic [1:0] out_destination_q;
+  logic [27:0] out_address_q;
+  logic [8*WeightWordBytes-1:0] out_data_q, out_data_d;
+  logic [Lanes-1:0] out_strobe_q, out_strobe_d;
+  logic [31:0] out_tag_d;
+
+  moesaic_round_robin #(
+      .Requests(LoadPorts)
+  ) u_next_word (
+      .clk_i,
+      .rst_ni,
+      .request_i(word_valid),
+      .take_i   (word_take),
+      .grant_o  (word_grant)
+  );
+
+  assign word_take = !out_valid_q || out_ready;
+
+  always_comb begin
+    out_data_d   = '0;
+    out_strobe_d = '0;
+    out_tag_d    = '0;
+    for (int p = 0; p < int'(LoadPorts); p++) begin
+      if (word_grant[p]) begin
+        out_data_d   = out_data_d | word_data[p];
+        out_strobe_d = out_strobe_d | word_strobe[p];
+        out_tag_d    = out_tag_d | {word_address[p], word_destination[p], word_owner[p], word_ends_burst[p]};
+      end
+    end
+  end
+
+  // The activation memory decides late in a cycle whom it serves, so a word for it leaves the register in the cycle after.
+  assign act_wr_valid_o      = out_valid_q && 4'(out_destination_q) == moesaic_isa_pkg::LOAD_TO_ACT && !act_written_q && !drop;
+  assign act_wr_address_o    = 32'(out_address_q);
+  assign act_wr_data_o       = out_data_q[8*ActWordBytes-1:0];
+  assign weight_wr_valid_o   = out_valid_q && 4'(out_destination_q) == moesaic_isa_pkg::LOAD_TO_WEIGHT && !drop;
+  assign weight_wr_address_o = 32'(out_address_q);
+  assign weight_wr_data_o    = out_data_q;
+  assign table_wr_valid_o    = out_valid_q && 4'(out_destination_q) == moesaic_isa_pkg::LOAD_TO_TABLE && !drop;
+  assign table_wr_address_o  = {out_address_q, 4'd0};
+  assign table_wr_data_o     = out_data_q[127:0];
+
+  always_comb begin
+    for (int i = 0; i < int'(ActWordBytes / 16); i++) act_wr_strobe_o[16*i+:16] = {16{out_strobe_q[i]}};
+    for (int i = 0; i < int'(Lanes); i++) weight_wr_strobe_o[16*i+:16] = {16{out_strobe_q[i]}};
+    case (4'(out_destination_q))
+      moesaic_isa_pkg::LOAD_TO_ACT:    out_ready = act_written_q || drop;
+      moesaic_isa_pkg::LOAD_TO_WEIGHT: out_ready = weight_wr_ready_i;
+      default:                 out_ready = table_wr_ready_i;
+    endcase
+  end
+
+  // Completion, in order.
+  logic done_q, finished;
+  assign walking  = loop_busy || loop_fault || splitter_busy;
+  assign oldest   = walked_q ^ loaded_q[1];
+  assign finished = loaded_q != 2'd0 && bursts_q[oldest] == '0 && (loaded_q[1] || !walking) && !faulted_q;
+
+  // A fault in a cycle in which done_o is high is judged as `issue` sees it: the one that is done still counts.
+  logic fault_q, fault_owner_q, issue_oldest_q;
+  logic [3:0] cause_q;
+  logic old_error;
+  assign old_error = (error & ~(error_owner ^ {LoadPorts{oldest}})) != '0;
+
+  assign instr_ready_o = !walking && !loaded_q[1] && !faulted_q;
+  assign done_o        = done_q;
+  assign fault_o       = fault_q;
+  assign fault_cause_o = cause_q;
+  assign fault_older_o = fault_owner_q == issue_oldest_q;
+  assign idle_o        = outstanding == '0;
+  assign dram_stall_o  = outstanding != '0 && arrived == '0;
+
+  always_ff @(posedge clk_i) begin
+    done_q  <= finished;
+    fault_q <= 1'b0;
+    if (accept) begin
+      walked_q      <= !walked_q;
+      space_q       <= instr.space;
+      destination_q <= instr.destination;
+    end
+    loaded_q <= loaded_q + 2'(accept) - 2'(finished);
+    for (int i = 0; i < 2; i++)
+      bursts_q[i] <= bursts_q[i] + BurstBits'(dispatch && walked_q == 1'(i)) - BurstBits'(ended_q && ended_owner_q == 1'(i));
+    act_written_q <= act_wr_valid_o && act_wr_ready_i;
+    ended_q       <= out_valid_q && out_ready && !drop && out_ends_burst_q;
+    ended_owner_q <= out_owner_q;
+    if (word_take) begin
+      out_valid_q  <= word_valid != '0;
+      out_data_q   <= out_data_d;
+      out_strobe_q <= out_strobe_d;
+      {out_address_q, out_destination_q, out_owner_q, out_ends_burst_q} <= out_tag_d;
+    end
+    if (done_q) issue_oldest_q <= !issue_oldest_q;
+    if (!faulted_q && !halt_i) begin
+      if (error != '0) begin
+        faulted_q     <= 1'b1;
+        fault_q       <= 1'b1;
+        cause_q       <= moesaic_isa_pkg::FAULT_AXI_READ;
+        fault_owner_q <= old_error ? oldest : walked_q;
+      end else if (accept && bad) begin
+        faulted_q     <= 1'b1;
+        fault_q       <= 1'b1;
+        cause_q       <= moesaic_isa_pkg::FAULT_BAD_INSTRUCTION;
+        fault_owner_q <= !walked_q;
+      end else if (loop_fault) begin
+        faulted_q     <= 1'b1;
+        fault_q       <= 1'b1;
+        cause_q       <= moesaic_isa_pkg::FAULT_ADDRESS;
+        fault_owner_q <= walked_q;
+      end
+    end
+    if (!rst_ni) begin
+      walked_q       <= 1'b1;
+      loaded_q       <= '0;
+      bursts_q       <= '0;
+      out_valid_q    <= 1'b0;
+      act_written_q  <= 1'b0;
+      ended_q        <= 1'b0;
+      done_q         <= 1'b0;
+      fault_q        <= 1'b0;
+      faulted_q      <= 1'b0;
+      issue_oldest_q <= 1'b0;
+    end
+  end
+
+  logic unused;
+  assign unused = &{1'b0, instr.unused_480, instr.local_stride_3, instr.dram_stride_3, instr.local_stride_2,
+                    instr.dram_stride_2, instr.local_stride_1, instr.dram_stride_1, instr.unused_280, instr.count_3,
+                    instr.count_2, instr.count_1, instr.bytes, instr.local_address, instr.dram_offset, instr.tag,
+                    instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57, instr.wait_mask, instr.unused_12,
+                    instr.opcode};
+
+endmodule

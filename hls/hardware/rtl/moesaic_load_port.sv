@@ -1,0 +1,182 @@
+// One AXI read port of the load unit: asks for bursts, up to 32 at a time, and assembles their beats into words of the memory
+// that each goes to. A burst stays within one block of MaxBeats on chip (burst_splitter); its end ends a word.
+module moesaic_load_port #(
+    parameter int unsigned TileColumns = 8,
+    parameter int unsigned TileDepth   = 4,
+    parameter int unsigned MaxBeats    = 16
+) (
+    input  logic        clk_i,
+    input  logic        rst_ni,
+    input  logic        burst_valid_i,
+    output logic        burst_ready_o,          // registered
+    input  logic [39:0] burst_address_i,
+    input  logic [31:0] burst_local_i,
+    input  logic [7:0]  burst_length_i,
+    input  logic [1:0]  burst_destination_i,    // moesaic_isa_pkg::LOAD_TO_*
+    input  logic        burst_owner_i,          // which of the two instructions in flight it belongs to
+
+    input  logic        drop_i,                 // swallow read data
+    output logic        outstanding_o,          // a burst has not ended
+    output logic        arrived_o,              // a beat waits to be taken
+    output logic        read_beat_o,
+    output logic        error_o,                // the beat taken in this cycle is wrong, and is not written
+    output logic        error_owner_o,
+
+    output logic                               word_valid_o,
+    input  logic                               word_ready_i,
+    output logic [8*TileColumns*TileDepth-1:0] word_data_o,
+    output logic [TileColumns*TileDepth/16-1:0] word_strobe_o,      // of 16 bytes each
+    output logic [27:0]                        word_address_o,      // in words of the destination; table: 16 bytes
+    output logic [1:0]                         word_destination_o,
+    output logic                               word_owner_o,
+    output logic                               word_ends_burst_o,
+
+    output logic [39:0]  m_axi_araddr,
+    output logic [7:0]   m_axi_arlen,
+    output logic [2:0]   m_axi_arsize,
+    output logic [1:0]   m_axi_arburst,
+    output logic [3:0]   m_axi_arcache,
+    output logic [2:0]   m_axi_arprot,
+    output logic         m_axi_arvalid,
+    input  logic         m_axi_arready,
+    input  logic [127:0] m_axi_rdata,
+    input  logic [1:0]   m_axi_rresp,
+    input  logic         m_axi_rlast,
+    input  logic         m_axi_rvalid,
+    output logic         m_axi_rready
+);
+
+  localparam int unsigned Lanes       = TileColumns * TileDepth / 16;
+  localparam int unsigned LaneBits    = $clog2(Lanes);
+  localparam int unsigned ActShift    = $clog2(TileColumns / 8);
+  localparam int unsigned BlockBits   = $clog2(MaxBeats);
+  localparam int unsigned Outstanding = 32;
+  localparam int unsigned Words       = 16;
+
+  // Address channel. Every burst leaves a note of where its data goes.
+  logic address_ready, note_ready, push;
+  assign burst_ready_o = address_ready && note_ready;
+  assign push          = burst_valid_i && burst_ready_o;
+  assign m_axi_arsize  = 3'd4;       // 16 bytes
+  assign m_axi_arburst = 2'b01;      // INCR
+  assign m_axi_arcache = 4'b0011;    // normal, bufferable, not cached
+  assign m_axi_arprot  = 3'b000;
+
+  moesaic_skid_buffer #(
+      .Width(48)
+  ) u_addresses (
+      .clk_i,
+      .rst_ni,
+      .valid_i(push),
+      .ready_o(address_ready),
+      .data_i ({burst_address_i, burst_length_i}),
+      .valid_o(m_axi_arvalid),
+      .ready_i(m_axi_arready),
+      .data_o ({m_axi_araddr, m_axi_arlen})
+  );
+
+  logic note_valid, note_pop, note_owner;
+  logic [27:0] note_local;
+  logic [BlockBits-1:0] note_length;
+  logic [1:0] note_destination;
+
+  moesaic_fifo #(
+      .Width(28 + BlockBits + 3),
+      .Depth(Outstanding)
+  ) u_notes (
+      .clk_i,
+      .rst_ni,
+      .valid_i(push),
+      .ready_o(note_ready),
+      .data_i ({burst_local_i[31:4], BlockBits'(burst_length_i), burst_destination_i, burst_owner_i}),
+      .valid_o(note_valid),
+      .ready_i(note_pop),
+      .data_o ({note_local, note_length, note_destination, note_owner})
+  );
+
+  // Data channel.
+  logic beat_valid, beat_ready, beat_last;
+  logic [127:0] beat_data;
+  logic [1:0] beat_response;
+
+  moesaic_skid_buffer #(
+      .Width(131)
+  ) u_beats (
+      .clk_i,
+      .rst_ni,
+      .valid_i(m_axi_rvalid),
+      .ready_o(m_axi_rready),
+      .data_i ({m_axi_rlast, m_axi_rresp, m_axi_rdata}),
+      .valid_o(beat_valid),
+      .ready_i(beat_ready),
+      .data_o ({beat_last, beat_response, beat_data})
+  );
+
+  logic [BlockBits-1:0] index_q;
+  logic [27:0] local_beat, word_address;
+  logic [LaneBits-1:0] lane;
+  logic burst_end, word_end, wrong, taken, buffer_ready;
+
+  // A burst stays in its block: the index never carries out of the low bits.
+  assign local_beat = {note_local[27:BlockBits], note_local[BlockBits-1:0] + index_q};
+  assign burst_end  = index_q == note_length;
+  assign wrong      = beat_response[1] || beat_last != burst_end;
+  assign beat_ready = note_valid && (drop_i || wrong || buffer_ready);
+  assign taken      = beat_valid && beat_ready;
+  assign note_pop   = taken && burst_end;
+
+  always_comb begin
+    case (4'(note_destination))
+      moesaic_isa_pkg::LOAD_TO_ACT: begin
+        word_address = local_beat >> ActShift;
+        lane         = LaneBits'(local_beat & 28'(TileColumns / 8 - 1));
+        word_end     = (local_beat & 28'(TileColumns / 8 - 1)) == 28'(TileColumns / 8 - 1);
+      end
+      moesaic_isa_pkg::LOAD_TO_WEIGHT: begin
+        word_address = local_beat >> LaneBits;
+        lane         = LaneBits'(local_beat);
+        word_end     = (local_beat & 28'(Lanes - 1)) == 28'(Lanes - 1);
+      end
+      default: begin
+        word_address = local_beat;
+        lane         = '0;
+        word_end     = 1'b1;
+      end
+    endcase
+  end
+
+  moesaic_word_buffer #(
+      .Lanes   (Lanes),
+      .TagWidth(32),
+      .Depth   (Words)
+  ) u_words (
+      .clk_i,
+      .rst_ni,
+      .valid_i (beat_valid && note_valid && !drop_i && !wrong),
+      .ready_o (buffer_ready),
+      .lane_i  (lane),
+      .data_i  (beat_data),
+      .last_i  (word_end || burst_end),
+      .tag_i   ({word_address, note_destination, note_owner, burst_end}),
+      .valid_o (word_valid_o),
+      .ready_i (word_ready_i),
+      .data_o  (word_data_o),
+      .strobe_o(word_strobe_o),
+      .tag_o   ({word_address_o, word_destination_o, word_owner_o, word_ends_burst_o})
+  );
+
+  assign outstanding_o = note_valid;
+  assign arrived_o     = beat_valid;
+  assign read_beat_o   = m_axi_rvalid && m_axi_rready;
+  assign error_o       = taken && wrong;
+  assign error_owner_o = note_owner;
+
+  always_ff @(posedge clk_i) begin
+    if (taken) index_q <= burst_end ? '0 : index_q + 1'b1;
+    if (!rst_ni) index_q <= '0;
+  end
+
+  logic unused;
+  assign unused = &{1'b0, burst_local_i[3:0], burst_length_i, beat_response[0]};
+
+endmodule

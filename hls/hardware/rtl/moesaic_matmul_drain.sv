@@ -1,0 +1,399 @@
+// From sums to values: the array's rows wait in a queue, ActPorts of them per cycle are requantised, looked up in a table,
+// and their maxima recorded; the values, saturated to 16 bits, come out in order at value_o.
+//
+// A tile brings along all it needs of its instruction, so that tiles of two instructions may follow one another. The rows
+// of a weighed tile (scatter) go one by one, at value_o's row 0: the second set of requantiser lanes then multiplies what
+// the first one made by the row's router score. Weighed and other rows are not in the pipeline at the same time.
+//
+// The parameters of the last ParameterTiles blocks that were written are at hand; a tile names its block.
+//
+// The pipeline never stalls: rows enter when the queue of values has room for them. Its caller has room for RowQueue groups
+// of ActPorts rows and for TileQueue tiles (row_taken_o and tile_taken_o give it back). A tile's record must arrive before
+// its first row.
+module moesaic_matmul_drain #(
+    parameter int unsigned TileRows = 4,
+    parameter int unsigned TileColumns = 8,
+    parameter int unsigned TileDepth = 4,
+    parameter int unsigned ActPorts = 2,
+    parameter int unsigned RowEntries = 128,
+    parameter int unsigned RowQueue = 16,
+    parameter int unsigned TileQueue = 8,
+    parameter int unsigned ParameterTiles = 64
+) (
+    input  logic                                            clk_i,
+    input  logic                                            rst_ni,
+    // blocks of parameters, in one weight word, or in two with TileDepth = 4
+    input  logic                                            block_wr_valid_i,
+    input  logic [$clog2(ParameterTiles)-1:0]               block_wr_address_i,
+    input  logic                                            block_wr_high_i,  // the second of two words
+    /* verilator lint_off UNUSEDSIGNAL */
+    input  logic [8*TileColumns*TileDepth-1:0]              block_wr_data_i,
+    /* verilator lint_on UNUSEDSIGNAL */
+    // tiles
+    input  logic                                            tile_valid_i,
+    input  logic                                            tile_row_scale_i,
+    input  logic                                            tile_table_enable_i,
+    input  logic                                            tile_table_index_i,
+    input  logic                                            tile_track_max_i,
+    input  logic                                            tile_weigh_i,
+    input  logic [7:0]                                      tile_output_shift_i,
+    input  logic [$clog2(TileRows+1)-1:0]                   tile_rows_i,
+    input  logic [$clog2(RowEntries)-1:0]                   tile_entry_i,     // of row 0 in the row statistics
+    input  logic [$clog2(TileColumns):0]                    tile_columns_i,
+    input  logic                                            tile_first_i,     // column tile
+    input  logic                                            tile_last_i,
+    input  logic [$clog2(ParameterTiles)-1:0]               tile_block_i,
+    output logic                                            tile_taken_o,
+    // rows
+    input  logic                                            row_valid_i,
+    input  logic [ActPorts-1:0][TileColumns-1:0][31:0]      row_i,
+    output logic                                            row_taken_o,
+    // router scores of the rows of weighed tiles
+    input  logic                                            score_valid_i,
+    output logic                                            score_ready_o,
+    input  logic [15:0]                                     score_i,
+    // row statistics
+    output logic [ActPorts-1:0]                             max_we_o,
+    output logic [ActPorts-1:0][$clog2(RowEntries)-1:0]     max_wr_address_o,
+    output logic [ActPorts-1:0][15:0]                       max_wr_data_o,
+    output logic [ActPorts-1:0][$clog2(RowEntries)-1:0]     scale_rd_address_o,
+    input  logic [ActPorts-1:0][15:0]                       scale_rd_multiplier_i,
+    input  logic [ActPorts-1:0][5:0]                        scale_rd_shift_i,
+    // table writes
+    input  logic                                            table_wr_valid_i,
+    output logic                                            table_wr_ready_o,
+    input  logic [31:0]                                     table_wr_address_i,
+    input  logic [127:0]                                    table_wr_data_i,
+    output logic                                            table_wr_fault_o,
+    // values
+    output logic                                            value_valid_o,
+    input  logic                                            value_ready_i,
+    output logic [ActPorts-1:0][TileColumns-1:0][15:0]      value_o
+);
+
+  localparam int unsigned EntryBits = $clog2(RowEntries);
+  localparam int unsigned CountBits = $clog2(TileRows + 1);
+  localparam int unsigned ColumnBits = $clog2(TileColumns) + 1;
+  localparam int unsigned PortBits = $clog2(ActPorts);
+  localparam int unsigned BlockBits = $clog2(ParameterTiles);
+  localparam int unsigned BlockWords = 8 / TileDepth;
+  localparam int unsigned WordColumns = TileColumns / BlockWords;
+  localparam int unsigned ValueQueue = 16;
+  localparam int unsigned RequantiseCycles = 6;
+  localparam int unsigned TableCycles = 3;
+  localparam int unsigned Cycles = RequantiseCycles + TableCycles;
+  localparam int unsigned WeighCycles = 2 * RequantiseCycles;
+
+  // --- queues ---
+
+  logic row_valid, tile_valid, tile_load, queue_valid, take, tile_ends, group_ends;
+  logic row_ready, tile_ready, value_ready, value_push;
+  logic [ActPorts-1:0][TileColumns-1:0][31:0] row;
+
+  typedef struct packed {
+    logic row_scale;
+    logic table_enable;
+    logic table_index;
+    logic track_max;
+    logic weigh;
+    logic first;
+    logic last;
+    logic [7:0] output_shift;
+    logic [CountBits-1:0] rows;
+    logic [EntryBits-1:0] entry;
+    logic [ColumnBits-1:0] columns;
+    logic [BlockBits-1:0] block;
+  } tile_t;
+
+  // In the queue, and the one whose rows are taken; the block of the latter is in parameters_q.
+  tile_t queued;
+  /* verilator lint_off UNUSEDSIGNAL */
+  tile_t tile_q;
+  /* verilator lint_on UNUSEDSIGNAL */
+  logic [TileColumns-1:0][53:0] parameters_q;
+
+  moesaic_fifo #(
+      .Width(32 * TileColumns * ActPorts),
+      .Depth(RowQueue)
+  ) u_rows (
+      .clk_i,
+      .rst_ni,
+      .valid_i(row_valid_i),
+      .ready_o(row_ready),
+      .data_i (row_i),
+      .valid_o(row_valid),
+      .ready_i(take && group_ends),
+      .data_o (row)
+  );
+
+  moesaic_fifo #(
+      .Width(CountBits + EntryBits + ColumnBits + BlockBits + 15),
+      .Depth(TileQueue)
+  ) u_tiles (
+      .clk_i,
+      .rst_ni,
+      .valid_i(tile_valid_i),
+      .ready_o(tile_ready),
+      .data_i ({
+        tile_row_scale_i, tile_table_enable_i, tile_table_index_i, tile_track_max_i, tile_weigh_i, tile_first_i, tile_last_i,
+        tile_output_shift_i, tile_rows_i, tile_entry_i, tile_columns_i, tile_block_i
+      }),
+      .valid_o(queue_valid),
+      .ready_i(tile_load),
+      .data_o (queued)
+  );
+
+  assign tile_load = queue_valid && (!tile_valid || tile_ends);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) tile_valid <= 1'b0;
+    else if (queue_valid) tile_valid <= 1'b1;
+    else if (tile_ends) tile_valid <= 1'b0;
+    if (tile_load) tile_q <= queued;
+  end
+
+  // Entries without their unused bits, in one memory per weight word of a block.
+  for (genvar w = 0; w < BlockWords; w++) begin : gen_block_word
+    (* ram_style = "distributed" *) logic [54*WordColumns-1:0] blocks[ParameterTiles];
+    logic [54*WordColumns-1:0] entries;
+
+    for (genvar c = 0; c < WordColumns; c++) begin : gen_parameters
+      assign entries[54*c+:54] = block_wr_data_i[64*c+:54];
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (block_wr_valid_i && block_wr_high_i == 1'(w)) blocks[block_wr_address_i] <= entries;
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (tile_load) parameters_q[w*WordColumns+:WordColumns] <= blocks[queued.block];
+    end
+  end
+
+  logic weigh_q;  // the rows in the pipeline are weighed
+  logic [$clog2(ValueQueue):0] in_flight_q;
+  logic [CountBits-1:0] row_in_tile_q, taken_rows;
+  logic [EntryBits-1:0] entry;
+
+  assign taken_rows = tile_q.weigh ? CountBits'(1) : CountBits'(ActPorts);
+  assign take = row_valid && tile_valid && tile_q.weigh == weigh_q && (!tile_q.weigh || score_valid_i)
+      && in_flight_q != ($clog2(ValueQueue) + 1)'(ValueQueue);
+  assign tile_ends = take && row_in_tile_q + taken_rows >= tile_q.rows;
+  assign group_ends = !tile_q.weigh || tile_ends || (row_in_tile_q & CountBits'(ActPorts - 1)) == CountBits'(ActPorts - 1);
+  assign row_taken_o = take && group_ends;
+  assign tile_taken_o = tile_ends;
+  assign score_ready_o = take && tile_q.weigh;
+  assign entry = tile_q.entry + EntryBits'(row_in_tile_q);
+
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_entry
+    assign scale_rd_address_o[p] = (entry & ~EntryBits'(ActPorts - 1)) | EntryBits'(p);
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      in_flight_q <= '0;
+      row_in_tile_q <= '0;
+      weigh_q <= 1'b0;
+    end else begin
+      in_flight_q <= in_flight_q + ($clog2(ValueQueue) + 1)'(take) - ($clog2(ValueQueue) + 1)'(value_valid_o && value_ready_i);
+      if (take) row_in_tile_q <= tile_ends ? '0 : row_in_tile_q + taken_rows;
+      if (tile_valid && in_flight_q == '0) weigh_q <= tile_q.weigh;
+    end
+    assert (!rst_ni || ((row_ready || !row_valid_i) && (tile_ready || !tile_valid_i) && (value_ready || !value_push)));
+  end
+
+  // --- requantise, weigh, and look up ---
+
+  logic [WeighCycles-1:0] valid_q;
+  logic [7:0] output_shift_q;
+  logic second_row, second_row_q;
+  logic [15:0] score_late, row_multiplier_0;
+  logic [ActPorts-1:0][5:0] row_shift;
+  logic [5:0] row_shift_0;
+  logic [1:0][TileColumns-1:0][15:0] scaled;
+  logic [ActPorts-1:0][TileColumns-1:0][15:0] scaled_late, value;
+  logic [ActPorts-1:0][TileColumns-1:0][7:0] looked_up;
+
+  // A weighed row in the second place of its group.
+  assign second_row = weigh_q && ActPorts == 2 && row_in_tile_q[0];
+  assign row_multiplier_0 = scale_rd_multiplier_i[second_row_q];
+  assign row_shift_0 = row_shift[second_row_q];
+
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_row_shift
+    assign row_shift[p] = (8'(scale_rd_shift_i[p]) > output_shift_q) ? scale_rd_shift_i[p] - output_shift_q[5:0] : '0;
+  end
+
+  always_ff @(posedge clk_i) begin
+    // only weighed rows go beyond the table
+    valid_q <= rst_ni
+        ? {valid_q[WeighCycles-2:Cycles-1] & {(WeighCycles - Cycles) {weigh_q}}, valid_q[Cycles-2:0], take} : '0;
+    output_shift_q <= tile_q.output_shift;
+    second_row_q <= second_row;
+  end
+
+  moesaic_delay_line #(
+      .Width (16),
+      .Stages(RequantiseCycles + 1)
+  ) u_score_delay (
+      .clk_i,
+      .enable_i(1'b1),
+      .data_i  (score_i),
+      .data_o  (score_late)
+  );
+
+  for (genvar c = 0; c < TileColumns; c++) begin : gen_lane
+    moesaic_requantise u_first (
+        .clk_i,
+        .enable_i        ({valid_q[RequantiseCycles-2:0], take}),
+        .row_scale_i     (tile_q.row_scale),
+        .sum_i           (row[second_row][c]),
+        .bias_i          (parameters_q[c][31:0]),
+        .multiplier_i    (parameters_q[c][47:32]),
+        .shift_i         (parameters_q[c][53:48]),
+        .row_multiplier_i(row_multiplier_0),
+        .row_shift_i     (row_shift_0),
+        .result_o        (scaled[0][c])
+    );
+
+    // Weighing is requantising by the score and a shift of 16.
+    moesaic_requantise u_second (
+        .clk_i,
+        .enable_i        (weigh_q ? valid_q[RequantiseCycles-1+:RequantiseCycles] : {valid_q[RequantiseCycles-2:0], take}),
+        .row_scale_i     (weigh_q || tile_q.row_scale),
+        .sum_i           (weigh_q ? 32'($signed(scaled[0][c])) : row[ActPorts-1][c]),
+        .bias_i          (parameters_q[c][31:0]),
+        .multiplier_i    (parameters_q[c][47:32]),
+        .shift_i         (parameters_q[c][53:48]),
+        .row_multiplier_i(weigh_q ? score_late : scale_rd_multiplier_i[ActPorts-1]),
+        .row_shift_i     (weigh_q ? 6'd16 : row_shift[ActPorts-1]),
+        .result_o        (scaled[1][c])
+    );
+  end
+
+  logic [CountBits-1:0] late_row, last_row;
+  logic [EntryBits-1:0] late_entry, last_entry;
+  logic [ColumnBits-1:0] late_columns, next_columns;
+  logic [TileColumns-1:0] last_count_q;
+  logic [ActPorts-1:0] used, late_used, last_used;
+  logic late_enable, late_index, late_first, late_last;
+  logic next_enable, last_enable_q, last_first, last_last;
+
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_used
+    assign used[p] = tile_q.track_max && row_in_tile_q + CountBits'(p) < tile_q.rows;
+  end
+
+  moesaic_delay_line #(
+      .Width (CountBits + EntryBits + ColumnBits + ActPorts + 4),
+      .Stages(RequantiseCycles)
+  ) u_late (
+      .clk_i,
+      .enable_i(1'b1),
+      .data_i  ({row_in_tile_q, entry, tile_q.columns, used, tile_q.table_enable, tile_q.table_index, tile_q.first, tile_q.last}),
+      .data_o  ({late_row, late_entry, late_columns, late_used, late_enable, late_index, late_first, late_last})
+  );
+
+  moesaic_delay_line #(
+      .Width (CountBits + EntryBits + ActPorts + 2),
+      .Stages(TableCycles)
+  ) u_last (
+      .clk_i,
+      .enable_i(1'b1),
+      .data_i  ({late_row, late_entry, late_used, late_first, late_last}),
+      .data_o  ({last_row, last_entry, last_used, last_first, last_last})
+  );
+
+  // What chooses among the values, and which of them count, is ready in registers when they come.
+  moesaic_delay_line #(
+      .Width (ColumnBits + 1),
+      .Stages(TableCycles - 1)
+  ) u_next (
+      .clk_i,
+      .enable_i(1'b1),
+      .data_i  ({late_columns, late_enable}),
+      .data_o  ({next_columns, next_enable})
+  );
+
+  always_ff @(posedge clk_i) begin
+    last_enable_q <= next_enable && !weigh_q;
+    for (int c = 0; c < int'(TileColumns); c++) last_count_q[c] <= ColumnBits'(c) < next_columns;
+  end
+
+  moesaic_gelu_table #(
+      .Lanes(TileColumns * ActPorts)
+  ) u_table (
+      .clk_i,
+      .rst_ni,
+      .lookup_i    (valid_q[RequantiseCycles-1] && late_enable),
+      .index_i     (late_index),
+      .value_i     (scaled[ActPorts-1:0]),
+      .result_o    (looked_up),
+      .wr_valid_i  (table_wr_valid_i),
+      .wr_ready_o  (table_wr_ready_o),
+      .wr_address_i(table_wr_address_i),
+      .wr_data_i   (table_wr_data_i),
+      .wr_fault_o  (table_wr_fault_o)
+  );
+
+  moesaic_delay_line #(
+      .Width (16 * TileColumns * ActPorts),
+      .Stages(TableCycles)
+  ) u_scaled_delay (
+      .clk_i,
+      .enable_i(1'b1),
+      .data_i  (scaled[ActPorts-1:0]),
+      .data_o  (scaled_late)
+  );
+
+  always_comb begin
+    value = scaled_late;
+    if (last_enable_q) begin
+      for (int p = 0; p < ActPorts; p++) begin
+        for (int c = 0; c < TileColumns; c++) value[p][c] = {{8{looked_up[p][c][7]}}, looked_up[p][c]};
+      end
+    end
+    if (weigh_q) value[0] = scaled[1];
+  end
+
+  assign value_push = weigh_q ? valid_q[WeighCycles-1] : valid_q[Cycles-1];
+
+  moesaic_fifo #(
+      .Width(16 * TileColumns * ActPorts),
+      .Depth(ValueQueue)
+  ) u_values (
+      .clk_i,
+      .rst_ni,
+      .valid_i(value_push),
+      .ready_o(value_ready),
+      .data_i (value),
+      .valid_o(value_valid_o),
+      .ready_i(value_ready_i),
+      .data_o (value_o)
+  );
+
+  // --- row maxima ---
+
+  localparam int unsigned PortRows = TileRows / ActPorts;
+  localparam int unsigned PortRowBits = $clog2(PortRows + 1);
+
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_maximum
+    moesaic_row_maximum #(
+        .TileRows   (PortRows),
+        .TileColumns(TileColumns),
+        .RowEntries (RowEntries)
+    ) u_maximum (
+        .clk_i,
+        .rst_ni,
+        .valid_i         (last_used[p] && valid_q[Cycles-1]),
+        .row_i           (PortRowBits'(last_row >> PortBits)),
+        .entry_i         (last_entry | EntryBits'(p)),
+        .first_i         (last_first),
+        .last_i          (last_last),
+        .count_i         (last_count_q),
+        .value_i         (value[p]),
+        .max_we_o        (max_we_o[p]),
+        .max_wr_address_o(max_wr_address_o[p]),
+        .max_wr_data_o   (max_wr_data_o[p])
+    );
+  end
+
+endmodule

@@ -1,0 +1,337 @@
+// Where the rows of a product go, in the order in which they drain, and what residual rows hold before.
+//
+// Per group of ActPorts rows of every tile (per row if they are scattered): address_o of each row (a word of act, or, the
+// same for all, of weight for keys and values; for keys the word of the tile's first TileDepth columns), half_o (the half of
+// the act word, int8), used_o (the rows there are), lane_o (the first row's place in weight words), columns_o (of the tile),
+// final_o (the product's last rows), and slot_o and destination_o of the instruction.
+//
+// For residual destinations the words are read from act first and come at old_o. The reads run many rows ahead, so no two
+// rows of one product may share a word, but they wait until the instruction is the oldest, oldest_i: until then, an earlier
+// product may still write. Router scores of scattered rows come at score_o, in the same order, as soon as they are known.
+// An address beyond 32 bits becomes the highest one, so that it faults in the memory instead of wrapping.
+module moesaic_result_address #(
+    parameter int unsigned TileRows = 4,
+    parameter int unsigned TileColumns = 8,
+    parameter int unsigned TileDepth = 4,
+    parameter int unsigned ActPorts = 2,
+    parameter int unsigned Experts = 16
+) (
+    input  logic                                          clk_i,
+    input  logic                                          rst_ni,
+    // instructions
+    input  logic                                          start_valid_i,
+    output logic                                          start_ready_o,
+    input  logic                                          slot_i,
+    input  logic [2:0]                                    destination_i,
+    input  logic                                          scatter_i,
+    input  logic [$clog2(Experts)-1:0]                    queue_i,
+    input  logic [15:0]                                   queue_first_i,
+    input  logic [15:0]                                   rows_i,           // at least 1
+    input  logic [15:0]                                   column_tiles_i,
+    input  logic [$clog2(TileColumns):0]                  tail_columns_i,
+    input  logic [31:0]                                   address_i,        // bytes
+    input  logic [31:0]                                   pitch_i,          // bytes
+    input  logic                                          oldest_i,
+    // tokens of the expert queue, one cycle after their index, when it is free
+    input  logic                                          queue_ready_i,
+    output logic [$clog2(Experts)-1:0]                    queue_expert_o,
+    output logic [15:0]                                   queue_index_o,
+    input  logic [15:0]                                   queue_token_i,
+    input  logic [15:0]                                   queue_score_i,
+    output logic                                          score_valid_o,
+    input  logic                                          score_ready_i,
+    output logic [15:0]                                   score_o,
+    // activation memory
+    output logic [ActPorts-1:0]                           rd_valid_o,
+    input  logic [ActPorts-1:0]                           rd_ready_i,
+    output logic [ActPorts-1:0][31:0]                     rd_address_o,
+    input  logic [ActPorts-1:0]                           rd_data_valid_i,
+    input  logic [ActPorts-1:0][16*TileColumns-1:0]       rd_data_i,
+    // rows
+    output logic                                          valid_o,
+    input  logic                                          ready_i,
+    output logic                                          slot_o,
+    output logic [2:0]                                    destination_o,
+    output logic [ActPorts-1:0]                           used_o,
+    output logic [ActPorts-1:0][31:0]                     address_o,
+    output logic [ActPorts-1:0]                           half_o,
+    output logic [$clog2(TileColumns)-1:0]                lane_o,
+    output logic [$clog2(TileColumns):0]                  columns_o,
+    output logic                                          final_o,
+    output logic [ActPorts-1:0][16*TileColumns-1:0]       old_o
+);
+
+  localparam int unsigned ColumnShift = $clog2(TileColumns);
+  localparam int unsigned DepthShift = $clog2(TileDepth);
+  localparam int unsigned WordShift = ColumnShift + DepthShift;
+  localparam int unsigned PitchBits = 31 - ColumnShift;
+  localparam int unsigned CountBits = $clog2(TileRows + 1);
+  localparam int unsigned Ahead = 32;
+  localparam int unsigned AheadBits = $clog2(Ahead);
+  // An address in halves of act words: base, index times pitch, column part.
+  localparam int unsigned SumBits = 48;
+  localparam int unsigned RecordBits = 34 * ActPorts + 6 + 2 * ColumnShift;
+
+  // --- the instruction ---
+
+  logic active_q, slot_q, scatter_q;
+  logic [2:0] destination_q;
+  logic [ColumnShift:0] tail_columns_q;
+  logic [15:0] column_tiles_q, queue_index_q;
+  logic [31:0] base_q;              // in halves of act words, or in weight words
+  logic [PitchBits-1:0] pitch_q;    // in act words, or in weight words
+  logic pitch_half_q;               // and half an act word
+  logic start, to_keys, to_values, to_weight, start_to_weight;
+
+  assign start = start_valid_i && start_ready_o;
+  assign start_to_weight = destination_i == 3'(moesaic_isa_pkg::DESTINATION_KEYS) || destination_i == 3'(moesaic_isa_pkg::DESTINATION_VALUES);
+  assign to_keys = destination_q == 3'(moesaic_isa_pkg::DESTINATION_KEYS);
+  assign to_values = destination_q == 3'(moesaic_isa_pkg::DESTINATION_VALUES);
+  assign to_weight = to_keys || to_values;
+
+  always_ff @(posedge clk_i) begin
+    if (start) begin
+      slot_q <= slot_i;
+      destination_q <= destination_i;
+      scatter_q <= scatter_i;
+      queue_expert_o <= queue_i;
+      tail_columns_q <= tail_columns_i;
+      column_tiles_q <= column_tiles_i;
+      base_q <= start_to_weight ? address_i >> WordShift : address_i >> ColumnShift;
+      pitch_q <= start_to_weight ? PitchBits'(pitch_i >> WordShift) : pitch_i[31:ColumnShift+1];
+      pitch_half_q <= !start_to_weight && pitch_i[ColumnShift];
+    end
+  end
+
+  // --- the loops: row tiles, column tiles, rows of the tile ---
+
+  logic [15:0] tile_row_q, left_q;  // first row of the row tile; rows from there to the end
+  logic [15:0] column_tile_q;
+  logic [CountBits-1:0] row_in_tile_q, step_rows;
+  logic [AheadBits:0] in_flight_q;
+  logic step, ends_tile, ends_row_tile, last_row_tile, last_column_tile;
+  logic [15:0] row;
+
+  assign start_ready_o = !active_q;
+  assign row = tile_row_q + 16'(row_in_tile_q);
+  assign queue_index_o = queue_index_q + row;
+  assign step_rows = scatter_q ? CountBits'(1) : CountBits'(ActPorts);
+  assign step = active_q && in_flight_q != (AheadBits + 1)'(Ahead) && (!scatter_q || queue_ready_i);
+  assign last_row_tile = left_q <= 16'(TileRows);
+  assign last_column_tile = column_tile_q == column_tiles_q - 16'd1;
+  assign ends_tile = row_in_tile_q == CountBits'(TileRows) - step_rows || 16'(row_in_tile_q) + 16'(step_rows) >= left_q;
+  assign ends_row_tile = ends_tile && last_column_tile;
+
+  always_ff @(posedge clk_i) begin
+    if (step) begin
+      row_in_tile_q <= ends_tile ? '0 : row_in_tile_q + step_rows;
+      if (ends_tile) column_tile_q <= ends_row_tile ? '0 : column_tile_q + 1'b1;
+      if (ends_row_tile) begin
+        tile_row_q <= tile_row_q + 16'(TileRows);
+        left_q <= left_q - 16'(TileRows);
+        if (last_row_tile) active_q <= 1'b0;
+      end
+    end
+    if (start) begin
+      active_q <= 1'b1;
+      left_q <= rows_i;
+      queue_index_q <= queue_first_i;
+      tile_row_q <= '0;
+      column_tile_q <= '0;
+      row_in_tile_q <= '0;
+    end
+    if (!rst_ni) active_q <= 1'b0;
+  end
+
+  // --- address = base + index * pitch + column part, in halves of act words or in weight words ---
+  // The next instruction may start while the last rows of one are on their way, so they take along what they need of it.
+
+  logic [3:0] valid_q, final_q;
+  logic [3:0][ActPorts-1:0] used_q;
+  logic [3:0][ColumnShift:0] columns_q;
+  logic [3:0][ColumnShift-1:0] lane_q;
+  logic [2:0][15:0] score_q;
+  logic [3:0] slot_late_q;
+  logic [3:0][2:0] destination_late_q;
+  logic [3:0] weight_q, weigh_q, half_step_q;
+  logic [3:0][PitchBits-1:0] pitch_late_q;
+  logic [1:0][15:0] row_q, column_tile_late_q;
+  logic [15:0] index, index_q;
+  logic [PitchBits+15:0] product_q;
+  logic [SumBits-1:0] part_q, sum_q;
+  logic [ActPorts-1:0] used;
+  logic scatter_late_q;
+  logic [1:0][31:0] base_late_q;
+
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_used
+    assign used[p] = p == 0 || (!scatter_q && 16'(row_in_tile_q) + 16'(p) < left_q);
+  end
+
+  logic late_to_keys, late_to_values;
+
+  assign late_to_keys = destination_late_q[0] == 3'(moesaic_isa_pkg::DESTINATION_KEYS);
+  assign late_to_values = destination_late_q[0] == 3'(moesaic_isa_pkg::DESTINATION_VALUES);
+
+  always_comb begin
+    if (late_to_keys) index = row_q[0] >> ColumnShift;
+    else if (late_to_values) index = column_tile_late_q[0];
+    else index = scatter_late_q ? queue_token_i : row_q[0];
+  end
+
+  always_ff @(posedge clk_i) begin
+    valid_q <= rst_ni ? {valid_q[2:0], step} : '0;
+    final_q <= {final_q[2:0], ends_row_tile && last_row_tile};
+    used_q <= {used_q[2:0], used};
+    columns_q <= {columns_q[2:0], last_column_tile ? tail_columns_q : (ColumnShift + 1)'(TileColumns)};
+    lane_q <= {lane_q[2:0], to_values ? ColumnShift'(row[DepthShift-1:0]) : row[ColumnShift-1:0]};
+    slot_late_q <= {slot_late_q[2:0], slot_q};
+    destination_late_q <= {destination_late_q[2:0], destination_q};
+    weight_q <= {weight_q[2:0], to_weight};
+    weigh_q <= {weigh_q[2:0], scatter_q && destination_q == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL)};
+    pitch_late_q <= {pitch_late_q[2:0], pitch_q};
+    half_step_q <= {half_step_q[2:0], pitch_half_q};
+    scatter_late_q <= scatter_q;
+    base_late_q <= {base_late_q[0], base_q};
+    row_q <= {row_q[0], row};
+    column_tile_late_q <= {column_tile_late_q[0], column_tile_q};
+    // stage 1: the queue memory's answer, which comes late in the cycle, is only chosen
+    index_q <= index;
+    score_q <= {score_q[1:0], queue_score_i};
+    // stage 2
+    product_q <= (PitchBits + 16)'(index_q) * (PitchBits + 16)'(pitch_late_q[1]);
+    case (destination_late_q[1])
+      3'(moesaic_isa_pkg::DESTINATION_KEYS): part_q <= SumBits'(base_late_q[1]) + (SumBits'(column_tile_late_q[1]) << (ColumnShift - DepthShift));
+      3'(moesaic_isa_pkg::DESTINATION_VALUES): part_q <= SumBits'(base_late_q[1]) + SumBits'(row_q[1] >> DepthShift);
+      3'(moesaic_isa_pkg::DESTINATION_INT8): begin
+        part_q <= SumBits'(base_late_q[1]) + SumBits'(column_tile_late_q[1]) + SumBits'(half_step_q[1] ? index_q : '0);
+      end
+      default: part_q <= SumBits'(base_late_q[1]) + (SumBits'(column_tile_late_q[1]) << 1);
+    endcase
+    // stage 3
+    sum_q <= part_q + (weight_q[2] ? SumBits'(product_q) : SumBits'(product_q) << 1);
+  end
+
+  logic [ActPorts-1:0][31:0] new_address;
+  logic [ActPorts-1:0] new_half;
+  logic [RecordBits-1:0] record;
+
+  always_comb begin
+    logic [SumBits-1:0] sum, word;
+    for (int p = 0; p < ActPorts; p++) begin
+      sum = sum_q;
+      if (p != 0 && !weight_q[3]) sum = sum_q + SumBits'({pitch_late_q[3], half_step_q[3]});
+      word = weight_q[3] ? sum : sum >> 1;
+      new_address[p] = (word[SumBits-1:32] != '0) ? '1 : word[31:0];
+      new_half[p] = !weight_q[3] && sum[0];
+    end
+    record = {new_address, new_half, used_q[3], slot_late_q[3], destination_late_q[3], lane_q[3], columns_q[3], final_q[3]};
+  end
+
+  // --- scores ---
+
+  logic score_push, score_ready;
+
+  assign score_push = valid_q[3] && weigh_q[3];
+
+  moesaic_fifo #(
+      .Width(16),
+      .Depth(Ahead)
+  ) u_scores (
+      .clk_i,
+      .rst_ni,
+      .valid_i(score_push),
+      .ready_o(score_ready),
+      .data_i (score_q[2]),
+      .valid_o(score_valid_o),
+      .ready_i(score_ready_i),
+      .data_o (score_o)
+  );
+
+  // --- the old words: rows leave the first queue when their words are asked for; the answers meet them in the second ---
+
+  logic queued_valid, queued_residual, queued_slot, admit, request_ready, request_leaves, located_ready, located_valid, residual;
+  logic record_ready, taken;
+  logic [ActPorts-1:0] old_valid, old_ready, queued_used;
+  logic [RecordBits-1:0] queued, located;
+
+  moesaic_fifo #(
+      .Width(RecordBits),
+      .Depth(Ahead)
+  ) u_pending (
+      .clk_i,
+      .rst_ni,
+      .valid_i(valid_q[3]),
+      .ready_o(record_ready),
+      .data_i (record),
+      .valid_o(queued_valid),
+      .ready_i(admit),
+      .data_o (queued)
+  );
+
+  assign queued_used = queued[2*ColumnShift+6+:ActPorts];
+  assign queued_slot = queued[2*ColumnShift+5];
+  assign queued_residual = queued[2*ColumnShift+2+:3] == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL);
+  assign admit = !queued_residual || (request_ready && queued_slot == oldest_i);
+
+  moesaic_port_buffer #(
+      .Width(32 * ActPorts),
+      .Ports(ActPorts)
+  ) u_request (
+      .clk_i,
+      .rst_ni,
+      .valid_i     (queued_valid && queued_residual && admit),
+      .ready_o     (request_ready),
+      .ports_i     (queued_used),
+      .data_i      (queued[RecordBits-1-:32*ActPorts]),
+      .port_valid_o(rd_valid_o),
+      .port_ready_i(rd_ready_i),
+      .data_o      (rd_address_o),
+      .leaves_o    (request_leaves)
+  );
+
+  moesaic_fifo #(
+      .Width(RecordBits),
+      .Depth(Ahead)
+  ) u_located (
+      .clk_i,
+      .rst_ni,
+      .valid_i(queued_valid && admit),
+      .ready_o(located_ready),
+      .data_i (queued),
+      .valid_o(located_valid),
+      .ready_i(taken),
+      .data_o (located)
+  );
+
+  for (genvar p = 0; p < ActPorts; p++) begin : gen_old
+    moesaic_fifo #(
+        .Width(16 * TileColumns),
+        .Depth(Ahead)
+    ) u_old (
+        .clk_i,
+        .rst_ni,
+        .valid_i(rd_data_valid_i[p]),
+        .ready_o(old_ready[p]),
+        .data_i (rd_data_i[p]),
+        .valid_o(old_valid[p]),
+        .ready_i(taken && residual && used_o[p]),
+        .data_o (old_o[p])
+    );
+  end
+
+  assign {address_o, half_o, used_o, slot_o, destination_o, lane_o, columns_o, final_o} = located;
+  assign residual = destination_o == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL);
+  assign valid_o = located_valid && (!residual || (used_o & ~old_valid) == '0);
+  assign taken = valid_o && ready_i;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) in_flight_q <= '0;
+    else in_flight_q <= in_flight_q + (AheadBits + 1)'(step) - (AheadBits + 1)'(taken);
+    assert (!rst_ni || ((record_ready || !valid_q[3]) && (located_ready || !queued_valid || !admit) && (old_ready | ~rd_data_valid_i) == '1
+        && (score_ready || !score_push)));
+  end
+
+  logic unused;
+  assign unused = &{1'b0, request_leaves};
+
+endmodule

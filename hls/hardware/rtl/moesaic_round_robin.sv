@@ -1,0 +1,24 @@
+// Grants one of several requests, the next one after the last that was granted. The grant is combinational.
+module moesaic_round_robin #(
+    parameter int unsigned Requests = 3
+) (
+    input  logic                clk_i,
+    input  logic                rst_ni,
+    input  logic [Requests-1:0] request_i,
+    input  logic                take_i,       // the grant is used
+    output logic [Requests-1:0] grant_o       // one hot, or zero without a request
+);
+
+  logic [Requests-1:0] after_q;    // the requests after the last one granted
+  logic [Requests-1:0] first, candidates;
+
+  assign first      = request_i & after_q;
+  assign candidates = first != '0 ? first : request_i;
+  assign grant_o    = candidates & (~candidates + 1'b1);
+
+  always_ff @(posedge clk_i) begin
+    if (take_i && request_i != '0) after_q <= ~(grant_o | (grant_o - 1'b1));
+    if (!rst_ni) after_q <= '0;
+  end
+
+endmodule

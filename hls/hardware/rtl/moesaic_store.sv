@@ -1,0 +1,303 @@
+// The store unit: copies runs from the activation memory to the frame window.
+//
+// A burst's address goes out only when all its data has been read, so the write channel never waits for a memory, also
+// while halting. Done follows the last write response.
+module moesaic_store #(
+    parameter int unsigned TileColumns = 8,
+    parameter int unsigned ActBytes    = 131072
+) (
+    input  logic         clk_i,
+    input  logic         rst_ni,
+    input  logic         instr_valid_i,
+    output logic         instr_ready_o,
+    input  logic [511:0] instr_i,
+    output logic         done_o,
+    output logic         fault_o,
+    output logic [3:0]   fault_cause_o,
+    input  logic         halt_i,
+    output logic         idle_o,
+    output logic         dram_stall_o,
+    output logic         write_beat_o,
+
+    input  logic [39:0] frame_base_i,
+    input  logic [31:0] frame_size_i,
+
+    output logic                      act_rd_valid_o,
+    input  logic                      act_rd_ready_i,
+    output logic [31:0]               act_rd_address_o,
+    input  logic                      act_rd_data_valid_i,
+    input  logic [16*TileColumns-1:0] act_rd_data_i,
+
+    output logic [39:0]  m_axi_awaddr,
+    output logic [7:0]   m_axi_awlen,
+    output logic [2:0]   m_axi_awsize,
+    output logic [1:0]   m_axi_awburst,
+    output logic [3:0]   m_axi_awcache,
+    output logic [2:0]   m_axi_awprot,
+    output logic         m_axi_awvalid,
+    input  logic         m_axi_awready,
+    output logic [127:0] m_axi_wdata,
+    output logic [15:0]  m_axi_wstrb,
+    output logic         m_axi_wlast,
+    output logic         m_axi_wvalid,
+    input  logic         m_axi_wready,
+    input  logic [1:0]   m_axi_bresp,
+    input  logic         m_axi_bvalid,
+    output logic         m_axi_bready
+);
+
+  localparam int unsigned WordBytes = 2 * TileColumns;
+  localparam int unsigned MaxBeats  = 16;
+  localparam int unsigned DataBeats = 64;    // buffered; at least 2 * MaxBeats, so reading overlaps sending
+  localparam int unsigned Bursts    = 16;    // outstanding at most
+
+  moesaic_isa_pkg::store_t instr;
+  assign instr = instr_i;
+
+  logic busy_q, faulted_q, fault_q, done_q;
+  logic [3:0] cause_q;
+  logic accept, bad;
+
+  assign accept = instr_valid_i && instr_ready_o;
+  assign bad    = 4'(instr.space) != moesaic_isa_pkg::SPACE_FRAME;
+
+  logic run_valid, run_ready, loop_busy, loop_fault, splitter_busy;
+  logic [39:0] run_address;
+  logic [31:0] run_local;
+  logic [27:0] run_beats;
+
+  moesaic_transfer_loop u_loop (
+      .clk_i,
+      .rst_ni,
+      .start_i      (accept && !bad),
+      .instr_i      (instr_i),
+      .window_base_i(frame_base_i),
+      .window_size_i(frame_size_i),
+      .local_size_i (ActBytes),
+      .run_valid_o  (run_valid),
+      .run_ready_i  (run_ready),
+      .run_address_o(run_address),
+      .run_local_o  (run_local),
+      .run_beats_o  (run_beats),
+      .busy_o       (loop_busy),
+      .fault_o      (loop_fault)
+  );
+
+  logic cut_valid, cut_ready, burst_valid, burst_ready;
+  logic [39:0] cut_address, burst_address;
+  logic [31:0] cut_local, burst_local;
+  logic [7:0] cut_length, burst_length;
+
+  moesaic_burst_splitter #(
+      .MaxBeats(MaxBeats)
+  ) u_splitter (
+      .clk_i,
+      .rst_ni,
+      .run_valid_i    (run_valid),
+      .run_ready_o    (run_ready),
+      .run_address_i  (run_address),
+      .run_local_i    (run_local),
+      .run_beats_i    (run_beats),
+      .burst_valid_o  (cut_valid),
+      .burst_ready_i  (cut_ready),
+      .burst_address_o(cut_address),
+      .burst_local_o  (cut_local),
+      .burst_length_o (cut_length),
+      .busy_o         (splitter_busy)
+  );
+
+  moesaic_skid_buffer #(
+      .Width(80)
+  ) u_bursts (
+      .clk_i,
+      .rst_ni,
+      .valid_i(cut_valid),
+      .ready_o(cut_ready),
+      .data_i ({cut_address, cut_local, cut_length}),
+      .valid_o(burst_valid),
+      .ready_i(burst_ready),
+      .data_o ({burst_address, burst_local, burst_length})
+  );
+
+  // Read the beats of the burst; a credit is a free place in the data buffer.
+  logic [7:0] beat_index_q;
+  logic [6:0] credits_q;
+  logic [31:0] local_address;
+  logic request, requested, request_ready, beat_last, note_ready;
+
+  assign local_address = burst_local + {20'd0, beat_index_q, 4'd0};
+  assign beat_last     = beat_index_q == burst_length;
+  assign request       = burst_valid && note_ready && credits_q != '0;
+  assign requested     = request && request_ready;
+  assign burst_ready   = requested && beat_last;
+
+  // The activation memory decides late in a cycle whom it serves, so its grant moves nothing but this.
+  logic [31:0] rd_address;
+  logic rd_last;
+  moesaic_skid_buffer #(
+      .Width(33)
+  ) u_request (
+      .clk_i,
+      .rst_ni,
+      .valid_i(request),
+      .ready_o(request_ready),
+      .data_i ({local_address, beat_last}),
+      .valid_o(act_rd_valid_o),
+      .ready_i(act_rd_ready_i),
+      .data_o ({rd_address, rd_last})
+  );
+  assign act_rd_address_o = rd_address >> $clog2(WordBytes);
+
+  // The memory answers two cycles after the grant; what the answer is for travels along.
+  logic last_1_q, last_2_q;
+  logic [31:0] offset_1_q, offset_2_q;
+  logic [127:0] beat_data;
+  always_comb begin
+    beat_data = '0;
+    for (int i = 0; i < int'(WordBytes / 16); i++)
+      if (offset_2_q == 32'(16 * i)) beat_data = act_rd_data_i[128*i+:128];
+  end
+
+  logic data_ready, data_valid, data_pop, data_last;
+  logic [127:0] data;
+  moesaic_fifo #(
+      .Width(129),
+      .Depth(DataBeats)
+  ) u_data (
+      .clk_i,
+      .rst_ni,
+      .valid_i(act_rd_data_valid_i),
+      .ready_o(data_ready),
+      .data_i ({last_2_q, beat_data}),
+      .valid_o(data_valid),
+      .ready_i(data_pop),
+      .data_o ({data_last, data})
+  );
+
+  logic note_valid, send;
+  logic [39:0] note_address;
+  logic [7:0] note_length;
+  moesaic_fifo #(
+      .Width(48),
+      .Depth(Bursts)
+  ) u_notes (
+      .clk_i,
+      .rst_ni,
+      .valid_i(burst_valid && burst_ready),
+      .ready_o(note_ready),
+      .data_i ({burst_address, burst_length}),
+      .valid_o(note_valid),
+      .ready_i(send),
+      .data_o ({note_address, note_length})
+  );
+
+  // Send a burst once all its beats are in the buffer. buffered_q counts beats of bursts not yet sent, sending_q beats
+  // of bursts whose address has gone out.
+  logic awvalid_q, wvalid_q, wlast_q;
+  logic [39:0] awaddr_q;
+  logic [7:0] awlen_q;
+  logic [127:0] wdata_q;
+  logic [6:0] buffered_q, sending_q, burst_beats;
+  logic [4:0] outstanding_q;
+  logic response;
+
+  assign burst_beats = 7'(note_length) + 7'd1;
+  assign send        = note_valid && buffered_q >= burst_beats && (!awvalid_q || m_axi_awready)
+                       && outstanding_q != 5'(Bursts) && !halt_i && !faulted_q;
+  assign data_pop    = sending_q != '0 && (!wvalid_q || m_axi_wready);
+  assign response    = m_axi_bvalid && m_axi_bready;
+
+  assign m_axi_awvalid = awvalid_q;
+  assign m_axi_awaddr  = awaddr_q;
+  assign m_axi_awlen   = awlen_q;
+  assign m_axi_awsize  = 3'd4;       // 16 bytes
+  assign m_axi_awburst = 2'b01;      // INCR
+  assign m_axi_awcache = 4'b0011;    // normal, bufferable, not cached
+  assign m_axi_awprot  = 3'b000;
+  assign m_axi_wvalid  = wvalid_q;
+  assign m_axi_wdata   = wdata_q;
+  assign m_axi_wstrb   = '1;
+  assign m_axi_wlast   = wlast_q;
+  assign m_axi_bready  = 1'b1;
+
+  logic finished;
+  assign finished = busy_q && !loop_busy && !loop_fault && !splitter_busy && !burst_valid && !note_valid
+                    && outstanding_q == '0 && !faulted_q;
+
+  assign instr_ready_o = !busy_q;
+  assign done_o        = done_q;
+  assign fault_o       = fault_q;
+  assign fault_cause_o = cause_q;
+  assign idle_o        = outstanding_q == '0;
+  assign dram_stall_o  = (awvalid_q && !m_axi_awready) || (wvalid_q && !m_axi_wready)
+                         || (outstanding_q != '0 && !awvalid_q && !wvalid_q && sending_q == '0);
+  assign write_beat_o  = wvalid_q && m_axi_wready;
+
+  always_ff @(posedge clk_i) begin
+    done_q  <= 1'b0;
+    fault_q <= 1'b0;
+    if (accept) busy_q <= 1'b1;
+
+    if (requested) beat_index_q <= beat_last ? 8'd0 : beat_index_q + 8'd1;
+    credits_q  <= credits_q + 7'(data_pop) - 7'(requested);
+    last_1_q   <= rd_last;
+    last_2_q   <= last_1_q;
+    offset_1_q <= rd_address & (WordBytes - 1);
+    offset_2_q <= offset_1_q;
+
+    if (send) begin
+      awvalid_q <= 1'b1;
+      awaddr_q  <= note_address;
+      awlen_q   <= note_length;
+    end else if (m_axi_awready) begin
+      awvalid_q <= 1'b0;
+    end
+    if (data_pop) begin
+      wvalid_q <= 1'b1;
+      wdata_q  <= data;
+      wlast_q  <= data_last;
+    end else if (m_axi_wready) begin
+      wvalid_q <= 1'b0;
+    end
+    buffered_q    <= buffered_q + 7'(act_rd_data_valid_i) - (send ? burst_beats : 7'd0);
+    sending_q     <= sending_q + (send ? burst_beats : 7'd0) - 7'(data_pop);
+    outstanding_q <= outstanding_q + 5'(send) - 5'(response);
+
+    if (finished) begin
+      busy_q <= 1'b0;
+      done_q <= 1'b1;
+    end
+    if (!faulted_q && !halt_i) begin
+      if ((accept && bad) || loop_fault) begin
+        faulted_q <= 1'b1;
+        fault_q   <= 1'b1;
+        cause_q   <= moesaic_isa_pkg::FAULT_ADDRESS;
+      end else if (response && m_axi_bresp[1]) begin
+        faulted_q <= 1'b1;
+        fault_q   <= 1'b1;
+        cause_q   <= moesaic_isa_pkg::FAULT_AXI_WRITE;
+      end
+    end
+    if (!rst_ni) begin
+      busy_q        <= 1'b0;
+      done_q        <= 1'b0;
+      fault_q       <= 1'b0;
+      faulted_q     <= 1'b0;
+      beat_index_q  <= '0;
+      credits_q     <= 7'(DataBeats);
+      awvalid_q     <= 1'b0;
+      wvalid_q      <= 1'b0;
+      buffered_q    <= '0;
+      sending_q     <= '0;
+      outstanding_q <= '0;
+    end
+  end
+
+  logic unused;
+  assign unused = &{1'b0, instr.unused_480, instr.local_stride_3, instr.dram_stride_3, instr.local_stride_2,
+                    instr.dram_stride_2, instr.local_stride_1, instr.dram_stride_1, instr.unused_272, instr.count_3,
+                    instr.count_2, instr.count_1, instr.bytes, instr.local_address, instr.dram_offset, instr.tag,
+                    instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57, instr.wait_mask, instr.unused_9,
+                    instr.opcode, m_axi_bresp[0], data_ready, data_valid};
+
+endmodule

@@ -1,0 +1,54 @@
+"""Between the arrays of an ONNX network and the accelerator: pixels in, output units out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from moesaic.errors import UserError
+
+_HALF_RANGE = 127.5
+"""The ONNX network takes pixel / 127.5 - 1."""
+
+_TOLERANCE = 1e-6
+"""How far beyond -1 or 1 a value may lie: rounding of a normalisation in float32."""
+
+
+def to_pixels(x: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Images as the accelerator takes them, uint8 (N, height, width, 3).
+
+    x: (N, 3, height, width) as the ONNX network takes it, or one image without N: float in -1..1, which is rounded to the
+    nearest pixel value; or uint8, the pixels themselves, then also with the channels last. UserError for another shape or
+    type, or values beyond -1..1.
+    """
+    if not isinstance(x, np.ndarray):
+        raise UserError(f"the images are a {type(x).__name__}; give a numpy array")
+    planes, pixels = (3, height, width), (height, width, 3)
+    shape = x.shape[-3:]
+    if x.ndim not in (3, 4) or not (shape == planes or (shape == pixels and x.dtype == np.uint8)):
+        raise UserError(
+            f"the images are {x.dtype} {x.shape}, the network takes float or uint8 (N, {', '.join(map(str, planes))}); "
+            "resize or transpose them"
+        )
+    images = x.reshape(-1, *shape)
+    if x.dtype != np.uint8:
+        images = _quantised(images)
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1) if shape == planes else images)
+
+
+def _quantised(x: np.ndarray) -> np.ndarray:
+    if not np.issubdtype(x.dtype, np.floating):
+        raise UserError(f"the images are {x.dtype}; give uint8 pixels, or float pixel / 127.5 - 1")
+    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
+    if not (low >= -1 - _TOLERANCE and high <= 1 + _TOLERANCE):
+        raise UserError(
+            f"the images have values from {low:g} to {high:g}, the network takes -1 to 1; give pixel / 127.5 - 1, or uint8"
+        )
+    return np.clip(np.rint((x.astype(np.float64) + 1) * _HALF_RANGE), 0, 255).astype(np.uint8)
+
+
+def to_output(raw: np.ndarray, scale: float, dtype: np.dtype) -> np.ndarray:
+    """A task's outputs as the ONNX network gives them, (N, channels, height, width): raw * scale, rounded once to dtype.
+
+    raw: int16 (N, height, width, channels).
+    """
+    return np.ascontiguousarray((raw.astype(np.float64) * scale).astype(dtype).transpose(0, 3, 1, 2))

@@ -1,0 +1,73 @@
+"""The options of `convert_from_onnx_model` that are for this backend, checked into hls4ml's configuration."""
+
+from __future__ import annotations
+
+import math
+
+from moesaic.errors import UserError
+from moesaic.hls.vendor.parts import board_part, ordering_code
+from moesaic.hls.vendor.vitis.project import CLOCK_MHZ
+from moesaic.spec.configuration import HardwareConfiguration, load_configuration
+
+OPTIONS = ("configuration", "task", "part", "board", "clock_period", "io_type")
+_IO_TYPE = "io_parallel"
+
+
+def initial_config(options: dict) -> dict:
+    """hls4ml's configuration with our entries: Configuration, Task, Part, ClockPeriod (ns).
+
+    options: by name, see OPTIONS and `MoesaicBackend.create_initial_config`; None is as if it were not given. UserError for an
+    unknown one, a part or board that the hardware configuration is not for, or an io_type of streams.
+    """
+    for name in options:
+        if name not in OPTIONS:
+            raise UserError(f"backend moesaic has no option {name!r}; it takes {', '.join(OPTIONS)}")
+    given = {name: value for name, value in options.items() if value is not None}
+    configuration = load_configuration(given.get("configuration", "tiny"))
+    _check_part(configuration, given.get("part"))
+    _check_board(configuration, given.get("board"))
+    _check_io_type(given.get("io_type", _IO_TYPE))
+    return {
+        "Configuration": str(given.get("configuration", "tiny")),
+        "Task": _names(given.get("task", ())),
+        "Part": ordering_code(configuration),
+        "ClockPeriod": _clock_period(given.get("clock_period", 1000 / CLOCK_MHZ)),
+        "HLSConfig": {},
+    }
+
+
+def _check_part(configuration: HardwareConfiguration, part: str | None) -> None:
+    known = (ordering_code(configuration), configuration.part)
+    if part is not None and part.lower() not in (name.lower() for name in known):
+        raise UserError(
+            f"part {part}: configuration {configuration.name} is for {known[0]}; leave part out, or name a configuration for it"
+        )
+
+
+def _check_board(configuration: HardwareConfiguration, board: str | None) -> None:
+    if board is None:
+        return
+    preset = board_part(configuration)
+    if board.lower() not in (preset, preset.split(":")[1]):
+        raise UserError(
+            f"board {board}: configuration {configuration.name} is for {preset.split(':')[1]}; leave board out, or name a"
+            " configuration for it"
+        )
+
+
+def _check_io_type(io_type: str) -> None:
+    """io_parallel, hls4ml's default, chooses nothing here; whoever asks for streams expects another interface."""
+    if io_type != _IO_TYPE:
+        raise UserError(
+            f"io_type {io_type}: the accelerator takes whole images from DRAM and has no streams; leave io_type out, or give {_IO_TYPE}"
+        )
+
+
+def _names(task: str | list[str] | tuple[str, ...]) -> list[str]:
+    return [task] if isinstance(task, str) else list(task)
+
+
+def _clock_period(period: object) -> float:
+    if not isinstance(period, int | float) or not 0 < period < math.inf:
+        raise UserError(f"clock_period is {period!r}, it must be a positive number of nanoseconds")
+    return float(period)

@@ -1,0 +1,51 @@
+"""What a converted model carries beside hls4ml's graph: its bundle, the build made from it and the C simulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from moesaic.emulator import Emulator
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.vendor.hls4ml_backend.image_batches import to_output, to_pixels
+from moesaic.spec.build import Build
+from moesaic.spec.bundle import Bundle
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.pathway_names import split_pathway_name
+
+
+@dataclass
+class Session:
+    """shapes: of every value of the ONNX graph, without the batch. emulator: None until the model is compiled."""
+
+    bundle: Bundle
+    configuration: HardwareConfiguration
+    shapes: dict[str, list[int]] = field(repr=False)
+    emulator: Emulator | None = None
+
+    @cached_property
+    def build(self) -> Build:
+        return generate(self.bundle, self.configuration)
+
+    def predict(self, x: np.ndarray, tasks: list[str]) -> list[np.ndarray]:
+        """Each task's output for images x, see moesaic.hls.vendor.hls4ml_backend.image_batches for both; without N where x has none.
+
+        tasks: TASK or TASK@ALTERNATIVE. float64 for float64, else float32. The model must be compiled.
+        """
+        build = self.build
+        pixels = to_pixels(x, build.image_height, build.image_width)
+        memory = build.new_memory()
+        results = []
+        for name in tasks:
+            task = split_pathway_name(name)[0]
+            height, width, _ = build.tasks[task].output_shape
+            raw = np.zeros((len(pixels), height, width, build.tasks[task].channels), np.int16)
+            for i, image in enumerate(pixels):
+                build.write_image(memory.frame, image)
+                self.emulator.run(build.task(name).program, memory, 0)
+                raw[i] = build.read_output(memory.frame, task)
+            output = to_output(raw, build.tasks[task].output_scale, np.float64 if x.dtype == np.float64 else np.float32)
+            results.append(output if x.ndim == 4 else output[0])
+        return results

@@ -1,0 +1,130 @@
+"""Reads Vivado's reports: timing summary, utilisation, power."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+
+from moesaic.errors import InternalError
+
+_TIMING = (
+    "wns",
+    "tns",
+    "tns_failing",
+    "tns_total",
+    "whs",
+    "ths",
+    "ths_failing",
+    "ths_total",
+    "wpws",
+    "tpws",
+    "tpws_failing",
+)
+_SITES = {"CLB LUTs": "lut", "CLB Registers": "ff", "Block RAM Tile": "bram36", "URAM": "uram", "DSPs": "dsp"}
+_NUMBER = r"-?\d+(?:\.\d+)?"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Worst and total slacks in ns and failing endpoints, for setup, hold and pulse width."""
+
+    setup_worst: float
+    setup_total: float
+    setup_failing: int
+    hold_worst: float
+    hold_total: float
+    hold_failing: int
+    pulse_worst: float
+    pulse_failing: int
+
+    @property
+    def met(self) -> bool:
+        return min(self.setup_worst, self.hold_worst, self.pulse_worst) >= 0
+
+    def highest_clock_mhz(self, clock_mhz: float) -> float:
+        """The clock at which setup would just be met, if nothing but the period changed."""
+        return 1000 / (1000 / clock_mhz - self.setup_worst)
+
+    def to_dict(self) -> dict:
+        return {**asdict(self), "met": self.met}
+
+
+def parse_timing(text: str) -> Timing:
+    """The table `Design Timing Summary` of report_timing_summary.
+
+    InternalError if the report has none, or a slack is NA (a design without a constrained path).
+    """
+    section = text.partition("Design Timing Summary")[2]
+    row = re.search(rf"^\s+WNS\(ns\).*\n[\s-]+\n((?:\s+(?:{_NUMBER}|NA))+)\s*$", section, re.MULTILINE)
+    if row is None:
+        raise InternalError("the timing report has no table `Design Timing Summary`")
+    words = row[1].split()
+    if "NA" in words[: len(_TIMING)]:
+        raise InternalError("the timing report has a slack of NA: the design has no constrained path")
+    value = dict(zip(_TIMING, map(float, words)))
+    return Timing(
+        setup_worst=value["wns"],
+        setup_total=value["tns"],
+        setup_failing=int(value["tns_failing"]),
+        hold_worst=value["whs"],
+        hold_total=value["ths"],
+        hold_failing=int(value["ths_failing"]),
+        pulse_worst=value["wpws"],
+        pulse_failing=int(value["tpws_failing"]),
+    )
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def parse_utilization(text: str) -> dict[str, dict[str, float]]:
+    """report_utilization of a whole design: lut, ff, bram36, uram, dsp, each with what is used and available."""
+    found: dict[str, dict[str, float]] = {}
+    header: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            continue
+        cells = _cells(line)
+        if cells[0] == "Site Type":
+            header = cells
+        name = _SITES.get(cells[0].rstrip("*"))
+        if name and name not in found and len(cells) == len(header):
+            row = dict(zip(header, cells))
+            found[name] = {"used": float(row["Used"]), "available": float(row["Available"])}
+    missing = sorted(set(_SITES.values()) - set(found))
+    if missing:
+        raise InternalError(f"the utilisation report says nothing of {', '.join(missing)}")
+    return found
+
+
+def parse_hierarchy(text: str, instances: tuple[str, ...]) -> dict[str, float]:
+    """report_utilization -hierarchical: what the named instances take together: lut, ff, bram36, uram, dsp."""
+    total = dict.fromkeys(("lut", "ff", "bram36", "uram", "dsp"), 0.0)
+    header: list[str] = []
+    wanted = set(instances)
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            continue
+        cells = _cells(line)
+        if cells[0] == "Instance":
+            header = cells
+        elif cells[0] in wanted and len(cells) == len(header):
+            wanted.remove(cells[0])
+            row = dict(zip(header, cells))
+            total["lut"] += float(row["Total LUTs"])
+            total["ff"] += float(row["FFs"])
+            total["bram36"] += float(row["RAMB36"]) + float(row["RAMB18"]) / 2
+            total["uram"] += float(row["URAM"])
+            total["dsp"] += float(row["DSP Blocks"] if "DSP Blocks" in row else row["DSP48 Blocks"])
+    if wanted:
+        raise InternalError(f"the hierarchical utilisation report has no instance {', '.join(sorted(wanted))}")
+    return total
+
+
+def parse_power(text: str) -> float:
+    """report_power: total on-chip power in W, an estimate of Vivado's without measured activity."""
+    found = re.search(rf"^\|\s*Total On-Chip Power \(W\)\s*\|\s*({_NUMBER})", text, re.MULTILINE)
+    if found is None:
+        raise InternalError("the power report has no line `Total On-Chip Power (W)`")
+    return float(found[1])

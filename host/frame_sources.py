@@ -1,0 +1,80 @@
+"""Frames from a folder, a picture, a video file or a camera."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from moesaic.errors import UserError
+
+PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm")
+_Frame = TypeVar("_Frame")
+
+
+def is_pictures(source: str) -> bool:
+    """Whether a source is a folder or a picture, which need no OpenCV."""
+    return Path(source).is_dir() or Path(source).suffix.lower() in PICTURES
+
+
+def open_frames(source: str, endless: bool) -> Iterator[np.ndarray | Path]:
+    """Frames as Accelerator.stream takes them.
+
+    source: a folder, whose pictures come in the order of their names; a picture; a video file; a camera, as its number or
+    /dev/videoN. endless: pictures begin anew after the last one. UserError at once if there is nothing to read.
+    """
+    path = Path(source)
+    if is_pictures(source):
+        return _pictures(path, endless)
+    if not source.isdecimal() and not path.exists():
+        raise UserError(
+            f"source {source} does not exist; name a folder of pictures, a video file or the number of a camera"
+        )
+    return _captured(int(source) if source.isdecimal() else source)
+
+
+def _pictures(path: Path, endless: bool) -> Iterator[Path]:
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{path} holds 0 pictures; put files named {', '.join(PICTURES)} there")
+    return itertools.cycle(files) if endless else iter(files)
+
+
+def _captured(source: int | str) -> Iterator[np.ndarray]:
+    try:
+        import cv2
+    except ImportError:
+        raise UserError(
+            f"OpenCV is missing: source {source} is a video or a camera, which it reads; install it with: "
+            "pip install opencv-python-headless, or name a folder of pictures"
+        ) from None
+    capture = cv2.VideoCapture(source)
+    if not capture.isOpened():
+        capture.release()
+        raise UserError(f"source {source} cannot be opened by OpenCV; name another video file or camera")
+    return _frames_of(capture, cv2)
+
+
+def _frames_of(capture, cv2) -> Iterator[np.ndarray]:
+    try:
+        while True:
+            there, frame = capture.read()
+            if not there:
+                return
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    finally:
+        capture.release()
+
+
+def paced(frames: Iterable[_Frame], rate: float) -> Iterator[_Frame]:
+    """The same frames, at most `rate` of them a second; 0 does not wait."""
+    due = time.monotonic()
+    for frame in frames:
+        if rate > 0:
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = max(due, time.monotonic()) + 1 / rate
+        yield frame

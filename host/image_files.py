@@ -1,0 +1,104 @@
+"""Reading photographs and writing pictures, without an imaging library where possible."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from moesaic.errors import UserError
+from moesaic.host.png import SIGNATURE, decode_png, encode_png
+from moesaic.host.resize import LARGEST_SIDE
+
+__all__ = ["check_rgb", "encode_png", "read_image", "write_picture"]
+
+ACCEPTED = (
+    "RGB images in PNG (8-bit, not interlaced) or PPM (P6, 8-bit) are read, other formats where Pillow is installed"
+)
+
+
+def check_rgb(image: np.ndarray, name: str) -> None:
+    """UserError unless the image is uint8 (height, width, 3) with sides of 1 to 16,384 pixels; name: how to call it."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"{name} is {image.dtype} {image.shape}, not uint8 (height, width, 3) RGB; convert it to RGB")
+    if not all(1 <= side <= LARGEST_SIDE for side in image.shape[:2]):
+        height, width = image.shape[:2]
+        raise UserError(f"{name} has {width}x{height} pixels; a side may have 1 to {LARGEST_SIDE}, shrink it first")
+
+
+def read_image(path: Path | str) -> np.ndarray:
+    """The image of a file, uint8 (height, width, 3) RGB.
+
+    An alpha channel that is opaque everywhere is dropped. UserError if the file cannot be read, or is grey or transparent:
+    guessing colours or a background would change the prediction.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"image {path} cannot be read ({error.strerror}); {ACCEPTED}") from None
+    try:
+        if data.startswith(SIGNATURE):
+            image = decode_png(data)
+        elif data.startswith(b"P6"):
+            image = _decode_ppm(data)
+        else:
+            image = _decode_with_pillow(path)
+    except ValueError as error:
+        raise UserError(f"image {path} cannot be read: {error}; {ACCEPTED}") from None
+    if image.shape[2] in (2, 4) and image[..., -1].min() == 255:
+        image = image[..., :-1]
+    if image.shape[2] != 3:
+        found = {1: "grey", 2: "grey with transparency", 4: "RGB with transparency"}[image.shape[2]]
+        raise UserError(f"image {path} has {image.shape[2]} channels ({found}), a network takes 3; convert it to RGB")
+    check_rgb(image, f"image {path}")
+    return image
+
+
+def _decode_ppm(data: bytes) -> np.ndarray:
+    header = re.match(rb"P6(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)\s", data)
+    if header is None:
+        raise ValueError("its PPM header is malformed")
+    width, height, maximum = (int(value) for value in header.groups())
+    if maximum != 255:
+        raise ValueError(f"its largest value is {maximum}, 8-bit images have 255")
+    expected, found = width * height * 3, len(data) - header.end()
+    if expected == 0 or found < expected:
+        raise ValueError(f"its pixels are {found} bytes where {width}x{height} pixels need {expected}")
+    return np.frombuffer(data, np.uint8, expected, header.end()).reshape(height, width, 3)
+
+
+def _decode_with_pillow(path: Path) -> np.ndarray:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ValueError("it is neither PNG nor PPM, and Pillow, which reads other formats, is missing") from None
+    try:
+        with Image.open(path) as picture:
+            mode = picture.mode
+            if mode not in ("L", "LA", "P", "RGB", "RGBA"):
+                raise ValueError(f"its colours are {mode}")
+            return np.atleast_3d(np.asarray(picture.convert("RGB") if mode == "P" else picture))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error).replace("\n", " ")) from None
+
+
+def write_picture(path: Path, image: np.ndarray) -> None:
+    """Write a picture (see encode_png) as PNG, whole or not at all; the directory is made if needed."""
+    content = encode_png(image)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            Path(partial).chmod(0o644)
+            Path(partial).replace(path)
+        except BaseException:
+            Path(partial).unlink()
+            raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); name another output directory") from None

@@ -1,0 +1,92 @@
+"""Predictions as colour pictures, uint8 (height, width, 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from moesaic.errors import UserError
+
+_DEPTH_STOPS = np.array(
+    [[253, 231, 76], [247, 150, 60], [214, 74, 92], [136, 34, 122], [58, 16, 100], [12, 8, 38]], np.float64
+)
+
+
+_SALIENCY_STOPS = np.array(
+    [[12, 16, 48], [40, 60, 150], [20, 150, 160], [120, 200, 90], [245, 210, 60], [255, 250, 220]], np.float64
+)
+
+
+def _class_colours() -> np.ndarray:
+    """256 colours: dark grey, then hues one golden angle apart; every eight of them change brightness."""
+    hue = (np.arange(256) * 137.508 % 360) / 60
+    band = np.arange(256) // 8 % 3
+    value, saturation = np.array([240, 165, 205])[band], np.array([0.75, 0.85, 0.4])[band]
+    sector = (np.array([5, 3, 1])[None, :] + hue[:, None]) % 6
+    share = np.clip(np.minimum(sector, 4 - sector), 0, 1)
+    colours = np.round(value[:, None] * (1 - saturation[:, None] * share)).astype(np.uint8)
+    colours[0] = 48
+    return colours
+
+
+CLASS_COLOURS = _class_colours()
+"""RGB of each class index, uint8 (256, 3)."""
+
+
+def class_picture(classes: np.ndarray) -> np.ndarray:
+    """A colour for every class. classes: (height, width), integers 0..255."""
+    return CLASS_COLOURS[classes]
+
+
+def depth_picture(depth: np.ndarray, nearest: float | None = None, farthest: float | None = None) -> np.ndarray:
+    """Near is bright and far is dark, by the logarithm of depth.
+
+    depth: metres > 0, (height, width). nearest, farthest: metres shown as the ends of the scale, by default the extremes of
+    this depth map; give them to show several maps on one scale.
+    """
+    low = np.log(depth.min() if nearest is None else nearest)
+    high = np.log(depth.max() if farthest is None else farthest)
+    return _ramp(np.clip((np.log(depth) - low) / max(high - low, 1e-9), 0, 1), _DEPTH_STOPS)
+
+
+def _ramp(position: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Colours between equally spaced stops: position 0 is the first, 1 the last."""
+    place, stops = position * (len(colours) - 1), np.arange(len(colours))
+    channels = [np.interp(place, stops, colours[:, channel]) for channel in range(3)]
+    return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
+
+
+def normals_picture(normals: np.ndarray) -> np.ndarray:
+    """The usual colours of normal maps: red to the right, green upwards, blue towards the viewer.
+
+    normals: unit vectors (height, width, 3), x to the right, y down, z into the picture.
+    """
+    shown = normals * np.array([1, -1, -1])
+    return np.round(np.clip(shown * 127.5 + 127.5, 0, 255)).astype(np.uint8)
+
+
+def saliency_picture(saliency: np.ndarray) -> np.ndarray:
+    """A heat map: dark blue is 0, green one half, nearly white 1. saliency: probabilities 0..1, (height, width)."""
+    return _ramp(np.asarray(saliency, np.float64), _SALIENCY_STOPS)
+
+
+def edges_picture(edges: np.ndarray) -> np.ndarray:
+    """White edges on black. edges: probabilities 0..1, (height, width)."""
+    grey = np.round(255 * np.asarray(edges, np.float64)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+_PICTURES = {
+    "segmentation": class_picture,
+    "parts": class_picture,
+    "saliency": saliency_picture,
+    "edges": edges_picture,
+    "depth": depth_picture,
+    "normals": normals_picture,
+}
+
+
+def picture(kind: str, decoded: np.ndarray) -> np.ndarray:
+    """Picture of a decoded prediction (moesaic.spec.predictions.decode) of a task kind."""
+    if kind not in _PICTURES:
+        raise UserError(f"a task of kind {kind!r} has no picture; known kinds: {', '.join(sorted(_PICTURES))}")
+    return _PICTURES[kind](decoded)

@@ -1,0 +1,30 @@
+"""Arguments that several commands of the model side take."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from moesaic.argument_types import positive
+
+CHECKPOINT = Path("build/model.safetensors")
+
+
+def add_checkpoint(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help=what)
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", type=Path, help="where the recipe's data set is; scenes need none")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=positive, default=1, help="threads of PyTorch (default 1, fastest on few cores)"
+    )

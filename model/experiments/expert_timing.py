@@ -1,0 +1,317 @@
+"""How fast the mixture of experts is: against the dense network, against simpler forms of it, one task against all.
+
+    python -m moesaic.model.experiments.expert_timing [--recipe m3vit_tiny] [--batch 16] [--repeats 9] [--threads 1]
+
+All that is compared runs in one process, in turn, the forms one after the other in every repeat, so that other load falls on
+all of them alike; figures are medians. Prints tables and keeps them where `moesaic.model.experiments.results`, which measures the same
+where nothing is kept, takes them from for docs/results.md.
+"""
+
+import argparse
+import dataclasses
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from torch import Tensor
+
+from moesaic.argument_types import positive
+from moesaic.errors import UserError
+from moesaic.files import require_writable
+from moesaic.model.experiments.kept_measurements import content_key, keep_measurements, read_measurements
+from moesaic.model.network.moe import MoE
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, load_recipe, recipe_names
+from moesaic.model.training.optimizer import build_optimizers
+from moesaic.spec.bundle import Task, expected_tensors
+from moesaic.spec.cost import frame_macs, weight_bytes
+
+OPTIMIZERS = ("adamw", "muon")
+MEASUREMENTS = 1
+"""Number of what `measure` does; what was measured otherwise is measured again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is timed. batch: images of a training step; repeats: of which the median is taken; threads: of PyTorch."""
+
+    recipe: str = "m3vit_tiny"
+    batch: int = 16
+    repeats: int = 9
+    threads: int = 1
+
+    def path(self, directory: Path) -> Path:
+        """The file that keeps the figures; another one for each recipe, batch and number of threads."""
+        timed = {"recipe": load_recipe(self.recipe).to_dict(), "batch": self.batch, "threads": self.threads}
+        return directory / f"experts-{Path(self.recipe).stem}-{content_key(timed)}.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class TableOfFigures:
+    """A title, names of columns, and rows of text and numbers."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple]
+
+
+def interleaved(forms: dict[str, Callable[[], None]], repeats: int, progress: Progress) -> dict[str, float]:
+    """Median seconds of each form; every repeat runs all of them once, after a first round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    bar = progress.add_task(", ".join(forms), total=(repeats + 1) * len(forms))
+    for repeat in range(repeats + 1):
+        for name, form in forms.items():
+            start = time.perf_counter()
+            form()
+            if repeat:
+                seconds[name].append(time.perf_counter() - start)
+            progress.advance(bar)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def dense_of_equal_macs(configuration: ModelConfiguration) -> ModelConfiguration:
+    """The dense network whose MLPs, in place of experts, have as many hidden units as a token's experts together.
+
+    The other MLPs have them too, so both networks must agree there: UserError if they do not.
+    """
+    c = configuration
+    if c.top_k * c.expert_hidden != c.mlp_hidden:
+        sizes = f"{c.top_k} experts of {c.expert_hidden} units are not the MLP's {c.mlp_hidden}"
+        raise UserError(f"{sizes}: choose a recipe in which they are, so that a dense network has as many MACs")
+    return dataclasses.replace(c, experts=0, top_k=0, expert_hidden=0)
+
+
+def specification_tasks(configuration: ModelConfiguration) -> dict[str, Task]:
+    """The recipe's tasks with every expert, as `moesaic.spec.cost` counts them."""
+    c = configuration
+    pathway = {block: tuple(range(c.experts)) for block in c.architecture.moe_blocks}
+    return {task.name: Task("depth", task.channels, c.resolution, 1.0, c.top_k, pathway) for task in c.tasks}
+
+
+class _TrainingStep:
+    """Forward and backward pass on random images, then clipping and the optimizers; seconds of both parts are kept."""
+
+    def __init__(self, recipe: Recipe, configuration: ModelConfiguration, batch: int, optimizer: str) -> None:
+        torch.manual_seed(0)
+        self.model = M3ViT(configuration)
+        training = dataclasses.replace(recipe.training, optimizer=optimizer, precision="float32")
+        self.optimizers = build_optimizers(self.model, training)
+        self.images = torch.rand(batch, 3, configuration.image_height, configuration.image_width) * 2 - 1
+
+    def passes(self) -> None:
+        """Forward and backward."""
+        noise = torch.Generator().manual_seed(0)
+        tasks = self.model.configuration.task_names
+        predictions, balance = self.model.training_forward(self.images, tasks, noise)
+        (sum(p.square().mean() for p in predictions.values()) + 0.01 * balance).backward()
+
+    def update(self) -> None:
+        """Clipping, optimizers, gradients away."""
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.model.zero_grad(set_to_none=True)
+
+    def whole(self) -> None:
+        self.passes()
+        self.update()
+
+
+def training_figures(recipe: Recipe, batch: int, repeats: int, progress: Progress) -> TableOfFigures:
+    """A training step of one task, with experts and dense at equal active MACs."""
+    one = dataclasses.replace(recipe.model, tasks=recipe.model.tasks[:1])
+    dense = dense_of_equal_macs(one)
+    macs = {
+        "experts": frame_macs(one.architecture, next(iter(specification_tasks(one).values()))),
+        "dense": frame_macs(dense.architecture, next(iter(specification_tasks(dense).values()))),
+    }
+    rows = []
+    for optimizer in OPTIMIZERS:
+        steps = {name: _TrainingStep(recipe, c, batch, optimizer) for name, c in (("experts", one), ("dense", dense))}
+        forms = {f"{optimizer} {name}": step.whole for name, step in steps.items()}
+        if optimizer == OPTIMIZERS[0]:
+
+            def passes(step: _TrainingStep) -> Callable[[], None]:
+                def run() -> None:
+                    step.passes()
+                    step.model.zero_grad(set_to_none=True)
+
+                return run
+
+            forms |= {f"passes {name}": passes(step) for name, step in steps.items()}
+        seconds = interleaved(forms, repeats, progress)
+        for part in dict.fromkeys(name.split()[0] for name in forms):
+            experts, plain = seconds[f"{part} experts"], seconds[f"{part} dense"]
+            what = "forward and backward pass" if part == "passes" else f"whole step with {part}"
+            rows.append((what, 1e3 * experts, 1e3 * plain, experts / plain))
+    rows.append(
+        ("MACs of a frame, millions", macs["experts"] / 1e6, macs["dense"] / 1e6, macs["experts"] / macs["dense"])
+    )
+    title = f"One training step, one task, batch {batch} (ms)"
+    return TableOfFigures(title, ("part", "experts", "dense", "ratio"), rows)
+
+
+def loop_over_experts(moe: MoE, tokens: Tensor, scores: Tensor, chosen: Tensor) -> Tensor:
+    """The mixture as one writes it first: a mask and four operations of autograd per expert."""
+    result = torch.zeros_like(tokens)
+    for e in range(len(moe.up_weight)):
+        (token,) = chosen[:, e].nonzero(as_tuple=True)
+        hidden = F.gelu(torch.addmm(moe.up_bias[e], tokens[token], moe.up_weight[e]))
+        update = torch.addmm(moe.down_bias[e], hidden, moe.down_weight[e])
+        result = result.index_add(0, token, update * scores[token, e, None])
+    return result
+
+
+def layer_figures(configuration: ModelConfiguration, batch: int, repeats: int, progress: Progress) -> TableOfFigures:
+    """Tokens per second of the expert layer alone, routing left out, in three forms that give the same result."""
+    c = configuration
+    torch.manual_seed(0)
+    moe = MoE(c.width, c.expert_hidden, c.experts, c.top_k, ("task",))
+    tokens = torch.randn(batch * c.tokens, c.width, requires_grad=True)
+    scores, chosen, _ = (part.detach() for part in moe.route("task", tokens))
+    ways: dict[str, Callable[[], Tensor]] = {
+        "queue by queue": lambda: moe.mix_chosen(tokens, scores, chosen, None),
+        "loop over experts": lambda: loop_over_experts(moe, tokens, scores, chosen),
+        "all experts on all tokens": lambda: moe._mix_all(tokens, scores, chosen, None),
+    }
+
+    def inference(way: Callable[[], Tensor]) -> Callable[[], None]:
+        def run() -> None:
+            with torch.inference_mode():
+                way()
+
+        return run
+
+    def training(way: Callable[[], Tensor]) -> Callable[[], None]:
+        def run() -> None:
+            way().sum().backward()
+            moe.zero_grad(set_to_none=True)
+            tokens.grad = None
+
+        return run
+
+    forward = interleaved({name: inference(way) for name, way in ways.items()}, repeats, progress)
+    both = interleaved({name: training(way) for name, way in ways.items()}, repeats, progress)
+    best = both["queue by queue"]
+    rows = [(name, len(tokens) / forward[name], len(tokens) / both[name], both[name] / best) for name in ways]
+    title = f"Expert layer, {len(tokens)} tokens, {c.top_k} of {c.experts} experts (tokens / s)"
+    return TableOfFigures(title, ("form", "forward", "forward and backward", "time to the first"), rows)
+
+
+def task_figures(configuration: ModelConfiguration, repeats: int, progress: Progress) -> TableOfFigures:
+    """One task's inference against all tasks': MACs, bytes of the integer network's weights, time of the float network."""
+    c = configuration
+    torch.manual_seed(0)
+    model, image = M3ViT(c).eval(), torch.rand(1, 3, c.image_height, c.image_width) * 2 - 1
+    tasks, architecture = specification_tasks(c), c.architecture
+
+    def inference(names: tuple[str, ...]) -> Callable[[], None]:
+        def run() -> None:
+            with torch.inference_mode():
+                model.training_forward(image, names)
+
+        return run
+
+    seconds = interleaved(
+        {name: inference((name,)) for name in tasks} | {"all": inference(c.task_names)}, repeats, progress
+    )
+    first = min(architecture.moe_blocks, default=c.depth)
+    shared = dataclasses.replace(architecture, depth=first, moe_blocks=())
+    prefix = frame_macs(
+        shared, Task("depth", 0, 1, 1.0, c.top_k, {})
+    )  # up to the first choice of experts, computed once
+    macs = {name: frame_macs(architecture, task) for name, task in tasks.items()}
+    macs["all"] = sum(macs.values()) - (len(tasks) - 1) * prefix
+    stored = {name: weight_bytes(architecture, task) for name, task in tasks.items()}
+    stored["all"] = sum(
+        math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in expected_tensors(architecture, tasks).values()
+    )
+    rows = [
+        (name, macs[name] / 1e6, stored[name] / 1e6, 1e3 * seconds[name], seconds[name] / seconds["all"])
+        for name in (*tasks, "all")
+    ]
+    columns = ("task", "million MACs", "weights, MB (int8)", "ms a frame", "time to all")
+    return TableOfFigures("One task or all tasks, one image", columns, rows)
+
+
+def figure_text(value: str | float) -> str:
+    """A cell of a table: text as it is, numbers to three digits or to the unit."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def measure(settings: Settings, console: Console) -> dict:
+    """Settings and tables, in plain types: "training", "layer" and "tasks", each as `TableOfFigures` has it.
+
+    UserError if the recipe's experts are not of the MLP's size.
+    """
+    recipe, batch, repeats = load_recipe(settings.recipe), settings.batch, settings.repeats
+    torch.set_num_threads(settings.threads)
+    with Progress(console=console, transient=True) as progress:
+        tables = {
+            "training": training_figures(recipe, batch, repeats, progress),
+            "layer": layer_figures(recipe.model, batch, repeats, progress),
+            "tasks": task_figures(recipe.model, repeats, progress),
+        }
+    for table in tables.values():
+        shown = Table(*table.columns, title=table.title)
+        for row in table.rows:
+            shown.add_row(*map(figure_text, row))
+        console.print(shown)
+    made_by = {"measurements": MEASUREMENTS, "torch": torch.__version__}
+    plain = {name: dataclasses.asdict(table) for name, table in tables.items()}
+    return made_by | dataclasses.asdict(settings) | plain
+
+
+def measure_anew(settings: Settings, directory: Path, console: Console) -> dict:
+    """What `measure` gives, which replaces what is kept in the directory."""
+    require_writable(directory)
+    path = settings.path(directory)
+    keep_measurements(path, measure(settings, console))
+    return read_measurements(path)
+
+
+def measure_once(settings: Settings, directory: Path, console: Console) -> dict:
+    """What is kept in the directory, or else measured now and kept there."""
+    done = read_measurements(settings.path(directory))
+    return done if done.get("measurements") == MEASUREMENTS else measure_anew(settings, directory, console)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the benchmark; see the module."""
+    default = Settings()
+    parser = argparse.ArgumentParser(
+        prog="python -m moesaic.model.experiments.expert_timing", description="time the mixture of experts"
+    )
+    parser.add_argument("--recipe", default=default.recipe, help=f"{', '.join(recipe_names())} or a .toml file")
+    for name, what in (
+        ("batch", "images of a training step"),
+        ("repeats", "of which the median is taken"),
+        ("threads", "threads of PyTorch"),
+    ):
+        value = getattr(default, name)
+        parser.add_argument(f"--{name}", type=positive, default=value, help=f"{what} (default {value})")
+    parser.add_argument("--directory", type=Path, default=Path("build/results"), help="where the figures are kept")
+    arguments = parser.parse_args(words)
+    settings, console = Settings(arguments.recipe, arguments.batch, arguments.repeats, arguments.threads), Console()
+    try:
+        measure_anew(settings, arguments.directory, console)
+        console.print(f"tables: {settings.path(arguments.directory)}")
+    except UserError as error:
+        print(f"expert_benchmark: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Sizes of the backbones that recipes name: the vision transformers of DeiT and of M3ViT.
+
+DeiT (Touvron et al. 2021, table 1) and M3ViT (Fan et al. 2022) differ in the heads of `small`: DeiT has 6, M3ViT follows an
+earlier ViT-S with 12. Heads leave no trace in the shapes of weights, so the two have names of their own. M3ViT's experts are
+16 as wide as the token, 4 of them active, as wide together as the dense MLP; `tiny` has 2 active ones twice as wide.
+"""
+
+from moesaic.errors import UserError
+
+_EXPERTS = ("experts", "top_k", "expert_hidden")
+
+
+def _backbone(width: int, heads: int, top_k: int, expert_hidden: int) -> dict[str, int]:
+    return {
+        "patch": 16,
+        "width": width,
+        "depth": 12,
+        "heads": heads,
+        "mlp_hidden": 4 * width,
+        "experts": 16,
+        "top_k": top_k,
+        "expert_hidden": expert_hidden,
+    }
+
+
+BACKBONES = {
+    "tiny": _backbone(192, 3, 2, 384),
+    "small": _backbone(384, 12, 4, 384),
+    "small-deit": _backbone(384, 6, 4, 384),
+    "base": _backbone(768, 12, 4, 768),
+}
+
+
+def with_backbone(entries: dict) -> dict:
+    """A recipe's model section with the sizes of the backbone it names, if it does; sizes that it states go before.
+
+    `experts = 0` makes the backbone dense. UserError for an unknown name.
+    """
+    entries = dict(entries)
+    name = entries.pop("backbone", None)
+    if name is None:
+        return entries
+    if name not in BACKBONES:
+        raise UserError(f"backbone {name!r} is unknown: choose {', '.join(BACKBONES)}")
+    sizes = dict(BACKBONES[name])
+    if entries.get("experts") == 0:
+        sizes |= dict.fromkeys(_EXPERTS, 0)
+    return sizes | entries

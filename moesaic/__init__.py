@@ -1,0 +1,27 @@
+"""Multi-task mixture-of-experts vision transformers, from PyTorch training to a bit-exact FPGA accelerator.
+
+The runtime's entry stands here: it opens a build and runs its tasks on the board, or on an emulator that gives the same integers.
+
+>>> import moesaic
+>>> with moesaic.open("build/demo/build") as accelerator:
+...     depth = accelerator.run(image, "depth").decoded
+"""
+
+from typing import TYPE_CHECKING
+
+from moesaic.errors import UserError
+
+if TYPE_CHECKING:
+    from moesaic.host.runtime import Accelerator, Result
+    from moesaic.host.runtime import open_build as open  # noqa: A004  read as moesaic.open
+
+__all__ = ["Accelerator", "Result", "UserError", "open"]
+
+
+def __getattr__(name: str) -> object:
+    """The runtime is imported when it is asked for: training and generating need none of it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from moesaic.host import runtime
+
+    return runtime.open_build if name == "open" else getattr(runtime, name)

@@ -1,0 +1,131 @@
+"""The command `moesaic`.
+
+Commands are found through the entry-point group `moesaic.commands`, so that no part has to import another. An entry point
+leads to an object with `name`, `help`, `configure(parser)` and `run(arguments) -> exit code`, and only the one that was
+asked for is loaded: `moesaic run` must not wait for, or need, what `moesaic train` imports. Where moesaic is a copy of files that
+was not installed, as `moesaic deploy` leaves it on a board, there are the commands of the runtime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
+from typing import NoReturn, Protocol
+
+from moesaic.errors import UserError
+from moesaic.spec.executor import MachineFault
+
+GROUP = "moesaic.commands"
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+_OWN_COMMANDS = ("run", "compare", "profile", "watch", "deploy", "doctor")
+
+
+class Command(Protocol):
+    """What an entry point of the group leads to: a class, an object or a module."""
+
+    name: str
+    help: str
+
+    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, arguments: argparse.Namespace) -> int: ...
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments are a UserError like any other: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`")
+
+
+@contextmanager
+def _missing_packages(command: str) -> Iterator[None]:
+    """A package of others that cannot be imported is a UserError; one of ours or Python's is a bug."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"moesaic"} | sys.stdlib_module_names:
+            raise
+        raise UserError(
+            f"moesaic {command} needs the package {package}, which is missing; get it with: make setup (in moesaic's checkout)"
+        ) from None
+
+
+def _load(entry: EntryPoint) -> Command:
+    """The command, or a UserError that names the package it lacks."""
+    with _missing_packages(entry.name):
+        return entry.load()
+
+
+def _help_of(entry: EntryPoint) -> str:
+    try:
+        return _load(entry).help
+    except UserError as error:
+        return f"(not available: {error})"
+
+
+def _parser(entries: dict[str, EntryPoint], chosen: str) -> argparse.ArgumentParser:
+    """The parser; only the chosen command's arguments are in it, or every command's help if an option was chosen."""
+    parser = _Parser(prog="moesaic", description="Multi-task mixture-of-experts vision transformers on FPGAs.")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, entry in sorted(entries.items()):
+        if chosen.startswith("-"):
+            subparsers.add_parser(name, help=_help_of(entry).replace("%", "%%"), add_help=False)
+        elif name == chosen:
+            command = _load(entry)
+            subparser = subparsers.add_parser(name, help=command.help, description=command.help)
+            command.configure(subparser)
+            subparser.set_defaults(run=command.run)
+        else:
+            subparsers.add_parser(name, add_help=False)
+    return parser
+
+
+def _entries() -> dict[str, EntryPoint]:
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    own = {
+        name: EntryPoint(name, f"moesaic.host.commands.{name}:{name.capitalize()}Command", GROUP)
+        for name in _OWN_COMMANDS
+    }
+    return found or own
+
+
+def _run(words: Sequence[str]) -> int:
+    words = words or ["--help"]
+    arguments = _parser(_entries(), words[0]).parse_args(words)
+    with _missing_packages(arguments.command):
+        return arguments.run(arguments)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """What SIGTERM does: end as after Ctrl-C, so that a machine is left idle and memory and board are given back."""
+    raise SystemExit(EXIT_TERMINATED)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in argv (default: the process's arguments) and return its exit code.
+
+    2 and one line on stderr for what the user or the machine did wrong, 130 after Ctrl-C. argparse exits by itself after --help.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except (UserError, MachineFault) as error:
+        print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

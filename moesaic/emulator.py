@@ -1,0 +1,127 @@
+"""The emulator: the accelerator's C++ sources, compiled by g++ on this machine and called through ctypes.
+
+Two parts that must not import one another need it: simulation, with the sources of this package, and the runtime without a
+board, with the sources that lie in a build.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import shutil
+import subprocess
+import tempfile
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from moesaic.caches import cache_directory
+from moesaic.errors import InternalError, UserError
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.executor import FAULT_UNIT_NAMES, Counters, MachineFault, Memory, Program
+from moesaic.spec.isa import Fault
+
+ENTRY_POINT = "emulator.cpp"
+COUNTER_NAMES = ("instructions", "matmul_array", "read_beats", "write_beats")
+_FLAGS = ("-std=c++14", "-O3", "-shared", "-fPIC", "-Wno-unknown-pragmas")
+_LOG_TAIL_LINES = 20
+
+
+def compile_emulator(sources: Path, cache: Path | None = None, flags: tuple[str, ...] = ()) -> Path:
+    """The shared library made from the C++ files of `sources`, which include a configuration.hpp.
+
+    cache: libraries are kept there under a hash of sources, flags and compiler, so equal sources compile once; the
+    default is moesaic.caches. flags: further compiler flags.
+
+    Raises UserError if there are no sources or no compiler, InternalError if they do not compile.
+    """
+    sources = Path(sources)
+    if not (sources / ENTRY_POINT).is_file():
+        raise UserError(f"{sources} holds no emulator sources: {ENTRY_POINT} is missing; make the build again")
+    compiler = shutil.which("g++")
+    if compiler is None:
+        raise UserError("g++ is missing: the emulator is compiled with it; install it with: apt-get install g++")
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
+    digest = hashlib.sha256(repr((version, _FLAGS, flags)).encode())
+    for path in sorted((*sources.glob("*.hpp"), *sources.glob("*.cpp"))):
+        digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+    library = (cache or cache_directory("emulators")) / f"emulator-{digest.hexdigest()[:16]}.so"
+    if library.exists():
+        return library
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".emulator-", dir=library.parent) as scratch:
+        partial = Path(scratch) / library.name
+        command = [compiler, *_FLAGS, *flags, "-I", str(sources), str(sources / ENTRY_POINT), "-o", str(partial)]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode != 0:
+            tail = "\n".join(process.stderr.splitlines()[-_LOG_TAIL_LINES:])
+            raise InternalError(f"the emulator in {sources} does not compile (g++ exits {process.returncode}):\n{tail}")
+        partial.replace(library)
+    return library
+
+
+class Emulator:
+    """Executor in compiled C++, see moesaic.spec.executor. It counts what the reference machine counts.
+
+    sources: directory with the C++ files of one configuration. seed: of the memories' contents at power-up. cache,
+    flags: see compile_emulator. Any number of emulators may live side by side; each is for one thread at a time.
+    """
+
+    def __init__(
+        self,
+        sources: Path,
+        configuration: HardwareConfiguration,
+        *,
+        seed: int = 0,
+        cache: Path | None = None,
+        flags: tuple[str, ...] = (),
+    ) -> None:
+        library = ctypes.CDLL(str(compile_emulator(sources, cache, flags)))
+        library.moesaic_fingerprint.restype = ctypes.c_uint64
+        library.moesaic_create.argtypes = (ctypes.c_uint64,)
+        library.moesaic_create.restype = ctypes.c_void_p
+        library.moesaic_destroy.argtypes = (ctypes.c_void_p,)
+        library.moesaic_destroy.restype = None
+        window = (ctypes.c_void_p, ctypes.c_uint32)
+        library.moesaic_run.argtypes = (
+            ctypes.c_void_p, *window, *window, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint64),
+        )  # fmt: skip
+        library.moesaic_run.restype = None
+        self.configuration = configuration
+        self.fingerprint = f"{library.moesaic_fingerprint():016x}"
+        if self.fingerprint != configuration.fingerprint:
+            raise UserError(
+                f"the emulator in {sources} has fingerprint {self.fingerprint}, configuration {configuration.name} has "
+                f"{configuration.fingerprint}; make the build again for this configuration"
+            )
+        self._library = library
+        self._machine = library.moesaic_create(seed)
+        if not self._machine:
+            raise UserError(f"not enough memory for an emulator of configuration {configuration.name}")
+        self._release = weakref.finalize(self, library.moesaic_destroy, self._machine)
+
+    def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
+        """See moesaic.spec.executor.Executor. There is no clock: TIMEOUT is raised when no unit can go on."""
+        if not self._release.alive:
+            raise InternalError("the emulator was closed")
+        for name, window in (("constants", memory.constants), ("frame", memory.frame)):
+            if window.dtype != np.uint8 or not window.flags.c_contiguous or window.size >= 1 << 32:
+                raise InternalError(f"memory.{name} must be contiguous uint8 of less than 4 GiB")
+        if not memory.frame.flags.writeable:
+            raise InternalError("memory.frame must be writeable")
+        result = (ctypes.c_uint64 * (3 + len(COUNTER_NAMES)))()
+        self._library.moesaic_run(
+            self._machine,
+            memory.constants.ctypes.data, memory.constants.size,
+            memory.frame.ctypes.data, memory.frame.size,
+            program.offset, program.size, result,
+        )  # fmt: skip
+        fault, unit, tag, *counters = result
+        if fault != Fault.NONE:
+            raise MachineFault(Fault(fault), FAULT_UNIT_NAMES[unit], tag)
+        return dict(zip(COUNTER_NAMES, counters, strict=True))
+
+    def close(self) -> None:
+        """Free the machine; closing twice is harmless."""
+        self._release()

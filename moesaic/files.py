@@ -1,0 +1,168 @@
+"""Directories of files that carry their own hashes, written atomically and checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from moesaic.errors import UserError
+
+MANIFEST_HASH = "sha256"
+"""Key of a manifest's own hash."""
+
+
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the operating system refuses while `path` is written is a UserError that names the path and the reason."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{path} cannot be written ({reason}); name another place or make room") from None
+
+
+def require_writable(directory: Path) -> None:
+    """UserError unless `directory`, or what is missing of its path, can be made; for use before long work. Leaves nothing."""
+    directory = Path(directory)
+    with writing(directory):
+        place = Path(os.path.realpath(directory))
+        while not os.path.lexists(place):
+            place = place.parent
+        os.rmdir(tempfile.mkdtemp(prefix=".moesaic.", dir=place))
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; directories that are missing are made."""
+    path = Path(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, staging = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.chmod(staging, 0o644)
+            os.replace(staging, path)
+        except BaseException:
+            os.unlink(staging)
+            raise
+
+
+def manifest_sha256(manifest: dict) -> str:
+    """SHA-256 of a manifest without its own hash, as JSON with sorted keys and no spaces."""
+    content = {key: value for key, value in json.loads(json.dumps(manifest)).items() if key != MANIFEST_HASH}
+    return sha256_of(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+
+
+def sealed(manifest: dict, files: dict[str, bytes]) -> dict:
+    """The manifest with the hash of each file under "files" and its own hash under "sha256"."""
+    manifest = {**manifest, "files": {name: sha256_of(content) for name, content in sorted(files.items())}}
+    return {**manifest, MANIFEST_HASH: manifest_sha256(manifest)}
+
+
+def write_directory(target: Path, manifest_name: str, manifest: dict, files: dict[str, bytes]) -> None:
+    """Write `files` (relative name to content) and the sealed manifest as directory `target`.
+
+    The directory appears whole or not at all; one that is already there is replaced only if it is one of ours (has the
+    manifest). Files in it that its manifest does not list, such as a bitstream that was put there, are carried over.
+    """
+    require_writable(Path(target))
+    with writing(Path(target)):
+        _write_directory(Path(target), manifest_name, sealed(manifest, files), files)
+
+
+def _write_directory(named: Path, manifest_name: str, manifest: dict, files: dict[str, bytes]) -> None:
+    target = Path(os.path.realpath(named))
+    if os.path.lexists(target) and not (target / manifest_name).is_file():
+        raise UserError(f"{named} exists and has no {manifest_name}: it is not overwritten; name another directory")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        for path in _foreign_files(target, manifest_name):
+            (staging / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(target / path, staging / path, follow_symlinks=False)
+        for name, content in files.items():
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).unlink(missing_ok=True)
+            (staging / name).write_bytes(content)
+        (staging / manifest_name).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        staging.chmod(0o755)
+        _replace(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _foreign_files(directory: Path, manifest_name: str) -> list[Path]:
+    """Relative paths of the files below a directory that its manifest does not list; all but the manifest if that is damaged."""
+    try:
+        listed = set(json.loads((directory / manifest_name).read_text())["files"])
+    except FileNotFoundError:
+        return []
+    except (KeyError, TypeError, ValueError):
+        listed = set()
+    ours = {Path(name) for name in (manifest_name, *listed)}
+    paths = (Path(top, name).relative_to(directory) for top, _, names in os.walk(directory) for name in names)
+    return sorted(path for path in paths if path not in ours)
+
+
+def _replace(staging: Path, target: Path) -> None:
+    if not target.exists():
+        os.rename(staging, target)
+        return
+    retired = staging.with_name(staging.name + ".old")
+    os.rename(target, retired)
+    try:
+        os.rename(staging, target)
+    except BaseException:
+        os.rename(retired, target)
+        raise
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def read_manifest(directory: Path, manifest_name: str, format_name: str, version: int, remedy: str) -> dict:
+    """The manifest of a directory; a UserError if it is missing, unreadable, altered, of another format or version."""
+    path = Path(directory) / manifest_name
+    try:
+        manifest = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{directory} is no {format_name}: {manifest_name} is missing; {remedy}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error}); {remedy}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != format_name or manifest.get("version") != version:
+        found = (
+            (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else type(manifest).__name__
+        )
+        raise UserError(f"{path} is {found}, this program reads ({format_name!r}, {version}); {remedy}")
+    if not isinstance(manifest.get("files"), dict):
+        raise UserError(f"{path} is malformed: it lists no files; {remedy}")
+    written, found = manifest.get(MANIFEST_HASH), manifest_sha256(manifest)
+    if written != found:
+        raise UserError(f"{path} is altered: SHA-256 {found} where {written} was written; {remedy}")
+    return manifest
+
+
+def read_file(directory: Path, manifest: dict, name: str, remedy: str) -> bytes:
+    """Content of a file of the directory, checked against the hash in the manifest."""
+    path = Path(directory) / name
+    expected = manifest.get("files", {}).get(name)
+    if expected is None:
+        raise UserError(f"{directory}: {name} is not listed in its manifest; {remedy}")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; {remedy}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); {remedy}") from None
+    found = sha256_of(content)
+    if found != expected:
+        raise UserError(f"{path} is altered: SHA-256 {found} where {expected} was written; {remedy}")
+    return content

@@ -1,0 +1,47 @@
+"""The command `moesaic bench`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+class BenchCommand:
+    """Whole frames on the simulated RTL."""
+
+    name = "bench"
+    help = "run whole frames of the models on the simulated RTL: cycles against the limit, ablation, scaling"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--model", help="only this model (default: m3vit_tiny and m3vit_small)")
+        parser.add_argument("--input", help="only this input, as HEIGHTxWIDTH (default: all)")
+        parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
+        parser.add_argument("--frames", action="store_true", help="the frames against their limits")
+        parser.add_argument("--ablation", action="store_true", help="each technique off, on m3vit_tiny 128x256")
+        parser.add_argument("--scaling", action="store_true", help="other arrays and DRAM rates, at 128x256")
+        parser.add_argument("--output", type=Path, default=Path("build/bench"), help="directory to write")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        from rich.console import Console
+
+        from moesaic.files import require_writable
+        from moesaic.sim.machines.simulated_executors import require_tools
+        from moesaic.sim.measurements.benchmark.bundles import Bundles
+        from moesaic.sim.measurements.benchmark.cases import PARTS, chosen_cases, chosen_frames
+        from moesaic.sim.measurements.benchmark.session import Session
+        from moesaic.sim.measurements.benchmark.summary import show
+        from moesaic.spec.configuration import load_configuration
+
+        frames = chosen_frames(arguments.model, arguments.input)
+        configuration = load_configuration(arguments.config)
+        parts = [part for part in PARTS if getattr(arguments, part)] or PARTS
+        require_tools()
+        require_writable(arguments.output)
+        console = Console()
+        session = Session(arguments.output, Bundles(arguments.output / "bundles"), console)
+        document = session.run(chosen_cases(configuration, frames, parts))
+        show(document, console)
+        console.print(f"page: {arguments.output / 'index.html'} and bench.json", soft_wrap=True)
+        return 0

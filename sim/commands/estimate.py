@@ -1,0 +1,83 @@
+"""The command `moesaic estimate`."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+from pathlib import Path
+
+from moesaic.argument_types import image_size
+from moesaic.errors import UserError
+
+
+class EstimateCommand:
+    """Sizes to cycles, bytes and resources."""
+
+    name = "estimate"
+    help = "cycles per layer, DRAM bytes and resources of a model on a configuration, without simulation"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("recipe", help="recipe of the model, or a bundle directory")
+        parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
+        parser.add_argument("--size", type=image_size, metavar="HxW", help="image size instead of the recipe's")
+        parser.add_argument("--task", help="task, or TASK@ALTERNATIVE (default: the first)")
+        parser.add_argument("--json", type=Path, help="also write the figures to this file")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        from dataclasses import asdict
+
+        from rich.console import Console
+        from rich.table import Table
+
+        from moesaic.files import write_file
+        from moesaic.hls.compiler.cycle_estimate import estimate_frame
+        from moesaic.spec.configuration import load_configuration
+
+        configuration = load_configuration(arguments.config)
+        architecture, tasks = _network(arguments.recipe, arguments.size)
+        task = arguments.task or next(iter(tasks))
+        if task not in tasks:
+            raise UserError(f"unknown task {task!r}: this model has {', '.join(tasks)}")
+        # A program is many thousands of small objects without cycles: looking for some would take a third of the time.
+        gc.disable()
+        e = estimate_frame(architecture, tasks, task, configuration)
+        table = Table("layer", "cycles", "%", title=f"{arguments.recipe}, {task}, on {configuration.name}: estimate")
+        for name, cycles in e.layers.items():
+            table.add_row(name, f"{cycles:,.0f}", f"{100 * cycles / e.cycles:.1f}")
+        console = Console()
+        console.print(table)
+        waits = ", ".join(f"{name} {cycles:,.0f}" for name, cycles in e.waits.items())
+        use = e.macs / (e.cycles * configuration.macs_per_cycle)
+        r = e.resources
+        console.print(
+            f"frame {e.cycles:,.0f} cycles ({e.cycles / 300e3:.2f} ms at an assumed 300 MHz), encoder {e.encoder_cycles:,.0f}"
+        )
+        console.print(
+            f"array: {e.steps:,.0f} cycles at work, idle for {waits}; {100 * use:.1f} % of its multiplications are the network's"
+        )
+        console.print(f"DRAM: {e.read_bytes:,.0f} bytes read, {e.written_bytes:,.0f} written")
+        console.print(f"resources before place and route: {r.dsp} DSP, {r.bram36} BRAM36, {r.uram} URAM, {r.lut} LUT")
+        if arguments.json:
+            write_file(arguments.json, json.dumps(asdict(e), indent=1).encode())
+        return 0
+
+
+def _network(name: str, size: tuple[int, int] | None):
+    from dataclasses import replace
+
+    from moesaic.model.recipes.recipe import load_recipe
+    from moesaic.spec.bundle import Task, load_bundle, pathways
+
+    if Path(name).is_dir():
+        bundle = load_bundle(name)
+        return bundle.architecture, pathways(bundle.tasks)
+    model = load_recipe(name).model
+    if size:
+        model = replace(model, image_height=size[0], image_width=size[1])
+    a = model.architecture
+    everyone = {block: tuple(range(a.experts)) for block in a.moe_blocks}
+    tasks = {t.name: Task("depth", t.channels, model.resolution, 1.0, a.top_k, everyone) for t in model.tasks}
+    return a, tasks

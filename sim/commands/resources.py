@@ -1,0 +1,65 @@
+"""The command `moesaic resources`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_TABLE_WIDTH = 112
+
+
+class ResourcesCommand:
+    """Open synthesis of the accelerator in a configuration."""
+
+    name = "resources"
+    help = "synthesise the accelerator with Yosys: DSP, block RAM, UltraRAM, LUT and longest path of every module"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
+        parser.add_argument("--output", type=Path, default=Path("build/resources"), help="directory to write")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        import json
+
+        from rich.console import Console
+        from rich.table import Table
+
+        from moesaic.files import require_writable, write_file
+        from moesaic.hls.hardware.accelerator_sources import rtl_parameters
+        from moesaic.hls.hardware.resources import check_part
+        from moesaic.sim.machines.rtl_lint import SYNTHESISED_TOP
+        from moesaic.sim.measurements.synthesis import synthesis_report as report
+        from moesaic.sim.measurements.synthesis import yosys
+        from moesaic.sim.measurements.synthesis.flow import measure
+        from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash, synthesised_sources
+        from moesaic.spec.configuration import load_configuration
+
+        configuration, output = load_configuration(arguments.config), arguments.output
+        check_part(configuration)
+        yosys.version()
+        require_writable(output)
+        console = Console()
+
+        def say(line: str) -> None:
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+        sources = synthesised_hash()  # before it is read, minutes before the report
+        results = measure(SYNTHESISED_TOP, synthesised_sources(), rtl_parameters(configuration), output / "cache", say)
+        document = report.document(configuration, results, sources)
+        write_file(output / "resources.json", (json.dumps(document, indent=1) + "\n").encode())
+        write_file(output / "resources.md", report.page(configuration, results).encode())
+
+        table = Table(title=f"{configuration.name} on {configuration.part}: an estimate before place and route")
+        for heading in report.HEADINGS:
+            table.add_column(heading, justify="left" if heading == "module" else "right", no_wrap=True)
+        for row in report.rows(results):
+            table.add_row(*report.cells(row), style=None if row.meets else "red")
+        table.add_section()
+        table.add_row(*report.sum_row(results), style="bold")
+        Console(width=max(console.width, _TABLE_WIDTH)).print(table)
+        for line in (report.NOTE, report.RULE, f"written: {output / 'resources.md'} and resources.json"):
+            say(line)
+        say(document["verdict"])
+        return 0

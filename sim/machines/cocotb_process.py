@@ -1,0 +1,60 @@
+"""How a compiled simulator is started with cocotb inside: its environment and its arguments."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from moesaic.errors import UserError
+
+
+def cocotb_environment(
+    top: str, test_module: str, results: Path, seed: int, testcase: str | None = None
+) -> dict[str, str]:
+    """Return the process environment that makes a simulator built by `moesaic.sim.machines.verilator.build` run `test_module`.
+
+    Args:
+        top: name of the top module.
+        test_module: importable name of the module with the `@cocotb.test()` coroutines.
+        results: JUnit file that cocotb writes when the simulation ends.
+        seed: of Python's `random` in the simulation, also in `cocotb.RANDOM_SEED`.
+        testcase: run only the coroutine of this name.
+
+    Raises:
+        UserError: Python came without its shared library, or cocotb is missing.
+    """
+    try:
+        import find_libpython
+        from cocotb_tools import config
+    except ImportError:
+        raise UserError("cocotb is missing: RTL simulation needs it: make setup") from None
+    library = find_libpython.find_libpython()
+    if library is None:
+        raise UserError("the shared libpython is missing: cocotb needs it; get it with: apt-get install libpython3-dev")
+
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYGPI_PYTHON_BIN": sys.executable,
+        "GPI_USERS": f"{library};{config.pygpi_entry_point()}",
+        "COCOTB_TOPLEVEL": top,
+        "TOPLEVEL_LANG": "verilog",
+        "COCOTB_TEST_MODULES": test_module,
+        "COCOTB_RANDOM_SEED": str(seed),
+        "COCOTB_RESULTS_FILE": str(results),
+        # Verilator applies writes at the right point by itself; with this cocotb uses its clock in C++.
+        "COCOTB_TRUST_INERTIAL_WRITES": "1",
+    }
+    if testcase is not None:
+        environment["COCOTB_TEST_FILTER"] = rf"\.{testcase}$"
+    return environment
+
+
+def simulator_arguments(seed: int, plusargs: Mapping[str, object] | None = None) -> list[str]:
+    """Return the arguments of a simulator: registers and memories start with random contents drawn from `seed`."""
+    # Verilator's generator is seeded with 31 bits, and 0 would mean a seed of its own choice.
+    verilator_seed = seed % (2**31 - 1) + 1
+    extra = (f"+{name}={value}" for name, value in (plusargs or {}).items())
+    return ["+verilator+rand+reset+2", f"+verilator+seed+{verilator_seed}", *extra]

@@ -1,0 +1,14 @@
+"""Where SystemVerilog lies: the accelerator's own modules, those of the simulated system around it, those of unit benches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
+
+_SIM = Path(__file__).parents[1]
+SYSTEM_DIRECTORY = _SIM / "machines" / "rtl"
+"""The test bench around the accelerator, with the DRAM model."""
+BENCH_DIRECTORY = _SIM / "bench_kit" / "rtl"
+"""Benches of single units."""
+RTL_DIRECTORIES = (RTL_DIRECTORY, SYSTEM_DIRECTORY, BENCH_DIRECTORY)

@@ -1,0 +1,91 @@
+"""Lint of all RTL: Verilator -Wall and slang, which find different faults, and Yosys, which has to be able to read it.
+
+`python -m moesaic.sim.machines.rtl_lint`; exit status 1 if not clean.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from moesaic.hls.hardware.accelerator_sources import rtl_parameters
+from moesaic.sim.machines.rtl_directories import RTL_DIRECTORIES
+from moesaic.sim.machines.source_closure import source_closure
+from moesaic.sim.machines.verilator import lint
+from moesaic.spec.configuration import load_configuration, shipped_configurations
+
+CONFIGURED_TOPS = ("moesaic_accelerator", "testbench")
+SYNTHESISED_TOP = "moesaic_accelerator"
+_YOSYS_TAIL_LINES = 5
+
+
+def modules() -> list[str]:
+    """Return the names of all modules, leaf or not; packages are checked with the modules that use them."""
+    return sorted(
+        path.stem for directory in RTL_DIRECTORIES for path in directory.glob("*.sv") if path.stem[-4:] != "_pkg"
+    )
+
+
+def slang(top: str, sources: list[Path], parameters: Mapping[str, int | str]) -> str:
+    """Elaborate and analyse `top` with slang, which prints what it finds; return a summary, empty when clean."""
+    from pyslang.driver import Driver
+
+    driver = Driver()
+    driver.addStandardArgs()
+    driver.setTerminalColorsEnabled(False)
+    overrides = " ".join(f'-G "{name}={value}"' for name, value in sorted(parameters.items()))
+    files = " ".join(f'"{path}"' for path in sources)
+    if not driver.parseCommandLine(f"slang --single-unit -Wextra -Wno-useless-cast --top {top} {overrides} {files}"):
+        return f"slang cannot read the command line for {top}\n"
+    if not (driver.processOptions() and driver.parseAllSources()):
+        return f"slang cannot read the sources of {top}\n"
+    compilation = driver.createCompilation()
+    driver.reportCompilation(compilation, True)
+    driver.runAnalysis(compilation)
+    errors, warnings = driver.diagEngine.numErrors, driver.diagEngine.numWarnings
+    return f"slang, on standard error: {errors} errors, {warnings} warnings\n" if errors or warnings else ""
+
+
+def yosys(top: str, sources: list[Path], parameters: Mapping[str, int | str]) -> str:
+    """Read and elaborate `top` with Yosys, as open synthesis does; an empty string means that it succeeded."""
+    overrides = "".join(f" -chparam {name} {value}" for name, value in sorted(parameters.items()))
+    script = [
+        "read_verilog -sv " + " ".join(f'"{path}"' for path in sources),
+        f"hierarchy -check -top {top}{overrides}",
+    ]
+    # Yosys ends the process it runs in when it finds an error.
+    program = "import sys\nfrom pyosys import libyosys\ndesign = libyosys.Design()\n" + "".join(
+        f"libyosys.run_pass({command!r}, design)\n" for command in script
+    )
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    if process.returncode == 0:
+        return ""
+    tail = "\n".join((process.stdout + process.stderr).splitlines()[-_YOSYS_TAIL_LINES:])
+    return f"yosys: exit status {process.returncode}\n{tail}\n"
+
+
+def check(top: str, parameters: Mapping[str, int | str] | None = None) -> str:
+    """Return the findings of both tools on `top` with these parameters; an empty string means clean."""
+    sources = source_closure(top, RTL_DIRECTORIES)
+    return lint(top, sources, parameters) + slang(top, sources, parameters or {})
+
+
+def main() -> int:
+    """Lint each module with its defaults, and the whole accelerator in every configuration."""
+    findings = [(name, check(name)) for name in modules()]
+    for path in shipped_configurations():
+        parameters = rtl_parameters(load_configuration(path))
+        findings += [(f"{top} ({path.stem})", check(top, parameters)) for top in CONFIGURED_TOPS]
+        sources = source_closure(SYNTHESISED_TOP, RTL_DIRECTORIES)
+        findings.append((f"{SYNTHESISED_TOP} ({path.stem})", yosys(SYNTHESISED_TOP, sources, parameters)))
+    dirty = [(name, text) for name, text in findings if text]
+    for name, text in dirty:
+        print(f"{name}:\n{text}")
+    print(f"RTL lint: {len(findings)} checked, {len(dirty)} with findings")
+    return 1 if dirty else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

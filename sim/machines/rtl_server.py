@@ -1,0 +1,180 @@
+"""The part of the RTL executor that runs inside the simulator: takes jobs from a socket and drives the control port.
+
+A job is one line of JSON, and so is its answer: a run, or one access of a driver. The simulation stands still between jobs, so the
+state of the machine and of the DRAM model carries over from run to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, First, RisingEdge, Timer
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster
+
+from moesaic.sim.machines.dram import CONSTANT_WINDOW, FRAME_WINDOW, Dram
+from moesaic.sim.machines.recorder import Recorder
+from moesaic.sim.machines.waveform import record_window
+from moesaic.spec.registers import (
+    BY_NAME,
+    CONTROL_START,
+    COUNTERS,
+    INTERRUPT_DONE,
+    STATUS_BUSY,
+    STATUS_DONE,
+    STATUS_FAULT,
+)
+
+CLOCK_PERIOD_STEPS = 2
+# Between a timeout inside the machine and its interrupt lie at most the bursts that are outstanding at that moment.
+DRAIN_CYCLES = 200_000
+
+Job = dict[str, Any]
+
+
+class ControlPort:
+    """The register file of the accelerator, by register name."""
+
+    def __init__(self, dut: object) -> None:
+        bus = AxiLiteBus.from_prefix(dut, "s_axi_control")
+        self._master = AxiLiteMaster(bus, dut.clk_i, dut.rst_ni, reset_active_level=False)
+
+    async def read(self, name: str) -> int:
+        return await self._master.read_dword(BY_NAME[name].offset)
+
+    async def write(self, name: str, value: int) -> None:
+        await self._master.write_dword(BY_NAME[name].offset, value)
+
+    async def read_at(self, offset: int) -> int:
+        return await self._master.read_dword(offset)
+
+    async def write_at(self, offset: int, value: int) -> None:
+        await self._master.write_dword(offset, value)
+
+    async def write_address(self, name: str, address: int) -> None:
+        await self.write(f"{name}_LOW", address & 0xFFFF_FFFF)
+        await self.write(f"{name}_HIGH", address >> 32)
+
+
+def dram_bytes(dram: Dram, load_ports: int) -> dict[str, int]:
+    """Return what the ports have moved so far; the main port comes after those of the load unit."""
+    return {
+        "load_read": sum(dram.bytes_read(port) for port in range(load_ports)),
+        "main_read": dram.bytes_read(load_ports),
+        "main_written": dram.bytes_written(load_ports),
+    }
+
+
+@contextlib.asynccontextmanager
+async def observed(dut: object, job: Job) -> AsyncIterator[None]:
+    """Record the events and the waveform of a run that starts within, as far as the job asks for them."""
+    recorder = Recorder()
+    events = job["events_file"]
+    if events is not None:
+        recorder.open(Path(events))
+    window = job["waveform"]
+    waveform = None if window is None else cocotb.start_soon(record_window(dut, **window))
+    try:
+        yield
+    finally:
+        if events is not None:
+            recorder.close(Path(events))
+        if waveform is not None:
+            waveform.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waveform
+
+
+async def run_job(dut: object, control: ControlPort, dram: Dram, load_ports: int, job: Job) -> Job:
+    """Run one program. The answer holds status, fault registers, counters and DRAM bytes, or "hung" with the cycles."""
+    dram.map(CONSTANT_WINDOW, job["constant_base"], job["constant_size"], Path(job["constant_file"]))
+    dram.map(FRAME_WINDOW, job["frame_base"], job["frame_size"], Path(job["frame_file"]))
+    dram.set_error(job["error_address"])
+    await control.write_address("CONSTANT_BASE", job["constant_base"])
+    await control.write("CONSTANT_SIZE", job["constant_size"])
+    await control.write_address("FRAME_BASE", job["frame_base"])
+    await control.write("FRAME_SIZE", job["frame_size"])
+    await control.write("PROGRAM_OFFSET", job["program_offset"])
+    await control.write("PROGRAM_SIZE", job["program_size"])
+    await control.write("MAX_CYCLES", job["max_cycles"])
+    await control.write("INTERRUPT_STATUS", INTERRUPT_DONE)
+    await control.write("INTERRUPT_ENABLE", INTERRUPT_DONE)
+    before = dram_bytes(dram, load_ports)
+    async with observed(dut, job):
+        await control.write("CONTROL", CONTROL_START)
+        if dut.irq_o.value == 0:
+            ended = [RisingEdge(dut.irq_o)]
+            if job["max_cycles"]:
+                ended.append(Timer((job["max_cycles"] + DRAIN_CYCLES) * CLOCK_PERIOD_STEPS, "step"))
+            await First(*ended)
+    if dut.irq_o.value == 0:
+        return {"hung": job["max_cycles"] + DRAIN_CYCLES}
+    status = await control.read("STATUS")
+    assert status & STATUS_DONE and not status & STATUS_BUSY, f"interrupt with STATUS {status:#x}"
+    moved = dram_bytes(dram, load_ports)
+    return {
+        "faulted": bool(status & STATUS_FAULT),
+        "fault": await control.read("FAULT"),
+        "fault_unit": await control.read("FAULT_UNIT"),
+        "fault_tag": await control.read("FAULT_TAG"),
+        "counters": {name: await control.read(f"COUNTER_{name.upper()}") for name, _ in COUNTERS},
+        "dram_bytes": {name: moved[name] - before[name] for name in moved},
+    }
+
+
+async def access(dut: object, control: ControlPort, dram: Dram, job: Job) -> Job:
+    """One access of a driver that uses the accelerator as on a board, by register and by address; time stands still in between."""
+    match job["access"], job["values"]:
+        case "read", [offset]:
+            return {"value": await control.read_at(offset)}
+        case "write", [offset, value]:
+            await control.write_at(offset, value)
+        case "map", [window, base, size, path]:
+            dram.map(window, base, size, Path(path))
+        case "error", [address]:
+            dram.set_error(address)
+        case "advance", [cycles]:
+            if dut.irq_o.value == 0:
+                await First(RisingEdge(dut.irq_o), Timer(cycles * CLOCK_PERIOD_STEPS, "step"))
+            return {"value": int(dut.irq_o.value)}
+    return {"value": None}
+
+
+@cocotb.test()
+async def serve(dut: object) -> None:
+    """Reset the machine, say hello with its fingerprint, and answer jobs until the socket closes."""
+    logging.getLogger("cocotb.testbench.s_axi_control").setLevel(logging.WARNING)
+    connection = socket.socket(fileno=int(cocotb.plusargs["job_socket"]))
+    stream = connection.makefile("rw", encoding="utf-8", newline="\n")
+
+    def answer(message: Job) -> None:
+        stream.write(json.dumps(message) + "\n")
+        stream.flush()
+
+    dram = Dram()
+    options = json.loads(stream.readline())
+    dram.set_timing(options["latency"], options["bytes_per_cycle"])
+    dram.set_random(options["random_seed"])
+
+    control = ControlPort(dut)
+    dut.rst_ni.value = 0
+    Clock(dut.clk_i, CLOCK_PERIOD_STEPS, unit="step").start()
+    await ClockCycles(dut.clk_i, 8)
+    dut.rst_ni.value = 1
+    await ClockCycles(dut.clk_i, 8)
+    fingerprint = await control.read("FINGERPRINT_HIGH") << 32 | await control.read("FINGERPRINT_LOW")
+    answer({"fingerprint": f"{fingerprint:016x}"})
+    for line in stream:
+        job = json.loads(line)
+        if "access" in job:
+            answer(await access(dut, control, dram, job))
+        else:
+            answer(await run_job(dut, control, dram, options["load_ports"], job))

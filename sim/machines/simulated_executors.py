@@ -1,0 +1,41 @@
+"""The simulated machines of a build directory, opened when they are needed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from moesaic.emulator import Emulator
+from moesaic.errors import UserError
+from moesaic.sim.machines.rtl_executor import RtlExecutor
+from moesaic.sim.machines.verilator import find_verilator
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.executor import Executor
+
+SIMULATED = ("csim", "rtl")
+
+
+def simulated_executors(
+    directory: Path, configuration: HardwareConfiguration, names: Sequence[str] = SIMULATED
+) -> dict[str, Callable[[], Executor]]:
+    """Executor name to a function that opens it from the sources that lie in a build directory."""
+    known: dict[str, Callable[[], Executor]] = {
+        "csim": lambda: Emulator(directory / "cpp", configuration),
+        "rtl": lambda: RtlExecutor(directory / "rtl", configuration),
+    }
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown executor {name!r}; a report compares reference with {', '.join(known)}")
+    return {name: known[name] for name in names}
+
+
+def require_tools(names: Sequence[str] = SIMULATED) -> None:
+    """UserError that names the first program or package that one of these executors needs and this machine lacks."""
+    if "csim" in names and shutil.which("g++") is None:
+        raise UserError("g++ is missing: C simulation needs it; get it with: apt-get install g++")
+    if "rtl" in names:
+        find_verilator()
+        if find_spec("cocotb_tools") is None:
+            raise UserError("cocotb is missing: RTL simulation needs it: make setup")

@@ -1,0 +1,46 @@
+"""Which SystemVerilog files a module needs, found from one rule: file name = module (or package) name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from moesaic.errors import UserError
+
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"')
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+
+
+def source_closure(top: str, directories: Iterable[Path]) -> list[Path]:
+    """Return the files that `top` needs, each after the ones it uses (packages therefore come first).
+
+    A file is needed when a needed file names it: every identifier outside comments and strings that equals the stem of
+    a `.sv` file in `directories` counts. Earlier directories win where two hold the same name.
+
+    Raises:
+        UserError: no directory holds `<top>.sv`.
+    """
+    directories = list(directories)
+    files: dict[str, Path] = {}
+    for directory in directories:
+        for path in sorted(directory.glob("*.sv")):
+            files.setdefault(path.stem, path)
+    if top not in files:
+        searched = ", ".join(str(directory) for directory in directories)
+        raise UserError(f"no SystemVerilog module '{top}': {top}.sv is in none of {searched}")
+
+    ordered: list[Path] = []
+    seen: set[str] = set()
+
+    def visit(name: str) -> None:
+        seen.add(name)
+        text = _STRING.sub(" ", _COMMENT.sub(" ", files[name].read_text()))
+        for used in dict.fromkeys(_IDENTIFIER.findall(text)):
+            if used in files and used not in seen:
+                visit(used)
+        ordered.append(files[name])
+
+    visit(top)
+    return ordered

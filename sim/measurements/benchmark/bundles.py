@@ -1,0 +1,59 @@
+"""The networks of the benchmark: random weights, exported as any other network, kept in a directory by what they depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+from moesaic.model.recipes.recipe import Recipe, load_recipe
+from moesaic.sim.measurements.benchmark.cases import TASKS, Frame
+from moesaic.sim.measurements.benchmark.source_hashes import room_files
+from moesaic.spec.bundle import Bundle, load_bundle
+
+SEED = 1
+# What an exported network depends on, beside its recipe.
+_SOURCES = (*room_files("model/**/*.py"), *room_files("spec/arithmetic.py"), *room_files("spec/bundle.py"))
+
+
+def frame_recipe(frame: Frame) -> Recipe:
+    """The recipe of a frame's model at its image size, with the benchmark's tasks."""
+    recipe = load_recipe(frame.model)
+    tasks = tuple(recipe.model.task(name) for name in TASKS)
+    model = dataclasses.replace(recipe.model, image_height=frame.height, image_width=frame.width, tasks=tasks)
+    return Recipe(model, recipe.training)
+
+
+class Bundles:
+    """Bundles by frame, made when they are needed and not there. directory: where they are kept."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._loaded: dict[Path, Bundle] = {}
+
+    def get(self, frame: Frame) -> Bundle:
+        """The bundle; making it takes a minute or more."""
+        recipe = frame_recipe(frame)
+        path = self._directory / f"{frame.model}-{frame.input}-{_key(recipe)}"
+        if path not in self._loaded:
+            if not path.exists():
+                self._make(frame, recipe, path)
+            self._loaded = {path: load_bundle(path)}  # one at a time: they are large
+        return self._loaded[path]
+
+    @staticmethod
+    def _make(frame: Frame, recipe: Recipe, path: Path) -> None:
+        import torch
+
+        from moesaic.model.export import build_random_bundle
+
+        torch.set_num_threads(1)  # the fastest on few cores
+        build_random_bundle(f"{frame.model}-{frame.input}", recipe, SEED).save(path)
+
+
+def _key(recipe: Recipe) -> str:
+    digest = hashlib.sha256(json.dumps([recipe.to_dict(), SEED], sort_keys=True).encode())
+    for source in _SOURCES:
+        digest.update(f"{source.name}\0{hashlib.sha256(source.read_bytes()).hexdigest()}\0".encode())
+    return digest.hexdigest()[:16]

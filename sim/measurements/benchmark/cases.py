@@ -1,0 +1,164 @@
+"""What is benchmarked: frames of the models, the techniques switched off one at a time, other arrays and DRAM rates."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from moesaic.errors import UserError
+from moesaic.hls.compiler.schedule import Schedule
+from moesaic.spec.configuration import HardwareConfiguration
+
+DRAM_BYTES_PER_CYCLE = 128 / 3
+"""12.8 GB/s, what a ZCU104's DRAM sustains over three ports, at 300 MHz."""
+DRAM_LATENCY = 60
+CLOCK_HZ = 300_000_000
+"""Assumed: nothing here has seen place and route."""
+TASKS = ("segmentation", "depth")
+PARTS = ("frames", "ablation", "scaling")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An input of a model. model: name of a recipe. sequence: the tasks run one after the other in one simulation.
+
+    asked: cycles of the encoder that the design is to stay below; None where nothing was asked.
+    """
+
+    model: str
+    height: int
+    width: int
+    sequence: tuple[str, ...]
+    asked: int | None = None
+
+    @property
+    def input(self) -> str:
+        return f"{self.height}x{self.width}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A frame on a machine. part: of PARTS. label: what is special about it. csim: also run on the C++ under g++.
+
+    series: of a scaling case, what is varied.
+    """
+
+    part: str
+    label: str
+    frame: Frame
+    configuration: HardwareConfiguration
+    schedule: Schedule = field(default_factory=Schedule)
+    bytes_per_cycle: float = DRAM_BYTES_PER_CYCLE
+    csim: bool = False
+    series: str = ""
+
+
+_A, _B = TASKS
+# With every change between two tasks and every repetition: what a frame costs must not depend on the one before it.
+_EVERY_CHANGE = (_A, _B, _A, _B, _B)
+FRAMES = (
+    Frame("m3vit_tiny", 128, 256, _EVERY_CHANGE, 490_000),
+    Frame("m3vit_small", 128, 256, _EVERY_CHANGE, 1_180_000),
+    Frame("m3vit_small", 224, 224, (_A, _B, _A), 1_760_000),
+    Frame("m3vit_small", 480, 640, (_A, _B), 15_000_000),
+)
+
+_OFF = {
+    "prefetch": {"prefetch": False},
+    "patch reordering": {"expert_tokens": 1},
+    "single-pass softmax": {"softmax_sweeps": 3},
+    "attention reordering": {"query_rows": 1},
+    "table GELU in the drain": {"gelu_pass": True},
+}
+ALL_ON, UNIFIED, ALL_OFF = "all on", "unified unit", "all off"
+
+
+def frame_cases(configuration: HardwareConfiguration, frames: Sequence[Frame] = FRAMES) -> list[Case]:
+    """Every frame on the machine as it is meant."""
+    return [Case("frames", "", frame, configuration, csim=True) for frame in frames]
+
+
+def ablation_cases(configuration: HardwareConfiguration, frame: Frame) -> list[Case]:
+    """A frame with each technique off, then with all off.
+
+    Two units, one for attention and one for the other layers, would share the DSPs and never work at the same time, because each
+    needs the other's results: cycles of such a machine are those of an array with half the rows.
+    """
+    (base,) = frame_cases(configuration, [frame])
+    frame = _once(frame)
+    half = dataclasses.replace(configuration, name=f"{configuration.name}-half", tile_rows=configuration.tile_rows // 2)
+    everything = {key: value for change in _OFF.values() for key, value in change.items()}
+    return [
+        dataclasses.replace(base, part="ablation", label=ALL_ON),
+        *(Case("ablation", label, frame, configuration, Schedule(**change)) for label, change in _OFF.items()),
+        Case("ablation", UNIFIED, frame, half),
+        Case("ablation", ALL_OFF, frame, half, Schedule(**everything)),
+    ]
+
+
+def scaling_cases(
+    configuration: HardwareConfiguration, frame: Frame, rows: Sequence[int], rates: Sequence[float]
+) -> list[Case]:
+    """A frame on arrays with other numbers of rows, and with other DRAM rates in bytes per cycle.
+
+    The point that is the machine as it is meant is the frame's own case. A rate above what the load ports move gets as many ports
+    as it needs.
+    """
+    (base,) = frame_cases(configuration, [frame])
+    cases = []
+    for count in rows:
+        machine = dataclasses.replace(configuration, name=f"{configuration.name}-{count}-rows", tile_rows=count)
+        if count > configuration.tile_rows:
+            machine = dataclasses.replace(machine, part=_LARGER_PART)
+        case = Case("scaling", f"{count} rows", _once(frame), machine, series="array")
+        if count == configuration.tile_rows:
+            case = dataclasses.replace(base, part="scaling", label=case.label, series="array")
+        cases.append(case)
+    for rate in rates:
+        ports = max(configuration.load_ports, -(-int(rate) // 16))
+        machine = dataclasses.replace(configuration, name=f"{configuration.name}-{ports}-ports", load_ports=ports)
+        machine = configuration if ports == configuration.load_ports else machine
+        case = Case("scaling", f"{rate:.2f} B/cycle", _once(frame), machine, bytes_per_cycle=rate, series="DRAM")
+        if rate == base.bytes_per_cycle:
+            case = dataclasses.replace(base, part="scaling", label=case.label, series="DRAM")
+        cases.append(case)
+    return cases
+
+
+def _once(frame: Frame) -> Frame:
+    """The frame with its first task only."""
+    return dataclasses.replace(frame, sequence=frame.sequence[:1])
+
+
+_SWEPT_INPUT = "128x256"
+_ABLATION_MODEL = "m3vit_tiny"
+_LARGER_PART = "XCZU15EG"  # of the same family, with twice the DSPs
+SCALING_ROWS = (4, 6, 12, 24)
+SCALING_RATES = (32 / 3, 64 / 3, DRAM_BYTES_PER_CYCLE, 64.0)
+
+
+def chosen_frames(model: str | None, size: str | None) -> list[Frame]:
+    """The frames of a model and an input, such as "128x256"; None for any. UserError if there are none."""
+    models = list(dict.fromkeys(frame.model for frame in FRAMES))
+    if model is not None and model not in models:
+        raise UserError(f"no benchmark of model {model!r}; there are {', '.join(models)}")
+    frames = [frame for frame in FRAMES if model in (None, frame.model) and size in (None, frame.input)]
+    if not frames:
+        known = ", ".join(f"{frame.model} {frame.input}" for frame in FRAMES)
+        raise UserError(f"no benchmark of input {size!r}{f' of {model}' if model else ''}; there are {known}")
+    return frames
+
+
+def chosen_cases(configuration: HardwareConfiguration, frames: Sequence[Frame], parts: Sequence[str]) -> list[Case]:
+    """All cases of some parts, most important first. Ablation and scaling use frames of 128x256 only."""
+    cases = frame_cases(configuration, frames) if "frames" in parts else []
+    smallest = [frame for frame in frames if frame.input == _SWEPT_INPUT]
+    if "ablation" in parts:
+        for frame in smallest:
+            if frame.model == _ABLATION_MODEL:
+                cases += ablation_cases(configuration, frame)
+    if "scaling" in parts:
+        for frame in smallest:
+            cases += scaling_cases(configuration, frame, SCALING_ROWS, SCALING_RATES)
+    return cases

@@ -1,0 +1,31 @@
+"""Figures that follow from measured ones and from sizes; made anew whenever a result is used, so that they are never old."""
+
+from __future__ import annotations
+
+from moesaic.hls.hardware.resources import estimate, estimate_of_two_units
+from moesaic.sim.measurements.benchmark.cases import ALL_OFF, CLOCK_HZ, UNIFIED, Case
+from moesaic.sim.measurements.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
+from moesaic.spec.bundle import Bundle
+
+
+def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
+    """Limit, utilisation and resources of a case. cycles: of the encoder on `task`."""
+    c, chosen = case.configuration, bundle.tasks[task]
+    macs = encoder_macs(bundle.architecture, chosen)
+    weight_bytes = encoder_weight_bytes(bundle.architecture, task, chosen)
+    limit = cycle_limit(macs, weight_bytes, c, case.bytes_per_cycle)
+    resources = (estimate_of_two_units if case.label in (UNIFIED, ALL_OFF) else estimate)(c)
+    return {
+        "limit": round(limit),
+        "ratio": cycles / limit,
+        "asked": case.frame.asked,
+        "macs": macs,
+        "weight_bytes": weight_bytes,
+        "mac_utilisation": macs / (cycles * c.macs_per_cycle),
+        "gops_per_dsp": 2 * macs / (cycles / CLOCK_HZ) / 1e9 / resources.dsp,
+        "milliseconds_at_assumed_clock": 1e3 * cycles / CLOCK_HZ,
+        "assumed_clock_hz": CLOCK_HZ,
+        "macs_per_cycle": c.macs_per_cycle,
+        "bytes_per_cycle": case.bytes_per_cycle,
+        "estimated_resources": resources.to_dict(),
+    }

@@ -1,0 +1,298 @@
+"""One case run on the simulated RTL, and on the machines that it has to equal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from moesaic.emulator import Emulator
+from moesaic.hls.compiler.generate import generate
+from moesaic.hls.hardware.accelerator_sources import rtl_parameters
+from moesaic.sim.machines import dram, recorder
+from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
+from moesaic.sim.machines.rtl_executor import RtlExecutor, build_simulator
+from moesaic.sim.measurements.benchmark import account
+from moesaic.sim.measurements.benchmark import unit_states as units
+from moesaic.sim.measurements.benchmark.account import Product, array_account
+from moesaic.sim.measurements.benchmark.cases import DRAM_LATENCY, Case
+from moesaic.sim.measurements.benchmark.limits import encoder_macs
+from moesaic.sim.measurements.benchmark.source_hashes import content_hash
+from moesaic.sim.measurements.benchmark.unit_states import unit_activity
+from moesaic.sim.measurements.road.streams import MAX_CYCLES
+from moesaic.sim.measurements.timeline import timeline
+from moesaic.sim.measurements.timeline.timeline import Timeline, build_timeline
+from moesaic.spec.build import Build
+from moesaic.spec.bundle import Bundle
+from moesaic.spec.executor import Counters
+from moesaic.spec.isa import Unit
+from moesaic.spec.machine import Fields, ReferenceMachine
+from moesaic.spec.registers import COUNTERS
+
+FINAL_NORM = "norm"
+"""Tag of the encoder's last instruction."""
+_ANALYSIS = tuple(Path(each) for each in (__file__, account.__file__, units.__file__, timeline.__file__))
+
+
+@dataclass
+class Progress:
+    """What a measurement is doing. step: in words. cycles: simulated by the present run, 0 outside of one."""
+
+    step: str = ""
+    cycles: Callable[[], int] = lambda: 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case with its build. key: hash of all that its figures depend on."""
+
+    case: Case
+    bundle: Bundle
+    build: Build
+    key: str
+
+
+def prepare(case: Case, bundle: Bundle) -> Prepared:
+    """Generate the build of a case. UserError if it does not fit."""
+    build = generate(bundle, case.configuration, schedule=case.schedule)
+    return Prepared(case, bundle, build, _key(case, bundle, build))
+
+
+def _key(case: Case, bundle: Bundle, build: Build) -> str:
+    """Programs, weights, image, sources of the RTL, the simulation and its analysis, sizes, DRAM rate, and what is run."""
+    about = {
+        "analysis": content_hash(_ANALYSIS),
+        "macs": [encoder_macs(bundle.architecture, bundle.tasks[task]) for task in case.frame.sequence],
+        "bundle": bundle.sha256,
+        "parameters": rtl_parameters(case.configuration),
+        "bytes_per_cycle": round(case.bytes_per_cycle, 6),
+        "latency": DRAM_LATENCY,
+        "sequence": case.frame.sequence,
+        "csim": case.csim,
+        "counters": COUNTERS,
+    }
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    digest.update(build.constants.tobytes())
+    for name in sorted(
+        name for name in build.files if name.startswith("rtl/") or (case.csim and name.startswith("cpp/"))
+    ):
+        digest.update(name.encode() + hashlib.sha256(build.files[name]).digest())
+    for path in (*sorted(SYSTEM_DIRECTORY.glob("*.sv")), *dram.SOURCES, *recorder.SOURCES):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:24]
+
+
+@dataclass
+class _Expected:
+    """What the reference machine left of a task: the frame window, and the rows of every matmul, in order."""
+
+    frame: np.ndarray
+    products: list[Product] = field(default_factory=list)
+    in_head: list[bool] = field(default_factory=list)
+
+
+def measure(prepared: Prepared, progress: Progress, simulators: Path) -> dict:
+    """Run a case and return its measured figures, as they are stored; bench.json has
+    moesaic.sim.measurements.benchmark.derived beside them.
+
+    simulators: directory of compiled simulators. InternalError if the simulator dies. Differences between machines are not raised
+    but counted in `mismatched_bytes`.
+    """
+    case, build = prepared.case, prepared.build
+    tasks = list(dict.fromkeys(case.frame.sequence))
+    with tempfile.TemporaryDirectory(prefix="moesaic-bench-") as scratch:
+        directory = Path(scratch)
+        for name, content in build.files.items():
+            (directory / name).parent.mkdir(exist_ok=True)
+            (directory / name).write_bytes(content)
+        progress.step = "compiling the simulator"
+        build_seconds = _compile(directory / "rtl", case, simulators)
+        expected = {}
+        for task in tasks:
+            progress.step = f"{task} on the reference machine"
+            expected[task] = _reference(prepared, task)
+        csim_mismatched = _run_csim(prepared, directory / "cpp", expected, progress) if case.csim else None
+        runs, last = _run_rtl(prepared, directory / "rtl", expected, progress, simulators)
+    return _figures(prepared, runs, last, expected, build_seconds, csim_mismatched)
+
+
+def _compile(rtl: Path, case: Case, simulators: Path) -> float | None:
+    """Compile the simulator if it is not there; seconds that this took, then or now, or None if nobody measured them."""
+    started = time.time()
+    executable = build_simulator(rtl, case.configuration, build_directory=simulators)
+    note = executable.parent / "seconds.json"
+    if executable.stat().st_mtime >= started:
+        note.write_text(json.dumps(time.time() - started))
+    return json.loads(note.read_text()) if note.exists() else None
+
+
+def _reference(prepared: Prepared, task: str) -> _Expected:
+    build = prepared.build
+    memory = _memory(prepared)
+    expected = _Expected(memory.frame)
+
+    def observe(name: str, fields: Fields, machine: ReferenceMachine) -> None:
+        if name != "matmul":
+            return
+        rows = fields["rows"]
+        if fields["gather"] or fields["scatter"]:
+            rows = min(rows, max(int(machine.queue_count[fields["queue"]]) - fields["queue_first"], 0))
+        expected.products.append(Product(rows, fields["columns"], fields["depth"]))
+        expected.in_head.append(build.tags[fields["tag"]].startswith("heads."))
+
+    with closing(ReferenceMachine(build.configuration, observe=observe)) as machine:
+        machine.run(build.task(task).program, memory, MAX_CYCLES)
+    return expected
+
+
+def _memory(prepared: Prepared):
+    memory = prepared.build.new_memory()
+    prepared.build.write_image(memory.frame, prepared.bundle.golden["image"])
+    return memory
+
+
+def _run_csim(prepared: Prepared, cpp: Path, expected: dict[str, _Expected], progress: Progress) -> int:
+    """Bytes in which the C++ under g++ differs from the reference machine, over all tasks."""
+    wrong = 0
+    progress.step = "compiling the C++"
+    with closing(Emulator(cpp, prepared.build.configuration)) as emulator:
+        for task, what in expected.items():
+            progress.step = f"{task} on the C++"
+            memory = _memory(prepared)
+            emulator.run(prepared.build.task(task).program, memory, MAX_CYCLES)
+            wrong += int(np.count_nonzero(memory.frame != what.frame))
+    return wrong
+
+
+@dataclass(frozen=True)
+class Run:
+    """One frame of the sequence on the RTL. before: the task that ran before it in this simulation, None for the first.
+
+    cycles: to the end of the encoder; total_cycles: to the end of the run. dram_bytes, total_dram_bytes: read and written in those.
+    """
+
+    task: str
+    before: str | None
+    cycles: int
+    total_cycles: int
+    dram_bytes: int
+    total_dram_bytes: int
+    mismatched_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """The run that the figures in detail are of."""
+
+    run: Run
+    timeline: Timeline
+    events: np.ndarray
+    counters: Counters
+
+
+def _run_rtl(
+    prepared: Prepared, rtl: Path, expected: dict[str, _Expected], progress: Progress, simulators: Path
+) -> tuple[list[Run], _Observed]:
+    """Every frame of the sequence in one simulation; in detail, the last of those of the slowest task."""
+    case, build = prepared.case, prepared.build
+    runs: list[Run] = []
+    slowest: _Observed | None = None
+    with RtlExecutor(
+        rtl, case.configuration, latency=DRAM_LATENCY, bytes_per_cycle=case.bytes_per_cycle, timeline=True,
+        build_directory=simulators,
+    ) as executor:  # fmt: skip
+        progress.cycles = lambda: executor.simulated_cycles
+        for number, task in enumerate(case.frame.sequence):
+            progress.step = f"{task} on the RTL, frame {number + 1} of {len(case.frame.sequence)}"
+            memory = _memory(prepared)
+            started = time.perf_counter()
+            counters = executor.run(build.task(task).program, memory, MAX_CYCLES)
+            seconds = time.perf_counter() - started
+            timeline = build_timeline(executor.events, build, task)
+            cycles = timeline.last_done(lambda execution: execution.name == FINAL_NORM) + 1
+            run = Run(
+                task=task,
+                before=runs[-1].task if runs else None,
+                cycles=cycles,
+                total_cycles=counters["cycles"],
+                dram_bytes=timeline.total("bytes_read", cycles) + timeline.total("bytes_written", cycles),
+                total_dram_bytes=sum(executor.dram_bytes.values()),
+                mismatched_bytes=int(np.count_nonzero(memory.frame != expected[task].frame)),
+                seconds=round(seconds, 2),
+            )
+            runs.append(run)
+            if slowest is None or run.cycles >= slowest.run.cycles:
+                slowest = _Observed(run, timeline, executor.events, counters)
+        progress.cycles = lambda: 0
+    return runs, slowest
+
+
+def switch_cost(runs: Sequence[Run]) -> dict[str, int] | None:
+    """What a change of task costs: frames after another task against frames of the same task that follow none or the same.
+
+    task_changes: compared. extra_cycles: their sum. None where the sequence has no such pair.
+    """
+    extra = [
+        changed.total_cycles - plain.total_cycles
+        for changed in runs
+        for plain in runs
+        if plain.task == changed.task
+        and changed.before not in (None, changed.task)
+        and plain.before in (None, plain.task)
+    ]
+    return {"task_changes": len(extra), "extra_cycles": sum(extra), "largest": max(map(abs, extra))} if extra else None
+
+
+def _figures(
+    prepared: Prepared,
+    runs: Sequence[Run],
+    observed: _Observed,
+    expected: dict[str, _Expected],
+    build_seconds: float | None,
+    csim_mismatched: int | None,
+) -> dict:
+    case, build = prepared.case, prepared.build
+    run, c = observed.run, case.configuration
+    macs = encoder_macs(prepared.bundle.architecture, prepared.bundle.tasks[run.task])
+    what = expected[run.task]
+    golden = {name: build.read_output(result.frame, name) for name, result in expected.items()}
+    return {
+        "model": case.frame.model,
+        "input": case.frame.input,
+        "task": run.task,
+        "cycles": run.cycles,
+        "dram_bytes": run.dram_bytes,
+        "mismatched_bytes": sum(each.mismatched_bytes for each in runs),
+        "compared_bytes": len(runs) * build.frame_bytes,
+        "csim_mismatched_bytes": csim_mismatched,
+        "integer_network_mismatches": sum(
+            int(np.count_nonzero(values != prepared.bundle.golden[f"{name}/output"])) for name, values in golden.items()
+        ),
+        "head_cycles": run.total_cycles - run.cycles,
+        "total_cycles": run.total_cycles,
+        "total_dram_bytes": run.total_dram_bytes,
+        "units": unit_activity(observed.events, run.cycles),
+        "array": array_account(observed.timeline, observed.events, what.products, c, macs, run.cycles, what.in_head),
+        "counters": observed.counters,
+        "instructions": {
+            unit.name.lower(): sum(execution.unit == unit for execution in observed.timeline.executions)
+            for unit in Unit
+        },
+        "runs": [asdict(each) for each in runs],
+        "task_switch": switch_cost(runs),
+        "schedule": asdict(case.schedule),
+        "configuration": c.to_dict(),
+        "fingerprint": build.fingerprint,
+        "bundle_sha256": prepared.bundle.sha256,
+        "simulated_seconds": round(sum(each.seconds for each in runs), 2),
+        "build_seconds": build_seconds,
+        "key": prepared.key,
+    }

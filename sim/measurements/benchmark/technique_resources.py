@@ -1,0 +1,53 @@
+"""What a technique takes of the machine: the modules that would not exist without it, as open synthesis counted them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from moesaic.sim.measurements.benchmark.cases import ALL_OFF, ALL_ON, UNIFIED
+from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash
+from moesaic.spec.configuration import HardwareConfiguration
+
+SYNTHESIS = Path("build/resources/resources.json")
+_MODULES = {
+    "patch reordering": ("moesaic_expert_queue",),
+    "single-pass softmax": ("moesaic_row_maximum", "moesaic_row_statistics"),
+    "table GELU in the drain": ("moesaic_gelu_table",),
+}
+
+
+def synthesised_modules(configuration: HardwareConfiguration, synthesis: Path) -> dict[str, dict[str, float]] | None:
+    """DSP, BRAM36, LUT and the rest of every module of a configuration, from what `make resources` left at `synthesis`.
+
+    None if it has left nothing, or something of another configuration or of other RTL.
+    """
+    try:
+        document = json.loads(synthesis.read_text())
+        if (document["fingerprint"], document["sources"]) != (configuration.fingerprint, synthesised_hash()):
+            return None
+        return {row["module"]: row["own"] for row in document["modules"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def technique_cost(entry: dict, base: dict, modules: dict[str, dict[str, float]] | None) -> str:
+    """What the technique that an entry of the ablation does without takes, in words.
+
+    base: the entry with all on. modules: of synthesised_modules.
+    """
+    label = entry["label"]
+    if label in (ALL_ON, ALL_OFF):
+        return ""
+    if label == UNIFIED:
+        two, one = entry["estimated_resources"], base["estimated_resources"]
+        saved = (f"{one[kind] - two[kind]:+,} {kind.upper()}" for kind in ("dsp", "bram36", "lut"))
+        return f"{', '.join(saved)} against two units (estimated)"
+    names = _MODULES.get(label)
+    if names is None:
+        return "nothing: an order of instructions"
+    if modules is None:
+        return f"{' and '.join(names)}: not counted, run make resources"
+    total = {kind: sum(modules[name][kind] for name in names) for kind in ("dsp", "bram36", "uram", "lut", "ff")}
+    amounts = (f"{amount:,g} {kind.upper()}" for kind, amount in total.items() if amount)
+    return f"{', '.join(amounts)} ({' and '.join(names)})"

@@ -1,0 +1,38 @@
+"""What each unit did in a part of a run: cycles with an instruction in execution, and cycles waiting, by cause."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from moesaic.sim.machines.recorder import Kind, State
+from moesaic.sim.measurements.timeline.timeline import FETCH, STALLS, UNIT_NAMES
+
+_EXECUTING = (State.WORKING, State.DRAM, State.OPERANDS, State.DRAIN)
+_CAUSES = {
+    "load": (State.SEMAPHORES, State.DRAM),
+    "store": (State.SEMAPHORES, State.DRAM),
+    "matmul": (State.SEMAPHORES, State.OPERANDS, State.DRAIN),
+    "vector": (State.SEMAPHORES,),
+    "route": (State.SEMAPHORES,),
+    "fetch": (State.DRAM, State.QUEUE_FULL),
+}
+
+
+def unit_activity(events: np.ndarray, end: int) -> dict[str, dict]:
+    """Return {unit: {"busy": cycles, "stall": {cause: cycles}}} of cycles [0, end).
+
+    busy: with an instruction in execution, stalled or not; for fetch, with one to hand out. events: of one run.
+    """
+    result = {}
+    for unit in range(FETCH + 1):
+        name = UNIT_NAMES[unit]
+        changes = events[(events["kind"] == Kind.STATE) & (events["unit"] == unit)]
+        begins = np.minimum(changes["cycle"].astype(np.int64), end)
+        lengths = np.diff(np.append(begins, end))
+        spent = np.bincount(changes["state"], weights=lengths, minlength=len(State)).astype(np.int64)
+        busy = (State.WORKING,) if unit == FETCH else _EXECUTING
+        result[name] = {
+            "busy": int(spent[list(busy)].sum()),
+            "stall": {state.name.lower(): int(spent[state]) for state in STALLS if state in _CAUSES[name]},
+        }
+    return result

@@ -1,0 +1,141 @@
+"""The whole road in one run: train, measure, export, generate, simulate, compare, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from moesaic.errors import InternalError
+from moesaic.hls.compiler.generate import generate
+from moesaic.model.commands.train import show_metrics
+from moesaic.model.evaluate import predict
+from moesaic.model.export import build_bundle
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.model.training import checkpoint
+from moesaic.model.training.train import train
+from moesaic.sim.machines.simulated_executors import SIMULATED, simulated_executors
+from moesaic.sim.measurements.road.figures import disagreements
+from moesaic.sim.measurements.road.road_report import Network, Subject, measure, write_report
+from moesaic.sim.measurements.road.streams import FrameRecord, Picture
+from moesaic.spec.build import load_build
+from moesaic.spec.bundle import Bundle, load_bundle
+from moesaic.spec.configuration import HardwareConfiguration
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A run of the road. directory: where everything goes; pictures: of the recipe's image size; validation: held-out scenes
+    for the accuracy; executors: machines to compare with the reference machine."""
+
+    directory: Path
+    recipe: Recipe
+    configuration: HardwareConfiguration
+    pictures: Sequence[Picture]
+    console: Console
+    validation: int = 128
+    executors: Sequence[str] = SIMULATED
+
+    def run(self) -> dict:
+        """The figures of the report. InternalError, after the report is written, if anything differs that must be equal."""
+        started = time.perf_counter()
+        with self._step("train"):
+            model = self._train().eval()
+        with self._step("measure and export"):
+            bundle = self._export(model)
+        with self._step(f"generate for {self.configuration.name}"):
+            build = self._generate(bundle)
+        with self._step("build the simulators"):
+            executors = simulated_executors(self.directory / "build", self.configuration, self.executors)
+            for open_executor in executors.values():
+                open_executor().close()
+        with self._step("run every task on every machine"):
+            observed = generate(bundle, self.configuration, observe=True)
+            subject = Subject(bundle, build, self.pictures, observed, float_network(model))
+            report = write_report(measure(subject, executors, self._show_frame), self.directory)
+        show_report(report, self.console)
+        problems = disagreements(report)
+        if problems:
+            raise InternalError(f"{'; '.join(problems)}: see {self.directory / 'report.html'}")
+        minutes, seconds = divmod(round(time.perf_counter() - started), 60)
+        self.console.print(f"all memory images are equal; the road took {minutes} min {seconds} s")
+        self.console.print(f"report: {self.directory / 'report.html'} and report.json", soft_wrap=True)
+        return report
+
+    @contextmanager
+    def _step(self, title: str) -> Iterator[None]:
+        self.console.rule(f"[bold]{title}", align="left")
+        started = time.perf_counter()
+        yield
+        self.console.print(f"[dim]{title}: {time.perf_counter() - started:.1f} s")
+
+    def _train(self) -> M3ViT:
+        """The trained model; a checkpoint of the same recipe is gone on with, one of another recipe is replaced."""
+        path = self.directory / "model.safetensors"
+        resume = path.is_file() and checkpoint.load(path).recipe == self.recipe
+        if resume:
+            self.console.print(f"goes on from {path}", soft_wrap=True)
+        return train(self.recipe, path, resume=resume, console=self.console)
+
+    def _export(self, model: M3ViT) -> Bundle:
+        bundle = build_bundle("demo", model, self.recipe, validation=self.validation)
+        bundle.save(self.directory / "bundle")
+        bundle = load_bundle(self.directory / "bundle")
+        show_metrics({name: task.metrics for name, task in bundle.tasks.items()}, self.console)
+        self.console.print(
+            f"router top-k agreement of integers with float: {bundle.report['router_topk_agreement']:.4f}"
+        )
+        return bundle
+
+    def _generate(self, bundle: Bundle):
+        generate(bundle, self.configuration).save(self.directory / "build")
+        build = load_build(self.directory / "build")
+        self.console.print(
+            f"fingerprint {build.fingerprint}, {build.report['constant_bytes']:,} bytes of weights and programs"
+        )
+        return build
+
+    def _show_frame(self, executor: str, record: FrameRecord) -> None:
+        cycles = f"{record.counters['cycles']:>9,} cycles" if "cycles" in record.counters else ""
+        self.console.print(
+            f"  {executor:<10}{record.picture:<14}{record.task:<14}{record.seconds:6.2f} s {cycles}", highlight=False
+        )
+
+
+def float_network(model: M3ViT) -> Network:
+    """The model as the report takes it."""
+
+    def run(image: np.ndarray, task: str) -> np.ndarray:
+        return np.moveaxis(predict(model, image[None], task)[0], 0, -1)
+
+    return run
+
+
+def show_report(report: dict, console: Console) -> None:
+    """The figures that matter most, as tables."""
+    machines = Table(
+        "machine", "frames", "bytes compared", "bytes that differ", title="agreement with the reference machine"
+    )
+    for name, values in report["executors"].items():
+        if "compared_bytes" in values:
+            machines.add_row(
+                name, str(values["frames"]), f"{values['compared_bytes']:,}", f"{values['mismatched_bytes']:,}"
+            )
+    console.print(machines)
+    measured = {name: task["rtl"] for name, task in report["tasks"].items() if task["rtl"]}
+    if not measured:
+        return
+    cycles = Table("task", "cycles per frame", "ms at 300 MHz (assumed)", "utilisation", title="RTL simulation")
+    for name, task in measured.items():
+        milliseconds = f"{task['milliseconds_at_assumed_clock']:.3f}"
+        cycles.add_row(name, f"{task['cycles']:,}", milliseconds, f"{100 * task['utilisation']:.1f} %")
+    console.print(cycles)
+    switch = report["task_switch"]
+    console.print(f"{switch['task_changes']} changes of task cost {switch['extra_cycles']:+,} cycles")

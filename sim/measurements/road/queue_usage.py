@@ -1,0 +1,42 @@
+"""Which experts the tokens of each task go to, read from the machine's queues after every `route` instruction."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from moesaic.spec.build import Build
+from moesaic.spec.bundle import Bundle
+from moesaic.spec.machine import Fields, ReferenceMachine
+
+_ROUTE_TAG = re.compile(r"blocks\.(\d+)\.route")
+
+ExpertUsage = dict[str, dict[int, np.ndarray]]
+"""Task to MoE block to tokens per expert, int64 (experts,), summed over the frames run."""
+
+
+class UsageRecorder:
+    """Attach `observe` to a reference machine and set `task` before each frame; `usage` grows."""
+
+    def __init__(self, bundle: Bundle, build: Build) -> None:
+        self._bundle, self._tags = bundle, build.tags
+        experts, blocks = bundle.architecture.experts, bundle.architecture.moe_blocks
+        self.task = ""
+        self._counted = np.zeros(experts, np.int64)
+        self.usage: ExpertUsage = {
+            task: {block: np.zeros(experts, np.int64) for block in blocks} for task in bundle.tasks
+        }
+
+    def observe(self, name: str, fields: Fields, machine: ReferenceMachine) -> None:
+        """The hook: queue n of a `route` instruction belongs to the n-th expert that the task kept in that block.
+
+        An instruction that appends leaves in the queues what was counted after the one before it.
+        """
+        if name != "route":
+            return
+        new = machine.queue_count - (self._counted if fields["append"] else 0)
+        self._counted = machine.queue_count.copy()
+        block = int(_ROUTE_TAG.fullmatch(self._tags[fields["tag"]]).group(1))
+        kept = list(self._bundle.tasks[self.task].pathway[block])
+        self.usage[self.task][block][kept] += new[: len(kept)]

@@ -1,0 +1,42 @@
+"""Predictions and ground truth of a task as pictures on one colour scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from moesaic.host.prediction_pictures import CLASS_COLOURS, depth_picture, picture
+from moesaic.sim.measurements.road.markup import Markup, element
+from moesaic.spec.build import TaskProgram
+
+
+def render_row(task: TaskProgram, decoded: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Pictures of one task, uint8 (h, w, 3) each; depth maps share the scale of the first one's extremes.
+
+    decoded: predictions or ground truth in the task's own terms, see moesaic.spec.predictions.decode.
+    """
+    if task.kind == "depth":
+        nearest, farthest = float(decoded[0].min()), float(decoded[0].max())
+        return [depth_picture(depth, nearest, farthest) for depth in decoded]
+    return [picture(task.kind, values) for values in decoded]
+
+
+def legend(name: str, task: TaskProgram) -> Markup:
+    """What the colours of a task's pictures mean."""
+    if task.kind in ("segmentation", "parts"):
+        classes = task.class_names or [f"class {index}" for index in range(task.channels)]
+        swatches = [
+            element(
+                "span", element("span", "", kind="swatch", style=f"background: rgb{tuple(map(int, colour))}"), label
+            )
+            for label, colour in zip(classes, CLASS_COLOURS)
+        ]
+        return element("p", f"{name}: ", *swatches, kind="soft")
+    meaning = {
+        "depth": "near is bright, far is dark, on a logarithmic scale; the extremes of a row's first map are its ends",
+        "normals": "red faces right, green faces up, blue faces the viewer",
+        "saliency": "probability of belonging to the salient object, from dark blue (0) over green to nearly white (1)",
+        "edges": "probability of an edge, from black (0) to white (1)",
+    }
+    return element("p", f"{name}: {meaning[task.kind]}", kind="soft")

@@ -1,0 +1,118 @@
+"""Elaborate a design and split it into its modules, each as RTLIL text that depends on nothing but the module itself."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moesaic.sim.measurements.synthesis import yosys
+
+MERGED = (
+    "moesaic_delay_line",
+    "moesaic_dsp48_mac",
+    "moesaic_exp2",
+    "moesaic_fifo",
+    "moesaic_row_address",
+    "moesaic_skid_buffer",
+)
+"""Small modules that become part of the module that instantiates them, where constants and unused bits fall away."""
+
+DEFINES = ("MOESAIC_DSP48E2",)
+"""What the sources see: dsp48_mac instantiates the slice, because Yosys absorbs no register or adder into one."""
+
+_MODULE = re.compile(r"((?:^attribute [^\n]*\n)*)^module (\S+)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
+_CELL = re.compile(r"^  cell (\S+) \S+$", re.MULTILINE)
+_PORT = re.compile(r"^  wire (?:[a-z]+ (?:\d+ )?)*?(?:input|output|inout) \d+[^\n]*$", re.MULTILINE)
+_SOURCE = re.compile(r"^ *attribute \\(?:src|hdlname) [^\n]*\n", re.MULTILINE)
+_AUTOMATIC = re.compile(r'(?<=[\s"])[$\\](?!paramod)[^\s"]*(?:\$\d+|\.sv:\d+)[^\s"]*')
+_HDLNAME = re.compile(r'^attribute \\hdlname "(.*)"$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Module:
+    """One module with fixed parameters.
+
+    name: in Yosys, unique. base: in the sources. text: RTLIL. interface: RTLIL of a black box with the same ports.
+    instances: names of the modules below, one for each instance.
+    """
+
+    name: str
+    base: str
+    text: str
+    interface: str
+    instances: tuple[str, ...]
+
+
+def elaborate(top: str, sources: Sequence[Path], parameters: Mapping[str, int | str]) -> dict[str, Module]:
+    """Modules of the design, name to module, each after the ones it instantiates; the last is `top`.
+
+    Raises:
+        InternalError: Yosys cannot read the sources.
+    """
+    overrides = "".join(f" -chparam {name} {value}" for name, value in sorted(parameters.items()))
+    defines = " ".join(f"-D {name}" for name in DEFINES)
+    with tempfile.TemporaryDirectory(prefix="moesaic-") as directory:
+        raw, split = Path(directory) / "raw.il", Path(directory) / "split.il"
+        yosys.run(
+            [
+                "read_verilog -lib +/xilinx/cells_xtra.v",
+                f"read_verilog -sv {defines} " + " ".join(f'"{path}"' for path in sources),
+                f"hierarchy -check -purge_lib -top {top}{overrides}",
+                "chformal -remove",
+                "proc",
+                f'write_rtlil "{raw}"',
+            ]
+        )
+        bases = {name: _base(name, header) for header, name, _ in _MODULE.findall(raw.read_text())}
+        kept = [name for name, base in bases.items() if base not in MERGED]
+        yosys.run(
+            [
+                f'read_rtlil "{raw}"',
+                *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in kept),
+                "flatten",
+                f"hierarchy -top {top}",
+                "opt_clean -purge",
+                f'write_rtlil "{split}"',
+            ]
+        )
+        texts = {name: body for header, name, body in _MODULE.findall(split.read_text()) if "\\blackbox" not in header}
+    modules = {name: _module(name, bases[name], body, texts) for name, body in texts.items()}
+    top_name = next(name for name in modules if bases[name] == top)
+    ordered: dict[str, Module] = {}
+
+    def visit(name: str) -> None:
+        for below in modules[name].instances:
+            if below not in ordered:
+                visit(below)
+        ordered[name] = modules[name]
+
+    visit(top_name)
+    return ordered
+
+
+def _base(name: str, header: str) -> str:
+    found = _HDLNAME.search(header)
+    return found.group(1).lstrip("\\") if found else name.lstrip("\\")
+
+
+def _module(name: str, base: str, body: str, known: Mapping[str, str]) -> Module:
+    body = _SOURCE.sub("", body)
+    automatic: dict[str, str] = {}
+
+    def rename(match: re.Match[str]) -> str:
+        plain = match.group().replace("\\\\", "\\")  # as it is outside of a string
+        return automatic.setdefault(plain, f"$automatic${len(automatic)}")
+
+    # Yosys numbers what it makes up through the whole design, and names it after lines of the sources.
+    body = _AUTOMATIC.sub(rename, body)
+    ports = "".join(line + "\n" for line in _PORT.findall(body))
+    return Module(
+        name,
+        base,
+        f"attribute \\keep_hierarchy 1\nmodule {name}\n{body}end\n",
+        f"attribute \\blackbox 1\nattribute \\keep_hierarchy 1\nmodule {name}\n{ports}end\n",
+        tuple(cell for cell in _CELL.findall(body) if cell in known),
+    )

@@ -1,0 +1,128 @@
+"""From sources to resources and longest paths of every module; what has been done before is kept and not done again."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moesaic.files import write_file
+from moesaic.sim.measurements.synthesis import counting, netlist
+from moesaic.sim.measurements.synthesis import path_delays as timing
+from moesaic.sim.measurements.synthesis.elaboration import Module, elaborate
+
+
+@dataclass(frozen=True)
+class Result(timing.Timed):
+    """One module with fixed parameters.
+
+    instances: in the design. own: resources of one instance without the modules below it; total: with them.
+    paths: the longest between registers that pass through its own logic, longest first, as `timing.Model` has them.
+    loops: combinational loops that its own logic closes.
+    """
+
+    module: str
+    instances: int
+    own: Counter[str]
+    total: Counter[str]
+    paths: tuple[timing.Path, ...]
+    loops: int
+
+
+def measure(
+    top: str,
+    sources: Sequence[Path],
+    parameters: Mapping[str, int | str],
+    cache: Path,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[Result]:
+    """Synthesise a design module by module; results from the leaves up, the last is `top`.
+
+    Args:
+        top: name of the top module. sources: SystemVerilog files, packages first. parameters: of the top module.
+        cache: directory of netlists and timing models, each under a hash of what it came from.
+        progress: is told what is being done, a line each.
+
+    Raises:
+        UserError: Yosys is missing. InternalError: Yosys fails, or leaves something that cannot be counted.
+    """
+    progress(f"elaborating {top}")
+    modules = elaborate(top, sources, parameters)
+    keys = netlist.keys(modules)
+    missing = [name for name in modules if not netlist.path_of(cache, modules[name], keys[name]).exists()]
+    groups = netlist.batches(modules, missing)
+    progress(f"{len(modules)} modules, {len(modules) - len(missing)} of them synthesised before")
+    done = len(modules) - len(missing)
+    for group in groups:
+        started = time.monotonic()
+        for name, result in netlist.synthesise(modules, group).items():
+            netlist.store(cache, modules[name], keys[name], result)
+        done += len(group)
+        names = ", ".join(dict.fromkeys(modules[name].base for name in group))
+        progress(f"{done}/{len(modules)} synthesised: {names} ({time.monotonic() - started:.0f} s)")
+    own, models = _analyses(modules, keys, cache, progress)
+    instances, totals = counting.instances(modules), counting.sums(modules, own)
+    return [
+        Result(module.base, instances[name], own[name], totals[name], models[name].paths, models[name].loops)
+        for name, module in modules.items()
+    ]
+
+
+def _analyses(
+    modules: Mapping[str, Module], keys: Mapping[str, str], cache: Path, progress: Callable[[str], None]
+) -> tuple[dict[str, Counter[str]], dict[str, timing.Model]]:
+    rules = b"".join(Path(source.__file__).read_bytes() for source in (counting, timing))
+    own: dict[str, Counter[str]] = {}
+    models: dict[str, timing.Model] = {}
+    shown: dict[str, timing.Model] = {}
+    chained: dict[str, str] = {}
+    for name, module in modules.items():
+        # A path crosses boundaries, so that a model depends on all the modules below.
+        text = keys[name] + "".join(sorted({chained[below] for below in module.instances}))
+        chained[name] = hashlib.sha256(rules + text.encode()).hexdigest()[:24]
+        path = cache / f"{module.base}-{chained[name]}.model.gz"
+        if path.exists():
+            counts, fields = json.loads(gzip.decompress(path.read_bytes()))
+            own[name], models[name] = Counter(counts), _decode(fields)
+        else:
+            progress(f"longest paths of {module.base}")
+            written = netlist.load(cache, module, keys[name])
+            own[name], models[name] = counting.count(written, modules), timing.analyse(written, shown)
+            content = json.dumps([own[name], _encode(models[name])]).encode()
+            write_file(path, gzip.compress(content, compresslevel=3, mtime=0))
+        shown[name.removeprefix("\\")] = models[name]
+    return own, models
+
+
+def _encode(model: timing.Model) -> list:
+    def bits(paths: Mapping[tuple[str, int], timing.Path]) -> list:
+        return [[port, index, *dataclasses.astuple(path)] for (port, index), path in paths.items()]
+
+    through = [[port, index, bits(paths)] for (port, index), paths in model.through.items()]
+    return [
+        [dataclasses.astuple(path) for path in model.paths],
+        bits(model.to_output),
+        bits(model.from_input),
+        through,
+        model.loops,
+    ]
+
+
+def _decode(fields: list) -> timing.Model:
+    def bits(rows: list) -> dict[tuple[str, int], timing.Path]:
+        return {(row[0], row[1]): timing.Path(*row[2:]) for row in rows}
+
+    paths, to_output, from_input, through, loops = fields
+    return timing.Model(
+        tuple(timing.Path(*path) for path in paths),
+        bits(to_output),
+        bits(from_input),
+        {(port, index): bits(rows) for port, index, rows in through},
+        loops,
+    )

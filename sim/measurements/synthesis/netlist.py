@@ -1,0 +1,123 @@
+"""Synthesise modules for UltraScale+ and keep their netlists under a hash of everything that went in."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from moesaic.errors import InternalError
+from moesaic.files import write_file
+from moesaic.sim.measurements.synthesis import yosys
+from moesaic.sim.measurements.synthesis.elaboration import Module
+
+SYNTHESIS = "synth_xilinx -family xcup -noiopad -noclkbuf -top batch"
+_BATCH_BYTES = 300_000
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A synthesised module.
+
+    ports: name to (direction, bits). cells: (name, type, port to bits), the types being primitives or modules.
+    names: bit to the name of a signal of the sources or, where there is none, of Yosys. Bits are integers; "0", "1" and "x"
+    are constants.
+    """
+
+    ports: Mapping[str, tuple[str, list[int | str]]]
+    cells: list[tuple[str, str, dict[str, list[int | str]]]]
+    names: Mapping[int, str]
+
+    def encode(self) -> bytes:
+        names = {str(bit): name for bit, name in self.names.items()}
+        return gzip.compress(json.dumps([self.ports, self.cells, names]).encode(), compresslevel=3, mtime=0)
+
+    @staticmethod
+    def decode(data: bytes) -> Netlist:
+        ports, cells, names = json.loads(gzip.decompress(data))
+        return Netlist(ports, [tuple(cell) for cell in cells], {int(bit): name for bit, name in names.items()})
+
+
+def keys(modules: Mapping[str, Module]) -> dict[str, str]:
+    """Module name to the hash that its netlist is kept under."""
+    shape = f"{yosys.version()}\n{SYNTHESIS}\n"
+    return {
+        name: hashlib.sha256(
+            (shape + module.text + "".join(sorted({modules[below].interface for below in module.instances}))).encode()
+        ).hexdigest()[:24]
+        for name, module in modules.items()
+    }
+
+
+def path_of(cache: Path, module: Module, key: str) -> Path:
+    return cache / f"{module.base}-{key}.json.gz"
+
+
+def batches(modules: Mapping[str, Module], missing: Iterable[str]) -> list[list[str]]:
+    """Groups of modules that are worth one process each: starting Yosys takes as long as synthesising a small module."""
+    groups: list[list[str]] = []
+    size = _BATCH_BYTES
+    for name in missing:
+        length = len(modules[name].text)
+        if size + length > _BATCH_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(name)
+        size += length
+    return groups
+
+
+def synthesise(modules: Mapping[str, Module], batch: Iterable[str]) -> dict[str, Netlist]:
+    """Netlists of the modules of a batch, each for itself: modules below them are black boxes, nothing crosses a boundary.
+
+    Raises:
+        InternalError: Yosys fails, or leaves something that is not a primitive.
+    """
+    batch = list(batch)
+    below = {name for module in batch for name in modules[module].instances} - set(batch)
+    cells = "".join(f"  attribute \\keep 1\n  cell {name} \\u{index}\n  end\n" for index, name in enumerate(batch))
+    text = (
+        "".join(modules[name].interface for name in sorted(below))
+        + "".join(modules[name].text for name in batch)
+        + f"module \\batch\n{cells}end\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="moesaic-") as directory:
+        source, result = Path(directory) / "batch.il", Path(directory) / "batch.json"
+        source.write_text(text)
+        yosys.run([f'read_rtlil "{source}"', SYNTHESIS, f'write_json "{result}"'])
+        written = json.loads(result.read_text())["modules"]
+    # JSON leaves out the backslash of a public name.
+    return {name: _netlist(written[name.removeprefix("\\")]) for name in batch}
+
+
+def _netlist(module: dict) -> Netlist:
+    names: dict[int, str] = {}
+    for name, net in module["netnames"].items():
+        for index, bit in enumerate(net["bits"]):
+            label = name if len(net["bits"]) == 1 else f"{name}[{index + net.get('offset', 0)}]"
+            if isinstance(bit, int) and (bit not in names or (names[bit][0] == "$") > (label[0] == "$")):
+                names[bit] = label
+    ports = {name: (port["direction"], port["bits"]) for name, port in module["ports"].items()}
+    cells = [(name, cell["type"], cell["connections"]) for name, cell in module["cells"].items()]
+    internal = sorted(
+        {kind for _, kind, _ in cells if kind[0] == "$" and not kind.startswith("$paramod")} - {"$scopeinfo"}
+    )
+    if internal:
+        raise InternalError(f"synthesis left {', '.join(internal)}")
+    return Netlist(ports, [cell for cell in cells if cell[1] != "$scopeinfo"], names)
+
+
+def load(cache: Path, module: Module, key: str) -> Netlist | None:
+    """The netlist that is kept, if there is one."""
+    try:
+        return Netlist.decode(path_of(cache, module, key).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def store(cache: Path, module: Module, key: str, netlist: Netlist) -> None:
+    write_file(path_of(cache, module, key), netlist.encode())

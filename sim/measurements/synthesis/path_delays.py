@@ -1,0 +1,317 @@
+"""Longest paths between registers, across module boundaries, by a fixed delay for every level of logic.
+
+The budget follows AMD's own check before placement (`report_failfast` of the Vivado Tcl store): 0.300 ns for each LUT with the
+net behind it on an UltraScale+ part of speed grade -2, one more level where a path starts at something other than a flip-flop
+or ends at another pin than a flip-flop's data. That check leaves out carry chains and memories; here a carry chain counts one
+level and a little for its length, a RAM without output register 1.5 ns from its clock (UG949), and a multiplier whose operands
+or product are not in registers 1.5 ns: assumptions. Fan-out, placement and clock skew are in none of these figures.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from moesaic.sim.measurements.synthesis.netlist import Netlist
+
+LEVEL_NS = 0.300
+CARRY_ENTRY_NS = 0.300
+CARRY_STEP_NS = 0.015
+WIDE_MUX_NS = 0.100
+RAM_OUTPUT_NS = 1.5
+MULTIPLY_NS = 1.5
+CLOCK_NS = 3.33
+KEPT = 10
+"""Paths of a module that are reported, at most."""
+
+_FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
+_CLOCKS = {"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK", "CLKA", "CLKB"}
+_RAMS = ("RAMB18E2", "RAMB36E2", "URAM288")
+_CARRY_BITS = 4
+
+
+@dataclass(frozen=True)
+class Path:
+    """delay in ns by the rule above; levels: LUTs on it; start and end: names of signals, below the module's instance."""
+
+    delay: float
+    levels: int
+    start: str
+    end: str
+
+
+class Timed:
+    """What has `paths`, the longest first."""
+
+    paths: tuple[Path, ...]
+
+    @property
+    def worst(self) -> Path | None:
+        """The longest of `paths`."""
+        return self.paths[0] if self.paths else None
+
+
+@dataclass(frozen=True)
+class Model(Timed):
+    """What a module shows of its timing to the one above it. Bits are (port, index).
+
+    paths: the longest between two registers of the module or below it, of those that pass through its own logic; one for each
+    pair of instances that they start and end in, longest first, at most `KEPT`.
+    to_output: from a register to an output bit. from_input: from an input bit to a register. through: input bit to output bits.
+    """
+
+    paths: tuple[Path, ...]
+    to_output: dict[tuple[str, int], Path]
+    from_input: dict[tuple[str, int], Path]
+    through: dict[tuple[str, int], dict[tuple[str, int], Path]]
+    loops: int = 0
+
+
+@dataclass(frozen=True)
+class _Arc:
+    target: int
+    delay: float
+    levels: int
+
+
+@dataclass
+class _Graph:
+    arcs: dict[int, list[_Arc]]
+    starts: dict[int, Path]
+    ends: dict[int, Path]
+
+
+def analyse(netlist: Netlist, below: Mapping[str, Model]) -> Model:
+    """Timing of a module from its netlist and the models of the modules below it, which `below` names as its cells do."""
+    graph = _graph(netlist, below)
+    order, loops = _topological(graph.arcs)
+    position = {bit: index for index, bit in enumerate(order)}
+    inputs = [
+        ((name, index), bit)
+        for name, (direction, bits) in netlist.ports.items()
+        if direction == "input"
+        for index, bit in enumerate(bits)
+        if isinstance(bit, int)
+    ]
+    outputs: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    for name, (direction, bits) in netlist.ports.items():
+        if direction == "output":
+            for index, bit in enumerate(bits):
+                if isinstance(bit, int):
+                    outputs[bit].append((name, index))
+
+    arrival = dict(graph.starts)
+    for bit in order:
+        if bit in arrival:
+            _propagate(arrival, graph.arcs.get(bit, ()), arrival[bit])
+    longest: dict[tuple[str, str], Path] = {}
+    for bit, end in graph.ends.items():
+        if bit in arrival:
+            path = _joined(arrival[bit], end)
+            pair = _instance_of(path.start), _instance_of(path.end)
+            if pair not in longest or path.delay > longest[pair].delay:
+                longest[pair] = path
+    paths = tuple(sorted(longest.values(), key=lambda path: -path.delay)[:KEPT])
+    to_output = {place: arrival[bit] for bit, places in outputs.items() if bit in arrival for place in places}
+
+    from_input: dict[tuple[str, int], Path] = {}
+    through: dict[tuple[str, int], dict[tuple[str, int], Path]] = {}
+    for place, bit in inputs:
+        cone = _cone(graph.arcs, bit, position, Path(0.0, 0, "", ""))
+        ends = [_joined(path, graph.ends[reached]) for reached, path in cone.items() if reached in graph.ends]
+        if ends:
+            from_input[place] = max(ends, key=lambda path: path.delay)
+        passed = {out: path for reached, path in cone.items() if reached in outputs for out in outputs[reached]}
+        if passed:
+            through[place] = passed
+    return Model(paths, to_output, from_input, through, loops)
+
+
+def _instance_of(name: str) -> str:
+    return name.partition(".")[0] if "." in name else ""
+
+
+def _joined(first: Path, second: Path) -> Path:
+    return Path(first.delay + second.delay, first.levels + second.levels, first.start or second.start, second.end)
+
+
+def _propagate(arrival: dict[int, Path], arcs, here: Path) -> None:
+    for arc in arcs:
+        delay = here.delay + arc.delay
+        known = arrival.get(arc.target)
+        if known is None or delay > known.delay:
+            arrival[arc.target] = Path(delay, here.levels + arc.levels, here.start, here.end)
+
+
+def _cone(arcs: Mapping[int, list[_Arc]], start: int, position: Mapping[int, int], path: Path) -> dict[int, Path]:
+    reached, stack = {start}, [start]
+    while stack:
+        for arc in arcs.get(stack.pop(), ()):
+            if arc.target not in reached:
+                reached.add(arc.target)
+                stack.append(arc.target)
+    arrival = {start: path}
+    for bit in sorted(reached, key=lambda bit: position.get(bit, -1)):
+        if bit in arrival:
+            _propagate(arrival, arcs.get(bit, ()), arrival[bit])
+    return arrival
+
+
+def _topological(arcs: dict[int, list[_Arc]]) -> tuple[list[int], int]:
+    """Bits, each after those that drive it, and the number of arcs that close a loop, which are taken out."""
+    white, grey, black = 0, 1, 2
+    colour: dict[int, int] = defaultdict(int)
+    order: list[int] = []
+    loops = 0
+    for root in list(arcs):
+        if colour[root] != white:
+            continue
+        colour[root] = grey
+        stack = [(root, iter(list(arcs.get(root, ()))))]
+        while stack:
+            bit, rest = stack[-1]
+            for arc in rest:
+                if colour[arc.target] == white:
+                    colour[arc.target] = grey
+                    stack.append((arc.target, iter(list(arcs.get(arc.target, ())))))
+                    break
+                if colour[arc.target] == grey:
+                    arcs[bit].remove(arc)
+                    loops += 1
+            else:
+                colour[bit] = black
+                order.append(bit)
+                stack.pop()
+    order.reverse()
+    return order, loops
+
+
+def _graph(netlist: Netlist, below: Mapping[str, Model]) -> _Graph:
+    arcs: dict[int, list[_Arc]] = defaultdict(list)
+    starts: dict[int, Path] = {}
+    ends: dict[int, Path] = {}
+
+    def start(bit: int | str, delay: float, name: str, levels: int = 0) -> None:
+        if isinstance(bit, int) and (bit not in starts or starts[bit].delay < delay):
+            starts[bit] = Path(delay, levels, name, "")
+
+    def end(bit: int | str, delay: float, name: str, levels: int = 0) -> None:
+        if isinstance(bit, int) and (bit not in ends or ends[bit].delay < delay):
+            ends[bit] = Path(delay, levels, "", name)
+
+    def arc(source: int | str, target: int | str, delay: float, levels: int) -> None:
+        if isinstance(source, int) and isinstance(target, int):
+            arcs[source].append(_Arc(target, delay, levels))
+
+    def named(bit: int | str) -> str:
+        return netlist.names.get(bit, "?") if isinstance(bit, int) else str(bit)
+
+    registers = {bit for _, kind, pins in netlist.cells if kind in _FLIP_FLOPS for bit in pins["Q"]}
+    loads = _loads(netlist)
+    for name, kind, pins in netlist.cells:
+        if kind in below:
+            _instance(name, below[kind], pins, start, end, arc)
+        elif kind in _FLIP_FLOPS:
+            label = named(pins["Q"][0])
+            start(pins["Q"][0], 0.0, label)
+            for pin, bits in pins.items():
+                if pin not in _CLOCKS and pin != "Q":
+                    end(bits[0], 0.0 if pin == "D" else LEVEL_NS, label if pin == "D" else f"{label} ({pin})")
+        elif kind.startswith("LUT") or kind == "INV":
+            for pin, bits in pins.items():
+                if pin != "O":
+                    arc(bits[0], pins["O"][0], LEVEL_NS, 1)
+        elif kind.startswith("MUXF"):
+            for pin in ("I0", "I1", "S"):
+                arc(pins[pin][0], pins["O"][0], WIDE_MUX_NS, 0)
+        elif kind == "CARRY4":
+            _carry(pins, arc)
+        elif kind.startswith(("RAM32", "RAM64", "RAM128", "RAM256", "RAM512", "SRL")):
+            _lut_memory(kind, pins, named, start, end, arc)
+        elif kind in _RAMS:
+            for pin, bits in pins.items():
+                for bit in bits:
+                    if pin.startswith(("DOUT", "CASDOUT")):
+                        start(bit, RAM_OUTPUT_NS, f"{named(bit)} (RAM)")
+                    elif pin not in _CLOCKS:
+                        end(bit, LEVEL_NS, f"{name} (RAM {pin})")
+        elif kind == "DSP48E2":
+            _slice(name, pins, registers, loads, named, start, end, arc)
+    return _Graph(arcs, starts, ends)
+
+
+def _loads(netlist: Netlist) -> dict[int, set[str]]:
+    """Bit to what it drives: "D" for the data of a flip-flop, "other" for anything else."""
+    loads: dict[int, set[str]] = defaultdict(set)
+    for _, kind, pins in netlist.cells:
+        for pin, bits in pins.items():
+            for bit in bits:
+                loads[bit].add("D" if kind in _FLIP_FLOPS and pin == "D" else f"{kind}.{pin}")
+    for direction, bits in netlist.ports.values():
+        if direction == "output":
+            for bit in bits:
+                loads[bit].add("port")
+    return loads
+
+
+def _instance(name, model, pins, start, end, arc) -> None:
+    for (port, index), path in model.to_output.items():
+        if port in pins:
+            start(pins[port][index], path.delay, f"{name}.{path.start}", path.levels)
+    for (port, index), path in model.from_input.items():
+        if port in pins:
+            end(pins[port][index], path.delay, f"{name}.{path.end}", path.levels)
+    for (port, index), targets in model.through.items():
+        for (out, place), path in targets.items():
+            if port in pins and out in pins:
+                arc(pins[port][index], pins[out][place], path.delay, path.levels)
+
+
+def _carry(pins, arc) -> None:
+    for place in range(_CARRY_BITS):
+        for source in (pins["S"][place], pins["DI"][place]):
+            for later in range(place, _CARRY_BITS):
+                arc(source, pins["CO"][later], CARRY_STEP_NS, 0)
+                if later > place or source is pins["S"][place]:
+                    arc(source, pins["O"][later], CARRY_ENTRY_NS, 0)
+    for pin in ("CI", "CYINIT"):
+        for place in range(_CARRY_BITS):
+            arc(pins[pin][0], pins["CO"][place], CARRY_STEP_NS, 0)
+            arc(pins[pin][0], pins["O"][place], CARRY_ENTRY_NS, 0)
+
+
+def _lut_memory(kind, pins, named, start, end, arc) -> None:
+    outputs = [bit for pin, bits in pins.items() if pin.startswith(("DO", "DPO", "SPO", "Q", "O")) for bit in bits]
+    label = f"{named(outputs[0])} (LUT RAM)" if outputs else kind
+    for bit in outputs:
+        start(bit, LEVEL_NS, label)
+    for pin, bits in pins.items():
+        if pin.startswith(("DI", "WE", "D", "CE")) and not pin.startswith(("DO", "DPO", "DPRA")):
+            for bit in bits:
+                end(bit, LEVEL_NS, label)
+        elif pin.startswith(("ADDR", "DPRA", "A")):
+            for bit in bits:
+                for output in outputs:
+                    arc(bit, output, LEVEL_NS, 1)
+
+
+def _slice(name, pins, registers, loads, named, start, end, arc) -> None:
+    """A slice: registers of its own where it was instantiated, the flip-flops around it where Yosys mapped a product to it."""
+    operands = [bit for pin in ("A", "B", "D") for bit in pins.get(pin, ()) if isinstance(bit, int)]
+    results = [bit for bit in pins["P"] if isinstance(bit, int)]
+    own = any(isinstance(bit, int) for bit in pins.get("CEM", ()))
+    fed = own or all(bit in registers for bit in operands)
+    taken = own or all(loads[bit] <= {"D", "DSP48E2.P"} for bit in results)
+    for bit in operands:
+        if fed or taken:
+            end(bit, LEVEL_NS if fed else MULTIPLY_NS, f"{name} (DSP)")
+        else:
+            for result in results:
+                arc(bit, result, 2 * MULTIPLY_NS, 0)
+    for bit in results:
+        if fed or taken:
+            start(bit, LEVEL_NS if taken else MULTIPLY_NS, f"{named(bit)} (DSP)")
+    for pin in ("C", "CEP", "CEM", "CEA2", "CEB2"):
+        for bit in pins.get(pin, ()):
+            end(bit, LEVEL_NS, f"{name} (DSP {pin})")

@@ -1,0 +1,195 @@
+"""The resources of a configuration as JSON, as a page and as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moesaic.hls.hardware.resources import LIMITS, Resources
+from moesaic.sim.measurements.synthesis import path_delays as timing
+from moesaic.sim.measurements.synthesis import yosys
+from moesaic.sim.measurements.synthesis.flow import Result
+from moesaic.sim.measurements.synthesis.netlist import SYNTHESIS
+from moesaic.spec.configuration import HardwareConfiguration
+
+NOTE = (
+    "An estimate before place and route, by open synthesis: no vendor tool has seen the design. Yosys absorbs no registers into"
+    " multipliers and, outside of carry chains, no two small LUTs share one, so FF and LUT are upper bounds; two CARRY4 make a"
+    " CARRY8."
+)
+RULE = (
+    f"Path delays assume {timing.LEVEL_NS:.3f} ns for a LUT with the net behind it, and a level more at a start that is no"
+    " flip-flop or an end that is not a flip-flop's data, as AMD's report_failfast does for UltraScale+ at speed grade -2;"
+    f" a carry chain {timing.CARRY_ENTRY_NS:.3f} ns and {timing.CARRY_STEP_NS:.3f} ns for every four bits, a RAM without output"
+    f" register {timing.RAM_OUTPUT_NS} ns (UG949), an unregistered side of a multiplier {timing.MULTIPLY_NS} ns: assumptions."
+    f" Judged against {timing.CLOCK_NS} ns (300 MHz); fan-out, placement and skew are not in them."
+)
+_NAMES = {"dsp": "DSP48E2", "bram36": "BRAM36", "uram": "URAM288", "lut": "LUT"}
+_COLUMNS = ("dsp", "bram36", "uram", "lut", "ff", "carry4")
+
+
+@dataclass(frozen=True)
+class Row(timing.Timed):
+    """All modules of one name: how many instances, what they take together without the modules below them, longest paths."""
+
+    module: str
+    instances: int
+    own: dict[str, float]
+    paths: tuple[timing.Path, ...]
+    loops: int
+
+    @property
+    def shown(self) -> tuple[timing.Path, ...]:
+        """The longest path and all others that do not meet the clock."""
+        return tuple(path for n, path in enumerate(self.paths) if n == 0 or path.delay > timing.CLOCK_NS)
+
+    @property
+    def meets(self) -> bool:
+        return self.loops == 0 and (self.worst is None or self.worst.delay <= timing.CLOCK_NS)
+
+
+def blocks(counts: Counter[str]) -> dict[str, float]:
+    """Resources with block RAM in units of 36 Kb."""
+    return {name: counts["bram18"] / 2 if name == "bram36" else counts[name] for name in _COLUMNS}
+
+
+def rows(results: Sequence[Result]) -> list[Row]:
+    """One row for each name, from the top down; their sum is the whole."""
+    groups: dict[str, list[Result]] = {}
+    for result in reversed(results):
+        groups.setdefault(result.module, []).append(result)
+    table = []
+    for module, group in groups.items():
+        own: Counter[str] = Counter()
+        for result in group:
+            own.update({name: amount * result.instances for name, amount in result.own.items()})
+        longest = max((result.paths for result in group), key=lambda paths: paths[0].delay if paths else 0.0)
+        table.append(Row(module, sum(r.instances for r in group), blocks(own), longest, sum(r.loops for r in group)))
+    return table
+
+
+def whole(results: Sequence[Result]) -> Resources:
+    """Resources of the whole design; half a block RAM counts as one."""
+    total = results[-1].total
+    return Resources(total["dsp"], -(-total["bram18"] // 2), total["uram"], total["lut"])
+
+
+def verdict(need: Resources, part: str) -> str:
+    """The line that says whether the design fits what may be used of the part."""
+    limit = LIMITS[part].to_dict()
+    pairs = need.to_dict().items()
+    fits = all(amount <= limit[name] for name, amount in pairs)
+    figures = ", ".join(f"{_NAMES[name]} {amount:,} of {limit[name]:,}" for name, amount in pairs)
+    return f"{'fits' if fits else 'does not fit'} {part}: {figures}"
+
+
+def document(configuration: HardwareConfiguration, results: Sequence[Result], sources: str) -> dict:
+    """Everything, for JSON. sources: hash of what was synthesised."""
+    need, limit = whole(results), LIMITS[configuration.part]
+    return {
+        "configuration": configuration.name,
+        "fingerprint": configuration.fingerprint,
+        "sources": sources,
+        "part": configuration.part,
+        "tool": f"Yosys {yosys.version()}, {SYNTHESIS}",
+        "note": NOTE,
+        "rule": RULE,
+        "clock_ns": timing.CLOCK_NS,
+        "modules": [
+            {
+                "module": row.module,
+                "instances": row.instances,
+                "own": row.own,
+                "paths": [{**vars(path), "delay": round(path.delay, 3)} for path in row.paths],
+                "loops": row.loops,
+                "meets_clock": row.meets,
+            }
+            for row in rows(results)
+        ],
+        "units": {result.module: blocks(result.total) for result in results if result.instances == 1},
+        "machine": {**need.to_dict(), "ff": results[-1].total["ff"], "carry4": results[-1].total["carry4"]},
+        "limits": limit.to_dict(),
+        "verdict": verdict(need, configuration.part),
+    }
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row as text."""
+    amounts = (f"{row.own[name]:,.1f}" if name == "bram36" else f"{row.own[name]:,.0f}" for name in _COLUMNS)
+    if row.loops:
+        judged = ("loop", "", "no")
+    elif row.worst is None:
+        judged = ("", "", "")
+    else:
+        judged = (f"{row.worst.delay:.2f}", str(row.worst.levels), "yes" if row.meets else "NO")
+    return (row.module, f"{row.instances:,}", *amounts, *judged)
+
+
+HEADINGS = (
+    "module",
+    "instances",
+    "DSP",
+    "BRAM36",
+    "URAM",
+    "LUT",
+    "FF",
+    "CARRY4",
+    "path ns",
+    "LUTs",
+    f"<= {timing.CLOCK_NS}",
+)
+"""Columns of the table: amounts are those of all instances, without the modules below them."""
+
+
+def sum_row(results: Sequence[Result]) -> tuple[str, ...]:
+    """The last row of the table."""
+    total = blocks(results[-1].total)
+    table = rows(results)
+    slowest = max((row.worst.delay for row in table if row.worst), default=0.0)
+    amounts = (f"{total[name]:,.1f}" if name == "bram36" else f"{total[name]:,.0f}" for name in _COLUMNS)
+    missed = sum(not row.meets for row in table)
+    return ("whole", "", *amounts, f"{slowest:.2f}", "", f"{missed} miss" if missed else "yes")
+
+
+_PATH_HEADINGS = ("| module | ns | LUTs | from | to |", "|---|---:|---:|---|---|")
+
+
+def _path_line(module: str, path: timing.Path) -> str:
+    return f"| {module} | {path.delay:.2f} | {path.levels} | `{path.start}` | `{path.end}` |"
+
+
+def page(configuration: HardwareConfiguration, results: Sequence[Result]) -> str:
+    """The table as a Markdown page."""
+    table = rows(results)
+    lines = [
+        f"# Resources of `{configuration.name}` on {configuration.part}",
+        "",
+        NOTE,
+        "",
+        "| " + " | ".join(HEADINGS) + " |",
+        "|---" + "|---:" * (len(HEADINGS) - 1) + "|",
+        *("| " + " | ".join(cells(row)) + " |" for row in table),
+        "| **" + "** | **".join(sum_row(results)) + "** |",
+        "",
+        "## Worst paths of each module",
+        "",
+        RULE,
+        f"Of each module the longest path that passes through its own logic, and of others between other instances in it those over"
+        f" {timing.CLOCK_NS} ns; the last table has the {timing.KEPT} longest of the top module.",
+        "",
+        *_PATH_HEADINGS,
+        *(
+            _path_line(row.module, path)
+            for row in sorted((row for row in table if row.worst), key=lambda row: -row.worst.delay)
+            for path in row.shown
+        ),
+        "",
+        f"## Longest paths of `{table[0].module}`, between its units",
+        "",
+        *_PATH_HEADINGS,
+        *(_path_line(table[0].module, path) for path in table[0].paths),
+        "",
+        verdict(whole(results), configuration.part),
+    ]
+    return "\n".join(lines) + "\n"

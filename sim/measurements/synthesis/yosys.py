@@ -1,0 +1,47 @@
+"""Run Yosys commands in a process of their own: Yosys ends the process it runs in when it finds an error."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from moesaic.errors import InternalError, UserError
+
+_LOG_TAIL_LINES = 15
+_PROGRAM = """
+import json, sys
+from pyosys import libyosys
+design = libyosys.Design()
+for command in json.load(sys.stdin):
+    libyosys.run_pass(command, design)
+"""
+
+
+def version() -> str:
+    """Version of the installed Yosys.
+
+    Raises:
+        UserError: it is missing.
+    """
+    if importlib.util.find_spec("pyosys") is None:
+        raise UserError("pyosys is missing: open synthesis needs it: make setup")
+    return importlib.metadata.version("pyosys")
+
+
+def run(commands: Sequence[str]) -> str:
+    """Run commands on one design, in order, and return the log.
+
+    Raises:
+        InternalError: Yosys refuses one; the message ends with the tail of its log.
+    """
+    process = subprocess.run(
+        [sys.executable, "-c", _PROGRAM], input=json.dumps(list(commands)), capture_output=True, text=True, check=False
+    )
+    if process.returncode:
+        tail = "\n".join((process.stdout + process.stderr).splitlines()[-_LOG_TAIL_LINES:])
+        raise InternalError(f"yosys: exit status {process.returncode}\n{tail}")
+    return process.stdout
