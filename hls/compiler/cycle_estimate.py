@@ -18,13 +18,13 @@ import numpy as np
 
 from moesaic.hls.compiler.assembler import Entry
 from moesaic.hls.compiler.constants import Constants, block_sizes
-from moesaic.hls.compiler.cycle_model import BYTES_PER_CYCLE, TimingModel
-from moesaic.hls.compiler.emitter import FrameLayout
+from moesaic.hls.compiler.cycle_model import BYTES_PER_CYCLE, CycleModel
+from moesaic.hls.compiler.frame_layout import FrameLayout
 from moesaic.hls.compiler.lowering import lower_task
 from moesaic.hls.compiler.padded_layers import output_shape
 from moesaic.hls.compiler.schedule import Schedule
-from moesaic.hls.hardware.resources import Resources
-from moesaic.hls.hardware.resources import estimate as estimate_resources
+from moesaic.hls.compiler.target import Target
+from moesaic.hls.hardware.resource_estimate import Resources, estimate_resources
 from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.cost import frame_macs
@@ -65,13 +65,13 @@ def estimate_frame(
     period, left_out = _repetition(architecture, tasks[task]) if counts is None else (0, 0)
     second = range(period, 2 * period)
     names, entries = _lower(*_first_blocks(architecture, tasks, left_out * period), task, configuration, schedule)
-    timing = TimingModel(configuration, bytes_per_cycle).run(entries, counts)
+    timed = CycleModel(configuration, bytes_per_cycle).run(entries, counts)
     layers: dict[_Layer, float] = {}
     waits: dict[str, float] = {}
     instructions: dict[str, int] = {}
     steps = encoder = last = 0.0
     transferred = dict.fromkeys(Unit, 0)
-    for piece in timing.slices:
+    for piece in timed.executions:
         layer = names[piece.entry.fields["tag"]]
         times = 1 + left_out if layer.block in second else 1
         if piece.unit == Unit.MATMUL:
@@ -84,10 +84,10 @@ def estimate_frame(
         instructions[piece.entry.name] = instructions.get(piece.entry.name, 0) + times
         for cause, cycles in piece.waits:
             waits[cause] = waits.get(cause, 0.0) + times * cycles
-    layers[_Layer(None, "output")] = timing.cycles - last
+    layers[_Layer(None, "output")] = timed.cycles - last
     more = left_out * sum(cycles for layer, cycles in layers.items() if layer.block in second)
     return FrameEstimate(
-        cycles=timing.cycles + more,
+        cycles=timed.cycles + more,
         encoder_cycles=encoder + more,
         layers=_with_repetitions(layers, second, left_out),
         steps=steps,
@@ -175,10 +175,10 @@ def _lower(
     frame = FrameLayout()
     image = frame.allocate(architecture.image_height * architecture.image_width * 4)
     output = frame.allocate(2 * math.prod(output_shape(architecture, tasks[task])))
-    tags: dict[str, int] = {}
     bundle = _without_weights(architecture, tasks)
-    lowered = lower_task(bundle, configuration, constants, task, frame, image, output, False, tags, schedule)
-    return [_layer(tag) for tag in tags], lowered.assembler.entries
+    target = Target(bundle, configuration, constants, task, image, output, frame.end, schedule=schedule)
+    lowered = lower_task(target)
+    return [_layer(tag) for tag in lowered.tags], lowered.entries
 
 
 def _without_weights(architecture: Architecture, tasks: dict[str, Task]) -> Bundle:
