@@ -16,16 +16,20 @@ from typing import NamedTuple
 
 from moesaic.hls.compiler.assembler import Entry
 from moesaic.hls.compiler.cycle_constants import CycleConstants
-from moesaic.spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
-from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, SEMAPHORES, Destination, LoadDestination, Unit
-
-BYTES_PER_CYCLE = 128 / 3
-"""12.8 GB/s at 300 MHz."""
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.dram import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
+from moesaic.spec.isa import (
+    BY_NAME,
+    INSTRUCTION_BYTES,
+    PARAMETER_BLOCKS,
+    SEMAPHORES,
+    Destination,
+    LoadDestination,
+    Unit,
+)
 
 _TWO_AT_A_TIME = (Unit.MATMUL, Unit.LOAD)
 """Units that take an instruction while the one before it is in execution, if it allows that."""
-_PARAMETER_BLOCKS = 64
-"""Column tiles whose parameters the drain keeps for later row tiles."""
 _NORM_ROWS = 4
 """Rows that layer norm has in flight."""
 
@@ -65,12 +69,12 @@ class CycleModel:
         self,
         configuration: HardwareConfiguration,
         bytes_per_cycle: float = BYTES_PER_CYCLE,
-        latency: int = 60,
+        latency: int = LATENCY,
         constants: CycleConstants = CycleConstants(),  # noqa: B008 - frozen
     ) -> None:
         self.configuration, self.latency, self.constants = configuration, latency, constants
-        self.load_rate = min(DRAM_BEAT_BYTES * configuration.load_ports, bytes_per_cycle)
-        self.store_rate = min(DRAM_BEAT_BYTES, bytes_per_cycle)
+        self.load_rate = min(BEAT_BYTES * configuration.load_ports, bytes_per_cycle)
+        self.store_rate = min(BEAT_BYTES, bytes_per_cycle)
 
     def run(self, entries: list[Entry], counts: Sequence[Sequence[int]] | None = None) -> ProgramEstimate:
         """Times of a program. counts: tokens per expert queue, for each route instruction that does not append; default even."""
@@ -85,7 +89,7 @@ class CycleModel:
         queues = _Queues(counts)
         for entry in entries:
             f, unit = entry.fields, BY_NAME[entry.name].unit
-            dispatched = max(dispatched + INSTRUCTION_BYTES / DRAM_BEAT_BYTES, taken[unit].popleft())
+            dispatched = max(dispatched + INSTRUCTION_BYTES / BEAT_BYTES, taken[unit].popleft())
             ready, waited_for = dispatched + k.hand_over, "fetch"
             for number in _bits(entry.wait_mask):
                 signal, producer = semaphores[number].popleft()
@@ -187,7 +191,7 @@ class CycleModel:
         blocks = 8 // c.tile_depth
         if f.get("param_stride") == 0:
             return work + blocks
-        return work + blocks * column_tiles * (1 if column_tiles <= _PARAMETER_BLOCKS else self._row_tiles(rows))
+        return work + blocks * column_tiles * (1 if column_tiles <= PARAMETER_BLOCKS else self._row_tiles(rows))
 
     def _same_bank(self, pitch: int) -> bool:
         """Whether neighbouring rows of this pitch start in the same bank."""
@@ -205,11 +209,9 @@ class CycleModel:
     def _load_rate(self, f: dict[str, int]) -> float:
         if f["destination"] == LoadDestination.WEIGHT:
             return self.load_rate
-        return (
-            min(self.load_rate, self.constants.load_act_rate)
-            if f["destination"] == LoadDestination.ACT
-            else DRAM_BEAT_BYTES
-        )
+        if f["destination"] == LoadDestination.ACT:
+            return min(self.load_rate, self.constants.load_act_rate)
+        return BEAT_BYTES
 
     def _duration(self, name: str, f: dict[str, int]) -> float:
         c, k = self.configuration, self.constants
