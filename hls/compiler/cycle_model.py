@@ -37,8 +37,9 @@ _NORM_ROWS = 4
 class ExecutionEstimate(NamedTuple):
     """One executed instruction: when fetch handed it to its unit's queue, when its unit took it, and when it was done.
 
-    size: bytes that it read from or wrote to DRAM. steps: cycles in which the array multiplied. waits: cycles in which the array was
-    idle, and why: the unit whose signal came last, `start` (of an instruction), `drain` or `fetch`.
+    first, last: when the array's steps for a product began and ended, or a load's data; 0 for others. size: bytes that it read from or
+    wrote to DRAM. steps: cycles in which the array multiplied. waits: cycles in which the array was idle, and why: the unit whose
+    signal came last, `start` (of an instruction), `drain` or `fetch`.
     """
 
     entry: Entry
@@ -46,6 +47,8 @@ class ExecutionEstimate(NamedTuple):
     accepted: float
     taken: float
     done: float
+    first: float = 0.0
+    last: float = 0.0
     size: int = 0
     steps: float = 0.0
     waits: tuple[tuple[str, float], ...] = ()
@@ -97,30 +100,30 @@ class CycleModel:
                     ready, waited_for = signal + k.signal, producer.name.lower()
             free = before[unit] if f.get("overlap") and unit in _TWO_AT_A_TIME else done[unit]
             take = max(ready, free + k.turnaround, taken[unit][-1] + k.turnaround)
-            size, steps, waits = 0, 0.0, ()
+            first, last, size, steps, waits = 0.0, 0.0, 0, 0.0, ()
             if unit == Unit.MATMUL:
                 rows = queues.rows(f)
-                first, end = self._matmul_front(f, rows, take, front_free)
+                first, last = self._matmul_front(f, rows, take, front_free)
                 idle = first - front_free
                 if rows:
                     waiting = (
                         max(min(take - front_free, idle), 0.0) if waited_for != "fetch" or ready > front_free else 0.0
                     )
                     steps = self._steps(f, rows)
-                    waits = (waited_for, waiting), ("start", idle - waiting), ("drain", end - first - steps)
-                    front_free = end
-                finish = end + self._matmul_tail(f, rows) if rows else take + k.product_empty
+                    waits = (waited_for, waiting), ("start", idle - waiting), ("drain", last - first - steps)
+                    front_free = last
+                finish = last + self._matmul_tail(f, rows) if rows else take + k.product_empty
                 finish = max(finish, done[unit] + k.product_spacing)
             elif unit == Unit.LOAD:
                 skipped = f.get("skip_if_empty") and queues.is_empty(f["queue"])
                 size = 0 if skipped else _transfer_bytes(f)
-                begin = max(take + k.load_start + self.latency, data_free + k.load_spacing)
                 finish = max(take + k.load_skipped, done[unit] + k.load_skipped_spacing)
                 if size:
-                    finish = begin + size / self._load_rate(f)
-                if size and f["destination"] == LoadDestination.TABLE:
-                    finish += k.load_table
-                data_free = finish if size else data_free
+                    first = max(take + k.load_start + self.latency, data_free + k.load_spacing)
+                    finish = last = first + size / self._load_rate(f)
+                    if f["destination"] == LoadDestination.TABLE:
+                        finish += k.load_table
+                    data_free = finish
                 finish += k.load_end
             elif unit == Unit.STORE:
                 size = _transfer_bytes(f)
@@ -131,7 +134,7 @@ class CycleModel:
                 finish = take + self._duration(entry.name, f)
             before[unit], done[unit] = done[unit], finish
             taken[unit].append(take)
-            executions.append(ExecutionEstimate(entry, unit, dispatched, take, finish, size, steps, waits))
+            executions.append(ExecutionEstimate(entry, unit, dispatched, take, finish, first, last, size, steps, waits))
             for number in _bits(entry.signal_mask):
                 semaphores[number].append((finish, unit))
         return ProgramEstimate(max(*done, dispatched) + k.run_end, executions)
