@@ -34,15 +34,14 @@ class FitCyclesCommand:
             RtlExecutor(RTL_DIRECTORY, configuration, timeline=True) as executor,
         ):
             fits = fit_constants(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
-        table = Table("constant", "present", "fitted", "unit", "times", "error", title=f"{configuration.name}, in RTL")
-        for column in table.columns[1:3] + table.columns[4:]:
-            column.justify = "right"
+        table = Table(title=f"the cycle model on {configuration.name}, measured on the simulated RTL")
+        for heading in ("constant", "present", "fitted", "unit", "figures", "error"):
+            table.add_column(heading, justify="left" if heading in ("constant", "unit") else "right", no_wrap=True)
         for fit in fits:
-            table.add_row(
-                fit.name, f"{fit.present:g}", f"{fit.fitted:.2f}", fit.unit, str(fit.times), f"{fit.error:.2f}"
-            )
+            values = f"{fit.present:g}", f"{fit.fitted:.2f}", fit.unit, str(fit.figures), f"{fit.error:.2f}"
+            table.add_row(fit.name, *values)
         console.print(table)
         console.print(
-            "error: cycles, root of the mean square, with the present value; meanings: hls/compiler/cycle_constants.py"
+            "error: of the model with the present values, root of the mean square, in cycles or in a rate's unit"
         )
         return 0

@@ -21,15 +21,15 @@ from moesaic.spec.machine import Fields, ReferenceMachine
 Measure = Callable[[Experiment], RunTimes]
 
 _STEPS = 4
-"""Of Newton's method: all constants but rates enter times linearly, where one is enough."""
+"""Of Newton's method: figures are linear in the constants but for a few corners."""
 _DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A constant's name, unit and meaning, its present and its fitted value, and from how many times that follows.
+    """A constant's name, unit and meaning, its present and its fitted value, and from how many figures that follows.
 
-    error: cycles by which the model with the present value is off, the root of the mean square.
+    error: by how much the model with the present value is off, the root of the mean square, in cycles or in the unit of a rate.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Fit:
     meaning: str
     present: float
     fitted: float
-    times: int
+    figures: int
     error: float
 
 
@@ -73,31 +73,31 @@ def fit_constants(
         run = CycleModel(configuration, constants=constants).run(
             sighting.experiment.entries, counts[sighting.experiment]
         )
-        return np.atleast_1d(sighting.time(modelled_times(run)))
+        return np.atleast_1d(sighting.figures(modelled_times(run)))
 
     fits = []
     for constant in fields(CycleConstants):
         name, chosen = constant.name, seen.get(constant.name)
         if chosen is None:
             raise InternalError(f"no program shows the constant {name} of the cycle model")
-        target = np.concatenate([np.atleast_1d(sighting.time(measured[sighting.experiment])) for sighting in chosen])
+        target = np.concatenate([np.atleast_1d(sighting.figures(measured[sighting.experiment])) for sighting in chosen])
         start = CycleConstants() if name in RIVALS else replace(CycleConstants(), **dict.fromkeys(RIVALS, 1.0))
 
-        def times(value: float, name=name, chosen=chosen, start=start) -> np.ndarray:
+        def figures(value: float, name=name, chosen=chosen, start=start) -> np.ndarray:
             return np.concatenate([model(sighting, replace(start, **{name: value})) for sighting in chosen])
 
         present = getattr(start, name)
-        error = float(np.sqrt(np.mean((times(present) - target) ** 2)))
-        fitted = _least_squares(name, times, target, present)
-        fits.append(Fit(name, **constant.metadata, present=present, fitted=fitted, times=len(target), error=error))
+        error = float(np.sqrt(np.mean((figures(present) - target) ** 2)))
+        fitted = _least_squares(name, figures, target, present)
+        fits.append(Fit(name, **constant.metadata, present=present, fitted=fitted, figures=len(target), error=error))
     return fits
 
 
-def _least_squares(name: str, times: Callable[[float], np.ndarray], target: np.ndarray, start: float) -> float:
+def _least_squares(name: str, figures: Callable[[float], np.ndarray], target: np.ndarray, start: float) -> float:
     value = start
     for _ in range(_STEPS):
-        now = times(value)
-        slope = (times(value + _DIFFERENCE) - now) / _DIFFERENCE
+        now = figures(value)
+        slope = (figures(value + _DIFFERENCE) - now) / _DIFFERENCE
         if not slope.any():
             raise InternalError(f"the programs that should show the constant {name} do not depend on it")
         value += float(slope @ (target - now) / (slope @ slope))

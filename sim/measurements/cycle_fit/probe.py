@@ -113,6 +113,7 @@ class Probe:
             (Span(memory, start, start + rows * pitch), _PRODUCTS), destination=int(destination), rows=rows, columns=columns,
             depth=depth, a_address=0, a_pitch=round_up(depth, c.act_word_bytes), b_address=parameters, b_stride=stride,
             param_address=0, param_stride=stride, d_address=start, d_pitch=pitch, gather=int(gather), scatter=int(scatter), queue=queue,
+            queue_first=0,
         )  # fmt: skip
         return self
 
@@ -140,8 +141,9 @@ class Probe:
         return self
 
     def route(self, rows: int, experts: int, top_k: int = 1) -> Probe:
-        """Equal scores for every expert: all tokens go to the first `top_k`."""
+        """Load equal scores for every expert and route: all tokens go to the first `top_k`."""
         pitch = round_up(2 * experts, self.configuration.act_word_bytes)
+        self.load(LoadDestination.ACT, rows * pitch)
         self._emit(
             "route", (Span("act", 0, rows * pitch),), (_QUEUES,), rows=rows, columns=experts, append=0, first=0, source_address=0,
             source_pitch=pitch, top_k=top_k,
