@@ -69,7 +69,7 @@ bitstream: $(NUMPY_STAMP) ## Make bitstreams/<config>-<fingerprint>/ with AMD's 
 	$(VENV)/bin/moesaic bitstream --config $(or $(CONFIG),zcu104) --engine $(or $(ENGINE),rtl) $(BITSTREAM_FLAGS)
 
 tables: $(STAMP) ## Regenerate what is derived from the instruction and register tables
-	$(PY) -m moesaic.hls.hardware.tables
+	$(VENV)/bin/moesaic tables
 
 docs: $(DOCS_STAMP) ## Build the site of the pages and of the reference from docstrings, links checked; writes build/site
 	$(PY) -m docs.site.make_site
