@@ -14,7 +14,7 @@ from moesaic.hls.compiler.prefetch import QUEUES
 from moesaic.hls.compiler.weight_layout import pack_linear
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import Memory
-from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, Destination, LoadDestination, Space, Unit, encode, semaphore
+from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, Destination, LoadDestination, Space, Unit, pack, semaphore
 from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import ODD, SMALL, network, picture
 from tests.hls.test_weight_layout import random_linear
@@ -221,7 +221,7 @@ def test_tags_are_shared_by_the_programs_of_a_build_and_the_program_ends() -> No
         assembler.emit("layer_norm", layer)
         code = assembler.program()
         assert instructions(code)[0][1]["tag"] == tags[layer]
-        assert code[-INSTRUCTION_BYTES:] == encode("end")
+        assert code[-INSTRUCTION_BYTES:] == pack("end")
     assert tags == {"norm": 0, "head": 1}
 
 

@@ -40,10 +40,11 @@ class ProgramMaker:
 
     configuration: HardwareConfiguration
     rng: np.random.Generator
-    assembler: Assembler = field(default_factory=lambda: Assembler({}))
+    assembler: Assembler = field(init=False)
 
     def __post_init__(self) -> None:
         c = self.configuration
+        self.assembler = Assembler(c, {})
         self.act_bytes = min(c.act_bytes, 1 << 16)
         self.weight_bytes = min(c.weight_bytes, 1 << 16)
         self.act_block = self.act_bytes // BLOCKS
