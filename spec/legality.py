@@ -43,8 +43,8 @@ def violation(name: str, fields: Fields, configuration: HardwareConfiguration) -
         if not predicate(fields):
             values = ", ".join(f"{field} = {fields.get(field, 0)}" for field in checked_fields(rule.check))
             bound = _bound(rule.check)
-            number = f" ({size_of(bound, configuration)})" if bound is not None and bound.names else ""
-            return f"{name}: {values}, but {rule}{number} on configuration {configuration.name}"
+            value = f", where {bound} = {size_of(bound, configuration)}" if bound is not None and bound.names else ""
+            return f"{name}: {values}; on configuration {configuration.name} {rule}{value}"
     return None
 
 

@@ -119,14 +119,14 @@ def instructions(draw):
 
 
 @given(instructions())
-def test_encode_and_decode_are_inverse(instruction):
+def test_pack_and_decode_are_inverse(instruction):
     name, values = instruction
     code = pack(name, **values)
     assert len(code) == INSTRUCTION_BYTES
     assert decode(code) == (name, {"opcode": BY_NAME[name].opcode, **values})
 
 
-def test_encode_refuses_what_does_not_fit():
+def test_pack_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match=r"matmul\.rows = 65536 does not fit 16 bits"):
         pack("matmul", rows=1 << 16)
     with pytest.raises(ValueError, match="has no field height"):

@@ -114,7 +114,7 @@ def test_it_runs_where_no_home_can_be_written(sources, tmp_path, monkeypatch, ca
     monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
     monkeypatch.setattr("moesaic.caches._private", [])
     emulator = Emulator(sources, TINY)
-    program, memory = memory_for(encode("load", bytes=16, **ONE))
+    program, memory = memory_for(pack("load", bytes=16, **ONE))
     assert emulator.run(program, memory, 0)["instructions"] == 2
     assert capsys.readouterr().err.count("\n") == 1
     emulator.close()

@@ -310,14 +310,15 @@ def equal_scores(case: Case, keys: int, score: int) -> int:
         b_address=case.reserve_weight(case.weight_word), b_stride=0, param_address=param_address,
         param_stride=8 * case.columns, **scores, track_max=1, row_base=entry,
     )  # fmt: skip
-    probability = case.reserve_act(padded_keys)
+    pitch = round_up(keys, case.act_word)
+    probability = case.reserve_act(pitch)
     case.emit(
         "softmax", rows=1, columns=keys, source_address=scores["d_address"], source_pitch=scores["d_pitch"],
-        destination_address=probability, destination_pitch=padded_keys, row_base=entry,
+        destination_address=probability, destination_pitch=pitch, row_base=entry,
     )  # fmt: skip
     product = random_product(case, 1, columns=width, depth=padded_keys)
     case.emit(
-        "matmul", **{**product, "a_address": probability, "a_pitch": padded_keys}, **into_act(case, Destination.INT16, 1, width),
+        "matmul", **{**product, "a_address": probability, "a_pitch": pitch}, **into_act(case, Destination.INT16, 1, width),
         row_scale=1, row_base=entry, output_shift=6,
     )  # fmt: skip
     return entry

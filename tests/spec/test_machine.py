@@ -172,7 +172,7 @@ def test_softmax_pads_with_zeros_and_leaves_the_reciprocal_of_the_sum():
     machine = ReferenceMachine(TINY)
     machine.row_max[5] = 100
     machine.act[:6] = np.array([100, 100 - 256, 200], "<i2").view(np.uint8)
-    run(machine, pack("softmax", rows=1, columns=3, destination_address=64, destination_pitch=8, row_base=5))
+    run(machine, pack("softmax", rows=1, columns=3, destination_address=64, destination_pitch=16, row_base=5))
     assert machine.act[64:72].tolist() == [127, 64, 127, 0, 0, 0, 0, 0]
     assert machine.row_multiplier[5] / 2.0 ** machine.row_shift[5] == pytest.approx(1 / 318, rel=2.0**-15)
 
@@ -181,13 +181,13 @@ def test_softmax_pads_with_zeros_and_leaves_the_reciprocal_of_the_sum():
 
 LOAD_TO_MATMUL = 1 << semaphore(Unit.LOAD, Unit.MATMUL)
 MATMUL_TO_LOAD = 1 << semaphore(Unit.MATMUL, Unit.LOAD)
-EMPTY_LOAD = {"count_1": 1, "count_2": 1, "count_3": 1}
+SMALL_LOAD = {"bytes": 16, "count_1": 1, "count_2": 1, "count_3": 1}
 EMPTY_MATMUL = {"rows": 0, "columns": 1, "depth": 8}
 
 
 def test_counters():
     product = pack("matmul", rows=5, columns=9, depth=8, d_pitch=16)
-    assert run(ReferenceMachine(TINY), product, pack("load", bytes=48, **EMPTY_LOAD)) == {
+    assert run(ReferenceMachine(TINY), product, pack("load", **{**SMALL_LOAD, "bytes": 48})) == {
         "instructions": 3,
         "matmul_array": 2 * 2 * 2,
         "read_beats": 3 * 4 + 3,
@@ -201,7 +201,7 @@ def test_a_consumer_that_comes_first_waits():
     run(
         machine,
         pack("matmul", tag=1, wait_mask=LOAD_TO_MATMUL, **EMPTY_MATMUL),
-        pack("load", tag=2, signal_mask=LOAD_TO_MATMUL, **EMPTY_LOAD),
+        pack("load", tag=2, signal_mask=LOAD_TO_MATMUL, **SMALL_LOAD),
     )
     assert order == [("load", 2), ("matmul", 1)]
 
@@ -209,7 +209,7 @@ def test_a_consumer_that_comes_first_waits():
 @pytest.mark.parametrize(("ahead", "ends"), [(TINY.instruction_queue, True), (TINY.instruction_queue + 1, False)])
 def test_a_queue_full_of_waiting_instructions_stops_fetch(ahead, ends):
     """Loads that wait for a product after them in the program: it is reached only if they all fit their queue."""
-    loads = [pack("load", wait_mask=MATMUL_TO_LOAD if i == 0 else 0, **EMPTY_LOAD) for i in range(ahead)]
+    loads = [pack("load", wait_mask=MATMUL_TO_LOAD if i == 0 else 0, **SMALL_LOAD) for i in range(ahead)]
     code = [*loads, pack("matmul", signal_mask=MATMUL_TO_LOAD, **EMPTY_MATMUL)]
     if ends:
         assert run(ReferenceMachine(TINY), *code)["instructions"] == ahead + 2
@@ -221,7 +221,7 @@ def test_a_queue_full_of_waiting_instructions_stops_fetch(ahead, ends):
 
 @pytest.mark.parametrize(("signals", "ends"), [(255, True), (256, False)])
 def test_a_semaphore_counts_to_255(signals, ends):
-    code = [pack("load", tag=i, signal_mask=LOAD_TO_MATMUL, **EMPTY_LOAD) for i in range(signals)]
+    code = [pack("load", tag=i, signal_mask=LOAD_TO_MATMUL, **SMALL_LOAD) for i in range(signals)]
     if ends:
         assert run(ReferenceMachine(TINY), *code)["instructions"] == 256
         return
@@ -235,5 +235,5 @@ def test_a_semaphore_counts_to_255(signals, ends):
 )
 def test_a_foreign_semaphore_is_refused(fields):
     with pytest.raises(MachineFault) as caught:
-        run(ReferenceMachine(TINY), pack("load", tag=9, **fields, **EMPTY_LOAD))
+        run(ReferenceMachine(TINY), pack("load", tag=9, **fields, **SMALL_LOAD))
     assert (caught.value.cause, caught.value.unit, caught.value.tag) == (Fault.BAD_INSTRUCTION, "fetch", 0)
