@@ -1,11 +1,23 @@
-"""The instruction set of the machine: one table that the C++ header, the SystemVerilog package and docs/isa.md come from.
+"""The instruction set of the machine: the one table from which the C++ headers, the SystemVerilog package and docs/isa.md are made.
 
-An instruction is 64 bytes, sixteen little-endian 32-bit words. Each belongs to one unit, which executes its instructions in
-order and completes one before it starts the next, unless the next one's `overlap` allows it to start early; between units nothing is
-ordered but by semaphores. An instruction starts
-when every semaphore of its `wait_mask` is above zero (all are then decremented together) and, once all its writes can be
-seen by others, increments every semaphore of its `signal_mask`. A unit waits only for semaphores of which it is the
-consumer and signals only those of which it is the producer; another mask is a bad instruction, which fetch refuses.
+An instruction is 64 bytes, sixteen little-endian 32-bit words. It belongs to one unit. A unit executes its instructions in order and
+completes one before it starts the next, unless the next one's `overlap` lets it start early. Nothing but semaphores orders the
+instructions of different units. An instruction starts when every semaphore in its `wait_mask` is above zero (all of them are then
+decremented together); once all its writes are visible to other units, it increments every semaphore in its `signal_mask`. A unit
+waits only for semaphores of which it is the consumer and signals only those of which it is the producer. Semaphores start a run at 0
+and count to 255; a signal beyond that stops the run with SEMAPHORE_OVERFLOW.
+
+Fetch reads the program in order and puts each instruction into the queue of its unit, which holds `instruction_queue` instructions
+(a field of the configuration). When a queue is full, fetch waits, and every instruction further on waits with it, whatever its unit.
+The depth of the queues therefore decides whether a program can end. Where an instruction waits for a signal from a later one, fetch
+must get as far as the later one: no more than `instruction_queue` instructions of any unit that cannot start yet may stand before it.
+Hardware holds a few more than the configuration says, so a program that ends on the reference machine ends on hardware; the converse
+does not hold. `moesaic check-program` runs a program on queues of exactly that depth. A run in which no unit can go on ends with TIMEOUT.
+
+An instruction is legal if its opcode is one of those below, its masks name only semaphores of its unit, and its fields keep the limits
+and rules given with it. Fetch refuses any other instruction when it reaches it: the run stops with BAD_INSTRUCTION in unit `fetch` with
+tag 0, while instructions before it may still be executing. Units check nothing but addresses: one that leaves its memory or its window
+stops the run with ADDRESS in that unit, with the instruction's tag. Bits that belong to no field are ignored.
 
 On-chip addresses are byte addresses. `R`, `C` and `L` below are the configuration's tile_rows, tile_columns and tile_depth;
 `act` is the activation memory (words of 2 * C bytes), `weight` the weight memory (words of C * L bytes); weight addresses from the

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -341,11 +342,23 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def _limits(field: Field) -> str:
+    """What the value of a field is limited to beside its bits: 1 to 1,024, multiple of 2 * C."""
+    parts = []
+    if field.greatest is not None:
+        parts.append(f"{field.least} to {field.greatest}")
+    elif field.least:
+        parts.append(f"at least {field.least}")
+    if field.multiple is not None:
+        parts.append(f"multiple of {field.multiple}")
+    return ", ".join(parts)
+
+
 def _field_rows(fields: tuple[Field, ...]) -> list[str]:
-    lines = ["| field | word | bits | meaning |", "|---|---|---|---|"]
+    lines = ["| field | word | bits | meaning | limits |", "|---|---|---|---|---|"]
     for field in fields:
         bits = str(field.low) if field.width == 1 else f"{field.low + field.width - 1}..{field.low}"
-        lines.append(f"| `{field.name}` | {field.word} | {bits} | {_escape(field.doc)} |")
+        lines.append(f"| `{field.name}` | {field.word} | {bits} | {_escape(field.doc)} | {_limits(field)} |")
     return lines
 
 
@@ -361,7 +374,23 @@ def _instruction_section(instruction: Instruction) -> list[str]:
             lines += [head, ""]
             if rest:
                 lines += ["```python", *(line.removeprefix("    ") for line in rest[0].split("\n")), "```", ""]
-    return lines + (_field_rows(instruction.fields) if instruction.fields else ["It has no fields but the header."])
+    if not instruction.fields:
+        return [*lines, "It has no fields but the header."]
+    lines += _field_rows(instruction.fields)
+    if instruction.relations:
+        lines += [
+            "",
+            "Rules between fields:",
+            "",
+            *(f"- {_code_names(rule, instruction)}" for rule in instruction.relations),
+        ]
+    return lines
+
+
+def _code_names(rule: Rule, instruction: Instruction) -> str:
+    """The rule with its fields as code."""
+    names = "|".join(sorted((field.name for field in instruction.fields), key=len, reverse=True))
+    return re.sub(rf"\b({names})\b", r"`\1`", str(rule))
 
 
 def isa_page() -> str:

@@ -27,6 +27,40 @@ def fields_of(name: str) -> dict[str, Field]:
     return {field.name: field for field in BY_NAME[name].fields}
 
 
+@dataclass(frozen=True)
+class Limits:
+    """The values that a field may have, given other fields: least to greatest in steps of `multiple`."""
+
+    least: int
+    greatest: int
+    multiple: int
+
+    def draw(self, rng: np.random.Generator, most: int | None = None) -> int:
+        """A legal value, at most `most`."""
+        top = self.greatest if most is None else min(self.greatest, most)
+        return self.multiple * int(rng.integers(-(-self.least // self.multiple), top // self.multiple + 1))
+
+
+def limits(name: str, field: str, configuration: HardwareConfiguration, fields: Fields | None = None) -> Limits:
+    """What the rules that apply with these other fields leave of a field, sums aside."""
+    least, greatest, multiple = 0, (1 << fields_of(name)[field].width) - 1, 1
+    for rule in BY_NAME[name].rules:
+        made = not rule.when or any(holds(Rule(choice), fields or {}, configuration) for choice in rule.when)
+        match rule.check:
+            case AtLeast(checked, bound) if made and checked == field:
+                least = max(least, bound)
+            case MultipleOf(checked, size) if made and checked == field:
+                multiple = max(multiple, size_of(size, configuration))
+            case AtMost((term,), bound) if made and term.field == field:
+                greatest = min(greatest, size_of(bound, configuration))
+    return Limits(least, greatest, multiple)
+
+
+def may_choose(name: str, configuration: HardwareConfiguration, **fields: int) -> bool:
+    """Whether the rules let these choices be made together."""
+    return all(holds(r, fields, configuration) for r in BY_NAME[name].rules if isinstance(r.check, Choice))
+
+
 def random_fields(name: str, configuration: HardwareConfiguration, rng: np.random.Generator) -> Fields:
     """Legal fields of an instruction and of its header, uniform before they are made legal."""
     unit = BY_NAME[name].unit
