@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -29,6 +30,7 @@ _RUNTIME_OBJECTS = (
     "verilated.o", "verilated_vpi.o", "verilated_dpi.o", "verilated_threads.o", "verilated_random.o", "verilated_fst_c.o",
 )  # fmt: skip
 _LZ4_HEADER = Path(__file__).parent / "fst" / "lz4.h"
+_REFUSAL = re.compile(r"^%Error-USER(?:FATAL|ERROR): .*?:\d+:\d+: (.*)$", re.MULTILINE)
 _LOG_TAIL_LINES = 40
 _OPTIMISATION = "-O1"  # -O2 compiles the zcu104 machine in 2.5 times the time, and whole frames gain less than a tenth
 
@@ -98,7 +100,8 @@ def build(
         trace: allow waveforms (FST): of all cycles by the simulator's `--trace`, of a window by moesaic.sim.machines.waveform.
 
     Raises:
-        UserError: a tool is missing.
+        UserError: a tool is missing, or the design refuses its parameters by an elaboration check ($fatal or $error in
+            a generate block), whose text is the message.
         InternalError: the build fails; the message ends with the tail of the log.
     """
     verilator = find_verilator()
@@ -113,7 +116,8 @@ def build(
 
     parameters = dict(parameters or {})
     flags = [
-        "--cc", "--exe", "--vpi", "--no-timing", "--assert", "-Wall", "-Wno-fatal", "--prefix", _PREFIX,
+        "--cc", "--exe", "--vpi", "--no-timing", "--assert", "-Wall", "-Wno-fatal",
+        "-Werror-USERFATAL", "-Werror-USERERROR", "--prefix", _PREFIX,
         "--x-assign", "unique", "--x-initial", "unique",
         "--top-module", top, "-o", top, "-MAKEFLAGS", "--no-print-directory",
         *(["--trace-fst", "-CFLAGS", f"-I{_LZ4_HEADER.parent}"] if trace else []),
@@ -208,7 +212,11 @@ def _run(command: Sequence[str], verilator: Verilator, log: Path, top: str) -> N
             command, env=verilator.environment(), stdout=stream, stderr=subprocess.STDOUT, check=False
         ).returncode
     if status != 0:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
+        text = log.read_text(errors="replace")
+        refusals = dict.fromkeys(_REFUSAL.findall(text))
+        if refusals:
+            raise UserError(f"'{top}' cannot be built: {'; '.join(refusals)}")
+        tail = "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
         raise InternalError(f"the Verilator build of '{top}' failed (exit status {status}):\n{tail}")
 
 
