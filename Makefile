@@ -57,10 +57,10 @@ lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and
 	$(PY) mirror.py
 	cd build/mirror && $(CURDIR)/$(VENV)/bin/lint-imports --config $(CURDIR)/pyproject.toml
 	$(VENV)/bin/basedpyright
-	$(PY) -m moesaic.sim.machines.rtl_lint
+	$(VENV)/bin/moesaic lint
 
-mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice
-	$(PY) -m tests.mutants.run
+mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice; MUTANTS="NAME ..." for some
+	$(PY) -m tests.mutants.run $(MUTANTS)
 
 resources: $(STAMP) ## Synthesise with Yosys (CONFIG=zcu104): DSP, RAM, LUT and longest paths; does it fit the device?
 	$(VENV)/bin/moesaic resources --config $(or $(CONFIG),zcu104)

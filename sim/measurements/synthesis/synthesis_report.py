@@ -182,7 +182,7 @@ def page(configuration: HardwareConfiguration, results: Sequence[Result]) -> str
         *_PATH_HEADINGS,
         *(
             _path_line(row.module, path)
-            for row in sorted((row for row in table if row.worst), key=lambda row: -row.worst.delay)
+            for row in sorted(table, key=lambda row: -row.worst.delay if row.worst else 0.0)
             for path in row.shown
         ),
         "",
