@@ -17,11 +17,12 @@ from moesaic.files import require_writable, write_file
 from moesaic.model.commands.model_options import CHECKPOINT, add_checkpoint, add_data_root, add_device, add_threads
 from moesaic.model.quantisation.settings import add_settings, options_given, settings_of
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, load_recipe, recipe_names
+from moesaic.model.tasks.accuracy_table import accuracy_table
+from moesaic.pages.number_formats import decimals
+from moesaic.pages.tables import Column, Table
 from moesaic.spec.bundle import pathways
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from moesaic.model.quantisation.scales import Scales
     from moesaic.model.training.checkpoint import Checkpoint
 
@@ -33,18 +34,6 @@ def _some_recipes() -> str:
     names = recipe_names()
     groups = sorted({f"{name.partition('/')[0]}/…" for name in names if "/" in name})
     return ", ".join([*(name for name in names if "/" not in name), *groups])
-
-
-def show_metrics(metrics: dict[str, dict], console: Console) -> None:
-    """A table of each task's metric in float and, where there is one, in integers, as `moesaic.model.evaluate.compare` gives them."""
-    from rich.table import Table
-
-    table = Table("task", "metric", "float", "integer", title="accuracy on held-out images")
-    for task, values in metrics.items():
-        arrow = "↑" if values["higher_is_better"] else "↓"
-        figures = (f"{values[network]:.4f}" if network in values else "–" for network in ("float", "integer"))
-        table.add_row(task, f"{values['metric']} {arrow}", *figures)
-    console.print(table)
 
 
 def _add_integers(parser: argparse.ArgumentParser) -> None:
@@ -148,6 +137,7 @@ class _Evaluate:
         from moesaic.model.export import AGREEMENT_SCENES, CALIBRATION_SCENES, integer_network
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
+        from moesaic.pages.terminal import print_table
 
         torch.set_num_threads(arguments.threads)
         settings, device = settings_of(arguments), choose_device(arguments.device)
@@ -161,7 +151,8 @@ class _Evaluate:
         if recipe.model.head == "light" and not arguments.float_only:
             seen = calibration_images(recipe, root, CALIBRATION_SCENES)
             network = integer_network(model, seen, settings=settings, scales=_load_scales(arguments, recipe.model))
-        show_metrics(compare(model, network, held_out, console=console), console)
+        metrics = compare(model, network, held_out, console=console)
+        print_table(console, accuracy_table(metrics), "accuracy on held-out images")
         if arguments.float_only:
             return 0
         if network is None:
@@ -172,17 +163,17 @@ class _Evaluate:
         return 0
 
 
-def show_expert_loads(loads: dict[str, dict[str, list[int]]], console: Console) -> None:
-    """A table of the tokens that each expert gets, as a random bundle's report has them."""
-    from rich.table import Table
-
-    table = Table("task", "block", "tokens per expert", "spread / mean", title="expert load of the golden image")
-    for task, blocks in loads.items():
-        for block, load in blocks.items():
-            table.add_row(
-                task, block, " ".join(map(str, load)), f"{statistics.pstdev(load) / statistics.mean(load):.2f}"
-            )
-    console.print(table)
+def expert_load_table(loads: dict[str, dict[str, list[int]]]) -> Table:
+    """The tokens that each expert gets, as a random bundle's report has them."""
+    columns = (
+        Column("task"), Column("block"), Column("tokens per expert"), Column("spread / mean", decimals(2)),
+    )  # fmt: skip
+    rows = [
+        (task, block, " ".join(map(str, load)), statistics.pstdev(load) / statistics.mean(load))
+        for task, blocks in loads.items()
+        for block, load in blocks.items()
+    ]
+    return Table(columns, rows)
 
 
 _OF_BUNDLES = ("experts_kept", "alternative", "fine_tune", "scenes")
@@ -288,6 +279,7 @@ class _Export:
         from rich.console import Console
 
         from moesaic.model.export import build_random_bundle
+        from moesaic.pages.terminal import print_table
 
         recipe = load_recipe(arguments.recipe or "demo")
         model, changes = recipe.model, {}
@@ -300,7 +292,7 @@ class _Export:
         bundle = build_random_bundle(name, recipe, arguments.random_weights, settings)
         bundle.save(arguments.bundle)
         console = Console()
-        show_expert_loads(bundle.report["expert_load"], console)
+        print_table(console, expert_load_table(bundle.report["expert_load"]), "expert load of the golden image")
         layer, share = max(bundle.report["saturated_shares"].items(), key=lambda entry: entry[1], default=("any", 0))
         console.print(f"largest share of saturated values: {share:.4f}, in {layer}")
         console.print(f"bundle: {arguments.bundle} (random weights, not trained)")
@@ -323,6 +315,7 @@ class _Export:
         from moesaic.model.pathways.alternatives import parse_alternatives
         from moesaic.model.pathways.budgets import Budget
         from moesaic.model.training.distributed import choose_device
+        from moesaic.pages.terminal import print_table
 
         device = choose_device(arguments.device or "auto")
         scope, kept = arguments.budget_scope, arguments.experts_kept
@@ -346,7 +339,8 @@ class _Export:
                 scales=_load_scales(arguments, state.recipe.model),
             )
         bundle.save(arguments.bundle)
-        show_metrics({name: task.metrics for name, task in pathways(bundle.tasks).items()}, console)
+        metrics = {name: task.metrics for name, task in pathways(bundle.tasks).items()}
+        print_table(console, accuracy_table(metrics), "accuracy on held-out images")
         console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
         console.print(f"bundle: {arguments.bundle}")
 
