@@ -13,11 +13,11 @@ from rich.console import Console
 
 from moesaic.errors import InternalError
 from moesaic.hls.compiler.generate import generate
-from moesaic.model.evaluate import predict
-from moesaic.model.export import build_bundle
+from moesaic.model.evaluation.accuracy_table import accuracy_table
+from moesaic.model.evaluation.evaluate import predict
+from moesaic.model.export.bundle_export import build_bundle
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe
-from moesaic.model.tasks.accuracy_table import accuracy_table
 from moesaic.model.training import checkpoint
 from moesaic.model.training.train import train
 from moesaic.pages.terminal import print_table

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from moesaic.host.image_files import encode_png
-from moesaic.model.tasks.accuracy_table import accuracy_table
+from moesaic.model.evaluation.accuracy_table import accuracy_table
 from moesaic.pages.bars import share_bars
 from moesaic.pages.document import cards, heading, page, paragraph, picture, section, verdict
 from moesaic.pages.heat_map import heat_map
