@@ -29,8 +29,9 @@ def page(title: str, *content: Markup | None) -> str:
 
 
 def section(title: str, introduction: str, *content: Markup) -> Markup:
-    """A part of a page with a heading of its own."""
-    return element("section", element("h2", title), paragraph(introduction, "soft"), *content)
+    """A part of a page with a heading of its own. introduction: what is to be known first, may be empty."""
+    words = paragraph(introduction, "soft") if introduction else Markup("")
+    return element("section", element("h2", title), words, *content)
 
 
 def heading(title: str) -> Markup:

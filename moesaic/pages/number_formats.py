@@ -22,6 +22,11 @@ def general(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
+def three_digits(value: float) -> str:
+    """Three digits, or as many as it has before the point: 0.12, 12.3, 1,234."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
 def decimals(digits: int, unit: str = "") -> NumberFormat:
     """That many decimals: 0.123. unit: what follows, with a space if there is to be one."""
     return lambda value: f"{value:,.{digits}f}{unit}"

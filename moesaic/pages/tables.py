@@ -23,10 +23,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """heading: its name. format: how its numbers are written; a column with one is of numbers, and stands at the right."""
+    """heading: its name. format: how its numbers are written. align: where it stands, by default at the right if it has a format."""
 
     heading: str
     format: NumberFormat | None = None
+    align: Literal["left", "right"] | None = None
+
+    @property
+    def right(self) -> bool:
+        """Whether it stands at the right."""
+        return self.align == "right" if self.align else self.format is not None
 
     def written(self, entry: Value | Cell) -> tuple[str, Tone]:
         """An entry as it is shown: text as it is, None as a dash."""
@@ -68,7 +74,7 @@ class Table:
         return [[column.written(entry) for column, entry in zip(self.columns, row)] for row in self.rows]
 
     def to_html(self) -> Markup:
-        kinds = ["number" if column.format else "" for column in self.columns]
+        kinds = ["number" if column.right else "" for column in self.columns]
         head = [element("th", column.heading, kind=kind) for column, kind in zip(self.columns, kinds)]
         rows = [
             element("tr", *(element("td", _in_html(*entry), kind=kind) for entry, kind in zip(row, kinds)))
@@ -81,7 +87,7 @@ class Table:
         """Lines with no line break at the end; notes below, each after an empty line."""
         rows = [
             [_escape_markdown(column.heading) for column in self.columns],
-            ["---:" if column.format else "---" for column in self.columns],
+            ["---:" if column.right else "---" for column in self.columns],
             *([_in_markdown(*entry) for entry in row] for row in self.written()),
         ]
         lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -94,7 +100,7 @@ class Table:
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = [
             "  ".join(
-                words.rjust(width) if column.format else words.ljust(width)
+                words.rjust(width) if column.right else words.ljust(width)
                 for column, words, width in zip(self.columns, row, widths)
             ).rstrip()
             for row in rows

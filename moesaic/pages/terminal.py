@@ -43,10 +43,8 @@ def rich_table(table: Table, title: str = "") -> RichTable:
     for place, column in enumerate(table.columns):
         width = max([len(row[place][0]) for row in rows], default=0)
         heading = "\n".join(textwrap.wrap(column.heading, max(width, 5), break_long_words=False))
-        numeric = column.format is not None
-        shown.add_column(
-            Text(heading), justify="right" if numeric else "left", vertical="bottom", no_wrap=numeric, overflow="fold"
-        )
+        justify = "right" if column.right else "left"
+        shown.add_column(Text(heading), justify=justify, vertical="bottom", no_wrap=column.right, overflow="fold")
     for row in rows:
         shown.add_row(*(Text(words, style=_STYLES[tone]) for words, tone in row))
     return shown

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.model.experiments.results_page import BUDGETS, HALF, page
+from moesaic.model.experiments.results_page import BUDGETS, HALF, results_markdown
 from moesaic.model.experiments.results_study import BUDGETED, NETWORKS, QUANTISED, Run, every_run, execute
 from moesaic.model.recipes.recipe import load_recipe
 
@@ -68,7 +68,7 @@ def test_the_key_is_of_the_whole_recipe(monkeypatch):
 
 
 def test_the_page_compares_with_single_tasks_and_with_float():
-    text = page(measurements(), EXPERTS)
+    text = results_markdown(measurements(), EXPERTS)
     gain = 100 * (0.1 + 2 * (1 - 1 / 1.1)) / 3
     row = next(line for line in text.splitlines() if line.startswith("| M³ViT, multi-gate | 10.00 M"))
     assert f"**{gain:.2f} ± 0.00**" in row
@@ -81,13 +81,13 @@ def test_the_page_compares_with_single_tasks_and_with_float():
 
 
 def test_the_page_compares_half_of_the_experts_with_all():
-    lines = page(measurements(), EXPERTS).splitlines()
+    lines = results_markdown(measurements(), EXPERTS).splitlines()
     assert next(line for line in lines if line.startswith("| all, 8 experts | depth")).endswith("| 5.00 ± 0.00 |")
     assert next(line for line in lines if line.startswith("| 8, 4 |")).startswith("| 8, 4 | 1.67 ± 0.00 |")
 
 
 def test_the_page_has_what_experts_cost_and_how_it_was_timed():
-    text = page(measurements(), EXPERTS)
+    text = results_markdown(measurements(), EXPERTS)
     assert "`m3vit_tiny`, weights not trained, 2 threads of PyTorch 9.9, the median of 7" in text
     sections = text.split("\n## ")[-3:]
     assert [section.partition("\n")[0] for section in sections] == [
@@ -109,7 +109,7 @@ def test_experts_are_timed_when_every_run_is_done(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "measure_once", lambda *_: order.append("experts") or EXPERTS)
     monkeypatch.setattr(sys, "argv", ["results", "--directory", str(tmp_path / "kept"), "--page", str(page_path)])
     assert results.main() == 0 and order == ["runs", "experts"]
-    assert page_path.read_text() == page(measurements(), EXPERTS)
+    assert page_path.read_text() == results_markdown(measurements(), EXPERTS)
 
     def refuse(*_):
         raise UserError("no room")
