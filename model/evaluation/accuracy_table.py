@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from moesaic.pages.number_formats import decimals, signed
 from moesaic.pages.tables import Column, Table
 
-_ARROWS = {True: " ↑", False: " ↓"}
-
 
 def accuracy_table(metrics: Mapping[str, Mapping]) -> Table:
     """A row for each task with a metric: the float network's, the integer network's where it was measured, and their difference.
@@ -22,6 +20,9 @@ def accuracy_table(metrics: Mapping[str, Mapping]) -> Table:
     for task, values in metrics.items():
         real, integer = values.get("float"), values.get("integer")
         if real is not None:
-            name = f"{values['metric']}{_ARROWS.get(values.get('higher_is_better'), '')}"
-            rows.append((task, name, real, integer, None if integer is None else integer - real))
+            higher = values.get("higher_is_better")
+            arrow = "" if higher is None else " ↑" if higher else " ↓"
+            rows.append(
+                (task, f"{values['metric']}{arrow}", real, integer, None if integer is None else integer - real)
+            )
     return Table(columns, rows)

@@ -12,7 +12,7 @@ from moesaic.pages.markup import Markup, element, join
 
 def style_sheet() -> str:
     """The style sheet of all pages and charts, its colours included."""
-    return palette.variables() + resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    return palette.variables() + resources.files("moesaic.pages").joinpath("style.css").read_text(encoding="utf-8")
 
 
 def page(title: str, *content: Markup | None) -> str:
