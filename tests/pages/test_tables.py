@@ -110,7 +110,8 @@ def test_no_figure_is_cut_in_a_narrow_terminal(width):
     phrases = Table(
         (Column("what it is"), Column("cycles", count)), [("words that may wrap as they like", 123_456_789)] * 2
     )
-    for table in (TABLE, phrases):
+    names = Table((Column("module"), Column("what it is")), [("a_module_with_a_long_name", "in a few words")])
+    for table in (TABLE, phrases, names):
         text = printed(table, width)
         assert "…" not in text
         for row in table.written():
