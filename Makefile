@@ -76,7 +76,7 @@ docs: $(DOCS_STAMP) ## Build the site of the pages and of the reference from doc
 
 doctor: ## List the tools, their versions and what each unlocks; needs nothing but Python
 	@if test -x $(VENV)/bin/moesaic; then $(VENV)/bin/moesaic doctor; else \
-	  $(PYTHON) -c 'import runpy; print(runpy.run_path("host/commands/doctor.py")["table"]())'; fi  # the package host needs numpy
+	  $(PYTHON) -m moesaic doctor; fi
 
 clean: ## Remove everything that is built, but not the virtual environment
 	rm -rf build .pytest_cache .ruff_cache .import_linter_cache .hypothesis

