@@ -158,7 +158,7 @@ def test_moesaic_takes_it(command):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reader's folder, as `make demo` leaves it, but with a small network of random weights; and pictures and files of the reader's own."""
+    """A reader's folder as `make demo` leaves it, but with a small network of random weights, and with a picture of the reader's."""
     place = tmp_path_factory.mktemp("reader")
     tasks = tasks_of(SMALL)
     fewer = Alternative(1, dict.fromkeys(SMALL.moe_blocks, (2,)), {"metric": "rmse", "integer": 0.5})
