@@ -43,7 +43,7 @@ class Emitter:
 
     def __init__(self, target: Target) -> None:
         self._target, self._configuration, self._tensors = target, target.configuration, target.bundle.tensors
-        self._assembler = Assembler({name: number for number, name in enumerate(target.tags)})
+        self._assembler = Assembler(target.configuration, {name: number for number, name in enumerate(target.tags)})
         self._frame = FrameLayout(target.frame_end)
         self._loads_ahead = target.schedule.prefetch
         self.observations: dict[str, Observation] = {}

@@ -30,3 +30,8 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
         "bytes_per_cycle": case.bytes_per_cycle,
         "estimated_resources": resources.to_dict(),
     }
+
+
+def wrong_bytes(entry: dict) -> int:
+    """Bytes in which any machine differs from the reference, and outputs in which that differs from the integer network."""
+    return entry["mismatched_bytes"] + (entry["csim_mismatched_bytes"] or 0) + entry["integer_network_mismatches"]

@@ -64,7 +64,7 @@ class Probe:
 
     def __init__(self, configuration: HardwareConfiguration) -> None:
         self.configuration = configuration
-        self._assembler = Assembler({})
+        self._assembler = Assembler(configuration, {})
         self._half = configuration.act_bytes // 2 // configuration.act_word_bytes * configuration.act_word_bytes
         word = configuration.weight_word_bytes
         self._weights_out = 3 * configuration.weight_bytes // 4 // word * word
