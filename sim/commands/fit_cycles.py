@@ -23,7 +23,7 @@ class FitCyclesCommand:
         from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
         from moesaic.sim.machines.rtl_executor import RtlExecutor
         from moesaic.sim.machines.simulated_executors import require_tools
-        from moesaic.sim.measurements.cycle_fit.fitting import fit_constants, measure_on_rtl
+        from moesaic.sim.measurements.cycle_fit.fitting import Fitting, measure_on_rtl
         from moesaic.sim.measurements.cycle_fit.sightings import sightings
         from moesaic.spec.configuration import load_configuration
 
@@ -33,7 +33,8 @@ class FitCyclesCommand:
             console.status("compiling the simulator") as status,
             RtlExecutor(RTL_DIRECTORY, configuration, timeline=True) as executor,
         ):
-            fits = fit_constants(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
+            fitting = Fitting(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
+        fits = fitting.fit()
         table = Table(title=f"the cycle model on {configuration.name}, measured on the simulated RTL")
         for heading in ("constant", "present", "fitted", "unit", "figures", "error"):
             table.add_column(heading, justify="left" if heading in ("constant", "unit") else "right", no_wrap=True)
@@ -43,5 +44,10 @@ class FitCyclesCommand:
         console.print(table)
         console.print(
             "error: of the model with the present values, root of the mean square, in cycles or in a rate's unit"
+        )
+        instructions, measured, present, fitted = fitting.longest_run(fits)
+        console.print(
+            f"a frame of {instructions:,} instructions: {measured:,.0f} cycles measured, {present:,.0f} ({present / measured - 1:+.1%})"
+            f" modelled, {fitted:,.0f} ({fitted / measured - 1:+.1%}) with the fitted values"
         )
         return 0

@@ -76,11 +76,11 @@ class Probe:
 
     # --- instructions ---------------------------------------------------------------------------------------------
 
-    def load(self, destination: LoadDestination, size: int, *, queue: int | None = None) -> Probe:
-        """`size` bytes of the constants. queue: skipped if this one is empty."""
+    def load(self, destination: LoadDestination, size: int, *, at: int = 0, queue: int | None = None) -> Probe:
+        """`size` bytes of the constants, to byte `at`. queue: skipped if this one is empty."""
         self._emit(
-            "load", () if queue is None else (_QUEUES,), (Span(destination.name.lower(), 0, size),), space=int(Space.CONSTANT),
-            destination=int(destination), dram_offset=_CODE_BYTES, local_address=0, bytes=size, skip_if_empty=int(queue is not None),
+            "load", () if queue is None else (_QUEUES,), (Span(destination.name.lower(), at, at + size),), space=int(Space.CONSTANT),
+            destination=int(destination), dram_offset=_CODE_BYTES, local_address=at, bytes=size, skip_if_empty=int(queue is not None),
             queue=queue or 0, count_1=1, count_2=1, count_3=1,
         )  # fmt: skip
         return self

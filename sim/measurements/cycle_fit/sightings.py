@@ -76,15 +76,15 @@ def _of_products(probe: Callable[[], Probe], tile: int) -> Iterator[Sighting]:
     for column_tiles, steps in ((1, 16), (2, 16), (4, 32)):
         product = probe().product(tile, column_tiles, steps).finish()
         yield Sighting("product_start", product, lambda run: run.first[0] - run.taken[0])
-        yield Sighting("product_end", product, lambda run: run.done[0] - run.last[0])
+        yield Sighting("product_end", product, _duration(0))
         gathered = probe().route(tile, 4).product(tile, column_tiles, steps, Destination.INT8, gather=True).finish()
         yield Sighting("product_gather", gathered, lambda run: run.first[-1] - run.taken[-1])
         scattered = (
             probe().route(tile, 4).product(tile, column_tiles, steps, Destination.RESIDUAL, scatter=True).finish()
         )
-        yield Sighting("product_scatter", scattered, lambda run: run.done[-1] - run.last[-1])
+        yield Sighting("product_scatter", scattered, _duration(-1))
         keys = probe().product(tile, column_tiles, steps, Destination.KEYS).finish()
-        yield Sighting("product_keys", keys, lambda run: run.done[0] - run.last[0])
+        yield Sighting("product_keys", keys, _duration(0))
     empty = probe().route(tile, 4).product(tile, 1, 16, Destination.INT8, gather=True, queue=3).finish()
     yield Sighting("product_empty", empty, _duration(-1))
     behind = probe().route(1, 2).product(8 * tile, 4, 32).product(tile, 1, 16, Destination.INT8, gather=True, queue=1)
@@ -97,9 +97,11 @@ def _of_loads(probe: Callable[[], Probe], size: int) -> Iterator[Sighting]:
     yield Sighting("load_act_rate", both, lambda run: 3 * size / 4 / _longer(1, 0)(run))
     long = probe().load(weight, 2 * size).finish()
     yield Sighting("load_start", long, lambda run: run.first[0] - run.taken[0])
-    yield Sighting("load_end", long, lambda run: run.done[0] - run.last[0])
-    for first, second in ((act, weight), (weight, act)):
-        yield Sighting("load_spacing", probe().load(first, size).load(second, size).finish(), _completions(1))
+    yield Sighting("load_end", long, _duration(0))
+    part = size // 4
+    several = probe().load(weight, part).load(weight, part, at=part).load(weight, part, at=2 * part).finish()
+    for n in (1, 2):
+        yield Sighting("load_spacing", several, _completions(n))
     yield Sighting("load_table", probe().load(table, _TABLE_BYTES).finish(), _duration(0))
     yield Sighting("load_skipped", probe().route(2, 4).load(act, size, queue=3).finish(), _duration(-1))
     behind = probe().route(1, 2).load(weight, size).load(act, size, queue=1).finish()
