@@ -138,7 +138,7 @@ def _export_random_weights(arguments: argparse.Namespace) -> None:
     _show_expert_loads(bundle.report["expert_load"], console)
     layer, share = max(bundle.report["saturated_shares"].items(), key=lambda entry: entry[1], default=("any", 0))
     console.print(f"largest share of saturated values: {share:.4f}, in {layer}")
-    console.print(f"bundle: {arguments.bundle} (random weights, not trained)")
+    console.print(f"bundle: {arguments.bundle} (random weights, not trained)", soft_wrap=True)
 
 
 def _export_onnx(arguments: argparse.Namespace) -> None:
@@ -149,7 +149,7 @@ def _export_onnx(arguments: argparse.Namespace) -> None:
     model = _load_finished(arguments.checkpoint or CHECKPOINT).build_model().eval()
     for name, content in onnx_files(model).items():
         write_file(arguments.onnx_only / name, content)
-        Console().print(f"ONNX: {arguments.onnx_only / name}")
+        Console().print(f"ONNX: {arguments.onnx_only / name}", soft_wrap=True)
 
 
 def _export_checkpoint(arguments: argparse.Namespace) -> None:
@@ -186,7 +186,7 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
     bundle.save(arguments.bundle)
     show_metrics({name: task.metrics for name, task in pathways(bundle.tasks).items()}, console)
     console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
-    console.print(f"bundle: {arguments.bundle}")
+    console.print(f"bundle: {arguments.bundle}", soft_wrap=True)
 
 
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], purpose: str) -> None:

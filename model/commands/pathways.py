@@ -106,7 +106,7 @@ class PathwaysCommand:
         write_file(arguments.output / "pathways.json", (json.dumps(report.to_dict(), indent=1) + "\n").encode())
         write_file(arguments.output / "pathways.svg", chart(report).encode())
         write_file(arguments.output / "pathways.html", page(report).encode())
-        console.print(f"page: {arguments.output / 'pathways.html'}")
+        console.print(f"page: {arguments.output / 'pathways.html'}", soft_wrap=True)
         return 0
 
 

@@ -72,5 +72,5 @@ class SensitivityCommand:
         console.print(rich_table(found))
         write_file(arguments.output / "sensitivity.svg", chart(found).encode())
         write_file(arguments.output / "sensitivity.md", markdown(found).encode())
-        console.print(f"sensitivity: {arguments.output / 'sensitivity.md'}")
+        console.print(f"sensitivity: {arguments.output / 'sensitivity.md'}", soft_wrap=True)
         return 0
