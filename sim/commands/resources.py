@@ -26,7 +26,7 @@ class ResourcesCommand:
         from moesaic.caches import cache_directory
         from moesaic.files import require_writable, write_file
         from moesaic.hls.hardware.accelerator_sources import rtl_parameters
-        from moesaic.hls.hardware.resources import check_part
+        from moesaic.hls.hardware.resource_estimate import check_part
         from moesaic.pages.terminal import print_table
         from moesaic.sim.machines.rtl_lint import SYNTHESISED_TOP
         from moesaic.sim.measurements.synthesis import synthesis_report as report

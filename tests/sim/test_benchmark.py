@@ -46,7 +46,7 @@ from moesaic.sim.measurements.timeline.timeline import Timeline
 from moesaic.spec.bundle import Task
 from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.isa import FAULT_UNIT_NAMES, Unit, encode, semaphore
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Unit, pack, semaphore
 from tests.hls.networks import SMALL, network, picture
 
 TINY, ZCU104 = load_configuration("tiny"), load_configuration("zcu104")
@@ -409,8 +409,8 @@ def test_account_of_made_up_events():
     load, vector, matmul = Unit.LOAD, Unit.VECTOR, Unit.MATMUL
     from_load, from_vector = (1 << semaphore(unit, matmul) for unit in (load, vector))
     code = b"".join([
-        encode("load", signal_mask=from_load), encode("matmul", wait_mask=from_load), encode("softmax", signal_mask=from_vector),
-        encode("matmul", wait_mask=from_vector), encode("matmul", overlap=1), encode("matmul"), encode("end"),
+        pack("load", signal_mask=from_load), pack("matmul", wait_mask=from_load), pack("softmax", signal_mask=from_vector),
+        pack("matmul", wait_mask=from_vector), pack("matmul", overlap=1), pack("matmul"), pack("end"),
     ])  # fmt: skip
     rows = [
         (4, Kind.ACCEPT, load, 0, 0), (5, Kind.ACCEPT, matmul, 0, 0), (6, Kind.TAKE, load, 0, 0), (6, Kind.ACCEPT, vector, 0, 0),

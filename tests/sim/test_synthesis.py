@@ -10,7 +10,7 @@ import pytest
 from moesaic.errors import InternalError
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
 from moesaic.hls.hardware.accelerator_sources import rtl_parameters
-from moesaic.hls.hardware.resources import LIMITS, Resources, estimate
+from moesaic.hls.hardware.resource_estimate import LIMITS, Resources, estimate_resources
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.synthesis import (
     counting,
@@ -266,7 +266,7 @@ def test_estimate_agrees_with_synthesis_of_the_test_configuration(tmp_path):
     tiny = load_configuration("tiny")
     sources = source_closure("moesaic_accelerator", [RTL])
     results = flow.measure("moesaic_accelerator", sources, rtl_parameters(tiny), tmp_path)
-    need, expected = report.whole(results), estimate(tiny)
+    need, expected = report.whole(results), estimate_resources(tiny)
     assert (need.dsp, need.bram36, need.uram) == (expected.dsp, expected.bram36, expected.uram)
     assert need.lut == pytest.approx(expected.lut, rel=0.1)
     assert all(result.loops == 0 for result in results)

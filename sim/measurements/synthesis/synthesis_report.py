@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moesaic.hls.hardware.resources import LIMITS, Resources
+from moesaic.hls.hardware.resource_estimate import LIMITS, Resources
 from moesaic.sim.measurements.synthesis import path_delays as timing
 from moesaic.sim.measurements.synthesis import yosys
 from moesaic.sim.measurements.synthesis.flow import Result
