@@ -1,8 +1,9 @@
 """Every command that the pages print: run in a reader's folder where that is quick, otherwise held against what would take it.
 
 Commands stand in console blocks, after a `$`, and as inline code. `moesaic` commands are run unless PARSED_ONLY says why not; those are
-parsed by the command's own parser. Targets of make are looked up by make itself, paths of pytest in the tree. An inline mention that
-leaves out what a command requires, such as `moesaic run --pathway fast`, is parsed as far as it goes.
+parsed by the command's own parser, and so is what sudo starts on a board or torchrun on several processes. Targets of make are
+looked up by make itself, paths of pytest in the tree. An inline mention that leaves out what a command requires, such as `moesaic
+run --pathway fast`, is parsed as far as it goes.
 """
 
 from __future__ import annotations
