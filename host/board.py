@@ -20,8 +20,8 @@ from moesaic.errors import InternalError, UserError
 from moesaic.host.hwh import accelerator_of
 from moesaic.host.lock import DeviceLock
 from moesaic.host.power import rail_power
-from moesaic.spec.executor import FAULT_UNIT_NAMES, WINDOW_ALIGNMENT, Counters, MachineFault, Memory, Program
-from moesaic.spec.isa import Fault
+from moesaic.spec.executor import WINDOW_ALIGNMENT, Counters, MachineFault, Memory, Program
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
 from moesaic.spec.registers import (
     BY_NAME,
     CONTROL_START,

@@ -17,15 +17,13 @@ from moesaic.host.phases import Frame, Phases
 from moesaic.host.result import FrameFault, Result
 from moesaic.host.stream import Pipeline, Tasks, check_tasks
 from moesaic.spec.build import Build, TaskProgram, load_build
-from moesaic.spec.executor import Counters, Executor, Memory
+from moesaic.spec.executor import MAX_CYCLES, Counters, Executor, Memory
 from moesaic.spec.machine import ReferenceMachine
 from moesaic.spec.pathway_names import pathway_name
 
 __all__ = ["EXECUTORS", "MAX_CYCLES", "Accelerator", "FrameFault", "Result", "open_build"]
 
 EXECUTORS = ("auto", "board", "emulator", "reference")
-MAX_CYCLES = 1_000_000_000
-"""Default limit of a run: 3.3 s at 300 MHz, some hundred times the largest network that is planned for."""
 
 _PATTERN = 0xA5
 

@@ -19,8 +19,8 @@ import numpy as np
 from moesaic.caches import cache_directory
 from moesaic.errors import InternalError, UserError
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.executor import FAULT_UNIT_NAMES, Counters, MachineFault, Memory, Program
-from moesaic.spec.isa import Fault
+from moesaic.spec.executor import Counters, MachineFault, Memory, Program
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
 
 ENTRY_POINT = "emulator.cpp"
 COUNTER_NAMES = ("instructions", "matmul_array", "read_beats", "write_beats")

@@ -9,10 +9,9 @@ from importlib import resources
 from pathlib import Path
 
 from moesaic.errors import UserError
-from moesaic.spec.isa import layout_text
+from moesaic.spec.isa import PARAMETER_ENTRY, layout_text
 from moesaic.spec.registers import REGISTERS
 
-DRAM_BEAT_BYTES = 16
 ULTRA_BANKS = 2
 """Banks of the part of the activation memory that lies in UltraRAM."""
 
@@ -142,6 +141,11 @@ class HardwareConfiguration:
     def weight_word_bytes(self) -> int:
         """Bytes of one word of the weight memory: tile_columns * tile_depth int8."""
         return self.tile_columns * self.tile_depth
+
+    @property
+    def parameter_block_bytes(self) -> int:
+        """Bytes of one parameter block: an entry for each column of a tile."""
+        return PARAMETER_ENTRY.itemsize * self.tile_columns
 
     @property
     def weight_window_bytes(self) -> int:

@@ -10,7 +10,10 @@ import numpy as np
 from moesaic.spec.isa import Fault
 
 WINDOW_ALIGNMENT = 4096
-FAULT_UNIT_NAMES = ("load", "store", "matmul", "vector", "route", "fetch")
+"""Bytes: the physical address of a DRAM window is a multiple of this."""
+
+MAX_CYCLES = 1_000_000_000
+"""Default limit of a run: 3.3 s at 300 MHz, some hundred times the largest network that is planned for."""
 
 
 @dataclass(frozen=True)
@@ -50,5 +53,6 @@ class Executor(Protocol):
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
         """Run to the end. Raises MachineFault; memory.frame is then undefined but inside its bounds."""
+        ...
 
     def close(self) -> None: ...

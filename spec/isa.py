@@ -32,6 +32,14 @@ class Unit(enum.IntEnum):
     ROUTE = 4
 
 
+UNIT_NAMES = tuple(unit.name.lower() for unit in Unit)
+
+FETCH = len(Unit)
+"""Number of fetch and control where they are counted among the units: in the FAULT_UNIT register and in timelines."""
+
+FAULT_UNIT_NAMES = (*UNIT_NAMES, "fetch")
+"""Names by the number that the FAULT_UNIT register shows."""
+
 SEMAPHORES = len(Unit) ** 2
 
 SEMAPHORE_MAX = 255
@@ -43,6 +51,9 @@ OPERAND_BYTES = 4096
 
 PARAMETER_ENTRY = np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")])
 """One channel's entry of a matmul parameter block."""
+
+PARAMETER_BLOCKS = 64
+"""Parameter blocks that matmul keeps while it works: a product of no more column tiles reads each of its blocks once."""
 
 
 def semaphore(producer: Unit, consumer: Unit) -> int:
@@ -112,9 +123,15 @@ class Instruction:
 
     name: str
     opcode: int
-    unit: Unit | None
     doc: str
     fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class UnitInstruction(Instruction):
+    """An instruction that fetch hands to a unit; all are, but `end`."""
+
+    unit: Unit
 
 
 HEADER = (
@@ -156,18 +173,13 @@ _TRANSFER_LOOP = """
                 local = local_address + i3 * local_stride_3 + i2 * local_stride_2 + i1 * local_stride_1
 """
 
-INSTRUCTIONS = (
-    Instruction(
-        "end",
-        0,
-        None,
-        """Wait until every earlier instruction has completed, then the run is done.""",
-        (),
-    ),
-    Instruction(
+END = Instruction("end", 0, "Wait until every earlier instruction has completed, then the run is done.", ())
+"""Ends the program. Fetch itself executes it."""
+
+UNIT_INSTRUCTIONS = (
+    UnitInstruction(
         "load",
         1,
-        Unit.LOAD,
         """Copy from DRAM to an on-chip memory.
 
     if skip_if_empty and queue_count[queue] == 0: do nothing"""
@@ -183,20 +195,20 @@ Table t occupies bytes [1024 * t, 1024 * (t + 1)) of the table memory.
             Field("skip_if_empty", 0, 11, 1, "do nothing if the expert's queue is empty"),
             Field("queue", 8, 16, 8, "the expert whose queue skip_if_empty looks at"),
         ),
+        Unit.LOAD,
     ),
-    Instruction(
+    UnitInstruction(
         "store",
         2,
-        Unit.STORE,
         "Copy from the activation memory to DRAM; space must be frame.\n"
         + _TRANSFER_LOOP
         + "                window[space][dram : dram + bytes] = act[local : local + bytes]\n",
         _TRANSFER,
+        Unit.STORE,
     ),
-    Instruction(
+    UnitInstruction(
         "matmul",
         3,
-        Unit.MATMUL,
         """Matrix product, requantised, on the unified compute unit.
 
     M = min(rows, max(queue_count[queue] - queue_first, 0)) if gather or scatter else rows
@@ -252,11 +264,11 @@ gather needs a residual destination or int8; scatter needs residual; table_enabl
             Field("row_base", 14, 0, 16, "first entry of the row statistics, even"),
             Field("queue_first", 14, 16, 16, "first entry of the expert queue"),
         ),
+        Unit.MATMUL,
     ),
-    Instruction(
+    UnitInstruction(
         "layer_norm",
         4,
-        Unit.VECTOR,
         """Layer norm of int16 rows to int8, see moesaic.spec.arithmetic.layer_norm.
 
     for r in range(rows):
@@ -276,11 +288,11 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
             Field("param_address", 9, 0, 32, "multiple of 2 * C"),
             Field("shift", 10, 0, 8, "0 to 31"),
         ),
+        Unit.VECTOR,
     ),
-    Instruction(
+    UnitInstruction(
         "softmax",
         5,
-        Unit.VECTOR,
         """Single-pass softmax: the maxima were tracked while the scores were written; the sum divides P.V later.
 
     for r in range(rows):
@@ -298,11 +310,11 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
             Field("destination_pitch", 8, 0, 32, "multiple of 2 * C"),
             Field("row_base", 9, 0, 16, "first entry of the row statistics"),
         ),
+        Unit.VECTOR,
     ),
-    Instruction(
+    UnitInstruction(
         "route",
         6,
-        Unit.ROUTE,
         """Router softmax and top-k: fill the expert queues, see moesaic.spec.arithmetic.route_token.
 
     if not append: queue_count[all] = 0
@@ -325,26 +337,28 @@ first + rows is at most queue_tokens. A queue that would hold more than queue_to
             Field("top_k", 7, 0, 8, "experts per token, at least 1"),
             Field("first", 7, 16, 16, "token of row 0"),
         ),
+        Unit.ROUTE,
     ),
 )
 
-BY_NAME = {instruction.name: instruction for instruction in INSTRUCTIONS}
+INSTRUCTIONS: tuple[Instruction, ...] = (END, *UNIT_INSTRUCTIONS)
+BY_NAME = {instruction.name: instruction for instruction in UNIT_INSTRUCTIONS}
+"""Name to instruction of a unit: all but `end`."""
 BY_OPCODE = {instruction.opcode: instruction for instruction in INSTRUCTIONS}
 
 
 def layout_text() -> str:
     """Everything that decides how programs are encoded, one line per instruction: what a fingerprint must depend on."""
-    rows = (
-        (i.name, i.opcode, i.unit, [(f.name, f.word, f.low, f.width) for f in HEADER + i.fields]) for i in INSTRUCTIONS
-    )
-    return "\n".join(
-        str((name, opcode, None if unit is None else int(unit), bits)) for name, opcode, unit, bits in rows
-    )
+    rows = []
+    for i in INSTRUCTIONS:
+        unit = int(i.unit) if isinstance(i, UnitInstruction) else None
+        rows.append(str((i.name, i.opcode, unit, [(f.name, f.word, f.low, f.width) for f in HEADER + i.fields])))
+    return "\n".join(rows)
 
 
 def encode(name: str, **values: int) -> bytes:
     """The 64 bytes of one instruction. Fields left out are 0; an unknown field or a value out of range is a ValueError."""
-    instruction = BY_NAME[name]
+    instruction = END if name == END.name else BY_NAME[name]
     fields = {field.name: field for field in HEADER + instruction.fields}
     words = np.zeros(INSTRUCTION_BYTES // 4, np.uint64)
     for key, value in {"opcode": instruction.opcode, **values}.items():

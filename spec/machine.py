@@ -24,10 +24,12 @@ from moesaic.spec.arithmetic import (
     softmax_rows,
     weigh_by_score,
 )
-from moesaic.spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.dram import BEAT_BYTES
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
 from moesaic.spec.isa import (
     BY_NAME,
+    END,
     INSTRUCTION_BYTES,
     OPERAND_BYTES,
     PARAMETER_ENTRY,
@@ -126,13 +128,13 @@ class ReferenceMachine:
             if position + INSTRUCTION_BYTES > min(program.offset + program.size, len(constants)):
                 raise MachineFault(Fault.ADDRESS, "fetch", 0)
             decoded = decode(constants[position : position + INSTRUCTION_BYTES].tobytes())
-            self._counters["read_beats"] += INSTRUCTION_BYTES // DRAM_BEAT_BYTES
+            self._counters["read_beats"] += INSTRUCTION_BYTES // BEAT_BYTES
             if decoded is None:
                 raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0)
             name, fields = decoded
-            unit = BY_NAME[name].unit
-            if unit is None:
+            if name == END.name:
                 return
+            unit = BY_NAME[name].unit
             if fields["wait_mask"] & ~waits_of(unit) or fields["signal_mask"] & ~signals_of(unit):
                 raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0)
             yield unit, name, fields
@@ -188,7 +190,7 @@ class ReferenceMachine:
         for dram, local in self._transfers(f):
             source = self._span(window, dram, f["bytes"])
             self._span(target, local, f["bytes"])[:] = source
-            self._counters["read_beats"] += f["bytes"] // DRAM_BEAT_BYTES
+            self._counters["read_beats"] += f["bytes"] // BEAT_BYTES
 
     def store(self, f: Fields, memory: Memory) -> None:
         if f["space"] != Space.FRAME:
@@ -196,7 +198,7 @@ class ReferenceMachine:
         for dram, local in self._transfers(f):
             target = self._span(memory.frame, dram, f["bytes"])
             target[:] = self._span(self.act, local, f["bytes"])
-            self._counters["write_beats"] += f["bytes"] // DRAM_BEAT_BYTES
+            self._counters["write_beats"] += f["bytes"] // BEAT_BYTES
 
     # --- matmul ---------------------------------------------------------------------------------------------------
 
@@ -255,7 +257,9 @@ class ReferenceMachine:
             multiplier = self._row_statistics(self.row_multiplier, f["row_base"], rows)
             shift = np.maximum(self._row_statistics(self.row_shift, f["row_base"], rows) - f["output_shift"], 0)
             return requantise(total, multiplier[:, None], shift[:, None])
-        block = self._span(self.weight, f["param_address"] + j * f["param_stride"], 8 * self.configuration.tile_columns)
+        block = self._span(
+            self.weight, f["param_address"] + j * f["param_stride"], self.configuration.parameter_block_bytes
+        )
         entries = block.view(PARAMETER_ENTRY)[:valid]
         return requantise(
             total + entries["bias"].astype(np.int64),

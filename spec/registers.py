@@ -4,40 +4,60 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from moesaic.spec.isa import FAULT_UNIT_NAMES, UNIT_INSTRUCTIONS, UNIT_NAMES
+
 REGISTER_FILE_BYTES = 4096
 
 
 @dataclass(frozen=True)
+class Bit:
+    """A named bit of a register."""
+
+    name: str
+    index: int
+    doc: str
+
+    @property
+    def mask(self) -> int:
+        return 1 << self.index
+
+
+@dataclass(frozen=True)
 class Register:
-    """A 32-bit register. access: "rw", "ro" (writes ignored) or "w1c" (writing ones clears)."""
+    """A 32-bit register. access: "rw", "ro" (writes ignored) or "w1c" (writing ones clears). bits: named ones, others read as 0."""
 
     name: str
     offset: int
     access: str
     doc: str
+    bits: tuple[Bit, ...] = ()
 
 
-CONTROL_START = 1 << 0
-STATUS_BUSY = 1 << 0
-STATUS_DONE = 1 << 1
-STATUS_FAULT = 1 << 2
-INTERRUPT_DONE = 1 << 0
+_START = Bit("start", 0, "writing 1 while idle clears counters and status and runs; reads as 0")
+_BUSY = Bit("busy", 0, "a run is under way")
+_DONE = Bit("done", 1, "a run has ended")
+_FAULT = Bit("fault", 2, "it ended by a fault")
+_INTERRUPT = Bit("done", 0, "a run has ended")
+
+CONTROL_START = _START.mask
+STATUS_BUSY = _BUSY.mask
+STATUS_DONE = _DONE.mask
+STATUS_FAULT = _FAULT.mask
+INTERRUPT_DONE = _INTERRUPT.mask
 
 _CONTROL = (
-    Register(
-        "CONTROL", 0x000, "rw", "bit 0 start: writing 1 while idle clears counters and status and runs; reads as 0"
-    ),
-    Register("STATUS", 0x004, "ro", "bit 0 busy, bit 1 done (run ended), bit 2 fault (it ended by a fault)"),
+    Register("CONTROL", 0x000, "rw", "starts a run", (_START,)),
+    Register("STATUS", 0x004, "ro", "state of the run", (_BUSY, _DONE, _FAULT)),
     Register("FAULT", 0x008, "ro", "cause of the last fault, see Fault in the instruction set"),
     Register(
         "FAULT_UNIT",
         0x00C,
         "ro",
-        "unit that faulted: 0 load, 1 store, 2 matmul, 3 vector, 4 route, 5 fetch and control",
+        "unit that faulted: " + ", ".join(f"{number} {name}" for number, name in enumerate(FAULT_UNIT_NAMES)),
     ),
     Register("FAULT_TAG", 0x010, "ro", "tag of the instruction that the faulting unit was executing"),
-    Register("INTERRUPT_ENABLE", 0x014, "rw", "bit 0: raise irq at the end of a run"),
-    Register("INTERRUPT_STATUS", 0x018, "w1c", "bit 0: a run has ended"),
+    Register("INTERRUPT_ENABLE", 0x014, "rw", "which bits of INTERRUPT_STATUS raise irq", (_INTERRUPT,)),
+    Register("INTERRUPT_STATUS", 0x018, "w1c", "what has happened since it was cleared", (_INTERRUPT,)),
     Register("FINGERPRINT_LOW", 0x020, "ro", "configuration fingerprint, bits 31..0"),
     Register("FINGERPRINT_HIGH", 0x024, "ro", "configuration fingerprint, bits 63..32"),
     Register("CONSTANT_BASE_LOW", 0x030, "rw", "byte address of the constant window in DRAM, multiple of 4,096"),
@@ -51,8 +71,8 @@ _CONTROL = (
     Register("MAX_CYCLES", 0x058, "rw", "a run longer than this faults with TIMEOUT; 0 means no limit"),
 )
 
-UNIT_NAMES = ("load", "store", "matmul", "vector", "route")
-BUSY_NAMES = ("load", "store", "matmul", "layer_norm", "softmax", "route")
+BUSY_NAMES = tuple(instruction.name for instruction in UNIT_INSTRUCTIONS)
+"""What the counters of busy cycles tell apart: the instructions."""
 
 COUNTERS: tuple[tuple[str, str], ...] = (
     ("cycles", "cycles from start to done"),

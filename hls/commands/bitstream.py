@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from moesaic.argument_types import positive
+from moesaic.spec.clock import CLOCK_MHZ
 
 
 class BitstreamCommand:
@@ -23,7 +24,7 @@ class BitstreamCommand:
         parser.add_argument(
             "--engine", choices=("rtl", "hls"), default="rtl", help="SystemVerilog or HLS C++ (default: rtl)"
         )
-        parser.add_argument("--clock", type=positive, default=300, help="clock in MHz (default: 300)")
+        parser.add_argument("--clock", type=positive, default=CLOCK_MHZ, help=f"clock in MHz (default: {CLOCK_MHZ})")
         parser.add_argument(
             "--jobs", type=positive, default=os.cpu_count() or 1, help="processes of Vivado (default: cores)"
         )

@@ -18,7 +18,7 @@ import numpy as np
 
 from moesaic.hls.compiler.assembler import Entry
 from moesaic.hls.compiler.constants import Constants, block_sizes
-from moesaic.hls.compiler.cycle_model import BYTES_PER_CYCLE, TimingModel
+from moesaic.hls.compiler.cycle_model import TimingModel
 from moesaic.hls.compiler.emitter import FrameLayout
 from moesaic.hls.compiler.lowering import lower_task
 from moesaic.hls.compiler.padded_layers import output_shape
@@ -28,6 +28,7 @@ from moesaic.hls.hardware.resources import estimate as estimate_resources
 from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.cost import frame_macs
+from moesaic.spec.dram import BYTES_PER_CYCLE
 from moesaic.spec.isa import INSTRUCTION_BYTES, Unit
 
 

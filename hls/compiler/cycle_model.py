@@ -15,11 +15,17 @@ from functools import cache
 from typing import NamedTuple
 
 from moesaic.hls.compiler.assembler import Entry
-from moesaic.spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
-from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, SEMAPHORES, Destination, LoadDestination, Unit
-
-BYTES_PER_CYCLE = 128 / 3
-"""12.8 GB/s at 300 MHz."""
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.dram import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
+from moesaic.spec.isa import (
+    BY_NAME,
+    INSTRUCTION_BYTES,
+    PARAMETER_BLOCKS,
+    SEMAPHORES,
+    Destination,
+    LoadDestination,
+    Unit,
+)
 
 _OPERANDS, _TAIL = 14, 20
 """Cycles from the start of a product to its first step, and from its last step to its completion, without its rows' way
@@ -29,7 +35,6 @@ _FIRST_DATA, _LOAD, _TABLE_LOAD = 26, 45, 250
 addition."""
 _TWO_AT_A_TIME = (Unit.MATMUL, Unit.LOAD)
 """Units that take an instruction while the one before it is in execution, if it allows that."""
-_PARAMETER_BLOCKS = 64
 """Column tiles whose parameters the drain keeps for later row tiles."""
 _SOFTMAX_RIVALS, _NORM_RIVALS = 1.28, 1.05
 """What the other clients of the activation memory cost softmax, which reads most of it, and layer norm."""
@@ -66,11 +71,11 @@ class TimingModel:
     """
 
     def __init__(
-        self, configuration: HardwareConfiguration, bytes_per_cycle: float = BYTES_PER_CYCLE, latency: int = 60
+        self, configuration: HardwareConfiguration, bytes_per_cycle: float = BYTES_PER_CYCLE, latency: int = LATENCY
     ) -> None:
         self.configuration, self.latency = configuration, latency
-        self.load_rate = min(DRAM_BEAT_BYTES * configuration.load_ports, bytes_per_cycle)
-        self.store_rate = min(DRAM_BEAT_BYTES, bytes_per_cycle)
+        self.load_rate = min(BEAT_BYTES * configuration.load_ports, bytes_per_cycle)
+        self.store_rate = min(BEAT_BYTES, bytes_per_cycle)
 
     def run(self, entries: list[Entry], counts: Sequence[Sequence[int]] | None = None) -> Timing:
         """Times of a program. counts: tokens per expert queue, for each route instruction that does not append; default even."""
@@ -85,7 +90,7 @@ class TimingModel:
         queues = _Queues(counts)
         for entry in entries:
             f, unit = entry.fields, BY_NAME[entry.name].unit
-            dispatched = max(dispatched + INSTRUCTION_BYTES / DRAM_BEAT_BYTES, taken[unit].popleft())
+            dispatched = max(dispatched + INSTRUCTION_BYTES / BEAT_BYTES, taken[unit].popleft())
             ready, waited_for = dispatched + 2, "fetch"
             for number in _bits(entry.wait_mask):
                 signal, producer = semaphores[number].popleft()
@@ -183,7 +188,7 @@ class TimingModel:
         blocks = 8 // c.tile_depth
         if f.get("param_stride") == 0:
             return work + blocks
-        return work + blocks * column_tiles * (1 if column_tiles <= _PARAMETER_BLOCKS else self._row_tiles(rows))
+        return work + blocks * column_tiles * (1 if column_tiles <= PARAMETER_BLOCKS else self._row_tiles(rows))
 
     def _same_bank(self, pitch: int) -> bool:
         """Whether neighbouring rows of this pitch start in the same bank."""
@@ -201,7 +206,7 @@ class TimingModel:
     def _load_rate(self, f: dict[str, int]) -> float:
         if f["destination"] == LoadDestination.WEIGHT:
             return self.load_rate
-        return min(self.load_rate, 32.0) if f["destination"] == LoadDestination.ACT else DRAM_BEAT_BYTES
+        return min(self.load_rate, 32.0) if f["destination"] == LoadDestination.ACT else BEAT_BYTES
 
     def _duration(self, name: str, f: dict[str, int]) -> float:
         c = self.configuration

@@ -14,8 +14,8 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 
 from moesaic.sim.bench_kit.pauses import never_pause
+from moesaic.spec.dram import BEAT_BYTES
 
-BEAT_BYTES = 16
 OKAY, SLVERR, DECERR = 0, 2, 3
 
 

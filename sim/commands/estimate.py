@@ -9,6 +9,7 @@ from pathlib import Path
 
 from moesaic.argument_types import image_size
 from moesaic.errors import UserError
+from moesaic.spec.clock import CLOCK_HZ, CLOCK_MHZ
 
 
 class EstimateCommand:
@@ -53,7 +54,8 @@ class EstimateCommand:
         use = e.macs / (e.cycles * configuration.macs_per_cycle)
         r = e.resources
         console.print(
-            f"frame {e.cycles:,.0f} cycles ({e.cycles / 300e3:.2f} ms at an assumed 300 MHz), encoder {e.encoder_cycles:,.0f}"
+            f"frame {e.cycles:,.0f} cycles ({1e3 * e.cycles / CLOCK_HZ:.2f} ms at an assumed {CLOCK_MHZ} MHz), "
+            f"encoder {e.encoder_cycles:,.0f}"
         )
         console.print(
             f"array: {e.steps:,.0f} cycles at work, idle for {waits}; {100 * use:.1f} % of its multiplications are the network's"

@@ -35,13 +35,13 @@ class TimelineCommand:
     def run(arguments: argparse.Namespace) -> int:
         from moesaic.errors import UserError
         from moesaic.files import require_writable
-        from moesaic.host.runtime import MAX_CYCLES
         from moesaic.sim.machines.rtl_executor import RtlExecutor
         from moesaic.sim.machines.simulated_executors import require_tools
         from moesaic.sim.measurements.road.sample_pictures import photographs, read_pictures
         from moesaic.sim.measurements.timeline.timeline import build_timeline
         from moesaic.sim.measurements.timeline.trace_events import write_trace
         from moesaic.spec.build import load_build
+        from moesaic.spec.executor import MAX_CYCLES
 
         window = _window(arguments)
         build = load_build(arguments.build)

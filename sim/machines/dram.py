@@ -6,7 +6,6 @@ import ctypes
 import os
 from pathlib import Path
 
-BEAT_BYTES = 16
 CONSTANT_WINDOW = 0
 FRAME_WINDOW = 1
 SOURCES = (Path(__file__).parent / "dram.cpp",)

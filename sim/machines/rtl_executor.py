@@ -25,8 +25,9 @@ from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.machines.verilator import build
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.executor import FAULT_UNIT_NAMES, Counters, MachineFault, Memory, Program
-from moesaic.spec.isa import Fault, Space
+from moesaic.spec.dram import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
+from moesaic.spec.executor import Counters, MachineFault, Memory, Program
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault, Space
 
 TOP = "testbench"
 # Far apart and one above 4 GiB: an address that is mixed up or truncated misses both windows.
@@ -104,8 +105,8 @@ class RtlExecutor:
         configuration: HardwareConfiguration,
         *,
         random_seed: int | None = None,
-        latency: int = 60,
-        bytes_per_cycle: float = 128 / 3,
+        latency: int = LATENCY,
+        bytes_per_cycle: float = BYTES_PER_CYCLE,
         timeline: bool = False,
         waveforms: bool = False,
         build_directory: Path | None = None,
@@ -160,7 +161,7 @@ class RtlExecutor:
             raise InternalError("the RTL executor is closed")
         windows = {Space.CONSTANT: memory.constants, Space.FRAME: memory.frame}
         for space, content in windows.items():
-            if content.dtype != np.uint8 or content.size % dram.BEAT_BYTES:
+            if content.dtype != np.uint8 or content.size % BEAT_BYTES:
                 raise InternalError(f"{space.name} window: {content.size} {content.dtype}, not 16-byte beats of uint8")
             content.tofile(self._files[space])
         error_address = None if self.error_at is None else WINDOW_BASES[self.error_at[0]] + self.error_at[1]

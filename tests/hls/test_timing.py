@@ -6,13 +6,14 @@ import pytest
 
 from moesaic.hls.compiler import cycle_estimate as estimation
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
-from moesaic.hls.compiler.cycle_model import BYTES_PER_CYCLE, TimingModel
+from moesaic.hls.compiler.cycle_model import TimingModel
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.sim.measurements.benchmark.asked import ESTIMATE_TOLERANCE
 from moesaic.sim.measurements.benchmark.bundles import frame_recipe
 from moesaic.sim.measurements.benchmark.cases import FRAMES, scaling_cases
 from moesaic.spec.bundle import Task
 from moesaic.spec.configuration import load_configuration
+from moesaic.spec.dram import BYTES_PER_CYCLE
 
 ZCU104 = load_configuration("zcu104")
 TINY_128, SMALL_128, SMALL_224, SMALL_480 = FRAMES

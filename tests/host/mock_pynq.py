@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from moesaic.spec.executor import FAULT_UNIT_NAMES, WINDOW_ALIGNMENT, Executor, MachineFault, Memory, Program
-from moesaic.spec.isa import Fault
+from moesaic.spec.executor import WINDOW_ALIGNMENT, Executor, MachineFault, Memory, Program
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
 from moesaic.spec.registers import (
     COUNTER_BASE,
     COUNTERS,

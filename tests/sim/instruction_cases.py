@@ -13,7 +13,7 @@ import numpy as np
 
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
-from moesaic.spec.isa import BY_NAME, Destination, LoadDestination, Space, Unit, encode, semaphore
+from moesaic.spec.isa import BY_NAME, PARAMETER_ENTRY, Destination, LoadDestination, Space, Unit, encode, semaphore
 
 TABLE_BYTES = 2048
 IDENTITY = 64
@@ -106,9 +106,7 @@ class Case:
     def parameters(self, channels: int, depth: int) -> int:
         """Address of random parameter blocks for `channels` channels; their scale suits sums of `depth` products."""
         rng = self.rng
-        block = np.zeros(
-            round_up(channels, self.columns), [("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("0", "u1")]
-        )
+        block = np.zeros(round_up(channels, self.columns), PARAMETER_ENTRY)
         block["bias"] = rng.integers(-(1 << 18), 1 << 18, block.size)
         block["multiplier"] = rng.integers(1 << 15, 1 << 16, block.size)
         block["shift"] = rng.integers(16, 32, block.size) + int(np.log2(depth)) // 2
@@ -128,7 +126,7 @@ class Case:
         if self._identity < 0:
             self._identity = self.reserve_act(IDENTITY * IDENTITY)
             self.put_act(self._identity, np.eye(IDENTITY, dtype=np.int8))
-            one = np.zeros(self.columns, [("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("0", "u1")])
+            one = np.zeros(self.columns, PARAMETER_ENTRY)
             one["multiplier"] = 1
             self._one = self.reserve_weight(one.nbytes)
             self.put_weight(self._one, one)
@@ -299,7 +297,7 @@ def equal_scores(case: Case, keys: int, score: int) -> int:
     """Softmax of one row of `keys` equal scores, made by a product, and a product scaled by its sum; the row's entry."""
     tiles, width = -(-keys // case.columns), case.columns + 1
     padded_keys = round_up(keys, case.columns)
-    parameters = np.zeros(tiles * case.columns, [("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("0", "u1")])
+    parameters = np.zeros(tiles * case.columns, PARAMETER_ENTRY)
     parameters["bias"], parameters["multiplier"] = score, 1
     param_address = case.reserve_weight(parameters.nbytes)
     case.put_weight(param_address, parameters)

@@ -17,7 +17,7 @@ from moesaic.hls.compiler.assembler import Assembler
 from moesaic.spec.arithmetic import SHIFT_MAX, TABLE_ENTRIES
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
-from moesaic.spec.isa import Destination, LoadDestination, Space
+from moesaic.spec.isa import PARAMETER_ENTRY, Destination, LoadDestination, Space
 
 BLOCKS = 8
 PROGRAM_BYTES = 1 << 16
@@ -61,7 +61,7 @@ class ProgramMaker:
         self.frame = self.rng.integers(0, 256, 3 * self.act_bytes, np.uint8)
 
     def _parameters(self, count: int) -> np.ndarray:
-        entries = np.zeros(count, np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")]))
+        entries = np.zeros(count, PARAMETER_ENTRY)
         entries["bias"] = self.rng.integers(-(1 << 20), 1 << 20, count)
         entries["multiplier"] = self.rng.integers(0, 1 << 16, count)
         entries["shift"] = np.where(

@@ -25,7 +25,7 @@ from moesaic.sim.measurements.benchmark.bundles import frame_recipe
 from moesaic.sim.measurements.benchmark.cases import (
     ALL_OFF,
     ALL_ON,
-    DRAM_BYTES_PER_CYCLE,
+    BYTES_PER_CYCLE,
     FRAMES,
     PARTS,
     Case,
@@ -40,10 +40,11 @@ from moesaic.sim.measurements.benchmark.measurement import Run, prepare, switch_
 from moesaic.sim.measurements.benchmark.session import Session
 from moesaic.sim.measurements.benchmark.technique_resources import synthesised_modules, technique_cost
 from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash
-from moesaic.sim.measurements.timeline.timeline import UNIT_NAMES, Timeline
+from moesaic.sim.measurements.timeline.timeline import Timeline
 from moesaic.spec.bundle import Task
+from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.isa import Unit, encode, semaphore
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Unit, encode, semaphore
 from tests.hls.networks import SMALL, network, picture
 
 TINY, ZCU104 = load_configuration("tiny"), load_configuration("zcu104")
@@ -112,7 +113,7 @@ def test_figures_of_a_frame(document, networks):
     assert entry["ratio"] == pytest.approx(entry["cycles"] / entry["limit"], rel=1e-3)
     assert entry["mac_utilisation"] == entry["macs"] / (entry["cycles"] * TINY.macs_per_cycle)
     dsp = entry["estimated_resources"]["dsp"]
-    assert entry["gops_per_dsp"] == pytest.approx(2 * entry["macs"] / (entry["cycles"] / 300e6) / 1e9 / dsp)
+    assert entry["gops_per_dsp"] == pytest.approx(2 * entry["macs"] / (entry["cycles"] / CLOCK_HZ) / 1e9 / dsp)
     assert entry["weight_bytes"] < entry["dram_bytes"] < entry["total_dram_bytes"]
     slowest = max(entry["runs"], key=lambda run: run["cycles"])
     assert (entry["task"], entry["cycles"]) == (slowest["task"], slowest["cycles"])
@@ -129,7 +130,7 @@ def test_units_and_account_add_up(document):
             assert min(entry["array"].values()) >= 0
             assert entry["array"]["useful"] == round(entry["macs"] / TINY.macs_per_cycle)
             assert entry["array"]["dram"] > 0 and entry["array"]["vector"] > 0 and entry["array"]["fetch"] < 500
-            assert set(entry["units"]) == set(UNIT_NAMES)
+            assert set(entry["units"]) == set(FAULT_UNIT_NAMES)
             for values in entry["units"].values():
                 assert 0 < values["busy"] <= entry["cycles"] or values == entry["units"]["store"]
                 assert all(0 <= cycles <= entry["cycles"] for cycles in values["stall"].values())
@@ -333,7 +334,7 @@ def test_limits_of_the_real_frames(frame, macs, megabytes, limit):
     task = Task("depth", 1, 16, 1.0, architecture.top_k, everyone)
     found = encoder_macs(architecture, task), encoder_weight_bytes(architecture, "depth", task)
     assert found[0] == pytest.approx(macs, rel=1e-3) and found[1] / 1e6 == pytest.approx(megabytes, abs=0.05)
-    assert cycle_limit(*found, ZCU104, DRAM_BYTES_PER_CYCLE) == pytest.approx(limit, rel=5e-3)
+    assert cycle_limit(*found, ZCU104, BYTES_PER_CYCLE) == pytest.approx(limit, rel=5e-3)
 
 
 def test_limit_is_the_larger_of_two():
@@ -348,7 +349,7 @@ def test_cases():
         "unified unit", ALL_OFF
     ]  # fmt: skip
     assert len({(case.schedule, case.configuration) for case in cases}) == len(cases)
-    scaling = scaling_cases(ZCU104, FRAMES[0], (6, 12, 24), (64 / 3, DRAM_BYTES_PER_CYCLE, 64.0))
+    scaling = scaling_cases(ZCU104, FRAMES[0], (6, 12, 24), (64 / 3, BYTES_PER_CYCLE, 64.0))
     assert [case.configuration.macs_per_cycle for case in scaling] == [1536, 3072, 6144, 3072, 3072, 3072]
     assert [case.configuration.load_ports for case in scaling] == [3, 3, 3, 3, 3, 4]
     own = [case for case in scaling if case.frame.sequence == FRAMES[0].sequence]

@@ -11,8 +11,7 @@ from moesaic.sim.bench_kit.pauses import phased_pauses
 from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
-from moesaic.spec.executor import FAULT_UNIT_NAMES
-from moesaic.spec.isa import Fault, Unit
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault, Unit
 from moesaic.spec.registers import BY_NAME, CONTROL_START, COUNTERS, REGISTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
 from tests.sim.run_registers import RUN_REGISTERS
 

@@ -14,11 +14,11 @@ from moesaic.sim.bench_kit.pauses import never_pause, phased_pauses
 from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import ModuleTestFailure, run_module_test
 from moesaic.sim.machines.dram import CONSTANT_WINDOW, FRAME_WINDOW, SOURCES, Dram
+from moesaic.spec.dram import BYTES_PER_CYCLE, LATENCY
 
 CONSTANT_BASE, CONSTANT_BYTES = 0x0_2000_0000, 8192
 FRAME_BASE, FRAME_BYTES = 0x8_7654_3000, 4096 + 64
 OKAY, SLVERR, DECERR = 0, 2, 3
-LATENCY = 60
 
 
 @dataclass
@@ -157,7 +157,7 @@ async def bandwidth_is_shared(dut):
     await master.finish(256, 0)
     cycles = master.beats[-1].cycle - master.beats[0].cycle
     assert abs(cycles - 255 * 4) <= 12, f"{cycles} cycles for 255 beats at 4 bytes a cycle"
-    dram.set_timing(LATENCY, 128 / 3)
+    dram.set_timing(LATENCY, BYTES_PER_CYCLE)
     # Reads and writes of one port share its 16 bytes per cycle.
     first, written = len(master.beats), bytes(range(256)) * 4
     begin = master.cycle

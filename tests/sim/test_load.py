@@ -13,11 +13,12 @@ from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.configuration import load_configuration
+from moesaic.spec.dram import LATENCY
 from moesaic.spec.executor import Memory
 from moesaic.spec.isa import Fault, LoadDestination, Space, decode, encode
 from moesaic.spec.machine import ReferenceMachine
 from tests.sim.transfers import (
-    BEAT,
+    BEAT_BYTES,
     CONSTANT_BASE,
     FRAME_BASE,
     Unit,
@@ -83,10 +84,10 @@ class Bench:
             await RisingEdge(self.dut.clk_i)
             if ready and port("valid_o").value == 1:
                 self.grants += 1
-                size = word_bytes or BEAT
+                size = word_bytes or BEAT_BYTES
                 start = int(port("address_o").value) * (word_bytes or 1)
                 data = np.frombuffer(int(port("data_o").value).to_bytes(size, "little"), np.uint8)
-                strobe = int(port("strobe_o").value) if word_bytes else (1 << BEAT) - 1
+                strobe = int(port("strobe_o").value) if word_bytes else (1 << BEAT_BYTES) - 1
                 written = np.flatnonzero([strobe >> i & 1 for i in range(size)])
                 self.found[name][start + written] = data[written]
             ready = not next(pauses) and not self.blocked
@@ -343,11 +344,11 @@ async def faults_name_the_right_instruction(dut):
 
 @cocotb.test()
 async def short_runs_keep_the_bus_busy(dut):
-    bench = Bench(dut, quiet=True, latency=60)
+    bench = Bench(dut, quiet=True, latency=LATENCY)
     await clocking.start(dut)
     # A word for the activation memory, here as wide as a beat, takes two cycles.
     for destination, cycles in ((LoadDestination.WEIGHT, 1), (LoadDestination.ACT, 2)):
-        await short_runs(bench, destination, cycles * 8192 // BEAT + 60 + 20)
+        await short_runs(bench, destination, cycles * 8192 // BEAT_BYTES + LATENCY + 20)
     bench.board.close()
 
 
@@ -358,7 +359,9 @@ async def short_runs(bench, destination, cycles):
             destination=destination, bytes=run_bytes, count_1=runs, count_2=1, count_3=1,
             dram_stride_1=run_bytes, local_stride_1=run_bytes,
         )  # fmt: skip
-        assert outcome.cycles <= cycles, f"{outcome.cycles} cycles for {8192 // BEAT} beats in runs of {run_bytes}"
+        assert outcome.cycles <= cycles, (
+            f"{outcome.cycles} cycles for {8192 // BEAT_BYTES} beats in runs of {run_bytes}"
+        )
 
 
 @pytest.mark.parametrize("configuration", ["tiny", "zcu104"])

@@ -12,12 +12,12 @@ from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.stream import StreamSource
 from moesaic.sim.machines.dram import CONSTANT_WINDOW, SOURCES, Dram
 from moesaic.spec.configuration import load_configuration
+from moesaic.spec.dram import BYTES_PER_CYCLE, LATENCY
 from moesaic.spec.isa import LoadDestination, encode
 from tests.sim.transfers import unit_parameters
 
 CONFIGURATION = load_configuration("zcu104")
 BASE, SIZE = 0x1_2000_0000, 1 << 19
-RATE = 128 / 3
 
 
 class Bench:
@@ -27,7 +27,7 @@ class Bench:
         path = Path("constants.bin").resolve()
         path.write_bytes(self.content.tobytes())
         self.dram = Dram()
-        self.dram.set_timing(60, RATE)
+        self.dram.set_timing(LATENCY, BYTES_PER_CYCLE)
         self.dram.map(CONSTANT_WINDOW, BASE, SIZE, path)
         dut.constant_base_i.value, dut.constant_size_i.value = BASE, SIZE
         self.source = StreamSource(dut, "dispatch_valid_i", "dispatch_ready_o", ["dispatch_instr_i"])

@@ -12,7 +12,7 @@ from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.arithmetic import SHIFT_MAX
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.isa import OPERAND_BYTES, Destination, Fault, encode
+from moesaic.spec.isa import OPERAND_BYTES, PARAMETER_ENTRY, Destination, Fault, encode
 from moesaic.spec.machine import ReferenceMachine
 from tests.sim.matmul_unit import (
     SHAPES,
@@ -53,7 +53,7 @@ def random_machine(configuration: HardwareConfiguration, rng: np.random.Generato
 
 def random_parameters(rng: np.random.Generator, entries: int) -> np.ndarray:
     """Parameter entries as bytes; the products reach all of an output's range, saturation included."""
-    block = np.zeros(entries, np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")]))
+    block = np.zeros(entries, PARAMETER_ENTRY)
     block["bias"] = rng.integers(-(1 << 20), 1 << 20, entries)
     extreme = rng.random(entries) < 0.1
     block["bias"][extreme] = rng.choice([-(1 << 31), (1 << 31) - 1, 1 << 26, -(1 << 26) - 1, 0], int(extreme.sum()))

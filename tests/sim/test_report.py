@@ -24,6 +24,7 @@ from moesaic.sim.measurements.road.road_report import Subject, measure, write_re
 from moesaic.sim.measurements.road.sample_pictures import photographs, read_pictures, rendered_scenes
 from moesaic.sim.measurements.road.streams import Picture
 from moesaic.spec.bundle import Bundle
+from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import Counters, Memory, Program
 from moesaic.spec.machine import ReferenceMachine
@@ -96,7 +97,7 @@ def test_figures_are_those_of_the_runs(subject: Subject) -> None:
         assert (task["float"], task["integer"], task["metric"]) == (0.5, 0.25, "made up")
         assert task["rtl"]["cycles"] == cycles and task["rtl"]["busy_cycles"]["softmax"] == 3
         assert task["rtl"]["utilisation"] == subject.build.tasks[name].macs / (cycles * TINY.macs_per_cycle)
-        assert task["rtl"]["milliseconds_at_assumed_clock"] == 1e3 * cycles / 300e6
+        assert task["rtl"]["milliseconds_at_assumed_clock"] == 1e3 * cycles / CLOCK_HZ
     assert report["integer_network"]["layers_compared"] == TASKS * (4 + 7 + 7 + 3)
     assert json.loads(json.dumps(report)) == report
 

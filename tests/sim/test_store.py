@@ -12,10 +12,19 @@ from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.configuration import load_configuration
+from moesaic.spec.dram import LATENCY
 from moesaic.spec.executor import Memory
 from moesaic.spec.isa import Fault, Space
 from moesaic.spec.machine import ReferenceMachine
-from tests.sim.transfers import BEAT, FRAME_BASE, Unit, bench_configuration, inside, random_transfer, unit_parameters
+from tests.sim.transfers import (
+    BEAT_BYTES,
+    FRAME_BASE,
+    Unit,
+    bench_configuration,
+    inside,
+    random_transfer,
+    unit_parameters,
+)
 
 FRAME_BYTES = 2 * 4096 + 96
 
@@ -138,14 +147,14 @@ async def halts_in_the_middle(dut):
 
 @cocotb.test()
 async def keeps_the_bus_busy(dut):
-    bench = Bench(dut, quiet=True, latency=60)
+    bench = Bench(dut, quiet=True, latency=LATENCY)
     await clocking.start(dut)
     for run_bytes in (256, 4096):
         runs = 4096 // run_bytes
         strides = {"dram_stride_1": run_bytes, "local_stride_1": run_bytes}
         outcome = await bench.check(**{**ONE, "bytes": run_bytes, "count_1": runs, **strides})
-        assert outcome.cycles <= 4096 // BEAT + 60 + 50, (
-            f"{outcome.cycles} cycles for {4096 // BEAT} beats in runs of {run_bytes}"
+        assert outcome.cycles <= 4096 // BEAT_BYTES + LATENCY + 50, (
+            f"{outcome.cycles} cycles for {4096 // BEAT_BYTES} beats in runs of {run_bytes}"
         )
     bench.board.close()
 

@@ -15,11 +15,11 @@ from moesaic.hls.compiler.generate import generate
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
 from moesaic.sim.machines.recorder import EVENT, SAMPLE_CYCLES, Kind, State
 from moesaic.sim.machines.rtl_executor import RtlExecutor
-from moesaic.sim.measurements.timeline.timeline import FETCH, UNIT_NAMES, Timeline, build_timeline
+from moesaic.sim.measurements.timeline.timeline import Timeline, build_timeline
 from moesaic.sim.measurements.timeline.trace_events import trace_events, write_trace
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault
-from moesaic.spec.isa import Unit, encode
+from moesaic.spec.isa import FAULT_UNIT_NAMES, FETCH, Unit, encode
 from tests.hls.networks import NARROW_HEADS, network, picture
 
 TINY = load_configuration("tiny")
@@ -132,9 +132,9 @@ def test_trace_of_a_run(run, tmp_path):
     check_trace(trace)
     events = trace["traceEvents"]
     names = {e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    assert {*UNIT_NAMES, *(f"{name} stalls" for name in UNIT_NAMES)} <= names
+    assert {*FAULT_UNIT_NAMES, *(f"{name} stalls" for name in FAULT_UNIT_NAMES)} <= names
     units = Counter(e["cat"] for e in events if e["ph"] == "X")
-    expected = Counter(UNIT_NAMES[e.unit] for e in timeline.executions)
+    expected = Counter(FAULT_UNIT_NAMES[e.unit] for e in timeline.executions)
     assert {name: units[name] for name in expected} == expected
     assert units["fetch"] == len(timeline.executions)
     waited = Counter()

@@ -10,9 +10,9 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from moesaic.sim.bench_kit import clocking
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
+from moesaic.spec.dram import BEAT_BYTES
 from moesaic.spec.isa import Fault, decode, encode
 
-BEAT = 16
 CONSTANT_BASE = 0x12_3456_7000
 FRAME_BASE = 0x00_8000_0000
 
@@ -32,9 +32,9 @@ def random_transfer(
 ) -> dict[str, int]:
     """Fields of a legal transfer: runs from one beat to several bursts, overlapping, spaced out or repeated."""
     while True:
-        size = BEAT * int(rng.choice([1, 2, 3, 4, 4, 7, 16, 17, 64, 65, 130, 300]))
+        size = BEAT_BYTES * int(rng.choice([1, 2, 3, 4, 4, 7, 16, 17, 64, 65, 130, 300]))
         counts = [int(rng.choice([1, 1, 2, 3, 5, 9])) for _ in range(3)]
-        if size > window_bytes or size * int(np.prod(counts)) > min(BEAT * most_beats, local_bytes):
+        if size > window_bytes or size * int(np.prod(counts)) > min(BEAT_BYTES * most_beats, local_bytes):
             continue
         fields = {"bytes": size, **{f"count_{i + 1}": count for i, count in enumerate(counts)}}
         for side, start, limit in (("dram", "dram_offset", window_bytes), ("local", "local_address", local_bytes)):
@@ -44,14 +44,16 @@ def random_transfer(
                 outer = int(np.prod(counts[level:]))
                 # Apart, each level leaves room for the ones outside it.
                 apart = side == "local" and not local_overlaps and steps
-                least = reach // BEAT if apart else 0
-                most = (limit // outer if apart else limit - reach) // (BEAT * (steps + 1 if apart else max(steps, 1)))
-                choices = [least, size // BEAT, most, int(rng.integers(least, most + 1))]
-                stride = BEAT * min(max(int(rng.choice(choices)), least), most)
+                least = reach // BEAT_BYTES if apart else 0
+                most = (limit // outer if apart else limit - reach) // (
+                    BEAT_BYTES * (steps + 1 if apart else max(steps, 1))
+                )
+                choices = [least, size // BEAT_BYTES, most, int(rng.integers(least, most + 1))]
+                stride = BEAT_BYTES * min(max(int(rng.choice(choices)), least), most)
                 fields[f"{side}_stride_{level}"] = stride
                 reach += steps * stride
-            fields[start] = BEAT * int(
-                rng.choice([0, (limit - reach) // BEAT, rng.integers(0, (limit - reach) // BEAT + 1)])
+            fields[start] = BEAT_BYTES * int(
+                rng.choice([0, (limit - reach) // BEAT_BYTES, rng.integers(0, (limit - reach) // BEAT_BYTES + 1)])
             )
         return fields
 
@@ -105,4 +107,4 @@ class Unit:
 
 def inside(bursts: list[tuple[int, int]], base: int, size: int) -> bool:
     """All (address, beats) bursts lie in the window."""
-    return all(base <= address and address + BEAT * beats <= base + size for address, beats in bursts)
+    return all(base <= address and address + BEAT_BYTES * beats <= base + size for address, beats in bursts)

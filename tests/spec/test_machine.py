@@ -11,7 +11,7 @@ import pytest
 
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
-from moesaic.spec.isa import Destination, Fault, Unit, encode, semaphore
+from moesaic.spec.isa import PARAMETER_ENTRY, Destination, Fault, Unit, encode, semaphore
 from moesaic.spec.machine import ReferenceMachine
 
 TINY = load_configuration("tiny")
@@ -140,7 +140,7 @@ def test_matmul_is_its_loop_nest(variant, configuration, seed):
         "gather": 0, "scatter": 0, "row_scale": 0, "table_enable": 0, "table_index": 0, "track_max": 0, "output_shift": 0,
         **VARIANTS[variant],
     }  # fmt: skip
-    blocks = np.zeros(3 * columns, [("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")])
+    blocks = np.zeros(3 * columns, PARAMETER_ENTRY)
     blocks["bias"] = rng.integers(-(1 << 28), 1 << 28, blocks.size)
     blocks["multiplier"] = rng.integers(0, 1 << 16, blocks.size)
     blocks["shift"] = rng.integers(0, 48, blocks.size)

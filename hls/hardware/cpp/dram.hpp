@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "isa.hpp"
+
 // Synthesis, and the test that checks what synthesis sees, use the arbitrary-precision types; the emulator is compiled
 // without them, because native integers are forty times faster under g++.
 #if defined(__SYNTHESIS__) && !defined(MOESAIC_AP_TYPES)
@@ -16,8 +18,6 @@
 #endif
 
 namespace moesaic {
-
-constexpr uint32_t BEAT_BYTES = 16;
 
 #ifdef MOESAIC_AP_TYPES
 typedef ap_uint<8 * BEAT_BYTES> Beat;

@@ -8,8 +8,6 @@
 
 namespace moesaic {
 
-constexpr uint32_t UNIT_FETCH = UNITS;
-
 struct Fetch {
   uint64_t position;
   uint64_t end;

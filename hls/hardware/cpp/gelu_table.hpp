@@ -7,8 +7,6 @@
 
 namespace moesaic {
 
-constexpr int TABLE_INDEX_BITS = 10;
-constexpr int TABLE_ENTRIES = 1 << TABLE_INDEX_BITS;
 constexpr int TABLE_BYTES = TABLES * TABLE_ENTRIES;
 constexpr int TABLE_COPIES = TILE_COLUMNS / 2;
 

@@ -6,12 +6,24 @@
 
 namespace moesaic {
 
+constexpr uint32_t BEAT_BYTES = 16;
 constexpr int INSTRUCTION_BYTES = 64;
-constexpr int INSTRUCTION_WORDS = 16;
-constexpr int SEMAPHORES = 25;
 constexpr int UNITS = 5;
+constexpr int SEMAPHORES = 25;
 constexpr uint32_t SEMAPHORE_MAX = 255;
 constexpr int OPERAND_BYTES = 4096;
+constexpr int PARAMETER_BYTES = 8;
+constexpr int PARAMETER_BLOCKS = 64;
+constexpr int TABLE_INDEX_BITS = 10;
+constexpr int TABLE_ENTRIES = 1024;
+constexpr uint32_t NORM_WIDTH_MAX = 1024;
+constexpr int SHIFT_MAX = 47;
+constexpr int INSTRUCTION_WORDS = 16;
+constexpr int PARAMETER_BIAS_BYTE = 0;
+constexpr int PARAMETER_MULTIPLIER_BYTE = 4;
+constexpr int PARAMETER_SHIFT_BYTE = 6;
+constexpr int PARAMETER_ZERO_BYTE = 7;
+
 constexpr uint32_t OPCODE_END = 0;
 constexpr uint32_t OPCODE_LOAD = 1;
 constexpr uint32_t OPCODE_STORE = 2;
@@ -25,6 +37,7 @@ constexpr uint32_t UNIT_STORE = 1;
 constexpr uint32_t UNIT_MATMUL = 2;
 constexpr uint32_t UNIT_VECTOR = 3;
 constexpr uint32_t UNIT_ROUTE = 4;
+constexpr uint32_t UNIT_FETCH = 5;
 
 constexpr uint32_t LOAD_TO_ACT = 0;
 constexpr uint32_t LOAD_TO_WEIGHT = 1;

@@ -8,7 +8,6 @@
 
 namespace moesaic {
 
-constexpr uint32_t NORM_WIDTH_MAX = 1024;
 constexpr int NORM_FRACTION_BITS = 10;
 // Cycles for a word: NORM_LANES elements a cycle, and at least 3 reads (element, gamma, beta) and a write of one memory.
 constexpr int NORM_II = TILE_COLUMNS / NORM_LANES > 4 ? TILE_COLUMNS / NORM_LANES : 4;

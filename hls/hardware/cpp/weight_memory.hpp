@@ -9,7 +9,6 @@ namespace moesaic {
 constexpr int WEIGHT_WORD_BYTES = TILE_COLUMNS * TILE_DEPTH;
 constexpr int WEIGHT_WORD_BEATS = WEIGHT_WORD_BYTES / int(BEAT_BYTES);
 constexpr int WEIGHT_WORDS = WEIGHT_BYTES / WEIGHT_WORD_BYTES;
-constexpr int PARAMETER_BYTES = 8;
 
 struct WeightMemory {
   Beat lane[WEIGHT_WORDS][WEIGHT_WORD_BEATS];
@@ -100,9 +99,10 @@ parameter_words:
         byte[b] = word.byte[i * PARAMETER_BYTES + b];
       }
       Parameter &parameter = parameters[w * WORD_PARAMETERS + i];
-      parameter.bias = int32_t(byte[0] | byte[1] << 8 | byte[2] << 16 | byte[3] << 24);
-      parameter.multiplier = byte[4] | byte[5] << 8;
-      parameter.shift = byte[6];
+      parameter.bias = int32_t(byte[PARAMETER_BIAS_BYTE] | byte[PARAMETER_BIAS_BYTE + 1] << 8 | byte[PARAMETER_BIAS_BYTE + 2] << 16 |
+                               byte[PARAMETER_BIAS_BYTE + 3] << 24);
+      parameter.multiplier = byte[PARAMETER_MULTIPLIER_BYTE] | byte[PARAMETER_MULTIPLIER_BYTE + 1] << 8;
+      parameter.shift = byte[PARAMETER_SHIFT_BYTE];
     }
   }
 }

@@ -19,7 +19,7 @@ module moesaic_gelu_table #(
     output logic                          wr_fault_o
 );
 
-  localparam int unsigned Bytes = 2048;
+  localparam int unsigned Bytes = 2 * moesaic_isa_pkg::TABLE_ENTRIES;
   localparam int unsigned Words = Bytes / 2;
 
   // Valid in the cycle in which the RAM is read, and in the one in which its output is.

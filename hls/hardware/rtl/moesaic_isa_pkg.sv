@@ -3,8 +3,19 @@
 /* verilator lint_off SYMRSVDWORD */
 package moesaic_isa_pkg;
 
-  localparam int SEMAPHORES = 25;
-  localparam int OPERAND_BYTES = 4096;
+  localparam int unsigned BEAT_BYTES = 16;
+  localparam int unsigned INSTRUCTION_BYTES = 64;
+  localparam int unsigned UNITS = 5;
+  localparam int unsigned SEMAPHORES = 25;
+  localparam int unsigned SEMAPHORE_MAX = 255;
+  localparam int unsigned OPERAND_BYTES = 4096;
+  localparam int unsigned PARAMETER_BYTES = 8;
+  localparam int unsigned PARAMETER_BLOCKS = 64;
+  localparam int unsigned TABLE_INDEX_BITS = 10;
+  localparam int unsigned TABLE_ENTRIES = 1024;
+  localparam int unsigned NORM_WIDTH_MAX = 1024;
+  localparam int unsigned SHIFT_MAX = 47;
+
   localparam logic [7:0] OPCODE_END = 8'd0;
   localparam logic [7:0] OPCODE_LOAD = 8'd1;
   localparam logic [7:0] OPCODE_STORE = 8'd2;
@@ -18,6 +29,7 @@ package moesaic_isa_pkg;
   localparam logic [3:0] UNIT_MATMUL = 4'd2;
   localparam logic [3:0] UNIT_VECTOR = 4'd3;
   localparam logic [3:0] UNIT_ROUTE = 4'd4;
+  localparam logic [3:0] UNIT_FETCH = 4'd5;
 
   localparam logic [3:0] LOAD_TO_ACT = 4'd0;
   localparam logic [3:0] LOAD_TO_WEIGHT = 4'd1;
@@ -200,13 +212,27 @@ package moesaic_isa_pkg;
     logic [7:0] opcode;
   } route_t;
 
+  // One channel's entry of a parameter block, as it lies in memory.
+  typedef struct packed {
+    logic [7:0] zero;
+    logic [7:0] shift;
+    logic [15:0] multiplier;
+    logic [31:0] bias;
+  } parameter_t;
+
   localparam logic [11:0] REG_CONTROL = 12'h000;
+  localparam int unsigned BIT_CONTROL_START = 0;
   localparam logic [11:0] REG_STATUS = 12'h004;
+  localparam int unsigned BIT_STATUS_BUSY = 0;
+  localparam int unsigned BIT_STATUS_DONE = 1;
+  localparam int unsigned BIT_STATUS_FAULT = 2;
   localparam logic [11:0] REG_FAULT = 12'h008;
   localparam logic [11:0] REG_FAULT_UNIT = 12'h00c;
   localparam logic [11:0] REG_FAULT_TAG = 12'h010;
   localparam logic [11:0] REG_INTERRUPT_ENABLE = 12'h014;
+  localparam int unsigned BIT_INTERRUPT_ENABLE_DONE = 0;
   localparam logic [11:0] REG_INTERRUPT_STATUS = 12'h018;
+  localparam int unsigned BIT_INTERRUPT_STATUS_DONE = 0;
   localparam logic [11:0] REG_FINGERPRINT_LOW = 12'h020;
   localparam logic [11:0] REG_FINGERPRINT_HIGH = 12'h024;
   localparam logic [11:0] REG_CONSTANT_BASE_LOW = 12'h030;

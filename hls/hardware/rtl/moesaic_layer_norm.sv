@@ -31,7 +31,7 @@ module moesaic_layer_norm #(
     input  logic                      act_wr_fault_i
 );
 
-  localparam int unsigned WidthMax     = 1024;
+  localparam int unsigned WidthMax     = moesaic_isa_pkg::NORM_WIDTH_MAX;
   localparam int unsigned HalfShift    = $clog2(TileColumns);
   localparam int unsigned WordShift    = HalfShift + 1;
   localparam int unsigned WordBits     = 16 * TileColumns;

@@ -65,7 +65,7 @@ module moesaic_load #(
   localparam int unsigned ActWordBytes    = 2 * TileColumns;
   localparam int unsigned WeightWordBytes = TileColumns * TileDepth;
   localparam int unsigned Lanes           = WeightWordBytes / 16;
-  localparam int unsigned TableBytes      = 2048;
+  localparam int unsigned TableBytes      = 2 * moesaic_isa_pkg::TABLE_ENTRIES;
   localparam int unsigned MaxBeats        = Lanes > 16 ? Lanes : 16;
   localparam int unsigned BurstBits       = 8;    // of a count of bursts: four ports hold fewer than 64 each
 

@@ -86,7 +86,7 @@ module moesaic_matmul #(
 );
 
   // Bytes of a row of a that the operand buffer holds.
-  localparam int unsigned OperandBytes = 32'(moesaic_isa_pkg::OPERAND_BYTES);
+  localparam int unsigned OperandBytes = moesaic_isa_pkg::OPERAND_BYTES;
 
   localparam int unsigned ActShift = $clog2(2 * TileColumns);
   localparam int unsigned DepthShift = $clog2(TileDepth);
@@ -104,7 +104,7 @@ module moesaic_matmul #(
   // Groups of ActPorts rows.
   localparam int unsigned RowQueue = 1 << $clog2(2 * TileRows / ActPorts + 8);
   localparam int unsigned TileQueue = 8;
-  localparam int unsigned ParameterTiles = 64;
+  localparam int unsigned ParameterTiles = moesaic_isa_pkg::PARAMETER_BLOCKS;
   localparam int unsigned BlockBits = $clog2(ParameterTiles);
   // From a step's issue to the operands at the array, and to the last parameter register.
   localparam int unsigned ReadCycles = 3;

@@ -18,7 +18,7 @@ module moesaic_matmul_drain #(
     parameter int unsigned RowEntries = 128,
     parameter int unsigned RowQueue = 16,
     parameter int unsigned TileQueue = 8,
-    parameter int unsigned ParameterTiles = 64
+    parameter int unsigned ParameterTiles = moesaic_isa_pkg::PARAMETER_BLOCKS
 ) (
     input  logic                                            clk_i,
     input  logic                                            rst_ni,

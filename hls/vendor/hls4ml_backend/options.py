@@ -6,7 +6,7 @@ import math
 
 from moesaic.errors import UserError
 from moesaic.hls.vendor.parts import board_part, ordering_code
-from moesaic.hls.vendor.vitis.project import CLOCK_MHZ
+from moesaic.spec.clock import CLOCK_MHZ
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 
 OPTIONS = ("configuration", "task", "part", "board", "clock_period", "io_type")

@@ -14,12 +14,13 @@ from moesaic.hls.vendor.flow import require_plain_path
 from moesaic.hls.vendor.parts import ordering_code
 from moesaic.hls.vendor.vitis.testbench_data import GoldenRun, golden_run, random_picture
 from moesaic.spec.build import Build
-from moesaic.spec.configuration import DRAM_BEAT_BYTES, HardwareConfiguration
+from moesaic.spec.clock import CLOCK_MHZ
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.dram import BEAT_BYTES
 from moesaic.spec.executor import WINDOW_ALIGNMENT
 
 MANIFEST = "vitis.json"
 FORMAT, VERSION = "moesaic vitis project", 1
-CLOCK_MHZ = 300
 _CLOCK_UNCERTAINTY_NS = 0.4
 """Kept back for routing: 12 % of the period, the order of what Vitis HLS keeps by default (27 %) and a placed array needs."""
 _TOP = "kernel.cpp"
@@ -83,7 +84,7 @@ def project_files(build: Build, runs: Sequence[GoldenRun], clock_mhz: float = CL
     """Every file of the project, path to content. runs: at least one, of this build; co-simulation takes the first."""
     constant_base = WINDOW_ALIGNMENT  # a guard page below it
     frame_base = constant_base + round_up(build.constants.size, WINDOW_ALIGNMENT)
-    memory_beats = (frame_base + build.frame_bytes) // DRAM_BEAT_BYTES
+    memory_beats = (frame_base + build.frame_bytes) // BEAT_BYTES
     bench = resources.files("moesaic.hls.vendor").joinpath("vitis", "testbench.cpp").read_text()
     files = {f"src/{name}": text for name, text in kernel_sources(build.configuration, memory_beats).items()}
     files |= {"tb/testbench.cpp": bench, "tb/cases.hpp": _cases(build, runs, (constant_base, frame_base))}

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from moesaic.sim.machines.recorder import Kind, State
-from moesaic.sim.measurements.timeline.timeline import FETCH, Execution, Timeline
+from moesaic.sim.measurements.timeline.timeline import Execution, Timeline
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.isa import SEMAPHORES, Unit, semaphore
+from moesaic.spec.isa import FETCH, SEMAPHORES, Unit, semaphore
 
 CAUSES = {
     "useful": "the network's multiplications",

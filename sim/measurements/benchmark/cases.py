@@ -9,12 +9,8 @@ from dataclasses import dataclass, field
 from moesaic.errors import UserError
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.dram import BYTES_PER_CYCLE
 
-DRAM_BYTES_PER_CYCLE = 128 / 3
-"""12.8 GB/s, what a ZCU104's DRAM sustains over three ports, at 300 MHz."""
-DRAM_LATENCY = 60
-CLOCK_HZ = 300_000_000
-"""Assumed: nothing here has seen place and route."""
 TASKS = ("segmentation", "depth")
 PARTS = ("frames", "ablation", "scaling")
 
@@ -49,7 +45,7 @@ class Case:
     frame: Frame
     configuration: HardwareConfiguration
     schedule: Schedule = field(default_factory=Schedule)
-    bytes_per_cycle: float = DRAM_BYTES_PER_CYCLE
+    bytes_per_cycle: float = BYTES_PER_CYCLE
     csim: bool = False
     series: str = ""
 
@@ -135,7 +131,7 @@ _SWEPT_INPUT = "128x256"
 _ABLATION_MODEL = "m3vit_tiny"
 _LARGER_PART = "XCZU15EG"  # of the same family, with twice the DSPs
 SCALING_ROWS = (4, 6, 12, 24)
-SCALING_RATES = (32 / 3, 64 / 3, DRAM_BYTES_PER_CYCLE, 64.0)
+SCALING_RATES = (32 / 3, 64 / 3, BYTES_PER_CYCLE, 64.0)
 
 
 def chosen_frames(model: str | None, size: str | None) -> list[Frame]:

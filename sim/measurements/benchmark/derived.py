@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from moesaic.hls.hardware.resources import estimate, estimate_of_two_units
-from moesaic.sim.measurements.benchmark.cases import ALL_OFF, CLOCK_HZ, UNIFIED, Case
+from moesaic.sim.measurements.benchmark.cases import ALL_OFF, UNIFIED, Case
 from moesaic.sim.measurements.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
 from moesaic.spec.bundle import Bundle
+from moesaic.spec.clock import CLOCK_HZ
 
 
 def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:

@@ -22,16 +22,16 @@ from moesaic.sim.machines.rtl_executor import RtlExecutor, build_simulator
 from moesaic.sim.measurements.benchmark import account
 from moesaic.sim.measurements.benchmark import unit_states as units
 from moesaic.sim.measurements.benchmark.account import Product, array_account
-from moesaic.sim.measurements.benchmark.cases import DRAM_LATENCY, Case
+from moesaic.sim.measurements.benchmark.cases import Case
 from moesaic.sim.measurements.benchmark.limits import encoder_macs
 from moesaic.sim.measurements.benchmark.source_hashes import content_hash
 from moesaic.sim.measurements.benchmark.unit_states import unit_activity
-from moesaic.sim.measurements.road.streams import MAX_CYCLES
 from moesaic.sim.measurements.timeline import timeline
 from moesaic.sim.measurements.timeline.timeline import Timeline, build_timeline
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
-from moesaic.spec.executor import Counters
+from moesaic.spec.dram import LATENCY
+from moesaic.spec.executor import MAX_CYCLES, Counters
 from moesaic.spec.isa import Unit
 from moesaic.spec.machine import Fields, ReferenceMachine
 from moesaic.spec.registers import COUNTERS
@@ -73,7 +73,7 @@ def _key(case: Case, bundle: Bundle, build: Build) -> str:
         "bundle": bundle.sha256,
         "parameters": rtl_parameters(case.configuration),
         "bytes_per_cycle": round(case.bytes_per_cycle, 6),
-        "latency": DRAM_LATENCY,
+        "latency": LATENCY,
         "sequence": case.frame.sequence,
         "csim": case.csim,
         "counters": COUNTERS,
@@ -206,7 +206,7 @@ def _run_rtl(
     runs: list[Run] = []
     slowest: _Observed | None = None
     with RtlExecutor(
-        rtl, case.configuration, latency=DRAM_LATENCY, bytes_per_cycle=case.bytes_per_cycle, timeline=True,
+        rtl, case.configuration, latency=LATENCY, bytes_per_cycle=case.bytes_per_cycle, timeline=True,
         build_directory=simulators,
     ) as executor:  # fmt: skip
         progress.cycles = lambda: executor.simulated_cycles

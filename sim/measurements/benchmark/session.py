@@ -19,12 +19,13 @@ from moesaic.files import write_file
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
 from moesaic.sim.measurements.benchmark.asked import asked_figures, missed
 from moesaic.sim.measurements.benchmark.benchmark_page import page
-from moesaic.sim.measurements.benchmark.cases import CLOCK_HZ, FRAMES, PARTS, Case, Frame
+from moesaic.sim.measurements.benchmark.cases import FRAMES, PARTS, Case, Frame
 from moesaic.sim.measurements.benchmark.derived import derived_figures
 from moesaic.sim.measurements.benchmark.measurement import Prepared, Progress, measure, prepare
 from moesaic.sim.measurements.benchmark.source_hashes import read_hash, sources_hash
 from moesaic.sim.measurements.benchmark.technique_resources import SYNTHESIS, synthesised_modules
 from moesaic.spec.bundle import Bundle
+from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.executor import MachineFault
 
 _PLACES = {(frame.model, frame.input): place for place, frame in enumerate(FRAMES)}

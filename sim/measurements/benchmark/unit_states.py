@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from moesaic.sim.machines.recorder import Kind, State
-from moesaic.sim.measurements.timeline.timeline import FETCH, STALLS, UNIT_NAMES
+from moesaic.sim.measurements.timeline.timeline import STALLS
+from moesaic.spec.isa import FAULT_UNIT_NAMES, FETCH
 
 _EXECUTING = (State.WORKING, State.DRAM, State.OPERANDS, State.DRAIN)
 _CAUSES = {
@@ -25,7 +26,7 @@ def unit_activity(events: np.ndarray, end: int) -> dict[str, dict]:
     """
     result = {}
     for unit in range(FETCH + 1):
-        name = UNIT_NAMES[unit]
+        name = FAULT_UNIT_NAMES[unit]
         changes = events[(events["kind"] == Kind.STATE) & (events["unit"] == unit)]
         begins = np.minimum(changes["cycle"].astype(np.int64), end)
         lengths = np.diff(np.append(begins, end))

@@ -11,10 +11,11 @@ from moesaic.sim.measurements.road.queue_usage import ExpertUsage
 from moesaic.sim.measurements.road.streams import FrameRecord, Picture, mismatched_bytes, switch_cost
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
-from moesaic.spec.configuration import DRAM_BEAT_BYTES
-from moesaic.spec.registers import BUSY_NAMES, UNIT_NAMES
+from moesaic.spec.clock import CLOCK_HZ
+from moesaic.spec.dram import BEAT_BYTES
+from moesaic.spec.isa import UNIT_NAMES
+from moesaic.spec.registers import BUSY_NAMES
 
-ASSUMED_CLOCK_HZ = 300_000_000
 _STALLS = (
     *(f"{unit}_semaphore_stall" for unit in UNIT_NAMES),
     "load_dram_stall",
@@ -59,7 +60,7 @@ def figures(measurements: Measurements) -> dict:
         "name": m.build.name,
         "fingerprint": m.build.fingerprint,
         "configuration": m.build.configuration.to_dict(),
-        "assumed_clock_hz": ASSUMED_CLOCK_HZ,
+        "assumed_clock_hz": CLOCK_HZ,
         "pictures": [{"name": picture.name, "origin": picture.origin} for picture in m.pictures],
         "tasks": {name: _task_figures(m, name) for name in m.build.tasks},
         "executors": {name: _executor_figures(m, name) for name in m.streams},
@@ -118,14 +119,14 @@ def _frame_figures(build: Build, records: list[dict[str, int]], macs: int) -> di
     cycles = mean("cycles")
     return {
         "cycles": cycles,
-        "milliseconds_at_assumed_clock": 1e3 * cycles / ASSUMED_CLOCK_HZ,
+        "milliseconds_at_assumed_clock": 1e3 * cycles / CLOCK_HZ,
         "utilisation": macs / (cycles * build.configuration.macs_per_cycle),
         "array_busy": mean("matmul_array") / cycles,
         "instructions": mean("instructions"),
         "busy_cycles": {name: mean(f"{name}_busy") for name in BUSY_NAMES},
         "stall_cycles": {name: mean(name) for name in _STALLS},
-        "read_bytes": DRAM_BEAT_BYTES * mean("read_beats"),
-        "write_bytes": DRAM_BEAT_BYTES * mean("write_beats"),
+        "read_bytes": BEAT_BYTES * mean("read_beats"),
+        "write_bytes": BEAT_BYTES * mean("write_beats"),
     }
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from moesaic.model.quantisation.integer import IntegerNetwork
-from moesaic.sim.measurements.road.streams import MAX_CYCLES
 from moesaic.spec.build import Build
-from moesaic.spec.executor import Executor
+from moesaic.spec.executor import MAX_CYCLES, Executor
 
 
 def check_layers(

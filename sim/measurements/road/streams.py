@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from moesaic.spec.build import Build
-from moesaic.spec.executor import Counters, Executor
+from moesaic.spec.executor import MAX_CYCLES, Counters, Executor
 
-MAX_CYCLES = 200_000_000
 """Bound of one frame: several times the largest supported one, so only a program that never ends meets it."""
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from moesaic.sim.measurements.synthesis.netlist import Netlist
+from moesaic.spec.clock import CLOCK_MHZ
 
 LEVEL_NS = 0.300
 CARRY_ENTRY_NS = 0.300
@@ -21,7 +22,7 @@ CARRY_STEP_NS = 0.015
 WIDE_MUX_NS = 0.100
 RAM_OUTPUT_NS = 1.5
 MULTIPLY_NS = 1.5
-CLOCK_NS = 3.33
+CLOCK_NS = round(1000 / CLOCK_MHZ, 2)
 KEPT = 10
 """Paths of a module that are reported, at most."""
 

@@ -11,6 +11,7 @@ from moesaic.sim.measurements.synthesis import path_delays as timing
 from moesaic.sim.measurements.synthesis import yosys
 from moesaic.sim.measurements.synthesis.flow import Result
 from moesaic.sim.measurements.synthesis.netlist import SYNTHESIS
+from moesaic.spec.clock import CLOCK_MHZ
 from moesaic.spec.configuration import HardwareConfiguration
 
 NOTE = (
@@ -23,7 +24,7 @@ RULE = (
     " flip-flop or an end that is not a flip-flop's data, as AMD's report_failfast does for UltraScale+ at speed grade -2;"
     f" a carry chain {timing.CARRY_ENTRY_NS:.3f} ns and {timing.CARRY_STEP_NS:.3f} ns for every four bits, a RAM without output"
     f" register {timing.RAM_OUTPUT_NS} ns (UG949), an unregistered side of a multiplier {timing.MULTIPLY_NS} ns: assumptions."
-    f" Judged against {timing.CLOCK_NS} ns (300 MHz); fan-out, placement and skew are not in them."
+    f" Judged against {timing.CLOCK_NS} ns ({CLOCK_MHZ} MHz); fan-out, placement and skew are not in them."
 )
 _NAMES = {"dsp": "DSP48E2", "bram36": "BRAM36", "uram": "URAM288", "lut": "LUT"}
 _COLUMNS = ("dsp", "bram36", "uram", "lut", "ff", "carry4")

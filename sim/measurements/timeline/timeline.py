@@ -14,10 +14,8 @@ import numpy as np
 
 from moesaic.sim.machines.recorder import Kind, State
 from moesaic.spec.build import Build
-from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, Unit, decode
+from moesaic.spec.isa import BY_NAME, FETCH, INSTRUCTION_BYTES, Unit, decode
 
-FETCH = len(Unit)
-UNIT_NAMES = (*(unit.name.lower() for unit in Unit), "fetch")
 TOTALS = ("array_cycles", "bytes_read", "bytes_written")
 STALLS = (State.SEMAPHORES, State.DRAM, State.OPERANDS, State.DRAIN, State.QUEUE_FULL)
 

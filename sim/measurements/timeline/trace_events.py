@@ -16,8 +16,8 @@ import numpy as np
 
 from moesaic.files import write_file
 from moesaic.sim.machines.recorder import SAMPLE_CYCLES, State
-from moesaic.sim.measurements.timeline.timeline import FETCH, STALLS, UNIT_NAMES, Execution, Interval, Timeline
-from moesaic.spec.isa import HEADER, Destination, LoadDestination, Unit
+from moesaic.sim.measurements.timeline.timeline import STALLS, Execution, Interval, Timeline
+from moesaic.spec.isa import FAULT_UNIT_NAMES, FETCH, HEADER, Destination, LoadDestination, Unit
 
 PROCESS = 1
 LANES = 2
@@ -72,7 +72,7 @@ def _metadata(title: str) -> Iterator[TraceEvent]:
 
     yield metadata("process_name", args={"name": f"{title} (1 us is 1 cycle)"})
     names = ("", " (overlapping)", " stalls")
-    for unit, unit_name in enumerate(UNIT_NAMES):
+    for unit, unit_name in enumerate(FAULT_UNIT_NAMES):
         for lane in range(_TRACKS_PER_UNIT):
             track = _track(unit, lane)
             if unit == FETCH and lane == 1:
@@ -97,7 +97,7 @@ def _instruction_slices(timeline: Timeline) -> Iterator[TraceEvent]:
         free_from[execution.unit, lane] = end
         yield _slice(
             f"{execution.name} {execution.instruction}",
-            UNIT_NAMES[execution.unit],
+            FAULT_UNIT_NAMES[execution.unit],
             _track(execution.unit, lane),
             execution.started,
             end,
@@ -125,7 +125,7 @@ def _fetch_slices(timeline: Timeline) -> Iterator[TraceEvent]:
         if execution.accepted is not None:
             begin = full.get(execution.accepted, execution.accepted)
             name = f"{execution.name} {execution.instruction}"
-            arguments = {"instruction": execution.index, "unit": UNIT_NAMES[execution.unit]}
+            arguments = {"instruction": execution.index, "unit": FAULT_UNIT_NAMES[execution.unit]}
             yield _slice(name, "fetch", _track(FETCH, 0), begin, execution.accepted + 1, args=arguments)
 
 
