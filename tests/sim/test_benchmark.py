@@ -172,12 +172,12 @@ def test_technique_costs_come_from_synthesis_of_the_same_rtl(document, tmp_path)
     written = {
         "fingerprint": TINY.fingerprint,
         "sources": synthesised_hash(),
-        "modules": [{"module": "expert_queue", "own": amounts}],
+        "modules": [{"module": "moesaic_expert_queue", "own": amounts}],
     }
     kept.write_text(json.dumps(written))
     modules = synthesised_modules(TINY, kept)
     on = document["ablation"][0]
-    assert technique_cost({"label": "patch reordering"}, on, modules) == "32 BRAM36, 1,207 LUT, 320 FF (expert_queue)"
+    assert technique_cost({"label": "patch reordering"}, on, modules) == "32 BRAM36, 1,207 LUT, 320 FF (moesaic_expert_queue)"
     assert "order of instructions" in technique_cost(document["ablation"][1], on, modules)
     for other in ({"fingerprint": ZCU104.fingerprint}, {"sources": "of other RTL"}, {"modules": None}):
         kept.write_text(json.dumps({**written, **other}))
@@ -295,7 +295,7 @@ def test_what_a_result_depends_on(networks, monkeypatch):
     others.append(dataclasses.replace(case, configuration=dataclasses.replace(TINY, instruction_queue=16)))
     keys = {key, *(prepare(other, bundle).key for other in others), prepare(case, network(SMALL, 6)).key}
     sources = dict(prepare(case, bundle).build.files)
-    sources["rtl/matmul.sv"] += b"\n"
+    sources["rtl/moesaic_matmul.sv"] += b"\n"
     changed = dataclasses.replace(prepare(case, bundle).build, files=sources)
     monkeypatch.setattr(measurement, "generate", lambda *_, **__: changed)
     keys.add(prepare(case, bundle).key)
