@@ -177,7 +177,10 @@ def test_technique_costs_come_from_synthesis_of_the_same_rtl(document, tmp_path)
     kept.write_text(json.dumps(written))
     modules = synthesised_modules(TINY, kept)
     on = document["ablation"][0]
-    assert technique_cost({"label": "patch reordering"}, on, modules) == "32 BRAM36, 1,207 LUT, 320 FF (moesaic_expert_queue)"
+    assert (
+        technique_cost({"label": "patch reordering"}, on, modules)
+        == "32 BRAM36, 1,207 LUT, 320 FF (moesaic_expert_queue)"
+    )
     assert "order of instructions" in technique_cost(document["ablation"][1], on, modules)
     for other in ({"fingerprint": ZCU104.fingerprint}, {"sources": "of other RTL"}, {"modules": None}):
         kept.write_text(json.dumps({**written, **other}))

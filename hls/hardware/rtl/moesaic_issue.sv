@@ -33,7 +33,7 @@ module moesaic_issue #(
   logic queue_valid, queue_ready;
   logic [511:0] queue_data;
   moesaic_fifo #(
-      .Width(512),
+      .Width($bits(queue_data)),
       .Depth(InstructionQueue)
   ) u_queue (
       .clk_i,
@@ -103,7 +103,36 @@ module moesaic_issue #(
     end
   end
 
-  logic unused;
-  assign unused = &{1'b0, head.unused_128, head.unused_89, head.unused_57, head.unused_8, head.opcode};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      younger_only_behind_an_older: assert (older_valid_q || !younger_valid_q);
+      completes_only_what_it_executes: assert (older_valid_q || !done_i);
+      never_more_than_two: assert (free || !take_o);
+    end
+  end
+
+  moesaic_handshake_rules #(
+      .Width($bits(dispatch_instr_i))
+  ) u_dispatch_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (dispatch_valid_i),
+      .ready_i  (dispatch_ready_o),
+      .payload_i(dispatch_instr_i)
+  );
+
+  moesaic_handshake_rules #(
+      .Width($bits(instr_o))
+  ) u_instr_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (instr_valid_o),
+      .ready_i  (instr_ready_i),
+      .payload_i(instr_o)
+  );
+`endif
 
 endmodule

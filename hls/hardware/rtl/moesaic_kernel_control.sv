@@ -56,7 +56,7 @@ module moesaic_kernel_control #(
     input  logic        write_beats_valid_i
 );
 
-  logic core_rst_n, start, halt, ended_q, start_q, running_q;
+  logic start, ended_q, start_q, running_q;
   logic [39:0] constant_base, frame_base;
   logic [3:0] fault_q;
   logic [2:0] fault_unit_q;
@@ -101,9 +101,9 @@ module moesaic_kernel_control #(
       .s_axi_rresp     (s_axi_control_rresp),
       .s_axi_rvalid    (s_axi_control_rvalid),
       .s_axi_rready    (s_axi_control_rready),
-      .core_rst_no     (core_rst_n),
+      .core_rst_no     (),
       .start_o         (start),
-      .halt_o          (halt),
+      .halt_o          (),
       .bus_idle_i      (!running_q),
       .end_i           (ended_q && !faulted),
       .units_empty_i   (1'b1),
@@ -172,7 +172,25 @@ module moesaic_kernel_control #(
     end
   end
 
-  logic unused;
-  assign unused = &{1'b0, core_rst_n, halt, fault_i[31:4], fault_unit_i[31:3]};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      fault_fits_its_register: assert (!fault_valid_i || fault_i[31:4] == '0);
+      fault_unit_fits_its_register: assert (!fault_unit_valid_i || fault_unit_i[31:3] == '0);
+    end
+  end
+
+  moesaic_handshake_rules #(
+      .Width(1)
+  ) u_start_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (kernel_start_o),
+      .ready_i  (kernel_ready_i),
+      .payload_i(1'b1)
+  );
+`endif
 
 endmodule

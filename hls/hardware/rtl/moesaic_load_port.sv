@@ -88,7 +88,7 @@ module moesaic_load_port #(
       .rst_ni,
       .valid_i(push),
       .ready_o(note_ready),
-      .data_i ({burst_local_i[31:4], BlockBits'(burst_length_i), burst_destination_i, burst_owner_i}),
+      .data_i ({burst_local_i[31:4], burst_length_i[BlockBits-1:0], burst_destination_i, burst_owner_i}),
       .valid_o(note_valid),
       .ready_i(note_pop),
       .data_o ({note_local, note_length, note_destination, note_owner})

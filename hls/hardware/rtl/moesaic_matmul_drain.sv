@@ -113,7 +113,7 @@ module moesaic_matmul_drain #(
   logic [TileColumns-1:0][53:0] parameters_q;
 
   moesaic_fifo #(
-      .Width(32 * TileColumns * ActPorts),
+      .Width($bits(row)),
       .Depth(RowQueue)
   ) u_rows (
       .clk_i,
@@ -127,7 +127,7 @@ module moesaic_matmul_drain #(
   );
 
   moesaic_fifo #(
-      .Width(CountBits + EntryBits + ColumnBits + BlockBits + 15),
+      .Width($bits(queued)),
       .Depth(TileQueue)
   ) u_tiles (
       .clk_i,
@@ -199,7 +199,6 @@ module moesaic_matmul_drain #(
       if (take) row_in_tile_q <= tile_ends ? '0 : row_in_tile_q + taken_rows;
       if (tile_valid && in_flight_q == '0) weigh_q <= tile_q.weigh;
     end
-    assert (!rst_ni || ((row_ready || !row_valid_i) && (tile_ready || !tile_valid_i) && (value_ready || !value_push)));
   end
 
   // --- requantise, weigh, and look up ---
@@ -232,7 +231,7 @@ module moesaic_matmul_drain #(
   end
 
   moesaic_delay_line #(
-      .Width (16),
+      .Width ($bits(score_late)),
       .Stages(RequantiseCycles + 1)
   ) u_score_delay (
       .clk_i,
@@ -283,7 +282,7 @@ module moesaic_matmul_drain #(
   end
 
   moesaic_delay_line #(
-      .Width (CountBits + EntryBits + ColumnBits + ActPorts + 4),
+      .Width ($bits({late_row, late_entry, late_columns, late_used, late_enable, late_index, late_first, late_last})),
       .Stages(RequantiseCycles)
   ) u_late (
       .clk_i,
@@ -293,7 +292,7 @@ module moesaic_matmul_drain #(
   );
 
   moesaic_delay_line #(
-      .Width (CountBits + EntryBits + ActPorts + 2),
+      .Width ($bits({last_row, last_entry, last_used, last_first, last_last})),
       .Stages(TableCycles)
   ) u_last (
       .clk_i,
@@ -304,7 +303,7 @@ module moesaic_matmul_drain #(
 
   // What chooses among the values, and which of them count, is ready in registers when they come.
   moesaic_delay_line #(
-      .Width (ColumnBits + 1),
+      .Width ($bits({next_columns, next_enable})),
       .Stages(TableCycles - 1)
   ) u_next (
       .clk_i,
@@ -335,7 +334,7 @@ module moesaic_matmul_drain #(
   );
 
   moesaic_delay_line #(
-      .Width (16 * TileColumns * ActPorts),
+      .Width ($bits(scaled_late)),
       .Stages(TableCycles)
   ) u_scaled_delay (
       .clk_i,
@@ -357,7 +356,7 @@ module moesaic_matmul_drain #(
   assign value_push = weigh_q ? valid_q[WeighCycles-1] : valid_q[Cycles-1];
 
   moesaic_fifo #(
-      .Width(16 * TileColumns * ActPorts),
+      .Width($bits(value_o)),
       .Depth(ValueQueue)
   ) u_values (
       .clk_i,
@@ -395,5 +394,18 @@ module moesaic_matmul_drain #(
         .max_wr_data_o   (max_wr_data_o[p])
     );
   end
+
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      values_in_flight_in_range: assert (in_flight_q <= ($clog2(ValueQueue) + 1)'(ValueQueue));
+      rows_never_refused: assert (row_ready || !row_valid_i);
+      tiles_never_refused: assert (tile_ready || !tile_valid_i);
+      values_never_refused: assert (value_ready || !value_push);
+    end
+  end
+`endif
 
 endmodule

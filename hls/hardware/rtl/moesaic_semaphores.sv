@@ -52,7 +52,33 @@ module moesaic_semaphores #(
     end
   end
 
-  logic unused;
-  assign unused = &{1'b0, wait_mask_i, signal_mask_i};
+`ifndef SYNTHESIS
+  logic armed;
+  logic [Count-1:0] above_zero, taken;
+  logic [Units-1:0] foreign_take, foreign_signal;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_comb begin
+    foreign_take   = '0;
+    foreign_signal = '0;
+    for (int p = 0; p < int'(Units); p++) begin
+      for (int c = 0; c < int'(Units); c++) begin
+        above_zero[p*int'(Units)+c] = count_q[p*int'(Units)+c] != '0;
+        taken[p*int'(Units)+c]      = take_i[c] && wait_mask_i[c][p*int'(Units)+c];
+        for (int u = 0; u < int'(Units); u++) begin
+          if (u != c && take_i[u] && wait_mask_i[u][p*int'(Units)+c]) foreign_take[u] = 1'b1;
+          if (u != p && signal_i[u] && signal_mask_i[u][p*int'(Units)+c]) foreign_signal[u] = 1'b1;
+        end
+      end
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      above_zero_agrees_with_count: assert (above_zero_q == above_zero);
+      taken_only_above_zero: assert ((taken & ~above_zero) == '0);
+      taken_only_by_the_consumer: assert (foreign_take == '0);
+      signalled_only_by_the_producer: assert (foreign_signal == '0);
+    end
+  end
+`endif
 
 endmodule
