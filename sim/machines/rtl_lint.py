@@ -18,7 +18,7 @@ from moesaic.spec.configuration import load_configuration, shipped_configuration
 
 CONFIGURED_TOPS = ("moesaic_accelerator", "testbench")
 SYNTHESISED_TOP = "moesaic_accelerator"
-_WAIVERS = SYSTEM_DIRECTORY / "waivers.vlt"
+WAIVERS = SYSTEM_DIRECTORY / "waivers.vlt"
 _YOSYS_TAIL_LINES = 5
 
 
@@ -75,7 +75,7 @@ def yosys(top: str, sources: list[Path], parameters: Mapping[str, int | str]) ->
 def check(top: str, parameters: Mapping[str, int | str] | None = None) -> str:
     """Return the findings of both tools on `top` with these parameters; an empty string means clean."""
     sources = source_closure(top, RTL_DIRECTORIES)
-    return lint(top, [_WAIVERS, *sources], parameters) + slang(top, sources, parameters or {})
+    return lint(top, [WAIVERS, *sources], parameters) + slang(top, sources, parameters or {})
 
 
 def main() -> int:

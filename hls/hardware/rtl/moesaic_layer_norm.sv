@@ -11,7 +11,7 @@ module moesaic_layer_norm #(
     input  logic         rst_ni,
     input  logic         instr_valid_i,
     output logic         instr_ready_o,
-    input  logic [511:0] instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_i,
     output logic         done_o,
     output logic         fault_o,
     output logic [3:0]   fault_cause_o,
@@ -42,8 +42,8 @@ module moesaic_layer_norm #(
   localparam int unsigned StepBits     = (Steps > 1) ? $clog2(Steps) : 1;
   localparam int unsigned Pause        = (Steps > 2) ? Steps - 2 : 0;    // from the grant of a word to the next one's choice
   localparam int unsigned OutputGroups = 16;                             // in flight at most; the pipeline alone holds 10
-  localparam int unsigned TotalWidth   = 26;                             // |sum(x)| <= 2**25
-  localparam int unsigned SquaresWidth = 41;                             // sum(x**2) <= 2**40
+  localparam int unsigned TotalWidth   = 16 + $clog2(WidthMax);          // |sum(x)| <= 2**25
+  localparam int unsigned SquaresWidth = 31 + $clog2(WidthMax);          // sum(x**2) <= 2**40
 
   if (NormLanes * Steps != TileColumns) begin : gen_check
     $fatal(1, "layer_norm: NormLanes is %0d, it must divide TileColumns, %0d", NormLanes, TileColumns);
@@ -74,7 +74,7 @@ module moesaic_layer_norm #(
   );
 
   // Shape of the instruction.
-  logic [10:0] columns_q;
+  logic [$clog2(WidthMax):0] columns_q;
   logic [RowWordBits-1:0] last_word_q;   // index of a row's last word
   logic [TileColumns-1:0] last_mask_q;   // its valid elements
   logic [15:0] last_row_q;
@@ -82,7 +82,7 @@ module moesaic_layer_norm #(
 
   always_ff @(posedge clk_i) begin
     if (start) begin
-      columns_q   <= 11'(instr.columns);
+      columns_q   <= ($clog2(WidthMax) + 1)'(instr.columns);
       last_word_q <= RowWordBits'((instr.columns - 16'd1) >> HalfShift);
       last_row_q  <= instr.rows - 16'd1;
       shift_q     <= 5'(instr.shift);

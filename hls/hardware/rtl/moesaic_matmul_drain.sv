@@ -105,12 +105,23 @@ module moesaic_matmul_drain #(
     logic [BlockBits-1:0] block;
   } tile_t;
 
+  // An entry of a block, moesaic_isa_pkg::parameter_t, without the bits of it that are always zero.
+  typedef struct packed {
+    logic [5:0] shift;
+    logic [15:0] multiplier;
+    logic [31:0] bias;
+  } entry_t;
+
+  localparam entry_t NoEntry = '0;
+  localparam int unsigned EntryWidth = $bits(NoEntry);
+  localparam int unsigned BlockEntryWidth = 8 * moesaic_isa_pkg::PARAMETER_BYTES;
+
   // In the queue, and the one whose rows are taken; the block of the latter is in parameters_q.
   tile_t queued;
   /* verilator lint_off UNUSEDSIGNAL */
   tile_t tile_q;
   /* verilator lint_on UNUSEDSIGNAL */
-  logic [TileColumns-1:0][53:0] parameters_q;
+  logic [TileColumns-1:0][EntryWidth-1:0] parameters_q;
 
   moesaic_fifo #(
       .Width($bits(row)),
@@ -154,11 +165,11 @@ module moesaic_matmul_drain #(
 
   // Entries without their unused bits, in one memory per weight word of a block.
   for (genvar w = 0; w < BlockWords; w++) begin : gen_block_word
-    (* ram_style = "distributed" *) logic [54*WordColumns-1:0] blocks[ParameterTiles];
-    logic [54*WordColumns-1:0] entries;
+    (* ram_style = "distributed" *) logic [EntryWidth*WordColumns-1:0] blocks[ParameterTiles];
+    logic [EntryWidth*WordColumns-1:0] entries;
 
     for (genvar c = 0; c < WordColumns; c++) begin : gen_parameters
-      assign entries[54*c+:54] = block_wr_data_i[64*c+:54];
+      assign entries[EntryWidth*c+:EntryWidth] = block_wr_data_i[BlockEntryWidth*c+:EntryWidth];
     end
 
     always_ff @(posedge clk_i) begin
@@ -241,14 +252,17 @@ module moesaic_matmul_drain #(
   );
 
   for (genvar c = 0; c < TileColumns; c++) begin : gen_lane
+    entry_t parameters;
+    assign parameters = parameters_q[c];
+
     moesaic_requantise u_first (
         .clk_i,
         .enable_i        ({valid_q[RequantiseCycles-2:0], take}),
         .row_scale_i     (tile_q.row_scale),
         .sum_i           (row[second_row][c]),
-        .bias_i          (parameters_q[c][31:0]),
-        .multiplier_i    (parameters_q[c][47:32]),
-        .shift_i         (parameters_q[c][53:48]),
+        .bias_i          (parameters.bias),
+        .multiplier_i    (parameters.multiplier),
+        .shift_i         (parameters.shift),
         .row_multiplier_i(row_multiplier_0),
         .row_shift_i     (row_shift_0),
         .result_o        (scaled[0][c])
@@ -260,9 +274,9 @@ module moesaic_matmul_drain #(
         .enable_i        (weigh_q ? valid_q[RequantiseCycles-1+:RequantiseCycles] : {valid_q[RequantiseCycles-2:0], take}),
         .row_scale_i     (weigh_q || tile_q.row_scale),
         .sum_i           (weigh_q ? 32'($signed(scaled[0][c])) : row[ActPorts-1][c]),
-        .bias_i          (parameters_q[c][31:0]),
-        .multiplier_i    (parameters_q[c][47:32]),
-        .shift_i         (parameters_q[c][53:48]),
+        .bias_i          (parameters.bias),
+        .multiplier_i    (parameters.multiplier),
+        .shift_i         (parameters.shift),
         .row_multiplier_i(weigh_q ? score_late : scale_rd_multiplier_i[ActPorts-1]),
         .row_shift_i     (weigh_q ? 6'd16 : row_shift[ActPorts-1]),
         .result_o        (scaled[1][c])

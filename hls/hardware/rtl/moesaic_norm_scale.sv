@@ -9,7 +9,7 @@ module moesaic_norm_scale #(
 ) (
     input  logic        clk_i,
     input  logic        rst_ni,
-    input  logic [10:0] width_i,
+    input  logic [$clog2(moesaic_isa_pkg::NORM_WIDTH_MAX):0] width_i,
     input  logic        valid_i,
     input  logic [25:0] total_i,      // sum(x), |T| <= 2**25
     input  logic [40:0] squares_i,    // sum(x**2) <= 2**40

@@ -1,7 +1,7 @@
 // The counting semaphores between units: number producer * Units + consumer. Only its producer signals a semaphore and
 // only its consumer takes it (fetch refuses other masks), so a semaphore once ready stays ready until it is taken.
 module moesaic_semaphores #(
-    parameter int unsigned Units = 5
+    parameter int unsigned Units = moesaic_isa_pkg::UNITS
 ) (
     input  logic                              clk_i,
     input  logic                              rst_ni,
@@ -13,9 +13,10 @@ module moesaic_semaphores #(
     output logic [Units-1:0]                  overflow_o        // in the cycle of the signal, per signalling unit
 );
 
-  localparam int unsigned Count = Units * Units;
+  localparam int unsigned Count     = Units * Units;
+  localparam int unsigned CountBits = $clog2(moesaic_isa_pkg::SEMAPHORE_MAX + 1);
 
-  logic [Count-1:0][7:0] count_q;
+  logic [Count-1:0][CountBits-1:0] count_q;
   logic [Count-1:0] above_zero_q;
 
   always_comb begin
@@ -26,7 +27,7 @@ module moesaic_semaphores #(
     end
   end
 
-  logic [Count-1:0][7:0] count_d;
+  logic [Count-1:0][CountBits-1:0] count_d;
   logic up, down;
   always_comb begin
     overflow_o = '0;
@@ -34,9 +35,9 @@ module moesaic_semaphores #(
       for (int u = 0; u < int'(Units); u++) begin
         up   = signal_i[p] && signal_mask_i[p][p*int'(Units)+u];
         down = take_i[u] && wait_mask_i[u][p*int'(Units)+u];
-        count_d[p*int'(Units)+u] = count_q[p*int'(Units)+u] + 8'(up) - 8'(down);
-        if (up && !down && count_q[p*int'(Units)+u] == 8'hff) begin
-          count_d[p*int'(Units)+u] = 8'hff;
+        count_d[p*int'(Units)+u] = count_q[p*int'(Units)+u] + CountBits'(up) - CountBits'(down);
+        if (up && !down && count_q[p*int'(Units)+u] == CountBits'(moesaic_isa_pkg::SEMAPHORE_MAX)) begin
+          count_d[p*int'(Units)+u] = CountBits'(moesaic_isa_pkg::SEMAPHORE_MAX);
           overflow_o[p] = 1'b1;
         end
       end
@@ -45,7 +46,7 @@ module moesaic_semaphores #(
 
   always_ff @(posedge clk_i) begin
     count_q    <= count_d;
-    for (int s = 0; s < int'(Count); s++) above_zero_q[s] <= count_d[s] != 8'd0;
+    for (int s = 0; s < int'(Count); s++) above_zero_q[s] <= count_d[s] != '0;
     if (!rst_ni) begin
       count_q      <= '0;
       above_zero_q <= '0;

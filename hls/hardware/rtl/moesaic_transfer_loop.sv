@@ -7,7 +7,7 @@ module moesaic_transfer_loop (
     input  logic         clk_i,
     input  logic         rst_ni,
     input  logic         start_i,          // only while busy_o is low
-    input  logic [511:0] instr_i,          // load_t; store_t has the same transfer fields
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_i,          // load_t; store_t has the same transfer fields
     input  logic [39:0]  window_base_i,    // these three must hold while busy_o is high
     input  logic [31:0]  window_size_i,
     input  logic [31:0]  local_size_i,
