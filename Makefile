@@ -1,8 +1,12 @@
-# Everything happens in a virtual environment, .venv, which `demo` and `test` make for themselves.
+# Everything happens in a virtual environment, .venv, which each target makes for itself, with what that target needs.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
+# Vivado's machine needs numpy alone; an environment that has everything will do as well.
+NUMPY_STAMP := $(if $(wildcard $(STAMP)),$(STAMP),$(VENV)/.installed-numpy)
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # Training and simulation share few cores; more threads slow both down.
 export OMP_NUM_THREADS ?= 1
@@ -14,7 +18,7 @@ NUMPY1 := build/numpy1
 HOST_TESTS := board compatibility deploy hwh images lock pathways pictures png power process_end pynq_reader resize runtime same_integers sources stream
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-experts results test test-all test-host-numpy1 lint mutants resources bitstream doctor tables clean
+.PHONY: help setup demo bench bench-experts results test test-all test-host-numpy1 lint mutants resources bitstream docs doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -61,30 +65,45 @@ mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests
 resources: $(STAMP) ## Synthesise with Yosys (CONFIG=zcu104): DSP, RAM, LUT and longest paths; does it fit the device?
 	$(VENV)/bin/moesaic resources --config $(or $(CONFIG),zcu104)
 
-bitstream: $(STAMP) ## Make bitstreams/<config>-<fingerprint>/ with AMD's tools: CONFIG=zcu104 ENGINE=rtl|hls, BITSTREAM_FLAGS="--clock 250"
+bitstream: $(NUMPY_STAMP) ## Make bitstreams/<config>-<fingerprint>/ with AMD's tools: CONFIG=zcu104 ENGINE=rtl|hls, BITSTREAM_FLAGS="--clock 250"
 	$(VENV)/bin/moesaic bitstream --config $(or $(CONFIG),zcu104) --engine $(or $(ENGINE),rtl) $(BITSTREAM_FLAGS)
 
 tables: $(STAMP) ## Regenerate what is derived from the instruction and register tables
 	$(PY) -m moesaic.hls.hardware.tables
 
+docs: $(DOCS_STAMP) ## Build the site of the pages and of the reference from docstrings, links checked; writes build/site
+	$(PY) -m docs.site.make_site
+
 doctor: ## List the tools, their versions and what each unlocks; needs nothing but Python
 	@if test -x $(VENV)/bin/moesaic; then $(VENV)/bin/moesaic doctor; else \
-	  $(PYTHON) -c 'import runpy; print(runpy.run_path("host/commands/doctor.py")["table"]())'; fi  # the package host needs numpy
+	  $(PYTHON) -m moesaic doctor; fi
 
 clean: ## Remove everything that is built, but not the virtual environment
 	rm -rf build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt | $(PY)
 	@for program in g++ make perl; do \
 	  command -v $$program > /dev/null || { \
 	    echo "setup: $$program is missing; on Debian: apt-get install g++ make perl python3-venv libpython3-dev" >&2; exit 2; }; \
 	done
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "setup: $$($(PYTHON) --version) is too old, 3.11 is needed: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { \
-	  echo "setup: venv is missing; on Debian: apt-get install python3-venv" >&2; exit 2; }
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test]'
+	$(PIP_INSTALL) setuptools
+	$(PIP_INSTALL) --no-build-isolation -e '.[test]'
 	@test -n "$$($(VENV)/bin/find_libpython)" || { \
 	  echo "setup: the shared libpython is missing, cocotb needs it; on Debian: apt-get install libpython3-dev" >&2; exit 2; }
 	@touch $@
+
+$(VENV)/.installed-numpy: pyproject.toml constraints.txt | $(PY)
+	$(PIP_INSTALL) setuptools
+	$(PIP_INSTALL) --no-build-isolation -e .
+	@touch $@
+
+$(DOCS_STAMP): pyproject.toml constraints.txt | $(PY)
+	$(PIP_INSTALL) setuptools
+	$(PIP_INSTALL) --no-build-isolation -e '.[docs]'
+	@touch $@
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "setup: $$($(PYTHON) --version) is too old, 3.11 is needed: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "setup: venv is missing; on Debian: apt-get install python3-venv" >&2; exit 2; }

@@ -11,15 +11,15 @@ from moesaic.spec.configuration import HardwareConfiguration
 
 NAME = "accel.bit"
 RECORD = "build.json"
-"""What `make bitstream` writes beside a bitstream: its fingerprint, the tools, what it uses."""
+"""What `moesaic bitstream` writes beside a bitstream: its fingerprint, the tools, what it uses."""
 
 
 def _places(build_directory: Path, configuration: HardwareConfiguration) -> Iterator[Path]:
-    """The build itself, then bitstreams/<configuration>-<fingerprint>/ beside the caller and beside this package."""
-    folder = f"{configuration.name}-{configuration.fingerprint}"
+    """The build itself, then bitstreams/<configuration>-<fingerprint>/ in every folder above it, and in the working directory."""
+    place = Path("bitstreams", f"{configuration.name}-{configuration.fingerprint}", NAME)
     yield build_directory / NAME
-    yield Path.cwd() / "bitstreams" / folder / NAME
-    yield Path(__file__).resolve().parents[1] / "bitstreams" / folder / NAME
+    for folder in dict.fromkeys((*build_directory.absolute().parents, Path.cwd())):
+        yield folder / place
 
 
 def find_bitstream(build_directory: Path, configuration: HardwareConfiguration) -> Path | None:
@@ -42,7 +42,7 @@ def _check_record(path: Path, configuration: HardwareConfiguration) -> None:
     if recorded != configuration.fingerprint:
         raise UserError(
             f"bitstream {path} was made for fingerprint {recorded}, configuration {configuration.name} has "
-            f"{configuration.fingerprint}; make it again with: make bitstream CONFIG={configuration.name}"
+            f"{configuration.fingerprint}; make it again with: moesaic bitstream --config {configuration.name}"
         )
 
 
@@ -50,10 +50,10 @@ def require_bitstream(build_directory: Path, configuration: HardwareConfiguratio
     """find_bitstream, or a UserError that says where it was looked for."""
     path = find_bitstream(build_directory, configuration)
     if path is None:
-        places = ", ".join(dict.fromkeys(str(place.parent) for place in _places(build_directory, configuration)))
+        folder = f"bitstreams/{configuration.name}-{configuration.fingerprint}"
         raise UserError(
-            f"no bitstream for configuration {configuration.name} (fingerprint {configuration.fingerprint}): {NAME} with its "
-            f".hwh is in none of {places}; make one where Vivado is installed: make bitstream CONFIG={configuration.name}, "
-            "or use the emulator"
+            f"no bitstream for configuration {configuration.name} (fingerprint {configuration.fingerprint}): {NAME} with its .hwh "
+            f"is neither in {build_directory} nor in {folder} of a folder above it or of {Path.cwd()}; make one where Vivado is "
+            f"installed: moesaic bitstream --config {configuration.name}, or use the emulator"
         )
     return path

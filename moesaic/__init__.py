@@ -10,11 +10,14 @@ The runtime's entry stands here: it opens a build and runs its tasks on the boar
 from typing import TYPE_CHECKING
 
 from moesaic.errors import UserError
+from moesaic.installation import checkout
 
 if TYPE_CHECKING:
     from moesaic.host.runtime import Accelerator, Result
     from moesaic.host.runtime import open_build as open  # noqa: A004  read as moesaic.open
 
+if (_root := checkout()) is not None:
+    __path__.append(str(_root))  # the rooms stand beside this folder, not in it
 __all__ = ["Accelerator", "Result", "UserError", "open"]
 
 

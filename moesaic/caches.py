@@ -1,7 +1,7 @@
-"""Where what can be made again is kept: compiled emulators and simulators, synthesised modules, measurements.
+"""Where what can be made again is kept: compiled emulators and simulators, netlists, networks and measurements of benchmarks.
 
-One place for all of them: $XDG_CACHE_HOME/moesaic, else ~/.cache/moesaic, else, where neither can be written, a folder of this
-process alone that goes when it ends.
+One place for all of them: $XDG_CACHE_HOME/moesaic, else ~/.cache/moesaic, else, where neither can be written, a private folder
+that goes when the process ends. Everything in it is named by a hash of what it was made from, so it may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -13,28 +13,50 @@ import sys
 import tempfile
 from pathlib import Path
 
+from moesaic.errors import UserError
+
+_private: list[Path] = []
+"""The folder of this process that takes the cache's place, once it was needed."""
+
 
 def cache_directory(kind: str) -> Path:
-    """The directory of one kind of things, such as "emulators"; it exists and can be written."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        directory = (Path(base) if base else Path.home() / ".cache") / "moesaic" / kind
-        directory.mkdir(parents=True, exist_ok=True)
-        os.rmdir(tempfile.mkdtemp(prefix=".probe-", dir=directory))
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
-        directory = _private_directory(str(error)) / kind
-        directory.mkdir(exist_ok=True)
+    """The directory for one kind of thing, such as "emulators"; it exists and can be written.
+
+    Raises UserError if not even a temporary folder can be made.
+    """
+    refusals = []
+    for root in _roots():
+        directory = root / "moesaic" / kind
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            os.rmdir(tempfile.mkdtemp(prefix=".probe-", dir=directory))
+        except OSError as error:
+            refusals.append(f"{directory}: {error.strerror or error}")
+        else:
+            return directory
+    directory = _private_directory("; ".join(refusals) or "there is no home directory") / kind
+    directory.mkdir(exist_ok=True)
     return directory
 
 
-_private: list[Path] = []
+def _roots() -> list[Path]:
+    """The folders for caches of all programs, best first. XDG's rules have a relative one ignored."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    roots = [named] if named.is_absolute() else []
+    try:
+        return [*roots, Path.home() / ".cache"]
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return roots
 
 
 def _private_directory(reason: str) -> Path:
     if not _private:
-        _private.append(Path(tempfile.mkdtemp(prefix="moesaic-cache-")))
+        try:
+            _private.append(Path(tempfile.mkdtemp(prefix="moesaic-cache-")))
+        except OSError as error:
+            raise UserError(
+                f"no folder for what is compiled ({reason}; {error}); make room, or set XDG_CACHE_HOME to one that can be written"
+            ) from None
         atexit.register(shutil.rmtree, _private[0], ignore_errors=True)
-        print(
-            f"no cache can be kept ({reason}); {_private[0]} takes its place until this program ends", file=sys.stderr
-        )
+        print(f"no cache can be kept ({reason}); until this program ends it is {_private[0]}", file=sys.stderr)
     return _private[0]

@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn, Protocol
 
 from moesaic.errors import UserError
-from moesaic.spec.executor import MachineFault
+from moesaic.installation import how_to_install
 
 GROUP = "moesaic.commands"
 EXIT_USER_ERROR = 2
@@ -55,7 +55,7 @@ def _missing_packages(command: str) -> Iterator[None]:
         if package in {"moesaic"} | sys.stdlib_module_names:
             raise
         raise UserError(
-            f"moesaic {command} needs the package {package}, which is missing; get it with: make setup (in moesaic's checkout)"
+            f"moesaic {command} needs the package {package}, which is missing; get it with: {how_to_install(package)}"
         ) from None
 
 
@@ -105,6 +105,11 @@ def _run(words: Sequence[str]) -> int:
         return arguments.run(arguments)
 
 
+def _tell(error: Exception) -> int:
+    print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
+    return EXIT_USER_ERROR
+
+
 def _terminate(number: int, frame: object) -> NoReturn:
     """What SIGTERM does: end as after Ctrl-C, so that a machine is left idle and memory and board are given back."""
     raise SystemExit(EXIT_TERMINATED)
@@ -119,13 +124,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _terminate)
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
-    except (UserError, MachineFault) as error:
-        print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
-        return EXIT_USER_ERROR
+    except UserError as error:
+        return _tell(error)
+    except Exception as error:
+        from moesaic.spec.executor import MachineFault  # needs numpy, which `moesaic doctor` does without
+
+        if isinstance(error, MachineFault):
+            return _tell(error)
+        raise
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-
-
-if __name__ == "__main__":
-    sys.exit(main())

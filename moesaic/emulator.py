@@ -18,6 +18,7 @@ import numpy as np
 
 from moesaic.caches import cache_directory
 from moesaic.errors import InternalError, UserError
+from moesaic.files import writing
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
@@ -49,15 +50,18 @@ def compile_emulator(sources: Path, cache: Path | None = None, flags: tuple[str,
     library = (cache or cache_directory("emulators")) / f"emulator-{digest.hexdigest()[:16]}.so"
     if library.exists():
         return library
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".emulator-", dir=library.parent) as scratch:
+    with writing(library.parent):
+        library.parent.mkdir(parents=True, exist_ok=True)
+        scratch_directory = tempfile.TemporaryDirectory(prefix=".emulator-", dir=library.parent)
+    with scratch_directory as scratch:
         partial = Path(scratch) / library.name
         command = [compiler, *_FLAGS, *flags, "-I", str(sources), str(sources / ENTRY_POINT), "-o", str(partial)]
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         if process.returncode != 0:
             tail = "\n".join(process.stderr.splitlines()[-_LOG_TAIL_LINES:])
             raise InternalError(f"the emulator in {sources} does not compile (g++ exits {process.returncode}):\n{tail}")
-        partial.replace(library)
+        with writing(library):
+            partial.replace(library)
     return library
 
 

@@ -25,7 +25,7 @@ class VendorTool:
         return f"{first} and later" if self.newest is None else f"{first} to {'{}.{}'.format(*self.newest)}"
 
 
-VIVADO = VendorTool("vivado", (2023, 1), None, "bitstreams: `make bitstream`")
+VIVADO = VendorTool("vivado", (2023, 1), None, "bitstreams: `moesaic bitstream`")
 VITIS_HLS = VendorTool(
     "vitis_hls", (2023, 1), (2024, 2), "synthesis and co-simulation of the C++, bitstreams with ENGINE=hls"
 )

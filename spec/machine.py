@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from moesaic.spec.arithmetic import (
-    NORM_WIDTH_MAX,
     TABLE_ENTRIES,
     TABLE_INDEX_BITS,
     layer_norm,
@@ -31,21 +30,16 @@ from moesaic.spec.isa import (
     BY_NAME,
     END,
     INSTRUCTION_BYTES,
-    OPERAND_BYTES,
     PARAMETER_ENTRY,
     SEMAPHORE_MAX,
     SEMAPHORES,
     Destination,
     Fault,
-    LoadDestination,
     Space,
     Unit,
     decode,
-    signals_of,
-    waits_of,
 )
-
-Fields = dict[str, int]
+from moesaic.spec.legality import Fields, violation
 
 
 class _Stop(Exception):
@@ -134,10 +128,9 @@ class ReferenceMachine:
             name, fields = decoded
             if name == END.name:
                 return
-            unit = BY_NAME[name].unit
-            if fields["wait_mask"] & ~waits_of(unit) or fields["signal_mask"] & ~signals_of(unit):
+            if violation(name, fields, self.configuration) is not None:
                 raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0)
-            yield unit, name, fields
+            yield BY_NAME[name].unit, name, fields
             position += INSTRUCTION_BYTES
 
     @staticmethod
@@ -181,8 +174,6 @@ class ReferenceMachine:
                     )
 
     def load(self, f: Fields, memory: Memory) -> None:
-        if f["destination"] > max(LoadDestination) or (f["skip_if_empty"] and f["queue"] >= self.configuration.experts):
-            raise _Stop(Fault.BAD_INSTRUCTION)
         if f["skip_if_empty"] and self.queue_count[f["queue"]] == 0:
             return
         window = memory.constants if f["space"] == Space.CONSTANT else memory.frame
@@ -193,8 +184,6 @@ class ReferenceMachine:
             self._counters["read_beats"] += f["bytes"] // BEAT_BYTES
 
     def store(self, f: Fields, memory: Memory) -> None:
-        if f["space"] != Space.FRAME:
-            raise _Stop(Fault.ADDRESS)
         for dram, local in self._transfers(f):
             target = self._span(memory.frame, dram, f["bytes"])
             target[:] = self._span(self.act, local, f["bytes"])
@@ -205,17 +194,6 @@ class ReferenceMachine:
     def matmul(self, f: Fields, memory: Memory) -> None:
         c = self.configuration
         by_queue = f["gather"] or f["scatter"]
-        legal = (
-            f["destination"] <= max(Destination)
-            and f["columns"] > 0
-            and f["depth"] > 0
-            and f["depth"] % c.tile_depth == 0
-            and f["a_address"] % c.act_word_bytes + f["depth"] <= OPERAND_BYTES
-            and not (by_queue and f["queue"] >= c.experts)
-            and f["row_base"] % 2 == 0
-        )
-        if not legal:
-            raise _Stop(Fault.BAD_INSTRUCTION)
         rows = f["rows"]
         if by_queue:
             rows = min(rows, max(int(self.queue_count[f["queue"]]) - f["queue_first"], 0))
@@ -321,8 +299,6 @@ class ReferenceMachine:
 
     def layer_norm(self, f: Fields, memory: Memory) -> None:
         c, width = self.configuration, f["columns"]
-        if not 1 <= width <= NORM_WIDTH_MAX:
-            raise _Stop(Fault.BAD_INSTRUCTION)
         groups = -(-width // c.tile_columns)
         parameters = self._rows(f["param_address"], 0, 1, groups * 2 * c.tile_columns, "<i2").reshape(
             groups, 2, c.tile_columns
@@ -333,8 +309,6 @@ class ReferenceMachine:
 
     def softmax(self, f: Fields, memory: Memory) -> None:
         rows, base = f["rows"], f["row_base"]
-        if f["columns"] == 0:
-            raise _Stop(Fault.BAD_INSTRUCTION)
         maximum = self._row_statistics(self.row_max, base, rows)
         scores = self._rows(f["source_address"], f["source_pitch"], rows, f["columns"], "<i2")
         probability, multiplier, shift = softmax_rows(scores, maximum)
@@ -346,8 +320,6 @@ class ReferenceMachine:
 
     def route(self, f: Fields, memory: Memory) -> None:
         c = self.configuration
-        if f["first"] + f["rows"] > c.queue_tokens or not 1 <= f["columns"] <= c.experts:
-            raise _Stop(Fault.BAD_INSTRUCTION)
         logits = self._rows(f["source_address"], f["source_pitch"], f["rows"], f["columns"], "<i2")
         selected, scores = route_token(logits, f["top_k"])
         if not f["append"]:

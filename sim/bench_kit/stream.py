@@ -18,7 +18,8 @@ class StreamSource:
 
     Args:
         dut: the module, with `clk_i`.
-        valid, ready: names of the two handshake ports.
+        valid: name of the port that says a payload is there.
+        ready: name of the port that says it is taken.
         fields: names of the payload ports; a payload maps each to an unsigned integer.
         pauses: one bool per cycle, True for a gap.
     """

@@ -20,12 +20,20 @@ class BenchCommand:
         parser.add_argument("--frames", action="store_true", help="the frames against their limits")
         parser.add_argument("--ablation", action="store_true", help="each technique off, on m3vit_tiny 128x256")
         parser.add_argument("--scaling", action="store_true", help="other arrays and DRAM rates, at 128x256")
+        parser.add_argument(
+            "--resources",
+            type=Path,
+            metavar="FILE",
+            default=Path("build/resources/resources.json"),
+            help="what `moesaic resources` counted, shown beside the ablation if it is there (default %(default)s)",
+        )
         parser.add_argument("--output", type=Path, default=Path("build/bench"), help="directory to write")
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         from rich.console import Console
 
+        from moesaic.caches import cache_directory
         from moesaic.files import require_writable
         from moesaic.sim.machines.simulated_executors import require_tools
         from moesaic.sim.measurements.benchmark.bundles import Bundles
@@ -40,7 +48,14 @@ class BenchCommand:
         require_tools()
         require_writable(arguments.output)
         console = Console()
-        session = Session(arguments.output, Bundles(arguments.output / "bundles"), console)
+        session = Session(
+            arguments.output,
+            Bundles(cache_directory("bundles")),
+            console,
+            synthesis=arguments.resources,
+            simulators=cache_directory("simulators"),
+            measurements=cache_directory("measurements"),
+        )
         document = session.run(chosen_cases(configuration, frames, parts))
         show(document, console)
         console.print(f"page: {arguments.output / 'index.html'} and bench.json", soft_wrap=True)

@@ -26,6 +26,7 @@ class ResourcesCommand:
         from rich.console import Console
         from rich.table import Table
 
+        from moesaic.caches import cache_directory
         from moesaic.files import require_writable, write_file
         from moesaic.hls.hardware.accelerator_sources import rtl_parameters
         from moesaic.hls.hardware.resources import check_part
@@ -46,7 +47,9 @@ class ResourcesCommand:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
         sources = synthesised_hash()  # before it is read, minutes before the report
-        results = measure(SYNTHESISED_TOP, synthesised_sources(), rtl_parameters(configuration), output / "cache", say)
+        results = measure(
+            SYNTHESISED_TOP, synthesised_sources(), rtl_parameters(configuration), cache_directory("netlists"), say
+        )
         document = report.document(configuration, results, sources)
         write_file(output / "resources.json", (json.dumps(document, indent=1) + "\n").encode())
         write_file(output / "resources.md", report.page(configuration, results).encode())

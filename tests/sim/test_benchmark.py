@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from moesaic.caches import cache_directory
 from moesaic.command_line import EXIT_USER_ERROR, main
 from moesaic.errors import InternalError, UserError
 from moesaic.hls.compiler.schedule import Schedule
@@ -44,7 +45,7 @@ from moesaic.sim.measurements.timeline.timeline import Timeline
 from moesaic.spec.bundle import Task
 from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.isa import FAULT_UNIT_NAMES, Unit, encode, semaphore
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Unit, pack, semaphore
 from tests.hls.networks import SMALL, network, picture
 
 TINY, ZCU104 = load_configuration("tiny"), load_configuration("zcu104")
@@ -98,9 +99,20 @@ def output(tmp_path_factory):
     return tmp_path_factory.mktemp("bench")
 
 
+def session(output: Path, networks: Networks, console: Console | None = None) -> Session:
+    return Session(
+        output,
+        networks,
+        console or Console(file=io.StringIO()),
+        synthesis=output / "resources.json",
+        simulators=cache_directory("simulators"),
+        measurements=output / "measurements",
+    )
+
+
 @pytest.fixture(scope="module")
 def document(networks, output):
-    return Session(output, networks, Console(file=io.StringIO())).run(CASES)
+    return session(output, networks).run(CASES)
 
 
 def test_figures_of_a_frame(document, networks):
@@ -186,23 +198,23 @@ def test_technique_costs_come_from_synthesis_of_the_same_rtl(document, tmp_path)
         kept.write_text(json.dumps({**written, **other}))
         assert synthesised_modules(TINY, kept) is None
     assert synthesised_modules(TINY, tmp_path / "missing.json") is None
-    assert "make resources" in technique_cost({"label": "patch reordering"}, on, None)
+    assert "moesaic resources" in technique_cost({"label": "patch reordering"}, on, None)
 
 
 def test_finished_cases_are_kept(document, networks, output, monkeypatch):
-    kept = {path: path.stat().st_mtime_ns for path in (output / "results").iterdir()}
+    kept = {path: path.stat().st_mtime_ns for path in (output / "measurements").iterdir()}
     assert len(kept) == 3  # the ablation's "all on" is the frame's own case
     monkeypatch.setattr(
         "moesaic.sim.measurements.benchmark.session.measure", lambda *_: pytest.fail("it was run again")
     )
-    again = Session(output, networks, Console(file=io.StringIO())).run(CASES)
+    again = session(output, networks).run(CASES)
     assert again == document
-    assert {path: path.stat().st_mtime_ns for path in (output / "results").iterdir()} == kept
+    assert {path: path.stat().st_mtime_ns for path in (output / "measurements").iterdir()} == kept
 
 
 def test_entries_of_other_cases_stay_while_the_sources_do(document, networks, output, monkeypatch):
     def run_one():
-        return Session(output, networks, Console(file=io.StringIO())).run(CASES[3:])
+        return session(output, networks).run(CASES[3:])
 
     assert run_one() == document
     monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.sources_hash", lambda: "other")
@@ -211,7 +223,7 @@ def test_entries_of_other_cases_stay_while_the_sources_do(document, networks, ou
     assert alone["scaling"] == [{**entry, "sources": "other"} for entry in document["scaling"]]
     monkeypatch.undo()
     assert run_one()["scaling"] == document["scaling"]
-    Session(output, networks, Console(file=io.StringIO())).run(CASES)
+    session(output, networks).run(CASES)
 
 
 def test_an_entry_of_other_sources_is_not_kept_though_the_document_says_so(document, networks, output):
@@ -221,7 +233,7 @@ def test_an_entry_of_other_sources_is_not_kept_though_the_document_says_so(docum
     written = json.loads(before)
     written["frames"][0]["sources"] = "other"
     path.write_text(json.dumps(written))
-    alone = Session(output, networks, Console(file=io.StringIO())).run(CASES[3:])
+    alone = session(output, networks).run(CASES[3:])
     assert alone["frames"] == [] and alone["ablation"] == document["ablation"]
     path.write_text(before)
 
@@ -232,10 +244,10 @@ def test_no_result_is_kept_of_sources_that_change_meanwhile(networks, tmp_path, 
     monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.read_hash", lambda: states[-1])
     monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.measure", lambda *_: states.append("after"))
     with pytest.raises(UserError, match="sources were changed while the benchmark ran"):
-        Session(tmp_path, networks, Console(file=io.StringIO())).run(CASES[2:4])
+        session(tmp_path, networks).run(CASES[2:4])
     written = json.loads((tmp_path / "bench.json").read_text())
     assert len(written["failed"]) == 2 and written["ablation"] == written["scaling"] == []
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "measurements").exists()
 
 
 def test_hash_of_what_is_read_later_sees_the_rtl(tmp_path, monkeypatch):
@@ -282,11 +294,11 @@ def test_asked_figures(document, networks, output):
 def test_missed_figures_are_told_at_the_end(networks, document, output):
     console = Console(file=io.StringIO(), width=300)
     hopeless = dataclasses.replace(CASES[0], frame=dataclasses.replace(FRAME, asked=1))
-    again = Session(output, networks, console).run([hopeless])
+    again = session(output, networks, console).run([hopeless])
     assert again["frames"][0]["cycles"] == document["frames"][0]["cycles"]
     assert "missed: cycles of the encoder, small 32x32" in console.file.getvalue()
     assert "asked at most 1" in (output / "index.html").read_text()
-    Session(output, networks, Console(file=io.StringIO())).run(CASES)
+    session(output, networks).run(CASES)
 
 
 def test_what_a_result_depends_on(networks, monkeypatch):
@@ -308,7 +320,7 @@ def test_what_a_result_depends_on(networks, monkeypatch):
 def test_differing_bytes_are_an_error_after_all_is_written(tmp_path):
     console = Console(file=io.StringIO(), width=200)
     with pytest.raises(InternalError, match=r"small 32x32: \d+ bytes differ"):
-        Session(tmp_path, Networks(wrong=True), console).run(CASES[2:3])
+        session(tmp_path, Networks(wrong=True), console).run(CASES[2:3])
     (entry,) = json.loads((tmp_path / "bench.json").read_text())["ablation"]
     assert entry["integer_network_mismatches"] > 0 and entry["mismatched_bytes"] == 0
     assert "BYTES DIFFER" in console.file.getvalue()
@@ -317,9 +329,7 @@ def test_differing_bytes_are_an_error_after_all_is_written(tmp_path):
 def test_a_case_that_does_not_fit_leaves_the_others(networks, document, output):
     huge = dataclasses.replace(TINY, weight_bytes=1 << 26)
     with pytest.raises(UserError, match="does not fit"):
-        Session(output, networks, Console(file=io.StringIO())).run(
-            [dataclasses.replace(CASES[0], configuration=huge), *CASES]
-        )
+        session(output, networks).run([dataclasses.replace(CASES[0], configuration=huge), *CASES])
     written = json.loads((output / "bench.json").read_text())
     assert "does not fit" in written["failed"][0] and written["frames"] == document["frames"]
     assert "does not fit" in (output / "index.html").read_text()
@@ -385,8 +395,8 @@ def test_account_of_made_up_events():
     load, vector, matmul = Unit.LOAD, Unit.VECTOR, Unit.MATMUL
     from_load, from_vector = (1 << semaphore(unit, matmul) for unit in (load, vector))
     code = b"".join([
-        encode("load", signal_mask=from_load), encode("matmul", wait_mask=from_load), encode("softmax", signal_mask=from_vector),
-        encode("matmul", wait_mask=from_vector), encode("matmul", overlap=1), encode("matmul"), encode("end"),
+        pack("load", signal_mask=from_load), pack("matmul", wait_mask=from_load), pack("softmax", signal_mask=from_vector),
+        pack("matmul", wait_mask=from_vector), pack("matmul", overlap=1), pack("matmul"), pack("end"),
     ])  # fmt: skip
     rows = [
         (4, Kind.ACCEPT, load, 0, 0), (5, Kind.ACCEPT, matmul, 0, 0), (6, Kind.TAKE, load, 0, 0), (6, Kind.ACCEPT, vector, 0, 0),

@@ -1,5 +1,10 @@
 // Instruction fetch with every AXI signal a pin of its own, for benches in Python.
-module fetch_pins (
+module fetch_pins #(
+    parameter int unsigned TileColumns = 8,
+    parameter int unsigned TileDepth   = 4,
+    parameter int unsigned Experts     = 16,
+    parameter int unsigned QueueTokens = 128
+) (
     input  logic         clk_i,
     input  logic         rst_ni,
     input  logic         start_i,
@@ -14,8 +19,8 @@ module fetch_pins (
     output logic         fault_o,
     output logic [3:0]   fault_cause_o,
 
-    output logic [4:0]   dispatch_valid_o,    // one hot, indexed by unit
-    input  logic [4:0]   dispatch_ready_i,
+    output logic [moesaic_isa_pkg::UNITS-1:0] dispatch_valid_o,    // one hot, indexed by unit
+    input  logic [moesaic_isa_pkg::UNITS-1:0] dispatch_ready_i,
     output logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] dispatch_instr_o,
 
     output logic [39:0]  m_axi_araddr,
@@ -50,7 +55,12 @@ module fetch_pins (
   assign response.r.last  = m_axi_rlast;
   assign response.rvalid  = m_axi_rvalid;
 
-  moesaic_fetch u_fetch (
+  moesaic_fetch #(
+      .TileColumns(TileColumns),
+      .TileDepth  (TileDepth),
+      .Experts    (Experts),
+      .QueueTokens(QueueTokens)
+  ) u_fetch (
       .clk_i,
       .rst_ni,
       .start_i,

@@ -23,7 +23,7 @@ from moesaic.sim.measurements.benchmark.cases import FRAMES, PARTS, Case, Frame
 from moesaic.sim.measurements.benchmark.derived import derived_figures
 from moesaic.sim.measurements.benchmark.measurement import Prepared, Progress, measure, prepare
 from moesaic.sim.measurements.benchmark.source_hashes import read_hash, sources_hash
-from moesaic.sim.measurements.benchmark.technique_resources import SYNTHESIS, synthesised_modules
+from moesaic.sim.measurements.benchmark.technique_resources import synthesised_modules
 from moesaic.spec.bundle import Bundle
 from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.executor import MachineFault
@@ -61,17 +61,18 @@ class _Sources:
 
 @dataclass(frozen=True)
 class Session:
-    """A benchmark. output: directory of bench.json, index.html and results/. simulators: directory of compiled simulators, None for
-    the cache.
+    """A benchmark.
 
-    synthesis: what `make resources` left, if it was run.
+    output: directory of bench.json and index.html. synthesis: the resources.json that `moesaic resources` wrote, if it was run.
+    simulators, measurements: directories in which compiled simulators and finished cases are kept.
     """
 
     output: Path
     bundles: BundleSource
     console: Console
-    simulators: Path | None = None
-    synthesis: Path = SYNTHESIS
+    synthesis: Path
+    simulators: Path
+    measurements: Path
 
     def run(self, cases: Sequence[Case]) -> dict:
         """Run what has no result yet, and return the content of bench.json.
@@ -151,7 +152,7 @@ class Session:
             return self.bundles.get(case.frame)
 
     def _result(self, prepared: Prepared, title: str, sources: _Sources) -> dict:
-        path = self.output / "results" / f"{prepared.key}.json"
+        path = self.measurements / f"{prepared.key}.json"
         if path.exists():
             result = json.loads(path.read_text())
             self.console.print(f"{title}: {result['cycles']:,} cycles, kept from before", highlight=False)

@@ -9,7 +9,6 @@ from moesaic.sim.measurements.benchmark.cases import ALL_OFF, ALL_ON, UNIFIED
 from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash
 from moesaic.spec.configuration import HardwareConfiguration
 
-SYNTHESIS = Path("build/resources/resources.json")
 _MODULES = {
     "patch reordering": ("moesaic_expert_queue",),
     "single-pass softmax": ("moesaic_row_maximum", "moesaic_row_statistics"),
@@ -18,7 +17,7 @@ _MODULES = {
 
 
 def synthesised_modules(configuration: HardwareConfiguration, synthesis: Path) -> dict[str, dict[str, float]] | None:
-    """DSP, BRAM36, LUT and the rest of every module of a configuration, from what `make resources` left at `synthesis`.
+    """DSP, BRAM36, LUT and the rest of every module of a configuration, from the resources.json that `moesaic resources` wrote.
 
     None if it has left nothing, or something of another configuration or of other RTL.
     """
@@ -47,7 +46,7 @@ def technique_cost(entry: dict, base: dict, modules: dict[str, dict[str, float]]
     if names is None:
         return "nothing: an order of instructions"
     if modules is None:
-        return f"{' and '.join(names)}: not counted, run make resources"
+        return f"{' and '.join(names)}: not counted, run moesaic resources"
     total = {kind: sum(modules[name][kind] for name in names) for kind in ("dsp", "bram36", "uram", "lut", "ff")}
     amounts = (f"{amount:,g} {kind.upper()}" for kind, amount in total.items() if amount)
     return f"{', '.join(amounts)} ({' and '.join(names)})"

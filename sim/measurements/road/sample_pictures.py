@@ -8,6 +8,7 @@ from pathlib import Path
 from moesaic.errors import UserError
 from moesaic.host.image_files import read_image
 from moesaic.host.resize import fit
+from moesaic.installation import how_to_install
 from moesaic.model.data.scenes import render
 from moesaic.sim.measurements.road.streams import Picture
 
@@ -25,7 +26,8 @@ def photographs(height: int, width: int) -> list[Picture]:
         from skimage import data
     except ImportError:
         raise UserError(
-            "scikit-image is missing: its photographs are the demo's pictures; get it with: make setup"
+            "scikit-image is missing: its photographs are the demo's pictures; get it with: "
+            f"{how_to_install('scikit-image')}"
         ) from None
     return [Picture(name, origin, fit(getattr(data, name)(), height, width)) for name, origin in _PHOTOGRAPHS.items()]
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from moesaic.errors import InternalError, UserError
+from moesaic.installation import how_to_install
 
 _LOG_TAIL_LINES = 15
 _PROGRAM = """
@@ -28,7 +29,7 @@ def version() -> str:
         UserError: it is missing.
     """
     if importlib.util.find_spec("pyosys") is None:
-        raise UserError("pyosys is missing: open synthesis needs it: make setup")
+        raise UserError(f"pyosys is missing: open synthesis needs it; get it with: {how_to_install('pyosys')}")
     return importlib.metadata.version("pyosys")
 
 

@@ -1,0 +1,7 @@
+"""`python -m moesaic`, where the program `moesaic` is not installed."""
+
+import sys
+
+from moesaic.command_line import main
+
+sys.exit(main())

