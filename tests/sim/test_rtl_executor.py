@@ -9,6 +9,7 @@ import pytest
 from moesaic.errors import InternalError, UserError
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
 from moesaic.sim.machines.rtl_executor import RtlExecutor, Window
+from moesaic.sim.machines.source_closure import source_closure
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
 from moesaic.spec.isa import Fault, Space
@@ -25,8 +26,8 @@ NO_INTERRUPT = Program(offset=64, size=256)
 def rtl_directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("rtl")
     shutil.copy(Path(__file__).parent / "designs" / "stand_in" / "moesaic_accelerator.sv", directory)
-    for name in ("moesaic_control.sv", "moesaic_isa_pkg.sv"):
-        shutil.copy(RTL / name, directory)
+    for path in source_closure("moesaic_control", [RTL]):
+        shutil.copy(path, directory)
     return directory
 
 
