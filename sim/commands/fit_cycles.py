@@ -18,9 +18,11 @@ class FitCyclesCommand:
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         from rich.console import Console
-        from rich.table import Table
 
         from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
+        from moesaic.pages.number_formats import count, decimals, general
+        from moesaic.pages.tables import Column, Table
+        from moesaic.pages.terminal import print_table
         from moesaic.sim.machines.rtl_executor import RtlExecutor
         from moesaic.sim.machines.simulated_executors import require_tools
         from moesaic.sim.measurements.cycle_fit.fitting import Fitting, measure_on_rtl
@@ -35,19 +37,16 @@ class FitCyclesCommand:
         ):
             fitting = Fitting(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
         fits = fitting.fit()
-        table = Table(title=f"the cycle model on {configuration.name}, measured on the simulated RTL")
-        for heading in ("constant", "present", "fitted", "unit", "figures", "error"):
-            table.add_column(heading, justify="left" if heading in ("constant", "unit") else "right", no_wrap=True)
-        for fit in fits:
-            values = f"{fit.present:g}", f"{fit.fitted:.2f}", fit.unit, str(fit.figures), f"{fit.error:.2f}"
-            table.add_row(fit.name, *values)
-        console.print(table)
-        console.print(
-            "error: of the model with the present values, root of the mean square, in cycles or in a rate's unit"
-        )
+        columns = (
+            Column("constant"), Column("present", general), Column("fitted", decimals(2)), Column("unit"), Column("figures", count),
+            Column("error", decimals(2)),
+        )  # fmt: skip
+        rows = [(fit.name, fit.present, fit.fitted, fit.unit, fit.figures, fit.error) for fit in fits]
         instructions, measured, present, fitted = fitting.longest_run(fits)
-        console.print(
+        notes = (
+            "error: of the model with the present values, root of the mean square, in cycles or in a rate's unit",
             f"a frame of {instructions:,} instructions: {measured:,.0f} cycles measured, {present:,.0f} ({present / measured - 1:+.1%})"
-            f" modelled, {fitted:,.0f} ({fitted / measured - 1:+.1%}) with the fitted values"
+            f" modelled, {fitted:,.0f} ({fitted / measured - 1:+.1%}) with the fitted values",
         )
+        print_table(console, Table(columns, rows, notes), f"{configuration.name}, in RTL")
         return 0

@@ -53,7 +53,7 @@ def test_a_machine_like_the_model_keeps_the_constants() -> None:
 
 
 def test_times_of_the_rtl() -> None:
-    """A product multiplies for as many cycles as it has steps; a load's bytes come after the latency of DRAM and before its end."""
+    """A product multiplies for as many cycles as it has steps; a load's bytes come between its start and its end."""
     with RtlExecutor(RTL_DIRECTORY, TINY, timeline=True) as executor:
         measure = measure_on_rtl(executor)
         product = measure(Probe(TINY).product(TINY.tile_rows, 1, 16).softmax(2, 1, after=True).finish())
@@ -62,4 +62,4 @@ def test_times_of_the_rtl() -> None:
     assert 0 < product.accepted[0] < product.taken[0] < product.first[0] < product.last[0] < product.done[0]
     assert product.done[0] < product.taken[1] < product.done[1] < product.cycles
     assert np.isnan([product.first[1], product.last[1]]).all()
-    assert load.taken[0] + 60 <= load.first[0] < load.last[0] <= load.done[0]
+    assert load.taken[0] < load.first[0] < load.last[0] <= load.done[0]
