@@ -6,7 +6,7 @@ import pytest
 
 from moesaic.hls.compiler import cycle_estimate as estimation
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
-from moesaic.hls.compiler.cycle_model import TimingModel
+from moesaic.hls.compiler.cycle_model import CycleModel
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.sim.measurements.benchmark.asked import ESTIMATE_TOLERANCE
 from moesaic.sim.measurements.benchmark.bundles import frame_recipe
@@ -143,4 +143,4 @@ def test_less_of_anything_takes_longer():
     slow = dataclasses.replace(ZCU104, name="slow", tile_rows=4)
     assert estimate(TINY_128, slow).cycles > estimate(TINY_128).cycles
     assert estimate(TINY_128, bytes_per_cycle=16.0).cycles > estimate(TINY_128).cycles
-    assert TimingModel(ZCU104, latency=600).run([]).cycles > TimingModel(ZCU104).run([]).cycles
+    assert CycleModel(ZCU104, latency=600).run([]).cycles > CycleModel(ZCU104).run([]).cycles

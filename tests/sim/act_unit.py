@@ -12,7 +12,7 @@ from moesaic.sim.bench_kit import clocking
 from moesaic.sim.machines.dut import Dut
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import MachineFault, Memory, Program
-from moesaic.spec.isa import Fault, encode
+from moesaic.spec.isa import Fault, pack
 from moesaic.spec.machine import ReferenceMachine
 
 RIVALS = (0, 0, 64, 160, 230)
@@ -110,7 +110,7 @@ class ActUnit:
 
 def reference_outcome(machine: ReferenceMachine, instruction: bytes) -> Fault:
     """Run one instruction on the reference machine; the fault it stops with, or NONE."""
-    code = np.frombuffer(instruction + encode("end"), np.uint8)
+    code = np.frombuffer(instruction + pack("end"), np.uint8)
     try:
         machine.run(Program(0, len(code)), Memory(code, np.zeros(0, np.uint8)), 0)
     except MachineFault as fault:
