@@ -79,7 +79,7 @@ def measure(
         consecutive=unalternated,
         floats=_predict(subject, subject.float_network) if subject.float_network else {},
         integers=_predict(subject, lambda image, task: network.run(image[None], task)[0]),
-        layer_checks=_check_layers(subject, network) if subject.observed else {},
+        layer_checks=_check_layers(subject.observed, network, subject.pictures[0].image) if subject.observed else {},
         router_topk_agreement=bundle.report.get("router_topk_agreement"),
     )
 
@@ -131,9 +131,9 @@ def _predict(subject: Subject, network: Network) -> Predictions:
     }
 
 
-def _check_layers(subject: Subject, network: IntegerNetwork) -> dict[str, dict[str, int]]:
-    with closing(ReferenceMachine(subject.observed.configuration)) as machine:
-        return check_layers(machine, subject.observed, network, subject.pictures[0].image)
+def _check_layers(observed: Build, network: IntegerNetwork, image: np.ndarray) -> dict[str, dict[str, int]]:
+    with closing(ReferenceMachine(observed.configuration)) as machine:
+        return check_layers(machine, observed, network, image)
 
 
 def _write(path: Path, text: str) -> None:
