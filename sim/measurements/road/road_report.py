@@ -19,7 +19,8 @@ from moesaic.sim.measurements.road.figures import Measurements, Predictions, fig
 from moesaic.sim.measurements.road.layer_check import check_layers
 from moesaic.sim.measurements.road.queue_usage import ExpertUsage, UsageRecorder
 from moesaic.sim.measurements.road.road_page import report_page
-from moesaic.sim.measurements.road.streams import FrameRecord, Picture, alternating, consecutive, run_stream
+from moesaic.sim.measurements.road.samples import Sample
+from moesaic.sim.measurements.road.streams import FrameRecord, alternating, consecutive, run_stream
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
 from moesaic.spec.executor import Executor
@@ -39,7 +40,7 @@ class Subject:
 
     bundle: Bundle
     build: Build
-    pictures: Sequence[Picture]
+    samples: Sequence[Sample]
     observed: Build | None = None
     float_network: Network | None = None
 
@@ -47,14 +48,14 @@ class Subject:
 def measure(
     subject: Subject, executors: Mapping[str, Callable[[], Executor]], progress: Progress = lambda name, record: None
 ) -> Measurements:
-    """Run every picture through every task, tasks alternating, on the reference machine and the given executors.
+    """Run every sample through every task, tasks alternating, on the reference machine and the given executors.
 
     executors: name to a function that opens one; each is closed again. On "rtl" the frames are run a second time without
     alternation. UserError if the build was made from another bundle or for another configuration than an executor's.
     """
-    bundle, build, pictures = subject.bundle, subject.build, subject.pictures
+    bundle, build, samples = subject.bundle, subject.build, subject.samples
     _check_match(bundle, build)
-    jobs = alternating(pictures, list(build.tasks))
+    jobs = alternating(samples, list(build.tasks))
     streams: dict[str, list[FrameRecord]] = {}
     streams["reference"], usage = _run_reference(subject, progress)
     unalternated: list[FrameRecord] = []
@@ -67,19 +68,19 @@ def measure(
                 )
             streams[name] = run_stream(executor, build, jobs, lambda record, name=name: progress(name, record))
             if name == "rtl":
-                again = consecutive(pictures, list(build.tasks))
+                again = consecutive(samples, list(build.tasks))
                 unalternated = run_stream(executor, build, again, lambda record, name=name: progress(name, record))
     network = IntegerNetwork(bundle.architecture, bundle.tasks, bundle.tensors)
     return Measurements(
         bundle=bundle,
         build=build,
-        pictures=pictures,
+        samples=samples,
         streams=streams,
         usage=usage,
         consecutive=unalternated,
         floats=_predict(subject, subject.float_network) if subject.float_network else {},
         integers=_predict(subject, lambda image, task: network.run(image[None], task)[0]),
-        layer_checks=_check_layers(subject.observed, network, subject.pictures[0].image) if subject.observed else {},
+        layer_checks=_check_layers(subject.observed, network, subject.samples[0].image) if subject.observed else {},
         router_topk_agreement=bundle.report.get("router_topk_agreement"),
     )
 
@@ -118,7 +119,7 @@ def _run_reference(subject: Subject, progress: Progress) -> tuple[list[FrameReco
     recorder = UsageRecorder(subject.bundle, subject.build)
     records: list[FrameRecord] = []
     with closing(ReferenceMachine(subject.build.configuration, observe=recorder.observe)) as machine:
-        for job in alternating(subject.pictures, list(subject.build.tasks)):
+        for job in alternating(subject.samples, list(subject.build.tasks)):
             recorder.task = job[1]
             records += run_stream(machine, subject.build, [job], lambda record: progress("reference", record))
     return records, recorder.usage
@@ -126,8 +127,8 @@ def _run_reference(subject: Subject, progress: Progress) -> tuple[list[FrameReco
 
 def _predict(subject: Subject, network: Network) -> Predictions:
     return {
-        (picture.name, task): network(picture.image, task)
-        for picture, task in alternating(subject.pictures, list(subject.build.tasks))
+        (sample.name, task): network(sample.image, task)
+        for sample, task in alternating(subject.samples, list(subject.build.tasks))
     }
 
 
