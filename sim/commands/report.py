@@ -36,8 +36,9 @@ class ReportCommand:
         from moesaic.files import require_writable
         from moesaic.hls.compiler.generate import generate
         from moesaic.sim.machines.simulated_executors import require_tools, simulated_executors
+        from moesaic.sim.measurements.road.comparison import Subject, check_origin, measure
         from moesaic.sim.measurements.road.figures import disagreements
-        from moesaic.sim.measurements.road.road_report import Subject, check_origin, measure, write_report
+        from moesaic.sim.measurements.road.road_report import write_report
         from moesaic.sim.measurements.road.samples import photographs, read_samples, rendered_scenes
         from moesaic.spec.build import load_build
         from moesaic.spec.bundle import load_bundle
@@ -68,7 +69,7 @@ def _float_network(path: Path):
     import torch
 
     from moesaic.model.training import checkpoint
-    from moesaic.sim.measurements.road.demo import float_network
+    from moesaic.sim.measurements.road.float_network import float_network
 
     torch.set_num_threads(1)
     return float_network(checkpoint.load(path).build_model().eval())

@@ -8,13 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from moesaic.errors import InternalError
 from moesaic.hls.compiler.generate import generate
 from moesaic.model.evaluation.accuracy_table import accuracy_table
-from moesaic.model.evaluation.evaluate import predict
 from moesaic.model.export.bundle_export import build_bundle
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe
@@ -22,8 +20,10 @@ from moesaic.model.training import checkpoint
 from moesaic.model.training.train import train
 from moesaic.pages.terminal import print_table
 from moesaic.sim.machines.simulated_executors import SIMULATED, simulated_executors
+from moesaic.sim.measurements.road.comparison import Subject, measure
 from moesaic.sim.measurements.road.figures import disagreements
-from moesaic.sim.measurements.road.road_report import Network, Subject, measure, write_report
+from moesaic.sim.measurements.road.float_network import float_network
+from moesaic.sim.measurements.road.road_report import write_report
 from moesaic.sim.measurements.road.road_tables import agreement_table, cycles_table
 from moesaic.sim.measurements.road.samples import Sample
 from moesaic.sim.measurements.road.streams import FrameRecord
@@ -110,15 +110,6 @@ class Demo:
         self.console.print(
             f"  {executor:<10}{record.sample:<14}{record.task:<14}{record.seconds:6.2f} s {cycles}", highlight=False
         )
-
-
-def float_network(model: M3ViT) -> Network:
-    """The model as the report takes it."""
-
-    def run(image: np.ndarray, task: str) -> np.ndarray:
-        return np.moveaxis(predict(model, image[None], task)[0], 0, -1)
-
-    return run
 
 
 def show_report(report: dict, console: Console) -> None:

@@ -20,10 +20,11 @@ from moesaic.hls.compiler.generate import generate
 from moesaic.host.png import decode_png
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.sim.machines.csim import CsimExecutor
+from moesaic.sim.measurements.road.comparison import Subject, measure
 from moesaic.sim.measurements.road.demo import show_report
 from moesaic.sim.measurements.road.figures import disagreements, figures
 from moesaic.sim.measurements.road.road_page import report_page
-from moesaic.sim.measurements.road.road_report import Subject, measure, write_report
+from moesaic.sim.measurements.road.road_report import write_report
 from moesaic.sim.measurements.road.samples import Sample, photographs, read_samples, rendered_scenes
 from moesaic.spec.bundle import Bundle
 from moesaic.spec.clock import CLOCK_HZ
