@@ -86,7 +86,11 @@ _PICTURES = {
 
 
 def picture(kind: str, decoded: np.ndarray) -> np.ndarray:
-    """Draw a prediction. kind: of the task. decoded: from moesaic.spec.predictions.decode. UserError for an unknown kind."""
+    """Draw a prediction as uint8 (height, width, 3).
+
+    kind: of the task. decoded: (height, width) or (height, width, 3), see moesaic.spec.predictions.decode for dtype and unit.
+    UserError for an unknown kind.
+    """
     if kind not in _PICTURES:
         raise UserError(f"a task of kind {kind!r} has no picture; known kinds: {', '.join(sorted(_PICTURES))}")
     return _PICTURES[kind](decoded)

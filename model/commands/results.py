@@ -41,5 +41,5 @@ class ResultsCommand:
         keep_measurements(arguments.directory / "results.json", results)
         # Timed last, when no training runs any more.
         write_page(page, results, measure_once(TimingSettings(), arguments.directory, console))
-        console.print(f"results: {page}")
+        console.print(f"results: {page}", soft_wrap=True)
         return 0
