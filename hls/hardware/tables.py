@@ -254,7 +254,11 @@ def cpp_legality() -> str:
 
     for instruction in UNIT_INSTRUCTIONS:
         clauses = [_expression(rule, lambda name: f"f.{name}", size, "{0} % {1}") for rule in instruction.rules]
-        lines += ["", f"inline bool is_legal(const {_camel_case(instruction.name)} &f) {{", f"  return {clauses[0]}"]
+        lines += [
+            "",
+            f"inline bool is_legal_{instruction.name}(const {_camel_case(instruction.name)} &f) {{",
+            f"  return {clauses[0]}",
+        ]
         lines += [f"         && {clause}" for clause in clauses[1:]]
         lines[-1] += ";"
         lines.append("}")
@@ -267,7 +271,7 @@ def cpp_legality() -> str:
     for instruction in UNIT_INSTRUCTIONS:
         lines += [
             f"    case OPCODE_{instruction.name.upper()}:",
-            f"      return is_legal(decode_{instruction.name}(words));",
+            f"      return is_legal_{instruction.name}(decode_{instruction.name}(words));",
         ]
     lines += ["    default:", "      return false;", "  }", "}", "", "}  // namespace moesaic", "", "#endif", ""]
     return "\n".join(lines)
