@@ -1,4 +1,4 @@
-"""An extension of Griffe, which reads the code for the reference: constants of one assignment, `A, B = 1, 2`, are attributes like any other."""
+"""An extension of Griffe, which reads the code for the reference: `A, B = 1, 2` defines two constants."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
 """Generates from the tables in spec what other languages need: SystemVerilog package, C++ headers, two manual pages.
 
-`python -m moesaic.hls.hardware.tables` writes the four files of `TABLE_FILES`; the header of a configuration goes into a build instead.
+`moesaic tables` writes the four files of `TABLE_FILES`; the header of a configuration goes into a build instead.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from moesaic.spec import isa, registers
 from moesaic.spec.arithmetic import EXP2_TABLE, NORM_WIDTH_MAX, SHIFT_MAX, TABLE_ENTRIES, TABLE_INDEX_BITS
@@ -433,18 +432,3 @@ TABLE_FILES: dict[str, Callable[[], str]] = {
     "docs/registers.md": registers_page,
 }
 """Path in the repository -> the function that makes the file's text."""
-
-
-def main() -> None:
-    """Write every file of TABLE_FILES."""
-    root = Path(__file__).parents[2]
-    for name, text in TABLE_FILES.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text())
-        partial.replace(path)
-
-
-if __name__ == "__main__":
-    main()

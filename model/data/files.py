@@ -5,12 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from tokenize import TokenError
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import CHANNELS, INVALID, INVALID_LABEL, Sample
+from moesaic.model.data.samples import Sample
+from moesaic.model.tasks.targets import CHANNELS, INVALID, INVALID_LABEL
 
 T = TypeVar("T")
 
@@ -25,11 +26,11 @@ class FileDataset(ABC):
     tasks: those whose truth is wanted; all by default. count: only the first so many samples.
     """
 
-    name: ClassVar[str]
-    class_names: ClassVar[Mapping[str, tuple[str, ...]]]
-    available: ClassVar[tuple[str, ...]]
+    name: str
+    class_names: Mapping[str, tuple[str, ...]]
+    available: tuple[str, ...]
     """The tasks that the data set has truth for."""
-    download: ClassVar[str]
+    download: str
     """What to download and where to put it, as the end of a message; {root} is the directory."""
 
     def __init__(self, root: Path, split: str, tasks: Collection[str] | None = None, count: int | None = None) -> None:
@@ -72,7 +73,7 @@ class FileDataset(ABC):
 
     @abstractmethod
     def read_target(self, name: str, task: str) -> np.ndarray:
-        """A sample's truth for a task, as `moesaic.model.data.dataset` defines it."""
+        """A sample's truth for a task, as `moesaic.model.tasks.targets` defines it."""
 
     def check_files(self, name: str) -> None:
         self.image_path(name)

@@ -9,7 +9,7 @@ import tomllib
 
 from moesaic.argument_types import SEED_END
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import DATASETS
+from moesaic.model.data.registry import DATASETS
 from moesaic.model.recipes.backbones import with_backbone
 from moesaic.spec.bundle import Architecture
 
@@ -266,7 +266,10 @@ class Recipe:
             raise UserError(f"recipe does not describe a model: {error}") from error
 
 
-def _require_one_of(settings: object, choices: dict[str, tuple]) -> None:
+_Settings = TaskConfiguration | ModelConfiguration | DataConfiguration | TrainingConfiguration
+
+
+def _require_one_of(settings: "_Settings", choices: dict[str, tuple]) -> None:
     """UserError unless each named field of a dataclass holds one of its choices."""
     for name, known in choices.items():
         value = getattr(settings, name)
@@ -274,7 +277,7 @@ def _require_one_of(settings: object, choices: dict[str, tuple]) -> None:
             raise UserError(f"{name} ({value!r}) is unknown: choose {', '.join(map(str, known))}")
 
 
-def _require_integers(settings: object, least: dict[str, int]) -> None:
+def _require_integers(settings: "_Settings", least: dict[str, int]) -> None:
     """UserError unless every field of a dataclass that is declared int holds one, from 1 or from what `least` says."""
     for entry in dataclasses.fields(settings):
         value, low = getattr(settings, entry.name), least.get(entry.name, 1)

@@ -10,8 +10,8 @@ import pytest
 
 from moesaic.hls.compiler.arena import Span
 from moesaic.hls.compiler.assembler import Assembler
+from moesaic.hls.compiler.emitter import QUEUES
 from moesaic.hls.compiler.generate import generate
-from moesaic.hls.compiler.prefetch import QUEUES
 from moesaic.hls.compiler.weight_layout import pack_linear
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import Memory, Program

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from moesaic.errors import InternalError, UserError
-from moesaic.host.board import BoardExecutor, board_present
+from moesaic.host.board import BoardExecutor
 from moesaic.host.lock import DeviceLock
+from moesaic.host.pynq_interface import board_present
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
 from moesaic.spec.isa import Fault, LoadDestination, Space, pack
