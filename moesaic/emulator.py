@@ -127,7 +127,7 @@ class Emulator:
         )  # fmt: skip
         fault, unit, tag, *counters = result
         if fault != Fault.NONE:
-            detail = _waits(waiting) if fault == Fault.TIMEOUT else ""
+            detail = _waits(list(waiting)) if fault == Fault.TIMEOUT else ""
             raise MachineFault(Fault(fault), FAULT_UNIT_NAMES[unit], tag, detail)
         return dict(zip(COUNTER_NAMES, counters, strict=True))
 

@@ -35,6 +35,7 @@ import io
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -266,7 +267,8 @@ def _pathway(values: dict) -> dict[int, tuple[int, ...]]:
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: arrays[name] for name in sorted(arrays)})
+    members: dict[str, Any] = {name: arrays[name] for name in sorted(arrays)}  # Any: one could be savez's own option
+    np.savez(buffer, **members)
     return buffer.getvalue()
 
 

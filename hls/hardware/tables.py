@@ -79,8 +79,7 @@ def _gaps(fields: tuple[Field, ...], total_bits: int) -> list[tuple[str, int]]:
 
 def _parameter_bits() -> list[tuple[str, int]]:
     """(name, width) of the members of a parameter entry, from the least significant bit up."""
-    members = PARAMETER_ENTRY.fields or {}
-    return [(name, 8 * members[name][0].itemsize) for name in PARAMETER_ENTRY.names or ()]
+    return [(name, 8 * PARAMETER_ENTRY[name].itemsize) for name in PARAMETER_ENTRY.names or ()]
 
 
 def systemverilog_package() -> str:
