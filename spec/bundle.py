@@ -42,6 +42,7 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
+from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name
 
@@ -328,9 +329,9 @@ def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict
         if i not in a.moe_blocks:
             linear(f"{block}.mlp.up", a.mlp_hidden, a.width)
             linear(f"{block}.mlp.down", a.width, a.mlp_hidden)
-            expected[f"{block}.mlp.table"] = ((1024,), "int8")
+            expected[f"{block}.mlp.table"] = ((TABLE_ENTRIES,), "int8")
             continue
-        expected[f"{block}.experts.table"] = ((1024,), "int8")
+        expected[f"{block}.experts.table"] = ((TABLE_ENTRIES,), "int8")
         for name, task in every.items():
             linear(f"{block}.router.{name}", len(task.pathway[i]), a.width)
         for e in sorted({e for task in every.values() for e in task.pathway[i]}):
