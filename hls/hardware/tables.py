@@ -1,6 +1,6 @@
 """Generates from the tables in spec what other languages need: SystemVerilog package, C++ headers, two manual pages.
 
-`moesaic tables` writes the four files of `TABLE_FILES`; the header of a configuration goes into a build instead.
+`moesaic tables` writes the files of `TABLE_FILES`; the header of a configuration goes into a build instead.
 """
 
 from __future__ import annotations
