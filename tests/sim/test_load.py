@@ -372,4 +372,4 @@ def test_load(configuration, seed):
         sizes, "load_ports", "tile_columns", "tile_depth", "act_bytes", "weight_bytes", "experts"
     )
     plusargs = {"configuration": configuration}
-    assert run_module_test("moesaic_load", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 6
+    assert run_module_test("load_pins", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 6

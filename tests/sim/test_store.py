@@ -165,7 +165,7 @@ def test_store(configuration, seed):
     parameters = unit_parameters(load_configuration(configuration), "tile_columns", "act_bytes")
     assert (
         run_module_test(
-            "moesaic_store", __name__, parameters=parameters, plusargs={"configuration": configuration}, seed=seed
+            "store_pins", __name__, parameters=parameters, plusargs={"configuration": configuration}, seed=seed
         )
         == 4
     )
