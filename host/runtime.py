@@ -119,7 +119,8 @@ class Accelerator:
         """Run a stream of images, overlapping preparation, transfers, computation and decoding of neighbouring frames.
 
         Args:
-            frames: images, uint8 (height, width, 3), or paths, as `run` takes them. They are drawn from another thread, as far ahead as there is room.
+            frames: images, uint8 (height, width, 3), or paths, as `run` takes them. They are drawn from another thread, as far
+                ahead as there is room.
             tasks: names, as TASK or TASK@PATHWAY: one name for all frames, a sequence that the frames take in turn, or a
                 function of the frame's index. A frame for which the sequence or function gives several names runs all of them.
 

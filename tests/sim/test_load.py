@@ -175,11 +175,7 @@ async def refuses_and_recovers(dut):
     bench = Bench(dut)
     await clocking.start(dut)
     one = {"count_1": 1, "count_2": 1, "count_3": 1}
-    experts, act_bytes, weight_bytes = (
-        bench.configuration.experts,
-        bench.configuration.act_bytes,
-        bench.configuration.weight_bytes,
-    )
+    act_bytes, weight_bytes = bench.configuration.act_bytes, bench.configuration.weight_bytes
     address_faults = [
         {"space": Space.CONSTANT, "bytes": 32, "dram_offset": CONSTANT_BYTES - 16},
         {"space": Space.FRAME, "bytes": 32, "dram_offset": FRAME_BYTES - 16},
