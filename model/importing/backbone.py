@@ -29,7 +29,7 @@ def require_heads(configuration: ModelConfiguration, heads: int) -> None:
 def take_embedding(
     source: ForeignCheckpoint, c: ModelConfiguration, normalisation: str, grid: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:
-    """Patch embedding, class token and positions, for images in -1..1 and the recipe's grid.
+    """Patch embedding, class token and positions, for images in -1..1 and the recipe's grid: float32 by name, shaped as `M3ViT` has them.
 
     grid: rows and columns of patches that the source's positions are for; by default the recipe's if their number is the
     same, else a square. Positions of another grid are interpolated, bicubic as in DeiT.
@@ -68,7 +68,7 @@ def _resized(
 
 
 def take_attention(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
-    """Both norms and the attention of a block."""
+    """Both norms and the attention of a block: float32 by name, shaped as `M3ViT` has them."""
     theirs, ours, d = f"blocks.{block}", f"blocks.{block}", c.width
     names = {"norm1": "norm1", "norm2": "norm2", "attn.proj": "attention.projection", "attn.qkv": "attention.qkv"}
     result = {}
@@ -80,7 +80,7 @@ def take_attention(source: ForeignCheckpoint, c: ModelConfiguration, block: int)
 
 
 def take_mlp(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
-    """The dense MLP of a block, of the recipe's width."""
+    """The dense MLP of a block, float32 by name, of the recipe's width."""
     result = {}
     for their, our, shape in (("fc1", "up", (c.mlp_hidden, c.width)), ("fc2", "down", (c.width, c.mlp_hidden))):
         result[f"blocks.{block}.mlp.{our}.weight"] = source.take(f"blocks.{block}.mlp.{their}.weight", *shape)
@@ -89,5 +89,5 @@ def take_mlp(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> di
 
 
 def take_norm(source: ForeignCheckpoint, theirs: str, ours: str, width: int) -> dict[str, Tensor]:
-    """Weight and bias of a layer norm."""
+    """Weight and bias of a layer norm, float32 [width] each, by name."""
     return {f"{ours}.{part}": source.take(f"{theirs}.{part}", width) for part in ("weight", "bias")}

@@ -18,12 +18,14 @@ class FitCyclesCommand:
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         from rich.console import Console
-        from rich.table import Table
 
         from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
+        from moesaic.pages.number_formats import count, decimals, general
+        from moesaic.pages.tables import Column, Table
+        from moesaic.pages.terminal import print_table
         from moesaic.sim.machines.rtl_executor import RtlExecutor
         from moesaic.sim.machines.simulated_executors import require_tools
-        from moesaic.sim.measurements.cycle_fit.fitting import fit_constants, measure_on_rtl
+        from moesaic.sim.measurements.cycle_fit.fitting import Fitting, measure_on_rtl
         from moesaic.sim.measurements.cycle_fit.sightings import sightings
         from moesaic.spec.configuration import load_configuration
 
@@ -33,16 +35,18 @@ class FitCyclesCommand:
             console.status("compiling the simulator") as status,
             RtlExecutor(RTL_DIRECTORY, configuration, timeline=True) as executor,
         ):
-            fits = fit_constants(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
-        table = Table("constant", "present", "fitted", "unit", "times", "error", title=f"{configuration.name}, in RTL")
-        for column in table.columns[1:3] + table.columns[4:]:
-            column.justify = "right"
-        for fit in fits:
-            table.add_row(
-                fit.name, f"{fit.present:g}", f"{fit.fitted:.2f}", fit.unit, str(fit.times), f"{fit.error:.2f}"
-            )
-        console.print(table)
-        console.print(
-            "error: cycles, root of the mean square, with the present value; meanings: hls/compiler/cycle_constants.py"
+            fitting = Fitting(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
+            fits = fitting.fit()
+            instructions, measured, present, fitted = fitting.longest_run(fits)
+        columns = (
+            Column("constant"), Column("present", general), Column("fitted", decimals(2)), Column("unit"), Column("figures", count),
+            Column("error", decimals(2)),
+        )  # fmt: skip
+        rows = [(fit.name, fit.present, fit.fitted, fit.unit, fit.figures, fit.error) for fit in fits]
+        note = (
+            "error: of the model with the present values, root of the mean square, in cycles or in a rate's unit; a frame of "
+            f"{instructions:,} instructions: {measured:,.0f} cycles measured, {present:,.0f} ({present / measured - 1:+.1%}) "
+            f"modelled, {fitted:,.0f} ({fitted / measured - 1:+.1%}) with the fitted values"
         )
+        print_table(console, Table(columns, rows, (note,)), f"{configuration.name}, in RTL")
         return 0

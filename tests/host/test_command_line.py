@@ -169,7 +169,7 @@ def test_output_that_is_a_file(run_moesaic, saved_build, image_file):
     result = run_moesaic(
         "run", saved_build, image_file, "--executor", "reference", "--task", "depth", "--output", image_file
     )
-    assert_user_error(result, "cannot be written", "another output directory")
+    assert_user_error(result, "cannot be written", "another place")
 
 
 def test_wrong_arguments(run_moesaic):
