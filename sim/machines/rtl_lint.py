@@ -28,7 +28,7 @@ def modules() -> list[str]:
 
 def slang(top: str, sources: list[Path], parameters: Mapping[str, int | str]) -> str:
     """Elaborate and analyse `top` with slang, which prints what it finds; return a summary, empty when clean."""
-    from pyslang.driver import Driver
+    from pyslang.driver import Driver  # pyright: ignore[reportMissingModuleSource]
 
     driver = Driver()
     driver.addStandardArgs()
