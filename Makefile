@@ -15,7 +15,8 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 NUMPY1 := build/numpy1
-HOST_TESTS := board compatibility deploy hwh images lock pathways pictures png power process_end pynq_reader resize runtime same_integers sources stream
+HOST_TESTS := board compatibility deploy frame_sources hwh image_files lock pathways png power prediction_pictures process_end pynq_reader resize \
+  runtime same_integers stream
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo bench bench-experts results test test-all test-host-numpy1 lint mutants resources bitstream docs doctor tables clean
@@ -32,10 +33,10 @@ bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumabl
 	$(VENV)/bin/moesaic bench $(if $(MODEL),--model $(MODEL)) $(if $(INPUT),--input $(INPUT)) $(BENCH_FLAGS)
 
 results: $(STAMP) ## Train and measure what docs/results.md shows, resumably, JOBS=2 trainings at a time; writes that page and build/results
-	$(PY) -m moesaic.model.experiments.results --jobs $(or $(JOBS),2)
+	$(VENV)/bin/moesaic results --jobs $(or $(JOBS),2)
 
 bench-experts: $(STAMP) ## Time the mixture of experts anew, with nothing else running; `make results` shows what this leaves in build/results
-	$(PY) -m moesaic.model.experiments.expert_timing
+	$(VENV)/bin/moesaic bench-experts
 
 test: $(STAMP) ## Run the tests (all but the slow ones)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
@@ -57,10 +58,10 @@ lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and
 	$(PY) mirror.py
 	cd build/mirror && $(CURDIR)/$(VENV)/bin/lint-imports --config $(CURDIR)/pyproject.toml
 	$(VENV)/bin/basedpyright
-	$(PY) -m moesaic.sim.machines.rtl_lint
+	$(VENV)/bin/moesaic lint
 
-mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice
-	$(PY) -m tests.mutants.run
+mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice; MUTANTS="NAME ..." for some
+	$(PY) -m tests.mutants.run $(MUTANTS)
 
 resources: $(STAMP) ## Synthesise with Yosys (CONFIG=zcu104): DSP, RAM, LUT and longest paths; does it fit the device?
 	$(VENV)/bin/moesaic resources --config $(or $(CONFIG),zcu104)
@@ -69,7 +70,7 @@ bitstream: $(NUMPY_STAMP) ## Make bitstreams/<config>-<fingerprint>/ with AMD's 
 	$(VENV)/bin/moesaic bitstream --config $(or $(CONFIG),zcu104) --engine $(or $(ENGINE),rtl) $(BITSTREAM_FLAGS)
 
 tables: $(STAMP) ## Regenerate what is derived from the instruction and register tables
-	$(PY) -m moesaic.hls.hardware.tables
+	$(VENV)/bin/moesaic tables
 
 docs: $(DOCS_STAMP) ## Build the site of the pages and of the reference from docstrings, links checked; writes build/site
 	$(PY) -m docs.site.make_site

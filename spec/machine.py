@@ -1,14 +1,13 @@
-"""The reference machine: what every instruction means, in numpy. The definition of correct.
+"""The reference machine: what every instruction means, in numpy. It defines what is correct.
 
-Fetch fills queues of `instruction_queue` instructions in program order and units run theirs in turn, as far as the
-semaphores allow. Hardware has room for more instructions than that, so a program that ends here ends there.
-On-chip memories are kept as bytes and start with a seeded pattern, because hardware promises nothing about them.
+Fetch fills queues of `instruction_queue` instructions in program order, and the units take turns, each running as far as its
+semaphores allow. Hardware has room for a few more instructions, so a program that ends here ends there. On-chip memories are arrays
+of bytes and start with a seeded pattern, because hardware promises nothing about their contents.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -27,23 +26,21 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram import BEAT_BYTES
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
 from moesaic.spec.isa import (
-    BY_NAME,
-    END,
     INSTRUCTION_BYTES,
     PARAMETER_ENTRY,
-    SEMAPHORE_MAX,
-    SEMAPHORES,
     Destination,
     Fault,
     Space,
     Unit,
-    decode,
 )
-from moesaic.spec.legality import Fields, violation
+from moesaic.spec.issue import Issue, Issued, read_program
+from moesaic.spec.legality import Fields
+
+_COUNTERS = ("instructions", "matmul_array", "read_beats", "write_beats")
 
 
 class _Stop(Exception):
-    """Raised inside an instruction; run() adds the unit and tag."""
+    """Raised inside an instruction; execute() adds unit and tag."""
 
     def __init__(self, cause: Fault) -> None:
         super().__init__(cause.name)
@@ -51,10 +48,24 @@ class _Stop(Exception):
 
 
 class ReferenceMachine:
-    """Executor in numpy.
+    """An executor (moesaic.spec.executor.Executor) in numpy.
 
-    observe, if given, is called as observe(name, fields, machine) after each instruction: tests read the on-chip memories there.
-    The counters are `instructions`, `matmul_array` (exact, as in hardware), `read_beats` and `write_beats`.
+    Args:
+        configuration: sizes of the machine.
+        observe: if given, called as observe(name, fields, machine) after each instruction, where tests read the on-chip memories.
+        seed: of the contents of the memories at power-up.
+
+    Attributes:
+        act: activation memory, uint8 (act_bytes,).
+        weight: what weight addresses reach, uint8 (weight_bytes + shared_bytes,); its last shared_bytes are the first of `act`.
+        table: GELU tables, uint8 (tables * 1,024,).
+        row_max: tracked row maxima, int64 (row_entries,), values of int16.
+        row_multiplier, row_shift: what softmax leaves to divide by a row's sum, int64 (row_entries,), 0..65,535 and 15..47.
+        queue_count: entries in each expert's queue, int64 (experts,). queue_token, queue_score: the entries, int64 (experts,
+            queue_tokens), token numbers and scores in units of 2**-16.
+
+    It counts `instructions`, `matmul_array`, `write_beats` exactly as hardware does, and in `read_beats` what load and fetch need, where
+    hardware also fetches ahead.
     """
 
     def __init__(
@@ -70,79 +81,62 @@ class ReferenceMachine:
         on_chip = noise.integers(0, 256, configuration.weight_bytes + configuration.act_bytes, np.uint8)
         self.act = on_chip[configuration.weight_bytes :]
         self.weight = on_chip[: configuration.weight_window_bytes]
-        self.table = noise.integers(0, 256, configuration.tables * TABLE_ENTRIES, np.uint8)
+        self.table = noise.integers(0, 256, configuration.table_bytes, np.uint8)
         self.row_max = noise.integers(-(1 << 15), 1 << 15, configuration.row_entries)
         self.row_multiplier = noise.integers(0, 1 << 16, configuration.row_entries)
         self.row_shift = noise.integers(15, 48, configuration.row_entries)
         self.queue_count = np.zeros(configuration.experts, np.int64)
         self.queue_token = np.zeros((configuration.experts, configuration.queue_tokens), np.int64)
         self.queue_score = np.zeros((configuration.experts, configuration.queue_tokens), np.int64)
-        self._counters: Counters = {}
+        self._counters: Counters = dict.fromkeys(_COUNTERS, 0)
+        self._meanings = {
+            "load": self.load,
+            "store": self.store,
+            "matmul": self.matmul,
+            "layer_norm": self.layer_norm,
+            "softmax": self.softmax,
+            "route": self.route,
+        }
 
     def close(self) -> None:
         """Nothing to free."""
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
         """See moesaic.spec.executor.Executor. There is no clock: TIMEOUT is raised when no unit can go on, max_cycles is not used."""
-        self._counters = dict.fromkeys(("instructions", "matmul_array", "read_beats", "write_beats"), 0)
-        semaphores = np.zeros(SEMAPHORES, np.int64)
-        queues: dict[Unit, deque[tuple[str, Fields]]] = {unit: deque() for unit in Unit}
-        fetched = self._fetch(program, memory.constants)
-        held = next(fetched, None)
+        self._counters = dict.fromkeys(_COUNTERS, 0)
+        issue = Issue(read_program(program, memory.constants, self.configuration), self.configuration.instruction_queue)
         progress = True
         while progress:
             progress = False
-            while held is not None and len(queues[held[0]]) < self.configuration.instruction_queue:
-                queues[held[0]].append(held[1:])
-                held = next(fetched, None)
-            for unit, queue in queues.items():
-                while queue and self._ready(queue[0][1], semaphores):
-                    name, fields = queue.popleft()
+            issue.fill()
+            for unit in Unit:
+                while issue.ready(unit):
                     progress = True
-                    self._count_semaphores(semaphores, fields["wait_mask"], -1)
-                    try:
-                        getattr(self, name)(fields, memory)
-                    except _Stop as stop:
-                        raise MachineFault(stop.cause, unit.name.lower(), fields["tag"]) from None
-                    self._count_semaphores(semaphores, fields["signal_mask"], 1)
-                    if semaphores.max() > SEMAPHORE_MAX:
-                        raise MachineFault(Fault.SEMAPHORE_OVERFLOW, unit.name.lower(), fields["tag"])
-                    self._counters["instructions"] += 1
+                    instruction = issue.start(unit)
+                    self.execute(instruction, memory)
+                    issue.complete(instruction)
                     if self.observe is not None:
-                        self.observe(name, fields, self)
-        if held is not None or any(queues.values()):
-            raise MachineFault(Fault.TIMEOUT, "fetch", 0)
+                        self.observe(instruction.name, instruction.fields, self)
+        issue.require_finished()
         self._counters["instructions"] += 1
+        self._counters["read_beats"] += self._counters["instructions"] * (INSTRUCTION_BYTES // BEAT_BYTES)
         return self._counters
 
-    def _fetch(self, program: Program, constants: np.ndarray) -> Iterator[tuple[Unit, str, Fields]]:
-        """The instructions of a program in order, up to its `end`."""
-        position = program.offset
-        while True:
-            if position + INSTRUCTION_BYTES > min(program.offset + program.size, len(constants)):
-                raise MachineFault(Fault.ADDRESS, "fetch", 0)
-            decoded = decode(constants[position : position + INSTRUCTION_BYTES].tobytes())
-            self._counters["read_beats"] += INSTRUCTION_BYTES // BEAT_BYTES
-            if decoded is None:
-                raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0)
-            name, fields = decoded
-            if name == END.name:
-                return
-            if violation(name, fields, self.configuration) is not None:
-                raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0)
-            yield BY_NAME[name].unit, name, fields
-            position += INSTRUCTION_BYTES
+    def execute(self, instruction: Issued, memory: Memory) -> None:
+        """Execute one legal instruction now, whatever its semaphores say. MachineFault with ADDRESS."""
+        try:
+            self._meanings[instruction.name](instruction.fields, memory)
+        except _Stop as stop:
+            raise MachineFault(stop.cause, instruction.unit.name.lower(), instruction.fields["tag"]) from None
+        self._counters["instructions"] += 1
 
-    @staticmethod
-    def _bits(mask: int) -> list[int]:
-        return [index for index in range(SEMAPHORES) if mask >> index & 1]
-
-    def _ready(self, fields: Fields, semaphores: np.ndarray) -> bool:
-        return all(semaphores[index] > 0 for index in self._bits(fields["wait_mask"]))
-
-    def _count_semaphores(self, semaphores: np.ndarray, mask: int, step: int) -> None:
-        for index in self._bits(mask):
-            semaphores[index] += step
+    def state(self) -> np.ndarray:
+        """The contents of everything on chip that a program can change, as one uint8 array."""
+        parts = (
+            self.act, self.weight, self.table, self.row_max, self.row_multiplier, self.row_shift,
+            self.queue_count, self.queue_token, self.queue_score,
+        )  # fmt: skip
+        return np.concatenate([np.ascontiguousarray(part).view(np.uint8).reshape(-1) for part in parts])
 
     @staticmethod
     def _span(memory: np.ndarray, address: int, size: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -26,15 +27,18 @@ def main() -> int:
     run = subprocess.run(
         [str(program), "build", "--clean", "--strict"],
         cwd=PROJECT,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    warnings = [line for line in run.stdout.splitlines() if any(word in line.lower() for word in _WARNINGS)]
-    if run.returncode != 0 or warnings:
-        print(run.stdout, file=sys.stderr)
+    said = re.sub(r"\x1b\[[0-9;]*m", "", run.stdout).partition("Traceback")[
+        0
+    ]  # in one colour, and without how it ends itself
+    warned = any(word in line.lower() for line in said.splitlines() for word in _WARNINGS)
+    if run.returncode != 0 or warned:
+        print(said, file=sys.stderr)
         return 1
     found = problems(PROJECT / "site")
     if found:

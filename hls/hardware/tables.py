@@ -1,14 +1,14 @@
 """Generates from the tables in spec what other languages need: SystemVerilog package, C++ headers, two manual pages.
 
-`python -m moesaic.hls.hardware.tables` writes the four files of `TABLE_FILES`; the header of a configuration goes into a build instead.
+`moesaic tables` writes the files of `TABLE_FILES`; the header of a configuration goes into a build instead.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
+from moesaic.pages.tables import Cell, Column, Table
 from moesaic.spec import isa, registers
 from moesaic.spec.arithmetic import EXP2_TABLE, NORM_WIDTH_MAX, SHIFT_MAX, TABLE_ENTRIES, TABLE_INDEX_BITS
 from moesaic.spec.configuration import HardwareConfiguration
@@ -80,8 +80,7 @@ def _gaps(fields: tuple[Field, ...], total_bits: int) -> list[tuple[str, int]]:
 
 def _parameter_bits() -> list[tuple[str, int]]:
     """(name, width) of the members of a parameter entry, from the least significant bit up."""
-    members = PARAMETER_ENTRY.fields or {}
-    return [(name, 8 * members[name][0].itemsize) for name in PARAMETER_ENTRY.names or ()]
+    return [(name, 8 * PARAMETER_ENTRY[name].itemsize) for name in PARAMETER_ENTRY.names or ()]
 
 
 def systemverilog_package() -> str:
@@ -254,7 +253,11 @@ def cpp_legality() -> str:
 
     for instruction in UNIT_INSTRUCTIONS:
         clauses = [_expression(rule, lambda name: f"f.{name}", size, "{0} % {1}") for rule in instruction.rules]
-        lines += ["", f"inline bool is_legal(const {_camel_case(instruction.name)} &f) {{", f"  return {clauses[0]}"]
+        lines += [
+            "",
+            f"inline bool is_legal_{instruction.name}(const {_camel_case(instruction.name)} &f) {{",
+            f"  return {clauses[0]}",
+        ]
         lines += [f"         && {clause}" for clause in clauses[1:]]
         lines[-1] += ";"
         lines.append("}")
@@ -267,7 +270,7 @@ def cpp_legality() -> str:
     for instruction in UNIT_INSTRUCTIONS:
         lines += [
             f"    case OPCODE_{instruction.name.upper()}:",
-            f"      return is_legal(decode_{instruction.name}(words));",
+            f"      return is_legal_{instruction.name}(decode_{instruction.name}(words));",
         ]
     lines += ["    default:", "      return false;", "  }", "}", "", "}  // namespace moesaic", "", "#endif", ""]
     return "\n".join(lines)
@@ -338,10 +341,6 @@ def cpp_configuration(configuration: HardwareConfiguration) -> str:
     return "\n".join(lines)
 
 
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 def _limits(field: Field) -> str:
     """What the value of a field is limited to beside its bits: 1 to 1,024, multiple of 2 * C."""
     parts = []
@@ -354,12 +353,12 @@ def _limits(field: Field) -> str:
     return ", ".join(parts)
 
 
-def _field_rows(fields: tuple[Field, ...]) -> list[str]:
-    lines = ["| field | word | bits | meaning | limits |", "|---|---|---|---|---|"]
+def _field_table(fields: tuple[Field, ...]) -> str:
+    rows = []
     for field in fields:
         bits = str(field.low) if field.width == 1 else f"{field.low + field.width - 1}..{field.low}"
-        lines.append(f"| `{field.name}` | {field.word} | {bits} | {_escape(field.doc)} | {_limits(field)} |")
-    return lines
+        rows.append((Cell(field.name, "code"), str(field.word), bits, field.doc, _limits(field)))
+    return Table([Column(name) for name in ("field", "word", "bits", "meaning", "limits")], rows).to_markdown()
 
 
 def _instruction_section(instruction: Instruction) -> list[str]:
@@ -376,7 +375,7 @@ def _instruction_section(instruction: Instruction) -> list[str]:
                 lines += ["```python", *(line.removeprefix("    ") for line in rest[0].split("\n")), "```", ""]
     if not instruction.fields:
         return [*lines, "It has no fields but the header."]
-    lines += _field_rows(instruction.fields)
+    lines.append(_field_table(instruction.fields))
     if instruction.relations:
         lines += [
             "",
@@ -399,7 +398,7 @@ def isa_page() -> str:
     lines = ["# Instruction set", "", _NOTICE, "", *introduction, ""]
     lines += ["The arithmetic (`requantise`, `round_shift`, `layer_norm`, `softmax_rows`, `route_token`) is defined in"]
     lines += ["`spec/arithmetic.py`.", "", "## Header", "", "Every instruction begins with these fields.", ""]
-    lines += _field_rows(HEADER)
+    lines.append(_field_table(HEADER))
     for instruction in INSTRUCTIONS:
         lines += _instruction_section(instruction)
     lines += ["", "## Enumerations"]
@@ -412,12 +411,11 @@ def isa_page() -> str:
 def registers_page() -> str:
     """docs/registers.md: the manual of the control registers."""
     lines = ["# Control registers", "", f"{_NOTICE}", "", *(registers.__doc__ or "").strip().split("\n"), ""]
-    lines += ["| offset | name | access | meaning |", "|---|---|---|---|"]
+    rows = []
     for register in REGISTERS:
         bits = "".join(f"; bit {bit.index} `{bit.name}`: {bit.doc}" for bit in register.bits)
-        lines.append(
-            f"| 0x{register.offset:03x} | `{register.name}` | {register.access} | {_escape(register.doc + bits)} |"
-        )
+        rows.append((f"0x{register.offset:03x}", Cell(register.name, "code"), register.access, register.doc + bits))
+    lines.append(Table([Column(name) for name in ("offset", "name", "access", "meaning")], rows).to_markdown())
     return "\n".join([*lines, ""])
 
 
@@ -429,18 +427,3 @@ TABLE_FILES: dict[str, Callable[[], str]] = {
     "docs/registers.md": registers_page,
 }
 """Path in the repository -> the function that makes the file's text."""
-
-
-def main() -> None:
-    """Write every file of TABLE_FILES."""
-    root = Path(__file__).parents[2]
-    for name, text in TABLE_FILES.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text())
-        partial.replace(path)
-
-
-if __name__ == "__main__":
-    main()

@@ -49,19 +49,18 @@ class PathwaysCommand:
         import dataclasses
 
         import torch
-        from rich import box
         from rich.console import Console
         from rich.progress import Progress
-        from rich.table import Table
 
         from moesaic.files import require_writable, write_file
-        from moesaic.model.data.image_sources import calibration_images, open_validation
-        from moesaic.model.export import CALIBRATION_SCENES
-        from moesaic.model.pathways.page import chart, page, table_of
-        from moesaic.model.pathways.report import grid, measure_budgets
+        from moesaic.model.experiments.pathway_page import budget_table, pathway_chart, pathway_page
+        from moesaic.model.experiments.pathway_study import grid, measure_budgets
+        from moesaic.model.input_pipeline.held_out import calibration_images, open_validation
         from moesaic.model.pathways.usage import measure_usage
+        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
+        from moesaic.pages.terminal import print_table
 
         torch.set_num_threads(arguments.threads)
         device = choose_device(arguments.device)
@@ -83,7 +82,7 @@ class PathwaysCommand:
         with Progress(console=console) as progress:
             sizes = len({budget.experts for budget in budgets})
             bar = progress.add_task("measuring", total=1 + len(budgets) + sizes * arguments.fine_tune)
-            report = measure_budgets(
+            study = measure_budgets(
                 model,
                 recipe,
                 measure_usage(model, seen),
@@ -95,18 +94,12 @@ class PathwaysCommand:
                 data_root=arguments.data_root,
                 advance=lambda: progress.advance(bar),
             )
-        for task in report.metrics:
-            header, rows = table_of(report, task)
-            table = Table(title=task, box=box.SIMPLE_HEAD)
-            for name in header:
-                table.add_column(name, justify="right")
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
-        write_file(arguments.output / "pathways.json", (json.dumps(report.to_dict(), indent=1) + "\n").encode())
-        write_file(arguments.output / "pathways.svg", chart(report).encode())
-        write_file(arguments.output / "pathways.html", page(report).encode())
-        console.print(f"page: {arguments.output / 'pathways.html'}")
+        for task in study.metrics:
+            print_table(console, budget_table(study, task), task)
+        write_file(arguments.output / "pathways.json", (json.dumps(study.to_dict(), indent=1) + "\n").encode())
+        write_file(arguments.output / "pathways.svg", pathway_chart(study).to_svg().encode())
+        write_file(arguments.output / "pathways.html", pathway_page(study).encode())
+        console.print(f"page: {arguments.output / 'pathways.html'}", soft_wrap=True)
         return 0
 
 

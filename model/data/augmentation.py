@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moesaic.model.data.dataset import Sample
 from moesaic.model.data.geometry import fitting, mirrored, resized, rotated, window
+from moesaic.model.data.samples import Sample
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _BRIGHTNESS = 32.0  # of 255, either way
@@ -18,8 +18,8 @@ _HUE = math.radians(36)  # either way
 class Augmentation:
     """Random scale, rotation, crop, mirror and colours; samples become height x width pixels.
 
-    An image is first made to fit as for evaluation (`geometry.fit`), then scaled by a factor drawn from `scale`, turned, and
-    a window is drawn from it. A pixel outside the image is grey and invalid. Depth is divided by the factor: what looks
+    An image is first made to fit as for evaluation (`geometry.fit`), then scaled by a factor drawn from `scale` and rotated, and
+    a window is cut out of it at random. A pixel outside the image is grey and invalid. Depth is divided by the factor: what looks
     twice as large is half as far away. Normals turn when the image is mirrored or rotated, and stay as they are otherwise.
 
     inverse_depth: depth is one over a distance, and multiplied by the factor. rotation: by up to so many degrees either way,
@@ -43,8 +43,9 @@ class Augmentation:
         sample = self._scaled(sample, rng.uniform(*self.scale))
         if self.rotation:
             sample = rotated(sample, rng.uniform(-self.rotation, self.rotation))
-        starts = (_start(rng, *sides) for sides in zip(sample.image.shape, (self.height, self.width)))
-        sample = window(sample, *starts, self.height, self.width)
+        rows, columns = sample.image.shape[:2]
+        top, left = _start(rng, rows, self.height), _start(rng, columns, self.width)
+        sample = window(sample, top, left, self.height, self.width)
         image = _recoloured(sample.image, rng) if self.colours else sample.image
         if self.exchange:
             image = image[..., rng.permutation(3)]

@@ -3,14 +3,14 @@
 The layout is that of `data/cityscapes.py` of github.com/VITA-Group/M3ViT and of the loaders for github.com/lorenmt/mtan.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import INVALID_LABEL
 from moesaic.model.data.files import FileDataset, as_depth, read_array
+from moesaic.model.tasks.targets import INVALID_LABEL
 
 CLASSES = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
 """The 7 groups of the 19 classes, in the order of Cityscapes and of MTAN's table 1; the release itself has no names."""
@@ -25,7 +25,7 @@ class CityscapesMtan(FileDataset):
     """
 
     name = "cityscapes-mtan"
-    class_names: ClassVar = {"segmentation": CLASSES}
+    class_names: Mapping[str, tuple[str, ...]] = {"segmentation": CLASSES}
     available = ("segmentation", "depth")
     download = (
         "download cityscapes2.zip (128x256 pixels), linked as pre-processed CityScapes from github.com/lorenmt/mtan, and unpack "

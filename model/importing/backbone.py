@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moesaic.errors import UserError
-from moesaic.model.importing.source_weights import Source
+from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.recipes.recipe import ModelConfiguration
 
 NORMALISATIONS = {
@@ -27,9 +27,9 @@ def require_heads(configuration: ModelConfiguration, heads: int) -> None:
 
 
 def take_embedding(
-    source: Source, c: ModelConfiguration, normalisation: str, grid: tuple[int, int] | None = None
+    source: ForeignCheckpoint, c: ModelConfiguration, normalisation: str, grid: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:
-    """Patch embedding, class token and positions, for images in -1..1 and the recipe's grid.
+    """Patch embedding, class token and positions, for images in -1..1 and the recipe's grid: float32 by name, shaped as `M3ViT` has them.
 
     grid: rows and columns of patches that the source's positions are for; by default the recipe's if their number is the
     same, else a square. Positions of another grid are interpolated, bicubic as in DeiT.
@@ -49,7 +49,9 @@ def take_embedding(
     }
 
 
-def _resized(source: Source, patches: Tensor, wanted: tuple[int, int], grid: tuple[int, int] | None) -> Tensor:
+def _resized(
+    source: ForeignCheckpoint, patches: Tensor, wanted: tuple[int, int], grid: tuple[int, int] | None
+) -> Tensor:
     """Position embeddings [patches, D] of one grid for another."""
     count = len(patches)
     if grid is None:
@@ -65,8 +67,8 @@ def _resized(source: Source, patches: Tensor, wanted: tuple[int, int], grid: tup
     return resized.flatten(2)[0].T
 
 
-def take_attention(source: Source, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
-    """Both norms and the attention of a block."""
+def take_attention(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
+    """Both norms and the attention of a block: float32 by name, shaped as `M3ViT` has them."""
     theirs, ours, d = f"blocks.{block}", f"blocks.{block}", c.width
     names = {"norm1": "norm1", "norm2": "norm2", "attn.proj": "attention.projection", "attn.qkv": "attention.qkv"}
     result = {}
@@ -77,8 +79,8 @@ def take_attention(source: Source, c: ModelConfiguration, block: int) -> dict[st
     return result
 
 
-def take_mlp(source: Source, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
-    """The dense MLP of a block, of the recipe's width."""
+def take_mlp(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
+    """The dense MLP of a block, float32 by name, of the recipe's width."""
     result = {}
     for their, our, shape in (("fc1", "up", (c.mlp_hidden, c.width)), ("fc2", "down", (c.width, c.mlp_hidden))):
         result[f"blocks.{block}.mlp.{our}.weight"] = source.take(f"blocks.{block}.mlp.{their}.weight", *shape)
@@ -86,6 +88,6 @@ def take_mlp(source: Source, c: ModelConfiguration, block: int) -> dict[str, Ten
     return result
 
 
-def take_norm(source: Source, theirs: str, ours: str, width: int) -> dict[str, Tensor]:
-    """Weight and bias of a layer norm."""
+def take_norm(source: ForeignCheckpoint, theirs: str, ours: str, width: int) -> dict[str, Tensor]:
+    """Weight and bias of a layer norm, float32 [width] each, by name."""
     return {f"{ours}.{part}": source.take(f"{theirs}.{part}", width) for part in ("weight", "bias")}

@@ -23,6 +23,7 @@ class Head(nn.Module):
         self.grid, self.resolution, self.channels = grid, resolution, channels
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens [B, 1 + patches, D] to a prediction [B, C, rows*r, columns*r]."""
         return pixel_shuffle(self.linear(x[:, 1:]), self.grid, self.resolution, self.channels)
 
 
@@ -44,6 +45,7 @@ class SetrPupHead(nn.Module):
         self.classifier = nn.Conv2d(PUP_CHANNELS, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens [B, 1 + patches, D] to a prediction [B, C, rows*r, columns*r]."""
         rows, columns = self.grid
         x = self.norm(x[:, 1:]).transpose(1, 2).unflatten(2, (rows, columns))
         for stage, (convolution, norm) in enumerate(zip(self.convolutions, self.batch_norms), start=1):

@@ -1,8 +1,8 @@
-"""Routers of a mixture-of-experts layer: every gate of M3ViT, each a linear map of the token for a given task.
+"""The routers of a mixture-of-experts layer, for every gate of M3ViT: each is a linear map of the token for a given task.
 
 `single` has one router for all tasks, `multi` one per task. `task-conditioned` has one for all, which sees the token and an
-embedding of the task; since the embedding is the same for all tokens, its part of the product is a bias per task. So at
-inference every gate is one linear layer, whatever it was in training.
+embedding of the task; since the embedding is the same for all tokens, its contribution to the product is a bias per task. So every
+gate is one linear layer at inference, whatever it was in training.
 """
 
 import torch
@@ -71,6 +71,7 @@ class TaskConditionedRouter(Router):
         return self.norm(self.down(F.gelu(self.up(one_hot))))
 
     def linear_of(self, weight: Tensor, task: str) -> tuple[Tensor, Tensor]:
+        """Weight [E, D] and bias [E] for the task: its embedding's part of the product is the bias."""
         return weight[:, : self.width], weight[:, self.width :] @ self.embed(task)
 
 
@@ -96,7 +97,7 @@ class TaskMasks(nn.Module):
             self.register_buffer(task, torch.ones(experts, dtype=torch.bool), persistent=False)
 
     def __getitem__(self, task: str) -> Tensor:
-        return self._buffers[task]
+        return self.get_buffer(task)
 
     def __setitem__(self, task: str, mask: Tensor) -> None:
-        self._buffers[task] = mask.to(self._buffers[task])
+        self._buffers[task] = mask.to(self[task])

@@ -1,4 +1,4 @@
-"""What values pass each point of the float network."""
+"""The ranges of the float network's activations, sampled on calibration images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from moesaic.model.data.image_sources import normalise
 from moesaic.model.network.moe import MoE
-from moesaic.model.network.vit import M3ViT
+from moesaic.model.network.vit import M3ViT, normalise
 
 _BATCH = 16
 _ROWS_KEPT = 2048  # rows of samples kept per point
@@ -101,7 +100,7 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
 
 
 def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
-    """Run every task's path over images uint8 [N, height, width, 3], on the model's device, and record what passes."""
+    """Run every task over images uint8 [N, height, width, 3], on the model's device and its present pathways, and record what passes."""
     starts, device = range(0, len(images), _BATCH), model.device
     recorder = _Recorder(calls=len(starts) * len(model.configuration.tasks))
     result = Calibration()

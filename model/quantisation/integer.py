@@ -21,10 +21,10 @@ from moesaic.spec.pathway_names import split_pathway_name
 
 
 class IntegerNetwork:
-    """Evaluates any task of a quantised network; exact, so that the machine can be compared with it value by value."""
+    """Evaluates any task of a quantised network, exactly, so that the machine can be compared with it value by value."""
 
     def __init__(self, architecture: Architecture, tasks: dict[str, Task], tensors: dict[str, np.ndarray]) -> None:
-        """The arguments are those parts of a moesaic.spec.bundle.Bundle."""
+        """The arguments are those parts of a moesaic.spec.bundle.Bundle, which lists shape and dtype of each tensor."""
         self.architecture, self.tasks, self.tensors = architecture, tasks, tensors
         self.pathways = pathways(tasks)
 
@@ -64,8 +64,8 @@ class IntegerNetwork:
         return requantise(total, self.tensors[f"{name}.multiplier"], self.tensors[f"{name}.shift"])
 
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
-        parts = (self.tensors[f"{name}.{part}"] for part in ("gamma", "beta", "shift"))
-        result = layer_norm(x, *parts)
+        gamma, beta, shift = (self.tensors[f"{name}.{part}"] for part in ("gamma", "beta", "shift"))
+        result = layer_norm(x, gamma, beta, int(shift))
         self._note(name, result, np.int8)
         return result
 

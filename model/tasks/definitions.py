@@ -9,16 +9,16 @@ import numpy as np
 from torch import Tensor
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import CHANNELS, INVALID_LABEL
 from moesaic.model.tasks.edge_metric import EdgeMeter
 from moesaic.model.tasks.losses import LOSS_SETS
 from moesaic.model.tasks.metrics import AngleMeter, DepthMeter, IouMeter, Meter, SaliencyMeter
+from moesaic.model.tasks.targets import CHANNELS, INVALID_LABEL
 
 DEFAULT_LOSSES = "scenes"
 
 
 class HasTargets(Protocol):
-    """A batch of a data set, or rendered scenes. targets: by task, see `moesaic.model.data.dataset`."""
+    """A batch of a data set, or rendered scenes. targets: by task, see `moesaic.model.tasks.targets`."""
 
     @property
     def targets(self) -> dict[str, np.ndarray]: ...
@@ -29,8 +29,8 @@ class Task:
     """One task.
 
     channels: of the output; 0 in TASKS where it is the number of classes, which the data set decides. loss, weight: see
-    `moesaic.model.tasks.losses`; training minimises the sum of weight * loss. meter: makes a metric that is given one batch after the
-    other. metric: its name.
+    `moesaic.model.tasks.losses`; training minimises the sum of weight * loss. meter: makes the metric, which is given one batch after
+    another. metric: its name.
     """
 
     name: str
@@ -48,7 +48,8 @@ class Task:
         return meter.result()
 
     def target(self, data: HasTargets, height: int, width: int) -> np.ndarray:
-        """The ground truth at a prediction's resolution: the truth's pixel nearest to each output pixel's centre."""
+        """The ground truth at a prediction's resolution, [N, height, width] or [N, height, width, 3]: the pixel nearest to each
+        output pixel's centre."""
         truth = data.targets[self.name]
         if truth.shape[1:3] == (height, width):
             return truth

@@ -1,6 +1,6 @@
-"""The tasks' metrics as meters: given one batch after the other, they keep counts and sums, never predictions.
+"""The tasks' metrics as meters: they are given one batch after another and keep counts and sums, never predictions.
 
-Targets and how an invalid pixel is marked: see `moesaic.model.data.dataset`. Invalid pixels count nowhere. The result of a meter that
+Targets and how an invalid pixel is marked: see `moesaic.model.tasks.targets`. Invalid pixels count nowhere. The result of a meter that
 has seen no valid pixel is not a number.
 """
 
@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import INVALID_LABEL
+from moesaic.model.tasks.targets import INVALID_LABEL
 from moesaic.spec.predictions import metres, probability
 
 
@@ -18,9 +18,11 @@ class Meter(Protocol):
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
         """Add a batch: predictions [N, C, h, w] of any number type, targets [N, h, w] or [N, h, w, 3]."""
+        ...
 
     def result(self) -> float:
         """The metric of all batches added so far."""
+        ...
 
 
 class IouMeter:

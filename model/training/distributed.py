@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -69,20 +69,24 @@ def joined_ranks(device: str = "auto") -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
+class _ExchangeContext(Protocol):
+    """What the forward pass of `_Exchange` leaves to its backward pass: rows sent to and received from each rank."""
+
+    splits: tuple[list[int], list[int]]
+
+
 class _Exchange(torch.autograd.Function):
     """Rows to other ranks and rows from them, in the order of the ranks; gradients travel the other way."""
 
     @staticmethod
-    def forward(
-        context: torch.autograd.function.FunctionCtx, rows: Tensor, received: list[int], sent: list[int]
-    ) -> Tensor:
+    def forward(context: _ExchangeContext, rows: Tensor, received: list[int], sent: list[int]) -> Tensor:
         context.splits = sent, received
         result = rows.new_empty(sum(received), *rows.shape[1:])
         dist.all_to_all_single(result, rows.contiguous(), received, sent)
         return result
 
     @staticmethod
-    def backward(context: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(context: _ExchangeContext, gradient: Tensor) -> tuple[Tensor, None, None]:
         return _Exchange.apply(gradient, *context.splits), None, None
 
 
@@ -140,8 +144,10 @@ class _TrainingForward(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, *arguments: object) -> tuple[dict[str, Tensor], Tensor]:
-        return self.model.training_forward(*arguments)
+    def forward(
+        self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        return self.model.training_forward(images, tasks, noise)
 
 
 class DistributedModel:
@@ -156,7 +162,7 @@ class DistributedModel:
         self.sharded = shard_experts(model, ranks) if experts_sharded and ranks.size > 1 else frozenset()
         if ranks.size > 1 and ranks.device.type == "cuda":  # on CPUs a batch norm sees its rank's images only
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        self._forward: nn.Module = _TrainingForward(model)
+        self._forward: _TrainingForward | nn.parallel.DistributedDataParallel = _TrainingForward(model)
         if ranks.size > 1:
             wrap = nn.parallel.DistributedDataParallel
             own = [f"model.{name}" for name in self.sharded]
@@ -166,12 +172,14 @@ class DistributedModel:
     def forward(
         self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """`M3ViT.training_forward` for this rank's part of a batch."""
+        """`M3ViT.training_forward` for this rank's part of a batch, images [B, 3, height, width]."""
         return self._forward(images, tasks, noise)
 
     def accumulating(self) -> AbstractContextManager:
         """In this context gradients are added up here and not yet exchanged."""
-        return self._forward.no_sync() if self.ranks.size > 1 else nullcontext()
+        if isinstance(self._forward, nn.parallel.DistributedDataParallel):
+            return self._forward.no_sync()
+        return nullcontext()
 
     def average_experts(self) -> None:
         """After the backward pass: an expert's gradient, of the tokens of all ranks, becomes that of the mean loss."""

@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 import subprocess
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moesaic import installation
+from moesaic.errors import UserError
+from moesaic.hls.commands.tables import TablesCommand
 from moesaic.hls.hardware.tables import TABLE_FILES, cpp_configuration
 from moesaic.spec import registers
 from moesaic.spec.arithmetic import EXP2_TABLE
@@ -64,9 +68,21 @@ BY_NAME = {instruction.name: instruction for instruction in INSTRUCTIONS}
 
 @pytest.mark.parametrize("name", TABLE_FILES)
 def test_generated_file_is_current(name):
-    assert (ROOT / name).read_text() == TABLE_FILES[name](), (
-        f"{name} is stale; write it with: python -m moesaic.hls.hardware.tables"
-    )
+    assert (ROOT / name).read_text() == TABLE_FILES[name](), f"{name} is stale; write it with: make tables"
+
+
+def test_the_command_writes_every_file_of_a_checkout_and_nothing_elsewhere(tmp_path, monkeypatch):
+    package = tmp_path / "moesaic"
+    (package / "spec").mkdir(parents=True)
+    monkeypatch.setattr(installation, "_PACKAGE", package)
+    with pytest.raises(UserError, match="not a checkout"):
+        TablesCommand.run(Namespace())
+    assert not list(package.joinpath("spec").iterdir())
+    (package / "spec").rmdir()
+    assert TablesCommand.run(Namespace()) == 0
+    assert {name: (tmp_path / name).read_text() for name in TABLE_FILES} == {
+        n: text() for n, text in TABLE_FILES.items()
+    }
 
 
 def test_names_are_no_keywords():

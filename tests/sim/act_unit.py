@@ -9,6 +9,7 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from moesaic.sim.bench_kit import clocking
+from moesaic.sim.machines.dut import Dut
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import MachineFault, Memory, Program
 from moesaic.spec.isa import Fault, pack
@@ -39,7 +40,7 @@ class Outcome:
 class ActUnit:
     """Drives the ports that every bench of an act_memory_bench has."""
 
-    def __init__(self, dut: object, configuration: HardwareConfiguration, rng: np.random.Generator) -> None:
+    def __init__(self, dut: Dut, configuration: HardwareConfiguration, rng: np.random.Generator) -> None:
         self.dut = dut
         self.word_bytes = configuration.act_word_bytes
         self.rng = rng

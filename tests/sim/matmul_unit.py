@@ -9,6 +9,7 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from moesaic.sim.bench_kit import clocking
+from moesaic.sim.machines.dut import Dut
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import MachineFault, Memory, Program
 from moesaic.spec.isa import Fault, pack
@@ -65,7 +66,7 @@ class Outcome:
 class MatmulUnit:
     """Drives a matmul_bench. Bytes are moved as little-endian words."""
 
-    def __init__(self, dut: object, configuration: HardwareConfiguration) -> None:
+    def __init__(self, dut: Dut, configuration: HardwareConfiguration) -> None:
         self.dut = dut
         self.configuration = configuration
         for port in _INPUTS:

@@ -68,8 +68,9 @@ def array_account(
 ) -> dict[str, int]:
     """Return cycles by cause (CAUSES) over [0, end), which they add up to.
 
-    events: of the timeline. products: every matmul of the program in its order. macs: the network's until `end`, without padding.
-    in_head: which of the products do not belong to those; default none. ValueError if the products are not those of the run.
+    events: of the timeline, [events] of dtype moesaic.sim.machines.recorder.EVENT. products: every matmul of the program in its
+    order. macs: the network's until `end`, without padding. in_head: which of the products do not belong to those; default none.
+    ValueError if the products are not those of the run.
     """
     matmuls = [execution for execution in timeline.executions if execution.unit == Unit.MATMUL]
     if len(products) != len(matmuls):
@@ -204,7 +205,12 @@ def _waits(timeline: Timeline, matmuls: Sequence[Execution]) -> tuple[np.ndarray
         ready.append(last)
         producers.append(producer)
         done.append(_known(execution.done))
-    return tuple(np.array(values, np.int64) for values in (accepted, free, ready, producers))
+    return (
+        np.array(accepted, np.int64),
+        np.array(free, np.int64),
+        np.array(ready, np.int64),
+        np.array(producers, np.int64),
+    )
 
 
 def _known(cycle: int | None) -> int:

@@ -8,23 +8,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from moesaic.errors import InternalError
 from moesaic.hls.compiler.generate import generate
-from moesaic.model.commands.train import show_metrics
-from moesaic.model.evaluate import predict
-from moesaic.model.export import build_bundle
+from moesaic.model.evaluation.accuracy_table import accuracy_table
+from moesaic.model.export.bundle_export import build_bundle
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.model.training import checkpoint
 from moesaic.model.training.train import train
+from moesaic.pages.terminal import print_table
 from moesaic.sim.machines.simulated_executors import SIMULATED, simulated_executors
+from moesaic.sim.measurements.road.comparison import Subject, measure
 from moesaic.sim.measurements.road.figures import disagreements
-from moesaic.sim.measurements.road.road_report import Network, Subject, measure, write_report
-from moesaic.sim.measurements.road.streams import FrameRecord, Picture
+from moesaic.sim.measurements.road.float_network import float_network
+from moesaic.sim.measurements.road.road_report import write_report
+from moesaic.sim.measurements.road.road_tables import agreement_table, cycles_table
+from moesaic.sim.measurements.road.samples import Sample
+from moesaic.sim.measurements.road.streams import FrameRecord
 from moesaic.spec.build import load_build
 from moesaic.spec.bundle import Bundle, load_bundle
 from moesaic.spec.configuration import HardwareConfiguration
@@ -32,13 +34,13 @@ from moesaic.spec.configuration import HardwareConfiguration
 
 @dataclass(frozen=True)
 class Demo:
-    """A run of the road. directory: where everything goes; pictures: of the recipe's image size; validation: held-out scenes
+    """A run of the road. directory: where everything goes; samples: of the recipe's image size; validation: held-out scenes
     for the accuracy; executors: machines to compare with the reference machine."""
 
     directory: Path
     recipe: Recipe
     configuration: HardwareConfiguration
-    pictures: Sequence[Picture]
+    samples: Sequence[Sample]
     console: Console
     validation: int = 128
     executors: Sequence[str] = SIMULATED
@@ -58,7 +60,7 @@ class Demo:
                 open_executor().close()
         with self._step("run every task on every machine"):
             observed = generate(bundle, self.configuration, observe=True)
-            subject = Subject(bundle, build, self.pictures, observed, float_network(model))
+            subject = Subject(bundle, build, self.samples, observed, float_network(model))
             report = write_report(measure(subject, executors, self._show_frame), self.directory)
         show_report(report, self.console)
         problems = disagreements(report)
@@ -88,7 +90,8 @@ class Demo:
         bundle = build_bundle("demo", model, self.recipe, validation=self.validation)
         bundle.save(self.directory / "bundle")
         bundle = load_bundle(self.directory / "bundle")
-        show_metrics({name: task.metrics for name, task in bundle.tasks.items()}, self.console)
+        metrics = {name: task.metrics for name, task in bundle.tasks.items()}
+        print_table(self.console, accuracy_table(metrics), "accuracy on held-out images")
         self.console.print(
             f"router top-k agreement of integers with float: {bundle.report['router_topk_agreement']:.4f}"
         )
@@ -105,37 +108,18 @@ class Demo:
     def _show_frame(self, executor: str, record: FrameRecord) -> None:
         cycles = f"{record.counters['cycles']:>9,} cycles" if "cycles" in record.counters else ""
         self.console.print(
-            f"  {executor:<10}{record.picture:<14}{record.task:<14}{record.seconds:6.2f} s {cycles}", highlight=False
+            f"  {executor:<10}{record.sample:<14}{record.task:<14}{record.seconds:6.2f} s {cycles}", highlight=False
         )
-
-
-def float_network(model: M3ViT) -> Network:
-    """The model as the report takes it."""
-
-    def run(image: np.ndarray, task: str) -> np.ndarray:
-        return np.moveaxis(predict(model, image[None], task)[0], 0, -1)
-
-    return run
 
 
 def show_report(report: dict, console: Console) -> None:
     """The figures that matter most, as tables."""
-    machines = Table(
-        "machine", "frames", "bytes compared", "bytes that differ", title="agreement with the reference machine"
-    )
-    for name, values in report["executors"].items():
-        if "compared_bytes" in values:
-            machines.add_row(
-                name, str(values["frames"]), f"{values['compared_bytes']:,}", f"{values['mismatched_bytes']:,}"
-            )
-    console.print(machines)
-    measured = {name: task["rtl"] for name, task in report["tasks"].items() if task["rtl"]}
-    if not measured:
+    agreement = agreement_table(report).select("executor", "frames", "bytes compared", "bytes that differ")
+    print_table(console, agreement, "agreement with the reference machine")
+    cycles = cycles_table(report)
+    if cycles is None:
         return
-    cycles = Table("task", "cycles per frame", "ms at 300 MHz (assumed)", "utilisation", title="RTL simulation")
-    for name, task in measured.items():
-        milliseconds = f"{task['milliseconds_at_assumed_clock']:.3f}"
-        cycles.add_row(name, f"{task['cycles']:,}", milliseconds, f"{100 * task['utilisation']:.1f} %")
-    console.print(cycles)
+    shown = [column.heading for column in cycles.columns if "DRAM" not in column.heading]
+    print_table(console, cycles.select(*shown), "RTL simulation")
     switch = report["task_switch"]
     console.print(f"{switch['task_changes']} changes of task cost {switch['extra_cycles']:+,} cycles")

@@ -1,4 +1,4 @@
-"""The resources of a configuration as JSON, as a page and as a table."""
+"""The resources of a configuration: rows by module, the whole, the verdict, and all of it as JSON."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moesaic.hls.hardware.resources import LIMITS, Resources
-from moesaic.sim.measurements.synthesis import path_delays as timing
-from moesaic.sim.measurements.synthesis import yosys
+from moesaic.hls.hardware.resource_estimate import LIMITS, Resources
+from moesaic.sim.measurements.synthesis import path_delays, yosys
 from moesaic.sim.measurements.synthesis.flow import Result
 from moesaic.sim.measurements.synthesis.netlist import SYNTHESIS
 from moesaic.spec.clock import CLOCK_MHZ
@@ -20,39 +19,40 @@ NOTE = (
     " CARRY8."
 )
 RULE = (
-    f"Path delays assume {timing.LEVEL_NS:.3f} ns for a LUT with the net behind it, and a level more at a start that is no"
+    f"Path delays assume {path_delays.LEVEL_NS:.3f} ns for a LUT with the net behind it, and a level more at a start that is no"
     " flip-flop or an end that is not a flip-flop's data, as AMD's report_failfast does for UltraScale+ at speed grade -2;"
-    f" a carry chain {timing.CARRY_ENTRY_NS:.3f} ns and {timing.CARRY_STEP_NS:.3f} ns for every four bits, a RAM without output"
-    f" register {timing.RAM_OUTPUT_NS} ns (UG949), an unregistered side of a multiplier {timing.MULTIPLY_NS} ns: assumptions."
-    f" Judged against {timing.CLOCK_NS} ns ({CLOCK_MHZ} MHz); fan-out, placement and skew are not in them."
+    f" a carry chain {path_delays.CARRY_ENTRY_NS:.3f} ns and {path_delays.CARRY_STEP_NS:.3f} ns for every four bits, a RAM without output"
+    f" register {path_delays.RAM_OUTPUT_NS} ns (UG949), an unregistered side of a multiplier {path_delays.MULTIPLY_NS} ns: assumptions."
+    f" Judged against {path_delays.CLOCK_NS} ns ({CLOCK_MHZ} MHz); fan-out, placement and skew are not in them."
 )
 _NAMES = {"dsp": "DSP48E2", "bram36": "BRAM36", "uram": "URAM288", "lut": "LUT"}
-_COLUMNS = ("dsp", "bram36", "uram", "lut", "ff", "carry4")
+COUNTED = ("dsp", "bram36", "uram", "lut", "ff", "carry4")
+"""What is counted of a module."""
 
 
 @dataclass(frozen=True)
-class Row(timing.Timed):
+class Row(path_delays.Timed):
     """All modules of one name: how many instances, what they take together without the modules below them, longest paths."""
 
     module: str
     instances: int
     own: dict[str, float]
-    paths: tuple[timing.Path, ...]
+    paths: tuple[path_delays.Path, ...]
     loops: int
 
     @property
-    def shown(self) -> tuple[timing.Path, ...]:
+    def shown(self) -> tuple[path_delays.Path, ...]:
         """The longest path and all others that do not meet the clock."""
-        return tuple(path for n, path in enumerate(self.paths) if n == 0 or path.delay > timing.CLOCK_NS)
+        return tuple(path for n, path in enumerate(self.paths) if n == 0 or path.delay > path_delays.CLOCK_NS)
 
     @property
     def meets(self) -> bool:
-        return self.loops == 0 and (self.worst is None or self.worst.delay <= timing.CLOCK_NS)
+        return self.loops == 0 and (self.worst is None or self.worst.delay <= path_delays.CLOCK_NS)
 
 
 def blocks(counts: Counter[str]) -> dict[str, float]:
     """Resources with block RAM in units of 36 Kb."""
-    return {name: counts["bram18"] / 2 if name == "bram36" else counts[name] for name in _COLUMNS}
+    return {name: counts["bram18"] / 2 if name == "bram36" else counts[name] for name in COUNTED}
 
 
 def rows(results: Sequence[Result]) -> list[Row]:
@@ -96,7 +96,7 @@ def document(configuration: HardwareConfiguration, results: Sequence[Result], so
         "tool": f"Yosys {yosys.version()}, {SYNTHESIS}",
         "note": NOTE,
         "rule": RULE,
-        "clock_ns": timing.CLOCK_NS,
+        "clock_ns": path_delays.CLOCK_NS,
         "modules": [
             {
                 "module": row.module,
@@ -113,84 +113,3 @@ def document(configuration: HardwareConfiguration, results: Sequence[Result], so
         "limits": limit.to_dict(),
         "verdict": verdict(need, configuration.part),
     }
-
-
-def cells(row: Row) -> tuple[str, ...]:
-    """A row as text."""
-    amounts = (f"{row.own[name]:,.1f}" if name == "bram36" else f"{row.own[name]:,.0f}" for name in _COLUMNS)
-    if row.loops:
-        judged = ("loop", "", "no")
-    elif row.worst is None:
-        judged = ("", "", "")
-    else:
-        judged = (f"{row.worst.delay:.2f}", str(row.worst.levels), "yes" if row.meets else "NO")
-    return (row.module, f"{row.instances:,}", *amounts, *judged)
-
-
-HEADINGS = (
-    "module",
-    "instances",
-    "DSP",
-    "BRAM36",
-    "URAM",
-    "LUT",
-    "FF",
-    "CARRY4",
-    "path ns",
-    "LUTs",
-    f"<= {timing.CLOCK_NS}",
-)
-"""Columns of the table: amounts are those of all instances, without the modules below them."""
-
-
-def sum_row(results: Sequence[Result]) -> tuple[str, ...]:
-    """The last row of the table."""
-    total = blocks(results[-1].total)
-    table = rows(results)
-    slowest = max((row.worst.delay for row in table if row.worst), default=0.0)
-    amounts = (f"{total[name]:,.1f}" if name == "bram36" else f"{total[name]:,.0f}" for name in _COLUMNS)
-    missed = sum(not row.meets for row in table)
-    return ("whole", "", *amounts, f"{slowest:.2f}", "", f"{missed} miss" if missed else "yes")
-
-
-_PATH_HEADINGS = ("| module | ns | LUTs | from | to |", "|---|---:|---:|---|---|")
-
-
-def _path_line(module: str, path: timing.Path) -> str:
-    return f"| {module} | {path.delay:.2f} | {path.levels} | `{path.start}` | `{path.end}` |"
-
-
-def page(configuration: HardwareConfiguration, results: Sequence[Result]) -> str:
-    """The table as a Markdown page."""
-    table = rows(results)
-    lines = [
-        f"# Resources of `{configuration.name}` on {configuration.part}",
-        "",
-        NOTE,
-        "",
-        "| " + " | ".join(HEADINGS) + " |",
-        "|---" + "|---:" * (len(HEADINGS) - 1) + "|",
-        *("| " + " | ".join(cells(row)) + " |" for row in table),
-        "| **" + "** | **".join(sum_row(results)) + "** |",
-        "",
-        "## Worst paths of each module",
-        "",
-        RULE,
-        f"Of each module the longest path that passes through its own logic, and of others between other instances in it those over"
-        f" {timing.CLOCK_NS} ns; the last table has the {timing.KEPT} longest of the top module.",
-        "",
-        *_PATH_HEADINGS,
-        *(
-            _path_line(row.module, path)
-            for row in sorted((row for row in table if row.worst), key=lambda row: -row.worst.delay)
-            for path in row.shown
-        ),
-        "",
-        f"## Longest paths of `{table[0].module}`, between its units",
-        "",
-        *_PATH_HEADINGS,
-        *(_path_line(table[0].module, path) for path in table[0].paths),
-        "",
-        verdict(whole(results), configuration.part),
-    ]
-    return "\n".join(lines) + "\n"

@@ -1,0 +1,33 @@
+"""The command `moesaic tables`."""
+
+from __future__ import annotations
+
+import argparse
+
+
+class TablesCommand:
+    """The tables of spec to the files that are derived from them."""
+
+    name = "tables"
+    help = "write again what is derived from the instruction and register tables: RTL package, C++ header, manual pages"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        pass
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        from moesaic.errors import UserError
+        from moesaic.files import write_file
+        from moesaic.hls.hardware import tables
+        from moesaic.installation import checkout
+
+        root = checkout()
+        if root is None:
+            raise UserError(
+                "this moesaic is installed, not a checkout: the derived files belong to its source; run `moesaic tables` of a checkout"
+            )
+        for name, text in tables.TABLE_FILES.items():
+            write_file(root / name, text().encode())
+            print(root / name)
+        return 0

@@ -1,0 +1,141 @@
+"""Estimates what a configuration takes of its device, from the structure of the machine, and refuses what cannot fit.
+
+DSP, BRAM and URAM follow from the structure; they and the LUTs, which are a formula per unit, agree with open synthesis
+(`make resources`). Nothing here has seen place and route.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from moesaic.errors import UserError
+from moesaic.spec.configuration import ULTRA_BANKS, HardwareConfiguration
+
+
+@dataclass(frozen=True)
+class Resources:
+    """DSP48E2 slices, BRAM36 blocks, URAM288 blocks, LUTs."""
+
+    dsp: int
+    bram36: int
+    uram: int
+    lut: int
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+DEVICES = {
+    "XCZU7EV": Resources(dsp=1728, bram36=312, uram=96, lut=230_400),
+    "XCZU15EG": Resources(dsp=3528, bram36=744, uram=112, lut=341_280),
+}
+"""AMD DS891, Zynq UltraScale+ MPSoC overview."""
+
+LIMITS = {
+    "XCZU7EV": Resources(dsp=1641, bram36=281, uram=86, lut=172_000),
+    "XCZU15EG": Resources(dsp=3351, bram36=669, uram=100, lut=255_000),
+}
+"""What a design is allowed to take: 95 % of a device's DSP, 90 % of its RAM, and 75 % of its LUTs, which carry the routing."""
+
+_BRAM_DEPTH, _URAM_DEPTH, _RAM_DATA_BITS = 512, 4096, 64
+_QUEUE_DEPTH = 1024
+_MULTIPLIER_BITS = 26
+"""Unsigned bits of an operand that one DSP48E2 takes; the other operand has at most 17."""
+
+
+def estimate_resources(configuration: HardwareConfiguration) -> Resources:
+    """Resources of a configuration before place and route."""
+    c = configuration
+    return Resources(_dsp(c), _bram36(c), _uram(c), _lut(c))
+
+
+def estimate_resources_of_two_units(configuration: HardwareConfiguration) -> Resources:
+    """Resources of a machine with two arrays of this configuration, each with its own drain, that share everything else."""
+    c = configuration
+    one, lanes = estimate_resources(c), _lanes(c)
+    array_lut = sum(term for unit, term in _lut_terms(c).items() if unit in ("array", "skew", "lanes", "operands"))
+    return Resources(
+        dsp=one.dsp + -(-c.macs_per_cycle // 2) + lanes,
+        bram36=one.bram36 + -(-lanes // 4),
+        uram=one.uram,
+        lut=one.lut + round(array_lut),
+    )
+
+
+def _lanes(c: HardwareConfiguration) -> int:
+    """Results drained per cycle, each with a requantiser and a table look-up; scores that softmax takes."""
+    return c.act_ports * c.tile_columns
+
+
+def _act_banks(c: HardwareConfiguration) -> int:
+    return c.act_banks * (2 if c.shared_bytes else 1) + (ULTRA_BANKS if c.act_ultra_bytes else 0)
+
+
+def _dsp(c: HardwareConfiguration) -> int:
+    array = -(-c.macs_per_cycle // 2)
+    # operand_fetch and result_address each multiply a pitch, in words of the activation memory
+    addresses = 2 * -(-(32 - (c.act_word_bytes.bit_length() - 1)) // _MULTIPLIER_BITS)
+    norm_scale, route = 2, 1
+    return array + _lanes(c) + 3 * c.norm_lanes + addresses + norm_scale + route
+
+
+def _bram36(c: HardwareConfiguration) -> int:
+    block_bytes = c.act_bytes - c.act_ultra_bytes
+    depths = [part // (c.act_word_bytes * c.act_banks) for part in (c.shared_bytes, block_bytes - c.shared_bytes)]
+    act = c.act_banks * (8 * c.act_word_bytes // _RAM_DATA_BITS) * sum(-(-depth // _BRAM_DEPTH) for depth in depths)
+    queues = -(-c.experts * c.queue_tokens // _QUEUE_DEPTH)
+    rows = c.row_entries // c.act_ports
+    # in halves: 16 bits a row, 1,024 deep; 22 bits a row, 512 deep; a table for two lanes
+    halves = c.act_ports * (-(-rows // 1024) + -(-rows // _BRAM_DEPTH)) + _lanes(c) // 2
+    return act + queues + -(-halves // 2)
+
+
+def _uram(c: HardwareConfiguration) -> int:
+    weight_words, ultra_words = c.weight_bytes // c.weight_word_bytes, c.act_ultra_bytes // c.act_word_bytes
+    weights = 8 * c.weight_word_bytes // _RAM_DATA_BITS * -(-weight_words // _URAM_DEPTH)
+    return weights + ULTRA_BANKS * (8 * c.act_word_bytes // _RAM_DATA_BITS) * -(
+        -ultra_words // (ULTRA_BANKS * _URAM_DEPTH)
+    )
+
+
+def _lut(c: HardwareConfiguration) -> int:
+    return round(sum(_lut_terms(c).values()))
+
+
+def _lut_terms(c: HardwareConfiguration) -> dict[str, float]:
+    """A term for each unit that scales, fitted to the synthesis of both configurations, and one for all else."""
+    lanes, word = _lanes(c), c.weight_word_bytes
+    clients = 4 * c.act_ports + 4  # of the activation memory
+    return {
+        "array": 32 * c.tile_rows * c.tile_columns,  # accumulators, two a cell
+        "skew": 9.5 * c.tile_rows * lanes,  # and drain of the array
+        "lanes": 1020 * lanes,  # requantise, tables, row maxima, results, softmax
+        "operands": 785 * c.tile_rows,
+        "layer_norm": 830 * c.norm_lanes,
+        "load": c.load_ports * (8 * word + 450),
+        "weights": 20 * word,
+        "activations": 8.4 * c.tile_columns * clients * _act_banks(c),
+        "queues": 27 * c.instruction_queue,
+        "rest": 18_600,
+    }
+
+
+def check_part(configuration: HardwareConfiguration) -> None:
+    """UserError if the configuration's part is not known."""
+    if configuration.part not in DEVICES:
+        raise UserError(
+            f"configuration {configuration.name}: part {configuration.part} is unknown; known: {', '.join(DEVICES)}"
+        )
+
+
+def check_fit(configuration: HardwareConfiguration) -> Resources:
+    """The estimate, or a UserError that names the resource that is over, the amount needed and the amount usable."""
+    check_part(configuration)
+    need, limits = estimate_resources(configuration), LIMITS[configuration.part].to_dict()
+    for name, amount in need.to_dict().items():
+        if amount > limits[name]:
+            raise UserError(
+                f"configuration {configuration.name} does not fit {configuration.part}: it needs about {amount} {name},"
+                f" {limits[name]} are usable; reduce the array or the memories"
+            )
+    return need

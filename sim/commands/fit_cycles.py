@@ -1,0 +1,52 @@
+"""The command `moesaic fit-cycles`."""
+
+from __future__ import annotations
+
+import argparse
+
+
+class FitCyclesCommand:
+    """The constants of the cycle model against the simulated RTL."""
+
+    name = "fit-cycles"
+    help = "measure the constants of the cycle model on the simulated RTL, and show them beside the present ones"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        from rich.console import Console
+
+        from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
+        from moesaic.pages.number_formats import count, decimals, general
+        from moesaic.pages.tables import Column, Table
+        from moesaic.pages.terminal import print_table
+        from moesaic.sim.machines.rtl_executor import RtlExecutor
+        from moesaic.sim.machines.simulated_executors import require_tools
+        from moesaic.sim.measurements.cycle_fit.fitting import Fitting, measure_on_rtl
+        from moesaic.sim.measurements.cycle_fit.sightings import sightings
+        from moesaic.spec.configuration import load_configuration
+
+        configuration, console = load_configuration(arguments.config), Console()
+        require_tools(["rtl"])
+        with (
+            console.status("compiling the simulator") as status,
+            RtlExecutor(RTL_DIRECTORY, configuration, timeline=True) as executor,
+        ):
+            fitting = Fitting(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
+        fits = fitting.fit()
+        columns = (
+            Column("constant"), Column("present", general), Column("fitted", decimals(2)), Column("unit"), Column("figures", count),
+            Column("error", decimals(2)),
+        )  # fmt: skip
+        rows = [(fit.name, fit.present, fit.fitted, fit.unit, fit.figures, fit.error) for fit in fits]
+        instructions, measured, present, fitted = fitting.longest_run(fits)
+        notes = (
+            "error: of the model with the present values, root of the mean square, in cycles or in a rate's unit",
+            f"a frame of {instructions:,} instructions: {measured:,.0f} cycles measured, {present:,.0f} ({present / measured - 1:+.1%})"
+            f" modelled, {fitted:,.0f} ({fitted / measured - 1:+.1%}) with the fitted values",
+        )
+        print_table(console, Table(columns, rows, notes), f"{configuration.name}, in RTL")
+        return 0
