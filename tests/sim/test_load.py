@@ -175,8 +175,7 @@ async def refuses_and_recovers(dut):
     bench = Bench(dut)
     await clocking.start(dut)
     one = {"count_1": 1, "count_2": 1, "count_3": 1}
-    experts, act_bytes, weight_bytes = (
-        bench.configuration.experts,
+    act_bytes, weight_bytes = (
         bench.configuration.act_bytes,
         bench.configuration.weight_bytes,
     )
