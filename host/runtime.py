@@ -13,11 +13,11 @@ from moesaic.emulator import Emulator
 from moesaic.errors import InternalError, UserError
 from moesaic.host.bitstream import find_bitstream, require_bitstream
 from moesaic.host.board import FRAME_WINDOWS, BoardExecutor
+from moesaic.host.frame_pipeline import Pipeline, Tasks, check_tasks
 from moesaic.host.phases import Frame, Phases
 from moesaic.host.power import PowerMeter
 from moesaic.host.pynq_interface import board_present
 from moesaic.host.result import FrameFault, Result
-from moesaic.host.stream import Pipeline, Tasks, check_tasks
 from moesaic.spec.build import Build, TaskProgram, load_build
 from moesaic.spec.executor import MAX_CYCLES, Counters, Executor, Memory
 from moesaic.spec.machine import ReferenceMachine

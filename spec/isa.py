@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moesaic.spec.arithmetic import NORM_SHIFT_MAX, NORM_WIDTH_MAX, TABLE_ENTRIES
-from moesaic.spec.dram import BEAT_BYTES
+from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.field_rules import AtLeast, AtMost, Check, Choice, MultipleOf, Rule, Size, Term
 
 INSTRUCTION_BYTES = 64

@@ -23,7 +23,7 @@ from moesaic.spec.arithmetic import (
     weigh_by_score,
 )
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.dram import BEAT_BYTES
+from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
 from moesaic.spec.isa import (
     INSTRUCTION_BYTES,

@@ -19,7 +19,7 @@ class TablesCommand:
     def run(arguments: argparse.Namespace) -> int:
         from moesaic.errors import UserError
         from moesaic.files import write_file
-        from moesaic.hls.hardware import tables
+        from moesaic.hls.hardware.generated_files import TABLE_FILES
         from moesaic.installation import checkout
 
         root = checkout()
@@ -27,7 +27,7 @@ class TablesCommand:
             raise UserError(
                 "this moesaic is installed, not a checkout: the derived files belong to its source; run `moesaic tables` of a checkout"
             )
-        for name, text in tables.TABLE_FILES.items():
+        for name, text in TABLE_FILES.items():
             write_file(root / name, text().encode())
             print(root / name)
         return 0

@@ -21,7 +21,7 @@ from moesaic.hls.hardware.resource_estimate import Resources, estimate_resources
 from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.cost import frame_macs
-from moesaic.spec.dram import BYTES_PER_CYCLE
+from moesaic.spec.dram_timing import BYTES_PER_CYCLE
 from moesaic.spec.isa import INSTRUCTION_BYTES, Unit
 
 

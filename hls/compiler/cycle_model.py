@@ -17,7 +17,7 @@ from typing import NamedTuple
 from moesaic.hls.compiler.assembler import Entry
 from moesaic.hls.compiler.cycle_constants import CycleConstants
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.dram import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
+from moesaic.spec.dram_timing import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
 from moesaic.spec.isa import (
     BY_NAME,
     INSTRUCTION_BYTES,

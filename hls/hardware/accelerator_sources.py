@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from moesaic.hls.hardware.tables import cpp_configuration
+from moesaic.hls.hardware.generated_files import cpp_configuration
 from moesaic.spec.configuration import HardwareConfiguration
 
 HARDWARE_DIRECTORY = Path(__file__).parent

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.files import FileDataset, as_depth, checked_labels, read_grey
+from moesaic.model.data.dataset_files import FileDataset, as_depth, checked_labels, read_grey
 from moesaic.model.tasks.targets import INVALID_LABEL
 
 CLASSES = (

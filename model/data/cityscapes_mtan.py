@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.files import FileDataset, as_depth, read_array
+from moesaic.model.data.dataset_files import FileDataset, as_depth, read_array
 from moesaic.model.tasks.targets import INVALID_LABEL
 
 CLASSES = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")

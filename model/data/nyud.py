@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.files import (
+from moesaic.model.data.dataset_files import (
     FileDataset,
     as_depth,
     read_array,

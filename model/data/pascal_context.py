@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.files import FileDataset, read_grey, read_labels, read_matlab, read_names, read_normals
+from moesaic.model.data.dataset_files import FileDataset, read_grey, read_labels, read_matlab, read_names, read_normals
 from moesaic.model.tasks.targets import INVALID_LABEL
 from moesaic.model.tasks.thinning import thin
 

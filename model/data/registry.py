@@ -6,7 +6,7 @@ from pathlib import Path
 from moesaic.errors import UserError
 from moesaic.model.data.cityscapes import Cityscapes
 from moesaic.model.data.cityscapes_mtan import CityscapesMtan
-from moesaic.model.data.files import FileDataset
+from moesaic.model.data.dataset_files import FileDataset
 from moesaic.model.data.geometry import Fitted
 from moesaic.model.data.nyud import Nyud
 from moesaic.model.data.pascal_context import PascalContext

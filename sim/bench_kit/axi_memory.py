@@ -16,7 +16,7 @@ from cocotb.triggers import RisingEdge
 
 from moesaic.sim.bench_kit.pauses import never_pause
 from moesaic.sim.machines.dut import Dut
-from moesaic.spec.dram import BEAT_BYTES
+from moesaic.spec.dram_timing import BEAT_BYTES
 
 OKAY, SLVERR, DECERR = 0, 2, 3
 

@@ -32,7 +32,7 @@ class DemoCommand:
         from moesaic.model.recipes.recipe import load_recipe
         from moesaic.sim.machines.simulated_executors import require_tools
         from moesaic.sim.measurements.road.demo import Demo
-        from moesaic.sim.measurements.road.samples import photographs, rendered_scenes
+        from moesaic.sim.measurements.road.inputs import photographs, rendered_scenes
         from moesaic.spec.configuration import load_configuration
 
         torch.set_num_threads(arguments.threads)

@@ -38,8 +38,8 @@ class ReportCommand:
         from moesaic.sim.machines.simulated_executors import require_tools, simulated_executors
         from moesaic.sim.measurements.road.comparison import Subject, check_origin, measure
         from moesaic.sim.measurements.road.figures import disagreements
+        from moesaic.sim.measurements.road.inputs import photographs, read_samples, rendered_scenes
         from moesaic.sim.measurements.road.road_report import write_report
-        from moesaic.sim.measurements.road.samples import photographs, read_samples, rendered_scenes
         from moesaic.spec.build import load_build
         from moesaic.spec.bundle import load_bundle
 

@@ -30,7 +30,7 @@ class ResourcesCommand:
         from moesaic.pages.terminal import print_table
         from moesaic.sim.machines.rtl_lint import SYNTHESISED_TOP
         from moesaic.sim.measurements.synthesis import synthesis_report, yosys
-        from moesaic.sim.measurements.synthesis.flow import measure
+        from moesaic.sim.measurements.synthesis.module_synthesis import measure
         from moesaic.sim.measurements.synthesis.synthesis_page import resources_markdown, resources_table
         from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash, synthesised_sources
         from moesaic.spec.configuration import load_configuration

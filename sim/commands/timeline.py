@@ -37,7 +37,7 @@ class TimelineCommand:
         from moesaic.files import require_writable
         from moesaic.sim.machines.rtl_executor import RtlExecutor
         from moesaic.sim.machines.simulated_executors import require_tools
-        from moesaic.sim.measurements.road.samples import photographs, read_samples
+        from moesaic.sim.measurements.road.inputs import photographs, read_samples
         from moesaic.sim.measurements.timeline.timeline import build_timeline
         from moesaic.sim.measurements.timeline.trace_events import write_trace
         from moesaic.spec.build import load_build

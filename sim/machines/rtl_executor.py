@@ -25,7 +25,7 @@ from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.machines.verilator import build
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.dram import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
+from moesaic.spec.dram_timing import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault, Space
 from moesaic.spec.issue import semaphore_stalls

@@ -7,7 +7,7 @@ import tomllib
 
 from moesaic.hls.hardware.resource_estimate import estimate_resources
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.dram import BYTES_PER_CYCLE, LATENCY
+from moesaic.spec.dram_timing import BYTES_PER_CYCLE, LATENCY
 from tests.docs.figures import FIGURES
 from tests.docs.markdown import REPOSITORY
 

@@ -13,7 +13,7 @@ from moesaic.sim.measurements.benchmark.bundles import frame_recipe
 from moesaic.sim.measurements.benchmark.cases import FRAMES, scaling_cases
 from moesaic.spec.bundle import Task
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.dram import BYTES_PER_CYCLE
+from moesaic.spec.dram_timing import BYTES_PER_CYCLE
 from tests.docs.figures import FIGURES
 
 ZCU104 = load_configuration("zcu104")

@@ -19,7 +19,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of 
 atexit.register(lambda: print("buffers", len(board.buffers), "busy", board.busy, flush=True))
 from pathlib import Path
 import numpy as np
-import moesaic.host.lock, moesaic.host.stream
+import moesaic.host.lock, moesaic.host.frame_pipeline
 from moesaic.host.board import BoardExecutor
 from moesaic.spec.build import load_build
 from moesaic.spec.machine import ReferenceMachine
@@ -27,18 +27,18 @@ from tests.host.mock_pynq import Board, make_module
 
 directory, lock_file, interrupts, stop_seconds = sys.argv[1:]
 moesaic.host.lock.default_lock_file = lambda: Path(lock_file)
-moesaic.host.stream._STOP_SECONDS = float(stop_seconds)
+moesaic.host.frame_pipeline._STOP_SECONDS = float(stop_seconds)
 board = Board(ReferenceMachine(load_build(directory).configuration), interrupts=interrupts == "True")
 sys.modules["pynq"] = make_module(board)
 BoardExecutor.__init__.__kwdefaults__["timeout_seconds"] = 1000.0
 frame = np.zeros((40, 40, 3), np.uint8)
-stop = moesaic.host.stream.Pipeline.stop
+stop = moesaic.host.frame_pipeline.Pipeline.stop
 
 def told(pipeline):
     print("stopping", flush=True)
     stop(pipeline)
 
-moesaic.host.stream.Pipeline.stop = told
+moesaic.host.frame_pipeline.Pipeline.stop = told
 
 def blocked():
     yield frame

@@ -12,7 +12,7 @@ from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.stream import StreamSource
 from moesaic.sim.machines.dram import CONSTANT_WINDOW, SOURCES, Dram
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.dram import BYTES_PER_CYCLE, LATENCY
+from moesaic.spec.dram_timing import BYTES_PER_CYCLE, LATENCY
 from moesaic.spec.isa import LoadDestination, pack
 from tests.sim.transfers import unit_parameters
 

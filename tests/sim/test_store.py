@@ -12,7 +12,7 @@ from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.dram import LATENCY
+from moesaic.spec.dram_timing import LATENCY
 from moesaic.spec.executor import Memory
 from moesaic.spec.isa import Fault, Space
 from moesaic.spec.machine import ReferenceMachine

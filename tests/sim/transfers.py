@@ -10,7 +10,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from moesaic.sim.bench_kit import clocking
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
-from moesaic.spec.dram import BEAT_BYTES
+from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.isa import Fault, decode, pack
 
 CONSTANT_BASE = 0x12_3456_7000

@@ -15,7 +15,7 @@ from moesaic.errors import InternalError
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
 from moesaic.model.training import checkpoint
 from moesaic.sim.measurements.road.demo import Demo
-from moesaic.sim.measurements.road.samples import photographs, rendered_scenes
+from moesaic.sim.measurements.road.inputs import photographs, rendered_scenes
 from moesaic.spec.build import Build
 from moesaic.spec.configuration import load_configuration
 

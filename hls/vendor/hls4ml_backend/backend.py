@@ -16,9 +16,9 @@ from moesaic.emulator import Emulator, compile_emulator
 from moesaic.errors import UserError
 from moesaic.hls.vendor.hls4ml_backend import NAME
 from moesaic.hls.vendor.hls4ml_backend.bundle_source import find_bundle
+from moesaic.hls.vendor.hls4ml_backend.converted_model import Session
 from moesaic.hls.vendor.hls4ml_backend.operations import Operation, register_operations, value_shapes
 from moesaic.hls.vendor.hls4ml_backend.options import initial_config
-from moesaic.hls.vendor.hls4ml_backend.session import Session
 from moesaic.hls.vendor.hls4ml_backend.synthesis import run_vitis
 from moesaic.hls.vendor.hls4ml_backend.writer import build_directory
 from moesaic.spec.configuration import load_configuration

@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from moesaic.errors import UserError
-from moesaic.hls.vendor.flow import hls_absence, hls_command, run_script
+from moesaic.hls.vendor.tool_runs import hls_absence, hls_command, run_script
 from moesaic.hls.vendor.vitis.project import write_project
 from moesaic.spec.build import Build
 

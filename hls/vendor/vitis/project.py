@@ -10,13 +10,13 @@ from pathlib import Path
 from moesaic.files import require_writable, write_directory
 from moesaic.hls.compiler.arena import round_up
 from moesaic.hls.hardware.accelerator_sources import accelerator_sources
-from moesaic.hls.vendor.flow import require_plain_path
 from moesaic.hls.vendor.parts import ordering_code
+from moesaic.hls.vendor.tool_runs import require_plain_path
 from moesaic.hls.vendor.vitis.testbench_data import GoldenRun, golden_run, random_picture
 from moesaic.spec.build import Build
 from moesaic.spec.clock import CLOCK_MHZ
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.dram import BEAT_BYTES
+from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.executor import WINDOW_ALIGNMENT
 
 MANIFEST = "vitis.json"

@@ -30,7 +30,7 @@ from moesaic.sim.measurements.benchmark.benchmark_tables import (
 )
 from moesaic.sim.measurements.benchmark.published import PUBLISHED
 from moesaic.spec.clock import CLOCK_MHZ
-from moesaic.spec.dram import BYTES_PER_CYCLE
+from moesaic.spec.dram_timing import BYTES_PER_CYCLE
 
 _MEASURED = "Measured in RTL simulation of the whole accelerator with a model of the DRAM"
 _MEGA = 1e6

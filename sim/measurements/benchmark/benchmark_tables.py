@@ -11,7 +11,7 @@ from moesaic.sim.measurements.benchmark.cases import ALL_OFF, ALL_ON
 from moesaic.sim.measurements.benchmark.derived import wrong_bytes
 from moesaic.sim.measurements.benchmark.published import PUBLISHED
 from moesaic.sim.measurements.benchmark.technique_resources import technique_cost
-from moesaic.spec.dram import BEAT_BYTES, LATENCY
+from moesaic.spec.dram_timing import BEAT_BYTES, LATENCY
 
 
 def frame_name(entry: dict) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from moesaic.errors import UserError
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.dram import BYTES_PER_CYCLE
+from moesaic.spec.dram_timing import BYTES_PER_CYCLE
 
 TASKS = ("segmentation", "depth")
 PARTS = ("frames", "ablation", "scaling")

@@ -30,7 +30,7 @@ from moesaic.sim.measurements.timeline import timeline
 from moesaic.sim.measurements.timeline.timeline import Timeline, build_timeline
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
-from moesaic.spec.dram import LATENCY
+from moesaic.spec.dram_timing import LATENCY
 from moesaic.spec.executor import MAX_CYCLES, Counters
 from moesaic.spec.isa import Unit
 from moesaic.spec.machine import Fields, ReferenceMachine

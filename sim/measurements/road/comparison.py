@@ -11,9 +11,9 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.sim.measurements.road.figures import Measurements, Predictions
+from moesaic.sim.measurements.road.inputs import Sample
 from moesaic.sim.measurements.road.layer_check import check_layers
 from moesaic.sim.measurements.road.queue_usage import ExpertUsage, UsageRecorder
-from moesaic.sim.measurements.road.samples import Sample
 from moesaic.sim.measurements.road.streams import FrameRecord, alternating, consecutive, run_stream
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle

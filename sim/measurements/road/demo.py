@@ -23,9 +23,9 @@ from moesaic.sim.machines.simulated_executors import SIMULATED, simulated_execut
 from moesaic.sim.measurements.road.comparison import Subject, measure
 from moesaic.sim.measurements.road.figures import disagreements
 from moesaic.sim.measurements.road.float_network import float_network
+from moesaic.sim.measurements.road.inputs import Sample
 from moesaic.sim.measurements.road.road_report import write_report
 from moesaic.sim.measurements.road.road_tables import agreement_table, cycles_table
-from moesaic.sim.measurements.road.samples import Sample
 from moesaic.sim.measurements.road.streams import FrameRecord
 from moesaic.spec.build import load_build
 from moesaic.spec.bundle import Bundle, load_bundle

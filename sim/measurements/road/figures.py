@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from moesaic.sim.measurements.road.inputs import Sample
 from moesaic.sim.measurements.road.queue_usage import ExpertUsage
-from moesaic.sim.measurements.road.samples import Sample
 from moesaic.sim.measurements.road.streams import FrameRecord, mismatched_bytes, switch_cost
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
 from moesaic.spec.clock import CLOCK_HZ
-from moesaic.spec.dram import BEAT_BYTES
+from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.isa import UNIT_NAMES
 from moesaic.spec.registers import BUSY_NAMES
 

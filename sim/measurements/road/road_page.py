@@ -15,6 +15,7 @@ from moesaic.pages.markup import Markup, element, join
 from moesaic.pages.palette import SERIES
 from moesaic.pages.tables import Column, Table
 from moesaic.sim.measurements.road.figures import Measurements, disagreements
+from moesaic.sim.measurements.road.inputs import Sample
 from moesaic.sim.measurements.road.rendering import legend, render_row
 from moesaic.sim.measurements.road.road_tables import (
     EXECUTORS,
@@ -23,7 +24,6 @@ from moesaic.sim.measurements.road.road_tables import (
     integer_network_table,
     proof_table,
 )
-from moesaic.sim.measurements.road.samples import Sample
 from moesaic.spec.predictions import decode
 
 _BUSY_COLOUR, _WAITING_COLOUR = SERIES[0], SERIES[1]

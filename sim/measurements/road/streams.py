@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moesaic.sim.measurements.road.samples import Sample
+from moesaic.sim.measurements.road.inputs import Sample
 from moesaic.spec.build import Build
 from moesaic.spec.executor import MAX_CYCLES, Counters, Executor
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from moesaic.pages.number_formats import count, decimals
 from moesaic.pages.tables import Cell, Column, Table, Tone, Value
 from moesaic.sim.measurements.synthesis import path_delays
-from moesaic.sim.measurements.synthesis.flow import Result
+from moesaic.sim.measurements.synthesis.module_synthesis import Result
 from moesaic.sim.measurements.synthesis.synthesis_report import COUNTED, NOTE, RULE, Row, blocks, rows, verdict, whole
 from moesaic.spec.configuration import HardwareConfiguration
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from moesaic.hls.hardware.resource_estimate import LIMITS, Resources
 from moesaic.sim.measurements.synthesis import path_delays, yosys
-from moesaic.sim.measurements.synthesis.flow import Result
+from moesaic.sim.measurements.synthesis.module_synthesis import Result
 from moesaic.sim.measurements.synthesis.netlist import SYNTHESIS
 from moesaic.spec.clock import CLOCK_MHZ
 from moesaic.spec.configuration import HardwareConfiguration

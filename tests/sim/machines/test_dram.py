@@ -14,7 +14,7 @@ from moesaic.sim.bench_kit.pauses import never_pause, phased_pauses
 from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import ModuleTestFailure, run_module_test
 from moesaic.sim.machines.dram import CONSTANT_WINDOW, FRAME_WINDOW, SOURCES, Dram
-from moesaic.spec.dram import BYTES_PER_CYCLE, LATENCY
+from moesaic.spec.dram_timing import BYTES_PER_CYCLE, LATENCY
 
 CONSTANT_BASE, CONSTANT_BYTES = 0x0_2000_0000, 8192
 FRAME_BASE, FRAME_BYTES = 0x8_7654_3000, 4096 + 64

@@ -23,9 +23,9 @@ from moesaic.sim.machines.csim import CsimExecutor
 from moesaic.sim.measurements.road.comparison import Subject, measure
 from moesaic.sim.measurements.road.demo import show_report
 from moesaic.sim.measurements.road.figures import disagreements, figures
+from moesaic.sim.measurements.road.inputs import Sample, photographs, read_samples, rendered_scenes
 from moesaic.sim.measurements.road.road_page import report_page
 from moesaic.sim.measurements.road.road_report import write_report
-from moesaic.sim.measurements.road.samples import Sample, photographs, read_samples, rendered_scenes
 from moesaic.spec.bundle import Bundle
 from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.configuration import load_configuration

@@ -14,7 +14,7 @@ from moesaic.hls.hardware.resource_estimate import LIMITS, Resources, estimate_r
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.synthesis import (
     counting,
-    flow,
+    module_synthesis,
     netlist,
 )
 from moesaic.sim.measurements.synthesis import (
@@ -31,8 +31,8 @@ from moesaic.spec.configuration import load_configuration
 LEVEL = timing.LEVEL_NS
 
 
-def measured(top: str, cache: Path, directory: Path = RTL, **parameters: int) -> dict[str, flow.Result]:
-    results = flow.measure(top, source_closure(top, [directory]), parameters, cache)
+def measured(top: str, cache: Path, directory: Path = RTL, **parameters: int) -> dict[str, module_synthesis.Result]:
+    results = module_synthesis.measure(top, source_closure(top, [directory]), parameters, cache)
     return {result.module: result for result in results}
 
 
@@ -233,11 +233,11 @@ def test_verdict_has_the_figures_and_the_limits():
     assert report.verdict(over, "XCZU7EV").startswith("does not fit XCZU7EV: DSP48E2 1,641 of 1,641, BRAM36 281")
 
 
-def made_up(module: str, instances: int, delays: tuple[float, ...], loops: int = 0) -> flow.Result:
+def made_up(module: str, instances: int, delays: tuple[float, ...], loops: int = 0) -> module_synthesis.Result:
     counts = Counter(dsp=4, bram18=3, lut=1200, ff=500)
     total = Counter({name: amount * 5 for name, amount in counts.items()})
     paths = tuple(timing.Path(delay, 7, "from_q[1]", "to_d") for delay in delays)
-    return flow.Result(module, instances, counts, total, paths, loops)
+    return module_synthesis.Result(module, instances, counts, total, paths, loops)
 
 
 def test_table_and_page_have_every_module_and_the_whole():
@@ -265,7 +265,7 @@ def test_table_and_page_have_every_module_and_the_whole():
 def test_estimate_agrees_with_synthesis_of_the_test_configuration(tmp_path):
     tiny = load_configuration("tiny")
     sources = source_closure("moesaic_accelerator", [RTL])
-    results = flow.measure("moesaic_accelerator", sources, rtl_parameters(tiny), tmp_path)
+    results = module_synthesis.measure("moesaic_accelerator", sources, rtl_parameters(tiny), tmp_path)
     need, expected = report.whole(results), estimate_resources(tiny)
     assert (need.dsp, need.bram36, need.uram) == (expected.dsp, expected.bram36, expected.uram)
     assert need.lut == pytest.approx(expected.lut, rel=0.1)

@@ -10,8 +10,8 @@ import pytest
 
 import moesaic
 from moesaic.errors import InternalError, UserError
+from moesaic.host.frame_pipeline import choice_of
 from moesaic.host.png import encode_png
-from moesaic.host.stream import choice_of
 from moesaic.spec.executor import MachineFault
 from moesaic.spec.isa import Fault
 from moesaic.spec.machine import ReferenceMachine
@@ -209,7 +209,7 @@ def test_control_c_in_the_middle(accelerator, expected):
 
 def test_source_that_blocks_does_not_block_the_end(saved_build, monkeypatch):
     """A camera that delivers nothing more: the stream can be left all the same."""
-    monkeypatch.setattr("moesaic.host.stream._STOP_SECONDS", 0.05)
+    monkeypatch.setattr("moesaic.host.frame_pipeline._STOP_SECONDS", 0.05)
     release = threading.Event()
 
     def source():

@@ -12,7 +12,7 @@ from moesaic.pages.tables import Cell, Column, Table
 from moesaic.spec import isa, registers
 from moesaic.spec.arithmetic import EXP2_TABLE, NORM_WIDTH_MAX, SHIFT_MAX, TABLE_ENTRIES, TABLE_INDEX_BITS
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.dram import BEAT_BYTES
+from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.field_rules import AtLeast, AtMost, Check, Choice, MultipleOf, Rule, Size, checked_fields
 from moesaic.spec.isa import (
     FETCH,
