@@ -23,7 +23,8 @@ _BATCH_BYTES = 300_000
 class Netlist:
     """A synthesised module.
 
-    ports: name to (direction, bits). cells: (name, type, port to bits), the types being primitives or modules.
+    ports: name to (direction, bits). cells: (name, type, port to bits), the types being primitives or modules; a port that
+    is connected to nothing is left out.
     names: bit to the name of a signal of the sources or, where there is none, of Yosys. Bits are integers; "0", "1" and "x"
     are constants.
     """
@@ -102,7 +103,10 @@ def _netlist(module: dict) -> Netlist:
             if isinstance(bit, int) and (bit not in names or (names[bit][0] == "$") > (label[0] == "$")):
                 names[bit] = label
     ports = {name: (port["direction"], port["bits"]) for name, port in module["ports"].items()}
-    cells = [(name, cell["type"], cell["connections"]) for name, cell in module["cells"].items()]
+    cells = [
+        (name, cell["type"], {pin: bits for pin, bits in cell["connections"].items() if bits})
+        for name, cell in module["cells"].items()
+    ]
     internal = sorted(
         {kind for _, kind, _ in cells if kind[0] == "$" and not kind.startswith("$paramod")} - {"$scopeinfo"}
     )

@@ -111,6 +111,19 @@ def test_each_instance_counts(tmp_path):
     assert worst.start == "u_low.value_o[1]" and worst.end.startswith("u_high.value_o")
 
 
+def test_an_output_may_be_connected_to_nothing(tmp_path):
+    (tmp_path / "toggle.sv").write_text(
+        "module toggle(input logic clk_i, output logic value_o, output logic inverse_o);\n"
+        "  always_ff @(posedge clk_i) value_o <= !value_o;\n  assign inverse_o = !value_o;\nendmodule\n"
+    )
+    (tmp_path / "client.sv").write_text(
+        "module client(input logic clk_i, output logic value_o);\n"
+        "  toggle u_toggle (.clk_i, .value_o, .inverse_o());\nendmodule\n"
+    )
+    results = measured("client", tmp_path / "cache", directory=tmp_path)
+    assert results["toggle"].instances == results["client"].total["ff"] == 1
+
+
 def test_sources_that_yosys_refuses_are_named(tmp_path):
     (tmp_path / "broken.sv").write_text("module broken(input logic a_i); assign nothing = ; endmodule\n")
     with pytest.raises(InternalError, match=r"broken\.sv:1"):
