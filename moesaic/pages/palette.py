@@ -1,5 +1,7 @@
 """Every colour of the pages and charts, for light and for dark screens."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 SERIES = (

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FILES = sorted(path for package in ("host", "spec", "moesaic") for path in (REPOSITORY / package).rglob("*.py"))
+# Tables in the terminal of a workstation; `test_the_terminal_stays_on_the_workstation` says who may import it.
+TERMINAL = REPOSITORY / "moesaic" / "pages" / "terminal.py"
+FILES = sorted(
+    path for package in ("host", "spec", "moesaic") for path in (REPOSITORY / package).rglob("*.py") if path != TERMINAL
+)
 TREES = {path.relative_to(REPOSITORY): ast.parse(path.read_text(), feature_version=(3, 10)) for path in FILES}
 
 # Imported where they are used, with a word for the user where they are missing.
@@ -46,6 +50,13 @@ def test_imports(path):
     assert imported(TREES[path]) <= allowed
     for module, files in AFTER_3_10.items():
         assert module not in imported(TREES[path]) or str(path) in files
+
+
+def test_the_terminal_stays_on_the_workstation():
+    """It needs rich, which a board has not."""
+    for path, tree in TREES.items():
+        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert "moesaic.pages.terminal" not in modules, path
 
 
 def test_optional_packages_are_imported_in_functions():
