@@ -32,10 +32,10 @@ bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumabl
 	$(VENV)/bin/moesaic bench $(if $(MODEL),--model $(MODEL)) $(if $(INPUT),--input $(INPUT)) $(BENCH_FLAGS)
 
 results: $(STAMP) ## Train and measure what docs/results.md shows, resumably, JOBS=2 trainings at a time; writes that page and build/results
-	$(PY) -m moesaic.model.experiments.results --jobs $(or $(JOBS),2)
+	$(VENV)/bin/moesaic results --jobs $(or $(JOBS),2)
 
 bench-experts: $(STAMP) ## Time the mixture of experts anew, with nothing else running; `make results` shows what this leaves in build/results
-	$(PY) -m moesaic.model.experiments.expert_timing
+	$(VENV)/bin/moesaic bench-experts
 
 test: $(STAMP) ## Run the tests (all but the slow ones)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"

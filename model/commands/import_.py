@@ -55,8 +55,8 @@ class ImportCommand:
         import torch
         from rich.console import Console
 
+        from moesaic.model.importing.foreign_checkpoint import read_foreign_checkpoint
         from moesaic.model.importing.m3vit import convert_m3vit
-        from moesaic.model.importing.source_weights import read_source
         from moesaic.model.importing.timm import convert_timm
         from moesaic.model.network.upcycling import initialise
         from moesaic.model.network.vit import M3ViT
@@ -66,7 +66,7 @@ class ImportCommand:
         require_writable(arguments.checkpoint.parent)
         convert = convert_timm if arguments.format == "timm" else convert_m3vit
         weights = convert(
-            read_source(arguments.source),
+            read_foreign_checkpoint(arguments.source),
             recipe.model,
             heads=arguments.heads,
             normalisation=arguments.normalisation,

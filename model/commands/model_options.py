@@ -1,4 +1,4 @@
-"""Arguments that several commands of the model side take."""
+"""Options that several commands of the model side take."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import argparse
 from pathlib import Path
 
 from moesaic.argument_types import positive
+from moesaic.model.recipes.recipe import recipe_names
 
 CHECKPOINT = Path("build/model.safetensors")
+HELD_OUT_SCENES = 128
+
+
+def recipe_choices() -> str:
+    """The recipes that come with the package, for a line of help: those in a directory together."""
+    names = recipe_names()
+    groups = sorted({f"{name.partition('/')[0]}/…" for name in names if "/" in name})
+    return ", ".join([*(name for name in names if "/" not in name), *groups])
 
 
 def add_checkpoint(parser: argparse.ArgumentParser, what: str) -> None:

@@ -55,11 +55,11 @@ class PathwaysCommand:
         from rich.table import Table
 
         from moesaic.files import require_writable, write_file
-        from moesaic.model.data.image_sources import calibration_images, open_validation
-        from moesaic.model.export import CALIBRATION_SCENES
-        from moesaic.model.pathways.page import chart, page, table_of
-        from moesaic.model.pathways.report import grid, measure_budgets
+        from moesaic.model.experiments.pathway_page import chart, page, table_of
+        from moesaic.model.experiments.pathway_study import grid, measure_budgets
+        from moesaic.model.input_pipeline.held_out import calibration_images, open_validation
         from moesaic.model.pathways.usage import measure_usage
+        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
 

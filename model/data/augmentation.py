@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moesaic.model.data.dataset import Sample
 from moesaic.model.data.geometry import fitting, mirrored, resized, rotated, window
+from moesaic.model.data.samples import Sample
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _BRIGHTNESS = 32.0  # of 255, either way

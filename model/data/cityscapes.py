@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import INVALID_LABEL
 from moesaic.model.data.files import FileDataset, as_depth, checked_labels, read_grey
+from moesaic.model.tasks.targets import INVALID_LABEL
 
 CLASSES = (
     *(

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import INVALID_LABEL
 from moesaic.model.data.files import FileDataset, as_depth, read_array
+from moesaic.model.tasks.targets import INVALID_LABEL
 
 CLASSES = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
 """The 7 groups of the 19 classes, in the order of Cityscapes and of MTAN's table 1; the release itself has no names."""

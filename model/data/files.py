@@ -10,7 +10,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import CHANNELS, INVALID, INVALID_LABEL, Sample
+from moesaic.model.data.samples import Sample
+from moesaic.model.tasks.targets import CHANNELS, INVALID, INVALID_LABEL
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ class FileDataset(ABC):
 
     @abstractmethod
     def read_target(self, name: str, task: str) -> np.ndarray:
-        """A sample's truth for a task, as `moesaic.model.data.dataset` defines it."""
+        """A sample's truth for a task, as `moesaic.model.tasks.targets` defines it."""
 
     def check_files(self, name: str) -> None:
         self.image_path(name)

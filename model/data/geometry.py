@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from moesaic.model.data.dataset import INVALID, Dataset, Sample
+from moesaic.model.data.samples import Dataset, Sample
+from moesaic.model.tasks.targets import INVALID
 
 GREY = 128
 """What surrounds an image that is smaller than its window: the middle of what the network takes, as in the papers."""

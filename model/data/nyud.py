@@ -6,7 +6,6 @@ from typing import ClassVar
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import INVALID_LABEL
 from moesaic.model.data.files import (
     FileDataset,
     as_depth,
@@ -16,6 +15,7 @@ from moesaic.model.data.files import (
     read_names,
     read_normals,
 )
+from moesaic.model.tasks.targets import INVALID_LABEL
 
 CLASSES = (
     *("wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf"),

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import INVALID_LABEL
 from moesaic.model.data.files import FileDataset, read_grey, read_labels, read_matlab, read_names, read_normals
-from moesaic.model.data.thinning import thin
+from moesaic.model.tasks.targets import INVALID_LABEL
+from moesaic.model.tasks.thinning import thin
 
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

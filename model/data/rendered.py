@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-from moesaic.model.data.dataset import CHANNELS, Sample
+from moesaic.model.data.samples import Sample
 from moesaic.model.data.scenes import PART_CLASSES, SEGMENTATION_CLASSES, Scenes, render
+from moesaic.model.tasks.targets import CHANNELS
 
 _CHUNK = 16
 _SEQUENCES = {"train": 0, "val": 1}  # of a seed: the two splits never share a scene

@@ -66,7 +66,7 @@ class Scenes:
 
     @property
     def targets(self) -> dict[str, np.ndarray]:
-        """The truths by task, as `moesaic.model.data.dataset` defines them."""
+        """The truths by task, as `moesaic.model.tasks.targets` defines them."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}
 
     def __len__(self) -> int:

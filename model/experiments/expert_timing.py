@@ -1,17 +1,13 @@
 """How fast the mixture of experts is: against the dense network, against simpler forms of it, one task against all.
 
-    python -m moesaic.model.experiments.expert_timing [--recipe m3vit_tiny] [--batch 16] [--repeats 9] [--threads 1]
-
-All that is compared runs in one process, in turn, the forms one after the other in every repeat, so that other load falls on
-all of them alike; figures are medians. Prints tables and keeps them where `moesaic.model.experiments.results`, which measures the same
-where nothing is kept, takes them from for docs/results.md.
+Everything that is compared runs in one process, in turn, the forms one after the other in every repeat, so that other load falls on
+all of them alike; figures are medians. `moesaic bench-experts` measures anew and keeps the tables; `moesaic results` shows those
+that are kept in docs/results.md, and measures where there are none.
 """
 
-import argparse
 import dataclasses
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +20,13 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
-from moesaic.argument_types import positive
 from moesaic.errors import UserError
 from moesaic.files import require_writable
-from moesaic.model.experiments.kept_measurements import content_key, keep_measurements, read_measurements
+from moesaic.model.experiments.kept_measurements import keep_measurements, read_measurements
+from moesaic.model.experiments.timing_settings import TimingSettings
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, load_recipe, recipe_names
+from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, load_recipe
 from moesaic.model.training.optimizer import build_optimizers
 from moesaic.spec.bundle import Task, expected_tensors
 from moesaic.spec.cost import frame_macs, weight_bytes
@@ -38,21 +34,6 @@ from moesaic.spec.cost import frame_macs, weight_bytes
 OPTIMIZERS = ("adamw", "muon")
 MEASUREMENTS = 1
 """Number of what `measure` does; what was measured otherwise is measured again."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What is timed. batch: images of a training step; repeats: of which the median is taken; threads: of PyTorch."""
-
-    recipe: str = "m3vit_tiny"
-    batch: int = 16
-    repeats: int = 9
-    threads: int = 1
-
-    def path(self, directory: Path) -> Path:
-        """The file that keeps the figures; another one for each recipe, batch and number of threads."""
-        timed = {"recipe": load_recipe(self.recipe).to_dict(), "batch": self.batch, "threads": self.threads}
-        return directory / f"experts-{Path(self.recipe).stem}-{content_key(timed)}.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,7 +231,7 @@ def figure_text(value: str | float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def measure(settings: Settings, console: Console) -> dict:
+def measure(settings: TimingSettings, console: Console) -> dict:
     """Settings and tables, in plain types: "training", "layer" and "tasks", each as `TableOfFigures` has it.
 
     UserError if the recipe's experts are not of the MLP's size.
@@ -273,7 +254,7 @@ def measure(settings: Settings, console: Console) -> dict:
     return made_by | dataclasses.asdict(settings) | plain
 
 
-def measure_anew(settings: Settings, directory: Path, console: Console) -> dict:
+def measure_anew(settings: TimingSettings, directory: Path, console: Console) -> dict:
     """What `measure` gives, which replaces what is kept in the directory."""
     require_writable(directory)
     path = settings.path(directory)
@@ -281,37 +262,7 @@ def measure_anew(settings: Settings, directory: Path, console: Console) -> dict:
     return read_measurements(path)
 
 
-def measure_once(settings: Settings, directory: Path, console: Console) -> dict:
+def measure_once(settings: TimingSettings, directory: Path, console: Console) -> dict:
     """What is kept in the directory, or else measured now and kept there."""
     done = read_measurements(settings.path(directory))
     return done if done.get("measurements") == MEASUREMENTS else measure_anew(settings, directory, console)
-
-
-def main(words: list[str] | None = None) -> int:
-    """Run the benchmark; see the module."""
-    default = Settings()
-    parser = argparse.ArgumentParser(
-        prog="python -m moesaic.model.experiments.expert_timing", description="time the mixture of experts"
-    )
-    parser.add_argument("--recipe", default=default.recipe, help=f"{', '.join(recipe_names())} or a .toml file")
-    for name, what in (
-        ("batch", "images of a training step"),
-        ("repeats", "of which the median is taken"),
-        ("threads", "threads of PyTorch"),
-    ):
-        value = getattr(default, name)
-        parser.add_argument(f"--{name}", type=positive, default=value, help=f"{what} (default {value})")
-    parser.add_argument("--directory", type=Path, default=Path("build/results"), help="where the figures are kept")
-    arguments = parser.parse_args(words)
-    settings, console = Settings(arguments.recipe, arguments.batch, arguments.repeats, arguments.threads), Console()
-    try:
-        measure_anew(settings, arguments.directory, console)
-        console.print(f"tables: {settings.path(arguments.directory)}")
-    except UserError as error:
-        print(f"expert_benchmark: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -30,7 +30,7 @@ BUDGETED = ("multi-gate", "sampled-budgets")
 def write_page(path: Path, results: list[dict], experts: dict) -> None:
     """Write the page.
 
-    results: as `moesaic.model.experiments.results.measure` gives them, of all runs. experts: as
+    results: as `moesaic.model.experiments.results_study.measure` gives them, of all runs. experts: as
     `moesaic.model.experiments.expert_timing.measure` does.
     """
     write_file(path, page(results, experts).encode())

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moesaic.errors import UserError
-from moesaic.model.importing.source_weights import Source
+from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.recipes.recipe import ModelConfiguration
 
 NORMALISATIONS = {
@@ -27,7 +27,7 @@ def require_heads(configuration: ModelConfiguration, heads: int) -> None:
 
 
 def take_embedding(
-    source: Source, c: ModelConfiguration, normalisation: str, grid: tuple[int, int] | None = None
+    source: ForeignCheckpoint, c: ModelConfiguration, normalisation: str, grid: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:
     """Patch embedding, class token and positions, for images in -1..1 and the recipe's grid.
 
@@ -49,7 +49,9 @@ def take_embedding(
     }
 
 
-def _resized(source: Source, patches: Tensor, wanted: tuple[int, int], grid: tuple[int, int] | None) -> Tensor:
+def _resized(
+    source: ForeignCheckpoint, patches: Tensor, wanted: tuple[int, int], grid: tuple[int, int] | None
+) -> Tensor:
     """Position embeddings [patches, D] of one grid for another."""
     count = len(patches)
     if grid is None:
@@ -65,7 +67,7 @@ def _resized(source: Source, patches: Tensor, wanted: tuple[int, int], grid: tup
     return resized.flatten(2)[0].T
 
 
-def take_attention(source: Source, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
+def take_attention(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
     """Both norms and the attention of a block."""
     theirs, ours, d = f"blocks.{block}", f"blocks.{block}", c.width
     names = {"norm1": "norm1", "norm2": "norm2", "attn.proj": "attention.projection", "attn.qkv": "attention.qkv"}
@@ -77,7 +79,7 @@ def take_attention(source: Source, c: ModelConfiguration, block: int) -> dict[st
     return result
 
 
-def take_mlp(source: Source, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
+def take_mlp(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
     """The dense MLP of a block, of the recipe's width."""
     result = {}
     for their, our, shape in (("fc1", "up", (c.mlp_hidden, c.width)), ("fc2", "down", (c.width, c.mlp_hidden))):
@@ -86,6 +88,6 @@ def take_mlp(source: Source, c: ModelConfiguration, block: int) -> dict[str, Ten
     return result
 
 
-def take_norm(source: Source, theirs: str, ours: str, width: int) -> dict[str, Tensor]:
+def take_norm(source: ForeignCheckpoint, theirs: str, ours: str, width: int) -> dict[str, Tensor]:
     """Weight and bias of a layer norm."""
     return {f"{ours}.{part}": source.take(f"{theirs}.{part}", width) for part in ("weight", "bias")}

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from moesaic.errors import UserError
 from moesaic.model.importing.backbone import require_heads, take_attention, take_embedding, take_mlp, take_norm
-from moesaic.model.importing.source_weights import Source
+from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.network.heads import PUP_CHANNELS, PUP_STAGES
 from moesaic.model.recipes.recipe import ModelConfiguration
 
@@ -26,7 +26,7 @@ _BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def convert_m3vit(
-    source: Source,
+    source: ForeignCheckpoint,
     configuration: ModelConfiguration,
     *,
     heads: int,
@@ -64,7 +64,7 @@ def convert_m3vit(
     return weights
 
 
-def _name_only_task(source: Source, c: ModelConfiguration) -> None:
+def _name_only_task(source: ForeignCheckpoint, c: ModelConfiguration) -> None:
     """Give the decoder and the gates of a network for one task the names that they have in a network for several."""
     if not any(name.startswith("decoder.") for name in source.tensors):
         return
@@ -80,7 +80,7 @@ def _name_only_task(source: Source, c: ModelConfiguration) -> None:
     }
 
 
-def _take_moe(source: Source, c: ModelConfiguration, block: int, tasks: list[str]) -> dict[str, Tensor]:
+def _take_moe(source: ForeignCheckpoint, c: ModelConfiguration, block: int, tasks: list[str]) -> dict[str, Tensor]:
     theirs, ours = f"blocks.{block}.mlp", f"blocks.{block}.mlp"
     e, d, h = c.experts, c.width, c.expert_hidden
     weights = {
@@ -101,7 +101,7 @@ def _take_moe(source: Source, c: ModelConfiguration, block: int, tasks: list[str
     return weights | (_take_task_embedding(source, c, ours, tasks) if c.gate == "task-conditioned" else {})
 
 
-def _refuse_other_gates(source: Source, path: str, gate: str) -> None:
+def _refuse_other_gates(source: ForeignCheckpoint, path: str, gate: str) -> None:
     names = [name for name in source.tensors if name.startswith(f"{path}.gate.")]
     if noisy := [name for name in names if name.endswith("w_noise")]:
         raise UserError(
@@ -116,7 +116,9 @@ def _refuse_other_gates(source: Source, path: str, gate: str) -> None:
         )
 
 
-def _take_task_embedding(source: Source, c: ModelConfiguration, ours: str, order: list[str]) -> dict[str, Tensor]:
+def _take_task_embedding(
+    source: ForeignCheckpoint, c: ModelConfiguration, ours: str, order: list[str]
+) -> dict[str, Tensor]:
     """The task embedding, which upstream's layers share and ours have one each; the source's tasks are in this order."""
     v, tasks = c.task_embedding, len(c.tasks)
     weights = {}
@@ -130,7 +132,7 @@ def _take_task_embedding(source: Source, c: ModelConfiguration, ours: str, order
     return weights
 
 
-def _take_head(source: Source, c: ModelConfiguration, task: str, our: str) -> dict[str, Tensor]:
+def _take_head(source: ForeignCheckpoint, c: ModelConfiguration, task: str, our: str) -> dict[str, Tensor]:
     theirs, ours, n = f"decoders.{task}", f"heads.{our}", PUP_CHANNELS
     weights = take_norm(source, f"{theirs}.norm", f"{ours}.norm", c.width)
     for stage in range(PUP_STAGES):

@@ -3,14 +3,14 @@
 from torch import Tensor
 
 from moesaic.model.importing.backbone import require_heads, take_attention, take_embedding, take_mlp, take_norm
-from moesaic.model.importing.source_weights import Source
+from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.recipes.recipe import ModelConfiguration
 
 _CLASSIFIERS = ("head.", "head_dist.", "pre_logits.", "fc_norm.")  # of images as a whole
 
 
 def convert_timm(
-    source: Source,
+    source: ForeignCheckpoint,
     configuration: ModelConfiguration,
     *,
     heads: int,

@@ -1,5 +1,7 @@
 """The load-balance loss: how unevenly a router spreads a batch over the experts, the same on one rank as on many."""
 
+from typing import Protocol
+
 import torch
 import torch.distributed
 from torch import Tensor
@@ -18,20 +20,24 @@ def sum_over_ranks(values: Tensor, group: torch.distributed.ProcessGroup | None 
     return _Sum.apply(values, group)
 
 
+class _SumContext(Protocol):
+    """What the forward pass of `_Sum` leaves to its backward pass."""
+
+    group: torch.distributed.ProcessGroup | None
+
+
 class _Sum(torch.autograd.Function):
     """Sums a tensor over a group, and its gradient likewise."""
 
     @staticmethod
-    def forward(
-        context: torch.autograd.function.FunctionCtx, values: Tensor, group: torch.distributed.ProcessGroup | None
-    ) -> Tensor:
+    def forward(context: _SumContext, values: Tensor, group: torch.distributed.ProcessGroup | None) -> Tensor:
         context.group = group
         total = values.clone()
         torch.distributed.all_reduce(total, group=group)
         return total
 
     @staticmethod
-    def backward(context: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(context: _SumContext, gradient: Tensor) -> tuple[Tensor, None]:
         total = gradient.clone()
         torch.distributed.all_reduce(total, group=context.group)
         return total, None

@@ -7,10 +7,11 @@ by hand because autograd's cutting and joining of the queues costs as much as th
 
 import itertools
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 # Letters in shape comments: N = tokens, M = rows of all queues, n = rows of one, D = width, E = experts, H = expert hidden.
 
@@ -55,9 +56,20 @@ class _Scratch:
         return self._whole[name][: rows.stop - rows.start]
 
 
+class _MixtureContext(Protocol):
+    """What the forward pass of `_ExpertMixture` leaves to its backward pass."""
+
+    lengths: list[int]
+    saved_tensors: tuple[Any, ...]
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
+
+
 class _ExpertMixture(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, tokens, weights, token, lengths, up_weight, up_bias, down_weight, down_bias, mask):
+    def forward(
+        ctx: _MixtureContext, tokens, weights, token, lengths, up_weight, up_bias, down_weight, down_bias, mask
+    ):
         width, wide = up_weight.shape[1:]
         inner = tokens.new_empty(len(token), wide)  # [M, H], before the GELU
         result = torch.zeros_like(tokens)
@@ -77,7 +89,7 @@ class _ExpertMixture(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor):
+    def backward(ctx: _MixtureContext, gradient: Tensor):
         tokens, weights, token, up_weight, down_weight, down_bias, mask, inner = ctx.saved_tensors
         width, wide = up_weight.shape[1:]
         of_tokens, of_weights = torch.zeros_like(tokens), torch.empty_like(weights)

@@ -1,7 +1,8 @@
 """The mixture-of-experts layer of M3ViT: routers as the gate has them, experts shared by the tasks."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -35,9 +36,9 @@ class MoE(nn.Module):
     So it is in V-MoE (Riquelme et al. 2021, equation 2) and upstream M3ViT's noisy_vmoe, whatever the noise. Shazeer et al. 2017,
     equation 3, from whom the learned noise is, take the top k first: their softmax is over the chosen experts and sums to 1.
 
-    gate: "multi", "single" or "task-conditioned" (see `moesaic.model.network.routers`). `kept[task]`, bool [E], marks the experts of
-    the task's pathway, at first all; the others get no weight in the softmax. `top_k_of[task]` is the task's number of
-    experts per token. Both may be changed at any time. gate_noise: of the routers, see `Router`.
+    gate: "multi", "single" or "task-conditioned" (see `moesaic.model.network.routers`). gate_noise: of the routers, see `Router`.
+    `kept[task]`, bool [E], marks the experts that the task may use, and `top_k_of[task]` is its number of experts per token: all
+    experts and the model's top-k, but within `moesaic.model.pathways.pathway.on_pathways`. The others get no weight in the softmax.
 
     expert_dropout: the chance that a hidden unit of an expert is dropped in training (Fedus et al. 2022, section 2.2).
 
@@ -61,7 +62,9 @@ class MoE(nn.Module):
         expert_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.routers = build_routers(gate, width, experts, tasks, task_embedding, gate_noise)
+        routers = build_routers(gate, width, experts, tasks, task_embedding, gate_noise)
+        self.routers = cast("Mapping[str, Router]", routers)
+        self.top_k = top_k
         self.kept = TaskMasks(tasks, experts)
         self.top_k_of = dict.fromkeys(tasks, top_k)
         self.expert_dropout = expert_dropout
@@ -156,11 +159,14 @@ class MoE(nn.Module):
         expert, token = chosen.T.nonzero(as_tuple=True)  # in order of experts
         weights = scores[token, expert]
         experts = (self.up_weight, self.up_bias, self.down_weight, self.down_bias)
+        up_weight, up_bias, down_weight, down_bias = experts
         if torch.is_autocast_enabled(tokens.device.type):
             dtype = torch.get_autocast_dtype(tokens.device.type)
-            tokens, weights, *experts = (part.to(dtype) for part in (tokens, weights, *experts))
+            tokens, weights = tokens.to(dtype), weights.to(dtype)
+            up_weight, up_bias, down_weight, down_bias = (part.to(dtype) for part in experts)
         mask = self._dropout((len(token), self.up_weight.shape[2]), noise, tokens)
-        return expert_mixture(tokens, weights, token, chosen.sum(0).tolist(), *experts, mask)
+        lengths = chosen.sum(0).tolist()
+        return expert_mixture(tokens, weights, token, lengths, up_weight, up_bias, down_weight, down_bias, mask)
 
     def _mix_all(self, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
         every = tokens.expand(len(self.up_weight), *tokens.shape)  # [E, N, D]

@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moesaic.model.data.image_sources import normalise
 from moesaic.model.network.moe import MoE, top_k_mask
 from moesaic.model.network.routers import Router
-from moesaic.model.network.vit import M3ViT
+from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.recipes.recipe import ModelConfiguration
 
 # Standard deviations are meant where nothing else is said.

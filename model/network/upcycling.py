@@ -69,9 +69,8 @@ def _experts_of(
     if up_weight.shape[1] != width or up_weight.shape[0] < hidden:
         sizes = f"{up_weight.shape[0]} units on width {up_weight.shape[1]}"
         raise UserError(f"the dense MLP {path} has {sizes}, an expert {hidden} on {width}: choose experts no wider")
-    top_k = next(iter(moe.top_k_of.values()))
     units = torch.stack([_units(e, hidden, up_weight.shape[0], generator) for e in range(experts)])  # [E, H]
-    scale = experts / top_k
+    scale = experts / moe.top_k
     result = {
         "up_weight": up_weight[units].transpose(1, 2),  # [E, D, H]
         "up_bias": up_bias[units],

@@ -1,5 +1,9 @@
 """M3ViT (Fan et al., NeurIPS 2022): a vision transformer whose every second MLP is a mixture of experts."""
 
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +13,11 @@ from moesaic.model.network.moe import MoE
 from moesaic.model.recipes.recipe import ModelConfiguration
 
 # Letters in shape comments: B = batch, T = tokens, D = width, H = heads, C = channels of a head.
+
+
+def normalise(images: np.ndarray) -> Tensor:
+    """Images uint8 [B, height, width, 3] as the network takes them, float32 [B, 3, height, width]: pixel / 127.5 - 1, in -1..1."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Attention(nn.Module):
@@ -21,6 +30,7 @@ class Attention(nn.Module):
         self.projection = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens [B, T, D] to tokens [B, T, D]."""
         batch, tokens, width = x.shape
         q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # [B, H, T, D/H] each
         x = F.scaled_dot_product_attention(q, k, v)
@@ -28,7 +38,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """The dense two-layer perceptron, with the same interface as `MoE` and nothing to balance."""
+    """The dense two-layer perceptron. A call takes what `MoE.forward` takes, of which only the tokens count; its balance loss is 0."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -48,6 +58,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(c.width, eps=1e-6)
         self.attention = Attention(c.width, c.heads)
         self.norm2 = nn.LayerNorm(c.width, eps=1e-6)
+        self.mlp: MoE | Mlp
         if c.is_moe(index):
             self.mlp = MoE(
                 c.width,
@@ -64,6 +75,7 @@ class Block(nn.Module):
             self.mlp = Mlp(c.width, c.mlp_hidden)
 
     def forward(self, x: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Tokens [B, T, D] after the block, and its balance loss; tasks and noise as `MoE.forward` takes them."""
         x = x + self.attention(self.norm1(x))
         y, balance = self.mlp(self.norm2(x), tasks, noise)
         return x + y, balance
@@ -78,11 +90,10 @@ class M3ViT(nn.Module):
         self.patch_embedding = nn.Linear(c.patch * c.patch * 3, c.width)
         self.class_token = nn.Parameter(torch.empty(c.width))
         self.position = nn.Parameter(torch.empty(c.tokens, c.width))
-        self.blocks = nn.ModuleList(Block(c, index) for index in range(c.depth))
+        self.blocks = cast("Sequence[Block]", nn.ModuleList(Block(c, index) for index in range(c.depth)))
         self.norm = final_norm(c.head, c.width)
-        self.heads = nn.ModuleDict(
-            {task.name: build_head(c.head, c.width, task.channels, c.grid, c.resolution) for task in c.tasks}
-        )
+        heads = {task.name: build_head(c.head, c.width, task.channels, c.grid, c.resolution) for task in c.tasks}
+        self.heads = cast("Mapping[str, nn.Module]", nn.ModuleDict(heads))
         nn.init.trunc_normal_(self.position, std=0.02)
         nn.init.trunc_normal_(self.class_token, std=0.02)
 
@@ -92,23 +103,24 @@ class M3ViT(nn.Module):
         return self.position.device
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images [B, 3, height, width] in [-1, 1] (pixel / 127.5 - 1) to tokens [B, T, D], class token first."""
+        """Images [B, 3, height, width] as `normalise` gives them to tokens [B, T, D], class token first."""
         p, (rows, columns) = self.configuration.patch, self.configuration.grid
         patches = images.view(-1, 3, rows, p, columns, p).permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
         x = self.patch_embedding(patches)  # each patch in [y][x][c] order
         return torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1) + self.position
 
     def forward(self, images: Tensor, task: str) -> Tensor:
-        """The task's prediction [B, C, height * r / patch, width * r / patch] for images as `embed` takes them."""
+        """The task's prediction [B, C, height * r / patch, width * r / patch], r output pixels a patch edge, for images as
+        `normalise` gives them."""
         return self.training_forward(images, (task,))[0][task]
 
     def training_forward(
         self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Predictions of several tasks, and the mean balance loss over tasks and MoE blocks.
+        """Predictions by task, as `forward` gives them, and the mean balance loss over tasks and MoE blocks.
 
-        What comes before the first MoE block that routes the tasks apart is the same for every task and computed once; with
-        one router for all of them and no pathways that is everything but the heads.
+        Everything before the first MoE block that routes the tasks differently is the same for every task and is computed once;
+        with one router for all of them and the whole network in use, that is everything but the heads.
         """
         x, losses = self.embed(images), []
         shared = True

@@ -1,1 +1,1 @@
-"""Which experts each task uses, keeping only some of them, and what that costs and saves."""
+"""Which experts each task uses, and keeping only some of them."""

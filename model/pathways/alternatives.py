@@ -1,4 +1,4 @@
-"""Several pathways of each task in one quantised network: weights and scales once, the routers' rows for each."""
+"""Several pathways of each task in one quantised network: one set of weights and scales, and the routers' rows of each pathway."""
 
 import dataclasses
 
@@ -6,38 +6,36 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.pathways.budgets import Budget, choose_pathway
-from moesaic.model.pathways.pathway import Pathway, apply_pathway, current_pathway, current_top_k, moe_blocks
+from moesaic.model.pathways.budgets import Budget, choose_experts
+from moesaic.model.pathways.pathway import Experts, Pathways, moe_blocks, pathway_of, whole_network
 from moesaic.model.pathways.usage import Usage
 from moesaic.spec.bundle import Alternative, Task
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name
 
 Tensors = dict[str, np.ndarray]
-
-
-TaskPathways = dict[str, Alternative]
-"""By task: its experts and its top-k."""
+"""The integer tensors of a network by name, as `moesaic.spec.bundle` lists them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PathwayPlan:
     """The pathways that a network is to have. default: each task's own; alternatives: name to others."""
 
-    default: TaskPathways
-    alternatives: dict[str, TaskPathways] = dataclasses.field(default_factory=dict)
+    default: Pathways
+    alternatives: dict[str, Pathways] = dataclasses.field(default_factory=dict)
 
     @property
-    def every(self) -> list[TaskPathways]:
+    def every(self) -> list[Pathways]:
         """The default, then the alternatives."""
         return [self.default, *self.alternatives.values()]
 
     @property
-    def union(self) -> Pathway:
-        """The experts that a task needs on any of its pathways."""
-        return {
-            task: {i: tuple(sorted({e for one in self.every for e in one[task].pathway[i]})) for i in own.pathway}
-            for task, own in self.default.items()
-        }
+    def union(self) -> Pathways:
+        """The experts that a task needs on any of its pathways, with the top-k of its default."""
+        return {task: Alternative(own.top_k, self._union_of(task)) for task, own in self.default.items()}
+
+    def _union_of(self, task: str) -> Experts:
+        blocks = self.default[task].pathway
+        return {i: tuple(sorted({e for one in self.every for e in one[task].pathway[i]})) for i in blocks}
 
 
 def parse_alternatives(texts: list[str], scope: str = "layer") -> dict[str, Budget]:
@@ -54,29 +52,23 @@ def parse_alternatives(texts: list[str], scope: str = "layer") -> dict[str, Budg
 
 
 def plan_pathways(model: M3ViT, usage: Usage, default: Budget | None, alternatives: dict[str, Budget]) -> PathwayPlan:
-    """The pathways of all tasks under these budgets. default: None is what the model has. UserError if a budget cannot be met."""
-    own = current_pathways(model) if default is None else pathways_within(model, usage, default)
+    """The pathways of all tasks under these budgets. default: None is the whole network. UserError if a budget cannot be met."""
+    own = whole_network(model) if default is None else pathways_within(model, usage, default)
     return PathwayPlan(own, {name: pathways_within(model, usage, budget) for name, budget in alternatives.items()})
 
 
-def pathways_within(model: M3ViT, usage: Usage, budget: Budget) -> TaskPathways:
-    """Each task's experts and top-k under a budget. A budget without a top-k has the model's, or what it has experts for a block."""
+def pathways_within(model: M3ViT, usage: Usage, budget: Budget) -> dict[str, Alternative]:
+    """Each task's experts and top-k under a budget.
+
+    A budget without a top-k has the model's, or as much of it as the budget has experts for a block.
+    """
     if budget.top_k is None:
         blocks = len(moe_blocks(model)) if budget.scope == "task" else 1
         top_k = max(min(model.configuration.top_k, budget.experts // max(blocks, 1)), 1)
-        budget = dataclasses.replace(budget, top_k=top_k)
-    return {task: Alternative(budget.top_k, blocks) for task, blocks in choose_pathway(usage, budget).items()}
-
-
-def current_pathways(model: M3ViT) -> TaskPathways:
-    """What the model's routers keep."""
-    return {task: Alternative(current_top_k(model, task), blocks) for task, blocks in current_pathway(model).items()}
-
-
-def apply_pathways(model: M3ViT, pathways: TaskPathways) -> None:
-    """Restrict the model's routers to these experts and top-k."""
-    for task, one in pathways.items():
-        apply_pathway(model, {task: one.pathway}, one.top_k)
+    else:
+        top_k = budget.top_k
+    chosen = choose_experts(usage, dataclasses.replace(budget, top_k=top_k))
+    return {task: pathway_of(experts, top_k) for task, experts in chosen.items()}
 
 
 def add_alternatives(plan: PathwayPlan, tasks: dict[str, Task], tensors: Tensors) -> tuple[dict[str, Task], Tensors]:
@@ -88,7 +80,7 @@ def add_alternatives(plan: PathwayPlan, tasks: dict[str, Task], tensors: Tensors
     for alternative, pathways in {None: plan.default, **plan.alternatives}.items():
         for task, one in pathways.items():
             for i, experts in one.pathway.items():
-                rows = [union[task][i].index(e) for e in experts]
+                rows = [union[task].pathway[i].index(e) for e in experts]
                 source, target = (f"blocks.{i}.router.{name}" for name in (task, pathway_name(task, alternative)))
                 for part in ("weight", "bias", "multiplier", "shift"):
                     result[f"{target}.{part}"] = tensors[f"{source}.{part}"][rows]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.pathways.pathway import Pathway
+from moesaic.model.pathways.pathway import Experts
 from moesaic.model.pathways.usage import ExpertUsage, Usage
 
 SCOPES = ("layer", "task")
@@ -43,14 +43,14 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, scope: str = "layer") -> "Budget":
-        """EXPERTS or EXPERTSxTOPK, as in 8x2."""
+        """The budget that EXPERTS or EXPERTSxTOPK states, as in 8x2. UserError for another form, or a budget of nothing."""
         match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
         if not match:
             raise UserError(f"budget {text!r} is not EXPERTS or EXPERTSxTOPK, such as 8 or 8x2")
-        return cls(int(match[1]), match[2] and int(match[2]), scope)
+        return cls(int(match[1]), int(match[2]) if match[2] else None, scope)
 
 
-def choose_pathway(usage: Usage, budget: Budget) -> Pathway:
+def choose_experts(usage: Usage, budget: Budget) -> dict[str, Experts]:
     """By task and MoE block: the experts kept under the budget, ascending; ties to the lowest block and the lowest index.
 
     Over all blocks of a task together, every block first keeps as many of its best as the budget's top-k says (1 if it says
@@ -67,7 +67,7 @@ def _ranked(usage: ExpertUsage) -> np.ndarray:
     return np.argsort(-usage.mass, kind="stable")
 
 
-def _choose_per_layer(blocks: dict[int, ExpertUsage], budget: Budget) -> dict[int, tuple[int, ...]]:
+def _choose_per_layer(blocks: dict[int, ExpertUsage], budget: Budget) -> Experts:
     kept = {}
     for i, usage in blocks.items():
         if budget.experts > len(usage.mass):
@@ -78,7 +78,7 @@ def _choose_per_layer(blocks: dict[int, ExpertUsage], budget: Budget) -> dict[in
     return kept
 
 
-def _choose_over_task(blocks: dict[int, ExpertUsage], budget: Budget) -> dict[int, tuple[int, ...]]:
+def _choose_over_task(blocks: dict[int, ExpertUsage], budget: Budget) -> Experts:
     least = budget.top_k or 1
     low, high = least * len(blocks), sum(len(usage.mass) for usage in blocks.values())
     if not low <= budget.experts <= high:

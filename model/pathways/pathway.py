@@ -1,13 +1,24 @@
-"""A task's pathway: the experts that its routers may choose in each MoE block, and how many of them a token goes to."""
+"""A task's pathway: the experts that its routers may choose in each MoE block, and how many of them a token goes to.
+
+A model is always the whole network, but within `on_pathways`. What is made of a model for certain pathways, such as its integers,
+takes them as an argument.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
 from moesaic.errors import UserError
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT
+from moesaic.spec.bundle import Alternative, Task
 
-Pathway = dict[str, dict[int, tuple[int, ...]]]
-"""By task and MoE block: the experts kept, ascending."""
+Experts = dict[int, tuple[int, ...]]
+"""By MoE block: the experts kept, ascending."""
+
+Pathways = Mapping[str, Alternative]
+"""By task: its experts and its top-k."""
 
 
 def moe_blocks(model: M3ViT) -> dict[int, MoE]:
@@ -15,43 +26,53 @@ def moe_blocks(model: M3ViT) -> dict[int, MoE]:
     return {i: block.mlp for i, block in enumerate(model.blocks) if isinstance(block.mlp, MoE)}
 
 
-def apply_pathway(model: M3ViT, pathway: Pathway, top_k: int | None = None) -> None:
-    """Restrict routers to the experts kept, and let each token go to `top_k` of them (default: the model's top-k).
+def whole_network(model: M3ViT) -> dict[str, Alternative]:
+    """Every expert, for every task, with the model's top-k."""
+    c = model.configuration
+    every = tuple(range(c.experts))
+    return {task: Alternative(c.top_k, dict.fromkeys(moe_blocks(model), every)) for task in c.task_names}
 
-    Where a block of a task keeps fewer experts, the task's top-k is that number, since a token cannot go to more. UserError for a
-    block without an expert.
+
+def pathway_of(experts: Experts, top_k: int) -> Alternative:
+    """The pathway through these experts. Where a block has fewer than `top_k`, their number is the top-k of all: a token cannot go
+    to more."""
+    return Alternative(min([top_k, *map(len, experts.values())]), experts)
+
+
+def pathways_of(tasks: Mapping[str, Task], alternative: str | None = None) -> dict[str, Alternative]:
+    """The pathways of a quantised network's tasks: the default ones, or those of an alternative that all tasks have."""
+    if alternative is not None:
+        return {name: task.alternatives[alternative] for name, task in tasks.items()}
+    return {name: Alternative(task.top_k, task.pathway) for name, task in tasks.items()}
+
+
+@contextmanager
+def on_pathways(model: M3ViT, pathways: Pathways) -> Iterator[None]:
+    """Within the context, the model's routers choose among these experts only, with these numbers of experts per token.
+
+    Tasks that are not named stay as they are; afterwards all are as they were before. UserError for a block without an expert, or
+    with fewer than a token goes to.
     """
     layers = moe_blocks(model)
-    for task, blocks in pathway.items():
-        if not all(blocks.values()):
-            raise UserError(f"the pathway of task {task} has a block with 0 experts: keep at least 1 in each")
-        most = model.configuration.top_k if top_k is None else top_k
-        for i, experts in blocks.items():
-            kept = torch.zeros(model.configuration.experts, dtype=torch.bool)
-            kept[list(experts)] = True
-            layers[i].kept[task] = kept
-            layers[i].top_k_of[task] = min([most, *(len(others) for others in blocks.values())])
-
-
-def open_pathway(model: M3ViT) -> None:
-    """Let every task use every expert again, with the model's top-k."""
-    apply_pathway(model, full_pathway(model))
-
-
-def full_pathway(model: M3ViT) -> Pathway:
-    """Every expert, for every task."""
-    every = tuple(range(model.configuration.experts))
-    return {task: dict.fromkeys(moe_blocks(model), every) for task in model.configuration.task_names}
-
-
-def current_pathway(model: M3ViT) -> Pathway:
-    """The experts that the model's routers keep, by task and block."""
-    return {
-        task: {i: tuple(int(e) for e in moe.kept[task].nonzero().flatten()) for i, moe in moe_blocks(model).items()}
-        for task in model.configuration.task_names
-    }
-
-
-def current_top_k(model: M3ViT, task: str) -> int:
-    """Experts per token of a task: the least of its blocks, or the configuration's for a model without experts."""
-    return min((moe.top_k_of[task] for moe in moe_blocks(model).values()), default=model.configuration.top_k)
+    for task, one in pathways.items():
+        for experts in one.pathway.values():
+            if not experts:
+                raise UserError(f"the pathway of task {task} has a block with 0 experts: keep at least 1 in each")
+            if not 1 <= one.top_k <= len(experts):
+                sizes = f"a token goes to {one.top_k} experts, a block keeps {len(experts)}"
+                raise UserError(f"the pathway of task {task} cannot be: {sizes}; lower the top-k or keep more")
+    before = [
+        (moe, task, moe.kept[task], moe.top_k_of[task])
+        for task, one in pathways.items()
+        for moe in (layers[i] for i in one.pathway)
+    ]
+    try:
+        for task, one in pathways.items():
+            for i, experts in one.pathway.items():
+                kept = torch.zeros(model.configuration.experts, dtype=torch.bool)
+                kept[list(experts)] = True
+                layers[i].kept[task], layers[i].top_k_of[task] = kept, one.top_k
+        yield
+    finally:
+        for moe, task, kept, top_k in before:
+            moe.kept[task], moe.top_k_of[task] = kept, top_k

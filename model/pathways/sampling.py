@@ -4,19 +4,21 @@ A network trained so can have its budgets changed afterwards without training, a
 ICLR 2019) and a once-for-all network its parts (Cai et al., ICLR 2020).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from moesaic.errors import UserError
 from moesaic.model.network.moe import MoE, top_k_mask
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.pathways.budgets import Budget, choose_pathway
-from moesaic.model.pathways.pathway import apply_pathway, moe_blocks, open_pathway
+from moesaic.model.pathways.budgets import Budget, choose_experts
+from moesaic.model.pathways.pathway import moe_blocks, on_pathways, pathway_of
 from moesaic.model.pathways.usage import ExpertUsage
+from moesaic.spec.bundle import Alternative
 
 _FULL = 0.5  # chance that a task has the whole network in a step, so that this stays as good as it is alone
 _MOMENTUM = 0.95
@@ -47,21 +49,17 @@ class BudgetSampler:
 
     @contextmanager
     def step(self, step: int) -> Iterator[None]:
-        """Give the tasks their budgets of a step, for the time of the context; afterwards they have the whole network.
+        """Within the context, the tasks have the budgets that are drawn for a step.
 
         All ranks enter together; each sees its own part of the batch, and all have the same estimate.
         """
-        self._draw(step)
-        handles = [
-            moe.register_forward_pre_hook(lambda moe, arguments, n=n: self._observe(n, moe, *arguments[:2]))
-            for n, moe in enumerate(self._layers.values())
-        ]
+        handles = [moe.register_forward_pre_hook(self._observer(n, moe)) for n, moe in enumerate(self._layers.values())]
         try:
-            yield
+            with on_pathways(self._model, self._draw(step)):
+                yield
         finally:
             for handle in handles:
                 handle.remove()
-            open_pathway(self._model)
         self._update()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -78,8 +76,9 @@ class BudgetSampler:
             )
         self._mean = found.to(torch.float64).clone()
 
-    def _draw(self, step: int) -> None:
-        c = self._model.configuration
+    def _draw(self, step: int) -> dict[str, Alternative]:
+        """The pathways of the tasks that do not have the whole network."""
+        c, drawn = self._model.configuration, {}
         rng = np.random.default_rng([self._seed, step])
         for t, task in enumerate(c.task_names):
             full, experts, top_k = (
@@ -90,7 +89,11 @@ class BudgetSampler:
             if full or step < self._warmup or not self._mean[t].any():
                 continue
             usage = {i: _as_usage(self._mean[t, n]) for n, i in enumerate(self._layers)}
-            apply_pathway(self._model, choose_pathway({task: usage}, Budget(experts)), 1 + int(top_k))
+            drawn[task] = pathway_of(choose_experts({task: usage}, Budget(experts))[task], 1 + int(top_k))
+        return drawn
+
+    def _observer(self, n: int, moe: MoE) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda _, arguments: self._observe(n, moe, arguments[0], arguments[1])
 
     @torch.no_grad()
     def _observe(self, n: int, moe: MoE, x: Tensor, tasks: tuple[str, ...]) -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from moesaic.model.data.image_sources import normalise
 from moesaic.model.network.moe import MoE
-from moesaic.model.network.vit import M3ViT
+from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.pathway import moe_blocks
 
 _BATCH = 32
@@ -38,7 +38,7 @@ Usage = dict[str, dict[int, ExpertUsage]]
 
 
 def measure_usage(model: M3ViT, images: np.ndarray) -> Usage:
-    """Usage of the experts that the model's routers keep, with their top-k. images: uint8 [N, height, width, 3], N >= 1."""
+    """Usage of the experts on the pathways that the model is on. images: uint8 [N, height, width, 3], N >= 1."""
     experts = model.configuration.experts
     usage: Usage = {}
     for task in model.configuration.task_names:
@@ -67,14 +67,14 @@ def chosen_experts(model: M3ViT, images: np.ndarray, task: str) -> dict[int, np.
 def _observe_routers(model: M3ViT, images: np.ndarray, task: str, see: Callable[[int, Tensor, Tensor], None]) -> None:
     """Run a task and call `see` with each MoE block's index, scores [N * T, E] and choices, bool [N * T, E]."""
 
-    def route(i: int, moe: MoE, x: Tensor) -> None:
-        scores, chosen, _ = moe.route(task, x.flatten(0, 1))
-        see(i, scores, chosen)
+    def router_of(i: int) -> Callable[[MoE, tuple[Any, ...]], None]:
+        def route(moe: MoE, arguments: tuple[Any, ...]) -> None:
+            scores, chosen, _ = moe.route(task, arguments[0].flatten(0, 1))
+            see(i, scores, chosen)
 
-    handles = [
-        moe.register_forward_pre_hook(lambda moe, arguments, i=i: route(i, moe, arguments[0]))
-        for i, moe in moe_blocks(model).items()
-    ]
+        return route
+
+    handles = [moe.register_forward_pre_hook(router_of(i)) for i, moe in moe_blocks(model).items()]
     try:
         with torch.inference_mode():
             model(normalise(images).to(model.device), task)

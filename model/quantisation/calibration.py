@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from moesaic.model.data.image_sources import normalise
 from moesaic.model.network.moe import MoE
-from moesaic.model.network.vit import M3ViT
+from moesaic.model.network.vit import M3ViT, normalise
 
 _BATCH = 16
 _ROWS_KEPT = 2048  # rows of samples kept per point

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from moesaic.model.network.heads import pixel_shuffle
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.pathways.pathway import current_pathway, current_top_k
+from moesaic.model.pathways.pathway import Pathways, whole_network
 from moesaic.model.quantisation import straight_through as ops
 from moesaic.model.quantisation.gelu import gelu_table
-from moesaic.model.quantisation.layers import linear_layers, norm_layers
+from moesaic.model.quantisation.layers import light_head, linear_layers, norm_layers
 from moesaic.model.quantisation.quantise import (
     LinearIntegers,
     NormIntegers,
@@ -41,16 +41,19 @@ class Parameters:
 
 
 class FakeQuantised(nn.Module):
-    """A model run in integers, values of which are float64; its parameters are the model's.
+    """A model run in integers, held in float64 tensors; its parameters are the model's.
 
     integer: names of layers, or of what they begin with up to a dot, that run in integers; the others run in real numbers, with
     weights as they are. By default all of them. A residual addition belongs to the layer that it follows, "position" is the
-    embedding's; "scores" is the product of query and key, with the softmax.
+    embedding's; "scores" is the product of query and key, with the softmax. pathways: of every task, by default the whole network.
     """
 
-    def __init__(self, model: M3ViT, scales: Scales, integer: Collection[str] = EVERYTHING) -> None:
+    def __init__(
+        self, model: M3ViT, scales: Scales, integer: Collection[str] = EVERYTHING, pathways: Pathways | None = None
+    ) -> None:
         super().__init__()
         self.model, self.scales, self.selection = model, scales, tuple(integer)
+        self.pathways = whole_network(model) if pathways is None else pathways
         for i, block in enumerate(scales.blocks):
             table = torch.from_numpy(gelu_table(block.gelu_index, block.hidden, TABLE_ENTRIES)).double()
             self.register_buffer(f"table_{i}", table.to(self.device), persistent=False)
@@ -70,7 +73,7 @@ class FakeQuantised(nn.Module):
             quantise_position(self.model, self.scales.stream, self.is_integer("position")),
             {
                 name: quantise_linear(layer, **weight_options(name, self.scales), integer=self.is_integer(name))
-                for name, layer in linear_layers(self.model, self.scales)
+                for name, layer in linear_layers(self.model, self.scales, self.pathways)
             },
             {name: quantise_norm(layer, self.is_integer(name)) for name, layer in norm_layers(self.model, self.scales)},
         )
@@ -193,8 +196,9 @@ class _Pass:
         normed = self._norm(f"{block}.norm2", x)
         logits = self._linear(router, normed, 16)
         self._note(f"{block}.router", logits)
-        selected, scores = ops.route(logits, current_top_k(self.model, self.task), self.integer(router))
-        for column, e in enumerate(current_pathway(self.model)[self.task][i]):
+        own = self.network.pathways[self.task]
+        selected, scores = ops.route(logits, own.top_k, self.integer(router))
+        for column, e in enumerate(own.pathway[i]):
             expert, queue = f"{block}.experts.{e}", selected[:, column].nonzero()[:, 0]
             if len(queue) == 0:
                 continue
@@ -205,7 +209,7 @@ class _Pass:
         return x
 
     def _head(self, x: Tensor) -> Tensor:
-        c, head = self.model.configuration, self.model.heads[self.task]
+        c, head = self.model.configuration, light_head(self.model, self.task)
         patches = x.view(self.count, c.tokens, -1)[:, 1:]
         output = pixel_shuffle(self._linear(f"heads.{self.task}", patches, 16), c.grid, c.resolution, head.channels)
         if self.record is not None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from moesaic.errors import InternalError
+from moesaic.model.network.heads import Head
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.pathways.pathway import current_pathway
+from moesaic.model.pathways.pathway import Pathways
 from moesaic.model.quantisation.scales import ActivationScale, Scales
 from moesaic.spec.arithmetic import EXP_FRACTION_BITS
 
@@ -19,11 +21,11 @@ _PIXEL_SCALE, _PIXEL_OFFSET = 1 / 127.5, 0.5 / 127.5  # (pixel - 128) * scale + 
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """weight [out, in] and bias [out], float64; source: the scale of the input; output_scale: the value of a unit of the result."""
+    """weight [out, in] and bias [out], float64; input_scale: of what the layer reads; output_scale: the value of a unit of the result."""
 
     weight: Tensor
     bias: Tensor
-    source: ActivationScale
+    input_scale: ActivationScale
     output_scale: float
 
 
@@ -41,10 +43,20 @@ def position(model: M3ViT) -> Tensor:
     return model.position.double() + F.pad(model.class_token.double()[None], (0, 0, 0, len(model.position) - 1))
 
 
+def light_head(model: M3ViT, task: str) -> Head:
+    """The head of a task, which is a light one in every model that has an integer form."""
+    head = model.heads[task]
+    if not isinstance(head, Head):
+        raise InternalError(f"the head of {task} is a {type(head).__name__}, which has no integer form")
+    return head
+
+
 def norm_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, NormLayer]]:
     """Every layer norm by its name."""
 
-    def layer(norm: nn.LayerNorm, result: ActivationScale) -> NormLayer:
+    def layer(norm: nn.Module, result: ActivationScale) -> NormLayer:
+        if not isinstance(norm, nn.LayerNorm):
+            raise InternalError("a model without a final norm has no integer form")
         return NormLayer(norm.weight.double(), norm.bias.double(), result)
 
     for i, (block, of) in enumerate(zip(model.blocks, scales.blocks)):
@@ -53,8 +65,8 @@ def norm_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, NormLayer]]
     yield "norm", layer(model.norm, scales.norm)
 
 
-def linear_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, LinearLayer]]:
-    """Every linear layer by its name; of routers the rows of the experts kept, of experts those that any task keeps."""
+def linear_layers(model: M3ViT, scales: Scales, pathways: Pathways) -> Iterator[tuple[str, LinearLayer]]:
+    """Every linear layer by its name; of a router the rows of its task's experts, of the experts those of any task."""
     yield "patch_embed", _patch_embedding(model, scales.stream)
     for i, (block, of) in enumerate(zip(model.blocks, scales.blocks)):
         name = f"blocks.{i}"
@@ -63,17 +75,17 @@ def linear_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, LinearLay
             yield f"{name}.{part}", LinearLayer(weight, bias, of.norm1, getattr(of, part))
         yield f"{name}.projection", _linear(block.attention.projection, ActivationScale(of.attention), scales.stream)
         if isinstance(block.mlp, MoE):
-            for part, layer in _mixture(model, i, scales):
+            for part, layer in _mixture(block.mlp, i, scales, pathways):
                 yield f"{name}.{part}", layer
         else:
             yield f"{name}.mlp.up", _linear(block.mlp.up, of.norm2, of.gelu_index)
             yield f"{name}.mlp.down", _linear(block.mlp.down, ActivationScale(of.hidden), scales.stream)
     for task in model.configuration.task_names:
-        yield f"heads.{task}", _linear(model.heads[task].linear, scales.norm, scales.outputs[task])
+        yield f"heads.{task}", _linear(light_head(model, task).linear, scales.norm, scales.outputs[task])
 
 
-def _linear(layer: nn.Linear, source: ActivationScale, output_scale: float) -> LinearLayer:
-    return LinearLayer(layer.weight.double(), layer.bias.double(), source, output_scale)
+def _linear(layer: nn.Linear, input_scale: ActivationScale, output_scale: float) -> LinearLayer:
+    return LinearLayer(layer.weight.double(), layer.bias.double(), input_scale, output_scale)
 
 
 def _patch_embedding(model: M3ViT, stream: float) -> LinearLayer:
@@ -84,14 +96,14 @@ def _patch_embedding(model: M3ViT, stream: float) -> LinearLayer:
     return LinearLayer(weight, bias, ActivationScale(_PIXEL_SCALE), stream)
 
 
-def _mixture(model: M3ViT, i: int, scales: Scales) -> Iterator[tuple[str, LinearLayer]]:
-    moe, of, pathway = model.blocks[i].mlp, scales.blocks[i], current_pathway(model)
-    for task, blocks in pathway.items():
-        weight, bias = (part.double()[list(blocks[i])] for part in moe.router_linear(task))
+def _mixture(moe: MoE, i: int, scales: Scales, pathways: Pathways) -> Iterator[tuple[str, LinearLayer]]:
+    of, kept = scales.blocks[i], {task: one.pathway[i] for task, one in pathways.items()}
+    for task, experts in kept.items():
+        weight, bias = (part.double()[list(experts)] for part in moe.router_linear(task))
         yield f"router.{task}", LinearLayer(weight, bias, of.norm2, 1 / OCTAVE)
     up_weight, down_weight = (weight.double().mT for weight in (moe.up_weight, moe.down_weight))
     up_bias, down_bias = moe.up_bias.double(), moe.down_bias.double()
-    for e in sorted({e for blocks in pathway.values() for e in blocks[i]}):
+    for e in sorted({e for experts in kept.values() for e in experts}):
         yield f"experts.{e}.up", LinearLayer(up_weight[e], up_bias[e], of.norm2, of.gelu_index)
         down = LinearLayer(down_weight[e], down_bias[e], ActivationScale(of.hidden), scales.stream)
         yield f"experts.{e}.down", down

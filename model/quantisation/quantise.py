@@ -6,13 +6,15 @@ Every function works on float64 tensors that hold integers, with gradients strai
 
 import math
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.pathways.pathway import current_pathway, current_top_k
+from moesaic.model.pathways.alternatives import Tensors
+from moesaic.model.pathways.pathway import Pathways
 from moesaic.model.quantisation.gelu import gelu_table
 from moesaic.model.quantisation.layers import OCTAVE, LinearLayer, NormLayer, linear_layers, norm_layers, position
 from moesaic.model.quantisation.scales import INT16_MAX, BlockScales, Scales
@@ -24,8 +26,6 @@ BIAS_MAX = 1 << 25  # half of what the 27-bit accumulator holds: as much is left
 _NORM_SHIFT_MAX = 24
 _RATIO_END = 1 << 15  # of fixed_point_multiplier
 _CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)  # parts of a row's range that a search tries
-
-Tensors = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def quantise_linear(layer: LinearLayer, bits: int = 8, clip: bool = False, integ
     mean square, and more where the bias would pass BIAS_MAX otherwise. integer=False: neither weight, bias nor ratio rounded.
     OverflowError if a weight is too large, or no number, for the unit of the result.
     """
-    source, largest = layer.source, (1 << (bits - 1)) - 1
+    source, largest = layer.input_scale, (1 << (bits - 1)) - 1
     folded = layer.weight * _channels(source.scale, layer.weight)
     bias = layer.bias + layer.weight @ _channels(source.offset, layer.weight)
     with torch.no_grad():
@@ -124,16 +124,23 @@ def score_ratio(scales: BlockScales, head_dim: int) -> float:
     return scales.query * scales.key * OCTAVE / math.sqrt(head_dim)
 
 
-def weight_options(name: str, scales: Scales) -> dict[str, int | bool]:
-    """Arguments of `quantise_linear` for a layer."""
+class WeightOptions(TypedDict):
+    """Arguments of `quantise_linear` that depend on the layer."""
+
+    bits: int
+    clip: bool
+
+
+def weight_options(name: str, scales: Scales) -> WeightOptions:
+    """How the settings want the weights of a layer."""
     bits = scales.settings.expert_bits if is_expert_weight(f"{name}.weight") else 8
     return {"bits": bits, "clip": scales.settings.clip_weights or bits < 8}
 
 
-def quantise(model: M3ViT, scales: Scales) -> tuple[dict[str, Task], Tensors]:
-    """The tasks (without metrics) and all integer tensors of the model, as moesaic.spec.bundle defines them.
+def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str, Task], Tensors]:
+    """The tasks (without metrics) and all integer tensors of the model on these pathways, as moesaic.spec.bundle defines them.
 
-    Routers keep the experts that the model's routers keep; experts that no task keeps are left out.
+    Experts that no task uses are left out. pathways: of every task.
     """
     c, tensors = model.configuration, {}
 
@@ -142,7 +149,7 @@ def quantise(model: M3ViT, scales: Scales) -> tuple[dict[str, Task], Tensors]:
 
     with torch.no_grad():
         put("position", np.int16, quantise_position(model, scales.stream))
-        for name, layer in linear_layers(model, scales):
+        for name, layer in linear_layers(model, scales, pathways):
             integers = quantise_linear(layer, **weight_options(name, scales))
             put(f"{name}.weight", np.int8, integers.weight)
             put(f"{name}.bias", np.int32, integers.bias)
@@ -160,15 +167,15 @@ def quantise(model: M3ViT, scales: Scales) -> tuple[dict[str, Task], Tensors]:
         tensors[f"blocks.{i}.attention_shift"] = np.asarray(block.attention_shift, np.uint8)
         kind = "experts" if c.is_moe(i) else "mlp"
         tensors[f"blocks.{i}.{kind}.table"] = gelu_table(block.gelu_index, block.hidden, TABLE_ENTRIES)
-    return {task: _task(model, task, scales.outputs[task]) for task in c.task_names}, tensors
-
-
-def _task(model: M3ViT, task: str, output_scale: float) -> Task:
-    return Task(
-        kind=task,
-        channels=model.heads[task].channels,
-        upscale=model.configuration.resolution,
-        output_scale=output_scale,
-        top_k=current_top_k(model, task),
-        pathway=current_pathway(model)[task],
-    )
+    tasks = {
+        task.name: Task(
+            kind=task.name,
+            channels=task.channels,
+            upscale=c.resolution,
+            output_scale=scales.outputs[task.name],
+            top_k=pathways[task.name].top_k,
+            pathway=pathways[task.name].pathway,
+        )
+        for task in c.tasks
+    }
+    return tasks, tensors

@@ -1,8 +1,5 @@
-"""How integers are chosen, and the options of the command line for it. Without PyTorch, which takes seconds to import."""
+"""How integers are chosen."""
 
-from __future__ import annotations
-
-import argparse
 from dataclasses import dataclass
 
 from moesaic.errors import UserError
@@ -34,46 +31,3 @@ class PtqSettings:
         if self.expert_bits not in EXPERT_WEIGHT_BITS:
             choices = " or ".join(map(str, EXPERT_WEIGHT_BITS))
             raise UserError(f"expert weights of {self.expert_bits} bits are not supported: choose {choices}")
-
-
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """The options that `settings_of` reads."""
-    group = parser.add_argument_group("integers")
-    default = PtqSettings()
-    group.add_argument(
-        "--calibration",
-        choices=METHODS,
-        help=f"how scales of activations are chosen: least squared error, or a percentile (default {default.method})",
-    )
-    group.add_argument("--percentile", type=float, help=f"of magnitudes that fit (default {default.percentile:g})")
-    group.add_argument(
-        "--clip-weights", action="store_true", default=None, help="search the scale of weights by least squared error"
-    )
-    group.add_argument(
-        "--expert-bits",
-        type=int,
-        choices=EXPERT_WEIGHT_BITS,
-        help=f"of the experts' weights (default {default.expert_bits}; the machine does not run 4 yet)",
-    )
-
-
-def settings_of(arguments: argparse.Namespace) -> PtqSettings:
-    """The settings that were asked for, the others by default. UserError for a percentile that is of no use."""
-    method, percentile = arguments.calibration, arguments.percentile
-    if percentile is not None and method != "percentile":
-        raise UserError(
-            f"--percentile {percentile:g} is of no use with the calibration by mse: add --calibration percentile"
-        )
-    given = {
-        "method": method,
-        "percentile": percentile,
-        "clip_weights": arguments.clip_weights,
-        "expert_bits": arguments.expert_bits,
-    }
-    return PtqSettings(**{name: value for name, value in given.items() if value is not None})
-
-
-def options_given(arguments: argparse.Namespace) -> list[str]:
-    """The options of `add_settings` that are on the command line."""
-    names = ("calibration", "percentile", "clip_weights", "expert_bits")
-    return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is not None]

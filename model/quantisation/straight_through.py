@@ -66,7 +66,7 @@ def saturate(value: Tensor, bits: int, integer: bool = True) -> Tensor:
     return value.clamp(-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if integer else value
 
 
-def requantise(total: Tensor, ratio: Tensor, integer: bool = True) -> Tensor:
+def requantise(total: Tensor, ratio: Tensor | float, integer: bool = True) -> Tensor:
     """An accumulator times `ratio`, which is multiplier / 2**shift."""
     if not integer:
         return total * ratio

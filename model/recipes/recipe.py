@@ -9,7 +9,7 @@ import tomllib
 
 from moesaic.argument_types import SEED_END
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import DATASETS
+from moesaic.model.data.registry import DATASETS
 from moesaic.model.recipes.backbones import with_backbone
 from moesaic.spec.bundle import Architecture
 

@@ -9,16 +9,16 @@ import numpy as np
 from torch import Tensor
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import CHANNELS, INVALID_LABEL
 from moesaic.model.tasks.edge_metric import EdgeMeter
 from moesaic.model.tasks.losses import LOSS_SETS
 from moesaic.model.tasks.metrics import AngleMeter, DepthMeter, IouMeter, Meter, SaliencyMeter
+from moesaic.model.tasks.targets import CHANNELS, INVALID_LABEL
 
 DEFAULT_LOSSES = "scenes"
 
 
 class HasTargets(Protocol):
-    """A batch of a data set, or rendered scenes. targets: by task, see `moesaic.model.data.dataset`."""
+    """A batch of a data set, or rendered scenes. targets: by task, see `moesaic.model.tasks.targets`."""
 
     @property
     def targets(self) -> dict[str, np.ndarray]: ...

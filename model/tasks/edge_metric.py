@@ -14,8 +14,8 @@ the multi-task papers run (github.com/jponttuset/seism: `eval_cont.m`, `edgesEva
 
 import numpy as np
 
-from moesaic.model.data.dataset import INVALID_LABEL
-from moesaic.model.data.thinning import thin
+from moesaic.model.tasks.targets import INVALID_LABEL
+from moesaic.model.tasks.thinning import thin
 from moesaic.spec.predictions import probability
 
 THRESHOLDS = np.arange(1, 100) / 100

@@ -1,6 +1,6 @@
 """The tasks' training losses, and their weights in sets: one for the rendered scenes, one as the multi-task papers have it.
 
-Every loss takes a prediction [B, C, h, w] and a target [B, h, w] or [B, h, w, 3] (see `moesaic.model.data.dataset` for the targets and
+Every loss takes a prediction [B, C, h, w] and a target [B, h, w] or [B, h, w, 3] (see `moesaic.model.tasks.targets` for the targets and
 for how an invalid pixel is marked), leaves invalid pixels out of its mean, and is 0 with a zero gradient when no pixel is valid.
 It computes in float32, whatever the prediction's type.
 
@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from moesaic.model.data.dataset import INVALID_LABEL
+from moesaic.model.tasks.targets import INVALID_LABEL
 from moesaic.spec.predictions import DEPTH_UNIT
 
 EDGE_WEIGHT = 0.95

@@ -1,6 +1,6 @@
 """The tasks' metrics as meters: given one batch after the other, they keep counts and sums, never predictions.
 
-Targets and how an invalid pixel is marked: see `moesaic.model.data.dataset`. Invalid pixels count nowhere. The result of a meter that
+Targets and how an invalid pixel is marked: see `moesaic.model.tasks.targets`. Invalid pixels count nowhere. The result of a meter that
 has seen no valid pixel is not a number.
 """
 
@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import INVALID_LABEL
+from moesaic.model.tasks.targets import INVALID_LABEL
 from moesaic.spec.predictions import metres, probability
 
 

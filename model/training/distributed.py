@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -69,20 +69,24 @@ def joined_ranks(device: str = "auto") -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
+class _ExchangeContext(Protocol):
+    """What the forward pass of `_Exchange` leaves to its backward pass: rows sent to and received from each rank."""
+
+    splits: tuple[list[int], list[int]]
+
+
 class _Exchange(torch.autograd.Function):
     """Rows to other ranks and rows from them, in the order of the ranks; gradients travel the other way."""
 
     @staticmethod
-    def forward(
-        context: torch.autograd.function.FunctionCtx, rows: Tensor, received: list[int], sent: list[int]
-    ) -> Tensor:
+    def forward(context: _ExchangeContext, rows: Tensor, received: list[int], sent: list[int]) -> Tensor:
         context.splits = sent, received
         result = rows.new_empty(sum(received), *rows.shape[1:])
         dist.all_to_all_single(result, rows.contiguous(), received, sent)
         return result
 
     @staticmethod
-    def backward(context: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(context: _ExchangeContext, gradient: Tensor) -> tuple[Tensor, None, None]:
         return _Exchange.apply(gradient, *context.splits), None, None
 
 

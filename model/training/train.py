@@ -13,17 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from moesaic.errors import UserError
 from moesaic.files import require_writable
-from moesaic.model.data.image_sources import (
-    HeldOut,
-    Images,
-    normalise,
-    open_training,
-    open_validation,
-    require_divisible,
-)
-from moesaic.model.evaluate import measure_float
+from moesaic.model.data.samples import Batch, Dataset
+from moesaic.model.evaluation.evaluate import measure_float
+from moesaic.model.input_pipeline.held_out import open_validation
+from moesaic.model.input_pipeline.training_batches import open_training, require_divisible
 from moesaic.model.network.upcycling import initialise
-from moesaic.model.network.vit import M3ViT
+from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.sampling import BudgetSampler
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.model.tasks.definitions import find_task
@@ -43,7 +38,7 @@ def training_step(
     model: M3ViT,
     optimizers: list[torch.optim.Optimizer],
     recipe: Recipe,
-    batch: Images,
+    batch: Batch,
     step: int,
     *,
     distributed: DistributedModel | None = None,
@@ -78,7 +73,7 @@ def training_step(
 
 
 def _losses(
-    distributed: DistributedModel, recipe: Recipe, batch: Images, noise: torch.Generator, precision: Precision
+    distributed: DistributedModel, recipe: Recipe, batch: Batch, noise: torch.Generator, precision: Precision
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Each task's loss and the balance loss by name, and what is to be minimised."""
     training, device = recipe.training, distributed.ranks.device
@@ -174,7 +169,7 @@ def train(
     console = (console or Console()) if ranks.first else Console(quiet=True)
     for task in recipe.model.tasks:
         find_task(task.name, task.channels, recipe.training.losses)
-    require_divisible(recipe, ranks)
+    require_divisible(recipe, ranks.size)
     if path.is_dir():
         raise UserError(f"checkpoint {path} is a directory: name a file")
     require_writable(path.parent)
@@ -188,7 +183,11 @@ def train(
     with _progress(console) as progress, _log(log, ranks, run.step) as scalars:
         rendering = progress.add_task("rendering", total=recipe.training.pool, losses="", visible=False)
         source = open_training(
-            recipe, data_root, ranks, lambda count: progress.update(rendering, advance=count, visible=True)
+            recipe,
+            data_root,
+            rank=ranks.rank,
+            ranks=ranks.size,
+            advance=lambda count: progress.update(rendering, advance=count, visible=True),
         )
         held_out = open_validation(recipe, data_root) if recipe.training.validate_every else None
         bar = progress.add_task("training", total=recipe.training.steps, completed=run.step, losses="")
@@ -223,7 +222,7 @@ def best_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.best{path.suffix}")
 
 
-def _validate(run: Run, held_out: HeldOut, path: Path, scalars: ScalarLog) -> None:
+def _validate(run: Run, held_out: Dataset, path: Path, scalars: ScalarLog) -> None:
     metrics = measure_float(run.model.eval(), held_out)
     run.model.train()
     scalars.add("metric", metrics, run.step)
@@ -234,7 +233,7 @@ def _validate(run: Run, held_out: HeldOut, path: Path, scalars: ScalarLog) -> No
         run.save(best_path(path))
 
 
-def _write_log(scalars: ScalarLog, run: Run, losses: dict[str, float], batch: Images) -> None:
+def _write_log(scalars: ScalarLog, run: Run, losses: dict[str, float], batch: Batch) -> None:
     """Every so many steps, to a log that all ranks have or none."""
     if not scalars or (run.step % _LOG_EVERY and run.step != run.recipe.training.steps):
         return

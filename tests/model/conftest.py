@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from moesaic.model.data.image_sources import training_scenes
-from moesaic.model.export import integer_network
+from moesaic.model.input_pipeline.held_out import training_scenes
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
 from moesaic.model.training import checkpoint
 from moesaic.model.training.train import train

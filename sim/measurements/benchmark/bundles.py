@@ -46,7 +46,7 @@ class Bundles:
     def _make(frame: Frame, recipe: Recipe, path: Path) -> None:
         import torch
 
-        from moesaic.model.export import build_random_bundle
+        from moesaic.model.export.bundle_export import build_random_bundle
 
         torch.set_num_threads(1)  # the fastest on few cores
         build_random_bundle(f"{frame.model}-{frame.input}", recipe, SEED).save(path)

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from moesaic.errors import InternalError
 from moesaic.hls.compiler.generate import generate
-from moesaic.model.commands.train import show_metrics
-from moesaic.model.evaluate import predict
-from moesaic.model.export import build_bundle
+from moesaic.model.evaluation.evaluate import predict
+from moesaic.model.evaluation.metrics_table import show_metrics
+from moesaic.model.export.bundle_export import build_bundle
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.model.training import checkpoint

@@ -12,13 +12,13 @@ from hls4ml.backends import get_available_backends, register_backend
 from hls4ml.writer import register_writer
 
 from moesaic.hls.vendor.hls4ml_backend.registration import register
-from moesaic.model.export import integer_network
+from moesaic.model.export.onnx_export import export_onnx
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.onnx_export import export_onnx
 from moesaic.model.pathways.alternatives import plan_pathways
 from moesaic.model.pathways.budgets import Budget
 from moesaic.model.pathways.usage import measure_usage
 from moesaic.model.quantisation.golden_vectors import golden_vectors
+from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
 from moesaic.spec.bundle import Bundle, load_bundle
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from moesaic.model.data.augmentation import Augmentation, _recoloured, _turn_about_grey, standard_augmentation
-from moesaic.model.data.dataset import DATASETS, Sample
 from moesaic.model.data.geometry import mirrored
+from moesaic.model.data.registry import DATASETS
 from moesaic.model.data.rendered import RenderedScenes
+from moesaic.model.data.samples import Sample
 from moesaic.model.data.scenes import render
 
 

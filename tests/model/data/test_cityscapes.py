@@ -8,7 +8,7 @@ from PIL import Image
 
 from moesaic.errors import UserError
 from moesaic.model.data.cityscapes import CLASSES, MAX_DEPTH, Cityscapes
-from moesaic.model.data.dataset import open_dataset
+from moesaic.model.data.registry import open_dataset
 
 HEIGHT, WIDTH = 16, 32
 NAMES = ("aachen/aachen_000000_000019", "aachen/aachen_000001_000019", "ulm/ulm_000000_000019")

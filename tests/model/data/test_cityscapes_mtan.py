@@ -7,7 +7,8 @@ from moesaic.errors import UserError
 from moesaic.model.data.augmentation import Augmentation, standard_augmentation
 from moesaic.model.data.cityscapes import Cityscapes
 from moesaic.model.data.cityscapes_mtan import CLASSES, CityscapesMtan
-from moesaic.model.data.dataset import open_dataset, require_tasks
+from moesaic.model.data.registry import open_dataset
+from moesaic.model.data.samples import require_tasks
 from moesaic.model.recipes.recipe import load_recipe
 
 HEIGHT, WIDTH = 128, 256

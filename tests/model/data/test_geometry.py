@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from moesaic.model.data.dataset import INVALID, Sample
 from moesaic.model.data.geometry import GREY, Fitted, fit, mirrored, nearest, resized, rotated, window
 from moesaic.model.data.rendered import RenderedScenes
+from moesaic.model.data.samples import Sample
 from moesaic.model.data.scenes import FOCAL, render
+from moesaic.model.tasks.targets import INVALID
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import Batch, open_dataset
 from moesaic.model.data.nyud import CLASSES, Nyud
+from moesaic.model.data.registry import open_dataset
+from moesaic.model.data.samples import Batch
 
 HEIGHT, WIDTH = 17, 22
 NAMES = {"train": ["0003", "0001"], "val": ["0002"]}

@@ -6,8 +6,8 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import open_dataset
 from moesaic.model.data.pascal_context import CLASSES, PART_CLASSES, PascalContext
+from moesaic.model.data.registry import open_dataset
 
 HEIGHT, WIDTH = 20, 24
 PERSON, CAR = 15, 7

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from moesaic.errors import UserError
 from moesaic.model.commands.import_ import ImportCommand
+from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint, read_foreign_checkpoint
 from moesaic.model.importing.m3vit import convert_m3vit
-from moesaic.model.importing.source_weights import Source, read_source
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import TaskConfiguration
@@ -147,7 +147,7 @@ KINDS = ("safetensors", "pth")
 
 
 def source_of(state):
-    return Source("x", {name.removeprefix("module."): value for name, value in state.items()})
+    return ForeignCheckpoint("x", {name.removeprefix("module."): value for name, value in state.items()})
 
 
 @pytest.mark.parametrize("gate", ["multi", "single", "task-conditioned"])
@@ -161,7 +161,7 @@ def test_every_task_is_predicted_as_upstream_predicts_it(recipe, tmp_path, gate,
         torch.save({"state_dict": state}, path)
     else:
         save_file(state, path)  # read back in alphabetical order
-    assert initialise(model, convert_m3vit(read_source(path), c, heads=HEADS, normalisation="half")) == []
+    assert initialise(model, convert_m3vit(read_foreign_checkpoint(path), c, heads=HEADS, normalisation="half")) == []
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     for task, our in (("semseg", "segmentation"), ("depth", "depth"), ("human_parts", "parts")):
         expected = upstream_prediction(state, images, task, gate)
@@ -220,7 +220,7 @@ def write_ranks(directory, state, ranks):
 def test_ranks_are_put_together_in_order(tmp_path, ranks):
     state = upstream_state()
     write_ranks(tmp_path / "run", state, ranks)
-    found = read_source(tmp_path / "run").tensors
+    found = read_foreign_checkpoint(tmp_path / "run").tensors
     assert found.keys() == {name.removeprefix("module.") for name in state}
     assert all(torch.equal(found[name.removeprefix("module.")], value) for name, value in state.items())
 
@@ -230,7 +230,7 @@ def test_results_beside_the_weights_may_be_of_numpy_1(tmp_path):
     with zipfile.ZipFile(tmp_path / "new.pth") as new, zipfile.ZipFile(tmp_path / "old.pth", "w") as old:
         for entry in new.namelist():
             old.writestr(entry, new.read(entry).replace(b"numpy._core.", b"numpy.core."))
-    found = [read_source(tmp_path / f"{name}.pth").tensors for name in ("new", "old")]
+    found = [read_foreign_checkpoint(tmp_path / f"{name}.pth").tensors for name in ("new", "old")]
     assert found[0].keys() == found[1].keys()
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
@@ -239,24 +239,24 @@ def test_ranks_that_are_incomplete_are_named(tmp_path):
     write_ranks(tmp_path / "run", upstream_state(), 4)
     (tmp_path / "run" / "1.pth").unlink()
     with pytest.raises(UserError, match=r"has 0.pth, 2.pth, 3.pth; the ranks of a run are 0.pth, 1.pth, 2.pth"):
-        read_source(tmp_path / "run")
+        read_foreign_checkpoint(tmp_path / "run")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"has no .pth file"):
-        read_source(tmp_path / "empty")
+        read_foreign_checkpoint(tmp_path / "empty")
 
 
 def test_ranks_of_different_runs_are_named(tmp_path):
     write_ranks(tmp_path / "run", upstream_state(), 2)
     torch.save({"state_dict": {"module.backbone.norm.weight": torch.ones(3)}}, tmp_path / "run" / "1.pth")
     with pytest.raises(UserError, match=r"1.pth: weight module.backbone.blocks.1.mlp.experts.htoh4.weight is missing"):
-        read_source(tmp_path / "run")
+        read_foreign_checkpoint(tmp_path / "run")
 
 
 def test_a_lost_rank_at_the_end_shows_in_the_number_of_experts(recipe, tmp_path):
     write_ranks(tmp_path / "run", upstream_state(), 2)
     (tmp_path / "run" / "1.pth").unlink()
     with pytest.raises(UserError, match=r"htoh4.weight is 2x16x24, the recipe says 4x16x24"):
-        convert_m3vit(read_source(tmp_path / "run"), configuration(recipe), heads=HEADS)
+        convert_m3vit(read_foreign_checkpoint(tmp_path / "run"), configuration(recipe), heads=HEADS)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from moesaic.errors import UserError
 from moesaic.model.importing.backbone import NORMALISATIONS
-from moesaic.model.importing.source_weights import Source, read_source
+from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint, read_foreign_checkpoint
 from moesaic.model.importing.timm import convert_timm
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT
@@ -90,7 +90,9 @@ def features(model, images):
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 def test_the_backbone_computes_what_the_source_computes(dense, seed, normalisation):
     state, model = timm_state(seed=seed), M3ViT(dense).eval()
-    kept = initialise(model, convert_timm(Source("x", state), dense, heads=HEADS, normalisation=normalisation))
+    kept = initialise(
+        model, convert_timm(ForeignCheckpoint("x", state), dense, heads=HEADS, normalisation=normalisation)
+    )
     assert all(name.startswith("heads.") for name in kept)
     pixels = torch.randint(0, 256, (2, 3, 16, 16), generator=torch.Generator().manual_seed(seed)).float()
     mean, std = (torch.tensor(values)[:, None, None] for values in NORMALISATIONS[normalisation])
@@ -100,12 +102,12 @@ def test_the_backbone_computes_what_the_source_computes(dense, seed, normalisati
 
 def test_another_number_of_heads_would_be_wrong_and_is_refused(dense):
     with pytest.raises(UserError, match="the source has 6 attention heads, the recipe 3"):
-        convert_timm(Source("x", timm_state()), dense, heads=6)
+        convert_timm(ForeignCheckpoint("x", timm_state()), dense, heads=6)
 
 
 def test_positions_of_another_grid_are_interpolated_the_class_tokens_is_not(dense):
     wide = dataclasses.replace(dense, image_height=24, image_width=40)
-    weights = convert_timm(Source("x", timm_state(patches=16)), wide, heads=HEADS)
+    weights = convert_timm(ForeignCheckpoint("x", timm_state(patches=16)), wide, heads=HEADS)
     state = timm_state(patches=16)
     image = state["pos_embed"][0, 1:].reshape(4, 4, WIDTH).permute(2, 0, 1)[None]
     expected = (
@@ -118,12 +120,14 @@ def test_positions_of_another_grid_are_interpolated_the_class_tokens_is_not(dens
 def test_positions_of_a_grid_that_is_no_square_need_its_sides(dense):
     wide = dataclasses.replace(dense, image_height=24, image_width=40)
     with pytest.raises(UserError, match="weight pos_embed has 8 patches, a grid of 2x2 has 4: state the source's grid"):
-        convert_timm(Source("x", timm_state(patches=8)), wide, heads=HEADS)
-    stretched = convert_timm(Source("x", timm_state(patches=8)), wide, heads=HEADS, grid=(2, 4))
+        convert_timm(ForeignCheckpoint("x", timm_state(patches=8)), wide, heads=HEADS)
+    stretched = convert_timm(ForeignCheckpoint("x", timm_state(patches=8)), wide, heads=HEADS, grid=(2, 4))
     assert stretched["position"].shape == (16, WIDTH)
     same = dataclasses.replace(dense, image_height=16, image_width=32)
     state = timm_state(patches=8)
-    assert torch.equal(convert_timm(Source("x", state), same, heads=HEADS)["position"], state["pos_embed"][0])
+    assert torch.equal(
+        convert_timm(ForeignCheckpoint("x", state), same, heads=HEADS)["position"], state["pos_embed"][0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,14 +143,14 @@ def test_positions_of_a_grid_that_is_no_square_need_its_sides(dense):
 )
 def test_what_does_not_fit_is_named(dense, change, words):
     with pytest.raises(UserError, match=words):
-        convert_timm(Source("x", timm_state()), dataclasses.replace(dense, **change), heads=HEADS)
+        convert_timm(ForeignCheckpoint("x", timm_state()), dataclasses.replace(dense, **change), heads=HEADS)
 
 
 def test_a_missing_weight_is_named(dense):
     state = timm_state()
     del state["blocks.1.attn.qkv.bias"]
     with pytest.raises(UserError, match=r"x: weight blocks.1.attn.qkv.bias is missing"):
-        convert_timm(Source("x", state), dense, heads=HEADS)
+        convert_timm(ForeignCheckpoint("x", state), dense, heads=HEADS)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pth", "DeiT's", "data-parallel"])
@@ -161,7 +165,7 @@ def test_files_of_every_kind_are_read(tmp_path, kind):
         torch.save({"model": state}, path)
     else:
         torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}, "epoch": 3}, path)
-    found = read_source(path).tensors
+    found = read_foreign_checkpoint(path).tensors
     assert found.keys() == state.keys()
     assert all(np.array_equal(found[name], state[name]) for name in state)
 
@@ -177,7 +181,7 @@ def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": timm_state(), "trap": Trap()}, "weights.pth")
     with pytest.raises(UserError, match=r"weights.pth cannot be read as tensors alone \(it holds io.open\)"):
-        read_source(tmp_path / "weights.pth")
+        read_foreign_checkpoint(tmp_path / "weights.pth")
     assert not (tmp_path / "trapped").exists()
 
 
@@ -194,4 +198,4 @@ def test_files_that_are_none_are_refused(tmp_path):
         ("missing.pth", "does not exist"),
     ):
         with pytest.raises(UserError, match=words):
-            read_source(tmp_path / name)
+            read_foreign_checkpoint(tmp_path / name)

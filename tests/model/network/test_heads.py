@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from moesaic.errors import UserError
-from moesaic.model.export import build_bundle, build_random_bundle, integer_network
+from moesaic.model.export.bundle_export import build_bundle, build_random_bundle
+from moesaic.model.export.onnx_export import export_onnx
 from moesaic.model.network.heads import SetrPupHead
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.onnx_export import export_onnx
+from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.recipes.recipe import Recipe
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from moesaic.hls.compiler.generate import generate
-from moesaic.model.export import build_random_bundle
+from moesaic.model.export.bundle_export import build_random_bundle
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.recipes.recipe import GATES
 from moesaic.sim.measurements.road.layer_check import check_layers

@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from moesaic.model.data.image_sources import validation_scenes
-from moesaic.model.export import integer_network
+from moesaic.model.export.onnx_export import export_onnx
+from moesaic.model.input_pipeline.held_out import validation_scenes
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.random_weights import random_model
 from moesaic.model.network.routers import NOISE_FLOOR
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.onnx_export import export_onnx
+from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.recipes.recipe import GATE_NOISES, GATES
 from moesaic.spec.arithmetic import EXP_FRACTION_BITS
 

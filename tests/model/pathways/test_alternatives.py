@@ -10,7 +10,6 @@ import moesaic
 from moesaic.errors import UserError
 from moesaic.hls.compiler.generate import generate
 from moesaic.model.commands import train as commands
-from moesaic.model.export import integer_network
 from moesaic.model.pathways.alternatives import (
     PathwayPlan,
     apply_pathways,
@@ -23,6 +22,7 @@ from moesaic.model.pathways.budgets import Budget
 from moesaic.model.pathways.pathway import apply_pathway, full_pathway
 from moesaic.model.pathways.usage import measure_usage
 from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.recipes.recipe import DataConfiguration, Recipe
 from moesaic.model.training.train import train
 from moesaic.spec.build import load_build

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from moesaic.errors import UserError
-from moesaic.model.data.image_sources import normalise
+from moesaic.model.finetuning.on_pathways import fine_tune
+from moesaic.model.network.vit import normalise
 from moesaic.model.pathways import pruning
 from moesaic.model.pathways.alternatives import current_pathways
 from moesaic.model.pathways.pathway import (
@@ -17,7 +18,6 @@ from moesaic.model.pathways.pathway import (
     moe_blocks,
     open_pathway,
 )
-from moesaic.model.pathways.pruning import fine_tune
 from moesaic.spec.bundle import Alternative
 
 

@@ -9,8 +9,9 @@ import torch
 from rich.console import Console
 
 from moesaic.errors import UserError
-from moesaic.model.data.image_sources import draw_batch, normalise, training_scenes
-from moesaic.model.network.vit import M3ViT
+from moesaic.model.input_pipeline.held_out import training_scenes
+from moesaic.model.input_pipeline.training_batches import draw_batch
+from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.pathway import current_pathway, current_top_k, full_pathway, moe_blocks
 from moesaic.model.pathways.sampling import BudgetSampler
 from moesaic.model.pathways.usage import measure_usage

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from moesaic.model.data.image_sources import normalise
+from moesaic.model.network.vit import normalise
 from moesaic.model.pathways.pathway import apply_pathway, moe_blocks
 from moesaic.model.pathways.usage import chosen_experts, measure_usage
 

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from moesaic.model.data.image_sources import normalise
 from moesaic.model.data.scenes import render
-from moesaic.model.evaluate import predict
-from moesaic.model.export import integer_network
-from moesaic.model.network.vit import M3ViT
+from moesaic.model.evaluation.evaluate import predict
+from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.pathway import apply_pathway
 from moesaic.model.quantisation.calibration import calibrate
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
 from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.quantisation.scales import choose_scales
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration

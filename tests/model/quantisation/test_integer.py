@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from moesaic.errors import UserError
-from moesaic.model.data.image_sources import validation_scenes
-from moesaic.model.evaluate import measure_float, measure_integer, predict, top_k_agreement
-from moesaic.model.export import integer_network
+from moesaic.model.evaluation.agreement import top_k_agreement
+from moesaic.model.evaluation.evaluate import measure_float, measure_integer, predict
+from moesaic.model.input_pipeline.held_out import validation_scenes
 from moesaic.model.pathways.budgets import Budget, choose_pathway
 from moesaic.model.pathways.pathway import apply_pathway
 from moesaic.model.pathways.usage import measure_usage
 from moesaic.model.quantisation.golden_vectors import golden_vectors
+from moesaic.model.quantisation.post_training import integer_network
 from moesaic.spec.arithmetic import layer_norm, requantise, route_token, saturate, weigh_by_score
 from moesaic.spec.bundle import expected_tensors
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import CHANNELS, INVALID
 from moesaic.model.data.scenes import render
 from moesaic.model.tasks.definitions import TASKS, find_task
 from moesaic.model.tasks.losses import LOSS_SETS
+from moesaic.model.tasks.targets import CHANNELS, INVALID
 from moesaic.spec.bundle import KINDS
 from moesaic.spec.predictions import DEPTH_UNIT
 

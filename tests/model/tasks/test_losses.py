@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from moesaic.model.data.dataset import CHANNELS, INVALID
 from moesaic.model.tasks.losses import LOSS_SETS
+from moesaic.model.tasks.targets import CHANNELS, INVALID
 from moesaic.spec.predictions import DEPTH_UNIT
 
 SEEDS = range(3)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.model.data.dataset import CHANNELS, INVALID
 from moesaic.model.tasks.definitions import TASKS
+from moesaic.model.tasks.targets import CHANNELS, INVALID
 from moesaic.spec.predictions import DEPTH_UNIT, decode
 
 SEEDS = range(4)

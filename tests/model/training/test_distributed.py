@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from moesaic.errors import UserError
-from moesaic.model.data.image_sources import draw_batch, training_scenes
+from moesaic.model.input_pipeline.held_out import training_scenes
+from moesaic.model.input_pipeline.training_batches import draw_batch
 from moesaic.model.network.moe import MoE
 from moesaic.model.recipes.recipe import (
     DataConfiguration,

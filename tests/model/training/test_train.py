@@ -11,9 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from moesaic.errors import UserError
-from moesaic.model.data.image_sources import draw_batch, normalise, training_scenes, validation_scenes
-from moesaic.model.evaluate import measure_float
-from moesaic.model.network.vit import M3ViT
+from moesaic.model.evaluation.evaluate import measure_float
+from moesaic.model.input_pipeline.held_out import training_scenes, validation_scenes
+from moesaic.model.input_pipeline.training_batches import draw_batch
+from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.recipes.recipe import (
     LOSSES,
     OPTIMIZERS,

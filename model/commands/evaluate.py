@@ -1,0 +1,72 @@
+"""The command `moesaic evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from moesaic.argument_types import positive
+from moesaic.errors import UserError
+from moesaic.model.commands.model_options import HELD_OUT_SCENES, add_checkpoint, add_data_root, add_device, add_threads
+from moesaic.model.commands.quantisation_options import (
+    add_quantisation,
+    load_scales,
+    quantisation_options,
+    settings_of,
+)
+
+
+class EvaluateCommand:
+    """The metrics of a checkpoint."""
+
+    name = "evaluate"
+    help = "measure a checkpoint per task, in float and in integers"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        add_checkpoint(parser, "what to measure")
+        add_data_root(parser)
+        parser.add_argument(
+            "--scenes",
+            type=positive,
+            help="held-out scenes, or images of the data set (default 128 scenes, or all images)",
+        )
+        parser.add_argument("--float-only", action="store_true", help="leave the integers out, which take longest")
+        add_device(parser)
+        add_quantisation(parser)
+        add_threads(parser)
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        import torch
+        from rich.console import Console
+
+        from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
+        from moesaic.model.evaluation.evaluate import compare
+        from moesaic.model.evaluation.metrics_table import show_metrics
+        from moesaic.model.input_pipeline.held_out import calibration_images, first_images, open_validation
+        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, integer_network
+        from moesaic.model.training import checkpoint
+        from moesaic.model.training.distributed import choose_device
+
+        torch.set_num_threads(arguments.threads)
+        settings, device = settings_of(arguments), choose_device(arguments.device)
+        if arguments.float_only and (given := quantisation_options(arguments)):
+            raise UserError(f"{given[0]} is for integers: leave it or --float-only out")
+        state, root = checkpoint.load(arguments.checkpoint), arguments.data_root
+        recipe, model, console = state.recipe, state.build_model().eval().to(device), Console()
+        count = arguments.scenes or (HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
+        held_out, network = open_validation(recipe, root), None
+        if recipe.model.head == "light" and not arguments.float_only:
+            seen = calibration_images(recipe, root, CALIBRATION_SCENES)
+            network = integer_network(model, seen, settings=settings, scales=load_scales(arguments, recipe.model))
+        show_metrics(compare(model, network, held_out, console=console), console)
+        if arguments.float_only:
+            return 0
+        if network is None:
+            console.print(f"the head {recipe.model.head} has no integer form: only the network in float was measured")
+        else:
+            agreement = top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES))
+            console.print(f"router top-k agreement: {agreement:.4f}")
+        return 0

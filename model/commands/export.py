@@ -1,0 +1,220 @@
+"""The command `moesaic export`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moesaic.argument_types import image_size, positive, seed
+from moesaic.errors import UserError
+from moesaic.files import require_writable, write_file
+from moesaic.model.commands.model_options import (
+    CHECKPOINT,
+    HELD_OUT_SCENES,
+    add_data_root,
+    add_device,
+    add_threads,
+    recipe_choices,
+)
+from moesaic.model.commands.quantisation_options import (
+    add_quantisation,
+    load_scales,
+    quantisation_options,
+    settings_of,
+)
+from moesaic.model.recipes.recipe import Recipe, load_recipe
+from moesaic.spec.bundle import pathways
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from moesaic.model.training.checkpoint import Checkpoint
+
+_OF_BUNDLES = ("experts_kept", "alternative", "fine_tune", "scenes")
+_OF_TRAINED = ("checkpoint", "scales", "device", *_OF_BUNDLES)
+_OF_UNTRAINED = ("recipe", "size", "tasks")
+
+
+class ExportCommand:
+    """From a checkpoint, or from random weights, to a bundle."""
+
+    name = "export"
+    help = "quantise a checkpoint, or random weights of a recipe, and write a bundle; or ONNX files alone"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--checkpoint", type=Path, help="what to export (default build/model.safetensors, unless --random-weights)"
+        )
+        output = parser.add_mutually_exclusive_group()
+        output.add_argument("--bundle", type=Path, default=Path("build/bundle"), help="directory to write")
+        output.add_argument(
+            "--onnx-only",
+            type=Path,
+            metavar="DIRECTORY",
+            help="write the network in float as ONNX files there, for any head, and no bundle",
+        )
+        parser.add_argument("--name", help="name of the bundle (default: the directory's)")
+        parser.add_argument(
+            "--experts-kept",
+            metavar="EXPERTS[xTOPK]",
+            help="experts that each task keeps, by their usage, and experts per token, such as 8x2 (default: all)",
+        )
+        parser.add_argument(
+            "--alternative",
+            action="append",
+            metavar="NAME=EXPERTS[xTOPK]",
+            help="another pathway of every task on the same weights, such as fast=8x1; may be given more than once",
+        )
+        parser.add_argument(
+            "--budget-scope",
+            choices=("layer", "task"),
+            default="layer",
+            help="whether EXPERTS is for each MoE block or for all of a task together (default layer)",
+        )
+        parser.add_argument(
+            "--fine-tune", type=positive, metavar="STEPS", help="train on first, with these pathways taking turns"
+        )
+        add_data_root(parser)
+        parser.add_argument("--scenes", type=positive, help="held-out scenes or images for the figures (default 128)")
+        add_device(parser)
+        parser.set_defaults(device=None)  # so that it is known whether it was given
+        add_quantisation(parser)
+        add_threads(parser)
+        untrained = parser.add_argument_group("untrained networks, to measure speed")
+        untrained.add_argument(
+            "--random-weights",
+            type=seed,
+            metavar="SEED",
+            help="weights drawn as training would leave them, not trained",
+        )
+        untrained.add_argument("--recipe", help=f"one of {recipe_choices()} or a .toml file (default demo)")
+        untrained.add_argument("--size", type=image_size, metavar="HxW", help="image size instead of the recipe's")
+        untrained.add_argument("--tasks", help="only these tasks of the recipe, separated by commas (default: all)")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        random, onnx_only = arguments.random_weights is not None, arguments.onnx_only is not None
+        if random:
+            _refuse(arguments, ("onnx_only", *_OF_TRAINED), "exports without --random-weights")
+        else:
+            _refuse(arguments, _OF_UNTRAINED, "exports with --random-weights")
+        if onnx_only:
+            _refuse(arguments, ("name", "device", *_OF_BUNDLES), "exports without --onnx-only")
+            if given := quantisation_options(arguments):
+                raise UserError(f"{given[0]} is for exports without --onnx-only: leave one of them out")
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+        require_writable(arguments.onnx_only or arguments.bundle)
+        if random:
+            _export_random_weights(arguments)
+        elif onnx_only:
+            _export_onnx(arguments)
+        else:
+            _export_checkpoint(arguments)
+        return 0
+
+
+def _export_random_weights(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from moesaic.model.export.bundle_export import build_random_bundle
+
+    recipe = load_recipe(arguments.recipe or "demo")
+    model, changes = recipe.model, {}
+    if arguments.size:
+        changes |= {"image_height": arguments.size[0], "image_width": arguments.size[1]}
+    if arguments.tasks:
+        changes["tasks"] = tuple(model.task(name) for name in arguments.tasks.split(","))
+    recipe = Recipe(dataclasses.replace(model, **changes), recipe.training)
+    name, settings = arguments.name or arguments.bundle.name, settings_of(arguments)
+    bundle = build_random_bundle(name, recipe, arguments.random_weights, settings)
+    bundle.save(arguments.bundle)
+    console = Console()
+    _show_expert_loads(bundle.report["expert_load"], console)
+    layer, share = max(bundle.report["saturated_shares"].items(), key=lambda entry: entry[1], default=("any", 0))
+    console.print(f"largest share of saturated values: {share:.4f}, in {layer}")
+    console.print(f"bundle: {arguments.bundle} (random weights, not trained)")
+
+
+def _export_onnx(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from moesaic.model.export.onnx_export import onnx_files
+
+    model = _load_finished(arguments.checkpoint or CHECKPOINT).build_model().eval()
+    for name, content in onnx_files(model).items():
+        write_file(arguments.onnx_only / name, content)
+        Console().print(f"ONNX: {arguments.onnx_only / name}")
+
+
+def _export_checkpoint(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from moesaic.model.evaluation.metrics_table import show_metrics
+    from moesaic.model.export.bundle_export import build_bundle
+    from moesaic.model.pathways.alternatives import parse_alternatives
+    from moesaic.model.pathways.budgets import Budget
+    from moesaic.model.training.distributed import choose_device
+
+    device = choose_device(arguments.device or "auto")
+    scope, kept = arguments.budget_scope, arguments.experts_kept
+    budget = Budget.parse(kept, scope) if kept else None
+    alternatives = parse_alternatives(arguments.alternative or [], scope)
+    state, console = _load_finished(arguments.checkpoint or CHECKPOINT), Console()
+    with Progress(console=console) as progress:
+        steps = arguments.fine_tune or 0
+        bar = progress.add_task("fine-tuning", total=steps, visible=steps > 0)
+        bundle = build_bundle(
+            arguments.name or arguments.bundle.name,
+            state.build_model().to(device),
+            state.recipe,
+            budget=budget,
+            alternatives=alternatives,
+            fine_tune_steps=steps,
+            advance=lambda: progress.advance(bar),
+            validation=arguments.scenes or HELD_OUT_SCENES,
+            data_root=arguments.data_root,
+            settings=settings_of(arguments),
+            scales=load_scales(arguments, state.recipe.model),
+        )
+    bundle.save(arguments.bundle)
+    show_metrics({name: task.metrics for name, task in pathways(bundle.tasks).items()}, console)
+    console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
+    console.print(f"bundle: {arguments.bundle}")
+
+
+def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], purpose: str) -> None:
+    """UserError if one of these options, which are for another purpose, is on the command line."""
+    for name in names:
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} is for {purpose}: leave one of them out")
+
+
+def _load_finished(path: Path) -> Checkpoint:
+    """A checkpoint that has seen all of its training. UserError if it has not."""
+    from moesaic.model.training import checkpoint
+
+    state = checkpoint.load(path)
+    if not state.finished:
+        progress = f"{state.step} of {state.recipe.training.steps} steps"
+        raise UserError(f"checkpoint {path} has seen {progress}: finish it with `moesaic train --resume`")
+    return state
+
+
+def _show_expert_loads(loads: dict[str, dict[str, list[int]]], console: Console) -> None:
+    """A table of the tokens that each expert gets, as a random bundle's report has them."""
+    from rich.table import Table
+
+    table = Table("task", "block", "tokens per expert", "spread / mean", title="expert load of the golden image")
+    for task, blocks in loads.items():
+        for block, load in blocks.items():
+            table.add_row(
+                task, block, " ".join(map(str, load)), f"{statistics.pstdev(load) / statistics.mean(load):.2f}"
+            )
+    console.print(table)

@@ -1,0 +1,82 @@
+"""Options of several commands: how integers are chosen."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moesaic.errors import UserError
+from moesaic.model.quantisation.settings import METHODS, PtqSettings
+from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.spec.bundle import EXPERT_WEIGHT_BITS
+
+if TYPE_CHECKING:
+    from moesaic.model.quantisation.scales import Scales
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `settings_of` reads."""
+    group = parser.add_argument_group("integers")
+    default = PtqSettings()
+    group.add_argument(
+        "--calibration",
+        choices=METHODS,
+        help=f"how scales of activations are chosen: least squared error, or a percentile (default {default.method})",
+    )
+    group.add_argument("--percentile", type=float, help=f"of magnitudes that fit (default {default.percentile:g})")
+    group.add_argument(
+        "--clip-weights", action="store_true", default=None, help="search the scale of weights by least squared error"
+    )
+    group.add_argument(
+        "--expert-bits",
+        type=int,
+        choices=EXPERT_WEIGHT_BITS,
+        help=f"of the experts' weights (default {default.expert_bits}; the machine does not run 4 yet)",
+    )
+
+
+def settings_of(arguments: argparse.Namespace) -> PtqSettings:
+    """The settings that the options ask for, the others by default. UserError for a percentile that is of no use."""
+    method, percentile = arguments.calibration, arguments.percentile
+    if percentile is not None and method != "percentile":
+        raise UserError(
+            f"--percentile {percentile:g} is of no use with the calibration by mse: add --calibration percentile"
+        )
+    given = {
+        "method": method,
+        "percentile": percentile,
+        "clip_weights": arguments.clip_weights,
+        "expert_bits": arguments.expert_bits,
+    }
+    return PtqSettings(**{name: value for name, value in given.items() if value is not None})
+
+
+def settings_options(arguments: argparse.Namespace) -> list[str]:
+    """The options of `add_settings` that are on the command line."""
+    names = ("calibration", "percentile", "clip_weights", "expert_bits")
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is not None]
+
+
+def add_quantisation(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `add_settings`, and the scales of fine-tuning in integers, which stand in their place."""
+    add_settings(parser)
+    parser.add_argument("--scales", type=Path, help="scales that `moesaic qat` left beside the checkpoint")
+
+
+def quantisation_options(arguments: argparse.Namespace) -> list[str]:
+    """The options of `add_quantisation` that are on the command line."""
+    return [*settings_options(arguments), *(["--scales"] if arguments.scales else [])]
+
+
+def load_scales(arguments: argparse.Namespace, configuration: ModelConfiguration) -> Scales | None:
+    """The scales that `--scales` names, None without it. UserError if there are options for choosing some, too."""
+    if arguments.scales is None:
+        return None
+    from moesaic.model.quantisation.scales import Scales
+
+    if given := settings_options(arguments):
+        raise UserError(
+            f"{given[0]} is for choosing scales, --scales {arguments.scales} has them: leave one of them out"
+        )
+    return Scales.load(arguments.scales, configuration)

@@ -1,0 +1,39 @@
+"""The command `moesaic results`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from moesaic.argument_types import positive
+
+
+class ResultsCommand:
+    """The runs behind docs/results.md, and that page."""
+
+    name = "results"
+    help = "train and measure what docs/results.md shows, as far as it is missing, and write that page"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--jobs", type=positive, default=2, help="processes that train side by side (default 2)")
+        parser.add_argument("--directory", type=Path, default=Path("build/results"), help="where runs are kept")
+        parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="what to write")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        from rich.console import Console
+
+        from moesaic.model.experiments.expert_timing import measure_once
+        from moesaic.model.experiments.kept_measurements import keep_measurements
+        from moesaic.model.experiments.results_page import write_page
+        from moesaic.model.experiments.results_study import execute_all
+        from moesaic.model.experiments.timing_settings import TimingSettings
+
+        console = Console()
+        results = execute_all(arguments.directory, arguments.jobs, console)
+        keep_measurements(arguments.directory / "results.json", results)
+        # Timed last, when no training runs any more.
+        write_page(arguments.page, results, measure_once(TimingSettings(), arguments.directory, console))
+        console.print(f"results: {arguments.page}")
+        return 0

@@ -1,0 +1,76 @@
+"""The command `moesaic sensitivity`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from moesaic.argument_types import positive
+from moesaic.files import require_writable, write_file
+from moesaic.model.commands.model_options import add_checkpoint, add_data_root, add_device, add_threads
+from moesaic.model.commands.quantisation_options import add_settings, settings_of
+
+_HELD_OUT = 32
+
+
+class SensitivityCommand:
+    """A checkpoint with each of its layers in integers."""
+
+    name = "sensitivity"
+    help = "measure what each layer loses in integers, as a table and a chart"
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None:
+        add_checkpoint(parser, "what to measure")
+        add_data_root(parser)
+        add_device(parser)
+        add_threads(parser)
+        add_settings(parser)
+        parser.add_argument(
+            "--level",
+            choices=("block", "layer"),
+            default="block",
+            help="attention and MLP, or each layer (default block)",
+        )
+        parser.add_argument(
+            "--mode",
+            choices=("alone", "without"),
+            default="alone",
+            help="each group alone in integers, or all but that one (default alone)",
+        )
+        parser.add_argument(
+            "--samples", type=positive, default=_HELD_OUT, help=f"held-out samples (default {_HELD_OUT})"
+        )
+        parser.add_argument("--output", type=Path, default=Path("build/sensitivity"), help="directory to write")
+
+    @staticmethod
+    def run(arguments: argparse.Namespace) -> int:
+        import torch
+        from rich.console import Console
+
+        from moesaic.model.experiments.sensitivity_page import chart, markdown, rich_table
+        from moesaic.model.experiments.sensitivity_study import measure_sensitivity
+        from moesaic.model.input_pipeline.held_out import calibration_images, open_validation
+        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, require_light_head, scales_for
+        from moesaic.model.training import checkpoint
+        from moesaic.model.training.distributed import choose_device
+
+        torch.set_num_threads(arguments.threads)
+        settings, root, console = settings_of(arguments), arguments.data_root, Console()
+        device = choose_device(arguments.device)
+        require_writable(arguments.output)
+        state = checkpoint.load(arguments.checkpoint)
+        recipe, model = state.recipe, state.build_model().eval().to(device)
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=arguments.samples))
+        require_light_head(recipe.model)
+        scales = scales_for(model, calibration_images(recipe, root, CALIBRATION_SCENES), settings)
+        held_out = open_validation(recipe, root)
+        found = measure_sensitivity(
+            model, scales, held_out, level=arguments.level, mode=arguments.mode, console=console
+        )
+        console.print(rich_table(found))
+        write_file(arguments.output / "sensitivity.svg", chart(found).encode())
+        write_file(arguments.output / "sensitivity.md", markdown(found).encode())
+        console.print(f"sensitivity: {arguments.output / 'sensitivity.md'}")
+        return 0

@@ -1,0 +1,66 @@
+"""The data sets by name, and how each is opened."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from moesaic.errors import UserError
+from moesaic.model.data.cityscapes import Cityscapes
+from moesaic.model.data.cityscapes_mtan import CityscapesMtan
+from moesaic.model.data.files import FileDataset
+from moesaic.model.data.geometry import Fitted
+from moesaic.model.data.nyud import Nyud
+from moesaic.model.data.pascal_context import PascalContext
+from moesaic.model.data.rendered import RenderedScenes
+from moesaic.model.data.samples import Dataset
+
+_READERS: dict[str, type[FileDataset]] = {
+    reader.name: reader for reader in (Nyud, PascalContext, Cityscapes, CityscapesMtan)
+}
+DATASETS = (RenderedScenes.name, *_READERS)
+SPLITS = ("train", "val")
+
+
+def open_dataset(
+    name: str,
+    root: Path | None,
+    split: str,
+    height: int,
+    width: int,
+    *,
+    tasks: Collection[str] | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    fitted: bool = True,
+) -> Dataset:
+    """The data set called `name`, one of DATASETS.
+
+    root: the directory that holds its files; None for "scenes", which are rendered. split: "train" or "val". tasks: those whose
+    truth is to be read from files, all by default. count: the first so many samples only; scenes, which have no end, need it.
+    seed: of the scenes. fitted: every sample has height x width pixels (see `geometry.fit`); otherwise it keeps its own
+    size, as an augmentation that scales and crops wants it.
+    UserError says what is wrong, what to download and where to put it.
+    """
+    _require_known(name)
+    if split not in SPLITS:
+        raise UserError(f"unknown split {split!r} of {name}: choose {', '.join(SPLITS)}")
+    if name == RenderedScenes.name:
+        if count is None:
+            raise UserError("scenes have no end: give the number to render")
+        return RenderedScenes.of_split(split, count, height, width, seed)
+    reader = _READERS[name]
+    if root is None:
+        remedy = reader.download.format(root="the directory")
+        raise UserError(f"{name} lies in files: give the directory that holds them as --data-root, or {remedy}")
+    dataset = reader(root, split, tasks, count)
+    return Fitted(dataset, height, width) if fitted else dataset
+
+
+def class_names(name: str) -> Mapping[str, tuple[str, ...]]:
+    """By task with classes, the names of a data set's classes, without its files. UserError for an unknown data set."""
+    _require_known(name)
+    return (RenderedScenes if name == RenderedScenes.name else _READERS[name]).class_names
+
+
+def _require_known(name: str) -> None:
+    if name not in DATASETS:
+        raise UserError(f"unknown data set {name!r}: choose {', '.join(DATASETS)}")

@@ -1,0 +1,1 @@
+"""How good a network's predictions are, in float and in integers."""

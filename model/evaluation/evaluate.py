@@ -1,0 +1,126 @@
+"""Predictions and metrics, of the float network and of the integer network on the same images."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from moesaic.errors import UserError
+from moesaic.model.data.samples import Batch, Dataset, require_tasks
+from moesaic.model.network.vit import M3ViT, normalise
+from moesaic.model.pathways.pathway import on_pathways, pathways_of, whole_network
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.model.tasks.definitions import TASKS, find_task
+from moesaic.spec.pathway_names import pathway_name
+
+_BATCH, _BATCH_PIXELS = 32, 1 << 20  # at most, so that predictions of many classes fit into memory
+
+Predictor = Callable[[np.ndarray, str], np.ndarray]
+"""A task's prediction [N, C, h, w], float, in the values that metrics take, for images uint8 [N, height, width, 3]."""
+
+
+def batch_size(configuration: ModelConfiguration) -> int:
+    """How many images are taken at once."""
+    return max(1, min(_BATCH, _BATCH_PIXELS // (configuration.image_height * configuration.image_width)))
+
+
+def predict(model: M3ViT, images: np.ndarray, task: str) -> np.ndarray:
+    """The float network's prediction [N, C, h, w], float32, for images uint8 [N, height, width, 3]."""
+    device, size = model.device, batch_size(model.configuration)
+    with torch.inference_mode():
+        parts = [
+            model(normalise(images[i : i + size]).to(device), task).float().cpu().numpy()
+            for i in range(0, len(images), size)
+        ]
+    return np.concatenate(parts)
+
+
+def float_predictor(model: M3ViT) -> Predictor:
+    """The float network as `evaluate` takes it."""
+    return lambda images, task: predict(model, images, task)
+
+
+def integer_predictor(network: IntegerNetwork, alternative: str | None = None) -> Predictor:
+    """The integer network as `evaluate` takes it, on its default pathways or on an alternative that all tasks have."""
+    return lambda images, task: network.predict(images, pathway_name(task, alternative))
+
+
+def evaluate(
+    predictors: Mapping[str, Predictor],
+    configuration: ModelConfiguration,
+    data: Dataset,
+    console: Console | None = None,
+) -> dict[str, dict[str, float]]:
+    """Every task's metric for several networks, by task and by the predictor's name, in one pass over the data.
+
+    data: with truth for all tasks; it is read batch by batch, so that it need not fit into memory. console: where to show a
+    progress bar. UserError if the data set lacks a task or its samples are of another size than the configuration's.
+    """
+    tasks = {task.name: find_task(task.name, task.channels) for task in configuration.tasks}
+    require_tasks(data, {task.name: task.channels for task in configuration.tasks})
+    meters = {name: {network: task.meter() for network in predictors} for name, task in tasks.items()}
+    for batch in _batches(data, configuration, console):
+        for name, task in tasks.items():
+            for network, predictor in predictors.items():
+                prediction = predictor(batch.images, name)
+                meters[name][network].update(prediction, task.target(batch, *prediction.shape[-2:]))
+    return {name: {network: meter.result() for network, meter in each.items()} for name, each in meters.items()}
+
+
+def _batches(data: Dataset, configuration: ModelConfiguration, console: Console | None) -> Iterator[Batch]:
+    size, count = (configuration.image_height, configuration.image_width), batch_size(configuration)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=console is None) as progress:
+        bar = progress.add_task("evaluating", total=len(data))
+        for first in range(0, len(data), count):
+            places = range(first, min(first + count, len(data)))
+            batch = Batch.of([data[i] for i in places])
+            if batch.images.shape[1:3] != size:
+                found = "{}x{}".format(*batch.images.shape[1:3])
+                raise UserError(f"images are {found}, the model takes {size[0]}x{size[1]}: open the data at its size")
+            yield batch
+            progress.update(bar, completed=places.stop)
+
+
+def measure_float(model: M3ViT, data: Dataset, console: Console | None = None) -> dict[str, float]:
+    """Every task's metric for the float network on the pathways that it is on; see `evaluate`."""
+    found = evaluate({"float": float_predictor(model)}, model.configuration, data, console)
+    return {task: values["float"] for task, values in found.items()}
+
+
+def measure_integer(
+    network: IntegerNetwork,
+    configuration: ModelConfiguration,
+    data: Dataset,
+    alternative: str | None = None,
+    console: Console | None = None,
+) -> dict[str, float]:
+    """Every task's metric for the integer network, on the tasks' default pathways or on an alternative that all have."""
+    found = evaluate({"integer": integer_predictor(network, alternative)}, configuration, data, console)
+    return {task: values["integer"] for task, values in found.items()}
+
+
+def compare(
+    model: M3ViT,
+    network: IntegerNetwork | None,
+    data: Dataset,
+    alternative: str | None = None,
+    console: Console | None = None,
+) -> dict[str, dict]:
+    """By task: the metric's name, whether higher is better, and its value in float and, if there is an integer network, in integers.
+
+    Both are measured on the integer network's default pathways, or on an alternative that all its tasks have; without one, the
+    float network is whole. data, console: see `evaluate`.
+    """
+    predictors = {"float": float_predictor(model)}
+    if network is not None:
+        predictors["integer"] = integer_predictor(network, alternative)
+    with on_pathways(model, whole_network(model) if network is None else pathways_of(network.tasks, alternative)):
+        measured = evaluate(predictors, model.configuration, data, console)
+    return {
+        task: {"metric": TASKS[task].metric, "higher_is_better": TASKS[task].higher_is_better, **values}
+        for task, values in measured.items()
+    }

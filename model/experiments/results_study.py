@@ -1,0 +1,136 @@
+"""The runs behind docs/results.md, which `moesaic results` trains and measures where they are missing.
+
+Every run is a recipe and a seed. Its checkpoint and its measurements are kept in a directory under the hash of its recipe, so
+that a second start resumes where the first one stopped, and a recipe that changed is run anew.
+"""
+
+import copy
+import dataclasses
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from moesaic.files import require_writable
+from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
+from moesaic.model.evaluation.evaluate import measure_float, measure_integer
+from moesaic.model.experiments.kept_measurements import content_key, keep_measurements, read_measurements
+from moesaic.model.experiments.results_page import BUDGETED, BUDGETS, FINE_TUNING_STEPS, HALF
+from moesaic.model.finetuning.on_pathways import fine_tune_on_pathways
+from moesaic.model.input_pipeline.held_out import first_images, open_validation, training_scenes
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.alternatives import pathways_within
+from moesaic.model.pathways.budgets import Budget
+from moesaic.model.pathways.pathway import on_pathways, whole_network
+from moesaic.model.pathways.usage import measure_usage
+from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, integer_network
+from moesaic.model.recipes.recipe import Recipe, load_recipe
+from moesaic.model.training.train import train
+from moesaic.spec.cost import frame_macs
+
+SEEDS = (0, 1, 2)
+NETWORKS = ("multi-gate", "sampled-budgets", "single-gate", "task-conditioned", "dense")
+"""Recipes in recipes/results that have every task."""
+QUANTISED = ("multi-gate", "dense")
+"""Those of them that are measured in integers too."""
+MEASUREMENTS = 4
+"""Number of what `measure` does; checkpoints that were measured otherwise are measured again, without training."""
+
+
+@dataclass(frozen=True)
+class SeededRun:
+    """One training."""
+
+    name: str
+    seed: int
+
+    @property
+    def recipe(self) -> Recipe:
+        recipe = load_recipe(f"results/{self.name}")
+        return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, seed=self.seed))
+
+    @property
+    def key(self) -> str:
+        """Changes with every entry of the recipe."""
+        return f"{self.name}-{self.seed}-{content_key(self.recipe.to_dict())}"
+
+
+def every_run() -> list[SeededRun]:
+    """All runs of the page; those that take long come first."""
+    single = [f"single-task-{task}" for task in load_recipe(f"results/{NETWORKS[0]}").model.task_names]
+    return [SeededRun(name, seed) for name in (*NETWORKS, *single) for seed in SEEDS]
+
+
+def execute(run: SeededRun, directory: Path) -> dict:
+    """Train and measure, unless that is done already; the run's measurements, as they are in its JSON file."""
+    result_path = directory / f"{run.key}.json"
+    done = read_measurements(result_path)
+    if done.get("measurements") == MEASUREMENTS:
+        return done
+    torch.set_num_threads(1)
+    checkpoint, started = directory / f"{run.key}.safetensors", time.process_time()
+    model = train(run.recipe, checkpoint, resume=checkpoint.is_file(), console=Console(quiet=True))
+    seconds = done.get("training_seconds", round(time.process_time() - started))
+    result = {"name": run.name, "seed": run.seed, "measurements": MEASUREMENTS, "training_seconds": seconds}
+    result |= measure(run, model.eval())
+    keep_measurements(result_path, result)
+    return result
+
+
+def measure(run: SeededRun, model: M3ViT) -> dict:
+    """By task: MACs, metric in float and, for some networks, in integers and with fewer experts."""
+    recipe = run.recipe
+    held_out = open_validation(recipe, None)
+    seen = training_scenes(recipe, 0, CALIBRATION_SCENES).images
+    network = integer_network(model, seen)
+    result = {
+        "macs": {
+            task: frame_macs(network.architecture, network.tasks[task]) for task in model.configuration.task_names
+        },
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "float": measure_float(model, held_out),
+    }
+    if run.name in QUANTISED:
+        result["integer"] = measure_integer(network, recipe.model, held_out)
+    if run.name == NETWORKS[0]:
+        result["agreement"] = top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES))
+    if run.name in BUDGETED:
+        usage = measure_usage(model, seen)
+        result["budgets"] = {}
+        for text in BUDGETS:
+            with on_pathways(model, pathways_within(model, usage, Budget.parse(text))):
+                result["budgets"][text] = measure_float(model, held_out)
+        if run.name == NETWORKS[0]:
+            half = pathways_within(model, usage, Budget.parse(HALF))
+            for name, pathways in (("all_trained_on", whole_network(model)), ("half_trained_on", half)):
+                one = copy.deepcopy(model)
+                fine_tune_on_pathways(one, recipe, [pathways], FINE_TUNING_STEPS)
+                with on_pathways(one, pathways):
+                    result[name] = measure_float(one, held_out)
+    return result
+
+
+def execute_all(directory: Path, jobs: int, console: Console) -> list[dict]:
+    """Every run's measurements; `jobs` processes work side by side, one thread each."""
+    require_writable(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    results, runs = {}, every_run()
+    processes = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, processes:
+        bar = progress.add_task("runs", total=len(runs))
+        waiting = {processes.submit(execute, run, directory): run for run in runs}
+        try:
+            for future in as_completed(waiting):
+                results[waiting[future]] = result = future.result()
+                progress.console.print(f"{result['name']}, seed {result['seed']}: {result['float']}")
+                progress.update(bar, advance=1)
+        except BaseException:
+            processes.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [results[run] for run in runs]

@@ -1,0 +1,151 @@
+"""From a model to a bundle: calibrate, quantise, measure, record golden vectors, export ONNX."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from moesaic.model.data.registry import class_names
+from moesaic.model.data.samples import Dataset
+from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
+from moesaic.model.evaluation.evaluate import compare
+from moesaic.model.export.onnx_export import onnx_files
+from moesaic.model.finetuning.on_pathways import fine_tune_on_pathways
+from moesaic.model.input_pipeline.held_out import (
+    calibration_images,
+    first_images,
+    open_validation,
+    training_scenes,
+    validation_scenes,
+)
+from moesaic.model.network.random_weights import random_model
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.alternatives import plan_pathways
+from moesaic.model.pathways.budgets import Budget
+from moesaic.model.pathways.pathway import on_pathways
+from moesaic.model.pathways.usage import measure_usage
+from moesaic.model.quantisation.golden_vectors import expert_loads, golden_vectors, saturated_shares
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.quantisation.post_training import (
+    CALIBRATION_SCENES,
+    DEFAULT_PTQ,
+    integer_network,
+    require_light_head,
+)
+from moesaic.model.quantisation.scales import Scales
+from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.spec.bundle import Bundle, Task
+
+_RANDOM_CALIBRATION_TOKENS, _RANDOM_CALIBRATION_SCENES = 2048, 4  # at least
+
+
+def build_bundle(
+    name: str,
+    model: M3ViT,
+    recipe: Recipe,
+    *,
+    budget: Budget | None = None,
+    alternatives: dict[str, Budget] | None = None,
+    fine_tune_steps: int = 0,
+    advance: Callable[[], None] = lambda: None,
+    validation: int = 128,
+    calibration: int = CALIBRATION_SCENES,
+    settings: PtqSettings = DEFAULT_PTQ,
+    scales: Scales | None = None,
+    data_root: Path | None = None,
+) -> Bundle:
+    """The bundle of a trained model.
+
+    budget: keep only that much of the experts for each task, by their usage on the calibration images (the float figures and the
+    ONNX files are those of the same pathways). alternatives: name to the budget of another pathway
+    of every task. fine_tune_steps: train on these pathways first, in turn; advance is called after each step. validation,
+    calibration: number of held-out images for the accuracy figures and of training images for the scales, of the recipe's data.
+    settings, scales: see `integer_network`. data_root: where the data set's files are.
+    """
+    require_light_head(model.configuration)
+    model.eval()
+    seen = calibration_images(recipe, data_root, calibration)
+    usage = measure_usage(model, seen)
+    plan = plan_pathways(model, usage, budget, alternatives or {})
+    if fine_tune_steps:
+        fine_tune_on_pathways(model, recipe, plan.every, fine_tune_steps, data_root=data_root, advance=advance)
+    network = integer_network(model, seen, plan, settings, scales)
+    data = dataclasses.replace(recipe.data, validation=validation)
+    held_out = open_validation(dataclasses.replace(recipe, data=data), data_root)
+    tasks = _with_metrics(model, network, held_out)
+    with on_pathways(model, plan.default):
+        files = onnx_files(model)
+    return Bundle(
+        name=name,
+        architecture=network.architecture,
+        tasks=_with_class_names(tasks, recipe),
+        tensors=network.tensors,
+        golden=golden_vectors(network, first_images(held_out, 1)[0]),
+        extra_files=files,
+        report={
+            "router_topk_agreement": top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES)),
+            "expert_usage": {
+                task: {str(i): [round(float(part), 6) for part in one.share] for i, one in blocks.items()}
+                for task, blocks in usage.items()
+            },
+            "validation_scenes": validation,
+            "quantisation": dataclasses.asdict(scales.settings if scales else settings),
+            "recipe": recipe.to_dict(),
+        },
+    )
+
+
+def _with_metrics(model: M3ViT, network: IntegerNetwork, data: Dataset) -> dict[str, Task]:
+    """The network's tasks with the accuracy of each pathway."""
+    alternatives = next(iter(network.tasks.values())).alternatives  # of which every task has the same
+    measured = {alternative: compare(model, network, data, alternative) for alternative in alternatives}
+    default = compare(model, network, data)
+    return {
+        name: dataclasses.replace(
+            task,
+            metrics=default[name],
+            alternatives={
+                alternative: dataclasses.replace(one, metrics=measured[alternative][name])
+                for alternative, one in task.alternatives.items()
+            },
+        )
+        for name, task in network.tasks.items()
+    }
+
+
+def _with_class_names(tasks: dict[str, Task], recipe: Recipe) -> dict[str, Task]:
+    """The tasks with the names that the recipe's data has for their classes."""
+    names = class_names(recipe.data.name)
+    return {name: dataclasses.replace(task, class_names=tuple(names.get(name, ()))) for name, task in tasks.items()}
+
+
+def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSettings = DEFAULT_PTQ) -> Bundle:
+    """The bundle of a network that was never trained, for measuring speed: see `moesaic.model.network.random_weights`.
+
+    It is made as a trained one is, but has no accuracy and no ONNX. The updates and the routers' loads are adjusted on
+    the image of the golden vectors, so that this frame has the loads that were asked for; the scales come from other
+    scenes. The report has "random_weights" (the seed), "expert_load" and "saturated_shares" of the golden vectors.
+    """
+    require_light_head(recipe.model)
+    image = validation_scenes(recipe, 1).images
+    model = random_model(recipe.model, seed, image)
+    scenes = max(_RANDOM_CALIBRATION_SCENES, math.ceil(_RANDOM_CALIBRATION_TOKENS / recipe.model.tokens))
+    network = integer_network(model, training_scenes(recipe, 0, scenes).images, settings=settings)
+    golden = golden_vectors(network, image[0])
+    return Bundle(
+        name=name,
+        architecture=network.architecture,
+        tasks=_with_class_names(network.tasks, recipe),
+        tensors=network.tensors,
+        golden=golden,
+        report={
+            "random_weights": seed,
+            "expert_load": {
+                task: {str(i): load for i, load in blocks.items()}
+                for task, blocks in expert_loads(network.tasks, golden).items()
+            },
+            "saturated_shares": {name: round(share, 6) for name, share in saturated_shares(golden).items() if share},
+            "recipe": recipe.to_dict(),
+        },
+    )

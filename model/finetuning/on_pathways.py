@@ -1,0 +1,53 @@
+"""Fine-tuning on chosen pathways, so that the experts kept take over what the others did."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from moesaic.errors import UserError
+from moesaic.model.input_pipeline.training_batches import open_training
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.pathway import Pathways, on_pathways
+from moesaic.model.recipes.recipe import Recipe
+from moesaic.model.training.distributed import DistributedModel, Ranks
+from moesaic.model.training.optimizer import build_optimizers
+from moesaic.model.training.train import training_step
+
+_RATE = 0.1  # of the recipe's learning rates
+_WARMUP = 0.05  # of the steps
+
+
+def fine_tune_on_pathways(
+    model: M3ViT,
+    recipe: Recipe,
+    pathways: Sequence[Pathways],
+    steps: int,
+    *,
+    data_root: Path | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Train a model further on these pathways, which take turns step by step; it is in evaluation mode afterwards.
+
+    The recipe's training with a tenth of its learning rates, decaying to 0, on the batches that follow those of the recipe's own
+    steps. data_root: where the data set's files are. advance: called after each step. UserError if the training diverges.
+    """
+    training = dataclasses.replace(
+        recipe.training,
+        steps=steps,
+        warmup=min(math.ceil(_WARMUP * steps), steps - 1),
+        learning_rate=_RATE * recipe.training.learning_rate,
+        muon_learning_rate=_RATE * recipe.training.muon_learning_rate,
+    )
+    short, first = dataclasses.replace(recipe, training=training), recipe.training.steps
+    optimizers = build_optimizers(model, training)
+    alone = Ranks(device=model.device)
+    distributed, source = DistributedModel(model, alone), open_training(recipe, data_root)
+    model.train()
+    for step, batch in enumerate(source.batches(first, first + steps)):
+        with on_pathways(model, pathways[step % len(pathways)]):
+            losses = training_step(model, optimizers, short, batch, step, distributed=distributed)
+        if not all(map(math.isfinite, losses.values())):
+            raise UserError(f"fine-tuning diverged at step {step}: lower the recipe's learning rate")
+        advance()
+    model.eval()

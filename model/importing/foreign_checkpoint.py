@@ -1,0 +1,119 @@
+"""Weights of another program's checkpoint: read without running anything from the file, and taken one by one under their names."""
+
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from moesaic.errors import UserError
+
+_SUFFIXES = (".pth", ".pt", ".bin", ".tar")
+_WRAPPERS = ("state_dict", "model")  # entries under which programs save a state dict
+_NUMBERS = [
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((np.empty(0).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    *(np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64"))),
+]
+"""NumPy's numbers and arrays, in which training scripts keep their results beside the weights; by both names of NumPy 1 and 2."""
+_REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+)")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_EXPERTS = re.compile(r"\.mlp\.experts\.(htoh4|h4toh)\.(weight|bias)$")
+
+
+class ForeignCheckpoint:
+    """The weights of a checkpoint by name, of which each is to be taken once."""
+
+    def __init__(self, path: str | Path, tensors: dict[str, Tensor]) -> None:
+        self.path, self.tensors = path, dict(tensors)
+
+    def take(self, name: str, *shape: int | None) -> Tensor:
+        """The tensor of that name; UserError if it is missing or a length is another than `shape` says (None: any)."""
+        if name not in self.tensors:
+            raise UserError(f"{self.path}: weight {name} is missing; the checkpoint is of another kind or incomplete")
+        value = self.tensors.pop(name)
+        if value.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, value.shape)):
+            wanted = "x".join("any" if n is None else str(n) for n in shape) or "a number"
+            found = "x".join(map(str, value.shape)) or "a number"
+            raise UserError(
+                f"{self.path}: weight {name} is {found}, the recipe says {wanted}: choose a recipe that fits"
+            )
+        return value.float() if value.is_floating_point() else value
+
+    def drop(self, *prefixes: str) -> None:
+        """Leave out every weight whose name starts like this."""
+        self.tensors = {name: value for name, value in self.tensors.items() if not name.startswith(prefixes)}
+
+    def finish(self) -> None:
+        """UserError if anything was not taken."""
+        for name, value in self.tensors.items():
+            shape = "x".join(map(str, value.shape))
+            raise UserError(
+                f"{self.path}: weight {name} ({shape}) has no place in the recipe's model: choose one that fits"
+            )
+
+
+def read_foreign_checkpoint(path: Path) -> ForeignCheckpoint:
+    """The weights in a .safetensors or PyTorch file, or in a directory 0.pth, 1.pth, ... with a rank's experts each.
+
+    Nothing in a file is executed. Prefixes "module." of data-parallel training are taken away. UserError if a file is missing,
+    damaged, of another kind, or the ranks are not complete.
+    """
+    if path.is_dir():
+        return ForeignCheckpoint(path, _without_prefix(_merged_ranks(path)))
+    return ForeignCheckpoint(path, _without_prefix(_read_file(path)))
+
+
+def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix("module."): value for name, value in tensors.items()}
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} does not exist: name a .safetensors or .pth file, or a directory of ranks")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if path.suffix not in _SUFFIXES:
+            raise UserError(f"checkpoint {path} is none of .safetensors, {', '.join(_SUFFIXES)}: convert or rename it")
+        with torch.serialization.safe_globals(_NUMBERS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        text = _COLOURS.sub("", str(error)).strip()
+        refused = _REFUSED.search(text)
+        reason = f"it holds {refused[1]}" if refused else text.splitlines()[0][:120] if text else type(error).__name__
+        raise UserError(
+            f"checkpoint {path} cannot be read as tensors alone ({reason}): save its state dict as .safetensors"
+        ) from None
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise UserError(f"checkpoint {path} holds no state dict: save the model's state_dict() and name that file")
+    return content
+
+
+def _merged_ranks(directory: Path) -> dict[str, Tensor]:
+    """Rank 0 has everything and its own experts, the others theirs; experts are numbered rank after rank."""
+    files = sorted(directory.glob("*.pth"), key=lambda file: (len(file.stem), file.stem))
+    wanted = [f"{rank}.pth" for rank in range(max(1, len(files)))]
+    if [file.name for file in files] != wanted:
+        found = ", ".join(file.name for file in files) or "no .pth file"
+        raise UserError(
+            f"checkpoint {directory} has {found}; the ranks of a run are {', '.join(wanted)}: add what is missing"
+        )
+    ranks = [_read_file(file) for file in files]
+    merged = ranks[0]
+    experts = [name for name in merged if _EXPERTS.search(name)]
+    for file, rank in zip(files[1:], ranks[1:]):
+        for name in experts:
+            if name not in rank or rank[name].shape != merged[name].shape:
+                shape = tuple(rank[name].shape) if name in rank else "missing"
+                raise UserError(
+                    f"{file}: weight {name} is {shape}, in 0.pth {tuple(merged[name].shape)}: take one run's files"
+                )
+    return merged | {name: torch.cat([rank[name] for rank in ranks]) for name in experts}

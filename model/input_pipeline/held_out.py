@@ -1,0 +1,54 @@
+"""The images that a recipe's network is measured on, and those that its quantisation is calibrated with."""
+
+from pathlib import Path
+
+import numpy as np
+
+from moesaic.model.data.registry import open_dataset
+from moesaic.model.data.rendered import RenderedScenes
+from moesaic.model.data.samples import Dataset, require_tasks
+from moesaic.model.data.scenes import Scenes
+from moesaic.model.recipes.recipe import Recipe
+
+
+def training_scenes(recipe: Recipe, first: int, count: int) -> Scenes:
+    """Scenes `first` to `first + count - 1` of the recipe's training pool."""
+    return _scenes(recipe, "train", first, count)
+
+
+def validation_scenes(recipe: Recipe, count: int) -> Scenes:
+    """The first `count` held-out scenes."""
+    return _scenes(recipe, "val", 0, count)
+
+
+def _scenes(recipe: Recipe, split: str, first: int, count: int) -> Scenes:
+    size = recipe.model.image_height, recipe.model.image_width
+    return RenderedScenes.of_split(split, count, *size, recipe.training.seed, first).scenes
+
+
+def open_validation(recipe: Recipe, root: Path | None) -> Dataset:
+    """The held-out samples that the recipe's `validation` asks for, at the model's size; files are read when a sample is used.
+
+    root: the directory that holds the data set's files, None for scenes.
+    """
+    model, data = recipe.model, recipe.data
+    if data.name == RenderedScenes.name:
+        return RenderedScenes(validation_scenes(recipe, data.validation))
+    wanted, size = {task.name: task.channels for task in model.tasks}, (model.image_height, model.image_width)
+    dataset = open_dataset(data.name, root, "val", *size, tasks=wanted, count=data.validation or None)
+    require_tasks(dataset, wanted)
+    return dataset
+
+
+def first_images(dataset: Dataset, count: int) -> np.ndarray:
+    """The first `count` images (fewer if there are fewer) of samples of one size, uint8 [N, h, w, 3]."""
+    return np.stack([dataset[index].image for index in range(min(count, len(dataset)))])
+
+
+def calibration_images(recipe: Recipe, root: Path | None, count: int) -> np.ndarray:
+    """The first `count` images of the training set (fewer if it has fewer), uint8 [N, h, w, 3], at the model's size."""
+    model, data = recipe.model, recipe.data
+    if data.name == RenderedScenes.name:
+        return training_scenes(recipe, 0, count).images
+    dataset = open_dataset(data.name, root, "train", model.image_height, model.image_width, tasks=(), count=count)
+    return first_images(dataset, count)

@@ -1,0 +1,79 @@
+"""Which samples make up the batch of a training step: a pure function of the step, so that a run can resume anywhere."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from moesaic.errors import UserError
+from moesaic.model.data.samples import Batch, Dataset, Sample
+
+_ORDER, _CHANGES = 0, 1  # second part of the seed: what the random numbers are for
+
+
+class Loader:
+    """The batches of a data set, without end: all samples in random order, then all in another order, and so on.
+
+    batch: samples per step over all ranks; every rank gets as many, and rank r of R the r-th part of the same batch.
+    augmentation: changes each sample by random numbers of its own; without one, the samples must be of one size.
+    UserError if the batch cannot be drawn without replacement or divided among the ranks.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch: int,
+        seed: int,
+        augmentation: Callable[[Sample, np.random.Generator], Sample] | None = None,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        if batch > len(dataset):
+            remedy = "take a smaller batch or more samples"
+            raise UserError(f"batch ({batch}) is larger than {dataset.name} ({len(dataset)} samples): {remedy}")
+        if batch % ranks:
+            raise UserError(f"batch ({batch}) is not a multiple of the number of processes ({ranks}): choose another")
+        self.dataset, self.size, self.seed, self.augmentation = dataset, batch, seed, augmentation
+        share = batch // ranks
+        self.places = range(rank * share, (rank + 1) * share)
+        """This rank's places in the batch of all ranks."""
+
+    def indices(self, step: int) -> np.ndarray:
+        """Index of each sample of the step's batch, all ranks together, [batch]."""
+        positions = step * self.size + np.arange(self.size)
+        epochs, places = np.divmod(positions, len(self.dataset))
+        return np.concatenate(
+            [self._order(epoch)[places[epochs == epoch]] for epoch in range(epochs[0], epochs[-1] + 1)]
+        )
+
+    def batch(self, step: int) -> Batch:
+        """This rank's part of the step's batch."""
+        indices = self.indices(step)
+        return Batch.of([self._sample(step, place, int(indices[place])) for place in self.places])
+
+    def batches(self, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
+        """The batches of steps `first` to `last - 1`, in order, read ahead by so many threads."""
+        if not workers:
+            yield from map(self.batch, range(first, last))
+            return
+        with ThreadPoolExecutor(workers) as threads:
+            ahead = deque(threads.submit(self.batch, step) for step in range(first, min(first + workers + 1, last)))
+            try:
+                for step in range(first + len(ahead), last + len(ahead)):
+                    batch = ahead.popleft().result()
+                    if step < last:
+                        ahead.append(threads.submit(self.batch, step))
+                    yield batch
+            finally:
+                for pending in ahead:
+                    pending.cancel()
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, _ORDER, epoch]).permutation(len(self.dataset))
+
+    def _sample(self, step: int, place: int, index: int) -> Sample:
+        sample = self.dataset[index]
+        if self.augmentation is None:
+            return sample
+        return self.augmentation(sample, np.random.default_rng([self.seed, _CHANGES, step, place]))

@@ -1,0 +1,96 @@
+"""The batches that a recipe trains on: of rendered scenes, or of a data set in files."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from moesaic.errors import UserError
+from moesaic.model.data.augmentation import standard_augmentation
+from moesaic.model.data.registry import open_dataset
+from moesaic.model.data.rendered import RenderedScenes
+from moesaic.model.data.samples import Batch, require_tasks
+from moesaic.model.data.scenes import Scenes
+from moesaic.model.input_pipeline.loader import Loader
+from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
+
+_READ_AHEAD = 4  # threads that decode images
+
+
+class TrainingBatches(Protocol):
+    """Batches by step: a step always has the same batch, so that a run can stop and resume anywhere."""
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        """This rank's part of the batches of steps `first` to `last - 1`."""
+        ...
+
+
+def draw_batch(pool: Scenes, training: TrainingConfiguration, step: int) -> Scenes:
+    """The batch of a step: scenes drawn without replacement, mirrored or not, their colour channels permuted at random."""
+    rng = np.random.default_rng([training.seed, step])
+    batch = pool[rng.choice(len(pool), training.batch, replace=False)]
+    batch = batch.flipped() if rng.integers(2) else batch
+    return dataclasses.replace(batch, images=batch.images[..., rng.permutation(3)])
+
+
+class _ScenePool:
+    """Batches from a pool of rendered scenes."""
+
+    def __init__(self, pool: Scenes, training: TrainingConfiguration, rank: int, ranks: int) -> None:
+        self._pool, self._training = pool, training
+        share = training.batch // ranks
+        self._places = slice(rank * share, (rank + 1) * share)
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        for step in range(first, last):
+            drawn = draw_batch(self._pool, self._training, step)[self._places]
+            yield Batch(drawn.images, drawn.targets)
+
+
+class _ReadAhead:
+    """Batches of a loader, decoded before they are needed."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        return self._loader.batches(first, last, workers=_READ_AHEAD)
+
+
+def open_training(
+    recipe: Recipe,
+    root: Path | None,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+    advance: Callable[[int], None] = lambda count: None,
+) -> TrainingBatches:
+    """The batches that the recipe asks for.
+
+    root: the directory that holds the data set's files, None for scenes. rank: which of the `ranks` parts of every batch.
+    advance: called with the number of scenes rendered since the last call. UserError if the data set cannot be read or lacks a task.
+    """
+    model, training, data = recipe.model, recipe.training, recipe.data
+    wanted, size = {task.name: task.channels for task in model.tasks}, (model.image_height, model.image_width)
+    if data.name == RenderedScenes.name:
+        scenes = RenderedScenes.of_split("train", training.pool, *size, training.seed, advance=advance)
+        require_tasks(scenes, wanted)
+        return _ScenePool(scenes.scenes, training, rank, ranks)
+    dataset = open_dataset(data.name, root, "train", *size, tasks=wanted, fitted=not data.augment)
+    require_tasks(dataset, wanted)
+    augmentation = standard_augmentation(data.name, *size) if data.augment else None
+    return _ReadAhead(Loader(dataset, training.batch, training.seed, augmentation, rank, ranks))
+
+
+def require_divisible(recipe: Recipe, ranks: int) -> None:
+    """UserError unless the batch can be drawn, and divided among so many ranks and their accumulated parts."""
+    training = recipe.training
+    if recipe.data.name == RenderedScenes.name and training.batch > training.pool:
+        sizes = f"batch ({training.batch}) is larger than the pool of scenes ({training.pool})"
+        raise UserError(f"{sizes}: enlarge the pool")
+    parts = ranks * training.accumulate
+    if training.batch % parts:
+        sizes = f"batch ({training.batch}) is not a multiple of {ranks} ranks x {training.accumulate} accumulated"
+        raise UserError(f"{sizes} parts: choose another batch or number of processes")

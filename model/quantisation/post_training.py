@@ -1,0 +1,60 @@
+"""Post-training quantisation in one step: from a float network and calibration images to its integer network."""
+
+import dataclasses
+
+import numpy as np
+
+from moesaic.errors import UserError
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.alternatives import PathwayPlan, add_alternatives
+from moesaic.model.pathways.pathway import on_pathways, whole_network
+from moesaic.model.quantisation.calibration import calibrate, merge
+from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.quantisation.quantise import quantise
+from moesaic.model.quantisation.scales import Scales, choose_scales
+from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.model.recipes.recipe import ModelConfiguration
+
+CALIBRATION_SCENES = 64
+DEFAULT_PTQ = PtqSettings()
+
+
+def integer_network(
+    model: M3ViT,
+    images: np.ndarray,
+    plan: PathwayPlan | None = None,
+    settings: PtqSettings = DEFAULT_PTQ,
+    scales: Scales | None = None,
+) -> IntegerNetwork:
+    """The model quantised with scales from images uint8 [N, height, width, 3]. UserError if it does not have the light head.
+
+    plan: the pathways that the network is to have, by default the whole network alone; the scales suit all of them. settings: how
+    the scales are chosen. scales: these instead, as fine-tuning in integers leaves them.
+    """
+    require_light_head(model.configuration)
+    plan = PathwayPlan(whole_network(model)) if plan is None else plan
+    if scales is None:
+        scales = scales_for(model, images, settings, plan)
+    architecture = dataclasses.replace(model.configuration.architecture, expert_weight_bits=scales.settings.expert_bits)
+    tasks, tensors = add_alternatives(plan, *quantise(model, scales, plan.union))
+    return IntegerNetwork(architecture, tasks, tensors)
+
+
+def scales_for(model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: PathwayPlan | None = None) -> Scales:
+    """Scales that suit what images uint8 [N, height, width, 3] bring about on every pathway of a plan, or of the whole network.
+
+    UserError if the model does not have the light head.
+    """
+    require_light_head(model.configuration)
+    calibrations = []
+    for pathways in plan.every if plan else [whole_network(model)]:
+        with on_pathways(model, pathways):
+            calibrations.append(calibrate(model, images))
+    return choose_scales(merge(calibrations), model.configuration, settings)
+
+
+def require_light_head(configuration: ModelConfiguration) -> None:
+    """UserError unless the network has an integer form."""
+    if configuration.head != "light":
+        head = f"the head {configuration.head!r} has no integer form: the accelerator runs the light head"
+        raise UserError(f"{head}; train a recipe with head = 'light', or take `moesaic export --onnx-only`")

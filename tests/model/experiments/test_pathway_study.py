@@ -1,0 +1,169 @@
+"""The figures against budget, the page and the command."""
+
+import argparse
+import dataclasses
+import json
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+
+from moesaic.errors import UserError
+from moesaic.model.commands.pathways import PathwaysCommand
+from moesaic.model.evaluation.evaluate import measure_float
+from moesaic.model.experiments.pathway_charts import ticks
+from moesaic.model.experiments.pathway_page import chart, page
+from moesaic.model.experiments.pathway_study import grid, measure_budgets
+from moesaic.model.input_pipeline.held_out import validation_scenes
+from moesaic.model.pathways.alternatives import apply_pathways, pathways_within
+from moesaic.model.pathways.budgets import Budget
+from moesaic.model.pathways.pathway import current_pathway, full_pathway
+from moesaic.model.pathways.usage import measure_usage
+from moesaic.model.quantisation.post_training import integer_network
+from moesaic.model.recipes.recipe import DataConfiguration, Recipe
+from moesaic.model.training.train import train
+from moesaic.spec.cost import dram_bytes, frame_macs, weight_bytes
+
+BUDGETS = [Budget(6, 1), Budget(3, 2), Budget(1, 1)]
+
+
+@pytest.fixture
+def report(model, small_recipe, pictures):
+    usage = measure_usage(model, pictures)
+    return measure_budgets(
+        model, small_recipe, usage, pictures, validation_scenes(small_recipe, 6), BUDGETS, integers=True
+    )
+
+
+def test_every_point_is_what_the_pruned_network_measures(report, model, small_recipe, pictures):
+    usage, scenes = measure_usage(model, pictures), validation_scenes(small_recipe, 6)
+    assert current_pathway(model) == full_pathway(model)
+    assert [p.task for p in report.points] == [t for t in ("segmentation", "depth", "normals") for _ in range(4)]
+    for n, budget in enumerate(BUDGETS, start=1):
+        pathways = pathways_within(model, usage, budget)
+        apply_pathways(model, pathways)
+        network = integer_network(model, pictures)  # a bundle with this pathway alone
+        for task, value in measure_float(model, scenes).items():
+            point = [p for p in report.points if p.task == task][n]
+            assert point.value == value and point.experts == pathways[task].pathway and point.top_k == budget.top_k
+            assert point.kept == 2 * budget.experts and point.budget == str(budget)
+            costs = [
+                count(network.architecture, network.tasks[task]) for count in (weight_bytes, dram_bytes, frame_macs)
+            ]
+            assert [point.weight_bytes, point.dram_bytes, point.macs] == costs
+
+
+def test_change_is_positive_when_worse(report):
+    for task, (_, higher) in report.metrics.items():
+        whole, *points = (p for p in report.points if p.task == task)
+        assert whole.change == 0 and whole.kept == 12 and whole.top_k == 2
+        for p in points:
+            expected = 100 * (whole.value - p.value) / whole.value * (1 if higher else -1)
+            assert p.change == pytest.approx(expected)
+    assert any(p.change for p in report.points) and all(p.integer is not None for p in report.points)
+
+
+def test_page_and_chart_show_every_point(report):
+    svg = chart(report)
+    root = xml.etree.ElementTree.fromstring(svg)
+    panels = [g for g in root if g.tag.endswith("}g")]
+    assert len(panels) == 3 * 4
+    for panel in panels:
+        circles = [e for e in panel if e.tag.endswith("circle")]
+        assert len(circles) == len(BUDGETS)
+        for circle in circles:
+            assert 0 < float(circle.get("cx")) < 300 and 0 < float(circle.get("cy")) < 220
+    document = page(report)
+    assert svg in document and "<script" not in document
+    for point in report.points:
+        assert f"<td>{point.weight_bytes:,}</td>" in document and f"<td>{point.value:.4f}</td>" in document
+    assert "6x1" in document and document.count("<h2>") == 5
+
+
+def test_report_as_json_has_the_experts_kept(report):
+    values = json.loads(json.dumps(report.to_dict()))
+    assert len(values["points"]) == 12 and values["points"][3]["experts"].keys() == {"1", "3"}
+    assert sum(values["usage"]["depth"]["1"]["counts"]) == 8 * 17 * 2
+
+
+def test_fine_tuning_trains_a_copy_for_each_size(model, small_recipe, pictures):
+    usage, scenes = measure_usage(model, pictures), validation_scenes(small_recipe, 4)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    arguments = (model, small_recipe, usage, pictures, scenes, [Budget(3, 2), Budget(3, 1), Budget(2, 1)])
+    steps = []
+    tuned = measure_budgets(*arguments, fine_tune_steps=3, advance=lambda: steps.append(1))
+    plain = measure_budgets(*arguments)
+    assert len(steps) == 2 * 3 + 4
+    assert all(np.array_equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [p.experts for p in tuned.points] == [p.experts for p in plain.points]
+    assert tuned.points[0].value == plain.points[0].value
+    changed = [a.value != b.value for a, b in zip(tuned.points, plain.points) if a.budget != "all"]
+    assert all(changed) and len(changed) == 9
+
+
+def test_grid_leaves_out_what_cannot_be():
+    assert [str(b) for b in grid([4, 2, 1], [2, 1], "layer", 3)] == ["4x2", "4x1", "2x2", "2x1", "1x1"]
+    assert [str(b) for b in grid([8, 4, 3], [2, 1], "task", 3)] == ["8x2", "8x1", "4x1", "3x1"]
+    with pytest.raises(UserError, match=r"each of \[2, 1\] experts a block is too few for every top-k of \[3\]"):
+        grid([2, 1], [3], "layer", 3)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.7012, 0.7013), (-3, 40), (12e6, 31e6), (1e-9, 2e-9)])
+def test_ticks_enclose_the_range(low, high):
+    marks = ticks(low, high)
+    assert 3 <= len(marks) <= 7 and marks[0] <= low and marks[-1] >= high
+
+
+# --- the command -------------------------------------------------------------------------------------------------------
+
+
+def call(*words):
+    parser = argparse.ArgumentParser()
+    PathwaysCommand.configure(parser)
+    return PathwaysCommand.run(parser.parse_args([str(word) for word in words]))
+
+
+@pytest.fixture
+def checkpoint_of(small_recipe, tmp_path):
+    def make(**changes):
+        recipe = Recipe(
+            dataclasses.replace(small_recipe.model, **changes), small_recipe.training, DataConfiguration(validation=4)
+        )
+        train(recipe, tmp_path / "model.safetensors")
+        return tmp_path / "model.safetensors"
+
+    return make
+
+
+def test_command_writes_page_chart_and_figures(checkpoint_of, tmp_path, capsys):
+    words = ("--checkpoint", checkpoint_of(), "--output", tmp_path / "out", "--integers", "--fine-tune", 1)
+    assert call(*words, "--budgets", "6,3", "--top-k", "2,1", "--device", "cpu") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "pathways.html",
+        "pathways.json",
+        "pathways.svg",
+    ]
+    report = json.loads((tmp_path / "out" / "pathways.json").read_text())
+    assert [p["budget"] for p in report["points"][:5]] == ["all", "6x2", "6x1", "3x2", "3x1"]
+    assert report["fine_tuned_steps"] == 1 and report["samples"] == 4
+    assert "rmse" in capsys.readouterr().out
+
+
+def test_command_takes_budgets_over_a_task_and_has_its_own(checkpoint_of, tmp_path):
+    assert call("--checkpoint", checkpoint_of(), "--output", tmp_path / "out", "--scope", "task") == 0
+    report = json.loads((tmp_path / "out" / "pathways.json").read_text())
+    assert [p["kept"] for p in report["points"][:4]] == [12, 12, 9, 6]
+    assert len({len(experts) for p in report["points"] for experts in p["experts"].values()}) > 2
+
+
+def test_command_refuses_what_is_not_there(checkpoint_of, tmp_path):
+    words = ("--output", tmp_path / "out", "--checkpoint")
+    with pytest.raises(UserError, match="does not exist"):
+        call(*words, tmp_path / "none")
+    path = checkpoint_of()
+    with pytest.raises(UserError, match="cannot keep 7 experts of 6"):
+        call(*words, path, "--budgets", 7)
+    dense = checkpoint_of(experts=0, top_k=0, expert_hidden=0)
+    with pytest.raises(UserError, match="has no experts"):
+        call(*words, dense)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,148 @@
+"""The runner keeps what is done, and the page says what was measured."""
+
+import dataclasses
+import json
+import sys
+
+import pytest
+
+from moesaic.errors import UserError
+from moesaic.model.experiments.results_page import BUDGETS, HALF, page
+from moesaic.model.experiments.results_study import BUDGETED, NETWORKS, QUANTISED, Run, every_run, execute
+from moesaic.model.recipes.recipe import load_recipe
+
+
+def measurements() -> list[dict]:
+    made = []
+    for run in every_run():
+        tasks, multi = run.recipe.model.task_names, not run.name.startswith("single-task")
+        gain = 1.1 if multi and run.name != "dense" else 1.0
+        values = {"segmentation": 0.5 * gain, "depth": 0.8 / gain, "normals": 20 / gain}
+        result = {
+            "name": run.name,
+            "seed": run.seed,
+            "training_seconds": 100,
+            "macs": dict.fromkeys(tasks, 10_000_000),
+            "parameters": 250_000,
+            "float": {task: values[task] for task in tasks},
+        }
+        if run.name in QUANTISED:
+            result["integer"] = result["float"] | {"depth": result["float"]["depth"] * 1.002}
+        if run.name == NETWORKS[0]:
+            result |= {"agreement": 0.99, "all_trained_on": result["float"], "half_trained_on": result["float"]}
+        if run.name in BUDGETED:
+            half = result["float"] | {"depth": result["float"]["depth"] * 1.05}
+            result["budgets"] = dict.fromkeys(BUDGETS, result["float"]) | {HALF: half}
+        made.append(result)
+    return made
+
+
+EXPERTS = {
+    "recipe": "m3vit_tiny",
+    "batch": 4,
+    "repeats": 7,
+    "threads": 2,
+    "torch": "9.9",
+    "training": {"title": "A step (ms)", "columns": ["part", "ratio"], "rows": [["passes", 1.154]]},
+    "layer": {"title": "A layer (tokens / s)", "columns": ["form", "forward"], "rows": [["a loop", 46739.7]]},
+    "tasks": {
+        "title": "Tasks, one image",
+        "columns": ["task", "time to all"],
+        "rows": [["depth", 0.5117], ["all", 1.0]],
+    },
+}
+
+
+def test_every_network_and_every_single_task_has_three_runs():
+    runs = every_run()
+    assert len(runs) == len({run.key for run in runs}) == 24
+    assert {run.seed for run in runs} == {0, 1, 2}
+
+
+def test_the_key_is_of_the_whole_recipe(monkeypatch):
+    key = Run("dense", 0).key
+    changed = load_recipe("results/dense")
+    changed = dataclasses.replace(changed, training=dataclasses.replace(changed.training, weight_decay=0.5))
+    monkeypatch.setattr(results, "load_recipe", lambda name: changed)
+    assert Run("dense", 0).key != key
+
+
+def test_the_page_compares_with_single_tasks_and_with_float():
+    text = page(measurements(), EXPERTS)
+    gain = 100 * (0.1 + 2 * (1 - 1 / 1.1)) / 3
+    row = next(line for line in text.splitlines() if line.startswith("| M³ViT, multi-gate | 10.00 M"))
+    assert f"**{gain:.2f} ± 0.00**" in row
+    assert "**0.00 ± 0.00**" in next(
+        line for line in text.splitlines() if line.startswith("| dense multi-task ViT | 10.00")
+    )
+    depth = [line for line in text.splitlines() if line.startswith("| M³ViT, multi-gate | depth")]
+    assert depth[0].endswith("| 0.20 ± 0.00 |")
+    assert "99.00 ± 0.00 %" in text
+
+
+def test_the_page_compares_half_of_the_experts_with_all():
+    lines = page(measurements(), EXPERTS).splitlines()
+    assert next(line for line in lines if line.startswith("| all, 8 experts | depth")).endswith("| 5.00 ± 0.00 |")
+    assert next(line for line in lines if line.startswith("| 8, 4 |")).startswith("| 8, 4 | 1.67 ± 0.00 |")
+
+
+def test_the_page_has_what_experts_cost_and_how_it_was_timed():
+    text = page(measurements(), EXPERTS)
+    assert "`m3vit_tiny`, weights not trained, 2 threads of PyTorch 9.9, the median of 7" in text
+    sections = text.split("\n## ")[-3:]
+    assert [section.partition("\n")[0] for section in sections] == [
+        "What experts cost in training",
+        "The expert layer and simpler forms of it",
+        "One task alone",
+    ]
+    for section, title, row in zip(
+        sections,
+        ("A step (ms)", "A layer (tokens / s)", "Tasks, one image"),
+        ("| passes | 1.15 |", "| a loop | 46,740 |", "| depth | 0.51 |\n| all | 1.00 |"),
+    ):
+        assert f"\n{title}" in section and row in section
+
+
+def test_experts_are_timed_when_every_run_is_done(tmp_path, monkeypatch):
+    order, page_path = [], tmp_path / "page.md"
+    monkeypatch.setattr(results, "execute_all", lambda *_: order.append("runs") or measurements())
+    monkeypatch.setattr(results, "measure_once", lambda *_: order.append("experts") or EXPERTS)
+    monkeypatch.setattr(sys, "argv", ["results", "--directory", str(tmp_path / "kept"), "--page", str(page_path)])
+    assert results.main() == 0 and order == ["runs", "experts"]
+    assert page_path.read_text() == page(measurements(), EXPERTS)
+
+    def refuse(*_):
+        raise UserError("no room")
+
+    page_path.unlink()
+    monkeypatch.setattr(results, "measure_once", refuse)
+    assert results.main() == 2 and not page_path.exists()
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    recipe = load_recipe("results/multi-gate")
+    model = dataclasses.replace(
+        recipe.model, image_height=16, image_width=16, width=16, depth=2, mlp_hidden=32, expert_hidden=8
+    )
+    training = dataclasses.replace(recipe.training, steps=2, batch=2, warmup=1, pool=4)
+    data = dataclasses.replace(recipe.data, validation=4)
+    recipe = dataclasses.replace(recipe, model=model, training=training, data=data)
+    monkeypatch.setattr(results, "load_recipe", lambda name: recipe)
+    monkeypatch.setattr(results, "FINE_TUNING_STEPS", 1)
+    return recipe
+
+
+def test_a_run_that_is_done_is_not_done_again(tiny, tmp_path, monkeypatch):
+    run = Run("multi-gate", 0)
+    first = execute(run, tmp_path)
+    assert first["macs"]["depth"] > 0
+    assert first.keys() >= {"float", "integer", "agreement", "budgets", "half_trained_on", "parameters"}
+    monkeypatch.setattr(results, "train", None)
+    path = tmp_path / f"{run.key}.json"
+    assert execute(run, tmp_path) == first == json.loads(path.read_text())
+    monkeypatch.undo()
+    monkeypatch.setattr(results, "load_recipe", lambda name: tiny)
+    monkeypatch.setattr(results, "FINE_TUNING_STEPS", 1)
+    path.write_text(json.dumps({"training_seconds": 77}))  # as another program measured it
+    assert execute(run, tmp_path) == first | {"training_seconds": 77}

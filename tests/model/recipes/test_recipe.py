@@ -1,0 +1,147 @@
+"""The recipes that come with the package: the sizes of the networks they are named after, and inheritance."""
+
+import pytest
+import torch
+
+from moesaic.errors import UserError
+from moesaic.model.data import cityscapes, cityscapes_mtan, nyud, pascal_context
+from moesaic.model.data.scenes import SEGMENTATION_CLASSES
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.recipes.recipe import load_recipe, recipe_names
+from moesaic.model.tasks.definitions import find_task
+from moesaic.model.tasks.targets import CHANNELS
+
+PAPER = {"pascal-context": (512, 512), "nyud": (480, 640), "cityscapes": (128, 256), "cityscapes-mtan": (128, 256)}
+CLASSES = {
+    "pascal-context": {"segmentation": len(pascal_context.CLASSES), "parts": len(pascal_context.PART_CLASSES)},
+    "nyud": {"segmentation": len(nyud.CLASSES)},
+    "cityscapes": {"segmentation": len(cityscapes.CLASSES)},
+    "cityscapes-mtan": {"segmentation": len(cityscapes_mtan.CLASSES)},
+    "scenes": {"segmentation": len(SEGMENTATION_CLASSES)},
+}
+SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 12), "base": (768, 12, 12), "large": (1024, 24, 16)}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads_and_fits_its_data_set(name):
+    recipe = load_recipe(name)
+    model, data = recipe.model, recipe.data.name
+    for task in model.tasks:
+        find_task(task.name, task.channels, recipe.training.losses)
+        assert task.channels == (CLASSES[data] | CHANNELS)[task.name]
+    if "/" not in name or name.startswith("results/"):
+        assert data == "scenes"
+        return
+    directory, _, rest = name.partition("/")
+    assert data == directory
+    assert (model.image_height, model.image_width) == PAPER[directory]
+    size = next(size for size in SIZES if size in rest.split("-"))
+    assert (model.width, model.depth, model.heads) == SIZES[size]
+    assert model.mlp_hidden == 4 * model.width
+    assert (model.experts == 0) == (not rest.startswith("m3vit") and "moe" not in rest)
+    assert (len(model.tasks) == 1) == rest.startswith("stl")
+    if model.experts:
+        assert (model.experts, model.top_k * model.expert_hidden) == (16, model.mlp_hidden if size != "tiny" else 768)
+        # The authors sum what we take the mean of, importance and load of every gate's routers, with variances over E - 1.
+        passes = 1 if model.gate == "single" else len(model.tasks)
+        gates = passes * len(model.architecture.moe_blocks)
+        assert recipe.training.balance_weight == pytest.approx(0.01 * 2 * gates * 16 / 15)
+        assert model.gate_noise == "none"
+    assert model.head == "setr-pup"
+    assert recipe.training.losses == "papers"
+
+
+def test_every_row_has_its_baselines():
+    names = set(recipe_names())
+    for directory in PAPER:
+        for name in (name for name in names if name.startswith(f"{directory}/m3vit-")):
+            assert any(name.startswith(f"{directory}/m3vit-{size}") for size in SIZES)
+            assert f"{directory}/mtl-{name.split('-')[-1] if name.endswith(tuple(SIZES)) else 'small'}" in names
+    tasks = {name: set(load_recipe(name).model.task_names) for name in names}
+    rows = (("pascal-context", "small"), ("nyud", "small"), ("nyud", "base"), ("cityscapes", "tiny"))
+    for directory, size in (*rows, ("cityscapes-mtan", "tiny")):
+        for task in tasks[f"{directory}/m3vit-{size}"]:
+            assert tasks[f"{directory}/stl-{size}-{task}"] == {task}
+
+
+def test_gates_are_ablated():
+    gates = {"": "multi", "-single-gate": "single", "-task-conditioned": "task-conditioned"}
+    for directory in ("pascal-context", "nyud"):
+        for suffix, gate in gates.items():
+            assert load_recipe(f"{directory}/m3vit-small{suffix}").model.gate == gate
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("nyud/mtl-tiny", 5.5), ("nyud/mtl-small", 21.6), ("nyud/mtl-base", 85.6), ("nyud/mtl-large", 303)],
+)
+def test_backbones_have_the_number_of_weights_that_deit_and_vit_state(name, millions):
+    with torch.device("meta"):
+        model = M3ViT(load_recipe(name).model)
+    backbone = sum(parameter.numel() for parameter in model.blocks.parameters())
+    patches = sum(parameter.numel() for parameter in model.patch_embedding.parameters())
+    assert (backbone + patches) / 1e6 == pytest.approx(millions, rel=0.02)
+
+
+def test_networks_of_the_results_cost_the_same():
+    models = {
+        name: load_recipe(f"results/{name}").model
+        for name in ("multi-gate", "single-gate", "task-conditioned", "dense")
+    }
+    for model in models.values():
+        experts = model.top_k * 2 * model.width * model.expert_hidden + model.width * model.experts
+        assert (experts or 2 * model.width * model.mlp_hidden) == 2 * model.width * model.mlp_hidden
+    assert not models["dense"].experts
+
+
+def test_a_recipe_replaces_and_adds_entries_of_its_base(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "heir.toml").write_text(
+        'base = "sub/base.toml"\n[training]\nsteps = 7\naccumulate = 2\n[data]\nvalidation = 5\n'
+    )
+    demo = load_recipe("demo")
+    text = "[model]\nimage_height = 8\nimage_width = 8\npatch = 8\nwidth = 8\ndepth = 2\nheads = 2\nmlp_hidden = 8\n"
+    text += 'experts = 2\ntop_k = 1\nexpert_hidden = 4\ntasks = [{ name = "depth", channels = 1 }]\n'
+    text += "[training]\nsteps = 9\nbatch = 4\nlearning_rate = 1e-3\nwarmup = 1\n"
+    (tmp_path / "sub" / "base.toml").write_text(text)
+    base, heir = load_recipe(str(tmp_path / "sub" / "base.toml")), load_recipe(str(tmp_path / "heir.toml"))
+    assert heir.model == base.model
+    assert (base.training.steps, heir.training.steps, heir.training.batch, heir.training.accumulate) == (9, 7, 4, 2)
+    assert (base.data, heir.data.validation) == (demo.data, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('base = "a.toml"\n', "a.toml is based on itself"),
+        ('base = "none.toml"\n', "none.toml cannot be read"),
+        ("base = 3\n", r"base \(3\).*is not text"),
+        ("[model\n", "is not TOML"),
+    ],
+    ids=["cycle", "missing", "number", "malformed"],
+)
+def test_a_base_that_cannot_be_used_is_named(tmp_path, text, message):
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_recipe(str(tmp_path / "a.toml"))
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "message"),
+    [
+        ("training", {"batch": 8, "accumulate": 3}, r"batch \(8\) is not a multiple of accumulate \(3\)"),
+        ("training", {"optimizer": "adam"}, r"optimizer \('adam'\) is unknown: choose muon, adamw, sgd"),
+        ("training", {"precision": "int8"}, r"precision \('int8'\) is unknown"),
+        ("training", {"select": "edges"}, "unknown task 'edges'"),
+        ("training", {"experts_sharded": 1}, r"experts_sharded \(1\) is unknown: choose False, True"),
+        ("data", {"name": "imagenet"}, r"name \('imagenet'\) is unknown: choose scenes, nyud"),
+        ("data", {"validation": 0}, "scenes have no end"),
+        ("surprise", {}, "unknown section 'surprise'"),
+    ],
+    ids=lambda value: next(iter(value), "") if isinstance(value, dict) else None,
+)
+def test_wrong_settings_are_named(section, entry, message):
+    demo = load_recipe("demo")
+    data = demo.to_dict()
+    with pytest.raises(UserError, match=message):
+        type(demo).from_dict({**data, section: {**data.get(section, {}), **entry}})
