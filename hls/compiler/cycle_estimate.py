@@ -21,7 +21,7 @@ from moesaic.hls.compiler.constants import Constants, block_sizes
 from moesaic.hls.compiler.cycle_model import TimingModel
 from moesaic.hls.compiler.emitter import FrameLayout
 from moesaic.hls.compiler.lowering import lower_task
-from moesaic.hls.compiler.padded_layers import output_shape
+from moesaic.hls.compiler.padded_layers import image_bytes, output_shape
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.hls.hardware.resources import Resources
 from moesaic.hls.hardware.resources import estimate as estimate_resources
@@ -174,7 +174,7 @@ def _lower(
     for name, size in block_sizes(architecture, tasks, configuration):
         constants.add(name, size, lambda: np.empty(0, np.uint8))
     frame = FrameLayout()
-    image = frame.allocate(architecture.image_height * architecture.image_width * 4)
+    image = frame.allocate(image_bytes(architecture))
     output = frame.allocate(2 * math.prod(output_shape(architecture, tasks[task])))
     tags: dict[str, int] = {}
     bundle = _without_weights(architecture, tasks)

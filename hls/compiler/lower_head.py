@@ -36,11 +36,11 @@ def _head(plan: TaskPlan, part: LinearPart, spans: Spans) -> None:
     buffers = (
         [plan.normed]
         if plan.whole
-        else [e.rows("the normalised tokens", most + 1, a.width, "int8") for _ in blocks[:2]]
+        else [e.rows("the normalised tokens", most + a.prefix_tokens, a.width, "int8") for _ in blocks[:2]]
     )
     for n, (first, count) in enumerate(blocks):
-        token, tokens = 1 + first * grid_columns, count * grid_columns
-        # The class token has no output; its norm is there because it is part of the network.
+        token, tokens = a.prefix_tokens + first * grid_columns, count * grid_columns
+        # Prefix tokens have no output; their norm is there because it is part of the network.
         start = 0 if n == 0 else token
         source = buffers[n % len(buffers)]
         source = source if plan.whole else source.holding(start)

@@ -9,7 +9,7 @@ from moesaic.errors import UserError
 from moesaic.hls.compiler.arena import Ring, Span, round_up
 from moesaic.hls.compiler.constants import Constants
 from moesaic.hls.compiler.emitter import Emitter, FrameLayout, LinearPart, Rows
-from moesaic.hls.compiler.padded_layers import head_pitch, linear_shapes, stored_channels
+from moesaic.hls.compiler.padded_layers import head_pitch, linear_shapes, patch_pitch, stored_channels
 from moesaic.hls.compiler.prefetch import Block, Prefetcher, SlotPool, Spans
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.hls.compiler.weight_layout import linear_tile_bytes, norm_bytes
@@ -207,8 +207,6 @@ class TaskPlan:
                     f"the model does not fit configuration {c.name}: {what} is {needed}, at most {available} are supported there"
                 )
 
-        if a.patch % 4:
-            raise UserError(f"a patch of {a.patch} pixels cannot be loaded: it must be a multiple of 4 (16 bytes)")
         bits = a.expert_weight_bits
         if bits != _WEIGHT_BITS:
             remedy = f"it multiplies weights of {_WEIGHT_BITS} bits; export with --expert-bits {_WEIGHT_BITS}"
@@ -218,7 +216,7 @@ class TaskPlan:
             limit(a.tokens <= c.queue_tokens, "the number of tokens", a.tokens, c.queue_tokens)
             kept = max(len(experts) for experts in task.pathway.values())
             limit(kept <= c.experts, "the number of experts of a task", kept, c.experts)
-        deepest = max(a.mlp_hidden, a.expert_hidden, a.patch * a.patch * 4, a.heads * self.head_pitch)
+        deepest = max(a.mlp_hidden, a.expert_hidden, a.patch * patch_pitch(a) * 4, a.heads * self.head_pitch)
         limit(deepest <= OPERAND_BYTES, "the depth of a product", deepest, OPERAND_BYTES)
         limit(a.tokens <= OPERAND_BYTES, "the number of tokens", a.tokens, OPERAND_BYTES)
         outputs = task.upscale * task.upscale * stored_channels(task)

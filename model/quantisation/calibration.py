@@ -69,7 +69,8 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
     def after(module: torch.nn.Module, see: Callable) -> torch.utils.hooks.RemovableHandle:
         return module.register_forward_hook(lambda m, arguments, result: see(result))
 
-    handles = [before(model.norm, recorder.stream), after(model.norm, lambda y: recorder.sample("norm", y[:, 1:]))]
+    prefix = model.configuration.prefix_tokens
+    handles = [before(model.norm, recorder.stream), after(model.norm, lambda y: recorder.sample("norm", y[:, prefix:]))]
     for i, block in enumerate(model.blocks):
 
         def sample_as(name: str, i: int = i) -> Callable[[Tensor], None]:
