@@ -19,4 +19,4 @@ def cache_below_the_repository() -> Iterator[None]:
 @pytest.fixture
 def without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bundles with empty ONNX files, whose making takes most of the time of an export. What they hold is tests/model/test_export.py's."""
-    monkeypatch.setattr("moesaic.model.export.export_onnx", lambda model, tasks: b"")
+    monkeypatch.setattr("moesaic.model.export.onnx_export.export_onnx", lambda model, tasks: b"")

@@ -46,7 +46,7 @@ class QatCommand:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from moesaic.model.finetuning.in_integers import RATE, fine_tune_in_integers
+        from moesaic.model.finetuning.integer_training import RATE, fine_tune_in_integers
         from moesaic.model.input_pipeline.held_out import calibration_images
         from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, require_light_head, scales_for
         from moesaic.model.training import checkpoint

@@ -43,8 +43,9 @@ class Augmentation:
         sample = self._scaled(sample, rng.uniform(*self.scale))
         if self.rotation:
             sample = rotated(sample, rng.uniform(-self.rotation, self.rotation))
-        starts = (_start(rng, *sides) for sides in zip(sample.image.shape, (self.height, self.width)))
-        sample = window(sample, *starts, self.height, self.width)
+        rows, columns = sample.image.shape[:2]
+        top, left = _start(rng, rows, self.height), _start(rng, columns, self.width)
+        sample = window(sample, top, left, self.height, self.width)
         image = _recoloured(sample.image, rng) if self.colours else sample.image
         if self.exchange:
             image = image[..., rng.permutation(3)]

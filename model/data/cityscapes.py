@@ -4,8 +4,8 @@ The reduced release that multi-task papers use is `moesaic.model.data.cityscapes
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Cityscapes(FileDataset):
     """2,975 images for training and 500 for validation, 2048 x 1024 pixels, named city/city_sequence_frame."""
 
     name = "cityscapes"
-    class_names: ClassVar = {"segmentation": CLASSES}
+    class_names: Mapping[str, tuple[str, ...]] = {"segmentation": CLASSES}
     available = ("segmentation", "depth")
     download = (
         "download leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip, disparity_trainvaltest.zip and "

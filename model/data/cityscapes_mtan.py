@@ -3,8 +3,8 @@
 The layout is that of `data/cityscapes.py` of github.com/VITA-Group/M3ViT and of the loaders for github.com/lorenmt/mtan.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class CityscapesMtan(FileDataset):
     """
 
     name = "cityscapes-mtan"
-    class_names: ClassVar = {"segmentation": CLASSES}
+    class_names: Mapping[str, tuple[str, ...]] = {"segmentation": CLASSES}
     available = ("segmentation", "depth")
     download = (
         "download cityscapes2.zip (128x256 pixels), linked as pre-processed CityScapes from github.com/lorenmt/mtan, and unpack "

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from tokenize import TokenError
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,11 +26,11 @@ class FileDataset(ABC):
     tasks: those whose truth is wanted; all by default. count: only the first so many samples.
     """
 
-    name: ClassVar[str]
-    class_names: ClassVar[Mapping[str, tuple[str, ...]]]
-    available: ClassVar[tuple[str, ...]]
+    name: str
+    class_names: Mapping[str, tuple[str, ...]]
+    available: tuple[str, ...]
     """The tasks that the data set has truth for."""
-    download: ClassVar[str]
+    download: str
     """What to download and where to put it, as the end of a message; {root} is the directory."""
 
     def __init__(self, root: Path, split: str, tasks: Collection[str] | None = None, count: int | None = None) -> None:

@@ -1,7 +1,7 @@
 """NYUD-v2 (Silberman et al., ECCV 2012) for multi-task learning, as MTI-Net and ATRC distribute it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Nyud(FileDataset):
     """795 images for training and 654 for validation, 560 x 425 or 640 x 480 pixels."""
 
     name = "nyud"
-    class_names: ClassVar = {"segmentation": CLASSES}
+    class_names: Mapping[str, tuple[str, ...]] = {"segmentation": CLASSES}
     available = tuple(_FORMATS)
     download = (
         "download NYUD_MT.tgz of Multi-Task-Learning-PyTorch (MTI-Net) or NYUDv2.tar.gz of ATRC and unpack it so that "
@@ -70,8 +70,8 @@ class Nyud(FileDataset):
 
 def _read_edges(path: Path) -> np.ndarray:
     if path.suffix == ".png":
-        return np.uint8(read_grey(path) > 127)
+        return (read_grey(path) > 127).astype(np.uint8)
     edges = read_array(path)
     if edges.size and not 0 <= edges.min() <= edges.max() <= 1:
         raise UserError(f"{path} has values from {edges.min()} to {edges.max()}, not 0 to 1: fetch the file again")
-    return np.uint8(edges > 0.5)
+    return (edges > 0.5).astype(np.uint8)

@@ -3,8 +3,8 @@
 The truths of normals and of saliency are the predictions of networks trained for one task (distilled).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class PascalContext(FileDataset):
     """
 
     name = "pascal-context"
-    class_names: ClassVar = {"segmentation": CLASSES, "parts": PART_CLASSES}
+    class_names: Mapping[str, tuple[str, ...]] = {"segmentation": CLASSES, "parts": PART_CLASSES}
     available = ("segmentation", "parts", "saliency", "normals", "edges")
     download = (
         "download PASCAL_MT.tgz of ASTMT (also used by Multi-Task-Learning-PyTorch and InvPT) and unpack it so that {root} holds "
@@ -83,7 +83,7 @@ class PascalContext(FileDataset):
             case "parts":
                 return _read_parts(paths[0])
             case "saliency":
-                return np.uint8(read_grey(paths[0]) > 127)
+                return (read_grey(paths[0]) > 127).astype(np.uint8)
             case "normals":
                 return self._read_normals(*paths)
             case _:

@@ -1,7 +1,6 @@
 """Rendered scenes as a data set, all of them in memory."""
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Mapping
 
 from moesaic.model.data.samples import Sample
 from moesaic.model.data.scenes import PART_CLASSES, SEGMENTATION_CLASSES, Scenes, render
@@ -15,8 +14,8 @@ class RenderedScenes:
     """Scenes with the truth of all six tasks."""
 
     name = "scenes"
-    class_names: ClassVar = {"segmentation": SEGMENTATION_CLASSES, "parts": PART_CLASSES}
-    tasks: ClassVar = {task: len(names) for task, names in class_names.items()} | CHANNELS
+    class_names: Mapping[str, tuple[str, ...]] = {"segmentation": SEGMENTATION_CLASSES, "parts": PART_CLASSES}
+    tasks: Mapping[str, int] = {task: len(names) for task, names in class_names.items()} | CHANNELS
 
     def __init__(self, scenes: Scenes) -> None:
         self.scenes = scenes

@@ -61,9 +61,14 @@ class Dataset(Protocol):
     classes (segmentation, parts), as many as channels.
     """
 
-    name: str
-    tasks: Mapping[str, int]
-    class_names: Mapping[str, tuple[str, ...]]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tasks(self) -> Mapping[str, int]: ...
+
+    @property
+    def class_names(self) -> Mapping[str, tuple[str, ...]]: ...
 
     def __len__(self) -> int: ...
 

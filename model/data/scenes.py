@@ -131,9 +131,9 @@ class _Shape:
         if self.kind == BOX:
             local = self.local(normals)
             axis = np.abs(local).argmax(-1)
-            return np.uint8(2 * axis + (local[np.arange(len(local)), axis] > 0))
+            return (2 * axis + (local[np.arange(len(local)), axis] > 0)).astype(np.uint8)
         if self.kind in (CYLINDER, CONE):
-            return np.uint8(np.abs(normals[:, 1]) > _FLAT)
+            return (np.abs(normals[:, 1]) > _FLAT).astype(np.uint8)
         return np.zeros(len(normals), np.uint8)
 
     def part(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -187,22 +187,22 @@ def _box(o: np.ndarray, d: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np
 def _disc(o: np.ndarray, d: np.ndarray, height: float, radius: float, up: float) -> tuple[np.ndarray, np.ndarray]:
     t = (height - o[:, 1]) / d[:, 1]
     x, z = o[:, 0] + t * d[:, 0], o[:, 2] + t * d[:, 2]
-    return _accept(t, x * x + z * z <= radius * radius), np.broadcast_to(np.float32([0, up, 0]), d.shape)
+    return _accept(t, x * x + z * z <= radius * radius), np.broadcast_to(np.array([0, up, 0], np.float32), d.shape)
 
 
 def _cylinder(o: np.ndarray, d: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     flat_o, flat_d = o[:, [0, 2]], d[:, [0, 2]]
     t = _quadratic((flat_d**2).sum(-1), (flat_o * flat_d).sum(-1), (flat_o**2).sum(-1) - size[0] ** 2)[0]
     t = _accept(t, np.abs(o[:, 1] + t * d[:, 1]) <= size[1])
-    normal = (o + np.where(np.isfinite(t), t, 0)[:, None] * d) / size[0] * np.float32([1, 0, 1])
+    normal = (o + np.where(np.isfinite(t), t, 0)[:, None] * d) / size[0] * np.array([1, 0, 1], np.float32)
     return _nearest([(t, normal), _disc(o, d, size[1], size[0], 1), _disc(o, d, -size[1], size[0], -1)])
 
 
 def _cone(o: np.ndarray, d: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     slope = size[0] / (2 * size[1])
-    scale = np.float32([1, slope, 1])
-    sign = np.float32([1, -1, 1])
-    apex = (o - np.float32([0, size[1], 0])) * scale
+    scale = np.array([1, slope, 1], np.float32)
+    sign = np.array([1, -1, 1], np.float32)
+    apex = (o - np.array([0, size[1], 0], np.float32)) * scale
     ray = d * scale
     roots = _quadratic((ray * ray * sign).sum(-1), (apex * ray * sign).sum(-1), (apex * apex * sign).sum(-1))
     candidates = [_disc(o, d, -size[1], size[0], -1)]
@@ -217,12 +217,12 @@ def _cone(o: np.ndarray, d: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, n
 
 def _plane(o: np.ndarray, d: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     t = -o[:, 1] / d[:, 1]
-    return _accept(t, np.isfinite(t)), np.broadcast_to(np.float32([0, 1, 0]), d.shape)
+    return _accept(t, np.isfinite(t)), np.broadcast_to(np.array([0, 1, 0], np.float32), d.shape)
 
 
 def _wall(o: np.ndarray, d: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     t = -o[:, 2] / d[:, 2]
-    return _accept(t, np.isfinite(t)), np.broadcast_to(np.float32([0, 0, -1]), d.shape)
+    return _accept(t, np.isfinite(t)), np.broadcast_to(np.array([0, 0, -1], np.float32), d.shape)
 
 
 _INTERSECT = {BACKGROUND: _wall, GROUND: _plane, SPHERE: _sphere, BOX: _box, CYLINDER: _cylinder, CONE: _cone}
@@ -239,7 +239,7 @@ _HALF_EXTENTS = {
 
 def _turn(angle: float) -> np.ndarray:
     c, s = math.cos(angle), math.sin(angle)
-    return np.float32([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], np.float32)
 
 
 def _shape(rng: np.random.Generator, kind: int, centre: list[float], turn: float, size: list[float]) -> _Shape:
@@ -248,11 +248,11 @@ def _shape(rng: np.random.Generator, kind: int, centre: list[float], turn: float
     palette = np.clip([colour, colour + rng.normal(0, 0.12, 3)], 0.05, 1)
     return _Shape(
         kind,
-        np.float32(centre),
+        np.array(centre, np.float32),
         _turn(turn),
-        np.float32(size),
-        np.float32(palette),
-        np.float32(rng.normal(0, detail / math.sqrt(3), (3, 2))),
+        np.array(size, np.float32),
+        palette.astype(np.float32),
+        rng.normal(0, detail / math.sqrt(3), (3, 2)).astype(np.float32),
         int(rng.integers(3)),
     )
 
@@ -310,9 +310,11 @@ def _saliency(owner: np.ndarray, first: int) -> np.ndarray:
 def _render(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, ...]:
     """The fields of `Scenes` for one scene."""
     shapes = _compose(rng)
-    pitch, eye = rng.uniform(0.15, 0.4), np.float32([0, rng.uniform(1.3, 1.7), 0])
+    pitch, eye = rng.uniform(0.15, 0.4), np.array([0, rng.uniform(1.3, 1.7), 0], np.float32)
     # Rows of `axes` are the camera's right, down and forward in world coordinates.
-    axes = np.float32([[1, 0, 0], [0, -math.cos(pitch), -math.sin(pitch)], [0, -math.sin(pitch), math.cos(pitch)]])
+    axes = np.array(
+        [[1, 0, 0], [0, -math.cos(pitch), -math.sin(pitch)], [0, -math.sin(pitch), math.cos(pitch)]], np.float32
+    )
     focal = FOCAL * min(height, width)
     y, x = np.mgrid[:height, :width].reshape(2, -1).astype(np.float32)
     camera_rays = np.stack([(x + 0.5 - width / 2) / focal, (y + 0.5 - height / 2) / focal, np.ones_like(x)], -1)
@@ -321,7 +323,7 @@ def _render(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarr
     depth, outward, owner = _hit(shapes, eye, rays)
     normal = outward * np.where(_dot(outward, rays) > 0, np.float32(-1), np.float32(1))[:, None]  # towards the viewer
     points = eye + depth[:, None] * rays
-    lamp = np.float32([rng.uniform(-1, 1), rng.uniform(1, 2), rng.uniform(-1.2, 0.2)])
+    lamp = np.array([rng.uniform(-1, 1), rng.uniform(1, 2), rng.uniform(-1.2, 0.2)], np.float32)
     lamp /= np.linalg.norm(lamp)
     blocked = np.zeros(len(rays), bool)
     with np.errstate(invalid="ignore"):

@@ -11,7 +11,7 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.model.data.samples import Dataset
 from moesaic.model.evaluation.evaluate import measure_float, measure_integer
-from moesaic.model.finetuning.on_pathways import fine_tune_on_pathways
+from moesaic.model.finetuning.pathway_training import fine_tune_on_pathways
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.alternatives import PathwayPlan, pathways_within
 from moesaic.model.pathways.budgets import Budget

@@ -21,7 +21,7 @@ from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
 from moesaic.model.evaluation.evaluate import measure_float, measure_integer
 from moesaic.model.experiments.kept_measurements import content_key, keep_measurements, read_measurements
 from moesaic.model.experiments.results_page import BUDGETED, BUDGETS, FINE_TUNING_STEPS, HALF
-from moesaic.model.finetuning.on_pathways import fine_tune_on_pathways
+from moesaic.model.finetuning.pathway_training import fine_tune_on_pathways
 from moesaic.model.input_pipeline.held_out import first_images, open_validation, training_scenes
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.alternatives import pathways_within

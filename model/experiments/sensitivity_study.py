@@ -48,12 +48,14 @@ def layer_groups(configuration: ModelConfiguration, level: str) -> dict[str, tup
 
     level: "block" for attention and MLP of each block, "layer" for each kind of layer in them; all experts of a block are one.
     """
-    groups = {"embedding": ("patch_embed", "position")}
+    groups: dict[str, tuple[str, ...]] = {"embedding": ("patch_embed", "position")}
     for i in range(configuration.depth):
         block = f"blocks.{i}"
         attention = {f"{block}.{part}": (f"{block}.{part}",) for part in _ATTENTION}
         if configuration.is_moe(i):
-            mixture = {f"{block}.{part}": (f"{block}.{part}",) for part in ("norm2", "router")}
+            mixture: dict[str, tuple[str, ...]] = {
+                f"{block}.{part}": (f"{block}.{part}",) for part in ("norm2", "router")
+            }
             for part in ("up", "down"):
                 experts = range(configuration.experts)
                 mixture[f"{block}.experts.{part}"] = tuple(f"{block}.experts.{e}.{part}" for e in experts)

@@ -10,7 +10,7 @@ from moesaic.model.data.samples import Dataset
 from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
 from moesaic.model.evaluation.evaluate import compare
 from moesaic.model.export.onnx_export import onnx_files
-from moesaic.model.finetuning.on_pathways import fine_tune_on_pathways
+from moesaic.model.finetuning.pathway_training import fine_tune_on_pathways
 from moesaic.model.input_pipeline.held_out import (
     calibration_images,
     first_images,

@@ -46,7 +46,7 @@ def convert_m3vit(
     source.tensors = {name.removeprefix("backbone."): value for name, value in source.tensors.items()}
     source.drop(*_TRAINING_ONLY)
     _name_only_task(source, c)
-    found = {match[1] for name in source.tensors if (match := _DECODER.match(name))}
+    found = {str(match[1]) for name in source.tensors if (match := _DECODER.match(name))}
     tasks = [*(task for task in TASK_NAMES if task in found), *sorted(found - TASK_NAMES.keys())]
     ours = [TASK_NAMES.get(task, task) for task in tasks]
     if sorted(ours) != sorted(c.task_names):

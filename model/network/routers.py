@@ -96,7 +96,7 @@ class TaskMasks(nn.Module):
             self.register_buffer(task, torch.ones(experts, dtype=torch.bool), persistent=False)
 
     def __getitem__(self, task: str) -> Tensor:
-        return self._buffers[task]
+        return self.get_buffer(task)
 
     def __setitem__(self, task: str, mask: Tensor) -> None:
-        self._buffers[task] = mask.to(self._buffers[task])
+        self._buffers[task] = mask.to(self[task])

@@ -64,8 +64,8 @@ class IntegerNetwork:
         return requantise(total, self.tensors[f"{name}.multiplier"], self.tensors[f"{name}.shift"])
 
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
-        parts = (self.tensors[f"{name}.{part}"] for part in ("gamma", "beta", "shift"))
-        result = layer_norm(x, *parts)
+        gamma, beta, shift = (self.tensors[f"{name}.{part}"] for part in ("gamma", "beta", "shift"))
+        result = layer_norm(x, gamma, beta, int(shift))
         self._note(name, result, np.int8)
         return result
 

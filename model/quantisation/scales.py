@@ -103,7 +103,7 @@ class Scales:
             raise UserError(f"scales {path} cannot be read ({error.strerror or error}); {remedy}") from None
         except (KeyError, TypeError, ValueError, SafetensorError) as error:
             raise UserError(f"scales {path} are malformed or of another model ({error!r}); {remedy}") from None
-        width = len(scales.norm.scale)
+        width = np.size(scales.norm.scale)
         if width != configuration.width or f"blocks.{configuration.depth}.query" in arrays:
             depth = sum(name.endswith(".query") for name in arrays)
             sizes = f"of {depth} blocks of width {width}"

@@ -290,8 +290,10 @@ _UNMENTIONED = {
     if entry.name in ("prefix_tokens", "norm_epsilon")
 }
 
+_Settings = TaskConfiguration | ModelConfiguration | DataConfiguration | TrainingConfiguration
 
-def _require_one_of(settings: object, choices: dict[str, tuple]) -> None:
+
+def _require_one_of(settings: "_Settings", choices: dict[str, tuple]) -> None:
     """UserError unless each named field of a dataclass holds one of its choices."""
     for name, known in choices.items():
         value = getattr(settings, name)
@@ -299,7 +301,7 @@ def _require_one_of(settings: object, choices: dict[str, tuple]) -> None:
             raise UserError(f"{name} ({value!r}) is unknown: choose {', '.join(map(str, known))}")
 
 
-def _require_integers(settings: object, least: dict[str, int]) -> None:
+def _require_integers(settings: "_Settings", least: dict[str, int]) -> None:
     """UserError unless every field of a dataclass that is declared int holds one, from 1 or from what `least` says."""
     for entry in dataclasses.fields(settings):
         value, low = getattr(settings, entry.name), least.get(entry.name, 1)

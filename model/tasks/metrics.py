@@ -18,9 +18,11 @@ class Meter(Protocol):
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
         """Add a batch: predictions [N, C, h, w] of any number type, targets [N, h, w] or [N, h, w, 3]."""
+        ...
 
     def result(self) -> float:
         """The metric of all batches added so far."""
+        ...
 
 
 class IouMeter:

@@ -144,8 +144,10 @@ class _TrainingForward(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, *arguments: object) -> tuple[dict[str, Tensor], Tensor]:
-        return self.model.training_forward(*arguments)
+    def forward(
+        self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        return self.model.training_forward(images, tasks, noise)
 
 
 class DistributedModel:
@@ -160,7 +162,7 @@ class DistributedModel:
         self.sharded = shard_experts(model, ranks) if experts_sharded and ranks.size > 1 else frozenset()
         if ranks.size > 1 and ranks.device.type == "cuda":  # on CPUs a batch norm sees its rank's images only
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        self._forward: nn.Module = _TrainingForward(model)
+        self._forward: _TrainingForward | nn.parallel.DistributedDataParallel = _TrainingForward(model)
         if ranks.size > 1:
             wrap = nn.parallel.DistributedDataParallel
             own = [f"model.{name}" for name in self.sharded]
@@ -175,7 +177,9 @@ class DistributedModel:
 
     def accumulating(self) -> AbstractContextManager:
         """In this context gradients are added up here and not yet exchanged."""
-        return self._forward.no_sync() if self.ranks.size > 1 else nullcontext()
+        if isinstance(self._forward, nn.parallel.DistributedDataParallel):
+            return self._forward.no_sync()
+        return nullcontext()
 
     def average_experts(self) -> None:
         """After the backward pass: an expert's gradient, of the tokens of all ranks, becomes that of the mean loss."""

@@ -68,7 +68,7 @@ def build_optimizers(model: M3ViT, training: TrainingConfiguration) -> list[torc
         parts["decayed"] += parts.pop("hidden")
     groups = [{"params": parts["decayed"], "weight_decay": decay}, {"params": parts["rest"], "weight_decay": 0.0}]
     if training.optimizer == "sgd":
-        optimizers = [torch.optim.SGD(groups, lr=rate, momentum=training.momentum)]
+        optimizers: list[torch.optim.Optimizer] = [torch.optim.SGD(groups, lr=rate, momentum=training.momentum)]
     elif training.optimizer == "adamw":
         optimizers = [torch.optim.AdamW(groups, lr=rate, fused=True)]
     else:

@@ -73,7 +73,7 @@ def bundle_path(model, tmp_path_factory):
     """Its ONNX files hold the names of their tasks only: seven exports take long, and one has a test of its own."""
     path = tmp_path_factory.mktemp("six") / "six"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("moesaic.model.export.export_onnx", lambda model, tasks: " ".join(tasks).encode())
+        patch.setattr("moesaic.model.export.onnx_export.export_onnx", lambda model, tasks: " ".join(tasks).encode())
         build_bundle("six", model, RECIPE, validation=3, calibration=4).save(path)
     return path
 

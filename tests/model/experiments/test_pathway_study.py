@@ -1,7 +1,5 @@
-"""The figures against budget, the page and the command."""
+"""The figures by budget, and the page."""
 
-import argparse
-import dataclasses
 import json
 import xml.etree.ElementTree
 
@@ -9,41 +7,43 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.model.commands.pathways import PathwaysCommand
 from moesaic.model.evaluation.evaluate import measure_float
 from moesaic.model.experiments.pathway_charts import ticks
 from moesaic.model.experiments.pathway_page import chart, page
 from moesaic.model.experiments.pathway_study import grid, measure_budgets
-from moesaic.model.input_pipeline.held_out import validation_scenes
-from moesaic.model.pathways.alternatives import apply_pathways, pathways_within
+from moesaic.model.input_pipeline.held_out import open_validation
+from moesaic.model.pathways.alternatives import PathwayPlan, pathways_within
 from moesaic.model.pathways.budgets import Budget
-from moesaic.model.pathways.pathway import current_pathway, full_pathway
+from moesaic.model.pathways.pathway import on_pathways, whole_network
 from moesaic.model.pathways.usage import measure_usage
 from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.recipes.recipe import DataConfiguration, Recipe
-from moesaic.model.training.train import train
 from moesaic.spec.cost import dram_bytes, frame_macs, weight_bytes
+from tests.model.routing import current_pathways
 
 BUDGETS = [Budget(6, 1), Budget(3, 2), Budget(1, 1)]
+
+
+def held_out(recipe: Recipe, count: int):
+    return open_validation(Recipe(recipe.model, recipe.training, DataConfiguration(validation=count)), None)
 
 
 @pytest.fixture
 def report(model, small_recipe, pictures):
     usage = measure_usage(model, pictures)
-    return measure_budgets(
-        model, small_recipe, usage, pictures, validation_scenes(small_recipe, 6), BUDGETS, integers=True
-    )
+    return measure_budgets(model, small_recipe, usage, pictures, held_out(small_recipe, 6), BUDGETS, integers=True)
 
 
 def test_every_point_is_what_the_pruned_network_measures(report, model, small_recipe, pictures):
-    usage, scenes = measure_usage(model, pictures), validation_scenes(small_recipe, 6)
-    assert current_pathway(model) == full_pathway(model)
+    usage, scenes = measure_usage(model, pictures), held_out(small_recipe, 6)
+    assert current_pathways(model) == whole_network(model)
     assert [p.task for p in report.points] == [t for t in ("segmentation", "depth", "normals") for _ in range(4)]
     for n, budget in enumerate(BUDGETS, start=1):
         pathways = pathways_within(model, usage, budget)
-        apply_pathways(model, pathways)
-        network = integer_network(model, pictures)  # a bundle with this pathway alone
-        for task, value in measure_float(model, scenes).items():
+        network = integer_network(model, pictures, PathwayPlan(pathways))  # a bundle with this pathway alone
+        with on_pathways(model, pathways):
+            measured = measure_float(model, scenes)
+        for task, value in measured.items():
             point = [p for p in report.points if p.task == task][n]
             assert point.value == value and point.experts == pathways[task].pathway and point.top_k == budget.top_k
             assert point.kept == 2 * budget.experts and point.budget == str(budget)
@@ -87,7 +87,7 @@ def test_report_as_json_has_the_experts_kept(report):
 
 
 def test_fine_tuning_trains_a_copy_for_each_size(model, small_recipe, pictures):
-    usage, scenes = measure_usage(model, pictures), validation_scenes(small_recipe, 4)
+    usage, scenes = measure_usage(model, pictures), held_out(small_recipe, 4)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     arguments = (model, small_recipe, usage, pictures, scenes, [Budget(3, 2), Budget(3, 1), Budget(2, 1)])
     steps = []
@@ -112,58 +112,3 @@ def test_grid_leaves_out_what_cannot_be():
 def test_ticks_enclose_the_range(low, high):
     marks = ticks(low, high)
     assert 3 <= len(marks) <= 7 and marks[0] <= low and marks[-1] >= high
-
-
-# --- the command -------------------------------------------------------------------------------------------------------
-
-
-def call(*words):
-    parser = argparse.ArgumentParser()
-    PathwaysCommand.configure(parser)
-    return PathwaysCommand.run(parser.parse_args([str(word) for word in words]))
-
-
-@pytest.fixture
-def checkpoint_of(small_recipe, tmp_path):
-    def make(**changes):
-        recipe = Recipe(
-            dataclasses.replace(small_recipe.model, **changes), small_recipe.training, DataConfiguration(validation=4)
-        )
-        train(recipe, tmp_path / "model.safetensors")
-        return tmp_path / "model.safetensors"
-
-    return make
-
-
-def test_command_writes_page_chart_and_figures(checkpoint_of, tmp_path, capsys):
-    words = ("--checkpoint", checkpoint_of(), "--output", tmp_path / "out", "--integers", "--fine-tune", 1)
-    assert call(*words, "--budgets", "6,3", "--top-k", "2,1", "--device", "cpu") == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "pathways.html",
-        "pathways.json",
-        "pathways.svg",
-    ]
-    report = json.loads((tmp_path / "out" / "pathways.json").read_text())
-    assert [p["budget"] for p in report["points"][:5]] == ["all", "6x2", "6x1", "3x2", "3x1"]
-    assert report["fine_tuned_steps"] == 1 and report["samples"] == 4
-    assert "rmse" in capsys.readouterr().out
-
-
-def test_command_takes_budgets_over_a_task_and_has_its_own(checkpoint_of, tmp_path):
-    assert call("--checkpoint", checkpoint_of(), "--output", tmp_path / "out", "--scope", "task") == 0
-    report = json.loads((tmp_path / "out" / "pathways.json").read_text())
-    assert [p["kept"] for p in report["points"][:4]] == [12, 12, 9, 6]
-    assert len({len(experts) for p in report["points"] for experts in p["experts"].values()}) > 2
-
-
-def test_command_refuses_what_is_not_there(checkpoint_of, tmp_path):
-    words = ("--output", tmp_path / "out", "--checkpoint")
-    with pytest.raises(UserError, match="does not exist"):
-        call(*words, tmp_path / "none")
-    path = checkpoint_of()
-    with pytest.raises(UserError, match="cannot keep 7 experts of 6"):
-        call(*words, path, "--budgets", 7)
-    dense = checkpoint_of(experts=0, top_k=0, expert_hidden=0)
-    with pytest.raises(UserError, match="has no experts"):
-        call(*words, dense)
-    assert not (tmp_path / "out").exists()

@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import sys
 
 import pytest
 
-from moesaic.errors import UserError
+from moesaic.model.experiments import results_study
 from moesaic.model.experiments.results_page import BUDGETS, HALF, page
-from moesaic.model.experiments.results_study import BUDGETED, NETWORKS, QUANTISED, Run, every_run, execute
+from moesaic.model.experiments.results_study import BUDGETED, NETWORKS, QUANTISED, SeededRun, every_run, execute
 from moesaic.model.recipes.recipe import load_recipe
 
 
@@ -60,11 +59,11 @@ def test_every_network_and_every_single_task_has_three_runs():
 
 
 def test_the_key_is_of_the_whole_recipe(monkeypatch):
-    key = Run("dense", 0).key
+    key = SeededRun("dense", 0).key
     changed = load_recipe("results/dense")
     changed = dataclasses.replace(changed, training=dataclasses.replace(changed.training, weight_decay=0.5))
-    monkeypatch.setattr(results, "load_recipe", lambda name: changed)
-    assert Run("dense", 0).key != key
+    monkeypatch.setattr(results_study, "load_recipe", lambda name: changed)
+    assert SeededRun("dense", 0).key != key
 
 
 def test_the_page_compares_with_single_tasks_and_with_float():
@@ -103,22 +102,6 @@ def test_the_page_has_what_experts_cost_and_how_it_was_timed():
         assert f"\n{title}" in section and row in section
 
 
-def test_experts_are_timed_when_every_run_is_done(tmp_path, monkeypatch):
-    order, page_path = [], tmp_path / "page.md"
-    monkeypatch.setattr(results, "execute_all", lambda *_: order.append("runs") or measurements())
-    monkeypatch.setattr(results, "measure_once", lambda *_: order.append("experts") or EXPERTS)
-    monkeypatch.setattr(sys, "argv", ["results", "--directory", str(tmp_path / "kept"), "--page", str(page_path)])
-    assert results.main() == 0 and order == ["runs", "experts"]
-    assert page_path.read_text() == page(measurements(), EXPERTS)
-
-    def refuse(*_):
-        raise UserError("no room")
-
-    page_path.unlink()
-    monkeypatch.setattr(results, "measure_once", refuse)
-    assert results.main() == 2 and not page_path.exists()
-
-
 @pytest.fixture
 def tiny(monkeypatch):
     recipe = load_recipe("results/multi-gate")
@@ -128,21 +111,21 @@ def tiny(monkeypatch):
     training = dataclasses.replace(recipe.training, steps=2, batch=2, warmup=1, pool=4)
     data = dataclasses.replace(recipe.data, validation=4)
     recipe = dataclasses.replace(recipe, model=model, training=training, data=data)
-    monkeypatch.setattr(results, "load_recipe", lambda name: recipe)
-    monkeypatch.setattr(results, "FINE_TUNING_STEPS", 1)
+    monkeypatch.setattr(results_study, "load_recipe", lambda name: recipe)
+    monkeypatch.setattr(results_study, "FINE_TUNING_STEPS", 1)
     return recipe
 
 
 def test_a_run_that_is_done_is_not_done_again(tiny, tmp_path, monkeypatch):
-    run = Run("multi-gate", 0)
+    run = SeededRun("multi-gate", 0)
     first = execute(run, tmp_path)
     assert first["macs"]["depth"] > 0
     assert first.keys() >= {"float", "integer", "agreement", "budgets", "half_trained_on", "parameters"}
-    monkeypatch.setattr(results, "train", None)
+    monkeypatch.setattr(results_study, "train", None)
     path = tmp_path / f"{run.key}.json"
     assert execute(run, tmp_path) == first == json.loads(path.read_text())
     monkeypatch.undo()
-    monkeypatch.setattr(results, "load_recipe", lambda name: tiny)
-    monkeypatch.setattr(results, "FINE_TUNING_STEPS", 1)
+    monkeypatch.setattr(results_study, "load_recipe", lambda name: tiny)
+    monkeypatch.setattr(results_study, "FINE_TUNING_STEPS", 1)
     path.write_text(json.dumps({"training_seconds": 77}))  # as another program measured it
     assert execute(run, tmp_path) == first | {"training_seconds": 77}

@@ -1,14 +1,11 @@
 """Networks with random weights: repeatable, in range, loads as asked for, and exported by the command line."""
 
-import argparse
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
 
-from moesaic.errors import UserError
-from moesaic.model.commands import train as commands
 from moesaic.model.evaluation.agreement import top_k_agreement
 from moesaic.model.export.bundle_export import build_random_bundle
 from moesaic.model.input_pipeline.held_out import training_scenes, validation_scenes
@@ -16,7 +13,6 @@ from moesaic.model.network.random_weights import random_model
 from moesaic.model.quantisation.golden_vectors import expert_loads, golden_vectors, saturated_shares
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.recipes.recipe import Recipe
-from moesaic.spec.bundle import load_bundle
 
 SEEDS = [0, 1, 2]
 
@@ -111,51 +107,6 @@ def test_long_sequences_leave_scores_out(recipe):
     assert configuration.tokens == 257
     assert golden["depth/blocks.0.query"].shape == (257, 40)
     assert not any(name.endswith((".scores", ".probabilities")) for name in golden)
-
-
-def export(*words):
-    parser = argparse.ArgumentParser()
-    commands.export_command.configure(parser)
-    return commands.export_command.run(parser.parse_args([str(word) for word in words]))
-
-
-def test_command_writes_a_bundle_of_that_size_and_those_tasks(tmp_path, capsys):
-    path = tmp_path / "untrained"
-    words = ("--recipe", "demo", "--size", "48x32", "--tasks", "depth,segmentation", "--bundle", path)
-    assert export("--random-weights", 5, *words) == 0
-    printed = capsys.readouterr().out
-    assert "not trained" in printed and "tokens per expert" in printed
-    bundle = load_bundle(path)
-    assert bundle.name == "untrained" and list(bundle.tasks) == ["depth", "segmentation"]
-    assert (bundle.architecture.image_height, bundle.architecture.image_width) == (48, 32)
-    assert bundle.report["random_weights"] == 5
-    assert not bundle.extra_files and not any(task.metrics for task in bundle.tasks.values())
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--size", "48x32"), "--size is for exports with --random-weights"),
-        (("--recipe", "demo"), "--recipe is for exports with --random-weights"),
-        (("--random-weights", 0, "--experts-kept", 2), "--experts-kept is for exports without --random-weights"),
-        (("--random-weights", 0, "--device", "cpu"), "--device is for exports without --random-weights"),
-        (("--random-weights", 0, "--checkpoint", "a"), "--checkpoint is for exports without --random-weights"),
-        (("--random-weights", 0, "--size", "48x33"), r"image width \(33\) is not a positive multiple of 8"),
-        (("--random-weights", 0, "--tasks", "depth,edges"), "segmentation, depth, normals"),
-        (("--random-weights", 0, "--recipe", "nothing"), "demo, m3vit_small, m3vit_tiny"),
-    ],
-)
-def test_options_that_do_not_go_together_are_named(tmp_path, words, message):
-    with pytest.raises(UserError, match=message):
-        export(*words, "--bundle", tmp_path / "bundle")
-    assert not (tmp_path / "bundle").exists()
-
-
-@pytest.mark.parametrize("size", ["48", "48x", "0x32", "48x32x3", "axb"])
-def test_sizes_that_are_none_are_refused(size, capsys):
-    with pytest.raises(SystemExit):
-        export("--random-weights", 0, "--size", size)
-    assert "--size" in capsys.readouterr().err
 
 
 def test_calibration_scenes_and_the_golden_image_differ(recipe, bundles):

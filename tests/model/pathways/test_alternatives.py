@@ -1,34 +1,25 @@
 """Alternative pathways from the float network to the machine: each is exactly the network that has it alone."""
 
-import argparse
-import dataclasses
-
 import numpy as np
 import pytest
 
-import moesaic
 from moesaic.errors import UserError
 from moesaic.hls.compiler.generate import generate
-from moesaic.model.commands import train as commands
 from moesaic.model.pathways.alternatives import (
     PathwayPlan,
-    apply_pathways,
-    current_pathways,
     parse_alternatives,
     pathways_within,
     plan_pathways,
 )
 from moesaic.model.pathways.budgets import Budget
-from moesaic.model.pathways.pathway import apply_pathway, full_pathway
+from moesaic.model.pathways.pathway import pathways_of, whole_network
 from moesaic.model.pathways.usage import measure_usage
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.post_training import integer_network
-from moesaic.model.recipes.recipe import DataConfiguration, Recipe
-from moesaic.model.training.train import train
-from moesaic.spec.build import load_build
-from moesaic.spec.bundle import Alternative, Bundle, check_tensors, load_bundle, pathways
+from moesaic.spec.bundle import Alternative, Bundle, check_tensors, pathways
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.machine import ReferenceMachine
+from tests.model.routing import current_pathways
 
 TASKS = ("segmentation", "depth", "normals")
 ALTERNATIVES = {"half": Budget(3, 2), "fast": Budget(2, 1), "lean": Budget(5, 1, "task")}
@@ -67,7 +58,6 @@ def test_an_alternative_is_the_network_that_has_it_alone(network, pictures):
 
 def test_a_router_has_the_rows_that_the_whole_router_has(model, pictures, plan, network):
     """Quantised alone, with the same scales, a pathway's router would be the same: rows do not influence one another."""
-    apply_pathway(model, full_pathway(model))
     whole = integer_network(model, pictures).tensors
     for name, task in pathways(network.tasks).items():
         for i, kept in task.pathway.items():
@@ -96,16 +86,17 @@ def test_only_experts_that_some_pathway_keeps_are_there(model, pictures):
     assert network.tasks["depth"].pathway == pathways_within(model, usage, Budget(2, 2))["depth"].pathway
 
 
-def test_the_model_has_the_default_afterwards(model, plan, network):
-    assert current_pathways(model) == plan.default
-    assert {task.top_k for task in network.tasks.values()} == {2}
+def test_the_network_has_the_plan_and_the_model_is_left_whole(model, plan, network):
+    assert current_pathways(model) == whole_network(model)
+    assert pathways_of(network.tasks) == plan.default
+    for name, others in plan.alternatives.items():
+        assert pathways_of(network.tasks, name) == others
 
 
-def test_without_a_budget_the_default_is_what_the_model_has(model, pictures):
-    apply_pathway(model, {"depth": {1: (0, 2, 4), 3: (1, 5)}}, top_k=1)
+def test_without_a_budget_the_default_is_the_whole_network(model, pictures):
     plan = plan_pathways(model, measure_usage(model, pictures), None, {})
     network = integer_network(model, pictures, plan)
-    assert network.tasks["depth"].pathway == {1: (0, 2, 4), 3: (1, 5)} and network.tasks["depth"].top_k == 1
+    assert pathways_of(network.tasks) == plan.default == whole_network(model)
     assert network.tasks["normals"].pathway[1] == (0, 1, 2, 3, 4, 5) and network.tasks["normals"].top_k == 2
 
 
@@ -162,8 +153,7 @@ def test_an_alternative_may_have_more_experts_than_the_default(model, pictures):
 
 def test_pruned_outputs_are_close_to_float(model, network, pictures, plan):
     for alternative, one in {None: plan.default, **plan.alternatives}.items():
-        apply_pathways(model, one)
-        own = integer_network(model, pictures)
+        own = integer_network(model, pictures, PathwayPlan(one))
         for task in TASKS:
             found = network.predict(pictures, task if alternative is None else f"{task}@{alternative}")
             expected = own.predict(pictures, task)
@@ -184,33 +174,3 @@ def test_pruned_outputs_are_close_to_float(model, network, pictures, plan):
 def test_bad_alternatives_are_refused(texts, message):
     with pytest.raises(UserError, match=message):
         parse_alternatives(texts)
-
-
-# --- from the checkpoint to the application --------------------------------------------------------------------------------
-
-
-def test_the_application_takes_any_pathway_for_any_frame(small_recipe, tmp_path, without_onnx):
-    recipe = Recipe(small_recipe.model, small_recipe.training, DataConfiguration(validation=4))
-    train(recipe, tmp_path / "model.safetensors")
-    parser = argparse.ArgumentParser()
-    commands.export_command.configure(parser)
-    words = ["--checkpoint", tmp_path / "model.safetensors", "--bundle", tmp_path / "bundle", "--scenes", 2]
-    words += ["--experts-kept", "4", "--alternative", "fast=2x1", "--alternative", "best=6", "--fine-tune", 3]
-    assert commands.export_command.run(parser.parse_args([str(word) for word in words])) == 0
-    bundle = load_bundle(tmp_path / "bundle")
-    generate(bundle, load_configuration("tiny")).save(tmp_path / "build")
-    image = bundle.golden["image"]
-    with moesaic.open(tmp_path / "build", "reference") as accelerator:
-        for task, program in accelerator.tasks.items():
-            assert sorted(program.alternatives) == ["best", "fast"]
-            assert program.alternatives["fast"].macs < program.macs < program.alternatives["best"].macs
-            assert set(program.alternatives["fast"].metrics) == {"metric", "higher_is_better", "float", "integer"}
-            for pathway in ("fast", None, "best", "fast"):
-                name = task if pathway is None else f"{task}@{pathway}"
-                result = accelerator.run(image, task, pathway)
-                assert np.array_equal(result.raw, bundle.golden[f"{name}/output"])
-                assert (result.task, result.pathway) == (task, pathway)
-        with pytest.raises(UserError, match=r"unknown pathway 'slow' of task depth: .* the alternatives best, fast"):
-            accelerator.run(image, "depth", pathway="slow")
-    assert list(load_build(tmp_path / "build").tasks) == sorted(TASKS)
-    assert dataclasses.replace(bundle.tasks["depth"], alternatives={}).top_k == 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.model.pathways.budgets import Budget, choose_pathway
+from moesaic.model.pathways.budgets import Budget, choose_experts
 from moesaic.model.pathways.usage import ExpertUsage
 
 
@@ -18,7 +18,7 @@ def usage_of(*masses, counts=None):
 
 
 def kept(usage, *arguments, **options):
-    return choose_pathway(usage, Budget(*arguments, **options))["depth"]
+    return choose_experts(usage, Budget(*arguments, **options))["depth"]
 
 
 def test_per_layer_every_block_keeps_its_heaviest():
@@ -68,7 +68,7 @@ def test_more_than_there_are_is_refused():
 
 def test_a_network_without_experts_has_no_pathway():
     with pytest.raises(UserError, match="no experts"):
-        choose_pathway({"depth": {}}, Budget(1))
+        choose_experts({"depth": {}}, Budget(1))
 
 
 @pytest.mark.parametrize("text", ["8", "8x2", "1x1"])

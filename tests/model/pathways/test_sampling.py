@@ -12,12 +12,13 @@ from moesaic.errors import UserError
 from moesaic.model.input_pipeline.held_out import training_scenes
 from moesaic.model.input_pipeline.training_batches import draw_batch
 from moesaic.model.network.vit import M3ViT, normalise
-from moesaic.model.pathways.pathway import current_pathway, current_top_k, full_pathway, moe_blocks
+from moesaic.model.pathways.pathway import moe_blocks, whole_network
 from moesaic.model.pathways.sampling import BudgetSampler
 from moesaic.model.pathways.usage import measure_usage
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.model.training.distributed import Ranks
 from moesaic.model.training.train import Run, train, training_step
+from tests.model.routing import current_pathways
 from tests.model.training.processes import load, run_ranks, save
 
 TASKS = ("segmentation", "depth", "normals")
@@ -26,7 +27,7 @@ TASKS = ("segmentation", "depth", "normals")
 def run_step(model, sampler, pictures, step):
     """One step's forward pass; returns the budgets it had."""
     with sampler.step(step):
-        drawn = {task: (current_pathway(model)[task], current_top_k(model, task)) for task in TASKS}
+        drawn = {task: (one.pathway, one.top_k) for task, one in current_pathways(model).items()}
         model.training_forward(normalise(pictures), TASKS, torch.Generator().manual_seed(step))
     return drawn
 
@@ -46,10 +47,10 @@ def test_the_whole_network_is_back_after_a_step_also_after_a_failed_one(model, p
     sampler = BudgetSampler(model, 1, seed=0)
     for step in range(6):
         run_step(model, sampler, pictures[:1], step)
-        assert current_pathway(model) == full_pathway(model) and current_top_k(model, "depth") == 2
+        assert current_pathways(model) == whole_network(model)
     with pytest.raises(ZeroDivisionError), sampler.step(7):
         raise ZeroDivisionError
-    assert current_pathway(model) == full_pathway(model)
+    assert current_pathways(model) == whole_network(model)
     assert not any(moe._forward_pre_hooks for moe in moe_blocks(model).values())
 
 
@@ -126,7 +127,7 @@ def test_warmup_steps_have_the_whole_network(model, pictures):
     sampler = BudgetSampler(model, 1, seed=2, warmup=10)
     for step in range(10):
         drawn = run_step(model, sampler, pictures[:1], step)
-        assert all(blocks == full_pathway(model)["depth"] for blocks, _ in drawn.values())
+        assert all(blocks == whole_network(model)["depth"].pathway for blocks, _ in drawn.values())
 
 
 def test_what_does_not_suit_the_model_is_refused(model):

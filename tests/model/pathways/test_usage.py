@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from moesaic.model.network.vit import normalise
-from moesaic.model.pathways.pathway import apply_pathway, moe_blocks
+from moesaic.model.pathways.pathway import moe_blocks, on_pathways, whole_network
 from moesaic.model.pathways.usage import chosen_experts, measure_usage
+from moesaic.spec.bundle import Alternative
 
 
 def routed_by_hand(model, images, task):
@@ -33,10 +34,11 @@ def routed_by_hand(model, images, task):
 
 @pytest.mark.parametrize("pruned", [False, True], ids=["all experts", "three experts, one a token"])
 def test_counts_and_mass_are_those_of_the_routers(model, pictures, pruned):
-    if pruned:
-        apply_pathway(model, {"depth": {1: (0, 2, 5), 3: (1, 3, 4)}}, top_k=1)
-    usage, chosen = measure_usage(model, pictures), chosen_experts(model, pictures, "depth")
-    for i, (scores, expected) in routed_by_hand(model, pictures, "depth").items():
+    pathways = {"depth": Alternative(1, {1: (0, 2, 5), 3: (1, 3, 4)})} if pruned else whole_network(model)
+    with on_pathways(model, pathways):
+        usage, chosen = measure_usage(model, pictures), chosen_experts(model, pictures, "depth")
+        by_hand = routed_by_hand(model, pictures, "depth")
+    for i, (scores, expected) in by_hand.items():
         one = usage["depth"][i]
         assert one.tokens == 8 * 17 == len(expected)
         assert np.array_equal(one.counts, expected.sum(0)) and np.array_equal(chosen[i], expected)

@@ -9,7 +9,8 @@ import torch
 from moesaic.model.data.scenes import render
 from moesaic.model.evaluation.evaluate import predict
 from moesaic.model.network.vit import M3ViT, normalise
-from moesaic.model.pathways.pathway import apply_pathway
+from moesaic.model.pathways.alternatives import PathwayPlan
+from moesaic.model.pathways.pathway import on_pathways
 from moesaic.model.quantisation.calibration import calibrate
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
 from moesaic.model.quantisation.integer import IntegerNetwork
@@ -17,6 +18,7 @@ from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.quantisation.scales import choose_scales
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
+from moesaic.spec.bundle import Alternative
 
 TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1))
 CONFIGURATION = ModelConfiguration(32, 40, 8, 32, 4, 4, 48, 5, 2, 24, TASKS)
@@ -98,11 +100,12 @@ def test_and_so_it_is_where_values_saturate(model, images):
 
 
 def test_a_pruned_pathway_runs_its_experts_only(model, images):
-    apply_pathway(model, {task: {1: (0, 3), 3: (1, 2, 4)} for task in model.configuration.task_names}, top_k=1)
-    scales = scales_of(model, images)
-    network = integer_network(model, images, scales=scales)
+    pathways = dict.fromkeys(model.configuration.task_names, Alternative(1, {1: (0, 3), 3: (1, 2, 4)}))
+    with on_pathways(model, pathways):
+        scales = scales_of(model, images)
+    network = integer_network(model, images, PathwayPlan(pathways), scales=scales)
     assert network.tasks["depth"].top_k == 1
-    assert_the_same(FakeQuantised(model, scales), network, images)
+    assert_the_same(FakeQuantised(model, scales, pathways=pathways), network, images)
 
 
 def test_ties_of_a_router_go_to_the_lowest_expert(model, images):

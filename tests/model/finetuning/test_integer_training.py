@@ -7,7 +7,7 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.model.data.scenes import render
-from moesaic.model.finetuning.in_integers import finetune_integers
+from moesaic.model.finetuning.integer_training import fine_tune_in_integers
 from moesaic.model.quantisation.calibration import calibrate
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
 from moesaic.model.quantisation.post_training import integer_network
@@ -34,7 +34,7 @@ def test_loss_falls_and_the_integers_stay_exact(seed):
     model = random_model(seed)
     scales, before = coarse_scales(model), {name: value.clone() for name, value in model.state_dict().items()}
     seen: list[float] = []
-    losses = finetune_integers(model, scales, RECIPE, 24, rate=0.5, advance=seen.append)
+    losses = fine_tune_in_integers(model, scales, RECIPE, 24, rate=0.5, advance=seen.append)
     assert losses == seen and len(losses) == 24
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
     assert not model.training
@@ -52,7 +52,7 @@ def test_gradients_are_shrunk_to_a_limit_and_not_without_one():
         model = random_model(0)
         before = model.position.detach().clone()
         recipe = dataclasses.replace(RECIPE, training=dataclasses.replace(training, gradient_clip=limit))
-        finetune_integers(model, coarse_scales(model), recipe, 1, rate=1)
+        fine_tune_in_integers(model, coarse_scales(model), recipe, 1, rate=1)
         moved[limit] = float((model.position.detach() - before).norm())
     assert moved[0] == moved[1e9] > 10 * moved[1e-3] > 0
 
@@ -60,4 +60,4 @@ def test_gradients_are_shrunk_to_a_limit_and_not_without_one():
 def test_divergence_is_an_error_that_names_the_step():
     model = random_model(0)
     with pytest.raises(UserError, match=r"diverged at step \d of 5: lower the rate \(1e\+30\)"):
-        finetune_integers(model, coarse_scales(model), RECIPE, 5, rate=1e30)
+        fine_tune_in_integers(model, coarse_scales(model), RECIPE, 5, rate=1e30)

@@ -1,17 +1,18 @@
 """Evaluation and export of a network for a data set that lies in files."""
 
-import argparse
 import dataclasses
 
 import numpy as np
 import pytest
 
-from moesaic.model.commands import train as commands
+from moesaic.model.commands.evaluate import EvaluateCommand
+from moesaic.model.commands.export import ExportCommand
 from moesaic.model.data.nyud import CLASSES
 from moesaic.model.data.registry import open_dataset
 from moesaic.model.recipes.recipe import DataConfiguration, Recipe, TaskConfiguration
 from moesaic.model.training.train import train
 from moesaic.spec.bundle import load_bundle
+from tests.model.calling import call
 from tests.model.data import test_nyud
 
 
@@ -32,14 +33,8 @@ def checkpoint(recipe, root, tmp_path_factory):
     return path
 
 
-def call(command, *words):
-    parser = argparse.ArgumentParser()
-    command.configure(parser)
-    return command.run(parser.parse_args([str(word) for word in words]))
-
-
 def test_evaluate_reads_the_recipes_data_set(checkpoint, root, capsys):
-    assert call(commands.evaluate_command, "--checkpoint", checkpoint, "--data-root", root) == 0
+    assert call(EvaluateCommand, "--checkpoint", checkpoint, "--data-root", root) == 0
     text = capsys.readouterr().out
     assert "1/1" in text  # the fixture has one held-out image
     for word in ("mIoU", "odsF", "rmse (m)", "agreement"):
@@ -48,7 +43,7 @@ def test_evaluate_reads_the_recipes_data_set(checkpoint, root, capsys):
 
 def test_the_bundle_has_the_data_sets_classes_and_one_of_its_images(checkpoint, root, tmp_path, without_onnx):
     words = ("--checkpoint", checkpoint, "--data-root", root, "--bundle", tmp_path / "bundle")
-    assert call(commands.export_command, *words) == 0
+    assert call(ExportCommand, *words) == 0
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.tasks["segmentation"].class_names == CLASSES and bundle.tasks["edges"].class_names == ()
     held_out = open_dataset("nyud", root, "val", *bundle.golden["image"].shape[:2])

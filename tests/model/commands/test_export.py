@@ -1,7 +1,4 @@
-"""The bundle from the command line to the file, and ONNX against PyTorch."""
-
-import argparse
-import dataclasses
+"""The bundle from the command line to the file, of a checkpoint or of random weights; ONNX files alone."""
 
 import numpy as np
 import onnx
@@ -10,31 +7,21 @@ import pytest
 import torch
 
 from moesaic.errors import UserError
-from moesaic.model.commands import train as commands
-from moesaic.model.commands.pathways import PathwaysCommand
-from moesaic.model.commands.qat import QatCommand, SensitivityCommand
+from moesaic.model.commands.export import ExportCommand
 from moesaic.model.export.onnx_export import export_onnx
 from moesaic.model.input_pipeline.held_out import training_scenes
-from moesaic.model.network.vit import M3ViT
-from moesaic.model.pathways.pathway import apply_pathway
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.post_training import integer_network
-from moesaic.model.recipes.recipe import Recipe
 from moesaic.model.training import checkpoint
 from moesaic.spec.bundle import load_bundle
-
-
-def call(command, *words):
-    parser = argparse.ArgumentParser()
-    command.configure(parser)
-    return command.run(parser.parse_args([str(word) for word in words]))
+from tests.model.calling import call
 
 
 @pytest.fixture(scope="module")
 def bundle_path(checkpoint_path, tmp_path_factory):
     path = tmp_path_factory.mktemp("bundle") / "odd"
     words = ("--scenes", 4, "--device", "cpu")
-    assert call(commands.export_command, "--checkpoint", checkpoint_path, "--bundle", path, *words) == 0
+    assert call(ExportCommand, "--checkpoint", checkpoint_path, "--bundle", path, *words) == 0
     return path
 
 
@@ -86,37 +73,8 @@ def test_one_tasks_onnx_holds_no_other_tasks_weights(bundle_path):
     assert not any(task in name for name in names for task in ("segmentation", "normals"))
 
 
-def test_onnx_of_a_pruned_pathway(trained):
-    apply_pathway(trained, {"depth": {1: (0, 2, 4), 3: (1, 2)}})
-    image = torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    session = onnxruntime.InferenceSession(export_onnx(trained, ("depth",)))
-    assert (
-        np.abs(session.run(None, {"image": image.numpy()})[0] - trained(image, "depth").detach().numpy()).max() < 1e-4
-    )
-
-
-def test_evaluate_prints_float_and_integer(checkpoint_path, capsys):
-    assert call(commands.evaluate_command, "--checkpoint", checkpoint_path, "--scenes", 4) == 0
-    text = capsys.readouterr().out
-    for word in ("segmentation", "depth", "normals", "mIoU", "float", "integer", "agreement"):
-        assert word in text
-
-
-@pytest.fixture
-def pup_path(recipe, tmp_path):
-    model = dataclasses.replace(recipe.model, head="setr-pup", depth=2, tasks=recipe.model.tasks[:2])
-    torch.manual_seed(0)
-    weights = M3ViT(model).state_dict()
-    for name, value in weights.items():
-        if name.endswith("running_mean"):
-            value.normal_()  # what a network that is not in evaluation mode would not use
-    path = tmp_path / "pup.safetensors"
-    checkpoint.save(path, checkpoint.Checkpoint(Recipe(model, recipe.training), recipe.training.steps, weights, {}))
-    return path
-
-
 def test_a_head_without_integers_is_exported_as_onnx(pup_path, tmp_path, capsys):
-    assert call(commands.export_command, "--checkpoint", pup_path, "--onnx-only", tmp_path / "onnx") == 0
+    assert call(ExportCommand, "--checkpoint", pup_path, "--onnx-only", tmp_path / "onnx") == 0
     model = checkpoint.load(pup_path).build_model().eval()
     names = model.configuration.task_names
     assert {path.name for path in (tmp_path / "onnx").iterdir()} == {"model.onnx", *(f"model.{n}.onnx" for n in names)}
@@ -144,47 +102,48 @@ def test_a_head_without_integers_is_exported_as_onnx(pup_path, tmp_path, capsys)
 def test_options_of_bundles_are_not_of_onnx(pup_path, tmp_path, words):
     source = () if words[0] == "--random-weights" else ("--checkpoint", pup_path)
     with pytest.raises(UserError, match=r"--.* is for exports with.*: leave one of them out"):
-        call(commands.export_command, *source, "--onnx-only", tmp_path / "onnx", *words)
+        call(ExportCommand, *source, "--onnx-only", tmp_path / "onnx", *words)
     assert not (tmp_path / "onnx").exists()
 
 
-@pytest.mark.parametrize("command", [SensitivityCommand, QatCommand, commands.export_command])
-def test_what_needs_integers_refuses_a_head_without(pup_path, command, tmp_path):
-    output = "--bundle" if command is commands.export_command else "--output"
-    with pytest.raises(UserError, match=r"'setr-pup' has no integer form.*take `moesaic export --onnx-only`"):
-        call(command, "--checkpoint", pup_path, output, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def export(*words):
+    return call(ExportCommand, *words)
 
 
-@pytest.mark.parametrize("command", [SensitivityCommand, QatCommand, PathwaysCommand, commands.export_command])
-def test_a_gpu_that_is_not_there_is_refused(checkpoint_path, command, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    output = "--bundle" if command is commands.export_command else "--output"
-    with pytest.raises(UserError, match=r"has no GPU, there are 0: .* use --device cpu"):
-        call(command, "--checkpoint", checkpoint_path, output, tmp_path / "out", "--device", "cuda")
-    assert not (tmp_path / "out").exists()
+def test_command_writes_a_bundle_of_that_size_and_those_tasks(tmp_path, capsys):
+    path = tmp_path / "untrained"
+    words = ("--recipe", "demo", "--size", "48x32", "--tasks", "depth,segmentation", "--bundle", path)
+    assert export("--random-weights", 5, *words) == 0
+    printed = capsys.readouterr().out
+    assert "not trained" in printed and "tokens per expert" in printed
+    bundle = load_bundle(path)
+    assert bundle.name == "untrained" and list(bundle.tasks) == ["depth", "segmentation"]
+    assert (bundle.architecture.image_height, bundle.architecture.image_width) == (48, 32)
+    assert bundle.report["random_weights"] == 5
+    assert not bundle.extra_files and not any(task.metrics for task in bundle.tasks.values())
 
 
-def test_evaluate_in_float_alone(pup_path, checkpoint_path, capsys, monkeypatch):
-    monkeypatch.setattr("moesaic.model.export.integer_network", None)
-    words = ("--scenes", 2, "--float-only", "--device", "cpu")
-    for path in (checkpoint_path, pup_path):
-        assert call(commands.evaluate_command, "--checkpoint", path, *words) == 0
-        text = capsys.readouterr().out
-        assert "mIoU" in text and "agreement" not in text
-    with pytest.raises(UserError, match="--expert-bits is for integers: leave it or --float-only out"):
-        call(commands.evaluate_command, "--checkpoint", checkpoint_path, *words, "--expert-bits", 4)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="has no GPU, there are 0"):
-        call(commands.evaluate_command, "--checkpoint", checkpoint_path, "--device", "cuda")
-
-
-def test_train_command_takes_steps(tmp_path, recipe):
-    path = tmp_path / "demo.safetensors"
-    words = ("--steps", 2, "--pool", 8, "--checkpoint", path)
-    assert call(commands.train_command, *words, "--stop-after", 1) == 0
-    with pytest.raises(UserError, match="seen 1 of 2 steps"):
-        call(commands.export_command, "--checkpoint", path, "--bundle", tmp_path / "bundle")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--size", "48x32"), "--size is for exports with --random-weights"),
+        (("--recipe", "demo"), "--recipe is for exports with --random-weights"),
+        (("--random-weights", 0, "--experts-kept", 2), "--experts-kept is for exports without --random-weights"),
+        (("--random-weights", 0, "--device", "cpu"), "--device is for exports without --random-weights"),
+        (("--random-weights", 0, "--checkpoint", "a"), "--checkpoint is for exports without --random-weights"),
+        (("--random-weights", 0, "--size", "48x33"), r"image width \(33\) is not a positive multiple of 8"),
+        (("--random-weights", 0, "--tasks", "depth,edges"), "segmentation, depth, normals"),
+        (("--random-weights", 0, "--recipe", "nothing"), "demo, m3vit_small, m3vit_tiny"),
+    ],
+)
+def test_options_that_do_not_go_together_are_named(tmp_path, words, message):
+    with pytest.raises(UserError, match=message):
+        export(*words, "--bundle", tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
-    assert call(commands.train_command, *words, "--resume") == 0
-    assert checkpoint.load(path).step == 2
+
+
+@pytest.mark.parametrize("size", ["48", "48x", "0x32", "48x32x3", "axb"])
+def test_sizes_that_are_none_are_refused(size, capsys):
+    with pytest.raises(SystemExit):
+        export("--random-weights", 0, "--size", size)
+    assert "--size" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""What fine-tuning in integers leaves is what is exported, and how integers are chosen is an option."""
+
+import numpy as np
+import pytest
+import torch
+
+from moesaic.errors import UserError
+from moesaic.model.commands.evaluate import EvaluateCommand
+from moesaic.model.commands.export import ExportCommand
+from moesaic.model.commands.qat import QatCommand, scales_path
+from moesaic.model.data.scenes import render
+from moesaic.model.quantisation.fake_quantised import FakeQuantised
+from moesaic.model.quantisation.post_training import integer_network
+from moesaic.model.quantisation.scales import Scales
+from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
+from moesaic.model.training import checkpoint
+from moesaic.spec.bundle import load_bundle
+from tests.model.calling import call
+from tests.model.quantisation.test_fake_quantised import CONFIGURATION, assert_the_same, random_model
+
+SCENES = render(4, 32, 40, seed=5)
+RECIPE = Recipe(CONFIGURATION, TrainingConfiguration(steps=1, batch=2, learning_rate=2e-3, warmup=0, pool=4))
+
+
+@pytest.fixture
+def model():
+    return random_model(0)
+
+
+@pytest.fixture
+def checkpoint_path(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(path, checkpoint.Checkpoint(RECIPE, 1, model.state_dict(), {}))
+    return path
+
+
+def test_what_qat_leaves_is_exported_to_the_bit(checkpoint_path, tmp_path, without_onnx):
+    output = tmp_path / "tuned.safetensors"
+    words = ("--steps", 2, "--expert-bits", 4, "--output", output, "--device", "cpu")
+    assert call(QatCommand, "--checkpoint", checkpoint_path, *words) == 0
+    model = checkpoint.load(output).build_model().eval()
+    before = checkpoint.load(checkpoint_path).build_model()
+    assert not torch.equal(model.patch_embedding.weight, before.patch_embedding.weight)
+    scales = Scales.load(scales_path(output), CONFIGURATION)
+    network = integer_network(model, SCENES.images, scales=scales)
+    assert_the_same(FakeQuantised(model, scales), network, SCENES.images[:1])
+    words = ("--bundle", tmp_path / "four", "--scenes", 2, "--scales", scales_path(output))
+    assert call(ExportCommand, "--checkpoint", output, *words) == 0
+    bundle = load_bundle(tmp_path / "four")
+    assert bundle.architecture.expert_weight_bits == 4
+    assert bundle.report["quantisation"]["expert_bits"] == 4
+    for name, value in network.tensors.items():
+        assert np.array_equal(bundle.tensors[name], value), name
+    with pytest.raises(UserError, match=r"--expert-bits is for choosing scales, --scales .* has them"):
+        call(ExportCommand, "--checkpoint", output, *words, "--expert-bits", 8)
+
+
+def test_flags_of_export_and_evaluate(checkpoint_path, tmp_path, without_onnx):
+    words = ("--scenes", 2, "--calibration", "percentile", "--percentile", 99.5, "--clip-weights", "--expert-bits", 4)
+    assert call(ExportCommand, "--checkpoint", checkpoint_path, "--bundle", tmp_path / "b", *words) == 0
+    assert load_bundle(tmp_path / "b").report["quantisation"] == {
+        "method": "percentile",
+        "percentile": 99.5,
+        "clip_weights": True,
+        "expert_bits": 4,
+    }
+    assert call(EvaluateCommand, "--checkpoint", checkpoint_path, *words) == 0
+    with pytest.raises(UserError, match=r"--percentile 99 is of no use with the calibration by mse"):
+        call(EvaluateCommand, "--checkpoint", checkpoint_path, "--percentile", 99)
+    with pytest.raises(UserError, match=r"--rate 2 is not above 0 and up to 1"):
+        call(QatCommand, "--checkpoint", checkpoint_path, "--rate", 2)
