@@ -5,7 +5,15 @@ import re
 from torch import Tensor
 
 from moesaic.errors import UserError
-from moesaic.model.importing.backbone import require_heads, take_attention, take_embedding, take_mlp, take_norm
+from moesaic.model.importing.backbone import (
+    IMAGENET,
+    Normalisation,
+    require_heads,
+    take_attention,
+    take_embedding,
+    take_mlp,
+    take_norm,
+)
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.network.heads import PUP_CHANNELS, PUP_STAGES
 from moesaic.model.recipes.recipe import ModelConfiguration
@@ -30,13 +38,13 @@ def convert_m3vit(
     configuration: ModelConfiguration,
     *,
     heads: int,
-    normalisation: str = "imagenet",
+    normalisation: Normalisation = IMAGENET,
     grid: tuple[int, int] | None = None,
 ) -> dict[str, Tensor]:
     """Every weight of a model with head "setr-pup" under our names.
 
     Gates have numbers, which upstream gives the tasks in a fixed order, whatever the order of weights in the file. The decoder of
-    a network for one task is that of the recipe's. heads, normalisation, grid: as for `convert_timm`. UserError names the first
+    a network for one task is that of the recipe's. heads, normalisation, grid: as for `convert_plain_vit`. UserError names the first
     weight that is missing, of another shape or unknown, and a gate that this network does not have.
     """
     c = configuration
