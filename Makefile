@@ -57,10 +57,10 @@ lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and
 	$(PY) mirror.py
 	cd build/mirror && $(CURDIR)/$(VENV)/bin/lint-imports --config $(CURDIR)/pyproject.toml
 	$(VENV)/bin/basedpyright
-	$(PY) -m moesaic.sim.machines.rtl_lint
+	$(VENV)/bin/moesaic lint
 
-mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice
-	$(PY) -m tests.mutants.run
+mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice; MUTANTS="NAME ..." for some
+	$(PY) -m tests.mutants.run $(MUTANTS)
 
 resources: $(STAMP) ## Synthesise with Yosys (CONFIG=zcu104): DSP, RAM, LUT and longest paths; does it fit the device?
 	$(VENV)/bin/moesaic resources --config $(or $(CONFIG),zcu104)
@@ -69,7 +69,7 @@ bitstream: $(NUMPY_STAMP) ## Make bitstreams/<config>-<fingerprint>/ with AMD's 
 	$(VENV)/bin/moesaic bitstream --config $(or $(CONFIG),zcu104) --engine $(or $(ENGINE),rtl) $(BITSTREAM_FLAGS)
 
 tables: $(STAMP) ## Regenerate what is derived from the instruction and register tables
-	$(PY) -m moesaic.hls.hardware.tables
+	$(VENV)/bin/moesaic tables
 
 docs: $(DOCS_STAMP) ## Build the site of the pages and of the reference from docstrings, links checked; writes build/site
 	$(PY) -m docs.site.make_site

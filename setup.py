@@ -7,7 +7,7 @@ ROOMS = ("spec", "model", "hls", "sim", "host", "configs")
 setup(
     package_dir={"moesaic": "moesaic", **{f"moesaic.{room}": room for room in ROOMS}},
     packages=[
-        "moesaic",
+        *find_packages(include=["moesaic", "moesaic.*"]),
         *(f"moesaic.{name}" for name in find_packages(include=[*ROOMS, *(f"{room}.*" for room in ROOMS)])),
     ],
 )

@@ -1,7 +1,6 @@
 """The accelerator on a board, driven through PYNQ.
 
-PYNQ parts used: Overlay (bitstream and its description), MMIO (registers), allocate (contiguous DRAM, cached by the
-processor, so written data are flushed and results invalidated), Interrupt (if the overlay connects the interrupt), get_rails.
+The windows lie in DRAM that the processor caches, so what it writes is flushed and what it reads invalidated first.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import math
 import time
 import weakref
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from moesaic.errors import InternalError, UserError
 from moesaic.host.hwh import accelerator_of
 from moesaic.host.lock import DeviceLock
 from moesaic.host.power import rail_power
+from moesaic.host.pynq_interface import Interrupt, Overlay, Pynq, import_pynq
 from moesaic.spec.executor import WINDOW_ALIGNMENT, Counters, MachineFault, Memory, Program
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
 from moesaic.spec.registers import (
@@ -57,36 +56,13 @@ def _loop_is_running() -> bool:
     return True
 
 
-def _import_pynq():
-    try:
-        import pynq
-    except ImportError:
-        raise UserError(
-            "pynq is missing: the board is driven through it; on a PYNQ image install it with: pip install pynq, "
-            "elsewhere use the emulator"
-        ) from None
-    return pynq
-
-
-def board_present() -> bool:
-    """Whether pynq is installed, works here and finds a device. A board without pynq counts as none."""
-    if find_spec("pynq") is None:
-        return False
-    try:
-        import pynq
-
-        return bool(pynq.Device.devices)
-    except (ImportError, OSError, RuntimeError):
-        return False
-
-
 class _Window:
     """A DRAM window that both the processor and the accelerator see.
 
     PYNQ's arrays must not be touched once they are freed, so none leaves this class.
     """
 
-    def __init__(self, pynq, name: str, size: int) -> None:
+    def __init__(self, pynq: Pynq, name: str, size: int) -> None:
         try:
             # One alignment more than needed: nothing promises where a buffer begins.
             self._buffer = pynq.allocate(shape=(size + WINDOW_ALIGNMENT,), dtype=np.uint8, cacheable=True)
@@ -124,7 +100,7 @@ class _Windows:
     written_by_machine: a machine that could not be stopped may still write to them, so they are not given back.
     """
 
-    def __init__(self, pynq) -> None:
+    def __init__(self, pynq: Pynq) -> None:
         self.written_by_machine = False
         self._pynq = pynq
         self.constants: _Window | None = None
@@ -197,11 +173,12 @@ class BoardExecutor:
     """
 
     def __init__(self, bitstream: Path, *, timeout_seconds: float = 10.0, lock_file: Path | None = None) -> None:
-        self._pynq = _import_pynq()
+        self._pynq = import_pynq()
         self._timeout_seconds = timeout_seconds
         self._limit = math.inf
         self._bitstream = bitstream
-        self._interrupt, self._interrupt_sought = None, False
+        self._interrupt: Interrupt | None = None
+        self._interrupt_sought = False
         self._name = accelerator_of(bitstream.with_suffix(".hwh"))
         lock = DeviceLock(lock_file)
         self._windows = _Windows(self._pynq)
@@ -214,7 +191,7 @@ class BoardExecutor:
             self._give_back()
             raise
 
-    def _load(self, bitstream: Path):
+    def _load(self, bitstream: Path) -> Overlay:
         try:
             return self._pynq.Overlay(str(bitstream))
         except _LOAD_ERRORS as error:
@@ -232,7 +209,7 @@ class BoardExecutor:
             )
         return int(entry["phys_addr"])
 
-    def _usable_interrupt(self):
+    def _usable_interrupt(self) -> Interrupt | None:
         """The accelerator's interrupt, or None where STATUS is polled: the design or the system does not deliver it, or this
         thread sits in an event loop. Looked up when first needed, for a board opened in a loop is used outside of it, too.
         """
@@ -243,7 +220,7 @@ class BoardExecutor:
             self._interrupt = self._find_interrupt()
         return self._interrupt
 
-    def _find_interrupt(self):
+    def _find_interrupt(self) -> Interrupt | None:
         pins = [pin for pin in self._overlay.interrupt_pins if pin.startswith(f"{self._name}/")]
         if not pins:
             return None
@@ -252,7 +229,7 @@ class BoardExecutor:
         except (ValueError, OSError, RuntimeError):
             return None
 
-    async def _make_interrupt(self, pin: str):
+    async def _make_interrupt(self, pin: str) -> Interrupt:
         return self._pynq.Interrupt(pin)
 
     def _read(self, register: str) -> int:
@@ -345,7 +322,7 @@ class BoardExecutor:
     def _done(self) -> bool:
         return bool(self._read("STATUS") & STATUS_DONE)
 
-    def _wait(self, interrupt) -> None:
+    def _wait(self, interrupt: Interrupt | None) -> None:
         """Until done; MachineFault at the deadline."""
         deadline = time.monotonic() + self._timeout_seconds
         if interrupt is not None:
@@ -356,7 +333,7 @@ class BoardExecutor:
             time.sleep(_POLL_SECONDS)
         self._write("INTERRUPT_STATUS", INTERRUPT_DONE)
 
-    def _await_interrupt(self, interrupt) -> None:
+    def _await_interrupt(self, interrupt: Interrupt) -> None:
         """Sleep until the interrupt, for a while: what counts is STATUS, which the caller reads."""
         loop = _interrupt_loop()
         seconds = min(_INTERRUPT_SECONDS, self._timeout_seconds / 2)
@@ -418,4 +395,5 @@ class BoardExecutor:
                 raise
         finally:
             self._give_back()
-            self._interrupt = self._registers = self._overlay = None
+            self._interrupt = None
+            del self._registers, self._overlay

@@ -46,7 +46,7 @@ def _pictures(path: Path, endless: bool) -> Iterator[Path]:
 
 def _captured(source: int | str) -> Iterator[np.ndarray]:
     try:
-        import cv2
+        import cv2  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError(
             f"OpenCV is missing: source {source} is a video or a camera, which it reads; install it with: "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,26 +22,32 @@ from moesaic.spec.predictions import decode
 PHASES = ("prepare", "upload", "compute", "download", "decode")
 
 
+@runtime_checkable
 class StagedExecutor(Executor, Protocol):
     """An executor whose frame window lies elsewhere: the steps of `run` can be taken on their own, in several threads."""
 
     def upload(self, memory: Memory, part: slice) -> None:
         """Bring that part of memory.frame to the machine."""
+        ...
 
     def compute(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
         """Run in the window of an uploaded memory."""
+        ...
 
     def download(self, memory: Memory, part: slice) -> None:
         """Fetch that part of memory.frame from the machine."""
+        ...
 
     def limit(self, deadline: float) -> None:
         """Have runs give up with TIMEOUT at that time of time.monotonic(); from any thread."""
+        ...
 
 
 @dataclass
 class Frame:
     """A frame on its way. name: the task, or task and pathway (moesaic.spec.pathway_names). image: what the network sees, uint8
-    (height, width, 3). memory: whose frame window it uses. seconds: by phase.
+    (height, width, 3). memory: whose frame window it uses. seconds: by phase. counters, raw: there once it is
+    computed and downloaded.
     """
 
     index: int
@@ -49,8 +55,8 @@ class Frame:
     image: np.ndarray
     memory: Memory
     seconds: dict[str, float]
-    counters: Counters = field(default_factory=dict)
-    raw: np.ndarray | None = None
+    counters: Counters = field(init=False)
+    raw: np.ndarray = field(init=False)
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -67,7 +73,7 @@ class Phases:
 
     def __init__(self, build: Build, executor: Executor, max_cycles: int) -> None:
         self._build, self._executor, self._max_cycles = build, executor, max_cycles
-        self._staged: StagedExecutor | None = executor if hasattr(executor, "upload") else None
+        self._staged: StagedExecutor | None = executor if isinstance(executor, StagedExecutor) else None
         self._image = slice(build.image_offset, build.image_offset + build.image_bytes)
 
     def prepare(self, source: np.ndarray | Path | str, name: str) -> tuple[np.ndarray, dict[str, float]]:
@@ -123,5 +129,13 @@ class Phases:
             decoded = decode(program.kind, frame.raw, program.output_scale)
         task, pathway = split_pathway_name(frame.name)
         return Result(
-            task, program.kind, frame.raw, decoded, frame.counters, pathway, frame.image, frame.index, frame.seconds
+            task=task,
+            pathway=pathway,
+            kind=program.kind,
+            image=frame.image,
+            raw=frame.raw,
+            decoded=decoded,
+            counters=frame.counters,
+            index=frame.index,
+            seconds=frame.seconds,
         )

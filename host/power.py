@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from moesaic.errors import UserError
+from moesaic.host.pynq_interface import RailSource
+
+
+@runtime_checkable
+class PowerMeter(Protocol):
+    """An executor that can tell what the board takes."""
+
+    def power(self) -> dict[str, float]:
+        """Watts by the name of the rail."""
+        ...
+
 
 SENSORS = Path("/sys/class/hwmon")
 
 
-def rail_power(pynq: object | None = None, sensors: Path = SENSORS) -> dict[str, float]:
+def rail_power(pynq: object = None, sensors: Path = SENSORS) -> dict[str, float]:
     """Watts by the name of the rail: from PYNQ's power rails (PMBus), else from the kernel's sensors.
 
-    pynq: the imported package, or None. UserError if neither shows a rail.
+    pynq: the package, if it is there. UserError if neither shows a rail.
     """
     watts = _pynq_rails(pynq) or _kernel_rails(sensors)
     if not watts:
@@ -23,9 +35,9 @@ def rail_power(pynq: object | None = None, sensors: Path = SENSORS) -> dict[str,
     return watts
 
 
-def _pynq_rails(pynq: object | None) -> dict[str, float]:
+def _pynq_rails(pynq: object) -> dict[str, float]:
     """Of the rails that have a sensor of power, or of voltage and current."""
-    if not hasattr(pynq, "get_rails"):
+    if not isinstance(pynq, RailSource):
         return {}
     try:
         rails = pynq.get_rails()

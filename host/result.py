@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,23 +25,27 @@ class FrameFault(MachineFault):
 
 @dataclass(frozen=True)
 class Result:
-    """What a task said about an image. A notebook shows it as its picture.
+    """What a task predicts for an image. A notebook shows it as its picture.
 
-    raw: int16 (height, width, channels), the same on every executor. decoded: see moesaic.spec.predictions.decode. counters: see
-    moesaic.spec.executor.Counters; "cycles" only from a machine that has a clock. pathway: the alternative taken, None for the default.
-    image: what the network saw, uint8 (height, width, 3). index: of the frame in its stream. seconds: that each of
-    moesaic.host.phases.PHASES took on this machine's processor.
+    Attributes:
+        task: its name. pathway: the alternative taken, None for the default. kind: of moesaic.spec.predictions.
+        image: what the network saw, uint8 (height, width, 3), RGB.
+        raw: int16 (height, width, channels), in the task's output scale; the same on every executor.
+        decoded: raw in the task's own terms, see moesaic.spec.predictions.decode.
+        counters: see moesaic.spec.executor.Counters; "cycles" only from a machine that has a clock.
+        index: of the frame in its stream, from 0.
+        seconds: what each of moesaic.host.phases.PHASES took on this machine's processor.
     """
 
     task: str
+    pathway: str | None
     kind: str
+    image: np.ndarray
     raw: np.ndarray
     decoded: np.ndarray
     counters: Counters
-    pathway: str | None = None
-    image: np.ndarray | None = None
-    index: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
+    index: int
+    seconds: dict[str, float]
 
     @property
     def picture(self) -> np.ndarray:

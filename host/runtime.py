@@ -12,8 +12,10 @@ import numpy as np
 from moesaic.emulator import Emulator
 from moesaic.errors import InternalError, UserError
 from moesaic.host.bitstream import find_bitstream, require_bitstream
-from moesaic.host.board import FRAME_WINDOWS, BoardExecutor, board_present
+from moesaic.host.board import FRAME_WINDOWS, BoardExecutor
 from moesaic.host.phases import Frame, Phases
+from moesaic.host.power import PowerMeter
+from moesaic.host.pynq_interface import board_present
 from moesaic.host.result import FrameFault, Result
 from moesaic.host.stream import Pipeline, Tasks, check_tasks
 from moesaic.spec.build import Build, TaskProgram, load_build
@@ -144,9 +146,10 @@ class Accelerator:
     def power(self) -> dict[str, float]:
         """Watts by the name of the board's rail, now. UserError where there are no rails to read."""
         self._require_open()
-        if not hasattr(self._session.executor, "power"):
+        executor = self._session.executor
+        if not isinstance(executor, PowerMeter):
             raise UserError(f"the {self.executor_name} has no power rails; a board has, open the build on one")
-        return self._session.executor.power()
+        return executor.power()
 
     def _require_open(self) -> None:
         if not self._finalizer.alive:

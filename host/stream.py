@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,7 @@ Choice = str | Sequence[str]
 Tasks = str | Sequence[Choice] | Callable[[int], Choice]
 """Of a stream: one task for all frames, several that the frames take in turn, or a function of the frame's index."""
 
+_Item = TypeVar("_Item")
 _RESULTS_AHEAD = 2
 _STOP_SECONDS = 1.0
 """What a machine that can be stopped, and then a source of frames, have to come to an end when the stream is ended."""
@@ -36,16 +38,16 @@ class _Closed(Exception):
     """The channel was closed: the stream ends."""
 
 
-class _Channel:
+class _Channel(Generic[_Item]):
     """A queue between two threads that can be closed from anywhere, which wakes both. Closed, it hands on nothing more."""
 
     def __init__(self, capacity: int) -> None:
-        self._items: deque = deque()
+        self._items: deque[_Item] = deque()
         self._capacity = capacity
         self._closed = False
         self._changed = threading.Condition()
 
-    def put(self, item: object) -> None:
+    def put(self, item: _Item) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
             if self._closed:
@@ -53,7 +55,7 @@ class _Channel:
             self._items.append(item)
             self._changed.notify_all()
 
-    def get(self) -> object:
+    def get(self) -> _Item:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._items)
             if self._closed:
@@ -115,9 +117,10 @@ class Pipeline:
         tasks: Tasks,
     ) -> None:
         self._build, self._phases, self._frames, self._tasks = build, phases, frames, tasks
-        self._free = _Channel(len(memories))
-        self._uploaded, self._computed = _Channel(len(memories) + 1), _Channel(len(memories) + 1)
-        self._results = _Channel(_RESULTS_AHEAD)
+        self._free = _Channel[Memory](len(memories))
+        self._uploaded = _Channel[Frame | _End](len(memories) + 1)
+        self._computed = _Channel[Frame | _End](len(memories) + 1)
+        self._results = _Channel[Result | _End](_RESULTS_AHEAD)
         self._channels = (self._free, self._uploaded, self._computed, self._results)
         for memory in memories:
             self._free.put(memory)
@@ -125,12 +128,19 @@ class Pipeline:
         self._feeding = threading.RLock()  # held by the feeder while it waits for a memory or has one
         # Daemons, for neither a camera nor results that nobody takes may keep the process alive; who starts a stream stops it.
         self._feeder = threading.Thread(target=self._feed, name="moesaic-feed", daemon=True)
-        self._workers = tuple(
-            threading.Thread(target=self._each, args=step, name=name, daemon=True)
-            for name, step in (
-                ("moesaic-compute", (self._uploaded, self._compute, self._computed)),
-                ("moesaic-decode", (self._computed, self._finish, self._results)),
-            )
+        self._workers = (
+            threading.Thread(
+                target=self._each,
+                args=(self._uploaded, self._compute, self._computed),
+                name="moesaic-compute",
+                daemon=True,
+            ),
+            threading.Thread(
+                target=self._each,
+                args=(self._computed, self._finish, self._results),
+                name="moesaic-decode",
+                daemon=True,
+            ),
         )
 
     def start(self) -> None:
@@ -196,20 +206,24 @@ class Pipeline:
             self._uploaded.put(frame)
             seconds = {"prepare": 0.0}  # the frame's first task has it
 
-    def _each(self, source: _Channel, step: Callable[[Frame], object], target: _Channel) -> None:
+    def _each(
+        self, source: _Channel[Frame | _End], step: Callable[[Frame], _Item], target: _Channel[_Item | _End]
+    ) -> None:
         """Take every frame of a channel through a step to the next channel."""
         try:
             while True:
                 item = source.get()
-                if not isinstance(item, _End):
+                if isinstance(item, _End):
+                    done = item
+                else:
                     try:
-                        item = step(item)
+                        done = step(item)
                     except _Closed:
                         raise
                     except BaseException as error:
-                        item = _End(error)
-                target.put(item)
-                if isinstance(item, _End):
+                        done = _End(error)
+                target.put(done)
+                if isinstance(done, _End):
                     return
         except _Closed:
             pass

@@ -24,6 +24,7 @@ PROBABILITY_MAX = 127
 SCORE_BITS = 16
 NORM_FRACTION_BITS = 10
 NORM_WIDTH_MAX = 1024
+NORM_SHIFT_MAX = 31
 
 EXP2_TABLE = np.round(EXP_ONE * 2.0 ** (-np.arange(1 << EXP_FRACTION_BITS) / (1 << EXP_FRACTION_BITS))).astype(np.int64)
 """2**(-f/256) in Q0.16 for f = 0..255; entry 0 is 65,536."""

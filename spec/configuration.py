@@ -21,7 +21,7 @@ class HardwareConfiguration:
     """Sizes of one accelerator. Data of a model (tokens, widths, heads, experts, tasks) are not here: they are in programs.
 
     name: of the configuration, part of build names, not of the fingerprint.
-    part: the device, a key of moesaic.hls.hardware.resources.DEVICES.
+    part: the device, a key of moesaic.hls.hardware.resource_estimate.DEVICES.
     tile_rows: rows (tokens) of the matmul array, at least 1. Example: 12.
     tile_columns: columns (output channels) of the array; a power of two, 8 to 64; also the elements that the vector unit
         reads per cycle. Example: 32.

@@ -33,13 +33,19 @@ class Memory:
 
 
 class MachineFault(Exception):
-    """A run that the machine stopped: cause, the unit that stopped it and the tag of its instruction."""
+    """A run that the machine stopped.
 
-    def __init__(self, cause: Fault, unit: str, tag: int) -> None:
-        super().__init__(f"the machine stopped: {cause.name} in the {unit} unit, instruction tag {tag}")
+    cause: why. unit: that stopped it, a name of moesaic.spec.isa.FAULT_UNIT_NAMES. tag: of its instruction, 0 where fetch stopped it.
+    detail: what the machine knows beyond that, in words: the rule that a bad instruction breaks, who waits for whom at a TIMEOUT.
+    """
+
+    def __init__(self, cause: Fault, unit: str, tag: int, detail: str = "") -> None:
+        text = f"the machine stopped: {cause.name} in the {unit} unit, instruction tag {tag}"
+        super().__init__(f"{text}: {detail}" if detail else text)
         self.cause = cause
         self.unit = unit
         self.tag = tag
+        self.detail = detail
 
 
 Counters = dict[str, int]

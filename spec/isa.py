@@ -1,11 +1,23 @@
-"""The instruction set of the machine: one table that the C++ header, the SystemVerilog package and docs/isa.md come from.
+"""The instruction set of the machine: the one table from which the C++ headers, the SystemVerilog package and docs/isa.md are made.
 
-An instruction is 64 bytes, sixteen little-endian 32-bit words. Each belongs to one unit, which executes its instructions in
-order and completes one before it starts the next, unless the next one's `overlap` allows it to start early; between units nothing is
-ordered but by semaphores. An instruction starts
-when every semaphore of its `wait_mask` is above zero (all are then decremented together) and, once all its writes can be
-seen by others, increments every semaphore of its `signal_mask`. A unit waits only for semaphores of which it is the
-consumer and signals only those of which it is the producer; another mask is a bad instruction, which fetch refuses.
+An instruction is 64 bytes, sixteen little-endian 32-bit words. It belongs to one unit. A unit executes its instructions in order and
+completes one before it starts the next, unless the next one's `overlap` lets it start early. Nothing but semaphores orders the
+instructions of different units. An instruction starts when every semaphore in its `wait_mask` is above zero (all of them are then
+decremented together); once all its writes are visible to other units, it increments every semaphore in its `signal_mask`. A unit
+waits only for semaphores of which it is the consumer and signals only those of which it is the producer. Semaphores start a run at 0
+and count to 255; a signal beyond that stops the run with SEMAPHORE_OVERFLOW.
+
+Fetch reads the program in order and puts each instruction into the queue of its unit, which holds `instruction_queue` instructions
+(a field of the configuration). When a queue is full, fetch waits, and every instruction further on waits with it, whatever its unit.
+The depth of the queues therefore decides whether a program can end. Where an instruction waits for a signal from a later one, fetch
+must get as far as the later one: no more than `instruction_queue` instructions of any unit that cannot start yet may stand before it.
+Hardware holds a few more than the configuration says, so a program that ends on the reference machine ends on hardware; the converse
+does not hold. `moesaic check-program` runs a program on queues of exactly that depth. A run in which no unit can go on ends with TIMEOUT.
+
+An instruction is legal if its opcode is one of those below, its masks name only semaphores of its unit, and its fields keep the limits
+and rules given with it. Fetch refuses any other instruction when it reaches it: the run stops with BAD_INSTRUCTION in unit `fetch` with
+tag 0, while instructions before it may still be executing. Units check nothing but addresses: one that leaves its memory or its window
+stops the run with ADDRESS in that unit, with the instruction's tag. Bits that belong to no field are ignored.
 
 On-chip addresses are byte addresses. `R`, `C` and `L` below are the configuration's tile_rows, tile_columns and tile_depth;
 `act` is the activation memory (words of 2 * C bytes), `weight` the weight memory (words of C * L bytes); weight addresses from the
@@ -18,6 +30,10 @@ import enum
 from dataclasses import dataclass
 
 import numpy as np
+
+from moesaic.spec.arithmetic import NORM_SHIFT_MAX, NORM_WIDTH_MAX
+from moesaic.spec.dram import BEAT_BYTES
+from moesaic.spec.field_rules import AtLeast, AtMost, Check, Choice, MultipleOf, Rule, Size, Term
 
 INSTRUCTION_BYTES = 64
 
@@ -108,23 +124,47 @@ class Fault(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """Bits [low, low + width) of 32-bit word `word`; unsigned."""
+    """Bits [low, low + width) of 32-bit word `word`, unsigned, and the limits that its value always has.
+
+    greatest: None for whatever fits the bits. multiple: a power of two in every configuration.
+    """
 
     name: str
     word: int
     low: int
     width: int
     doc: str
+    least: int = 0
+    greatest: Size | None = None
+    multiple: Size | None = None
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The limits as rules."""
+        found: list[Check] = []
+        if self.least:
+            found.append(AtLeast(self.name, self.least))
+        if self.greatest is not None:
+            found.append(AtMost((Term(self.name),), self.greatest))
+        if self.multiple is not None:
+            found.append(MultipleOf(self.name, self.multiple))
+        return tuple(map(Rule, found))
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One row of the table. `doc` gives the meaning as a loop nest."""
+    """One row of the table. `doc` gives the meaning as a loop nest; `relations` are the rules between its fields."""
 
     name: str
     opcode: int
     doc: str
     fields: tuple[Field, ...]
+    relations: tuple[Rule, ...]
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Everything that makes the instruction legal, beside its opcode and its semaphores."""
+        return (*(rule for field in self.fields for rule in field.rules), *self.relations)
 
 
 @dataclass(frozen=True)
@@ -132,6 +172,28 @@ class UnitInstruction(Instruction):
     """An instruction that fetch hands to a unit; all are, but `end`."""
 
     unit: Unit
+
+
+C, L = Size(1, ("tile_columns",)), Size(1, ("tile_depth",))
+ACT_WORD, WEIGHT_WORD = 2 * C, C * L
+BEAT = Size(BEAT_BYTES)
+EXPERTS, QUEUE_TOKENS = Size(1, ("experts",)), Size(1, ("queue_tokens",))
+
+
+def _one_of(field: str, *members: enum.IntEnum) -> Choice:
+    return Choice(field, tuple(map(int, members)), tuple(member.name.lower() for member in members))
+
+
+def _flag(field: str) -> Choice:
+    return Choice(field, (1,))
+
+
+def _greatest(members: type[enum.IntEnum]) -> Size:
+    return Size(max(members))
+
+
+def _values(members: type[enum.IntEnum]) -> str:
+    return ", ".join(f"{int(member)} {member.name.lower()}" for member in members)
 
 
 HEADER = (
@@ -150,19 +212,19 @@ HEADER = (
 )
 
 _TRANSFER = (
-    Field("space", 0, 8, 1, "DRAM window: 0 constant, 1 frame"),
-    Field("dram_offset", 4, 0, 32, "byte offset in the window, multiple of 16"),
-    Field("local_address", 5, 0, 32, "byte address on chip, multiple of 16"),
-    Field("bytes", 6, 0, 32, "contiguous bytes of the innermost run, multiple of 16"),
-    Field("count_1", 7, 0, 16, "runs of the inner loop, at least 1"),
-    Field("count_2", 7, 16, 16, "iterations of the middle loop, at least 1"),
-    Field("count_3", 8, 0, 16, "iterations of the outer loop, at least 1"),
-    Field("dram_stride_1", 9, 0, 32, "bytes between runs in DRAM, multiple of 16"),
-    Field("local_stride_1", 10, 0, 32, "bytes between runs on chip, multiple of 16"),
-    Field("dram_stride_2", 11, 0, 32, "the same for the middle loop"),
-    Field("local_stride_2", 12, 0, 32, "the same for the middle loop"),
-    Field("dram_stride_3", 13, 0, 32, "the same for the outer loop"),
-    Field("local_stride_3", 14, 0, 32, "the same for the outer loop"),
+    Field("space", 0, 8, 1, f"DRAM window: {_values(Space)}"),
+    Field("dram_offset", 4, 0, 32, "byte offset in the window", multiple=BEAT),
+    Field("local_address", 5, 0, 32, "byte address on chip", multiple=BEAT),
+    Field("bytes", 6, 0, 32, "contiguous bytes of the innermost run", least=BEAT_BYTES, multiple=BEAT),
+    Field("count_1", 7, 0, 16, "runs of the inner loop", least=1),
+    Field("count_2", 7, 16, 16, "iterations of the middle loop", least=1),
+    Field("count_3", 8, 0, 16, "iterations of the outer loop", least=1),
+    Field("dram_stride_1", 9, 0, 32, "bytes between runs in DRAM", multiple=BEAT),
+    Field("local_stride_1", 10, 0, 32, "bytes between runs on chip", multiple=BEAT),
+    Field("dram_stride_2", 11, 0, 32, "the same for the middle loop", multiple=BEAT),
+    Field("local_stride_2", 12, 0, 32, "the same for the middle loop", multiple=BEAT),
+    Field("dram_stride_3", 13, 0, 32, "the same for the outer loop", multiple=BEAT),
+    Field("local_stride_3", 14, 0, 32, "the same for the outer loop", multiple=BEAT),
 )
 
 _TRANSFER_LOOP = """
@@ -173,7 +235,7 @@ _TRANSFER_LOOP = """
                 local = local_address + i3 * local_stride_3 + i2 * local_stride_2 + i1 * local_stride_1
 """
 
-END = Instruction("end", 0, "Wait until every earlier instruction has completed, then the run is done.", ())
+END = Instruction("end", 0, "Wait until every earlier instruction has completed, then the run is done.", (), ())
 """Ends the program. Fetch itself executes it."""
 
 UNIT_INSTRUCTIONS = (
@@ -191,19 +253,21 @@ Table t occupies bytes [1024 * t, 1024 * (t + 1)) of the table memory.
 """,
         (
             *_TRANSFER,
-            Field("destination", 0, 9, 2, "0 act, 1 weight, 2 table"),
+            Field("destination", 0, 9, 2, _values(LoadDestination), greatest=_greatest(LoadDestination)),
             Field("skip_if_empty", 0, 11, 1, "do nothing if the expert's queue is empty"),
             Field("queue", 8, 16, 8, "the expert whose queue skip_if_empty looks at"),
         ),
+        (Rule(AtMost((Term("queue"),), EXPERTS - 1), (_flag("skip_if_empty"),)),),
         Unit.LOAD,
     ),
     UnitInstruction(
         "store",
         2,
-        "Copy from the activation memory to DRAM; space must be frame.\n"
+        "Copy from the activation memory to DRAM.\n"
         + _TRANSFER_LOOP
         + "                window[space][dram : dram + bytes] = act[local : local + bytes]\n",
         _TRANSFER,
+        (Rule(_one_of("space", Space.FRAME)),),
         Unit.STORE,
     ),
     UnitInstruction(
@@ -236,10 +300,9 @@ Table t occupies bytes [1024 * t, 1024 * (t + 1)) of the table memory.
 
 A parameter block holds C entries of 8 bytes in the weight memory: bias int32, multiplier uint16, shift uint8, 0.
 keys makes the result the b operand of a product over its columns (Q.K^T), values over its rows (P.V).
-gather needs a residual destination or int8; scatter needs residual; table_enable needs int8; track_max needs int16.
 """,
         (
-            Field("destination", 0, 8, 3, "0 int8, 1 int16, 2 residual, 3 keys, 4 values"),
+            Field("destination", 0, 8, 3, _values(Destination), greatest=_greatest(Destination)),
             Field("row_scale", 0, 11, 1, "scale each row by the reciprocal that softmax left, instead of each column"),
             Field("table_enable", 0, 12, 1, "pass the result through a table (GELU)"),
             Field("track_max", 0, 13, 1, "record each row's maximum for softmax"),
@@ -247,22 +310,39 @@ gather needs a residual destination or int8; scatter needs residual; table_enabl
             Field("scatter", 0, 15, 1, "rows of the result go to the queue's tokens, weighted by their scores"),
             Field("table_index", 0, 16, 1, "which table"),
             Field("rows", 4, 0, 16, "M; with gather or scatter at most so many entries of the queue"),
-            Field("columns", 4, 16, 16, "N, at least 1"),
-            Field(
-                "depth", 5, 0, 16, "K, a multiple of L, at least L; a_address % (2 * C) + depth at most OPERAND_BYTES"
-            ),
+            Field("columns", 4, 16, 16, "N", least=1),
+            Field("depth", 5, 0, 16, "K", least=1, multiple=L),
             Field("queue", 5, 16, 8, "expert queue of gather and scatter"),
             Field("output_shift", 5, 24, 8, "subtracted from the row's shift when row_scale"),
-            Field("a_address", 6, 0, 32, "in act, multiple of L"),
-            Field("a_pitch", 7, 0, 32, "bytes between rows, multiple of 2 * C"),
-            Field("b_address", 8, 0, 32, "in weight, multiple of C * L"),
-            Field("b_stride", 9, 0, 32, "bytes between column tiles, multiple of C * L"),
-            Field("param_address", 10, 0, 32, "in weight, multiple of C * L"),
-            Field("param_stride", 11, 0, 32, "bytes between parameter blocks, multiple of C * L; 0 repeats one block"),
-            Field("d_address", 12, 0, 32, "int8: multiple of C; int16, residual: of 2 * C; keys, values: of C * L"),
-            Field("d_pitch", 13, 0, 32, "bytes between rows (act, multiple as d_address) or tiles (weight)"),
-            Field("row_base", 14, 0, 16, "first entry of the row statistics, even"),
+            Field("a_address", 6, 0, 32, "in act", multiple=L),
+            Field("a_pitch", 7, 0, 32, "bytes between rows", multiple=ACT_WORD),
+            Field("b_address", 8, 0, 32, "in weight", multiple=WEIGHT_WORD),
+            Field("b_stride", 9, 0, 32, "bytes between column tiles", multiple=WEIGHT_WORD),
+            Field("param_address", 10, 0, 32, "in weight", multiple=WEIGHT_WORD),
+            Field(
+                "param_stride", 11, 0, 32, "bytes between parameter blocks; 0 repeats one block", multiple=WEIGHT_WORD
+            ),
+            Field("d_address", 12, 0, 32, "in act, or for keys and values in weight"),
+            Field("d_pitch", 13, 0, 32, "bytes between rows (act) or tiles (weight)"),
+            Field("row_base", 14, 0, 16, "first entry of the row statistics", multiple=Size(2)),
             Field("queue_first", 14, 16, 16, "first entry of the expert queue"),
+        ),
+        (
+            Rule(AtMost((Term("a_address", ACT_WORD), Term("depth")), Size(OPERAND_BYTES))),
+            Rule(_one_of("destination", Destination.INT8, Destination.RESIDUAL), (_flag("gather"),)),
+            Rule(_one_of("destination", Destination.RESIDUAL), (_flag("scatter"),)),
+            Rule(_one_of("destination", Destination.INT8), (_flag("table_enable"),)),
+            Rule(_one_of("destination", Destination.INT16), (_flag("track_max"),)),
+            Rule(AtMost((Term("queue"),), EXPERTS - 1), (_flag("gather"), _flag("scatter"))),
+            *(
+                Rule(MultipleOf(field, size), (_one_of("destination", *destinations),))
+                for destinations, size in (
+                    ((Destination.INT8,), C),
+                    ((Destination.INT16, Destination.RESIDUAL), ACT_WORD),
+                    ((Destination.KEYS, Destination.VALUES), WEIGHT_WORD),
+                )
+                for field in ("d_address", "d_pitch")
+            ),
         ),
         Unit.MATMUL,
     ),
@@ -280,14 +360,15 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
 """,
         (
             Field("rows", 4, 0, 16, "rows"),
-            Field("columns", 4, 16, 16, "width, 1 to 1,024"),
-            Field("source_address", 5, 0, 32, "multiple of 2 * C"),
-            Field("source_pitch", 6, 0, 32, "multiple of 2 * C"),
-            Field("destination_address", 7, 0, 32, "multiple of C"),
-            Field("destination_pitch", 8, 0, 32, "multiple of C"),
-            Field("param_address", 9, 0, 32, "multiple of 2 * C"),
-            Field("shift", 10, 0, 8, "0 to 31"),
+            Field("columns", 4, 16, 16, "width", least=1, greatest=Size(NORM_WIDTH_MAX)),
+            Field("source_address", 5, 0, 32, "in act", multiple=ACT_WORD),
+            Field("source_pitch", 6, 0, 32, "bytes between rows", multiple=ACT_WORD),
+            Field("destination_address", 7, 0, 32, "in act", multiple=C),
+            Field("destination_pitch", 8, 0, 32, "bytes between rows", multiple=C),
+            Field("param_address", 9, 0, 32, "in act", multiple=ACT_WORD),
+            Field("shift", 10, 0, 8, "of the results", greatest=Size(NORM_SHIFT_MAX)),
         ),
+        (),
         Unit.VECTOR,
     ),
     UnitInstruction(
@@ -303,13 +384,14 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
 """,
         (
             Field("rows", 4, 0, 16, "rows"),
-            Field("columns", 4, 16, 16, "number of keys, at least 1"),
-            Field("source_address", 5, 0, 32, "multiple of 2 * C"),
-            Field("source_pitch", 6, 0, 32, "multiple of 2 * C"),
-            Field("destination_address", 7, 0, 32, "multiple of 2 * C"),
-            Field("destination_pitch", 8, 0, 32, "multiple of 2 * C"),
+            Field("columns", 4, 16, 16, "number of keys", least=1),
+            Field("source_address", 5, 0, 32, "in act", multiple=ACT_WORD),
+            Field("source_pitch", 6, 0, 32, "bytes between rows", multiple=ACT_WORD),
+            Field("destination_address", 7, 0, 32, "in act", multiple=ACT_WORD),
+            Field("destination_pitch", 8, 0, 32, "bytes between rows", multiple=ACT_WORD),
             Field("row_base", 9, 0, 16, "first entry of the row statistics"),
         ),
+        (),
         Unit.VECTOR,
     ),
     UnitInstruction(
@@ -326,17 +408,18 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
                 queue_entry[e][queue_count[e]] = (first + r, scores[e])
                 queue_count[e] += 1
 
-first + rows is at most queue_tokens. A queue that would hold more than queue_tokens entries is an address fault.
+A queue that would hold more than queue_tokens entries is an address fault.
 """,
         (
             Field("append", 0, 8, 1, "keep what the queues hold"),
             Field("rows", 4, 0, 16, "tokens"),
-            Field("columns", 4, 16, 16, "experts, 1 to experts"),
-            Field("source_address", 5, 0, 32, "multiple of 2 * C"),
-            Field("source_pitch", 6, 0, 32, "multiple of 2 * C"),
-            Field("top_k", 7, 0, 8, "experts per token, at least 1"),
+            Field("columns", 4, 16, 16, "experts", least=1, greatest=EXPERTS),
+            Field("source_address", 5, 0, 32, "in act", multiple=ACT_WORD),
+            Field("source_pitch", 6, 0, 32, "bytes between rows", multiple=ACT_WORD),
+            Field("top_k", 7, 0, 8, "experts per token; beyond columns as many as there are", least=1),
             Field("first", 7, 16, 16, "token of row 0"),
         ),
+        (Rule(AtMost((Term("first"), Term("rows")), QUEUE_TOKENS)),),
         Unit.ROUTE,
     ),
 )
@@ -356,8 +439,11 @@ def layout_text() -> str:
     return "\n".join(rows)
 
 
-def encode(name: str, **values: int) -> bytes:
-    """The 64 bytes of one instruction. Fields left out are 0; an unknown field or a value out of range is a ValueError."""
+def pack(name: str, **values: int) -> bytes:
+    """The 64 bytes of one instruction, legal or not: moesaic.spec.legality.encode is what programs are made with.
+
+    Fields left out are 0. ValueError for an unknown field or a value that its bits do not hold.
+    """
     instruction = END if name == END.name else BY_NAME[name]
     fields = {field.name: field for field in HEADER + instruction.fields}
     words = np.zeros(INSTRUCTION_BYTES // 4, np.uint64)

@@ -7,13 +7,11 @@ On-chip memories are kept as bytes and start with a seeded pattern, because hard
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from moesaic.spec.arithmetic import (
-    NORM_WIDTH_MAX,
     TABLE_ENTRIES,
     TABLE_INDEX_BITS,
     layer_norm,
@@ -28,24 +26,17 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram import BEAT_BYTES
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
 from moesaic.spec.isa import (
-    BY_NAME,
-    END,
     INSTRUCTION_BYTES,
-    OPERAND_BYTES,
     PARAMETER_ENTRY,
-    SEMAPHORE_MAX,
-    SEMAPHORES,
     Destination,
     Fault,
-    LoadDestination,
     Space,
     Unit,
-    decode,
-    signals_of,
-    waits_of,
 )
+from moesaic.spec.issue import Issue, Issued, read_program
+from moesaic.spec.legality import Fields
 
-Fields = dict[str, int]
+_COUNTERS = ("instructions", "matmul_array", "read_beats", "write_beats")
 
 
 class _Stop(Exception):
@@ -83,73 +74,55 @@ class ReferenceMachine:
         self.queue_count = np.zeros(configuration.experts, np.int64)
         self.queue_token = np.zeros((configuration.experts, configuration.queue_tokens), np.int64)
         self.queue_score = np.zeros((configuration.experts, configuration.queue_tokens), np.int64)
-        self._counters: Counters = {}
+        self._counters: Counters = dict.fromkeys(_COUNTERS, 0)
+        self._meanings = {
+            "load": self.load,
+            "store": self.store,
+            "matmul": self.matmul,
+            "layer_norm": self.layer_norm,
+            "softmax": self.softmax,
+            "route": self.route,
+        }
 
     def close(self) -> None:
         """Nothing to free."""
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
         """See moesaic.spec.executor.Executor. There is no clock: TIMEOUT is raised when no unit can go on, max_cycles is not used."""
-        self._counters = dict.fromkeys(("instructions", "matmul_array", "read_beats", "write_beats"), 0)
-        semaphores = np.zeros(SEMAPHORES, np.int64)
-        queues: dict[Unit, deque[tuple[str, Fields]]] = {unit: deque() for unit in Unit}
-        fetched = self._fetch(program, memory.constants)
-        held = next(fetched, None)
+        self._counters = dict.fromkeys(_COUNTERS, 0)
+        issue = Issue(read_program(program, memory.constants, self.configuration), self.configuration.instruction_queue)
         progress = True
         while progress:
             progress = False
-            while held is not None and len(queues[held[0]]) < self.configuration.instruction_queue:
-                queues[held[0]].append(held[1:])
-                held = next(fetched, None)
-            for unit, queue in queues.items():
-                while queue and self._ready(queue[0][1], semaphores):
-                    name, fields = queue.popleft()
+            issue.fill()
+            for unit in Unit:
+                while issue.ready(unit):
                     progress = True
-                    self._count_semaphores(semaphores, fields["wait_mask"], -1)
-                    try:
-                        getattr(self, name)(fields, memory)
-                    except _Stop as stop:
-                        raise MachineFault(stop.cause, unit.name.lower(), fields["tag"]) from None
-                    self._count_semaphores(semaphores, fields["signal_mask"], 1)
-                    if semaphores.max() > SEMAPHORE_MAX:
-                        raise MachineFault(Fault.SEMAPHORE_OVERFLOW, unit.name.lower(), fields["tag"])
-                    self._counters["instructions"] += 1
+                    instruction = issue.start(unit)
+                    self.execute(instruction, memory)
+                    issue.complete(instruction)
                     if self.observe is not None:
-                        self.observe(name, fields, self)
-        if held is not None or any(queues.values()):
-            raise MachineFault(Fault.TIMEOUT, "fetch", 0)
+                        self.observe(instruction.name, instruction.fields, self)
+        issue.require_finished()
         self._counters["instructions"] += 1
+        self._counters["read_beats"] += self._counters["instructions"] * (INSTRUCTION_BYTES // BEAT_BYTES)
         return self._counters
 
-    def _fetch(self, program: Program, constants: np.ndarray) -> Iterator[tuple[Unit, str, Fields]]:
-        """The instructions of a program in order, up to its `end`."""
-        position = program.offset
-        while True:
-            if position + INSTRUCTION_BYTES > min(program.offset + program.size, len(constants)):
-                raise MachineFault(Fault.ADDRESS, "fetch", 0)
-            decoded = decode(constants[position : position + INSTRUCTION_BYTES].tobytes())
-            self._counters["read_beats"] += INSTRUCTION_BYTES // BEAT_BYTES
-            if decoded is None:
-                raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0)
-            name, fields = decoded
-            if name == END.name:
-                return
-            unit = BY_NAME[name].unit
-            if fields["wait_mask"] & ~waits_of(unit) or fields["signal_mask"] & ~signals_of(unit):
-                raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0)
-            yield unit, name, fields
-            position += INSTRUCTION_BYTES
+    def execute(self, instruction: Issued, memory: Memory) -> None:
+        """Execute one legal instruction now, whatever its semaphores say. MachineFault with ADDRESS."""
+        try:
+            self._meanings[instruction.name](instruction.fields, memory)
+        except _Stop as stop:
+            raise MachineFault(stop.cause, instruction.unit.name.lower(), instruction.fields["tag"]) from None
+        self._counters["instructions"] += 1
 
-    @staticmethod
-    def _bits(mask: int) -> list[int]:
-        return [index for index in range(SEMAPHORES) if mask >> index & 1]
-
-    def _ready(self, fields: Fields, semaphores: np.ndarray) -> bool:
-        return all(semaphores[index] > 0 for index in self._bits(fields["wait_mask"]))
-
-    def _count_semaphores(self, semaphores: np.ndarray, mask: int, step: int) -> None:
-        for index in self._bits(mask):
-            semaphores[index] += step
+    def state(self) -> np.ndarray:
+        """The contents of everything on chip that a program can change, as one uint8 array."""
+        parts = (
+            self.act, self.weight, self.table, self.row_max, self.row_multiplier, self.row_shift,
+            self.queue_count, self.queue_token, self.queue_score,
+        )  # fmt: skip
+        return np.concatenate([np.ascontiguousarray(part).view(np.uint8).reshape(-1) for part in parts])
 
     @staticmethod
     def _span(memory: np.ndarray, address: int, size: int) -> np.ndarray:
@@ -181,8 +154,6 @@ class ReferenceMachine:
                     )
 
     def load(self, f: Fields, memory: Memory) -> None:
-        if f["destination"] > max(LoadDestination) or (f["skip_if_empty"] and f["queue"] >= self.configuration.experts):
-            raise _Stop(Fault.BAD_INSTRUCTION)
         if f["skip_if_empty"] and self.queue_count[f["queue"]] == 0:
             return
         window = memory.constants if f["space"] == Space.CONSTANT else memory.frame
@@ -193,8 +164,6 @@ class ReferenceMachine:
             self._counters["read_beats"] += f["bytes"] // BEAT_BYTES
 
     def store(self, f: Fields, memory: Memory) -> None:
-        if f["space"] != Space.FRAME:
-            raise _Stop(Fault.ADDRESS)
         for dram, local in self._transfers(f):
             target = self._span(memory.frame, dram, f["bytes"])
             target[:] = self._span(self.act, local, f["bytes"])
@@ -205,17 +174,6 @@ class ReferenceMachine:
     def matmul(self, f: Fields, memory: Memory) -> None:
         c = self.configuration
         by_queue = f["gather"] or f["scatter"]
-        legal = (
-            f["destination"] <= max(Destination)
-            and f["columns"] > 0
-            and f["depth"] > 0
-            and f["depth"] % c.tile_depth == 0
-            and f["a_address"] % c.act_word_bytes + f["depth"] <= OPERAND_BYTES
-            and not (by_queue and f["queue"] >= c.experts)
-            and f["row_base"] % 2 == 0
-        )
-        if not legal:
-            raise _Stop(Fault.BAD_INSTRUCTION)
         rows = f["rows"]
         if by_queue:
             rows = min(rows, max(int(self.queue_count[f["queue"]]) - f["queue_first"], 0))
@@ -321,8 +279,6 @@ class ReferenceMachine:
 
     def layer_norm(self, f: Fields, memory: Memory) -> None:
         c, width = self.configuration, f["columns"]
-        if not 1 <= width <= NORM_WIDTH_MAX:
-            raise _Stop(Fault.BAD_INSTRUCTION)
         groups = -(-width // c.tile_columns)
         parameters = self._rows(f["param_address"], 0, 1, groups * 2 * c.tile_columns, "<i2").reshape(
             groups, 2, c.tile_columns
@@ -333,8 +289,6 @@ class ReferenceMachine:
 
     def softmax(self, f: Fields, memory: Memory) -> None:
         rows, base = f["rows"], f["row_base"]
-        if f["columns"] == 0:
-            raise _Stop(Fault.BAD_INSTRUCTION)
         maximum = self._row_statistics(self.row_max, base, rows)
         scores = self._rows(f["source_address"], f["source_pitch"], rows, f["columns"], "<i2")
         probability, multiplier, shift = softmax_rows(scores, maximum)
@@ -346,8 +300,6 @@ class ReferenceMachine:
 
     def route(self, f: Fields, memory: Memory) -> None:
         c = self.configuration
-        if f["first"] + f["rows"] > c.queue_tokens or not 1 <= f["columns"] <= c.experts:
-            raise _Stop(Fault.BAD_INSTRUCTION)
         logits = self._rows(f["source_address"], f["source_pitch"], f["rows"], f["columns"], "<i2")
         selected, scores = route_token(logits, f["top_k"])
         if not f["append"]:

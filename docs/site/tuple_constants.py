@@ -1,4 +1,4 @@
-"""An extension of Griffe, which reads the code for the reference: constants of one assignment, `A, B = 1, 2`, are attributes like any other."""
+"""An extension of Griffe, which reads the code for the reference: `A, B = 1, 2` defines two constants."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import griffe
 class TupleConstants(griffe.Extension):
     """Adds what Griffe leaves out: names that a module or class assigns as a tuple."""
 
-    def on_members(
-        self, *, node: ast.AST | griffe.ObjectNode, obj: griffe.Object, agent: Any, **_: Any
-    ) -> None:
+    def on_members(self, *, node: ast.AST | griffe.ObjectNode, obj: griffe.Object, agent: Any, **_: Any) -> None:
         if not isinstance(node, ast.Module | ast.ClassDef):
             return
         for statement in node.body:

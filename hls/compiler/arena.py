@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from moesaic.errors import UserError
+from moesaic.hls.compiler.does_not_fit import DoesNotFit
 
 
 class Span(NamedTuple):
@@ -19,16 +19,16 @@ class Span(NamedTuple):
         return self.end - self.start
 
     def overlaps(self, other: Span) -> bool:
+        """Whether any byte is in both."""
         return self.space == other.space and self.start < other.end and other.start < self.end
 
 
 class Arena:
     """Allocator for bytes first to end of one memory. space: its name in spans and messages; alignment: bytes."""
 
-    def __init__(self, space: str, first: int, end: int, alignment: int, configuration_name: str) -> None:
+    def __init__(self, space: str, first: int, end: int, alignment: int) -> None:
         self.space, self.first, self.end = space, first, end
         self.alignment = alignment
-        self.configuration_name = configuration_name
         self._used: list[Span] = []
         self.peak = 0
         """Most bytes in use at once, wherever they lie."""
@@ -54,7 +54,7 @@ class Arena:
     def allocate(self, what: str, size: int, top: bool = False) -> Span:
         """A span of at least `size` bytes, as low as possible or, with `top`, as high as possible.
 
-        UserError if there is none, with needed and available bytes.
+        DoesNotFit if there is none, with needed and available bytes.
         """
         size = round_up(size, self.alignment)
         gaps = self._gaps()
@@ -64,12 +64,10 @@ class Arena:
                 self._used = sorted([*self._used, span], key=lambda s: s.start)
                 self.peak = max(self.peak, sum(used.size for used in self._used))
                 return span
-        raise UserError(
-            f"the model does not fit configuration {self.configuration_name}: {what} needs {size} bytes of {self.space} memory,"
-            f" {self.largest_gap()} of {self.size} are available; use a larger configuration or a smaller image or model"
-        )
+        raise DoesNotFit(what, size, self.space, f"{self.largest_gap()} of {self.size} are available")
 
     def free(self, span: Span) -> None:
+        """Give a span back that `allocate` returned."""
         self._used.remove(span)
 
 
@@ -92,8 +90,10 @@ class Ring:
         return None
 
     def free(self, block: Span) -> None:
+        """Give a block back that `try_allocate` returned."""
         self._live.remove(block)
 
 
 def round_up(value: int, multiple: int) -> int:
+    """The least multiple that is not below `value`."""
     return -(-value // multiple) * multiple

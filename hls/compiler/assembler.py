@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from moesaic.hls.compiler.arena import Span
-from moesaic.spec.isa import BY_NAME, Unit, encode, semaphore
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.isa import BY_NAME, END, Unit, semaphore
+from moesaic.spec.legality import encode
 
 _OTHERS = {unit: tuple(other for other in Unit if other != unit) for unit in Unit}
 
@@ -24,7 +26,8 @@ class Entry:
 
 @dataclass
 class Assembler:
-    """A program under construction. tags: layer name to tag number, shared by the programs of a build and grown by emit.
+    """A program under construction, for one configuration. tags: layer name to tag number, shared by the programs of a build and
+    grown by emit.
 
     Units start and complete their instructions in order, so an instruction needs to wait only for the last instruction of each other unit
     that it conflicts with (one writes what the other reads or writes), and not at all if an earlier instruction of its own unit
@@ -32,6 +35,7 @@ class Assembler:
     a counting semaphore per pair enough. Program order is a valid order of execution, so no program made here can deadlock.
     """
 
+    configuration: HardwareConfiguration
     tags: dict[str, int]
     entries: list[Entry] = field(default_factory=list)
     _last: dict[Unit, Entry] = field(default_factory=dict)
@@ -84,9 +88,12 @@ class Assembler:
             self._waited[other, unit] = latest
 
     def program(self) -> bytes:
-        """The encoded program with its `end`."""
-        code = [encode(e.name, wait_mask=e.wait_mask, signal_mask=e.signal_mask, **e.fields) for e in self.entries]
-        return b"".join(code) + encode("end")
+        """The encoded program with its `end`. ValueError, naming field, value and rule, for an illegal instruction."""
+        code = [
+            encode(e.name, self.configuration, wait_mask=e.wait_mask, signal_mask=e.signal_mask, **e.fields)
+            for e in self.entries
+        ]
+        return b"".join(code) + encode(END.name, self.configuration)
 
 
 def _conflict(unit: Unit, previous: Entry, entry: Entry) -> bool:

@@ -8,24 +8,17 @@ second stands for those that were left out as well (tests/hls/test_timing.py com
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numpy as np
-
-from moesaic.hls.compiler.assembler import Entry
-from moesaic.hls.compiler.constants import Constants, block_sizes
-from moesaic.hls.compiler.cycle_model import TimingModel
-from moesaic.hls.compiler.emitter import FrameLayout
+from moesaic.hls.compiler.cycle_model import CycleModel
 from moesaic.hls.compiler.lowering import lower_task
-from moesaic.hls.compiler.padded_layers import image_bytes, output_shape
 from moesaic.hls.compiler.schedule import Schedule
-from moesaic.hls.hardware.resources import Resources
-from moesaic.hls.hardware.resources import estimate as estimate_resources
-from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
+from moesaic.hls.compiler.weightless import weightless_target
+from moesaic.hls.hardware.resource_estimate import Resources, estimate_resources
+from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.cost import frame_macs
 from moesaic.spec.dram import BYTES_PER_CYCLE
@@ -65,14 +58,17 @@ def estimate_frame(
     """Estimate a frame. counts: tokens per kept expert for each MoE block, default an even share. UserError if it does not fit."""
     period, left_out = _repetition(architecture, tasks[task]) if counts is None else (0, 0)
     second = range(period, 2 * period)
-    names, entries = _lower(*_first_blocks(architecture, tasks, left_out * period), task, configuration, schedule)
-    timing = TimingModel(configuration, bytes_per_cycle).run(entries, counts)
+    lowered = lower_task(
+        weightless_target(*_first_blocks(architecture, tasks, left_out * period), task, configuration, schedule)
+    )
+    names = [_layer(tag) for tag in lowered.tags]
+    timed = CycleModel(configuration, bytes_per_cycle).run(lowered.entries, counts)
     layers: dict[_Layer, float] = {}
     waits: dict[str, float] = {}
     instructions: dict[str, int] = {}
     steps = encoder = last = 0.0
     transferred = dict.fromkeys(Unit, 0)
-    for piece in timing.slices:
+    for piece in timed.executions:
         layer = names[piece.entry.fields["tag"]]
         times = 1 + left_out if layer.block in second else 1
         if piece.unit == Unit.MATMUL:
@@ -85,10 +81,10 @@ def estimate_frame(
         instructions[piece.entry.name] = instructions.get(piece.entry.name, 0) + times
         for cause, cycles in piece.waits:
             waits[cause] = waits.get(cause, 0.0) + times * cycles
-    layers[_Layer(None, "output")] = timing.cycles - last
+    layers[_Layer(None, "output")] = timed.cycles - last
     more = left_out * sum(cycles for layer, cycles in layers.items() if layer.block in second)
     return FrameEstimate(
-        cycles=timing.cycles + more,
+        cycles=timed.cycles + more,
         encoder_cycles=encoder + more,
         layers=_with_repetitions(layers, second, left_out),
         steps=steps,
@@ -160,32 +156,3 @@ def _with_repetitions(layers: dict[_Layer, float], second: range, left_out: int)
     ]
     rest = [(layer.later(left_out * len(second)), cycles) for layer, cycles in found[end:]]
     return {str(layer): cycles for layer, cycles in (*found[:end], *again, *rest)}
-
-
-def _lower(
-    architecture: Architecture,
-    tasks: dict[str, Task],
-    task: str,
-    configuration: HardwareConfiguration,
-    schedule: Schedule,
-) -> tuple[list[_Layer], list[Entry]]:
-    """The program of a task without weights, and the layers by tag."""
-    constants = Constants()
-    for name, size in block_sizes(architecture, tasks, configuration):
-        constants.add(name, size, lambda: np.empty(0, np.uint8))
-    frame = FrameLayout()
-    image = frame.allocate(image_bytes(architecture))
-    output = frame.allocate(2 * math.prod(output_shape(architecture, tasks[task])))
-    tags: dict[str, int] = {}
-    bundle = _without_weights(architecture, tasks)
-    lowered = lower_task(bundle, configuration, constants, task, frame, image, output, False, tags, schedule)
-    return [_layer(tag) for tag in tags], lowered.assembler.entries
-
-
-def _without_weights(architecture: Architecture, tasks: dict[str, Task]) -> Bundle:
-    """A bundle whose tensors have the right shapes and take no memory."""
-    tensors = {
-        name: np.broadcast_to(np.zeros((), dtype), shape)
-        for name, (shape, dtype) in expected_tensors(architecture, tasks).items()
-    }
-    return Bundle("estimate", architecture, tasks, tensors, {})

@@ -2,7 +2,7 @@
 
 Units take their instructions in order, as soon as queue, semaphores and the previous instruction allow. Because semaphores only
 ever wait for earlier instructions of the program, one pass in program order finds all times. The durations of single
-instructions are formulas with constants measured on the RTL (tests/system/test_full_size.py compares); all times are cycles.
+instructions are formulas with constants that were measured on the RTL (moesaic.hls.compiler.cycle_constants). All times are cycles.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cache
 from typing import NamedTuple
 
 from moesaic.hls.compiler.assembler import Entry
+from moesaic.hls.compiler.cycle_constants import CycleConstants
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
 from moesaic.spec.isa import (
@@ -27,112 +28,116 @@ from moesaic.spec.isa import (
     Unit,
 )
 
-_OPERANDS, _TAIL = 14, 20
-"""Cycles from the start of a product to its first step, and from its last step to its completion, without its rows' way
-through the ports of the activation memory."""
-_FIRST_DATA, _LOAD, _TABLE_LOAD = 26, 45, 250
-"""Cycles from the start of a load to its data beside the latency of DRAM, between the data of two loads, and what a table takes in
-addition."""
 _TWO_AT_A_TIME = (Unit.MATMUL, Unit.LOAD)
 """Units that take an instruction while the one before it is in execution, if it allows that."""
-"""Column tiles whose parameters the drain keeps for later row tiles."""
-_SOFTMAX_RIVALS, _NORM_RIVALS = 1.28, 1.05
-"""What the other clients of the activation memory cost softmax, which reads most of it, and layer norm."""
+_NORM_ROWS = 4
+"""Rows that layer norm has in flight."""
 
 
-class Slice(NamedTuple):
-    """One executed instruction: when its unit took it, and when it was done.
+class ExecutionEstimate(NamedTuple):
+    """One executed instruction: when fetch handed it to its unit's queue, when its unit took it, and when it was done.
 
-    size: bytes that it read from or wrote to DRAM. steps: cycles in which the array multiplied. waits: cycles in which the array was
-    idle, and why: the unit whose signal came last, `start` (of an instruction), `drain` or `fetch`.
+    first, last: when the array's steps for a product began and ended, or a load's data; 0 for others. size: bytes that it read from or
+    wrote to DRAM. steps: cycles in which the array multiplied. waits: cycles in which the array was idle, and why: the unit whose
+    signal came last, `start` (of an instruction), `drain` or `fetch`.
     """
 
     entry: Entry
     unit: Unit
+    accepted: float
     taken: float
     done: float
+    first: float = 0.0
+    last: float = 0.0
     size: int = 0
     steps: float = 0.0
     waits: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass
-class Timing:
-    """cycles: from start to done. slices: every instruction in program order."""
+class ProgramEstimate:
+    """cycles: from start to done. executions: every instruction in program order."""
 
     cycles: float
-    slices: list[Slice]
+    executions: list[ExecutionEstimate]
 
 
-class TimingModel:
+class CycleModel:
     """Times programs of one configuration.
 
-    bytes_per_cycle, latency: of DRAM, as moesaic.sim.machines.rtl_executor.RtlExecutor has them.
+    bytes_per_cycle: what all DRAM ports move together. latency: cycles from a read address to its first beat.
     """
 
     def __init__(
-        self, configuration: HardwareConfiguration, bytes_per_cycle: float = BYTES_PER_CYCLE, latency: int = LATENCY
+        self,
+        configuration: HardwareConfiguration,
+        bytes_per_cycle: float = BYTES_PER_CYCLE,
+        latency: int = LATENCY,
+        constants: CycleConstants = CycleConstants(),  # noqa: B008 - frozen
     ) -> None:
-        self.configuration, self.latency = configuration, latency
+        self.configuration, self.latency, self.constants = configuration, latency, constants
         self.load_rate = min(BEAT_BYTES * configuration.load_ports, bytes_per_cycle)
         self.store_rate = min(BEAT_BYTES, bytes_per_cycle)
 
-    def run(self, entries: list[Entry], counts: Sequence[Sequence[int]] | None = None) -> Timing:
+    def run(self, entries: list[Entry], counts: Sequence[Sequence[int]] | None = None) -> ProgramEstimate:
         """Times of a program. counts: tokens per expert queue, for each route instruction that does not append; default even."""
-        c = self.configuration
+        c, k = self.configuration, self.constants
         semaphores: list[deque[tuple[float, Unit]]] = [deque() for _ in range(SEMAPHORES)]
         taken: list[deque[float]] = [deque([0.0] * (c.instruction_queue + 1)) for _ in Unit]
         done = [0.0] * len(Unit)
         before = [0.0] * len(Unit)  # completion of the last but one
         front_free, data_free = 0.0, 0.0
-        dispatched = self.latency + 30.0
-        slices: list[Slice] = []
+        dispatched = self.latency + k.fetch_start
+        executions: list[ExecutionEstimate] = []
         queues = _Queues(counts)
         for entry in entries:
             f, unit = entry.fields, BY_NAME[entry.name].unit
             dispatched = max(dispatched + INSTRUCTION_BYTES / BEAT_BYTES, taken[unit].popleft())
-            ready, waited_for = dispatched + 2, "fetch"
+            ready, waited_for = dispatched + k.hand_over, "fetch"
             for number in _bits(entry.wait_mask):
                 signal, producer = semaphores[number].popleft()
-                if signal + 1 > ready:
-                    ready, waited_for = signal + 1, producer.name.lower()
+                if signal + k.signal > ready:
+                    ready, waited_for = signal + k.signal, producer.name.lower()
             free = before[unit] if f.get("overlap") and unit in _TWO_AT_A_TIME else done[unit]
-            take = max(ready, free + 1, taken[unit][-1] + 1)
-            size, steps, waits = 0, 0.0, ()
+            take = max(ready, free + k.turnaround, taken[unit][-1] + k.turnaround)
+            first, last, size, steps, waits = 0.0, 0.0, 0, 0.0, ()
             if unit == Unit.MATMUL:
                 rows = queues.rows(f)
-                first, end = self._matmul_front(f, rows, take, front_free)
+                first, last = self._matmul_front(f, rows, take, front_free)
                 idle = first - front_free
                 if rows:
                     waiting = (
                         max(min(take - front_free, idle), 0.0) if waited_for != "fetch" or ready > front_free else 0.0
                     )
                     steps = self._steps(f, rows)
-                    waits = (waited_for, waiting), ("start", idle - waiting), ("drain", end - first - steps)
-                    front_free = end
-                finish = max(end + self._matmul_tail(f, rows) if rows else take + 4, done[unit] + 2)
+                    waits = (waited_for, waiting), ("start", idle - waiting), ("drain", last - first - steps)
+                    front_free = last
+                finish = last + self._matmul_tail(f, rows) if rows else take + k.product_empty
+                finish = max(finish, done[unit] + k.product_spacing)
             elif unit == Unit.LOAD:
                 skipped = f.get("skip_if_empty") and queues.is_empty(f["queue"])
                 size = 0 if skipped else _transfer_bytes(f)
-                begin = max(take + _FIRST_DATA + self.latency, data_free + _LOAD)
-                finish = begin + size / self._load_rate(f) if size else max(take + 3, done[unit] + 1)
-                if size and f["destination"] == LoadDestination.TABLE:
-                    finish += _TABLE_LOAD
-                data_free = finish if size else data_free
-                finish += 6
+                finish = max(take + k.load_skipped, done[unit] + k.load_skipped_spacing)
+                if size:
+                    first = max(take + k.load_start + self.latency, data_free + k.load_spacing)
+                    finish = last = first + size / self._load_rate(f)
+                    if f["destination"] == LoadDestination.TABLE:
+                        finish += k.load_table
+                    data_free = finish
+                finish += k.load_end
             elif unit == Unit.STORE:
                 size = _transfer_bytes(f)
-                finish = take + size / self.store_rate + 50
+                finish = take + size / self.store_rate + k.store_overhead
             else:
                 if entry.name == "route":
                     queues.route(f)
                 finish = take + self._duration(entry.name, f)
             before[unit], done[unit] = done[unit], finish
             taken[unit].append(take)
-            slices.append(Slice(entry, unit, take, finish, size, steps, waits))
+            executions.append(ExecutionEstimate(entry, unit, dispatched, take, finish, first, last, size, steps, waits))
             for number in _bits(entry.signal_mask):
                 semaphores[number].append((finish, unit))
-        return Timing(max(*done, dispatched) + 10, slices)
+        return ProgramEstimate(max(*done, dispatched) + k.run_end, executions)
 
     # --- matmul ---------------------------------------------------------------------------------------------------
 
@@ -153,7 +158,8 @@ class TimingModel:
         """First step and end of the last one. Operands are fetched while the array still works on the product before."""
         if not rows:
             return take, take
-        first = max(take + _OPERANDS + self._groups(rows) + (7 if f.get("gather") else 0), front_free)
+        gather = self.constants.product_gather if f.get("gather") else 0
+        first = max(take + self.constants.product_start + self._groups(rows) + gather, front_free)
         return first, first + self._work(f, rows)
 
     def _work(self, f: dict[str, int], rows: float) -> float:
@@ -196,26 +202,30 @@ class TimingModel:
         return c.act_ports > 1 and pitch % (c.act_word_bytes * c.act_banks) == 0
 
     def _matmul_tail(self, f: dict[str, int], rows: float) -> float:
+        k = self.constants
         rest = rows % self.configuration.tile_rows or rows
-        return (
-            _TAIL + self._groups(rest) + (6 if f.get("scatter") else 15 if f["destination"] == Destination.KEYS else 0)
-        )
+        more = k.product_scatter if f.get("scatter") else k.product_keys if f["destination"] == Destination.KEYS else 0
+        return k.product_end + self._groups(rest) + more
 
     # --- the others -----------------------------------------------------------------------------------------------
 
     def _load_rate(self, f: dict[str, int]) -> float:
         if f["destination"] == LoadDestination.WEIGHT:
             return self.load_rate
-        return min(self.load_rate, 32.0) if f["destination"] == LoadDestination.ACT else BEAT_BYTES
+        if f["destination"] == LoadDestination.ACT:
+            return min(self.load_rate, self.constants.load_act_rate)
+        return BEAT_BYTES
 
     def _duration(self, name: str, f: dict[str, int]) -> float:
-        c = self.configuration
+        c, k = self.configuration, self.constants
         if name == "softmax":
-            return _SOFTMAX_RIVALS * f["rows"] * -(-f["columns"] // (c.tile_columns * c.act_ports)) + 22
+            row = -(-f["columns"] // (c.tile_columns * c.act_ports))
+            return k.softmax_rivals * f["rows"] * row + k.softmax_overhead
         if name == "layer_norm":
             row = -(-f["columns"] // c.tile_columns) * c.tile_columns // c.norm_lanes
-            return _NORM_RIVALS * f["rows"] * max(row, (2 * row + 38) / 4) + row + 53
-        return f["rows"] * max(f["columns"] + 1, 7.3) + 1.5 * f["columns"] + 22
+            cycles_per_row = max(row, (2 * row + k.norm_row_latency) / _NORM_ROWS)
+            return k.norm_rivals * f["rows"] * cycles_per_row + row + k.norm_overhead
+        return f["rows"] * max(f["columns"] + 1, k.route_row) + k.route_column * f["columns"] + k.route_overhead
 
 
 class _Queues:

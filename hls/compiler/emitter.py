@@ -1,51 +1,31 @@
-"""Single instructions of one program: matrices in the activation memory, layer norms, linear layers, observations."""
+"""Emits the instructions of one program, in terms of matrices, packed layers and tokens instead of fields."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from moesaic.hls.compiler.arena import Arena, Span, round_up
-from moesaic.hls.compiler.assembler import Assembler
-from moesaic.hls.compiler.constants import Constants
-from moesaic.hls.compiler.prefetch import ONCE, PROGRESS, QUEUES
+from moesaic.hls.compiler.activations import Matrix
+from moesaic.hls.compiler.arena import Span
+from moesaic.hls.compiler.assembler import Assembler, Entry
+from moesaic.hls.compiler.frame_layout import FrameLayout
+from moesaic.hls.compiler.padded_layers import PIXEL_BYTES, patch_pitch, stored_channels
+from moesaic.hls.compiler.target import Target
 from moesaic.hls.compiler.weight_layout import linear_depth, linear_tile_bytes
 from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.build import Observation
-from moesaic.spec.bundle import Bundle
-from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.isa import Destination, LoadDestination, Space
 
-
-@dataclass(frozen=True)
-class Rows:
-    """A matrix in the activation memory: `columns` elements of `dtype` per row, rows `pitch` bytes apart.
-
-    first: number of its row 0 among the tokens (or whatever its rows are), for buffers that hold a slice of them.
-    """
-
-    span: Span
-    pitch: int
-    columns: int
-    dtype: str
-    first: int = 0
-
-    def part(self, first: int, count: int) -> Span:
-        """The bytes of `count` rows from row `first`."""
-        start = self.address(first)
-        return Span(self.span.space, start, start + count * self.pitch)
-
-    def address(self, row: int) -> int:
-        return self.span.start + (row - self.first) * self.pitch
-
-    def holding(self, first: int) -> Rows:
-        """The same buffer with row `first` at its start."""
-        return Rows(self.span, self.pitch, self.columns, self.dtype, first)
+QUEUES = Span("queues", 0, 1)
+"""The expert queues, as one resource."""
+_PROGRESS = Span("progress", 0, 1)
+"""Written, by name only, by every matrix product: a load that reads it waits for all products before it."""
+_ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
+"""The counts of a transfer that is one run."""
 
 
 @dataclass(frozen=True)
 class LinearPart:
-    """Some column tiles of a linear layer. name: of the layer; first_column: of this part; block: its name in the weight memory."""
+    """Some column tiles of a linear layer. name: of the layer; block: its name in the weight memory; first_column: of this part."""
 
     name: str
     block: str
@@ -54,75 +34,169 @@ class LinearPart:
     inputs: int
 
 
-@dataclass
-class FrameLayout:
-    """The frame window: bump allocation. end: bytes used."""
-
-    end: int = 0
-
-    def allocate(self, size: int) -> int:
-        start = round_up(self.end, 64)
-        self.end = start + size
-        return start
-
-
 class Emitter:
-    """Appends instructions to one program and places matrices in the activation memory.
+    """Appends instructions to the program of a target.
 
-    observe: store what `observe_part` is told in the frame window. tags: see Assembler.
-    mark_progress: products write PROGRESS (see moesaic.hls.compiler.prefetch). weights_end: bytes of the shared memory that hold weights.
+    Every instruction has a tag, the name of the layer to which it belongs. observations: what was stored of each layer so far.
     """
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        configuration: HardwareConfiguration,
-        constants: Constants,
-        frame: FrameLayout,
-        observe: bool,
-        tags: dict[str, int],
-        mark_progress: bool,
-        weights_end: int,
-    ) -> None:
-        self.bundle, self.configuration, self.constants = bundle, configuration, constants
-        self.frame, self.observing, self.mark_progress = frame, observe, mark_progress
+    def __init__(self, target: Target) -> None:
+        self._target, self._configuration, self._tensors = target, target.configuration, target.bundle.tensors
+        self._assembler = Assembler(target.configuration, {name: number for number, name in enumerate(target.tags)})
+        self._frame = FrameLayout(target.frame_end)
+        self._loads_ahead = target.schedule.prefetch
         self.observations: dict[str, Observation] = {}
-        self.assembler = Assembler(tags)
-        self.act = Arena("act", weights_end, configuration.act_bytes, configuration.act_word_bytes, configuration.name)
 
-    # --- matrices -------------------------------------------------------------------------------------------------
+    @property
+    def entries(self) -> list[Entry]:
+        """The instructions so far."""
+        return self._assembler.entries
 
-    def pitch(self, columns: int, dtype: str, spread: bool = False) -> int:
-        """Bytes from row to row. spread: an odd number of words, so that going from row to row visits all banks in turn."""
-        c = self.configuration
-        words = -(-(2 if dtype == "int16" else 1) * columns // c.act_word_bytes)
-        if spread and c.act_banks > 1 and words % 2 == 0:
-            words += 1
-        return words * c.act_word_bytes
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """All layers, in the order of their tag numbers."""
+        return tuple(self._assembler.tags)
 
-    def rows(self, what: str, rows: int, columns: int, dtype: str, spread: bool = False, top: bool = False) -> Rows:
-        """A new matrix. top: at the end of the memory, where it may be UltraRAM."""
-        pitch = self.pitch(columns, dtype, spread)
-        return Rows(self.act.allocate(what, rows * pitch, top), pitch, columns, dtype)
+    @property
+    def frame_end(self) -> int:
+        """Bytes of the frame window that are taken, with the observations."""
+        return self._frame.end
 
-    def free(self, rows: Iterable[Rows]) -> None:
-        for matrix in rows:
-            self.act.free(matrix.span)
+    def program(self) -> bytes:
+        """The encoded program with its `end`."""
+        return self._assembler.program()
 
-    # --- instructions ---------------------------------------------------------------------------------------------
+    # --- loads and stores -----------------------------------------------------------------------------------------
 
-    def layer_norm(self, name: str, source: Rows, target: Rows, parameters: Span, first: int, count: int) -> None:
-        """Layer norm of rows first to first + count of `source` into the same rows of `target`."""
-        self.assembler.emit(
-            "layer_norm", name, reads=(source.part(first, count), parameters), writes=(target.part(first, count),),
-            rows=count, columns=source.columns, source_address=source.address(first), source_pitch=source.pitch,
-            destination_address=target.address(first), destination_pitch=target.pitch,
-            param_address=parameters.start, shift=int(self.bundle.tensors[f"{name}.shift"]),
+    def load_constant(
+        self, name: str, offset: int, size: int, place: Span, destination: LoadDestination, queue: int | None = None
+    ) -> None:
+        """Load `size` bytes from byte `offset` of a block of the constants.
+
+        queue: the expert queue whose emptiness makes the load useless; it is skipped then. None: it never is. Without prefetching a load
+        waits for all products before it.
+        """
+        reads = (() if queue is None else (QUEUES,)) + (() if self._loads_ahead else (_PROGRESS,))
+        self._assembler.emit(
+            "load", name, reads=reads, writes=(place,), space=int(Space.CONSTANT), destination=int(destination),
+            dram_offset=self._target.constants.offset[name] + offset, local_address=place.start, bytes=size,
+            skip_if_empty=int(queue is not None), queue=queue or 0, **_ONCE,
         )  # fmt: skip
 
-    def linear_fields(self, part: LinearPart, block: Span) -> dict[str, int]:
-        """The fields of matmul that a packed part of a linear layer decides. block: where it lies in the weight memory."""
-        c = self.configuration
+    def load_patches(self, patches: Matrix, first: int, count: int) -> None:
+        """Grid rows first to first + count of the image, one patch a row of `patches`."""
+        a, image = self._target.architecture, self._target.image_offset
+        columns, patch_line = a.grid[1], patch_pitch(a) * PIXEL_BYTES
+        line = columns * patch_line
+        self._assembler.emit(
+            "load", "image", reads=(Span("frame", image, image + a.image_height * line),),
+            writes=(patches.rows(patches.first, count * columns),), space=int(Space.FRAME), destination=int(LoadDestination.ACT),
+            dram_offset=image + first * a.patch * line, local_address=patches.span.start, bytes=patch_line,
+            count_1=a.patch, dram_stride_1=line, local_stride_1=patch_line,
+            count_2=columns, dram_stride_2=patch_line, local_stride_2=patches.pitch,
+            count_3=count, dram_stride_3=a.patch * line, local_stride_3=columns * patches.pitch,
+        )  # fmt: skip
+
+    def clear(self, act: Span) -> None:
+        """Fill activation memory with zeros, so that stored padding is the same on every machine."""
+        constants = self._target.constants
+        zeros = constants.size["zeros"]
+        self._assembler.emit(
+            "load", "clear", writes=(act,), space=int(Space.CONSTANT), destination=int(LoadDestination.ACT),
+            dram_offset=constants.offset["zeros"], local_address=act.start, bytes=zeros,
+            count_1=act.size // zeros, local_stride_1=zeros, count_2=1, count_3=1,
+        )  # fmt: skip
+
+    def store_output(self, result: Matrix, first: int, count: int) -> None:
+        """Store grid rows first to first + count of the task's output, which begin `result`, one row a token."""
+        a, task, output = self._target.architecture, self._target.task, self._target.output_offset
+        grid_rows, grid_columns = a.grid
+        run = 2 * task.upscale * stored_channels(task)
+        window = Span("frame", output, output + grid_rows * grid_columns * 2 * result.columns)
+        self._assembler.emit(
+            "store", "output", reads=(result.rows(result.first, count * grid_columns),), writes=(window,), space=int(Space.FRAME),
+            dram_offset=output + first * grid_columns * task.upscale * run, local_address=result.span.start, bytes=run,
+            count_1=task.upscale, dram_stride_1=grid_columns * run, local_stride_1=run,
+            count_2=grid_columns, dram_stride_2=run, local_stride_2=result.pitch,
+            count_3=count, dram_stride_3=grid_columns * task.upscale * run, local_stride_3=grid_columns * result.pitch,
+        )  # fmt: skip
+
+    def observe(
+        self,
+        layer: str,
+        matrix: Matrix,
+        first: int,
+        count: int,
+        shape: tuple[int, ...],
+        at: int,
+        groups: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Store rows first to first + count of `matrix` as rows `at`... of the observation of `layer`, if the target is observed.
+
+        shape: of the whole observation. groups: see moesaic.spec.build.Observation.
+        """
+        if not self._target.observe:
+            return
+        if layer not in self.observations:
+            total = matrix.pitch
+            for extent in shape[:-1]:
+                total *= extent
+            place = self._frame.allocate(total)
+            self.observations[layer] = Observation(place, matrix.pitch, shape, matrix.dtype, *groups)
+        span, target = matrix.rows(first, count), self.observations[layer].offset + at * matrix.pitch
+        self._assembler.emit(
+            "store", layer, reads=(span,), writes=(Span("frame", target, target + span.size),), space=int(Space.FRAME),
+            dram_offset=target, local_address=span.start, bytes=span.size, **_ONCE,
+        )  # fmt: skip
+
+    # --- matrix products ------------------------------------------------------------------------------------------
+
+    def linear(
+        self, part: LinearPart, block: Span, source: Matrix, source_row: int, target: Matrix, target_row: int, rows: int,
+        residual: bool = False, table: Span | None = None, gather: bool = False, scatter: bool = False, queue: int = 0,
+        queue_first: int = 0,
+    ) -> None:  # fmt: skip
+        """Part of a linear layer from rows of one matrix to rows of another.
+
+        block: where the part lies in the weight memory. residual: added to what is there. table: where the table lies that the result
+        passes. gather: rows of `source` are the tokens of the queue, scatter: those of `target`; then `rows` of them from queue_first on,
+        at most.
+        """
+        wide = target.dtype == "int16"
+        destination = Destination.RESIDUAL if residual else Destination.INT16 if wide else Destination.INT8
+        reads = [source.span if gather else source.rows(source_row, rows), block]
+        written = target.span if scatter else target.rows(target_row, rows)
+        if residual:
+            reads.append(written)
+        if table is not None:
+            reads.append(table)
+        if gather or scatter:
+            reads.append(QUEUES)
+        self.matmul(
+            part.name, reads=tuple(reads), writes=(written,), destination=destination, rows=rows, **self._packed(part, block),
+            a_address=source.span.start if gather else source.address(source_row), a_pitch=source.pitch,
+            d_address=(target.span.start if scatter else target.address(target_row)) + target.element_bytes * part.first_column,
+            d_pitch=target.pitch, table_enable=int(table is not None), table_index=0 if table is None else table.start // TABLE_ENTRIES,
+            gather=int(gather), scatter=int(scatter), queue=queue, queue_first=queue_first,
+        )  # fmt: skip
+
+    def linear_to_weights(
+        self, part: LinearPart, block: Span, source: Matrix, first: int, count: int, destination: Destination, target: Span,
+        offset: int, pitch: int,
+    ) -> None:  # fmt: skip
+        """A linear layer from rows first to first + count of `source` into the weight memory, as keys or values.
+
+        target: all of what is written; offset: bytes from its start to where these rows go; pitch: bytes from tile to tile.
+        """
+        self.matmul(
+            part.name, reads=(source.rows(first, count), block), writes=(target,), destination=destination, rows=count,
+            **self._packed(part, block), a_address=source.address(first), a_pitch=source.pitch,
+            d_address=target.start + offset, d_pitch=pitch,
+        )  # fmt: skip
+
+    def _packed(self, part: LinearPart, block: Span) -> dict[str, int]:
+        """The fields of matmul that follow from the layout of a packed part."""
+        c = self._configuration
         stride = linear_tile_bytes(c, part.inputs)
         return {
             "columns": part.columns,
@@ -133,85 +207,63 @@ class Emitter:
             "b_stride": stride,
         }
 
-    def linear(
-        self, part: LinearPart, block: Span, source: Rows, source_row: int, target: Rows, target_row: int, rows: int,
-        residual: bool = False, table: Span | None = None, gather: bool = False, scatter: bool = False, queue: int = 0,
-        queue_first: int = 0,
-    ) -> None:  # fmt: skip
-        """Part of a linear layer from rows of one matrix to rows of another.
+    def matmul(
+        self, tag: str, reads: tuple[Span, ...], writes: tuple[Span, ...], destination: Destination, **fields: int
+    ) -> None:
+        """A matrix product by its fields (docs/isa.md)."""
+        if not self._loads_ahead:
+            writes = (*writes, _PROGRESS)
+        self._assembler.emit("matmul", tag, reads=reads, writes=writes, destination=int(destination), **fields)
 
-        residual: added to what is there. table: where the table lies that the result passes. gather: rows of `source` are the
-        tokens of the queue, scatter: those of `target`; then `rows` of them from queue_first on, at most.
+    # --- vector unit and router -----------------------------------------------------------------------------------
+
+    def layer_norm(self, name: str, source: Matrix, target: Matrix, parameters: Span, first: int, count: int) -> None:
+        """Layer norm of rows first to first + count of `source`, int16, into the same rows of `target`, int8."""
+        self._assembler.emit(
+            "layer_norm", name, reads=(source.rows(first, count), parameters), writes=(target.rows(first, count),),
+            rows=count, columns=source.columns, source_address=source.address(first), source_pitch=source.pitch,
+            destination_address=target.address(first), destination_pitch=target.pitch,
+            param_address=parameters.start, shift=int(self._tensors[f"{name}.shift"]),
+        )  # fmt: skip
+
+    def softmax(self, tag: str, scores: Matrix, weights: Matrix, first: int, count: int, row_base: int) -> None:
+        """Softmax of rows first to first + count of `scores`, int16, into the same rows of `weights`, int8.
+
+        row_base: the first of their row statistics, of which it reads the maxima and to which it writes the reciprocals of the sums.
         """
-        size = 2 if target.dtype == "int16" else 1
-        destination = Destination.RESIDUAL if residual else Destination.INT16 if size == 2 else Destination.INT8
-        reads = [source.span if gather else source.part(source_row, rows), block]
-        written = target.span if scatter else target.part(target_row, rows)
-        if residual:
-            reads.append(written)
-        if table is not None:
-            reads.append(table)
-        if gather or scatter:
-            reads.append(QUEUES)
-        self.matmul(
-            part.name, reads=tuple(reads), writes=(written,), rows=rows, destination=int(destination), **self.linear_fields(part, block),
-            a_address=source.span.start if gather else source.address(source_row), a_pitch=source.pitch,
-            d_address=(target.span.start if scatter else target.address(target_row)) + size * part.first_column, d_pitch=target.pitch,
-            table_enable=int(table is not None), table_index=0 if table is None else table.start // TABLE_ENTRIES,
-            gather=int(gather), scatter=int(scatter), queue=queue, queue_first=queue_first,
+        statistics = Span("rows", row_base, row_base + count)
+        self._softmax(
+            tag, (scores.rows(first, count), statistics), (weights.rows(first, count), statistics), rows=count, columns=scores.columns,
+            source_address=scores.address(first), source_pitch=scores.pitch, destination_address=weights.address(first),
+            destination_pitch=weights.pitch, row_base=row_base,
         )  # fmt: skip
 
     def pass_over(
-        self, tag: str, source: Rows, first: int, count: int, columns: tuple[int, int], scratch: Rows
+        self, tag: str, source: Matrix, first: int, count: int, columns: tuple[int, int], scratch: Matrix
     ) -> None:
         """Let the vector unit read columns [columns[0], columns[1]) of some int8 rows at the rate of its scores, two bytes each.
 
         Results go to the one row of `scratch`, and to row statistics that nobody reads. What reads the rows next waits for it.
         """
-        start = columns[0] // self.configuration.act_word_bytes * self.configuration.act_word_bytes
-        statistics = Span("rows", 0, count)
-        self.assembler.emit(
-            "softmax", tag, reads=(source.part(first, count), statistics), writes=(scratch.span, statistics, source.part(first, count)),
-            rows=count, columns=-(-(columns[1] - start) // 2), source_address=source.address(first) + start, source_pitch=source.pitch,
-            destination_address=scratch.span.start, destination_pitch=0, row_base=0,
+        word = self._configuration.act_word_bytes
+        start = columns[0] // word * word
+        rows, statistics = source.rows(first, count), Span("rows", 0, count)
+        self._softmax(
+            tag, (rows, statistics), (scratch.span, statistics, rows), rows=count, columns=-(-(columns[1] - start) // 2),
+            source_address=source.address(first) + start, source_pitch=source.pitch, destination_address=scratch.span.start,
+            destination_pitch=0, row_base=0,
         )  # fmt: skip
 
-    def matmul(self, tag: str, reads: tuple[Span, ...], writes: tuple[Span, ...], **fields: int) -> None:
-        self.assembler.emit(
-            "matmul", tag, reads=reads, writes=(*writes, PROGRESS) if self.mark_progress else writes, **fields
-        )
+    def _softmax(self, tag: str, reads: tuple[Span, ...], writes: tuple[Span, ...], **fields: int) -> None:
+        self._assembler.emit("softmax", tag, reads=reads, writes=writes, **fields)
 
-    # --- observation ----------------------------------------------------------------------------------------------
+    def route(self, tag: str, logits: Matrix, first: int, count: int, append: bool) -> None:
+        """Send tokens first to first + count to the queues of their top-k experts by their `logits`, int16.
 
-    def clear_act(self) -> None:
-        """Fill the activations' memory with zeros, so that stored padding is the same on every machine."""
-        act, zeros = self.act, self.constants.size["zeros"]
-        self.assembler.emit(
-            "load", "clear", writes=(Span("act", act.first, act.end),), space=int(Space.CONSTANT), destination=int(LoadDestination.ACT),
-            dram_offset=self.constants.offset["zeros"], local_address=act.first, bytes=zeros,
-            count_1=act.size // zeros, local_stride_1=zeros, count_2=1, count_3=1,
-        )  # fmt: skip
-
-    def observe_part(
-        self,
-        layer: str,
-        rows: Rows,
-        first: int,
-        count: int,
-        shape: tuple[int, ...],
-        at: int,
-        groups: tuple[int, int] = (0, 0),
-    ) -> None:
-        """Store rows first to first + count of `rows` as rows `at`... of the observation of `layer`, whose whole shape is given."""
-        if not self.observing:
-            return
-        if layer not in self.observations:
-            total = rows.pitch
-            for extent in shape[:-1]:
-                total *= extent
-            self.observations[layer] = Observation(self.frame.allocate(total), rows.pitch, shape, rows.dtype, *groups)
-        span, target = rows.part(first, count), self.observations[layer].offset + at * rows.pitch
-        self.assembler.emit(
-            "store", layer, reads=(span,), writes=(Span("frame", target, target + span.size),), space=int(Space.FRAME),
-            dram_offset=target, local_address=span.start, bytes=span.size, **ONCE,
+        append: keep what the queues hold.
+        """
+        self._assembler.emit(
+            "route", tag, reads=(logits.rows(first, count),), writes=(QUEUES,), rows=count, columns=logits.columns,
+            append=int(append), first=first, source_address=logits.address(first), source_pitch=logits.pitch,
+            top_k=self._target.task.top_k,
         )  # fmt: skip

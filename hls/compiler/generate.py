@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from moesaic.hls.compiler.arena import round_up
 from moesaic.hls.compiler.constants import Constants, pack_network
-from moesaic.hls.compiler.emitter import FrameLayout
+from moesaic.hls.compiler.frame_layout import FrameLayout
 from moesaic.hls.compiler.lowering import LoweredTask, lower_task
 from moesaic.hls.compiler.padded_layers import image_bytes, output_shape, patch_pitch
 from moesaic.hls.compiler.schedule import Schedule
+from moesaic.hls.compiler.target import Target
 from moesaic.hls.hardware.accelerator_sources import accelerator_sources
-from moesaic.hls.hardware.resources import check_fit
+from moesaic.hls.hardware.resource_estimate import check_fit
 from moesaic.spec.build import AlternativeProgram, Build, TaskProgram
 from moesaic.spec.bundle import Bundle, pathways
 from moesaic.spec.configuration import HardwareConfiguration
@@ -37,14 +40,15 @@ def generate(
         constants.add("zeros", configuration.act_word_bytes, lambda: np.zeros(configuration.act_word_bytes, np.uint8))
     frame = FrameLayout()
     image_offset = frame.allocate(image_bytes(a))
-    outputs = {name: frame.allocate(2 * int(np.prod(output_shape(a, bundle.tasks[name])))) for name in bundle.tasks}
+    outputs = {name: frame.allocate(2 * math.prod(output_shape(a, bundle.tasks[name]))) for name in bundle.tasks}
+    frame_end, tags = frame.end, ()
     lowered: dict[str, LoweredTask] = {}
-    tags: dict[str, int] = {}
     for name in pathways(bundle.tasks):
         output = outputs[split_pathway_name(name)[0]]
         lowered[name] = lower_task(
-            bundle, configuration, constants, name, frame, image_offset, output, observe, tags, schedule
+            Target(bundle, configuration, constants, name, image_offset, output, frame_end, tags, observe, schedule)
         )
+        frame_end, tags = lowered[name].frame_end, lowered[name].tags
     programs = {name: _add_program(constants, name, task) for name, task in lowered.items()}
     tasks = {name: _task_program(bundle, name, lowered, programs, outputs[name]) for name in bundle.tasks}
     padded = patch_pitch(a) != a.patch
@@ -56,9 +60,9 @@ def generate(
         image_offset=image_offset,
         image_patch=a.patch if padded else 0,
         image_pitch=patch_pitch(a) if padded else 0,
-        frame_bytes=round_up(frame.end, WINDOW_ALIGNMENT),
+        frame_bytes=round_up(frame_end, WINDOW_ALIGNMENT),
         tasks=tasks,
-        tags=tuple(tags),
+        tags=tags,
         constants=_padded(constants.image()),
         files=accelerator_sources(configuration),
         report={
@@ -72,7 +76,7 @@ def generate(
 
 def _add_program(constants: Constants, name: str, lowered: LoweredTask) -> Program:
     block = f"program.{name}"
-    code = lowered.assembler.program()
+    code = lowered.emitter.program()
     constants.add(block, len(code), lambda: np.frombuffer(code, np.uint8))
     return Program(constants.offset[block], len(code))
 

@@ -3,116 +3,138 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
+from moesaic.hls.compiler.activations import Matrix
 from moesaic.hls.compiler.constants import table_name
-from moesaic.hls.compiler.emitter import LinearPart, Rows
-from moesaic.hls.compiler.prefetch import QUEUES, Spans, Step
-from moesaic.hls.compiler.task_plan import AFTER, TaskPlan
+from moesaic.hls.compiler.emitter import LinearPart
+from moesaic.hls.compiler.prefetch import Block, Spans, Step
+from moesaic.hls.compiler.row_chunks import AFTER, Chunk, equal_blocks, row_chunks
+from moesaic.hls.compiler.task_plan import TaskPlan
 
 
-def expert_steps(plan: TaskPlan, i: int) -> Iterator[Step]:
-    """Router and experts: expert by expert over slices of their queues, the first layer of each slice ahead of the last one's second."""
-    a, c, e = plan.architecture, plan.configuration, plan.emitter
-    block, pathway = f"blocks.{i}", plan.task.pathway[i]
-    router = plan.whole_part(f"{block}.router.{plan.task_name}")
-    table = plan.table(table_name(a, i))
-    group = plan.schedule.expert_tokens or a.tokens
-    per_row = 2 * e.pitch(a.expert_hidden, "int8")
-    extra = 0 if plan.whole else a.tokens * e.pitch(a.width, "int8")
-    slices = plan.blocks_when_empty(
-        min(group, a.tokens), per_row, c.tile_rows, "one row of an expert's hidden layer", extra
-    )
-    state: dict[str, Rows] = {}
+@dataclass(frozen=True)
+class _Work:
+    """Both layers of an expert over a slice of its queue.
 
-    def route(g: int, first: int, count: int, spans: Spans) -> None:
-        if g == 0:
-            _begin_experts(plan, i, state)
-        _route(plan, i, router, spans, state, first, count)
+    n: number in the group. slot: the queue. first, most: entries of the queue. tokens: of the group. last: of the whole layer.
+    """
 
-    def share(slot: int, tokens: int, first: int, most: int) -> int:
-        """Rows of a slice of the queue if the tokens were shared evenly."""
-        chosen = tokens * min(plan.task.top_k, len(pathway))
-        rows = (slot + 1) * chosen // len(pathway) - slot * chosen // len(pathway)
-        return min(max(rows - first, 0), most)
+    n: int
+    slot: int
+    expert: int
+    first: int
+    most: int
+    tokens: int
+    last: bool
 
-    def ascend(first: int, most: int, slot: int, n: int, tokens: int, part: LinearPart, key: str, spans: Spans) -> None:
-        if not state.keys() & {"hidden 0", "hidden 1"}:
-            _allocate_hidden(plan, state, max(size for _, size in slices))
+
+class Experts:
+    """Router and experts of transformer block i: expert by expert over slices of their queues, the first layer of each slice ahead of
+    the last one's second."""
+
+    def __init__(self, plan: TaskPlan, i: int) -> None:
+        a, c, act = plan.architecture, plan.configuration, plan.act
+        self._plan, self._block, self._experts = plan, f"blocks.{i}", plan.task.pathway[i]
+        self._router = plan.whole_part(f"{self._block}.router.{plan.target.pathway}")
+        self._norm, self._table = plan.norm(f"{self._block}.norm2"), plan.table(table_name(a, i))
+        self._together = plan.schedule.expert_tokens is None
+        group = plan.schedule.expert_tokens or a.tokens
+        self._groups = equal_blocks(a.tokens, group)
+        per_row = 2 * act.pitch(a.expert_hidden, "int8")
+        extra = 0 if plan.whole else a.tokens * act.pitch(a.width, "int8")
+        what = "one row of an expert's hidden layer"
+        self._slices = plan.blocks_when_empty(min(group, a.tokens), per_row, c.tile_rows, what, extra)
+        self._hidden: list[Matrix] = []
+
+    def steps(self) -> Iterator[Step]:
+        """Group by group of tokens the router, then the experts."""
+        plan = self._plan
+        for g, tokens in enumerate(self._groups):
+            suffix = "" if len(self._groups) == 1 else f"@{g}"
+            routed = f"{self._block}.router{suffix}"
+            needed = (plan.block(self._router),) if plan.whole else (self._norm, plan.block(self._router))
+            yield Step(routed, needed, partial(self._route, tokens))
+            yield from self._expert_steps(g, routed, suffix)
+
+    def _expert_steps(self, g: int, routed: str, suffix: str) -> Iterator[Step]:
+        plan = self._plan
+        pending: list[Step] = []
+        for work in self._works(g):
+            up, down = (plan.whole_part(f"{self._block}.experts.{work.expert}.{which}") for which in ("up", "down"))
+            up_block, down_block = (plan.block(part, work.slot, routed, suffix) for part in (up, down))
+            yield Step(up.name, (up_block, self._table), partial(self._ascend, work, up, up_block))
+            yield from pending
+            pending = [Step(down.name, (down_block,), partial(self._descend, work, down, down_block))]
+        yield from pending
+
+    def _works(self, g: int) -> list[_Work]:
+        pieces = [(slot, expert, *piece) for slot, expert in enumerate(self._experts) for piece in self._slices]
+        tokens, last_group = self._groups[g][1], g == len(self._groups) - 1
+        return [_Work(n, *piece, tokens, last_group and n == len(pieces) - 1) for n, piece in enumerate(pieces)]
+
+    # --- router ---------------------------------------------------------------------------------------------------
+
+    def _route(self, tokens: Chunk, spans: Spans) -> None:
+        """Router logits and queues of some tokens, chunk by chunk; without whole matrices norm2 comes first."""
+        plan, a, e, (first, count) = self._plan, self._plan.architecture, self._plan.emitter, tokens
+        if first == 0:
+            self._normed = plan.normed if plan.whole else self._place_normed()
+            if not plan.whole and not self._together:
+                plan.layer_norm(self._norm.name, spans, self._normed, 0, a.tokens)
+        chunks = self._router_chunks(first, count)
+        most, columns = max(size for _, size in chunks), self._router.columns
+        logits = [plan.act.place("the router's logits", most, columns, "int16") for _ in chunks[:2]]
+        for n, (start, size) in enumerate(chunks):
+            if not plan.whole and self._together:
+                plan.layer_norm(self._norm.name, spans, self._normed, start, size)
+            target = logits[n % len(logits)].holding(start)
+            e.linear(self._router, spans[self._router.block], self._normed, start, target, start, size)
+            e.observe(f"{self._block}.router", target, start, size, (a.tokens, columns), start)
+            e.route(f"{self._block}.route", target, start, size, append=n > 0)
+        plan.act.free(logits)
+
+    def _router_chunks(self, first: int, count: int) -> list[Chunk]:
+        if not self._together:
+            return [(first, count)]
+        tile_rows = self._plan.configuration.tile_rows
+        shares = AFTER if self._plan.whole else (1,) * -(-count // (8 * tile_rows))
+        return row_chunks(first, count, tile_rows, shares)
+
+    def _place_normed(self) -> Matrix:
+        a = self._plan.architecture
+        return self._plan.act.place("the normalised tokens", a.tokens, a.width, "int8")
+
+    # --- experts --------------------------------------------------------------------------------------------------
+
+    def _ascend(self, work: _Work, part: LinearPart, block: Block, spans: Spans) -> None:
+        plan, a, e = self._plan, self._plan.architecture, self._plan.emitter
+        if not self._hidden:
+            most = max(size for _, size in self._slices)
+            self._hidden = [plan.act.place("an expert's hidden layer", most, a.expert_hidden, "int8") for _ in range(2)]
+        hidden = self._hidden[work.n % 2]
         e.linear(
-            part, spans[key], state["normed"], 0, state[f"hidden {n % 2}"], 0, most, table=spans[table.name],
-            gather=True, queue=slot, queue_first=first,
+            part, spans[block.name], self._normed, 0, hidden, 0, work.most, table=spans[self._table.name],
+            gather=True, queue=work.slot, queue_first=work.first,
         )  # fmt: skip
-        rows = share(slot, tokens, first, most) if plan.schedule.gelu_pass else 0
-        if rows:
-            e.pass_over(f"{block}.experts.gelu", state[f"hidden {n % 2}"], 0, rows, (0, a.expert_hidden), plan.scratch)
+        rows = self._even_share(work)
+        if plan.schedule.gelu_pass and rows:
+            e.pass_over(f"{self._block}.experts.gelu", hidden, 0, rows, (0, a.expert_hidden), plan.scratch)
 
-    def descend(first: int, most: int, slot: int, n: int, part: LinearPart, key: str, last: bool, spans: Spans) -> None:
+    def _even_share(self, work: _Work) -> int:
+        """Rows of the slice of the queue if the tokens were shared evenly."""
+        experts = len(self._experts)
+        chosen = work.tokens * min(self._plan.task.top_k, experts)
+        rows = (work.slot + 1) * chosen // experts - work.slot * chosen // experts
+        return min(max(rows - work.first, 0), work.most)
+
+    def _descend(self, work: _Work, part: LinearPart, block: Block, spans: Spans) -> None:
+        plan, e = self._plan, self._plan.emitter
         e.linear(
-            part, spans[key], state[f"hidden {n % 2}"], 0, plan.residual, 0, most, residual=True, scatter=True, queue=slot,
-            queue_first=first,
+            part, spans[block.name], self._hidden[work.n % 2], 0, plan.residual, 0, work.most, residual=True, scatter=True,
+            queue=work.slot, queue_first=work.first,
         )  # fmt: skip
-        if last:
-            e.free(matrix for name, matrix in state.items() if name != "normed" or not plan.whole)
-            e.observe_part(f"{block}.output", plan.residual, 0, a.tokens, (a.tokens, a.width), 0)
-
-    groups = [(first, min(group, a.tokens - first)) for first in range(0, a.tokens, group)]
-    for g, (start, size) in enumerate(groups):
-        suffix = "" if len(groups) == 1 else f"@{g}"
-        routed = f"{block}.router{suffix}"
-        needed = (plan.block(router),) if plan.whole else (plan.norm(f"{block}.norm2"), plan.block(router))
-        yield Step(routed, needed, partial(route, g, start, size))
-        works = [(slot, expert, *piece) for slot, expert in enumerate(pathway) for piece in slices]
-        pending: Step | None = None
-        for n, (slot, expert, first, most) in enumerate(works):
-            ups, downs = (plan.whole_part(f"{block}.experts.{expert}.{which}") for which in ("up", "down"))
-            blocks = [plan.block(part, slot, routed, suffix) for part in (ups, downs)]
-            yield Step(ups.name, (blocks[0], table), partial(ascend, first, most, slot, n, size, ups, blocks[0].name))
-            if pending:
-                yield pending
-            last = n == len(works) - 1 and g == len(groups) - 1
-            pending = Step(
-                downs.name, (blocks[1],), partial(descend, first, most, slot, n, downs, blocks[1].name, last)
-            )
-        yield pending
-
-
-def _begin_experts(plan: TaskPlan, i: int, state: dict[str, Rows]) -> None:
-    a, e = plan.architecture, plan.emitter
-    if plan.whole:
-        state["normed"] = plan.normed
-    else:
-        state["normed"] = e.rows("the normalised tokens", a.tokens, a.width, "int8")
-
-
-def _allocate_hidden(plan: TaskPlan, state: dict[str, Rows], rows: int) -> None:
-    for which in range(2):
-        state[f"hidden {which}"] = plan.emitter.rows(
-            "an expert's hidden layer", rows, plan.architecture.expert_hidden, "int8"
-        )
-
-
-def _route(
-    plan: TaskPlan, i: int, router: LinearPart, spans: Spans, state: dict[str, Rows], first: int, count: int
-) -> None:
-    """Router logits and queues of some tokens, chunk by chunk; without whole matrices norm2 comes first."""
-    a, c, e = plan.architecture, plan.configuration, plan.emitter
-    block, experts = f"blocks.{i}", router.columns
-    shares = AFTER if plan.whole else (1,) * -(-count // (8 * c.tile_rows))
-    chunks = plan.chunks(first, count, c.tile_rows, shares) if plan.schedule.expert_tokens is None else [(first, count)]
-    most = max(size for _, size in chunks)
-    logits = [e.rows("the router's logits", most, experts, "int16") for _ in range(min(len(chunks), 2))]
-    normalise = not plan.whole and (plan.schedule.expert_tokens is None or first == 0)
-    if normalise and plan.schedule.expert_tokens is not None:
-        plan.layer_norm(f"{block}.norm2", spans, state["normed"], 0, a.tokens)
-    for n, (start, size) in enumerate(chunks):
-        if normalise and plan.schedule.expert_tokens is None:
-            plan.layer_norm(f"{block}.norm2", spans, state["normed"], start, size)
-        target = logits[n % len(logits)].holding(start)
-        e.linear(router, spans[router.block], state["normed"], start, target, start, size)
-        e.observe_part(f"{block}.router", target, start, size, (a.tokens, experts), start)
-        e.assembler.emit(
-            "route", f"{block}.route", reads=(target.part(start, size),), writes=(QUEUES,), rows=size, columns=experts,
-            append=int(n > 0), first=start, source_address=target.address(start), source_pitch=target.pitch, top_k=plan.task.top_k,
-        )  # fmt: skip
-    e.free(logits)
+        if work.last:
+            plan.act.free(self._hidden if plan.whole else [*self._hidden, self._normed])
+            plan.observe_residual(f"{self._block}.output", 0, plan.architecture.tokens)

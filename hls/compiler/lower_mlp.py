@@ -5,62 +5,79 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from moesaic.hls.compiler.activations import Matrix
 from moesaic.hls.compiler.constants import table_name
-from moesaic.hls.compiler.emitter import Rows
 from moesaic.hls.compiler.prefetch import Spans, Step
-from moesaic.hls.compiler.task_plan import AFTER, BEFORE, TaskPlan
+from moesaic.hls.compiler.row_chunks import AFTER, BEFORE, row_chunks
+from moesaic.hls.compiler.task_plan import TaskPlan
 
 
-def mlp_steps(plan: TaskPlan, i: int) -> Iterator[Step]:
-    """A dense MLP in blocks of rows, each through all column parts of both layers."""
-    a, c, e = plan.architecture, plan.configuration, plan.emitter
-    name, table, norm = f"blocks.{i}.mlp", plan.table(table_name(a, i)), plan.norm(f"blocks.{i}.norm2")
-    up, down = plan.parts(f"{name}.up"), plan.parts(f"{name}.down")
-    normed, hidden = (0 if plan.whole else 2 * e.pitch(a.width, "int8")), e.pitch(a.mlp_hidden, "int8", spread=True)
-    blocks = plan.blocks_when_empty(a.tokens, normed + hidden, c.tile_rows, "one row of the MLP's hidden layer")
-    state: dict[str, Rows] = {}
+class Mlp:
+    """The dense MLP of transformer block i, in blocks of rows, each through all column parts of both layers."""
 
-    def begin(n: int, spans: Spans) -> None:
-        first = blocks[n][0]
+    def __init__(self, plan: TaskPlan, i: int) -> None:
+        a, c, act = plan.architecture, plan.configuration, plan.act
+        self._plan, self._block = plan, f"blocks.{i}"
+        self._norm, self._table = plan.norm(f"{self._block}.norm2"), plan.table(table_name(a, i))
+        self._up, self._down = plan.parts(f"{self._block}.mlp.up"), plan.parts(f"{self._block}.mlp.down")
+        normed = 0 if plan.whole else 2 * act.pitch(a.width, "int8")
+        per_row = normed + act.pitch(a.mlp_hidden, "int8", spread=True)
+        self._blocks = plan.blocks_when_empty(a.tokens, per_row, c.tile_rows, "one row of the MLP's hidden layer")
+
+    def steps(self) -> Iterator[Step]:
+        """Block after block of rows, the parts of the first layer before those of the second."""
+        plan = self._plan
+        for n in range(len(self._blocks)):
+            for p, part in enumerate(self._up):
+                first = () if plan.whole or p > 0 else (self._norm,)
+                yield Step(part.name, (*first, plan.block(part), self._table), partial(self._ascend, n, p))
+            for p, part in enumerate(self._down):
+                yield Step(part.name, (plan.block(part),), partial(self._descend, n, p))
+
+    def _begin(self, n: int, spans: Spans) -> None:
+        plan, a = self._plan, self._plan.architecture
         if n == 0:
-            most = max(size for _, size in blocks)
-            state["hidden"] = e.rows("the MLP's hidden layer", most, a.mlp_hidden, "int8", spread=True)
-            if not plan.whole:
-                for which in range(2):
-                    state[f"normed {which}"] = e.rows("the normalised tokens", most, a.width, "int8")
-                normalise(0, spans)
-        if not plan.whole and n + 1 < len(blocks):
-            normalise(n + 1, spans)
-        state["hidden"] = state["hidden"].holding(first)
+            most = max(size for _, size in self._blocks)
+            self._hidden = plan.act.place("the MLP's hidden layer", most, a.mlp_hidden, "int8", spread=True)
+            self._buffers = [
+                plan.act.place("the normalised tokens", most, a.width, "int8") for _ in range(0 if plan.whole else 2)
+            ]
+            self._normalise(0, spans)
+        if n + 1 < len(self._blocks):
+            self._normalise(n + 1, spans)
+        self._hidden = self._hidden.holding(self._blocks[n][0])
 
-    def normalise(n: int, spans: Spans) -> None:
-        plan.layer_norm(f"blocks.{i}.norm2", spans, state[f"normed {n % 2}"].holding(blocks[n][0]), *blocks[n])
+    def _normed(self, n: int) -> Matrix:
+        """The normalised tokens of a block."""
+        return self._plan.normed if self._plan.whole else self._buffers[n % 2].holding(self._blocks[n][0])
 
-    def ascend(n: int, p: int, spans: Spans) -> None:
+    def _normalise(self, n: int, spans: Spans) -> None:
+        """norm2 of a block, if attention has not left all normalised tokens."""
+        if not self._plan.whole:
+            self._plan.layer_norm(self._norm.name, spans, self._normed(n), *self._blocks[n])
+
+    def _ascend(self, n: int, p: int, spans: Spans) -> None:
         if p == 0:
-            begin(n, spans)
-        first, count = blocks[n]
-        source = plan.normed if plan.whole else state[f"normed {n % 2}"].holding(first)
-        for start, size in plan.chunks(first, count, c.tile_rows, AFTER) if p == 0 else [(first, count)]:
-            e.linear(up[p], spans[up[p].block], source, start, state["hidden"], start, size, table=spans[table.name])
+            self._begin(n, spans)
+        plan, e, part, (first, count) = self._plan, self._plan.emitter, self._up[p], self._blocks[n]
+        tile_rows = plan.configuration.tile_rows
+        for start, size in row_chunks(first, count, tile_rows, AFTER) if p == 0 else [(first, count)]:
+            table = spans[self._table.name]
+            e.linear(part, spans[part.block], self._normed(n), start, self._hidden, start, size, table=table)
             if plan.schedule.gelu_pass:
-                columns = up[p].first_column, up[p].first_column + up[p].columns
-                e.pass_over(f"{name}.gelu", state["hidden"], start, size, columns, plan.scratch)
+                columns = part.first_column, part.first_column + part.columns
+                e.pass_over(f"{self._block}.mlp.gelu", self._hidden, start, size, columns, plan.scratch)
 
-    def descend(n: int, p: int, spans: Spans) -> None:
-        first, count = blocks[n]
-        last = p == len(down) - 1
+    def _descend(self, n: int, p: int, spans: Spans) -> None:
+        plan, a, e, part, (first, count) = (
+            self._plan, self._plan.architecture, self._plan.emitter, self._down[p], self._blocks[n],
+        )  # fmt: skip
+        last = p == len(self._down) - 1
         if p == 0:
-            e.observe_part(f"blocks.{i}.hidden", state["hidden"], first, count, (a.tokens, a.mlp_hidden), first)
-        for start, size in plan.chunks(first, count, c.tile_rows, BEFORE) if last else [(first, count)]:
-            e.linear(down[p], spans[down[p].block], state["hidden"], start, plan.residual, start, size, residual=True)
-        if last and n == len(blocks) - 1:
-            e.free(state.values())
-            e.observe_part(f"blocks.{i}.output", plan.residual, 0, a.tokens, (a.tokens, a.width), 0)
-
-    for n in range(len(blocks)):
-        for p, part in enumerate(up):
-            needed = (plan.block(part), table) if plan.whole or p > 0 else (norm, plan.block(part), table)
-            yield Step(f"{name}.up", needed, partial(ascend, n, p))
-        for p, part in enumerate(down):
-            yield Step(f"{name}.down", (plan.block(part),), partial(descend, n, p))
+            e.observe(f"{self._block}.hidden", self._hidden, first, count, (a.tokens, a.mlp_hidden), first)
+        tile_rows = plan.configuration.tile_rows
+        for start, size in row_chunks(first, count, tile_rows, BEFORE) if last else [(first, count)]:
+            e.linear(part, spans[part.block], self._hidden, start, plan.residual, start, size, residual=True)
+        if last and n == len(self._blocks) - 1:
+            plan.act.free([self._hidden, *self._buffers])
+            plan.observe_residual(f"{self._block}.output", 0, a.tokens)

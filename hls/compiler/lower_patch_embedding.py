@@ -5,59 +5,60 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from moesaic.hls.compiler.arena import Span
-from moesaic.hls.compiler.emitter import LinearPart, Rows
-from moesaic.hls.compiler.padded_layers import patch_pitch
-from moesaic.hls.compiler.prefetch import Block, Spans, Step
+from moesaic.hls.compiler.activations import Matrix
+from moesaic.hls.compiler.emitter import LinearPart
+from moesaic.hls.compiler.padded_layers import patch_bytes
+from moesaic.hls.compiler.prefetch import Spans, Step
 from moesaic.hls.compiler.task_plan import TaskPlan
-from moesaic.spec.isa import LoadDestination, Space
 
 
-def patch_embed_steps(plan: TaskPlan) -> Iterator[Step]:
-    """Patches of the image, row blocks of which the next is loaded while one is embedded, added to the position embedding."""
-    a, e = plan.architecture, plan.emitter
-    grid_rows, grid_columns = a.grid
-    depth = a.patch * patch_pitch(a) * 4
-    pitch = e.pitch(depth, "int8")
-    blocks = plan.blocks_of(grid_rows, grid_columns * pitch, 1, "one row of image patches")
-    if len(blocks) > 1 and 2 * grid_columns * pitch <= e.act.largest_gap():
-        blocks = plan.blocks_of(grid_rows, 2 * grid_columns * pitch, 1, "two rows of image patches")
-    parts = plan.parts("patch_embed")
-    most = max(count for _, count in blocks) * grid_columns
-    buffers: list[Rows] = []
-    for n, block in enumerate(blocks[:2]):
-        if n == 0 or e.act.largest_gap() >= most * pitch:
-            buffers.append(e.rows("the image patches", most, depth, "int8"))
-            _load_patches(plan, buffers[n], *block)
+class PatchEmbedding:
+    """Row blocks of patches, of which the next is loaded while one is embedded, added to the position embedding."""
 
-    def embed(n: int, part: LinearPart, spans: Spans) -> None:
-        first, count = blocks[n]
-        e.linear(
-            part, spans[part.block], buffers[n % len(buffers)].holding(0), 0, plan.residual,
-            a.prefix_tokens + first * grid_columns, count * grid_columns, residual=True,
+    def __init__(self, plan: TaskPlan) -> None:
+        self._plan = plan
+        grid_rows, self._grid_columns = plan.architecture.grid
+        self._patch_bytes = patch_bytes(plan.architecture)
+        self._pitch = plan.act.pitch(self._patch_bytes, "int8")
+        row = self._grid_columns * self._pitch
+        self._blocks = plan.blocks_of(grid_rows, row, 1, "one row of image patches")
+        if len(self._blocks) > 1 and 2 * row <= plan.act.largest_gap():
+            self._blocks = plan.blocks_of(grid_rows, 2 * row, 1, "two rows of image patches")
+        self._parts = plan.parts("patch_embed")
+        self._buffers: list[Matrix] = []
+
+    def steps(self) -> Iterator[Step]:
+        """The first blocks of the image, then every block through all column parts of the layer."""
+        plan = self._plan
+        yield Step("image", (), self._begin)
+        for n in range(len(self._blocks)):
+            for part in self._parts:
+                yield Step("patch_embed", (plan.block(part), plan.position()), partial(self._embed, n, part))
+
+    def _begin(self, spans: Spans) -> None:
+        """Place one buffer or, where there is room, two, and load the image's first blocks into them."""
+        act, most = self._plan.act, max(count for _, count in self._blocks) * self._grid_columns
+        for n in range(len(self._blocks[:2])):
+            if n == 0 or act.largest_gap() >= most * self._pitch:
+                self._buffers.append(act.place("the image patches", most, self._patch_bytes, "int8"))
+                self._load(n)
+
+    def _load(self, n: int) -> None:
+        self._plan.emitter.load_patches(self._buffer(n), *self._blocks[n])
+
+    def _buffer(self, n: int) -> Matrix:
+        return self._buffers[n % len(self._buffers)]
+
+    def _embed(self, n: int, part: LinearPart, spans: Spans) -> None:
+        plan, (first, count) = self._plan, self._blocks[n]
+        plan.emitter.linear(
+            part, spans[part.block], self._buffer(n), 0, plan.residual,
+            plan.architecture.prefix_tokens + first * self._grid_columns, count * self._grid_columns, residual=True,
         )  # fmt: skip
-        if part is parts[-1] and n + len(buffers) < len(blocks):
-            _load_patches(plan, buffers[n % len(buffers)], *blocks[n + len(buffers)])
-        if part is parts[-1] and n == len(blocks) - 1:
-            e.free(buffers)
-            e.observe_part("patch_embed", plan.residual, 0, a.tokens, (a.tokens, a.width), 0)
-
-    position = Block("position", plan.constants.size["position"], "position", slots="residual")
-    for n in range(len(blocks)):
-        for part in parts:
-            yield Step("patch_embed", (plan.block(part), position), partial(embed, n, part))
-
-
-def _load_patches(plan: TaskPlan, patches: Rows, first: int, count: int) -> None:
-    """Grid rows first to first + count of the image, one patch a row."""
-    a = plan.architecture
-    columns, run = a.grid[1], patch_pitch(a) * 4  # run: bytes of one line of a patch
-    line = columns * run
-    plan.emitter.assembler.emit(
-        "load", "image", reads=(Span("frame", plan.image_offset, plan.image_offset + a.image_height * line),),
-        writes=(patches.part(patches.first, count * columns),), space=int(Space.FRAME), destination=int(LoadDestination.ACT),
-        dram_offset=plan.image_offset + first * a.patch * line, local_address=patches.span.start, bytes=run,
-        count_1=a.patch, dram_stride_1=line, local_stride_1=run,
-        count_2=columns, dram_stride_2=run, local_stride_2=patches.pitch,
-        count_3=count, dram_stride_3=a.patch * line, local_stride_3=columns * patches.pitch,
-    )  # fmt: skip
+        if part is not self._parts[-1]:
+            return
+        if n + len(self._buffers) < len(self._blocks):
+            self._load(n + len(self._buffers))
+        if n == len(self._blocks) - 1:
+            plan.act.free(self._buffers)
+            plan.observe_residual("patch_embed", 0, plan.architecture.tokens)

@@ -7,6 +7,8 @@ from moesaic.hls.compiler.weight_layout import Linear
 from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
 from moesaic.spec.configuration import HardwareConfiguration
 
+PIXEL_BYTES = 4
+"""Of a pixel in DRAM: red, green, blue and one that is 0."""
 _PIXELS_PER_BEAT = 4  # 16 bytes, of which every transfer is made
 
 
@@ -25,9 +27,14 @@ def patch_pitch(architecture: Architecture) -> int:
     return round_up(architecture.patch, _PIXELS_PER_BEAT)
 
 
+def patch_bytes(architecture: Architecture) -> int:
+    """Of a patch as the machine loads it, its lines padded."""
+    return architecture.patch * patch_pitch(architecture) * PIXEL_BYTES
+
+
 def image_bytes(architecture: Architecture) -> int:
     """Of the image as the machine loads it."""
-    return architecture.image_height * architecture.grid[1] * patch_pitch(architecture) * 4
+    return architecture.grid[0] * architecture.grid[1] * patch_bytes(architecture)
 
 
 def stored_channels(task: Task) -> int:
@@ -57,7 +64,7 @@ def linear_shapes(
         part = layer.rsplit(".", 1)[-1]
         outputs, inputs = shape
         if layer == "patch_embed":
-            inputs = architecture.patch * patch_pitch(architecture) * 4
+            inputs = patch_bytes(architecture)
         elif part in ("query", "key", "value"):
             outputs = padded
         elif part == "projection":
@@ -75,7 +82,7 @@ def padded_linear(bundle: Bundle, configuration: HardwareConfiguration, name: st
     layer = linear(bundle, name)
     part = name.rsplit(".", 1)[-1]
     if name == "patch_embed":
-        return layer.with_input_groups(4 * a.patch, 4 * patch_pitch(a))
+        return layer.with_input_groups(PIXEL_BYTES * a.patch, PIXEL_BYTES * patch_pitch(a))
     if part in ("query", "key", "value"):
         return layer.with_output_groups(head_dim, pitch)
     if part == "projection":

@@ -9,21 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from moesaic.errors import UserError
 from moesaic.hls.compiler.arena import Ring, Span
-from moesaic.hls.compiler.assembler import Assembler
-from moesaic.hls.compiler.constants import Constants
-from moesaic.spec.isa import LoadDestination, Space
+from moesaic.hls.compiler.does_not_fit import DoesNotFit
+from moesaic.hls.compiler.emitter import Emitter
+from moesaic.spec.isa import LoadDestination
 
 Spans = dict[str, Span]
 """Block name to where it lies on chip."""
-
-QUEUES = Span("queues", 0, 1)
-PROGRESS = Span("progress", 0, 1)
-"""Written, by name only, by every matrix product: a load that reads it waits for all products before it."""
-
-ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
-"""The counts of a transfer that is one run."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +37,24 @@ class Block:
 
 
 class SlotPool:
-    """Places of equal size for blocks that are small and alike, such as GELU tables. destination: the memory they are in."""
+    """Slots of equal size for blocks that are small and alike, such as GELU tables. destination: the memory they are in."""
 
     def __init__(self, destination: LoadDestination, slots: list[Span]) -> None:
         self.destination = destination
         self._free = list(slots)
 
     def try_allocate(self) -> Span | None:
+        """A free slot, or None."""
         return self._free.pop(0) if self._free else None
 
     def free(self, slot: Span) -> None:
+        """Give a slot back."""
         self._free.append(slot)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the program. tag: its layer; blocks: what it needs; emit: appends its instructions."""
+    """A part of the program. tag: its layer; blocks: what it needs; emit: appends its instructions, given where the blocks lie."""
 
     tag: str
     blocks: tuple[Block, ...]
@@ -76,16 +70,15 @@ class Prefetcher:
     expert; one that fits earlier is loaded on suspicion, if suspect is True.
     """
 
-    assembler: Assembler
-    constants: Constants
+    emitter: Emitter
     ring: Ring
     pools: dict[str, SlotPool]
-    configuration_name: str
     ahead: bool = True
     suspect: bool = True
 
     def emit(self, steps: list[Step]) -> None:
-        """Append the program. UserError if the blocks of one step do not fit."""
+        """Append the program. A step that needs no blocks comes before the loads ahead of later ones. DoesNotFit if the blocks of one
+        step do not fit."""
         last_use = {block.name: index for index, step in enumerate(steps) for block in step.blocks}
         first_use: dict[str, tuple[Block, int]] = {}
         for index, step in enumerate(steps):
@@ -96,7 +89,7 @@ class Prefetcher:
         emitted: set[str] = set()
         position = 0
         for index, step in enumerate(steps):
-            while position < len(waiting) and (self.ahead or waiting[position][1] <= index):
+            while step.blocks and position < len(waiting) and (self.ahead or waiting[position][1] <= index):
                 block = waiting[position][0]
                 if block.router and not self.suspect and block.router not in emitted:
                     break
@@ -109,7 +102,7 @@ class Prefetcher:
                 position += 1
             missing = [block for block in step.blocks if block.name not in spans]
             if missing:
-                self._refuse(step, missing, spans)
+                raise self._refusal(step, missing, spans)
             step.emit(spans)
             emitted.add(step.tag)
             for block in step.blocks:
@@ -122,20 +115,12 @@ class Prefetcher:
         return self.ring.try_allocate(block.size)
 
     def _load(self, block: Block, span: Span, routed: bool) -> None:
-        conditional = block.expert is not None and routed
-        reads = ((QUEUES,) if conditional else ()) + (() if self.ahead else (PROGRESS,))
-        self.assembler.emit(
-            "load", block.constant, reads=reads, writes=(span,), space=int(Space.CONSTANT),
-            destination=int(self.pools[block.slots].destination if block.slots else LoadDestination.WEIGHT),
-            dram_offset=self.constants.offset[block.constant] + block.offset, local_address=span.start, bytes=block.size,
-            skip_if_empty=int(conditional), queue=block.expert if conditional else 0, **ONCE,
-        )  # fmt: skip
+        destination = self.pools[block.slots].destination if block.slots else LoadDestination.WEIGHT
+        queue = block.expert if routed else None
+        self.emitter.load_constant(block.constant, block.offset, block.size, span, destination, queue)
 
-    def _refuse(self, step: Step, missing: list[Block], spans: Spans) -> None:
+    def _refusal(self, step: Step, missing: list[Block], spans: Spans) -> DoesNotFit:
         live = sum(span.size for span in spans.values() if span.space == self.ring.span.space)
         needed = live + sum(block.size for block in missing if not block.slots)
-        raise UserError(
-            f"the model does not fit configuration {self.configuration_name}: {step.tag} needs {needed} bytes of weight memory,"
-            f" {self.ring.span.size} are available; no room for {', '.join(block.name for block in missing)};"
-            f" use a larger configuration or a smaller model"
-        )
+        available = f"{self.ring.span.size} are available; no room for {', '.join(block.name for block in missing)}"
+        return DoesNotFit(step.tag, needed, "weight", available, "a smaller model")

@@ -1,17 +1,18 @@
 """Generates from the tables in spec what other languages need: SystemVerilog package, C++ headers, two manual pages.
 
-`python -m moesaic.hls.hardware.tables` writes the four files of `TABLE_FILES`; the header of a configuration goes into a build instead.
+`moesaic tables` writes the four files of `TABLE_FILES`; the header of a configuration goes into a build instead.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from pathlib import Path
 
 from moesaic.spec import isa, registers
 from moesaic.spec.arithmetic import EXP2_TABLE, NORM_WIDTH_MAX, SHIFT_MAX, TABLE_ENTRIES, TABLE_INDEX_BITS
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram import BEAT_BYTES
+from moesaic.spec.field_rules import AtLeast, AtMost, Check, Choice, MultipleOf, Rule, Size, checked_fields
 from moesaic.spec.isa import (
     FETCH,
     HEADER,
@@ -22,6 +23,7 @@ from moesaic.spec.isa import (
     PARAMETER_ENTRY,
     SEMAPHORE_MAX,
     SEMAPHORES,
+    UNIT_INSTRUCTIONS,
     Destination,
     Fault,
     Field,
@@ -84,6 +86,7 @@ def _parameter_bits() -> list[tuple[str, int]]:
 def systemverilog_package() -> str:
     """moesaic_isa_pkg.sv: opcodes, enumerations, a packed struct per instruction, register offsets, exponential table."""
     lines = [f"// {_NOTICE}", "/* verilator lint_off UNUSEDPARAM */", "/* verilator lint_off SYMRSVDWORD */"]
+    lines.append("/* verilator lint_off UNUSEDSIGNAL */")
     lines += [
         "package moesaic_isa_pkg;",
         "",
@@ -114,12 +117,158 @@ def systemverilog_package() -> str:
     lines += ["", f"  localparam int COUNTERS = {len(COUNTERS)};"]
     for index, (name, _) in enumerate(COUNTERS):
         lines.append(f"  localparam int COUNTER_{name.upper()} = {index};")
+    lines += _systemverilog_rules()
     lines += ["", "  // round(2**16 * 2**(-f/256))"]
     lines += ["  function automatic logic [16:0] exp2_entry(input logic [7:0] f);", "    case (f)"]
     for f, value in enumerate(EXP2_TABLE):
         lines.append(f"      8'd{f}: exp2_entry = 17'd{value};")
     lines += ["      default: exp2_entry = 17'd0;", "    endcase", "  endfunction", "", "endpackage"]
-    lines += ["/* verilator lint_on SYMRSVDWORD */", "/* verilator lint_on UNUSEDPARAM */", ""]
+    lines += [
+        "/* verilator lint_on UNUSEDSIGNAL */",
+        "/* verilator lint_on SYMRSVDWORD */",
+        "/* verilator lint_on UNUSEDPARAM */",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+_BEAT_WORDS = BEAT_BYTES // 4
+_SIZE_ARGUMENTS = ("tile_columns", "tile_depth", "experts", "queue_tokens")
+"""Fields of a configuration that bounds of fields depend on, as the functions of the SystemVerilog package take them."""
+
+
+def _rule_beats(instruction: Instruction) -> dict[int, list[Rule]]:
+    """The rules of an instruction by the beat in which the fields that each one checks arrive."""
+    words = {field.name: field.word for field in HEADER + instruction.fields}
+    beats: dict[int, list[Rule]] = {}
+    for rule in instruction.rules:
+        (beat,) = {words[name] // _BEAT_WORDS for name in checked_fields(rule.check)}
+        if any(words[choice.field] for choice in rule.when):
+            raise ValueError(
+                f"{instruction.name}: {rule}, but only fields of word 0 are there when every beat is checked"
+            )
+        beats.setdefault(beat, []).append(rule)
+    return beats
+
+
+def _expression(rule: Rule, value: Callable[[str], str], size: Callable[[Size], str], modulo: str) -> str:
+    """A rule in the expressions that SystemVerilog and C++ have in common. value, size: of a field and of a bound, 32 bits each;
+    modulo: the remainder of {0} and the power of two {1}."""
+
+    def made(choice: Choice) -> str:
+        return " || ".join(f"{value(choice.field)} == {size(Size(v))}" for v in choice.values)
+
+    def check(c: Check) -> str:
+        match c:
+            case Choice():
+                return made(c) if len(c.values) == 1 else f"({made(c)})"
+            case AtLeast(field, least):
+                return f"{value(field)} >= {size(Size(least))}"
+            case MultipleOf(field, multiple):
+                return f"{modulo.format(value(field), size(multiple))} == {size(Size(0))}"
+            case AtMost(terms, greatest):
+                parts = [
+                    value(t.field) if t.modulo is None else modulo.format(value(t.field), size(t.modulo)) for t in terms
+                ]
+                return f"{' + '.join(parts)} <= {size(greatest)}"
+
+    if not rule.when:
+        return check(rule.check)
+    return f"(!({' || '.join(map(made, rule.when))}) || {check(rule.check)})"
+
+
+def _systemverilog_size(size: Size) -> str:
+    text = str(size.factor + size.offset) if not size.names else size.product(size.names)
+    return f"32'd{text}" if not size.names else f"({text})" if " " in text else text
+
+
+def _systemverilog_rules() -> list[str]:
+    """Functions of the package: the unit of an opcode, and whether each of the four beats obeys the rules."""
+    lines = ["", "  // The unit that executes an opcode, one hot; none for `end` and for what is no opcode."]
+    lines += ["  function automatic logic [UNITS-1:0] unit_of(input logic [7:0] opcode);", "    case (opcode)"]
+    for instruction in UNIT_INSTRUCTIONS:
+        number = 1 << instruction.unit
+        lines.append(f"      OPCODE_{instruction.name.upper()}: unit_of = {len(Unit)}'b{number:0{len(Unit)}b};")
+    lines += [f"      default: unit_of = {len(Unit)}'d0;", "    endcase", "  endfunction"]
+    for beat in range(INSTRUCTION_BYTES // BEAT_BYTES):
+        first = beat * _BEAT_WORDS
+        branches: list[str] = []
+        for instruction in UNIT_INSTRUCTIONS:
+            rules = _rule_beats(instruction).get(beat, [])
+            fields = {field.name: field for field in HEADER + instruction.fields}
+
+            def value(name: str, fields: dict[str, Field] = fields, beat: int = beat) -> str:
+                field = fields[name]
+                source, low = (
+                    ("word_0", field.low) if field.word == 0 else ("beat", 32 * (field.word % _BEAT_WORDS) + field.low)
+                )
+                text = f"{source}[{low + field.width - 1}:{low}]" if field.width > 1 else f"{source}[{low}]"
+                return text if field.width == 32 else f"32'({text})"
+
+            if rules:
+                clauses = [_expression(rule, value, _systemverilog_size, "({0} & ({1} - 32'd1))") for rule in rules]
+                branches.append(f"      OPCODE_{instruction.name.upper()}:")
+                branches += [f"        legal = {clauses[0]}", *(f"            && {clause}" for clause in clauses[1:])]
+                branches[-1] += ";"
+        used = [name for name in _SIZE_ARGUMENTS if any(name in branch for branch in branches)]
+        inputs = [
+            "logic [31:0] word_0",
+            *(["logic [127:0] beat"] if beat else []),
+            *(f"logic [31:0] {name}" for name in used),
+        ]
+        lines += [
+            "",
+            f"  // Whether words {first} to {first + _BEAT_WORDS - 1} obey the rules of the instruction with this word 0.",
+        ]
+        lines.append(f"  function automatic logic legal_beat_{beat}(")
+        lines += [f"      input {text}{',' if text != inputs[-1] else ''}" for text in inputs]
+        lines += [
+            "  );",
+            "    logic legal;",
+            "    case (word_0[7:0])",
+            *branches,
+            "      default: legal = 1'b1;",
+            "    endcase",
+        ]
+        lines += [f"    legal_beat_{beat} = legal;", "  endfunction"]
+    return lines
+
+
+def cpp_legality() -> str:
+    """legality.hpp: the unit of an opcode, and whether an instruction obeys its rules on the build's configuration."""
+    lines = [f"// {_NOTICE}", "#ifndef MOESAIC_LEGALITY_HPP", "#define MOESAIC_LEGALITY_HPP", ""]
+    lines += ['#include "configuration.hpp"', '#include "isa.hpp"', "", "namespace moesaic {", ""]
+    lines += [
+        "// The unit that executes an opcode; UNIT_FETCH if there is none.",
+        "inline uint32_t unit_of(uint32_t opcode) {",
+    ]
+    lines.append("  switch (opcode) {")
+    for instruction in UNIT_INSTRUCTIONS:
+        lines += [f"    case OPCODE_{instruction.name.upper()}:", f"      return UNIT_{instruction.unit.name};"]
+    lines += ["    default:", "      return UNIT_FETCH;", "  }", "}"]
+
+    def size(bound: Size) -> str:
+        text = str(bound.factor + bound.offset) if not bound.names else bound.product(n.upper() for n in bound.names)
+        return f"uint32_t({text})" if bound.names else f"{text}U"
+
+    for instruction in UNIT_INSTRUCTIONS:
+        clauses = [_expression(rule, lambda name: f"f.{name}", size, "{0} % {1}") for rule in instruction.rules]
+        lines += ["", f"inline bool is_legal(const {_camel_case(instruction.name)} &f) {{", f"  return {clauses[0]}"]
+        lines += [f"         && {clause}" for clause in clauses[1:]]
+        lines[-1] += ";"
+        lines.append("}")
+    lines += [
+        "",
+        "// Whether the fields of an instruction of some unit obey its rules.",
+        "inline bool is_legal(const uint32_t *words) {",
+    ]
+    lines += ["#pragma HLS INLINE", "  switch (decode_header(words).opcode) {"]
+    for instruction in UNIT_INSTRUCTIONS:
+        lines += [
+            f"    case OPCODE_{instruction.name.upper()}:",
+            f"      return is_legal(decode_{instruction.name}(words));",
+        ]
+    lines += ["    default:", "      return false;", "  }", "}", "", "}  // namespace moesaic", "", "#endif", ""]
     return "\n".join(lines)
 
 
@@ -192,11 +341,23 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def _limits(field: Field) -> str:
+    """What the value of a field is limited to beside its bits: 1 to 1,024, multiple of 2 * C."""
+    parts = []
+    if field.greatest is not None:
+        parts.append(f"{field.least} to {field.greatest}")
+    elif field.least:
+        parts.append(f"at least {field.least}")
+    if field.multiple is not None:
+        parts.append(f"multiple of {field.multiple}")
+    return ", ".join(parts)
+
+
 def _field_rows(fields: tuple[Field, ...]) -> list[str]:
-    lines = ["| field | word | bits | meaning |", "|---|---|---|---|"]
+    lines = ["| field | word | bits | meaning | limits |", "|---|---|---|---|---|"]
     for field in fields:
         bits = str(field.low) if field.width == 1 else f"{field.low + field.width - 1}..{field.low}"
-        lines.append(f"| `{field.name}` | {field.word} | {bits} | {_escape(field.doc)} |")
+        lines.append(f"| `{field.name}` | {field.word} | {bits} | {_escape(field.doc)} | {_limits(field)} |")
     return lines
 
 
@@ -212,7 +373,23 @@ def _instruction_section(instruction: Instruction) -> list[str]:
             lines += [head, ""]
             if rest:
                 lines += ["```python", *(line.removeprefix("    ") for line in rest[0].split("\n")), "```", ""]
-    return lines + (_field_rows(instruction.fields) if instruction.fields else ["It has no fields but the header."])
+    if not instruction.fields:
+        return [*lines, "It has no fields but the header."]
+    lines += _field_rows(instruction.fields)
+    if instruction.relations:
+        lines += [
+            "",
+            "Rules between fields:",
+            "",
+            *(f"- {_code_names(rule, instruction)}" for rule in instruction.relations),
+        ]
+    return lines
+
+
+def _code_names(rule: Rule, instruction: Instruction) -> str:
+    """The rule with its fields as code."""
+    names = "|".join(sorted((field.name for field in instruction.fields), key=len, reverse=True))
+    return re.sub(rf"\b({names})\b", r"`\1`", str(rule))
 
 
 def isa_page() -> str:
@@ -246,22 +423,8 @@ def registers_page() -> str:
 TABLE_FILES: dict[str, Callable[[], str]] = {
     "hls/hardware/rtl/moesaic_isa_pkg.sv": systemverilog_package,
     "hls/hardware/cpp/isa.hpp": cpp_header,
+    "hls/hardware/cpp/legality.hpp": cpp_legality,
     "docs/isa.md": isa_page,
     "docs/registers.md": registers_page,
 }
 """Path in the repository -> the function that makes the file's text."""
-
-
-def main() -> None:
-    """Write every file of TABLE_FILES."""
-    root = Path(__file__).parents[2]
-    for name, text in TABLE_FILES.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text())
-        partial.replace(path)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""What vendor tools call the devices and boards of moesaic.hls.hardware.resources."""
+"""What vendor tools call the devices and boards of moesaic.hls.hardware.resource_estimate."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from moesaic.installation import checkout
 from moesaic.spec.build import MANIFEST, Build, load_build
 
 MOESAIC = Path(str(resources.files("moesaic")))
-BOARD_ROOMS = ("spec", "host")
+BOARD_ROOMS = ("pages", "spec", "host")
 """Packages of moesaic that run on a board, beside the modules of moesaic itself."""
 OLDEST_PYTHON = (3, 10)
 

@@ -18,6 +18,8 @@ from moesaic.host.image_files import read_image
 from moesaic.host.phases import PHASES
 from moesaic.host.result import Result
 from moesaic.host.runtime import Accelerator, open_build
+from moesaic.pages.number_formats import count, decimals
+from moesaic.pages.tables import Column, Table
 from moesaic.spec.pathway_names import split_pathway_name
 
 
@@ -33,9 +35,9 @@ def measure(accelerator: Accelerator, image: np.ndarray, names: list[str], frame
         accelerator.run(image, task, pathway)  # memory is allocated and weights are loaded here
         results = [accelerator.run(image, task, pathway) for _ in range(frames)]
         tasks[name] = {"milliseconds": _milliseconds(results), "counters": results[-1].counters}
-    count = frames * len(names)
+    total = frames * len(names)
     begin = time.perf_counter()
-    stream = accelerator.stream(itertools.repeat(image, count), names)
+    stream = accelerator.stream(itertools.repeat(image, total), names)
     next(stream)
     watts = _watts(accelerator)
     for _ in stream:
@@ -46,7 +48,7 @@ def measure(accelerator: Accelerator, image: np.ndarray, names: list[str], frame
         "fingerprint": accelerator.fingerprint,
         "executor": accelerator.executor_name,
         "tasks": tasks,
-        "stream": {"frames": count, "seconds": seconds, "frames_per_second": count / seconds},
+        "stream": {"frames": total, "seconds": seconds, "frames_per_second": total / seconds},
         "watts": watts,
     }
 
@@ -64,31 +66,32 @@ def _watts(accelerator: Accelerator) -> dict[str, float]:
 
 def text_of(profile: dict) -> str:
     """The profile as tables."""
-    lines = [f"{profile['build']} on the {profile['executor']}, milliseconds on this processor (median)"]
-    lines.append("  ".join([f"{'task':<24}", *(f"{phase:>9}" for phase in PHASES), f"{'sum':>9}", f"{'cycles':>12}"]))
-    for name, task in profile["tasks"].items():
-        times = task["milliseconds"]
-        cycles = f"{task['counters']['cycles']:,}" if "cycles" in task["counters"] else "no clock"
-        columns = [f"{times[phase]:9.3f}" for phase in PHASES] + [f"{sum(times.values()):9.3f}", f"{cycles:>12}"]
-        lines.append("  ".join([f"{name:<24}", *columns]))
-    stream = profile["stream"]
-    lines.append(
-        f"stream of {stream['frames']} frames, tasks alternating: {stream['frames_per_second']:.1f} frames a second"
-    )
-    lines.append("")
-    lines += _counter_lines(profile["tasks"])
-    for rail, watts in profile["watts"].items():
-        lines.append(f"{rail:<28} {watts:8.3f} W")
-    return "\n".join(lines)
+    stream, watts = profile["stream"], profile["watts"]
+    parts = [
+        f"{profile['build']} on the {profile['executor']}, milliseconds on this processor (median)",
+        _time_table(profile["tasks"]).to_text(),
+        f"stream of {stream['frames']} frames, tasks alternating: {stream['frames_per_second']:.1f} frames a second",
+        "",
+        _counter_table(profile["tasks"]).to_text(),
+    ]
+    if watts:
+        parts += ["", Table((Column("rail"), Column("power", decimals(3, " W"))), list(watts.items())).to_text()]
+    return "\n".join(parts)
 
 
-def _counter_lines(tasks: dict) -> list[str]:
-    names = list(dict.fromkeys(counter for task in tasks.values() for counter in task["counters"]))
-    lines = ["  ".join([f"{'counter':<26}", *(f"{task:>14}" for task in tasks)])]
-    for name in names:
-        values = [f"{task['counters'].get(name, 0):>14,}" for task in tasks.values()]
-        lines.append("  ".join([f"{name:<26}", *values]))
-    return lines
+def _time_table(tasks: dict) -> Table:
+    times = (Column(name, decimals(3)) for name in (*PHASES, "sum"))
+    rows = []
+    for name, task in tasks.items():
+        milliseconds = [task["milliseconds"][phase] for phase in PHASES]
+        rows.append([name, *milliseconds, sum(milliseconds), task["counters"].get("cycles", "no clock")])
+    return Table((Column("task"), *times, Column("cycles", count)), rows)
+
+
+def _counter_table(tasks: dict) -> Table:
+    names = dict.fromkeys(counter for task in tasks.values() for counter in task["counters"])
+    rows = [[name, *(task["counters"].get(name, 0) for task in tasks.values())] for name in names]
+    return Table((Column("counter"), *(Column(task, count) for task in tasks)), rows)
 
 
 class ProfileCommand:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
 
 from moesaic.argument_types import natural, positive
 from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
@@ -23,7 +27,7 @@ def _port(text: str) -> int:
     return value
 
 
-def watch(accelerator: Accelerator, frames: object, viewer: Viewer) -> int:
+def watch(accelerator: Accelerator, frames: Iterable[np.ndarray | Path], viewer: Viewer) -> int:
     """Run the frames on what the page chooses for each, and show them; returns how many were shown."""
     expected: dict[int, int] = {}
 

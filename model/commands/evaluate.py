@@ -41,13 +41,14 @@ class EvaluateCommand:
         import torch
         from rich.console import Console
 
+        from moesaic.model.evaluation.accuracy_table import accuracy_table
         from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
         from moesaic.model.evaluation.evaluate import compare
-        from moesaic.model.evaluation.metrics_table import show_metrics
         from moesaic.model.input_pipeline.held_out import calibration_images, first_images, open_validation
         from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, integer_network
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
+        from moesaic.pages.terminal import print_table
 
         torch.set_num_threads(arguments.threads)
         settings, device = settings_of(arguments), choose_device(arguments.device)
@@ -61,7 +62,8 @@ class EvaluateCommand:
         if recipe.model.head == "light" and not arguments.float_only:
             seen = calibration_images(recipe, root, CALIBRATION_SCENES)
             network = integer_network(model, seen, settings=settings, scales=load_scales(arguments, recipe.model))
-        show_metrics(compare(model, network, held_out, console=console), console)
+        metrics = compare(model, network, held_out, console=console)
+        print_table(console, accuracy_table(metrics), "accuracy on held-out images")
         if arguments.float_only:
             return 0
         if network is None:

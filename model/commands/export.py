@@ -26,11 +26,11 @@ from moesaic.model.commands.quantisation_options import (
     settings_of,
 )
 from moesaic.model.recipes.recipe import Recipe, load_recipe
+from moesaic.pages.number_formats import decimals
+from moesaic.pages.tables import Column, Table
 from moesaic.spec.bundle import pathways
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from moesaic.model.training.checkpoint import Checkpoint
 
 _OF_BUNDLES = ("experts_kept", "alternative", "fine_tune", "scenes")
@@ -123,6 +123,7 @@ def _export_random_weights(arguments: argparse.Namespace) -> None:
     from rich.console import Console
 
     from moesaic.model.export.bundle_export import build_random_bundle
+    from moesaic.pages.terminal import print_table
 
     recipe = load_recipe(arguments.recipe or "demo")
     model, changes = recipe.model, {}
@@ -135,7 +136,7 @@ def _export_random_weights(arguments: argparse.Namespace) -> None:
     bundle = build_random_bundle(name, recipe, arguments.random_weights, settings)
     bundle.save(arguments.bundle)
     console = Console()
-    _show_expert_loads(bundle.report["expert_load"], console)
+    print_table(console, _expert_load_table(bundle.report["expert_load"]), "expert load of the golden image")
     layer, share = max(bundle.report["saturated_shares"].items(), key=lambda entry: entry[1], default=("any", 0))
     console.print(f"largest share of saturated values: {share:.4f}, in {layer}")
     console.print(f"bundle: {arguments.bundle} (random weights, not trained)")
@@ -156,11 +157,12 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from moesaic.model.evaluation.metrics_table import show_metrics
+    from moesaic.model.evaluation.accuracy_table import accuracy_table
     from moesaic.model.export.bundle_export import build_bundle
     from moesaic.model.pathways.alternatives import parse_alternatives
     from moesaic.model.pathways.budgets import Budget
     from moesaic.model.training.distributed import choose_device
+    from moesaic.pages.terminal import print_table
 
     device = choose_device(arguments.device or "auto")
     scope, kept = arguments.budget_scope, arguments.experts_kept
@@ -184,7 +186,8 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
             scales=load_scales(arguments, state.recipe.model),
         )
     bundle.save(arguments.bundle)
-    show_metrics({name: task.metrics for name, task in pathways(bundle.tasks).items()}, console)
+    metrics = {name: task.metrics for name, task in pathways(bundle.tasks).items()}
+    print_table(console, accuracy_table(metrics), "accuracy on held-out images")
     console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
     console.print(f"bundle: {arguments.bundle}")
 
@@ -207,14 +210,12 @@ def _load_finished(path: Path) -> Checkpoint:
     return state
 
 
-def _show_expert_loads(loads: dict[str, dict[str, list[int]]], console: Console) -> None:
-    """A table of the tokens that each expert gets, as a random bundle's report has them."""
-    from rich.table import Table
-
-    table = Table("task", "block", "tokens per expert", "spread / mean", title="expert load of the golden image")
-    for task, blocks in loads.items():
-        for block, load in blocks.items():
-            table.add_row(
-                task, block, " ".join(map(str, load)), f"{statistics.pstdev(load) / statistics.mean(load):.2f}"
-            )
-    console.print(table)
+def _expert_load_table(loads: dict[str, dict[str, list[int]]]) -> Table:
+    """The tokens that each expert gets, as a random bundle's report has them."""
+    rows = [
+        (task, block, " ".join(map(str, load)), statistics.pstdev(load) / statistics.mean(load))
+        for task, blocks in loads.items()
+        for block, load in blocks.items()
+    ]
+    spread = Column("spread / mean", decimals(2))
+    return Table((Column("task"), Column("block"), Column("tokens per expert"), spread), rows)

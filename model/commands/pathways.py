@@ -49,19 +49,18 @@ class PathwaysCommand:
         import dataclasses
 
         import torch
-        from rich import box
         from rich.console import Console
         from rich.progress import Progress
-        from rich.table import Table
 
         from moesaic.files import require_writable, write_file
-        from moesaic.model.experiments.pathway_page import chart, page, table_of
+        from moesaic.model.experiments.pathway_page import budget_table, pathway_chart, pathway_page
         from moesaic.model.experiments.pathway_study import grid, measure_budgets
         from moesaic.model.input_pipeline.held_out import calibration_images, open_validation
         from moesaic.model.pathways.usage import measure_usage
         from moesaic.model.quantisation.post_training import CALIBRATION_SCENES
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
+        from moesaic.pages.terminal import print_table
 
         torch.set_num_threads(arguments.threads)
         device = choose_device(arguments.device)
@@ -96,16 +95,10 @@ class PathwaysCommand:
                 advance=lambda: progress.advance(bar),
             )
         for task in report.metrics:
-            header, rows = table_of(report, task)
-            table = Table(title=task, box=box.SIMPLE_HEAD)
-            for name in header:
-                table.add_column(name, justify="right")
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
+            print_table(console, budget_table(report, task), task)
         write_file(arguments.output / "pathways.json", (json.dumps(report.to_dict(), indent=1) + "\n").encode())
-        write_file(arguments.output / "pathways.svg", chart(report).encode())
-        write_file(arguments.output / "pathways.html", page(report).encode())
+        write_file(arguments.output / "pathways.svg", pathway_chart(report).to_svg().encode())
+        write_file(arguments.output / "pathways.html", pathway_page(report).encode())
         console.print(f"page: {arguments.output / 'pathways.html'}")
         return 0
 

@@ -49,12 +49,17 @@ class SensitivityCommand:
         import torch
         from rich.console import Console
 
-        from moesaic.model.experiments.sensitivity_page import chart, markdown, rich_table
+        from moesaic.model.experiments.sensitivity_page import (
+            narrow_sensitivity_table,
+            sensitivity_chart,
+            sensitivity_markdown,
+        )
         from moesaic.model.experiments.sensitivity_study import measure_sensitivity
         from moesaic.model.input_pipeline.held_out import calibration_images, open_validation
         from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, require_light_head, scales_for
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
+        from moesaic.pages.terminal import print_table
 
         torch.set_num_threads(arguments.threads)
         settings, root, console = settings_of(arguments), arguments.data_root, Console()
@@ -69,8 +74,8 @@ class SensitivityCommand:
         found = measure_sensitivity(
             model, scales, held_out, level=arguments.level, mode=arguments.mode, console=console
         )
-        console.print(rich_table(found))
-        write_file(arguments.output / "sensitivity.svg", chart(found).encode())
-        write_file(arguments.output / "sensitivity.md", markdown(found).encode())
+        print_table(console, narrow_sensitivity_table(found), "sensitivity to integers")
+        write_file(arguments.output / "sensitivity.svg", sensitivity_chart(found).to_svg().encode())
+        write_file(arguments.output / "sensitivity.md", sensitivity_markdown(found).encode())
         console.print(f"sensitivity: {arguments.output / 'sensitivity.md'}")
         return 0

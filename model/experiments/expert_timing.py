@@ -17,17 +17,18 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 from torch import Tensor
 
 from moesaic.errors import UserError
 from moesaic.files import require_writable
 from moesaic.model.experiments.kept_measurements import keep_measurements, read_measurements
 from moesaic.model.experiments.timing_settings import TimingSettings
+from moesaic.model.experiments.timing_table import timing_table
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, load_recipe
 from moesaic.model.training.optimizer import build_optimizers
+from moesaic.pages.terminal import print_table
 from moesaic.spec.bundle import Task, expected_tensors
 from moesaic.spec.cost import frame_macs, weight_bytes
 
@@ -224,13 +225,6 @@ def task_figures(configuration: ModelConfiguration, repeats: int, progress: Prog
     return TableOfFigures("One task or all tasks, one image", columns, rows)
 
 
-def figure_text(value: str | float) -> str:
-    """A cell of a table: text as it is, numbers to three digits or to the unit."""
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
-
-
 def measure(settings: TimingSettings, console: Console) -> dict:
     """Settings and tables, in plain types: "training", "layer" and "tasks", each as `TableOfFigures` has it.
 
@@ -244,13 +238,10 @@ def measure(settings: TimingSettings, console: Console) -> dict:
             "layer": layer_figures(recipe.model, batch, repeats, progress),
             "tasks": task_figures(recipe.model, repeats, progress),
         }
-    for table in tables.values():
-        shown = Table(*table.columns, title=table.title)
-        for row in table.rows:
-            shown.add_row(*map(figure_text, row))
-        console.print(shown)
-    made_by = {"measurements": MEASUREMENTS, "torch": torch.__version__}
     plain = {name: dataclasses.asdict(table) for name, table in tables.items()}
+    for figures in plain.values():
+        print_table(console, timing_table(figures), figures["title"])
+    made_by = {"measurements": MEASUREMENTS, "torch": torch.__version__}
     return made_by | dataclasses.asdict(settings) | plain
 
 

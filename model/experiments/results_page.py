@@ -1,14 +1,16 @@
 """docs/results.md, written from the measurements of all runs."""
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from moesaic.files import write_file
-from moesaic.model.experiments.expert_timing import figure_text
+from moesaic.model.experiments.timing_table import timing_table
 from moesaic.model.pathways.budgets import Budget
 from moesaic.model.recipes.recipe import load_recipe
 from moesaic.model.tasks.definitions import find_task
 from moesaic.model.tasks.delta import delta_m
+from moesaic.pages.tables import Cell, Column, Table, Value
 
 _TITLES = {
     "multi-gate": "M³ViT, multi-gate",
@@ -33,10 +35,10 @@ def write_page(path: Path, results: list[dict], experts: dict) -> None:
     results: as `moesaic.model.experiments.results_study.measure` gives them, of all runs. experts: as
     `moesaic.model.experiments.expert_timing.measure` does.
     """
-    write_file(path, page(results, experts).encode())
+    write_file(path, results_markdown(results, experts).encode())
 
 
-def page(results: list[dict], experts: dict) -> str:
+def results_markdown(results: list[dict], experts: dict) -> str:
     """The page as Markdown."""
     runs = {(result["name"], result["seed"]): result for result in results}
     seeds = sorted({seed for _, seed in runs})
@@ -58,13 +60,13 @@ def page(results: list[dict], experts: dict) -> str:
         "Δm is the mean over the tasks of the relative gain over single-task runs of the dense network with the same seed",
         "(Maninis et al. 2019), in percent. MACs are those of one frame of one task, the mean over the tasks; routers count.",
         "",
-        *_networks(runs, seeds, singles),
+        _networks(runs, seeds, singles),
         "",
         "## Integers",
         "",
         "Post-training quantisation to int8 on 64 training scenes; the change is relative to float, positive when worse.",
         "",
-        *_integers(runs, seeds),
+        _integers(runs, seeds),
         "",
         "## Half of the experts",
         "",
@@ -74,7 +76,7 @@ def page(results: list[dict], experts: dict) -> str:
         " with all. The change is",
         "relative to the column before it, positive when worse.",
         "",
-        *_pathways(runs, seeds),
+        _pathways(runs, seeds),
         "",
         "## Budgets changed after training",
         "",
@@ -84,68 +86,66 @@ def page(results: list[dict], experts: dict) -> str:
         " the network that was trained as usual and has",
         "all its experts, the mean over the tasks, in percent, positive when worse.",
         "",
-        *_budgets(runs, seeds),
+        _budgets(runs, seeds),
         "",
         *_experts(experts),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _networks(runs: dict, seeds: list[int], singles: dict[int, dict[str, float]]) -> list[str]:
+def _networks(runs: dict, seeds: list[int], singles: dict[int, dict[str, float]]) -> str:
     tasks = list(singles[seeds[0]])
-    rows = [["network", "MACs", "weights", *map(_heading, tasks), "Δm (%)", "s per run"]]
+    rows: list[list[Value | Cell]] = []
     for name, title in _TITLES.items():
         mine = [runs[name, seed] for seed in seeds]
         gains = [delta_m(run["float"], singles[run["seed"]]) for run in mine]
-        cells = [_spread([run["float"][task] for run in mine]) for task in tasks]
+        metrics = [_spread([run["float"][task] for run in mine]) for task in tasks]
         seconds = f"{statistics.mean(run['training_seconds'] for run in mine):.0f}"
-        rows.append([title, _macs(mine[0]), _weights(mine[0]), *cells, f"**{_spread(gains, 2)}**", seconds])
+        rows.append([title, _macs(mine[0]), _weights(mine[0]), *metrics, Cell(_spread(gains, 2), "strong"), seconds])
     ones = [[runs[_SINGLE + task, seed] for seed in seeds] for task in tasks]
-    cells = [_spread([run["float"][task] for run in mine]) for task, mine in zip(tasks, ones)]
+    metrics = [_spread([run["float"][task] for run in mine]) for task, mine in zip(tasks, ones)]
     each = [statistics.mean(run["training_seconds"] for run in mine) for mine in ones]
     macs = statistics.mean(run["macs"][task] for task, (run, *_) in zip(tasks, ones))
     weights = f"{len(tasks)} x {_weights(ones[0][0])}"
     rows.append(
-        [f"{len(tasks)} single-task ViTs", f"{macs / 1e6:.2f} M", weights, *cells, "0", f"{sum(each):.0f} in all"]
+        [f"{len(tasks)} single-task ViTs", f"{macs / 1e6:.2f} M", weights, *metrics, "0", f"{sum(each):.0f} in all"]
     )
-    return _table(rows)
+    return _table(["network"], ["MACs", "weights", *map(_heading, tasks), "Δm (%)", "s per run"], rows)
 
 
-def _integers(runs: dict, seeds: list[int]) -> list[str]:
-    rows = [["network", "task", "float", "int8", "change (%)"]]
+def _integers(runs: dict, seeds: list[int]) -> str:
+    rows = []
     for name, title in _TITLES.items():
         if "integer" in runs[name, seeds[0]]:
             rows += _changes(title, [(runs[name, seed]["float"], runs[name, seed]["integer"]) for seed in seeds])
-    agreement = [runs["multi-gate", seed]["agreement"] for seed in seeds]
-    return [
-        *_table(rows),
-        "",
-        f"Router top-k agreement of integers with float: {_spread([100 * a for a in agreement], 2)} %.",
-    ]
+    agreement = _spread([100 * runs["multi-gate", seed]["agreement"] for seed in seeds], 2)
+    note = f"Router top-k agreement of integers with float: {agreement} %."
+    return _table(["network", "task"], ["float", "int8", "change (%)"], rows, note)
 
 
-def _pathways(runs: dict, seeds: list[int]) -> list[str]:
+def _pathways(runs: dict, seeds: list[int]) -> str:
     mine, kept = [runs["multi-gate", seed] for seed in seeds], f"{_kept()} experts"
     half = [run["budgets"][HALF] for run in mine]
     whole, trained_whole, trained_half = (
         [run[key] for run in mine] for key in ("float", "all_trained_on", "half_trained_on")
     )
-    rows = [["compared", "task", "before", "after", "change (%)"]]
-    rows += _changes(f"all, {kept}", list(zip(whole, half)))
-    rows += _changes(f"all, {kept} trained on", list(zip(whole, trained_half)))
-    rows += _changes(f"all trained on, {kept} trained on", list(zip(trained_whole, trained_half)))
-    return _table(rows)
+    rows = [
+        *_changes(f"all, {kept}", list(zip(whole, half))),
+        *_changes(f"all, {kept} trained on", list(zip(whole, trained_half))),
+        *_changes(f"all trained on, {kept} trained on", list(zip(trained_whole, trained_half))),
+    ]
+    return _table(["compared", "task"], ["before", "after", "change (%)"], rows)
 
 
-def _budgets(runs: dict, seeds: list[int]) -> list[str]:
-    rows = [["experts kept, a token", *(_TITLES[name] for name in BUDGETED)]]
+def _budgets(runs: dict, seeds: list[int]) -> str:
+    rows = []
     for budget in BUDGETS:
         cells = []
         for name in BUDGETED:
             pairs = [(runs["multi-gate", seed]["float"], runs[name, seed]["budgets"][budget]) for seed in seeds]
             cells.append(_spread([-delta_m(after, before) for before, after in pairs], 2))
         rows.append([budget.replace("x", ", "), *cells])
-    return _table(rows)
+    return _table(["experts kept, a token"], [_TITLES[name] for name in BUDGETED], rows)
 
 
 def _kept() -> int:
@@ -156,9 +156,8 @@ def _experts(measured: dict) -> list[str]:
     """What the mixture of experts costs, in three sections."""
     threads = f"{measured['threads']} thread{'s' if measured['threads'] > 1 else ''}"
 
-    def table(name: str) -> list[str]:
-        rows = [measured[name]["columns"], *measured[name]["rows"]]
-        return _table([list(map(figure_text, row)) for row in rows])
+    def table(name: str) -> str:
+        return timing_table(measured[name]).to_markdown()
 
     return [
         "## What experts cost in training",
@@ -170,13 +169,13 @@ def _experts(measured: dict) -> list[str]:
         f"{measured['training']['title']}. The dense network's MLPs have as many hidden units as a token's experts together. AdamW and",
         "Muon update every expert, whatever is active; Muon also orthogonalises its matrices.",
         "",
-        *table("training"),
+        table("training"),
         "",
         "## The expert layer and simpler forms of it",
         "",
         f"{measured['layer']['title']}, routing left out. The forms give the same result.",
         "",
-        *table("layer"),
+        table("layer"),
         "",
         "## One task alone",
         "",
@@ -184,7 +183,7 @@ def _experts(measured: dict) -> list[str]:
         " until a budget",
         "prunes them ([pathways.md](pathways.md)).",
         "",
-        *table("tasks"),
+        table("tasks"),
     ]
 
 
@@ -221,6 +220,7 @@ def _spread(values: list[float], digits: int = 4) -> str:
     return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
-def _table(rows: list[list[str]]) -> list[str]:
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    return [head, "|" + "---|" * len(rows[0]), *body]
+def _table(names: list[str], figures: list[str], rows: Sequence[Sequence[Value | Cell]], *notes: str) -> str:
+    """A table whose first columns are names and whose others are figures, as Markdown."""
+    columns = (*map(Column, names), *(Column(heading, align="right") for heading in figures))
+    return Table(columns, rows, notes).to_markdown()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
 from moesaic.sim.bench_kit.pauses import never_pause
+from moesaic.sim.machines.dut import Dut
 from moesaic.spec.dram import BEAT_BYTES
 
 OKAY, SLVERR, DECERR = 0, 2, 3
@@ -59,7 +61,7 @@ def _check_burst(channel: str, address: int, beats: int, size: int, burst: int) 
 
 
 def serve_reads(
-    dut: object,
+    dut: Dut,
     memory: AxiMemory,
     prefix: str = "m_axi",
     *,
@@ -70,7 +72,7 @@ def serve_reads(
 ) -> None:
     """Start to serve `<prefix>_ar*` and `<prefix>_r*`. latency: cycles from address to first beat."""
 
-    def port(name: str) -> object:
+    def port(name: str) -> Any:
         return getattr(dut, f"{prefix}_{name}")
 
     address_pauses = address_pauses or never_pause()
@@ -111,7 +113,7 @@ def serve_reads(
 
 
 def serve_writes(
-    dut: object,
+    dut: Dut,
     memory: AxiMemory,
     prefix: str = "m_axi",
     *,
@@ -123,7 +125,7 @@ def serve_writes(
 ) -> None:
     """Start to serve `<prefix>_aw*`, `_w*` and `_b*`. latency: cycles from last beat to response."""
 
-    def port(name: str) -> object:
+    def port(name: str) -> Any:
         return getattr(dut, f"{prefix}_{name}")
 
     address_pauses = address_pauses or never_pause()

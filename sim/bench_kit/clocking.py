@@ -9,10 +9,12 @@ from cocotb.clock import Clock
 from cocotb.task import Task
 from cocotb.triggers import ClockCycles, RisingEdge
 
+from moesaic.sim.machines.dut import Dut
+
 CLOCK_PERIOD_STEPS = 2
 
 
-async def start(dut: object, reset_cycles: int = 4) -> None:
+async def start(dut: Dut, reset_cycles: int = 4) -> None:
     """Start `clk_i` and hold `rst_ni` low for `reset_cycles`; inputs that must be low in reset are set before."""
     dut.rst_ni.value = 0
     Clock(dut.clk_i, CLOCK_PERIOD_STEPS, unit="step").start()
@@ -21,7 +23,7 @@ async def start(dut: object, reset_cycles: int = 4) -> None:
     await RisingEdge(dut.clk_i)
 
 
-def watch_progress(dut: object, progress: Callable[[], int], limit_cycles: int = 2000) -> Task[None]:
+def watch_progress(dut: Dut, progress: Callable[[], int], limit_cycles: int = 2000) -> Task[None]:
     """Start a task that fails the test when `progress()` returns the same number for `limit_cycles` cycles."""
 
     async def watch() -> None:
@@ -35,7 +37,7 @@ def watch_progress(dut: object, progress: Callable[[], int], limit_cycles: int =
     return cocotb.start_soon(watch())
 
 
-async def wait_until(dut: object, condition: Callable[[], bool], limit_cycles: int) -> int:
+async def wait_until(dut: Dut, condition: Callable[[], bool], limit_cycles: int) -> int:
     """Wait for `condition()`, looked at on every rising edge; return the cycles waited.
 
     Raises:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+from moesaic.sim.machines.dut import Dut
 
 
 def pack(values: Iterable[int], width: int) -> int:
@@ -35,7 +38,7 @@ class PackedPorts:
     `port(i)` has the signals of the design; those that begin with the prefix have element i as their value.
     """
 
-    def __init__(self, dut: object, prefix: str, count: int) -> None:
+    def __init__(self, dut: Dut, prefix: str, count: int) -> None:
         self.dut = dut
         self.prefix = prefix
         self.count = count
@@ -52,7 +55,7 @@ class PackedPort:
         self._ports = ports
         self._index = index
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith(self._ports.prefix):
             return PackedElement(self._ports, self._index, name)
         return getattr(self._ports.dut, name)

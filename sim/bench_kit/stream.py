@@ -9,6 +9,7 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from moesaic.sim.bench_kit.pauses import never_pause
+from moesaic.sim.machines.dut import Dut
 
 Payload = Mapping[str, int]
 
@@ -25,7 +26,7 @@ class StreamSource:
     """
 
     def __init__(
-        self, dut: object, valid: str, ready: str, fields: Iterable[str], pauses: Iterator[bool] | None = None
+        self, dut: Dut, valid: str, ready: str, fields: Iterable[str], pauses: Iterator[bool] | None = None
     ) -> None:
         self._clock = dut.clk_i
         self._valid = getattr(dut, valid)
@@ -74,7 +75,7 @@ class StreamSink:
 
     def __init__(
         self,
-        dut: object,
+        dut: Dut,
         valid: str,
         ready: str,
         fields: Iterable[str],

@@ -31,10 +31,12 @@ class EstimateCommand:
         from dataclasses import asdict
 
         from rich.console import Console
-        from rich.table import Table
 
         from moesaic.files import write_file
         from moesaic.hls.compiler.cycle_estimate import estimate_frame
+        from moesaic.pages.number_formats import count, decimals
+        from moesaic.pages.tables import Column, Table
+        from moesaic.pages.terminal import print_table
         from moesaic.spec.configuration import load_configuration
 
         configuration = load_configuration(arguments.config)
@@ -45,11 +47,10 @@ class EstimateCommand:
         # A program is many thousands of small objects without cycles: looking for some would take a third of the time.
         gc.disable()
         e = estimate_frame(architecture, tasks, task, configuration)
-        table = Table("layer", "cycles", "%", title=f"{arguments.recipe}, {task}, on {configuration.name}: estimate")
-        for name, cycles in e.layers.items():
-            table.add_row(name, f"{cycles:,.0f}", f"{100 * cycles / e.cycles:.1f}")
+        layers = [(name, cycles, 100 * cycles / e.cycles) for name, cycles in e.layers.items()]
+        table = Table((Column("layer"), Column("cycles", count), Column("%", decimals(1))), layers)
         console = Console()
-        console.print(table)
+        print_table(console, table, f"{arguments.recipe}, {task}, on {configuration.name}: estimate")
         waits = ", ".join(f"{name} {cycles:,.0f}" for name, cycles in e.waits.items())
         use = e.macs / (e.cycles * configuration.macs_per_cycle)
         r = e.resources

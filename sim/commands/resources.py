@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-_TABLE_WIDTH = 112
-
 
 class ResourcesCommand:
     """Open synthesis of the accelerator in a configuration."""
@@ -24,16 +22,17 @@ class ResourcesCommand:
         import json
 
         from rich.console import Console
-        from rich.table import Table
 
         from moesaic.caches import cache_directory
         from moesaic.files import require_writable, write_file
         from moesaic.hls.hardware.accelerator_sources import rtl_parameters
-        from moesaic.hls.hardware.resources import check_part
+        from moesaic.hls.hardware.resource_estimate import check_part
+        from moesaic.pages.terminal import print_table
         from moesaic.sim.machines.rtl_lint import SYNTHESISED_TOP
         from moesaic.sim.measurements.synthesis import synthesis_report as report
         from moesaic.sim.measurements.synthesis import yosys
         from moesaic.sim.measurements.synthesis.flow import measure
+        from moesaic.sim.measurements.synthesis.synthesis_page import resources_markdown, resources_table
         from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash, synthesised_sources
         from moesaic.spec.configuration import load_configuration
 
@@ -52,16 +51,10 @@ class ResourcesCommand:
         )
         document = report.document(configuration, results, sources)
         write_file(output / "resources.json", (json.dumps(document, indent=1) + "\n").encode())
-        write_file(output / "resources.md", report.page(configuration, results).encode())
+        write_file(output / "resources.md", resources_markdown(configuration, results).encode())
 
-        table = Table(title=f"{configuration.name} on {configuration.part}: an estimate before place and route")
-        for heading in report.HEADINGS:
-            table.add_column(heading, justify="left" if heading == "module" else "right", no_wrap=True)
-        for row in report.rows(results):
-            table.add_row(*report.cells(row), style=None if row.meets else "red")
-        table.add_section()
-        table.add_row(*report.sum_row(results), style="bold")
-        Console(width=max(console.width, _TABLE_WIDTH)).print(table)
+        title = f"{configuration.name} on {configuration.part}: an estimate before place and route"
+        print_table(console, resources_table(results), title)
         for line in (report.NOTE, report.RULE, f"written: {output / 'resources.md'} and resources.json"):
             say(line)
         say(document["verdict"])

@@ -17,10 +17,11 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, First, RisingEdge, Timer
+from cocotb.triggers import ClockCycles, First, RisingEdge, Timer, Trigger
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from moesaic.sim.machines.dram import CONSTANT_WINDOW, FRAME_WINDOW, Dram
+from moesaic.sim.machines.dut import Dut
 from moesaic.sim.machines.recorder import Recorder
 from moesaic.sim.machines.waveform import record_window
 from moesaic.spec.registers import (
@@ -43,7 +44,7 @@ Job = dict[str, Any]
 class ControlPort:
     """The register file of the accelerator, by register name."""
 
-    def __init__(self, dut: object) -> None:
+    def __init__(self, dut: Dut) -> None:
         bus = AxiLiteBus.from_prefix(dut, "s_axi_control")
         self._master = AxiLiteMaster(bus, dut.clk_i, dut.rst_ni, reset_active_level=False)
 
@@ -74,7 +75,7 @@ def dram_bytes(dram: Dram, load_ports: int) -> dict[str, int]:
 
 
 @contextlib.asynccontextmanager
-async def observed(dut: object, job: Job) -> AsyncIterator[None]:
+async def observed(dut: Dut, job: Job) -> AsyncIterator[None]:
     """Record the events and the waveform of a run that starts within, as far as the job asks for them."""
     recorder = Recorder()
     events = job["events_file"]
@@ -93,7 +94,7 @@ async def observed(dut: object, job: Job) -> AsyncIterator[None]:
                 await waveform
 
 
-async def run_job(dut: object, control: ControlPort, dram: Dram, load_ports: int, job: Job) -> Job:
+async def run_job(dut: Dut, control: ControlPort, dram: Dram, load_ports: int, job: Job) -> Job:
     """Run one program. The answer holds status, fault registers, counters and DRAM bytes, or "hung" with the cycles."""
     dram.map(CONSTANT_WINDOW, job["constant_base"], job["constant_size"], Path(job["constant_file"]))
     dram.map(FRAME_WINDOW, job["frame_base"], job["frame_size"], Path(job["frame_file"]))
@@ -111,7 +112,7 @@ async def run_job(dut: object, control: ControlPort, dram: Dram, load_ports: int
     async with observed(dut, job):
         await control.write("CONTROL", CONTROL_START)
         if dut.irq_o.value == 0:
-            ended = [RisingEdge(dut.irq_o)]
+            ended: list[Trigger] = [RisingEdge(dut.irq_o)]
             if job["max_cycles"]:
                 ended.append(Timer((job["max_cycles"] + DRAIN_CYCLES) * CLOCK_PERIOD_STEPS, "step"))
             await First(*ended)
@@ -130,7 +131,7 @@ async def run_job(dut: object, control: ControlPort, dram: Dram, load_ports: int
     }
 
 
-async def access(dut: object, control: ControlPort, dram: Dram, job: Job) -> Job:
+async def access(dut: Dut, control: ControlPort, dram: Dram, job: Job) -> Job:
     """One access of a driver that uses the accelerator as on a board, by register and by address; time stands still in between."""
     match job["access"], job["values"]:
         case "read", [offset]:
@@ -149,7 +150,7 @@ async def access(dut: object, control: ControlPort, dram: Dram, job: Job) -> Job
 
 
 @cocotb.test()
-async def serve(dut: object) -> None:
+async def serve(dut: Dut) -> None:
     """Reset the machine, say hello with its fingerprint, and answer jobs until the socket closes."""
     logging.getLogger("cocotb.testbench.s_axi_control").setLevel(logging.WARNING)
     connection = socket.socket(fileno=int(cocotb.plusargs["job_socket"]))

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
 
+from moesaic.sim.machines.dut import Dut
+
 SOURCES = (Path(__file__).parent / "waveform.cpp",)
 CYCLE = 1000
 """Units of the file's time in a cycle: picoseconds, so that a viewer shows cycle 1,234 at 1,234 ns."""
 
 
-async def record_window(dut: object, path: Path, first: int, last: int) -> None:
+async def record_window(dut: Dut, path: Path, first: int, last: int) -> None:
     """Wait for the next run to start and write its cycles `first` to `last`, both included, to `path`.
 
     Cycle 0 is the first that the counter of cycles counts. The clock rises at the start of a cycle and falls in its

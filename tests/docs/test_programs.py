@@ -14,5 +14,3 @@ def test_the_session_runs_and_prints_what_the_page_says(tmp_path, monkeypatch, c
     for block in blocks(PAGE, "text"):
         assert block.text in printed
     assert "cycles, the array multiplied in" in printed
-
-

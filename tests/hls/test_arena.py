@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from moesaic.errors import UserError
 from moesaic.hls.compiler.arena import Arena, Ring, Span
+from moesaic.hls.compiler.does_not_fit import DoesNotFit
 
 
 def disjoint(spans: list[Span]) -> bool:
@@ -12,7 +12,7 @@ def disjoint(spans: list[Span]) -> bool:
 @pytest.mark.parametrize("seed", range(5), ids=lambda s: f"seed{s}")
 def test_live_buffers_never_overlap_and_freed_space_is_used_again(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    arena, live, most = Arena("act", 0, 4096, 16, "test"), [], 0
+    arena, live, most = Arena("act", 0, 4096, 16), [], 0
     for _ in range(400):
         size = int(rng.integers(1, 700))
         if live and (rng.random() < 0.45 or arena.largest_gap() < size + 16):
@@ -30,11 +30,9 @@ def test_live_buffers_never_overlap_and_freed_space_is_used_again(seed: int) -> 
 
 
 def test_a_buffer_that_does_not_fit_is_refused_with_both_numbers() -> None:
-    arena = Arena("act", 0, 1024, 16, "test")
+    arena = Arena("act", 0, 1024, 16)
     arena.allocate("the first half", 512)
-    with pytest.raises(
-        UserError, match=r"configuration test: the second half needs 528 bytes of act memory, 512 of 1024 are"
-    ):
+    with pytest.raises(DoesNotFit, match=r"the second half needs 528 bytes of act memory, 512 of 1024 are"):
         arena.allocate("the second half", 513)
     arena.allocate("exactly the rest", 512)
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 
 from moesaic.hls.compiler.arena import Span
 from moesaic.hls.compiler.assembler import Assembler
+from moesaic.hls.compiler.emitter import QUEUES
 from moesaic.hls.compiler.generate import generate
-from moesaic.hls.compiler.prefetch import QUEUES
 from moesaic.hls.compiler.weight_layout import pack_linear
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.executor import Memory
-from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, Destination, LoadDestination, Space, Unit, encode, semaphore
+from moesaic.spec.executor import Memory, Program
+from moesaic.spec.isa import INSTRUCTION_BYTES, Destination, LoadDestination, Space, Unit, pack, semaphore
+from moesaic.spec.issue import Issued, read_program
 from moesaic.spec.machine import ReferenceMachine
+from moesaic.spec.unit_orders import adversarial_order, execute_in_order, find_race, unclaimed_signals
 from tests.hls.networks import ODD, SMALL, network, picture
 from tests.hls.test_weight_layout import random_linear
-from tests.hls.unit_orders import Instructions, instructions, run_in_any_order, run_in_program_order, state
+from tests.spec.legal_fields import SMALLEST
 
 TINY = dataclasses.replace(
     load_configuration("tiny"), act_bytes=4096, act_ultra_bytes=0, shared_bytes=0, weight_bytes=4096
@@ -34,7 +37,7 @@ class RandomProgram:
 
     def __init__(self, seed: int, length: int = 60) -> None:
         self.rng = np.random.default_rng(seed)
-        self.assembler = Assembler({})
+        self.assembler = Assembler(TINY, {})
         for _ in range(length):
             getattr(self, self.rng.choice(KINDS))()
         self.code = self.assembler.program()
@@ -135,31 +138,35 @@ def new_memory() -> Memory:
     return Memory(weights, rng.integers(0, 256, SLOT * SLOTS).astype(np.uint8))
 
 
-def outcome(program: Instructions, order: int | None) -> np.ndarray:
-    """State after the program, in program order or in the order that a seed draws."""
+def instructions(code: bytes) -> list[Issued]:
+    return list(read_program(Program(0, len(code)), np.frombuffer(code, np.uint8), TINY))
+
+
+def outcome(program: list[Issued], order: Iterable[int]) -> np.ndarray:
     machine, memory = ReferenceMachine(TINY), new_memory()
     machine.weight[: WEIGHT_SLOT * WEIGHT_SLOTS] = memory.constants[: WEIGHT_SLOT * WEIGHT_SLOTS]
-    if order is None:
-        run_in_program_order(machine, program, memory)
-    else:
-        run_in_any_order(machine, program, memory, order)
-    return state(machine, memory)
+    return execute_in_order(machine, program, order, memory)
 
 
-def without(program: Instructions, pairs: int) -> Instructions:
+def orders(program: list[Issued]) -> list[list[int]]:
+    return [adversarial_order(program, None, seed) for seed in range(12)]
+
+
+def without(program: list[Issued], pairs: int) -> list[Issued]:
     """The program with the semaphores of a mask removed."""
     return [
-        (name, {**f, "wait_mask": f["wait_mask"] & ~pairs, "signal_mask": f["signal_mask"] & ~pairs})
-        for name, f in program
+        i._replace(fields={**i.fields, **{mask: i.fields[mask] & ~pairs for mask in ("wait_mask", "signal_mask")}})
+        for i in program
     ]
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda s: f"seed{s}")
 def test_any_order_of_units_gives_the_result_of_program_order(seed: int) -> None:
     program = instructions(RandomProgram(seed).code)
-    expected = outcome(program, None)
-    for order in range(12):
+    expected = outcome(program, range(len(program)))
+    for order in orders(program):
         assert np.array_equal(outcome(program, order), expected)
+    assert not unclaimed_signals(program)
 
 
 NEVER_IN_CONFLICT = {(Unit.STORE, Unit.ROUTE), (Unit.ROUTE, Unit.STORE)}
@@ -174,8 +181,16 @@ def test_every_pair_of_units_needs_its_semaphore(pair: tuple[Unit, Unit]) -> Non
 
     def differs(seed: int) -> bool:
         program = instructions(RandomProgram(seed).code)
-        expected, broken = outcome(program, None), without(program, mask)
-        return any(not np.array_equal(outcome(broken, order), expected) for order in range(12))
+        expected, broken = outcome(program, range(len(program))), without(program, mask)
+        for order in orders(broken):
+            if not np.array_equal(outcome(broken, order), expected):
+                race = find_race(broken, order, lambda tried: outcome(broken, tried))
+                assert (race.early.unit, race.late.unit) == pair, (
+                    "another pair was named than the one whose semaphore is gone"
+                )
+                assert race.early.index < race.late.index
+                return True
+        return False
 
     assert any(differs(seed) for seed in SEEDS)
 
@@ -183,8 +198,7 @@ def test_every_pair_of_units_needs_its_semaphore(pair: tuple[Unit, Unit]) -> Non
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda s: f"seed{s}")
 def test_masks_name_only_the_units_semaphores_and_signals_match_waits(seed: int) -> None:
     counts = dict.fromkeys(range(25), 0)
-    for name, fields in instructions(RandomProgram(seed).code):
-        unit = BY_NAME[name].unit
+    for _, _, unit, fields in instructions(RandomProgram(seed).code):
         waits = [n for n in counts if fields["wait_mask"] >> n & 1]
         signals = [n for n in counts if fields["signal_mask"] >> n & 1]
         assert all(n % len(Unit) == unit for n in waits) and all(n // len(Unit) == unit for n in signals)
@@ -197,19 +211,21 @@ def test_masks_name_only_the_units_semaphores_and_signals_match_waits(seed: int)
 
 
 def test_independent_instructions_do_not_wait() -> None:
-    assembler = Assembler({})
+    assembler = Assembler(TINY, {})
     for start in range(0, 256, 64):
-        assembler.emit("load", "a", writes=(Span("act", start, start + 64),))
-    assembler.emit("layer_norm", "b", reads=(Span("act", 1024, 1088),), writes=(Span("act", 2048, 2112),))
-    assert all(not f["wait_mask"] and not f["signal_mask"] for _, f in instructions(assembler.program()))
+        assembler.emit("load", "a", writes=(Span("act", start, start + 64),), **SMALLEST["load"])
+    assembler.emit(
+        "layer_norm", "b", reads=(Span("act", 1024, 1088),), writes=(Span("act", 2048, 2112),), **SMALLEST["layer_norm"]
+    )
+    assert all(not f["wait_mask"] and not f["signal_mask"] for *_, f in instructions(assembler.program()))
 
 
 def test_two_readers_do_not_wait_for_one_another_but_the_next_writer_waits_for_both() -> None:
-    assembler, shared = Assembler({}), Span("act", 0, 64)
-    assembler.emit("store", "a", reads=(shared,))
-    assembler.emit("route", "b", reads=(shared,), writes=(QUEUES,))
-    assembler.emit("load", "c", writes=(shared,))
-    store, route, load = (fields for _, fields in instructions(assembler.program()))
+    assembler, shared = Assembler(TINY, {}), Span("act", 0, 64)
+    assembler.emit("store", "a", reads=(shared,), **SMALLEST["store"])
+    assembler.emit("route", "b", reads=(shared,), writes=(QUEUES,), **SMALLEST["route"])
+    assembler.emit("load", "c", writes=(shared,), **SMALLEST["load"])
+    store, route, load = (i.fields for i in instructions(assembler.program()))
     assert store["wait_mask"] == route["wait_mask"] == 0
     assert load["wait_mask"] == 1 << semaphore(Unit.STORE, Unit.LOAD) | 1 << semaphore(Unit.ROUTE, Unit.LOAD)
 
@@ -217,11 +233,11 @@ def test_two_readers_do_not_wait_for_one_another_but_the_next_writer_waits_for_b
 def test_tags_are_shared_by_the_programs_of_a_build_and_the_program_ends() -> None:
     tags: dict[str, int] = {}
     for layer in ("norm", "head", "norm"):
-        assembler = Assembler(tags)
-        assembler.emit("layer_norm", layer)
+        assembler = Assembler(TINY, tags)
+        assembler.emit("layer_norm", layer, **SMALLEST["layer_norm"])
         code = assembler.program()
-        assert instructions(code)[0][1]["tag"] == tags[layer]
-        assert code[-INSTRUCTION_BYTES:] == encode("end")
+        assert instructions(code)[0].fields["tag"] == tags[layer]
+        assert code[-INSTRUCTION_BYTES:] == pack("end")
     assert tags == {"norm": 0, "head": 1}
 
 
@@ -230,15 +246,13 @@ def test_tags_are_shared_by_the_programs_of_a_build_and_the_program_ends() -> No
 def test_lowered_networks_give_one_result_in_any_order(architecture, depth: int | None) -> None:
     configuration = load_configuration("tiny")
     build = generate(network(architecture, 3), configuration)
-    for order, task in enumerate(build.tasks.values()):
-        code = build.constants[task.program.offset : task.program.offset + task.program.size].tobytes()
+    for seed, task in enumerate(build.tasks.values()):
+        program = list(read_program(task.program, build.constants, configuration))
         frames = []
-        for seed in (None, 2 * order, 2 * order + 1):
-            machine, memory = ReferenceMachine(configuration), build.new_memory()
+        drawn = [adversarial_order(program, depth, number) for number in (2 * seed, 2 * seed + 1)]
+        for order in (range(len(program)), *drawn):
+            memory = build.new_memory()
             build.write_image(memory.frame, picture(architecture, 0))
-            if seed is None:
-                run_in_program_order(machine, instructions(code), memory)
-            else:
-                run_in_any_order(machine, instructions(code), memory, seed, depth)
+            execute_in_order(ReferenceMachine(configuration), program, order, memory)
             frames.append(memory.frame)
         assert np.array_equal(frames[0], frames[1]) and np.array_equal(frames[0], frames[2])

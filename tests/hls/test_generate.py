@@ -8,7 +8,7 @@ from moesaic.errors import UserError
 from moesaic.hls.compiler import lowering
 from moesaic.hls.compiler.generate import generate
 from moesaic.hls.compiler.schedule import Schedule
-from moesaic.hls.hardware.resources import check_fit, estimate
+from moesaic.hls.hardware.resource_estimate import check_fit, estimate_resources
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.sim.measurements.road.layer_check import check_layers
 from moesaic.spec.build import load_build
@@ -161,7 +161,7 @@ def test_zcu104_fits_its_device_and_a_larger_array_does_not() -> None:
     with pytest.raises(UserError) as caught:
         check_fit(larger)
     match = re.search(r"larger does not fit XCZU7EV: it needs about (\d+) dsp, (\d+) are usable", str(caught.value))
-    assert int(match[1]) == estimate(larger).dsp > int(match[2])
+    assert int(match[1]) == estimate_resources(larger).dsp > int(match[2])
     with pytest.raises(UserError, match="does not fit"):
         generate(network(SMALL, 0), larger)
 

@@ -10,9 +10,9 @@ from moesaic.spec.build import Build
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.executor import Memory
 from moesaic.spec.isa import LoadDestination, Unit, semaphore
+from moesaic.spec.issue import Issued, read_program
 from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import ODD, SMALL, network, picture
-from tests.hls.unit_orders import Instructions, instructions
 
 TINY = load_configuration("tiny")
 
@@ -21,9 +21,8 @@ def with_weight_bytes(size: int) -> HardwareConfiguration:
     return dataclasses.replace(TINY, name=f"weight{size}", weight_bytes=size, shared_bytes=0)
 
 
-def program_of(build: Build, task: str) -> Instructions:
-    program = build.tasks[task].program
-    return instructions(build.constants[program.offset : program.offset + program.size].tobytes())
+def program_of(build: Build, task: str) -> list[Issued]:
+    return list(read_program(build.tasks[task].program, build.constants, build.configuration))
 
 
 def frame_after(build: Build, task: str, architecture) -> tuple[np.ndarray, dict[str, int]]:
@@ -66,10 +65,8 @@ def test_one_byte_too_few_is_refused_with_both_numbers() -> None:
 def test_with_room_all_weights_are_ahead_of_the_first_product() -> None:
     build = generate(network(SMALL, 0), with_weight_bytes(1 << 20))
     program = program_of(build, "normals")
-    first = [name for name, _ in program].index("matmul")
-    assert not any(
-        name == "load" and fields["destination"] == LoadDestination.WEIGHT for name, fields in program[first:]
-    )
+    first = [i.name for i in program].index("matmul")
+    assert not any(i.name == "load" and i.fields["destination"] == LoadDestination.WEIGHT for i in program[first:])
 
 
 def test_loads_of_experts_after_their_router_are_skipped_when_nobody_chose_them() -> None:
@@ -77,9 +74,9 @@ def test_loads_of_experts_after_their_router_are_skipped_when_nobody_chose_them(
     bundle, least = network(SMALL, 0), smallest_that_fits(SMALL)
     build = generate(bundle, with_weight_bytes(least))
     program = program_of(build, "normals")
-    conditional = [fields for name, fields in program if name == "load" and fields["skip_if_empty"]]
-    routed = [index for index, (name, _) in enumerate(program) if name == "route"]
-    first = next(index for index, (name, fields) in enumerate(program) if name == "load" and fields["skip_if_empty"])
+    conditional = [i.fields for i in program if i.name == "load" and i.fields["skip_if_empty"]]
+    routed = [i.index for i in program if i.name == "route"]
+    first = next(i.index for i in program if i.name == "load" and i.fields["skip_if_empty"])
     assert conditional and first > routed[0]
     assert any(fields["wait_mask"] >> semaphore(Unit.ROUTE, Unit.LOAD) & 1 for fields in conditional)
 
@@ -102,7 +99,7 @@ def test_tokens_on_their_own_load_the_experts_that_they_chose_and_no_others(toke
     bundle = network(SMALL, 0)
     build = generate(bundle, TINY, schedule=Schedule(expert_tokens=tokens))
     task = bundle.tasks["normals"]
-    loads = [fields for name, fields in program_of(build, "normals") if name == "load"]
+    loads = [i.fields for i in program_of(build, "normals") if i.name == "load"]
     experts = [fields for fields in loads if fields["skip_if_empty"]]
     groups, kept = -(-SMALL.tokens // tokens), len(task.pathway[1])
     assert len(experts) == groups * kept * 2

@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 import subprocess
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moesaic.errors import UserError
+from moesaic.hls.commands.tables import TablesCommand
+from moesaic.hls.hardware import tables
 from moesaic.hls.hardware.tables import TABLE_FILES, cpp_configuration
 from moesaic.spec import registers
 from moesaic.spec.arithmetic import EXP2_TABLE
@@ -24,7 +28,7 @@ from moesaic.spec.isa import (
     SEMAPHORES,
     Unit,
     decode,
-    encode,
+    pack,
     semaphore,
     signals_of,
     waits_of,
@@ -64,9 +68,19 @@ BY_NAME = {instruction.name: instruction for instruction in INSTRUCTIONS}
 
 @pytest.mark.parametrize("name", TABLE_FILES)
 def test_generated_file_is_current(name):
-    assert (ROOT / name).read_text() == TABLE_FILES[name](), (
-        f"{name} is stale; write it with: python -m moesaic.hls.hardware.tables"
-    )
+    assert (ROOT / name).read_text() == TABLE_FILES[name](), f"{name} is stale; write it with: make tables"
+
+
+def test_the_command_writes_every_file_of_a_checkout_and_nothing_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "__file__", str(tmp_path / "hls" / "hardware" / "tables.py"))
+    with pytest.raises(UserError, match=f"{tmp_path}, which is no checkout"):
+        TablesCommand.run(Namespace())
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "pyproject.toml").touch()
+    assert TablesCommand.run(Namespace()) == 0
+    assert {name: (tmp_path / name).read_text() for name in TABLE_FILES} == {
+        n: text() for n, text in TABLE_FILES.items()
+    }
 
 
 def test_names_are_no_keywords():
@@ -119,18 +133,18 @@ def instructions(draw):
 
 
 @given(instructions())
-def test_encode_and_decode_are_inverse(instruction):
+def test_pack_and_decode_are_inverse(instruction):
     name, values = instruction
-    code = encode(name, **values)
+    code = pack(name, **values)
     assert len(code) == INSTRUCTION_BYTES
     assert decode(code) == (name, {"opcode": BY_NAME[name].opcode, **values})
 
 
-def test_encode_refuses_what_does_not_fit():
+def test_pack_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match=r"matmul\.rows = 65536 does not fit 16 bits"):
-        encode("matmul", rows=1 << 16)
+        pack("matmul", rows=1 << 16)
     with pytest.raises(ValueError, match="has no field height"):
-        encode("matmul", height=1)
+        pack("matmul", height=1)
     assert decode(b"\xff" + bytes(63)) is None
 
 
@@ -168,7 +182,7 @@ def test_cpp_decodes_as_python_does(decoder, name, seed):
     rng = np.random.default_rng(seed)
     fields = HEADER + BY_NAME[name].fields
     values = {f.name: int(rng.integers(0, 1 << f.width)) for f in fields if f.name != "opcode"}
-    code = encode(name, **values)
+    code = pack(name, **values)
     output = subprocess.run([decoder], input=code, capture_output=True, check=True).stdout
     found = json.loads(output)
     constants = found.pop("-")

@@ -6,7 +6,7 @@ import pytest
 
 from moesaic.hls.compiler import cycle_estimate as estimation
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
-from moesaic.hls.compiler.cycle_model import TimingModel
+from moesaic.hls.compiler.cycle_model import CycleModel
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.sim.measurements.benchmark.asked import ESTIMATE_TOLERANCE
 from moesaic.sim.measurements.benchmark.bundles import frame_recipe
@@ -14,42 +14,27 @@ from moesaic.sim.measurements.benchmark.cases import FRAMES, scaling_cases
 from moesaic.spec.bundle import Task
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.dram import BYTES_PER_CYCLE
+from tests.docs.figures import FIGURES
 
 ZCU104 = load_configuration("zcu104")
 TINY_128, SMALL_128, SMALL_224, SMALL_480 = FRAMES
-# Encoder, whole frame.
+# Cycles of the encoder and of the whole frame, of each.
 RECORDED_FRAMES = {
-    TINY_128: (462_395, 497_533),
-    SMALL_128: (1_143_234, 1_195_010),
-    SMALL_224: (1_703_482, 1_759_109),
-    SMALL_480: (14_941_319, 14_965_590),
+    frame: (recorded["encoder"], recorded["whole"])
+    for frame, recorded in ((frame, FIGURES["frames"][f"{frame.model} {frame.input}"]) for frame in FRAMES)
 }
 RECORDED_SCALING = {
-    TINY_128: {
-        "4 rows": (846_913, 894_670),
-        "6 rows": (586_137, 622_380),
-        "12 rows": RECORDED_FRAMES[TINY_128],
-        "24 rows": (463_473, 495_449),
-        "10.67 B/cycle": (1_768_736, 1_837_740),
-        "21.33 B/cycle": (898_871, 941_227),
-        "42.67 B/cycle": RECORDED_FRAMES[TINY_128],
-        "64.00 B/cycle": (335_261, 365_395),
-    },
-    SMALL_128: {
-        "4 rows": (3_028_867, 3_111_920),
-        "6 rows": (2_063_170, 2_123_176),
-        "12 rows": RECORDED_FRAMES[SMALL_128],
-        "24 rows": (1_077_326, 1_115_657),
-        "10.67 B/cycle": (4_147_083, 4_255_620),
-        "21.33 B/cycle": (2_080_948, 2_148_949),
-        "42.67 B/cycle": RECORDED_FRAMES[SMALL_128],
-        "64.00 B/cycle": (1_126_118, 1_173_047),
-    },
+    frame: {
+        **{label: tuple(cycles) for label, cycles in FIGURES["scaling"][frame.model].items()},
+        "12 rows": RECORDED_FRAMES[frame],
+        "42.67 B/cycle": RECORDED_FRAMES[frame],
+    }
+    for frame in (TINY_128, SMALL_128)
 }
-RECORDED_ABLATION = {
-    "prefetch": (Schedule(prefetch=False), (789_576, 825_267)),
-    "attention reordering": (Schedule(query_rows=1), (668_099, 698_233)),
-    "single-pass softmax": (Schedule(softmax_sweeps=3), (462_615, 497_753)),
+OFF = {
+    "prefetch": Schedule(prefetch=False),
+    "attention reordering": Schedule(query_rows=1),
+    "single-pass softmax": Schedule(softmax_sweeps=3),
 }
 
 
@@ -87,10 +72,9 @@ def test_other_arrays_and_rates(frame, label):
     )
 
 
-@pytest.mark.parametrize("technique", RECORDED_ABLATION)
+@pytest.mark.parametrize("technique", OFF)
 def test_techniques_off(technique):
-    schedule, recorded = RECORDED_ABLATION[technique]
-    assert_near(estimate(TINY_128, schedule=schedule), recorded)
+    assert_near(estimate(TINY_128, schedule=OFF[technique]), FIGURES["ablation"][technique])
 
 
 @pytest.mark.parametrize("frame", RECORDED_FRAMES, ids=lambda frame: f"{frame.model} {frame.input}")
@@ -143,4 +127,4 @@ def test_less_of_anything_takes_longer():
     slow = dataclasses.replace(ZCU104, name="slow", tile_rows=4)
     assert estimate(TINY_128, slow).cycles > estimate(TINY_128).cycles
     assert estimate(TINY_128, bytes_per_cycle=16.0).cycles > estimate(TINY_128).cycles
-    assert TimingModel(ZCU104, latency=600).run([]).cycles > TimingModel(ZCU104).run([]).cycles
+    assert CycleModel(ZCU104, latency=600).run([]).cycles > CycleModel(ZCU104).run([]).cycles

@@ -9,7 +9,6 @@ from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.executor import Memory
 from moesaic.spec.isa import Destination
 from moesaic.spec.machine import ReferenceMachine
-from tests.hls.unit_orders import run_in_program_order
 
 TINY = load_configuration("tiny")
 CONFIGURATIONS = {
@@ -66,7 +65,7 @@ def test_a_packed_linear_layer_is_that_layer_on_the_machine(
         "a_address": 0, "a_pitch": pitch, "b_address": 8 * configuration.tile_columns, "b_stride": stride, "param_address": 0,
         "param_stride": stride, "d_address": target, "d_pitch": result_pitch,
     }  # fmt: skip
-    run_in_program_order(machine, [("matmul", fields)], NO_MEMORY)
+    machine.matmul(fields, NO_MEMORY)
     found = np.stack([machine.act[target + r * result_pitch :][: 2 * outputs].view("<i2") for r in range(rows)])
     expected = requantise(matmul_exact(x, layer.weight) + layer.bias, layer.multiplier, layer.shift)
     assert np.array_equal(found, saturate(expected, 16))
@@ -101,6 +100,6 @@ def test_packed_layer_norm_parameters_are_read_back_by_the_machine(width: int) -
         "rows": 3, "columns": width, "source_address": 4096, "source_pitch": pitch, "destination_address": 8192,
         "destination_pitch": 128, "param_address": 1024, "shift": 15,
     }  # fmt: skip
-    run_in_program_order(machine, [("layer_norm", fields)], NO_MEMORY)
+    machine.layer_norm(fields, NO_MEMORY)
     found = np.stack([machine.act[8192 + r * 128 :][:width].view(np.int8) for r in range(3)])
     assert np.array_equal(found, layer_norm(x, gamma, beta, 15))

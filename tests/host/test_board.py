@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from moesaic.errors import InternalError, UserError
-from moesaic.host.board import BoardExecutor, board_present
+from moesaic.host.board import BoardExecutor
 from moesaic.host.lock import DeviceLock
+from moesaic.host.pynq_interface import board_present
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
-from moesaic.spec.isa import Fault, LoadDestination, Space, encode
+from moesaic.spec.isa import Fault, LoadDestination, Space, pack
 from moesaic.spec.machine import ReferenceMachine
 from moesaic.spec.registers import BY_NAME, COUNTERS, STATUS_BUSY
 from tests.host.description import description
@@ -57,7 +58,7 @@ def hand_made(*instructions: bytes) -> tuple[Program, Memory]:
 
 
 def transfer(name: str, **values: int) -> bytes:
-    return encode(name, **{"bytes": 256, "count_1": 1, "count_2": 1, "count_3": 1, "space": Space.FRAME, **values})
+    return pack(name, **{"bytes": 256, "count_1": 1, "count_2": 1, "count_3": 1, "space": Space.FRAME, **values})
 
 
 def test_every_task_gives_the_integers_of_the_reference(executor, build, board):
@@ -84,7 +85,7 @@ def test_constants_that_can_change_are_loaded_again(executor):
     program, memory = hand_made(
         transfer("load", destination=LoadDestination.ACT, space=Space.CONSTANT, dram_offset=2048, signal_mask=1 << 1),
         transfer("store", wait_mask=1 << 1),
-        encode("end"),
+        pack("end"),
     )
     for value in (1, 2):
         memory.constants[2048:2304] = value
@@ -94,7 +95,7 @@ def test_constants_that_can_change_are_loaded_again(executor):
 
 def test_windows_of_another_size_are_allocated_anew(executor, build):
     for _ in range(2):
-        program, memory = hand_made(encode("end"))
+        program, memory = hand_made(pack("end"))
         executor.run(program, memory, LIMIT)
         check_task(executor, build, "depth", 3)
 
@@ -102,10 +103,10 @@ def test_windows_of_another_size_are_allocated_anew(executor, build):
 FAULTS = {
     "bad opcode": ((bytes([200]) + bytes(63),), Fault.BAD_INSTRUCTION, "fetch", 0),
     "program without end": ((transfer("load", tag=3),), Fault.ADDRESS, "fetch", 0),
-    "load outside": ((transfer("load", dram_offset=8192, tag=7), encode("end")), Fault.ADDRESS, "load", 7),
-    "store outside": ((transfer("store", dram_offset=3856, tag=8), encode("end")), Fault.ADDRESS, "store", 8),
-    "never signalled": ((transfer("load", wait_mask=1 << 10, tag=9), encode("end")), Fault.TIMEOUT, "fetch", 0),
-    "bad destination": ((transfer("load", destination=3, tag=2), encode("end")), Fault.BAD_INSTRUCTION, "load", 2),
+    "load outside": ((transfer("load", dram_offset=8192, tag=7), pack("end")), Fault.ADDRESS, "load", 7),
+    "store outside": ((transfer("store", dram_offset=3856, tag=8), pack("end")), Fault.ADDRESS, "store", 8),
+    "never signalled": ((transfer("load", wait_mask=1 << 10, tag=9), pack("end")), Fault.TIMEOUT, "fetch", 0),
+    "bad destination": ((transfer("load", destination=3, tag=2), pack("end")), Fault.BAD_INSTRUCTION, "load", 2),
 }
 
 

@@ -14,7 +14,7 @@ from moesaic.errors import InternalError, UserError
 from moesaic.sim.machines.csim import write_sources
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import Memory, Program
-from moesaic.spec.isa import Space, encode
+from moesaic.spec.isa import Space, pack
 
 TINY = load_configuration("tiny")
 ONE = {"count_1": 1, "count_2": 1, "count_3": 1}
@@ -33,7 +33,7 @@ def sources(tmp_path_factory):
 
 
 def memory_for(*code: bytes) -> tuple[Program, Memory]:
-    program = b"".join(code) + encode("end")
+    program = b"".join(code) + pack("end")
     return Program(0, len(program)), Memory(np.frombuffer(program, np.uint8).copy(), np.zeros(64, np.uint8))
 
 
@@ -49,15 +49,15 @@ def test_equal_sources_compile_once(sources, cache, tmp_path):
 
 def test_instances_share_nothing(sources, cache):
     first, second = (Emulator(sources, TINY, cache=cache, seed=seed) for seed in (1, 2))
-    program, memory = memory_for(encode("load", bytes=16, **ONE))
+    program, memory = memory_for(pack("load", bytes=16, **ONE))
     first.run(program, memory, 0)
-    program, memory = memory_for(encode("store", space=int(Space.FRAME), bytes=16, **ONE))
+    program, memory = memory_for(pack("store", space=int(Space.FRAME), bytes=16, **ONE))
     frames = []
     for emulator in (first, second):
         memory.frame[:] = 0
         emulator.run(program, memory, 0)
         frames.append(memory.frame.copy())
-    assert frames[0][:16].tobytes() == encode("load", bytes=16, **ONE)[:16]
+    assert frames[0][:16].tobytes() == pack("load", bytes=16, **ONE)[:16]
     assert not np.array_equal(frames[0], frames[1])
     first.close()
     second.run(program, memory, 0)
@@ -114,7 +114,7 @@ def test_it_runs_where_no_home_can_be_written(sources, tmp_path, monkeypatch, ca
     monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
     monkeypatch.setattr("moesaic.caches._private", [])
     emulator = Emulator(sources, TINY)
-    program, memory = memory_for(encode("load", bytes=16, **ONE))
+    program, memory = memory_for(pack("load", bytes=16, **ONE))
     assert emulator.run(program, memory, 0)["instructions"] == 2
     assert capsys.readouterr().err.count("\n") == 1
     emulator.close()

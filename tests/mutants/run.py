@@ -1,4 +1,4 @@
-"""Deliberate faults in the RTL: each must be caught. Run with `make mutants`, or `python -m tests.mutants.run NAME...` for some.
+"""Deliberate faults in the RTL: each must be caught. Run with `make mutants`, or `make mutants MUTANTS="NAME ..."` for some.
 
 A mutant is one textual change in one file of hls/hardware/rtl, listed in mutants.toml beside this file. The design is copied, changed,
 built and run on whole networks of awkward sizes (every instruction, every destination, pruned pathways, conditional loads, fixed

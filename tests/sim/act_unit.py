@@ -9,9 +9,10 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from moesaic.sim.bench_kit import clocking
+from moesaic.sim.machines.dut import Dut
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import MachineFault, Memory, Program
-from moesaic.spec.isa import Fault, encode
+from moesaic.spec.isa import Fault, pack
 from moesaic.spec.machine import ReferenceMachine
 
 RIVALS = (0, 0, 64, 160, 230)
@@ -39,7 +40,7 @@ class Outcome:
 class ActUnit:
     """Drives the ports that every bench of an act_memory_bench has."""
 
-    def __init__(self, dut: object, configuration: HardwareConfiguration, rng: np.random.Generator) -> None:
+    def __init__(self, dut: Dut, configuration: HardwareConfiguration, rng: np.random.Generator) -> None:
         self.dut = dut
         self.word_bytes = configuration.act_word_bytes
         self.rng = rng
@@ -109,7 +110,7 @@ class ActUnit:
 
 def reference_outcome(machine: ReferenceMachine, instruction: bytes) -> Fault:
     """Run one instruction on the reference machine; the fault it stops with, or NONE."""
-    code = np.frombuffer(instruction + encode("end"), np.uint8)
+    code = np.frombuffer(instruction + pack("end"), np.uint8)
     try:
         machine.run(Program(0, len(code)), Memory(code, np.zeros(0, np.uint8)), 0)
     except MachineFault as fault:

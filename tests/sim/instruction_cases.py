@@ -13,7 +13,8 @@ import numpy as np
 
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
-from moesaic.spec.isa import BY_NAME, PARAMETER_ENTRY, Destination, LoadDestination, Space, Unit, encode, semaphore
+from moesaic.spec.isa import BY_NAME, END, PARAMETER_ENTRY, Destination, LoadDestination, Space, Unit, semaphore
+from moesaic.spec.legality import encode
 
 TABLE_BYTES = 2048
 IDENTITY = 64
@@ -160,14 +161,14 @@ class Case:
             "bytes": self._act_used,
         }
         after = [("store", {**stored, "count_1": 1, "count_2": 1, "count_3": 1})]
-        code = encode_in_order([*before, *self.instructions, *after])
+        code = encode_in_order(self.configuration, [*before, *self.instructions, *after])
         offset = round_up(len(constants), 64)
         constants += bytes(offset - len(constants)) + code
         frame = self.rng.integers(0, 256, round_up(self._act_used, 16) + 2 * _MARGIN, np.uint8)
         return Program(offset, len(code)), Memory(np.frombuffer(bytes(constants), np.uint8).copy(), frame)
 
 
-def encode_in_order(instructions: list[tuple[str, dict[str, int]]]) -> bytes:
+def encode_in_order(configuration: HardwareConfiguration, instructions: list[tuple[str, dict[str, int]]]) -> bytes:
     """Code in which each instruction waits for the one before it, and `end`."""
     units = [BY_NAME[name].unit for name, _ in instructions]
     code = b""
@@ -177,8 +178,8 @@ def encode_in_order(instructions: list[tuple[str, dict[str, int]]]) -> bytes:
             masks["wait_mask"] = 1 << semaphore(units[index - 1], units[index])
         if index + 1 < len(units) and units[index + 1] != units[index]:
             masks["signal_mask"] = 1 << semaphore(units[index], units[index + 1])
-        code += encode(name, tag=index + 1, **masks, **fields)
-    return code + encode("end")
+        code += encode(name, configuration, tag=index + 1, **masks, **fields)
+    return code + encode(END.name, configuration)
 
 
 # --- matmul -----------------------------------------------------------------------------------------------------------
@@ -309,14 +310,15 @@ def equal_scores(case: Case, keys: int, score: int) -> int:
         b_address=case.reserve_weight(case.weight_word), b_stride=0, param_address=param_address,
         param_stride=8 * case.columns, **scores, track_max=1, row_base=entry,
     )  # fmt: skip
-    probability = case.reserve_act(padded_keys)
+    pitch = round_up(keys, case.act_word)
+    probability = case.reserve_act(pitch)
     case.emit(
         "softmax", rows=1, columns=keys, source_address=scores["d_address"], source_pitch=scores["d_pitch"],
-        destination_address=probability, destination_pitch=padded_keys, row_base=entry,
+        destination_address=probability, destination_pitch=pitch, row_base=entry,
     )  # fmt: skip
     product = random_product(case, 1, columns=width, depth=padded_keys)
     case.emit(
-        "matmul", **{**product, "a_address": probability, "a_pitch": padded_keys}, **into_act(case, Destination.INT16, 1, width),
+        "matmul", **{**product, "a_address": probability, "a_pitch": pitch}, **into_act(case, Destination.INT16, 1, width),
         row_scale=1, row_base=entry, output_shift=6,
     )  # fmt: skip
     return entry
@@ -570,7 +572,8 @@ def overlapped(case: Case) -> tuple[Program, Memory]:
     one = {"count_1": 1, "count_2": 1, "count_3": 1}
     for image, used, address, destination in images:
         code += encode(
-            "load", destination=destination, dram_offset=len(constants), local_address=address, bytes=round_up(used, 16),
+            "load", case.configuration, destination=destination, dram_offset=len(constants), local_address=address,
+            bytes=round_up(used, 16),
             signal_mask=0 if destination == 0 else 1 << semaphore(Unit.LOAD, Unit.MATMUL), **one,
         )  # fmt: skip
         constants += image[: round_up(used, 16)].tobytes()
@@ -586,30 +589,32 @@ def overlapped(case: Case) -> tuple[Program, Memory]:
         last = i + 2 >= rounds
         # A producer that writes a buffer again first waits for the consumer of two rounds ago.
         code += encode(
-            "load", dram_offset=64 + i * rows * depth, local_address=buffer["input"], bytes=rows * depth, tag=i, **one,
+            "load", case.configuration, dram_offset=64 + i * rows * depth, local_address=buffer["input"], bytes=rows * depth, tag=i, **one,
             **masks([(Unit.MATMUL, Unit.LOAD)] if late else [], [(Unit.LOAD, Unit.MATMUL)]),
         )  # fmt: skip
         waits = [(Unit.LOAD, Unit.MATMUL)] + ([(Unit.VECTOR, Unit.MATMUL)] if late else [])
         signals = [(Unit.MATMUL, Unit.VECTOR)] + ([] if last else [(Unit.MATMUL, Unit.LOAD)])
         code += encode(
-            "matmul", **{**product, "a_address": buffer["input"], "a_pitch": depth}, destination=int(Destination.INT16),
+            "matmul", case.configuration, **{**product, "a_address": buffer["input"], "a_pitch": depth}, destination=int(Destination.INT16),
             d_address=buffer["sum"], d_pitch=2 * depth, tag=i, **masks(waits, signals),
         )  # fmt: skip
         waits = [(Unit.MATMUL, Unit.VECTOR)] + ([(Unit.STORE, Unit.VECTOR)] if late else [])
         signals = [(Unit.VECTOR, Unit.STORE)] + ([] if last else [(Unit.VECTOR, Unit.MATMUL)])
         code += encode(
-            "layer_norm", rows=rows, columns=depth, source_address=buffer["sum"], source_pitch=2 * depth,
+            "layer_norm", case.configuration, rows=rows, columns=depth, source_address=buffer["sum"], source_pitch=2 * depth,
             destination_address=buffer["norm"], destination_pitch=depth, param_address=parameters, shift=17, tag=i,
             **masks(waits, signals),
         )  # fmt: skip
         code += encode(
-            "store", space=int(Space.FRAME), dram_offset=i * rows * depth, local_address=buffer["norm"], bytes=rows * depth,
-            tag=i, **one, **masks([(Unit.VECTOR, Unit.STORE)], [] if last else [(Unit.STORE, Unit.VECTOR)]),
+            "store", case.configuration, space=int(Space.FRAME), dram_offset=i * rows * depth, local_address=buffer["norm"],
+            bytes=rows * depth, tag=i, **one, **masks([(Unit.VECTOR, Unit.STORE)], [] if last else [(Unit.STORE, Unit.VECTOR)]),
         )  # fmt: skip
     # The first product also waits for the weights: a second signal of load, taken by an empty product.
     offset = round_up(len(constants), 64)
-    guard = encode("matmul", **{**product, "rows": 0}, wait_mask=1 << semaphore(Unit.LOAD, Unit.MATMUL))
-    code = code[:128] + guard + code[128:] + encode("end")
+    guard = encode(
+        "matmul", case.configuration, **{**product, "rows": 0}, wait_mask=1 << semaphore(Unit.LOAD, Unit.MATMUL)
+    )
+    code = code[:128] + guard + code[128:] + encode(END.name, case.configuration)
     constants += bytes(offset - len(constants)) + code
     frame = rng.integers(0, 256, rounds * rows * depth + _MARGIN, np.uint8)
     return Program(offset, len(code)), Memory(np.frombuffer(bytes(constants), np.uint8).copy(), frame)

@@ -9,9 +9,10 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from moesaic.sim.bench_kit import clocking
+from moesaic.sim.machines.dut import Dut
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import MachineFault, Memory, Program
-from moesaic.spec.isa import Fault, encode
+from moesaic.spec.isa import Fault, pack
 from moesaic.spec.machine import ReferenceMachine
 
 SHAPES = {
@@ -65,7 +66,7 @@ class Outcome:
 class MatmulUnit:
     """Drives a matmul_bench. Bytes are moved as little-endian words."""
 
-    def __init__(self, dut: object, configuration: HardwareConfiguration) -> None:
+    def __init__(self, dut: Dut, configuration: HardwareConfiguration) -> None:
         self.dut = dut
         self.configuration = configuration
         for port in _INPUTS:
@@ -210,7 +211,7 @@ def reference_outcome(machine: ReferenceMachine, instructions: list[bytes]) -> t
     """Run instructions on the reference machine: the fault that stops them, or NONE, how many completed, their array cycles."""
     steps = 0
     for index, instruction in enumerate(instructions):
-        code = np.frombuffer(instruction + encode("end"), np.uint8)
+        code = np.frombuffer(instruction + pack("end"), np.uint8)
         try:
             steps += machine.run(Program(0, len(code)), Memory(code, np.zeros(0, np.uint8)), 0)["matmul_array"]
         except MachineFault as fault:

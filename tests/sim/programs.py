@@ -18,6 +18,7 @@ from moesaic.spec.arithmetic import SHIFT_MAX, TABLE_ENTRIES
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.isa import PARAMETER_ENTRY, Destination, LoadDestination, Space
+from tests.spec.legal_fields import Limits, limits, may_choose
 
 BLOCKS = 8
 PROGRAM_BYTES = 1 << 16
@@ -40,10 +41,11 @@ class ProgramMaker:
 
     configuration: HardwareConfiguration
     rng: np.random.Generator
-    assembler: Assembler = field(default_factory=lambda: Assembler({}))
+    assembler: Assembler = field(init=False)
 
     def __post_init__(self) -> None:
         c = self.configuration
+        self.assembler = Assembler(c, {})
         self.act_bytes = min(c.act_bytes, 1 << 16)
         self.weight_bytes = min(c.weight_bytes, 1 << 16)
         self.act_block = self.act_bytes // BLOCKS
@@ -83,8 +85,16 @@ class ProgramMaker:
     def _between(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high + 1))
 
-    def _pitch(self, row_bytes: int, multiple: int, rows: int, room: int) -> int:
+    def _limits(self, name: str, field: str, **fields: int) -> Limits:
+        return limits(name, field, self.configuration, fields)
+
+    def _flag(self, name: str, flag: str, probability: float, **fields: int) -> int:
+        """A flag that is set as often as this where the rules allow it."""
+        return int(may_choose(name, self.configuration, **fields, **{flag: 1}) and self.rng.random() < probability)
+
+    def _pitch(self, legal: Limits, row_bytes: int, rows: int, room: int) -> int:
         """A pitch that rows of row_bytes fit, sometimes with space between them."""
+        multiple = legal.multiple
         least = _round_up(row_bytes, multiple)
         most = max(room // max(rows, 1) // multiple * multiple, least)
         return int(self.rng.choice([least, min(least + multiple, most)]))
@@ -125,7 +135,7 @@ class ProgramMaker:
 
     def _transfer(self, window_room: int, local_room: int, local_overlaps: bool = True) -> dict[str, int]:
         while True:
-            size = 16 * int(self.rng.choice([1, 2, 4, 5, 16, 20]))
+            size = self._limits("load", "bytes").multiple * int(self.rng.choice([1, 2, 4, 5, 16, 20]))
             counts = [self._between(1, 4) for _ in range(3)]
             fields = {"bytes": size, **{f"count_{i + 1}": counts[i] for i in range(3)}}
             fits = True
@@ -177,31 +187,29 @@ class ProgramMaker:
     def matmul(self, destination: Destination | None = None, **fixed: int) -> None:
         c, rng = self.configuration, self.rng
         destination = Destination(self._pick(5)) if destination is None else destination
-        gather = int(destination in (Destination.INT8, Destination.RESIDUAL) and rng.random() < 0.4)
-        scatter = int(destination == Destination.RESIDUAL and rng.random() < 0.4)
         f = {
-            "destination": destination,
-            "gather": gather,
-            "scatter": scatter,
+            "destination": int(destination),
+            **{
+                flag: self._flag("matmul", flag, probability, destination=destination)
+                for flag, probability in (("gather", 0.4), ("scatter", 0.4), ("table_enable", 0.5), ("track_max", 0.5))
+            },
             "queue": self._pick(c.experts),
             "rows": self._between(0 if rng.random() < 0.1 else 1, ROWS_MOST),
             "columns": self._between(1, 5 * c.tile_columns // 2),
-            "depth": c.tile_depth * self._between(1, 14),
+            "depth": self._limits("matmul", "depth").draw(rng, 14 * c.tile_depth),
             "row_scale": int(rng.random() < 0.3),
-            "row_base": 2 * self._between(0, (self.row_entries - ROWS_MOST) // 2),
+            "row_base": self._limits("matmul", "row_base").draw(rng, self.row_entries - ROWS_MOST),
             "queue_first": self._between(0, self.tokens // 2) if rng.random() < 0.3 else 0,
             "output_shift": self._between(0, 20),
-            "table_enable": int(destination == Destination.INT8 and rng.random() < 0.5),
             "table_index": self._pick(2),
-            "track_max": int(destination == Destination.INT16 and rng.random() < 0.5),
             **fixed,
         }
         rows = self.tokens if f["gather"] or f["scatter"] else f["rows"]
         tiles = -(-f["columns"] // c.tile_columns)
         a, d = self._act(self._pick()), self._pick()
-        offset = c.tile_depth * self._pick(self.word // c.tile_depth)
+        offset = self._limits("matmul", "a_address").draw(rng, self.word - 1)
         f["a_address"] = a.start + offset
-        f["a_pitch"] = self._pitch(offset + f["depth"], self.word, rows, self.act_block)
+        f["a_pitch"] = self._pitch(self._limits("matmul", "a_pitch"), offset + f["depth"], rows, self.act_block)
         b, parameters = self._weight(self._pick(BLOCKS - 1)), self._weight(BLOCKS - 1)
         f["b_address"] = b.start
         f["b_stride"] = f["depth"] * c.tile_columns + self.weight_word * self._pick(2)
@@ -218,7 +226,8 @@ class ProgramMaker:
             block = (a.start // self.act_block + 1 + self._pick(BLOCKS - 1)) % BLOCKS
             target = self._act(block if d is not None else d)
             element = 1 if destination == Destination.INT8 else 2
-            f["d_pitch"] = self._pitch(element * tiles * c.tile_columns, element * c.tile_columns, rows, self.act_block)
+            legal = self._limits("matmul", "d_pitch", destination=destination)
+            f["d_pitch"] = self._pitch(legal, element * tiles * c.tile_columns, rows, self.act_block)
         f["d_address"] = target.start
         if not self._fits(f, rows, tiles):
             return self.matmul(destination, **fixed)
@@ -250,17 +259,18 @@ class ProgramMaker:
         source, target, parameters = (self._act(int(block)) for block in self.rng.choice(BLOCKS, 3, replace=False))
         self.assembler.emit(
             "layer_norm", "layer_norm", (source, parameters), (target,), rows=rows, columns=columns,
-            source_address=source.start, source_pitch=self._pitch(2 * columns, self.word, rows, self.act_block),
+            source_address=source.start,
+            source_pitch=self._pitch(self._limits("layer_norm", "source_pitch"), 2 * columns, rows, self.act_block),
             destination_address=target.start,
-            destination_pitch=self._pitch(columns, c.tile_columns, rows, self.act_block),
-            param_address=parameters.start, shift=self._between(0, 31),
+            destination_pitch=self._pitch(self._limits("layer_norm", "destination_pitch"), columns, rows, self.act_block),
+            param_address=parameters.start, shift=self._limits("layer_norm", "shift").draw(self.rng),
         )  # fmt: skip
 
     def softmax(self, **fixed: int) -> None:
         c = self.configuration
         f = {
             "rows": self._between(1, ROWS_MOST),
-            "row_base": 2 * self._between(0, (self.row_entries - ROWS_MOST) // 2),
+            "row_base": self._limits("softmax", "row_base").draw(self.rng, self.row_entries - ROWS_MOST),
             **fixed,
         }
         f["columns"] = self._between(1, min(self.act_block // ROWS_MOST // 2 - 2 * c.tile_columns, 200))
@@ -268,20 +278,21 @@ class ProgramMaker:
         statistics = Span("rows", f["row_base"], f["row_base"] + f["rows"])
         self.assembler.emit(
             "softmax", "softmax", (source,), (target, statistics), source_address=source.start,
-            source_pitch=self._pitch(2 * f["columns"], self.word, f["rows"], self.act_block),
+            source_pitch=self._pitch(self._limits("softmax", "source_pitch"), 2 * f["columns"], f["rows"], self.act_block),
             destination_address=target.start,
-            destination_pitch=self._pitch(f["columns"], self.word, f["rows"], self.act_block), **f,
+            destination_pitch=self._pitch(self._limits("softmax", "destination_pitch"), f["columns"], f["rows"], self.act_block),
+            **f,
         )  # fmt: skip
 
     def route(self) -> None:
-        c = self.configuration
-        columns = self._between(1, c.experts)
+        columns = self._limits("route", "columns").draw(self.rng)
         source = self._act(self._pick())
         rows = self._between(1, self.tokens)
         self.assembler.emit(
             "route", "route", (source,), (QUEUES,), rows=rows, columns=columns, top_k=self._between(1, columns),
             first=self._between(0, self.tokens - rows),
-            source_address=source.start, source_pitch=self._pitch(2 * columns, self.word, rows, self.act_block),
+            source_address=source.start,
+            source_pitch=self._pitch(self._limits("route", "source_pitch"), 2 * columns, rows, self.act_block),
         )  # fmt: skip
 
     def random_instruction(self) -> None:

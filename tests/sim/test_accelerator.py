@@ -9,7 +9,7 @@ from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
 from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
-from moesaic.spec.isa import INSTRUCTION_BYTES, Fault, Space, Unit, encode, semaphore
+from moesaic.spec.isa import INSTRUCTION_BYTES, Fault, Space, Unit, pack, semaphore
 from moesaic.spec.machine import ReferenceMachine
 from tests.sim.programs import PROGRAM_BYTES, random_program
 
@@ -110,13 +110,13 @@ def test_windows_are_not_left(executor):
     for frame_bytes in (16, 4096, 4096 + 16, 3 * 4096 - 16):
         for excess in (0, 16):
             code = (
-                encode("load", bytes=frame_bytes, space=Space.FRAME, **one)
-                + encode("load", tag=1, bytes=16, dram_offset=192, local_address=64, **one, **to_store)
-                + encode(
+                pack("load", bytes=frame_bytes, space=Space.FRAME, **one)
+                + pack("load", tag=1, bytes=16, dram_offset=192, local_address=64, **one, **to_store)
+                + pack(
                     "store", tag=2, bytes=16, local_address=64, dram_offset=frame_bytes - 16 + excess,
                     space=Space.FRAME, **one, **from_load,
                 )
-                + encode("end")
+                + pack("end")
             )  # fmt: skip
             memory = Memory(np.frombuffer(code, np.uint8).copy(), np.arange(frame_bytes).astype(np.uint8))
             expected = memory.frame.copy()

@@ -39,13 +39,14 @@ from moesaic.sim.measurements.benchmark.cases import (
 from moesaic.sim.measurements.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
 from moesaic.sim.measurements.benchmark.measurement import Run, prepare, switch_cost
 from moesaic.sim.measurements.benchmark.session import Session
+from moesaic.sim.measurements.benchmark.summary import show
 from moesaic.sim.measurements.benchmark.technique_resources import synthesised_modules, technique_cost
 from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash
 from moesaic.sim.measurements.timeline.timeline import Timeline
 from moesaic.spec.bundle import Task
 from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.isa import FAULT_UNIT_NAMES, Unit, encode, semaphore
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Unit, pack, semaphore
 from tests.hls.networks import SMALL, network, picture
 
 TINY, ZCU104 = load_configuration("tiny"), load_configuration("zcu104")
@@ -178,6 +179,19 @@ def test_files_say_the_same(document, output):
     assert not [path for path in output.rglob("*") if path.name.startswith(".")]
 
 
+def test_the_terminal_has_the_figures_of_the_page(document, output):
+    console = Console(file=io.StringIO(), width=80)
+    show(document, console)
+    text, page = console.file.getvalue(), (output / "index.html").read_text()
+    assert max(map(len, text.splitlines())) <= 80
+    for part in PARTS:
+        for entry in document[part]:
+            for figure in (f"{entry['cycles']:,}", f"{entry['ratio']:.3f}"):
+                assert figure in text and f">{figure}</td>" in page
+    (entry,) = document["frames"]
+    assert f"{100 * entry['mac_utilisation']:.1f} %" in text and "prefetch off" in text
+
+
 def test_technique_costs_come_from_synthesis_of_the_same_rtl(document, tmp_path):
     kept = tmp_path / "resources.json"
     amounts = {"dsp": 0, "bram36": 32.0, "uram": 0, "lut": 1207, "ff": 320, "carry4": 80}
@@ -297,7 +311,7 @@ def test_missed_figures_are_told_at_the_end(networks, document, output):
     again = session(output, networks, console).run([hopeless])
     assert again["frames"][0]["cycles"] == document["frames"][0]["cycles"]
     assert "missed: cycles of the encoder, small 32x32" in console.file.getvalue()
-    assert "asked at most 1" in (output / "index.html").read_text()
+    assert "<td>at most 1</td><td>8," in (output / "index.html").read_text()
     session(output, networks).run(CASES)
 
 
@@ -395,8 +409,8 @@ def test_account_of_made_up_events():
     load, vector, matmul = Unit.LOAD, Unit.VECTOR, Unit.MATMUL
     from_load, from_vector = (1 << semaphore(unit, matmul) for unit in (load, vector))
     code = b"".join([
-        encode("load", signal_mask=from_load), encode("matmul", wait_mask=from_load), encode("softmax", signal_mask=from_vector),
-        encode("matmul", wait_mask=from_vector), encode("matmul", overlap=1), encode("matmul"), encode("end"),
+        pack("load", signal_mask=from_load), pack("matmul", wait_mask=from_load), pack("softmax", signal_mask=from_vector),
+        pack("matmul", wait_mask=from_vector), pack("matmul", overlap=1), pack("matmul"), pack("end"),
     ])  # fmt: skip
     rows = [
         (4, Kind.ACCEPT, load, 0, 0), (5, Kind.ACCEPT, matmul, 0, 0), (6, Kind.TAKE, load, 0, 0), (6, Kind.ACCEPT, vector, 0, 0),

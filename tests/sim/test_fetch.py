@@ -11,11 +11,27 @@ from moesaic.sim.bench_kit.pauses import phased_pauses
 from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
-from moesaic.spec.isa import BY_OPCODE, INSTRUCTION_BYTES, SEMAPHORES, Fault, Unit, signals_of, waits_of
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.isa import (
+    BY_NAME,
+    BY_OPCODE,
+    END,
+    HEADER,
+    INSTRUCTION_BYTES,
+    SEMAPHORES,
+    UNIT_INSTRUCTIONS,
+    Fault,
+    Unit,
+    pack,
+    signals_of,
+    waits_of,
+)
 from tests.sim.transfers import CONSTANT_BASE, inside
+from tests.spec.legal_fields import random_fields, sides
 
 WINDOW_BYTES = 2 * 4096 + 64
-UNITS = {opcode: row.unit for opcode, row in BY_OPCODE.items() if row.unit is not None}
+UNITS = {instruction.opcode: instruction.unit for instruction in UNIT_INSTRUCTIONS}
+TINY = load_configuration("tiny")
 
 
 class Bench:
@@ -49,15 +65,24 @@ class Bench:
             ready = int(self.rng.integers(32)) if self.rng.random() < 0.7 else 0
             self.dut.dispatch_ready_i.value = ready
 
-    def instruction(self, opcode=None):
-        """64 random bytes with an opcode of a unit and masks that this unit may have."""
-        opcode = int(self.rng.choice(list(UNITS))) if opcode is None else opcode
-        words = self.rng.integers(0, 1 << 32, 16, np.uint64).astype("<u4")
+    def instruction(self, name=None):
+        """A random legal instruction of a unit; bits that belong to no field are random too."""
+        name = str(self.rng.choice(list(BY_NAME))) if name is None else name
+        return self.with_noise(name, random_fields(name, TINY, self.rng))
+
+    def with_noise(self, name, fields):
+        fields = {field: value for field, value in fields.items() if field != "opcode"}
+        used = {field.name: (1 << field.width) - 1 for field in HEADER + BY_NAME[name].fields if field.name != "opcode"}
+        mask = np.frombuffer(pack(name, **used), "<u4").copy()
+        mask[0] |= 0xFF
+        return np.frombuffer(pack(name, **fields), "<u4") | (self.noise() & ~mask)
+
+    def noise(self):
+        return self.rng.integers(0, 1 << 32, 16, np.uint64).astype("<u4")
+
+    def without_unit(self, opcode):
+        words = self.noise()
         words[0] = words[0] & 0xFFFFFF00 | opcode
-        if opcode in UNITS:
-            unused = 0xFFFFFFFF ^ ((1 << SEMAPHORES) - 1)
-            words[1] &= unused | waits_of(UNITS[opcode])
-            words[2] &= unused | signals_of(UNITS[opcode])
         return words
 
     async def run(self, program, offset, size=None, cause=Fault.NONE, stop=None, window=WINDOW_BYTES):
@@ -103,7 +128,7 @@ async def dispatches_whole_programs(dut):
     bench = Bench(dut)
     await clocking.start(dut)
     for length in (0, 1, 2, 3, 4, 5, 15, 16, 17, 40, 100):
-        program = [bench.instruction() for _ in range(length)] + [bench.instruction(opcode=0)]
+        program = [bench.instruction() for _ in range(length)] + [bench.without_unit(END.opcode)]
         last = WINDOW_BYTES // INSTRUCTION_BYTES - len(program)
         for offset in {int(bench.rng.integers(last + 1)), last, min(61, last)}:
             await bench.run(program, INSTRUCTION_BYTES * offset)
@@ -124,13 +149,13 @@ async def refuses_what_is_no_program(dut):
         await bench.run(program, last, size=1 << 31, cause=Fault.ADDRESS, stop=length)
         await bench.run(program, 0, window=INSTRUCTION_BYTES * length - 16, cause=Fault.ADDRESS, stop=length - 1)
         for opcode in (7, 128, 255):
-            bad = [*program, bench.instruction(opcode=opcode), *program, bench.instruction(opcode=0)]
+            bad = [*program, bench.without_unit(opcode), *program, bench.without_unit(END.opcode)]
             await bench.run(bad, 64 * 60, cause=Fault.BAD_INSTRUCTION, stop=length)
         for opcode, unit in UNITS.items():
             for word, mask in ((1, waits_of(unit)), (2, signals_of(unit))):
-                foreign = bench.instruction(opcode=opcode)
+                foreign = bench.instruction(BY_OPCODE[opcode].name)
                 foreign[word] |= 1 << int(bench.rng.choice([i for i in range(SEMAPHORES) if not mask >> i & 1]))
-                bad = [*program, foreign, bench.instruction(opcode=0)]
+                bad = [*program, foreign, bench.without_unit(END.opcode)]
                 await bench.run(bad, 0, cause=Fault.BAD_INSTRUCTION, stop=length)
     await bench.run([], 4096, size=0, cause=Fault.ADDRESS, stop=0)
     await bench.run([], WINDOW_BYTES + 640, size=640, cause=Fault.ADDRESS, stop=0)
@@ -139,10 +164,28 @@ async def refuses_what_is_no_program(dut):
 
 
 @cocotb.test()
+async def judges_fields_as_the_rules_do(dut):
+    """Both sides of every limit: dispatched or refused, wherever in the program they stand."""
+    bench = Bench(dut)
+    await clocking.start(dut)
+    found = [side for name in BY_NAME for side in sides(name, TINY)]
+    legal = [bench.with_noise(side.name, side.fields) for side in found if side.legal]
+    await bench.run([*legal[: WINDOW_BYTES // INSTRUCTION_BYTES - 1], bench.without_unit(END.opcode)], 0)
+    for side in found:
+        before = [bench.instruction() for _ in range(int(bench.rng.integers(3)))]
+        program = [*before, bench.with_noise(side.name, side.fields), bench.without_unit(END.opcode)]
+        if side.legal:
+            await bench.run(program, 0)
+        else:
+            await bench.run(program, 0, cause=Fault.BAD_INSTRUCTION, stop=len(before))
+    bench.board.close()
+
+
+@cocotb.test()
 async def bus_errors_count_when_reached(dut):
     bench = Bench(dut)
     await clocking.start(dut)
-    program = [bench.instruction() for _ in range(9)] + [bench.instruction(opcode=0)]
+    program = [bench.instruction() for _ in range(9)] + [bench.without_unit(END.opcode)]
     for bad in range(10):
         for beat in range(4):
             bench.axi.error_address = CONSTANT_BASE + 64 * bad + 16 * beat
@@ -154,4 +197,4 @@ async def bus_errors_count_when_reached(dut):
 
 @pytest.mark.parametrize("seed", range(3), ids=lambda s: f"seed{s}")
 def test_fetch(seed):
-    assert run_module_test("moesaic_fetch", __name__, seed=seed) == 3
+    assert run_module_test("moesaic_fetch", __name__, seed=seed) == 4

@@ -15,7 +15,7 @@ from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.dram import LATENCY
 from moesaic.spec.executor import Memory
-from moesaic.spec.isa import Fault, LoadDestination, Space, decode, encode
+from moesaic.spec.isa import Fault, LoadDestination, Space, decode, pack
 from moesaic.spec.machine import ReferenceMachine
 from tests.sim.transfers import (
     BEAT_BYTES,
@@ -248,7 +248,7 @@ class Stream:
         self.most_flying = 0
 
     def add(self, **fields):
-        self.waiting.append(encode("load", **fields))
+        self.waiting.append(pack("load", **fields))
 
     async def step(self):
         """One cycle. Returns "done" and the fields completed, or the fault and the fields it is blamed on."""

@@ -13,7 +13,7 @@ from moesaic.sim.bench_kit.stream import StreamSource
 from moesaic.sim.machines.dram import CONSTANT_WINDOW, SOURCES, Dram
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.dram import BYTES_PER_CYCLE, LATENCY
-from moesaic.spec.isa import LoadDestination, encode
+from moesaic.spec.isa import LoadDestination, pack
 from tests.sim.transfers import unit_parameters
 
 CONFIGURATION = load_configuration("zcu104")
@@ -36,7 +36,7 @@ class Bench:
     async def cycles(self, loads):
         """Run these loads and return the cycles from the first to the last word written."""
         dut, cycle, first, last, left = self.dut, 0, None, None, len(loads)
-        self.source.send({"dispatch_instr_i": int.from_bytes(encode("load", **fields), "little")} for fields in loads)
+        self.source.send({"dispatch_instr_i": int.from_bytes(pack("load", **fields), "little")} for fields in loads)
         sent = self.source.sent
         while self.source.sent < sent + left or dut.empty_o.value != 1:
             await RisingEdge(dut.clk_i)

@@ -12,7 +12,7 @@ from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.arithmetic import SHIFT_MAX
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.isa import OPERAND_BYTES, PARAMETER_ENTRY, Destination, Fault, encode
+from moesaic.spec.isa import OPERAND_BYTES, PARAMETER_ENTRY, Destination, Fault, pack
 from moesaic.spec.machine import ReferenceMachine
 from tests.sim.matmul_unit import (
     SHAPES,
@@ -213,7 +213,7 @@ async def random_instructions(dut):
             if before["destination"] == after["destination"] == Destination.RESIDUAL and rng.random() < 0.8:
                 after |= {"d_address": before["d_address"], "d_pitch": before["d_pitch"]}
                 after["columns"] = min(before["columns"], after["columns"])
-        codes = [encode("matmul", **fields) for fields in sequence]
+        codes = [pack("matmul", **fields) for fields in sequence]
         expected, completed, steps = reference_outcome(machine, codes)
         assert expected == Fault.NONE, (sequence, expected)
         board.expect([(Fault.NONE, completed, steps)])
@@ -250,7 +250,7 @@ async def large_products(dut):
         columns = {"columns": tiles * configuration.tile_columns - 1, "d_pitch": tiles * configuration.act_word_bytes}
         sequences.append([{**wide, **columns}, wide, {**wide, **columns, "param_address": 1024}])
     for sequence in sequences:
-        codes = [encode("matmul", **fields) for fields in sequence]
+        codes = [pack("matmul", **fields) for fields in sequence]
         expected, _, steps = reference_outcome(machine, codes)
         assert expected == Fault.NONE
         board.expect([(expected, steps)])
@@ -279,7 +279,7 @@ async def faults(dut):
         sequence = [[fields], [other, {**fields, "overlap": 1}], [fields, {**other, "overlap": 1}]][
             int(rng.integers(3))
         ]
-        codes = [encode("matmul", **each) for each in sequence]
+        codes = [pack("matmul", **each) for each in sequence]
         expected, completed, _ = reference_outcome(machine, codes)
         assert expected != Fault.NONE, f"{fault} is no fault: {fields}"
         board.expect([(fault, expected, completed)])
@@ -294,7 +294,7 @@ async def faults(dut):
     machine.weight[: configuration.weight_bytes // 8] = random_parameters(rng, configuration.weight_bytes // 64)
     await unit.fill(machine)
     fields = {**random_fields(configuration, rng, 8), "rows": 5, "gather": 0, "scatter": 0}
-    codes = [encode("matmul", **fields)]
+    codes = [pack("matmul", **fields)]
     assert (await unit.run(codes)).cause == reference_outcome(machine, codes)[0] == Fault.NONE
     await compare(unit, machine, [fields])
 
@@ -355,7 +355,7 @@ async def throughput(dut):
             **layer, "b_stride": layer["depth"] * tile, "param_address": LAYER_PARAMETERS, "param_stride": ("scores" not in name) * word,
             "d_address": LAYER_D["weight" if to_weight else "act"],
         }  # fmt: skip
-        codes = [encode("matmul", **fields, overlap=int(index > 0)) for index in range(SEQUENCE)]
+        codes = [pack("matmul", **fields, overlap=int(index > 0)) for index in range(SEQUENCE)]
         for used in (codes[:1], codes):
             expected, _, steps = reference_outcome(machine, used)
             outcome = await unit.run(used)

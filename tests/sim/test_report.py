@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import io
 import itertools
 import json
 import re
@@ -12,14 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from moesaic.errors import UserError
 from moesaic.hls.compiler.generate import generate
 from moesaic.host.png import decode_png
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.sim.machines.csim import CsimExecutor
+from moesaic.sim.measurements.road.demo import show_report
 from moesaic.sim.measurements.road.figures import disagreements, figures
-from moesaic.sim.measurements.road.road_page import page
+from moesaic.sim.measurements.road.road_page import report_page
 from moesaic.sim.measurements.road.road_report import Subject, measure, write_report
 from moesaic.sim.measurements.road.sample_pictures import photographs, read_pictures, rendered_scenes
 from moesaic.sim.measurements.road.streams import Picture
@@ -124,7 +127,7 @@ def test_one_wrong_byte_anywhere_is_found(subject: Subject, byte: int) -> None:
     measured, report = run(subject, flip=byte)
     assert report["executors"]["rtl"]["mismatched_bytes"] == 2 * PICTURES * TASKS
     assert disagreements(report) == [f"rtl: {2 * PICTURES * TASKS} bytes differ from the reference machine"]
-    document = page(measured, report)
+    document = report_page(measured, report)
     assert 'class="bad"' in document and "bit for bit" not in document
     assert f"no: rtl: {2 * PICTURES * TASKS} bytes differ" in document
 
@@ -153,7 +156,21 @@ def test_without_rtl_nothing_about_cycles_is_claimed(subject: Subject) -> None:
     measured = measure(dataclasses.replace(subject, float_network=None, observed=None), {})
     report = figures(measured)
     assert report["task_switch_extra_cycles"] is None and all(task["rtl"] is None for task in report["tasks"].values())
-    assert "Not measured: this run had no RTL simulation." in page(measured, report)
+    assert "Not measured: this run had no RTL simulation." in report_page(measured, report)
+
+
+def test_the_terminal_has_the_figures_of_the_page(subject: Subject) -> None:
+    measured, report = run(subject)
+    console = Console(file=io.StringIO(), width=80)
+    show_report(report, console)
+    text, document = console.file.getvalue(), report_page(measured, report)
+    for name, task in report["tasks"].items():
+        assert name in text
+        for figure in (f"{task['rtl']['cycles']:,}", f"{100 * task['rtl']['utilisation']:.1f} %"):
+            assert figure in text and f">{figure}</td>" in document
+    for values in report["executors"].values():
+        assert f"{values.get('compared_bytes', 0):,}" in text or "compared_bytes" not in values
+    assert "changes of task cost +0 cycles" in text
 
 
 class Page(HTMLParser):
@@ -210,7 +227,7 @@ def test_names_are_escaped(subject: Subject) -> None:
     hostile = dataclasses.replace(subject.build, name="<script>alert(1)</script>")
     measured = measure(dataclasses.replace(subject, build=hostile), {})
     parsed = Page()
-    parsed.feed(page(measured, figures(measured)))
+    parsed.feed(report_page(measured, figures(measured)))
     assert "<script>alert(1)</script>" in parsed.text
 
 

@@ -10,7 +10,7 @@ from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.configuration import load_configuration
-from moesaic.spec.isa import Fault, encode
+from moesaic.spec.isa import Fault, pack
 from moesaic.spec.machine import ReferenceMachine
 from tests.sim.act_unit import RIVALS, ActUnit, Outcome, bench_configuration, reference_outcome
 
@@ -95,7 +95,7 @@ async def run_and_compare(
     board: Scoreboard, unit: RouteUnit, machine: ReferenceMachine, fields: dict[str, int], rivals: int
 ) -> Outcome:
     """Run on both machines; compare how it ended and, unless it faulted, every count and every entry."""
-    instruction = encode("route", **fields)
+    instruction = pack("route", **fields)
     await unit.fill(machine.act)
     expected = reference_outcome(machine, instruction)
     board.expect([expected])

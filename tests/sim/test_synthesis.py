@@ -10,7 +10,7 @@ import pytest
 from moesaic.errors import InternalError
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
 from moesaic.hls.hardware.accelerator_sources import rtl_parameters
-from moesaic.hls.hardware.resources import LIMITS, Resources, estimate
+from moesaic.hls.hardware.resource_estimate import LIMITS, Resources, estimate_resources
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.synthesis import (
     counting,
@@ -25,6 +25,7 @@ from moesaic.sim.measurements.synthesis import (
 )
 from moesaic.sim.measurements.synthesis.elaboration import elaborate
 from moesaic.sim.measurements.synthesis.netlist import Netlist
+from moesaic.sim.measurements.synthesis.synthesis_page import resources_markdown, resources_table
 from moesaic.spec.configuration import load_configuration
 
 LEVEL = timing.LEVEL_NS
@@ -232,17 +233,45 @@ def test_verdict_has_the_figures_and_the_limits():
     assert report.verdict(over, "XCZU7EV").startswith("does not fit XCZU7EV: DSP48E2 1,641 of 1,641, BRAM36 281")
 
 
+def made_up(module: str, instances: int, delays: tuple[float, ...], loops: int = 0) -> flow.Result:
+    counts = Counter(dsp=4, bram18=3, lut=1200, ff=500)
+    total = Counter({name: amount * 5 for name, amount in counts.items()})
+    paths = tuple(timing.Path(delay, 7, "from_q[1]", "to_d") for delay in delays)
+    return flow.Result(module, instances, counts, total, paths, loops)
+
+
+def test_table_and_page_have_every_module_and_the_whole():
+    results = [
+        made_up("leaf", 3, (2.0,)),
+        made_up("loop", 1, (), 1),
+        made_up("slow", 1, (4.0, 3.5, 1.0)),
+        made_up("top", 1, (3.0, 1.0)),
+    ]
+    table = resources_table(results)
+    figures = {row[0][0]: [words for words, _ in row[1:]] for row in table.written()}
+    assert list(figures) == ["top", "slow", "loop", "leaf", "whole"]
+    assert figures["leaf"] == ["3", "12", "4.5", "0", "3,600", "1,500", "0", "2.00", "7", "yes"]
+    assert figures["slow"][-3:] == ["4.00", "7", "NO"] and figures["loop"][-3:] == ["loop", "", "NO"]
+    assert figures["whole"] == ["", "20", "7.5", "0", "6,000", "2,500", "0", "4.00", "", "2 miss"]
+    assert {row[0][0] for row in table.written() if row[-1][1] == "bad"} == {"slow", "loop"}
+    page = resources_markdown(load_configuration("tiny"), results)
+    assert table.to_markdown() in page
+    paths = [line.split(" | ")[:2] for line in page.splitlines() if "`from_q[1]`" in line]
+    slow = [["| slow", "4.00"], ["| slow", "3.50"]]
+    assert paths == [*slow, ["| top", "3.00"], ["| leaf", "2.00"], ["| top", "3.00"], ["| top", "1.00"]]
+
+
 @pytest.mark.slow
 def test_estimate_agrees_with_synthesis_of_the_test_configuration(tmp_path):
     tiny = load_configuration("tiny")
     sources = source_closure("moesaic_accelerator", [RTL])
     results = flow.measure("moesaic_accelerator", sources, rtl_parameters(tiny), tmp_path)
-    need, expected = report.whole(results), estimate(tiny)
+    need, expected = report.whole(results), estimate_resources(tiny)
     assert (need.dsp, need.bram36, need.uram) == (expected.dsp, expected.bram36, expected.uram)
     assert need.lut == pytest.approx(expected.lut, rel=0.1)
     assert all(result.loops == 0 for result in results)
     document = report.document(tiny, results, "hash")
     assert document["verdict"].startswith("fits XCZU7EV: ")
     assert sum(module["own"]["lut"] for module in document["modules"]) == need.lut
-    page = report.page(tiny, results)
+    page = resources_markdown(tiny, results)
     assert "estimate before place and route" in page and page.endswith(document["verdict"] + "\n")

@@ -19,7 +19,7 @@ from moesaic.sim.measurements.timeline.timeline import Timeline, build_timeline
 from moesaic.sim.measurements.timeline.trace_events import trace_events, write_trace
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault
-from moesaic.spec.isa import FAULT_UNIT_NAMES, FETCH, Unit, encode
+from moesaic.spec.isa import FAULT_UNIT_NAMES, FETCH, Unit, pack
 from tests.hls.networks import NARROW_HEADS, network, picture
 
 TINY = load_configuration("tiny")
@@ -158,7 +158,7 @@ def events_of(*rows):
     return events
 
 
-LOADS = b"".join(encode("load", tag=tag) for tag in (0, 1, 0)) + encode("end")
+LOADS = b"".join(pack("load", tag=tag) for tag in (0, 1, 0)) + pack("end")
 
 
 def test_instructions_that_overlap_lie_on_two_tracks():
@@ -209,7 +209,7 @@ def test_account_of_made_up_events():
             (50, Kind.STATE, matmul, State.OPERANDS, 20), (52, Kind.STATE, matmul, State.EMPTY, 20),
             (60, Kind.END, 0, 0, 20),
         ),
-        encode("matmul") + encode("end"), ("a",),
+        pack("matmul") + pack("end"), ("a",),
     )  # fmt: skip
     assert timeline.matmul_account() == {
         "array": 20, "semaphores": 10, "operands": 2, "drain": 5, "no_instruction": 18, "fill": 5

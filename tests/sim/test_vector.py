@@ -10,7 +10,7 @@ from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.arithmetic import PROBABILITY_MAX, reciprocal
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
-from moesaic.spec.isa import Fault, encode
+from moesaic.spec.isa import Fault, pack
 from moesaic.spec.machine import ReferenceMachine
 from tests.sim.act_unit import RIVALS, ActUnit, Outcome, bench_configuration, reference_outcome
 
@@ -129,7 +129,7 @@ async def run_and_compare(
     board: Scoreboard, unit: VectorUnit, machine: ReferenceMachine, name: str, fields: dict[str, int], rivals: int
 ) -> Outcome:
     """Fill, run on both machines, and compare how it ended and, unless it faulted, all that it could have touched."""
-    instruction = encode(name, tag=unit.rng.integers(1 << 32), **fields)
+    instruction = pack(name, tag=unit.rng.integers(1 << 32), **fields)
     await unit.fill(machine.act)
     await unit.fill_rows(machine)
     expected = reference_outcome(machine, instruction)

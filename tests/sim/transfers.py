@@ -11,7 +11,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from moesaic.sim.bench_kit import clocking
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.dram import BEAT_BYTES
-from moesaic.spec.isa import Fault, decode, encode
+from moesaic.spec.isa import Fault, decode, pack
 
 CONSTANT_BASE = 0x12_3456_7000
 FRAME_BASE = 0x00_8000_0000
@@ -77,7 +77,7 @@ class Unit:
     async def execute(self, name: str, limit: int = 20_000, **fields: int) -> Outcome:
         """Run one instruction and return how it ended; Fault.NONE is done."""
         dut = self.dut
-        code = encode(name, **fields)
+        code = pack(name, **fields)
         self.fields = decode(code)[1]
         dut.instr_i.value = int.from_bytes(code, "little")
         dut.instr_valid_i.value = 1

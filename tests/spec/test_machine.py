@@ -11,7 +11,7 @@ import pytest
 
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
-from moesaic.spec.isa import PARAMETER_ENTRY, Destination, Fault, Unit, encode, semaphore
+from moesaic.spec.isa import PARAMETER_ENTRY, Destination, Fault, Unit, pack, semaphore
 from moesaic.spec.machine import ReferenceMachine
 
 TINY = load_configuration("tiny")
@@ -19,7 +19,7 @@ ODD = replace(TINY, name="odd", tile_rows=3, act_ports=1, tile_columns=16, tile_
 
 
 def run(machine: ReferenceMachine, *code: bytes) -> dict[str, int]:
-    program = b"".join(code) + encode("end")
+    program = b"".join(code) + pack("end")
     memory = Memory(np.frombuffer(program, np.uint8).copy(), np.zeros(64, np.uint8))
     return machine.run(Program(0, len(program)), memory, 0)
 
@@ -150,7 +150,7 @@ def test_matmul_is_its_loop_nest(variant, configuration, seed):
     machine.queue_token[2, : len(tokens)] = tokens
     machine.queue_score[2, : len(tokens)] = rng.choice([0, 1, 30000, 65535], len(tokens))
     plain = PlainMatmul(machine, f)
-    run(machine, encode("matmul", **f))
+    run(machine, pack("matmul", **f))
     assert machine.act.tobytes() == bytes(plain.act)
     assert machine.weight.tobytes() == bytes(plain.weight)
     assert machine.row_max.tolist() == plain.row_max
@@ -161,7 +161,7 @@ def test_route_fills_queues_in_token_order():
     logits = np.array([[3, 9, 9, 1], [9, 3, 3, 3], [0, 0, 0, 0]], "<i2")
     for r, row in enumerate(logits):
         machine.act[32 * r : 32 * r + 8] = row.view(np.uint8)
-    run(machine, encode("route", rows=3, columns=4, source_address=0, source_pitch=32, top_k=2))
+    run(machine, pack("route", rows=3, columns=4, source_address=0, source_pitch=32, top_k=2))
     queues = [machine.queue_token[e, : machine.queue_count[e]].tolist() for e in range(4)]
     assert queues == [[1, 2], [0, 1, 2], [0], []]
     assert not machine.queue_count[4:].any()
@@ -172,7 +172,7 @@ def test_softmax_pads_with_zeros_and_leaves_the_reciprocal_of_the_sum():
     machine = ReferenceMachine(TINY)
     machine.row_max[5] = 100
     machine.act[:6] = np.array([100, 100 - 256, 200], "<i2").view(np.uint8)
-    run(machine, encode("softmax", rows=1, columns=3, destination_address=64, destination_pitch=8, row_base=5))
+    run(machine, pack("softmax", rows=1, columns=3, destination_address=64, destination_pitch=16, row_base=5))
     assert machine.act[64:72].tolist() == [127, 64, 127, 0, 0, 0, 0, 0]
     assert machine.row_multiplier[5] / 2.0 ** machine.row_shift[5] == pytest.approx(1 / 318, rel=2.0**-15)
 
@@ -181,13 +181,13 @@ def test_softmax_pads_with_zeros_and_leaves_the_reciprocal_of_the_sum():
 
 LOAD_TO_MATMUL = 1 << semaphore(Unit.LOAD, Unit.MATMUL)
 MATMUL_TO_LOAD = 1 << semaphore(Unit.MATMUL, Unit.LOAD)
-EMPTY_LOAD = {"count_1": 1, "count_2": 1, "count_3": 1}
+SMALL_LOAD = {"bytes": 16, "count_1": 1, "count_2": 1, "count_3": 1}
 EMPTY_MATMUL = {"rows": 0, "columns": 1, "depth": 8}
 
 
 def test_counters():
-    product = encode("matmul", rows=5, columns=9, depth=8, d_pitch=16)
-    assert run(ReferenceMachine(TINY), product, encode("load", bytes=48, **EMPTY_LOAD)) == {
+    product = pack("matmul", rows=5, columns=9, depth=8, d_pitch=16)
+    assert run(ReferenceMachine(TINY), product, pack("load", **{**SMALL_LOAD, "bytes": 48})) == {
         "instructions": 3,
         "matmul_array": 2 * 2 * 2,
         "read_beats": 3 * 4 + 3,
@@ -200,8 +200,8 @@ def test_a_consumer_that_comes_first_waits():
     machine = ReferenceMachine(TINY, observe=lambda name, fields, _: order.append((name, fields["tag"])))
     run(
         machine,
-        encode("matmul", tag=1, wait_mask=LOAD_TO_MATMUL, **EMPTY_MATMUL),
-        encode("load", tag=2, signal_mask=LOAD_TO_MATMUL, **EMPTY_LOAD),
+        pack("matmul", tag=1, wait_mask=LOAD_TO_MATMUL, **EMPTY_MATMUL),
+        pack("load", tag=2, signal_mask=LOAD_TO_MATMUL, **SMALL_LOAD),
     )
     assert order == [("load", 2), ("matmul", 1)]
 
@@ -209,8 +209,8 @@ def test_a_consumer_that_comes_first_waits():
 @pytest.mark.parametrize(("ahead", "ends"), [(TINY.instruction_queue, True), (TINY.instruction_queue + 1, False)])
 def test_a_queue_full_of_waiting_instructions_stops_fetch(ahead, ends):
     """Loads that wait for a product after them in the program: it is reached only if they all fit their queue."""
-    loads = [encode("load", wait_mask=MATMUL_TO_LOAD if i == 0 else 0, **EMPTY_LOAD) for i in range(ahead)]
-    code = [*loads, encode("matmul", signal_mask=MATMUL_TO_LOAD, **EMPTY_MATMUL)]
+    loads = [pack("load", wait_mask=MATMUL_TO_LOAD if i == 0 else 0, **SMALL_LOAD) for i in range(ahead)]
+    code = [*loads, pack("matmul", signal_mask=MATMUL_TO_LOAD, **EMPTY_MATMUL)]
     if ends:
         assert run(ReferenceMachine(TINY), *code)["instructions"] == ahead + 2
         return
@@ -221,7 +221,7 @@ def test_a_queue_full_of_waiting_instructions_stops_fetch(ahead, ends):
 
 @pytest.mark.parametrize(("signals", "ends"), [(255, True), (256, False)])
 def test_a_semaphore_counts_to_255(signals, ends):
-    code = [encode("load", tag=i, signal_mask=LOAD_TO_MATMUL, **EMPTY_LOAD) for i in range(signals)]
+    code = [pack("load", tag=i, signal_mask=LOAD_TO_MATMUL, **SMALL_LOAD) for i in range(signals)]
     if ends:
         assert run(ReferenceMachine(TINY), *code)["instructions"] == 256
         return
@@ -235,5 +235,5 @@ def test_a_semaphore_counts_to_255(signals, ends):
 )
 def test_a_foreign_semaphore_is_refused(fields):
     with pytest.raises(MachineFault) as caught:
-        run(ReferenceMachine(TINY), encode("load", tag=9, **fields, **EMPTY_LOAD))
+        run(ReferenceMachine(TINY), pack("load", tag=9, **fields, **SMALL_LOAD))
     assert (caught.value.cause, caught.value.unit, caught.value.tag) == (Fault.BAD_INSTRUCTION, "fetch", 0)

@@ -4,6 +4,7 @@
 
 #include "dram.hpp"
 #include "issue.hpp"
+#include "legality.hpp"
 #include "machine.hpp"
 
 namespace moesaic {
@@ -15,25 +16,6 @@ struct Fetch {
   bool ended;
   uint32_t words[INSTRUCTION_WORDS];
 };
-
-// The unit that executes an opcode; UNIT_FETCH if there is none.
-inline uint32_t unit_of(uint32_t opcode) {
-  switch (opcode) {
-    case OPCODE_LOAD:
-      return UNIT_LOAD;
-    case OPCODE_STORE:
-      return UNIT_STORE;
-    case OPCODE_MATMUL:
-      return UNIT_MATMUL;
-    case OPCODE_LAYER_NORM:
-    case OPCODE_SOFTMAX:
-      return UNIT_VECTOR;
-    case OPCODE_ROUTE:
-      return UNIT_ROUTE;
-    default:
-      return UNIT_FETCH;
-  }
-}
 
 // Only its producer signals a semaphore, and only its consumer waits for it.
 inline bool has_own_semaphores(const Header &header, uint32_t unit) {
@@ -81,7 +63,7 @@ dispatch:
       return FAULT_NONE;
     }
     const uint32_t unit = unit_of(header.opcode);
-    if (unit == UNIT_FETCH || !has_own_semaphores(header, unit)) return FAULT_BAD_INSTRUCTION;
+    if (!is_legal(state.words) || !has_own_semaphores(header, unit)) return FAULT_BAD_INSTRUCTION;
     state.holding = is_full(queues, unit);
     if (state.holding) return FAULT_NONE;
     push_instruction(queues, unit, state.words);

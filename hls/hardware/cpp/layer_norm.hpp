@@ -73,7 +73,6 @@ norm_columns:
 
 inline uint32_t layer_norm(const LayerNorm &f, Machine &machine) {
 #pragma HLS INLINE
-  if (f.columns < 1 || f.columns > NORM_WIDTH_MAX) return FAULT_BAD_INSTRUCTION;
   const uint32_t padded = padded_columns(f.columns);
   if (!inside_act(f.param_address, uint64_t(padded) * 4)) return FAULT_ADDRESS;
 norm_rows:

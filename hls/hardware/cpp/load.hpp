@@ -39,11 +39,7 @@ inline void load_run(const ReadWindow &window, const Run &run, uint32_t destinat
 inline uint32_t load(const Load &f, const ReadWindow &constants, const ReadWindow &frame, Machine &machine,
                      Events &events) {
 #pragma HLS INLINE
-  if (f.destination > LOAD_TO_TABLE) return FAULT_BAD_INSTRUCTION;
-  if (f.skip_if_empty) {
-    if (f.queue >= EXPERTS) return FAULT_BAD_INSTRUCTION;
-    if (machine.queue.count[f.queue] == 0) return FAULT_NONE;
-  }
+  if (f.skip_if_empty && machine.queue.count[f.queue] == 0) return FAULT_NONE;
   const uint64_t window_size = f.space == SPACE_CONSTANT ? constants.size : frame.size;
   const uint64_t size = f.destination == LOAD_TO_ACT      ? uint64_t(ACT_BYTES)
                         : f.destination == LOAD_TO_WEIGHT ? uint64_t(WEIGHT_WINDOW_BYTES)

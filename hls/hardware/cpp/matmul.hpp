@@ -255,13 +255,6 @@ drain_rows:
   return FAULT_NONE;
 }
 
-inline bool is_legal(const Matmul &f) {
-  const bool shape = f.columns > 0 && f.depth > 0 && f.depth % TILE_DEPTH == 0;
-  const bool fits = f.a_address % ACT_WORD_BYTES + f.depth <= OPERAND_BYTES;
-  const bool queue = !(f.gather || f.scatter) || f.queue < EXPERTS;
-  return f.destination <= DESTINATION_VALUES && shape && fits && queue && f.row_base % 2 == 0;
-}
-
 // Rows of the product: all, or what the queue holds from queue_first on, up to f.rows.
 inline uint32_t product_rows(const Matmul &f, const ExpertQueue &queue) {
   if (!f.gather && !f.scatter) return f.rows;
@@ -272,7 +265,6 @@ inline uint32_t product_rows(const Matmul &f, const ExpertQueue &queue) {
 
 inline uint32_t matmul(const Matmul &f, Machine &machine, Events &events) {
 #pragma HLS INLINE
-  if (!is_legal(f)) return FAULT_BAD_INSTRUCTION;
   const uint32_t rows = product_rows(f, machine.queue);
   if (rows == 0) return FAULT_NONE;
   if ((f.row_scale || f.track_max) && !inside_rows(f.row_base, rows)) return FAULT_ADDRESS;

@@ -79,7 +79,6 @@ push_experts:
 
 inline uint32_t route(const Route &f, Machine &machine) {
 #pragma HLS INLINE
-  if (f.first + f.rows > QUEUE_TOKENS || f.columns < 1 || f.columns > EXPERTS) return FAULT_BAD_INSTRUCTION;
   if (!f.append) clear(machine.queue);
 route_rows:
   for (uint32_t r = 0; r < f.rows; r++) {

@@ -9,7 +9,6 @@ namespace moesaic {
 
 inline uint32_t store(const Store &f, const WriteWindow &frame, const Machine &machine, Events &events) {
 #pragma HLS INLINE
-  if (f.space != SPACE_FRAME) return FAULT_ADDRESS;
 store_3:
   for (uint32_t i3 = 0; i3 < f.count_3; i3++) {
   store_2:

@@ -195,7 +195,12 @@ module moesaic_accelerator #(
 
   assign fault_tag[Units] = '0;
 
-  moesaic_fetch u_fetch (
+  moesaic_fetch #(
+      .TileColumns(TileColumns),
+      .TileDepth  (TileDepth),
+      .Experts    (Experts),
+      .QueueTokens(QueueTokens)
+  ) u_fetch (
       .clk_i,
       .rst_ni          (core_rst_n),
       .start_i         (start),

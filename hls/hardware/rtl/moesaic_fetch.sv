@@ -1,8 +1,14 @@
 // Reads the program from the constant window ahead of execution and sends each instruction to the queue of its unit.
 //
 // Bursts carry up to four instructions, never cross 4 KiB and never pass the end of the program or of the window; they
-// are asked for only when the buffer has room for all their data. A bus error counts only if the instruction is reached.
-module moesaic_fetch (
+// are asked for only when the buffer has room for all their data. A bus error counts only if the instruction is reached, and so does
+// an illegal instruction: an unknown opcode, a semaphore of another unit, or fields that break a rule of the instruction table.
+module moesaic_fetch #(
+    parameter int unsigned TileColumns = 8,
+    parameter int unsigned TileDepth   = 4,
+    parameter int unsigned Experts     = 16,
+    parameter int unsigned QueueTokens = 128
+) (
     input  logic         clk_i,
     input  logic         rst_ni,
     input  logic         start_i,
@@ -104,22 +110,12 @@ module moesaic_fetch (
   moesaic_isa_pkg::header_t header;
   assign header = instr_q >> 128;
 
-  logic known, own_semaphores, legal_q, is_end_q, good, sent, resolve;
+  logic is_end, own_semaphores, legal_q, is_end_q, good, sent, resolve;
   logic [Units-1:0] unit, unit_q;
   logic [moesaic_isa_pkg::SEMAPHORES-1:0] may_wait, may_signal;
+  assign unit   = moesaic_isa_pkg::unit_of(header.opcode);
+  assign is_end = header.opcode == moesaic_isa_pkg::OPCODE_END;
   always_comb begin
-    unit  = '0;
-    known = 1'b1;
-    case (header.opcode)
-      moesaic_isa_pkg::OPCODE_END:        unit = '0;
-      moesaic_isa_pkg::OPCODE_LOAD:       unit[3'(moesaic_isa_pkg::UNIT_LOAD)] = 1'b1;
-      moesaic_isa_pkg::OPCODE_STORE:      unit[3'(moesaic_isa_pkg::UNIT_STORE)] = 1'b1;
-      moesaic_isa_pkg::OPCODE_MATMUL:     unit[3'(moesaic_isa_pkg::UNIT_MATMUL)] = 1'b1;
-      moesaic_isa_pkg::OPCODE_LAYER_NORM: unit[3'(moesaic_isa_pkg::UNIT_VECTOR)] = 1'b1;
-      moesaic_isa_pkg::OPCODE_SOFTMAX:    unit[3'(moesaic_isa_pkg::UNIT_VECTOR)] = 1'b1;
-      moesaic_isa_pkg::OPCODE_ROUTE:      unit[3'(moesaic_isa_pkg::UNIT_ROUTE)] = 1'b1;
-      default:                    known = 1'b0;
-    endcase
     for (int p = 0; p < int'(Units); p++) begin
       for (int c = 0; c < int'(Units); c++) begin
         may_wait[p*int'(Units)+c]   = unit[c];
@@ -127,7 +123,17 @@ module moesaic_fetch (
       end
     end
   end
-  assign own_semaphores = header.opcode == moesaic_isa_pkg::OPCODE_END || ((header.wait_mask & ~may_wait) == '0 && (header.signal_mask & ~may_signal) == '0);
+  assign own_semaphores = (header.wait_mask & ~may_wait) == '0 && (header.signal_mask & ~may_signal) == '0;
+
+  // A beat is judged from its registers while the next one arrives, the last one as it arrives.
+  logic [31:0] word_0_q;
+  logic [127:0] newest;
+  logic [3:0] beat_legal;
+  assign newest        = instr_q[511:384];
+  assign beat_legal[0] = moesaic_isa_pkg::legal_beat_0(word_0_q);
+  assign beat_legal[1] = moesaic_isa_pkg::legal_beat_1(word_0_q, newest, TileColumns, TileDepth, Experts, QueueTokens);
+  assign beat_legal[2] = moesaic_isa_pkg::legal_beat_2(word_0_q, newest, TileColumns, TileDepth, Experts);
+  assign beat_legal[3] = moesaic_isa_pkg::legal_beat_3(word_0_q, buffer_data, TileColumns, TileDepth);
   assign good           = legal_q && !instr_error_q;
   assign resolve        = instr_valid_q && !stopped_q;
   assign sent           = |(dispatch_valid_o & dispatch_ready_i);
@@ -170,8 +176,16 @@ module moesaic_fetch (
 
     if (buffer_pop) begin
       unit_q        <= unit;
-      legal_q       <= known && own_semaphores;
-      is_end_q      <= header.opcode == moesaic_isa_pkg::OPCODE_END;
+      is_end_q      <= is_end;
+      case (beats_q)
+        2'd0: begin
+          word_0_q <= buffer_data[31:0];
+          legal_q  <= 1'b1;
+        end
+        2'd1:    legal_q <= beat_legal[0];
+        2'd2:    legal_q <= legal_q && beat_legal[1];
+        default: legal_q <= is_end || (legal_q && beat_legal[2] && beat_legal[3] && unit != '0 && own_semaphores);
+      endcase
       instr_q       <= {buffer_data, instr_q[511:128]};
       instr_error_q <= buffer_error || (instr_error_q && beats_q != 2'd0);
       beats_q       <= beats_q + 2'd1;

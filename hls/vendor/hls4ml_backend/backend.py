@@ -79,7 +79,7 @@ class MoesaicBackend(FPGABackend):
     def select_tasks(self, model: ModelGraph) -> bool:
         """Leave the outputs that were asked for."""
         wanted = self._tasks(model)
-        known = list(model.outputs)
+        known = list(model.outputs or ())
         for name in wanted:
             task, alternative = split_pathway_name(name)
             if task not in known:
@@ -110,10 +110,7 @@ class MoesaicBackend(FPGABackend):
 
         x and outputs: see moesaic.hls.vendor.hls4ml_backend.image_batches. UserError if the model is not compiled or x is no such images.
         """
-        session = self.session(model)
-        if session.emulator is None:
-            raise UserError("the model is not compiled, so it cannot predict; call compile() first")
-        outputs = session.predict(x, self._tasks(model))
+        outputs = self.session(model).predict(x, self._tasks(model))
         return outputs[0] if len(outputs) == 1 else outputs
 
     def build(
@@ -141,4 +138,4 @@ class MoesaicBackend(FPGABackend):
 
     @staticmethod
     def _tasks(model: ModelGraph) -> list[str]:
-        return model.config.get_config_value("Task") or list(model.outputs)
+        return model.config.get_config_value("Task") or list(model.outputs or ())

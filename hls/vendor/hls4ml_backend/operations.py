@@ -32,8 +32,9 @@ class Operation(Layer):
         if backend.name != NAME:  # another backend's model: what hls4ml says without this package
             raise self.get_attr("refusal") or RuntimeError(f"ERROR: Unsupported operation type: {self.class_name}")
         shapes = backend.session(self.model).shapes
-        for place, output in enumerate(self.outputs):
-            suffix = "" if len(self.outputs) == 1 else str(place)
+        outputs = self.outputs or []
+        for place, output in enumerate(outputs):
+            suffix = "" if len(outputs) == 1 else str(place)
             self.add_output_variable(
                 shapes.get(output, [1]),
                 out_name=output,

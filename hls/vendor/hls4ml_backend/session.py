@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from moesaic.emulator import Emulator
+from moesaic.errors import UserError
 from moesaic.hls.compiler.generate import generate
 from moesaic.hls.vendor.hls4ml_backend.image_batches import to_output, to_pixels
 from moesaic.spec.build import Build
@@ -32,8 +33,11 @@ class Session:
     def predict(self, x: np.ndarray, tasks: list[str]) -> list[np.ndarray]:
         """Each task's output for images x, see moesaic.hls.vendor.hls4ml_backend.image_batches for both; without N where x has none.
 
-        tasks: TASK or TASK@ALTERNATIVE. float64 for float64, else float32. The model must be compiled.
+        tasks: TASK or TASK@ALTERNATIVE. float64 for float64, else float32. UserError if the model is not compiled.
         """
+        if self.emulator is None:
+            raise UserError("the model is not compiled, so it cannot predict; call compile() first")
+        dtype = np.dtype(np.float64 if x.dtype == np.float64 else np.float32)
         build = self.build
         pixels = to_pixels(x, build.image_height, build.image_width)
         memory = build.new_memory()
@@ -46,6 +50,6 @@ class Session:
                 build.write_image(memory.frame, image)
                 self.emulator.run(build.task(name).program, memory, 0)
                 raw[i] = build.read_output(memory.frame, task)
-            output = to_output(raw, build.tasks[task].output_scale, np.float64 if x.dtype == np.float64 else np.float32)
+            output = to_output(raw, build.tasks[task].output_scale, dtype)
             results.append(output if x.ndim == 4 else output[0])
         return results

@@ -44,11 +44,24 @@ def parse_csynth(path: Path) -> dict[str, str]:
     """
     try:
         root = ElementTree.parse(path).getroot()
-        figures = {name: root.find(place).text for name, place in _FIGURES.items()}
-        area = root.find("AreaEstimates")
-        figures |= {amount.tag: amount.text for amount in area.find("Resources")}
-        return figures | {f"Available{amount.tag}": amount.text for amount in area.find("AvailableResources")}
-    except (OSError, ElementTree.ParseError, AttributeError, TypeError) as error:
+        figures = {name: _text(_element(root, place)) for name, place in _FIGURES.items()}
+        used, available = (_element(root, f"AreaEstimates/{name}") for name in ("Resources", "AvailableResources"))
+        figures |= {amount.tag: _text(amount) for amount in used}
+        return figures | {f"Available{amount.tag}": _text(amount) for amount in available}
+    except (OSError, ElementTree.ParseError, LookupError) as error:
         raise UserError(
             f"the synthesis report {path} cannot be read ({error}); see csynth.tcl.out of the project"
         ) from None
+
+
+def _element(root: ElementTree.Element, place: str) -> ElementTree.Element:
+    found = root.find(place)
+    if found is None:
+        raise LookupError(f"it has no {place}")
+    return found
+
+
+def _text(element: ElementTree.Element) -> str:
+    if element.text is None:
+        raise LookupError(f"{element.tag} is empty")
+    return element.text

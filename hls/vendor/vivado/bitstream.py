@@ -8,7 +8,7 @@ from pathlib import Path
 from moesaic.errors import UserError
 from moesaic.files import require_writable, sha256_of, write_directory
 from moesaic.hls.hardware.accelerator_sources import accelerator_sources
-from moesaic.hls.hardware.resources import check_fit
+from moesaic.hls.hardware.resource_estimate import check_fit
 from moesaic.hls.vendor.flow import absence, hls_absence, hls_command, require_plain_path, run_script, usable
 from moesaic.hls.vendor.parts import board_part
 from moesaic.hls.vendor.vitis.project import kernel_sources, scripts

@@ -100,7 +100,7 @@ def parse_utilization(text: str) -> dict[str, dict[str, float]]:
 
 def parse_hierarchy(text: str, instances: tuple[str, ...]) -> dict[str, float]:
     """report_utilization -hierarchical: what the named instances take together: lut, ff, bram36, uram, dsp."""
-    total = dict.fromkeys(("lut", "ff", "bram36", "uram", "dsp"), 0.0)
+    total: dict[str, float] = dict.fromkeys(("lut", "ff", "bram36", "uram", "dsp"), 0.0)
     header: list[str] = []
     wanted = set(instances)
     for line in text.splitlines():

@@ -204,7 +204,12 @@ def _waits(timeline: Timeline, matmuls: Sequence[Execution]) -> tuple[np.ndarray
         ready.append(last)
         producers.append(producer)
         done.append(_known(execution.done))
-    return tuple(np.array(values, np.int64) for values in (accepted, free, ready, producers))
+    return (
+        np.array(accepted, np.int64),
+        np.array(free, np.int64),
+        np.array(ready, np.int64),
+        np.array(producers, np.int64),
+    )
 
 
 def _known(cycle: int | None) -> int:

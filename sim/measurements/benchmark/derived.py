@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moesaic.hls.hardware.resources import estimate, estimate_of_two_units
+from moesaic.hls.hardware.resource_estimate import estimate_resources, estimate_resources_of_two_units
 from moesaic.sim.measurements.benchmark.cases import ALL_OFF, UNIFIED, Case
 from moesaic.sim.measurements.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
 from moesaic.spec.bundle import Bundle
@@ -15,7 +15,7 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
     macs = encoder_macs(bundle.architecture, chosen)
     weight_bytes = encoder_weight_bytes(bundle.architecture, task, chosen)
     limit = cycle_limit(macs, weight_bytes, c, case.bytes_per_cycle)
-    resources = (estimate_of_two_units if case.label in (UNIFIED, ALL_OFF) else estimate)(c)
+    resources = (estimate_resources_of_two_units if case.label in (UNIFIED, ALL_OFF) else estimate_resources)(c)
     return {
         "limit": round(limit),
         "ratio": cycles / limit,
@@ -30,3 +30,8 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
         "bytes_per_cycle": case.bytes_per_cycle,
         "estimated_resources": resources.to_dict(),
     }
+
+
+def wrong_bytes(entry: dict) -> int:
+    """Bytes in which any machine differs from the reference, and outputs in which that differs from the integer network."""
+    return entry["mismatched_bytes"] + (entry["csim_mismatched_bytes"] or 0) + entry["integer_network_mismatches"]

@@ -204,7 +204,7 @@ def _run_rtl(
     """Every frame of the sequence in one simulation; in detail, the last of those of the slowest task."""
     case, build = prepared.case, prepared.build
     runs: list[Run] = []
-    slowest: _Observed | None = None
+    observed: list[_Observed] = []
     with RtlExecutor(
         rtl, case.configuration, latency=LATENCY, bytes_per_cycle=case.bytes_per_cycle, timeline=True,
         build_directory=simulators,
@@ -229,10 +229,10 @@ def _run_rtl(
                 seconds=round(seconds, 2),
             )
             runs.append(run)
-            if slowest is None or run.cycles >= slowest.run.cycles:
-                slowest = _Observed(run, timeline, executor.events, counters)
+            if not observed or run.cycles >= observed[-1].run.cycles:
+                observed = [_Observed(run, timeline, executor.events, counters)]
         progress.cycles = lambda: 0
-    return runs, slowest
+    return runs, observed[-1]
 
 
 def switch_cost(runs: Sequence[Run]) -> dict[str, int] | None:

@@ -18,9 +18,9 @@ from moesaic.errors import InternalError, UserError
 from moesaic.files import write_file
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
 from moesaic.sim.measurements.benchmark.asked import asked_figures, missed
-from moesaic.sim.measurements.benchmark.benchmark_page import page
+from moesaic.sim.measurements.benchmark.benchmark_page import benchmark_page
 from moesaic.sim.measurements.benchmark.cases import FRAMES, PARTS, Case, Frame
-from moesaic.sim.measurements.benchmark.derived import derived_figures
+from moesaic.sim.measurements.benchmark.derived import derived_figures, wrong_bytes
 from moesaic.sim.measurements.benchmark.measurement import Prepared, Progress, measure, prepare
 from moesaic.sim.measurements.benchmark.source_hashes import read_hash, sources_hash
 from moesaic.sim.measurements.benchmark.technique_resources import synthesised_modules
@@ -195,7 +195,7 @@ class Session:
             "failed": list(failed),
         }
         write_file(self.output / "bench.json", (json.dumps(document, indent=1) + "\n").encode())
-        write_file(self.output / "index.html", page(document).encode())
+        write_file(self.output / "index.html", benchmark_page(document).encode())
         return document
 
 
@@ -213,11 +213,6 @@ def _identity_of(case: Case) -> _Identity:
 def _order(entry: dict) -> int:
     """Place of an entry in its part: that of a run of everything."""
     return _PLACES.get((entry["model"], entry["input"]), 0)
-
-
-def wrong_bytes(entry: dict) -> int:
-    """Bytes in which any machine differs from the reference, and outputs in which that differs from the integer network."""
-    return entry["mismatched_bytes"] + (entry["csim_mismatched_bytes"] or 0) + entry["integer_network_mismatches"]
 
 
 def name_of(case: Case) -> str:

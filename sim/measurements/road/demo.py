@@ -10,20 +10,21 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from moesaic.errors import InternalError
 from moesaic.hls.compiler.generate import generate
+from moesaic.model.evaluation.accuracy_table import accuracy_table
 from moesaic.model.evaluation.evaluate import predict
-from moesaic.model.evaluation.metrics_table import show_metrics
 from moesaic.model.export.bundle_export import build_bundle
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.model.training import checkpoint
 from moesaic.model.training.train import train
+from moesaic.pages.terminal import print_table
 from moesaic.sim.machines.simulated_executors import SIMULATED, simulated_executors
 from moesaic.sim.measurements.road.figures import disagreements
 from moesaic.sim.measurements.road.road_report import Network, Subject, measure, write_report
+from moesaic.sim.measurements.road.road_tables import agreement_table, cycles_table
 from moesaic.sim.measurements.road.streams import FrameRecord, Picture
 from moesaic.spec.build import load_build
 from moesaic.spec.bundle import Bundle, load_bundle
@@ -88,7 +89,8 @@ class Demo:
         bundle = build_bundle("demo", model, self.recipe, validation=self.validation)
         bundle.save(self.directory / "bundle")
         bundle = load_bundle(self.directory / "bundle")
-        show_metrics({name: task.metrics for name, task in bundle.tasks.items()}, self.console)
+        metrics = {name: task.metrics for name, task in bundle.tasks.items()}
+        print_table(self.console, accuracy_table(metrics), "accuracy on held-out images")
         self.console.print(
             f"router top-k agreement of integers with float: {bundle.report['router_topk_agreement']:.4f}"
         )
@@ -120,22 +122,12 @@ def float_network(model: M3ViT) -> Network:
 
 def show_report(report: dict, console: Console) -> None:
     """The figures that matter most, as tables."""
-    machines = Table(
-        "machine", "frames", "bytes compared", "bytes that differ", title="agreement with the reference machine"
-    )
-    for name, values in report["executors"].items():
-        if "compared_bytes" in values:
-            machines.add_row(
-                name, str(values["frames"]), f"{values['compared_bytes']:,}", f"{values['mismatched_bytes']:,}"
-            )
-    console.print(machines)
-    measured = {name: task["rtl"] for name, task in report["tasks"].items() if task["rtl"]}
-    if not measured:
+    agreement = agreement_table(report).select("executor", "frames", "bytes compared", "bytes that differ")
+    print_table(console, agreement, "agreement with the reference machine")
+    cycles = cycles_table(report)
+    if cycles is None:
         return
-    cycles = Table("task", "cycles per frame", "ms at 300 MHz (assumed)", "utilisation", title="RTL simulation")
-    for name, task in measured.items():
-        milliseconds = f"{task['milliseconds_at_assumed_clock']:.3f}"
-        cycles.add_row(name, f"{task['cycles']:,}", milliseconds, f"{100 * task['utilisation']:.1f} %")
-    console.print(cycles)
+    shown = [column.heading for column in cycles.columns if "DRAM" not in column.heading]
+    print_table(console, cycles.select(*shown), "RTL simulation")
     switch = report["task_switch"]
     console.print(f"{switch['task_changes']} changes of task cost {switch['extra_cycles']:+,} cycles")

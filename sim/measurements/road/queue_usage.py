@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from moesaic.errors import InternalError
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
 from moesaic.spec.machine import Fields, ReferenceMachine
@@ -37,6 +38,10 @@ class UsageRecorder:
             return
         new = machine.queue_count - (self._counted if fields["append"] else 0)
         self._counted = machine.queue_count.copy()
-        block = int(_ROUTE_TAG.fullmatch(self._tags[fields["tag"]]).group(1))
+        tag = self._tags[fields["tag"]]
+        found = _ROUTE_TAG.fullmatch(tag)
+        if found is None:
+            raise InternalError(f"a route instruction has the tag {tag!r}, not that of a block")
+        block = int(found[1])
         kept = list(self._bundle.tasks[self.task].pathway[block])
         self.usage[self.task][block][kept] += new[: len(kept)]

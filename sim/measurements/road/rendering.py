@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from moesaic.host.prediction_pictures import CLASS_COLOURS, depth_picture, picture
-from moesaic.sim.measurements.road.markup import Markup, element
+from moesaic.pages.document import colour_key, paragraph
+from moesaic.pages.markup import Markup
 from moesaic.spec.build import TaskProgram
 
 
@@ -26,17 +27,12 @@ def legend(name: str, task: TaskProgram) -> Markup:
     """What the colours of a task's pictures mean."""
     if task.kind in ("segmentation", "parts"):
         classes = task.class_names or [f"class {index}" for index in range(task.channels)]
-        swatches = [
-            element(
-                "span", element("span", "", kind="swatch", style=f"background: rgb{tuple(map(int, colour))}"), label
-            )
-            for label, colour in zip(classes, CLASS_COLOURS)
-        ]
-        return element("p", f"{name}: ", *swatches, kind="soft")
+        colours = (f"rgb{tuple(map(int, colour))}" for colour in CLASS_COLOURS)
+        return colour_key(dict(zip(classes, colours)), name)
     meaning = {
         "depth": "near is bright, far is dark, on a logarithmic scale; the extremes of a row's first map are its ends",
         "normals": "red faces right, green faces up, blue faces the viewer",
         "saliency": "probability of belonging to the salient object, from dark blue (0) over green to nearly white (1)",
         "edges": "probability of an edge, from black (0) to white (1)",
     }
-    return element("p", f"{name}: {meaning[task.kind]}", kind="soft")
+    return paragraph(f"{name}: {meaning[task.kind]}", "soft")

@@ -18,7 +18,7 @@ from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.sim.measurements.road.figures import Measurements, Predictions, figures
 from moesaic.sim.measurements.road.layer_check import check_layers
 from moesaic.sim.measurements.road.queue_usage import ExpertUsage, UsageRecorder
-from moesaic.sim.measurements.road.road_page import page
+from moesaic.sim.measurements.road.road_page import report_page
 from moesaic.sim.measurements.road.streams import FrameRecord, Picture, alternating, consecutive, run_stream
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
@@ -87,7 +87,7 @@ def measure(
 def write_report(measurements: Measurements, directory: Path) -> dict:
     """Write report.json and report.html into the directory and return the figures."""
     report = figures(measurements)
-    document = page(measurements, report)
+    document = report_page(measurements, report)
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         _write(directory / "report.html", document)

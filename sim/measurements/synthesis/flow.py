@@ -77,7 +77,7 @@ def measure(
 def _analyses(
     modules: Mapping[str, Module], keys: Mapping[str, str], cache: Path, progress: Callable[[str], None]
 ) -> tuple[dict[str, Counter[str]], dict[str, timing.Model]]:
-    rules = b"".join(Path(source.__file__).read_bytes() for source in (counting, timing))
+    rules = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("counting.py", "path_delays.py"))
     own: dict[str, Counter[str]] = {}
     models: dict[str, timing.Model] = {}
     shown: dict[str, timing.Model] = {}

@@ -111,12 +111,9 @@ def _netlist(module: dict) -> Netlist:
     return Netlist(ports, [cell for cell in cells if cell[1] != "$scopeinfo"], names)
 
 
-def load(cache: Path, module: Module, key: str) -> Netlist | None:
-    """The netlist that is kept, if there is one."""
-    try:
-        return Netlist.decode(path_of(cache, module, key).read_bytes())
-    except FileNotFoundError:
-        return None
+def load(cache: Path, module: Module, key: str) -> Netlist:
+    """The netlist that is kept. Raises FileNotFoundError."""
+    return Netlist.decode(path_of(cache, module, key).read_bytes())
 
 
 def store(cache: Path, module: Module, key: str, netlist: Netlist) -> None:

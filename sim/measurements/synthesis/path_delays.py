@@ -242,9 +242,9 @@ def _graph(netlist: Netlist, below: Mapping[str, Model]) -> _Graph:
     return _Graph(arcs, starts, ends)
 
 
-def _loads(netlist: Netlist) -> dict[int, set[str]]:
+def _loads(netlist: Netlist) -> dict[int | str, set[str]]:
     """Bit to what it drives: "D" for the data of a flip-flop, "other" for anything else."""
-    loads: dict[int, set[str]] = defaultdict(set)
+    loads: dict[int | str, set[str]] = defaultdict(set)
     for _, kind, pins in netlist.cells:
         for pin, bits in pins.items():
             for bit in bits:

@@ -1,4 +1,4 @@
-"""The resources of a configuration as JSON, as a page and as a table."""
+"""The resources of a configuration: rows by module, the whole, the verdict, and all of it as JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moesaic.hls.hardware.resources import LIMITS, Resources
+from moesaic.hls.hardware.resource_estimate import LIMITS, Resources
 from moesaic.sim.measurements.synthesis import path_delays as timing
 from moesaic.sim.measurements.synthesis import yosys
 from moesaic.sim.measurements.synthesis.flow import Result
@@ -27,7 +27,8 @@ RULE = (
     f" Judged against {timing.CLOCK_NS} ns ({CLOCK_MHZ} MHz); fan-out, placement and skew are not in them."
 )
 _NAMES = {"dsp": "DSP48E2", "bram36": "BRAM36", "uram": "URAM288", "lut": "LUT"}
-_COLUMNS = ("dsp", "bram36", "uram", "lut", "ff", "carry4")
+COUNTED = ("dsp", "bram36", "uram", "lut", "ff", "carry4")
+"""What is counted of a module."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Row(timing.Timed):
 
 def blocks(counts: Counter[str]) -> dict[str, float]:
     """Resources with block RAM in units of 36 Kb."""
-    return {name: counts["bram18"] / 2 if name == "bram36" else counts[name] for name in _COLUMNS}
+    return {name: counts["bram18"] / 2 if name == "bram36" else counts[name] for name in COUNTED}
 
 
 def rows(results: Sequence[Result]) -> list[Row]:
@@ -113,84 +114,3 @@ def document(configuration: HardwareConfiguration, results: Sequence[Result], so
         "limits": limit.to_dict(),
         "verdict": verdict(need, configuration.part),
     }
-
-
-def cells(row: Row) -> tuple[str, ...]:
-    """A row as text."""
-    amounts = (f"{row.own[name]:,.1f}" if name == "bram36" else f"{row.own[name]:,.0f}" for name in _COLUMNS)
-    if row.loops:
-        judged = ("loop", "", "no")
-    elif row.worst is None:
-        judged = ("", "", "")
-    else:
-        judged = (f"{row.worst.delay:.2f}", str(row.worst.levels), "yes" if row.meets else "NO")
-    return (row.module, f"{row.instances:,}", *amounts, *judged)
-
-
-HEADINGS = (
-    "module",
-    "instances",
-    "DSP",
-    "BRAM36",
-    "URAM",
-    "LUT",
-    "FF",
-    "CARRY4",
-    "path ns",
-    "LUTs",
-    f"<= {timing.CLOCK_NS}",
-)
-"""Columns of the table: amounts are those of all instances, without the modules below them."""
-
-
-def sum_row(results: Sequence[Result]) -> tuple[str, ...]:
-    """The last row of the table."""
-    total = blocks(results[-1].total)
-    table = rows(results)
-    slowest = max((row.worst.delay for row in table if row.worst), default=0.0)
-    amounts = (f"{total[name]:,.1f}" if name == "bram36" else f"{total[name]:,.0f}" for name in _COLUMNS)
-    missed = sum(not row.meets for row in table)
-    return ("whole", "", *amounts, f"{slowest:.2f}", "", f"{missed} miss" if missed else "yes")
-
-
-_PATH_HEADINGS = ("| module | ns | LUTs | from | to |", "|---|---:|---:|---|---|")
-
-
-def _path_line(module: str, path: timing.Path) -> str:
-    return f"| {module} | {path.delay:.2f} | {path.levels} | `{path.start}` | `{path.end}` |"
-
-
-def page(configuration: HardwareConfiguration, results: Sequence[Result]) -> str:
-    """The table as a Markdown page."""
-    table = rows(results)
-    lines = [
-        f"# Resources of `{configuration.name}` on {configuration.part}",
-        "",
-        NOTE,
-        "",
-        "| " + " | ".join(HEADINGS) + " |",
-        "|---" + "|---:" * (len(HEADINGS) - 1) + "|",
-        *("| " + " | ".join(cells(row)) + " |" for row in table),
-        "| **" + "** | **".join(sum_row(results)) + "** |",
-        "",
-        "## Worst paths of each module",
-        "",
-        RULE,
-        f"Of each module the longest path that passes through its own logic, and of others between other instances in it those over"
-        f" {timing.CLOCK_NS} ns; the last table has the {timing.KEPT} longest of the top module.",
-        "",
-        *_PATH_HEADINGS,
-        *(
-            _path_line(row.module, path)
-            for row in sorted((row for row in table if row.worst), key=lambda row: -row.worst.delay)
-            for path in row.shown
-        ),
-        "",
-        f"## Longest paths of `{table[0].module}`, between its units",
-        "",
-        *_PATH_HEADINGS,
-        *(_path_line(table[0].module, path) for path in table[0].paths),
-        "",
-        verdict(whole(results), configuration.part),
-    ]
-    return "\n".join(lines) + "\n"

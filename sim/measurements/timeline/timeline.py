@@ -87,8 +87,9 @@ class Timeline:
 
         Raises ValueError if there are none, or one did not complete.
         """
-        done = [execution.done for execution in self.executions if wanted(execution)]
-        if not done or None in done:
+        chosen = [execution for execution in self.executions if wanted(execution)]
+        done = [execution.done for execution in chosen if execution.done is not None]
+        if not done or len(done) < len(chosen):
             raise ValueError("no such instruction, or one that did not complete")
         return max(done)
 

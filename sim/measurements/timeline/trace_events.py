@@ -87,7 +87,7 @@ def _slice(name: str, category: str, track: int, begin: int, end: int, **more: A
 
 
 def _instruction_slices(timeline: Timeline) -> Iterator[TraceEvent]:
-    free_from = {(unit, lane): 0 for unit in Unit for lane in range(LANES)}
+    free_from = {(int(unit), lane): 0 for unit in Unit for lane in range(LANES)}
     for execution in timeline.executions:
         if execution.started is None:
             continue

@@ -14,7 +14,7 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.hls.commands.bitstream import BitstreamCommand
-from moesaic.hls.hardware.resources import estimate
+from moesaic.hls.hardware.resource_estimate import estimate_resources
 from moesaic.hls.vendor.vivado.bitstream import make_bitstream
 from moesaic.host.bitstream import find_bitstream
 from moesaic.spec.configuration import load_configuration
@@ -111,7 +111,7 @@ def test_a_bitstream_that_the_host_finds(tools, tmp_path: Path, engine: str, hls
     made = json.loads((target / "build.json").read_text())
     assert (made["engine"], made["fingerprint"], made["clock_mhz"]) == (engine, TINY.fingerprint, 300)
     assert made["timing"]["met"] and made["utilization"]["dsp"] == {"used": 1631, "available": 1728}
-    estimated = estimate(TINY).dsp
+    estimated = estimate_resources(TINY).dsp
     of_the_rtl = {"estimated": estimated, "used": 1629, "used_per_estimated": round(1629 / estimated, 3)}
     assert made["accelerator"]["dsp"] == (of_the_rtl if engine == "rtl" else {"used": 1729})
     assert made["power_estimated_by_vivado_w"] == 11.842

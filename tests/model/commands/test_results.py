@@ -5,7 +5,7 @@ import pytest
 from moesaic.errors import UserError
 from moesaic.model.commands.results import ResultsCommand
 from moesaic.model.experiments import expert_timing, results_study
-from moesaic.model.experiments.results_page import page
+from moesaic.model.experiments.results_page import results_markdown
 from tests.model.calling import call
 from tests.model.experiments.test_results_study import EXPERTS, measurements
 
@@ -16,7 +16,7 @@ def test_experts_are_timed_when_every_run_is_done(tmp_path, monkeypatch):
     monkeypatch.setattr(expert_timing, "measure_once", lambda *_: order.append("experts") or EXPERTS)
     words = ("--directory", tmp_path / "kept", "--page", page_path)
     assert call(ResultsCommand, *words) == 0 and order == ["runs", "experts"]
-    assert page_path.read_text() == page(measurements(), EXPERTS)
+    assert page_path.read_text() == results_markdown(measurements(), EXPERTS)
 
     def refuse(*_):
         raise UserError("no room")

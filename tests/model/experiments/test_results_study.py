@@ -6,7 +6,7 @@ import json
 import pytest
 
 from moesaic.model.experiments import results_study
-from moesaic.model.experiments.results_page import BUDGETS, HALF, page
+from moesaic.model.experiments.results_page import BUDGETS, HALF, results_markdown
 from moesaic.model.experiments.results_study import BUDGETED, NETWORKS, QUANTISED, SeededRun, every_run, execute
 from moesaic.model.recipes.recipe import load_recipe
 
@@ -67,7 +67,7 @@ def test_the_key_is_of_the_whole_recipe(monkeypatch):
 
 
 def test_the_page_compares_with_single_tasks_and_with_float():
-    text = page(measurements(), EXPERTS)
+    text = results_markdown(measurements(), EXPERTS)
     gain = 100 * (0.1 + 2 * (1 - 1 / 1.1)) / 3
     row = next(line for line in text.splitlines() if line.startswith("| M³ViT, multi-gate | 10.00 M"))
     assert f"**{gain:.2f} ± 0.00**" in row
@@ -80,13 +80,13 @@ def test_the_page_compares_with_single_tasks_and_with_float():
 
 
 def test_the_page_compares_half_of_the_experts_with_all():
-    lines = page(measurements(), EXPERTS).splitlines()
+    lines = results_markdown(measurements(), EXPERTS).splitlines()
     assert next(line for line in lines if line.startswith("| all, 8 experts | depth")).endswith("| 5.00 ± 0.00 |")
     assert next(line for line in lines if line.startswith("| 8, 4 |")).startswith("| 8, 4 | 1.67 ± 0.00 |")
 
 
 def test_the_page_has_what_experts_cost_and_how_it_was_timed():
-    text = page(measurements(), EXPERTS)
+    text = results_markdown(measurements(), EXPERTS)
     assert "`m3vit_tiny`, weights not trained, 2 threads of PyTorch 9.9, the median of 7" in text
     sections = text.split("\n## ")[-3:]
     assert [section.partition("\n")[0] for section in sections] == [

@@ -8,7 +8,12 @@ import pytest
 
 from moesaic.model.data.scenes import render
 from moesaic.model.evaluation.evaluate import measure_integer
-from moesaic.model.experiments.sensitivity_page import chart, markdown
+from moesaic.model.experiments.sensitivity_page import (
+    narrow_sensitivity_table,
+    sensitivity_chart,
+    sensitivity_markdown,
+    sensitivity_table,
+)
 from moesaic.model.experiments.sensitivity_study import layer_groups, measure_sensitivity
 from moesaic.model.quantisation.calibration import calibrate
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
@@ -60,9 +65,13 @@ def test_a_broken_layer_stands_out(model, mode):
     )
     expected = 10 * math.log10(np.square(signal).sum() / np.square(noise - signal).sum())
     assert found.integers.signal_to_noise["depth"] == pytest.approx(expected)
-    lines = markdown(found).splitlines()
+    lines = sensitivity_markdown(found).splitlines()
     rows = [line for line in lines if line.startswith("| ")]
     assert len(rows) == 3 + len(found.groups) and rows[3].startswith("| blocks.2.attention |")
-    picture = chart(found)
+    figures = sensitivity_table(found).written()
+    for narrow, whole in zip(narrow_sensitivity_table(found).written(), figures[1:], strict=True):
+        for (cell, _), (decibels, _), (change, _) in zip(narrow[1:], whole[1::3], whole[3::3], strict=True):
+            assert cell.split() == [decibels, change]
+    picture = sensitivity_chart(found).to_svg()
     assert picture.count("<title>") == 2 * (1 + len(found.groups))
     assert "blocks.2.attention, depth: " in picture

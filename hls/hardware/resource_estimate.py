@@ -43,16 +43,16 @@ _MULTIPLIER_BITS = 26
 """Unsigned bits of an operand that one DSP48E2 takes; the other operand has at most 17."""
 
 
-def estimate(configuration: HardwareConfiguration) -> Resources:
+def estimate_resources(configuration: HardwareConfiguration) -> Resources:
     """Resources of a configuration before place and route."""
     c = configuration
     return Resources(_dsp(c), _bram36(c), _uram(c), _lut(c))
 
 
-def estimate_of_two_units(configuration: HardwareConfiguration) -> Resources:
+def estimate_resources_of_two_units(configuration: HardwareConfiguration) -> Resources:
     """Resources of a machine with two arrays of this configuration, each with its own drain, that share everything else."""
     c = configuration
-    one, lanes = estimate(c), _lanes(c)
+    one, lanes = estimate_resources(c), _lanes(c)
     array_lut = sum(term for unit, term in _lut_terms(c).items() if unit in ("array", "skew", "lanes", "operands"))
     return Resources(
         dsp=one.dsp + -(-c.macs_per_cycle // 2) + lanes,
@@ -131,7 +131,7 @@ def check_part(configuration: HardwareConfiguration) -> None:
 def check_fit(configuration: HardwareConfiguration) -> Resources:
     """The estimate, or a UserError that names the resource that is over, the amount needed and the amount usable."""
     check_part(configuration)
-    need, limits = estimate(configuration), LIMITS[configuration.part].to_dict()
+    need, limits = estimate_resources(configuration), LIMITS[configuration.part].to_dict()
     for name, amount in need.to_dict().items():
         if amount > limits[name]:
             raise UserError(

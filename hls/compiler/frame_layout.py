@@ -1,0 +1,22 @@
+"""Places images, outputs and observations in the frame window of DRAM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from moesaic.hls.compiler.arena import round_up
+
+_ALIGNMENT = 64
+
+
+@dataclass
+class FrameLayout:
+    """The frame window, filled from its start. end: bytes taken."""
+
+    end: int = 0
+
+    def allocate(self, size: int) -> int:
+        """The byte offset, a multiple of 64, of `size` new bytes."""
+        start = round_up(self.end, _ALIGNMENT)
+        self.end = start + size
+        return start

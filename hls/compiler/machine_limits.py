@@ -1,0 +1,36 @@
+"""What no division of the memories helps against: sizes that the machine or its configuration does not support."""
+
+from __future__ import annotations
+
+from moesaic.errors import UserError
+from moesaic.hls.compiler.padded_layers import stored_channels
+from moesaic.hls.compiler.target import Target
+from moesaic.spec.arithmetic import NORM_WIDTH_MAX
+from moesaic.spec.isa import OPERAND_BYTES
+
+_WEIGHT_BITS = 8
+_COLUMNS_END = 1 << 16
+
+
+def check_machine_limits(target: Target) -> None:
+    """UserError if a size of the network is beyond what the machine supports, with that size and the limit."""
+    a, c, task = target.architecture, target.configuration, target.task
+
+    def limit(what: str, needed: int, available: int) -> None:
+        if needed > available:
+            raise UserError(
+                f"the model does not fit configuration {c.name}: {what} is {needed}, at most {available} are supported there"
+            )
+
+    bits = a.expert_weight_bits
+    if bits != _WEIGHT_BITS:
+        remedy = f"it multiplies weights of {_WEIGHT_BITS} bits; export with --expert-bits {_WEIGHT_BITS}"
+        raise UserError(f"the machine does not run expert weights of {bits} bits yet, {remedy}")
+    limit("the width", a.width, NORM_WIDTH_MAX)
+    if a.moe_blocks:
+        limit("the number of tokens", a.tokens, c.queue_tokens)
+        limit("the number of experts of a task", max(len(experts) for experts in task.pathway.values()), c.experts)
+    deepest = max(a.mlp_hidden, a.expert_hidden, patch_bytes(a), a.heads * target.head_pitch)
+    limit("the depth of a product", deepest, OPERAND_BYTES)
+    limit("the number of tokens", a.tokens, OPERAND_BYTES)
+    limit("the number of outputs per token", task.upscale * task.upscale * stored_channels(task), _COLUMNS_END - 1)

@@ -1,0 +1,56 @@
+"""What a program is made of and for: everything that is settled before its first instruction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from moesaic.hls.compiler.constants import Constants
+from moesaic.hls.compiler.padded_layers import head_pitch, linear_shapes
+from moesaic.hls.compiler.schedule import Schedule
+from moesaic.spec.bundle import Architecture, Bundle, Task, pathways
+from moesaic.spec.configuration import HardwareConfiguration
+
+
+@dataclass(frozen=True)
+class Target:
+    """One pathway of a bundle, to be lowered to a program for one configuration.
+
+    bundle: its tensors may be without content; only shifts are read from them.
+    constants: where the weights lie in the constant window.
+    pathway: the name of the pathway (moesaic.spec.pathway_names).
+    image_offset, output_offset: byte offsets in the frame window.
+    frame_end: bytes of the frame window that are taken; what is observed goes behind them.
+    tags: the layers that programs lowered earlier have named, in the order of their tag numbers.
+    observe: also store every layer's result in the frame window (see moesaic.spec.build.Observation).
+    """
+
+    bundle: Bundle
+    configuration: HardwareConfiguration
+    constants: Constants
+    pathway: str
+    image_offset: int
+    output_offset: int
+    frame_end: int
+    tags: tuple[str, ...] = ()
+    observe: bool = False
+    schedule: Schedule = field(default_factory=Schedule)
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.bundle.architecture
+
+    @cached_property
+    def task(self) -> Task:
+        """The task with the experts and the top-k of the pathway."""
+        return pathways(self.bundle.tasks)[self.pathway]
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """(outputs, inputs) of every linear layer as it is stored."""
+        return linear_shapes(self.architecture, self.bundle.tasks, self.configuration)
+
+    @property
+    def head_pitch(self) -> int:
+        """Columns that one attention head occupies."""
+        return head_pitch(self.architecture, self.configuration)

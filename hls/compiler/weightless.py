@@ -1,0 +1,39 @@
+"""Targets from sizes alone: the programs are those of real weights, and no weight is stored."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from moesaic.hls.compiler.constants import Constants, block_sizes
+from moesaic.hls.compiler.frame_layout import FrameLayout
+from moesaic.hls.compiler.padded_layers import image_bytes, output_shape
+from moesaic.hls.compiler.schedule import Schedule
+from moesaic.hls.compiler.target import Target
+from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
+from moesaic.spec.configuration import HardwareConfiguration
+
+_FAST = Schedule()
+
+
+def weightless_target(
+    architecture: Architecture,
+    tasks: dict[str, Task],
+    pathway: str,
+    configuration: HardwareConfiguration,
+    schedule: Schedule = _FAST,
+) -> Target:
+    """A pathway of a network whose tensors have the right shapes, are zeros and take no memory."""
+    constants = Constants()
+    for name, size in block_sizes(architecture, tasks, configuration):
+        constants.add(name, size, lambda: np.empty(0, np.uint8))
+    frame = FrameLayout()
+    image = frame.allocate(image_bytes(architecture))
+    output = frame.allocate(2 * math.prod(output_shape(architecture, tasks[pathway])))
+    tensors = {
+        name: np.broadcast_to(np.zeros((), dtype), shape)
+        for name, (shape, dtype) in expected_tensors(architecture, tasks).items()
+    }
+    bundle = Bundle("weightless", architecture, tasks, tensors, {})
+    return Target(bundle, configuration, constants, pathway, image, output, frame.end, schedule=schedule)

@@ -1,0 +1,121 @@
+"""Which time of which program shows which constant of the cycle model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from moesaic.hls.compiler.assembler import Entry
+from moesaic.sim.measurements.cycle_fit.probe import Experiment, Probe, frame_experiment
+from moesaic.sim.measurements.cycle_fit.run_times import RunTimes
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.isa import Destination, LoadDestination
+
+RIVALS = ("softmax_rivals", "norm_rivals")
+"""The constants that are 1 in a program in which nothing else uses the activation memory."""
+_TABLE_BYTES, _LOAD_BYTES = 1024, 65_536
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """One or more times of a program, which grow with a constant. time: cycles, from the times of a run."""
+
+    constant: str
+    experiment: Experiment
+    time: Callable[[RunTimes], np.ndarray | float]
+
+
+def _duration(n: int) -> Callable[[RunTimes], float]:
+    return lambda run: run.done[n] - run.taken[n]
+
+
+def _longer(n: int, m: int) -> Callable[[RunTimes], float]:
+    """By how much instruction n takes longer than instruction m."""
+    return lambda run: _duration(n)(run) - _duration(m)(run)
+
+
+def _completions(n: int) -> Callable[[RunTimes], float]:
+    """Between the completion of instruction n and that of the one before it."""
+    return lambda run: run.done[n] - run.done[n - 1]
+
+
+def _durations(entries: list[Entry], name: str) -> Callable[[RunTimes], np.ndarray]:
+    """Of all instructions of a name."""
+    chosen = np.array([entry.name == name for entry in entries])
+    return lambda run: run.done[chosen] - run.taken[chosen]
+
+
+def sightings(configuration: HardwareConfiguration) -> Iterator[Sighting]:
+    """All of them, in the order in which constants are fitted; every constant is seen at least once."""
+
+    def probe() -> Probe:
+        return Probe(configuration)
+
+    yield from _of_units(probe)
+    yield from _of_products(probe, configuration.tile_rows)
+    yield from _of_loads(probe, min(_LOAD_BYTES, configuration.weight_bytes // 2))
+    yield from _of_others(probe)
+    frame = frame_experiment(configuration)
+    for constant, name in zip(RIVALS, ("softmax", "layer_norm")):
+        yield Sighting(constant, frame, _durations(frame.entries, name))
+
+
+def _of_units(probe: Callable[[], Probe]) -> Iterator[Sighting]:
+    alone, pair = probe().softmax(2, 1).finish(), probe().softmax(2, 1).softmax(2, 1).finish()
+    yield Sighting("fetch_start", alone, lambda run: run.accepted[0])
+    yield Sighting("hand_over", alone, lambda run: run.taken[0] - run.accepted[0])
+    yield Sighting("run_end", alone, lambda run: run.cycles - run.done[0])
+    yield Sighting("turnaround", pair, lambda run: run.taken[1] - run.done[0])
+    chain = probe().product(4, 1, 16).softmax(2, 1, after=True).finish()
+    yield Sighting("signal", chain, lambda run: run.taken[1] - run.done[0])
+
+
+def _of_products(probe: Callable[[], Probe], tile: int) -> Iterator[Sighting]:
+    for column_tiles, steps in ((1, 16), (2, 16), (4, 32)):
+        product = probe().product(tile, column_tiles, steps).finish()
+        yield Sighting("product_start", product, lambda run: run.first[0] - run.taken[0])
+        yield Sighting("product_end", product, lambda run: run.done[0] - run.last[0])
+        gathered = probe().route(tile, 4).product(tile, column_tiles, steps, Destination.INT8, gather=True).finish()
+        yield Sighting("product_gather", gathered, lambda run: run.first[1] - run.taken[1])
+        scattered = (
+            probe().route(tile, 4).product(tile, column_tiles, steps, Destination.RESIDUAL, scatter=True).finish()
+        )
+        yield Sighting("product_scatter", scattered, lambda run: run.done[1] - run.last[1])
+        keys = probe().product(tile, column_tiles, steps, Destination.KEYS).finish()
+        yield Sighting("product_keys", keys, lambda run: run.done[0] - run.last[0])
+    empty = probe().route(tile, 4).product(tile, 1, 16, Destination.INT8, gather=True, queue=3).finish()
+    yield Sighting("product_empty", empty, _duration(1))
+    behind = probe().route(1, 2).product(8 * tile, 4, 32).product(tile, 1, 16, Destination.INT8, gather=True, queue=1)
+    yield Sighting("product_spacing", behind.finish(), _completions(2))
+
+
+def _of_loads(probe: Callable[[], Probe], size: int) -> Iterator[Sighting]:
+    act, weight, table = LoadDestination.ACT, LoadDestination.WEIGHT, LoadDestination.TABLE
+    yield Sighting("load_act_rate", probe().load(act, size // 4).load(act, size).finish(), _longer(1, 0))
+    long = probe().load(weight, 2 * size).finish()
+    yield Sighting("load_start", long, lambda run: run.first[0] - run.taken[0])
+    yield Sighting("load_end", long, lambda run: run.done[0] - run.last[0])
+    for first, second in ((act, weight), (weight, act)):
+        yield Sighting("load_spacing", probe().load(first, size).load(second, size).finish(), _completions(1))
+    yield Sighting("load_table", probe().load(table, _TABLE_BYTES).finish(), _duration(0))
+    yield Sighting("load_skipped", probe().route(2, 4).load(act, size, queue=3).finish(), _duration(1))
+    behind = probe().route(1, 2).load(weight, size).load(act, size, queue=1).finish()
+    yield Sighting("load_skipped_spacing", behind, _completions(2))
+    for count in (1024, 4096, 16_384):
+        yield Sighting("store_overhead", probe().store(count).finish(), _duration(0))
+
+
+def _of_others(probe: Callable[[], Probe]) -> Iterator[Sighting]:
+    for words in (1, 2, 3):
+        yield Sighting("softmax_overhead", probe().softmax(1, words).finish(), _duration(0))
+    for column_tiles in (1, 2):
+        norms = probe().layer_norm(1, column_tiles).layer_norm(33, column_tiles).finish()
+        yield Sighting("norm_row_latency", norms, _longer(1, 0))
+    for column_tiles in (1, 2, 4):
+        yield Sighting("norm_overhead", probe().layer_norm(1, column_tiles).finish(), _duration(0))
+    yield Sighting("route_row", probe().route(1, 4).route(65, 4).finish(), _longer(1, 0))
+    yield Sighting("route_column", probe().route(1, 8).route(1, 16).finish(), _longer(1, 0))
+    for experts in (4, 8, 16):
+        yield Sighting("route_overhead", probe().route(1, experts).finish(), _duration(0))

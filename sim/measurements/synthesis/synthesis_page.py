@@ -1,0 +1,84 @@
+"""The resources of a configuration as tables, and as a page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from moesaic.pages.number_formats import count, decimals
+from moesaic.pages.tables import Cell, Column, Table, Tone, Value
+from moesaic.sim.measurements.synthesis import path_delays as timing
+from moesaic.sim.measurements.synthesis.flow import Result
+from moesaic.sim.measurements.synthesis.synthesis_report import COUNTED, NOTE, RULE, Row, blocks, rows, verdict, whole
+from moesaic.spec.configuration import HardwareConfiguration
+
+_MEETS = f"<= {timing.CLOCK_NS}"
+
+
+def resources_table(results: Sequence[Result]) -> Table:
+    """A row for each module, its amounts those of all its instances without the modules below them, and the whole."""
+    modules = rows(results)
+    amounts = (Column(name.upper(), decimals(1) if name == "bram36" else count) for name in COUNTED)
+    columns = (
+        Column("module"), Column("instances", count), *amounts, Column("path ns", decimals(2)), Column("LUTs", count),
+        Column(_MEETS, align="right"),
+    )  # fmt: skip
+    return Table(columns, [*map(_module_row, modules), _whole_row(results, modules)])
+
+
+def _module_row(row: Row) -> list[Value | Cell]:
+    entries: list[Value | Cell] = [row.module, row.instances, *(row.own[name] for name in COUNTED)]
+    tone: Tone = "plain" if row.meets else "bad"
+    if row.loops:
+        return [*entries, Cell("loop", tone), "", Cell("NO", tone)]
+    if row.worst is None:
+        return [*entries, "", "", ""]
+    return [*entries, Cell(row.worst.delay, tone), row.worst.levels, Cell("yes" if row.meets else "NO", tone)]
+
+
+def _whole_row(results: Sequence[Result], modules: Sequence[Row]) -> list[Cell]:
+    total = blocks(results[-1].total)
+    slowest = max((row.worst.delay for row in modules if row.worst), default=0.0)
+    missed = sum(not row.meets for row in modules)
+    judged = f"{missed} miss" if missed else "yes"
+    entries = ["whole", "", *(total[name] for name in COUNTED), slowest, "", judged]
+    return [Cell(entry, "strong") for entry in entries]
+
+
+def paths_table(paths: Iterable[tuple[str, timing.Path]]) -> Table:
+    """Paths, each with the module that it is in."""
+    columns = (Column("module"), Column("ns", decimals(2)), Column("LUTs", count), Column("from"), Column("to"))
+    entries = [
+        (module, path.delay, path.levels, Cell(path.start, "code"), Cell(path.end, "code")) for module, path in paths
+    ]
+    return Table(columns, entries)
+
+
+def resources_markdown(configuration: HardwareConfiguration, results: Sequence[Result]) -> str:
+    """Resources and worst paths of every module, and the verdict."""
+    modules = rows(results)
+    top = modules[0]
+    slowest_first = sorted(
+        (row for row in modules if row.worst), key=lambda row: -row.worst.delay if row.worst else 0.0
+    )
+    lines = [
+        f"# Resources of `{configuration.name}` on {configuration.part}",
+        "",
+        NOTE,
+        "",
+        resources_table(results).to_markdown(),
+        "",
+        "## Worst paths of each module",
+        "",
+        RULE,
+        f"Of each module the longest path that passes through its own logic, and of others between other instances in it those over"
+        f" {timing.CLOCK_NS} ns; the last table has the {timing.KEPT} longest of the top module.",
+        "",
+        paths_table((row.module, path) for row in slowest_first for path in row.shown).to_markdown(),
+        "",
+        f"## Longest paths of `{top.module}`, between its units",
+        "",
+        paths_table((top.module, path) for path in top.paths).to_markdown(),
+        "",
+        verdict(whole(results), configuration.part),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,137 @@
+"""Fetch, the queues of the units and the semaphores between them, without the units: which instruction may start next.
+
+One instruction is what the hardware executes at a time in a unit; `overlap` is left aside, it changes when and never what.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.executor import MachineFault, Program
+from moesaic.spec.isa import BY_NAME, END, INSTRUCTION_BYTES, SEMAPHORE_MAX, SEMAPHORES, Fault, Unit, decode, semaphore
+from moesaic.spec.legality import Fields, violation
+
+
+class Issued(NamedTuple):
+    """An instruction of a program. index: in the program, from 0. fields: its own and the header's."""
+
+    index: int
+    name: str
+    unit: Unit
+    fields: Fields
+
+
+def read_program(program: Program, constants: np.ndarray, configuration: HardwareConfiguration) -> Iterator[Issued]:
+    """The instructions of a program in order, up to its `end`, read from the constant window (uint8).
+
+    MachineFault of fetch: ADDRESS where program or window ends before `end`, BAD_INSTRUCTION for an illegal instruction.
+    """
+    last = min(program.offset + program.size, len(constants))
+    for index in range(last):
+        start = program.offset + index * INSTRUCTION_BYTES
+        if start + INSTRUCTION_BYTES > last:
+            break
+        decoded = decode(constants[start : start + INSTRUCTION_BYTES].tobytes())
+        if decoded is None:
+            raise MachineFault(
+                Fault.BAD_INSTRUCTION, "fetch", 0, f"instruction {index}: unknown opcode {constants[start]}"
+            )
+        name, fields = decoded
+        if name == END.name:
+            return
+        wrong = violation(name, fields, configuration)
+        if wrong is not None:
+            raise MachineFault(Fault.BAD_INSTRUCTION, "fetch", 0, f"instruction {index}: {wrong}")
+        yield Issued(index, name, BY_NAME[name].unit, fields)
+    raise MachineFault(Fault.ADDRESS, "fetch", 0)
+
+
+class Issue:
+    """Queues and semaphores at some point of a run.
+
+    depth: instructions that the queue of a unit holds; None for any number.
+    """
+
+    def __init__(self, program: Iterable[Issued], depth: int | None) -> None:
+        self._coming = iter(program)
+        self._held = next(self._coming, None)
+        self._depth = depth
+        self._queues: dict[Unit, deque[Issued]] = {unit: deque() for unit in Unit}
+        self._count = [0] * SEMAPHORES
+
+    def fill(self) -> None:
+        """Let fetch go on until the queue of the instruction that it holds is full, or the program has ended."""
+        while self._held is not None:
+            queue = self._queues[self._held.unit]
+            if self._depth is not None and len(queue) >= self._depth:
+                return
+            queue.append(self._held)
+            self._held = next(self._coming, None)
+
+    def ready(self, unit: Unit) -> bool:
+        """Whether the first instruction in the queue of a unit finds its semaphores above zero."""
+        queue = self._queues[unit]
+        return bool(queue) and not self._missing(queue[0])
+
+    def start(self, unit: Unit) -> Issued:
+        """Take the first instruction of a unit that is ready; its semaphores are decremented."""
+        instruction = self._queues[unit].popleft()
+        for number in _numbers(instruction.fields["wait_mask"]):
+            self._count[number] -= 1
+        return instruction
+
+    def complete(self, instruction: Issued) -> None:
+        """Give the signals of an instruction. MachineFault with SEMAPHORE_OVERFLOW beyond the largest count."""
+        for number in _numbers(instruction.fields["signal_mask"]):
+            self._count[number] += 1
+            if self._count[number] > SEMAPHORE_MAX:
+                raise MachineFault(Fault.SEMAPHORE_OVERFLOW, instruction.unit.name.lower(), instruction.fields["tag"])
+
+    def require_finished(self) -> None:
+        """MachineFault with TIMEOUT, naming what each unit waits for, if an instruction is left that cannot start."""
+        if self._held is not None or any(self._queues.values()):
+            raise MachineFault(Fault.TIMEOUT, "fetch", 0, self.waits())
+
+    def waits(self) -> str:
+        """What every unit that holds an instruction, and fetch, wait for."""
+        parts = []
+        for unit, queue in self._queues.items():
+            if queue and (missing := self._missing(queue[0])):
+                first, producers = queue[0], [Unit(number // len(Unit)).name.lower() for number in missing]
+                parts.append(
+                    waits_for_signals(unit, producers, f"instruction {first.index}, tag {first.fields['tag']}")
+                )
+        if self._held is not None:
+            parts.append(waits_for_room(self._held.unit))
+        return "; ".join(parts)
+
+    def unclaimed(self) -> list[tuple[Unit, Unit, int]]:
+        """(producer, consumer, count) of the semaphores that are above zero."""
+        return [
+            (producer, consumer, count)
+            for producer in Unit
+            for consumer in Unit
+            if (count := self._count[semaphore(producer, consumer)])
+        ]
+
+    def _missing(self, instruction: Issued) -> list[int]:
+        return [number for number in _numbers(instruction.fields["wait_mask"]) if self._count[number] == 0]
+
+
+def waits_for_signals(unit: Unit, producers: Iterable[str], which: str) -> str:
+    """As a fault says it: matmul (instruction 7, tag 3) waits for a signal from load."""
+    return f"{unit.name.lower()} ({which}) waits for a signal from {' and '.join(producers)}"
+
+
+def waits_for_room(unit: Unit) -> str:
+    """As a fault says it: fetch waits for room in the queue of load."""
+    return f"fetch waits for room in the queue of {unit.name.lower()}"
+
+
+def _numbers(mask: int) -> list[int]:
+    return [number for number in range(SEMAPHORES) if mask >> number & 1]

@@ -1,0 +1,114 @@
+"""Pages that state the same figure agree, because each is held to docs/figures.toml or to what it counts."""
+
+import re
+
+import pytest
+import tomllib
+
+from moesaic.hls.hardware.resources import estimate
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.dram import BYTES_PER_CYCLE, LATENCY
+from tests.docs.figures import FIGURES
+from tests.docs.markdown import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text()
+BENCHMARK = (REPOSITORY / "docs" / "benchmark.md").read_text()
+FRAMES = FIGURES["frames"]
+SCALING_ROWS = {
+    "4 rows": "4 rows",
+    "6 rows": "6 rows",
+    "24 rows": "24 rows",
+    "10.67 B/cycle": "10.67 bytes a cycle",
+    "21.33 B/cycle": "21.33 bytes a cycle",
+    "64.00 B/cycle": "64 bytes a cycle, four ports",
+}
+
+
+def row_of(text: str, *beginning: str) -> list[str]:
+    """Cells after the first ones of the only row of figures that begins with these; what follows a colon in a name does not count."""
+    found = []
+    for line in text.splitlines():
+        cells = [cell.strip(" *") for cell in line.strip("|").split("|")]
+        names, rest = cells[: len(beginning)], cells[len(beginning) :]
+        if [name.partition(":")[0] for name in names] == list(beginning) and rest[0][:1].isdigit():
+            found.append(rest)
+    (row,) = found
+    return row
+
+
+def million(cycles: int) -> str:
+    return f"{cycles / 1e6:.{2 if cycles < 10e6 else 1}f} M"
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_speed_in_the_readme(frame):
+    figures = FRAMES[frame]
+    cells = row_of(README, *frame.split())
+    assert cells == [million(figures["limit"]), million(figures["asked"]), f"{figures['encoder']:,}"]
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_frames_of_the_benchmark(frame):
+    f = FRAMES[frame]
+    cells = row_of(BENCHMARK, frame)
+    change = cells.pop(7)
+    assert change == "0" or change.startswith("one,")
+    assert cells == [
+        f"{f['encoder']:,}",
+        f"{f['limit']:,}",
+        f"{f['encoder'] / f['limit']:.3f}",
+        f"{f['asked']:,}",
+        f"{f['whole'] - f['encoder']:,}",
+        f"{f['mac_utilisation']:.1f} %",
+        f"{f['gops_per_dsp']:.2f}",
+        f"{f['estimate_error']:+.2f} %",
+    ]
+
+
+@pytest.mark.parametrize("label", SCALING_ROWS)
+def test_scaling_in_the_benchmark(label):
+    cells = row_of(BENCHMARK, SCALING_ROWS[label])
+    found = [f"{FIGURES['scaling'][model][label][0]:,}" for model in ("m3vit_tiny", "m3vit_small")]
+    assert cells[::2] == found
+
+
+def test_all_on_and_the_usual_array_are_the_frames():
+    tiny, small = (FRAMES[f"{model} 128x256"]["encoder"] for model in ("m3vit_tiny", "m3vit_small"))
+    assert row_of(BENCHMARK, "all on")[0] == f"{tiny:,}"
+    assert row_of(BENCHMARK, "12 rows, 42.67 bytes a cycle")[::2] == [f"{tiny:,}", f"{small:,}"]
+    decision = (REPOSITORY / "docs/decisions/0014-requests-from-registers.md").read_text()
+    assert f"to {tiny:,}" in decision and f"to {small:,}" in decision
+
+
+@pytest.mark.parametrize("technique", FIGURES["ablation"])
+def test_ablation_in_the_benchmark(technique):
+    assert row_of(BENCHMARK, f"{technique} off")[0] == f"{FIGURES['ablation'][technique][0]:,}"
+
+
+SHARED = [(shared, page) for shared in FIGURES["shared"] for page in shared["pages"]]
+
+
+@pytest.mark.parametrize(
+    ("shared", "page"), SHARED, ids=lambda value: value if isinstance(value, str) else value["value"]
+)
+def test_shared_figures(shared, page):
+    """At least once on the page, and each time the same."""
+    text = " ".join((REPOSITORY / page).read_text().split())
+    assert set(re.findall(shared["pages"][page], text)) == {shared["value"]}, shared["what"]
+
+
+def test_figures_of_the_dram_model_are_the_codes():
+    values = {shared["what"]: shared["value"] for shared in FIGURES["shared"]}
+    assert values["bytes a cycle that the DRAM model moves in all"] == f"{BYTES_PER_CYCLE:.2f}"
+    assert values["cycles from a read address to the first beat in the DRAM model"] == str(LATENCY)
+
+
+def test_resources_in_the_readme_are_those_of_the_structure():
+    """DSP, BRAM and URAM follow from the structure; LUTs are counted by `make resources`."""
+    need = estimate(load_configuration("zcu104"))
+    assert f"{need.dsp:,} DSP48E2, {need.bram36} BRAM36, {need.uram} URAM" in " ".join(README.split())
+
+
+def test_mutants_in_the_readme_are_all_of_them():
+    count = len(tomllib.loads((REPOSITORY / "tests/mutants/mutants.toml").read_text())["mutant"])
+    assert f"{count} of {count} deliberate faults" in README
