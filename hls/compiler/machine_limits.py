@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from moesaic.errors import UserError
-from moesaic.hls.compiler.padded_layers import stored_channels
+from moesaic.hls.compiler.padded_layers import patch_bytes, stored_channels
 from moesaic.hls.compiler.target import Target
 from moesaic.spec.arithmetic import NORM_WIDTH_MAX
 from moesaic.spec.isa import OPERAND_BYTES
