@@ -71,5 +71,5 @@ def refuse_unsupported_shapes(source: ForeignCheckpoint) -> None:
 def _refusal(source: ForeignCheckpoint, feature: str, found: str) -> UserError:
     return UserError(
         f"{source.path}: the source has {feature} ({found}), which the machine does not run: choose a plain vision"
-        " transformer (ViT, DeiT, DINO, DINOv2 up to ViT-L)"
+        " transformer (ViT, DeiT, DINO, DINOv2)"
     )
