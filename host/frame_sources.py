@@ -22,7 +22,7 @@ def is_pictures(source: str) -> bool:
 
 
 def open_frames(source: str, endless: bool) -> Iterator[np.ndarray | Path]:
-    """Frames as Accelerator.stream takes them.
+    """Frames as Accelerator.stream takes them: uint8 (height, width, 3) RGB, or the paths of pictures.
 
     source: a folder, whose pictures come in the order of their names; a picture; a video file; a camera, as its number or
     /dev/videoN. endless: pictures begin anew after the last one. UserError at once if there is nothing to read.

@@ -87,7 +87,7 @@ def _decode_with_pillow(path: Path) -> np.ndarray:
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:
-    """Write a picture (see encode_png) as PNG, whole or not at all; the directory is made if needed."""
+    """Write a picture, uint8 (height, width) or (height, width, 3), as PNG, whole or not at all; the directory is made if needed."""
     content = encode_png(image)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -77,7 +77,8 @@ class Phases:
         self._image = slice(build.image_offset, build.image_offset + build.image_bytes)
 
     def prepare(self, source: np.ndarray | Path | str, name: str) -> tuple[np.ndarray, dict[str, float]]:
-        """What the network sees (moesaic.host.resize.fit) of an image of any size or of a file, and the time that took.
+        """What the network sees (moesaic.host.resize.fit), uint8 (height, width, 3), of an image of any size or of a file, and the
+        seconds that took by phase.
 
         name: how an error calls the image.
         """

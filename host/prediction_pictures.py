@@ -86,7 +86,8 @@ _PICTURES = {
 
 
 def picture(kind: str, decoded: np.ndarray) -> np.ndarray:
-    """Picture of a decoded prediction (moesaic.spec.predictions.decode) of a task kind."""
+    """Picture, uint8 (height, width, 3), of a decoded prediction of a task kind, (height, width) or (height, width, 3); see
+    moesaic.spec.predictions.decode for dtype and unit."""
     if kind not in _PICTURES:
         raise UserError(f"a task of kind {kind!r} has no picture; known kinds: {', '.join(sorted(_PICTURES))}")
     return _PICTURES[kind](decoded)

@@ -107,10 +107,10 @@ class Accelerator:
     def stream(self, frames: Iterable[np.ndarray | Path | str], tasks: Tasks) -> Iterator[Result]:
         """Run a stream of images, with preparation, transfers, computation and decoding of neighbouring frames overlapped.
 
-        frames: images as `run` takes them, or files that moesaic.host.image_files.read_image reads; taken from a thread, as
-        far ahead as there
-        is room. tasks: names, TASK or TASK@PATHWAY: one for every frame, a sequence that the frames take in turn, or a function of
-        the frame's index. Where a sequence or function gives several names for a frame, all of them are run on it.
+        frames: images as `run` takes them, uint8 (height, width, 3), or files that moesaic.host.image_files.read_image reads; taken
+        from a thread, as far ahead as there is room. tasks: names, TASK or TASK@PATHWAY: one for every frame, a sequence that the
+        frames take in turn, or a function of the frame's index. Where a sequence or function gives several names for a frame, all
+        of them are run on it.
 
         Results come in order, `index` says of which frame. The first frame that cannot be read, prepared or run raises its error
         in its place and ends the stream; the next run or stream is right. Leaving the loop ends the stream, too.

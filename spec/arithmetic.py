@@ -31,14 +31,15 @@ EXP2_TABLE = np.round(EXP_ONE * 2.0 ** (-np.arange(1 << EXP_FRACTION_BITS) / (1 
 
 
 def saturate(value: np.ndarray, bits: int) -> np.ndarray:
-    """Clip to the range of a signed integer of `bits` bits."""
+    """Integers of any shape, clipped to the range of a signed integer of `bits` bits; the shape and dtype stay."""
     return np.clip(value, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
 def round_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
     """value / 2**shift, rounded to nearest, halves towards plus infinity. The one rounding rule of moesaic.
 
-    shift is 0 (exact) or positive: (value + 2**(shift - 1)) >> shift with an arithmetic shift.
+    value, shift: integers of shapes that broadcast; the result, int64, has the shape they broadcast to. shift is 0 (exact) or
+    positive: (value + 2**(shift - 1)) >> shift with an arithmetic shift.
     """
     value = np.asarray(value, np.int64)
     shift = np.asarray(shift, np.int64)
@@ -49,7 +50,8 @@ def round_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
 def requantise(accumulator: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """round_shift(clip27(accumulator) * multiplier, shift).
 
-    accumulator: accumulated products plus bias. multiplier: 0..65,535. shift: 0..47. The result is not yet saturated.
+    accumulator: accumulated products plus bias. multiplier: 0..65,535. shift: 0..47. All are integers of shapes that broadcast; the
+    result, int64, is not yet saturated.
     The product of 27 signed bits and 16 unsigned bits fits one 27x18 DSP multiplier.
     """
     return round_shift(saturate(accumulator, ACCUMULATOR_CLIP_BITS) * np.asarray(multiplier, np.int64), shift)
@@ -75,7 +77,7 @@ def reciprocal(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bit_length(value: np.ndarray) -> np.ndarray:
-    """Number of bits of a non-negative integer below 2**62; 0 for 0."""
+    """Number of bits of each non-negative integer below 2**62, int64 of the same shape; 0 for 0."""
     value = np.asarray(value, np.int64)
     bits = np.zeros_like(value)
     rest = value.copy()
@@ -179,7 +181,8 @@ def matmul_exact(a: np.ndarray, b_transposed: np.ndarray) -> np.ndarray:
 def fixed_point_multiplier(ratio: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
     """(multiplier, shift) with ratio ~ multiplier / 2**shift, multiplier in [2**15, 2**16) where shift allows.
 
-    ratio: > 0 and below 2**15; ratios below 2**-32 lose mantissa bits (shift is at most 47). Returns int64 arrays.
+    ratio: > 0 and below 2**15, of any shape; ratios below 2**-32 lose mantissa bits (shift is at most 47). Both results are int64 arrays
+    of that shape.
     """
     ratio = np.asarray(ratio, np.float64)
     if np.any(~np.isfinite(ratio)) or np.any(ratio < 0) or np.any(ratio >= 1 << 15):

@@ -39,6 +39,7 @@ class Observation:
     group_pitch: int = 0
 
     def read(self, frame: np.ndarray) -> np.ndarray:
+        """The layer's result, of this shape and dtype, from a frame window, uint8 [bytes], after a run."""
         rows = int(np.prod(self.shape[:-1]))
         data = frame[self.offset : self.offset + rows * self.pitch].reshape(rows, self.pitch)
         size = np.dtype(self.dtype).itemsize

@@ -76,8 +76,8 @@ class Race:
 def find_race(program: Sequence[Issued], order: Sequence[int], outcome: Callable[[Iterable[int]], np.ndarray]) -> Race:
     """Two instructions that `order`, whose outcome is not that of program order, executes the wrong way round.
 
-    outcome: the state after an order of all instructions, from the same start, which may be a MachineFault. It is called some
-    2 * log2(instructions) times.
+    outcome: the frame window, uint8 [bytes], after an order of all instructions from the same start; it may raise MachineFault. It
+    is called some 2 * log2(instructions) times.
     """
     expected = outcome(range(len(program)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from moesaic.pages.tables import Cell, Column, Table
 from moesaic.spec import isa, registers
 from moesaic.spec.arithmetic import EXP2_TABLE, NORM_WIDTH_MAX, SHIFT_MAX, TABLE_ENTRIES, TABLE_INDEX_BITS
 from moesaic.spec.configuration import HardwareConfiguration
@@ -337,10 +338,6 @@ def cpp_configuration(configuration: HardwareConfiguration) -> str:
     return "\n".join(lines)
 
 
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 def _limits(field: Field) -> str:
     """What the value of a field is limited to beside its bits: 1 to 1,024, multiple of 2 * C."""
     parts = []
@@ -353,12 +350,12 @@ def _limits(field: Field) -> str:
     return ", ".join(parts)
 
 
-def _field_rows(fields: tuple[Field, ...]) -> list[str]:
-    lines = ["| field | word | bits | meaning | limits |", "|---|---|---|---|---|"]
+def _field_table(fields: tuple[Field, ...]) -> str:
+    rows = []
     for field in fields:
         bits = str(field.low) if field.width == 1 else f"{field.low + field.width - 1}..{field.low}"
-        lines.append(f"| `{field.name}` | {field.word} | {bits} | {_escape(field.doc)} | {_limits(field)} |")
-    return lines
+        rows.append((Cell(field.name, "code"), str(field.word), bits, field.doc, _limits(field)))
+    return Table([Column(name) for name in ("field", "word", "bits", "meaning", "limits")], rows).to_markdown()
 
 
 def _instruction_section(instruction: Instruction) -> list[str]:
@@ -375,7 +372,7 @@ def _instruction_section(instruction: Instruction) -> list[str]:
                 lines += ["```python", *(line.removeprefix("    ") for line in rest[0].split("\n")), "```", ""]
     if not instruction.fields:
         return [*lines, "It has no fields but the header."]
-    lines += _field_rows(instruction.fields)
+    lines.append(_field_table(instruction.fields))
     if instruction.relations:
         lines += [
             "",
@@ -398,7 +395,7 @@ def isa_page() -> str:
     lines = ["# Instruction set", "", _NOTICE, "", *introduction, ""]
     lines += ["The arithmetic (`requantise`, `round_shift`, `layer_norm`, `softmax_rows`, `route_token`) is defined in"]
     lines += ["`spec/arithmetic.py`.", "", "## Header", "", "Every instruction begins with these fields.", ""]
-    lines += _field_rows(HEADER)
+    lines.append(_field_table(HEADER))
     for instruction in INSTRUCTIONS:
         lines += _instruction_section(instruction)
     lines += ["", "## Enumerations"]
@@ -411,12 +408,11 @@ def isa_page() -> str:
 def registers_page() -> str:
     """docs/registers.md: the manual of the control registers."""
     lines = ["# Control registers", "", f"{_NOTICE}", "", *(registers.__doc__ or "").strip().split("\n"), ""]
-    lines += ["| offset | name | access | meaning |", "|---|---|---|---|"]
+    rows = []
     for register in REGISTERS:
         bits = "".join(f"; bit {bit.index} `{bit.name}`: {bit.doc}" for bit in register.bits)
-        lines.append(
-            f"| 0x{register.offset:03x} | `{register.name}` | {register.access} | {_escape(register.doc + bits)} |"
-        )
+        rows.append((f"0x{register.offset:03x}", Cell(register.name, "code"), register.access, register.doc + bits))
+    lines.append(Table([Column(name) for name in ("offset", "name", "access", "meaning")], rows).to_markdown())
     return "\n".join([*lines, ""])
 
 

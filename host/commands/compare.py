@@ -32,7 +32,10 @@ def place_of(build: Build, name: str, offset: int) -> str:
 
 
 def compare(accelerator: Accelerator, other: Accelerator, image: np.ndarray, name: str) -> str:
-    """How the frame windows and the counters that both have differ after a run on each; empty if they do not."""
+    """How the frame windows and the counters that both have differ after a run on each; empty if they do not.
+
+    image: uint8 (height, width, 3) of any size. name: of the pathway.
+    """
     task, pathway = split_pathway_name(name)
     found, counters = accelerator.run_whole(image, task, pathway)
     expected, other_counters = other.run_whole(image, task, pathway)

@@ -26,6 +26,8 @@ from moesaic.spec.pathway_names import split_pathway_name
 def measure(accelerator: Accelerator, image: np.ndarray, names: list[str], frames: int) -> dict:
     """Times and counters of `frames` runs of each task, alone and as one stream in which the tasks alternate.
 
+    image: uint8 (height, width, 3) of any size.
+
     Each task: milliseconds by phase (median), the counters of its last run. stream: seconds, frames and frames per second of all.
     watts by rail during the stream, where the board shows them.
     """

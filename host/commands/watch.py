@@ -28,7 +28,7 @@ def _port(text: str) -> int:
 
 
 def watch(accelerator: Accelerator, frames: Iterable[np.ndarray | Path], viewer: Viewer) -> int:
-    """Run the frames on what the page chooses for each, and show them; returns how many were shown."""
+    """Run the frames, uint8 (height, width, 3) or files, on what the page chooses for each, and show them; returns how many were shown."""
     expected: dict[int, int] = {}
 
     def chosen(index: int) -> tuple[str, ...]:

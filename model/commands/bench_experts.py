@@ -38,5 +38,5 @@ class BenchExpertsCommand:
         settings = TimingSettings(arguments.recipe, arguments.batch, arguments.repeats, arguments.threads)
         console = Console()
         measure_anew(settings, arguments.directory, console)
-        console.print(f"tables: {settings.path(arguments.directory)}")
+        console.print(f"tables: {settings.path(arguments.directory)}", soft_wrap=True)
         return 0

@@ -139,7 +139,7 @@ def _export_random_weights(arguments: argparse.Namespace) -> None:
     print_table(console, _expert_load_table(bundle.report["expert_load"]), "expert load of the golden image")
     layer, share = max(bundle.report["saturated_shares"].items(), key=lambda entry: entry[1], default=("any", 0))
     console.print(f"largest share of saturated values: {share:.4f}, in {layer}")
-    console.print(f"bundle: {arguments.bundle} (random weights, not trained)")
+    console.print(f"bundle: {arguments.bundle} (random weights, not trained)", soft_wrap=True)
 
 
 def _export_onnx(arguments: argparse.Namespace) -> None:
@@ -150,7 +150,7 @@ def _export_onnx(arguments: argparse.Namespace) -> None:
     model = _load_finished(arguments.checkpoint or CHECKPOINT).build_model().eval()
     for name, content in onnx_files(model).items():
         write_file(arguments.onnx_only / name, content)
-        Console().print(f"ONNX: {arguments.onnx_only / name}")
+        Console().print(f"ONNX: {arguments.onnx_only / name}", soft_wrap=True)
 
 
 def _export_checkpoint(arguments: argparse.Namespace) -> None:
@@ -189,7 +189,7 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
     metrics = {name: task.metrics for name, task in pathways(bundle.tasks).items()}
     print_table(console, accuracy_table(metrics), "accuracy on held-out images")
     console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
-    console.print(f"bundle: {arguments.bundle}")
+    console.print(f"bundle: {arguments.bundle}", soft_wrap=True)
 
 
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], purpose: str) -> None:

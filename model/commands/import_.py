@@ -98,9 +98,11 @@ class ImportCommand:
             console.print(f"prefix tokens: {prefix} (a recipe that starts from this needs prefix_tokens = {prefix})")
         if fresh:
             console.print(f"not in the source, so drawn at random: {len(fresh)} weights, {fresh[0]} the first of them")
-            console.print(f"checkpoint: {arguments.checkpoint} (to be trained: moesaic train --initialise-from)")
+            console.print(
+                f"checkpoint: {arguments.checkpoint} (to be trained: moesaic train --initialise-from)", soft_wrap=True
+            )
         else:
-            console.print(f"checkpoint: {arguments.checkpoint} (a whole model)")
+            console.print(f"checkpoint: {arguments.checkpoint} (a whole model)", soft_wrap=True)
         return 0
 
 

@@ -82,7 +82,7 @@ class PathwaysCommand:
         with Progress(console=console) as progress:
             sizes = len({budget.experts for budget in budgets})
             bar = progress.add_task("measuring", total=1 + len(budgets) + sizes * arguments.fine_tune)
-            report = measure_budgets(
+            study = measure_budgets(
                 model,
                 recipe,
                 measure_usage(model, seen),
@@ -94,12 +94,12 @@ class PathwaysCommand:
                 data_root=arguments.data_root,
                 advance=lambda: progress.advance(bar),
             )
-        for task in report.metrics:
-            print_table(console, budget_table(report, task), task)
-        write_file(arguments.output / "pathways.json", (json.dumps(report.to_dict(), indent=1) + "\n").encode())
-        write_file(arguments.output / "pathways.svg", pathway_chart(report).to_svg().encode())
-        write_file(arguments.output / "pathways.html", pathway_page(report).encode())
-        console.print(f"page: {arguments.output / 'pathways.html'}")
+        for task in study.metrics:
+            print_table(console, budget_table(study, task), task)
+        write_file(arguments.output / "pathways.json", (json.dumps(study.to_dict(), indent=1) + "\n").encode())
+        write_file(arguments.output / "pathways.svg", pathway_chart(study).to_svg().encode())
+        write_file(arguments.output / "pathways.html", pathway_page(study).encode())
+        console.print(f"page: {arguments.output / 'pathways.html'}", soft_wrap=True)
         return 0
 
 

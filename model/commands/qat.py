@@ -78,5 +78,5 @@ class QatCommand:
             )
         scales.save(scales_path(output))
         checkpoint.save(output, dataclasses.replace(state, weights=model.state_dict(), optimizer={}, sampler={}))
-        console.print(f"checkpoint: {output}, scales: {scales_path(output)}")
+        console.print(f"checkpoint: {output}, scales: {scales_path(output)}", soft_wrap=True)
         return 0

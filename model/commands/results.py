@@ -35,5 +35,5 @@ class ResultsCommand:
         keep_measurements(arguments.directory / "results.json", results)
         # Timed last, when no training runs any more.
         write_page(arguments.page, results, measure_once(TimingSettings(), arguments.directory, console))
-        console.print(f"results: {arguments.page}")
+        console.print(f"results: {arguments.page}", soft_wrap=True)
         return 0

@@ -77,5 +77,5 @@ class SensitivityCommand:
         print_table(console, narrow_sensitivity_table(found), "sensitivity to integers")
         write_file(arguments.output / "sensitivity.svg", sensitivity_chart(found).to_svg().encode())
         write_file(arguments.output / "sensitivity.md", sensitivity_markdown(found).encode())
-        console.print(f"sensitivity: {arguments.output / 'sensitivity.md'}")
+        console.print(f"sensitivity: {arguments.output / 'sensitivity.md'}", soft_wrap=True)
         return 0

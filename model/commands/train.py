@@ -63,7 +63,7 @@ class TrainCommand:
                 log=arguments.tensorboard,
             )
             if ranks.first:
-                Console().print(f"checkpoint: {path}")
+                Console().print(f"checkpoint: {path}", soft_wrap=True)
                 if recipe.training.validate_every:
-                    Console().print(f"best by {recipe.training.select}: {best_path(path)}")
+                    Console().print(f"best by {recipe.training.select}: {best_path(path)}", soft_wrap=True)
         return 0

@@ -73,7 +73,7 @@ class FileDataset(ABC):
 
     @abstractmethod
     def read_target(self, name: str, task: str) -> np.ndarray:
-        """A sample's truth for a task, as `moesaic.model.tasks.targets` defines it."""
+        """A sample's ground truth for a task, at the file's size [H, W]; dtype and unit as `moesaic.model.tasks.targets` defines them."""
 
     def check_files(self, name: str) -> None:
         self.image_path(name)
@@ -154,7 +154,7 @@ def read_array(path: Path, channels: int | None = None) -> np.ndarray:
 
 
 def read_matlab(path: Path, variable: str) -> np.ndarray:
-    """A variable of a MATLAB file of version 5, as scipy reads it."""
+    """A variable of a MATLAB file of version 5, with the shape and dtype that scipy reads."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -186,7 +186,7 @@ def as_normals(vectors: np.ndarray) -> np.ndarray:
 
 
 def read_normals(path: Path) -> np.ndarray:
-    """Unit normals in our axes from .npy, -1..1, or from an image, where 0..255 stands for -1..1."""
+    """Unit normals in our axes, float32 [H, W, 3], from .npy, -1..1, or from an image, where 0..255 stands for -1..1."""
     vectors = read_array(path, 3) if path.suffix == ".npy" else read_image(path) / np.float32(127.5) - 1
     return as_normals(vectors)
 

@@ -13,7 +13,7 @@ GREY = 128
 
 
 def nearest(length: int, new_length: int) -> np.ndarray:
-    """For each of new_length pixels along an axis, the index [new_length] of the old pixel that its centre lies in."""
+    """For each of new_length pixels along an axis, the index, int64 [new_length], of the old pixel that its centre lies in."""
     return ((np.arange(new_length) + 0.5) * (length / new_length)).astype(np.int64)
 
 

@@ -66,7 +66,7 @@ class Scenes:
 
     @property
     def targets(self) -> dict[str, np.ndarray]:
-        """The truths by task, as `moesaic.model.tasks.targets` defines them."""
+        """The ground truths by task, [N, H, W] or [N, H, W, 3]; dtype and unit as `moesaic.model.tasks.targets` defines them."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}
 
     def __len__(self) -> int:

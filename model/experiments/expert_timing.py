@@ -143,7 +143,10 @@ def training_figures(recipe: Recipe, batch: int, repeats: int, progress: Progres
 
 
 def loop_over_experts(moe: MoE, tokens: Tensor, scores: Tensor, chosen: Tensor) -> Tensor:
-    """The mixture as one writes it first: a mask and four operations of autograd per expert."""
+    """The mixture as one would first write it: a mask and four autograd operations per expert.
+
+    tokens: [N, D]. scores: [N, E]. chosen: bool [N, E]. Returns [N, D], float like the tokens.
+    """
     result = torch.zeros_like(tokens)
     for e in range(len(moe.up_weight)):
         (token,) = chosen[:, e].nonzero(as_tuple=True)

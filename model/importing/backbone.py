@@ -91,7 +91,7 @@ def take_embedding(
     grid: tuple[int, int] | None = None,
     resampling: PositionResampling = PLAIN,
 ) -> dict[str, Tensor]:
-    """Patch embedding, prefix tokens and positions, for images in -1..1 and the recipe's grid.
+    """Patch embedding, prefix tokens and positions, for images in -1..1 and the recipe's grid: float32 by name, shaped as `M3ViT` has them.
 
     grid: rows and columns of patches that the source's positions are for; by default a square, and where their number is no
     square the recipe's. resampling: to another grid.

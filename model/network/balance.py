@@ -10,7 +10,7 @@ _NEVER = -1e9  # below every logit; finite, so that no product with a gradient o
 
 
 def sum_over_ranks(values: Tensor, group: torch.distributed.ProcessGroup | None = None) -> Tensor:
-    """The sum of `values` over all ranks, differentiable; `values` themselves where nothing is distributed.
+    """The sum of `values`, of any shape, over all ranks, differentiable; `values` themselves where nothing is distributed.
 
     The gradient is summed over the ranks too. Where a loss is a function of such a sum, every rank has the loss and the
     gradient of the whole batch once data-parallel training has averaged the gradients.

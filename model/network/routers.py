@@ -71,6 +71,7 @@ class TaskConditionedRouter(Router):
         return self.norm(self.down(F.gelu(self.up(one_hot))))
 
     def linear_of(self, weight: Tensor, task: str) -> tuple[Tensor, Tensor]:
+        """Weight [E, D] and bias [E] for the task: its embedding's part of the product is the bias."""
         return weight[:, : self.width], weight[:, self.width :] @ self.embed(task)
 
 

@@ -46,6 +46,7 @@ class Mlp(nn.Module):
         self.down = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Tokens [B, T, D] to tokens [B, T, D], and 0."""
         return self.down(F.gelu(self.up(x))), x.new_zeros(())
 
 
@@ -120,14 +121,15 @@ class M3ViT(nn.Module):
         return torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1) + self.position
 
     def forward(self, images: Tensor, task: str) -> Tensor:
-        """The task's prediction [B, C, height * r / patch, width * r / patch], r output pixels a patch edge, for images as
-        `normalise` gives them."""
+        """The task's prediction [B, C, height * r / patch, width * r / patch], r output pixels a patch edge, for images
+        [B, 3, height, width] as `normalise` gives them."""
         return self.training_forward(images, (task,))[0][task]
 
     def training_forward(
         self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Predictions by task, as `forward` gives them, and the mean balance loss over tasks and MoE blocks.
+        """Predictions by task, as `forward` gives them for images [B, 3, height, width], and the mean balance loss, a scalar, over
+        tasks and MoE blocks.
 
         Everything before the first MoE block that routes the tasks differently is the same for every task and is computed once;
         with one router for all of them and the whole network in use, that is everything but the heads.

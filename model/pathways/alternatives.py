@@ -72,7 +72,8 @@ def pathways_within(model: M3ViT, usage: Usage, budget: Budget) -> dict[str, Alt
 
 
 def add_alternatives(plan: PathwayPlan, tasks: dict[str, Task], tensors: Tensors) -> tuple[dict[str, Task], Tensors]:
-    """A network that was quantised with the plan's union of experts, given the plan's pathways.
+    """A network that was quantised with the plan's union of experts, given the plan's pathways. tensors: integers by name, with dtypes and
+    shapes as moesaic.spec.bundle lists them.
 
     Rows of a router are quantised one by one, so a pathway's router is the rows of its experts, to the bit; nothing else is added.
     """

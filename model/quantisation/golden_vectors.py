@@ -25,7 +25,10 @@ def golden_vectors(network: IntegerNetwork, image: np.ndarray) -> dict[str, np.n
 
 
 def expert_loads(tasks: dict[str, Task], golden: dict[str, np.ndarray]) -> dict[str, dict[int, list[int]]]:
-    """By task and MoE block: how many tokens of the golden image each expert of the pathway gets, in ascending order of experts."""
+    """By task and MoE block: how many tokens of the golden image each expert of the pathway gets, in ascending order of experts.
+
+    golden: by name, with shapes and dtypes as `golden_vectors` gives them.
+    """
     return {
         name: {
             block: route_token(golden[f"{name}/blocks.{block}.router"], task.top_k)[0].sum(0).tolist()
@@ -36,7 +39,10 @@ def expert_loads(tasks: dict[str, Task], golden: dict[str, np.ndarray]) -> dict[
 
 
 def saturated_shares(golden: dict[str, np.ndarray]) -> dict[str, float]:
-    """By golden vector, but for images and probabilities: the share, 0..1, of elements at the ends of their type's range."""
+    """By golden vector, but for images and probabilities: the share, 0..1, of elements at the ends of their type's range.
+
+    golden: by name, with shapes and dtypes as `golden_vectors` gives them.
+    """
     shares = {}
     for name, value in golden.items():
         if name != "image" and not name.endswith(".probabilities"):

@@ -24,7 +24,7 @@ class IntegerNetwork:
     """Evaluates any task of a quantised network; exact, so that the machine can be compared with it value by value."""
 
     def __init__(self, architecture: Architecture, tasks: dict[str, Task], tensors: dict[str, np.ndarray]) -> None:
-        """The arguments are those parts of a moesaic.spec.bundle.Bundle."""
+        """The arguments are those parts of a moesaic.spec.bundle.Bundle, which lists shape and dtype of each tensor."""
         self.architecture, self.tasks, self.tensors = architecture, tasks, tensors
         self.pathways = pathways(tasks)
 

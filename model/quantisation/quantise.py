@@ -114,7 +114,7 @@ def quantise_norm(layer: NormLayer, integer: bool = True) -> NormIntegers:
 
 
 def quantise_position(model: M3ViT, stream: float, integer: bool = True) -> Tensor:
-    """The position embedding in units of the residual stream."""
+    """The position embedding [T, D] in units of the residual stream: integers, or not rounded unless `integer`."""
     units = position(model) / stream
     return round_nearest(units) if integer else units
 

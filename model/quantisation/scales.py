@@ -176,13 +176,14 @@ class ScaleSearch:
         self.by_error, self.part = settings.method == "mse", settings.percentile / 100
 
     def per_tensor(self, values: np.ndarray) -> float:
+        """The value of one unit of int8, the same for all values [rows, channels]."""
         if not self.by_error:
             return max(float(np.quantile(np.abs(values), self.part)), 1e-6) / _INT8_MAX
         full = max(float(np.abs(values).max()), 1e-6) / _INT8_MAX
         return full * _best([clipping_error(values, full * clip, 8).mean() for clip in _CLIPS])
 
     def per_channel(self, values: np.ndarray) -> ActivationScale:
-        """The offset is the middle between two quantiles of the channel."""
+        """Scale and offset [channels] each, of values [rows, channels]; the offset is the middle between two quantiles of the channel."""
         tail = _TAIL if self.by_error else (1 - self.part) / 2
         low, high = np.quantile(values.astype(np.float64), (tail, 1 - tail), axis=0)
         offset = (low + high) / 2
@@ -193,7 +194,7 @@ class ScaleSearch:
         return ActivationScale(full * _CLIPS[errors.argmin(0)], offset)
 
     def attention_shift(self, values: np.ndarray, value_scale: float) -> int:
-        """n for the scale value_scale / 2**n; the hardware has only these."""
+        """n for the scale value_scale / 2**n of values [rows, channels]; the hardware has only these."""
         shifts = range(_ATTENTION_SHIFT_MAX + 1)
         if self.by_error:
             return int(np.argmin([clipping_error(values, value_scale / 2**n, 8).mean() for n in shifts]))
@@ -201,7 +202,8 @@ class ScaleSearch:
         return max((n for n in shifts if value_scale / 2**n >= needed), default=0)
 
     def of_gelu_index(self, values: np.ndarray, output_scale: float) -> float:
-        """For what GELU sees. By the error of its result from the table, or by percentile of what it sees."""
+        """The value of one unit of the index, for what GELU sees, values [rows, channels]: by the error of its result from the
+        table, whose unit is `output_scale`, or by percentile of what it sees."""
         half = TABLE_ENTRIES // 2
         if not self.by_error:
             return max(float(np.quantile(np.abs(values), self.part)), 1e-3) / (half - 1)

@@ -52,22 +52,22 @@ def straight_through(value: Tensor, exact: Tensor) -> Tensor:
 
 
 def round_nearest(value: Tensor) -> Tensor:
-    """Rounded to the nearest integer, halves to even, as parameters are."""
+    """Values of any shape, rounded to the nearest integer, halves to even, as parameters are."""
     return straight_through(value, value.round())
 
 
 def round_half_up(value: Tensor) -> Tensor:
-    """Rounded as moesaic.spec.arithmetic.round_shift does, halves up."""
+    """Values of any shape, rounded as moesaic.spec.arithmetic.round_shift does, halves up."""
     return straight_through(value, (value + 0.5).floor())
 
 
 def saturate(value: Tensor, bits: int, integer: bool = True) -> Tensor:
-    """Clip to the range of a signed integer of `bits` bits."""
+    """Values of any shape, clipped to the range of a signed integer of `bits` bits."""
     return value.clamp(-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if integer else value
 
 
 def requantise(total: Tensor, ratio: Tensor | float, integer: bool = True) -> Tensor:
-    """An accumulator times `ratio`, which is multiplier / 2**shift."""
+    """Accumulators times `ratio`, which is multiplier / 2**shift, rounded; their shapes broadcast."""
     if not integer:
         return total * ratio
     return round_half_up(saturate(total, ACCUMULATOR_CLIP_BITS) * ratio)
@@ -142,7 +142,7 @@ def route(logits: Tensor, top_k: int, integer: bool = True) -> tuple[Tensor, Ten
 
 
 def weigh_by_score(value: Tensor, score: Tensor, integer: bool = True) -> Tensor:
-    """A value times a score, of which 65,536 is one."""
+    """Values times scores, of which 65,536 is one; their shapes broadcast."""
     weighed = value * score / (1 << SCORE_BITS)
     return round_half_up(weighed) if integer else weighed
 

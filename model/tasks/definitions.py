@@ -48,7 +48,8 @@ class Task:
         return meter.result()
 
     def target(self, data: HasTargets, height: int, width: int) -> np.ndarray:
-        """The ground truth at a prediction's resolution: the truth's pixel nearest to each output pixel's centre."""
+        """The ground truth at a prediction's resolution, [N, height, width] or [N, height, width, 3]: the pixel nearest to each
+        output pixel's centre."""
         truth = data.targets[self.name]
         if truth.shape[1:3] == (height, width):
             return truth

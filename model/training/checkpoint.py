@@ -44,7 +44,8 @@ class Checkpoint:
 
 
 def load_weights(model: M3ViT, weights: dict[str, torch.Tensor]) -> None:
-    """Put the weights of a checkpoint into a model. UserError names the first that does not match."""
+    """Put the weights of a checkpoint, float32 by the names of the model's parameters, into it. UserError names the first that does
+    not match."""
     expected = model.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         wanted, found = (_shape(tensors.get(name)) for tensors in (expected, weights))
@@ -58,7 +59,7 @@ def _shape(tensor: torch.Tensor | None) -> str:
 
 
 def optimizer_tensors(model: M3ViT, optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
-    """Every tensor of the optimizers' states, as '<parameter>/<moment>'."""
+    """Every tensor of the optimizers' states, float32, as '<parameter>/<moment>', shaped like the parameter."""
     return {
         f"{name}/{key}": value
         for name, parameter in model.named_parameters()

@@ -172,7 +172,7 @@ class DistributedModel:
     def forward(
         self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """`M3ViT.training_forward` for this rank's part of a batch."""
+        """`M3ViT.training_forward` for this rank's part of a batch, images [B, 3, height, width]."""
         return self._forward(images, tasks, noise)
 
     def accumulating(self) -> AbstractContextManager:

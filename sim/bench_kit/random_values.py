@@ -16,7 +16,7 @@ def random_generator(stream: int = 0) -> np.random.Generator:
 def with_corners(
     rng: np.random.Generator, low: int, high: int, count: int, corners: Sequence[int] = (), share: float = 0.25
 ) -> np.ndarray:
-    """Return `count` int64 values in low..high, uniform, with about `share` of them replaced by corner values.
+    """Return values in low..high, int64 [count], uniform, with about `share` of them replaced by corner values.
 
     low, high, -1, 0 and 1 (where in range) and `corners` are the corner values. Each occurs at least once.
 

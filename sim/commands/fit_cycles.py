@@ -18,9 +18,11 @@ class FitCyclesCommand:
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         from rich.console import Console
-        from rich.table import Table
 
         from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
+        from moesaic.pages.number_formats import count, decimals, general
+        from moesaic.pages.tables import Column, Table
+        from moesaic.pages.terminal import print_table
         from moesaic.sim.machines.rtl_executor import RtlExecutor
         from moesaic.sim.machines.simulated_executors import require_tools
         from moesaic.sim.measurements.cycle_fit.fitting import fit_constants, measure_on_rtl
@@ -34,15 +36,13 @@ class FitCyclesCommand:
             RtlExecutor(RTL_DIRECTORY, configuration, timeline=True) as executor,
         ):
             fits = fit_constants(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
-        table = Table("constant", "present", "fitted", "unit", "times", "error", title=f"{configuration.name}, in RTL")
-        for column in table.columns[1:3] + table.columns[4:]:
-            column.justify = "right"
-        for fit in fits:
-            table.add_row(
-                fit.name, f"{fit.present:g}", f"{fit.fitted:.2f}", fit.unit, str(fit.times), f"{fit.error:.2f}"
-            )
-        console.print(table)
-        console.print(
+        columns = (
+            Column("constant"), Column("present", general), Column("fitted", decimals(2)), Column("unit"), Column("times", count),
+            Column("error", decimals(2)),
+        )  # fmt: skip
+        rows = [(fit.name, fit.present, fit.fitted, fit.unit, fit.times, fit.error) for fit in fits]
+        note = (
             "error: cycles, root of the mean square, with the present value; meanings: hls/compiler/cycle_constants.py"
         )
+        print_table(console, Table(columns, rows, (note,)), f"{configuration.name}, in RTL")
         return 0

@@ -5,7 +5,7 @@ import re
 import pytest
 import tomllib
 
-from moesaic.hls.hardware.resources import estimate
+from moesaic.hls.hardware.resource_estimate import estimate_resources
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.dram import BYTES_PER_CYCLE, LATENCY
 from tests.docs.figures import FIGURES
@@ -105,7 +105,7 @@ def test_figures_of_the_dram_model_are_the_codes():
 
 def test_resources_in_the_readme_are_those_of_the_structure():
     """DSP, BRAM and URAM follow from the structure; LUTs are counted by `make resources`."""
-    need = estimate(load_configuration("zcu104"))
+    need = estimate_resources(load_configuration("zcu104"))
     assert f"{need.dsp:,} DSP48E2, {need.bram36} BRAM36, {need.uram} URAM" in " ".join(README.split())
 
 

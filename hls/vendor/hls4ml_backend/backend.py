@@ -108,7 +108,8 @@ class MoesaicBackend(FPGABackend):
     def predict(self, model: ModelGraph, x: np.ndarray) -> np.ndarray | list[np.ndarray]:
         """The outputs for images x on the C simulation, bit by bit what the accelerator gives; a list where there are several.
 
-        x and outputs: see moesaic.hls.vendor.hls4ml_backend.image_batches. UserError if the model is not compiled or x is no such images.
+        x: [N, 3, height, width], float32 or uint8; outputs: float32 [N, channels, height, width]. For the units see
+        moesaic.hls.vendor.hls4ml_backend.image_batches. UserError if the model is not compiled or x is no such images.
         """
         outputs = self.session(model).predict(x, self._tasks(model))
         return outputs[0] if len(outputs) == 1 else outputs

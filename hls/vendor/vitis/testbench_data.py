@@ -33,7 +33,10 @@ def random_picture(build: Build, seed: int) -> np.ndarray:
 
 
 def golden_run(build: Build, task: str, image: np.ndarray) -> GoldenRun:
-    """The run of one task (or TASK@ALTERNATIVE) of a build on the reference machine, which defines what is right."""
+    """The run of one task (or TASK@ALTERNATIVE) of a build on the reference machine, which defines what is right.
+
+    image: uint8 [height, width, 3], as large as the build's.
+    """
     memory = build.new_memory()
     build.write_image(memory.frame, image)
     after = Memory(memory.constants, memory.frame.copy())

@@ -68,8 +68,9 @@ def array_account(
 ) -> dict[str, int]:
     """Return cycles by cause (CAUSES) over [0, end), which they add up to.
 
-    events: of the timeline. products: every matmul of the program in its order. macs: the network's until `end`, without padding.
-    in_head: which of the products do not belong to those; default none. ValueError if the products are not those of the run.
+    events: of the timeline, [events] of dtype moesaic.sim.machines.recorder.EVENT. products: every matmul of the program in its
+    order. macs: the network's until `end`, without padding. in_head: which of the products do not belong to those; default none.
+    ValueError if the products are not those of the run.
     """
     matmuls = [execution for execution in timeline.executions if execution.unit == Unit.MATMUL]
     if len(products) != len(matmuls):

@@ -22,7 +22,8 @@ _CAUSES = {
 def unit_activity(events: np.ndarray, end: int) -> dict[str, dict]:
     """Return {unit: {"busy": cycles, "stall": {cause: cycles}}} of cycles [0, end).
 
-    busy: with an instruction in execution, stalled or not; for fetch, with one to hand out. events: of one run.
+    busy: with an instruction in execution, stalled or not; for fetch, with one to hand out. events: of one run, [events] of dtype
+    moesaic.sim.machines.recorder.EVENT.
     """
     result = {}
     for unit in range(FETCH + 1):

@@ -38,7 +38,7 @@ def modelled_times(estimate: ProgramEstimate) -> RunTimes:
 
 
 def measured_times(events: np.ndarray, code: bytes, tags: Sequence[str]) -> RunTimes:
-    """Those of a run of the RTL. events: of moesaic.sim.machines.recorder, code: the program, tags: see Timeline."""
+    """Those of a run of the RTL. events: [events] of dtype moesaic.sim.machines.recorder.EVENT, code: the program, tags: see Timeline."""
     timeline = Timeline(events, code, tags)
     runs = timeline.executions
     accepted, taken, done = (

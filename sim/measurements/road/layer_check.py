@@ -14,7 +14,7 @@ def check_layers(
 ) -> dict[str, dict[str, int]]:
     """Name of a pathway to layer to the number of elements in which executor and network differ, for one image.
 
-    observed: a build that was generated with observation. The task's output is the layer "output".
+    image: uint8 [height, width, 3]. observed: a build that was generated with observation. The task's output is the layer "output".
     """
     result = {}
     for name, task in observed.pathways.items():

@@ -110,7 +110,7 @@ class Timeline:
         return {"array": array, **waited, "no_instruction": empty, "fill": spent[State.WORKING] - array}
 
     def samples(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return cycles, one every SAMPLE_CYCLES and the last, and the running totals there, by name of TOTALS."""
+        """Return cycles, int64 [samples], one every SAMPLE_CYCLES and the last, and the running totals there, alike, by name of TOTALS."""
         chosen = self._events[np.isin(self._events["kind"], (Kind.SAMPLE, Kind.END))]
         return chosen["cycle"].astype(np.int64), {name: chosen[name].astype(np.int64) for name in TOTALS}
 
@@ -125,7 +125,7 @@ class Timeline:
 
 
 def build_timeline(events: np.ndarray, build: Build, task: str) -> Timeline:
-    """Return the timeline of a run of a task of a build. Raises UserError for an unknown task."""
+    """Return the timeline of a run of a task of a build. events: [events] of dtype recorder.EVENT. Raises UserError for an unknown task."""
     program = build.task(task).program
     code = build.constants[program.offset : program.offset + program.size].tobytes()
     return Timeline(events, code, build.tags)

@@ -16,7 +16,7 @@ def test_evaluate_prints_float_and_integer(checkpoint_path, capsys):
 
 
 def test_evaluate_in_float_alone(pup_path, checkpoint_path, capsys, monkeypatch):
-    monkeypatch.setattr("moesaic.model.export.integer_network", None)
+    monkeypatch.setattr("moesaic.model.quantisation.post_training.integer_network", None)
     words = ("--scenes", 2, "--float-only", "--device", "cpu")
     for path in (checkpoint_path, pup_path):
         assert call(EvaluateCommand, "--checkpoint", path, *words) == 0

@@ -28,4 +28,4 @@ def test_sensitivity_command_writes_a_table_and_a_chart(checkpoint_path, tmp_pat
     assert call(SensitivityCommand, "--checkpoint", checkpoint_path, *words, "--device", "cpu") == 0
     text = (tmp_path / "out" / "sensitivity.md").read_text()
     assert "| blocks.1.experts.up |" in text and "depth SQNR dB" in text
-    assert (tmp_path / "out" / "sensitivity.svg").read_text().endswith("</svg>")
+    assert (tmp_path / "out" / "sensitivity.svg").read_text().endswith("</svg>\n")

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.scenes import render
 from moesaic.model.evaluation.evaluate import measure_integer
 from moesaic.model.experiments.sensitivity_page import (
@@ -53,13 +54,15 @@ def test_a_broken_layer_stands_out(model, mode):
     blocks = list(scales.blocks)
     blocks[2] = dataclasses.replace(blocks[2], value=60 * blocks[2].value)
     scales = dataclasses.replace(scales, blocks=tuple(blocks))
-    found = measure_sensitivity(model, scales, SCENES, mode=mode)
+    found = measure_sensitivity(model, scales, RenderedScenes(SCENES), mode=mode)
     for task in ("segmentation", "depth"):
         losses = {group: loss.signal_to_noise[task] for group, loss in found.groups.items()}
         worst, others = losses.pop("blocks.2.attention"), losses.values()
         assert worst < min(others) - 6 if mode == "alone" else worst > max(others) + 6
     network = integer_network(model, SCENES.images, scales=scales)
-    assert found.integers.metric == pytest.approx(measure_integer(network, CONFIGURATION, SCENES), rel=1e-9)
+    assert found.integers.metric == pytest.approx(
+        measure_integer(network, CONFIGURATION, RenderedScenes(SCENES)), rel=1e-9
+    )
     signal, noise = (
         FakeQuantised(model, scales, selection).predict(SCENES.images, "depth") for selection in ((), ("",))
     )

@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from moesaic.errors import UserError
+from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.evaluation.agreement import top_k_agreement
 from moesaic.model.evaluation.evaluate import measure_float, measure_integer, predict
 from moesaic.model.input_pipeline.held_out import validation_scenes
-from moesaic.model.pathways.budgets import Budget, choose_pathway
-from moesaic.model.pathways.pathway import apply_pathway
+from moesaic.model.pathways.alternatives import plan_pathways
+from moesaic.model.pathways.budgets import Budget
+from moesaic.model.pathways.pathway import on_pathways
 from moesaic.model.pathways.usage import measure_usage
 from moesaic.model.quantisation.golden_vectors import golden_vectors
 from moesaic.model.quantisation.post_training import integer_network
@@ -42,7 +44,8 @@ def test_predictions_are_close_to_float(trained, network, scenes):
 
 
 def test_metrics_and_routers_agree_with_float(recipe, trained, network, scenes):
-    in_float, in_integers = measure_float(trained, scenes), measure_integer(network, recipe.model, scenes)
+    held_out = RenderedScenes(scenes)
+    in_float, in_integers = measure_float(trained, held_out), measure_integer(network, recipe.model, held_out)
     assert in_integers["segmentation"] == pytest.approx(in_float["segmentation"], abs=0.02)
     assert in_integers["depth"] == pytest.approx(in_float["depth"], rel=0.03)
     assert in_integers["normals"] == pytest.approx(in_float["normals"], abs=1)
@@ -149,16 +152,17 @@ def test_ties_and_one_expert_for_all(network, scenes):
 
 def test_pathways_are_pruned_to_the_most_used(trained, calibration_images, scenes):
     usage = measure_usage(trained, calibration_images)
-    pathway = choose_pathway(usage, Budget(3))
-    apply_pathway(trained, pathway)
-    network = integer_network(trained, calibration_images)
-    assert network.tasks["depth"].pathway == pathway["depth"]
+    plan = plan_pathways(trained, usage, Budget(3), {})
+    network = integer_network(trained, calibration_images, plan)
+    assert network.tasks["depth"].pathway == plan.default["depth"].pathway
     assert {n: (v.shape, str(v.dtype)) for n, v in network.tensors.items()} == expected_tensors(
         network.architecture, network.tasks
     )
     assert top_k_agreement(trained, network, scenes.images) > 0.95
     for task in network.tasks:
-        exact, found = predict(trained, scenes.images, task), network.predict(scenes.images, task)
+        with on_pathways(trained, plan.default):
+            exact = predict(trained, scenes.images, task)
+        found = network.predict(scenes.images, task)
         assert np.sqrt(np.square(found - exact).mean()) / exact.std() < 0.1
 
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from moesaic.errors import UserError
+from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.evaluation.evaluate import measure_float
 from moesaic.model.input_pipeline.held_out import training_scenes, validation_scenes
 from moesaic.model.input_pipeline.training_batches import draw_batch
@@ -64,7 +65,7 @@ def test_training_and_validation_share_no_scene(recipe):
 def test_training_learns_every_task(recipe, trained):
     scenes = validation_scenes(recipe, 48)
     torch.manual_seed(0)
-    before, after = measure_float(M3ViT(recipe.model), scenes), measure_float(trained, scenes)
+    before, after = (measure_float(model, RenderedScenes(scenes)) for model in (M3ViT(recipe.model), trained))
     assert after["segmentation"] > before["segmentation"] + 0.05
     assert after["depth"] < 0.9 * scenes.depth.std()
     assert after["normals"] < min(45, before["normals"])
@@ -152,7 +153,7 @@ def test_accumulated_training_with_validation_resumes_bit_for_bit(recipe, tmp_pa
     assert best[0].finished
     assert last.finished
     assert -last.selection.score <= last.selection.reference["depth"]
-    measured = measure_float(best[1].build_model().eval(), validation_scenes(recipe, 4))
+    measured = measure_float(best[1].build_model().eval(), RenderedScenes(validation_scenes(recipe, 4)))
     assert measured["depth"] == pytest.approx(-last.selection.score, abs=1e-9)
     scalars = read_scalars(tmp_path / "log")
     assert [step for step, _ in scalars["metric/depth"]] == [2, 4, 6]
