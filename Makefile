@@ -15,7 +15,8 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 NUMPY1 := build/numpy1
-HOST_TESTS := board compatibility deploy hwh images lock pathways pictures png power process_end pynq_reader resize runtime same_integers sources stream
+HOST_TESTS := board compatibility deploy frame_sources hwh image_files lock pathways png power prediction_pictures process_end pynq_reader resize \
+  runtime same_integers stream
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo bench bench-experts results test test-all test-host-numpy1 lint mutants resources bitstream docs doctor tables clean

@@ -21,6 +21,7 @@ from moesaic.host.power import rail_power
 from moesaic.host.pynq_interface import Interrupt, Overlay, Pynq, import_pynq
 from moesaic.spec.executor import WINDOW_ALIGNMENT, Counters, MachineFault, Memory, Program
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
+from moesaic.spec.issue import semaphore_stalls
 from moesaic.spec.registers import (
     BY_NAME,
     CONTROL_START,
@@ -283,7 +284,7 @@ class BoardExecutor:
             raise
         if self._read("STATUS") & STATUS_FAULT:
             raise self._fault()
-        return {name: self._read(f"COUNTER_{name.upper()}") for name, _ in COUNTERS}
+        return self._counters()
 
     def download(self, memory: Memory, part: slice = slice(None)) -> None:
         """Fetch `part` of the frame window of an uploaded memory; the machine may work in another window."""
@@ -352,7 +353,11 @@ class BoardExecutor:
         cause, unit = self._read("FAULT"), self._read("FAULT_UNIT")
         if cause not in set(Fault) or unit >= len(FAULT_UNIT_NAMES):
             raise InternalError(f"the accelerator reports fault {cause} of unit {unit}, which do not exist")
-        return MachineFault(Fault(cause), FAULT_UNIT_NAMES[unit], self._read("FAULT_TAG"))
+        detail = semaphore_stalls(self._counters()) if cause == Fault.TIMEOUT else ""
+        return MachineFault(Fault(cause), FAULT_UNIT_NAMES[unit], self._read("FAULT_TAG"), detail)
+
+    def _counters(self) -> Counters:
+        return {name: self._read(f"COUNTER_{name.upper()}") for name, _ in COUNTERS}
 
     def _make_idle(self, cause: BaseException | None = None) -> None:
         """Have the machine stop before its memory is used for anything else: wait a moment, then load the bitstream again.

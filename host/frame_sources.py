@@ -1,4 +1,4 @@
-"""Frames from a folder, a picture, a video file or a camera."""
+"""Frames from a folder, an image file, a video file or a camera."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ _Frame = TypeVar("_Frame")
 
 
 def is_pictures(source: str) -> bool:
-    """Whether a source is a folder or a picture, which need no OpenCV."""
+    """Whether `source` names a folder or an image file; the other sources need OpenCV."""
     return Path(source).is_dir() or Path(source).suffix.lower() in PICTURES
 
 
 def open_frames(source: str, endless: bool) -> Iterator[np.ndarray | Path]:
-    """Frames as Accelerator.stream takes them: uint8 (height, width, 3) RGB, or the paths of pictures.
+    """Open a source of frames for `Accelerator.stream`: paths, or uint8 (height, width, 3), RGB.
 
-    source: a folder, whose pictures come in the order of their names; a picture; a video file; a camera, as its number or
-    /dev/videoN. endless: pictures begin anew after the last one. UserError at once if there is nothing to read.
+    Args:
+        source: a folder, whose images come in the order of their names; an image file; a video file; or a camera, by its number
+            or as /dev/videoN.
+        endless: start a folder or image file over after its last image.
+
+    Raises:
+        UserError: there is nothing to read, or OpenCV is needed and missing. Raised here, not while frames are drawn.
     """
     path = Path(source)
     if is_pictures(source):
@@ -71,7 +76,7 @@ def _frames_of(capture, cv2) -> Iterator[np.ndarray]:
 
 
 def paced(frames: Iterable[_Frame], rate: float) -> Iterator[_Frame]:
-    """The same frames, at most `rate` of them a second; 0 does not wait."""
+    """Yield the same frames, at most `rate` of them per second; 0 does not wait."""
     due = time.monotonic()
     for frame in frames:
         if rate > 0:

@@ -1,15 +1,14 @@
-"""Reading photographs and writing pictures, without an imaging library where possible."""
+"""Reads images from files and writes pictures to them; PNG and PPM need no imaging library."""
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.files import write_file
 from moesaic.host.png import SIGNATURE, decode_png, encode_png
 from moesaic.host.resize import LARGEST_SIDE
 
@@ -21,7 +20,10 @@ ACCEPTED = (
 
 
 def check_rgb(image: np.ndarray, name: str) -> None:
-    """UserError unless the image is uint8 (height, width, 3) with sides of 1 to 16,384 pixels; name: how to call it."""
+    """Raise UserError unless `image` is uint8 (height, width, 3) with sides of 1 to 16,384 pixels.
+
+    name: what the error calls the image, as in "frame 3".
+    """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"{name} is {image.dtype} {image.shape}, not uint8 (height, width, 3) RGB; convert it to RGB")
     if not all(1 <= side <= LARGEST_SIDE for side in image.shape[:2]):
@@ -30,9 +32,9 @@ def check_rgb(image: np.ndarray, name: str) -> None:
 
 
 def read_image(path: Path | str) -> np.ndarray:
-    """The image of a file, uint8 (height, width, 3) RGB.
+    """Read an image: uint8 (height, width, 3), RGB.
 
-    An alpha channel that is opaque everywhere is dropped. UserError if the file cannot be read, or is grey or transparent:
+    A fully opaque alpha channel is dropped. Raises UserError if the file cannot be read, or if it is grey or transparent, because
     guessing colours or a background would change the prediction.
     """
     path = Path(path)
@@ -87,18 +89,8 @@ def _decode_with_pillow(path: Path) -> np.ndarray:
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:
-    """Write a picture, uint8 (height, width) or (height, width, 3), as PNG, whole or not at all; the directory is made if needed."""
-    content = encode_png(image)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(partial).chmod(0o644)
-            Path(partial).replace(path)
-        except BaseException:
-            Path(partial).unlink()
-            raise
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); name another output directory") from None
+    """Write a picture as a PNG file, whole or not at all, making directories that are missing.
+
+    image: uint8 (height, width) grey or (height, width, 3) RGB. UserError if it cannot be written.
+    """
+    write_file(path, encode_png(image))

@@ -1,4 +1,4 @@
-"""One process at a time on the board: a lock file that the system lets go of however its holder ends."""
+"""Keeps the board to one process at a time, with a lock file that the system releases however its holder ends."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from moesaic.errors import UserError
 
 
 def default_lock_file() -> Path:
-    """Where every process of the board looks: /run/lock, or the directory for temporary files where that is missing."""
+    """The file that every process on the board looks at: in /run/lock, or among temporary files where that is missing."""
     shared = Path("/run/lock")
     return (shared if shared.is_dir() else Path(tempfile.gettempdir())) / "moesaic-board.lock"
 
 
 class DeviceLock:
-    """Held from construction to release(). UserError, with the holder's process number, if another one holds it."""
+    """Held from construction to release(). Raises UserError, with the process number of the holder, if it is taken."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_lock_file()

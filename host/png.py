@@ -1,4 +1,4 @@
-"""PNG in numpy and zlib: the board needs no imaging library to read a picture or to show a result.
+"""PNG with numpy and zlib, so that a board needs no imaging library to read an image or to show a result.
 
 Reads 8-bit, non-interlaced images of every colour type (ISO/IEC 15948); writes 8-bit grey and RGB.
 """

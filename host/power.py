@@ -1,4 +1,4 @@
-"""Watts on the rails of the board."""
+"""Reads the power that the board's rails deliver."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SENSORS = Path("/sys/class/hwmon")
 
 
 def rail_power(pynq: object = None, sensors: Path = SENSORS) -> dict[str, float]:
-    """Watts by the name of the rail: from PYNQ's power rails (PMBus), else from the kernel's sensors.
+    """Read all rails, name to watts: PYNQ's (PMBus) where it has any, otherwise those of the kernel's sensors.
 
     pynq: the package, if it is there. UserError if neither shows a rail.
     """

@@ -1,4 +1,4 @@
-"""Predictions as colour pictures, uint8 (height, width, 3)."""
+"""Draws predictions as RGB pictures, uint8 (height, width, 3)."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ CLASS_COLOURS = _class_colours()
 
 
 def class_picture(classes: np.ndarray) -> np.ndarray:
-    """A colour for every class. classes: (height, width), integers 0..255."""
+    """Give every class its colour. classes: integers 0 to 255, (height, width)."""
     return CLASS_COLOURS[classes]
 
 
 def depth_picture(depth: np.ndarray, nearest: float | None = None, farthest: float | None = None) -> np.ndarray:
-    """Near is bright and far is dark, by the logarithm of depth.
+    """Draw depth on a logarithmic scale, near bright and far dark.
 
-    depth: metres > 0, (height, width). nearest, farthest: metres shown as the ends of the scale, by default the extremes of
-    this depth map; give them to show several maps on one scale.
+    depth: metres, above 0, (height, width). nearest, farthest: the metres at the ends of the scale, by default the extremes of
+    this map; pass them to draw several maps on one scale.
     """
     low = np.log(depth.min() if nearest is None else nearest)
     high = np.log(depth.max() if farthest is None else farthest)
@@ -56,7 +56,7 @@ def _ramp(position: np.ndarray, colours: np.ndarray) -> np.ndarray:
 
 
 def normals_picture(normals: np.ndarray) -> np.ndarray:
-    """The usual colours of normal maps: red to the right, green upwards, blue towards the viewer.
+    """Draw surface normals in the usual colours: red faces right, green faces up, blue faces the viewer.
 
     normals: unit vectors (height, width, 3), x to the right, y down, z into the picture.
     """
@@ -65,12 +65,12 @@ def normals_picture(normals: np.ndarray) -> np.ndarray:
 
 
 def saliency_picture(saliency: np.ndarray) -> np.ndarray:
-    """A heat map: dark blue is 0, green one half, nearly white 1. saliency: probabilities 0..1, (height, width)."""
+    """Draw a heat map: dark blue at 0, green at one half, nearly white at 1. saliency: probabilities 0 to 1, (height, width)."""
     return _ramp(np.asarray(saliency, np.float64), _SALIENCY_STOPS)
 
 
 def edges_picture(edges: np.ndarray) -> np.ndarray:
-    """White edges on black. edges: probabilities 0..1, (height, width)."""
+    """Draw edges white on black. edges: probabilities 0 to 1, (height, width)."""
     grey = np.round(255 * np.asarray(edges, np.float64)).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
 
@@ -86,8 +86,11 @@ _PICTURES = {
 
 
 def picture(kind: str, decoded: np.ndarray) -> np.ndarray:
-    """Picture, uint8 (height, width, 3), of a decoded prediction of a task kind, (height, width) or (height, width, 3); see
-    moesaic.spec.predictions.decode for dtype and unit."""
+    """Draw a prediction as uint8 (height, width, 3).
+
+    kind: of the task. decoded: (height, width) or (height, width, 3), see moesaic.spec.predictions.decode for dtype and unit.
+    UserError for an unknown kind.
+    """
     if kind not in _PICTURES:
         raise UserError(f"a task of kind {kind!r} has no picture; known kinds: {', '.join(sorted(_PICTURES))}")
     return _PICTURES[kind](decoded)

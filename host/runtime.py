@@ -1,4 +1,4 @@
-"""Opening a build and running its tasks."""
+"""Opens a build and runs its tasks."""
 
 from __future__ import annotations
 
@@ -51,10 +51,15 @@ class _Session:
 
 
 class Accelerator:
-    """A build on an executor. The executor belongs to it from here on; it is closed, and a stream is ended, by close(), when the
-    object is collected, and when the process ends.
+    """A build opened on an executor, which it owns.
 
-    executor_name: how the executor was chosen, one of EXECUTORS without "auto", or the class of a given one.
+    A running stream is ended and the executor closed by `close()`, by garbage collection or at the end of the process, whichever
+    comes first.
+
+    Attributes:
+        build: the build that was opened.
+        executor_name: "board", "emulator" or "reference", or the class name of an executor that was passed in.
+        max_cycles: a run is stopped with FrameFault after this many cycles, on machines that have a clock.
     """
 
     def __init__(self, build: Build, executor: Executor, executor_name: str, max_cycles: int = MAX_CYCLES) -> None:
@@ -78,21 +83,27 @@ class Accelerator:
 
     @property
     def fingerprint(self) -> str:
-        """Of the configuration, 16 hex digits; build and machine agree on it."""
+        """Fingerprint of the hardware configuration, 16 hexadecimal digits, which build and machine share."""
         return self.build.fingerprint
 
     @property
     def tasks(self) -> dict[str, TaskProgram]:
-        """Task name to its description; its `alternatives` are what `run` takes as pathway, each with its MACs and its accuracy."""
+        """Task name to description. The keys of its `alternatives` are the pathways that `run` accepts, each with MACs and accuracy."""
         return dict(self.build.tasks)
 
     def run(self, image: np.ndarray | Path | str, task: str, pathway: str | None = None) -> Result:
-        """Run a task on an image, uint8 (height, width, 3) RGB of any size, or on the image of a file; the network sees
-        moesaic.host.resize.fit of it.
+        """Run a task on one image.
 
-        pathway: an alternative of the task, such as one with fewer experts; None takes its default. Tasks and pathways may change
-        from frame to frame at no cost. UserError for an unknown task or pathway or another kind of image; FrameFault if the
-        machine stops, after which the next run is right.
+        Args:
+            image: uint8 (height, width, 3), RGB, of any size, or the path of an image file. The network sees the largest centred
+                part of it with the network's proportions, resized (moesaic.host.resize.fit).
+            task: a key of `tasks`.
+            pathway: an alternative of the task, such as one with fewer experts; None for the task's own. Changing task or
+                pathway from frame to frame costs nothing.
+
+        Raises:
+            UserError: the task or pathway is unknown, or the image is not as above.
+            FrameFault: the machine stopped. The accelerator remains usable.
         """
         self._end_stream()
         name = pathway_name(task, pathway)
@@ -105,15 +116,16 @@ class Accelerator:
         return self._phases.decode(frame)
 
     def stream(self, frames: Iterable[np.ndarray | Path | str], tasks: Tasks) -> Iterator[Result]:
-        """Run a stream of images, with preparation, transfers, computation and decoding of neighbouring frames overlapped.
+        """Run a stream of images, overlapping preparation, transfers, computation and decoding of neighbouring frames.
 
-        frames: images as `run` takes them, uint8 (height, width, 3), or files that moesaic.host.image_files.read_image reads; taken
-        from a thread, as far ahead as there is room. tasks: names, TASK or TASK@PATHWAY: one for every frame, a sequence that the
-        frames take in turn, or a function of the frame's index. Where a sequence or function gives several names for a frame, all
-        of them are run on it.
+        Args:
+            frames: images, uint8 (height, width, 3), or paths, as `run` takes them. They are drawn from another thread, as far
+                ahead as there is room.
+            tasks: names, as TASK or TASK@PATHWAY: one name for all frames, a sequence that the frames take in turn, or a
+                function of the frame's index. A frame for which the sequence or function gives several names runs all of them.
 
-        Results come in order, `index` says of which frame. The first frame that cannot be read, prepared or run raises its error
-        in its place and ends the stream; the next run or stream is right. Leaving the loop ends the stream, too.
+        Yields results in order; `Result.index` is the number of the frame. The first frame that cannot be read, prepared or run
+        raises its error in its turn and ends the stream, as does leaving the loop; the accelerator remains usable.
         """
         self._require_open()
         check_tasks(self.build, tasks)
@@ -131,9 +143,10 @@ class Accelerator:
     def run_whole(
         self, image: np.ndarray | Path | str, task: str, pathway: str | None = None
     ) -> tuple[np.ndarray, Counters]:
-        """The whole frame window after a run, uint8, and the counters; before it, the window held a pattern and the image.
+        """Run a task and return the whole frame window, uint8 (frame_bytes,), and the counters.
 
-        Two machines that agree on it agree on every byte that a program writes and on every byte that it must not write.
+        The window is filled with a pattern before the image is written, so two machines that return the same bytes agree on
+        every byte that the program writes and on every byte that it must leave alone. Arguments and errors are those of `run`.
         """
         self._end_stream()
         memory = self._new_memory()
@@ -144,7 +157,7 @@ class Accelerator:
         return memory.frame, counters
 
     def power(self) -> dict[str, float]:
-        """Watts by the name of the board's rail, now. UserError where there are no rails to read."""
+        """Read the board's power rails: name to watts at this moment. UserError where there are none to read."""
         self._require_open()
         executor = self._session.executor
         if not isinstance(executor, PowerMeter):
@@ -166,7 +179,7 @@ class Accelerator:
         return Memory(self._memories[0].constants, frame)
 
     def close(self) -> None:
-        """End a stream and free the machine; closing twice is harmless."""
+        """End a running stream and free the machine. Closing twice is harmless."""
         self._finalizer()
 
     def __enter__(self) -> Accelerator:
@@ -177,13 +190,17 @@ class Accelerator:
 
 
 def open_build(path: Path | str, executor: str | Executor | None = None, max_cycles: int = MAX_CYCLES) -> Accelerator:
-    """Open a build directory.
+    """Open a build directory, as written by `moesaic generate`.
 
-    executor: "board", "emulator" (the build's C++, compiled by g++ when first used) or "reference" (numpy, slow); None or
-    "auto" takes the board if PYNQ finds one and a bitstream of this configuration exists, else the emulator; or an object that
-    answers to moesaic.spec.executor.Executor. max_cycles: a longer run is stopped, where the machine has a clock.
+    Args:
+        path: the directory.
+        executor: "board", "emulator" (the build's C++, compiled by g++ when first used) or "reference" (numpy, slow). None and
+            "auto" take the board if PYNQ finds one and there is a bitstream of this configuration, otherwise the emulator. Any
+            object that implements moesaic.spec.executor.Executor is used as it is.
+        max_cycles: a longer run is stopped with FrameFault, on machines that have a clock.
 
-    UserError if the build is damaged, if what the executor needs is missing, or if it has another fingerprint than the build.
+    Raises:
+        UserError: the build is damaged, something that the executor needs is missing, or its fingerprint is not the build's.
     """
     directory = Path(path)
     build = load_build(directory)

@@ -1,7 +1,7 @@
-"""Frames in a row: while the machine computes one, the next is prepared and uploaded and the one before is fetched and decoded.
+"""Streams of frames: while the machine computes one, the next is prepared and uploaded and the previous one downloaded and decoded.
 
-Three threads hand frames on through channels; two memories go round between the first and the last (double buffering), so
-that one holds the frame that is computed and the other is emptied and filled. Results come in the order of the frames.
+Three threads pass frames on through channels. Two memories circulate between the first and the last of them (double buffering):
+one holds the frame being computed while the other is emptied and filled. Results come in the order of the frames.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from moesaic.spec.build import Build
 from moesaic.spec.executor import Memory
 
 Choice = str | Sequence[str]
-"""The task of a frame, TASK or TASK@PATHWAY, or several that are all run on it."""
+"""What to run on a frame: one task, as TASK or TASK@PATHWAY, or several."""
 
 Tasks = str | Sequence[Choice] | Callable[[int], Choice]
-"""Of a stream: one task for all frames, several that the frames take in turn, or a function of the frame's index."""
+"""What to run in a stream: one task for all frames, several that the frames take in turn, or a function of the frame's index."""
 
 _Item = TypeVar("_Item")
 _RESULTS_AHEAD = 2

@@ -1,4 +1,4 @@
-"""Numbers on the command line: types for argparse, which turns their errors into one line."""
+"""Types of command-line arguments for argparse, which turns their errors into one line."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ SEED_END = 1 << 32
 
 
 def positive(text: str) -> int:
-    """An integer from 1."""
+    """An integer, at least 1."""
     return _integer(text, 1)
 
 
 def natural(text: str) -> int:
-    """An integer from 0."""
+    """An integer, at least 0."""
     return _integer(text, 0)
 
 

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from moesaic.errors import InternalError, UserError
 from moesaic.files import writing
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
-from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
+from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault, Unit
+from moesaic.spec.issue import missing_signals, waits_for_room, waits_for_signals
 
 ENTRY_POINT = "emulator.cpp"
 COUNTER_NAMES = ("instructions", "matmul_array", "read_beats", "write_beats")
@@ -90,6 +92,7 @@ class Emulator:
         window = (ctypes.c_void_p, ctypes.c_uint32)
         library.moesaic_run.argtypes = (
             ctypes.c_void_p, *window, *window, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint64),
+            ctypes.POINTER(ctypes.c_uint32),
         )  # fmt: skip
         library.moesaic_run.restype = None
         self.configuration = configuration
@@ -115,17 +118,32 @@ class Emulator:
         if not memory.frame.flags.writeable:
             raise InternalError("memory.frame must be writeable")
         result = (ctypes.c_uint64 * (3 + len(COUNTER_NAMES)))()
+        waiting = (ctypes.c_uint32 * (2 * len(Unit) + 1))()
         self._library.moesaic_run(
             self._machine,
             memory.constants.ctypes.data, memory.constants.size,
             memory.frame.ctypes.data, memory.frame.size,
-            program.offset, program.size, result,
+            program.offset, program.size, result, waiting,
         )  # fmt: skip
         fault, unit, tag, *counters = result
         if fault != Fault.NONE:
-            raise MachineFault(Fault(fault), FAULT_UNIT_NAMES[unit], tag)
+            detail = _waits(list(waiting)) if fault == Fault.TIMEOUT else ""
+            raise MachineFault(Fault(fault), FAULT_UNIT_NAMES[unit], tag, detail)
         return dict(zip(COUNTER_NAMES, counters, strict=True))
 
     def close(self) -> None:
         """Free the machine; closing twice is harmless."""
         self._release()
+
+
+def _waits(waiting: Sequence[int]) -> str:
+    """What units and fetch wait for, as hls/hardware/cpp/control.hpp leaves it in `Waits`."""
+    parts = []
+    for unit in Unit:
+        missing, tag = waiting[2 * unit], waiting[2 * unit + 1]
+        if missing:
+            parts.append(waits_for_signals(unit, missing_signals(missing), f"tag {tag}"))
+    full = waiting[2 * len(Unit)]
+    if full < len(Unit):
+        parts.append(waits_for_room(Unit(full)))
+    return "; ".join(parts)

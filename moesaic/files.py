@@ -23,7 +23,7 @@ def sha256_of(data: bytes) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What the operating system refuses while `path` is written is a UserError that names the path and the reason."""
+    """Turn an OSError while `path` is written into a UserError that names the path and the reason."""
     try:
         yield
     except OSError as error:
@@ -32,7 +32,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def require_writable(directory: Path) -> None:
-    """UserError unless `directory`, or what is missing of its path, can be made; for use before long work. Leaves nothing."""
+    """Raise UserError unless `directory` exists and can be written, or can be made. Leaves nothing behind; for use before long work."""
     directory = Path(directory)
     with writing(directory):
         place = Path(os.path.realpath(directory))

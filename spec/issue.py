@@ -12,8 +12,19 @@ from typing import NamedTuple
 import numpy as np
 
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.executor import MachineFault, Program
-from moesaic.spec.isa import BY_NAME, END, INSTRUCTION_BYTES, SEMAPHORE_MAX, SEMAPHORES, Fault, Unit, decode, semaphore
+from moesaic.spec.executor import Counters, MachineFault, Program
+from moesaic.spec.isa import (
+    BY_NAME,
+    END,
+    INSTRUCTION_BYTES,
+    SEMAPHORE_MAX,
+    SEMAPHORES,
+    UNIT_NAMES,
+    Fault,
+    Unit,
+    decode,
+    semaphore,
+)
 from moesaic.spec.legality import Fields, violation
 
 
@@ -102,10 +113,9 @@ class Issue:
         parts = []
         for unit, queue in self._queues.items():
             if queue and (missing := self._missing(queue[0])):
-                first, producers = queue[0], [Unit(number // len(Unit)).name.lower() for number in missing]
-                parts.append(
-                    waits_for_signals(unit, producers, f"instruction {first.index}, tag {first.fields['tag']}")
-                )
+                first = queue[0]
+                which = f"instruction {first.index}, tag {first.fields['tag']}"
+                parts.append(waits_for_signals(unit, missing_signals(missing), which))
         if self._held is not None:
             parts.append(waits_for_room(self._held.unit))
         return "; ".join(parts)
@@ -119,8 +129,14 @@ class Issue:
             if (count := self._count[semaphore(producer, consumer)])
         ]
 
-    def _missing(self, instruction: Issued) -> list[int]:
-        return [number for number in _numbers(instruction.fields["wait_mask"]) if self._count[number] == 0]
+    def _missing(self, instruction: Issued) -> int:
+        """Mask of the semaphores that an instruction waits for and that are at 0."""
+        return sum(1 << n for n in _numbers(instruction.fields["wait_mask"]) if self._count[n] == 0)
+
+
+def missing_signals(mask: int) -> list[str]:
+    """Names of the units whose signals the semaphores of a mask count."""
+    return [Unit(number // len(Unit)).name.lower() for number in _numbers(mask)]
 
 
 def waits_for_signals(unit: Unit, producers: Iterable[str], which: str) -> str:
@@ -131,6 +147,16 @@ def waits_for_signals(unit: Unit, producers: Iterable[str], which: str) -> str:
 def waits_for_room(unit: Unit) -> str:
     """As a fault says it: fetch waits for room in the queue of load."""
     return f"fetch waits for room in the queue of {unit.name.lower()}"
+
+
+def semaphore_stalls(counters: Counters) -> str:
+    """What the counters of a machine with a clock tell of a TIMEOUT: how long each unit held an instruction for want of a signal.
+
+    Which signal they do not tell; `moesaic check-program` does. Empty where no unit waited.
+    """
+    waited = {name: counters.get(f"{name}_semaphore_stall", 0) for name in UNIT_NAMES}
+    parts = [f"{name} {cycles:,}" for name, cycles in waited.items() if cycles]
+    return f"of {counters['cycles']:,} cycles units waited for signals: {', '.join(parts)}" if parts else ""
 
 
 def _numbers(mask: int) -> list[int]:

@@ -1,8 +1,8 @@
-"""The reference machine: what every instruction means, in numpy. The definition of correct.
+"""The reference machine: what every instruction means, in numpy. It defines what is correct.
 
-Fetch fills queues of `instruction_queue` instructions in program order and units run theirs in turn, as far as the
-semaphores allow. Hardware has room for more instructions than that, so a program that ends here ends there.
-On-chip memories are kept as bytes and start with a seeded pattern, because hardware promises nothing about them.
+Fetch fills queues of `instruction_queue` instructions in program order, and the units take turns, each running as far as its
+semaphores allow. Hardware has room for a few more instructions, so a program that ends here ends there. On-chip memories are arrays
+of bytes and start with a seeded pattern, because hardware promises nothing about their contents.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _COUNTERS = ("instructions", "matmul_array", "read_beats", "write_beats")
 
 
 class _Stop(Exception):
-    """Raised inside an instruction; run() adds the unit and tag."""
+    """Raised inside an instruction; execute() adds unit and tag."""
 
     def __init__(self, cause: Fault) -> None:
         super().__init__(cause.name)
@@ -48,10 +48,24 @@ class _Stop(Exception):
 
 
 class ReferenceMachine:
-    """Executor in numpy.
+    """An executor (moesaic.spec.executor.Executor) in numpy.
 
-    observe, if given, is called as observe(name, fields, machine) after each instruction: tests read the on-chip memories there.
-    The counters are `instructions`, `matmul_array` (exact, as in hardware), `read_beats` and `write_beats`.
+    Args:
+        configuration: sizes of the machine.
+        observe: if given, called as observe(name, fields, machine) after each instruction, where tests read the on-chip memories.
+        seed: of the contents of the memories at power-up.
+
+    Attributes:
+        act: activation memory, uint8 (act_bytes,).
+        weight: what weight addresses reach, uint8 (weight_bytes + shared_bytes,); its last shared_bytes are the first of `act`.
+        table: GELU tables, uint8 (tables * 1,024,).
+        row_max: tracked row maxima, int64 (row_entries,), values of int16.
+        row_multiplier, row_shift: what softmax leaves to divide by a row's sum, int64 (row_entries,), 0..65,535 and 15..47.
+        queue_count: entries in each expert's queue, int64 (experts,). queue_token, queue_score: the entries, int64 (experts,
+            queue_tokens), token numbers and scores in units of 2**-16.
+
+    It counts `instructions`, `matmul_array`, `write_beats` exactly as hardware does, and in `read_beats` what load and fetch need, where
+    hardware also fetches ahead.
     """
 
     def __init__(
@@ -67,7 +81,7 @@ class ReferenceMachine:
         on_chip = noise.integers(0, 256, configuration.weight_bytes + configuration.act_bytes, np.uint8)
         self.act = on_chip[configuration.weight_bytes :]
         self.weight = on_chip[: configuration.weight_window_bytes]
-        self.table = noise.integers(0, 256, configuration.tables * TABLE_ENTRIES, np.uint8)
+        self.table = noise.integers(0, 256, configuration.table_bytes, np.uint8)
         self.row_max = noise.integers(-(1 << 15), 1 << 15, configuration.row_entries)
         self.row_multiplier = noise.integers(0, 1 << 16, configuration.row_entries)
         self.row_shift = noise.integers(15, 48, configuration.row_entries)

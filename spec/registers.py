@@ -1,4 +1,4 @@
-"""The control registers of the accelerator (AXI4-Lite, 32 bits wide): one table for hardware, simulator, runtime and manual."""
+"""The control registers of the accelerator (AXI4-Lite, 32 bits wide): one table for hardware, simulators, runtime and manual."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ class Bit:
 
 @dataclass(frozen=True)
 class Register:
-    """A 32-bit register. access: "rw", "ro" (writes ignored) or "w1c" (writing ones clears). bits: named ones, others read as 0."""
+    """A 32-bit register.
+
+    offset: bytes from the start of the register file. access: "rw", "ro" (writes are ignored) or "w1c" (writing ones clears).
+    bits: those that have names; the others read as 0. A register without named bits is one unsigned number.
+    """
 
     name: str
     offset: int

@@ -27,7 +27,7 @@ def main() -> int:
     run = subprocess.run(
         [str(program), "build", "--clean", "--strict"],
         cwd=PROJECT,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

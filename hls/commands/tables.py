@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 
 class TablesCommand:
@@ -21,12 +20,12 @@ class TablesCommand:
         from moesaic.errors import UserError
         from moesaic.files import write_file
         from moesaic.hls.hardware import tables
+        from moesaic.installation import checkout
 
-        root = Path(tables.__file__).resolve().parents[2]
-        if not (root / "pyproject.toml").is_file():
+        root = checkout()
+        if root is None:
             raise UserError(
-                f"moesaic is installed in {root}, which is no checkout: the derived files belong to its source;"
-                " run `moesaic tables` in a checkout"
+                "this moesaic is installed, not a checkout: the derived files belong to its source; run `moesaic tables` of a checkout"
             )
         for name, text in tables.TABLE_FILES.items():
             write_file(root / name, text().encode())

@@ -1,6 +1,7 @@
 """The constants of the cycle model: what the formulas of moesaic.hls.compiler.cycle_model cannot derive from a configuration.
 
-They are measured on the simulated RTL; `moesaic fit-cycles` repeats that and shows its values beside these.
+They were fitted to whole frames on the simulated RTL, where units wait for one another. `moesaic fit-cycles` measures each on programs that
+show it alone, and shows its values beside these.
 """
 
 from __future__ import annotations
@@ -44,24 +45,24 @@ class CycleConstants:
     load_spacing: float = _constant(45, "cycles", "from the last data of a load to the first of the next")
     load_end: float = _constant(6, "cycles", "from the last data of a load to its completion")
     load_table: float = _constant(250, "cycles", "a table takes in addition, entry by entry")
-    load_skipped: float = _constant(3, "cycles", "of a load whose queue is empty")
+    load_skipped: float = _constant(3, "cycles", "of a load whose queue is empty, before load_end")
     load_skipped_spacing: float = _constant(
-        1, "cycles", "least from a completion to that of a load whose queue is empty"
+        1, "cycles", "least from a completion to a load's whose queue is empty, before load_end"
     )
-    load_act_rate: float = _constant(32.0, "bytes per cycle", "most that the activation memory takes")
+    load_act_rate: float = _constant(32.0, "bytes/cycle", "most that the activation memory takes")
     store_overhead: float = _constant(50, "cycles", "of a store beside its data")
 
     softmax_rivals: float = _constant(
-        1.28, "cycles per cycle", "softmax takes for what the other clients of the memory cost it"
+        1.28, "ratio", "of a softmax's rows beside products, which use the same memory, to the same alone"
     )
     softmax_overhead: float = _constant(22, "cycles", "of a softmax beside its rows")
     norm_rivals: float = _constant(
-        1.05, "cycles per cycle", "layer norm takes for what the other clients of the memory cost it"
+        1.05, "ratio", "of a layer norm's rows beside products, which use the same memory, to the same alone"
     )
     norm_row_latency: float = _constant(
         38, "cycles", "a row takes in addition to its two sweeps, with four rows in flight"
     )
     norm_overhead: float = _constant(53, "cycles", "of a layer norm beside its rows")
     route_row: float = _constant(7.3, "cycles", "least per token of a route")
-    route_column: float = _constant(1.5, "cycles per expert", "of a route beside its tokens")
+    route_column: float = _constant(1.5, "cycles/expert", "of a route beside its tokens")
     route_overhead: float = _constant(22, "cycles", "of a route beside its tokens and experts")

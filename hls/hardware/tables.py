@@ -1,6 +1,6 @@
 """Generates from the tables in spec what other languages need: SystemVerilog package, C++ headers, two manual pages.
 
-`moesaic tables` writes the four files of `TABLE_FILES`; the header of a configuration goes into a build instead.
+`moesaic tables` writes the files of `TABLE_FILES`; the header of a configuration goes into a build instead.
 """
 
 from __future__ import annotations
@@ -80,8 +80,7 @@ def _gaps(fields: tuple[Field, ...], total_bits: int) -> list[tuple[str, int]]:
 
 def _parameter_bits() -> list[tuple[str, int]]:
     """(name, width) of the members of a parameter entry, from the least significant bit up."""
-    members = PARAMETER_ENTRY.fields or {}
-    return [(name, 8 * members[name][0].itemsize) for name in PARAMETER_ENTRY.names or ()]
+    return [(name, 8 * PARAMETER_ENTRY[name].itemsize) for name in PARAMETER_ENTRY.names or ()]
 
 
 def systemverilog_package() -> str:
@@ -254,7 +253,11 @@ def cpp_legality() -> str:
 
     for instruction in UNIT_INSTRUCTIONS:
         clauses = [_expression(rule, lambda name: f"f.{name}", size, "{0} % {1}") for rule in instruction.rules]
-        lines += ["", f"inline bool is_legal(const {_camel_case(instruction.name)} &f) {{", f"  return {clauses[0]}"]
+        lines += [
+            "",
+            f"inline bool is_legal_{instruction.name}(const {_camel_case(instruction.name)} &f) {{",
+            f"  return {clauses[0]}",
+        ]
         lines += [f"         && {clause}" for clause in clauses[1:]]
         lines[-1] += ";"
         lines.append("}")
@@ -267,7 +270,7 @@ def cpp_legality() -> str:
     for instruction in UNIT_INSTRUCTIONS:
         lines += [
             f"    case OPCODE_{instruction.name.upper()}:",
-            f"      return is_legal(decode_{instruction.name}(words));",
+            f"      return is_legal_{instruction.name}(decode_{instruction.name}(words));",
         ]
     lines += ["    default:", "      return false;", "  }", "}", "", "}  // namespace moesaic", "", "#endif", ""]
     return "\n".join(lines)

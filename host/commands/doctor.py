@@ -131,7 +131,7 @@ ITEMS = (
         "cocotb",
         partial(package_version, "cocotb"),
         "RTL simulation and module tests",
-        how_to_install("cocotb cocotbext-axi"),
+        how_to_install("cocotb", "cocotbext-axi"),
         "2.1",
     ),
     Item(

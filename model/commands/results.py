@@ -18,22 +18,28 @@ class ResultsCommand:
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--jobs", type=positive, default=2, help="processes that train side by side (default 2)")
         parser.add_argument("--directory", type=Path, default=Path("build/results"), help="where runs are kept")
-        parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="what to write")
+        parser.add_argument(
+            "--page",
+            type=Path,
+            help="what to write (default: docs/results.md of a checkout, else results.md in DIRECTORY)",
+        )
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         from rich.console import Console
 
+        from moesaic.installation import checkout
         from moesaic.model.experiments.expert_timing import measure_once
         from moesaic.model.experiments.kept_measurements import keep_measurements
         from moesaic.model.experiments.results_page import write_page
         from moesaic.model.experiments.results_study import execute_all
         from moesaic.model.experiments.timing_settings import TimingSettings
 
-        console = Console()
+        console, root = Console(), checkout()
+        page = arguments.page or (root / "docs" if root else arguments.directory) / "results.md"
         results = execute_all(arguments.directory, arguments.jobs, console)
         keep_measurements(arguments.directory / "results.json", results)
         # Timed last, when no training runs any more.
-        write_page(arguments.page, results, measure_once(TimingSettings(), arguments.directory, console))
-        console.print(f"results: {arguments.page}", soft_wrap=True)
+        write_page(page, results, measure_once(TimingSettings(), arguments.directory, console))
+        console.print(f"results: {page}", soft_wrap=True)
         return 0

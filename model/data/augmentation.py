@@ -18,8 +18,8 @@ _HUE = math.radians(36)  # either way
 class Augmentation:
     """Random scale, rotation, crop, mirror and colours; samples become height x width pixels.
 
-    An image is first made to fit as for evaluation (`geometry.fit`), then scaled by a factor drawn from `scale`, turned, and
-    a window is drawn from it. A pixel outside the image is grey and invalid. Depth is divided by the factor: what looks
+    An image is first made to fit as for evaluation (`geometry.fit`), then scaled by a factor drawn from `scale` and rotated, and
+    a window is cut out of it at random. A pixel outside the image is grey and invalid. Depth is divided by the factor: what looks
     twice as large is half as far away. Normals turn when the image is mirrored or rotated, and stay as they are otherwise.
 
     inverse_depth: depth is one over a distance, and multiplied by the factor. rotation: by up to so many degrees either way,

@@ -38,7 +38,7 @@ def window(sample: Sample, top: int, left: int, height: int, width: int) -> Samp
 
 
 def mirrored(sample: Sample) -> Sample:
-    """The sample mirrored left to right, which also turns the normals' x."""
+    """The sample mirrored left to right, which also negates the normals' x."""
     targets = {task: target[:, ::-1] for task, target in sample.targets.items()}
     if "normals" in targets:
         targets["normals"] = targets["normals"] * np.array([-1, 1, 1], np.float32)
@@ -46,9 +46,9 @@ def mirrored(sample: Sample) -> Sample:
 
 
 def rotated(sample: Sample, degrees: float) -> Sample:
-    """The sample turned clockwise about its centre, of the same size; outside of it grey image and invalid targets.
+    """The sample rotated clockwise about its centre, of the same size; where that is outside, grey image and invalid targets.
 
-    That is what a camera sees that is turned about its optical axis: depth stays, normals turn with the picture. The image
+    It is what a camera sees that is rotated about its optical axis: depth stays, normals turn with the picture. The image
     is interpolated, targets are taken at the nearest pixel.
     """
     from PIL import Image
@@ -78,15 +78,12 @@ def rotated(sample: Sample, degrees: float) -> Sample:
 
 
 def fitting(sample: Sample, height: int, width: int) -> float:
-    """The factor, at most 1, by which an image has to shrink to fit into height x width with its proportions."""
+    """The factor, at most 1, by which an image must be scaled to fit into height x width pixels with its aspect ratio kept."""
     return min(1.0, height / sample.image.shape[0], width / sample.image.shape[1])
 
 
 def fit(sample: Sample, height: int, width: int) -> Sample:
-    """The whole sample within height x width pixels: shrunk if it is larger, then surrounded evenly.
-
-    Depth stays what it was, in metres.
-    """
+    """The whole sample within height x width pixels: shrunk if it is larger, then padded evenly. Depth in metres does not change."""
     factor = fitting(sample, height, width)
     size = [max(1, round(side * factor)) for side in sample.image.shape[:2]]
     return window(resized(sample, *size), (size[0] - height) // 2, (size[1] - width) // 2, height, width)

@@ -12,9 +12,9 @@ from moesaic.model.tasks.targets import INVALID
 
 @dataclass(frozen=True)
 class Sample:
-    """One image, uint8 [H, W, 3] in RGB order, and its targets, [H, W] or [H, W, 3] (normals), by task.
+    """One image, uint8 [H, W, 3] in RGB order, and its targets by task, as `moesaic.model.tasks.targets` defines them.
 
-    name: what the data set calls the image, for messages.
+    name: what the data set calls the image, for messages. InternalError for another shape or dtype.
     """
 
     image: np.ndarray
@@ -27,7 +27,7 @@ class Sample:
 
 @dataclass
 class Batch:
-    """B images of one size, uint8 [B, H, W, 3], and their targets, [B, H, W] or [B, H, W, 3] (normals), by task."""
+    """B images of one size, uint8 [B, H, W, 3] in RGB order, and their targets by task, [B, H, W] or [B, H, W, 3] (normals)."""
 
     images: np.ndarray
     targets: dict[str, np.ndarray] = field(default_factory=dict)
@@ -55,10 +55,10 @@ class Batch:
 
 
 class Dataset(Protocol):
-    """A sequence of samples, always the same one at the same index.
+    """A sequence of samples; an index always gives the same one.
 
-    tasks: output channels of every task that it has truth for. class_names: names of the classes of the tasks that have
-    classes (segmentation, parts), as many as channels.
+    tasks: by task that it has truth for, the number of output channels. class_names: by task that has classes (segmentation,
+    parts), their names, as many as channels.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Measurements that take long are kept as JSON files, each named by a hash of what it depends on."""
+"""Measurements that take long, kept as JSON files that are named by a hash of what they depend on."""
 
 import json
 from pathlib import Path
@@ -17,5 +17,5 @@ def read_measurements(path: Path) -> dict:
 
 
 def keep_measurements(path: Path, measurements: dict | list) -> None:
-    """Write the file, at once."""
+    """Write the file, whole or not at all."""
     write_file(path, (json.dumps(measurements, indent=1) + "\n").encode())

@@ -1,1 +1,1 @@
-"""Checkpoints of other programs, turned into this one's: vision transformers of timm and DeiT, and upstream M3ViT."""
+"""Checkpoints of other programs, converted to ours: vision transformers of timm and DeiT, and upstream M3ViT."""

@@ -1,4 +1,4 @@
-"""Which samples make up the batch of a training step: a pure function of the step, so that a run can resume anywhere."""
+"""Which samples make up the batch of a training step: a pure function of seed and step, so that a run can resume anywhere."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,10 +13,10 @@ _ORDER, _CHANGES = 0, 1  # second part of the seed: what the random numbers are 
 
 
 class Loader:
-    """The batches of a data set, without end: all samples in random order, then all in another order, and so on.
+    """An endless sequence of batches: all samples of a data set in random order, then all of them in another order, and so on.
 
-    batch: samples per step over all ranks; every rank gets as many, and rank r of R the r-th part of the same batch.
-    augmentation: changes each sample by random numbers of its own; without one, the samples must be of one size.
+    batch: samples per step over all ranks, of which rank r of R gets the r-th of R equal parts. augmentation: changes each sample by
+    random numbers of its own; without one, the samples must be of one size.
     UserError if the batch cannot be drawn without replacement or divided among the ranks.
     """
 
@@ -53,7 +53,7 @@ class Loader:
         return Batch.of([self._sample(step, place, int(indices[place])) for place in self.places])
 
     def batches(self, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
-        """The batches of steps `first` to `last - 1`, in order, read ahead by so many threads."""
+        """This rank's part of the batches of steps `first` to `last - 1`, in order; `workers` threads read ahead, 0 reads none ahead."""
         if not workers:
             yield from map(self.batch, range(first, last))
             return

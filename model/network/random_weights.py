@@ -1,8 +1,8 @@
-"""Networks that were never trained, to measure speed with: random weights that are spread as training spreads them.
+"""Networks that were never trained, to measure speed with: random weights with the spread that training leaves.
 
-What speed and arithmetic see of a trained network is imitated, its skill is not: weights that differ in size from channel to
-channel, layer norms near 1, attention neither uniform nor on one key, updates that the residual stream outgrows slowly, smooth
-positions, and routers that give every expert tokens, some two or three times as many as others.
+They imitate what speed and arithmetic depend on in a trained network, not its accuracy: weights that differ in size from channel to
+channel, layer norms near 1, attention neither uniform nor on a single key, updates that grow slowly against the residual stream,
+smooth positions, and routers that give every expert tokens, some two or three times as many as others.
 
 Each tensor comes from its own generator, seeded by the network's seed and the tensor's name; then updates and routers are
 adjusted block by block on an image (as in Mishkin and Matas 2016, "All you need is a good init"). So networks of one seed and

@@ -1,8 +1,8 @@
-"""Routers of a mixture-of-experts layer: every gate of M3ViT, each a linear map of the token for a given task.
+"""The routers of a mixture-of-experts layer, for every gate of M3ViT: each is a linear map of the token for a given task.
 
 `single` has one router for all tasks, `multi` one per task. `task-conditioned` has one for all, which sees the token and an
-embedding of the task; since the embedding is the same for all tokens, its part of the product is a bias per task. So at
-inference every gate is one linear layer, whatever it was in training.
+embedding of the task; since the embedding is the same for all tokens, its contribution to the product is a bias per task. So every
+gate is one linear layer at inference, whatever it was in training.
 """
 
 import torch

@@ -51,11 +51,10 @@ class Budget:
 
 
 def choose_experts(usage: Usage, budget: Budget) -> dict[str, Experts]:
-    """By task and MoE block: the experts kept under the budget, ascending; ties to the lowest block and the lowest index.
+    """By task: the experts kept under the budget; ties go to the lowest block and the lowest index.
 
-    Over all blocks of a task together, every block first keeps as many of its best as the budget's top-k says (1 if it says
-    nothing), and the rest of the budget goes to the best of all. UserError if the budget is more than there is or less than
-    that.
+    With scope "task", every block first keeps as many of its best experts as the budget's top-k (1 without one), and the rest of the
+    budget goes to the best of all blocks. UserError if the budget is larger than the network, or too small for that.
     """
     if not all(usage.values()):
         raise UserError(f"a budget of {budget} experts is for a network that has some: this one has no experts")

@@ -1,4 +1,4 @@
-"""How much each task uses each expert of each MoE block, on calibration images."""
+"""How much each task uses each expert of each MoE block, measured on calibration images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What values pass each point of the float network."""
+"""The ranges of the float network's activations, sampled on calibration images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -102,7 +102,7 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
 
 
 def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
-    """Run every task's path over images uint8 [N, height, width, 3], on the model's device, and record what passes."""
+    """Run every task over images uint8 [N, height, width, 3], on the model's device and its present pathways, and record what passes."""
     starts, device = range(0, len(images), _BATCH), model.device
     recorder = _Recorder(calls=len(starts) * len(model.configuration.tasks))
     result = Calibration()

@@ -1,4 +1,4 @@
-"""Golden vectors, every layer's integers for one image, and what they tell about a network: ranges and expert loads."""
+"""Golden vectors, which are every layer's integers for one image, and what they say about a network: saturation and expert loads."""
 
 import numpy as np
 

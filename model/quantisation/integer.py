@@ -21,7 +21,7 @@ from moesaic.spec.pathway_names import split_pathway_name
 
 
 class IntegerNetwork:
-    """Evaluates any task of a quantised network; exact, so that the machine can be compared with it value by value."""
+    """Evaluates any task of a quantised network, exactly, so that the machine can be compared with it value by value."""
 
     def __init__(self, architecture: Architecture, tasks: dict[str, Task], tensors: dict[str, np.ndarray]) -> None:
         """The arguments are those parts of a moesaic.spec.bundle.Bundle, which lists shape and dtype of each tensor."""

@@ -1,4 +1,4 @@
-"""What the integers of activations stand for: the choices of a quantisation, from what a calibration has seen.
+"""The values that the integers of activations stand for, chosen from what a calibration has seen.
 
 One static scale for the residual stream (int16), one per tensor for what the matrix products read (int8). The results of layer
 norms have a scale and an offset per channel; they are moved into the columns and the bias of every layer that reads them, as
@@ -135,7 +135,7 @@ def _block(arrays: dict[str, np.ndarray], name: str) -> BlockScales:
 
 
 def choose_scales(calibration: Calibration, configuration: ModelConfiguration, settings: PtqSettings) -> Scales:
-    """The scales that suit what was seen. The residual stream and the outputs get their range and STREAM_HEADROOM."""
+    """The scales that suit a calibration. The residual stream and the outputs get the range that was seen times STREAM_HEADROOM."""
     search = ScaleSearch(settings)
     samples = calibration.samples
     return Scales(

@@ -1,4 +1,4 @@
-"""How integers are chosen."""
+"""How post-training quantisation chooses integers."""
 
 from dataclasses import dataclass
 

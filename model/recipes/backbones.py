@@ -1,8 +1,8 @@
 """Sizes of the backbones that recipes name: the vision transformers of DeiT and of M3ViT.
 
-DeiT (Touvron et al. 2021, table 1) and M3ViT (Fan et al. 2022) differ in the heads of `small`: DeiT has 6, M3ViT follows an
-earlier ViT-S with 12. Heads leave no trace in the shapes of weights, so the two have names of their own. M3ViT's experts are
-16 as wide as the token, 4 of them active, as wide together as the dense MLP; `tiny` has 2 active ones twice as wide.
+DeiT (Touvron et al. 2021, table 1) and M3ViT (Fan et al. 2022) differ in the attention heads of `small`: DeiT has 6, M3ViT follows
+an earlier ViT-S with 12. The number of heads leaves no trace in the shapes of the weights, so the two have names of their own. M3ViT
+has 16 experts as wide as the token, of which 4 are active, together as wide as the dense MLP; `tiny` has 2 active ones, twice as wide.
 """
 
 from moesaic.errors import UserError
@@ -32,7 +32,7 @@ BACKBONES = {
 
 
 def with_backbone(entries: dict) -> dict:
-    """A recipe's model section with the sizes of the backbone it names, if it does; sizes that it states go before.
+    """A recipe's model section with the sizes of the backbone that it names, if any; sizes that it states itself take precedence.
 
     `experts = 0` makes the backbone dense. UserError for an unknown name.
     """

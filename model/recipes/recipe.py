@@ -1,4 +1,4 @@
-"""Sizes of a model and settings of its training, read from the TOML recipes beside this file."""
+"""The sizes of a model and the settings of its training, read from the TOML recipes beside this file."""
 
 import dataclasses
 import math
@@ -104,7 +104,7 @@ class ModelConfiguration:
 
     @property
     def architecture(self) -> Architecture:
-        """The sizes in the words of a bundle."""
+        """The sizes as a bundle states them."""
         return Architecture(
             image_height=self.image_height,
             image_width=self.image_width,
@@ -122,12 +122,12 @@ class ModelConfiguration:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Patches per column and per row."""
+        """Rows and columns of patches."""
         return self.image_height // self.patch, self.image_width // self.patch
 
     @property
     def tokens(self) -> int:
-        """Length of the sequence: the prefix tokens, then the patches row by row."""
+        """Length of the token sequence: the prefix tokens, then the patches row by row."""
         return self.prefix_tokens + self.grid[0] * self.grid[1]
 
     @property
@@ -178,18 +178,18 @@ class DataConfiguration:
 class TrainingConfiguration:
     """How to train: linear warm-up to the learning rate, then decay to zero.
 
-    steps: updates of the weights, more than `warmup`. batch: images per update, of all ranks and of all `accumulate` parts that it is split
-    into. pool: rendered scenes that batches are drawn from. optimizer: "muon" is Muon for the weight matrices of the blocks
-    with muon_learning_rate and AdamW for all the rest with learning_rate; "adamw" and "sgd" (with `momentum`) are for all
-    weights. schedule: half a cosine, or a polynomial of power 0.9. losses: the tasks' losses and weights, those for rendered
-    scenes or those of the papers (`moesaic.model.tasks.losses`). balance_weight: of the load-balance loss. gradient_clip:
-    largest norm of the whole gradient, 0 for no limit. precision: of the network's arithmetic; weights stay float32.
+    steps: updates of the weights, more than `warmup`. batch: images per update, over all ranks and all of the `accumulate` parts that
+    it is split into. pool: number of rendered scenes that batches are drawn from. optimizer: "muon" is Muon for the weight matrices
+    of the blocks with muon_learning_rate and AdamW for all the rest with learning_rate; "adamw" and "sgd" (with `momentum`) are for
+    all weights. schedule: half a cosine, or a polynomial of power 0.9. losses: the tasks' losses and weights, those for rendered
+    scenes or those of the papers (`moesaic.model.tasks.losses`). balance_weight: of the load-balance loss. gradient_clip: the largest
+    norm of the whole gradient, 0 for no limit. precision: of the network's arithmetic; weights stay float32.
     experts_sharded: each rank holds its part of the experts and tokens travel to them, instead of all experts on every rank.
     initialise_from: a dense checkpoint whose weights to start from, experts as copies of its MLP.
     validate_every: steps between two validations, 0 for none; the checkpoint with the best `select`, a task's name or
     "delta_m" (mean relative gain over all tasks), is kept beside the last one.
-    least_experts: train for budgets that may change afterwards, down to so many experts per task and MoE block and one a token
-    (`moesaic.model.pathways.sampling`); 0 trains the whole network alone.
+    least_experts: train for budgets that may change afterwards, down to so many experts per task and MoE block and one per token
+    (`moesaic.model.pathways.sampling`); 0 trains the whole network only.
     """
 
     steps: int
@@ -241,7 +241,7 @@ class TrainingConfiguration:
             raise UserError(f"momentum ({self.momentum}) is not below 1: correct the recipe")
 
     def in_steps(self, steps: int) -> "TrainingConfiguration":
-        """The same training in so many steps. A warm-up that they have no room for becomes the part of them that it was."""
+        """The same training in so many steps. A warm-up that no longer fits is shortened in proportion."""
         warmup = self.warmup if self.warmup < steps else self.warmup * steps // self.steps
         return dataclasses.replace(self, steps=steps, warmup=warmup)
 
@@ -310,7 +310,7 @@ def _require_integers(settings: "_Settings", least: dict[str, int]) -> None:
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package; those in a directory as directory/name."""
+    """The names of the recipes that come with the package, of those in a directory as directory/name."""
     return sorted(path.relative_to(_RECIPES).with_suffix("").as_posix() for path in _RECIPES.rglob("*.toml"))
 
 

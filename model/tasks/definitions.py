@@ -29,8 +29,8 @@ class Task:
     """One task.
 
     channels: of the output; 0 in TASKS where it is the number of classes, which the data set decides. loss, weight: see
-    `moesaic.model.tasks.losses`; training minimises the sum of weight * loss. meter: makes a metric that is given one batch after the
-    other. metric: its name.
+    `moesaic.model.tasks.losses`; training minimises the sum of weight * loss. meter: makes the metric, which is given one batch after
+    another. metric: its name.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The tasks' metrics as meters: given one batch after the other, they keep counts and sums, never predictions.
+"""The tasks' metrics as meters: they are given one batch after another and keep counts and sums, never predictions.
 
 Targets and how an invalid pixel is marked: see `moesaic.model.tasks.targets`. Invalid pixels count nowhere. The result of a meter that
 has seen no valid pixel is not a number.

@@ -21,7 +21,7 @@ _FORMAT = "moesaic-checkpoint-2"
 
 @dataclass
 class Checkpoint:
-    """What training needs to go on bit for bit: every random draw of a step depends on seed and step number alone."""
+    """What training needs to continue bit for bit: every random draw of a step depends on the seed and the step number alone."""
 
     recipe: Recipe
     step: int

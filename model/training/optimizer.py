@@ -28,9 +28,9 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised (Jordan et al. 2024), here also for stacks of matrices such as experts'.
+    """Momentum whose update is orthogonalised (Jordan et al. 2024), here also for stacks of matrices such as the experts'.
 
-    For parameters [..., rows, columns]. In a few minutes of training a small transformer it gets clearly further than AdamW.
+    For parameters [..., rows, columns]. In a few minutes of training, a small transformer gets clearly further than with AdamW.
     """
 
     def __init__(self, parameters: list[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
@@ -81,7 +81,7 @@ def build_optimizers(model: M3ViT, training: TrainingConfiguration) -> list[torc
 
 
 def learning_rate(training: TrainingConfiguration, step: int) -> float:
-    """The part of the peak learning rate in use at a step: linear warm-up to 1, then the schedule down to 0."""
+    """The fraction, 0..1, of the peak learning rate at a step: linear warm-up to 1, then the schedule down to 0."""
     if step < training.warmup:
         return (step + 1) / training.warmup
     progress = (step - training.warmup) / max(1, training.steps - training.warmup)
@@ -91,7 +91,7 @@ def learning_rate(training: TrainingConfiguration, step: int) -> float:
 
 
 def set_learning_rate(optimizers: list[torch.optim.Optimizer], training: TrainingConfiguration, step: int) -> None:
-    """Give every parameter group its learning rate of a step."""
+    """Give every parameter group its learning rate at a step."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * learning_rate(training, step)

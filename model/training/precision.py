@@ -40,9 +40,9 @@ class Precision:
         self._scaler.update()
 
     def state(self) -> dict[str, float]:
-        """What a later run needs to go on; empty without a scale."""
+        """What a later run needs to continue; empty without a scale."""
         return self._scaler.state_dict()
 
     def restore(self, state: dict[str, float]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from what `state` gave."""
         self._scaler.load_state_dict(state)

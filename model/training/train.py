@@ -46,8 +46,8 @@ def training_step(
 ) -> dict[str, float]:
     """One update of the weights from this rank's part of a batch. Returns each task's loss and the balance loss.
 
-    The batch passes the network in `accumulate` equal parts whose gradients are averaged, so memory is needed for one part
-    only; just the balance loss then sees parts instead of the whole. distributed: the model as the ranks share it.
+    The batch passes through the network in `accumulate` equal parts whose gradients are averaged, so that memory is needed for one
+    part only; the balance loss then sees the parts instead of the whole. distributed: the model as the ranks share it.
     """
     training, distributed = recipe.training, distributed or DistributedModel(model)
     precision = precision or Precision()
@@ -119,7 +119,7 @@ class Run:
         return cls(recipe, model, distributed, build_optimizers(model, training), precision, sampler=sampler)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint. UserError if it is of another recipe."""
+        """Continue from a checkpoint. UserError if it is of another recipe."""
         state = checkpoint.load(path)
         if state.recipe != self.recipe:
             raise UserError(f"checkpoint {path} {_difference(state.recipe, self.recipe)}: resume with the same recipe")
@@ -161,7 +161,7 @@ def train(
 ) -> M3ViT:
     """Train the recipe's model and leave a checkpoint at `path`, also every `save_every` steps on the way.
 
-    resume: go on from the checkpoint at `path`, whose recipe must be the same. stop_after: leave after that many steps
+    resume: continue from the checkpoint at `path`, whose recipe must be the same. stop_after: stop after that many steps
     of the recipe's schedule; a later resume continues as if there had been no break. data_root: where the data set's files
     are. log: directory for TensorBoard. With `validate_every`, the best checkpoint so far is at `best_path(path)`.
     UserError before the first step if `path` cannot be written or the recipe cannot run here.

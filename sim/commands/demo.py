@@ -32,7 +32,7 @@ class DemoCommand:
         from moesaic.model.recipes.recipe import load_recipe
         from moesaic.sim.machines.simulated_executors import require_tools
         from moesaic.sim.measurements.road.demo import Demo
-        from moesaic.sim.measurements.road.sample_pictures import photographs, rendered_scenes
+        from moesaic.sim.measurements.road.samples import photographs, rendered_scenes
         from moesaic.spec.configuration import load_configuration
 
         torch.set_num_threads(arguments.threads)
@@ -40,6 +40,6 @@ class DemoCommand:
         require_tools()  # what is missing is said before minutes of training, not after
         require_writable(arguments.output)
         size = recipe.model.image_height, recipe.model.image_width
-        pictures = photographs(*size) + rendered_scenes(1, *size)
-        Demo(arguments.output, recipe, configuration, pictures, Console()).run()
+        samples = photographs(*size) + rendered_scenes(1, *size)
+        Demo(arguments.output, recipe, configuration, samples, Console()).run()
         return 0

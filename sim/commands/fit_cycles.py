@@ -25,7 +25,7 @@ class FitCyclesCommand:
         from moesaic.pages.terminal import print_table
         from moesaic.sim.machines.rtl_executor import RtlExecutor
         from moesaic.sim.machines.simulated_executors import require_tools
-        from moesaic.sim.measurements.cycle_fit.fitting import fit_constants, measure_on_rtl
+        from moesaic.sim.measurements.cycle_fit.fitting import Fitting, measure_on_rtl
         from moesaic.sim.measurements.cycle_fit.sightings import sightings
         from moesaic.spec.configuration import load_configuration
 
@@ -35,14 +35,18 @@ class FitCyclesCommand:
             console.status("compiling the simulator") as status,
             RtlExecutor(RTL_DIRECTORY, configuration, timeline=True) as executor,
         ):
-            fits = fit_constants(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
+            fitting = Fitting(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
+            fits = fitting.fit()
+            instructions, measured, present, fitted = fitting.longest_run(fits)
         columns = (
-            Column("constant"), Column("present", general), Column("fitted", decimals(2)), Column("unit"), Column("times", count),
+            Column("constant"), Column("present", general), Column("fitted", decimals(2)), Column("unit"), Column("figures", count),
             Column("error", decimals(2)),
         )  # fmt: skip
-        rows = [(fit.name, fit.present, fit.fitted, fit.unit, fit.times, fit.error) for fit in fits]
+        rows = [(fit.name, fit.present, fit.fitted, fit.unit, fit.figures, fit.error) for fit in fits]
         note = (
-            "error: cycles, root of the mean square, with the present value; meanings: hls/compiler/cycle_constants.py"
+            "error: of the model with the present values, root of the mean square, in cycles or in a rate's unit; a frame of "
+            f"{instructions:,} instructions: {measured:,.0f} cycles measured, {present:,.0f} ({present / measured - 1:+.1%}) "
+            f"modelled, {fitted:,.0f} ({fitted / measured - 1:+.1%}) with the fitted values"
         )
         print_table(console, Table(columns, rows, (note,)), f"{configuration.name}, in RTL")
         return 0

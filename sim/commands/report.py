@@ -36,9 +36,10 @@ class ReportCommand:
         from moesaic.files import require_writable
         from moesaic.hls.compiler.generate import generate
         from moesaic.sim.machines.simulated_executors import require_tools, simulated_executors
+        from moesaic.sim.measurements.road.comparison import Subject, check_origin, measure
         from moesaic.sim.measurements.road.figures import disagreements
-        from moesaic.sim.measurements.road.road_report import Subject, check_origin, measure, write_report
-        from moesaic.sim.measurements.road.sample_pictures import photographs, read_pictures, rendered_scenes
+        from moesaic.sim.measurements.road.road_report import write_report
+        from moesaic.sim.measurements.road.samples import photographs, read_samples, rendered_scenes
         from moesaic.spec.build import load_build
         from moesaic.spec.bundle import load_bundle
 
@@ -49,13 +50,13 @@ class ReportCommand:
         check_origin(bundle, build)
         require_tools(names)
         require_writable(arguments.output)
-        pictures = read_pictures(arguments.images, *size) if arguments.images else photographs(*size)
-        pictures += rendered_scenes(arguments.scenes, *size)
-        if not pictures:
+        samples = read_samples(arguments.images, *size) if arguments.images else photographs(*size)
+        samples += rendered_scenes(arguments.scenes, *size)
+        if not samples:
             raise UserError("a report needs at least one picture: name images or give --scenes a number above 0")
         network = _float_network(arguments.checkpoint) if arguments.checkpoint else None
         observed = generate(bundle, build.configuration, observe=True)
-        subject = Subject(bundle, build, pictures, observed, network)
+        subject = Subject(bundle, build, samples, observed, network)
         report = write_report(measure(subject, executors), arguments.output)
         problems = disagreements(report)
         if problems:
@@ -68,7 +69,7 @@ def _float_network(path: Path):
     import torch
 
     from moesaic.model.training import checkpoint
-    from moesaic.sim.measurements.road.demo import float_network
+    from moesaic.sim.measurements.road.float_network import float_network
 
     torch.set_num_threads(1)
     return float_network(checkpoint.load(path).build_model().eval())

@@ -29,8 +29,7 @@ class ResourcesCommand:
         from moesaic.hls.hardware.resource_estimate import check_part
         from moesaic.pages.terminal import print_table
         from moesaic.sim.machines.rtl_lint import SYNTHESISED_TOP
-        from moesaic.sim.measurements.synthesis import synthesis_report as report
-        from moesaic.sim.measurements.synthesis import yosys
+        from moesaic.sim.measurements.synthesis import synthesis_report, yosys
         from moesaic.sim.measurements.synthesis.flow import measure
         from moesaic.sim.measurements.synthesis.synthesis_page import resources_markdown, resources_table
         from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash, synthesised_sources
@@ -49,13 +48,17 @@ class ResourcesCommand:
         results = measure(
             SYNTHESISED_TOP, synthesised_sources(), rtl_parameters(configuration), cache_directory("netlists"), say
         )
-        document = report.document(configuration, results, sources)
+        document = synthesis_report.document(configuration, results, sources)
         write_file(output / "resources.json", (json.dumps(document, indent=1) + "\n").encode())
         write_file(output / "resources.md", resources_markdown(configuration, results).encode())
 
         title = f"{configuration.name} on {configuration.part}: an estimate before place and route"
         print_table(console, resources_table(results), title)
-        for line in (report.NOTE, report.RULE, f"written: {output / 'resources.md'} and resources.json"):
+        for line in (
+            synthesis_report.NOTE,
+            synthesis_report.RULE,
+            f"written: {output / 'resources.md'} and resources.json",
+        ):
             say(line)
         say(document["verdict"])
         return 0

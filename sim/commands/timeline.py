@@ -37,7 +37,7 @@ class TimelineCommand:
         from moesaic.files import require_writable
         from moesaic.sim.machines.rtl_executor import RtlExecutor
         from moesaic.sim.machines.simulated_executors import require_tools
-        from moesaic.sim.measurements.road.sample_pictures import photographs, read_pictures
+        from moesaic.sim.measurements.road.samples import photographs, read_samples
         from moesaic.sim.measurements.timeline.timeline import build_timeline
         from moesaic.sim.measurements.timeline.trace_events import write_trace
         from moesaic.spec.build import load_build
@@ -47,14 +47,14 @@ class TimelineCommand:
         build = load_build(arguments.build)
         program = build.task(arguments.task).program
         size = build.image_height, build.image_width
-        picture = (read_pictures([arguments.input], *size) if arguments.input else photographs(*size))[0]
+        sample = (read_samples([arguments.input], *size) if arguments.input else photographs(*size))[0]
         require_tools(["rtl"])
         for path in (arguments.output, arguments.waveform):
             if path is not None:
                 require_writable(path.parent)
 
         memory = build.new_memory()
-        build.write_image(memory.frame, picture.image)
+        build.write_image(memory.frame, sample.image)
         with RtlExecutor(
             arguments.build / "rtl", build.configuration, timeline=True, waveforms=window is not None
         ) as executor:

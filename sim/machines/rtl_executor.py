@@ -28,6 +28,7 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault, Space
+from moesaic.spec.issue import semaphore_stalls
 
 TOP = "testbench"
 # Far apart and one above 4 GiB: an address that is mixed up or truncated misses both windows.
@@ -194,7 +195,9 @@ class RtlExecutor:
         if self.window is not None and self._waveform_file.exists():
             write_file(self.window.path, self._waveform_file.read_bytes())
         if reply["faulted"]:
-            raise MachineFault(Fault(reply["fault"]), FAULT_UNIT_NAMES[reply["fault_unit"]], reply["fault_tag"])
+            cause = Fault(reply["fault"])
+            detail = semaphore_stalls(reply["counters"]) if cause == Fault.TIMEOUT else ""
+            raise MachineFault(cause, FAULT_UNIT_NAMES[reply["fault_unit"]], reply["fault_tag"], detail)
         return reply["counters"]
 
     def read_register(self, offset: int) -> int:

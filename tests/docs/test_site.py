@@ -8,6 +8,7 @@ import pytest
 import tomllib
 
 from docs.site import check, source
+from docs.site.field_lists import as_list
 from tests.docs.markdown import REPOSITORY, name_of
 
 SETTINGS = tomllib.loads((REPOSITORY / "docs/site/zensical.toml").read_text())["project"]
@@ -118,3 +119,16 @@ def test_problems(site, text, problem):
 def test_a_name_that_the_reference_lacks(site):
     write(site, "", "m")
     assert check.problems(site) == ["the reference has no m.LIMIT"]
+
+
+def test_fields_of_a_docstring_become_a_list():
+    """A line each, also for several names; what is indented or in the middle of a sentence stays."""
+    text = (
+        "Sizes of one thing.\n\nname: of it. other: in the same line.\nrows, columns: at least 1,\n    at most 4.\n"
+        "Returns\nnothing: so it is.\n\nArgs:\n    name: of it."
+    )
+    assert as_list(text) == (
+        "Sizes of one thing.\n\n- `name`: of it. other: in the same line.\n- `rows`, `columns`: at least 1,\n    at most 4.\n"
+        "Returns\nnothing: so it is.\n\nArgs:\n    name: of it."
+    )
+    assert as_list("What it does.\nsize: in bytes.") == "What it does.\n\n- `size`: in bytes."

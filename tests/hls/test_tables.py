@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moesaic import installation
 from moesaic.errors import UserError
 from moesaic.hls.commands.tables import TablesCommand
-from moesaic.hls.hardware import tables
 from moesaic.hls.hardware.tables import TABLE_FILES, cpp_configuration
 from moesaic.spec import registers
 from moesaic.spec.arithmetic import EXP2_TABLE
@@ -72,11 +72,13 @@ def test_generated_file_is_current(name):
 
 
 def test_the_command_writes_every_file_of_a_checkout_and_nothing_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "__file__", str(tmp_path / "hls" / "hardware" / "tables.py"))
-    with pytest.raises(UserError, match=f"{tmp_path}, which is no checkout"):
+    package = tmp_path / "moesaic"
+    (package / "spec").mkdir(parents=True)
+    monkeypatch.setattr(installation, "_PACKAGE", package)
+    with pytest.raises(UserError, match="not a checkout"):
         TablesCommand.run(Namespace())
-    assert not list(tmp_path.iterdir())
-    (tmp_path / "pyproject.toml").touch()
+    assert not list(package.joinpath("spec").iterdir())
+    (package / "spec").rmdir()
     assert TablesCommand.run(Namespace()) == 0
     assert {name: (tmp_path / name).read_text() for name in TABLE_FILES} == {
         n: text() for n, text in TABLE_FILES.items()

@@ -106,7 +106,7 @@ FAULTS = {
     "load outside": ((transfer("load", dram_offset=8192, tag=7), pack("end")), Fault.ADDRESS, "load", 7),
     "store outside": ((transfer("store", dram_offset=3856, tag=8), pack("end")), Fault.ADDRESS, "store", 8),
     "never signalled": ((transfer("load", wait_mask=1 << 10, tag=9), pack("end")), Fault.TIMEOUT, "fetch", 0),
-    "bad destination": ((transfer("load", destination=3, tag=2), pack("end")), Fault.BAD_INSTRUCTION, "load", 2),
+    "bad destination": ((transfer("load", destination=3, tag=2), pack("end")), Fault.BAD_INSTRUCTION, "fetch", 0),
 }
 
 

@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.isa import BY_NAME, END, PARAMETER_ENTRY, Destination, LoadDestination, Space, Unit, semaphore
 from moesaic.spec.legality import encode
 
-TABLE_BYTES = 2048
+TABLE_BYTES = 2 * TABLE_ENTRIES
 IDENTITY = 64
 _MARGIN = 256
 

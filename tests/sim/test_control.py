@@ -257,4 +257,4 @@ async def interrupts(dut):
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_control(seed):
     parameters = {"Fingerprint": f"64'h{FINGERPRINT:016x}"}
-    assert run_module_test("moesaic_control", __name__, parameters=parameters, seed=seed) == 6
+    assert run_module_test("control_pins", __name__, parameters=parameters, seed=seed) == 6

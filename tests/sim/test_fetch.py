@@ -197,4 +197,4 @@ async def bus_errors_count_when_reached(dut):
 
 @pytest.mark.parametrize("seed", range(3), ids=lambda s: f"seed{s}")
 def test_fetch(seed):
-    assert run_module_test("moesaic_fetch", __name__, seed=seed) == 4
+    assert run_module_test("fetch_pins", __name__, seed=seed) == 4

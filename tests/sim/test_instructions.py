@@ -244,7 +244,7 @@ def _faults(c: HardwareConfiguration) -> dict[str, tuple[bytes, Fault, str, int]
         "load beyond weight": (
             pack("load", destination=1, local_address=c.weight_window_bytes, **load) + end, address, "load", 7,
         ),
-        "load beyond the tables": (pack("load", destination=2, local_address=2048, **load) + end, address, "load", 7),
+        "load beyond the tables": (pack("load", destination=2, local_address=c.table_bytes, **load) + end, address, "load", 7),
         "load whose stride leaves the window": (
             pack("load", **{**load, "count_3": 3, "dram_stride_3": 0x8000_0000}) + end, address, "load", 7,
         ),
@@ -304,6 +304,34 @@ def outcome(executor: Executor, code: bytes) -> tuple[Fault, str, int]:
     except MachineFault as fault:
         return fault.cause, fault.unit, fault.tag
     return Fault.NONE, "", 0
+
+
+@pytest.mark.parametrize(
+    ("machine", "stuck", "full"),
+    [
+        ("reference", "instruction 0, tag 7", "instruction 0, tag 7"),
+        ("csim-tiny", "tag 7", "tag 7"),
+        ("rtl-tiny", "", ""),
+    ],
+)
+def test_a_timeout_names_who_waits_for_whom(started, machine, stuck, full):
+    wait = 1 << semaphore(Unit.LOAD, Unit.MATMUL)
+    waiting = _matmul(wait_mask=wait) + pack("end")
+    loads = pack("load", wait_mask=1 << semaphore(Unit.ROUTE, Unit.LOAD), tag=7, bytes=16, **_RUN)
+    for code, expected in (
+        (waiting, f"matmul ({stuck}) waits for a signal from load"),
+        (loads * 40, f"load ({full}) waits for a signal from route; fetch waits for room in the queue of load"),
+    ):
+        memory = Memory(np.frombuffer(code, np.uint8).copy(), np.zeros(64, np.uint8))
+        with pytest.raises(MachineFault) as caught:
+            started(machine).run(Program(0, len(code)), memory, 5_000)
+        detail = caught.value.detail
+        if stuck:
+            assert detail == expected
+        else:  # the registers tell the unit and for how long
+            unit = expected.split()[0]
+            found = re.fullmatch(rf"of 5,0\d\d cycles units waited for signals: {unit} (4,\d\d\d)", detail)
+            assert found and int(found[1].replace(",", "")) > 4_800, detail
 
 
 @pytest.mark.parametrize("name", _faults(TINY))

@@ -27,8 +27,7 @@ PORTS = ("*_i", "*_ni", "*_o")
 TOKENS = 24
 STALLS = (0, 0, 40, 128, 220)
 FAULTS = (
-    "destination", "columns", "depth_zero", "depth_odd", "depth_long", "queue", "a_address", "a_pitch", "b_address", "b_stride",
-    "param_address", "d_address", "d_pitch", "row_base", "row_base_odd", "a_wrap", "d_wrap",
+    "a_address", "a_pitch", "b_address", "b_stride", "param_address", "d_address", "d_pitch", "row_base", "a_wrap", "d_wrap",
 )  # fmt: skip
 
 
@@ -115,46 +114,24 @@ def random_fields(c: HardwareConfiguration, rng: np.random.Generator, most_rows:
 
 
 def broken(f: dict[str, int], fault: str, c: HardwareConfiguration) -> dict[str, int]:
-    """The fields with one of them illegal, or leading out of a memory."""
+    """The fields with one of them leading out of a memory."""
     word, rows = c.weight_word_bytes, max(f["rows"], 2)
     f = {**f, "rows": rows, "gather": 0, "scatter": 0, "queue_first": 0}
+    wrapped = {**f, "queue": 0, "row_scale": 0, "table_enable": 0, "track_max": 0}
     # The one token of queue 0 times the largest pitch, plus the address: 2**32 words and a few, which must not come back to 0.
     wrapping = (1 << 32) - c.act_word_bytes
     inside = (c.act_word_bytes + 8) * c.act_word_bytes
     if fault == "a_wrap":
         return {
-            **f,
-            "destination": 0,
-            "gather": 1,
-            "queue": 0,
-            "row_scale": 0,
-            "a_address": inside,
-            "a_pitch": wrapping,
-        }
+            **wrapped, "destination": 0, "gather": 1, "a_address": inside, "a_pitch": wrapping,
+            "d_address": c.act_bytes // 2, "d_pitch": c.act_word_bytes * 4,
+        }  # fmt: skip
     if fault == "d_wrap":
-        return {
-            **f,
-            "destination": 2,
-            "scatter": 1,
-            "queue": 0,
-            "row_scale": 0,
-            "d_address": inside,
-            "d_pitch": wrapping,
-        }
-    if fault == "queue":
-        return {**f, "gather": 1, "queue": c.experts}
+        return {**wrapped, "destination": 2, "scatter": 1, "d_address": inside, "d_pitch": wrapping}
     if fault == "row_base":
         return {**f, "row_scale": 1, "rows": rows | 1, "row_base": c.row_entries - rows // 2 * 2}
-    if fault == "row_base_odd":
-        return {**f, "row_scale": 0, "track_max": 0, "row_base": 1}
-    if fault == "depth_long":
-        return {**f, "depth": OPERAND_BYTES - f["a_address"] % c.act_word_bytes + c.tile_depth}
     to_weight = f["destination"] in (Destination.KEYS, Destination.VALUES)
     change = {
-        "destination": {"destination": 5},
-        "columns": {"columns": 0},
-        "depth_zero": {"depth": 0},
-        "depth_odd": {"depth": f["depth"] + 1},
         "a_address": {"a_address": c.act_bytes - (rows - 1) * f["a_pitch"]},
         "a_pitch": {"a_pitch": 0xFFFF_FFFF // c.act_word_bytes * c.act_word_bytes},
         "b_address": {"b_address": c.weight_bytes - f["depth"] * c.tile_columns + word},

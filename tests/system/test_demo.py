@@ -15,7 +15,7 @@ from moesaic.errors import InternalError
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
 from moesaic.model.training import checkpoint
 from moesaic.sim.measurements.road.demo import Demo
-from moesaic.sim.measurements.road.sample_pictures import photographs, rendered_scenes
+from moesaic.sim.measurements.road.samples import photographs, rendered_scenes
 from moesaic.spec.build import Build
 from moesaic.spec.configuration import load_configuration
 
@@ -33,10 +33,10 @@ RECIPE = Recipe(
 def demo(directory: Path, recipe: Recipe = RECIPE) -> tuple[Demo, io.StringIO]:
     torch.set_num_threads(1)
     text = io.StringIO()
-    pictures = photographs(16, 24) + rendered_scenes(1, 16, 24)
+    samples = photographs(16, 24) + rendered_scenes(1, 16, 24)
     console = Console(file=text, width=100)
     return Demo(
-        directory, recipe, load_configuration("tiny"), pictures, console, validation=4, executors=("csim",)
+        directory, recipe, load_configuration("tiny"), samples, console, validation=4, executors=("csim",)
     ), text
 
 

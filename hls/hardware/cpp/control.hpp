@@ -30,6 +30,14 @@ struct RunOutputs {
   Events events;
 };
 
+// Who waits for what when no unit can go on: of each unit's first instruction the semaphores at zero (none if there is no instruction)
+// and the tag; and the unit whose queue has no room for the instruction that fetch holds, UNITS if it holds none.
+struct Waits {
+  uint32_t semaphores[UNITS];
+  uint32_t tag[UNITS];
+  uint32_t full_queue;
+};
+
 inline uint32_t execute(uint32_t unit, const uint32_t *words, const RunInputs &inputs, Machine &machine,
                         Events &events) {
 #pragma HLS INLINE
@@ -56,7 +64,25 @@ inline RunOutputs stop(uint32_t fault, uint32_t unit, uint32_t tag, const Events
   return outputs;
 }
 
-inline RunOutputs run(Machine &machine, const RunInputs &inputs) {
+inline void find_waits(const IssueQueues &queues, const Semaphores &semaphores, const Fetch &state, Waits &waits) {
+#pragma HLS INLINE
+  uint32_t words[INSTRUCTION_WORDS];
+waiting_units:
+  for (uint32_t unit = 0; unit < UNITS; unit++) {
+    waits.semaphores[unit] = 0;
+    waits.tag[unit] = 0;
+    if (!is_empty(queues, unit)) {
+      read_front(queues, unit, words);
+      const Header header = decode_header(words);
+      waits.semaphores[unit] = missing(semaphores, header.wait_mask);
+      waits.tag[unit] = header.tag;
+    }
+  }
+  waits.full_queue = state.holding ? unit_of(decode_header(state.words).opcode) : uint32_t(UNITS);
+}
+
+// waits: written if the run ends with FAULT_TIMEOUT.
+inline RunOutputs run(Machine &machine, const RunInputs &inputs, Waits &waits) {
 #pragma HLS INLINE
   Events events = {0, 0, 0, 0};
   Semaphores semaphores;
@@ -102,7 +128,10 @@ turns:
   bool finished = state.ended;
 remaining:
   for (uint32_t unit = 0; unit < UNITS; unit++) finished = finished && is_empty(queues, unit);
-  if (!finished) return stop(FAULT_TIMEOUT, UNIT_FETCH, 0, events);
+  if (!finished) {
+    find_waits(queues, semaphores, state, waits);
+    return stop(FAULT_TIMEOUT, UNIT_FETCH, 0, events);
+  }
   events.instructions++;
   return stop(FAULT_NONE, 0, 0, events);
 }

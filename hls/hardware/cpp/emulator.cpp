@@ -51,9 +51,10 @@ void *moesaic_create(uint64_t seed) {
 
 void moesaic_destroy(void *machine) { delete static_cast<Machine *>(machine); }
 
-// constants, frame: windows of so many bytes. result: fault, its unit and tag, then the events in their order.
+// constants, frame: windows of so many bytes. result: fault, its unit and tag, then the events in their order. waiting, for
+// FAULT_TIMEOUT: semaphores and tag of each unit, then the unit whose queue is full, as in Waits.
 void moesaic_run(void *machine, const uint8_t *constants, uint32_t constant_size, uint8_t *frame, uint32_t frame_size,
-                 uint32_t program_offset, uint32_t program_size, uint64_t *result) {
+                 uint32_t program_offset, uint32_t program_size, uint64_t *result, uint32_t *waiting) {
   const Beat *constant_beats = reinterpret_cast<const Beat *>(constants);
   Beat *frame_beats = reinterpret_cast<Beat *>(frame);
   RunInputs inputs;
@@ -62,7 +63,8 @@ void moesaic_run(void *machine, const uint8_t *constants, uint32_t constant_size
   inputs.store_frame = WriteWindow{frame_beats, frame_size};
   inputs.program_offset = program_offset;
   inputs.program_size = program_size;
-  const RunOutputs outputs = run(*static_cast<Machine *>(machine), inputs);
+  Waits waits = {};
+  const RunOutputs outputs = run(*static_cast<Machine *>(machine), inputs, waits);
   result[0] = outputs.fault;
   result[1] = outputs.fault_unit;
   result[2] = outputs.fault_tag;
@@ -70,6 +72,11 @@ void moesaic_run(void *machine, const uint8_t *constants, uint32_t constant_size
   result[4] = outputs.events.matmul_array;
   result[5] = outputs.events.read_beats;
   result[6] = outputs.events.write_beats;
+  for (int unit = 0; unit < UNITS; unit++) {
+    waiting[2 * unit] = waits.semaphores[unit];
+    waiting[2 * unit + 1] = waits.tag[unit];
+  }
+  waiting[2 * UNITS] = waits.full_queue;
 }
 
 }

@@ -64,7 +64,10 @@ extern "C" void kernel(const Beat *load_memory, Beat *main_memory, uint64_t cons
   inputs.store_frame = WriteWindow{main_memory + frame_base / BEAT_BYTES, frame_size};
   inputs.program_offset = program_offset;
   inputs.program_size = program_size;
-  const RunOutputs outputs = run(machine, inputs);
+  Waits waits;  // for the emulator: the register file has no place for it
+#pragma HLS ARRAY_PARTITION variable=waits.semaphores type=complete
+#pragma HLS ARRAY_PARTITION variable=waits.tag type=complete
+  const RunOutputs outputs = run(machine, inputs, waits);
   *fault = outputs.fault;
   *fault_unit = outputs.fault_unit;
   *fault_tag = outputs.fault_tag;

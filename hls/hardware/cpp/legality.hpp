@@ -27,7 +27,7 @@ inline uint32_t unit_of(uint32_t opcode) {
   }
 }
 
-inline bool is_legal(const Load &f) {
+inline bool is_legal_load(const Load &f) {
   return f.dram_offset % 16U == 0U
          && f.local_address % 16U == 0U
          && f.bytes >= 16U
@@ -45,7 +45,7 @@ inline bool is_legal(const Load &f) {
          && (!(f.skip_if_empty == 1U) || f.queue <= uint32_t(EXPERTS - 1));
 }
 
-inline bool is_legal(const Store &f) {
+inline bool is_legal_store(const Store &f) {
   return f.dram_offset % 16U == 0U
          && f.local_address % 16U == 0U
          && f.bytes >= 16U
@@ -62,7 +62,7 @@ inline bool is_legal(const Store &f) {
          && f.space == 1U;
 }
 
-inline bool is_legal(const Matmul &f) {
+inline bool is_legal_matmul(const Matmul &f) {
   return f.destination <= 4U
          && f.columns >= 1U
          && f.depth >= 1U
@@ -88,7 +88,7 @@ inline bool is_legal(const Matmul &f) {
          && (!(f.destination == 3U || f.destination == 4U) || f.d_pitch % uint32_t(TILE_COLUMNS * TILE_DEPTH) == 0U);
 }
 
-inline bool is_legal(const LayerNorm &f) {
+inline bool is_legal_layer_norm(const LayerNorm &f) {
   return f.columns >= 1U
          && f.columns <= 1024U
          && f.source_address % uint32_t(2 * TILE_COLUMNS) == 0U
@@ -99,7 +99,7 @@ inline bool is_legal(const LayerNorm &f) {
          && f.shift <= 31U;
 }
 
-inline bool is_legal(const Softmax &f) {
+inline bool is_legal_softmax(const Softmax &f) {
   return f.columns >= 1U
          && f.source_address % uint32_t(2 * TILE_COLUMNS) == 0U
          && f.source_pitch % uint32_t(2 * TILE_COLUMNS) == 0U
@@ -107,7 +107,7 @@ inline bool is_legal(const Softmax &f) {
          && f.destination_pitch % uint32_t(2 * TILE_COLUMNS) == 0U;
 }
 
-inline bool is_legal(const Route &f) {
+inline bool is_legal_route(const Route &f) {
   return f.columns >= 1U
          && f.columns <= uint32_t(EXPERTS)
          && f.source_address % uint32_t(2 * TILE_COLUMNS) == 0U
@@ -121,17 +121,17 @@ inline bool is_legal(const uint32_t *words) {
 #pragma HLS INLINE
   switch (decode_header(words).opcode) {
     case OPCODE_LOAD:
-      return is_legal(decode_load(words));
+      return is_legal_load(decode_load(words));
     case OPCODE_STORE:
-      return is_legal(decode_store(words));
+      return is_legal_store(decode_store(words));
     case OPCODE_MATMUL:
-      return is_legal(decode_matmul(words));
+      return is_legal_matmul(decode_matmul(words));
     case OPCODE_LAYER_NORM:
-      return is_legal(decode_layer_norm(words));
+      return is_legal_layer_norm(decode_layer_norm(words));
     case OPCODE_SOFTMAX:
-      return is_legal(decode_softmax(words));
+      return is_legal_softmax(decode_softmax(words));
     case OPCODE_ROUTE:
-      return is_legal(decode_route(words));
+      return is_legal_route(decode_route(words));
     default:
       return false;
   }

@@ -18,15 +18,20 @@ clear_semaphores:
   }
 }
 
-// Takes one from every semaphore of the mask, or nothing if one of them is at zero.
-inline bool try_wait(Semaphores &semaphores, uint32_t mask) {
-  bool ready = true;
-check_semaphores:
+// The semaphores of a mask that are at zero.
+inline uint32_t missing(const Semaphores &semaphores, uint32_t mask) {
+  uint32_t found = 0;
+missing_semaphores:
   for (int s = 0; s < SEMAPHORES; s++) {
 #pragma HLS UNROLL
-    if ((mask >> s & 1) && semaphores.count[s] == 0) ready = false;
+    if ((mask >> s & 1) && semaphores.count[s] == 0) found |= 1U << s;
   }
-  if (!ready) return false;
+  return found;
+}
+
+// Takes one from every semaphore of the mask, or nothing if one of them is at zero.
+inline bool try_wait(Semaphores &semaphores, uint32_t mask) {
+  if (missing(semaphores, mask) != 0) return false;
 take_semaphores:
   for (int s = 0; s < SEMAPHORES; s++) {
 #pragma HLS UNROLL

@@ -22,72 +22,19 @@ module moesaic_accelerator #(
     input  logic rst_ni,
     output logic irq_o,
 
-    input  logic [11:0] s_axi_control_awaddr,
-    input  logic [2:0]  s_axi_control_awprot,
-    input  logic        s_axi_control_awvalid,
-    output logic        s_axi_control_awready,
-    input  logic [31:0] s_axi_control_wdata,
-    input  logic [3:0]  s_axi_control_wstrb,
-    input  logic        s_axi_control_wvalid,
-    output logic        s_axi_control_wready,
-    output logic [1:0]  s_axi_control_bresp,
-    output logic        s_axi_control_bvalid,
-    input  logic        s_axi_control_bready,
-    input  logic [11:0] s_axi_control_araddr,
-    input  logic [2:0]  s_axi_control_arprot,
-    input  logic        s_axi_control_arvalid,
-    output logic        s_axi_control_arready,
-    output logic [31:0] s_axi_control_rdata,
-    output logic [1:0]  s_axi_control_rresp,
-    output logic        s_axi_control_rvalid,
-    input  logic        s_axi_control_rready,
+    input  moesaic_axi_pkg::lite_request_t  s_axi_control_i,
+    output moesaic_axi_pkg::lite_response_t s_axi_control_o,
 
-    output logic [LoadPorts-1:0][39:0]  m_axi_load_araddr,
-    output logic [LoadPorts-1:0][7:0]   m_axi_load_arlen,
-    output logic [LoadPorts-1:0][2:0]   m_axi_load_arsize,
-    output logic [LoadPorts-1:0][1:0]   m_axi_load_arburst,
-    output logic [LoadPorts-1:0][3:0]   m_axi_load_arcache,
-    output logic [LoadPorts-1:0][2:0]   m_axi_load_arprot,
-    output logic [LoadPorts-1:0]        m_axi_load_arvalid,
-    input  logic [LoadPorts-1:0]        m_axi_load_arready,
-    input  logic [LoadPorts-1:0][127:0] m_axi_load_rdata,
-    input  logic [LoadPorts-1:0][1:0]   m_axi_load_rresp,
-    input  logic [LoadPorts-1:0]        m_axi_load_rlast,
-    input  logic [LoadPorts-1:0]        m_axi_load_rvalid,
-    output logic [LoadPorts-1:0]        m_axi_load_rready,
+    output logic [LoadPorts-1:0][moesaic_axi_pkg::READ_REQUEST_BITS-1:0]  m_axi_load_o,
+    input  logic [LoadPorts-1:0][moesaic_axi_pkg::READ_RESPONSE_BITS-1:0] m_axi_load_i,
 
-    output logic [39:0]  m_axi_main_araddr,
-    output logic [7:0]   m_axi_main_arlen,
-    output logic [2:0]   m_axi_main_arsize,
-    output logic [1:0]   m_axi_main_arburst,
-    output logic [3:0]   m_axi_main_arcache,
-    output logic [2:0]   m_axi_main_arprot,
-    output logic         m_axi_main_arvalid,
-    input  logic         m_axi_main_arready,
-    input  logic [127:0] m_axi_main_rdata,
-    input  logic [1:0]   m_axi_main_rresp,
-    input  logic         m_axi_main_rlast,
-    input  logic         m_axi_main_rvalid,
-    output logic         m_axi_main_rready,
-    output logic [39:0]  m_axi_main_awaddr,
-    output logic [7:0]   m_axi_main_awlen,
-    output logic [2:0]   m_axi_main_awsize,
-    output logic [1:0]   m_axi_main_awburst,
-    output logic [3:0]   m_axi_main_awcache,
-    output logic [2:0]   m_axi_main_awprot,
-    output logic         m_axi_main_awvalid,
-    input  logic         m_axi_main_awready,
-    output logic [127:0] m_axi_main_wdata,
-    output logic [15:0]  m_axi_main_wstrb,
-    output logic         m_axi_main_wlast,
-    output logic         m_axi_main_wvalid,
-    input  logic         m_axi_main_wready,
-    input  logic [1:0]   m_axi_main_bresp,
-    input  logic         m_axi_main_bvalid,
-    output logic         m_axi_main_bready
+    output moesaic_axi_pkg::read_request_t   m_axi_main_read_o,
+    input  moesaic_axi_pkg::read_response_t  m_axi_main_read_i,
+    output moesaic_axi_pkg::write_request_t  m_axi_main_write_o,
+    input  moesaic_axi_pkg::write_response_t m_axi_main_write_i
 );
 
-  localparam int unsigned Units      = 5;
+  localparam int unsigned Units      = moesaic_isa_pkg::UNITS;
   // Clients of the activation memory.
   localparam int ReadOperand  = 0;                        // ActPorts each: matmul operand, matmul residual, vector
   localparam int ReadVector   = 2 * int'(ActPorts);
@@ -150,25 +97,8 @@ module moesaic_accelerator #(
       .clk_i,
       .rst_ni,
       .irq_o,
-      .s_axi_awaddr    (s_axi_control_awaddr),
-      .s_axi_awprot    (s_axi_control_awprot),
-      .s_axi_awvalid   (s_axi_control_awvalid),
-      .s_axi_awready   (s_axi_control_awready),
-      .s_axi_wdata     (s_axi_control_wdata),
-      .s_axi_wstrb     (s_axi_control_wstrb),
-      .s_axi_wvalid    (s_axi_control_wvalid),
-      .s_axi_wready    (s_axi_control_wready),
-      .s_axi_bresp     (s_axi_control_bresp),
-      .s_axi_bvalid    (s_axi_control_bvalid),
-      .s_axi_bready    (s_axi_control_bready),
-      .s_axi_araddr    (s_axi_control_araddr),
-      .s_axi_arprot    (s_axi_control_arprot),
-      .s_axi_arvalid   (s_axi_control_arvalid),
-      .s_axi_arready   (s_axi_control_arready),
-      .s_axi_rdata     (s_axi_control_rdata),
-      .s_axi_rresp     (s_axi_control_rresp),
-      .s_axi_rvalid    (s_axi_control_rvalid),
-      .s_axi_rready    (s_axi_control_rready),
+      .s_axi_i         (s_axi_control_i),
+      .s_axi_o         (s_axi_control_o),
       .core_rst_no     (core_rst_n),
       .start_o         (start),
       .halt_o          (halt),
@@ -191,7 +121,7 @@ module moesaic_accelerator #(
 
   // --- fetch, issue, semaphores ---
   logic [Units-1:0] dispatch_valid, dispatch_ready;
-  logic [511:0] dispatch_instr;
+  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] dispatch_instr;
 
   assign fault_tag[Units] = '0;
 
@@ -217,19 +147,8 @@ module moesaic_accelerator #(
       .dispatch_valid_o(dispatch_valid),
       .dispatch_ready_i(dispatch_ready),
       .dispatch_instr_o(dispatch_instr),
-      .m_axi_araddr    (m_axi_main_araddr),
-      .m_axi_arlen     (m_axi_main_arlen),
-      .m_axi_arsize    (m_axi_main_arsize),
-      .m_axi_arburst   (m_axi_main_arburst),
-      .m_axi_arcache   (m_axi_main_arcache),
-      .m_axi_arprot    (m_axi_main_arprot),
-      .m_axi_arvalid   (m_axi_main_arvalid),
-      .m_axi_arready   (m_axi_main_arready),
-      .m_axi_rdata     (m_axi_main_rdata),
-      .m_axi_rresp     (m_axi_main_rresp),
-      .m_axi_rlast     (m_axi_main_rlast),
-      .m_axi_rvalid    (m_axi_main_rvalid),
-      .m_axi_rready    (m_axi_main_rready)
+      .m_axi_o         (m_axi_main_read_o),
+      .m_axi_i         (m_axi_main_read_i)
   );
 
   logic [Units-1:0][moesaic_isa_pkg::SEMAPHORES-1:0] wait_mask, signal_mask;
@@ -249,7 +168,7 @@ module moesaic_accelerator #(
   );
 
   logic [Units-1:0] instr_valid, instr_ready, unit_fault, fault_older;
-  logic [Units-1:0][511:0] instr;
+  logic [Units-1:0][8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr;
   logic [Units-1:0][3:0] unit_cause;
 
   for (genvar u = 0; u < int'(Units); u++) begin : gen_issue
@@ -469,19 +388,8 @@ module moesaic_accelerator #(
       .table_wr_ready_i   (table_wr_ready),
       .table_wr_address_o (table_wr_address),
       .table_wr_data_o    (table_wr_data),
-      .m_axi_araddr       (m_axi_load_araddr),
-      .m_axi_arlen        (m_axi_load_arlen),
-      .m_axi_arsize       (m_axi_load_arsize),
-      .m_axi_arburst      (m_axi_load_arburst),
-      .m_axi_arcache      (m_axi_load_arcache),
-      .m_axi_arprot       (m_axi_load_arprot),
-      .m_axi_arvalid      (m_axi_load_arvalid),
-      .m_axi_arready      (m_axi_load_arready),
-      .m_axi_rdata        (m_axi_load_rdata),
-      .m_axi_rresp        (m_axi_load_rresp),
-      .m_axi_rlast        (m_axi_load_rlast),
-      .m_axi_rvalid       (m_axi_load_rvalid),
-      .m_axi_rready       (m_axi_load_rready)
+      .m_axi_o            (m_axi_load_o),
+      .m_axi_i            (m_axi_load_i)
   );
 
   moesaic_store #(
@@ -507,22 +415,8 @@ module moesaic_accelerator #(
       .act_rd_address_o   (act_rd_address[ReadStore]),
       .act_rd_data_valid_i(act_rd_data_valid[ReadStore]),
       .act_rd_data_i      (act_rd_data[ReadStore]),
-      .m_axi_awaddr       (m_axi_main_awaddr),
-      .m_axi_awlen        (m_axi_main_awlen),
-      .m_axi_awsize       (m_axi_main_awsize),
-      .m_axi_awburst      (m_axi_main_awburst),
-      .m_axi_awcache      (m_axi_main_awcache),
-      .m_axi_awprot       (m_axi_main_awprot),
-      .m_axi_awvalid      (m_axi_main_awvalid),
-      .m_axi_awready      (m_axi_main_awready),
-      .m_axi_wdata        (m_axi_main_wdata),
-      .m_axi_wstrb        (m_axi_main_wstrb),
-      .m_axi_wlast        (m_axi_main_wlast),
-      .m_axi_wvalid       (m_axi_main_wvalid),
-      .m_axi_wready       (m_axi_main_wready),
-      .m_axi_bresp        (m_axi_main_bresp),
-      .m_axi_bvalid       (m_axi_main_bvalid),
-      .m_axi_bready       (m_axi_main_bready)
+      .m_axi_o            (m_axi_main_write_o),
+      .m_axi_i            (m_axi_main_write_i)
   );
 
   moesaic_matmul #(
@@ -669,8 +563,20 @@ module moesaic_accelerator #(
   assign counted[moesaic_isa_pkg::COUNTER_VECTOR_SEMAPHORE_STALL] = semaphore_stall[Vector];
   assign counted[moesaic_isa_pkg::COUNTER_ROUTE_SEMAPHORE_STALL]  = semaphore_stall[Route];
 
-  // Load and store check their addresses before they use them; busy of vector and route comes from the units.
-  logic unused;
-  assign unused = &{1'b0, busy, act_rd_fault[ReadStore], act_wr_fault[WriteLoad], weight_wr_fault[1], table_wr_fault};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni(core_rst_n), .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      store_reads_inside: assert (!act_rd_fault[ReadStore]);
+      load_writes_inside: assert (!act_wr_fault[WriteLoad] && !weight_wr_fault[1] && !table_wr_fault);
+      vector_executes_what_was_issued: assert (
+          busy[Vector]
+          || !(counted[moesaic_isa_pkg::COUNTER_LAYER_NORM_BUSY] || counted[moesaic_isa_pkg::COUNTER_SOFTMAX_BUSY])
+      );
+      route_executes_what_was_issued: assert (busy[Route] || !counted[moesaic_isa_pkg::COUNTER_ROUTE_BUSY]);
+    end
+  end
+`endif
 
 endmodule

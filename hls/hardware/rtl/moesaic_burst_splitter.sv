@@ -37,7 +37,7 @@ module moesaic_burst_splitter #(
   logic [27:0] run_beats;
 
   moesaic_skid_buffer #(
-      .Width(100)
+      .Width($bits({run_address, run_local, run_beats}))
   ) u_runs (
       .clk_i,
       .rst_ni,
@@ -78,5 +78,26 @@ module moesaic_burst_splitter #(
     end
     if (!rst_ni) valid_q <= 1'b0;
   end
+
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      beats_never_wrap: assert (left_q != '0 || !valid_q);
+      burst_has_beats: assert ((beats != '0 && beats <= 9'(MaxBeats)) || !valid_q);
+    end
+  end
+
+  moesaic_handshake_rules #(
+      .Width($bits({burst_address_o, burst_local_o, burst_length_o}))
+  ) u_burst_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (burst_valid_o),
+      .ready_i  (burst_ready_i),
+      .payload_i({burst_address_o, burst_local_o, burst_length_o})
+  );
+`endif
 
 endmodule

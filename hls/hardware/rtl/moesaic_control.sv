@@ -11,25 +11,8 @@ module moesaic_control #(
     input  logic rst_ni,
     output logic irq_o,
 
-    input  logic [11:0] s_axi_awaddr,
-    input  logic [2:0]  s_axi_awprot,
-    input  logic        s_axi_awvalid,
-    output logic        s_axi_awready,
-    input  logic [31:0] s_axi_wdata,
-    input  logic [3:0]  s_axi_wstrb,
-    input  logic        s_axi_wvalid,
-    output logic        s_axi_wready,
-    output logic [1:0]  s_axi_bresp,
-    output logic        s_axi_bvalid,
-    input  logic        s_axi_bready,
-    input  logic [11:0] s_axi_araddr,
-    input  logic [2:0]  s_axi_arprot,
-    input  logic        s_axi_arvalid,
-    output logic        s_axi_arready,
-    output logic [31:0] s_axi_rdata,
-    output logic [1:0]  s_axi_rresp,
-    output logic        s_axi_rvalid,
-    input  logic        s_axi_rready,
+    input  moesaic_axi_pkg::lite_request_t  s_axi_i,
+    output moesaic_axi_pkg::lite_response_t s_axi_o,
 
     output logic        core_rst_no,
     output logic        start_o,             // pulse, first cycle of a run
@@ -44,10 +27,10 @@ module moesaic_control #(
     output logic [31:0] program_offset_o,
     output logic [31:0] program_size_o,
 
-    input  logic [5:0]       fault_i,        // pulses; index as in the register FAULT_UNIT
-    input  logic [5:0][3:0]  fault_cause_i,
-    input  logic [5:0][31:0] fault_tag_i,
-    input  logic [4:0]       completed_i,    // instructions completed, one bit per unit
+    input  logic [moesaic_isa_pkg::UNITS:0]       fault_i,        // pulses; index as in the register FAULT_UNIT
+    input  logic [moesaic_isa_pkg::UNITS:0][3:0]  fault_cause_i,
+    input  logic [moesaic_isa_pkg::UNITS:0][31:0] fault_tag_i,
+    input  logic [moesaic_isa_pkg::UNITS-1:0]     completed_i,    // instructions completed, one bit per unit
     // Counted events, indexed by moesaic_isa_pkg::COUNTER_*. Ignored: cycles, instructions and read_beats, which are counted here.
     input  logic [moesaic_isa_pkg::COUNTERS-1:0] event_i,
     input  logic [LoadPorts:0]           read_beats_i    // one bit per port that reads
@@ -88,28 +71,31 @@ module moesaic_control #(
   // --- AXI4-Lite: a write is accepted when address and data are both there; no combinational path from in to out ---
   logic write_accept_q, read_accept_q, bvalid_q, rvalid_q;
   logic [31:0] rdata_q;
-  assign s_axi_awready = write_accept_q;
-  assign s_axi_wready  = write_accept_q;
-  assign s_axi_bvalid  = bvalid_q;
-  assign s_axi_bresp   = 2'b00;
-  assign s_axi_arready = read_accept_q;
-  assign s_axi_rvalid  = rvalid_q;
-  assign s_axi_rdata   = rdata_q;
-  assign s_axi_rresp   = 2'b00;
+  assign s_axi_o.awready = write_accept_q;
+  assign s_axi_o.wready  = write_accept_q;
+  assign s_axi_o.bvalid  = bvalid_q;
+  assign s_axi_o.bresp   = moesaic_axi_pkg::RESP_OKAY;
+  assign s_axi_o.arready = read_accept_q;
+  assign s_axi_o.rvalid  = rvalid_q;
+  assign s_axi_o.rdata   = rdata_q;
+  assign s_axi_o.rresp   = moesaic_axi_pkg::RESP_OKAY;
 
   function automatic logic [31:0] merge(input logic [31:0] old, input logic [31:0] data, input logic [3:0] strobe);
     for (int i = 0; i < 4; i++) merge[8*i+:8] = strobe[i] ? data[8*i+:8] : old[8*i+:8];
   endfunction
 
   logic [11:0] write_address, read_address;
-  logic [31:0] old_value, new_value, read_value;
-  assign write_address = {s_axi_awaddr[11:2], 2'b00};
-  assign read_address  = {s_axi_araddr[11:2], 2'b00};
-  assign new_value     = merge(old_value, s_axi_wdata, s_axi_wstrb);
+  logic [31:0] old_value, new_value, read_value, set_bits;
+  assign write_address = {s_axi_i.awaddr[11:2], 2'b00};
+  assign read_address  = {s_axi_i.araddr[11:2], 2'b00};
+  assign new_value     = merge(old_value, s_axi_i.wdata, s_axi_i.wstrb);
+  assign set_bits      = merge('0, s_axi_i.wdata, s_axi_i.wstrb);    // that are written as ones
 
   always_comb begin
+    old_value  = '0;
+    read_value = '0;
     case (write_address)
-      moesaic_isa_pkg::REG_INTERRUPT_ENABLE:   old_value = {31'd0, irq_enable_q};
+      moesaic_isa_pkg::REG_INTERRUPT_ENABLE:   old_value[moesaic_isa_pkg::BIT_INTERRUPT_ENABLE_DONE] = irq_enable_q;
       moesaic_isa_pkg::REG_CONSTANT_BASE_LOW:  old_value = {constant_base_q[31:12], 12'd0};
       moesaic_isa_pkg::REG_CONSTANT_BASE_HIGH: old_value = {24'd0, constant_base_q[39:32]};
       moesaic_isa_pkg::REG_CONSTANT_SIZE:      old_value = constant_size_q;
@@ -119,15 +105,19 @@ module moesaic_control #(
       moesaic_isa_pkg::REG_PROGRAM_OFFSET:     old_value = {program_offset_q, 6'd0};
       moesaic_isa_pkg::REG_PROGRAM_SIZE:       old_value = program_size_q;
       moesaic_isa_pkg::REG_MAX_CYCLES:         old_value = max_cycles_q;
-      default:                         old_value = '0;
+      default: ;
     endcase
     case (read_address)
-      moesaic_isa_pkg::REG_STATUS:             read_value = {29'd0, faulted_q, done_q, state_q != Idle};
+      moesaic_isa_pkg::REG_STATUS: begin
+        read_value[moesaic_isa_pkg::BIT_STATUS_BUSY]  = state_q != Idle;
+        read_value[moesaic_isa_pkg::BIT_STATUS_DONE]  = done_q;
+        read_value[moesaic_isa_pkg::BIT_STATUS_FAULT] = faulted_q;
+      end
       moesaic_isa_pkg::REG_FAULT:              read_value = {28'd0, fault_q};
       moesaic_isa_pkg::REG_FAULT_UNIT:         read_value = {29'd0, fault_unit_q};
       moesaic_isa_pkg::REG_FAULT_TAG:          read_value = fault_tag_q;
-      moesaic_isa_pkg::REG_INTERRUPT_ENABLE:   read_value = {31'd0, irq_enable_q};
-      moesaic_isa_pkg::REG_INTERRUPT_STATUS:   read_value = {31'd0, irq_status_q};
+      moesaic_isa_pkg::REG_INTERRUPT_ENABLE:   read_value[moesaic_isa_pkg::BIT_INTERRUPT_ENABLE_DONE] = irq_enable_q;
+      moesaic_isa_pkg::REG_INTERRUPT_STATUS:   read_value[moesaic_isa_pkg::BIT_INTERRUPT_STATUS_DONE] = irq_status_q;
       moesaic_isa_pkg::REG_FINGERPRINT_LOW:    read_value = Fingerprint[31:0];
       moesaic_isa_pkg::REG_FINGERPRINT_HIGH:   read_value = Fingerprint[63:32];
       moesaic_isa_pkg::REG_CONSTANT_BASE_LOW:  read_value = {constant_base_q[31:12], 12'd0};
@@ -140,7 +130,6 @@ module moesaic_control #(
       moesaic_isa_pkg::REG_PROGRAM_SIZE:       read_value = program_size_q;
       moesaic_isa_pkg::REG_MAX_CYCLES:         read_value = max_cycles_q;
       default: begin
-        read_value = '0;
         for (int i = 0; i < moesaic_isa_pkg::COUNTERS; i++)
           if (read_address == moesaic_isa_pkg::REG_COUNTER_CYCLES + 12'(4 * i)) read_value = counter_q[i];
       end
@@ -149,22 +138,22 @@ module moesaic_control #(
 
   // --- the run ---
   logic start, finished, timeout;
-  logic [5:0] fault;
+  logic [moesaic_isa_pkg::UNITS:0] fault;
   logic [2:0] fault_unit;
   logic [3:0] fault_cause;
   logic [31:0] fault_tag;
 
-  assign start    = write_accept_q && write_address == moesaic_isa_pkg::REG_CONTROL && s_axi_wstrb[0] && s_axi_wdata[0]
-                    && state_q == Idle;
+  assign start    = write_accept_q && write_address == moesaic_isa_pkg::REG_CONTROL && state_q == Idle
+                    && set_bits[moesaic_isa_pkg::BIT_CONTROL_START];
   assign finished = end_i && units_empty_i;
   assign timeout  = run_max_cycles_q != '0 && counter_q[moesaic_isa_pkg::COUNTER_CYCLES] >= run_max_cycles_q;
   assign fault    = fault_i;
 
   always_comb begin
-    fault_unit  = 3'd5;
+    fault_unit  = 3'(moesaic_isa_pkg::UNIT_FETCH);
     fault_cause = moesaic_isa_pkg::FAULT_TIMEOUT;
     fault_tag   = '0;
-    for (int u = 5; u >= 0; u--) begin
+    for (int u = int'(moesaic_isa_pkg::UNITS); u >= 0; u--) begin
       if (fault[u]) begin
         fault_unit  = 3'(u);
         fault_cause = fault_cause_i[u];
@@ -181,27 +170,27 @@ module moesaic_control #(
   logic [2:0] completed, read_beats;
   always_comb begin
     completed = '0;
-    for (int u = 0; u < 5; u++) completed += 3'(completed_i[u]);
+    for (int u = 0; u < int'(moesaic_isa_pkg::UNITS); u++) completed += 3'(completed_i[u]);
     read_beats = '0;
     for (int p = 0; p <= int'(LoadPorts); p++) read_beats += 3'(read_beats_i[p]);
   end
 
   always_ff @(posedge clk_i) begin
-    write_accept_q <= s_axi_awvalid && s_axi_wvalid && !write_accept_q && !bvalid_q;
+    write_accept_q <= s_axi_i.awvalid && s_axi_i.wvalid && !write_accept_q && !bvalid_q;
     if (write_accept_q) bvalid_q <= 1'b1;
-    else if (s_axi_bready) bvalid_q <= 1'b0;
-    read_accept_q <= s_axi_arvalid && !read_accept_q && !rvalid_q;
+    else if (s_axi_i.bready) bvalid_q <= 1'b0;
+    read_accept_q <= s_axi_i.arvalid && !read_accept_q && !rvalid_q;
     if (read_accept_q) begin
       rvalid_q <= 1'b1;
       rdata_q  <= read_value;
-    end else if (s_axi_rready) begin
+    end else if (s_axi_i.rready) begin
       rvalid_q <= 1'b0;
     end
 
     if (write_accept_q) begin
       case (write_address)
-        moesaic_isa_pkg::REG_INTERRUPT_ENABLE:   irq_enable_q <= new_value[0];
-        moesaic_isa_pkg::REG_INTERRUPT_STATUS:   if (s_axi_wstrb[0] && s_axi_wdata[0]) irq_status_q <= 1'b0;
+        moesaic_isa_pkg::REG_INTERRUPT_ENABLE:   irq_enable_q <= new_value[moesaic_isa_pkg::BIT_INTERRUPT_ENABLE_DONE];
+        moesaic_isa_pkg::REG_INTERRUPT_STATUS:   if (set_bits[moesaic_isa_pkg::BIT_INTERRUPT_STATUS_DONE]) irq_status_q <= 1'b0;
         moesaic_isa_pkg::REG_CONSTANT_BASE_LOW:  constant_base_q[31:12] <= new_value[31:12];
         moesaic_isa_pkg::REG_CONSTANT_BASE_HIGH: constant_base_q[39:32] <= new_value[7:0];
         moesaic_isa_pkg::REG_CONSTANT_SIZE:      constant_size_q <= new_value;
@@ -223,7 +212,7 @@ module moesaic_control #(
       counter_q[moesaic_isa_pkg::COUNTER_READ_BEATS] <= counter_q[moesaic_isa_pkg::COUNTER_READ_BEATS] + 32'(read_beats);
     end
 
-    case (state_q)
+    unique case (state_q)
       Idle: begin
         if (start) begin
           state_q              <= Prepare;
@@ -257,7 +246,7 @@ module moesaic_control #(
           state_q <= Halt;
         end
       end
-      default: begin
+      Halt: begin
         if (bus_idle_i) begin
           state_q      <= Idle;
           release_q    <= 1'b0;
@@ -292,7 +281,35 @@ module moesaic_control #(
     end
   end
 
-  logic unused;
-  assign unused = &{1'b0, s_axi_awprot, s_axi_arprot, s_axi_awaddr[1:0], s_axi_araddr[1:0]};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      cycles_never_wrap: assert (state_q != Run || counter_q[moesaic_isa_pkg::COUNTER_CYCLES] != '1);
+      runs_only_while_released: assert (release_q || state_q == Idle || state_q == Prepare);
+    end
+  end
+
+  moesaic_handshake_rules #(
+      .Width($bits(s_axi_o.bresp))
+  ) u_write_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (s_axi_o.bvalid),
+      .ready_i  (s_axi_i.bready),
+      .payload_i(s_axi_o.bresp)
+  );
+
+  moesaic_handshake_rules #(
+      .Width($bits({s_axi_o.rdata, s_axi_o.rresp}))
+  ) u_read_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (s_axi_o.rvalid),
+      .ready_i  (s_axi_i.rready),
+      .payload_i({s_axi_o.rdata, s_axi_o.rresp})
+  );
+`endif
 
 endmodule

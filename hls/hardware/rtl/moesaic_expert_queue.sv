@@ -70,4 +70,16 @@ module moesaic_expert_queue #(
     {rd_score_o, rd_token_o} <= entries[{rd_expert_i, rd_index_i}];
   end
 
+`ifndef SYNTHESIS
+  logic armed, counts_in_range;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_comb begin
+    counts_in_range = 1'b1;
+    for (int e = 0; e < int'(Experts); e++) if (count_q[e] > 17'(QueueTokens)) counts_in_range = 1'b0;
+  end
+  always_ff @(posedge clk_i) begin
+    if (armed) count_in_range: assert (counts_in_range);
+  end
+`endif
+
 endmodule

@@ -23,32 +23,21 @@ module moesaic_fetch #(
     output logic         fault_o,
     output logic [3:0]   fault_cause_o,
 
-    output logic [4:0]   dispatch_valid_o,    // one hot, indexed by unit
-    input  logic [4:0]   dispatch_ready_i,
-    output logic [511:0] dispatch_instr_o,
+    output logic [moesaic_isa_pkg::UNITS-1:0] dispatch_valid_o,    // one hot, indexed by unit
+    input  logic [moesaic_isa_pkg::UNITS-1:0] dispatch_ready_i,
+    output logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] dispatch_instr_o,
 
-    output logic [39:0]  m_axi_araddr,
-    output logic [7:0]   m_axi_arlen,
-    output logic [2:0]   m_axi_arsize,
-    output logic [1:0]   m_axi_arburst,
-    output logic [3:0]   m_axi_arcache,
-    output logic [2:0]   m_axi_arprot,
-    output logic         m_axi_arvalid,
-    input  logic         m_axi_arready,
-    input  logic [127:0] m_axi_rdata,
-    input  logic [1:0]   m_axi_rresp,
-    input  logic         m_axi_rlast,
-    input  logic         m_axi_rvalid,
-    output logic         m_axi_rready
+    output moesaic_axi_pkg::read_request_t  m_axi_o,
+    input  moesaic_axi_pkg::read_response_t m_axi_i
 );
 
   localparam int unsigned BufferInstructions = 16;
   localparam int unsigned BurstInstructions  = 4;
-  localparam int unsigned Units              = 5;
+  localparam int unsigned Units              = moesaic_isa_pkg::UNITS;
 
   // Prefetch. The first two cycles find out how many whole instructions lie before the end of program and window.
   logic limit_valid_q, ready_q, stopped_q;
-  logic [32:0] limit_q;
+  logic [31:0] limit_q;
   logic [39:0] address_q;
   logic [26:0] left_q;          // instructions not yet asked for
   logic [4:0] room_q;           // instructions that the buffer can still take, less the one that left it in the cycle before
@@ -70,32 +59,27 @@ module moesaic_fetch #(
     if (to_boundary < burst) burst = to_boundary;
     if (left_q < burst) burst = left_q;
   end
-  assign ask  = ready_q && !stopped_q && !halt_i && left_q != '0 && 27'(room_q) >= burst && (!arvalid_q || m_axi_arready);
-  assign beat = m_axi_rvalid && m_axi_rready;
+  assign ask  = ready_q && !stopped_q && !halt_i && left_q != '0 && 27'(room_q) >= burst && (!arvalid_q || m_axi_i.arready);
+  assign beat = m_axi_i.rvalid;
   assign drop = stopped_q || halt_i;
 
-  assign m_axi_arvalid = arvalid_q;
-  assign m_axi_araddr  = araddr_q;
-  assign m_axi_arlen   = arlen_q;
-  assign m_axi_arsize  = 3'd4;       // 16 bytes
-  assign m_axi_arburst = 2'b01;      // INCR
-  assign m_axi_arcache = 4'b0011;    // normal, bufferable, not cached
-  assign m_axi_arprot  = 3'b000;
-  assign m_axi_rready  = 1'b1;
+  assign m_axi_o.arvalid = arvalid_q;
+  assign m_axi_o.ar      = moesaic_axi_pkg::burst(araddr_q, arlen_q);
+  assign m_axi_o.rready  = 1'b1;
   assign idle_o        = !arvalid_q && outstanding_q == '0;
   assign read_beat_o   = beat;
 
   logic buffer_ready, buffer_valid, buffer_pop, buffer_error;
   logic [127:0] buffer_data;
   moesaic_fifo #(
-      .Width(129),
+      .Width($bits({buffer_error, buffer_data})),
       .Depth(4 * BufferInstructions)
   ) u_buffer (
       .clk_i,
       .rst_ni,
       .valid_i(beat && !drop),
       .ready_o(buffer_ready),
-      .data_i ({m_axi_rresp[1], m_axi_rdata}),
+      .data_i ({m_axi_i.r.resp[1], m_axi_i.r.data}),
       .valid_o(buffer_valid),
       .ready_i(buffer_pop),
       .data_o ({buffer_error, buffer_data})
@@ -104,7 +88,7 @@ module moesaic_fetch #(
   // Four beats make an instruction, the first the least significant.
   logic instr_valid_q, instr_error_q;
   logic [1:0] beats_q;
-  logic [511:0] instr_q;
+  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_q;
 
   // The header comes with the first beat, and is decoded while the last one arrives.
   moesaic_isa_pkg::header_t header;
@@ -154,10 +138,10 @@ module moesaic_fetch #(
   always_ff @(posedge clk_i) begin
     fault_q       <= 1'b0;
     limit_valid_q <= start_i;
-    limit_q       <= program_end < window_end ? program_end : window_end;
+    limit_q       <= program_end < window_end ? program_end[31:0] : constant_size_i;
     if (limit_valid_q) begin
       ready_q   <= 1'b1;
-      left_q    <= limit_q > {1'b0, program_offset_i} ? 27'((limit_q - {1'b0, program_offset_i}) >> 6) : '0;
+      left_q    <= limit_q > program_offset_i ? 27'((limit_q - program_offset_i) >> 6) : '0;
       address_q <= constant_base_i + 40'(program_offset_i);
     end else if (ask) begin
       left_q    <= left_q - burst;
@@ -167,7 +151,7 @@ module moesaic_fetch #(
       arvalid_q <= 1'b1;
       araddr_q  <= address_q;
       arlen_q   <= {burst[5:0], 2'b00} - 8'd1;
-    end else if (m_axi_arready) begin
+    end else if (m_axi_i.arready) begin
       arvalid_q <= 1'b0;
     end
     outstanding_q <= outstanding_q + (ask ? {burst[4:0], 2'b00} : 7'd0) - 7'(beat);
@@ -177,14 +161,14 @@ module moesaic_fetch #(
     if (buffer_pop) begin
       unit_q        <= unit;
       is_end_q      <= is_end;
-      case (beats_q)
+      unique case (beats_q)
         2'd0: begin
           word_0_q <= buffer_data[31:0];
           legal_q  <= 1'b1;
         end
         2'd1:    legal_q <= beat_legal[0];
         2'd2:    legal_q <= legal_q && beat_legal[1];
-        default: legal_q <= is_end || (legal_q && beat_legal[2] && beat_legal[3] && unit != '0 && own_semaphores);
+        2'd3:    legal_q <= is_end || (legal_q && beat_legal[2] && beat_legal[3] && unit != '0 && own_semaphores);
       endcase
       instr_q       <= {buffer_data, instr_q[511:128]};
       instr_error_q <= buffer_error || (instr_error_q && beats_q != 2'd0);
@@ -220,8 +204,28 @@ module moesaic_fetch #(
     end
   end
 
-  logic unused;
-  assign unused = &{1'b0, header.unused_128, header.tag, header.unused_89, header.overlap, header.unused_57, header.unused_8, buffer_ready,
-                    m_axi_rlast, m_axi_rresp[0], limit_q[32]};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      buffer_never_refuses: assert (buffer_ready || drop || !beat);
+      room_in_range: assert (room_q <= 5'(BufferInstructions));
+      outstanding_in_range: assert (outstanding_q <= 7'(4 * BufferInstructions));
+      beats_answer_a_burst: assert (outstanding_q != '0 || !beat);
+      dispatched_to_one_unit: assert ((dispatch_valid_o & (dispatch_valid_o - 1'b1)) == '0);
+    end
+  end
+
+  moesaic_handshake_rules #(
+      .Width($bits(m_axi_o.ar))
+  ) u_address_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (m_axi_o.arvalid),
+      .ready_i  (m_axi_i.arready),
+      .payload_i(m_axi_o.ar)
+  );
+`endif
 
 endmodule

@@ -51,4 +51,18 @@ module moesaic_fifo #(
     end
   end
 
+`ifndef SYNTHESIS
+  logic armed;
+  logic [AddressBits:0] entries;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  assign entries = write_q - read_q;
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      never_overflows: assert (entries <= (AddressBits + 1)'(Depth));
+      valid_while_not_empty: assert (valid_q == (entries != '0));
+      ready_while_not_full: assert (ready_q == (entries != (AddressBits + 1)'(Depth)));
+    end
+  end
+`endif
+
 endmodule

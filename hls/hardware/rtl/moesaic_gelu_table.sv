@@ -21,18 +21,19 @@ module moesaic_gelu_table #(
 
   localparam int unsigned Bytes = 2 * moesaic_isa_pkg::TABLE_ENTRIES;
   localparam int unsigned Words = Bytes / 2;
+  localparam int unsigned IndexBits = moesaic_isa_pkg::TABLE_INDEX_BITS;
 
   // Valid in the cycle in which the RAM is read, and in the one in which its output is.
   logic [1:0] lookup_q;
   logic [1:0] beat_word_q;
   logic outside, write;
-  logic [8:0] wr_word;
+  logic [IndexBits-2:0] wr_word;    // of 32 bits
   logic [31:0] wr_data;
 
   assign outside = wr_address_i >= Bytes;
   assign write = wr_valid_i && !outside && !lookup_q[0];
   assign wr_ready_o = wr_valid_i && (outside || (write && beat_word_q == 2'd3));
-  assign wr_word = {wr_address_i[10:4], beat_word_q};
+  assign wr_word = {wr_address_i[IndexBits:4], beat_word_q};
   assign wr_data = wr_data_i[32*beat_word_q+:32];
 
   always_ff @(posedge clk_i) begin
@@ -47,18 +48,18 @@ module moesaic_gelu_table #(
     end
   end
 
-  logic [Lanes-1:0][10:0] address_q;
+  logic [Lanes-1:0][IndexBits:0] address_q;
   logic [Lanes-1:0] byte_q;
   logic [Lanes-1:0][15:0] word_q;
 
   always_ff @(posedge clk_i) begin
     for (int lane = 0; lane < Lanes; lane++) begin
       if (lookup_i) begin
-        // clip to 10 bits; adding 512 inverts the sign bit
-        if (value_i[lane][15:9] == '0 || value_i[lane][15:9] == '1) begin
-          address_q[lane] <= {index_i, ~value_i[lane][9], value_i[lane][8:0]};
+        // clip to IndexBits; adding half the table's entries inverts the sign bit
+        if (value_i[lane][15:IndexBits-1] == '0 || value_i[lane][15:IndexBits-1] == '1) begin
+          address_q[lane] <= {index_i, ~value_i[lane][IndexBits-1], value_i[lane][IndexBits-2:0]};
         end else begin
-          address_q[lane] <= {index_i, ~value_i[lane][15], {9{~value_i[lane][15]}}};
+          address_q[lane] <= {index_i, ~value_i[lane][15], {(IndexBits - 1) {~value_i[lane][15]}}};
         end
       end
       byte_q[lane] <= address_q[lane][0];
@@ -68,11 +69,11 @@ module moesaic_gelu_table #(
 
   for (genvar p = 0; p < Lanes / 2; p++) begin : gen_pair
     (* ram_style = "block" *) logic [15:0] memory[Words];
-    logic [9:0] even_address, odd_address;
+    logic [IndexBits-1:0] even_address, odd_address;
 
     // A port for each lane; the writer uses both, for the halves of 32 bits.
-    assign even_address = lookup_q[0] ? address_q[2*p][10:1] : {wr_word, 1'b0};
-    assign odd_address = lookup_q[0] ? address_q[2*p+1][10:1] : {wr_word, 1'b1};
+    assign even_address = lookup_q[0] ? address_q[2*p][IndexBits:1] : {wr_word, 1'b0};
+    assign odd_address = lookup_q[0] ? address_q[2*p+1][IndexBits:1] : {wr_word, 1'b1};
 
     // Two processes, as tools expect of a RAM with two ports.
     /* verilator lint_off MULTIDRIVEN */

@@ -10,7 +10,7 @@ module moesaic_issue #(
     input  logic         rst_ni,
     input  logic         dispatch_valid_i,
     output logic         dispatch_ready_o,
-    input  logic [511:0] dispatch_instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] dispatch_instr_i,
 
     output logic [moesaic_isa_pkg::SEMAPHORES-1:0] wait_mask_o,
     input  logic                           semaphores_ready_i,
@@ -20,7 +20,7 @@ module moesaic_issue #(
 
     output logic         instr_valid_o,
     input  logic         instr_ready_i,
-    output logic [511:0] instr_o,
+    output logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_o,
     input  logic         done_i,             // of the older one
     input  logic         fault_older_i,      // a fault in this cycle is the older one's, if there are two
 
@@ -31,9 +31,9 @@ module moesaic_issue #(
 );
 
   logic queue_valid, queue_ready;
-  logic [511:0] queue_data;
+  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] queue_data;
   moesaic_fifo #(
-      .Width(512),
+      .Width($bits(queue_data)),
       .Depth(InstructionQueue)
   ) u_queue (
       .clk_i,
@@ -48,7 +48,7 @@ module moesaic_issue #(
 
   // In execution: the older, and with it perhaps the younger. Signals and tags of both are kept here.
   logic head_valid_q, older_valid_q, younger_valid_q;
-  logic [511:0] head_q;
+  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] head_q;
   logic [31:0] older_tag_q, younger_tag_q;
   logic [moesaic_isa_pkg::SEMAPHORES-1:0] older_mask_q, younger_mask_q;
 
@@ -103,7 +103,36 @@ module moesaic_issue #(
     end
   end
 
-  logic unused;
-  assign unused = &{1'b0, head.unused_128, head.unused_89, head.unused_57, head.unused_8, head.opcode};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      younger_only_behind_an_older: assert (older_valid_q || !younger_valid_q);
+      completes_only_what_it_executes: assert (older_valid_q || !done_i);
+      never_more_than_two: assert (free || !take_o);
+    end
+  end
+
+  moesaic_handshake_rules #(
+      .Width($bits(dispatch_instr_i))
+  ) u_dispatch_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (dispatch_valid_i),
+      .ready_i  (dispatch_ready_o),
+      .payload_i(dispatch_instr_i)
+  );
+
+  moesaic_handshake_rules #(
+      .Width($bits(instr_o))
+  ) u_instr_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (instr_valid_o),
+      .ready_i  (instr_ready_i),
+      .payload_i(instr_o)
+  );
+`endif
 
 endmodule

@@ -56,15 +56,14 @@ module moesaic_kernel_control #(
     input  logic        write_beats_valid_i
 );
 
-  logic core_rst_n, start, halt, ended_q, start_q, running_q;
+  logic start, ended_q, start_q, running_q;
   logic [39:0] constant_base, frame_base;
   logic [3:0] fault_q;
   logic [2:0] fault_unit_q;
   logic [31:0] fault_tag_q, instructions_q, matmul_array_q, read_beats_q, write_beats_q;
-  logic [31:0] control_rdata;
   logic [11:0] read_address_q;
   logic faulted;
-  logic [5:0] fault;
+  logic [moesaic_isa_pkg::UNITS:0] fault;
 
   assign kernel_start_o  = start_q;
   assign constant_base_o = {24'd0, constant_base};
@@ -72,8 +71,30 @@ module moesaic_kernel_control #(
   assign faulted         = ended_q && fault_q != moesaic_isa_pkg::FAULT_NONE;
   always_comb begin
     fault = '0;
-    for (int u = 0; u < 6; u++) fault[u] = faulted && fault_unit_q == 3'(u);
+    for (int u = 0; u <= int'(moesaic_isa_pkg::UNITS); u++) fault[u] = faulted && fault_unit_q == 3'(u);
   end
+
+  moesaic_axi_pkg::lite_request_t request;
+  moesaic_axi_pkg::lite_response_t response;
+
+  assign request.awaddr  = s_axi_control_awaddr;
+  assign request.awprot  = s_axi_control_awprot;
+  assign request.awvalid = s_axi_control_awvalid;
+  assign request.wdata   = s_axi_control_wdata;
+  assign request.wstrb   = s_axi_control_wstrb;
+  assign request.wvalid  = s_axi_control_wvalid;
+  assign request.bready  = s_axi_control_bready;
+  assign request.araddr  = s_axi_control_araddr;
+  assign request.arprot  = s_axi_control_arprot;
+  assign request.arvalid = s_axi_control_arvalid;
+  assign request.rready  = s_axi_control_rready;
+  assign s_axi_control_awready = response.awready;
+  assign s_axi_control_wready  = response.wready;
+  assign s_axi_control_bresp   = response.bresp;
+  assign s_axi_control_bvalid  = response.bvalid;
+  assign s_axi_control_arready = response.arready;
+  assign s_axi_control_rresp   = response.rresp;
+  assign s_axi_control_rvalid  = response.rvalid;
 
   moesaic_control #(
       .LoadPorts  (1),
@@ -82,28 +103,11 @@ module moesaic_kernel_control #(
       .clk_i,
       .rst_ni,
       .irq_o,
-      .s_axi_awaddr    (s_axi_control_awaddr),
-      .s_axi_awprot    (s_axi_control_awprot),
-      .s_axi_awvalid   (s_axi_control_awvalid),
-      .s_axi_awready   (s_axi_control_awready),
-      .s_axi_wdata     (s_axi_control_wdata),
-      .s_axi_wstrb     (s_axi_control_wstrb),
-      .s_axi_wvalid    (s_axi_control_wvalid),
-      .s_axi_wready    (s_axi_control_wready),
-      .s_axi_bresp     (s_axi_control_bresp),
-      .s_axi_bvalid    (s_axi_control_bvalid),
-      .s_axi_bready    (s_axi_control_bready),
-      .s_axi_araddr    (s_axi_control_araddr),
-      .s_axi_arprot    (s_axi_control_arprot),
-      .s_axi_arvalid   (s_axi_control_arvalid),
-      .s_axi_arready   (s_axi_control_arready),
-      .s_axi_rdata     (control_rdata),
-      .s_axi_rresp     (s_axi_control_rresp),
-      .s_axi_rvalid    (s_axi_control_rvalid),
-      .s_axi_rready    (s_axi_control_rready),
-      .core_rst_no     (core_rst_n),
+      .s_axi_i         (request),
+      .s_axi_o         (response),
+      .core_rst_no     (),
       .start_o         (start),
-      .halt_o          (halt),
+      .halt_o          (),
       .bus_idle_i      (!running_q),
       .end_i           (ended_q && !faulted),
       .units_empty_i   (1'b1),
@@ -114,8 +118,8 @@ module moesaic_kernel_control #(
       .program_offset_o,
       .program_size_o,
       .fault_i         (fault),
-      .fault_cause_i   ({6{fault_q}}),
-      .fault_tag_i     ({6{fault_tag_q}}),
+      .fault_cause_i   ({$bits(fault){fault_q}}),
+      .fault_tag_i     ({$bits(fault){fault_tag_q}}),
       .completed_i     ('0),
       .event_i         ('0),
       .read_beats_i    ('0)
@@ -128,7 +132,7 @@ module moesaic_kernel_control #(
       moesaic_isa_pkg::REG_COUNTER_MATMUL_ARRAY: s_axi_control_rdata = matmul_array_q;
       moesaic_isa_pkg::REG_COUNTER_READ_BEATS:   s_axi_control_rdata = read_beats_q;
       moesaic_isa_pkg::REG_COUNTER_WRITE_BEATS:  s_axi_control_rdata = write_beats_q;
-      default:                           s_axi_control_rdata = control_rdata;
+      default:                           s_axi_control_rdata = response.rdata;
     endcase
   end
 
@@ -172,7 +176,25 @@ module moesaic_kernel_control #(
     end
   end
 
-  logic unused;
-  assign unused = &{1'b0, core_rst_n, halt, fault_i[31:4], fault_unit_i[31:3]};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      fault_fits_its_register: assert (!fault_valid_i || fault_i[31:4] == '0);
+      fault_unit_fits_its_register: assert (!fault_unit_valid_i || fault_unit_i[31:3] == '0);
+    end
+  end
+
+  moesaic_handshake_rules #(
+      .Width(1)
+  ) u_start_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (kernel_start_o),
+      .ready_i  (kernel_ready_i),
+      .payload_i(1'b1)
+  );
+`endif
 
 endmodule

@@ -11,7 +11,7 @@ module moesaic_layer_norm #(
     input  logic         rst_ni,
     input  logic         instr_valid_i,
     output logic         instr_ready_o,
-    input  logic [511:0] instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_i,
     output logic         done_o,
     output logic         fault_o,
     output logic [3:0]   fault_cause_o,
@@ -42,8 +42,8 @@ module moesaic_layer_norm #(
   localparam int unsigned StepBits     = (Steps > 1) ? $clog2(Steps) : 1;
   localparam int unsigned Pause        = (Steps > 2) ? Steps - 2 : 0;    // from the grant of a word to the next one's choice
   localparam int unsigned OutputGroups = 16;                             // in flight at most; the pipeline alone holds 10
-  localparam int unsigned TotalWidth   = 26;                             // |sum(x)| <= 2**25
-  localparam int unsigned SquaresWidth = 41;                             // sum(x**2) <= 2**40
+  localparam int unsigned TotalWidth   = 16 + $clog2(WidthMax);          // |sum(x)| <= 2**25
+  localparam int unsigned SquaresWidth = 31 + $clog2(WidthMax);          // sum(x**2) <= 2**40
 
   if (NormLanes * Steps != TileColumns) begin : gen_check
     $fatal(1, "layer_norm: NormLanes is %0d, it must divide TileColumns, %0d", NormLanes, TileColumns);
@@ -74,7 +74,7 @@ module moesaic_layer_norm #(
   );
 
   // Shape of the instruction.
-  logic [10:0] columns_q;
+  logic [$clog2(WidthMax):0] columns_q;
   logic [RowWordBits-1:0] last_word_q;   // index of a row's last word
   logic [TileColumns-1:0] last_mask_q;   // its valid elements
   logic [15:0] last_row_q;
@@ -82,7 +82,7 @@ module moesaic_layer_norm #(
 
   always_ff @(posedge clk_i) begin
     if (start) begin
-      columns_q   <= 11'(instr.columns);
+      columns_q   <= ($clog2(WidthMax) + 1)'(instr.columns);
       last_word_q <= RowWordBits'((instr.columns - 16'd1) >> HalfShift);
       last_row_q  <= instr.rows - 16'd1;
       shift_q     <= 5'(instr.shift);
@@ -112,7 +112,7 @@ module moesaic_layer_norm #(
     logic [1:0] slot;
   } request_t;
 
-  logic row_waits_q;
+  logic row_waits_q, row_granted, parameters_end;
   request_t request, asked;
 
   // Words of rows must not be answered closer to one another than Steps cycles: the next one is asked for only when the one before
@@ -123,18 +123,20 @@ module moesaic_layer_norm #(
   assign rd_row_end     = rd_word_q == last_word_q;
   assign slot_taken     = rd_row && rd_word_q == '0;
   assign rd_grant       = act_rd_valid_o && act_rd_ready_i;
+  assign row_granted    = rd_grant && !asked.parameter_word;
+  assign parameters_end = rd_beta_q && rd_parameter_word_q == last_word_q;
 
   always_comb begin
     request.parameter_word = rd_parameter;
     request.beta           = rd_beta_q;
-    request.last           = rd_parameter ? rd_beta_q && rd_parameter_word_q == last_word_q : rd_row_end;
+    request.last           = rd_parameter ? parameters_end : rd_row_end;
     request.word           = rd_parameter ? rd_parameter_word_q : rd_word_q;
     request.slot           = rd_slot_q;
   end
 
   // The memory decides late in a cycle whom it serves: its grant moves nothing but this.
   moesaic_skid_buffer #(
-      .Width(37 + RowWordBits)
+      .Width($bits({act_rd_address_o, asked}))
   ) u_request (
       .clk_i,
       .rst_ni,
@@ -157,8 +159,8 @@ module moesaic_layer_norm #(
 
   always_ff @(posedge clk_i) begin
     if (rd_pause_q != '0) rd_pause_q <= rd_pause_q - 1'b1;
-    if (rd_grant && !asked.parameter_word) rd_pause_q <= StepBits'(Pause);
-    row_waits_q <= rst_ni && (rd_row || (row_waits_q && !(rd_grant && !asked.parameter_word)));
+    if (row_granted) rd_pause_q <= StepBits'(Pause);
+    row_waits_q <= rst_ni && (rd_row || (row_waits_q && !row_granted));
     if (start) begin
       rd_parameters_q        <= 1'b1;
       rd_parameter_address_q <= instr.param_address >> WordShift;
@@ -175,7 +177,7 @@ module moesaic_layer_norm #(
       rd_parameter_address_q <= rd_parameter_address_q + 32'd1;
       rd_beta_q              <= !rd_beta_q;
       if (rd_beta_q) rd_parameter_word_q <= rd_parameter_word_q + 1'b1;
-      if (rd_beta_q && rd_parameter_word_q == last_word_q) rd_parameters_q <= 1'b0;
+      if (parameters_end) rd_parameters_q <= 1'b0;
     end
     if (rd_row) begin
       rd_word_q    <= rd_row_end ? '0 : rd_word_q + 1'b1;
@@ -318,7 +320,7 @@ module moesaic_layer_norm #(
 
   // No more rows than buffer slots are under way, so this queue never refuses.
   moesaic_fifo #(
-      .Width(77),
+      .Width($bits({nm_shift, nm_offset, nm_multiplier})),
       .Depth(Slots)
   ) u_scales (
       .clk_i,
@@ -458,20 +460,16 @@ module moesaic_layer_norm #(
   assign finished = parameters_there_q && !rd_rows_q && !writing;
 
 `ifndef SYNTHESIS
-  // Registers start with anything, so nothing is checked before the first reset.
-  logic reset_seen_q;
-  initial reset_seen_q = 1'b0;
-  always @(posedge clk_i) begin
-    if (!rst_ni) reset_seen_q <= 1'b1;
-    if (rst_ni && reset_seen_q) begin
-      assert (output_ready || !nm_valid_q[9] || !nm_end_q[9]) else $error("layer_norm: output queue overflow");
-      assert (scale_ready || !scale_made) else $error("layer_norm: scale queue overflow");
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      slots_used_in_range: assert (slots_used_q <= 3'(Slots));
+      groups_in_flight_in_range: assert (in_flight_q <= ($clog2(OutputGroups) + 1)'(OutputGroups));
+      output_never_refused: assert (output_ready || !nm_valid_q[9] || !nm_end_q[9]);
+      scale_never_refused: assert (scale_ready || !scale_made);
     end
   end
 `endif
-
-  logic unused;
-  assign unused = &{1'b0, instr.unused_328, instr.shift[7:5], instr.tag, instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57,
-                    instr.wait_mask, instr.unused_8, instr.opcode, output_ready, scale_ready};
 
 endmodule

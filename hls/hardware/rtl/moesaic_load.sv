@@ -16,7 +16,7 @@ module moesaic_load #(
     input  logic         rst_ni,
     input  logic         instr_valid_i,
     output logic         instr_ready_o,
-    input  logic [511:0] instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_i,
     output logic         done_o,
     output logic         fault_o,
     output logic [3:0]   fault_cause_o,
@@ -47,19 +47,8 @@ module moesaic_load #(
     output logic [31:0]                        table_wr_address_o,
     output logic [127:0]                       table_wr_data_o,
 
-    output logic [LoadPorts-1:0][39:0]  m_axi_araddr,
-    output logic [LoadPorts-1:0][7:0]   m_axi_arlen,
-    output logic [LoadPorts-1:0][2:0]   m_axi_arsize,
-    output logic [LoadPorts-1:0][1:0]   m_axi_arburst,
-    output logic [LoadPorts-1:0][3:0]   m_axi_arcache,
-    output logic [LoadPorts-1:0][2:0]   m_axi_arprot,
-    output logic [LoadPorts-1:0]        m_axi_arvalid,
-    input  logic [LoadPorts-1:0]        m_axi_arready,
-    input  logic [LoadPorts-1:0][127:0] m_axi_rdata,
-    input  logic [LoadPorts-1:0][1:0]   m_axi_rresp,
-    input  logic [LoadPorts-1:0]        m_axi_rlast,
-    input  logic [LoadPorts-1:0]        m_axi_rvalid,
-    output logic [LoadPorts-1:0]        m_axi_rready
+    output logic [LoadPorts-1:0][moesaic_axi_pkg::READ_REQUEST_BITS-1:0]  m_axi_o,
+    input  logic [LoadPorts-1:0][moesaic_axi_pkg::READ_RESPONSE_BITS-1:0] m_axi_i
 );
 
   localparam int unsigned ActWordBytes    = 2 * TileColumns;
@@ -199,19 +188,8 @@ module moesaic_load #(
         .word_destination_o (word_destination[p]),
         .word_owner_o       (word_owner[p]),
         .word_ends_burst_o  (word_ends_burst[p]),
-        .m_axi_araddr       (m_axi_araddr[p]),
-        .m_axi_arlen        (m_axi_arlen[p]),
-        .m_axi_arsize       (m_axi_arsize[p]),
-        .m_axi_arburst      (m_axi_arburst[p]),
-        .m_axi_arcache      (m_axi_arcache[p]),
-        .m_axi_arprot       (m_axi_arprot[p]),
-        .m_axi_arvalid      (m_axi_arvalid[p]),
-        .m_axi_arready      (m_axi_arready[p]),
-        .m_axi_rdata        (m_axi_rdata[p]),
-        .m_axi_rresp        (m_axi_rresp[p]),
-        .m_axi_rlast        (m_axi_rlast[p]),
-        .m_axi_rvalid       (m_axi_rvalid[p]),
-        .m_axi_rready       (m_axi_rready[p])
+        .m_axi_o            (m_axi_o[p]),
+        .m_axi_i            (m_axi_i[p])
     );
   end
 
@@ -342,11 +320,47 @@ module moesaic_load #(
     end
   end
 
-  logic unused;
-  assign unused = &{1'b0, instr.unused_480, instr.local_stride_3, instr.dram_stride_3, instr.local_stride_2,
-                    instr.dram_stride_2, instr.local_stride_1, instr.dram_stride_1, instr.unused_280, instr.count_3,
-                    instr.count_2, instr.count_1, instr.bytes, instr.local_address, instr.dram_offset, instr.tag,
-                    instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57, instr.wait_mask, instr.unused_12,
-                    instr.opcode};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      in_flight_in_range: assert (loaded_q <= 2'd2);
+      completes_only_what_is_in_flight: assert (loaded_q != '0 || !finished);
+      bursts_never_wrap_down: assert (bursts_q[ended_owner_q] != '0 || !ended_q || (dispatch && walked_q == ended_owner_q));
+      bursts_never_wrap_up: assert (bursts_q[walked_q] != '1 || !dispatch || (ended_q && walked_q == ended_owner_q));
+    end
+  end
+
+  moesaic_handshake_rules #(
+      .Width($bits({act_wr_address_o, act_wr_data_o, act_wr_strobe_o}))
+  ) u_act_rules (
+      .clk_i,
+      .rst_ni   (rst_ni && !drop),
+      .valid_i  (act_wr_valid_o),
+      .ready_i  (act_wr_ready_i),
+      .payload_i({act_wr_address_o, act_wr_data_o, act_wr_strobe_o})
+  );
+
+  moesaic_handshake_rules #(
+      .Width($bits({weight_wr_address_o, weight_wr_data_o, weight_wr_strobe_o}))
+  ) u_weight_rules (
+      .clk_i,
+      .rst_ni   (rst_ni && !drop),
+      .valid_i  (weight_wr_valid_o),
+      .ready_i  (weight_wr_ready_i),
+      .payload_i({weight_wr_address_o, weight_wr_data_o, weight_wr_strobe_o})
+  );
+
+  moesaic_handshake_rules #(
+      .Width($bits({table_wr_address_o, table_wr_data_o}))
+  ) u_table_rules (
+      .clk_i,
+      .rst_ni   (rst_ni && !drop),
+      .valid_i  (table_wr_valid_o),
+      .ready_i  (table_wr_ready_i),
+      .payload_i({table_wr_address_o, table_wr_data_o})
+  );
+`endif
 
 endmodule

@@ -31,19 +31,8 @@ module moesaic_load_port #(
     output logic                               word_owner_o,
     output logic                               word_ends_burst_o,
 
-    output logic [39:0]  m_axi_araddr,
-    output logic [7:0]   m_axi_arlen,
-    output logic [2:0]   m_axi_arsize,
-    output logic [1:0]   m_axi_arburst,
-    output logic [3:0]   m_axi_arcache,
-    output logic [2:0]   m_axi_arprot,
-    output logic         m_axi_arvalid,
-    input  logic         m_axi_arready,
-    input  logic [127:0] m_axi_rdata,
-    input  logic [1:0]   m_axi_rresp,
-    input  logic         m_axi_rlast,
-    input  logic         m_axi_rvalid,
-    output logic         m_axi_rready
+    output moesaic_axi_pkg::read_request_t  m_axi_o,
+    input  moesaic_axi_pkg::read_response_t m_axi_i
 );
 
   localparam int unsigned Lanes       = TileColumns * TileDepth / 16;
@@ -55,24 +44,23 @@ module moesaic_load_port #(
 
   // Address channel. Every burst leaves a note of where its data goes.
   logic address_ready, note_ready, push;
+  logic [39:0] ar_address;
+  logic [7:0] ar_length;
   assign burst_ready_o = address_ready && note_ready;
   assign push          = burst_valid_i && burst_ready_o;
-  assign m_axi_arsize  = 3'd4;       // 16 bytes
-  assign m_axi_arburst = 2'b01;      // INCR
-  assign m_axi_arcache = 4'b0011;    // normal, bufferable, not cached
-  assign m_axi_arprot  = 3'b000;
+  assign m_axi_o.ar    = moesaic_axi_pkg::burst(ar_address, ar_length);
 
   moesaic_skid_buffer #(
-      .Width(48)
+      .Width($bits({ar_address, ar_length}))
   ) u_addresses (
       .clk_i,
       .rst_ni,
       .valid_i(push),
       .ready_o(address_ready),
       .data_i ({burst_address_i, burst_length_i}),
-      .valid_o(m_axi_arvalid),
-      .ready_i(m_axi_arready),
-      .data_o ({m_axi_araddr, m_axi_arlen})
+      .valid_o(m_axi_o.arvalid),
+      .ready_i(m_axi_i.arready),
+      .data_o ({ar_address, ar_length})
   );
 
   logic note_valid, note_pop, note_owner;
@@ -81,35 +69,34 @@ module moesaic_load_port #(
   logic [1:0] note_destination;
 
   moesaic_fifo #(
-      .Width(28 + BlockBits + 3),
+      .Width($bits({note_local, note_length, note_destination, note_owner})),
       .Depth(Outstanding)
   ) u_notes (
       .clk_i,
       .rst_ni,
       .valid_i(push),
       .ready_o(note_ready),
-      .data_i ({burst_local_i[31:4], BlockBits'(burst_length_i), burst_destination_i, burst_owner_i}),
+      .data_i ({burst_local_i[31:4], burst_length_i[BlockBits-1:0], burst_destination_i, burst_owner_i}),
       .valid_o(note_valid),
       .ready_i(note_pop),
       .data_o ({note_local, note_length, note_destination, note_owner})
   );
 
   // Data channel.
-  logic beat_valid, beat_ready, beat_last;
+  logic beat_valid, beat_ready, beat_last, beat_error;
   logic [127:0] beat_data;
-  logic [1:0] beat_response;
 
   moesaic_skid_buffer #(
-      .Width(131)
+      .Width($bits({beat_last, beat_error, beat_data}))
   ) u_beats (
       .clk_i,
       .rst_ni,
-      .valid_i(m_axi_rvalid),
-      .ready_o(m_axi_rready),
-      .data_i ({m_axi_rlast, m_axi_rresp, m_axi_rdata}),
+      .valid_i(m_axi_i.rvalid),
+      .ready_o(m_axi_o.rready),
+      .data_i ({m_axi_i.r.last, m_axi_i.r.resp[1], m_axi_i.r.data}),
       .valid_o(beat_valid),
       .ready_i(beat_ready),
-      .data_o ({beat_last, beat_response, beat_data})
+      .data_o ({beat_last, beat_error, beat_data})
   );
 
   logic [BlockBits-1:0] index_q;
@@ -120,7 +107,7 @@ module moesaic_load_port #(
   // A burst stays in its block: the index never carries out of the low bits.
   assign local_beat = {note_local[27:BlockBits], note_local[BlockBits-1:0] + index_q};
   assign burst_end  = index_q == note_length;
-  assign wrong      = beat_response[1] || beat_last != burst_end;
+  assign wrong      = beat_error || beat_last != burst_end;
   assign beat_ready = note_valid && (drop_i || wrong || buffer_ready);
   assign taken      = beat_valid && beat_ready;
   assign note_pop   = taken && burst_end;
@@ -147,7 +134,7 @@ module moesaic_load_port #(
 
   moesaic_word_buffer #(
       .Lanes   (Lanes),
-      .TagWidth(32),
+      .TagWidth($bits({word_address_o, word_destination_o, word_owner_o, word_ends_burst_o})),
       .Depth   (Words)
   ) u_words (
       .clk_i,
@@ -167,7 +154,7 @@ module moesaic_load_port #(
 
   assign outstanding_o = note_valid;
   assign arrived_o     = beat_valid;
-  assign read_beat_o   = m_axi_rvalid && m_axi_rready;
+  assign read_beat_o   = m_axi_i.rvalid && m_axi_o.rready;
   assign error_o       = taken && wrong;
   assign error_owner_o = note_owner;
 
@@ -176,7 +163,17 @@ module moesaic_load_port #(
     if (!rst_ni) index_q <= '0;
   end
 
-  logic unused;
-  assign unused = &{1'b0, burst_local_i[3:0], burst_length_i, beat_response[0]};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      burst_is_of_whole_beats: assert (burst_local_i[3:0] == '0 || !burst_valid_i);
+      bursts_are_taken_when_ready: assert (burst_ready_o || !burst_valid_i);
+      beats_answer_a_burst: assert (note_valid || !beat_valid);
+      index_stays_in_its_burst: assert (index_q <= note_length || !note_valid);
+    end
+  end
+`endif
 
 endmodule

@@ -30,7 +30,7 @@ module moesaic_matmul #(
     input  logic                                     rst_ni,
     input  logic                                     instr_valid_i,
     output logic                                     instr_ready_o,
-    input  logic [511:0]                             instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0]                             instr_i,
     output logic                                     done_o,
     output logic                                     fault_o,
     output logic [3:0]                               fault_cause_o,
@@ -124,10 +124,10 @@ module moesaic_matmul #(
     Check,
     Fetch,
     Faulted
-  } state_e;
+  } state_t;
 
-  state_e state_q;
-  moesaic_isa_pkg::matmul_t incoming, instruction_q;
+  state_t state_q;
+  moesaic_isa_pkg::matmul_t instr, instr_q;
   logic slot_q;
   logic [1:0] in_flight_q;
   logic oldest_q;  // slot of the oldest instruction in flight
@@ -142,12 +142,12 @@ module moesaic_matmul #(
   // until the parts behind take it over
   logic steps_pending_q, places_pending_q, steps_start, places_ready;
 
-  assign incoming = instr_i;
-  assign by_queue = instruction_q.gather || instruction_q.scatter;
-  assign remaining = (count_q > 17'(instruction_q.queue_first)) ? count_q - 17'(instruction_q.queue_first) : '0;
-  assign operand_end = 17'(instruction_q.a_address[ActShift-1:0]) + 17'(instruction_q.depth);
-  assign entries_legal = !(instruction_q.row_scale || instruction_q.track_max)
-      || 18'(instruction_q.row_base) + 18'(rows_q) <= 18'(RowEntries);
+  assign instr = instr_i;
+  assign by_queue = instr_q.gather || instr_q.scatter;
+  assign remaining = (count_q > 17'(instr_q.queue_first)) ? count_q - 17'(instr_q.queue_first) : '0;
+  assign operand_end = 17'(instr_q.a_address[ActShift-1:0]) + 17'(instr_q.depth);
+  assign entries_legal = !(instr_q.row_scale || instr_q.track_max)
+      || 18'(instr_q.row_base) + 18'(rows_q) <= 18'(RowEntries);
   assign instr_ready_o = state_q == Idle && !steps_pending_q && !places_pending_q;
   assign accept = instr_valid_i && instr_ready_o;
   assign start = state_q == Check && legal_q && !no_rows_q && entries_legal;
@@ -155,22 +155,22 @@ module moesaic_matmul #(
 
   always_ff @(posedge clk_i) begin
     if (accept) begin
-      instruction_q <= instr_i;
-      count_q <= queue_count_i[ExpertBits'(incoming.queue)];
+      instr_q <= instr_i;
+      count_q <= queue_count_i[ExpertBits'(instr.queue)];
       slot_q <= ~slot_q;
     end
     if (state_q == Prepare) begin
-      rows_q <= (by_queue && remaining < 17'(instruction_q.rows)) ? remaining[15:0] : instruction_q.rows;
-      no_rows_q <= instruction_q.rows == '0 || (by_queue && count_q <= 17'(instruction_q.queue_first));
-      steps_q <= instruction_q.depth >> DepthShift;
+      rows_q <= (by_queue && remaining < 17'(instr_q.rows)) ? remaining[15:0] : instr_q.rows;
+      no_rows_q <= instr_q.rows == '0 || (by_queue && count_q <= 17'(instr_q.queue_first));
+      steps_q <= instr_q.depth >> DepthShift;
       words_q <= (SlotBits + 1)'((operand_end + 17'(2 * TileColumns - 1)) >> ActShift);
-      column_tiles_q <= 16'((17'(instruction_q.columns) + 17'(TileColumns - 1)) >> ColumnShift);
-      tail_columns_q <= (instruction_q.columns[ColumnShift-1:0] == '0)
-          ? (ColumnShift + 1)'(TileColumns) : (ColumnShift + 1)'(instruction_q.columns[ColumnShift-1:0]);
-      legal_q <= instruction_q.destination <= 3'(moesaic_isa_pkg::DESTINATION_VALUES)
-          && instruction_q.columns != '0 && instruction_q.depth != '0 && instruction_q.depth[DepthShift-1:0] == '0
-          && operand_end <= 17'(OperandBytes) && !(by_queue && 32'(instruction_q.queue) >= Experts)
-          && !instruction_q.row_base[0];
+      column_tiles_q <= 16'((17'(instr_q.columns) + 17'(TileColumns - 1)) >> ColumnShift);
+      tail_columns_q <= (instr_q.columns[ColumnShift-1:0] == '0)
+          ? (ColumnShift + 1)'(TileColumns) : (ColumnShift + 1)'(instr_q.columns[ColumnShift-1:0]);
+      legal_q <= instr_q.destination <= 3'(moesaic_isa_pkg::DESTINATION_VALUES)
+          && instr_q.columns != '0 && instr_q.depth != '0 && instr_q.depth[DepthShift-1:0] == '0
+          && operand_end <= 17'(OperandBytes) && !(by_queue && 32'(instr_q.queue) >= Experts)
+          && !instr_q.row_base[0];
     end
     if (start) begin
       steps_pending_q <= 1'b1;
@@ -178,7 +178,7 @@ module moesaic_matmul #(
     end
     if (steps_start) steps_pending_q <= 1'b0;
     if (places_pending_q && places_ready) places_pending_q <= 1'b0;
-    case (state_q)
+    if (rst_ni) unique case (state_q)
       Idle: if (accept) state_q <= Prepare;
       Prepare: state_q <= Check;
       Check: begin
@@ -187,7 +187,7 @@ module moesaic_matmul #(
         else if (!legal_q || !no_rows_q) state_q <= Faulted;
       end
       Fetch: if (fetch_ready) state_q <= Idle;
-      default: ;
+      Faulted: ;
     endcase
     if (!rst_ni) begin
       state_q <= Idle;
@@ -233,7 +233,6 @@ module moesaic_matmul #(
       reported_q <= reported_q || fault_o;
     end
     if (state_q == Check) bad_q[slot_q] <= !legal_q;
-    assert (!rst_ni || !accept || in_flight_q != 2'd2 || done_o);
   end
 
   // --- the steps ---
@@ -242,11 +241,9 @@ module moesaic_matmul #(
     Wait,
     Parameters,
     Steps
-  } step_state_e;
+  } step_state_t;
 
   // What the drain needs of the instruction.
-  localparam int unsigned ModeBits = 13;
-
   typedef struct packed {
     logic row_scale;
     logic table_enable;
@@ -256,7 +253,7 @@ module moesaic_matmul #(
     logic [7:0] output_shift;
   } mode_t;
 
-  step_state_e step_state_q;
+  step_state_t step_state_q;
   mode_t step_mode_q;
   logic step_slot_q;
   logic [SlotBits:0] step_words_q;
@@ -345,13 +342,13 @@ module moesaic_matmul #(
       else if (next_parameters) step_state_q <= Parameters;
     end
     if (steps_start) begin
-      step_state_q <= instruction_q.row_scale ? Steps : Parameters;
+      step_state_q <= instr_q.row_scale ? Steps : Parameters;
       step_slot_q <= slot_q;
       step_mode_q <= {
-        instruction_q.row_scale, instruction_q.table_enable, instruction_q.table_index, instruction_q.track_max,
-        instruction_q.scatter && instruction_q.destination == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL), instruction_q.output_shift
+        instr_q.row_scale, instr_q.table_enable, instr_q.table_index, instr_q.track_max,
+        instr_q.scatter && instr_q.destination == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL), instr_q.output_shift
       };
-      reads_blocks_q <= !instruction_q.row_scale && instruction_q.param_stride != '0;
+      reads_blocks_q <= !instr_q.row_scale && instr_q.param_stride != '0;
       holds_blocks_q <= column_tiles_q <= 16'(ParameterTiles);
       first_row_tile_q <= 1'b1;
       block_first_q <= block_write_q;
@@ -360,12 +357,12 @@ module moesaic_matmul #(
       tile_count_q <= column_tiles_q;
       step_count_q <= steps_q;
       step_tail_q <= tail_columns_q;
-      first_part_q <= instruction_q.a_address[ActShift-1:DepthShift];
-      b_first_q <= instruction_q.b_address[31:WordShift];
-      b_stride_q <= instruction_q.b_stride[31:WordShift];
-      parameters_first_q <= instruction_q.param_address[31:WordShift];
-      parameters_stride_q <= instruction_q.param_stride[31:WordShift];
-      entry_q <= EntryBits'(instruction_q.row_base);
+      first_part_q <= instr_q.a_address[ActShift-1:DepthShift];
+      b_first_q <= instr_q.b_address[31:WordShift];
+      b_stride_q <= instr_q.b_stride[31:WordShift];
+      parameters_first_q <= instr_q.param_address[31:WordShift];
+      parameters_stride_q <= instr_q.param_stride[31:WordShift];
+      entry_q <= EntryBits'(instr_q.row_base);
       left_q <= rows_q;
       tile_rows_q <= rows_of_tile(rows_q);
       tile_groups_q <= groups_of_tile(rows_q);
@@ -373,10 +370,10 @@ module moesaic_matmul #(
       column_tile_q <= '0;
       step_q <= '0;
       parameter_word_q <= 1'b0;
-      position_q <= (SlotBits + PartBits + 1)'(instruction_q.a_address[ActShift-1:DepthShift]);
-      b_tile_q <= 48'(instruction_q.b_address[31:WordShift]);
-      b_step_q <= 48'(instruction_q.b_address[31:WordShift]);
-      parameters_q <= 48'(instruction_q.param_address[31:WordShift]);
+      position_q <= (SlotBits + PartBits + 1)'(instr_q.a_address[ActShift-1:DepthShift]);
+      b_tile_q <= 48'(instr_q.b_address[31:WordShift]);
+      b_step_q <= 48'(instr_q.b_address[31:WordShift]);
+      parameters_q <= 48'(instr_q.param_address[31:WordShift]);
     end
     if (!rst_ni) begin
       step_state_q <= Wait;
@@ -425,23 +422,20 @@ module moesaic_matmul #(
       step_last_q <= {step_last_q[ReadCycles-1:0], tile_ends};
       parameter_valid_q <= {parameter_valid_q[ReadCycles-2:0], read_parameter};
     end
-    // The memory's answer keeps step with the operands.
-    assert (!rst_ni || weight_rd_data_valid_i == (step_valid_q[ReadCycles-1] || parameter_valid_q[ReadCycles-1]));
   end
 
   assign weight_rd_valid_o = step_valid_q[0] || parameter_valid_q[0];
 
   logic fetch_lookup;
-  logic [15:0] fetch_index, result_index, queue_index;
+  logic [15:0] fetch_index, result_index;
   logic [ExpertBits-1:0] result_expert;
   logic [ActPorts-1:0] buffer_write;
   logic [CountBits-1:0] buffer_group;
   logic [SlotBits-1:0] buffer_slot;
   logic [ActPorts-1:0][16*TileColumns-1:0] buffer_data;
 
-  assign queue_rd_expert_o = fetch_lookup ? ExpertBits'(instruction_q.queue) : result_expert;
-  assign queue_index = fetch_lookup ? fetch_index : result_index;
-  assign queue_rd_index_o = IndexBits'(queue_index);
+  assign queue_rd_expert_o = fetch_lookup ? ExpertBits'(instr_q.queue) : result_expert;
+  assign queue_rd_index_o = IndexBits'(fetch_lookup ? fetch_index : result_index);
 
   moesaic_operand_fetch #(
       .TileRows   (TileRows),
@@ -454,12 +448,12 @@ module moesaic_matmul #(
       .start_i        (start),
       .ready_o        (fetch_ready),
       .slot_i         (slot_q),
-      .gather_i       (instruction_q.gather),
-      .queue_first_i  (instruction_q.queue_first),
+      .gather_i       (instr_q.gather),
+      .queue_first_i  (instr_q.queue_first),
       .rows_i         (rows_q),
       .words_i        (words_q),
-      .address_i      (instruction_q.a_address >> ActShift),
-      .pitch_i        (instruction_q.a_pitch[31:ActShift]),
+      .address_i      (instr_q.a_address >> ActShift),
+      .pitch_i        (instr_q.a_pitch[31:ActShift]),
       .queue_valid_o  (fetch_lookup),
       .queue_index_o  (fetch_index),
       .queue_token_i  (queue_rd_token_i),
@@ -507,7 +501,7 @@ module moesaic_matmul #(
   logic [ActPorts-1:0][TileColumns-1:0][31:0] row;
 
   moesaic_delay_line #(
-      .Width (CountBits),
+      .Width ($bits(array_groups)),
       .Stages(ReadCycles)
   ) u_groups_delay (
       .clk_i,
@@ -537,7 +531,7 @@ module moesaic_matmul #(
 
   // The record of a tile follows its parameters.
   moesaic_delay_line #(
-      .Width (ModeBits + BlockBits + CountBits + EntryBits + ColumnShift + 3),
+      .Width ($bits({record_mode, record_block, record_rows, record_entry, record_columns, record_first, record_last})),
       .Stages(ReadCycles + 1)
   ) u_record_delay (
       .clk_i,
@@ -625,15 +619,15 @@ module moesaic_matmul #(
       .start_valid_i  (places_pending_q),
       .start_ready_o  (places_ready),
       .slot_i         (slot_q),
-      .destination_i  (instruction_q.destination),
-      .scatter_i      (instruction_q.scatter),
-      .queue_i        (ExpertBits'(instruction_q.queue)),
-      .queue_first_i  (instruction_q.queue_first),
+      .destination_i  (instr_q.destination),
+      .scatter_i      (instr_q.scatter),
+      .queue_i        (ExpertBits'(instr_q.queue)),
+      .queue_first_i  (instr_q.queue_first),
       .rows_i         (rows_q),
       .column_tiles_i (column_tiles_q),
       .tail_columns_i (tail_columns_q),
-      .address_i      (instruction_q.d_address),
-      .pitch_i        (instruction_q.d_pitch),
+      .address_i      (instr_q.d_address),
+      .pitch_i        (instr_q.d_pitch),
       .oldest_i       (oldest_q),
       .queue_ready_i  (!fetch_lookup),
       .queue_expert_o (result_expert),
@@ -696,8 +690,21 @@ module moesaic_matmul #(
       .slot_o        (writer_slot)
   );
 
-  // Tag and semaphores are the business of the issue queue; addresses have the units of their words.
-  logic unused;
-  assign unused = &{1'b0, instruction_q, incoming, queue_index};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      never_more_than_two: assert (in_flight_q != 2'd2 || done_o || !accept);
+      in_flight_in_range: assert (in_flight_q <= 2'd2);
+      completes_only_what_is_in_flight: assert (in_flight_q != '0 || !done_o);
+      weights_keep_step_with_operands: assert (weight_rd_data_valid_i == (step_valid_q[ReadCycles-1] || parameter_valid_q[ReadCycles-1]));
+      groups_free_in_range: assert (groups_free_q <= ($clog2(RowQueue) + 1)'(RowQueue));
+      tiles_promised_in_range: assert (tiles_promised_q <= ($clog2(TileQueue) + 1)'(TileQueue));
+      releases_only_what_is_filled: assert ((SlotBits + 1)'(filled - released_q) <= (SlotBits + 1)'(RingWords));
+      loops_never_wrap: assert (step_state_q == Wait || (left_q != '0 && step_q < step_count_q && column_tile_q < tile_count_q));
+    end
+  end
+`endif
 
 endmodule

@@ -141,4 +141,14 @@ module moesaic_matmul_array #(
     end
   end
 
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      tile_is_out_before_the_next: assert (remaining_q <= CountBits'(1) || !last_q[Latency]);
+    end
+  end
+`endif
+
 endmodule

@@ -105,15 +105,26 @@ module moesaic_matmul_drain #(
     logic [BlockBits-1:0] block;
   } tile_t;
 
+  // An entry of a block, moesaic_isa_pkg::parameter_t, without the bits of it that are always zero.
+  typedef struct packed {
+    logic [5:0] shift;
+    logic [15:0] multiplier;
+    logic [31:0] bias;
+  } entry_t;
+
+  localparam entry_t NoEntry = '0;
+  localparam int unsigned EntryWidth = $bits(NoEntry);
+  localparam int unsigned BlockEntryWidth = 8 * moesaic_isa_pkg::PARAMETER_BYTES;
+
   // In the queue, and the one whose rows are taken; the block of the latter is in parameters_q.
   tile_t queued;
   /* verilator lint_off UNUSEDSIGNAL */
   tile_t tile_q;
   /* verilator lint_on UNUSEDSIGNAL */
-  logic [TileColumns-1:0][53:0] parameters_q;
+  logic [TileColumns-1:0][EntryWidth-1:0] parameters_q;
 
   moesaic_fifo #(
-      .Width(32 * TileColumns * ActPorts),
+      .Width($bits(row)),
       .Depth(RowQueue)
   ) u_rows (
       .clk_i,
@@ -127,7 +138,7 @@ module moesaic_matmul_drain #(
   );
 
   moesaic_fifo #(
-      .Width(CountBits + EntryBits + ColumnBits + BlockBits + 15),
+      .Width($bits(queued)),
       .Depth(TileQueue)
   ) u_tiles (
       .clk_i,
@@ -154,11 +165,11 @@ module moesaic_matmul_drain #(
 
   // Entries without their unused bits, in one memory per weight word of a block.
   for (genvar w = 0; w < BlockWords; w++) begin : gen_block_word
-    (* ram_style = "distributed" *) logic [54*WordColumns-1:0] blocks[ParameterTiles];
-    logic [54*WordColumns-1:0] entries;
+    (* ram_style = "distributed" *) logic [EntryWidth*WordColumns-1:0] blocks[ParameterTiles];
+    logic [EntryWidth*WordColumns-1:0] entries;
 
     for (genvar c = 0; c < WordColumns; c++) begin : gen_parameters
-      assign entries[54*c+:54] = block_wr_data_i[64*c+:54];
+      assign entries[EntryWidth*c+:EntryWidth] = block_wr_data_i[BlockEntryWidth*c+:EntryWidth];
     end
 
     always_ff @(posedge clk_i) begin
@@ -199,7 +210,6 @@ module moesaic_matmul_drain #(
       if (take) row_in_tile_q <= tile_ends ? '0 : row_in_tile_q + taken_rows;
       if (tile_valid && in_flight_q == '0) weigh_q <= tile_q.weigh;
     end
-    assert (!rst_ni || ((row_ready || !row_valid_i) && (tile_ready || !tile_valid_i) && (value_ready || !value_push)));
   end
 
   // --- requantise, weigh, and look up ---
@@ -232,7 +242,7 @@ module moesaic_matmul_drain #(
   end
 
   moesaic_delay_line #(
-      .Width (16),
+      .Width ($bits(score_late)),
       .Stages(RequantiseCycles + 1)
   ) u_score_delay (
       .clk_i,
@@ -242,14 +252,17 @@ module moesaic_matmul_drain #(
   );
 
   for (genvar c = 0; c < TileColumns; c++) begin : gen_lane
+    entry_t parameters;
+    assign parameters = parameters_q[c];
+
     moesaic_requantise u_first (
         .clk_i,
         .enable_i        ({valid_q[RequantiseCycles-2:0], take}),
         .row_scale_i     (tile_q.row_scale),
         .sum_i           (row[second_row][c]),
-        .bias_i          (parameters_q[c][31:0]),
-        .multiplier_i    (parameters_q[c][47:32]),
-        .shift_i         (parameters_q[c][53:48]),
+        .bias_i          (parameters.bias),
+        .multiplier_i    (parameters.multiplier),
+        .shift_i         (parameters.shift),
         .row_multiplier_i(row_multiplier_0),
         .row_shift_i     (row_shift_0),
         .result_o        (scaled[0][c])
@@ -261,9 +274,9 @@ module moesaic_matmul_drain #(
         .enable_i        (weigh_q ? valid_q[RequantiseCycles-1+:RequantiseCycles] : {valid_q[RequantiseCycles-2:0], take}),
         .row_scale_i     (weigh_q || tile_q.row_scale),
         .sum_i           (weigh_q ? 32'($signed(scaled[0][c])) : row[ActPorts-1][c]),
-        .bias_i          (parameters_q[c][31:0]),
-        .multiplier_i    (parameters_q[c][47:32]),
-        .shift_i         (parameters_q[c][53:48]),
+        .bias_i          (parameters.bias),
+        .multiplier_i    (parameters.multiplier),
+        .shift_i         (parameters.shift),
         .row_multiplier_i(weigh_q ? score_late : scale_rd_multiplier_i[ActPorts-1]),
         .row_shift_i     (weigh_q ? 6'd16 : row_shift[ActPorts-1]),
         .result_o        (scaled[1][c])
@@ -283,7 +296,7 @@ module moesaic_matmul_drain #(
   end
 
   moesaic_delay_line #(
-      .Width (CountBits + EntryBits + ColumnBits + ActPorts + 4),
+      .Width ($bits({late_row, late_entry, late_columns, late_used, late_enable, late_index, late_first, late_last})),
       .Stages(RequantiseCycles)
   ) u_late (
       .clk_i,
@@ -293,7 +306,7 @@ module moesaic_matmul_drain #(
   );
 
   moesaic_delay_line #(
-      .Width (CountBits + EntryBits + ActPorts + 2),
+      .Width ($bits({last_row, last_entry, last_used, last_first, last_last})),
       .Stages(TableCycles)
   ) u_last (
       .clk_i,
@@ -304,7 +317,7 @@ module moesaic_matmul_drain #(
 
   // What chooses among the values, and which of them count, is ready in registers when they come.
   moesaic_delay_line #(
-      .Width (ColumnBits + 1),
+      .Width ($bits({next_columns, next_enable})),
       .Stages(TableCycles - 1)
   ) u_next (
       .clk_i,
@@ -335,7 +348,7 @@ module moesaic_matmul_drain #(
   );
 
   moesaic_delay_line #(
-      .Width (16 * TileColumns * ActPorts),
+      .Width ($bits(scaled_late)),
       .Stages(TableCycles)
   ) u_scaled_delay (
       .clk_i,
@@ -357,7 +370,7 @@ module moesaic_matmul_drain #(
   assign value_push = weigh_q ? valid_q[WeighCycles-1] : valid_q[Cycles-1];
 
   moesaic_fifo #(
-      .Width(16 * TileColumns * ActPorts),
+      .Width($bits(value_o)),
       .Depth(ValueQueue)
   ) u_values (
       .clk_i,
@@ -395,5 +408,18 @@ module moesaic_matmul_drain #(
         .max_wr_data_o   (max_wr_data_o[p])
     );
   end
+
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      values_in_flight_in_range: assert (in_flight_q <= ($clog2(ValueQueue) + 1)'(ValueQueue));
+      rows_never_refused: assert (row_ready || !row_valid_i);
+      tiles_never_refused: assert (tile_ready || !tile_valid_i);
+      values_never_refused: assert (value_ready || !value_push);
+    end
+  end
+`endif
 
 endmodule

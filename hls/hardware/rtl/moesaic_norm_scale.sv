@@ -9,7 +9,7 @@ module moesaic_norm_scale #(
 ) (
     input  logic        clk_i,
     input  logic        rst_ni,
-    input  logic [10:0] width_i,
+    input  logic [$clog2(moesaic_isa_pkg::NORM_WIDTH_MAX):0] width_i,
     input  logic        valid_i,
     input  logic [25:0] total_i,      // sum(x), |T| <= 2**25
     input  logic [40:0] squares_i,    // sum(x**2) <= 2**40
@@ -30,7 +30,7 @@ module moesaic_norm_scale #(
   logic [SquaresWidth-1:0] squares;
 
   moesaic_fifo #(
-      .Width(TotalWidth + SquaresWidth),
+      .Width($bits({squares, total})),
       .Depth(Rows)
   ) u_sums (
       .clk_i,
@@ -69,11 +69,11 @@ module moesaic_norm_scale #(
   end
 
   always_ff @(posedge clk_i) begin
-    case (va_step_q)
+    unique case (va_step_q)
       2'd0: {va_a_q, va_b_q} <= {27'($signed(total)), 1'b0, total[16:0]};
       2'd1: {va_a_q, va_b_q} <= {27'($signed(total)), 18'($signed(total[25:17]))};
       2'd2: {va_a_q, va_b_q} <= {1'b0, squares[25:0], 18'(width_i)};
-      default: {va_a_q, va_b_q} <= {27'(squares[40:26]), 18'(width_i)};
+      2'd3: {va_a_q, va_b_q} <= {27'(squares[40:26]), 18'(width_i)};
     endcase
     va_m_q <= 45'($signed(va_a_q)) * 45'($signed(va_b_q));
     va_p_q <= va_m_q;
@@ -104,10 +104,9 @@ module moesaic_norm_scale #(
   logic scaled_valid, scaled_ready, root_ready, root_valid, mantissa_valid;
   logic [31:0] scaled;
   logic [15:0] root, mantissa;
-  logic [5:0] root_bits;
 
   moesaic_fifo #(
-      .Width(32),
+      .Width($bits(scaled)),
       .Depth(Rows)
   ) u_scaled (
       .clk_i,
@@ -140,7 +139,7 @@ module moesaic_norm_scale #(
       .value_i   (root),
       .valid_o   (mantissa_valid),
       .mantissa_o(mantissa),
-      .bits_o    (root_bits)
+      .bits_o    ()
   );
 
   // --- total * mantissa, then width * mantissa -------------------------------------------------------------------------
@@ -150,7 +149,7 @@ module moesaic_norm_scale #(
   logic row_pairs_valid, row_pairs_ready, row_total_valid, row_total_ready;
 
   moesaic_fifo #(
-      .Width(TotalWidth),
+      .Width($bits(row_total)),
       .Depth(Rows)
   ) u_total (
       .clk_i,
@@ -164,7 +163,7 @@ module moesaic_norm_scale #(
   );
 
   moesaic_fifo #(
-      .Width(5),
+      .Width($bits(row_pairs)),
       .Depth(Rows)
   ) u_pairs (
       .clk_i,
@@ -199,22 +198,16 @@ module moesaic_norm_scale #(
   assign shift_o      = 6'(row_pairs) + 6'd5;
 
 `ifndef SYNTHESIS
-  // Registers start with anything, so nothing is checked before the first reset.
-  logic reset_seen_q;
-  initial reset_seen_q = 1'b0;
-  always @(posedge clk_i) begin
-    if (!rst_ni) reset_seen_q <= 1'b1;
-    if (rst_ni && reset_seen_q) begin
-      assert ((sums_ready && row_total_ready) || !valid_i) else $error("norm_scale: queue of sums overflows");
-      assert ((scaled_ready && row_pairs_ready) || !va_done_q[6]) else $error("norm_scale: queue of variances overflows");
-      assert (row_total_valid || !mantissa_valid) else $error("norm_scale: queue of totals empty");
-      assert (row_pairs_valid || !valid_o) else $error("norm_scale: queue of lengths empty");
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      sums_never_refused: assert ((sums_ready && row_total_ready) || !valid_i);
+      variances_never_refused: assert ((scaled_ready && row_pairs_ready) || !va_done_q[6]);
+      total_there_for_its_mantissa: assert (row_total_valid || !mantissa_valid);
+      length_there_for_its_offset: assert (row_pairs_valid || !valid_o);
     end
   end
 `endif
-
-  logic unused;
-  assign unused = &{1'b0, root_bits, sums_ready, scaled_ready, row_total_ready, row_pairs_ready, row_total_valid,
-                    row_pairs_valid};
 
 endmodule

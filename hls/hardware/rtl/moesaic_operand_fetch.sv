@@ -155,7 +155,7 @@ module moesaic_operand_fetch #(
   end
 
   moesaic_port_buffer #(
-      .Width(32 * ActPorts + CountBits + SlotBits + 2),
+      .Width($bits({rd_address_o, request_group, request_word, request_ends_word, request_slot})),
       .Ports(ActPorts)
   ) u_request (
       .clk_i,
@@ -220,5 +220,18 @@ module moesaic_operand_fetch #(
       filled_o <= '0;
     end
   end
+
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      tiles_ahead_in_range: assert (tiles_ahead_q <= 2'd2);
+      ring_never_overflows: assert ((SlotBits + 1)'(allocated_q - released_i) <= (SlotBits + 1)'(RingWords));
+      filled_is_allocated: assert ((SlotBits + 1)'(filled_o - released_i) <= (SlotBits + 1)'(allocated_q - released_i));
+      starts_only_when_ready: assert (ready_o || !start_i);
+    end
+  end
+`endif
 
 endmodule

@@ -27,7 +27,6 @@ module moesaic_packed_dot #(
   // Sums are signed 37-bit numbers; the cascade between slices has 48 bits.
   logic [TileDepth:0][47:0] cascade;
   logic [TileDepth-1:0][47:0] sums;
-  logic unused;
 
   assign cascade[0] = '0;
 
@@ -47,6 +46,5 @@ module moesaic_packed_dot #(
   end
 
   assign sum_o = 37'(sums[TileDepth-1]);
-  assign unused = ^{cascade[TileDepth], sums};
 
 endmodule

@@ -70,7 +70,6 @@ module moesaic_result_address #(
   localparam int unsigned AheadBits = $clog2(Ahead);
   // An address in halves of act words: base, index times pitch, column part.
   localparam int unsigned SumBits = 48;
-  localparam int unsigned RecordBits = 34 * ActPorts + 6 + 2 * ColumnShift;
 
   // --- the instruction ---
 
@@ -213,7 +212,19 @@ module moesaic_result_address #(
 
   logic [ActPorts-1:0][31:0] new_address;
   logic [ActPorts-1:0] new_half;
-  logic [RecordBits-1:0] record;
+
+  typedef struct packed {
+    logic [ActPorts-1:0][31:0] address;
+    logic [ActPorts-1:0] half;
+    logic [ActPorts-1:0] used;
+    logic slot;
+    logic [2:0] destination;
+    logic [ColumnShift-1:0] lane;
+    logic [ColumnShift:0] columns;
+    logic ends_product;
+  } place_t;
+
+  place_t record;
 
   always_comb begin
     logic [SumBits-1:0] sum, word;
@@ -234,7 +245,7 @@ module moesaic_result_address #(
   assign score_push = valid_q[3] && weigh_q[3];
 
   moesaic_fifo #(
-      .Width(16),
+      .Width($bits(score_o)),
       .Depth(Ahead)
   ) u_scores (
       .clk_i,
@@ -249,13 +260,13 @@ module moesaic_result_address #(
 
   // --- the old words: rows leave the first queue when their words are asked for; the answers meet them in the second ---
 
-  logic queued_valid, queued_residual, queued_slot, admit, request_ready, request_leaves, located_ready, located_valid, residual;
+  logic queued_valid, queued_residual, may_request, request_valid, request_ready, admit, located_ready, located_valid, residual;
   logic record_ready, taken;
-  logic [ActPorts-1:0] old_valid, old_ready, queued_used;
-  logic [RecordBits-1:0] queued, located;
+  logic [ActPorts-1:0] old_valid, old_ready;
+  place_t queued, located;
 
   moesaic_fifo #(
-      .Width(RecordBits),
+      .Width($bits(record)),
       .Depth(Ahead)
   ) u_pending (
       .clk_i,
@@ -268,29 +279,29 @@ module moesaic_result_address #(
       .data_o (queued)
   );
 
-  assign queued_used = queued[2*ColumnShift+6+:ActPorts];
-  assign queued_slot = queued[2*ColumnShift+5];
-  assign queued_residual = queued[2*ColumnShift+2+:3] == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL);
-  assign admit = !queued_residual || (request_ready && queued_slot == oldest_i);
+  assign queued_residual = queued.destination == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL);
+  assign may_request = queued.slot == oldest_i;
+  assign request_valid = queued_valid && queued_residual && may_request;
+  assign admit = !queued_residual || (may_request && request_ready);
 
   moesaic_port_buffer #(
-      .Width(32 * ActPorts),
+      .Width($bits(rd_address_o)),
       .Ports(ActPorts)
   ) u_request (
       .clk_i,
       .rst_ni,
-      .valid_i     (queued_valid && queued_residual && admit),
+      .valid_i     (request_valid),
       .ready_o     (request_ready),
-      .ports_i     (queued_used),
-      .data_i      (queued[RecordBits-1-:32*ActPorts]),
+      .ports_i     (queued.used),
+      .data_i      (queued.address),
       .port_valid_o(rd_valid_o),
       .port_ready_i(rd_ready_i),
       .data_o      (rd_address_o),
-      .leaves_o    (request_leaves)
+      .leaves_o    ()
   );
 
   moesaic_fifo #(
-      .Width(RecordBits),
+      .Width($bits(located)),
       .Depth(Ahead)
   ) u_located (
       .clk_i,
@@ -305,7 +316,7 @@ module moesaic_result_address #(
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_old
     moesaic_fifo #(
-        .Width(16 * TileColumns),
+        .Width($bits(old_o[p])),
         .Depth(Ahead)
     ) u_old (
         .clk_i,
@@ -327,11 +338,20 @@ module moesaic_result_address #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) in_flight_q <= '0;
     else in_flight_q <= in_flight_q + (AheadBits + 1)'(step) - (AheadBits + 1)'(taken);
-    assert (!rst_ni || ((record_ready || !valid_q[3]) && (located_ready || !queued_valid || !admit) && (old_ready | ~rd_data_valid_i) == '1
-        && (score_ready || !score_push)));
   end
 
-  logic unused;
-  assign unused = &{1'b0, request_leaves};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      rows_in_flight_in_range: assert (in_flight_q <= (AheadBits + 1)'(Ahead));
+      scores_never_refused: assert (score_ready || !score_push);
+      records_never_refused: assert (record_ready || !valid_q[3]);
+      located_never_refused: assert (located_ready || !queued_valid || !admit);
+      old_words_never_refused: assert ((old_ready | ~rd_data_valid_i) == '1);
+    end
+  end
+`endif
 
 endmodule

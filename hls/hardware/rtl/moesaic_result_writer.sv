@@ -84,7 +84,7 @@ module moesaic_result_writer #(
 
   // The port to weight takes the rows with their last group.
   moesaic_port_buffer #(
-      .Width((16 * TileColumns + 34) * ActPorts + TileColumns + ColumnShift + GroupBits + 4),
+      .Width($bits({row, address, half, used, column_used, lane, last_group, to_keys, to_bytes, final_rows, slot})),
       .Ports(ActPorts + 1)
   ) u_rows (
       .clk_i,

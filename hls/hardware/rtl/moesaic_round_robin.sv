@@ -21,4 +21,15 @@ module moesaic_round_robin #(
     if (!rst_ni) after_q <= '0;
   end
 
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      grants_one_of_the_requests: assert ((grant_o & ~request_i) == '0 && (grant_o & (grant_o - 1'b1)) == '0);
+      grants_if_there_is_a_request: assert ((grant_o != '0) == (request_i != '0));
+    end
+  end
+`endif
+
 endmodule

@@ -12,7 +12,7 @@ module moesaic_route #(
     input  logic         rst_ni,
     input  logic         instr_valid_i,
     output logic         instr_ready_o,
-    input  logic [511:0] instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_i,
     output logic         done_o,
     output logic         fault_o,
     output logic [3:0]   fault_cause_o,
@@ -262,7 +262,7 @@ module moesaic_route #(
 
   // Tokens in flight are counted, so neither queue ever refuses.
   moesaic_fifo #(
-      .Width(22),
+      .Width($bits({sum_bits, mantissa})),
       .Depth(Tokens)
   ) u_scale (
       .clk_i,
@@ -276,7 +276,7 @@ module moesaic_route #(
   );
 
   moesaic_fifo #(
-      .Width(19 + ExpertBits),
+      .Width($bits({entry_last, entry_selected, entry_expert, entry_exponential})),
       .Depth(Tokens * Experts)
   ) u_entry (
       .clk_i,
@@ -292,7 +292,8 @@ module moesaic_route #(
   assign pop       = entry_valid && scale_valid;
   assign push_last = pop && entry_last;
 
-  // Stages: 1 exponential times mantissa, 2 score: the product shifted by one bit less than it is worth, and rounded. The sum has 17 bits at least, for the largest exponential is 65,536.
+  // Stages: 1 exponential times mantissa, 2 score: the product shifted by one bit less than it is worth, and rounded. The sum has
+  // 17 bits at least, for the largest exponential is 65,536.
   logic [1:0] ps_selected_q;
   logic [1:0][ExpertBits-1:0] ps_expert_q;
   logic [1:0][15:0] ps_token_q;
@@ -333,20 +334,25 @@ module moesaic_route #(
   assign finished = !reading_q && !pushing_q && ps_selected_q == '0;
 
 `ifndef SYNTHESIS
-  // Registers start with anything, so nothing is checked before the first reset.
-  logic reset_seen_q;
-  initial reset_seen_q = 1'b0;
-  always @(posedge clk_i) begin
-    if (!rst_ni) reset_seen_q <= 1'b1;
-    if (rst_ni && reset_seen_q) begin
-      assert (entry_ready || !rk_valid_q[4]) else $error("route: entry queue overflow");
-      assert (scale_ready || !reciprocal_valid) else $error("route: scale queue overflow");
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      tokens_in_range: assert (tokens_q <= 3'(Tokens));
+      entry_never_refused: assert (entry_ready || !rk_valid_q[4]);
+      scale_never_refused: assert (scale_ready || !reciprocal_valid);
     end
   end
-`endif
 
-  logic unused;
-  assign unused = &{1'b0, instr.unused_256, instr.unused_232, instr.tag, instr.unused_89, instr.signal_mask, instr.overlap,
-                    instr.unused_57, instr.wait_mask, instr.unused_9, instr.opcode, scale_ready, entry_ready};
+  moesaic_handshake_rules #(
+      .Width($bits(act_rd_address_o))
+  ) u_read_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (act_rd_valid_o),
+      .ready_i  (act_rd_ready_i),
+      .payload_i(act_rd_address_o)
+  );
+`endif
 
 endmodule

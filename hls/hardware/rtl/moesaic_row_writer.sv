@@ -38,7 +38,7 @@ module moesaic_row_writer #(
   logic [1:0] halves, write_halves;
 
   moesaic_fifo #(
-      .Width(8 * TileColumns * Groups),
+      .Width($bits(data)),
       .Depth(Depth)
   ) u_queue (
       .clk_i,
@@ -53,7 +53,7 @@ module moesaic_row_writer #(
 
   // The memory decides late in a cycle whom it serves: its grant moves nothing but this.
   moesaic_skid_buffer #(
-      .Width(8 * TileColumns * Groups + 35)
+      .Width($bits({write_data, act_wr_address_o, write_halves, write_last}))
   ) u_write (
       .clk_i,
       .rst_ni,
@@ -103,7 +103,15 @@ module moesaic_row_writer #(
     granted_o <= rst_ni && grant;
   end
 
-  logic unused;
-  assign unused = &{1'b0, last_groups_i};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      rows_never_wrap: assert (rows_q != '0 || !taken);
+      last_write_has_a_group: assert (last_groups_i[0] || !taken);
+    end
+  end
+`endif
 
 endmodule

@@ -12,26 +12,20 @@ module moesaic_skid_buffer #(
     output logic [Width-1:0] data_o
 );
 
-  logic valid_q, spare_valid_q;
-  logic [Width-1:0] data_q, spare_q;
-
-  assign ready_o = !spare_valid_q;
-  assign valid_o = valid_q;
-  assign data_o  = data_q;
-
-  always_ff @(posedge clk_i) begin
-    if (!valid_q || ready_i) begin
-      valid_q       <= spare_valid_q || valid_i;
-      data_q        <= spare_valid_q ? spare_q : data_i;
-      spare_valid_q <= 1'b0;
-    end else if (valid_i && !spare_valid_q) begin
-      spare_valid_q <= 1'b1;
-      spare_q       <= data_i;
-    end
-    if (!rst_ni) begin
-      valid_q       <= 1'b0;
-      spare_valid_q <= 1'b0;
-    end
-  end
+  moesaic_port_buffer #(
+      .Width(Width),
+      .Ports(1)
+  ) u_buffer (
+      .clk_i,
+      .rst_ni,
+      .valid_i,
+      .ready_o,
+      .ports_i     (1'b1),
+      .data_i,
+      .port_valid_o(valid_o),
+      .port_ready_i(ready_i),
+      .data_o,
+      .leaves_o    ()
+  );
 
 endmodule

@@ -12,7 +12,7 @@ module moesaic_softmax #(
     input  logic         rst_ni,
     input  logic         instr_valid_i,
     output logic         instr_ready_o,
-    input  logic [511:0] instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_i,
     output logic         done_o,
     output logic         fault_o,
     output logic [3:0]   fault_cause_o,
@@ -22,6 +22,7 @@ module moesaic_softmax #(
     output logic [ActPorts-1:0]                     act_rd_valid_o,
     input  logic [ActPorts-1:0]                     act_rd_ready_i,
     output logic [ActPorts-1:0][31:0]               act_rd_address_o,
+    input  logic [ActPorts-1:0]                     act_rd_data_valid_i,
     input  logic [ActPorts-1:0][16*TileColumns-1:0] act_rd_data_i,
     input  logic [ActPorts-1:0]                     act_rd_fault_i,
     output logic                                    act_wr_valid_o,
@@ -107,7 +108,7 @@ module moesaic_softmax #(
   assign ask     = reading_q && ask_ready && in_flight_q != ($clog2(OutputSteps) + 1)'(OutputSteps);
 
   moesaic_port_buffer #(
-      .Width(32 * ActPorts + RowBits + 1),
+      .Width($bits({act_rd_address_o, step_row, step_row_end})),
       .Ports(ActPorts)
   ) u_request (
       .clk_i,
@@ -276,17 +277,16 @@ module moesaic_softmax #(
   assign finished = !reading_q && !writing && !scaling_q;
 
 `ifndef SYNTHESIS
-  // Registers start with anything, so nothing is checked before the first reset.
-  logic reset_seen_q;
-  initial reset_seen_q = 1'b0;
-  always @(posedge clk_i) begin
-    if (!rst_ni) reset_seen_q <= 1'b1;
-    if (rst_ni && reset_seen_q) assert (!valid_q[6] || queue_ready) else $error("softmax: output queue overflow");
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      steps_in_flight_in_range: assert (in_flight_q <= ($clog2(OutputSteps) + 1)'(OutputSteps));
+      output_never_refused: assert (queue_ready || !valid_q[6]);
+      scores_come_with_their_step: assert (act_rd_data_valid_i != '0 || !valid_q[2]);
+      every_scale_has_its_row: assert (scaling_q || !scale_we_o);
+    end
   end
 `endif
-
-  logic unused;
-  assign unused = &{1'b0, instr.unused_304, instr.tag, instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57,
-                    instr.wait_mask, instr.unused_8, instr.opcode, queue_ready};
 
 endmodule

@@ -10,7 +10,7 @@ module moesaic_store #(
     input  logic         rst_ni,
     input  logic         instr_valid_i,
     output logic         instr_ready_o,
-    input  logic [511:0] instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_i,
     output logic         done_o,
     output logic         fault_o,
     output logic [3:0]   fault_cause_o,
@@ -28,22 +28,8 @@ module moesaic_store #(
     input  logic                      act_rd_data_valid_i,
     input  logic [16*TileColumns-1:0] act_rd_data_i,
 
-    output logic [39:0]  m_axi_awaddr,
-    output logic [7:0]   m_axi_awlen,
-    output logic [2:0]   m_axi_awsize,
-    output logic [1:0]   m_axi_awburst,
-    output logic [3:0]   m_axi_awcache,
-    output logic [2:0]   m_axi_awprot,
-    output logic         m_axi_awvalid,
-    input  logic         m_axi_awready,
-    output logic [127:0] m_axi_wdata,
-    output logic [15:0]  m_axi_wstrb,
-    output logic         m_axi_wlast,
-    output logic         m_axi_wvalid,
-    input  logic         m_axi_wready,
-    input  logic [1:0]   m_axi_bresp,
-    input  logic         m_axi_bvalid,
-    output logic         m_axi_bready
+    output moesaic_axi_pkg::write_request_t  m_axi_o,
+    input  moesaic_axi_pkg::write_response_t m_axi_i
 );
 
   localparam int unsigned WordBytes = 2 * TileColumns;
@@ -107,7 +93,7 @@ module moesaic_store #(
   );
 
   moesaic_skid_buffer #(
-      .Width(80)
+      .Width($bits({burst_address, burst_local, burst_length}))
   ) u_bursts (
       .clk_i,
       .rst_ni,
@@ -135,7 +121,7 @@ module moesaic_store #(
   logic [31:0] rd_address;
   logic rd_last;
   moesaic_skid_buffer #(
-      .Width(33)
+      .Width($bits({rd_address, rd_last}))
   ) u_request (
       .clk_i,
       .rst_ni,
@@ -161,7 +147,7 @@ module moesaic_store #(
   logic data_ready, data_valid, data_pop, data_last;
   logic [127:0] data;
   moesaic_fifo #(
-      .Width(129),
+      .Width($bits({data_last, data})),
       .Depth(DataBeats)
   ) u_data (
       .clk_i,
@@ -178,7 +164,7 @@ module moesaic_store #(
   logic [39:0] note_address;
   logic [7:0] note_length;
   moesaic_fifo #(
-      .Width(48),
+      .Width($bits({note_address, note_length})),
       .Depth(Bursts)
   ) u_notes (
       .clk_i,
@@ -202,23 +188,18 @@ module moesaic_store #(
   logic response;
 
   assign burst_beats = 7'(note_length) + 7'd1;
-  assign send        = note_valid && buffered_q >= burst_beats && (!awvalid_q || m_axi_awready)
+  assign send        = note_valid && buffered_q >= burst_beats && (!awvalid_q || m_axi_i.awready)
                        && outstanding_q != 5'(Bursts) && !halt_i && !faulted_q;
-  assign data_pop    = sending_q != '0 && (!wvalid_q || m_axi_wready);
-  assign response    = m_axi_bvalid && m_axi_bready;
+  assign data_pop    = sending_q != '0 && (!wvalid_q || m_axi_i.wready);
+  assign response    = m_axi_i.bvalid;
 
-  assign m_axi_awvalid = awvalid_q;
-  assign m_axi_awaddr  = awaddr_q;
-  assign m_axi_awlen   = awlen_q;
-  assign m_axi_awsize  = 3'd4;       // 16 bytes
-  assign m_axi_awburst = 2'b01;      // INCR
-  assign m_axi_awcache = 4'b0011;    // normal, bufferable, not cached
-  assign m_axi_awprot  = 3'b000;
-  assign m_axi_wvalid  = wvalid_q;
-  assign m_axi_wdata   = wdata_q;
-  assign m_axi_wstrb   = '1;
-  assign m_axi_wlast   = wlast_q;
-  assign m_axi_bready  = 1'b1;
+  assign m_axi_o.awvalid = awvalid_q;
+  assign m_axi_o.aw      = moesaic_axi_pkg::burst(awaddr_q, awlen_q);
+  assign m_axi_o.wvalid  = wvalid_q;
+  assign m_axi_o.w.data  = wdata_q;
+  assign m_axi_o.w.strb  = '1;
+  assign m_axi_o.w.last  = wlast_q;
+  assign m_axi_o.bready  = 1'b1;
 
   logic finished;
   assign finished = busy_q && !loop_busy && !loop_fault && !splitter_busy && !burst_valid && !note_valid
@@ -229,9 +210,9 @@ module moesaic_store #(
   assign fault_o       = fault_q;
   assign fault_cause_o = cause_q;
   assign idle_o        = outstanding_q == '0;
-  assign dram_stall_o  = (awvalid_q && !m_axi_awready) || (wvalid_q && !m_axi_wready)
+  assign dram_stall_o  = (awvalid_q && !m_axi_i.awready) || (wvalid_q && !m_axi_i.wready)
                          || (outstanding_q != '0 && !awvalid_q && !wvalid_q && sending_q == '0);
-  assign write_beat_o  = wvalid_q && m_axi_wready;
+  assign write_beat_o  = wvalid_q && m_axi_i.wready;
 
   always_ff @(posedge clk_i) begin
     done_q  <= 1'b0;
@@ -249,14 +230,14 @@ module moesaic_store #(
       awvalid_q <= 1'b1;
       awaddr_q  <= note_address;
       awlen_q   <= note_length;
-    end else if (m_axi_awready) begin
+    end else if (m_axi_i.awready) begin
       awvalid_q <= 1'b0;
     end
     if (data_pop) begin
       wvalid_q <= 1'b1;
       wdata_q  <= data;
       wlast_q  <= data_last;
-    end else if (m_axi_wready) begin
+    end else if (m_axi_i.wready) begin
       wvalid_q <= 1'b0;
     end
     buffered_q    <= buffered_q + 7'(act_rd_data_valid_i) - (send ? burst_beats : 7'd0);
@@ -272,7 +253,7 @@ module moesaic_store #(
         faulted_q <= 1'b1;
         fault_q   <= 1'b1;
         cause_q   <= moesaic_isa_pkg::FAULT_ADDRESS;
-      end else if (response && m_axi_bresp[1]) begin
+      end else if (response && m_axi_i.bresp[1]) begin
         faulted_q <= 1'b1;
         fault_q   <= 1'b1;
         cause_q   <= moesaic_isa_pkg::FAULT_AXI_WRITE;
@@ -293,11 +274,41 @@ module moesaic_store #(
     end
   end
 
-  logic unused;
-  assign unused = &{1'b0, instr.unused_480, instr.local_stride_3, instr.dram_stride_3, instr.local_stride_2,
-                    instr.dram_stride_2, instr.local_stride_1, instr.dram_stride_1, instr.unused_272, instr.count_3,
-                    instr.count_2, instr.count_1, instr.bytes, instr.local_address, instr.dram_offset, instr.tag,
-                    instr.unused_89, instr.signal_mask, instr.overlap, instr.unused_57, instr.wait_mask, instr.unused_9,
-                    instr.opcode, m_axi_bresp[0], data_ready, data_valid};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      credits_in_range: assert (credits_q <= 7'(DataBeats));
+      buffered_in_range: assert (buffered_q <= 7'(DataBeats));
+      sending_in_range: assert (sending_q <= 7'(DataBeats));
+      outstanding_in_range: assert (outstanding_q <= 5'(Bursts));
+      data_never_refused: assert (data_ready || !act_rd_data_valid_i);
+      data_there_to_send: assert (data_valid || !data_pop);
+      burst_noted_when_read: assert (note_ready || !burst_ready);
+      responses_answer_a_burst: assert (outstanding_q != '0 || !response);
+    end
+  end
+
+  moesaic_handshake_rules #(
+      .Width($bits(m_axi_o.aw))
+  ) u_address_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (m_axi_o.awvalid),
+      .ready_i  (m_axi_i.awready),
+      .payload_i(m_axi_o.aw)
+  );
+
+  moesaic_handshake_rules #(
+      .Width($bits(m_axi_o.w))
+  ) u_data_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (m_axi_o.wvalid),
+      .ready_i  (m_axi_i.wready),
+      .payload_i(m_axi_o.w)
+  );
+`endif
 
 endmodule

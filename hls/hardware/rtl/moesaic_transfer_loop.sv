@@ -7,7 +7,7 @@ module moesaic_transfer_loop (
     input  logic         clk_i,
     input  logic         rst_ni,
     input  logic         start_i,          // only while busy_o is low
-    input  logic [511:0] instr_i,          // load_t; store_t has the same transfer fields
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_i,          // load_t; store_t has the same transfer fields
     input  logic [39:0]  window_base_i,    // these three must hold while busy_o is high
     input  logic [31:0]  window_size_i,
     input  logic [31:0]  local_size_i,
@@ -32,7 +32,8 @@ module moesaic_transfer_loop (
   logic [31:0] local_stride_1_q, local_stride_2_q, local_stride_3_q;
   // Start of the current run, of the current middle iteration and of the current outer iteration.
   logic [Bits-1:0] dram_1_q, dram_2_q, dram_3_q, local_1_q, local_2_q, local_3_q;
-  logic [Bits-1:0] dram_start_q, dram_end_q, local_start_q, local_end_q;
+  logic [31:4] dram_start_q, local_start_q;
+  logic [Bits-1:0] dram_end_q, local_end_q;
   logic [39:0] run_address_q;
   logic [31:0] run_local_q;
 
@@ -81,9 +82,9 @@ module moesaic_transfer_loop (
     end else if (move) begin
       // Stage 1: step the loops and find where the run ends.
       ends_valid_q  <= active_q;
-      dram_start_q  <= dram_1_q;
+      dram_start_q  <= dram_1_q[31:4];
       dram_end_q    <= dram_1_q + Bits'(bytes_q);
-      local_start_q <= local_1_q;
+      local_start_q <= local_1_q[31:4];
       local_end_q   <= local_1_q + Bits'(bytes_q);
       if (active_q) begin
         dram_1_q  <= dram_1_q + Bits'(dram_stride_1_q);
@@ -111,8 +112,8 @@ module moesaic_transfer_loop (
       end
       // Stage 2: check the bounds.
       run_valid_q   <= ends_valid_q && !bad && bytes_q[31:4] != 28'd0;
-      run_address_q <= window_base_i + {8'd0, dram_start_q[31:4], 4'd0};
-      run_local_q   <= {local_start_q[31:4], 4'd0};
+      run_address_q <= window_base_i + {8'd0, dram_start_q, 4'd0};
+      run_local_q   <= {local_start_q, 4'd0};
       if (ends_valid_q && bad) begin
         fault_q      <= 1'b1;
         active_q     <= 1'b0;
@@ -127,10 +128,25 @@ module moesaic_transfer_loop (
     end
   end
 
-  logic unused;
-  assign unused = &{1'b0, instr.unused_480, instr.unused_280, instr.queue, instr.tag, instr.unused_89, instr.signal_mask,
-                    instr.overlap, instr.unused_57, instr.wait_mask, instr.unused_12, instr.skip_if_empty, instr.destination,
-                    instr.space, instr.opcode, dram_start_q[Bits-1:32], dram_start_q[3:0], local_start_q[Bits-1:32],
-                    local_start_q[3:0]};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      starts_only_when_idle: assert (!busy_o || !start_i);
+      loops_never_wrap: assert (!active_q || (left_1_q != '0 && left_2_q != '0 && left_3_q != '0));
+    end
+  end
+
+  moesaic_handshake_rules #(
+      .Width($bits({run_address_o, run_local_o, run_beats_o}))
+  ) u_run_rules (
+      .clk_i,
+      .rst_ni,
+      .valid_i  (run_valid_o),
+      .ready_i  (run_ready_i),
+      .payload_i({run_address_o, run_local_o, run_beats_o})
+  );
+`endif
 
 endmodule

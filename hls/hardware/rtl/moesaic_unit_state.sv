@@ -56,4 +56,15 @@ module moesaic_unit_state (
     end
   end
 
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      faulted_is_not_busy: assert (!(busy_q && faulted_q));
+      done_or_fault: assert (!(done_q && fault_q));
+    end
+  end
+`endif
+
 endmodule

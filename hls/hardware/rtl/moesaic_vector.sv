@@ -10,7 +10,7 @@ module moesaic_vector #(
     input  logic         rst_ni,
     input  logic         instr_valid_i,
     output logic         instr_ready_o,
-    input  logic [511:0] instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_i,
     output logic         done_o,
     output logic         fault_o,
     output logic [3:0]   fault_cause_o,
@@ -129,6 +129,7 @@ module moesaic_vector #(
       .act_rd_valid_o     (softmax_rd_valid),
       .act_rd_ready_i     (act_rd_ready_i),
       .act_rd_address_o   (softmax_rd_address),
+      .act_rd_data_valid_i(act_rd_data_valid_i),
       .act_rd_data_i      (act_rd_data_i),
       .act_rd_fault_i     (act_rd_fault_i),
       .act_wr_valid_o     (wr_valid[1]),
@@ -145,7 +146,15 @@ module moesaic_vector #(
       .scale_wr_shift_o   (scale_wr_shift_o)
   );
 
-  logic unused;
-  assign unused = &{1'b0, act_rd_data_valid_i};
+`ifndef SYNTHESIS
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      one_instruction_at_a_time: assert (busy != 2'b11);
+      one_writer_at_a_time: assert (wr_valid != 2'b11);
+    end
+  end
+`endif
 
 endmodule

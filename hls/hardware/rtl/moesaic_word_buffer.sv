@@ -65,4 +65,17 @@ module moesaic_word_buffer #(
     end
   end
 
+`ifndef SYNTHESIS
+  logic armed;
+  logic [AddressBits:0] words;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  assign words = write_q - read_q;
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      never_overflows: assert (words <= (AddressBits + 1)'(Depth));
+      lane_written_once_a_word: assert (!write || (strobe_q & lane) == '0);
+    end
+  end
+`endif
+
 endmodule

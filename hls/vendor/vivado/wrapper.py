@@ -17,7 +17,7 @@ from moesaic.spec.configuration import HardwareConfiguration
 
 MODULE = "moesaic_accelerator_ip"
 CLOCK, RESET, INTERRUPT = "aclk", "aresetn", "irq"
-ENGINES = {"rtl": "moesaic_accelerator", "hls": "moesaic_kernel_control"}
+ENGINES = {"rtl": "moesaic_accelerator_pins", "hls": "moesaic_kernel_control"}
 """Engine to the RTL module that has its control port."""
 
 _RENAMED = {"clk_i": CLOCK, "rst_ni": RESET, "irq_o": INTERRUPT}

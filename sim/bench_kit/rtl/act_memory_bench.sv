@@ -63,7 +63,6 @@ module act_memory_bench #(
   logic [Reads+1:0] rd_ready, rd_data_valid, rd_fault;
   logic [Reads+1:0][16*TileColumns-1:0] rd_data;
   logic [2:0] wr_ready, wr_fault;
-  logic [32*TileColumns-1:0] wide_rd_data;
 
   moesaic_act_memory #(
       .TileColumns(TileColumns),
@@ -90,7 +89,7 @@ module act_memory_bench #(
       .wr_fault_o     (wr_fault),
       .wide_rd_valid_i  (1'b0),
       .wide_rd_address_i('0),
-      .wide_rd_data_o   (wide_rd_data),
+      .wide_rd_data_o   (),
       .wide_wr_valid_i  (1'b0),
       .wide_wr_address_i('0),
       .wide_wr_data_i   ('0),
@@ -106,20 +105,14 @@ module act_memory_bench #(
   assign dump_data_valid_o = rd_data_valid[Reads+1];
   assign dump_data_o       = rd_data[Reads+1];
 
-  // The bench fills and dumps with rivals_i at 0 and the unit idle, so it is never refused. Registers start with anything, so
-  // nothing is checked before the first reset.
-  logic reset_seen_q;
-  initial reset_seen_q = 1'b0;
-  always @(posedge clk_i) begin
-    if (!rst_ni) reset_seen_q <= 1'b1;
-    if (rst_ni && reset_seen_q) begin
-      assert (!fill_valid_i || wr_ready[2]) else $error("act_memory_bench: fill refused");
-      assert (!dump_valid_i || rd_ready[Reads+1]) else $error("act_memory_bench: dump refused");
+  // The bench fills and dumps with rivals_i at 0 and the unit idle.
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      fill_never_refused: assert (wr_ready[2] || !fill_valid_i);
+      dump_never_refused: assert (rd_ready[Reads+1] || !dump_valid_i);
     end
   end
-
-  logic unused;
-  assign unused = &{1'b0, wide_rd_data, rd_ready[0], wr_ready[0], rd_data_valid[0], rd_data[0], rd_fault[Reads+1], rd_fault[0],
-                    wr_fault[2], wr_fault[0]};
 
 endmodule

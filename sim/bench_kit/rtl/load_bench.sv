@@ -11,7 +11,7 @@ module load_bench #(
   input  logic         rst_ni,
   input  logic         dispatch_valid_i,
   output logic         dispatch_ready_o,
-  input  logic [511:0] dispatch_instr_i,
+  input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] dispatch_instr_i,
   input  logic [39:0]  constant_base_i,
   input  logic [31:0]  constant_size_i,
   output logic         empty_o,
@@ -30,19 +30,12 @@ module load_bench #(
   localparam int unsigned Experts = 16;
 
   logic instr_valid, instr_ready, done, fault_older;
-  logic [511:0] instr;
+  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr;
 
-  logic [LoadPorts-1:0][39:0]  araddr;
-  logic [LoadPorts-1:0][7:0]   arlen;
-  logic [LoadPorts-1:0][2:0]   arsize;
-  logic [LoadPorts-1:0][1:0]   arburst;
-  logic [LoadPorts-1:0]        arvalid, arready;
-  logic [LoadPorts-1:0][127:0] rdata;
-  logic [LoadPorts-1:0][1:0]   rresp;
-  logic [LoadPorts-1:0]        rlast, rvalid, rready;
+  logic [LoadPorts-1:0][moesaic_axi_pkg::READ_REQUEST_BITS-1:0] requests;
+  logic [LoadPorts-1:0][moesaic_axi_pkg::READ_RESPONSE_BITS-1:0] responses;
 
   // Only what throughput depends on is connected.
-  /* verilator lint_off PINCONNECTEMPTY */
   moesaic_issue #(.InstructionQueue(InstructionQueue)) u_issue (
     .clk_i,
     .rst_ni,
@@ -105,52 +98,19 @@ module load_bench #(
     .table_wr_ready_i(1'b1),
     .table_wr_address_o(),
     .table_wr_data_o(),
-    .m_axi_araddr(araddr),
-    .m_axi_arlen(arlen),
-    .m_axi_arsize(arsize),
-    .m_axi_arburst(arburst),
-    .m_axi_arcache(),
-    .m_axi_arprot(),
-    .m_axi_arvalid(arvalid),
-    .m_axi_arready(arready),
-    .m_axi_rdata(rdata),
-    .m_axi_rresp(rresp),
-    .m_axi_rlast(rlast),
-    .m_axi_rvalid(rvalid),
-    .m_axi_rready(rready)
+    .m_axi_o(requests),
+    .m_axi_i(responses)
   );
 
   for (genvar p = 0; p < int'(LoadPorts); p++) begin : gen_port
     dram #(.Port(p)) u_dram (
       .clk_i,
       .rst_ni,
-      .s_axi_araddr(araddr[p]),
-      .s_axi_arlen(arlen[p]),
-      .s_axi_arsize(arsize[p]),
-      .s_axi_arburst(arburst[p]),
-      .s_axi_arvalid(arvalid[p]),
-      .s_axi_arready(arready[p]),
-      .s_axi_rdata(rdata[p]),
-      .s_axi_rresp(rresp[p]),
-      .s_axi_rlast(rlast[p]),
-      .s_axi_rvalid(rvalid[p]),
-      .s_axi_rready(rready[p]),
-      .s_axi_awaddr('0),
-      .s_axi_awlen('0),
-      .s_axi_awsize('0),
-      .s_axi_awburst('0),
-      .s_axi_awvalid(1'b0),
-      .s_axi_awready(),
-      .s_axi_wdata('0),
-      .s_axi_wstrb('0),
-      .s_axi_wlast(1'b0),
-      .s_axi_wvalid(1'b0),
-      .s_axi_wready(),
-      .s_axi_bresp(),
-      .s_axi_bvalid(),
-      .s_axi_bready(1'b0)
+      .s_axi_read_i(requests[p]),
+      .s_axi_read_o(responses[p]),
+      .s_axi_write_i(moesaic_axi_pkg::NO_WRITE_REQUEST),
+      .s_axi_write_o()
     );
   end
-  /* verilator lint_on PINCONNECTEMPTY */
 
 endmodule

@@ -21,7 +21,7 @@ module matmul_bench #(
     input  logic                                    rst_ni,
     input  logic                                    instr_valid_i,
     output logic                                    instr_ready_o,
-    input  logic [511:0]                            instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0]                            instr_i,
     output logic                                    done_o,
     output logic                                    fault_o,
     output logic [3:0]                              fault_cause_o,
@@ -279,7 +279,6 @@ module matmul_bench #(
       .scale_rd_shift_o     (scale_shift)
   );
 
-  logic queue_overflow;
   moesaic_expert_queue #(
       .Experts    (Experts),
       .QueueTokens(QueueTokens)
@@ -291,7 +290,7 @@ module matmul_bench #(
       .push_expert_i(queue_fill_expert_i),
       .push_token_i (queue_fill_token_i),
       .push_score_i (queue_fill_score_i),
-      .overflow_o   (queue_overflow),
+      .overflow_o   (),
       .count_o      (queue_count),
       .rd_expert_i  (queue_rd_expert),
       .rd_index_i   (queue_rd_index),
@@ -310,14 +309,19 @@ module matmul_bench #(
       operand_stall_count_o <= operand_stall_count_o + 32'(operand_stall);
       drain_stall_count_o <= drain_stall_count_o + 32'(drain_stall);
     end
-    // the bench fills and dumps only while the unit is idle
-    assert (!rst_ni || !weight_dump_valid_i || !weight_rd_valid);
-    assert (!rst_ni || !act_dump_valid_i || rd_ready[2*ActPorts]);
-    assert (!rst_ni || !((act_fill_valid_i && !wr_ready[ActPorts]) || (weight_fill_valid_i && !weight_ready[1])));
-    assert (!rst_ni || !(rd_fault[2*ActPorts] || wr_fault[ActPorts] || weight_fault[1]));
   end
 
-  logic unused;
-  assign unused = &{1'b0, header, queue_overflow};
+  // The bench fills and dumps only while the unit is idle.
+  logic armed;
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
+  always_ff @(posedge clk_i) begin
+    if (armed) begin
+      weight_dump_is_alone: assert (!weight_rd_valid || !weight_dump_valid_i);
+      act_dump_never_refused: assert (rd_ready[2*ActPorts] || !act_dump_valid_i);
+      act_fill_never_refused: assert (wr_ready[ActPorts] || !act_fill_valid_i);
+      weight_fill_never_refused: assert (weight_ready[1] || !weight_fill_valid_i);
+      bench_stays_inside: assert (!(rd_fault[2*ActPorts] || wr_fault[ActPorts] || weight_fault[1]));
+    end
+  end
 
 endmodule

@@ -12,7 +12,7 @@ module route_bench #(
     input  logic                      queue_rst_ni,
     input  logic                      instr_valid_i,
     output logic                      instr_ready_o,
-    input  logic [511:0]              instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0]              instr_i,
     output logic                      done_o,
     output logic                      fault_o,
     output logic [3:0]                fault_cause_o,
@@ -34,7 +34,7 @@ module route_bench #(
     output logic [Experts-1:0][16:0]       count_o
 );
 
-  logic rd_valid, rd_ready, rd_data_valid, rd_fault, wr_ready, wr_fault, clear, push_valid, overflow;
+  logic rd_valid, rd_ready, rd_data_valid, rd_fault, clear, push_valid, overflow;
   logic [31:0] rd_address;
   logic [16*TileColumns-1:0] rd_data;
   logic [$clog2(Experts)-1:0] push_expert;
@@ -91,11 +91,11 @@ module route_bench #(
       .rd_data_o      (rd_data),
       .rd_fault_o     (rd_fault),
       .wr_valid_i     (1'b0),
-      .wr_ready_o     (wr_ready),
+      .wr_ready_o     (),
       .wr_address_i   ('0),
       .wr_data_i      ('0),
       .wr_strobe_i    ('0),
-      .wr_fault_o     (wr_fault)
+      .wr_fault_o     ()
   );
 
   moesaic_expert_queue #(
@@ -116,8 +116,5 @@ module route_bench #(
       .rd_token_o,
       .rd_score_o
   );
-
-  logic unused;
-  assign unused = &{1'b0, wr_ready, wr_fault};
 
 endmodule

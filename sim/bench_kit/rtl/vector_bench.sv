@@ -12,7 +12,7 @@ module vector_bench #(
     input  logic                      rst_ni,
     input  logic                      instr_valid_i,
     output logic                      instr_ready_o,
-    input  logic [511:0]              instr_i,
+    input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0]              instr_i,
     output logic                      done_o,
     output logic                      fault_o,
     output logic [3:0]                fault_cause_o,

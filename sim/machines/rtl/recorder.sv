@@ -9,11 +9,11 @@ module recorder #(
     input logic clk_i,
     input logic start_i,                       // the run begins in the next cycle
     input logic halt_i,                        // the run has ended
-    input logic [4:0] accept_i,                // fetch hands the unit an instruction, which waits in the unit's queue
-    input logic [4:0] take_i,                  // the unit starts its oldest instruction
-    input logic [4:0] done_i,                  // the unit has completed its oldest instruction
-    input logic [4:0] busy_i,
-    input logic [4:0] semaphore_stall_i,
+    input logic [moesaic_isa_pkg::UNITS-1:0] accept_i,                // fetch hands the unit an instruction, which waits in the unit's queue
+    input logic [moesaic_isa_pkg::UNITS-1:0] take_i,                  // the unit starts its oldest instruction
+    input logic [moesaic_isa_pkg::UNITS-1:0] done_i,                  // the unit has completed its oldest instruction
+    input logic [moesaic_isa_pkg::UNITS-1:0] busy_i,
+    input logic [moesaic_isa_pkg::UNITS-1:0] semaphore_stall_i,
     input logic load_dram_stall_i,
     input logic store_dram_stall_i,
     input logic operand_stall_i,
@@ -32,11 +32,11 @@ module recorder #(
     input int  array_cycles
   );
 
-  localparam int Units       = 6;
-  localparam int Load        = 0;
-  localparam int Store       = 1;
-  localparam int Matmul      = 2;
-  localparam int Fetch       = 5;
+  localparam int Units       = int'(moesaic_isa_pkg::UNITS) + 1;
+  localparam int Load        = int'(moesaic_isa_pkg::UNIT_LOAD);
+  localparam int Store       = int'(moesaic_isa_pkg::UNIT_STORE);
+  localparam int Matmul      = int'(moesaic_isa_pkg::UNIT_MATMUL);
+  localparam int Fetch       = int'(moesaic_isa_pkg::UNIT_FETCH);
   localparam int SampleEvery = 1000;
 
   typedef enum int {Accept, Take, Done, State, Sample, End, Array} kind_t;

@@ -44,32 +44,37 @@ module testbench #(
   input  logic        s_axi_control_rready
 );
 
-  logic [LoadPorts-1:0][39:0]  load_araddr;
-  logic [LoadPorts-1:0][7:0]   load_arlen;
-  logic [LoadPorts-1:0][2:0]   load_arsize;
-  logic [LoadPorts-1:0][1:0]   load_arburst;
-  logic [LoadPorts-1:0]        load_arvalid, load_arready;
-  logic [LoadPorts-1:0][127:0] load_rdata;
-  logic [LoadPorts-1:0][1:0]   load_rresp;
-  logic [LoadPorts-1:0]        load_rlast, load_rvalid, load_rready;
+  moesaic_axi_pkg::lite_request_t control_request;
+  moesaic_axi_pkg::lite_response_t control_response;
+  logic [LoadPorts-1:0][moesaic_axi_pkg::READ_REQUEST_BITS-1:0] load_requests;
+  logic [LoadPorts-1:0][moesaic_axi_pkg::READ_RESPONSE_BITS-1:0] load_responses;
+  moesaic_axi_pkg::read_request_t read_request;
+  moesaic_axi_pkg::read_response_t read_response;
+  moesaic_axi_pkg::write_request_t write_request;
+  moesaic_axi_pkg::write_response_t write_response;
 
-  logic [39:0]  main_araddr, main_awaddr;
-  logic [7:0]   main_arlen, main_awlen;
-  logic [2:0]   main_arsize, main_awsize;
-  logic [1:0]   main_arburst, main_awburst;
-  logic         main_arvalid, main_awvalid;
-  logic         main_arready, main_awready;
-  logic [127:0] main_rdata, main_wdata;
-  logic [15:0]  main_wstrb;
-  logic [1:0]   main_rresp, main_bresp;
-  logic         main_rlast, main_wlast;
-  logic         main_rvalid, main_wvalid, main_bvalid;
-  logic         main_rready, main_wready, main_bready;
+  assign control_request.awaddr  = s_axi_control_awaddr;
+  assign control_request.awprot  = s_axi_control_awprot;
+  assign control_request.awvalid = s_axi_control_awvalid;
+  assign control_request.wdata   = s_axi_control_wdata;
+  assign control_request.wstrb   = s_axi_control_wstrb;
+  assign control_request.wvalid  = s_axi_control_wvalid;
+  assign control_request.bready  = s_axi_control_bready;
+  assign control_request.araddr  = s_axi_control_araddr;
+  assign control_request.arprot  = s_axi_control_arprot;
+  assign control_request.arvalid = s_axi_control_arvalid;
+  assign control_request.rready  = s_axi_control_rready;
+  assign s_axi_control_awready   = control_response.awready;
+  assign s_axi_control_wready    = control_response.wready;
+  assign s_axi_control_bresp     = control_response.bresp;
+  assign s_axi_control_bvalid    = control_response.bvalid;
+  assign s_axi_control_arready   = control_response.arready;
+  assign s_axi_control_rdata     = control_response.rdata;
+  assign s_axi_control_rresp     = control_response.rresp;
+  assign s_axi_control_rvalid    = control_response.rvalid;
 
   assign run_start_o = u_accelerator.start;
 
-  // Cache and protection attributes mean nothing to the DRAM model, and the load ports never write.
-  /* verilator lint_off PINCONNECTEMPTY */
   moesaic_accelerator #(
     .TileRows(TileRows),
     .TileColumns(TileColumns),
@@ -91,130 +96,34 @@ module testbench #(
     .clk_i,
     .rst_ni,
     .irq_o,
-    .s_axi_control_awaddr,
-    .s_axi_control_awprot,
-    .s_axi_control_awvalid,
-    .s_axi_control_awready,
-    .s_axi_control_wdata,
-    .s_axi_control_wstrb,
-    .s_axi_control_wvalid,
-    .s_axi_control_wready,
-    .s_axi_control_bresp,
-    .s_axi_control_bvalid,
-    .s_axi_control_bready,
-    .s_axi_control_araddr,
-    .s_axi_control_arprot,
-    .s_axi_control_arvalid,
-    .s_axi_control_arready,
-    .s_axi_control_rdata,
-    .s_axi_control_rresp,
-    .s_axi_control_rvalid,
-    .s_axi_control_rready,
-    .m_axi_load_araddr(load_araddr),
-    .m_axi_load_arlen(load_arlen),
-    .m_axi_load_arsize(load_arsize),
-    .m_axi_load_arburst(load_arburst),
-    .m_axi_load_arcache(),
-    .m_axi_load_arprot(),
-    .m_axi_load_arvalid(load_arvalid),
-    .m_axi_load_arready(load_arready),
-    .m_axi_load_rdata(load_rdata),
-    .m_axi_load_rresp(load_rresp),
-    .m_axi_load_rlast(load_rlast),
-    .m_axi_load_rvalid(load_rvalid),
-    .m_axi_load_rready(load_rready),
-    .m_axi_main_araddr(main_araddr),
-    .m_axi_main_arlen(main_arlen),
-    .m_axi_main_arsize(main_arsize),
-    .m_axi_main_arburst(main_arburst),
-    .m_axi_main_arcache(),
-    .m_axi_main_arprot(),
-    .m_axi_main_arvalid(main_arvalid),
-    .m_axi_main_arready(main_arready),
-    .m_axi_main_rdata(main_rdata),
-    .m_axi_main_rresp(main_rresp),
-    .m_axi_main_rlast(main_rlast),
-    .m_axi_main_rvalid(main_rvalid),
-    .m_axi_main_rready(main_rready),
-    .m_axi_main_awaddr(main_awaddr),
-    .m_axi_main_awlen(main_awlen),
-    .m_axi_main_awsize(main_awsize),
-    .m_axi_main_awburst(main_awburst),
-    .m_axi_main_awcache(),
-    .m_axi_main_awprot(),
-    .m_axi_main_awvalid(main_awvalid),
-    .m_axi_main_awready(main_awready),
-    .m_axi_main_wdata(main_wdata),
-    .m_axi_main_wstrb(main_wstrb),
-    .m_axi_main_wlast(main_wlast),
-    .m_axi_main_wvalid(main_wvalid),
-    .m_axi_main_wready(main_wready),
-    .m_axi_main_bresp(main_bresp),
-    .m_axi_main_bvalid(main_bvalid),
-    .m_axi_main_bready(main_bready)
+    .s_axi_control_i(control_request),
+    .s_axi_control_o(control_response),
+    .m_axi_load_o(load_requests),
+    .m_axi_load_i(load_responses),
+    .m_axi_main_read_o(read_request),
+    .m_axi_main_read_i(read_response),
+    .m_axi_main_write_o(write_request),
+    .m_axi_main_write_i(write_response)
   );
 
   for (genvar p = 0; p < int'(LoadPorts); p++) begin : gen_load_port
     dram #(.Port(p)) u_dram (
       .clk_i,
       .rst_ni,
-      .s_axi_araddr(load_araddr[p]),
-      .s_axi_arlen(load_arlen[p]),
-      .s_axi_arsize(load_arsize[p]),
-      .s_axi_arburst(load_arburst[p]),
-      .s_axi_arvalid(load_arvalid[p]),
-      .s_axi_arready(load_arready[p]),
-      .s_axi_rdata(load_rdata[p]),
-      .s_axi_rresp(load_rresp[p]),
-      .s_axi_rlast(load_rlast[p]),
-      .s_axi_rvalid(load_rvalid[p]),
-      .s_axi_rready(load_rready[p]),
-      .s_axi_awaddr('0),
-      .s_axi_awlen('0),
-      .s_axi_awsize('0),
-      .s_axi_awburst('0),
-      .s_axi_awvalid(1'b0),
-      .s_axi_awready(),
-      .s_axi_wdata('0),
-      .s_axi_wstrb('0),
-      .s_axi_wlast(1'b0),
-      .s_axi_wvalid(1'b0),
-      .s_axi_wready(),
-      .s_axi_bresp(),
-      .s_axi_bvalid(),
-      .s_axi_bready(1'b0)
+      .s_axi_read_i(load_requests[p]),
+      .s_axi_read_o(load_responses[p]),
+      .s_axi_write_i(moesaic_axi_pkg::NO_WRITE_REQUEST),
+      .s_axi_write_o()
     );
   end
-  /* verilator lint_on PINCONNECTEMPTY */
 
   dram #(.Port(int'(LoadPorts))) u_dram_main (
     .clk_i,
     .rst_ni,
-    .s_axi_araddr(main_araddr),
-    .s_axi_arlen(main_arlen),
-    .s_axi_arsize(main_arsize),
-    .s_axi_arburst(main_arburst),
-    .s_axi_arvalid(main_arvalid),
-    .s_axi_arready(main_arready),
-    .s_axi_rdata(main_rdata),
-    .s_axi_rresp(main_rresp),
-    .s_axi_rlast(main_rlast),
-    .s_axi_rvalid(main_rvalid),
-    .s_axi_rready(main_rready),
-    .s_axi_awaddr(main_awaddr),
-    .s_axi_awlen(main_awlen),
-    .s_axi_awsize(main_awsize),
-    .s_axi_awburst(main_awburst),
-    .s_axi_awvalid(main_awvalid),
-    .s_axi_awready(main_awready),
-    .s_axi_wdata(main_wdata),
-    .s_axi_wstrb(main_wstrb),
-    .s_axi_wlast(main_wlast),
-    .s_axi_wvalid(main_wvalid),
-    .s_axi_wready(main_wready),
-    .s_axi_bresp(main_bresp),
-    .s_axi_bvalid(main_bvalid),
-    .s_axi_bready(main_bready)
+    .s_axi_read_i(read_request),
+    .s_axi_read_o(read_response),
+    .s_axi_write_i(write_request),
+    .s_axi_write_o(write_response)
   );
 
   recorder #(.Ports(LoadPorts + 1)) u_recorder (

@@ -21,15 +21,15 @@ from moesaic.spec.machine import Fields, ReferenceMachine
 Measure = Callable[[Experiment], RunTimes]
 
 _STEPS = 4
-"""Of Newton's method: all constants but rates enter times linearly, where one is enough."""
+"""Of Newton's method: figures are linear in the constants but for a few corners."""
 _DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A constant's name, unit and meaning, its present and its fitted value, and from how many times that follows.
+    """A constant's name, unit and meaning, its present and its fitted value, and from how many figures that follows.
 
-    error: cycles by which the model with the present value is off, the root of the mean square.
+    error: by how much the model with the present value is off, the root of the mean square, in cycles or in the unit of a rate.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Fit:
     meaning: str
     present: float
     fitted: float
-    times: int
+    figures: int
     error: float
 
 
@@ -52,56 +52,78 @@ def measure_on_rtl(executor: RtlExecutor) -> Measure:
     return measure
 
 
-def fit_constants(
-    configuration: HardwareConfiguration, sightings: Iterable[Sighting], measure: Measure, say: Callable[[str], None]
-) -> list[Fit]:
-    """The constants in the order of CycleConstants.
+class Fitting:
+    """Sightings, measured, and the model of the same programs.
 
-    Each is fitted with the others at their present values. measure: gives the times of an experiment, which is run once. say: is told
-    what is done. InternalError if nothing shows a constant.
+    measure: gives the times of an experiment, which is run once. say: is told what is done.
     """
-    measured: dict[Experiment, RunTimes] = {}
-    seen: dict[str, list[Sighting]] = {}
-    for sighting in sightings:
-        if sighting.experiment not in measured:
-            say(f"{sighting.constant}: running {len(sighting.experiment.entries):,} instructions")
-            measured[sighting.experiment] = measure(sighting.experiment)
-        seen.setdefault(sighting.constant, []).append(sighting)
-    counts = {experiment: queue_counts(configuration, experiment) for experiment in measured}
 
-    def model(sighting: Sighting, constants: CycleConstants) -> np.ndarray:
-        run = CycleModel(configuration, constants=constants).run(
-            sighting.experiment.entries, counts[sighting.experiment]
-        )
-        return np.atleast_1d(sighting.time(modelled_times(run)))
+    def __init__(
+        self,
+        configuration: HardwareConfiguration,
+        sightings: Iterable[Sighting],
+        measure: Measure,
+        say: Callable[[str], None],
+    ) -> None:
+        self._configuration = configuration
+        self._measured: dict[Experiment, RunTimes] = {}
+        self._seen: dict[str, list[Sighting]] = {}
+        for sighting in sightings:
+            experiment = sighting.experiment
+            if experiment not in self._measured:
+                say(f"{sighting.constant}: running {len(experiment.entries):,} instructions")
+                self._measured[experiment] = measure(experiment)
+            self._seen.setdefault(sighting.constant, []).append(sighting)
+        self._counts = {experiment: queue_counts(configuration, experiment) for experiment in self._measured}
 
-    fits = []
-    for constant in fields(CycleConstants):
-        name, chosen = constant.name, seen.get(constant.name)
-        if chosen is None:
-            raise InternalError(f"no program shows the constant {name} of the cycle model")
-        target = np.concatenate([np.atleast_1d(sighting.time(measured[sighting.experiment])) for sighting in chosen])
-        start = CycleConstants() if name in RIVALS else replace(CycleConstants(), **dict.fromkeys(RIVALS, 1.0))
+    def fit(self) -> list[Fit]:
+        """The constants in the order of CycleConstants, each fitted with those before it at their fitted values.
 
-        def times(value: float, name=name, chosen=chosen, start=start) -> np.ndarray:
-            return np.concatenate([model(sighting, replace(start, **{name: value})) for sighting in chosen])
+        InternalError if nothing shows a constant.
+        """
+        fits: list[Fit] = []
+        for constant in fields(CycleConstants):
+            name, present = constant.name, getattr(CycleConstants(), constant.name)
+            if name not in self._seen:
+                raise InternalError(f"no program shows the constant {name} of the cycle model")
+            target = np.concatenate([_figures(each, self._measured[each.experiment]) for each in self._seen[name]])
+            error = float(np.sqrt(np.mean((self._modelled(name, {}) - target) ** 2)))
+            fitted = self._least_squares(name, {fit.name: fit.fitted for fit in fits}, target, present)
+            fits.append(
+                Fit(name, **constant.metadata, present=present, fitted=fitted, figures=len(target), error=error)
+            )
+        return fits
 
-        present = getattr(start, name)
-        error = float(np.sqrt(np.mean((times(present) - target) ** 2)))
-        fitted = _least_squares(name, times, target, present)
-        fits.append(Fit(name, **constant.metadata, present=present, fitted=fitted, times=len(target), error=error))
-    return fits
+    def longest_run(self, fits: list[Fit]) -> tuple[int, float, float, float]:
+        """Of the longest program: instructions, cycles on the RTL, in the model as it is, and in the model with fitted constants."""
+        longest = max(self._measured, key=lambda experiment: self._measured[experiment].cycles)
+        fitted = CycleConstants(**{fit.name: fit.fitted for fit in fits})
+        present, new = (self._model(longest, constants).cycles for constants in (CycleConstants(), fitted))
+        return len(longest.entries), self._measured[longest].cycles, present, new
+
+    def _model(self, experiment: Experiment, constants: CycleConstants) -> RunTimes:
+        model = CycleModel(self._configuration, constants=constants)
+        return modelled_times(model.run(experiment.entries, self._counts[experiment]))
+
+    def _modelled(self, name: str, values: dict[str, float]) -> np.ndarray:
+        """What shows a constant, in the model with these values of constants."""
+        alone = {} if name in RIVALS else dict.fromkeys(RIVALS, 1.0)
+        constants = replace(CycleConstants(), **{**values, **alone})
+        return np.concatenate([_figures(each, self._model(each.experiment, constants)) for each in self._seen[name]])
+
+    def _least_squares(self, name: str, known: dict[str, float], target: np.ndarray, start: float) -> float:
+        value = start
+        for _ in range(_STEPS):
+            now, beside = (self._modelled(name, {**known, name: each}) for each in (value, value + _DIFFERENCE))
+            slope = (beside - now) / _DIFFERENCE
+            if not slope.any():
+                raise InternalError(f"the programs that should show the constant {name} do not depend on it")
+            value += float(slope @ (target - now) / (slope @ slope))
+        return value
 
 
-def _least_squares(name: str, times: Callable[[float], np.ndarray], target: np.ndarray, start: float) -> float:
-    value = start
-    for _ in range(_STEPS):
-        now = times(value)
-        slope = (times(value + _DIFFERENCE) - now) / _DIFFERENCE
-        if not slope.any():
-            raise InternalError(f"the programs that should show the constant {name} do not depend on it")
-        value += float(slope @ (target - now) / (slope @ slope))
-    return value
+def _figures(sighting: Sighting, run: RunTimes) -> np.ndarray:
+    return np.atleast_1d(sighting.figures(run))
 
 
 def queue_counts(configuration: HardwareConfiguration, experiment: Experiment) -> list[list[int]]:

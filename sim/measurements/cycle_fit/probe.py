@@ -76,11 +76,11 @@ class Probe:
 
     # --- instructions ---------------------------------------------------------------------------------------------
 
-    def load(self, destination: LoadDestination, size: int, *, queue: int | None = None) -> Probe:
-        """`size` bytes of the constants. queue: skipped if this one is empty."""
+    def load(self, destination: LoadDestination, size: int, *, at: int = 0, queue: int | None = None) -> Probe:
+        """`size` bytes of the constants, to byte `at`. queue: skipped if this one is empty."""
         self._emit(
-            "load", () if queue is None else (_QUEUES,), (Span(destination.name.lower(), 0, size),), space=int(Space.CONSTANT),
-            destination=int(destination), dram_offset=_CODE_BYTES, local_address=0, bytes=size, skip_if_empty=int(queue is not None),
+            "load", () if queue is None else (_QUEUES,), (Span(destination.name.lower(), at, at + size),), space=int(Space.CONSTANT),
+            destination=int(destination), dram_offset=_CODE_BYTES, local_address=at, bytes=size, skip_if_empty=int(queue is not None),
             queue=queue or 0, count_1=1, count_2=1, count_3=1,
         )  # fmt: skip
         return self
@@ -113,6 +113,7 @@ class Probe:
             (Span(memory, start, start + rows * pitch), _PRODUCTS), destination=int(destination), rows=rows, columns=columns,
             depth=depth, a_address=0, a_pitch=round_up(depth, c.act_word_bytes), b_address=parameters, b_stride=stride,
             param_address=0, param_stride=stride, d_address=start, d_pitch=pitch, gather=int(gather), scatter=int(scatter), queue=queue,
+            queue_first=0,
         )  # fmt: skip
         return self
 
@@ -140,8 +141,9 @@ class Probe:
         return self
 
     def route(self, rows: int, experts: int, top_k: int = 1) -> Probe:
-        """Equal scores for every expert: all tokens go to the first `top_k`."""
+        """Load equal scores for every expert and route: all tokens go to the first `top_k`."""
         pitch = round_up(2 * experts, self.configuration.act_word_bytes)
+        self.load(LoadDestination.ACT, rows * pitch)
         self._emit(
             "route", (Span("act", 0, rows * pitch),), (_QUEUES,), rows=rows, columns=experts, append=0, first=0, source_address=0,
             source_pitch=pitch, top_k=top_k,

@@ -1,4 +1,4 @@
-"""Which time of which program shows which constant of the cycle model."""
+"""Which figure of which program shows which constant of the cycle model."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _TABLE_BYTES, _LOAD_BYTES = 1024, 65_536
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """One or more times of a program, which grow with a constant. time: cycles, from the times of a run."""
+    """Figures of a run that follow a constant linearly. figures: from the times of the run, cycles, or bytes per cycle for a rate."""
 
     constant: str
     experiment: Experiment
-    time: Callable[[RunTimes], np.ndarray | float]
+    figures: Callable[[RunTimes], np.ndarray | float]
 
 
 def _duration(n: int) -> Callable[[RunTimes], float]:
@@ -76,33 +76,36 @@ def _of_products(probe: Callable[[], Probe], tile: int) -> Iterator[Sighting]:
     for column_tiles, steps in ((1, 16), (2, 16), (4, 32)):
         product = probe().product(tile, column_tiles, steps).finish()
         yield Sighting("product_start", product, lambda run: run.first[0] - run.taken[0])
-        yield Sighting("product_end", product, lambda run: run.done[0] - run.last[0])
+        yield Sighting("product_end", product, _duration(0))
         gathered = probe().route(tile, 4).product(tile, column_tiles, steps, Destination.INT8, gather=True).finish()
-        yield Sighting("product_gather", gathered, lambda run: run.first[1] - run.taken[1])
+        yield Sighting("product_gather", gathered, lambda run: run.first[-1] - run.taken[-1])
         scattered = (
             probe().route(tile, 4).product(tile, column_tiles, steps, Destination.RESIDUAL, scatter=True).finish()
         )
-        yield Sighting("product_scatter", scattered, lambda run: run.done[1] - run.last[1])
+        yield Sighting("product_scatter", scattered, _duration(-1))
         keys = probe().product(tile, column_tiles, steps, Destination.KEYS).finish()
-        yield Sighting("product_keys", keys, lambda run: run.done[0] - run.last[0])
+        yield Sighting("product_keys", keys, _duration(0))
     empty = probe().route(tile, 4).product(tile, 1, 16, Destination.INT8, gather=True, queue=3).finish()
-    yield Sighting("product_empty", empty, _duration(1))
+    yield Sighting("product_empty", empty, _duration(-1))
     behind = probe().route(1, 2).product(8 * tile, 4, 32).product(tile, 1, 16, Destination.INT8, gather=True, queue=1)
-    yield Sighting("product_spacing", behind.finish(), _completions(2))
+    yield Sighting("product_spacing", behind.finish(), _completions(-1))
 
 
 def _of_loads(probe: Callable[[], Probe], size: int) -> Iterator[Sighting]:
     act, weight, table = LoadDestination.ACT, LoadDestination.WEIGHT, LoadDestination.TABLE
-    yield Sighting("load_act_rate", probe().load(act, size // 4).load(act, size).finish(), _longer(1, 0))
+    both = probe().load(act, size // 4).load(act, size).finish()
+    yield Sighting("load_act_rate", both, lambda run: 3 * size / 4 / _longer(1, 0)(run))
     long = probe().load(weight, 2 * size).finish()
     yield Sighting("load_start", long, lambda run: run.first[0] - run.taken[0])
-    yield Sighting("load_end", long, lambda run: run.done[0] - run.last[0])
-    for first, second in ((act, weight), (weight, act)):
-        yield Sighting("load_spacing", probe().load(first, size).load(second, size).finish(), _completions(1))
+    yield Sighting("load_end", long, _duration(0))
+    part = size // 4
+    several = probe().load(weight, part).load(weight, part, at=part).load(weight, part, at=2 * part).finish()
+    for n in (1, 2):
+        yield Sighting("load_spacing", several, _completions(n))
     yield Sighting("load_table", probe().load(table, _TABLE_BYTES).finish(), _duration(0))
-    yield Sighting("load_skipped", probe().route(2, 4).load(act, size, queue=3).finish(), _duration(1))
+    yield Sighting("load_skipped", probe().route(2, 4).load(act, size, queue=3).finish(), _duration(-1))
     behind = probe().route(1, 2).load(weight, size).load(act, size, queue=1).finish()
-    yield Sighting("load_skipped_spacing", behind, _completions(2))
+    yield Sighting("load_skipped_spacing", behind, _completions(-1))
     for count in (1024, 4096, 16_384):
         yield Sighting("store_overhead", probe().store(count).finish(), _duration(0))
 
@@ -115,7 +118,7 @@ def _of_others(probe: Callable[[], Probe]) -> Iterator[Sighting]:
         yield Sighting("norm_row_latency", norms, _longer(1, 0))
     for column_tiles in (1, 2, 4):
         yield Sighting("norm_overhead", probe().layer_norm(1, column_tiles).finish(), _duration(0))
-    yield Sighting("route_row", probe().route(1, 4).route(65, 4).finish(), _longer(1, 0))
-    yield Sighting("route_column", probe().route(1, 8).route(1, 16).finish(), _longer(1, 0))
+    yield Sighting("route_row", probe().route(1, 4).route(65, 4).finish(), _longer(3, 1))
+    yield Sighting("route_column", probe().route(1, 8).route(1, 16).finish(), _longer(3, 1))
     for experts in (4, 8, 16):
-        yield Sighting("route_overhead", probe().route(1, experts).finish(), _duration(0))
+        yield Sighting("route_overhead", probe().route(1, experts).finish(), _duration(1))

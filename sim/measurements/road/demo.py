@@ -8,13 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from moesaic.errors import InternalError
 from moesaic.hls.compiler.generate import generate
 from moesaic.model.evaluation.accuracy_table import accuracy_table
-from moesaic.model.evaluation.evaluate import predict
 from moesaic.model.export.bundle_export import build_bundle
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe
@@ -22,10 +20,13 @@ from moesaic.model.training import checkpoint
 from moesaic.model.training.train import train
 from moesaic.pages.terminal import print_table
 from moesaic.sim.machines.simulated_executors import SIMULATED, simulated_executors
+from moesaic.sim.measurements.road.comparison import Subject, measure
 from moesaic.sim.measurements.road.figures import disagreements
-from moesaic.sim.measurements.road.road_report import Network, Subject, measure, write_report
+from moesaic.sim.measurements.road.float_network import float_network
+from moesaic.sim.measurements.road.road_report import write_report
 from moesaic.sim.measurements.road.road_tables import agreement_table, cycles_table
-from moesaic.sim.measurements.road.streams import FrameRecord, Picture
+from moesaic.sim.measurements.road.samples import Sample
+from moesaic.sim.measurements.road.streams import FrameRecord
 from moesaic.spec.build import load_build
 from moesaic.spec.bundle import Bundle, load_bundle
 from moesaic.spec.configuration import HardwareConfiguration
@@ -33,13 +34,13 @@ from moesaic.spec.configuration import HardwareConfiguration
 
 @dataclass(frozen=True)
 class Demo:
-    """A run of the road. directory: where everything goes; pictures: of the recipe's image size; validation: held-out scenes
+    """A run of the road. directory: where everything goes; samples: of the recipe's image size; validation: held-out scenes
     for the accuracy; executors: machines to compare with the reference machine."""
 
     directory: Path
     recipe: Recipe
     configuration: HardwareConfiguration
-    pictures: Sequence[Picture]
+    samples: Sequence[Sample]
     console: Console
     validation: int = 128
     executors: Sequence[str] = SIMULATED
@@ -59,7 +60,7 @@ class Demo:
                 open_executor().close()
         with self._step("run every task on every machine"):
             observed = generate(bundle, self.configuration, observe=True)
-            subject = Subject(bundle, build, self.pictures, observed, float_network(model))
+            subject = Subject(bundle, build, self.samples, observed, float_network(model))
             report = write_report(measure(subject, executors, self._show_frame), self.directory)
         show_report(report, self.console)
         problems = disagreements(report)
@@ -107,17 +108,8 @@ class Demo:
     def _show_frame(self, executor: str, record: FrameRecord) -> None:
         cycles = f"{record.counters['cycles']:>9,} cycles" if "cycles" in record.counters else ""
         self.console.print(
-            f"  {executor:<10}{record.picture:<14}{record.task:<14}{record.seconds:6.2f} s {cycles}", highlight=False
+            f"  {executor:<10}{record.sample:<14}{record.task:<14}{record.seconds:6.2f} s {cycles}", highlight=False
         )
-
-
-def float_network(model: M3ViT) -> Network:
-    """The model as the report takes it."""
-
-    def run(image: np.ndarray, task: str) -> np.ndarray:
-        return np.moveaxis(predict(model, image[None], task)[0], 0, -1)
-
-    return run
 
 
 def show_report(report: dict, console: Console) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from moesaic.sim.measurements.road.queue_usage import ExpertUsage
-from moesaic.sim.measurements.road.streams import FrameRecord, Picture, mismatched_bytes, switch_cost
+from moesaic.sim.measurements.road.samples import Sample
+from moesaic.sim.measurements.road.streams import FrameRecord, mismatched_bytes, switch_cost
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
 from moesaic.spec.clock import CLOCK_HZ
@@ -24,7 +25,7 @@ _STALLS = (
 )
 
 Predictions = dict[tuple[str, str], np.ndarray]
-"""(picture, task) to a network's output, (height, width, channels): float32 real values or int16 output units."""
+"""(sample, task) to a network's output, (height, width, channels): float32 real values or int16 output units."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Measurements:
 
     bundle: Bundle
     build: Build
-    pictures: Sequence[Picture]
+    samples: Sequence[Sample]
     streams: dict[str, list[FrameRecord]]
     usage: ExpertUsage
     consecutive: list[FrameRecord] = field(default_factory=list)
@@ -46,9 +47,9 @@ class Measurements:
     layer_checks: dict[str, dict[str, int]] = field(default_factory=dict)
     router_topk_agreement: float | None = None
 
-    def output(self, executor: str, picture: str, task: str) -> np.ndarray:
+    def output(self, executor: str, sample: str, task: str) -> np.ndarray:
         """What an executor predicted, int16 (height, width, channels)."""
-        record = next(r for r in self.streams[executor] if (r.picture, r.task) == (picture, task))
+        record = next(r for r in self.streams[executor] if (r.sample, r.task) == (sample, task))
         return self.build.read_output(record.frame, task)
 
 
@@ -61,7 +62,7 @@ def figures(measurements: Measurements) -> dict:
         "fingerprint": m.build.fingerprint,
         "configuration": m.build.configuration.to_dict(),
         "assumed_clock_hz": CLOCK_HZ,
-        "pictures": [{"name": picture.name, "origin": picture.origin} for picture in m.pictures],
+        "pictures": [{"name": sample.name, "origin": sample.origin} for sample in m.samples],
         "tasks": {name: _task_figures(m, name) for name in m.build.tasks},
         "executors": {name: _executor_figures(m, name) for name in m.streams},
         "integer_network": _integer_network_figures(m),
@@ -143,8 +144,8 @@ def _executor_figures(m: Measurements, name: str) -> dict:
 
 def _integer_network_figures(m: Measurements) -> dict:
     wrong = [
-        int(np.count_nonzero(values != m.output("reference", picture, task)))
-        for (picture, task), values in m.integers.items()
+        int(np.count_nonzero(values != m.output("reference", sample, task)))
+        for (sample, task), values in m.integers.items()
     ]
     return {
         "outputs_compared": sum(values.size for values in m.integers.values()),

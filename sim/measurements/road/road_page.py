@@ -23,7 +23,7 @@ from moesaic.sim.measurements.road.road_tables import (
     integer_network_table,
     proof_table,
 )
-from moesaic.sim.measurements.road.streams import Picture
+from moesaic.sim.measurements.road.samples import Sample
 from moesaic.spec.predictions import decode
 
 _BUSY_COLOUR, _WAITING_COLOUR = SERIES[0], SERIES[1]
@@ -88,7 +88,7 @@ def _predictions(m: Measurements) -> Markup:
         "unlike them. All pictures of a row share one colour scale."
     )
     blocks: list[Markup] = []
-    for shown in m.pictures:
+    for shown in m.samples:
         rows = [_prediction_row(m, shown, task, machine) for task in m.build.tasks]
         blocks += [
             heading(f"{shown.name}: {shown.origin}"),
@@ -98,7 +98,7 @@ def _predictions(m: Measurements) -> Markup:
     return section("Predictions", introduction, *blocks, *keys)
 
 
-def _prediction_row(m: Measurements, shown: Picture, task: str, machine: str) -> Markup:
+def _prediction_row(m: Measurements, shown: Sample, task: str, machine: str) -> Markup:
     definition, key = m.build.tasks[task], (shown.name, task)
     decoded: dict[str, np.ndarray] = {}
     if task in shown.truth:

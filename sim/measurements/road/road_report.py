@@ -1,149 +1,19 @@
-"""Runs a build on the executors and writes report.json and report.html."""
+"""Writes what was measured as report.json and report.html."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from moesaic.errors import UserError
-from moesaic.files import writing
-from moesaic.model.quantisation.integer import IntegerNetwork
-from moesaic.sim.measurements.road.figures import Measurements, Predictions, figures
-from moesaic.sim.measurements.road.layer_check import check_layers
-from moesaic.sim.measurements.road.queue_usage import ExpertUsage, UsageRecorder
+from moesaic.files import write_file
+from moesaic.sim.measurements.road.figures import Measurements, figures
 from moesaic.sim.measurements.road.road_page import report_page
-from moesaic.sim.measurements.road.streams import FrameRecord, Picture, alternating, consecutive, run_stream
-from moesaic.spec.build import Build
-from moesaic.spec.bundle import Bundle
-from moesaic.spec.executor import Executor
-from moesaic.spec.machine import ReferenceMachine
-
-Network = Callable[[np.ndarray, str], np.ndarray]
-"""A float network: image uint8 (height, width, 3) and task to real values (height, width, channels)."""
-
-Progress = Callable[[str, FrameRecord], None]
-"""Called with the executor's name after each frame."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a report is about. observed: the same bundle generated with observation, for the check layer by layer;
-    float_network: for the float predictions. Either may be None, and is then left out of the report."""
-
-    bundle: Bundle
-    build: Build
-    pictures: Sequence[Picture]
-    observed: Build | None = None
-    float_network: Network | None = None
-
-
-def measure(
-    subject: Subject, executors: Mapping[str, Callable[[], Executor]], progress: Progress = lambda name, record: None
-) -> Measurements:
-    """Run every picture through every task, tasks alternating, on the reference machine and the given executors.
-
-    executors: name to a function that opens one; each is closed again. On "rtl" the frames are run a second time without
-    alternation. UserError if the build was made from another bundle or for another configuration than an executor's.
-    """
-    bundle, build, pictures = subject.bundle, subject.build, subject.pictures
-    _check_match(bundle, build)
-    jobs = alternating(pictures, list(build.tasks))
-    streams: dict[str, list[FrameRecord]] = {}
-    streams["reference"], usage = _run_reference(subject, progress)
-    unalternated: list[FrameRecord] = []
-    for name, open_executor in executors.items():
-        with closing(open_executor()) as executor:
-            if executor.fingerprint != build.fingerprint:
-                raise UserError(
-                    f"build {build.name} has fingerprint {build.fingerprint}, the {name} executor has {executor.fingerprint};"
-                    " generate the build for that configuration"
-                )
-            streams[name] = run_stream(executor, build, jobs, lambda record, name=name: progress(name, record))
-            if name == "rtl":
-                again = consecutive(pictures, list(build.tasks))
-                unalternated = run_stream(executor, build, again, lambda record, name=name: progress(name, record))
-    network = IntegerNetwork(bundle.architecture, bundle.tasks, bundle.tensors)
-    return Measurements(
-        bundle=bundle,
-        build=build,
-        pictures=pictures,
-        streams=streams,
-        usage=usage,
-        consecutive=unalternated,
-        floats=_predict(subject, subject.float_network) if subject.float_network else {},
-        integers=_predict(subject, lambda image, task: network.run(image[None], task)[0]),
-        layer_checks=_check_layers(subject, network) if subject.observed else {},
-        router_topk_agreement=bundle.report.get("router_topk_agreement"),
-    )
 
 
 def write_report(measurements: Measurements, directory: Path) -> dict:
-    """Write report.json and report.html into the directory and return the figures."""
+    """Write report.json and report.html into the directory, each whole or not at all, and return the figures."""
     report = figures(measurements)
-    document = report_page(measurements, report)
-    with writing(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        _write(directory / "report.html", document)
-        _write(directory / "report.json", json.dumps(report, indent=1) + "\n")
+    page = report_page(measurements, report)
+    write_file(directory / "report.html", page.encode())
+    write_file(directory / "report.json", (json.dumps(report, indent=1) + "\n").encode())
     return report
-
-
-def check_origin(bundle: Bundle, build: Build) -> None:
-    """UserError with both hashes unless the build was generated from exactly this bundle."""
-    if build.bundle_sha256 != bundle.sha256:
-        raise UserError(
-            f"build {build.name} was made from the bundle with SHA-256 {build.bundle_sha256}, bundle {bundle.name} has"
-            f" {bundle.sha256}; make the build again with `moesaic generate`"
-        )
-
-
-def _check_match(bundle: Bundle, build: Build) -> None:
-    theirs, ours = sorted(bundle.tasks), sorted(build.tasks)
-    a = bundle.architecture
-    if theirs != ours or (build.image_height, build.image_width) != (a.image_height, a.image_width):
-        raise UserError(
-            f"build {build.name} (tasks {', '.join(ours)}, {build.image_height} x {build.image_width}) was not made from bundle "
-            f"{bundle.name} (tasks {', '.join(theirs)}, {a.image_height} x {a.image_width}); make it again with `moesaic generate`"
-        )
-
-
-def _run_reference(subject: Subject, progress: Progress) -> tuple[list[FrameRecord], ExpertUsage]:
-    recorder = UsageRecorder(subject.bundle, subject.build)
-    records: list[FrameRecord] = []
-    with closing(ReferenceMachine(subject.build.configuration, observe=recorder.observe)) as machine:
-        for job in alternating(subject.pictures, list(subject.build.tasks)):
-            recorder.task = job[1]
-            records += run_stream(machine, subject.build, [job], lambda record: progress("reference", record))
-    return records, recorder.usage
-
-
-def _predict(subject: Subject, network: Network) -> Predictions:
-    return {
-        (picture.name, task): network(picture.image, task)
-        for picture, task in alternating(subject.pictures, list(subject.build.tasks))
-    }
-
-
-def _check_layers(subject: Subject, network: IntegerNetwork) -> dict[str, dict[str, int]]:
-    with closing(ReferenceMachine(subject.observed.configuration)) as machine:
-        return check_layers(machine, subject.observed, network, subject.pictures[0].image)
-
-
-def _write(path: Path, text: str) -> None:
-    """The whole file or none of it."""
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink()
-        raise

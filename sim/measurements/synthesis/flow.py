@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moesaic.files import write_file
-from moesaic.sim.measurements.synthesis import counting, netlist
-from moesaic.sim.measurements.synthesis import path_delays as timing
+from moesaic.sim.measurements.synthesis import counting, netlist, path_delays
 from moesaic.sim.measurements.synthesis.elaboration import Module, elaborate
 
 
 @dataclass(frozen=True)
-class Result(timing.Timed):
+class Result(path_delays.Timed):
     """One module with fixed parameters.
 
     instances: in the design. own: resources of one instance without the modules below it; total: with them.
-    paths: the longest between registers that pass through its own logic, longest first, as `timing.Model` has them.
+    paths: the longest between registers that pass through its own logic, longest first, as `path_delays.Model` has them.
     loops: combinational loops that its own logic closes.
     """
 
@@ -31,7 +30,7 @@ class Result(timing.Timed):
     instances: int
     own: Counter[str]
     total: Counter[str]
-    paths: tuple[timing.Path, ...]
+    paths: tuple[path_delays.Path, ...]
     loops: int
 
 
@@ -76,11 +75,11 @@ def measure(
 
 def _analyses(
     modules: Mapping[str, Module], keys: Mapping[str, str], cache: Path, progress: Callable[[str], None]
-) -> tuple[dict[str, Counter[str]], dict[str, timing.Model]]:
+) -> tuple[dict[str, Counter[str]], dict[str, path_delays.Model]]:
     rules = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("counting.py", "path_delays.py"))
     own: dict[str, Counter[str]] = {}
-    models: dict[str, timing.Model] = {}
-    shown: dict[str, timing.Model] = {}
+    models: dict[str, path_delays.Model] = {}
+    shown: dict[str, path_delays.Model] = {}
     chained: dict[str, str] = {}
     for name, module in modules.items():
         # A path crosses boundaries, so that a model depends on all the modules below.
@@ -93,15 +92,15 @@ def _analyses(
         else:
             progress(f"longest paths of {module.base}")
             written = netlist.load(cache, module, keys[name])
-            own[name], models[name] = counting.count(written, modules), timing.analyse(written, shown)
+            own[name], models[name] = counting.count(written, modules), path_delays.analyse(written, shown)
             content = json.dumps([own[name], _encode(models[name])]).encode()
             write_file(path, gzip.compress(content, compresslevel=3, mtime=0))
         shown[name.removeprefix("\\")] = models[name]
     return own, models
 
 
-def _encode(model: timing.Model) -> list:
-    def bits(paths: Mapping[tuple[str, int], timing.Path]) -> list:
+def _encode(model: path_delays.Model) -> list:
+    def bits(paths: Mapping[tuple[str, int], path_delays.Path]) -> list:
         return [[port, index, *dataclasses.astuple(path)] for (port, index), path in paths.items()]
 
     through = [[port, index, bits(paths)] for (port, index), paths in model.through.items()]
@@ -114,13 +113,13 @@ def _encode(model: timing.Model) -> list:
     ]
 
 
-def _decode(fields: list) -> timing.Model:
-    def bits(rows: list) -> dict[tuple[str, int], timing.Path]:
-        return {(row[0], row[1]): timing.Path(*row[2:]) for row in rows}
+def _decode(fields: list) -> path_delays.Model:
+    def bits(rows: list) -> dict[tuple[str, int], path_delays.Path]:
+        return {(row[0], row[1]): path_delays.Path(*row[2:]) for row in rows}
 
     paths, to_output, from_input, through, loops = fields
-    return timing.Model(
-        tuple(timing.Path(*path) for path in paths),
+    return path_delays.Model(
+        tuple(path_delays.Path(*path) for path in paths),
         bits(to_output),
         bits(from_input),
         {(port, index): bits(rows) for port, index, rows in through},

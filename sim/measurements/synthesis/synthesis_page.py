@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from moesaic.pages.number_formats import count, decimals
 from moesaic.pages.tables import Cell, Column, Table, Tone, Value
-from moesaic.sim.measurements.synthesis import path_delays as timing
+from moesaic.sim.measurements.synthesis import path_delays
 from moesaic.sim.measurements.synthesis.flow import Result
 from moesaic.sim.measurements.synthesis.synthesis_report import COUNTED, NOTE, RULE, Row, blocks, rows, verdict, whole
 from moesaic.spec.configuration import HardwareConfiguration
 
-_MEETS = f"<= {timing.CLOCK_NS}"
+_MEETS = f"<= {path_delays.CLOCK_NS}"
 
 
 def resources_table(results: Sequence[Result]) -> Table:
@@ -44,7 +44,7 @@ def _whole_row(results: Sequence[Result], modules: Sequence[Row]) -> list[Cell]:
     return [Cell(entry, "strong") for entry in entries]
 
 
-def paths_table(paths: Iterable[tuple[str, timing.Path]]) -> Table:
+def paths_table(paths: Iterable[tuple[str, path_delays.Path]]) -> Table:
     """Paths, each with the module that it is in."""
     columns = (Column("module"), Column("ns", decimals(2)), Column("LUTs", count), Column("from"), Column("to"))
     entries = [
@@ -71,7 +71,7 @@ def resources_markdown(configuration: HardwareConfiguration, results: Sequence[R
         "",
         RULE,
         f"Of each module the longest path that passes through its own logic, and of others between other instances in it those over"
-        f" {timing.CLOCK_NS} ns; the last table has the {timing.KEPT} longest of the top module.",
+        f" {path_delays.CLOCK_NS} ns; the last table has the {path_delays.KEPT} longest of the top module.",
         "",
         paths_table((row.module, path) for row in slowest_first for path in row.shown).to_markdown(),
         "",

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moesaic.hls.hardware.resource_estimate import LIMITS, Resources
-from moesaic.sim.measurements.synthesis import path_delays as timing
-from moesaic.sim.measurements.synthesis import yosys
+from moesaic.sim.measurements.synthesis import path_delays, yosys
 from moesaic.sim.measurements.synthesis.flow import Result
 from moesaic.sim.measurements.synthesis.netlist import SYNTHESIS
 from moesaic.spec.clock import CLOCK_MHZ
@@ -20,11 +19,11 @@ NOTE = (
     " CARRY8."
 )
 RULE = (
-    f"Path delays assume {timing.LEVEL_NS:.3f} ns for a LUT with the net behind it, and a level more at a start that is no"
+    f"Path delays assume {path_delays.LEVEL_NS:.3f} ns for a LUT with the net behind it, and a level more at a start that is no"
     " flip-flop or an end that is not a flip-flop's data, as AMD's report_failfast does for UltraScale+ at speed grade -2;"
-    f" a carry chain {timing.CARRY_ENTRY_NS:.3f} ns and {timing.CARRY_STEP_NS:.3f} ns for every four bits, a RAM without output"
-    f" register {timing.RAM_OUTPUT_NS} ns (UG949), an unregistered side of a multiplier {timing.MULTIPLY_NS} ns: assumptions."
-    f" Judged against {timing.CLOCK_NS} ns ({CLOCK_MHZ} MHz); fan-out, placement and skew are not in them."
+    f" a carry chain {path_delays.CARRY_ENTRY_NS:.3f} ns and {path_delays.CARRY_STEP_NS:.3f} ns for every four bits, a RAM without output"
+    f" register {path_delays.RAM_OUTPUT_NS} ns (UG949), an unregistered side of a multiplier {path_delays.MULTIPLY_NS} ns: assumptions."
+    f" Judged against {path_delays.CLOCK_NS} ns ({CLOCK_MHZ} MHz); fan-out, placement and skew are not in them."
 )
 _NAMES = {"dsp": "DSP48E2", "bram36": "BRAM36", "uram": "URAM288", "lut": "LUT"}
 COUNTED = ("dsp", "bram36", "uram", "lut", "ff", "carry4")
@@ -32,23 +31,23 @@ COUNTED = ("dsp", "bram36", "uram", "lut", "ff", "carry4")
 
 
 @dataclass(frozen=True)
-class Row(timing.Timed):
+class Row(path_delays.Timed):
     """All modules of one name: how many instances, what they take together without the modules below them, longest paths."""
 
     module: str
     instances: int
     own: dict[str, float]
-    paths: tuple[timing.Path, ...]
+    paths: tuple[path_delays.Path, ...]
     loops: int
 
     @property
-    def shown(self) -> tuple[timing.Path, ...]:
+    def shown(self) -> tuple[path_delays.Path, ...]:
         """The longest path and all others that do not meet the clock."""
-        return tuple(path for n, path in enumerate(self.paths) if n == 0 or path.delay > timing.CLOCK_NS)
+        return tuple(path for n, path in enumerate(self.paths) if n == 0 or path.delay > path_delays.CLOCK_NS)
 
     @property
     def meets(self) -> bool:
-        return self.loops == 0 and (self.worst is None or self.worst.delay <= timing.CLOCK_NS)
+        return self.loops == 0 and (self.worst is None or self.worst.delay <= path_delays.CLOCK_NS)
 
 
 def blocks(counts: Counter[str]) -> dict[str, float]:
@@ -97,7 +96,7 @@ def document(configuration: HardwareConfiguration, results: Sequence[Result], so
         "tool": f"Yosys {yosys.version()}, {SYNTHESIS}",
         "note": NOTE,
         "rule": RULE,
-        "clock_ns": timing.CLOCK_NS,
+        "clock_ns": path_delays.CLOCK_NS,
         "modules": [
             {
                 "module": row.module,

@@ -9,6 +9,7 @@ import pytest
 
 from moesaic.hls.vendor.vivado.workspace import CONTROL_ADDRESS, memory_map, workspace_files
 from moesaic.hls.vendor.vivado.wrapper import ENGINES, MODULE, interfaces, wrapper_signals
+from moesaic.sim.machines.rtl_lint import WAIVERS
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.machines.verilator import lint
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
@@ -158,7 +159,7 @@ def test_the_stubs_notice(tmp_path: Path, name: str) -> None:
 def test_the_wrapper_is_verilog_around_the_whole_accelerator(tmp_path: Path, engine: str, configuration: str) -> None:
     write_workspace(tmp_path, load_configuration(configuration), engine)
     sources = [*source_closure(ENGINES[engine], [tmp_path / "rtl"]), tmp_path / "rtl" / f"{MODULE}.v"]
-    assert lint(MODULE, sources, {}) == ""
+    assert lint(MODULE, [WAIVERS, *sources], {}) == ""
     signals = wrapper_signals(engine, 3)
     assert {"aclk", "aresetn", "irq"} <= set(signals)
     assert interfaces(engine, 3)[0] == "s_axi_control"

@@ -471,5 +471,5 @@ def test_wrong_arguments_are_one_line(capsys, words, message):
 
 
 def test_make_passes_its_variables_on():
-    recipe = (Path(__file__).resolve().parents[2] / "Makefile").read_text()
+    recipe = (Path(__file__).resolve().parents[4] / "Makefile").read_text()
     assert "--model $(MODEL)" in recipe and "--input $(INPUT)" in recipe

@@ -13,7 +13,7 @@ from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.machines.verilator import build
 from moesaic.spec.configuration import load_configuration
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIGURATIONS = sorted(path.stem for path in (ROOT / "configs").glob("*.toml"))
 TWO_DRIVERS = """module unit(input logic clk_i, input logic a_i, output logic q_o);
   always_ff @(posedge clk_i) q_o <= a_i;

@@ -9,6 +9,7 @@ import pytest
 from moesaic.errors import InternalError, UserError
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
 from moesaic.sim.machines.rtl_executor import RtlExecutor, Window
+from moesaic.sim.machines.source_closure import source_closure
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
 from moesaic.spec.isa import Fault, Space
@@ -25,8 +26,8 @@ NO_INTERRUPT = Program(offset=64, size=256)
 def rtl_directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("rtl")
     shutil.copy(Path(__file__).parent / "designs" / "stand_in" / "moesaic_accelerator.sv", directory)
-    for name in ("moesaic_control.sv", "moesaic_isa_pkg.sv"):
-        shutil.copy(RTL / name, directory)
+    for path in source_closure("moesaic_control", [RTL]):
+        shutil.copy(path, directory)
     return directory
 
 
@@ -101,7 +102,7 @@ def test_program_without_end_times_out_and_the_next_run_is_right(rtl_directory):
 
 def test_dead_simulator_is_reported_with_its_log(rtl_directory):
     executor = RtlExecutor(rtl_directory, CONFIGURATION)
-    with pytest.raises(InternalError, match=r"(?s)simulator died .*valid dropped before the payload was taken"):
+    with pytest.raises(InternalError, match=r"(?s)simulator died .*valid_held_until_ready"):
         executor.run(KILLS_THE_SIMULATOR, random_memory(0), 10_000)
     with pytest.raises(InternalError, match="executor is closed"):
         executor.run(PROGRAM, random_memory(0), 10_000)
@@ -133,7 +134,7 @@ def test_waveforms_of_chosen_cycles(rtl_directory, tmp_path):
             waveform = read_fst(executor.window.path)
             # The clock rises at the start of a cycle and falls in its middle: a cycle is a nanosecond.
             assert (waveform.start, waveform.end, waveform.scale) == (first * 1000, last * 1000 + 500, -12)
-            assert "testbench.u_accelerator.m_axi_load_rdata" in waveform.signals
+            assert "testbench.u_accelerator.m_axi_load_i" in waveform.signals
         executor.window = Window(tmp_path / "beyond.fst", 100, 10**9)
         cycles = check_run(executor, 2)
         assert cycles <= read_fst(executor.window.path).end // 1000 <= cycles + 50

@@ -20,12 +20,12 @@ from moesaic.hls.compiler.generate import generate
 from moesaic.host.png import decode_png
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.sim.machines.csim import CsimExecutor
+from moesaic.sim.measurements.road.comparison import Subject, measure
 from moesaic.sim.measurements.road.demo import show_report
 from moesaic.sim.measurements.road.figures import disagreements, figures
 from moesaic.sim.measurements.road.road_page import report_page
-from moesaic.sim.measurements.road.road_report import Subject, measure, write_report
-from moesaic.sim.measurements.road.sample_pictures import photographs, read_pictures, rendered_scenes
-from moesaic.sim.measurements.road.streams import Picture
+from moesaic.sim.measurements.road.road_report import write_report
+from moesaic.sim.measurements.road.samples import Sample, photographs, read_samples, rendered_scenes
 from moesaic.spec.bundle import Bundle
 from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.configuration import load_configuration
@@ -67,16 +67,16 @@ def subject() -> Subject:
     }
     bundle = Bundle("random", bundle.architecture, tasks, bundle.tensors, {}, report={"router_topk_agreement": 0.875})
     truth = {"depth": np.full((32, 32), 2.0, np.float32), "normals": np.full((32, 32, 3), 0.577, np.float32)}
-    pictures = [
-        Picture("noise", "random", picture(SMALL, 0)),
-        Picture("more noise", "random", picture(SMALL, 1), truth),
+    samples = [
+        Sample("noise", "random", picture(SMALL, 0)),
+        Sample("more noise", "random", picture(SMALL, 1), truth),
     ]
 
     def float_network(image: np.ndarray, task: str) -> np.ndarray:
         integers = IntegerNetwork(bundle.architecture, bundle.tasks, bundle.tensors).run(image[None], task)[0]
         return integers * bundle.tasks[task].output_scale
 
-    return Subject(bundle, generate(bundle, TINY), pictures, generate(bundle, TINY, observe=True), float_network)
+    return Subject(bundle, generate(bundle, TINY), samples, generate(bundle, TINY, observe=True), float_network)
 
 
 def run(subject: Subject, **machine) -> tuple:
@@ -235,7 +235,7 @@ def test_the_page_of_a_network_without_truth_metrics_or_experts(tmp_path: Path) 
     from tests.hls.networks import DENSE
 
     bundle = network(DENSE, 0)
-    bare = Subject(bundle, generate(bundle, TINY), [Picture("noise", "random", picture(DENSE, 0))])
+    bare = Subject(bundle, generate(bundle, TINY), [Sample("noise", "random", picture(DENSE, 0))])
     report = write_report(measure(bare, {"rtl": Clocked}), tmp_path)
     assert disagreements(report) == [] and report["router_topk_agreement"] is None
     assert "Expert usage" not in (tmp_path / "report.html").read_text()
@@ -281,6 +281,6 @@ def test_pictures_from_files_of_equal_names_stay_apart(tmp_path: Path) -> None:
     paths = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png", tmp_path / "y.png"]
     for path in paths:
         write_picture(path, picture(SMALL, 0))
-    shown = read_pictures(paths, 32, 32)
+    shown = read_samples(paths, 32, 32)
     assert [one.name for one in shown] == ["x (1)", "x (2)", "y"]
     assert [one.origin for one in shown] == ["x.png", "x.png", "y.png"]  # a report tells nobody's directories

@@ -10,7 +10,7 @@ import pytest
 
 from tests.sim.fst import decompress_lz4
 
-HEADER_DIRECTORY = Path(__file__).resolve().parents[2] / "sim" / "machines" / "fst"
+HEADER_DIRECTORY = Path(__file__).resolve().parents[3] / "sim" / "machines" / "fst"
 PROGRAM = r"""
 #include <lz4.h>
 #include <cstdio>

@@ -322,7 +322,13 @@ SCENARIOS = [
 
 def run(testcase, seed=0, **plusargs):
     return run_module_test(
-        "dram", __name__, testcase=testcase, seed=seed, plusargs=plusargs, cpp_sources=SOURCES, public=("*axi*", "*i")
+        "dram_pins",
+        __name__,
+        testcase=testcase,
+        seed=seed,
+        plusargs=plusargs,
+        cpp_sources=SOURCES,
+        public=("*axi*", "*i"),
     )
 
 
@@ -344,8 +350,8 @@ def test_random_traffic(seed):
         ("narrow", "awsize is 3, only 16-byte beats"),
         ("last", "wlast came before the last beat"),
         ("missing_last", "wlast missing on the last beat"),
-        ("dropped", "valid dropped before the payload was taken"),
-        ("changed", "payload changed from"),
+        ("dropped", "valid_held_until_ready"),
+        ("changed", "payload_stable_until_ready"),
     ],
     ids=["page", "wrap", "narrow", "last", "missing_last", "dropped", "changed"],
 )

@@ -5,7 +5,7 @@ import pytest
 
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.sim.measurements.road.rendering import legend, render_row
-from moesaic.sim.measurements.road.sample_pictures import rendered_scenes
+from moesaic.sim.measurements.road.samples import rendered_scenes
 from moesaic.spec.build import TaskProgram
 from moesaic.spec.bundle import KINDS
 from moesaic.spec.executor import Program

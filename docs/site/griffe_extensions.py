@@ -1,4 +1,4 @@
-"""An extension of Griffe, which reads the code for the reference: `A, B = 1, 2` defines two constants."""
+"""Extensions of Griffe, which reads the code for the reference."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import griffe
 
+from docs.site.field_lists import as_list
+
 
 class TupleConstants(griffe.Extension):
-    """Adds what Griffe leaves out: names that a module or class assigns as a tuple."""
+    """Adds what Griffe leaves out: names that a module or class assigns as a tuple, `A, B = 1, 2`."""
 
     def on_members(self, *, node: ast.AST | griffe.ObjectNode, obj: griffe.Object, agent: Any, **_: Any) -> None:
         if not isinstance(node, ast.Module | ast.ClassDef):
@@ -25,3 +27,11 @@ class TupleConstants(griffe.Extension):
                     attribute = griffe.Attribute(name.id, value=expression, lineno=statement.lineno, parent=obj)
                     attribute.labels.add("module-attribute" if obj.is_module else "class-attribute")
                     obj.set_member(name.id, attribute)
+
+
+class FieldLists(griffe.Extension):
+    """Shows lines of a docstring that describe a parameter or field as a list."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        if obj.docstring is not None:
+            obj.docstring.value = as_list(obj.docstring.value)

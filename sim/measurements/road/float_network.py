@@ -1,0 +1,18 @@
+"""The trained network in floating point, in the shape that a comparison takes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from moesaic.model.evaluation.evaluate import predict
+from moesaic.model.network.vit import M3ViT
+from moesaic.sim.measurements.road.comparison import FloatNetwork
+
+
+def float_network(model: M3ViT) -> FloatNetwork:
+    """The model as the report takes it."""
+
+    def run(image: np.ndarray, task: str) -> np.ndarray:
+        return np.moveaxis(predict(model, image[None], task)[0], 0, -1)
+
+    return run
