@@ -52,6 +52,11 @@ class ImportCommand:
             "--grid", type=image_size, metavar="RxC", help="patches of the source's positions, if they are no square"
         )
         parser.add_argument(
+            "--backbone-only",
+            action="store_true",
+            help="leave M3ViT's heads out, which the accelerator does not run: the recipe's are drawn at random",
+        )
+        parser.add_argument(
             "--checkpoint", type=Path, default=Path("build/imported.safetensors"), help="where to write"
         )
 
@@ -77,7 +82,16 @@ class ImportCommand:
         named = arguments.normalisation
         normalisation = NORMALISATIONS[named] if named else stated_normalisation(source)
         if arguments.format == "m3vit":
-            weights = convert_m3vit(source, recipe.model, heads=heads, normalisation=normalisation, grid=arguments.grid)
+            weights = convert_m3vit(
+                source,
+                recipe.model,
+                heads=heads,
+                normalisation=normalisation,
+                grid=arguments.grid,
+                backbone_only=arguments.backbone_only,
+            )
+        elif arguments.backbone_only:
+            raise UserError(f"--backbone-only is for --format m3vit, {arguments.format} is a backbone: leave it out")
         else:
             read_names(source, arguments.format)
             recipe = dataclasses.replace(recipe, model=with_source_tokens(source, recipe.model))

@@ -291,6 +291,19 @@ def test_what_does_not_fit_is_named(recipe, gate, change, words):
         convert_m3vit(source_of(upstream_state(gate)), c, heads=HEADS)
 
 
+@pytest.mark.parametrize("gate", ["multi", "single", "task-conditioned"])
+def test_the_backbone_alone_takes_any_head(recipe, gate):
+    state, c = upstream_state(gate), configuration(recipe, gate)
+    light, whole = M3ViT(dataclasses.replace(c, head="light")).eval(), M3ViT(c).eval()
+    kept = initialise(
+        light, convert_m3vit(source_of(state), light.configuration, heads=HEADS, backbone_only=True), seed=1
+    )
+    assert {name.split(".")[0] for name in kept} == {"norm", "heads"}
+    initialise(whole, convert_m3vit(source_of(state), c, heads=HEADS))
+    for name, value in light.state_dict().items():
+        assert name in kept or torch.equal(value, whole.state_dict()[name]), name
+
+
 def test_wrong_heads_missing_and_unknown_weights_are_named(recipe):
     c, state = configuration(recipe), upstream_state()
     with pytest.raises(UserError, match="the source has 6 attention heads, the recipe 3"):
