@@ -26,6 +26,7 @@ class Matrix:
 
     @property
     def element_bytes(self) -> int:
+        """Bytes of one element."""
         return _ELEMENT_BYTES[self.dtype]
 
     def rows(self, first: int, count: int) -> Span:
@@ -51,6 +52,7 @@ class Activations:
 
     @property
     def span(self) -> Span:
+        """All bytes of that part."""
         return Span("act", self._arena.first, self._arena.end)
 
     @property

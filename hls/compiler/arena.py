@@ -16,6 +16,7 @@ class Span(NamedTuple):
 
     @property
     def size(self) -> int:
+        """Bytes of the span."""
         return self.end - self.start
 
     def overlaps(self, other: Span) -> bool:
@@ -35,6 +36,7 @@ class Arena:
 
     @property
     def size(self) -> int:
+        """Bytes that the allocator has, taken or not."""
         return self.end - self.first
 
     def _gaps(self) -> list[tuple[int, int]]:

@@ -9,7 +9,14 @@ import numpy as np
 
 from moesaic.hls.compiler.arena import round_up
 from moesaic.hls.compiler.padded_layers import linear_shapes, padded_linear
-from moesaic.hls.compiler.weight_layout import linear_bytes, norm_bytes, pack_linear, pack_norm, parameter_block
+from moesaic.hls.compiler.weight_layout import (
+    linear_bytes,
+    norm_bytes,
+    pack_linear,
+    pack_norm,
+    parameter_block,
+    parameter_bytes,
+)
 from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.bundle import Architecture, Bundle, Task
 from moesaic.spec.configuration import HardwareConfiguration
@@ -54,7 +61,7 @@ def block_sizes(
     for name in norm_names(a.depth):
         yield name, norm_bytes(c, a.width)
     for i in range(a.depth):
-        yield f"blocks.{i}.scores", 8 * c.tile_columns
+        yield f"blocks.{i}.scores", parameter_bytes(c)
         yield table_name(a, i), TABLE_ENTRIES
     for name, (outputs, inputs) in linear_shapes(a, tasks, c).items():
         yield name, linear_bytes(c, outputs, inputs)

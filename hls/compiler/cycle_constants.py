@@ -52,17 +52,17 @@ class CycleConstants:
     load_act_rate: float = _constant(32.0, "bytes/cycle", "most that the activation memory takes")
     store_overhead: float = _constant(50, "cycles", "of a store beside its data")
 
+    softmax_overhead: float = _constant(22, "cycles", "of a softmax beside its rows")
     softmax_rivals: float = _constant(
         1.28, "ratio", "of a softmax's rows beside products, which use the same memory, to the same alone"
-    )
-    softmax_overhead: float = _constant(22, "cycles", "of a softmax beside its rows")
-    norm_rivals: float = _constant(
-        1.05, "ratio", "of a layer norm's rows beside products, which use the same memory, to the same alone"
     )
     norm_row_latency: float = _constant(
         38, "cycles", "a row takes in addition to its two sweeps, with four rows in flight"
     )
     norm_overhead: float = _constant(53, "cycles", "of a layer norm beside its rows")
+    norm_rivals: float = _constant(
+        1.05, "ratio", "of a layer norm's rows beside products, which use the same memory, to the same alone"
+    )
     route_row: float = _constant(7.3, "cycles", "least per token of a route")
     route_column: float = _constant(1.5, "cycles/expert", "of a route beside its tokens")
     route_overhead: float = _constant(22, "cycles", "of a route beside its tokens and experts")

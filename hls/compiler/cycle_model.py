@@ -22,6 +22,7 @@ from moesaic.spec.isa import (
     BY_NAME,
     INSTRUCTION_BYTES,
     PARAMETER_BLOCKS,
+    PARAMETER_ENTRY,
     SEMAPHORES,
     Destination,
     LoadDestination,
@@ -191,10 +192,12 @@ class CycleModel:
             work = self._row_tiles(rows) * row_tile(c.tile_rows)
         if f.get("row_scale"):
             return work
-        blocks = 8 // c.tile_depth
+        parameter_words = PARAMETER_ENTRY.itemsize // c.tile_depth
         if f.get("param_stride") == 0:
-            return work + blocks
-        return work + blocks * column_tiles * (1 if column_tiles <= PARAMETER_BLOCKS else self._row_tiles(rows))
+            return work + parameter_words
+        return work + parameter_words * column_tiles * (
+            1 if column_tiles <= PARAMETER_BLOCKS else self._row_tiles(rows)
+        )
 
     def _same_bank(self, pitch: int) -> bool:
         """Whether neighbouring rows of this pitch start in the same bank."""

@@ -10,7 +10,7 @@ from moesaic.hls.compiler.assembler import Assembler, Entry
 from moesaic.hls.compiler.frame_layout import FrameLayout
 from moesaic.hls.compiler.padded_layers import PIXEL_BYTES, patch_pitch, stored_channels
 from moesaic.hls.compiler.target import Target
-from moesaic.hls.compiler.weight_layout import linear_depth, linear_tile_bytes
+from moesaic.hls.compiler.weight_layout import linear_depth, linear_tile_bytes, parameter_bytes
 from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.build import Observation
 from moesaic.spec.isa import Destination, LoadDestination, Space
@@ -203,7 +203,7 @@ class Emitter:
             "depth": linear_depth(c, part.inputs),
             "param_address": block.start,
             "param_stride": stride,
-            "b_address": block.start + 8 * c.tile_columns,
+            "b_address": block.start + parameter_bytes(c),
             "b_stride": stride,
         }
 

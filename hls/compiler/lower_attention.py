@@ -19,7 +19,7 @@ from moesaic.hls.compiler.emitter import LinearPart
 from moesaic.hls.compiler.prefetch import Block, Spans, Step
 from moesaic.hls.compiler.row_chunks import AFTER, BEFORE, row_chunks
 from moesaic.hls.compiler.task_plan import TaskPlan
-from moesaic.hls.compiler.weight_layout import linear_depth
+from moesaic.hls.compiler.weight_layout import linear_depth, parameter_bytes
 from moesaic.spec.isa import Destination
 
 
@@ -51,7 +51,7 @@ class Attention:
         self._width = a.heads * plan.head_pitch
         self._keys = Block(f"{self._block}.keys", round_up(a.tokens, c.tile_columns) * self._width)
         self._values = Block(f"{self._block}.values", round_up(a.tokens, c.tile_depth) * self._width)
-        self._scale = Block(f"{self._block}.scores", 8 * c.tile_columns, f"{self._block}.scores")
+        self._scale = Block(f"{self._block}.scores", parameter_bytes(c), f"{self._block}.scores")
         self._norm1, self._norm2 = plan.norm(f"{self._block}.norm1"), plan.norm(f"{self._block}.norm2")
         self._query, self._key, self._value, self._projection = (
             plan.whole_part(f"{self._block}.{part}") for part in ("query", "key", "value", "projection")

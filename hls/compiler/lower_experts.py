@@ -13,6 +13,9 @@ from moesaic.hls.compiler.prefetch import Block, Spans, Step
 from moesaic.hls.compiler.row_chunks import AFTER, Chunk, equal_blocks, row_chunks
 from moesaic.hls.compiler.task_plan import TaskPlan
 
+_ROUTER_TILES = 8
+"""Row tiles that are normalised and routed at a time, about, where whole matrices do not fit."""
+
 
 @dataclass(frozen=True)
 class _Work:
@@ -99,7 +102,7 @@ class Experts:
         if not self._together:
             return [(first, count)]
         tile_rows = self._plan.configuration.tile_rows
-        shares = AFTER if self._plan.whole else (1,) * -(-count // (8 * tile_rows))
+        shares = AFTER if self._plan.whole else (1,) * -(-count // (_ROUTER_TILES * tile_rows))
         return row_chunks(first, count, tile_rows, shares)
 
     def _place_normed(self) -> Matrix:

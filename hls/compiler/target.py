@@ -38,6 +38,7 @@ class Target:
 
     @property
     def architecture(self) -> Architecture:
+        """The sizes of the network."""
         return self.bundle.architecture
 
     @cached_property

@@ -13,7 +13,10 @@ from moesaic.spec.isa import PARAMETER_ENTRY
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer of the integer network. weight: int8 (out, in); bias, multiplier, shift: (out,). See moesaic.spec.bundle."""
+    """A linear layer of the integer network, as moesaic.spec.bundle has it.
+
+    weight: int8 (outputs, inputs). bias: int32, multiplier: uint16, shift: uint8, each (outputs,).
+    """
 
     weight: np.ndarray
     bias: np.ndarray
@@ -38,10 +41,18 @@ class Linear:
         return Linear(weight, self.bias, self.multiplier, self.shift)
 
 
+def parameter_bytes(configuration: HardwareConfiguration) -> int:
+    """Bytes of a parameter block: an entry for each column of a tile."""
+    return PARAMETER_ENTRY.itemsize * configuration.tile_columns
+
+
 def parameter_block(
     configuration: HardwareConfiguration, bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
-    """One parameter block, uint8 (8 * tile_columns,), for up to tile_columns channels; the rest is 0."""
+    """One parameter block, uint8 (parameter_bytes,), for up to tile_columns channels; the rest is 0.
+
+    bias: int32, multiplier: uint16, shift: uint8, or integers in their ranges; each (channels,).
+    """
     block = np.zeros(configuration.tile_columns, PARAMETER_ENTRY)
     count = len(bias)
     block["bias"][:count], block["multiplier"][:count], block["shift"][:count] = bias, multiplier, shift
@@ -55,7 +66,7 @@ def linear_depth(configuration: HardwareConfiguration, inputs: int) -> int:
 
 def linear_tile_bytes(configuration: HardwareConfiguration, inputs: int) -> int:
     """Bytes of one column tile with its parameter block: the b_stride and param_stride of a linear layer."""
-    return 8 * configuration.tile_columns + linear_depth(configuration, inputs) * configuration.tile_columns
+    return parameter_bytes(configuration) + linear_depth(configuration, inputs) * configuration.tile_columns
 
 
 def linear_bytes(configuration: HardwareConfiguration, outputs: int, inputs: int) -> int:
@@ -89,7 +100,10 @@ def norm_bytes(configuration: HardwareConfiguration, width: int) -> int:
 
 
 def pack_norm(configuration: HardwareConfiguration, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    """Layer-norm parameters for the activation memory: groups of tile_columns gamma, then beta, int16; as uint8."""
+    """Layer-norm parameters for the activation memory: groups of tile_columns gamma, then beta, int16; as uint8 (norm_bytes,).
+
+    gamma, beta: int16 (width,).
+    """
     columns = configuration.tile_columns
     groups = -(-len(gamma) // columns)
     block = np.zeros((groups, 2, columns), "<i2")

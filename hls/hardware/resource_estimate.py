@@ -22,6 +22,7 @@ class Resources:
     lut: int
 
     def to_dict(self) -> dict[str, int]:
+        """Name to amount."""
         return asdict(self)
 
 

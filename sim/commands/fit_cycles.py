@@ -36,17 +36,17 @@ class FitCyclesCommand:
             RtlExecutor(RTL_DIRECTORY, configuration, timeline=True) as executor,
         ):
             fitting = Fitting(configuration, sightings(configuration), measure_on_rtl(executor), status.update)
-            fits = fitting.fit()
-            instructions, measured, present, fitted = fitting.longest_run(fits)
+        fits = fitting.fit()
         columns = (
             Column("constant"), Column("present", general), Column("fitted", decimals(2)), Column("unit"), Column("figures", count),
             Column("error", decimals(2)),
         )  # fmt: skip
         rows = [(fit.name, fit.present, fit.fitted, fit.unit, fit.figures, fit.error) for fit in fits]
-        note = (
-            "error: of the model with the present values, root of the mean square, in cycles or in a rate's unit; a frame of "
-            f"{instructions:,} instructions: {measured:,.0f} cycles measured, {present:,.0f} ({present / measured - 1:+.1%}) "
-            f"modelled, {fitted:,.0f} ({fitted / measured - 1:+.1%}) with the fitted values"
+        instructions, measured, present, fitted = fitting.longest_run(fits)
+        notes = (
+            "error: of the model with the present values, root of the mean square, in cycles or in a rate's unit",
+            f"a frame of {instructions:,} instructions: {measured:,.0f} cycles measured, {present:,.0f} ({present / measured - 1:+.1%})"
+            f" modelled, {fitted:,.0f} ({fitted / measured - 1:+.1%}) with the fitted values",
         )
-        print_table(console, Table(columns, rows, (note,)), f"{configuration.name}, in RTL")
+        print_table(console, Table(columns, rows, notes), f"{configuration.name}, in RTL")
         return 0

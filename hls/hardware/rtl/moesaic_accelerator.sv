@@ -519,8 +519,7 @@ module moesaic_accelerator #(
 
   moesaic_route #(
       .TileColumns(TileColumns),
-      .Experts    (Experts),
-      .QueueTokens(QueueTokens)
+      .Experts    (Experts)
   ) u_route (
       .clk_i,
       .rst_ni             (core_rst_n),

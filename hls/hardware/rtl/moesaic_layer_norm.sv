@@ -52,9 +52,8 @@ module moesaic_layer_norm #(
   moesaic_isa_pkg::layer_norm_t instr;
   assign instr = instr_i;
 
-  logic bad, start, busy, finished;
+  logic start, busy, finished;
 
-  assign bad    = instr.columns == '0 || instr.columns > 16'(WidthMax);
   assign busy_o = busy;
 
   moesaic_unit_state u_state (
@@ -62,8 +61,7 @@ module moesaic_layer_norm #(
       .rst_ni,
       .instr_valid_i,
       .instr_ready_o,
-      .refuse_i      (bad),
-      .refuse_cause_i(moesaic_isa_pkg::FAULT_BAD_INSTRUCTION),
+      .outside_i     (1'b0),
       .memory_fault_i(act_rd_fault_i || act_wr_fault_i),
       .finished_i    (finished),
       .start_o       (start),

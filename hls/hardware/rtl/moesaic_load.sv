@@ -69,17 +69,15 @@ module moesaic_load #(
   logic oldest, walking;
 
   // Decode. An expert that the machine does not have has no queue to look at.
-  logic accept, bad, skip, start;
+  logic accept, skip, start;
   logic [31:0] queue_count;
   always_comb begin
     queue_count = '0;
     for (int e = 0; e < int'(Experts); e++) if (instr.queue == 8'(e)) queue_count = 32'(count_i[e]);
   end
   assign accept = instr_valid_i && instr_ready_o;
-  assign bad    = 4'(instr.destination) > moesaic_isa_pkg::LOAD_TO_TABLE
-                  || (instr.skip_if_empty && 32'(instr.queue) >= Experts);
   assign skip   = instr.skip_if_empty && queue_count == '0;
-  assign start  = accept && !bad && !skip;
+  assign start  = accept && !skip;
 
   logic [31:0] local_size;
   always_comb begin
@@ -294,11 +292,6 @@ module moesaic_load #(
         fault_q       <= 1'b1;
         cause_q       <= moesaic_isa_pkg::FAULT_AXI_READ;
         fault_owner_q <= old_error ? oldest : walked_q;
-      end else if (accept && bad) begin
-        faulted_q     <= 1'b1;
-        fault_q       <= 1'b1;
-        cause_q       <= moesaic_isa_pkg::FAULT_BAD_INSTRUCTION;
-        fault_owner_q <= !walked_q;
       end else if (loop_fault) begin
         faulted_q     <= 1'b1;
         fault_q       <= 1'b1;

@@ -133,7 +133,7 @@ module moesaic_matmul #(
   logic oldest_q;  // slot of the oldest instruction in flight
 
   logic by_queue, accept, start, empty, fetch_ready;
-  logic legal_q, entries_legal, no_rows_q;
+  logic entries_inside, no_rows_q;
   logic [16:0] count_q, remaining;
   logic [15:0] rows_q, column_tiles_q, steps_q;
   logic [ColumnShift:0] tail_columns_q;
@@ -146,12 +146,12 @@ module moesaic_matmul #(
   assign by_queue = instr_q.gather || instr_q.scatter;
   assign remaining = (count_q > 17'(instr_q.queue_first)) ? count_q - 17'(instr_q.queue_first) : '0;
   assign operand_end = 17'(instr_q.a_address[ActShift-1:0]) + 17'(instr_q.depth);
-  assign entries_legal = !(instr_q.row_scale || instr_q.track_max)
+  assign entries_inside = !(instr_q.row_scale || instr_q.track_max)
       || 18'(instr_q.row_base) + 18'(rows_q) <= 18'(RowEntries);
   assign instr_ready_o = state_q == Idle && !steps_pending_q && !places_pending_q;
   assign accept = instr_valid_i && instr_ready_o;
-  assign start = state_q == Check && legal_q && !no_rows_q && entries_legal;
-  assign empty = state_q == Check && legal_q && no_rows_q && in_flight_q == 2'd1;
+  assign start = state_q == Check && !no_rows_q && entries_inside;
+  assign empty = state_q == Check && no_rows_q && in_flight_q == 2'd1;
 
   always_ff @(posedge clk_i) begin
     if (accept) begin
@@ -167,10 +167,6 @@ module moesaic_matmul #(
       column_tiles_q <= 16'((17'(instr_q.columns) + 17'(TileColumns - 1)) >> ColumnShift);
       tail_columns_q <= (instr_q.columns[ColumnShift-1:0] == '0)
           ? (ColumnShift + 1)'(TileColumns) : (ColumnShift + 1)'(instr_q.columns[ColumnShift-1:0]);
-      legal_q <= instr_q.destination <= 3'(moesaic_isa_pkg::DESTINATION_VALUES)
-          && instr_q.columns != '0 && instr_q.depth != '0 && instr_q.depth[DepthShift-1:0] == '0
-          && operand_end <= 17'(OperandBytes) && !(by_queue && 32'(instr_q.queue) >= Experts)
-          && !instr_q.row_base[0];
     end
     if (start) begin
       steps_pending_q <= 1'b1;
@@ -184,7 +180,7 @@ module moesaic_matmul #(
       Check: begin
         if (start) state_q <= Fetch;
         else if (empty) state_q <= Idle;
-        else if (!legal_q || !no_rows_q) state_q <= Faulted;
+        else if (!no_rows_q) state_q <= Faulted;
       end
       Fetch: if (fetch_ready) state_q <= Idle;
       Faulted: ;
@@ -199,7 +195,7 @@ module moesaic_matmul #(
 
   // --- completion and faults, in order ---
 
-  logic [1:0] fault_q, bad_q;
+  logic [1:0] fault_q;
   logic reported_q;
   logic finished, writer_slot, fetch_slot, write_fault;
   logic [1:0] weight_slot_q;
@@ -208,12 +204,12 @@ module moesaic_matmul #(
   assign write_fault = act_wr_fault_i != '0 || weight_wr_fault_i;
   assign done_o = (finished && !write_fault && !fault_q[oldest_q]) || empty;
   assign fault_o = fault_q[oldest_q] && !reported_q;
-  assign fault_cause_o = bad_q[oldest_q] ? moesaic_isa_pkg::FAULT_BAD_INSTRUCTION : moesaic_isa_pkg::FAULT_ADDRESS;
+  assign fault_cause_o = moesaic_isa_pkg::FAULT_ADDRESS;
   assign fault_older_o = 1'b1;
 
   always_comb begin
     new_fault = '0;
-    if (state_q == Check && (!legal_q || (!no_rows_q && !entries_legal))) new_fault[slot_q] = 1'b1;
+    if (state_q == Check && !no_rows_q && !entries_inside) new_fault[slot_q] = 1'b1;
     if (act_rd_fault_i[ActPorts-1:0] != '0) new_fault[fetch_slot] = 1'b1;
     if (act_rd_fault_i[2*ActPorts-1:ActPorts] != '0) new_fault[oldest_q] = 1'b1;
     if (weight_rd_fault_i) new_fault[weight_slot_q[1]] = 1'b1;
@@ -232,7 +228,6 @@ module moesaic_matmul #(
       fault_q <= fault_q | new_fault;
       reported_q <= reported_q || fault_o;
     end
-    if (state_q == Check) bad_q[slot_q] <= !legal_q;
   end
 
   // --- the steps ---

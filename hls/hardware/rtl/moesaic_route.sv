@@ -5,8 +5,7 @@
 // per cycle. Between the last two the sum of the exponentials runs through the reciprocal.
 module moesaic_route #(
     parameter int unsigned TileColumns = 8,
-    parameter int unsigned Experts     = 16,
-    parameter int unsigned QueueTokens = 128
+    parameter int unsigned Experts     = 16
 ) (
     input  logic         clk_i,
     input  logic         rst_ni,
@@ -45,9 +44,8 @@ module moesaic_route #(
   moesaic_isa_pkg::route_t instr;
   assign instr = instr_i;
 
-  logic bad, start, finished;
+  logic start, finished;
 
-  assign bad           = 32'(instr.first) + 32'(instr.rows) > QueueTokens || instr.columns == '0 || 32'(instr.columns) > Experts;
   assign queue_clear_o = start && !instr.append;
 
   moesaic_unit_state u_state (
@@ -55,8 +53,7 @@ module moesaic_route #(
       .rst_ni,
       .instr_valid_i,
       .instr_ready_o,
-      .refuse_i      (bad),
-      .refuse_cause_i(moesaic_isa_pkg::FAULT_BAD_INSTRUCTION),
+      .outside_i     (1'b0),
       .memory_fault_i(act_rd_fault_i || queue_overflow_i),
       .finished_i    (finished),
       .start_o       (start),

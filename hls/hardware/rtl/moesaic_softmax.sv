@@ -52,9 +52,8 @@ module moesaic_softmax #(
   moesaic_isa_pkg::softmax_t instr;
   assign instr = instr_i;
 
-  logic bad, outside, start, busy, finished;
+  logic outside, start, busy, finished;
 
-  assign bad     = instr.columns == '0;
   assign outside = 17'(instr.row_base) + 17'(instr.rows) > 17'(RowEntries);
   assign busy_o  = busy;
 
@@ -63,8 +62,7 @@ module moesaic_softmax #(
       .rst_ni,
       .instr_valid_i,
       .instr_ready_o,
-      .refuse_i      (bad || outside),
-      .refuse_cause_i(bad ? moesaic_isa_pkg::FAULT_BAD_INSTRUCTION : moesaic_isa_pkg::FAULT_ADDRESS),
+      .outside_i     (outside),
       .memory_fault_i(act_rd_fault_i != '0 || act_wr_fault_i),
       .finished_i    (finished),
       .start_o       (start),

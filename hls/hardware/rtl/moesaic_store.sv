@@ -37,15 +37,11 @@ module moesaic_store #(
   localparam int unsigned DataBeats = 64;    // buffered; at least 2 * MaxBeats, so reading overlaps sending
   localparam int unsigned Bursts    = 16;    // outstanding at most
 
-  moesaic_isa_pkg::store_t instr;
-  assign instr = instr_i;
-
   logic busy_q, faulted_q, fault_q, done_q;
   logic [3:0] cause_q;
-  logic accept, bad;
+  logic accept;
 
   assign accept = instr_valid_i && instr_ready_o;
-  assign bad    = 4'(instr.space) != moesaic_isa_pkg::SPACE_FRAME;
 
   logic run_valid, run_ready, loop_busy, loop_fault, splitter_busy;
   logic [39:0] run_address;
@@ -55,7 +51,7 @@ module moesaic_store #(
   moesaic_transfer_loop u_loop (
       .clk_i,
       .rst_ni,
-      .start_i      (accept && !bad),
+      .start_i      (accept),
       .instr_i      (instr_i),
       .window_base_i(frame_base_i),
       .window_size_i(frame_size_i),
@@ -249,7 +245,7 @@ module moesaic_store #(
       done_q <= 1'b1;
     end
     if (!faulted_q && !halt_i) begin
-      if ((accept && bad) || loop_fault) begin
+      if (loop_fault) begin
         faulted_q <= 1'b1;
         fault_q   <= 1'b1;
         cause_q   <= moesaic_isa_pkg::FAULT_ADDRESS;

@@ -60,7 +60,7 @@ module moesaic_transfer_loop (
   always_ff @(posedge clk_i) begin
     fault_q <= 1'b0;
     if (start_i) begin
-      active_q         <= instr.count_1 != 16'd0 && instr.count_2 != 16'd0 && instr.count_3 != 16'd0;
+      active_q         <= 1'b1;
       bytes_q          <= instr.bytes;
       count_1_q        <= instr.count_1;
       count_2_q        <= instr.count_2;
@@ -111,7 +111,7 @@ module moesaic_transfer_loop (
         end
       end
       // Stage 2: check the bounds.
-      run_valid_q   <= ends_valid_q && !bad && bytes_q[31:4] != 28'd0;
+      run_valid_q   <= ends_valid_q && !bad;
       run_address_q <= window_base_i + {8'd0, dram_start_q, 4'd0};
       run_local_q   <= {local_start_q, 4'd0};
       if (ends_valid_q && bad) begin

@@ -1,14 +1,13 @@
 // The state of a unit that executes one instruction at a time: idle, busy, or faulted until the reset.
 //
-// An instruction that refuse_i forbids faults at once, one that runs into memory_fault_i then; otherwise done_o follows
-// finished_i by one cycle, in which the next instruction may already be taken.
+// An instruction that outside_i sees leave a memory faults at once, one that runs into memory_fault_i then; otherwise done_o
+// follows finished_i by one cycle, in which the next instruction may already be taken. All faults are of addresses.
 module moesaic_unit_state (
     input  logic       clk_i,
     input  logic       rst_ni,
     input  logic       instr_valid_i,
     output logic       instr_ready_o,
-    input  logic       refuse_i,
-    input  logic [3:0] refuse_cause_i,
+    input  logic       outside_i,
     input  logic       memory_fault_i,
     input  logic       finished_i,
     output logic       start_o,
@@ -19,31 +18,28 @@ module moesaic_unit_state (
 );
 
   logic busy_q, faulted_q, fault_q, done_q;
-  logic [3:0] cause_q;
   logic accept;
 
   assign instr_ready_o = !busy_q && !faulted_q;
   assign accept        = instr_valid_i && instr_ready_o;
-  assign start_o       = accept && !refuse_i;
+  assign start_o       = accept && !outside_i;
   assign busy_o        = busy_q;
   assign done_o        = done_q;
   assign fault_o       = fault_q;
-  assign fault_cause_o = cause_q;
+  assign fault_cause_o = moesaic_isa_pkg::FAULT_ADDRESS;
 
   always_ff @(posedge clk_i) begin
     done_q  <= 1'b0;
     fault_q <= 1'b0;
-    if (accept && refuse_i) begin
+    if (accept && outside_i) begin
       faulted_q <= 1'b1;
       fault_q   <= 1'b1;
-      cause_q   <= refuse_cause_i;
     end else if (accept) begin
       busy_q <= 1'b1;
     end else if (busy_q && memory_fault_i) begin
       busy_q    <= 1'b0;
       faulted_q <= 1'b1;
       fault_q   <= 1'b1;
-      cause_q   <= moesaic_isa_pkg::FAULT_ADDRESS;
     end else if (busy_q && finished_i) begin
       busy_q <= 1'b0;
       done_q <= 1'b1;

@@ -51,26 +51,15 @@ module moesaic_vector #(
   logic [31:0] norm_rd_address;
   logic [ActPorts-1:0] softmax_rd_valid;
   logic [ActPorts-1:0][31:0] softmax_rd_address;
-  logic softmax_selected, known, unknown_q, faulted_q;
+  logic softmax_selected;
 
   assign softmax_selected = instr_i[7:0] == moesaic_isa_pkg::OPCODE_SOFTMAX;
-  assign known            = softmax_selected || instr_i[7:0] == moesaic_isa_pkg::OPCODE_LAYER_NORM;
-  assign instr_ready_o    = &ready && !unknown_q && !faulted_q;
-  assign valid            = {2{instr_valid_i && instr_ready_o && known}} & {softmax_selected, !softmax_selected};
-
-  // An opcode of another unit cannot come from the dispatcher; it is refused all the same.
-  always_ff @(posedge clk_i) begin
-    unknown_q <= instr_valid_i && instr_ready_o && !known;
-    if (unknown_q) faulted_q <= 1'b1;
-    if (!rst_ni) begin
-      unknown_q <= 1'b0;
-      faulted_q <= 1'b0;
-    end
-  end
+  assign instr_ready_o    = &ready;
+  assign valid            = {2{instr_valid_i && instr_ready_o}} & {softmax_selected, !softmax_selected};
 
   assign done_o            = |done;
-  assign fault_o           = |fault || unknown_q;
-  assign fault_cause_o     = unknown_q ? moesaic_isa_pkg::FAULT_BAD_INSTRUCTION : (fault[1] ? cause[1] : cause[0]);
+  assign fault_o           = |fault;
+  assign fault_cause_o     = fault[1] ? cause[1] : cause[0];
   assign layer_norm_busy_o = busy[0];
   assign softmax_busy_o    = busy[1];
 
@@ -151,6 +140,7 @@ module moesaic_vector #(
   moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
   always_ff @(posedge clk_i) begin
     if (armed) begin
+      own_opcodes_only: assert (softmax_selected || !instr_valid_i || instr_i[7:0] == moesaic_isa_pkg::OPCODE_LAYER_NORM);
       one_instruction_at_a_time: assert (busy != 2'b11);
       one_writer_at_a_time: assert (wr_valid != 2'b11);
     end

@@ -40,9 +40,11 @@ class MoesaicBackend(FPGABackend):
         self._writer_flow = register_flow("write", ["moesaic:write_build"], requires=[self._default_flow], backend=NAME)
 
     def get_default_flow(self) -> str:
+        """The flow of every conversion."""
         return self._default_flow
 
     def get_writer_flow(self) -> str:
+        """The flow of `ModelGraph.write`."""
         return self._writer_flow
 
     def create_initial_config(self, **options: object) -> dict:
@@ -95,6 +97,7 @@ class MoesaicBackend(FPGABackend):
 
     @model_optimizer()
     def write_build(self, model: ModelGraph) -> bool:
+        """Write the build of the model; it changes nothing in the graph's layers."""
         self.writer.write_hls(model)
         return True
 

@@ -25,9 +25,11 @@ class Operation(Layer):
 
     @property
     def class_name(self) -> str:
+        """What hls4ml calls the layer."""
         return self.known_as or self.get_attr("operation")
 
     def initialize(self) -> None:
+        """Give every output a variable of its shape in the ONNX graph."""
         backend = self.model.config.backend
         if backend.name != NAME:  # another backend's model: what hls4ml says without this package
             raise self.get_attr("refusal") or RuntimeError(f"ERROR: Unsupported operation type: {self.class_name}")

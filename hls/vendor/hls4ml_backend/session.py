@@ -28,6 +28,7 @@ class Session:
 
     @cached_property
     def build(self) -> Build:
+        """The build, made when it is first asked for."""
         return generate(self.bundle, self.configuration)
 
     def predict(self, x: np.ndarray, tasks: list[str]) -> list[np.ndarray]:

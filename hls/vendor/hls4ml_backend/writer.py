@@ -14,6 +14,7 @@ BUILD_FOLDER = "build"
 
 
 def build_directory(model: ModelGraph) -> Path:
+    """Where a model's build is written, below its output directory."""
     return Path(model.config.get_output_dir()) / BUILD_FOLDER
 
 
@@ -21,4 +22,5 @@ class MoesaicWriter(Writer):
     """See the module."""
 
     def write_hls(self, model: ModelGraph) -> None:
+        """Write the build of a model."""
         model.config.backend.session(model).build.save(build_directory(model))

@@ -39,6 +39,7 @@ class Timing:
 
     @property
     def met(self) -> bool:
+        """Whether no slack is negative."""
         return min(self.setup_worst, self.hold_worst, self.pulse_worst) >= 0
 
     def highest_clock_mhz(self, clock_mhz: float) -> float:
@@ -46,6 +47,7 @@ class Timing:
         return 1000 / (1000 / clock_mhz - self.setup_worst)
 
     def to_dict(self) -> dict:
+        """The fields and `met`, for a manifest."""
         return {**asdict(self), "met": self.met}
 
 

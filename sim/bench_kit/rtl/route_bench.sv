@@ -42,8 +42,7 @@ module route_bench #(
 
   moesaic_route #(
       .TileColumns(TileColumns),
-      .Experts    (Experts),
-      .QueueTokens(QueueTokens)
+      .Experts    (Experts)
   ) u_route (
       .clk_i,
       .rst_ni,

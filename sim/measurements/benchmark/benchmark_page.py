@@ -29,6 +29,8 @@ from moesaic.sim.measurements.benchmark.benchmark_tables import (
     units_table,
 )
 from moesaic.sim.measurements.benchmark.published import PUBLISHED
+from moesaic.spec.clock import CLOCK_MHZ
+from moesaic.spec.dram import BYTES_PER_CYCLE
 
 _MEASURED = "Measured in RTL simulation of the whole accelerator with a model of the DRAM"
 _MEGA = 1e6
@@ -80,8 +82,8 @@ def _frames(entries: Sequence[dict]) -> Markup | None:
         return None
     introduction = (
         f"{_MEASURED}. The limit is computed: the larger of the network's multiply-accumulates over those of the array, and its int8 "
-        "weights over 42.67 bytes a cycle. Shown is the slowest of the frames run, without the task's head, so that it compares with "
-        "what others publish. MAC use counts the network's multiplications only, no padding; GOPS / DSP divides twice "
+        f"weights over {BYTES_PER_CYCLE:.2f} bytes a cycle. Shown is the slowest of the frames run, without the task's head, so that it "
+        "compares with what others publish. MAC use counts the network's multiplications only, no padding; GOPS / DSP divides twice "
         "those per second by the DSPs of the resource estimate. After each frame the whole frame memory is compared with the "
         "reference machine's, and that of the C++, and the output with the integer network's."
     )
@@ -93,8 +95,8 @@ def _asked(figures: Sequence[dict]) -> Markup | None:
     if not figures:
         return None
     introduction = (
-        f"{_MEASURED}; seconds are those of the machine that ran it, GOPS per DSP is at an assumed 300 MHz. The estimate is compared for "
-        "the encoder and for the whole frame; the larger difference is shown."
+        f"{_MEASURED}; seconds are those of the machine that ran it, GOPS per DSP is at an assumed {CLOCK_MHZ} MHz. The estimate is "
+        "compared for the encoder and for the whole frame; the larger difference is shown."
     )
     return section("What was asked", introduction, asked_table(figures).to_html())
 
@@ -115,7 +117,7 @@ def _others(entries: Sequence[dict]) -> Markup | None:
             parts += [heading(f"{model}: cycles per frame"), bars([*published, ours]).inline()]
     introduction = (
         "Cycles per frame as published, or milliseconds times the published clock. Theirs were measured on boards where nothing else "
-        "is said, ours in RTL simulation: a board's DRAM can be slower than the model's, and a clock of 300 MHz is an assumption."
+        f"is said, ours in RTL simulation: a board's DRAM can be slower than the model's, and a clock of {CLOCK_MHZ} MHz is an assumption."
     )
     return section("Beside what others publish", introduction, *parts, published_table().to_html())
 

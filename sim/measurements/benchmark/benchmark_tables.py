@@ -11,6 +11,7 @@ from moesaic.sim.measurements.benchmark.cases import ALL_OFF, ALL_ON
 from moesaic.sim.measurements.benchmark.derived import wrong_bytes
 from moesaic.sim.measurements.benchmark.published import PUBLISHED
 from moesaic.sim.measurements.benchmark.technique_resources import technique_cost
+from moesaic.spec.dram import BEAT_BYTES, LATENCY
 
 
 def frame_name(entry: dict) -> str:
@@ -172,7 +173,7 @@ def proof_table(clock_hz: float) -> Table:
         (
             "cycles and DRAM bytes",
             "measured in RTL simulation",
-            "with a DRAM model: 16 B/cycle a port, 60 cycles to the first beat",
+            f"with a DRAM model: {BEAT_BYTES} B/cycle a port, {LATENCY} cycles to the first beat",
         ),
         ("clock frequency", f"assumed {clock_hz / 1e6:.0f} MHz", "no place and route has been run"),
         ("DSP, BRAM36, URAM, LUT", "estimated", "from the structure; `make resources` counts them by synthesis"),

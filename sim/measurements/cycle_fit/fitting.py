@@ -113,11 +113,13 @@ class Fitting:
 
     def _least_squares(self, name: str, known: dict[str, float], target: np.ndarray, start: float) -> float:
         value = start
-        for _ in range(_STEPS):
+        for step in range(_STEPS):
             now, beside = (self._modelled(name, {**known, name: each}) for each in (value, value + _DIFFERENCE))
             slope = (beside - now) / _DIFFERENCE
             if not slope.any():
-                raise InternalError(f"the programs that should show the constant {name} do not depend on it")
+                if step == 0:
+                    raise InternalError(f"the programs that should show the constant {name} do not depend on it")
+                break  # something else decides below this value
             value += float(slope @ (target - now) / (slope @ slope))
         return value
 

@@ -15,7 +15,7 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import WINDOW_ALIGNMENT, Memory, Program
 from moesaic.spec.isa import PARAMETER_ENTRY, Destination, LoadDestination, Space
 
-_NETWORK = Architecture(64, 128, 8, 96, 1, 3, 384, 8, 2, 1, ())
+_NETWORK = Architecture(128, 256, 16, 96, 1, 3, 384, 8, 2, 1, ())
 _QUEUES = Span("queues", 0, 1)
 _PRODUCTS = Span("products", 0, 1)
 """Written, by name only, by every product, so that others can wait for it."""
@@ -42,7 +42,7 @@ class Experiment:
 
 def frame_experiment(configuration: HardwareConfiguration) -> Experiment:
     """A frame of one dense block of width 96 on 129 tokens: units get in one another's way as in a network."""
-    target = weightless_target(_NETWORK, {"depth": Task("depth", 1, 8, 1.0, 1, {})}, "depth", configuration)
+    target = weightless_target(_NETWORK, {"normals": Task("normals", 3, 16, 1.0, 1, {})}, "normals", configuration)
     lowered = lower_task(target)
     offset = round_up(target.constants.total, WINDOW_ALIGNMENT)
     code = lowered.emitter.program()

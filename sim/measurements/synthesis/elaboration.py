@@ -15,6 +15,7 @@ MERGED = (
     "moesaic_dsp48_mac",
     "moesaic_exp2",
     "moesaic_fifo",
+    "moesaic_port_buffer",
     "moesaic_row_address",
     "moesaic_skid_buffer",
 )

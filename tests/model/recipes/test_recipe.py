@@ -5,6 +5,7 @@ import torch
 
 from moesaic.errors import UserError
 from moesaic.model.data import cityscapes, cityscapes_mtan, nyud, pascal_context
+from moesaic.model.data.registry import DATASETS, class_names
 from moesaic.model.data.scenes import SEGMENTATION_CLASSES
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import load_recipe, recipe_names
@@ -145,3 +146,24 @@ def test_wrong_settings_are_named(section, entry, message):
     data = demo.to_dict()
     with pytest.raises(UserError, match=message):
         type(demo).from_dict({**data, section: {**data.get(section, {}), **entry}})
+
+
+def test_the_recipes_tasks_have_the_channels_of_their_data_sets():
+    seen = set()
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        seen.add(recipe.data.name)
+        channels = {task: len(names) for task, names in class_names(recipe.data.name).items()} | CHANNELS
+        assert all(task.channels == channels[task.name] for task in recipe.model.tasks), name
+    assert seen == set(DATASETS)
+
+
+def test_recipes_with_edges_validate_on_few_images():
+    """The metric of edges takes seconds an image."""
+    counts = {}
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        if "edges" in recipe.model.task_names and recipe.training.validate_every:
+            counts[name] = recipe.data.validation
+    assert {"nyud/mtl-small-four-tasks", "pascal-context/m3vit-base", "pascal-context/stl-small-edges"} <= counts.keys()
+    assert all(1 <= count <= 128 for count in counts.values()), counts
