@@ -123,8 +123,12 @@ class ImportCommand:
 def _heads(arguments: argparse.Namespace, settings: dict) -> int:
     """The source's attention heads, as stated on the command line or beside the file. UserError if neither or both differ."""
     stated = settings.get("num_attention_heads")
-    if arguments.heads is None and type(stated) is not int:
+    if type(stated) is not int:
+        stated = None
+    given = arguments.heads
+    if given is not None and stated not in (None, given):
+        raise UserError(f"--heads is {given}, the source's config.json says {stated}: leave --heads out")
+    heads = stated if given is None else given
+    if heads is None:
         raise UserError("the source's weights do not tell its attention heads: state them with --heads")
-    if arguments.heads is not None and stated not in (None, arguments.heads):
-        raise UserError(f"--heads is {arguments.heads}, the source's config.json says {stated}: leave --heads out")
-    return arguments.heads or stated
+    return heads

@@ -45,7 +45,8 @@ def stated_normalisation(source: ForeignCheckpoint) -> Normalisation:
                 f"{source.path}: preprocessor_config.json has mean {parts[0]} and deviation {parts[1]}, not three numbers each:"
                 " state --normalisation"
             )
-    return Normalisation(*(tuple(map(float, part)) for part in parts))
+    (r, g, b), (r_deviation, g_deviation, b_deviation) = parts
+    return Normalisation((r, g, b), (r_deviation, g_deviation, b_deviation))
 
 
 @dataclass(frozen=True)
