@@ -49,7 +49,10 @@ class ImportCommand:
             " what the preprocessor_config.json beside the file says, else imagenet",
         )
         parser.add_argument(
-            "--grid", type=image_size, metavar="RxC", help="patches of the source's positions, if they are no square"
+            "--grid",
+            type=image_size,
+            metavar="RxC",
+            help="patches of the source's positions, if they are no square and no config.json says so",
         )
         parser.add_argument(
             "--backbone-only",
@@ -67,7 +70,7 @@ class ImportCommand:
         import torch
         from rich.console import Console
 
-        from moesaic.model.importing.backbone import NORMALISATIONS, stated_normalisation
+        from moesaic.model.importing.backbone import NORMALISATIONS, stated_grid, stated_normalisation
         from moesaic.model.importing.foreign_checkpoint import read_foreign_checkpoint
         from moesaic.model.importing.m3vit import convert_m3vit
         from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
@@ -79,7 +82,7 @@ class ImportCommand:
         require_writable(arguments.checkpoint.parent)
         source = read_foreign_checkpoint(arguments.source)
         heads = _heads(arguments, source.settings)
-        named = arguments.normalisation
+        grid, named = arguments.grid or stated_grid(source), arguments.normalisation
         normalisation = NORMALISATIONS[named] if named else stated_normalisation(source)
         if arguments.format == "m3vit":
             weights = convert_m3vit(
@@ -87,7 +90,7 @@ class ImportCommand:
                 recipe.model,
                 heads=heads,
                 normalisation=normalisation,
-                grid=arguments.grid,
+                grid=grid,
                 backbone_only=arguments.backbone_only,
             )
         elif arguments.backbone_only:
@@ -101,7 +104,7 @@ class ImportCommand:
                 heads=heads,
                 library=arguments.format,
                 normalisation=normalisation,
-                grid=arguments.grid,
+                grid=grid,
             )
         torch.manual_seed(recipe.training.seed)
         model = M3ViT(recipe.model)

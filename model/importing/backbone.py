@@ -49,6 +49,15 @@ def stated_normalisation(source: ForeignCheckpoint) -> Normalisation:
     return Normalisation((r, g, b), (r_deviation, g_deviation, b_deviation))
 
 
+def stated_grid(source: ForeignCheckpoint) -> tuple[int, int] | None:
+    """Rows and columns of patches of the images that the settings beside the source's file state, if these are no squares."""
+    size, patch = source.settings.get("image_size"), source.settings.get("patch_size")
+    if not isinstance(size, list) or len(size) != 2 or type(patch) is not int or patch < 1:
+        return None
+    height, width = size
+    return (height // patch, width // patch) if type(height) is type(width) is int else None
+
+
 @dataclass(frozen=True)
 class PositionResampling:
     """How a library interpolates the position embedding of one grid for another: bicubic, without aligned corners.
@@ -82,7 +91,8 @@ def require_heads(configuration: ModelConfiguration, heads: int) -> None:
 
 def count_prefix_tokens(source: ForeignCheckpoint) -> int:
     """Class token, distillation token and registers of the source."""
-    return sum(source.tensors[name].shape[-2] for name in _PREFIX_TOKENS if name in source.tensors)
+    found = [source.tensors[name] for name in _PREFIX_TOKENS if name in source.tensors]
+    return sum(value.shape[1] if value.ndim == 3 else 1 for value in found)
 
 
 def take_embedding(

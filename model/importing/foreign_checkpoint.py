@@ -57,7 +57,12 @@ class ForeignCheckpoint:
             raise UserError(
                 f"{self.path}: weight {name} is {found}, the recipe says {wanted}: choose a recipe that fits"
             )
-        return value.float() if value.is_floating_point() else value
+        if value.ndim and not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise UserError(
+                f"{self.path}: weight {name} is {kind}, not floating-point: take weights that are not quantised"
+            )
+        return value.float() if value.ndim else value
 
     def take_or_zeros(self, name: str, length: int) -> Tensor:
         """The vector of that name, or zeros if no layer of the kind has one, as in networks without biases."""

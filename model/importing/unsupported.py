@@ -62,7 +62,9 @@ def refuse_unsupported_shapes(source: ForeignCheckpoint) -> None:
     """
     for name, up in source.tensors.items():
         down = source.tensors.get(name.replace("mlp.fc1", "mlp.fc2"))
-        if name.endswith("mlp.fc1.weight") and down is not None and up.shape[0] == 2 * down.shape[1]:
+        if not name.endswith("mlp.fc1.weight") or down is None or up.ndim != 2 or down.ndim != 2:
+            continue
+        if up.shape[0] == 2 * down.shape[1]:
             raise _refusal(source, "SwiGLU", f"weight {name} of {up.shape[0]} outputs for {down.shape[1]} hidden units")
     if "pos_embed" not in source.tensors and "patch_embed.proj.weight" in source.tensors:
         raise _refusal(source, "rotary or relative positions", "no weight pos_embed")

@@ -13,7 +13,7 @@ def require_finite(weights: Mapping[str, Tensor], what: str, remedy: str) -> Non
     for name, value in weights.items():
         if not value.is_floating_point():
             continue
-        wrong = value.numel() - int(torch.isfinite(value).sum())
+        wrong = value.numel() - int(torch.isfinite(value if value.itemsize > 1 else value.float()).sum())
         if wrong:
             raise UserError(
                 f"{what}: weight {name} has {wrong} of {value.numel()} values that are not finite; {remedy}"

@@ -200,6 +200,33 @@ def test_what_does_not_fit_is_named(dense, change, words):
         convert_timm(ForeignCheckpoint("x", timm_state()), dataclasses.replace(dense, **change), heads=HEADS)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("cls_token", torch.zeros(WIDTH), "weight cls_token is 24, the recipe says 1xanyx24"),
+        ("pos_embed", torch.zeros(1, 0, WIDTH), "weight pos_embed has -1 patches"),
+        ("blocks.0.mlp.fc1.weight", torch.zeros(()), "fc1.weight is a number, the recipe says 40x24"),
+        ("blocks.1.mlp.fc2.weight", torch.zeros(4), "fc2.weight is 4, the recipe says 24x40"),
+        ("blocks.1.attn.proj.weight", torch.zeros(WIDTH, WIDTH, dtype=torch.int8), "proj.weight is int8, not floating"),
+        ("blocks.0.ls1.gamma", torch.zeros(3), "weight blocks.0.ls1.gamma is 3, the recipe says 24"),
+        ("reg_token", torch.zeros(1, 9, WIDTH), "prefix tokens .1 in cls_token, 9 in reg_token., the recipe 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "is" not in value and "has" not in value else "",
+)
+def test_tensors_of_the_wrong_kind_are_named(dense, name, value, words):
+    with pytest.raises(UserError, match=words):
+        convert_timm(ForeignCheckpoint("x", {**timm_state(), name: value}), dense, heads=HEADS)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64", "float8_e4m3fn"])
+def test_floating_point_weights_of_any_width_are_read(dense, tmp_path, kind):
+    state = {name: value.to(getattr(torch, kind)) for name, value in timm_state().items()}
+    torch.save(state, tmp_path / "weights.pth")
+    found = convert_timm(read_foreign_checkpoint(tmp_path / "weights.pth"), dense, heads=HEADS)
+    assert all(value.dtype == torch.float32 for value in found.values())
+    assert torch.equal(found["norm.weight"], state["norm.weight"].float())
+
+
 def test_a_missing_weight_is_named(dense):
     state = timm_state()
     del state["blocks.1.attn.qkv.bias"]

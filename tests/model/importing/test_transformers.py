@@ -9,7 +9,7 @@ import torch
 
 from moesaic.errors import UserError
 from moesaic.model.commands.import_ import ImportCommand
-from moesaic.model.importing.backbone import NORMALISATIONS, stated_normalisation
+from moesaic.model.importing.backbone import NORMALISATIONS, stated_grid, stated_normalisation
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint, read_foreign_checkpoint
 from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
 from moesaic.model.network.upcycling import initialise
@@ -138,6 +138,20 @@ def test_names_in_memory_and_files_of_tensors_are_read_too(recipe, tmp_path, nor
     found = read_foreign_checkpoint(tmp_path / "weights.pth")
     model = imported(found, dense(recipe), normalisation=NORMALISATIONS[normalisation])
     assert_same_features(source, model, normalisation)
+
+
+def test_a_grid_that_is_no_square_is_that_of_the_settings(recipe, tmp_path):
+    """Of 7x28 patches, which could be 14x14."""
+    source = network("vit", image_size=[7 * PATCH, 28 * PATCH])
+    source.save_pretrained(tmp_path)
+    found = read_foreign_checkpoint(tmp_path)
+    assert stated_grid(found) == (7, 28) and stated_grid(ForeignCheckpoint("x", {}, {"image_size": 224})) is None
+    model = imported(found, dense(recipe, (7, 28)), grid=stated_grid(found))
+    pixels = torch.randint(0, 256, (1, 3, 98, 392), generator=torch.Generator().manual_seed(0)).float()
+    mean, deviation = (torch.tensor(part)[:, None, None] for part in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    with torch.no_grad():
+        expected = source((pixels / 255 - mean) / deviation).last_hidden_state
+    assert (our_features(model, pixels / 127.5 - 1) - expected).abs().max() < 1e-4
 
 
 def test_zero_scales_and_zero_biases_are_exact(recipe):
