@@ -33,7 +33,8 @@ class Head:
         most = max(count for _, count in blocks) * grid_columns
         results = [act.place("the task's output", most, part.columns, "int16") for _ in blocks[:2]]
         buffers = [
-            act.place("the normalised tokens", most + a.prefix_tokens, a.width, "int8") for _ in blocks[: 0 if plan.whole else 2]
+            act.place("the normalised tokens", most + a.prefix_tokens, a.width, "int8")
+            for _ in blocks[: 0 if plan.whole else 2]
         ]
         for n, (first, count) in enumerate(blocks):
             token, tokens = a.prefix_tokens + first * grid_columns, count * grid_columns
