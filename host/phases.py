@@ -74,8 +74,7 @@ class Phases:
     def __init__(self, build: Build, executor: Executor, max_cycles: int) -> None:
         self._build, self._executor, self._max_cycles = build, executor, max_cycles
         self._staged: StagedExecutor | None = executor if isinstance(executor, StagedExecutor) else None
-        size = 4 * build.image_height * build.image_width
-        self._image = slice(build.image_offset, build.image_offset + size)
+        self._image = slice(build.image_offset, build.image_offset + build.image_bytes)
 
     def prepare(self, source: np.ndarray | Path | str, name: str) -> tuple[np.ndarray, dict[str, float]]:
         """What the network sees (moesaic.host.resize.fit), uint8 (height, width, 3), of an image of any size or of a file, and the

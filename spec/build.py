@@ -89,7 +89,8 @@ class TaskProgram:
 class Build:
     """See the module. tags: name of each instruction tag, for faults and traces. files: sources, name to content.
 
-    bundle_sha256: identity of the bundle it was made from, see moesaic.spec.bundle.Bundle.sha256.
+    bundle_sha256: identity of the bundle it was made from, see moesaic.spec.bundle.Bundle.sha256. image_patch, image_pitch: if not 0,
+    every image_patch pixels of a line lie image_pitch pixels apart in the frame, with zeros between them.
     """
 
     name: str
@@ -104,6 +105,14 @@ class Build:
     files: dict[str, bytes] = field(default_factory=dict)
     report: dict = field(default_factory=dict)
     bundle_sha256: str = ""
+    image_patch: int = 0
+    image_pitch: int = 0
+
+    @property
+    def image_bytes(self) -> int:
+        """Of the image in the frame window."""
+        width = self.image_width // self.image_patch * self.image_pitch if self.image_patch else self.image_width
+        return 4 * self.image_height * width
 
     @property
     def fingerprint(self) -> str:
@@ -117,7 +126,7 @@ class Build:
             "name": self.name,
             "configuration": self.configuration.to_dict(),
             "fingerprint": self.fingerprint,
-            "image": {"height": self.image_height, "width": self.image_width, "offset": self.image_offset},
+            "image": self._image(),
             "frame_bytes": self.frame_bytes,
             "tasks": {name: asdict(task) for name, task in self.tasks.items()},
             "tags": list(self.tags),
@@ -125,6 +134,10 @@ class Build:
             "bundle_sha256": self.bundle_sha256,
         }
         write_directory(Path(directory), MANIFEST, manifest, {"constants.bin": self.constants.tobytes(), **self.files})
+
+    def _image(self) -> dict[str, int]:
+        image = {"height": self.image_height, "width": self.image_width, "offset": self.image_offset}
+        return image | ({"patch": self.image_patch, "pitch": self.image_pitch} if self.image_patch else {})
 
     @property
     def pathways(self) -> dict[str, TaskProgram]:
@@ -164,6 +177,9 @@ class Build:
             )
         pixels = np.zeros((*expected[:2], 4), np.uint8)
         pixels[..., :3] = image ^ 0x80
+        if self.image_patch:
+            runs = pixels.reshape(self.image_height, -1, self.image_patch, 4)
+            pixels = np.pad(runs, ((0, 0), (0, 0), (0, self.image_pitch - self.image_patch), (0, 0)))
         frame[self.image_offset : self.image_offset + pixels.size] = pixels.reshape(-1)
 
     def read_output(self, frame: np.ndarray, task: str) -> np.ndarray:
@@ -195,6 +211,8 @@ def load_build(directory: Path | str) -> Build:
             files=contents,
             report=manifest["report"],
             bundle_sha256=manifest["bundle_sha256"],
+            image_patch=image.get("patch", 0),
+            image_pitch=image.get("pitch", 0),
         )
         written = manifest["fingerprint"]
         problem = _problem(build)
@@ -214,8 +232,13 @@ def _problem(build: Build) -> str:
         return "its name, bundle_sha256 or tags are no texts, or its report no table"
     if not build.tasks:
         return "it has no task"
+    patch, pitch = build.image_patch, build.image_pitch
+    if not all(type(number) is int for number in (patch, pitch)) or not 0 <= patch <= pitch:
+        return f"its image has runs of {patch!r} pixels in {pitch!r}"
+    if patch and build.image_width % patch:
+        return f"its image of {build.image_width} pixels a line is not made of runs of {patch}"
     constants, frame = build.constants.size, build.frame_bytes
-    places = [("the image", build.image_offset, 4 * build.image_height * build.image_width, frame)]
+    places = [("the image", build.image_offset, build.image_bytes, frame)]
     for name, task in build.tasks.items():
         for alternative in task.alternatives:
             if not is_alternative_name(alternative):

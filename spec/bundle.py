@@ -5,10 +5,10 @@ results of every layer for one image), model.onnx and model.<task>.onnx.
 
 Tensors. A linear layer NAME is NAME.weight int8 (out, in) in [-127, 127], NAME.bias int32 (out,), NAME.multiplier uint16 (out,),
 NAME.shift uint8 (out,): result = requantise(x @ weight.T + bias, multiplier, shift). A layer norm NAME is NAME.gamma,
-NAME.beta int16 (width,), NAME.shift uint8 (). T is 1 + patches; token 0 is the class token.
+NAME.beta int16 (width,), NAME.shift uint8 (). T is prefix_tokens + patches; the prefix tokens come first.
 
     patch_embed                      linear, in = patch * patch * 4, order [y][x][R, G, B, 0], pixels as uint8 - 128
-    position                         int16 (T, width); row 0 includes the class token
+    position                         int16 (T, width); the rows of prefix tokens are those tokens
     blocks.I.norm1, blocks.I.norm2   layer norms
     blocks.I.query, .key, .value     linear (width, width), heads are contiguous slices of the output
     blocks.I.scores.multiplier, .scores.shift    uint16 (), uint8 (): products to int16 in 1/256 octave
@@ -50,15 +50,18 @@ FORMAT, VERSION = "moesaic bundle", 1
 MANIFEST = "bundle.json"
 KINDS = ("segmentation", "parts", "saliency", "edges", "depth", "normals")
 EXPERT_WEIGHT_BITS = (8, 4)
+PREFIX_TOKENS_MAX = 8
 _REMEDY = "make it again with `moesaic export`"
 _OF_EXPERTS = ("experts", "top_k", "expert_hidden")  # 0 in a dense network
+_CLASS_TOKEN_ALONE = 1  # prefix tokens of a manifest that states none
 
 
 @dataclass(frozen=True)
 class Architecture:
     """Sizes of a network. moe_blocks: indices of the blocks that have experts instead of an MLP; a dense network has none.
 
-    expert_weight_bits: 8, or 4 for experts whose weights are in [-7, 7].
+    expert_weight_bits: 8, or 4 for experts whose weights are in [-7, 7]. prefix_tokens: tokens before those of the patches, 0 to
+    PREFIX_TOKENS_MAX: a class token, a distillation token, registers.
     """
 
     image_height: int
@@ -73,6 +76,7 @@ class Architecture:
     top_k: int
     moe_blocks: tuple[int, ...]
     expert_weight_bits: int = 8
+    prefix_tokens: int = _CLASS_TOKEN_ALONE
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -81,7 +85,18 @@ class Architecture:
 
     @property
     def tokens(self) -> int:
-        return 1 + self.grid[0] * self.grid[1]
+        return self.prefix_tokens + self.patches
+
+    @property
+    def patches(self) -> int:
+        return self.grid[0] * self.grid[1]
+
+    def to_dict(self) -> dict:
+        """As a manifest states it; a class token alone is not mentioned."""
+        values = asdict(self)
+        if self.prefix_tokens == _CLASS_TOKEN_ALONE:
+            del values["prefix_tokens"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -150,7 +165,7 @@ class Bundle:
             "format": FORMAT,
             "version": VERSION,
             "name": self.name,
-            "architecture": asdict(self.architecture),
+            "architecture": self.architecture.to_dict(),
             "tasks": {name: asdict(task) for name, task in self.tasks.items()},
             "report": self.report,
         }
@@ -188,7 +203,7 @@ def _architecture_problem(bundle: Bundle) -> str:
         return "its name is no text or its report no table"
     for f in fields(a):
         value = getattr(a, f.name)
-        least = 0 if f.name in _OF_EXPERTS and not a.moe_blocks else 1
+        least = 0 if f.name == "prefix_tokens" or (f.name in _OF_EXPERTS and not a.moe_blocks) else 1
         if f.name != "moe_blocks" and (type(value) is not int or value < least):
             return f"{f.name} is {value!r}, not an integer from {least}"
     for name, size, divisor in (
@@ -198,6 +213,8 @@ def _architecture_problem(bundle: Bundle) -> str:
     ):
         if size % divisor:
             return f"{name} ({size}) is not a multiple of {divisor}"
+    if a.prefix_tokens > PREFIX_TOKENS_MAX:
+        return f"prefix_tokens is {a.prefix_tokens}, at most {PREFIX_TOKENS_MAX} are possible"
     if a.expert_weight_bits not in EXPERT_WEIGHT_BITS:
         return (
             f"expert_weight_bits is {a.expert_weight_bits}, it must be one of {', '.join(map(str, EXPERT_WEIGHT_BITS))}"

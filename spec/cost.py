@@ -13,7 +13,7 @@ from moesaic.spec.bundle import Architecture, Task, expected_tensors, is_expert_
 def frame_macs(architecture: Architecture, task: Task) -> int:
     """Multiply-accumulates of one frame on a task's default pathway."""
     a = architecture
-    tokens, patches, width = a.tokens, a.tokens - 1, a.width
+    tokens, patches, width = a.tokens, a.patches, a.width
     macs = patches * a.patch * a.patch * 3 * width
     for i in range(a.depth):
         macs += 4 * tokens * width * width + 2 * tokens * tokens * width

@@ -8,7 +8,7 @@ from moesaic.hls.compiler.activations import Matrix
 from moesaic.hls.compiler.arena import Span
 from moesaic.hls.compiler.assembler import Assembler, Entry
 from moesaic.hls.compiler.frame_layout import FrameLayout
-from moesaic.hls.compiler.padded_layers import stored_channels
+from moesaic.hls.compiler.padded_layers import PIXEL_BYTES, patch_pitch, stored_channels
 from moesaic.hls.compiler.target import Target
 from moesaic.hls.compiler.weight_layout import linear_depth, linear_tile_bytes, parameter_bytes
 from moesaic.spec.arithmetic import TABLE_ENTRIES
@@ -21,7 +21,6 @@ _PROGRESS = Span("progress", 0, 1)
 """Written, by name only, by every matrix product: a load that reads it waits for all products before it."""
 _ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
 """The counts of a transfer that is one run."""
-_PIXEL_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,8 @@ class Emitter:
     def load_patches(self, patches: Matrix, first: int, count: int) -> None:
         """Grid rows first to first + count of the image, one patch a row of `patches`."""
         a, image = self._target.architecture, self._target.image_offset
-        line, columns, patch_line = a.image_width * _PIXEL_BYTES, a.grid[1], a.patch * _PIXEL_BYTES
+        columns, patch_line = a.grid[1], patch_pitch(a) * PIXEL_BYTES
+        line = columns * patch_line
         self._assembler.emit(
             "load", "image", reads=(Span("frame", image, image + a.image_height * line),),
             writes=(patches.rows(patches.first, count * columns),), space=int(Space.FRAME), destination=int(LoadDestination.ACT),

@@ -10,7 +10,7 @@ from moesaic.hls.compiler.arena import round_up
 from moesaic.hls.compiler.constants import Constants, pack_network
 from moesaic.hls.compiler.frame_layout import FrameLayout
 from moesaic.hls.compiler.lowering import LoweredTask, lower_task
-from moesaic.hls.compiler.padded_layers import output_shape
+from moesaic.hls.compiler.padded_layers import image_bytes, output_shape, patch_pitch
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.hls.compiler.target import Target
 from moesaic.hls.hardware.accelerator_sources import accelerator_sources
@@ -39,7 +39,7 @@ def generate(
     if observe:
         constants.add("zeros", configuration.act_word_bytes, lambda: np.zeros(configuration.act_word_bytes, np.uint8))
     frame = FrameLayout()
-    image_offset = frame.allocate(a.image_height * a.image_width * 4)
+    image_offset = frame.allocate(image_bytes(a))
     outputs = {name: frame.allocate(2 * math.prod(output_shape(a, bundle.tasks[name]))) for name in bundle.tasks}
     frame_end, tags = frame.end, ()
     lowered: dict[str, LoweredTask] = {}
@@ -51,12 +51,15 @@ def generate(
         frame_end, tags = lowered[name].frame_end, lowered[name].tags
     programs = {name: _add_program(constants, name, task) for name, task in lowered.items()}
     tasks = {name: _task_program(bundle, name, lowered, programs, outputs[name]) for name in bundle.tasks}
+    padded = patch_pitch(a) != a.patch
     return Build(
         name=f"{bundle.name}-{configuration.name}",
         configuration=configuration,
         image_height=a.image_height,
         image_width=a.image_width,
         image_offset=image_offset,
+        image_patch=a.patch if padded else 0,
+        image_pitch=patch_pitch(a) if padded else 0,
         frame_bytes=round_up(frame_end, WINDOW_ALIGNMENT),
         tasks=tasks,
         tags=tags,

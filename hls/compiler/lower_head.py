@@ -33,11 +33,12 @@ class Head:
         most = max(count for _, count in blocks) * grid_columns
         results = [act.place("the task's output", most, part.columns, "int16") for _ in blocks[:2]]
         buffers = [
-            act.place("the normalised tokens", most + 1, a.width, "int8") for _ in blocks[: 0 if plan.whole else 2]
+            act.place("the normalised tokens", most + a.prefix_tokens, a.width, "int8")
+            for _ in blocks[: 0 if plan.whole else 2]
         ]
         for n, (first, count) in enumerate(blocks):
-            token, tokens = 1 + first * grid_columns, count * grid_columns
-            # The class token has no output; its norm is there because it is part of the network.
+            token, tokens = a.prefix_tokens + first * grid_columns, count * grid_columns
+            # Prefix tokens have no output; their norm is there because it is part of the network.
             start = 0 if n == 0 else token
             source = plan.normed if plan.whole else buffers[n % len(buffers)].holding(start)
             plan.layer_norm(self._norm.name, spans, source, start, token + tokens - start)

@@ -7,11 +7,9 @@ from functools import partial
 
 from moesaic.hls.compiler.activations import Matrix
 from moesaic.hls.compiler.emitter import LinearPart
+from moesaic.hls.compiler.padded_layers import patch_bytes
 from moesaic.hls.compiler.prefetch import Spans, Step
 from moesaic.hls.compiler.task_plan import TaskPlan
-
-_CHANNELS = 4
-"""Bytes of a pixel in DRAM: red, green, blue and one that is 0."""
 
 
 class PatchEmbedding:
@@ -20,7 +18,7 @@ class PatchEmbedding:
     def __init__(self, plan: TaskPlan) -> None:
         self._plan = plan
         grid_rows, self._grid_columns = plan.architecture.grid
-        self._patch_bytes = plan.architecture.patch**2 * _CHANNELS
+        self._patch_bytes = patch_bytes(plan.architecture)
         self._pitch = plan.act.pitch(self._patch_bytes, "int8")
         row = self._grid_columns * self._pitch
         self._blocks = plan.blocks_of(grid_rows, row, 1, "one row of image patches")
@@ -54,8 +52,8 @@ class PatchEmbedding:
     def _embed(self, n: int, part: LinearPart, spans: Spans) -> None:
         plan, (first, count) = self._plan, self._blocks[n]
         plan.emitter.linear(
-            part, spans[part.block], self._buffer(n), 0, plan.residual, 1 + first * self._grid_columns,
-            count * self._grid_columns, residual=True,
+            part, spans[part.block], self._buffer(n), 0, plan.residual,
+            plan.architecture.prefix_tokens + first * self._grid_columns, count * self._grid_columns, residual=True,
         )  # fmt: skip
         if part is not self._parts[-1]:
             return

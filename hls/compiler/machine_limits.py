@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from moesaic.errors import UserError
-from moesaic.hls.compiler.padded_layers import stored_channels
+from moesaic.hls.compiler.padded_layers import patch_bytes, stored_channels
 from moesaic.hls.compiler.target import Target
 from moesaic.spec.arithmetic import NORM_WIDTH_MAX
 from moesaic.spec.isa import OPERAND_BYTES
@@ -22,8 +22,6 @@ def check_machine_limits(target: Target) -> None:
                 f"the model does not fit configuration {c.name}: {what} is {needed}, at most {available} are supported there"
             )
 
-    if a.patch % 4:
-        raise UserError(f"a patch of {a.patch} pixels cannot be loaded: it must be a multiple of 4 (16 bytes)")
     bits = a.expert_weight_bits
     if bits != _WEIGHT_BITS:
         remedy = f"it multiplies weights of {_WEIGHT_BITS} bits; export with --expert-bits {_WEIGHT_BITS}"
@@ -32,7 +30,7 @@ def check_machine_limits(target: Target) -> None:
     if a.moe_blocks:
         limit("the number of tokens", a.tokens, c.queue_tokens)
         limit("the number of experts of a task", max(len(experts) for experts in task.pathway.values()), c.experts)
-    deepest = max(a.mlp_hidden, a.expert_hidden, a.patch * a.patch * 4, a.heads * target.head_pitch)
+    deepest = max(a.mlp_hidden, a.expert_hidden, patch_bytes(a), a.heads * target.head_pitch)
     limit("the depth of a product", deepest, OPERAND_BYTES)
     limit("the number of tokens", a.tokens, OPERAND_BYTES)
     limit("the number of outputs per token", task.upscale * task.upscale * stored_channels(task), _COLUMNS_END - 1)

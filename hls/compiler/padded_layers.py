@@ -7,6 +7,10 @@ from moesaic.hls.compiler.weight_layout import Linear
 from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
 from moesaic.spec.configuration import HardwareConfiguration
 
+PIXEL_BYTES = 4
+"""Of a pixel in DRAM: red, green, blue and one that is 0."""
+_PIXELS_PER_BEAT = 4  # 16 bytes, of which every transfer is made
+
 
 def linear(bundle: Bundle, name: str) -> Linear:
     """A linear layer of the bundle as it is stored there."""
@@ -16,6 +20,21 @@ def linear(bundle: Bundle, name: str) -> Linear:
 def head_pitch(architecture: Architecture, configuration: HardwareConfiguration) -> int:
     """Columns that one attention head occupies: its dimension rounded up to whole column tiles."""
     return round_up(architecture.width // architecture.heads, configuration.tile_columns)
+
+
+def patch_pitch(architecture: Architecture) -> int:
+    """Pixels that one line of a patch occupies: its edge rounded up to whole 16-byte beats."""
+    return round_up(architecture.patch, _PIXELS_PER_BEAT)
+
+
+def patch_bytes(architecture: Architecture) -> int:
+    """Of a patch as the machine loads it, its lines padded."""
+    return architecture.patch * patch_pitch(architecture) * PIXEL_BYTES
+
+
+def image_bytes(architecture: Architecture) -> int:
+    """Of the image as the machine loads it."""
+    return architecture.grid[0] * architecture.grid[1] * patch_bytes(architecture)
 
 
 def stored_channels(task: Task) -> int:
@@ -35,7 +54,7 @@ def output_shape(architecture: Architecture, task: Task) -> tuple[int, int, int]
 def linear_shapes(
     architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration
 ) -> dict[str, tuple[int, int]]:
-    """(outputs, inputs) of every linear layer, with attention heads and output channels padded as the machine stores them."""
+    """(outputs, inputs) of every linear layer, with patch lines, attention heads and output channels padded as the machine stores them."""
     padded = architecture.heads * head_pitch(architecture, configuration)
     shapes = {}
     for name, (shape, _) in expected_tensors(architecture, tasks).items():
@@ -44,7 +63,9 @@ def linear_shapes(
         layer = name.removesuffix(".weight")
         part = layer.rsplit(".", 1)[-1]
         outputs, inputs = shape
-        if part in ("query", "key", "value"):
+        if layer == "patch_embed":
+            inputs = patch_bytes(architecture)
+        elif part in ("query", "key", "value"):
             outputs = padded
         elif part == "projection":
             inputs = padded
@@ -60,6 +81,8 @@ def padded_linear(bundle: Bundle, configuration: HardwareConfiguration, name: st
     head_dim, pitch = a.width // a.heads, head_pitch(a, configuration)
     layer = linear(bundle, name)
     part = name.rsplit(".", 1)[-1]
+    if name == "patch_embed":
+        return layer.with_input_groups(PIXEL_BYTES * a.patch, PIXEL_BYTES * patch_pitch(a))
     if part in ("query", "key", "value"):
         return layer.with_output_groups(head_dim, pitch)
     if part == "projection":

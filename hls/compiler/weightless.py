@@ -8,7 +8,7 @@ import numpy as np
 
 from moesaic.hls.compiler.constants import Constants, block_sizes
 from moesaic.hls.compiler.frame_layout import FrameLayout
-from moesaic.hls.compiler.padded_layers import output_shape
+from moesaic.hls.compiler.padded_layers import image_bytes, output_shape
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.hls.compiler.target import Target
 from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
@@ -29,7 +29,7 @@ def weightless_target(
     for name, size in block_sizes(architecture, tasks, configuration):
         constants.add(name, size, lambda: np.empty(0, np.uint8))
     frame = FrameLayout()
-    image = frame.allocate(architecture.image_height * architecture.image_width * 4)
+    image = frame.allocate(image_bytes(architecture))
     output = frame.allocate(2 * math.prod(output_shape(architecture, tasks[pathway])))
     tensors = {
         name: np.broadcast_to(np.zeros((), dtype), shape)

@@ -21,7 +21,7 @@ _SHARED_COUNTERS = ("instructions", "matmul_array", "read_beats", "write_beats")
 def place_of(build: Build, name: str, offset: int) -> str:
     """What lies at an offset of the frame window."""
     task = build.task(name)
-    if build.image_offset <= offset < build.image_offset + 4 * build.image_height * build.image_width:
+    if build.image_offset <= offset < build.image_offset + build.image_bytes:
         return "the image, which no program writes"
     if task.output_offset <= offset < task.output_offset + 2 * int(np.prod(task.output_shape)):
         return f"the output of {name}"

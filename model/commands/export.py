@@ -31,6 +31,8 @@ from moesaic.pages.tables import Column, Table
 from moesaic.spec.bundle import pathways
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from moesaic.model.training.checkpoint import Checkpoint
 
 _OF_BUNDLES = ("experts_kept", "alternative", "fine_tune", "scenes")
@@ -147,7 +149,7 @@ def _export_onnx(arguments: argparse.Namespace) -> None:
 
     from moesaic.model.export.onnx_export import onnx_files
 
-    model = _load_finished(arguments.checkpoint or CHECKPOINT).build_model().eval()
+    model = _load(arguments.checkpoint or CHECKPOINT, Console()).build_model().eval()
     for name, content in onnx_files(model).items():
         write_file(arguments.onnx_only / name, content)
         Console().print(f"ONNX: {arguments.onnx_only / name}", soft_wrap=True)
@@ -168,7 +170,8 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
     scope, kept = arguments.budget_scope, arguments.experts_kept
     budget = Budget.parse(kept, scope) if kept else None
     alternatives = parse_alternatives(arguments.alternative or [], scope)
-    state, console = _load_finished(arguments.checkpoint or CHECKPOINT), Console()
+    console = Console()
+    state = _load(arguments.checkpoint or CHECKPOINT, console)
     with Progress(console=console) as progress:
         steps = arguments.fine_tune or 0
         bar = progress.add_task("fine-tuning", total=steps, visible=steps > 0)
@@ -199,14 +202,14 @@ def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], purpose: str)
             raise UserError(f"--{name.replace('_', '-')} is for {purpose}: leave one of them out")
 
 
-def _load_finished(path: Path) -> Checkpoint:
-    """A checkpoint that has seen all of its training. UserError if it has not."""
+def _load(path: Path, console: Console) -> Checkpoint:
+    """A checkpoint, whatever the step that it says; where steps of its recipe are left, that is told."""
     from moesaic.model.training import checkpoint
 
     state = checkpoint.load(path)
     if not state.finished:
         progress = f"{state.step} of {state.recipe.training.steps} steps"
-        raise UserError(f"checkpoint {path} has seen {progress}: finish it with `moesaic train --resume`")
+        console.print(f"checkpoint {path} has seen {progress} of its recipe: exported as it is", soft_wrap=True)
     return state
 
 

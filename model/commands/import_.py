@@ -1,4 +1,4 @@
-"""The command line's import: a checkpoint of another program becomes one of ours."""
+"""The command `moesaic import`."""
 
 from __future__ import annotations
 
@@ -6,45 +6,58 @@ import argparse
 from pathlib import Path
 
 from moesaic.argument_types import image_size, positive
+from moesaic.errors import UserError
 from moesaic.files import require_writable
-from moesaic.model.recipes.recipe import load_recipe, recipe_names
+from moesaic.model.commands.model_options import recipe_choices
+from moesaic.model.recipes.recipe import load_recipe
 
-_FORMATS = ("timm", "m3vit")
-_NORMALISATIONS = ("imagenet", "half")
+_FORMATS = ("timm", "transformers", "deit", "dino", "dinov2", "m3vit")
+_NORMALISATIONS = ("imagenet", "half", "none")
 
 
 class ImportCommand:
-    """`moesaic import`."""
+    """A checkpoint of another program becomes one of ours."""
 
     name = "import"
-    help = "turn weights of timm, DeiT or upstream M3ViT into a checkpoint"
+    help = "turn weights of timm, transformers, DeiT, DINO, DINOv2 or upstream M3ViT into a checkpoint"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "source", type=Path, help=".safetensors or .pth file, or M3ViT's directory of ranks (0.pth, 1.pth, ...)"
+            "source",
+            type=Path,
+            help=".safetensors or .pth file, a model directory of transformers, or M3ViT's of ranks (0.pth, 1.pth, ...)",
         )
         parser.add_argument(
             "--format",
             choices=_FORMATS,
             required=True,
-            help="timm: a vision transformer of timm or DeiT, without its classifier; m3vit: a whole model",
+            help="whose weights: a vision transformer of timm, transformers or the authors of DeiT, DINO or DINOv2, without its"
+            " classifier; m3vit: a whole model",
         )
-        parser.add_argument("--recipe", required=True, help=f"{', '.join(recipe_names())} or a .toml file")
+        parser.add_argument("--recipe", required=True, help=f"{recipe_choices()} or a .toml file")
         parser.add_argument(
             "--heads",
             type=positive,
-            required=True,
-            help="attention heads of the source, which weights do not tell (ViT-S of M3ViT 12, DeiT-small 6)",
+            help="attention heads of the source, which weights do not tell (ViT-S of M3ViT 12, DeiT-small 6; default: what the"
+            " config.json beside the file says)",
         )
         parser.add_argument(
             "--normalisation",
             choices=_NORMALISATIONS,
-            default="imagenet",
-            help="of the source's images: mean and deviation of ImageNet (default), or 0.5 (timm's augreg weights)",
+            help="of the source's images: mean and deviation of ImageNet, 0.5 (timm's augreg weights), or none (0..1); default:"
+            " what the preprocessor_config.json beside the file says, else imagenet",
         )
         parser.add_argument(
-            "--grid", type=image_size, metavar="RxC", help="patches of the source's positions, if they are no square"
+            "--grid",
+            type=image_size,
+            metavar="RxC",
+            help="patches of the source's positions, if they are no square and no config.json says so",
+        )
+        parser.add_argument(
+            "--backbone-only",
+            action="store_true",
+            help="leave M3ViT's heads out, which the accelerator does not run: the recipe's are drawn at random",
         )
         parser.add_argument(
             "--checkpoint", type=Path, default=Path("build/imported.safetensors"), help="where to write"
@@ -52,31 +65,54 @@ class ImportCommand:
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
+        import dataclasses
+
         import torch
         from rich.console import Console
 
+        from moesaic.model.importing.backbone import NORMALISATIONS, stated_grid, stated_normalisation
         from moesaic.model.importing.foreign_checkpoint import read_foreign_checkpoint
         from moesaic.model.importing.m3vit import convert_m3vit
-        from moesaic.model.importing.timm import convert_timm
+        from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
         from moesaic.model.network.upcycling import initialise
         from moesaic.model.network.vit import M3ViT
         from moesaic.model.training import checkpoint
 
         recipe, console = load_recipe(arguments.recipe), Console()
         require_writable(arguments.checkpoint.parent)
-        convert = convert_timm if arguments.format == "timm" else convert_m3vit
-        weights = convert(
-            read_foreign_checkpoint(arguments.source),
-            recipe.model,
-            heads=arguments.heads,
-            normalisation=arguments.normalisation,
-            grid=arguments.grid,
-        )
+        source = read_foreign_checkpoint(arguments.source)
+        heads = _heads(arguments, source.settings)
+        grid, named = arguments.grid or stated_grid(source), arguments.normalisation
+        normalisation = NORMALISATIONS[named] if named else stated_normalisation(source)
+        if arguments.format == "m3vit":
+            weights = convert_m3vit(
+                source,
+                recipe.model,
+                heads=heads,
+                normalisation=normalisation,
+                grid=grid,
+                backbone_only=arguments.backbone_only,
+            )
+        elif arguments.backbone_only:
+            raise UserError(f"--backbone-only is for --format m3vit, {arguments.format} is a backbone: leave it out")
+        else:
+            read_names(source, arguments.format)
+            recipe = dataclasses.replace(recipe, model=with_source_tokens(source, recipe.model))
+            weights = convert_plain_vit(
+                source,
+                recipe.model,
+                heads=heads,
+                library=arguments.format,
+                normalisation=normalisation,
+                grid=grid,
+            )
         torch.manual_seed(recipe.training.seed)
         model = M3ViT(recipe.model)
         fresh = initialise(model, weights, seed=recipe.training.seed)
         step = 0 if fresh else recipe.training.steps  # a whole model is a trained one
         checkpoint.save(arguments.checkpoint, checkpoint.Checkpoint(recipe, step, model.state_dict(), {}))
+        if (prefix := recipe.model.prefix_tokens) != 1:
+            console.print(f"prefix tokens: {prefix} (a recipe that starts from this needs prefix_tokens = {prefix})")
         if fresh:
             console.print(f"not in the source, so drawn at random: {len(fresh)} weights, {fresh[0]} the first of them")
             console.print(
@@ -85,3 +121,17 @@ class ImportCommand:
         else:
             console.print(f"checkpoint: {arguments.checkpoint} (a whole model)", soft_wrap=True)
         return 0
+
+
+def _heads(arguments: argparse.Namespace, settings: dict) -> int:
+    """The source's attention heads, as stated on the command line or beside the file. UserError if neither or both differ."""
+    stated = settings.get("num_attention_heads")
+    if type(stated) is not int:
+        stated = None
+    given = arguments.heads
+    if given is not None and stated not in (None, given):
+        raise UserError(f"--heads is {given}, the source's config.json says {stated}: leave --heads out")
+    heads = stated if given is None else given
+    if heads is None:
+        raise UserError("the source's weights do not tell its attention heads: state them with --heads")
+    return heads

@@ -1,6 +1,8 @@
-"""What timm's vision transformers, DeiT and M3ViT share: the names and the layout of the backbone's weights."""
+"""The backbone that every vision transformer has, under timm's names: embedding, attention, MLPs and norms."""
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +12,72 @@ from moesaic.errors import UserError
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.recipes.recipe import ModelConfiguration
 
+_PREFIX_TOKENS = ("cls_token", "dist_token", "reg_token")  # in the order in which they precede the patches
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation, by channel, of pixels in 0..1 that a network was trained with."""
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+
 NORMALISATIONS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "imagenet": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "none": Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
-"""Mean and standard deviation, of pixels in 0..1, that a network was trained with."""
+IMAGENET = NORMALISATIONS["imagenet"]
+
+
+def stated_normalisation(source: ForeignCheckpoint) -> Normalisation:
+    """What the settings beside the source's file say, ImageNet's if they say nothing. UserError if it is not three numbers each."""
+    settings = source.settings
+    if settings.get("do_normalize") is False:
+        return NORMALISATIONS["none"]
+    if "image_mean" not in settings or "image_std" not in settings:
+        return IMAGENET
+    parts = [settings[name] for name in ("image_mean", "image_std")]
+    for part in parts:
+        if not isinstance(part, list) or len(part) != 3 or not all(isinstance(value, float | int) for value in part):
+            raise UserError(
+                f"{source.path}: preprocessor_config.json has mean {parts[0]} and deviation {parts[1]}, not three numbers each:"
+                " state --normalisation"
+            )
+    (r, g, b), (r_deviation, g_deviation, b_deviation) = parts
+    return Normalisation((r, g, b), (r_deviation, g_deviation, b_deviation))
+
+
+def stated_grid(source: ForeignCheckpoint) -> tuple[int, int] | None:
+    """Rows and columns of patches of the images that the settings beside the source's file state, if these are no squares."""
+    size, patch = source.settings.get("image_size"), source.settings.get("patch_size")
+    if not isinstance(size, list) or len(size) != 2 or type(patch) is not int or patch < 1:
+        return None
+    height, width = size
+    return (height // patch, width // patch) if type(height) is type(width) is int else None
+
+
+@dataclass(frozen=True)
+class PositionResampling:
+    """How a library interpolates the position embedding of one grid for another: bicubic, without aligned corners.
+
+    antialias: with PyTorch's antialiasing, whose cubic kernel is another one when enlarging too. offset: added to the wanted rows and
+    columns before they are divided by the source's, which gives the scale; 0 takes the exact sizes.
+    """
+
+    antialias: bool = False
+    offset: float = 0.0
+
+    def __call__(self, image: Tensor, wanted: tuple[int, int]) -> Tensor:
+        """Positions [1, D, rows, columns] for the wanted rows and columns."""
+        if not self.offset:
+            return F.interpolate(image, size=wanted, mode="bicubic", align_corners=False, antialias=self.antialias)
+        scale = [(after + self.offset) / before for after, before in zip(wanted, image.shape[2:])]
+        return F.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False, antialias=self.antialias)
+
+
+PLAIN = PositionResampling()
 
 
 def require_heads(configuration: ModelConfiguration, heads: int) -> None:
@@ -26,68 +89,136 @@ def require_heads(configuration: ModelConfiguration, heads: int) -> None:
         )
 
 
-def take_embedding(
-    source: ForeignCheckpoint, c: ModelConfiguration, normalisation: str, grid: tuple[int, int] | None = None
-) -> dict[str, Tensor]:
-    """Patch embedding, class token and positions, for images in -1..1 and the recipe's grid: float32 by name, shaped as `M3ViT` has them.
+def count_prefix_tokens(source: ForeignCheckpoint) -> int:
+    """Class token, distillation token and registers of the source."""
+    found = [source.tensors[name] for name in _PREFIX_TOKENS if name in source.tensors]
+    return sum(value.shape[1] if value.ndim == 3 else 1 for value in found)
 
-    grid: rows and columns of patches that the source's positions are for; by default the recipe's if their number is the
-    same, else a square. Positions of another grid are interpolated, bicubic as in DeiT.
+
+def take_embedding(
+    source: ForeignCheckpoint,
+    c: ModelConfiguration,
+    normalisation: Normalisation,
+    grid: tuple[int, int] | None = None,
+    resampling: PositionResampling = PLAIN,
+) -> dict[str, Tensor]:
+    """Patch embedding, prefix tokens and positions, for images in -1..1 and the recipe's grid: float32 by name, shaped as `M3ViT` has them.
+
+    grid: rows and columns of patches that the source's positions are for; by default a square, and where their number is no
+    square the recipe's. resampling: to another grid.
     """
     weight = source.take("patch_embed.proj.weight", c.width, 3, c.patch, c.patch)
-    bias = source.take("patch_embed.proj.bias", c.width)
-    mean, std = (torch.tensor(values) for values in NORMALISATIONS[normalisation])
-    # The source takes (pixel / 255 - mean) / std, we give x = pixel / 127.5 - 1: (x / 2 + 1 / 2 - mean) / std.
-    bias = bias + torch.einsum("dcyx,c->d", weight, (0.5 - mean) / std)
-    weight = weight * (0.5 / std)[:, None, None]
-    position = source.take("pos_embed", 1, None, c.width)[0]
-    return {
+    bias = source.take_or_zeros("patch_embed.proj.bias", c.width)
+    mean, deviation = torch.tensor(normalisation.mean), torch.tensor(normalisation.deviation)
+    # The source takes (pixel / 255 - mean) / deviation, we give x = pixel / 127.5 - 1: (x / 2 + 1 / 2 - mean) / deviation.
+    bias = bias + torch.einsum("dcyx,c->d", weight, (0.5 - mean) / deviation)
+    weight = weight * (0.5 / deviation)[:, None, None]
+    result = {
         "patch_embedding.weight": weight.permute(0, 2, 3, 1).flatten(1),  # in [y][x][c] order
         "patch_embedding.bias": bias,
-        "class_token": source.take("cls_token", 1, 1, c.width).flatten(),
-        "position": torch.cat([position[:1], _resized(source, position[1:], c.grid, grid)]),
     }
+    tokens = _take_prefix_tokens(source, c)
+    position = source.take("pos_embed", 1, None, c.width)[0]
+    own, old = _division(source, len(position), len(tokens), c.grid, grid)
+    patches = position[own:]
+    if old != c.grid:
+        # Channels last, as the libraries hold them: PyTorch's antialiasing depends on it where a side is 1.
+        image = patches.reshape(1, *old, -1).permute(0, 3, 1, 2)
+        patches = resampling(image, c.grid).permute(0, 2, 3, 1).reshape(-1, c.width)
+    prefix = F.pad(position[:own], (0, 0, 0, len(tokens) - own))
+    if len(tokens):
+        result["class_token"] = tokens[0].clone()
+        prefix[1:] += tokens[1:]
+    return result | {"position": torch.cat([prefix, patches])}
 
 
-def _resized(
-    source: ForeignCheckpoint, patches: Tensor, wanted: tuple[int, int], grid: tuple[int, int] | None
-) -> Tensor:
-    """Position embeddings [patches, D] of one grid for another."""
-    count = len(patches)
+def _take_prefix_tokens(source: ForeignCheckpoint, c: ModelConfiguration) -> Tensor:
+    """The tokens before the patches, [prefix tokens, D]."""
+    found = {name: source.take(name, 1, None, c.width)[0] for name in _PREFIX_TOKENS if name in source.tensors}
+    tokens = torch.cat([*found.values(), torch.empty(0, c.width)])
+    if len(tokens) != c.prefix_tokens:
+        parts = ", ".join(f"{len(value)} in {name}" for name, value in found.items()) or "none"
+        raise UserError(
+            f"{source.path}: the source has {len(tokens)} prefix tokens ({parts}), the recipe {c.prefix_tokens}:"
+            f" set prefix_tokens = {len(tokens)} in the recipe"
+        )
+    return tokens
+
+
+def _division(
+    source: ForeignCheckpoint, count: int, prefix: int, wanted: tuple[int, int], grid: tuple[int, int] | None
+) -> tuple[int, tuple[int, int]]:
+    """How many of the source's positions belong to prefix tokens, and the grid of the others.
+
+    Libraries give every prefix token a position, or the class token alone (DINOv2), or none (timm's no_embed_class).
+    """
+    shares = [n for n in dict.fromkeys((prefix, min(prefix, 1), 0)) if n < count]
+    for own in shares:
+        if grid is not None and grid[0] * grid[1] == count - own:
+            return own, grid
     if grid is None:
-        side = math.isqrt(count)
-        grid = wanted if count == wanted[0] * wanted[1] else (side, side)
-    if grid[0] * grid[1] != count:
-        sizes = f"weight pos_embed has {count} patches, a grid of {grid[0]}x{grid[1]} has {grid[0] * grid[1]}"
-        raise UserError(f"{source.path}: {sizes}: state the source's grid of patches")
-    if grid == wanted:
-        return patches
-    image = patches.T.reshape(1, -1, *grid)
-    resized = F.interpolate(image, size=wanted, mode="bicubic", align_corners=False)
-    return resized.flatten(2)[0].T
+        for own in shares:
+            side = math.isqrt(count - own)
+            if side * side == count - own:
+                return own, (side, side)
+        for own in shares:
+            if count - own == wanted[0] * wanted[1]:
+                return own, wanted
+    patches, stated = count - prefix, grid or (math.isqrt(max(count - prefix, 0)),) * 2
+    sizes = f"weight pos_embed has {patches} patches, a grid of {stated[0]}x{stated[1]} has {stated[0] * stated[1]}"
+    raise UserError(f"{source.path}: {sizes}: state the source's grid of patches")
 
 
 def take_attention(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
-    """Both norms and the attention of a block: float32 by name, shaped as `M3ViT` has them."""
-    theirs, ours, d = f"blocks.{block}", f"blocks.{block}", c.width
-    names = {"norm1": "norm1", "norm2": "norm2", "attn.proj": "attention.projection", "attn.qkv": "attention.qkv"}
-    result = {}
-    for their, our in names.items():
-        shape = {"attn.proj": (d, d), "attn.qkv": (3 * d, d)}.get(their, (d,))
-        result[f"{ours}.{our}.weight"] = source.take(f"{theirs}.{their}.weight", *shape)
-        result[f"{ours}.{our}.bias"] = source.take(f"{theirs}.{their}.bias", shape[0])
-    return result
+    """Both norms and the attention of a block, LayerScale multiplied into the projection."""
+    theirs, d = f"blocks.{block}", c.width
+    result = take_norm(source, f"{theirs}.norm1", f"{theirs}.norm1", d)
+    result |= take_norm(source, f"{theirs}.norm2", f"{theirs}.norm2", d)
+    result |= _take_linear(source, f"{theirs}.attn.qkv", f"{theirs}.attention.qkv", 3 * d, d)
+    projection = _take_linear(source, f"{theirs}.attn.proj", f"{theirs}.attention.projection", d, d)
+    return result | _scaled(source, f"{theirs}.ls1.gamma", d, projection)
 
 
 def take_mlp(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
-    """The dense MLP of a block, float32 by name, of the recipe's width."""
-    result = {}
-    for their, our, shape in (("fc1", "up", (c.mlp_hidden, c.width)), ("fc2", "down", (c.width, c.mlp_hidden))):
-        result[f"blocks.{block}.mlp.{our}.weight"] = source.take(f"blocks.{block}.mlp.{their}.weight", *shape)
-        result[f"blocks.{block}.mlp.{our}.bias"] = source.take(f"blocks.{block}.mlp.{their}.bias", shape[0])
-    return result
+    """The dense MLP of a block, of the recipe's width, LayerScale multiplied into its second layer."""
+    path = f"blocks.{block}"
+    up = _take_linear(source, f"{path}.mlp.fc1", f"{path}.mlp.up", c.mlp_hidden, c.width)
+    down = _take_linear(source, f"{path}.mlp.fc2", f"{path}.mlp.down", c.width, c.mlp_hidden)
+    return up | _scaled(source, f"{path}.ls2.gamma", c.width, down)
 
 
 def take_norm(source: ForeignCheckpoint, theirs: str, ours: str, width: int) -> dict[str, Tensor]:
-    """Weight and bias of a layer norm, float32 [width] each, by name."""
-    return {f"{ours}.{part}": source.take(f"{theirs}.{part}", width) for part in ("weight", "bias")}
+    """Weight and bias of a layer norm."""
+    return {
+        f"{ours}.weight": source.take(f"{theirs}.weight", width),
+        f"{ours}.bias": source.take_or_zeros(f"{theirs}.bias", width),
+    }
+
+
+def _take_linear(source: ForeignCheckpoint, theirs: str, ours: str, outputs: int, inputs: int) -> dict[str, Tensor]:
+    return {
+        f"{ours}.weight": source.take(f"{theirs}.weight", outputs, inputs),
+        f"{ours}.bias": source.take_or_zeros(f"{theirs}.bias", outputs),
+    }
+
+
+def _scaled(source: ForeignCheckpoint, name: str, width: int, layer: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A linear layer whose outputs are multiplied with LayerScale, if the source has it."""
+    if name not in source.tensors:
+        return layer
+    gamma = source.take(name, width)
+    return {entry: value * (gamma[:, None] if value.ndim > 1 else gamma) for entry, value in layer.items()}
+
+
+def fuse_query_key_value(source: ForeignCheckpoint, blocks: Iterable[int]) -> None:
+    """Put queries, keys and values that a layout keeps apart one after the other; those without a bias get zeros."""
+    for block in blocks:
+        path = f"blocks.{block}.attn"
+        if f"{path}.q.weight" not in source.tensors:
+            continue
+        sizes = source.tensors[f"{path}.q.weight"].shape
+        parts = [source.take(f"{path}.{part}.weight", *sizes) for part in "qkv"]
+        source.tensors[f"{path}.qkv.weight"] = torch.cat(parts)
+        if any(f"{path}.{part}.bias" in source.tensors for part in "qkv"):
+            biases = [source.take_or_zeros(f"{path}.{part}.bias", sizes[0]) for part in "qkv"]
+            source.tensors[f"{path}.qkv.bias"] = torch.cat(biases)

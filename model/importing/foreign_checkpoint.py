@@ -1,7 +1,9 @@
 """Weights of another program's checkpoint: read without running anything from the file, and taken one by one under their names."""
 
+import json
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +13,38 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from moesaic.errors import UserError
+from moesaic.model.network.finite import require_finite
 
 _SUFFIXES = (".pth", ".pt", ".bin", ".tar")
-_WRAPPERS = ("state_dict", "model")  # entries under which programs save a state dict
+_WRAPPERS = ("state_dict", "model", "teacher")  # entries under which programs save a state dict
 _NUMBERS = [
     *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     *((np.empty(0).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *(np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64"))),
 ]
 """NumPy's numbers and arrays, in which training scripts keep their results beside the weights; by both names of NumPy 1 and 2."""
+_WHOLE_MODELS = ("model.safetensors", "pytorch_model.bin")  # as transformers names them in a directory
+_SETTINGS = ("preprocessor_config.json", "config.json")
+_NUMBER = re.compile(r"\d+")
 _REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _EXPERTS = re.compile(r"\.mlp\.experts\.(htoh4|h4toh)\.(weight|bias)$")
 
 
 class ForeignCheckpoint:
-    """The weights of a checkpoint by name, of which each is to be taken once."""
+    """The weights of a checkpoint by name, of which each is to be taken once.
 
-    def __init__(self, path: str | Path, tensors: dict[str, Tensor]) -> None:
-        self.path, self.tensors = path, dict(tensors)
+    settings: what transformers' config.json and preprocessor_config.json beside the file say, if they are there.
+    """
+
+    def __init__(self, path: str | Path, tensors: dict[str, Tensor], settings: dict | None = None) -> None:
+        self.path, self.tensors, self.settings = path, dict(tensors), settings or {}
+        self._kinds = {_kind(name) for name in tensors}
+
+    def rename(self, new_name: Callable[[str], str]) -> None:
+        """Give every weight the name that `new_name` makes of its own."""
+        self.tensors = {new_name(name): value for name, value in self.tensors.items()}
+        self._kinds = {_kind(name) for name in self.tensors}
 
     def take(self, name: str, *shape: int | None) -> Tensor:
         """The tensor of that name; UserError if it is missing or a length is another than `shape` says (None: any)."""
@@ -42,7 +57,18 @@ class ForeignCheckpoint:
             raise UserError(
                 f"{self.path}: weight {name} is {found}, the recipe says {wanted}: choose a recipe that fits"
             )
-        return value.float() if value.is_floating_point() else value
+        if value.ndim and not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise UserError(
+                f"{self.path}: weight {name} is {kind}, not floating-point: take weights that are not quantised"
+            )
+        return value.float() if value.ndim else value
+
+    def take_or_zeros(self, name: str, length: int) -> Tensor:
+        """The vector of that name, or zeros if no layer of the kind has one, as in networks without biases."""
+        if name not in self.tensors and _kind(name) not in self._kinds:
+            return torch.zeros(length)
+        return self.take(name, length)
 
     def drop(self, *prefixes: str) -> None:
         """Leave out every weight whose name starts like this."""
@@ -57,15 +83,42 @@ class ForeignCheckpoint:
             )
 
 
+def _kind(name: str) -> str:
+    """The name without the numbers of blocks in it."""
+    return _NUMBER.sub("#", name)
+
+
 def read_foreign_checkpoint(path: Path) -> ForeignCheckpoint:
-    """The weights in a .safetensors or PyTorch file, or in a directory 0.pth, 1.pth, ... with a rank's experts each.
+    """The weights in a .safetensors or PyTorch file, in a model directory of transformers, or in a directory 0.pth, 1.pth, ... with
+    a rank's experts each.
 
     Nothing in a file is executed. Prefixes "module." of data-parallel training are taken away. UserError if a file is missing,
-    damaged, of another kind, or the ranks are not complete.
+    damaged, of another kind, or the ranks are not complete; it names a weight that is not finite.
     """
     if path.is_dir():
-        return ForeignCheckpoint(path, _without_prefix(_merged_ranks(path)))
-    return ForeignCheckpoint(path, _without_prefix(_read_file(path)))
+        whole = [path / name for name in _WHOLE_MODELS if (path / name).is_file()]
+        if not whole:
+            return _checked(ForeignCheckpoint(path, _without_prefix(_merged_ranks(path))))
+        path = whole[0]
+    settings = {}
+    for name in _SETTINGS:
+        settings |= _read_settings(path.parent / name)
+    return _checked(ForeignCheckpoint(path, _without_prefix(_read_file(path)), settings))
+
+
+def _checked(source: ForeignCheckpoint) -> ForeignCheckpoint:
+    """The source, whose every weight is a finite number; UserError names the first that is not."""
+    require_finite(source.tensors, f"checkpoint {source.path}", "take another copy or an earlier epoch")
+    return source
+
+
+def _read_settings(path: Path) -> dict:
+    """What a file of settings says; nothing if there is none or it is of another kind."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,7 +5,15 @@ import re
 from torch import Tensor
 
 from moesaic.errors import UserError
-from moesaic.model.importing.backbone import require_heads, take_attention, take_embedding, take_mlp, take_norm
+from moesaic.model.importing.backbone import (
+    IMAGENET,
+    Normalisation,
+    require_heads,
+    take_attention,
+    take_embedding,
+    take_mlp,
+    take_norm,
+)
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.network.heads import PUP_CHANNELS, PUP_STAGES
 from moesaic.model.recipes.recipe import ModelConfiguration
@@ -30,19 +38,23 @@ def convert_m3vit(
     configuration: ModelConfiguration,
     *,
     heads: int,
-    normalisation: str = "imagenet",
+    normalisation: Normalisation = IMAGENET,
     grid: tuple[int, int] | None = None,
+    backbone_only: bool = False,
 ) -> dict[str, Tensor]:
     """Every weight of a model with head "setr-pup" under our names.
 
     Gates have numbers, which upstream gives the tasks in a fixed order, whatever the order of weights in the file. The decoder of
-    a network for one task is that of the recipe's. heads, normalisation, grid: as for `convert_timm`. UserError names the first
-    weight that is missing, of another shape or unknown, and a gate that this network does not have.
+    a network for one task is that of the recipe's. heads, normalisation, grid: as for `convert_plain_vit`. backbone_only: leave the
+    decoders out, for any head of the recipe. UserError names the first weight that is missing, of another shape or unknown, and a
+    gate that this network does not have.
     """
     c = configuration
     require_heads(c, heads)
-    if c.head != "setr-pup":
-        raise UserError(f"M3ViT has heads of SETR-PUP, the recipe {c.head!r}: set head = 'setr-pup'")
+    if c.head != "setr-pup" and not backbone_only:
+        raise UserError(
+            f"M3ViT has heads of SETR-PUP, the recipe {c.head!r}: set head = 'setr-pup', or leave them out with --backbone-only"
+        )
     source.tensors = {name.removeprefix("backbone."): value for name, value in source.tensors.items()}
     source.drop(*_TRAINING_ONLY)
     _name_only_task(source, c)
@@ -58,8 +70,11 @@ def convert_m3vit(
     for name in list(source.tensors):
         if name.startswith("gate_task_represent."):
             source.tensors.pop(name)  # taken by every layer, see `_take_task_embedding`
-    for task, our in zip(tasks, ours):
-        weights |= _take_head(source, c, task, our)
+    if backbone_only:
+        source.drop("decoders.")
+    else:
+        for task, our in zip(tasks, ours):
+            weights |= _take_head(source, c, task, our)
     source.finish()
     return weights
 

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from moesaic.model.recipes.recipe import ModelConfiguration
+
 PUP_CHANNELS = 256
 PUP_STAGES = 4
 
@@ -15,39 +17,39 @@ def pixel_shuffle(x: Tensor, grid: tuple[int, int], resolution: int, channels: i
 
 
 class Head(nn.Module):
-    """Patch tokens [B, 1 + patches, D] to a prediction [B, C, rows*r, columns*r]; the class token is left out."""
+    """Tokens [B, prefix + patches, D] to a prediction [B, C, rows*r, columns*r]; prefix tokens are left out."""
 
-    def __init__(self, width: int, channels: int, grid: tuple[int, int], resolution: int) -> None:
+    def __init__(self, width: int, channels: int, grid: tuple[int, int], resolution: int, prefix: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, resolution * resolution * channels)
-        self.grid, self.resolution, self.channels = grid, resolution, channels
+        self.grid, self.resolution, self.channels, self.prefix = grid, resolution, channels, prefix
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens [B, 1 + patches, D] to a prediction [B, C, rows*r, columns*r]."""
-        return pixel_shuffle(self.linear(x[:, 1:]), self.grid, self.resolution, self.channels)
+        return pixel_shuffle(self.linear(x[:, self.prefix :]), self.grid, self.resolution, self.channels)
 
 
 class SetrPupHead(nn.Module):
-    """Tokens as they leave the last block [B, 1 + patches, D] to a prediction [B, C, rows*r, columns*r].
+    """Tokens as they leave the last block [B, prefix + patches, D] to a prediction [B, C, rows*r, columns*r].
 
     SETR-PUP (Zheng et al., CVPR 2021, figure 1b) as M3ViT uses it: a layer norm of the head's own, four stages of 3x3
     convolution, batch norm, ReLU and bilinear upsampling by 2, and a 1x1 convolution before the last upsampling. That is 16
     pixels a patch edge; for another resolution r a stage goes no further than r, and the last one to r.
     """
 
-    def __init__(self, width: int, channels: int, grid: tuple[int, int], resolution: int) -> None:
+    def __init__(
+        self, width: int, channels: int, grid: tuple[int, int], resolution: int, prefix: int, epsilon: float
+    ) -> None:
         super().__init__()
-        self.grid, self.resolution, self.channels = grid, resolution, channels
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.grid, self.resolution, self.channels, self.prefix = grid, resolution, channels, prefix
+        self.norm = nn.LayerNorm(width, eps=epsilon)
         inputs = (width, *[PUP_CHANNELS] * (PUP_STAGES - 1))
         self.convolutions = nn.ModuleList(nn.Conv2d(n, PUP_CHANNELS, 3, padding=1) for n in inputs)
         self.batch_norms = nn.ModuleList(nn.BatchNorm2d(PUP_CHANNELS) for _ in inputs)
         self.classifier = nn.Conv2d(PUP_CHANNELS, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens [B, 1 + patches, D] to a prediction [B, C, rows*r, columns*r]."""
         rows, columns = self.grid
-        x = self.norm(x[:, 1:]).transpose(1, 2).unflatten(2, (rows, columns))
+        x = self.norm(x[:, self.prefix :]).transpose(1, 2).unflatten(2, (rows, columns))
         for stage, (convolution, norm) in enumerate(zip(self.convolutions, self.batch_norms), start=1):
             x = F.relu(norm(convolution(x)))
             last = stage == PUP_STAGES
@@ -60,11 +62,13 @@ class SetrPupHead(nn.Module):
         return x
 
 
-def build_head(head: str, width: int, channels: int, grid: tuple[int, int], resolution: int) -> nn.Module:
-    """The head of that name, "light" or "setr-pup"."""
-    return {"light": Head, "setr-pup": SetrPupHead}[head](width, channels, grid, resolution)
+def build_head(c: ModelConfiguration, channels: int) -> nn.Module:
+    """The head that a model's configuration names, for a task of so many channels."""
+    if c.head == "light":
+        return Head(c.width, channels, c.grid, c.resolution, c.prefix_tokens)
+    return SetrPupHead(c.width, channels, c.grid, c.resolution, c.prefix_tokens, c.norm_epsilon)
 
 
-def final_norm(head: str, width: int) -> nn.Module:
+def final_norm(c: ModelConfiguration) -> nn.Module:
     """What stands between the last block and the heads: one norm for all, or nothing where each head has its own."""
-    return nn.LayerNorm(width, eps=1e-6) if head == "light" else nn.Identity()
+    return nn.LayerNorm(c.width, eps=c.norm_epsilon) if c.head == "light" else nn.Identity()

@@ -98,13 +98,13 @@ def _matrix(rng: np.random.Generator, shape: tuple[int, ...], inputs: int = -1) 
 
 
 def _waves(rng: np.random.Generator, configuration: ModelConfiguration) -> np.ndarray:
-    """Position embedding [T, D]: each channel one long wave over the image, whatever its resolution; 0 for the class token."""
+    """Position embedding [T, D]: each channel one long wave over the image, whatever its resolution; 0 for prefix tokens."""
     rows, columns = configuration.grid
     y, x = (np.mgrid[:rows, :columns].reshape(2, -1, 1) + 0.5) / np.array([rows, columns])[:, None, None]
     periods = rng.normal(0, _POSITION_WAVES, (2, configuration.width))
     phase = rng.uniform(0, 1, configuration.width)
     waves = np.sqrt(2) * _POSITION_SPREAD * np.cos(2 * np.pi * (y * periods[0] + x * periods[1] + phase))
-    return np.concatenate([np.zeros((1, configuration.width)), waves])
+    return np.concatenate([np.zeros((configuration.prefix_tokens, configuration.width)), waves])
 
 
 def _adjust_update(weight: Tensor, bias: Tensor, update: Tensor) -> None:

@@ -27,7 +27,9 @@ def initialise(model: M3ViT, weights: dict[str, Tensor], *, noise: float = 0.0, 
     """Put `weights`, named as `M3ViT.state_dict` names them, into a model; dense MLPs where it has experts are upcycled.
 
     Heads and routers are taken where the source has them in the same shape; the others keep their values, and upcycled
-    layers get small routers. noise: standard deviation of what is added to the experts' weights, in that of the weights.
+    layers get small routers. A final norm keeps its values where the source has none, as networks have whose heads bring norms of
+    their own, unless a head of the source is taken, which would read something else then. noise: standard deviation of what is
+    added to the experts' weights, in that of the weights.
     Returns the names that kept their values. UserError names any other weight that is missing, unknown or of another shape.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -46,7 +48,7 @@ def initialise(model: M3ViT, weights: dict[str, Tensor], *, noise: float = 0.0, 
         found = weights.pop(name, None)
         if found is not None and found.shape == value.shape:
             own[name] = found.to(value)
-        elif any(part in name or name.startswith(part) for part in _OF_TASKS):
+        elif _is_of_tasks(name) or (found is None and name.startswith("norm.")):
             kept.append(name)
         else:
             shape = "missing" if found is None else tuple(found.shape)
@@ -54,10 +56,20 @@ def initialise(model: M3ViT, weights: dict[str, Tensor], *, noise: float = 0.0, 
                 f"weight {name} of the source is {shape}, this model has {tuple(value.shape)}: choose another"
             )
     for name in weights:
-        if not any(part in name or name.startswith(part) for part in _OF_TASKS):
+        if not _is_of_tasks(name):
             raise UserError(f"weight {name} of the source is unknown to this model: choose a recipe of the same form")
+    heads = [name for name in own if name.startswith("heads.") and name not in kept]
+    if heads and "norm.weight" in kept:
+        raise UserError(
+            f"weight norm.weight of the source is missing, which its weight {heads[0]} reads: choose a whole checkpoint"
+        )
     model.load_state_dict(own)
     return kept
+
+
+def _is_of_tasks(name: str) -> bool:
+    """Whether a weight belongs to some tasks alone."""
+    return any(part in name or name.startswith(part) for part in _OF_TASKS)
 
 
 def _experts_of(

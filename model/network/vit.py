@@ -56,9 +56,9 @@ class Block(nn.Module):
     def __init__(self, configuration: ModelConfiguration, index: int) -> None:
         super().__init__()
         c = configuration
-        self.norm1 = nn.LayerNorm(c.width, eps=1e-6)
+        self.norm1 = nn.LayerNorm(c.width, eps=c.norm_epsilon)
         self.attention = Attention(c.width, c.heads)
-        self.norm2 = nn.LayerNorm(c.width, eps=1e-6)
+        self.norm2 = nn.LayerNorm(c.width, eps=c.norm_epsilon)
         self.mlp: MoE | Mlp
         if c.is_moe(index):
             self.mlp = MoE(
@@ -83,20 +83,25 @@ class Block(nn.Module):
 
 
 class M3ViT(nn.Module):
-    """One backbone, routers in each MoE block, one head per task. A call runs one task's path only."""
+    """One backbone, routers in each MoE block, one head per task. A call runs one task's path only.
+
+    `position` [T, D] has the prefix tokens in its first rows. The class token, the first of them, is kept apart: its row is the
+    position alone, to which `class_token` is added; without prefix tokens there is none.
+    """
 
     def __init__(self, configuration: ModelConfiguration) -> None:
         super().__init__()
         c = self.configuration = configuration
         self.patch_embedding = nn.Linear(c.patch * c.patch * 3, c.width)
-        self.class_token = nn.Parameter(torch.empty(c.width))
+        self.class_token = nn.Parameter(torch.empty(c.width)) if c.prefix_tokens else None
         self.position = nn.Parameter(torch.empty(c.tokens, c.width))
         self.blocks = cast("Sequence[Block]", nn.ModuleList(Block(c, index) for index in range(c.depth)))
-        self.norm = final_norm(c.head, c.width)
-        heads = {task.name: build_head(c.head, c.width, task.channels, c.grid, c.resolution) for task in c.tasks}
+        self.norm = final_norm(c)
+        heads = {task.name: build_head(c, task.channels) for task in c.tasks}
         self.heads = cast("Mapping[str, nn.Module]", nn.ModuleDict(heads))
         nn.init.trunc_normal_(self.position, std=0.02)
-        nn.init.trunc_normal_(self.class_token, std=0.02)
+        if self.class_token is not None:
+            nn.init.trunc_normal_(self.class_token, std=0.02)
 
     @property
     def device(self) -> torch.device:
@@ -104,10 +109,15 @@ class M3ViT(nn.Module):
         return self.position.device
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images [B, 3, height, width] as `normalise` gives them to tokens [B, T, D], class token first."""
+        """Images [B, 3, height, width] as `normalise` gives them to tokens [B, T, D], prefix tokens first."""
         p, (rows, columns) = self.configuration.patch, self.configuration.grid
         patches = images.view(-1, 3, rows, p, columns, p).permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
         x = self.patch_embedding(patches)  # each patch in [y][x][c] order
+        others = self.configuration.prefix_tokens - 1
+        if self.class_token is None:
+            return x + self.position
+        if others:
+            x = F.pad(x, (0, 0, others, 0))
         return torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1) + self.position
 
     def forward(self, images: Tensor, task: str) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from moesaic.errors import UserError
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
 
@@ -69,7 +70,8 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
     def after(module: torch.nn.Module, see: Callable) -> torch.utils.hooks.RemovableHandle:
         return module.register_forward_hook(lambda m, arguments, result: see(result))
 
-    handles = [before(model.norm, recorder.stream), after(model.norm, lambda y: recorder.sample("norm", y[:, 1:]))]
+    prefix = model.configuration.prefix_tokens
+    handles = [before(model.norm, recorder.stream), after(model.norm, lambda y: recorder.sample("norm", y[:, prefix:]))]
     for i, block in enumerate(model.blocks):
 
         def sample_as(name: str, i: int = i) -> Callable[[Tensor], None]:
@@ -116,7 +118,19 @@ def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
             handle.remove()
     result.residual = recorder.residual
     result.samples = {name: np.concatenate(parts) for name, parts in recorder.parts.items()}
+    _require_finite(result)
     return result
+
+
+def _require_finite(calibration: Calibration) -> None:
+    """UserError that names the first point whose values were not all finite."""
+    seen = calibration.samples | {f"heads.{task}": np.float64(value) for task, value in calibration.outputs.items()}
+    for name, values in (seen | {"the residual stream": np.float64(calibration.residual)}).items():
+        if not np.isfinite(values).all():
+            raise UserError(
+                f"{name} is not finite on the calibration images, though every weight is: the weights before it are too large,"
+                " take an earlier checkpoint"
+            )
 
 
 def merge(calibrations: list[Calibration]) -> Calibration:

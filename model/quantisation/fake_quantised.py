@@ -148,7 +148,7 @@ class _Pass:
         (rows, columns), p = c.grid, c.patch
         pixels = nn.functional.pad(self.images.double() - 128, (0, 1))
         patches = pixels.view(-1, rows, p, columns, p, 4).transpose(2, 3).reshape(self.count, rows * columns, -1)
-        embedded = nn.functional.pad(self._linear("patch_embed", patches, 16), (0, 0, 1, 0))
+        embedded = nn.functional.pad(self._linear("patch_embed", patches, 16), (0, 0, c.prefix_tokens, 0))
         x = ops.saturate(self.parameters.position + embedded, 16, self.integer("patch_embed")).view(-1, c.width)
         self._note("patch_embed", x)
         return x
@@ -210,7 +210,7 @@ class _Pass:
 
     def _head(self, x: Tensor) -> Tensor:
         c, head = self.model.configuration, light_head(self.model, self.task)
-        patches = x.view(self.count, c.tokens, -1)[:, 1:]
+        patches = x.view(self.count, c.tokens, -1)[:, c.prefix_tokens :]
         output = pixel_shuffle(self._linear(f"heads.{self.task}", patches, 16), c.grid, c.resolution, head.channels)
         if self.record is not None:
             self.record("output", output.detach().movedim(1, -1))

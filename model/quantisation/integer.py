@@ -77,7 +77,8 @@ class IntegerNetwork:
         patches = pixels.reshape(-1, rows, p, columns, p, 4).swapaxes(2, 3).reshape(-1, p * p * 4)
         x = np.tile(self.tensors["position"].astype(np.int64), (len(images), 1, 1))  # [N, T, D]
         embedded = saturate(self._linear("patch_embed", patches), 16)
-        x[:, 1:] = saturate(x[:, 1:] + embedded.reshape(len(images), -1, a.width), 16)
+        after = slice(a.prefix_tokens, None)
+        x[:, after] = saturate(x[:, after] + embedded.reshape(len(images), -1, a.width), 16)
         x = x.reshape(-1, a.width)
         self._note("patch_embed", x, np.int16)
         return x
@@ -141,7 +142,7 @@ class IntegerNetwork:
 
     def _head(self, task: str, x: np.ndarray) -> np.ndarray:
         a, (rows, columns), r = self.architecture, self.architecture.grid, self.pathways[task].upscale
-        patches = x.reshape(self._count, a.tokens, -1)[:, 1:].reshape(-1, a.width)
+        patches = x.reshape(self._count, a.tokens, -1)[:, a.prefix_tokens :].reshape(-1, a.width)
         output = saturate(self._linear(f"heads.{split_pathway_name(task)[0]}", patches), 16).astype(np.int16)
         output = output.reshape(self._count, rows, columns, r, r, -1).swapaxes(2, 3)
         output = output.reshape(self._count, rows * r, columns * r, -1)

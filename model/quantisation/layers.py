@@ -39,7 +39,9 @@ class NormLayer:
 
 
 def position(model: M3ViT) -> Tensor:
-    """The position embedding [T, D], float64, with the class token in its first row."""
+    """The position embedding [T, D], float64, with the class token in its first row if there is one."""
+    if model.class_token is None:
+        return model.position.double()
     return model.position.double() + F.pad(model.class_token.double()[None], (0, 0, 0, len(model.position) - 1))
 
 

@@ -10,7 +10,7 @@ from moesaic.model.pathways.alternatives import PathwayPlan, add_alternatives
 from moesaic.model.pathways.pathway import on_pathways, whole_network
 from moesaic.model.quantisation.calibration import calibrate, merge
 from moesaic.model.quantisation.integer import IntegerNetwork
-from moesaic.model.quantisation.quantise import quantise
+from moesaic.model.quantisation.quantise import quantise, require_score_ratios
 from moesaic.model.quantisation.scales import Scales, choose_scales
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration
@@ -43,14 +43,16 @@ def integer_network(
 def scales_for(model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: PathwayPlan | None = None) -> Scales:
     """Scales that suit what images uint8 [N, height, width, 3] bring about on every pathway of a plan, or of the whole network.
 
-    UserError if the model does not have the light head.
+    UserError if the model does not have the light head, or names what is too large for integers.
     """
     require_light_head(model.configuration)
     calibrations = []
     for pathways in plan.every if plan else [whole_network(model)]:
         with on_pathways(model, pathways):
             calibrations.append(calibrate(model, images))
-    return choose_scales(merge(calibrations), model.configuration, settings)
+    scales = choose_scales(merge(calibrations), model.configuration, settings)
+    require_score_ratios(scales, model.configuration.head_dim)
+    return scales
 
 
 def require_light_head(configuration: ModelConfiguration) -> None:

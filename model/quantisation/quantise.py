@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from moesaic.errors import UserError
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.alternatives import Tensors
 from moesaic.model.pathways.pathway import Pathways
@@ -24,6 +25,7 @@ from moesaic.spec.bundle import Task, is_expert_weight
 
 BIAS_MAX = 1 << 25  # half of what the 27-bit accumulator holds: as much is left for the products
 _NORM_SHIFT_MAX = 24
+_TOO_LARGE = "its weights are out of proportion; train on with weight decay or a lower learning rate"
 _RATIO_END = 1 << 15  # of fixed_point_multiplier
 _CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)  # parts of a row's range that a search tries
 
@@ -106,7 +108,7 @@ def quantise_norm(layer: NormLayer, integer: bool = True) -> NormIntegers:
         shift = torch.tensor(float(NORM_FRACTION_BITS))
         return NormIntegers(gamma, beta, shift, torch.tensor(2.0**-NORM_FRACTION_BITS, dtype=torch.float64))
     largest = max(gamma.detach().abs().max().item(), beta.detach().abs().max().item())
-    shift = NORM_FRACTION_BITS + math.floor(math.log2(INT16_MAX / largest))
+    shift = NORM_FRACTION_BITS + math.floor(math.log2(INT16_MAX / largest)) if largest else _NORM_SHIFT_MAX
     shift = min(max(shift, 0), _NORM_SHIFT_MAX)
     unit = 2.0 ** (shift - NORM_FRACTION_BITS)
     gamma, beta = (round_nearest(part * unit).clamp(-INT16_MAX, INT16_MAX) for part in (gamma, beta))
@@ -131,6 +133,15 @@ class WeightOptions(TypedDict):
     clip: bool
 
 
+def require_score_ratios(scales: Scales, head_dim: int) -> None:
+    """UserError that names the first block whose queries and keys are too large for scores in 1/256 octave."""
+    for i, block in enumerate(scales.blocks):
+        ratio = score_ratio(block, head_dim)
+        if not ratio < _RATIO_END:
+            units = f"a product of query and key is {ratio:.3g} units of a score, {_RATIO_END} is too much"
+            raise UserError(f"layer blocks.{i}.scores has no integers, {units}: {_TOO_LARGE}")
+
+
 def weight_options(name: str, scales: Scales) -> WeightOptions:
     """How the settings want the weights of a layer."""
     bits = scales.settings.expert_bits if is_expert_weight(f"{name}.weight") else 8
@@ -150,7 +161,7 @@ def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str
     with torch.no_grad():
         put("position", np.int16, quantise_position(model, scales.stream))
         for name, layer in linear_layers(model, scales, pathways):
-            integers = quantise_linear(layer, **weight_options(name, scales))
+            integers = _quantise_named(name, layer, scales)
             put(f"{name}.weight", np.int8, integers.weight)
             put(f"{name}.bias", np.int32, integers.bias)
             put(f"{name}.multiplier", np.uint16, integers.multiplier)
@@ -179,3 +190,11 @@ def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str
         for task in c.tasks
     }
     return tasks, tensors
+
+
+def _quantise_named(name: str, layer: LinearLayer, scales: Scales) -> LinearIntegers:
+    """`quantise_linear` with the options of the layer of that name. UserError that names a layer which has no integers."""
+    try:
+        return quantise_linear(layer, **weight_options(name, scales))
+    except OverflowError as error:
+        raise UserError(f"layer {name} has no integers, {error}: {_TOO_LARGE}") from None

@@ -27,6 +27,7 @@ from moesaic.spec.arithmetic import TABLE_ENTRIES
 STREAM_HEADROOM = 1.5  # for images unlike those of the calibration
 INT16_MAX = (1 << 15) - 1
 _INT8_MAX = (1 << 7) - 1
+_LEAST_RANGE = 1e-6  # of what is constant or zero
 _ATTENTION_SHIFT_MAX = 7
 _CLIPS = np.linspace(0.3, 1.0, 15)  # parts of the range that the search for the least error tries
 _TAIL = 0.001  # of the values at each end that the middle of a channel leaves out
@@ -139,11 +140,11 @@ def choose_scales(calibration: Calibration, configuration: ModelConfiguration, s
     samples = calibration.samples
     return Scales(
         settings=settings,
-        stream=STREAM_HEADROOM * calibration.residual / INT16_MAX,
+        stream=STREAM_HEADROOM * max(calibration.residual, _LEAST_RANGE) / INT16_MAX,
         blocks=tuple(_block_scales(search, samples, f"blocks.{i}") for i in range(configuration.depth)),
         norm=search.per_channel(samples["norm"]),
         outputs={
-            task: STREAM_HEADROOM * max(calibration.outputs[task], 1e-6) / INT16_MAX
+            task: STREAM_HEADROOM * max(calibration.outputs[task], _LEAST_RANGE) / INT16_MAX
             for task in configuration.task_names
         },
     )
@@ -178,8 +179,8 @@ class ScaleSearch:
     def per_tensor(self, values: np.ndarray) -> float:
         """The value of one unit of int8, the same for all values [rows, channels]."""
         if not self.by_error:
-            return max(float(np.quantile(np.abs(values), self.part)), 1e-6) / _INT8_MAX
-        full = max(float(np.abs(values).max()), 1e-6) / _INT8_MAX
+            return max(float(np.quantile(np.abs(values), self.part)), _LEAST_RANGE) / _INT8_MAX
+        full = max(float(np.abs(values).max()), _LEAST_RANGE) / _INT8_MAX
         return full * _best([clipping_error(values, full * clip, 8).mean() for clip in _CLIPS])
 
     def per_channel(self, values: np.ndarray) -> ActivationScale:
@@ -188,8 +189,8 @@ class ScaleSearch:
         low, high = np.quantile(values.astype(np.float64), (tail, 1 - tail), axis=0)
         offset = (low + high) / 2
         if not self.by_error:
-            return ActivationScale(np.maximum((high - low) / 2, 1e-6) / _INT8_MAX, offset)
-        full = np.maximum(np.abs(values - offset).max(0), 1e-6) / _INT8_MAX
+            return ActivationScale(np.maximum((high - low) / 2, _LEAST_RANGE) / _INT8_MAX, offset)
+        full = np.maximum(np.abs(values - offset).max(0), _LEAST_RANGE) / _INT8_MAX
         errors = np.stack([clipping_error(values - offset, full * clip, 8) for clip in _CLIPS])
         return ActivationScale(full * _CLIPS[errors.argmin(0)], offset)
 

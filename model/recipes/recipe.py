@@ -11,7 +11,7 @@ from moesaic.argument_types import SEED_END
 from moesaic.errors import UserError
 from moesaic.model.data.registry import DATASETS
 from moesaic.model.recipes.backbones import with_backbone
-from moesaic.spec.bundle import Architecture
+from moesaic.spec.bundle import PREFIX_TOKENS_MAX, Architecture
 
 GATES = ("multi", "single", "task-conditioned")
 GATE_NOISES = ("fixed", "learned", "none")
@@ -41,7 +41,8 @@ class ModelConfiguration:
     "learned" (noisy top-k) or "none". task_embedding: what a task-conditioned gate adds to the token. expert_dropout: of the experts'
     hidden units in training, 0 to below 1. head: "light" runs on the accelerator, "setr-pup" is M3ViT's.
     `head_resolution` is the number of output pixels per patch edge; with the patch size, which is what 0 means,
-    predictions have the input's resolution.
+    predictions have the input's resolution. prefix_tokens: before the patches, 0 to 8: the class token, then others such as registers.
+    norm_epsilon: of every layer norm.
     """
 
     image_height: int
@@ -61,14 +62,26 @@ class ModelConfiguration:
     task_embedding: int = 64
     expert_dropout: float = 0.0
     head: str = "light"
+    prefix_tokens: int = 1
+    norm_epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
-        _require_integers(self, {"head_resolution": 0, "experts": 0, "top_k": 0, "expert_hidden": 0})
+        _require_integers(
+            self, {"head_resolution": 0, "experts": 0, "top_k": 0, "expert_hidden": 0, "prefix_tokens": 0}
+        )
         for name, known in (("gate", GATES), ("gate_noise", GATE_NOISES), ("head", HEADS)):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} ({getattr(self, name)!r}) is unknown: choose {', '.join(known)}")
         if type(self.expert_dropout) not in (int, float) or not 0 <= self.expert_dropout < 1:
             raise UserError(f"expert_dropout ({self.expert_dropout!r}) is not a number from 0 to below 1: correct it")
+        if self.prefix_tokens > PREFIX_TOKENS_MAX:
+            raise UserError(
+                f"prefix_tokens ({self.prefix_tokens}) is above {PREFIX_TOKENS_MAX}: choose a network with fewer"
+            )
+        if type(self.norm_epsilon) not in (int, float) or not 0 <= self.norm_epsilon < 1:
+            raise UserError(
+                f"norm_epsilon ({self.norm_epsilon!r}) is not a number from 0 to below 1: correct the recipe"
+            )
         for name, size, divisor in (
             ("image height", self.image_height, self.patch),
             ("image width", self.image_width, self.patch),
@@ -104,6 +117,7 @@ class ModelConfiguration:
             experts=self.experts,
             top_k=self.top_k,
             moe_blocks=tuple(i for i in range(self.depth) if self.is_moe(i)),
+            prefix_tokens=self.prefix_tokens,
         )
 
     @property
@@ -113,8 +127,8 @@ class ModelConfiguration:
 
     @property
     def tokens(self) -> int:
-        """Length of the token sequence: one class token, then the patches row by row."""
-        return 1 + self.grid[0] * self.grid[1]
+        """Length of the token sequence: the prefix tokens, then the patches row by row."""
+        return self.prefix_tokens + self.grid[0] * self.grid[1]
 
     @property
     def head_dim(self) -> int:
@@ -246,8 +260,12 @@ class Recipe:
             self.model.task(select)
 
     def to_dict(self) -> dict:
-        """Plain types only; `Recipe.from_dict` reads it back."""
-        return dataclasses.asdict(self)
+        """Plain types only; `Recipe.from_dict` reads it back. What most networks have in common is not mentioned."""
+        values = dataclasses.asdict(self)
+        for name, usual in _UNMENTIONED.items():
+            if values["model"][name] == usual:
+                del values["model"][name]
+        return values
 
     @classmethod
     def from_dict(cls, data: dict) -> "Recipe":
@@ -265,6 +283,12 @@ class Recipe:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"recipe does not describe a model: {error}") from error
 
+
+_UNMENTIONED = {
+    entry.name: entry.default
+    for entry in dataclasses.fields(ModelConfiguration)
+    if entry.name in ("prefix_tokens", "norm_epsilon")
+}
 
 _Settings = TaskConfiguration | ModelConfiguration | DataConfiguration | TrainingConfiguration
 

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from moesaic.errors import UserError
 from moesaic.files import writing
+from moesaic.model.network.finite import require_finite
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.model.training.selection import Selection
@@ -81,7 +82,13 @@ def restore_optimizers(model: M3ViT, optimizers: list[torch.optim.Optimizer], te
 
 
 def save(path: Path, state: Checkpoint) -> None:
-    """Write a checkpoint; a failed or interrupted write leaves the old file in place and nothing else."""
+    """Write a checkpoint; a failed or interrupted write leaves the old file in place and nothing else.
+
+    UserError names a weight that is not finite: what cannot be used is not kept.
+    """
+    require_finite(
+        state.weights, f"{path} is not written, training diverged", "lower the learning rate and resume from before"
+    )
     tensors = {f"model/{name}": value.detach().contiguous() for name, value in state.weights.items()}
     tensors |= {f"optimizer/{name}": value.contiguous() for name, value in state.optimizer.items()}
     tensors |= {f"sampler/{name}": value.contiguous() for name, value in state.sampler.items()}
@@ -101,7 +108,7 @@ def save(path: Path, state: Checkpoint) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint. UserError when the file is missing, damaged or of another kind."""
+    """Read a checkpoint. UserError when the file is missing, damaged, of another kind or has a weight that is not finite."""
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist: train one with `moesaic train`")
     try:
@@ -124,4 +131,5 @@ def load(path: Path) -> Checkpoint:
             parts[part][rest] = value
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"checkpoint {path} is malformed ({error!r}): train again with `moesaic train`") from None
+    require_finite(parts["model"], f"checkpoint {path}", "take an earlier one or train again")
     return Checkpoint(recipe, step, parts["model"], parts["optimizer"], scale, selection, parts["sampler"])

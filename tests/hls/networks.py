@@ -37,7 +37,27 @@ DENSE = Architecture(
 )  # fmt: skip
 """7 tokens and no experts at all."""
 
-ARCHITECTURES = {"small": SMALL, "odd": ODD, "narrow heads": NARROW_HEADS, "whole tiles": WHOLE_TILES, "dense": DENSE}
+REGISTERS = Architecture(
+    image_height=28, image_width=56, patch=14, width=32, depth=2, heads=2, mlp_hidden=64, expert_hidden=32, experts=4, top_k=2,
+    moe_blocks=(1,), prefix_tokens=5,
+)  # fmt: skip
+"""Patches of 14, whose lines of 56 bytes are padded to 64, behind a class token and four registers."""
+
+NO_PREFIX = Architecture(
+    image_height=18, image_width=24, patch=6, width=32, depth=1, heads=2, mlp_hidden=64, expert_hidden=32, experts=4, top_k=2,
+    moe_blocks=(0,), prefix_tokens=0,
+)  # fmt: skip
+"""12 patches and no other token."""
+
+ARCHITECTURES = {
+    "small": SMALL,
+    "odd": ODD,
+    "narrow heads": NARROW_HEADS,
+    "whole tiles": WHOLE_TILES,
+    "dense": DENSE,
+    "registers": REGISTERS,
+    "no prefix": NO_PREFIX,
+}
 
 
 def tasks_of(architecture: Architecture) -> dict[str, Task]:

@@ -16,7 +16,7 @@ from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.cost import frame_macs
 from moesaic.spec.machine import ReferenceMachine
-from tests.hls.networks import ARCHITECTURES, ODD, SMALL, network, picture, tasks_of
+from tests.hls.networks import ARCHITECTURES, ODD, REGISTERS, SMALL, network, picture, tasks_of
 from tests.hls.random_bundle import random_bundle
 
 TINY = load_configuration("tiny")
@@ -36,7 +36,7 @@ CONFIGURATIONS = {
     "zcu104": load_configuration("zcu104"),
 }
 # So little memory that attention runs in slices of query rows, MLPs in blocks of rows, experts in slices of their queues.
-SLICED = {"small": 6144, "odd": 10240, "narrow heads": 14336, "whole tiles": 20480}
+SLICED = {"small": 6144, "odd": 10240, "narrow heads": 14336, "whole tiles": 20480, "five prefix tokens": 7168}
 SCHEDULES = {
     "no prefetch": Schedule(prefetch=False),
     "five tokens at a time": Schedule(expert_tokens=5),
@@ -61,7 +61,8 @@ def test_every_layer_is_right_where_whole_matrices_do_not_fit(name: str, monkeyp
     plan = lowering.TaskPlan
     monkeypatch.setattr(lowering, "TaskPlan", lambda *arguments: plans.append(plan(*arguments)) or plans[-1])
     little = dataclasses.replace(TINY, name="little", act_bytes=SLICED[name], act_ultra_bytes=0, shared_bytes=4096)
-    assert_layers_are_right(ARCHITECTURES[name], little, Schedule())
+    architectures = ARCHITECTURES | {"five prefix tokens": dataclasses.replace(SMALL, prefix_tokens=5)}
+    assert_layers_are_right(architectures[name], little, Schedule())
     assert all(len(plan.slices) > 1 for plan in plans)
 
 
@@ -103,6 +104,16 @@ def test_the_same_bundle_gives_the_same_bytes(tmp_path, observe: bool) -> None:
         )
     assert contents[0] == contents[1] and len(contents[0]) > 20
     assert load_build(tmp_path / "one").tasks == generate(network(ODD, 1), TINY, observe=observe).tasks
+
+
+def test_lines_of_patches_that_are_no_whole_beats_are_padded_in_the_frame(tmp_path) -> None:
+    generate(network(REGISTERS, 1), TINY).save(tmp_path / "build")
+    build, image = load_build(tmp_path / "build"), picture(REGISTERS, 3)
+    memory = build.new_memory()
+    build.write_image(memory.frame, image)
+    stored = memory.frame[build.image_offset :][: build.image_bytes].reshape(28, 4, 16, 4)
+    assert np.array_equal(stored[:, :, :14, :3].reshape(28, 56, 3), image ^ 0x80)
+    assert not stored[:, :, 14:].any() and not stored[..., 3].any()
 
 
 def test_observation_changes_no_output() -> None:
@@ -165,7 +176,7 @@ def test_expert_weights_of_4_bits_are_refused_with_both_numbers() -> None:
     ("change", "message"),
     [
         ({"image_height": 320, "image_width": 320}, "the number of tokens is 1601, at most 128"),
-        ({"patch": 2}, "a patch of 2 pixels cannot be loaded: it must be a multiple of 4"),
+        ({"image_height": 40, "image_width": 40, "patch": 40}, "depth of a product is 6400, at most 4096"),
         ({"mlp_hidden": 5000}, "depth of a product is 5000, at most 4096"),
         ({"width": 1056, "heads": 2}, "the width is 1056, at most 1024"),
         ({"width": 512, "mlp_hidden": 2048}, r"needs? \d+ bytes of \w+ memory, \d+"),

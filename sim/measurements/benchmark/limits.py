@@ -12,7 +12,7 @@ from moesaic.spec.cost import frame_macs
 
 def encoder_macs(architecture: Architecture, task: Task) -> int:
     """Multiply-accumulates of the encoder on one frame, with top_k experts per token, without padding."""
-    patches = architecture.tokens - 1
+    patches = architecture.patches
     head = patches * architecture.width * task.upscale * task.upscale * task.channels
     return frame_macs(architecture, task) - head
 

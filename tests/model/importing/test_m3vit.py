@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from moesaic.errors import UserError
 from moesaic.model.commands.import_ import ImportCommand
+from moesaic.model.importing.backbone import NORMALISATIONS
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint, read_foreign_checkpoint
 from moesaic.model.importing.m3vit import convert_m3vit
 from moesaic.model.network.upcycling import initialise
@@ -161,7 +162,12 @@ def test_every_task_is_predicted_as_upstream_predicts_it(recipe, tmp_path, gate,
         torch.save({"state_dict": state}, path)
     else:
         save_file(state, path)  # read back in alphabetical order
-    assert initialise(model, convert_m3vit(read_foreign_checkpoint(path), c, heads=HEADS, normalisation="half")) == []
+    assert (
+        initialise(
+            model, convert_m3vit(read_foreign_checkpoint(path), c, heads=HEADS, normalisation=NORMALISATIONS["half"])
+        )
+        == []
+    )
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     for task, our in (("semseg", "segmentation"), ("depth", "depth"), ("human_parts", "parts")):
         expected = upstream_prediction(state, images, task, gate)
@@ -177,7 +183,9 @@ def test_a_network_for_one_task_has_neither_its_name_nor_gates_by_number(recipe,
             state[name.replace("decoders.depth", "decoder")] = value
     c = dataclasses.replace(configuration(recipe, gate), tasks=(TaskConfiguration("depth", 1),))
     model = M3ViT(c).eval()
-    assert initialise(model, convert_m3vit(source_of(state), c, heads=HEADS, normalisation="half")) == []
+    assert (
+        initialise(model, convert_m3vit(source_of(state), c, heads=HEADS, normalisation=NORMALISATIONS["half"])) == []
+    )
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     whole = {name.replace("decoder.", "decoders.depth."): value for name, value in state.items()}
     expected = upstream_prediction(whole, images, "depth", "single")
@@ -283,6 +291,19 @@ def test_what_does_not_fit_is_named(recipe, gate, change, words):
         convert_m3vit(source_of(upstream_state(gate)), c, heads=HEADS)
 
 
+@pytest.mark.parametrize("gate", ["multi", "single", "task-conditioned"])
+def test_the_backbone_alone_takes_any_head(recipe, gate):
+    state, c = upstream_state(gate), configuration(recipe, gate)
+    light, whole = M3ViT(dataclasses.replace(c, head="light")).eval(), M3ViT(c).eval()
+    kept = initialise(
+        light, convert_m3vit(source_of(state), light.configuration, heads=HEADS, backbone_only=True), seed=1
+    )
+    assert {name.split(".")[0] for name in kept} == {"norm", "heads"}
+    initialise(whole, convert_m3vit(source_of(state), c, heads=HEADS))
+    for name, value in light.state_dict().items():
+        assert name in kept or torch.equal(value, whole.state_dict()[name]), name
+
+
 def test_wrong_heads_missing_and_unknown_weights_are_named(recipe):
     c, state = configuration(recipe), upstream_state()
     with pytest.raises(UserError, match="the source has 6 attention heads, the recipe 3"):
@@ -318,7 +339,7 @@ def test_command_writes_a_checkpoint_of_the_whole_model(recipe, tmp_path, capsys
     recipe_path, out = recipe_file(tmp_path / "own.toml", c), tmp_path / "out.safetensors"
     words = ("--format", "m3vit", "--heads", HEADS, "--normalisation", "half", "--checkpoint", out)
     assert command(tmp_path / "run", "--recipe", recipe_path, *words) == 0
-    assert "a whole model" in capsys.readouterr().out
+    assert "a whole model" in " ".join(capsys.readouterr().out.split())
     loaded = checkpoint.load(out)
     assert loaded.step == 9
     images = torch.rand(1, 3, 16, 16) * 2 - 1

@@ -24,13 +24,13 @@ def pup(recipe):
 
 @pytest.mark.parametrize("resolution", [16, 8, 5, 1])
 def test_prediction_has_the_resolution_asked_for(resolution):
-    head = SetrPupHead(12, 3, (2, 3), resolution).eval()
+    head = SetrPupHead(12, 3, (2, 3), resolution, 1, 1e-6).eval()
     assert head(torch.randn(2, 7, 12)).shape == (2, 3, 2 * resolution, 3 * resolution)
 
 
 def test_at_sixteen_pixels_every_stage_doubles():
     torch.manual_seed(0)
-    head, x = SetrPupHead(12, 3, (2, 3), 16).eval(), torch.randn(1, 7, 12)
+    head, x = SetrPupHead(12, 3, (2, 3), 16, 1, 1e-6).eval(), torch.randn(1, 7, 12)
     for norm in head.batch_norms:
         torch.nn.init.normal_(norm.running_mean)
         torch.nn.init.uniform_(norm.running_var, 0.5, 2)

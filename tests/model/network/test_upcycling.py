@@ -81,6 +81,25 @@ def test_models_of_the_same_form_are_copied_but_for_heads_of_other_tasks(small):
     assert initialise(only, source.state_dict()) == ["heads.depth.linear.weight", "heads.depth.linear.bias"]
 
 
+def test_a_network_without_a_final_norm_gives_all_but_its_heads(small):
+    """SETR-PUP heads bring norms of their own; a light head that is drawn anew finds the norm as it is initialised."""
+    source = M3ViT(dataclasses.replace(small, head="setr-pup")).state_dict()
+    target = M3ViT(small)
+    kept = initialise(target, source)
+    assert kept[:2] == ["norm.weight", "norm.bias"] and all(name.startswith("heads.") for name in kept[2:])
+    assert torch.equal(target.norm.weight, torch.ones(40)) and not target.norm.bias.any()
+    assert all(torch.equal(target.state_dict()[name], value) for name, value in source.items() if name[:6] != "heads.")
+
+
+def test_a_head_that_reads_a_missing_norm_is_not_taken(small):
+    weights = M3ViT(small).state_dict()
+    del weights["norm.weight"]
+    with pytest.raises(
+        UserError, match=r"weight norm.weight of the source is missing, which its weight heads.segmentation.li"
+    ):
+        initialise(M3ViT(small), weights)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -10,7 +10,7 @@ from moesaic.errors import UserError
 from moesaic.model.network.heads import pixel_shuffle
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.recipes.recipe import TaskConfiguration, load_recipe, recipe_names
+from moesaic.model.recipes.recipe import Recipe, TaskConfiguration, load_recipe, recipe_names
 
 
 def images_for(configuration, count=2, seed=0):
@@ -100,3 +100,41 @@ def test_bad_sizes_are_named(recipe):
         recipe.model.task("edges")
     with pytest.raises(UserError, match="demo, m3vit_small, m3vit_tiny"):
         load_recipe("nothing")
+
+
+@pytest.mark.parametrize("prefix_tokens", [0, 1, 5])
+def test_prefix_tokens_come_first_and_are_not_predicted_for(recipe, prefix_tokens):
+    model = M3ViT(dataclasses.replace(recipe.model, prefix_tokens=prefix_tokens)).eval()
+    tokens = model.embed(images_for(recipe.model))
+    assert tokens.shape[1] == prefix_tokens + 35
+    expected = model.position[:prefix_tokens].clone()
+    if prefix_tokens:
+        expected[0] += model.class_token
+    assert torch.equal(tokens[:, :prefix_tokens], expected.expand(2, -1, -1))
+    seen = []
+    model.heads["depth"].register_forward_hook(lambda module, given, result: seen.append((given[0], result)))
+    model(images_for(recipe.model), "depth")
+    x, result = seen[0]
+    x[:, :prefix_tokens] = torch.nan
+    assert torch.equal(model.heads["depth"].forward(x), result)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"prefix_tokens": 9}, "prefix_tokens .9. is above 8"),
+        ({"prefix_tokens": -1}, "prefix_tokens .-1. is not an integer from 0"),
+        ({"norm_epsilon": -1.0}, "norm_epsilon .-1.0. is not a number from 0"),
+    ],
+    ids=str,
+)
+def test_prefix_tokens_and_epsilon_have_limits(recipe, changes, words):
+    with pytest.raises(UserError, match=words):
+        dataclasses.replace(recipe.model, **changes)
+
+
+def test_what_most_networks_share_is_not_mentioned(recipe):
+    model = recipe.to_dict()["model"]
+    assert "prefix_tokens" not in model and "norm_epsilon" not in model
+    other = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, prefix_tokens=0, norm_epsilon=1e-12))
+    assert Recipe.from_dict(other.to_dict()) == other and Recipe.from_dict(recipe.to_dict()) == recipe

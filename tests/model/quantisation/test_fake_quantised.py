@@ -145,3 +145,18 @@ def test_gradients_are_those_of_the_float_network(model, images):
             assert torch.allclose(real[name], value, rtol=1e-2, atol=1e-3 * value.abs().max()), name
     whole, in_integers = (torch.cat([g[name].flatten() for name in expected]) for g in (expected, integers))
     assert torch.cosine_similarity(in_integers, whole, 0) > 0.95
+
+
+@pytest.mark.parametrize("prefix_tokens", [0, 2, 8])
+def test_any_number_of_prefix_tokens_runs_in_integers(images, prefix_tokens):
+    torch.manual_seed(prefix_tokens)
+    model = M3ViT(dataclasses.replace(CONFIGURATION, prefix_tokens=prefix_tokens)).eval()
+    with torch.no_grad():
+        model.position.mul_(25)
+    scales = scales_of(model, images)
+    network = integer_network(model, images, scales=scales)
+    assert network.architecture.tokens == prefix_tokens + 20
+    assert_the_same(FakeQuantised(model, scales), network, images)
+    for task in network.tasks:
+        exact, found = predict(model, images, task), network.predict(images, task)
+        assert np.sqrt(np.square(found - exact).mean()) < 0.1 * exact.std(), task

@@ -1,4 +1,4 @@
-"""Vision transformers of timm and DeiT: the same computation after the import, and what is refused."""
+"""Vision transformers with timm's names: the same computation after the import, and what is refused."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from moesaic.errors import UserError
 from moesaic.model.importing.backbone import NORMALISATIONS
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint, read_foreign_checkpoint
-from moesaic.model.importing.timm import convert_timm
+from moesaic.model.importing.plain_vit import convert_plain_vit, read_names
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT
 
@@ -62,6 +62,11 @@ def timm_features(state, images):
     return norm("norm", x)
 
 
+def convert_timm(source, configuration, **options):
+    read_names(source, "timm")
+    return convert_plain_vit(source, configuration, **options)
+
+
 @pytest.fixture
 def dense(recipe):
     return dataclasses.replace(
@@ -91,11 +96,13 @@ def features(model, images):
 def test_the_backbone_computes_what_the_source_computes(dense, seed, normalisation):
     state, model = timm_state(seed=seed), M3ViT(dense).eval()
     kept = initialise(
-        model, convert_timm(ForeignCheckpoint("x", state), dense, heads=HEADS, normalisation=normalisation)
+        model,
+        convert_timm(ForeignCheckpoint("x", state), dense, heads=HEADS, normalisation=NORMALISATIONS[normalisation]),
     )
     assert all(name.startswith("heads.") for name in kept)
     pixels = torch.randint(0, 256, (2, 3, 16, 16), generator=torch.Generator().manual_seed(seed)).float()
-    mean, std = (torch.tensor(values)[:, None, None] for values in NORMALISATIONS[normalisation])
+    values = NORMALISATIONS[normalisation]
+    mean, std = (torch.tensor(part)[:, None, None] for part in (values.mean, values.deviation))
     expected = timm_features(state, (pixels / 255 - mean) / std)
     assert torch.allclose(features(model, pixels / 127.5 - 1), expected, atol=1e-4)
 
@@ -110,21 +117,68 @@ def test_positions_of_another_grid_are_interpolated_the_class_tokens_is_not(dens
     weights = convert_timm(ForeignCheckpoint("x", timm_state(patches=16)), wide, heads=HEADS)
     state = timm_state(patches=16)
     image = state["pos_embed"][0, 1:].reshape(4, 4, WIDTH).permute(2, 0, 1)[None]
-    expected = (
-        F.interpolate(image, size=(3, 5), mode="bicubic", align_corners=False)[0].permute(1, 2, 0).reshape(15, -1)
-    )
+    expected = F.interpolate(image, size=(3, 5), mode="bicubic", antialias=True)[0].permute(1, 2, 0).reshape(15, -1)
     assert torch.equal(weights["position"][0], state["pos_embed"][0, 0])
     assert torch.allclose(weights["position"][1:], expected)
 
 
+@pytest.mark.parametrize("grid", [(3, 5), (5, 7), (2, 8)], ids=str)
+@pytest.mark.parametrize("library", ["deit", "dino", "dinov2"])
+def test_positions_are_interpolated_as_the_authors_do_it(dense, library, grid):
+    """DINO and DINOv2 state a scale, 0.1 patches more than wanted, DeiT the size."""
+    c = dataclasses.replace(dense, image_height=grid[0] * PATCH, image_width=grid[1] * PATCH)
+    state = timm_state(patches=16)
+    source = ForeignCheckpoint("x", {"mask_token": torch.ones(1, WIDTH), **state})
+    read_names(source, library)
+    found = convert_plain_vit(source, c, heads=HEADS, library=library)["position"][1:]
+    image = state["pos_embed"][:, 1:].reshape(1, 4, 4, WIDTH).permute(0, 3, 1, 2)
+    if library == "deit":
+        expected = F.interpolate(image, size=grid, mode="bicubic", align_corners=False)
+    else:
+        scale = tuple((side + 0.1) / math.sqrt(16) for side in grid)
+        expected = F.interpolate(image, scale_factor=scale, mode="bicubic")
+    assert torch.allclose(found, expected.permute(0, 2, 3, 1).view(-1, WIDTH))
+
+
+@pytest.mark.parametrize(("registers", "positions"), [(4, 0), (4, 1), (4, 5)], ids=["none", "class", "all"])
+def test_positions_of_all_prefix_tokens_of_one_or_of_none(dense, registers, positions):
+    c = dataclasses.replace(dense, image_height=24, image_width=24, prefix_tokens=1 + registers)
+    state = timm_state(patches=8 + positions)
+    state["register_tokens"] = torch.randn(1, registers, WIDTH)
+    source = ForeignCheckpoint("x", state)
+    read_names(source, "dinov2")
+    weights = convert_plain_vit(source, c, heads=HEADS, library="dinov2", grid=(3, 3))
+    assert torch.equal(weights["position"][5:], state["pos_embed"][0, positions:])
+    assert torch.equal(weights["class_token"], state["cls_token"].flatten())
+    expected = torch.cat([torch.zeros(1, WIDTH), state["register_tokens"][0]])
+    expected[:positions] += state["pos_embed"][0, :positions]
+    assert torch.equal(weights["position"][:5], expected)
+
+
+def test_a_norm_of_the_mean_becomes_that_of_each_token(dense):
+    state = timm_state()
+    state |= {f"fc_{name}": state.pop(name) for name in ("norm.weight", "norm.bias")}
+    weights = convert_timm(ForeignCheckpoint("x", state), dense, heads=HEADS)
+    assert torch.equal(weights["norm.weight"], state["fc_norm.weight"])
+
+
+def test_gated_mlps_are_known_by_their_shapes(dense):
+    state = timm_state()
+    state["blocks.1.mlp.fc1.weight"] = torch.zeros(2 * HIDDEN, WIDTH)
+    with pytest.raises(
+        UserError, match=r"has SwiGLU \(weight blocks.1.mlp.fc1.weight of 80 outputs for 40 hidden units\)"
+    ):
+        convert_timm(ForeignCheckpoint("x", state), dense, heads=HEADS)
+
+
 def test_positions_of_a_grid_that_is_no_square_need_its_sides(dense):
     wide = dataclasses.replace(dense, image_height=24, image_width=40)
-    with pytest.raises(UserError, match="weight pos_embed has 8 patches, a grid of 2x2 has 4: state the source's grid"):
-        convert_timm(ForeignCheckpoint("x", timm_state(patches=8)), wide, heads=HEADS)
-    stretched = convert_timm(ForeignCheckpoint("x", timm_state(patches=8)), wide, heads=HEADS, grid=(2, 4))
+    with pytest.raises(UserError, match="weight pos_embed has 6 patches, a grid of 2x2 has 4: state the source's grid"):
+        convert_timm(ForeignCheckpoint("x", timm_state(patches=6)), wide, heads=HEADS)
+    stretched = convert_timm(ForeignCheckpoint("x", timm_state(patches=6)), wide, heads=HEADS, grid=(2, 3))
     assert stretched["position"].shape == (16, WIDTH)
-    same = dataclasses.replace(dense, image_height=16, image_width=32)
-    state = timm_state(patches=8)
+    same = dataclasses.replace(dense, image_height=16, image_width=24)
+    state = timm_state(patches=6)
     assert torch.equal(
         convert_timm(ForeignCheckpoint("x", state), same, heads=HEADS)["position"], state["pos_embed"][0]
     )
@@ -144,6 +198,33 @@ def test_positions_of_a_grid_that_is_no_square_need_its_sides(dense):
 def test_what_does_not_fit_is_named(dense, change, words):
     with pytest.raises(UserError, match=words):
         convert_timm(ForeignCheckpoint("x", timm_state()), dataclasses.replace(dense, **change), heads=HEADS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("cls_token", torch.zeros(WIDTH), "weight cls_token is 24, the recipe says 1xanyx24"),
+        ("pos_embed", torch.zeros(1, 0, WIDTH), "weight pos_embed has -1 patches"),
+        ("blocks.0.mlp.fc1.weight", torch.zeros(()), "fc1.weight is a number, the recipe says 40x24"),
+        ("blocks.1.mlp.fc2.weight", torch.zeros(4), "fc2.weight is 4, the recipe says 24x40"),
+        ("blocks.1.attn.proj.weight", torch.zeros(WIDTH, WIDTH, dtype=torch.int8), "proj.weight is int8, not floating"),
+        ("blocks.0.ls1.gamma", torch.zeros(3), "weight blocks.0.ls1.gamma is 3, the recipe says 24"),
+        ("reg_token", torch.zeros(1, 9, WIDTH), "prefix tokens .1 in cls_token, 9 in reg_token., the recipe 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "is" not in value and "has" not in value else "",
+)
+def test_tensors_of_the_wrong_kind_are_named(dense, name, value, words):
+    with pytest.raises(UserError, match=words):
+        convert_timm(ForeignCheckpoint("x", {**timm_state(), name: value}), dense, heads=HEADS)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64", "float8_e4m3fn"])
+def test_floating_point_weights_of_any_width_are_read(dense, tmp_path, kind):
+    state = {name: value.to(getattr(torch, kind)) for name, value in timm_state().items()}
+    torch.save(state, tmp_path / "weights.pth")
+    found = convert_timm(read_foreign_checkpoint(tmp_path / "weights.pth"), dense, heads=HEADS)
+    assert all(value.dtype == torch.float32 for value in found.values())
+    assert torch.equal(found["norm.weight"], state["norm.weight"].float())
 
 
 def test_a_missing_weight_is_named(dense):

@@ -1,0 +1,102 @@
+"""Plain vision transformers of other libraries: a dense backbone, without heads for our tasks."""
+
+import dataclasses
+
+from torch import Tensor
+
+from moesaic.errors import UserError
+from moesaic.model.importing.backbone import (
+    IMAGENET,
+    PLAIN,
+    Normalisation,
+    PositionResampling,
+    count_prefix_tokens,
+    fuse_query_key_value,
+    require_heads,
+    take_attention,
+    take_embedding,
+    take_mlp,
+    take_norm,
+)
+from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
+from moesaic.model.importing.transformers_names import has_transformers_names, rename_to_timm
+from moesaic.model.importing.unsupported import refuse_unsupported, refuse_unsupported_shapes
+from moesaic.model.recipes.recipe import ModelConfiguration
+
+LIBRARIES = ("timm", "transformers", "deit", "dino", "dinov2")
+"""Whose layouts are read; deit, dino and dinov2 are the authors' own files, which have timm's names."""
+
+_ANTIALIASED, _WITH_OFFSET = PositionResampling(antialias=True), PositionResampling(offset=0.1)
+_CLASSIFIERS = ("head.", "head_dist.", "pre_logits.", "fc.", "pooler.")  # of images as a whole
+_CLASSIFIERS += ("classifier.", "cls_classifier.", "distillation_classifier.", "fc_norm.", "attn_pool.")
+_PATCHES = "patch_embed.proj.weight"
+
+
+def resampling_of(library: str, registers: bool) -> PositionResampling:
+    """How a library interpolates positions; DINOv2 does it in another way for its networks with registers."""
+    if library == "timm" or (registers and library in ("transformers", "dinov2")):
+        return _ANTIALIASED
+    return _WITH_OFFSET if library in ("dino", "dinov2") else PLAIN
+
+
+def read_names(source: ForeignCheckpoint, library: str) -> None:
+    """Bring the backbone's weights under timm's names, whatever wraps it. UserError if the layout is not that library's.
+
+    Classifiers of images as a whole and mask tokens are left out; a norm of the mean of all tokens becomes that of each token.
+    """
+    refuse_unsupported(source)
+    found = "transformers" if has_transformers_names(source) else "timm"
+    wanted = "transformers" if library == "transformers" else "timm"
+    if found != wanted and found == "transformers":
+        raise UserError(
+            f"{source.path}: the names of its weights are transformers': import it with --format transformers"
+        )
+    if found == "transformers":
+        rename_to_timm(source)
+    else:
+        _unwrap(source)
+    source.rename(lambda name: name.replace(".gamma_1", ".ls1.gamma").replace(".gamma_2", ".ls2.gamma"))
+    source.rename(lambda name: {"register_tokens": "reg_token", "storage_tokens": "reg_token"}.get(name, name))
+    refuse_unsupported_shapes(source)
+    if "norm.weight" not in source.tensors:
+        source.rename(lambda name: name.removeprefix("fc_") if name.startswith("fc_norm.") else name)
+    source.drop("mask_token", *_CLASSIFIERS)
+
+
+def _unwrap(source: ForeignCheckpoint) -> None:
+    """Take away what the name of the patch embedding begins with, such as "backbone."."""
+    prefix = next((name.removesuffix(_PATCHES) for name in source.tensors if name.endswith(f".{_PATCHES}")), "")
+    source.rename(lambda name: name.removeprefix(prefix))
+
+
+def with_source_tokens(source: ForeignCheckpoint, c: ModelConfiguration) -> ModelConfiguration:
+    """The configuration with as many prefix tokens as the source has, and its norms' epsilon if its settings tell."""
+    epsilon = source.settings.get("layer_norm_eps", c.norm_epsilon)
+    return dataclasses.replace(c, prefix_tokens=count_prefix_tokens(source), norm_epsilon=epsilon)
+
+
+def convert_plain_vit(
+    source: ForeignCheckpoint,
+    configuration: ModelConfiguration,
+    *,
+    heads: int,
+    library: str = "timm",
+    normalisation: Normalisation = IMAGENET,
+    grid: tuple[int, int] | None = None,
+) -> dict[str, Tensor]:
+    """The backbone's weights under our names, its MLPs dense, for `moesaic.model.network.upcycling.initialise`.
+
+    source: with timm's names, see `read_names`. heads: attention heads of the source, which its weights do not tell. library: one
+    of LIBRARIES, which decides how positions are interpolated. normalisation, grid: see `take_embedding`. UserError names the
+    first weight that is missing, of another shape or unknown.
+    """
+    c = configuration
+    require_heads(c, heads)
+    resampling = resampling_of(library, registers="reg_token" in source.tensors)
+    fuse_query_key_value(source, range(c.depth))
+    weights = take_embedding(source, c, normalisation, grid, resampling)
+    for block in range(c.depth):
+        weights |= take_attention(source, c, block) | take_mlp(source, c, block)
+    norm = take_norm(source, "norm", "norm", c.width)
+    source.finish()
+    return weights | norm if c.head == "light" else weights  # heads of SETR-PUP have norms of their own
