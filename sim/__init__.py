@@ -1,1 +1,1 @@
-"""Machines without a board: compiled C++, RTL under Verilator, a DRAM model, and the parts that test benches share."""
+"""Machines without a board (compiled C++, RTL under Verilator, a DRAM model), parts shared by test benches, and measurements."""

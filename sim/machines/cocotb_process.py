@@ -1,4 +1,4 @@
-"""How a compiled simulator is started with cocotb inside: its environment and its arguments."""
+"""Environment and arguments that start a compiled simulator with cocotb inside."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from moesaic.installation import how_to_install
 def cocotb_environment(
     top: str, test_module: str, results: Path, seed: int, testcase: str | None = None
 ) -> dict[str, str]:
-    """Return the process environment that makes a simulator built by `moesaic.sim.machines.verilator.build` run `test_module`.
+    """Return the process environment in which a simulator built by `moesaic.sim.machines.verilator.build` runs `test_module`.
 
     Args:
         top: name of the top module.
         test_module: importable name of the module with the `@cocotb.test()` coroutines.
         results: JUnit file that cocotb writes when the simulation ends.
-        seed: of Python's `random` in the simulation, also in `cocotb.RANDOM_SEED`.
-        testcase: run only the coroutine of this name.
+        seed: seeds Python's `random` in the simulation; tests read it as `cocotb.RANDOM_SEED`.
+        testcase: run only the coroutine with this name; None runs them all.
 
     Raises:
-        UserError: Python came without its shared library, or cocotb is missing.
+        UserError: Python's shared library or cocotb is missing.
     """
     try:
         import find_libpython
@@ -47,7 +47,7 @@ def cocotb_environment(
         "COCOTB_TEST_MODULES": test_module,
         "COCOTB_RANDOM_SEED": str(seed),
         "COCOTB_RESULTS_FILE": str(results),
-        # Verilator applies writes at the right point by itself; with this cocotb uses its clock in C++.
+        # Verilator already applies writes at the right point; this setting lets cocotb use its clock written in C++.
         "COCOTB_TRUST_INERTIAL_WRITES": "1",
     }
     if testcase is not None:
@@ -56,8 +56,11 @@ def cocotb_environment(
 
 
 def simulator_arguments(seed: int, plusargs: Mapping[str, object] | None = None) -> list[str]:
-    """Return the arguments of a simulator: registers and memories start with random contents drawn from `seed`."""
-    # Verilator's generator is seeded with 31 bits, and 0 would mean a seed of its own choice.
+    """Return a simulator's command-line arguments; registers and memories start with random contents drawn from `seed`.
+
+    plusargs: name to value; the coroutines read them as strings in `cocotb.plusargs`.
+    """
+    # Verilator takes a 31-bit seed; 0 would let it choose one itself.
     verilator_seed = seed % (2**31 - 1) + 1
     extra = (f"+{name}={value}" for name, value in (plusargs or {}).items())
     return ["+verilator+rand+reset+2", f"+verilator+seed+{verilator_seed}", *extra]

@@ -1,4 +1,4 @@
-"""C simulation: the accelerator's C++ of this repository, under g++, as an executor."""
+"""C simulation: an executor made from this repository's C++ sources of the accelerator, compiled with g++."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from moesaic.spec.configuration import HardwareConfiguration
 
 
 def write_sources(configuration: HardwareConfiguration, directory: Path) -> None:
-    """Put the C++ sources of one configuration into an existing directory."""
+    """Write the C++ sources for one configuration into an existing directory."""
     for name, content in accelerator_sources(configuration).items():
         if name.startswith("cpp/"):
             (directory / Path(name).name).write_bytes(content)
 
 
 class CsimExecutor(Emulator):
-    """The emulator of `configuration`, compiled from hls/hardware/cpp; see moesaic.emulator.Emulator for seed, flags and errors."""
+    """The emulator for `configuration`, compiled from hls/hardware/cpp; moesaic.emulator.Emulator documents seed, flags and errors."""
 
     def __init__(self, configuration: HardwareConfiguration, *, seed: int = 0, flags: tuple[str, ...] = ()) -> None:
         with tempfile.TemporaryDirectory(prefix="csim-") as scratch:

@@ -12,7 +12,7 @@ SOURCES = (Path(__file__).parent / "dram.cpp",)
 
 
 class Dram:
-    """The DRAM model of the running simulation (dram.cpp states its timing and its order of events)."""
+    """The DRAM model of the running simulation. dram.cpp documents its timing and the order of events."""
 
     def __init__(self) -> None:
         library = ctypes.CDLL(None)
@@ -31,30 +31,32 @@ class Dram:
             function.restype = ctypes.c_uint64
 
     def map(self, window: int, base: int, size: int, path: Path) -> None:
-        """Show the first `size` bytes of a file at address `base`; the file and the window share memory.
+        """Map the first `size` bytes of a file at address `base`; the file and the window share memory.
 
-        base, size: multiples of 16; size 0 unmaps. Raises OSError.
+        window: CONSTANT_WINDOW or FRAME_WINDOW. base, size: bytes, multiples of 16; size 0 unmaps the window.
+
+        Raises OSError if the file cannot be mapped.
         """
         status = self._map(window, base, size, os.fsencode(path))
         if status != 0:
             raise OSError(status, os.strerror(status), str(path))
 
     def set_timing(self, latency: int, bytes_per_cycle: float) -> None:
-        """Set the cycles from address to first beat (at least 1), and what all ports together move per cycle."""
+        """Set the cycles from a read address to its first beat (at least 1) and the bytes per cycle of all ports together."""
         self._set_timing(latency, int(bytes_per_cycle * 65536))
 
     def set_random(self, seed: int | None) -> None:
-        """Random latencies, and pauses on all channels, drawn from `seed`; None returns to the fixed timing."""
+        """Draw latencies, and pauses on all channels, at random from `seed`; None restores the fixed timing."""
         self._set_random(seed is not None, seed or 0)
 
     def set_error(self, address: int | None) -> None:
-        """Answer SLVERR on the beat that holds `address` until told None."""
+        """Answer SLVERR for the beat that contains `address` from now on; None ends this."""
         self._set_error(address is not None, address or 0)
 
     def bytes_read(self, port: int) -> int:
-        """Return the bytes that the port has read since the simulation began, 16 per beat."""
+        """Return how many bytes a port (0 and up, the main port last) has read since the simulation began: 16 per beat."""
         return self._bytes_read(port)
 
     def bytes_written(self, port: int) -> int:
-        """Return the bytes that the port has written since the simulation began, 16 per beat, whatever the strobes."""
+        """Return how many bytes a port has written since the simulation began: 16 per beat, whatever its strobes."""
         return self._bytes_written(port)

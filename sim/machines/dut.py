@@ -1,4 +1,4 @@
-"""What cocotb hands to a coroutine: the design under test, whose ports and parameters are its attributes."""
+"""Type of the design under test that cocotb passes to a coroutine; its attributes are the design's ports and parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Dut(Protocol):
-    """A design of ours: it has a clock, an active-low reset, and ports of its own that only the bench knows."""
+    """A design with a clock, an active-low reset and further ports that only its bench knows."""
 
     @property
     def clk_i(self) -> LogicObject: ...

@@ -1,6 +1,6 @@
-"""The events that recorder.sv reports, and control of their file from inside the simulator process.
+"""The events that recorder.sv reports, and control of the file that receives them, from inside the simulator process.
 
-The numbers and the layout below are those of recorder.sv and recorder.cpp, where the C functions are linked in.
+The numbers and the record layout below match recorder.sv and recorder.cpp; the latter's C functions are linked into the simulator.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ SOURCES = (Path(__file__).parent / "recorder.cpp",)
 
 
 class Kind(enum.IntEnum):
-    """What happened: an instruction of the unit, the oldest of them, was handed out by fetch, was started, was completed;
-    the unit's state is another from this cycle on; nothing, the totals are of interest; the run ended; the array begins or
-    ceases to multiply in this cycle."""
+    """What happened in a cycle.
+
+    ACCEPT: fetch handed an instruction to the unit's queue. TAKE, DONE: the unit started, completed its oldest instruction.
+    STATE: the unit is in a new state from this cycle on. SAMPLE: nothing happened; the record carries the running totals.
+    END: the run ended. ARRAY: the array starts or stops multiplying in this cycle.
+    """
 
     ACCEPT = 0
     TAKE = 1
@@ -30,7 +33,7 @@ class Kind(enum.IntEnum):
 
 
 class State(enum.IntEnum):
-    """What a unit does: nothing, work, or wait, and for what. Units are EMPTY at the start of a run."""
+    """What a unit is doing: nothing (EMPTY, as at the start of a run), working, or waiting for what the name says."""
 
     EMPTY = 0
     WORKING = 1
@@ -42,16 +45,16 @@ class State(enum.IntEnum):
 
 
 SAMPLE_CYCLES = 1000
-"""A SAMPLE comes at every multiple of so many cycles."""
+"""Cycles between two SAMPLE events; they fall on multiples of this."""
 
 EVENT = np.dtype(
     [
         ("cycle", "<u4"),
-        ("array_cycles", "<u4"),  # before this one in which the array multiplied
+        ("array_cycles", "<u4"),  # in which the array multiplied, before this one
         ("bytes_read", "<u4"),  # by all DRAM ports since the run began
         ("bytes_written", "<u4"),
         ("kind", "u1"),
-        ("unit", "u1"),  # moesaic.spec.isa.Unit, or their number for fetch
+        ("unit", "u1"),  # moesaic.spec.isa.Unit, or moesaic.spec.isa.FETCH
         ("state", "u1"),
         ("unused", "u1"),
     ]
@@ -59,8 +62,10 @@ EVENT = np.dtype(
 
 
 class Recorder:
-    """The recorder of the running simulation: writes the events of runs to files, which
-    moesaic.sim.measurements.timeline.timeline reads."""
+    """The recorder of the running simulation. It writes events to files of EVENT records.
+
+    moesaic.sim.measurements.timeline.timeline interprets them.
+    """
 
     def __init__(self) -> None:
         library = ctypes.CDLL(None)
@@ -69,11 +74,11 @@ class Recorder:
         self._close = library.recorder_close
 
     def open(self, path: Path) -> None:
-        """Write the events from now on to `path`. Raises OSError."""
+        """Write all events from now on to `path`. Raises OSError if it cannot be opened."""
         self._check(self._open(os.fsencode(path)), path)
 
     def close(self, path: Path) -> None:
-        """End the file that was opened as `path`. Raises OSError if it could not be written."""
+        """Finish the file opened as `path`. Raises OSError if it could not be written."""
         self._check(self._close(), path)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Where SystemVerilog lies: the accelerator's own modules, those of the simulated system around it, those of unit benches."""
+"""Directories of SystemVerilog: the accelerator, the simulated system around it, and the benches of single units."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 
 _SIM = Path(__file__).parents[1]
 SYSTEM_DIRECTORY = _SIM / "machines" / "rtl"
-"""The test bench around the accelerator, with the DRAM model."""
+"""The test bench around the accelerator, including the DRAM model."""
 BENCH_DIRECTORY = _SIM / "bench_kit" / "rtl"
 """Benches of single units."""
 RTL_DIRECTORIES = (RTL_DIRECTORY, SYSTEM_DIRECTORY, BENCH_DIRECTORY)

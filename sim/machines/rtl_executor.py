@@ -1,4 +1,4 @@
-"""The RTL as an executor: one simulator process, with accelerator and DRAM model, that runs program after program."""
+"""The RTL as an executor: one simulator process, holding accelerator and DRAM model, runs program after program."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault, Space
 from moesaic.spec.issue import semaphore_stalls
 
 TOP = "testbench"
-# Far apart and one above 4 GiB: an address that is mixed up or truncated misses both windows.
+# Far apart, and one above 4 GiB, so that a mixed-up or truncated address misses both windows.
 WINDOW_BASES = {Space.CONSTANT: 0x0_2000_0000, Space.FRAME: 0x8_7654_3000}
 _LOG_TAIL_LINES = 40
 _CLOSE_SECONDS = 20.0
-# Named here and not in moesaic.sim.machines.waveform, which only a simulator can import.
+# Defined here because moesaic.sim.machines.waveform can be imported only inside a simulator.
 _WAVEFORM_SOURCE = Path(__file__).parent / "waveform.cpp"
 
 
 @dataclass(frozen=True)
 class Window:
-    """Cycles `first` to `last` of a run, both included, whose waveform (FST) is written to `path`."""
+    """Cycles of a run, `first` to `last` inclusive, whose waveform (FST) is written to `path`."""
 
     path: Path
     first: int
@@ -55,12 +55,15 @@ def build_simulator(
     build_directory: Path | None = None,
     waveforms: bool = False,
 ) -> Path:
-    """Compile the accelerator in `rtl_directory` with its test bench (cached); return the simulator.
+    """Compile the accelerator in `rtl_directory` with its test bench, or find it in the cache; return the executable.
+
+    build_directory: where compiled simulators are kept; None for the cache (moesaic.caches). waveforms: allow Window recording.
 
     Raises:
-        UserError: a tool or a source file is missing. InternalError: the design does not compile.
+        UserError: a tool or a source file is missing.
+        InternalError: the design does not compile.
     """
-    source_closure("moesaic_accelerator", [rtl_directory])  # names the directory when there is none
+    source_closure("moesaic_accelerator", [rtl_directory])  # its error names only this directory
     return build(
         TOP,
         source_closure(TOP, [rtl_directory, SYSTEM_DIRECTORY]),
@@ -76,28 +79,29 @@ class RtlExecutor:
     """An executor (moesaic.spec.executor.Executor) that simulates the RTL.
 
     Args:
-        rtl_directory: with accelerator.sv and its modules, usually `<build>/rtl`.
+        rtl_directory: holds moesaic_accelerator.sv and its modules; usually `<build>/rtl`.
         configuration: sizes of the accelerator.
-        random_seed: None gives the DRAM timing that cycles are counted with; a number gives random latencies and
-            pauses on all DRAM channels. It also seeds the contents of registers and memories at power-up.
-        latency: cycles from a read address to its first beat.
-        bytes_per_cycle: what all DRAM ports together move per cycle; each moves at most 16.
-        timeline: record the events of every run, which costs next to nothing.
-        waveforms: compile the simulator so that `window` can be set; it is slower, and its build takes longer.
+        random_seed: None for the fixed DRAM timing on which cycle counts are based; a number for random latencies and
+            pauses on all DRAM channels. It also seeds the power-up contents of registers and memories.
+        latency: cycles from a read address to its first beat, at least 1.
+        bytes_per_cycle: bytes that all DRAM ports together move per cycle; each moves at most 16.
+        timeline: record the events of every run, at next to no cost.
+        waveforms: compile a simulator that can record `window`; it runs more slowly and takes longer to build.
         build_directory: where compiled simulators are kept; None for the cache (moesaic.caches).
 
     Attributes:
-        error_at: (space, byte offset) whose 16-byte beat answers SLVERR in the runs from now on; None for no error.
-        window: the cycles of the runs from now on whose waveform is written; None for none. A run that ends before
-            the window does writes what there is of it. Needs `waveforms`.
-        events: of the last run, also if a fault ended it, an array of moesaic.sim.machines.recorder.EVENT for
-            moesaic.sim.measurements.timeline.timeline; empty without `timeline`.
-        dram_bytes: of the last run, by unit and direction, counted by the DRAM model: load_read (all its ports),
+        fingerprint: the configuration's, 16 hexadecimal digits, as read from the RTL.
+        error_at: (space, byte offset) of a 16-byte beat that answers SLVERR in all later runs; None for no error.
+        window: cycles whose waveform all later runs write; None for no waveform. A run that ends inside the window
+            writes the part up to its end. Needs `waveforms`.
+        events: [events] of dtype moesaic.sim.machines.recorder.EVENT, from the last run, even if a fault ended it;
+            moesaic.sim.measurements.timeline.timeline interprets them. Empty without `timeline`.
+        dram_bytes: bytes moved in the last run, counted by the DRAM model: load_read (all ports of the load unit),
             main_read, main_written.
 
     Raises:
         UserError: a tool or a source file is missing.
-        InternalError: the design does not compile or shows another fingerprint, or the simulator dies.
+        InternalError: the design does not compile, its fingerprint differs from the configuration's, or the simulator dies.
     """
 
     def __init__(
@@ -157,7 +161,13 @@ class RtlExecutor:
             )
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """Run `program` to the end; see moesaic.spec.executor.Executor. Window sizes: multiples of 16 bytes."""
+        """Run `program` to its end; see moesaic.spec.executor.Executor.
+
+        Raises:
+            MachineFault: the machine stopped the run.
+            InternalError: the executor is closed, a window is not uint8 or not a multiple of 16 bytes long, the simulator
+                died, no interrupt came, or the accelerator wrote to the constant window.
+        """
         if self._closed:
             raise InternalError("the RTL executor is closed")
         windows = {Space.CONSTANT: memory.constants, Space.FRAME: memory.frame}
@@ -201,26 +211,32 @@ class RtlExecutor:
         return reply["counters"]
 
     def read_register(self, offset: int) -> int:
-        """Read a control register over AXI4-Lite, as a driver does on a board; see advance()."""
+        """Read the 32-bit control register at byte `offset` over AXI4-Lite, as a driver on a board does.
+
+        Between accesses simulated time stands still; see advance().
+        """
         return self._access("read", offset)
 
     def write_register(self, offset: int, value: int) -> None:
-        """Write a control register over AXI4-Lite. A window that a run uses must have been mapped before it is started."""
+        """Write the 32-bit control register at byte `offset` over AXI4-Lite. Map the windows that a run uses before starting it."""
         self._access("write", offset, value)
 
     def map_memory(self, space: Space, base: int, file: Path, size: int) -> None:
-        """Show a file at a physical address; the accelerator and whoever else maps the file share its bytes.
+        """Map a file at a physical address; the accelerator shares its bytes with everyone else who maps the file.
 
-        base, size: multiples of 16. There is one such region for each space.
+        base, size: bytes, multiples of 16. Each space has one such region.
         """
         self._access("map", int(space), base, size, str(file))
 
     def set_error(self, address: int | None) -> None:
-        """From now on the beat at this physical address answers SLVERR; None ends that."""
+        """Answer SLVERR for the beat at this physical address from now on; None ends this."""
         self._access("error", address)
 
     def advance(self, cycles: int) -> bool:
-        """Let time pass, which stands still between accesses: so many cycles, less if the interrupt comes; whether it is up."""
+        """Simulate up to `cycles` cycles, stopping early at an interrupt; return whether the interrupt is raised.
+
+        Time passes only here and during accesses.
+        """
         return bool(self._access("advance", cycles))
 
     def _access(self, name: str, *values: Any) -> Any:
@@ -230,7 +246,7 @@ class RtlExecutor:
 
     @property
     def simulated_cycles(self) -> int:
-        """Cycles of the present run, or the last one, that the simulator has told of; 0 without `timeline`."""
+        """Cycles of the current or last run for which the simulator has written events so far; 0 without `timeline`."""
         try:
             told = self._events_file.stat().st_size // recorder.EVENT.itemsize
             last = np.fromfile(self._events_file, recorder.EVENT, 1, offset=(told - 1) * recorder.EVENT.itemsize)
@@ -239,9 +255,9 @@ class RtlExecutor:
         return int(last["cycle"][0]) if last.size else 0
 
     def close(self) -> None:
-        """End the simulator and remove its files. May be called twice."""
+        """End the simulator and remove its files. Closing it twice does no harm."""
         self._closed = True
-        with contextlib.suppress(OSError):  # what was not yet sent to a dead simulator
+        with contextlib.suppress(OSError):  # data still unsent to a dead simulator
             self._stream.close()
         if self._process.poll() is None:
             try:

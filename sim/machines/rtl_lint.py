@@ -1,4 +1,4 @@
-"""Lint of all RTL: Verilator -Wall and slang, which find different faults, and Yosys, which has to be able to read it."""
+"""Lint all RTL with Verilator -Wall and slang, which find different faults, and with Yosys, which must be able to read it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _YOSYS_TAIL_LINES = 5
 
 
 def modules() -> list[str]:
-    """Return the names of all modules, leaf or not; packages are checked with the modules that use them."""
+    """Return the sorted names of all modules; packages are checked along with the modules that use them."""
     return sorted(
         path.stem for directory in RTL_DIRECTORIES for path in directory.glob("*.sv") if path.stem[-4:] != "_pkg"
     )
 
 
 def slang(top: str, sources: list[Path], parameters: Mapping[str, int | str]) -> str:
-    """Elaborate and analyse `top` with slang, which prints what it finds; return a summary, empty when clean."""
+    """Elaborate and analyse `top` with slang, which prints its findings; return a summary, empty if there are none."""
     from pyslang.driver import Driver  # pyright: ignore[reportMissingModuleSource]
 
     driver = Driver()
@@ -47,16 +47,16 @@ def slang(top: str, sources: list[Path], parameters: Mapping[str, int | str]) ->
 
 
 def yosys(top: str, sources: list[Path], parameters: Mapping[str, int | str]) -> str:
-    """Read and elaborate `top` with Yosys, as open synthesis does; an empty string means that it did so without a warning.
+    """Read and elaborate `top` with Yosys, once as open synthesis does and once with the assertions, as formal tools do.
 
-    With the assertions, as formal tools read it, too.
+    Return Yosys's warnings and the tail of its log; an empty string means clean.
     """
     overrides = "".join(f" -chparam {name} {value}" for name, value in sorted(parameters.items()))
     files = " ".join(f'"{path}"' for path in sources)
     script = []
     for mode in ("", "-formal "):
         script += ["design -reset", f"read_verilog -sv {mode}{files}", f"hierarchy -check -top {top}{overrides}"]
-    # Yosys ends the process it runs in when it finds an error.
+    # Yosys ends the process that it runs in when it finds an error.
     program = "import sys\nfrom pyosys import libyosys\ndesign = libyosys.Design()\n" + "".join(
         f"libyosys.run_pass({command!r}, design)\n" for command in script
     )
@@ -70,7 +70,10 @@ def yosys(top: str, sources: list[Path], parameters: Mapping[str, int | str]) ->
 
 
 def check(top: str, parameters: Mapping[str, int | str] | None = None) -> str:
-    """Return the findings of both tools on `top` with these parameters; an empty string means clean."""
+    """Return what Verilator and slang find in `top` with these parameters; an empty string means clean.
+
+    Raises UserError if `top` or Verilator is missing.
+    """
     sources = source_closure(top, RTL_DIRECTORIES)
     return lint(top, [WAIVERS, *sources], parameters) + slang(top, sources, parameters or {})
 
@@ -78,7 +81,7 @@ def check(top: str, parameters: Mapping[str, int | str] | None = None) -> str:
 def check_all() -> dict[str, str]:
     """Lint each module with its defaults, and the whole accelerator in every shipped configuration.
 
-    Returns what was checked to the findings; an empty text means clean.
+    Return a description of each check with its findings; an empty string means clean.
     """
     findings = {name: check(name) for name in modules()}
     for path in shipped_configurations():

@@ -1,7 +1,7 @@
-"""The part of the RTL executor that runs inside the simulator: takes jobs from a socket and drives the control port.
+"""The part of the RTL executor that runs inside the simulator: it takes jobs from a socket and drives the control port.
 
-A job is one line of JSON, and so is its answer: a run, or one access of a driver. The simulation stands still between jobs, so the
-state of the machine and of the DRAM model carries over from run to run.
+A job is a run or a single access by a driver. Job and answer are one line of JSON each. The simulation stands still between jobs,
+so the state of the machine and of the DRAM model carries over from run to run.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from moesaic.spec.registers import (
 )
 
 CLOCK_PERIOD_STEPS = 2
-# Between a timeout inside the machine and its interrupt lie at most the bursts that are outstanding at that moment.
+# After a timeout inside the machine, its interrupt waits at most for the bursts outstanding at that moment.
 DRAIN_CYCLES = 200_000
 
 Job = dict[str, Any]
 
 
 class ControlPort:
-    """The register file of the accelerator, by register name."""
+    """The accelerator's 32-bit control registers, by name or byte offset."""
 
     def __init__(self, dut: Dut) -> None:
         bus = AxiLiteBus.from_prefix(dut, "s_axi_control")
@@ -66,7 +66,7 @@ class ControlPort:
 
 
 def dram_bytes(dram: Dram, load_ports: int) -> dict[str, int]:
-    """Return what the ports have moved so far; the main port comes after those of the load unit."""
+    """Return the bytes moved so far, by unit and direction; the main port is numbered after the load unit's ports."""
     return {
         "load_read": sum(dram.bytes_read(port) for port in range(load_ports)),
         "main_read": dram.bytes_read(load_ports),
@@ -76,7 +76,7 @@ def dram_bytes(dram: Dram, load_ports: int) -> dict[str, int]:
 
 @contextlib.asynccontextmanager
 async def observed(dut: Dut, job: Job) -> AsyncIterator[None]:
-    """Record the events and the waveform of a run that starts within, as far as the job asks for them."""
+    """Record the events and the waveform of a run started inside this context, if the job asks for them."""
     recorder = Recorder()
     events = job["events_file"]
     if events is not None:
@@ -95,7 +95,7 @@ async def observed(dut: Dut, job: Job) -> AsyncIterator[None]:
 
 
 async def run_job(dut: Dut, control: ControlPort, dram: Dram, load_ports: int, job: Job) -> Job:
-    """Run one program. The answer holds status, fault registers, counters and DRAM bytes, or "hung" with the cycles."""
+    """Run one program. The answer holds status, fault registers, counters and DRAM bytes, or "hung" with the cycles waited."""
     dram.map(CONSTANT_WINDOW, job["constant_base"], job["constant_size"], Path(job["constant_file"]))
     dram.map(FRAME_WINDOW, job["frame_base"], job["frame_size"], Path(job["frame_file"]))
     dram.set_error(job["error_address"])
@@ -132,7 +132,7 @@ async def run_job(dut: Dut, control: ControlPort, dram: Dram, load_ports: int, j
 
 
 async def access(dut: Dut, control: ControlPort, dram: Dram, job: Job) -> Job:
-    """One access of a driver that uses the accelerator as on a board, by register and by address; time stands still in between."""
+    """Perform one access for a driver that uses the accelerator as on a board, through registers and physical addresses."""
     match job["access"], job["values"]:
         case "read", [offset]:
             return {"value": await control.read_at(offset)}
@@ -151,7 +151,7 @@ async def access(dut: Dut, control: ControlPort, dram: Dram, job: Job) -> Job:
 
 @cocotb.test()
 async def serve(dut: Dut) -> None:
-    """Reset the machine, say hello with its fingerprint, and answer jobs until the socket closes."""
+    """Reset the machine, send its fingerprint, and answer jobs until the socket closes."""
     logging.getLogger("cocotb.testbench.s_axi_control").setLevel(logging.WARNING)
     connection = socket.socket(fileno=int(cocotb.plusargs["job_socket"]))
     stream = connection.makefile("rw", encoding="utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""The simulated machines of a build directory, opened when they are needed."""
+"""The simulated machines that run a build, opened on demand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ SIMULATED = ("csim", "rtl")
 def simulated_executors(
     directory: Path, configuration: HardwareConfiguration, names: Sequence[str] = SIMULATED
 ) -> dict[str, Callable[[], Executor]]:
-    """Executor name to a function that opens it from the sources that lie in a build directory."""
+    """Return executor names, each with a function that opens the executor from the sources in a build directory.
+
+    Raises UserError for a name outside SIMULATED.
+    """
     known: dict[str, Callable[[], Executor]] = {
         "csim": lambda: Emulator(directory / "cpp", configuration),
         "rtl": lambda: RtlExecutor(directory / "rtl", configuration),
@@ -33,7 +36,7 @@ def simulated_executors(
 
 
 def require_tools(names: Sequence[str] = SIMULATED) -> None:
-    """UserError that names the first program or package that one of these executors needs and this machine lacks."""
+    """Raise UserError, naming the first missing program or package, unless this machine has all that these executors need."""
     if "csim" in names and shutil.which("g++") is None:
         raise UserError("g++ is missing: C simulation needs it; get it with: apt-get install g++")
     if "rtl" in names:

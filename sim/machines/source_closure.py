@@ -1,4 +1,4 @@
-"""Which SystemVerilog files a module needs, found from one rule: file name = module (or package) name."""
+"""Find the SystemVerilog files that a module needs, by one rule: a file has the name of its module or package."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
 def source_closure(top: str, directories: Iterable[Path]) -> list[Path]:
-    """Return the files that `top` needs, each after the ones it uses (packages therefore come first).
+    """Return `top`'s file and all files that it needs, each after the files that it uses, so packages come first.
 
-    A file is needed when a needed file names it: every identifier outside comments and strings that equals the stem of
-    a `.sv` file in `directories` counts. Earlier directories win where two hold the same name.
+    A file is needed if a needed file names it, that is, contains the stem of its name as an identifier outside comments and
+    strings. If several directories hold a file of the same name, the earliest directory wins.
 
     Raises:
         UserError: no directory holds `<top>.sv`.

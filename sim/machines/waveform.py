@@ -1,4 +1,4 @@
-"""An FST waveform of some cycles of a run, written from inside the simulator process."""
+"""Write an FST waveform of some cycles of a run from inside the simulator process."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from moesaic.sim.machines.dut import Dut
 
 SOURCES = (Path(__file__).parent / "waveform.cpp",)
 CYCLE = 1000
-"""Units of the file's time in a cycle: picoseconds, so that a viewer shows cycle 1,234 at 1,234 ns."""
+"""Length of a cycle in the file's time unit, the picosecond, so that a viewer shows cycle 1,234 at 1,234 ns."""
 
 
 async def record_window(dut: Dut, path: Path, first: int, last: int) -> None:
-    """Wait for the next run to start and write its cycles `first` to `last`, both included, to `path`.
+    """Wait for the next run to start, then write its cycles `first` to `last`, inclusive, to `path`.
 
-    Cycle 0 is the first that the counter of cycles counts. The clock rises at the start of a cycle and falls in its
-    middle. A run that ends before `first` leaves no file; one that ends before `last`, or a cancelled task, a shorter one.
-    Only simulators built with `trace` can do this. Raises OSError.
+    Cycle 0 is the first one counted by the cycle counter. The clock rises at the start of each cycle and falls halfway
+    through it. A run that ends before `first` leaves no file; one that ends before `last`, or a cancelled task, leaves a
+    shorter one. Needs a simulator built with `trace`. Raises OSError if the file cannot be written.
     """
     library = ctypes.CDLL(None)
     library.waveform_open.argtypes = [ctypes.c_char_p]
