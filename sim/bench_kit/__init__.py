@@ -1,6 +1,6 @@
-"""Parts of module test benches: the runner for pytest, and what a cocotb coroutine needs.
+"""Parts for test benches of single modules: a runner for pytest and what a cocotb coroutine needs.
 
-A test of `hls/hardware/rtl/adder.sv` is one file, `tests/sim/test_adder.py`, which pytest and the simulator both import:
+The test of `hls/hardware/rtl/adder.sv` would be one file, `tests/sim/test_adder.py`, imported by both pytest and the simulator:
 
     import cocotb
     import pytest
@@ -32,6 +32,6 @@ A test of `hls/hardware/rtl/adder.sv` is one file, `tests/sim/test_adder.py`, wh
     def test_adder(width, seed):
         run_module_test("adder", __name__, parameters={"Width": width}, plusargs={"width": width}, seed=seed)
 
-Signals read at a rising edge have the value from before the edge, as in a SystemVerilog clocked block; values written
-there take effect after it.
+A signal read at a rising edge has its value from before the edge, as in a clocked SystemVerilog block; a value written
+there takes effect after it.
 """

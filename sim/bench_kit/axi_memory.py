@@ -1,7 +1,8 @@
-"""An AXI4 memory in Python behind the master ports of a module under test: 16-byte beats, INCR, in order, no IDs.
+"""An AXI4 memory in Python that serves the master ports of a module under test: 16-byte beats, INCR, in order, no IDs.
 
-For protocol tests of one module; whole frames use the DRAM model in sim/machines/rtl/dram.sv, which is many times faster. An
-address outside the memory answers DECERR. A burst that is not INCR, not of full beats, or crosses 4 KiB fails the test.
+It is meant for protocol tests of one module; whole frames use the DRAM model in sim/machines/rtl/dram.sv, which is many times
+faster. An address outside the memory answers DECERR. The test fails on a burst that is not INCR, has partial beats, or crosses
+a 4 KiB boundary.
 """
 
 from __future__ import annotations
@@ -22,7 +23,16 @@ OKAY, SLVERR, DECERR = 0, 2, 3
 
 
 class AxiMemory:
-    """Memory content and address map. content: uint8, shown at address `base`; error_address: SLVERR on its beat."""
+    """Memory content and address map.
+
+    Args:
+        content: uint8 [bytes], mapped at address `base`; writes change it in place.
+        base: address of the first byte, a multiple of 16.
+        error_address: address whose beat answers SLVERR; None for no error.
+
+    Attributes:
+        read_bursts, write_bursts: (address, beats) of every burst accepted so far, in order.
+    """
 
     def __init__(self, content: np.ndarray, base: int = 0, error_address: int | None = None) -> None:
         self.content = content
@@ -32,20 +42,23 @@ class AxiMemory:
         self.write_bursts: list[tuple[int, int]] = []
 
     def response(self, address: int) -> int:
-        """Return the response to the beat at `address`, a multiple of 16."""
+        """Return OKAY, SLVERR or DECERR for the beat at `address`, a multiple of 16."""
         if self.error_address is not None and self.error_address // BEAT_BYTES * BEAT_BYTES == address:
             return SLVERR
         return OKAY if 0 <= address - self.base <= len(self.content) - BEAT_BYTES else DECERR
 
     def read(self, address: int) -> int:
-        """Return the beat at `address` as an integer; a pattern where the response is an error."""
+        """Return the 16-byte beat at `address` as a little-endian integer; every byte is 0xEE if the response is an error."""
         if self.response(address) != OKAY:
             return int.from_bytes(b"\xee" * BEAT_BYTES, "little")
         start = address - self.base
         return int.from_bytes(self.content[start : start + BEAT_BYTES].tobytes(), "little")
 
     def write(self, address: int, data: int, strobe: int) -> None:
-        """Write the strobed bytes of a beat; nothing where the response is an error."""
+        """Write the strobed bytes of the beat at `address`; write nothing if the response is an error.
+
+        data: 16 bytes as a little-endian integer. strobe: 16 bits, bit i for byte i.
+        """
         if self.response(address) != OKAY:
             return
         for byte in range(BEAT_BYTES):
@@ -70,7 +83,12 @@ def serve_reads(
     address_pauses: Iterator[bool] | None = None,
     data_pauses: Iterator[bool] | None = None,
 ) -> None:
-    """Start to serve `<prefix>_ar*` and `<prefix>_r*`. latency: cycles from address to first beat."""
+    """Start serving `<prefix>_ar*` and `<prefix>_r*`.
+
+    latency: cycles from an address to its first beat. outstanding: most bursts accepted but not yet fully read.
+    address_pauses, data_pauses: one bool for every cycle in which arready or rvalid could be high, True to hold it low; None
+    for full speed.
+    """
 
     def port(name: str) -> Any:
         return getattr(dut, f"{prefix}_{name}")
@@ -123,7 +141,12 @@ def serve_writes(
     data_pauses: Iterator[bool] | None = None,
     response_pauses: Iterator[bool] | None = None,
 ) -> None:
-    """Start to serve `<prefix>_aw*`, `_w*` and `_b*`. latency: cycles from last beat to response."""
+    """Start serving `<prefix>_aw*`, `<prefix>_w*` and `<prefix>_b*`.
+
+    latency: cycles from the last beat of a burst to its response. outstanding: most bursts accepted but not yet answered.
+    address_pauses, data_pauses, response_pauses: one bool for every cycle in which awready, wready or bvalid could be high,
+    True to hold it low; None for full speed.
+    """
 
     def port(name: str) -> Any:
         return getattr(dut, f"{prefix}_{name}")

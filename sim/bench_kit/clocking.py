@@ -1,4 +1,4 @@
-"""Clock, reset and the watchdog of a bench."""
+"""The clock, reset and watchdog of a bench."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLOCK_PERIOD_STEPS = 2
 
 
 async def start(dut: Dut, reset_cycles: int = 4) -> None:
-    """Start `clk_i` and hold `rst_ni` low for `reset_cycles`; inputs that must be low in reset are set before."""
+    """Start `clk_i` and hold `rst_ni` low for `reset_cycles` cycles. Set inputs that must be low during reset before the call."""
     dut.rst_ni.value = 0
     Clock(dut.clk_i, CLOCK_PERIOD_STEPS, unit="step").start()
     await ClockCycles(dut.clk_i, reset_cycles)
@@ -24,7 +24,7 @@ async def start(dut: Dut, reset_cycles: int = 4) -> None:
 
 
 def watch_progress(dut: Dut, progress: Callable[[], int], limit_cycles: int = 2000) -> Task[None]:
-    """Start a task that fails the test when `progress()` returns the same number for `limit_cycles` cycles."""
+    """Start a task that fails the test if `progress()` returns the same number twice, `limit_cycles` cycles apart."""
 
     async def watch() -> None:
         last = progress()
@@ -38,10 +38,10 @@ def watch_progress(dut: Dut, progress: Callable[[], int], limit_cycles: int = 20
 
 
 async def wait_until(dut: Dut, condition: Callable[[], bool], limit_cycles: int) -> int:
-    """Wait for `condition()`, looked at on every rising edge; return the cycles waited.
+    """Wait until `condition()`, checked at every rising edge, is true; return the number of cycles waited.
 
     Raises:
-        AssertionError: not true within `limit_cycles`.
+        AssertionError: the condition was not true within `limit_cycles` cycles.
     """
     for cycles in range(limit_cycles):
         if condition():

@@ -1,4 +1,4 @@
-"""Between lists of integers and packed vectors, `logic [N-1:0][W-1:0]`: element 0 in the low bits."""
+"""Convert between lists of integers and packed vectors, `logic [N-1:0][W-1:0]`, whose element 0 is in the low bits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from moesaic.sim.machines.dut import Dut
 
 
 def pack(values: Iterable[int], width: int) -> int:
-    """Return the packed vector of `values`, signed or not, `width` bits each.
+    """Return `values`, signed or unsigned, packed into `width` bits each.
 
     Raises:
         ValueError: a value needs more than `width` bits.
@@ -24,7 +24,7 @@ def pack(values: Iterable[int], width: int) -> int:
 
 
 def unpack(word: int, width: int, count: int, *, signed: bool) -> list[int]:
-    """Return the `count` elements of `width` bits that are packed in `word`."""
+    """Return the `count` elements of `width` bits each that are packed in `word`. signed: they are two's complement."""
     mask = (1 << width) - 1
     values = [(word >> (index * width)) & mask for index in range(count)]
     if signed:
@@ -33,9 +33,9 @@ def unpack(word: int, width: int, count: int, *, signed: bool) -> list[int]:
 
 
 class PackedPorts:
-    """Ports of a design that are packed arrays, `logic [count-1:0][W-1:0] <prefix>_<name>`, seen as `count` designs.
+    """Presents a design whose ports are packed arrays, `logic [count-1:0][W-1:0] <prefix>_<name>`, as `count` designs.
 
-    `port(i)` has the signals of the design; those that begin with the prefix have element i as their value.
+    `port(i)` has all signals of the design, but those whose names start with the prefix are reduced to element i.
     """
 
     def __init__(self, dut: Dut, prefix: str, count: int) -> None:
@@ -49,7 +49,7 @@ class PackedPorts:
 
 
 class PackedPort:
-    """One of PackedPorts."""
+    """One of the designs that PackedPorts presents."""
 
     def __init__(self, ports: PackedPorts, index: int) -> None:
         self._ports = ports
@@ -62,7 +62,7 @@ class PackedPort:
 
 
 class PackedElement:
-    """One element of a packed array signal; `value` reads what the signal has and writes as cocotb does."""
+    """One element of a packed array signal; its `value` reads and writes like that of a cocotb handle, as an unsigned integer."""
 
     def __init__(self, ports: PackedPorts, index: int, name: str) -> None:
         self._ports = ports
@@ -77,7 +77,7 @@ class PackedElement:
 
     @value.setter
     def value(self, value: int) -> None:
-        # The signal itself shows the other elements' writes of this cycle only later.
+        # The signal itself does not yet show what was written to the other elements in this cycle.
         others = self._ports.driven.get(self._name, 0) & ~(self._mask << self._shift)
         self._ports.driven[self._name] = others | (value & self._mask) << self._shift
         self._handle.value = self._ports.driven[self._name]

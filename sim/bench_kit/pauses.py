@@ -11,15 +11,15 @@ _PHASE_CYCLES = 48
 
 
 def never_pause() -> Iterator[bool]:
-    """Yield False for ever: full speed."""
+    """Yield False forever: full speed."""
     while True:
         yield False
 
 
 def phased_pauses(rng: np.random.Generator) -> Iterator[bool]:
-    """Yield one bool per cycle for ever, in phases of up to 48 cycles from full speed to nearly stopped.
+    """Yield one bool per cycle forever, True to pause, in random phases of 1 to 48 cycles from full speed to nearly stopped.
 
-    Faults that need a full queue, and faults that need an empty one, both show up within one run.
+    One run thus exposes both faults that need a full queue and faults that need an empty one.
     """
     while True:
         probability = rng.choice(_PHASE_PROBABILITIES)

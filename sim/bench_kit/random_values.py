@@ -1,4 +1,4 @@
-"""Seeded random values with the corners mixed in, and the proof that the corners were hit."""
+"""Seeded random values that are certain to include corner values."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 
 def random_generator(stream: int = 0) -> np.random.Generator:
-    """Return a generator seeded by the simulation's seed; each `stream` number gives an independent one."""
+    """Return a generator seeded with the simulation's seed; every `stream` number gives an independent generator."""
     return np.random.default_rng([cocotb.RANDOM_SEED, stream])
 
 
 def with_corners(
     rng: np.random.Generator, low: int, high: int, count: int, corners: Sequence[int] = (), share: float = 0.25
 ) -> np.ndarray:
-    """Return values in low..high, int64 [count], uniform, with about `share` of them replaced by corner values.
+    """Return int64 [count], uniform in low..high inclusive, with a fraction of about `share` replaced by corner values.
 
-    low, high, -1, 0 and 1 (where in range) and `corners` are the corner values. Each occurs at least once.
+    The corner values are low, high, -1, 0, 1 and `corners`, as far as they lie in low..high. Each occurs at least once.
 
     Raises:
         ValueError: `count` is smaller than the number of corner values.

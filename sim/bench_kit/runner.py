@@ -1,4 +1,4 @@
-"""Run a cocotb test module against one SystemVerilog module: build (cached), simulate, and fail as pytest fails."""
+"""Run a cocotb test module against one SystemVerilog module: build it (cached), simulate it, and report failures to pytest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOG_TAIL_LINES = 60
 
 
 class ModuleTestFailure(AssertionError):
-    """A coroutine test failed, none ran, or the simulator died; the message ends with the tail of the log."""
+    """A coroutine test failed, no test ran, or the simulator died or hung; the message ends with the tail of the log."""
 
 
 def run_module_test(
@@ -34,23 +34,26 @@ def run_module_test(
     waves: bool = False,
     timeout_seconds: float = 300.0,
 ) -> int:
-    """Build `module`, run the coroutine tests of `test_module` on it, and return how many ran.
+    """Build `module`, run the coroutine tests in `test_module` on it, and return how many passed.
 
     Args:
-        module: name of the top module; `<module>.sv` and what it needs are found in `rtl_directories`.
-        test_module: importable name, usually `__name__` of the pytest file itself.
-        parameters: values of the module's parameters. The coroutine reads its own copies from `plusargs`.
-        seed: seeds `random`, numpy through `moesaic.sim.bench_kit.random_generator`, and the initial contents of all registers.
-        testcase: run only this coroutine; by default all of the module.
-        plusargs: handed to the coroutine as strings in `cocotb.plusargs`.
+        module: name of the top module; `<module>.sv` and the files that it needs are looked up in `rtl_directories`.
+        test_module: importable name, usually the `__name__` of the pytest file itself.
+        parameters: values of the module's parameters. Coroutines do not see these; pass what they need in `plusargs`.
+        seed: seeds `random`, numpy through `moesaic.sim.bench_kit.random_values.random_generator`, and the initial contents of
+            all registers.
+        testcase: run only the coroutine with this name; None runs all of `test_module`.
+        plusargs: passed to the coroutines, as strings in `cocotb.plusargs`.
+        rtl_directories: directories of SystemVerilog files; the earliest wins where two hold the same name.
         cpp_sources: C++ files with imported DPI functions.
-        public: patterns of the module's own signals that the coroutine may touch; only ports simulate fastest.
-        waves: write a waveform, `waves.fst`, beside the build.
-        timeout_seconds: of wall clock, for a simulator that hangs without advancing its clock.
+        public: patterns of the module's own signals that coroutines may access; simulation is fastest with ports alone.
+        waves: write a waveform, `waves.fst`, next to the executable.
+        timeout_seconds: limit in wall-clock seconds, for a simulator that hangs without advancing its clock.
 
     Raises:
-        ModuleTestFailure: a test failed, no test ran, or the simulator died.
-        UserError: a tool is missing, or the design refuses its parameters. InternalError: it does not compile.
+        ModuleTestFailure: a test failed, no test ran, or the simulator died or hung.
+        UserError: a tool or a source file is missing, or the design rejects its parameters.
+        InternalError: the design does not compile.
     """
     executable = build(
         module,

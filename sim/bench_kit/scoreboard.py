@@ -1,4 +1,4 @@
-"""What a bench compares results with: values in order, exact, and a count that has to come out."""
+"""Exact comparison of a design's results with expected values, in order, with a count that must come out right."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 
 class Scoreboard:
-    """Expected values in the order in which they must come out of the design.
+    """Expected values in the order in which the design must produce them.
 
-    `checked` grows with every value observed; a bench ends with `close()`, which fails on a dead design, because then
-    nothing was checked.
+    `checked` counts the values observed so far. A bench ends with `close()`, which also fails on a dead design, for which
+    nothing was checked. `name` appears in failure messages.
     """
 
     def __init__(self, name: str = "scoreboard") -> None:
@@ -20,13 +20,13 @@ class Scoreboard:
         self._pending: deque[object] = deque()
 
     def expect(self, values: Iterable[object]) -> None:
-        """Append the values, each compared with `==`."""
+        """Append expected values; each is compared with `==`."""
         for value in values:
             self._pending.append(value)
             self.expected += 1
 
     def observe(self, value: object) -> None:
-        """Compare one value from the design with the next expected one. Raises AssertionError."""
+        """Compare one value from the design with the next expected one. Raises AssertionError if it differs or none is left."""
         assert self._pending, f"{self.name}: value {value} after the last of {self.expected} expected ones"
         expected = self._pending.popleft()
         assert value == expected, f"{self.name}: value {self.checked} is {value}, expected {expected}"
@@ -34,9 +34,9 @@ class Scoreboard:
 
     @property
     def complete(self) -> bool:
-        """All expected values were observed."""
+        """Whether all expected values have been observed."""
         return self.checked == self.expected
 
     def close(self) -> None:
-        """Assert checked == expected > 0."""
+        """Assert checked == expected > 0; AssertionError otherwise."""
         assert self.checked == self.expected > 0, f"{self.name}: {self.checked} checked, {self.expected} expected"

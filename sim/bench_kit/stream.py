@@ -1,4 +1,4 @@
-"""Valid/ready streams: a source that drives one, a sink that takes one, both with pauses."""
+"""Valid/ready streams: a source that drives a stream and a sink that consumes one, both with pauses."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ Payload = Mapping[str, int]
 
 
 class StreamSource:
-    """Drives one stream from a queue of payloads; valid never waits for ready, the payload is stable until taken.
+    """Drives one stream from a queue of payloads; valid never waits for ready, and a payload stays stable until it is taken.
 
     Args:
         dut: the module, with `clk_i`.
-        valid: name of the port that says a payload is there.
-        ready: name of the port that says it is taken.
+        valid: name of the port that offers a payload.
+        ready: name of the port that accepts it.
         fields: names of the payload ports; a payload maps each to an unsigned integer.
-        pauses: one bool per cycle, True for a gap.
+        pauses: one bool for every cycle in which a payload could be offered, True for a gap; None for no gaps.
+
+    Attributes:
+        sent: number of payloads taken so far.
     """
 
     def __init__(
@@ -41,12 +44,12 @@ class StreamSource:
         cocotb.start_soon(self._drive())
 
     def send(self, payloads: Iterable[Payload]) -> None:
-        """Queue payloads; they go out in order."""
+        """Append payloads to the queue; they are sent in order."""
         self._queue.extend(payloads)
 
     @property
     def idle(self) -> bool:
-        """Everything queued was taken."""
+        """Whether everything queued has been taken."""
         return not self._queue
 
     async def _drive(self) -> None:
@@ -68,9 +71,10 @@ class StreamSource:
 
 
 class StreamSink:
-    """Takes one stream and hands every payload, {port name: unsigned integer}, to `observe`.
+    """Consumes one stream and passes every payload, {port name: unsigned integer}, to `observe`.
 
-    It also fails the test when the design drops valid, or changes the payload, before the payload was taken.
+    It also fails the test if the design drops valid or changes the payload before the payload is taken. The arguments are
+    those of StreamSource, except that `pauses` holds one bool per cycle, True to hold ready low. `taken` counts payloads.
     """
 
     def __init__(
