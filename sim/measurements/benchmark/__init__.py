@@ -1,1 +1,1 @@
-"""Whole frames of the real models on the simulated RTL: cycles against the limit, where they go, and what each technique is worth."""
+"""Whole frames of the real models on the simulated RTL: cycles compared with the limit, where they go, what each technique saves."""

@@ -1,10 +1,10 @@
-"""Where the cycles of the matmul array went: every cycle of a run has one cause, so that the account adds up to the cycles.
+"""Account for the cycles of the matmul array: every cycle of a run has exactly one cause, so the account adds up to the run.
 
-A cycle in which the array multiplies is useful or pads a tile. In an idle one, the array's next step belongs to a known
-instruction, because instructions are executed in order and each takes a known number of steps; what that instruction lacks is
-the cause: fetch has not delivered it (then the unit whose full queue holds fetch up is the cause, if there is one), a semaphore is
-not there (then the unit that signals it last is), the unit still holds earlier instructions, operands are not fetched, the results
-of the tile before are still draining, or it has just started.
+A cycle in which the array multiplies is useful or pads a tile. In an idle cycle the array's next step belongs to a known
+instruction, because instructions execute in order and each takes a known number of steps. The cause is whatever that instruction
+lacks: fetch has not delivered it (if a full queue holds fetch up, the unit with that queue is the cause); a semaphore has not been
+signalled (the unit that signals last is the cause); the unit still holds earlier instructions; operands have not been fetched; the
+results of the previous tile are still draining; or the instruction has only just started.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CAUSES = {
     "start": "starting an instruction",
     "output": "the last results' way to DRAM",
 }
-"""Name of a cause to what it means."""
+"""Causes, each with its meaning in words."""
 
 _NEVER = np.iinfo(np.int64).max // 2
 _PADDING = ("useful", "rows", "columns", "depth")
@@ -45,14 +45,14 @@ _PADDING = ("useful", "rows", "columns", "depth")
 
 @dataclass(frozen=True)
 class Product:
-    """A matmul instruction as executed. rows: M, which for gather and scatter is only known then."""
+    """A matmul instruction as executed, M x N x K = rows x columns x depth. With gather or scatter, only the run determines rows."""
 
     rows: int
     columns: int
     depth: int
 
     def steps(self, configuration: HardwareConfiguration) -> int:
-        """Cycles in which the array multiplies."""
+        """Cycles in which the array multiplies for this product."""
         c = configuration
         return -(-self.rows // c.tile_rows) * -(-self.columns // c.tile_columns) * (self.depth // c.tile_depth)
 
@@ -66,11 +66,20 @@ def array_account(
     end: int,
     in_head: Sequence[bool] | None = None,
 ) -> dict[str, int]:
-    """Return cycles by cause (CAUSES) over [0, end), which they add up to.
+    """Return the cycles of [0, end) by cause (CAUSES); they add up to `end`.
 
-    events: of the timeline, [events] of dtype moesaic.sim.machines.recorder.EVENT. products: every matmul of the program in its
-    order. macs: the network's until `end`, without padding. in_head: which of the products do not belong to those; default none.
-    ValueError if the products are not those of the run.
+    Args:
+        timeline: of the run.
+        events: those that the timeline was made from, [events] of dtype moesaic.sim.machines.recorder.EVENT.
+        products: every matmul of the program, in program order.
+        configuration: sizes of the accelerator.
+        macs: multiply-accumulates of the network up to `end`, without padding.
+        end: first cycle that is not accounted for.
+        in_head: for each product, whether it belongs to the task's head and is therefore not part of `macs`; None if no
+            product does.
+
+    Raises:
+        ValueError: the products are not those of the run.
     """
     matmuls = [execution for execution in timeline.executions if execution.unit == Unit.MATMUL]
     if len(products) != len(matmuls):
@@ -92,7 +101,7 @@ def array_account(
 def _padding(
     products: Sequence[Product], outside: np.ndarray, configuration: HardwareConfiguration, macs: int
 ) -> dict[str, int]:
-    """Cycles of the steps by what they multiplied, rounded so that they add up."""
+    """Cycles of the array's steps by what they multiplied, rounded so that they add up."""
     c = configuration
     amounts = dict.fromkeys(_PADDING, 0)
     inside = [product for product, out in zip(products, outside) if not out]
@@ -109,7 +118,7 @@ def _padding(
 
 
 def _array_totals(events: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cycles of all events up to `end`, with 0 and `end`, and the array's busy cycles before each."""
+    """The distinct cycles of all events up to `end`, plus 0 and `end`, and the array's busy cycles before each; int64 [times] both."""
     times, first = np.unique(events["cycle"].astype(np.int64), return_index=True)
     total = events["array_cycles"][first].astype(np.int64)
     if end not in times:
@@ -124,14 +133,14 @@ def _array_totals(events: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _held_by_fetch(timeline: Timeline, times: np.ndarray) -> np.ndarray:
-    """The unit of the instruction that fetch hands out next, at each of these cycles."""
+    """For each of these cycles, the unit of the instruction that fetch hands out next."""
     accepted = np.array([_known(execution.accepted) for execution in timeline.executions], np.int64)
     units = np.array([*(execution.unit for execution in timeline.executions), -1])
     return units[np.searchsorted(accepted, times, side="right")]
 
 
 def _states(events: np.ndarray, unit: int, times: np.ndarray) -> np.ndarray:
-    """The state of a unit from each of these cycles on."""
+    """The state that a unit is in from each of these cycles on."""
     changes = events[(events["kind"] == Kind.STATE) & (events["unit"] == unit)]
     states = np.concatenate([[State.EMPTY], changes["state"]])
     return states[np.searchsorted(changes["cycle"].astype(np.int64), times, side="right")]
@@ -145,9 +154,9 @@ def _causes(
     times: np.ndarray,
     total: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Cause to a mask of the stretches between `times` whose idle cycles it explains; each stretch is in exactly one."""
+    """For each cause, a mask of the stretches between `times` whose idle cycles it explains; each stretch has exactly one cause."""
     accepted, free, ready, producer = _waits(timeline, matmuls)
-    # The product whose step is the first after the stretch: if it began within, the cycles before that were its wait.
+    # The product of the first step after the stretch. If it began within the stretch, the cycles before that were its wait.
     front = np.searchsorted(steps_until, total[1:], side="right")
     began, matmul, load = times[:-1], _states(events, Unit.MATMUL, times[:-1]), _states(events, Unit.LOAD, times[:-1])
     causes: dict[str, np.ndarray] = {}
@@ -179,7 +188,7 @@ def _causes(
 
 
 def _waits(timeline: Timeline, matmuls: Sequence[Execution]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """For each matmul: when it was accepted, when the unit had room for it, when its semaphores were there, who signalled last."""
+    """For each matmul, the cycles when it was accepted, the unit had room and its semaphores were set, and the unit that signalled last."""
     signals: dict[int, list[int]] = {}
     for number in range(SEMAPHORES):
         source = number // len(Unit)

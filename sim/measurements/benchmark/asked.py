@@ -1,4 +1,4 @@
-"""The figures that the benchmark was asked to reach, each with what was measured."""
+"""The targets set for the benchmark, each with what was measured."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ FRAME_SECONDS, SECONDS_MODEL, BUILD_SECONDS = 180, "m3vit_tiny", 600
 
 
 def estimate_error(entry: dict) -> float:
-    """Relative difference of the estimate from the measured cycles: of the encoder or of the whole frame, whichever is larger."""
+    """Relative error of the estimated cycles, signed, for the encoder or the whole frame, whichever is larger.
+
+    entry: of bench.json.
+    """
     pairs = ("estimated_cycles", "cycles"), ("estimated_total_cycles", "total_cycles")
     return max((entry[guess] / entry[cycles] - 1 for guess, cycles in pairs), key=abs)
 
 
 def asked_figures(parts: Mapping[str, Sequence[dict]]) -> list[dict]:
-    """Every asked figure of the entries: {"figure", "of", "asked", "measured", "met"}; asked and measured in words.
+    """Every target for the entries, as {"figure", "of", "asked", "measured", "met"}; "asked" and "measured" are in words.
 
-    parts: of bench.json, name to entries.
+    parts: the parts of bench.json, name to entries; "frames" must be among them.
     """
     figures = [figure for entry in parts["frames"] for figure in _of_frame(entry)]
     for entry in (entry for entries in parts.values() for entry in entries):
@@ -32,7 +35,7 @@ def asked_figures(parts: Mapping[str, Sequence[dict]]) -> list[dict]:
 
 
 def missed(figures: Iterable[dict]) -> list[str]:
-    """The asked figures that were not reached, a line each."""
+    """One line for each target that was missed."""
     return [f"{f['figure']}, {f['of']}: {f['measured']}, asked {f['asked']}" for f in figures if not f["met"]]
 
 

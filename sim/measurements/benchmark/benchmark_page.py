@@ -1,4 +1,4 @@
-"""The page of a benchmark: one self-contained HTML file that says of every figure how it was found."""
+"""The page of a benchmark: one self-contained HTML file that states how each figure was found."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from moesaic.spec.dram_timing import BYTES_PER_CYCLE
 _MEASURED = "Measured in RTL simulation of the whole accelerator with a model of the DRAM"
 _MEGA = 1e6
 _NAMES_ELSEWHERE = {"m3vit_tiny 128x256": "M3ViT-T 128x256", "m3vit_small 480x640": "M3ViT-S 480x640"}
-"""Our frames by what those who publish call them."""
+"""Our frames, each with the name that publications use for it."""
 
 
 def benchmark_page(document: dict) -> str:
-    """The whole HTML document for the content of bench.json."""
+    """The whole HTML document. document: the content of bench.json."""
     return page(
         "Benchmark",
         _header(document),

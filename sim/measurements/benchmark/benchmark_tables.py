@@ -1,4 +1,4 @@
-"""The tables of a benchmark, as its page and the terminal show them. Entries and figures are those of bench.json."""
+"""The tables of a benchmark, as shown on its page and in the terminal. Entries and figures are those of bench.json."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from moesaic.spec.dram_timing import BEAT_BYTES, LATENCY
 
 
 def frame_name(entry: dict) -> str:
-    """Model and input."""
+    """Model and input size, such as "m3vit_tiny 128x256"."""
     return f"{entry['model']} {entry['input']}"
 
 
 def frames_table(entries: Sequence[dict]) -> Table:
-    """The frames against their limits."""
+    """The frames compared with their limits."""
     columns = (
         Column("encoder"), Column("cycles", count), Column("limit", count), Column("ratio", decimals(3)),
         Column("asked: at most", count), Column("asked"), Column("ms at the assumed clock", decimals(3)),
@@ -38,7 +38,7 @@ def frames_table(entries: Sequence[dict]) -> Table:
 
 
 def frame_details_table(entries: Sequence[dict]) -> Table:
-    """What else was measured of the frames."""
+    """Further measurements of the frames."""
     columns = (
         Column("encoder"), Column("task"), Column("MACs", count), Column("DRAM MB", millions()),
         Column("head's cycles after it", count), Column("extra cycles for a change of task"), Column("bytes compared", count),
@@ -58,13 +58,13 @@ def frame_details_table(entries: Sequence[dict]) -> Table:
 
 
 def asked_table(figures: Sequence[dict]) -> Table:
-    """What was asked and what was measured."""
+    """The targets and what was measured."""
     columns = (Column("figure"), Column("of"), Column("asked"), Column("measured"), Column("verdict"))
     return Table(columns, [(f["figure"], f["of"], f["asked"], f["measured"], _verdict(f["met"])) for f in figures])
 
 
 def published_table() -> Table:
-    """The figures of others and where they stand."""
+    """The published figures of other designs, with their sources."""
     columns = (
         Column("design"), Column("source"), Column("device"), Column("precision"), Column("model, input"),
         Column("cycles per frame", count), Column("note"),
@@ -73,7 +73,7 @@ def published_table() -> Table:
 
 
 def account_table(entries: Sequence[dict]) -> Table:
-    """Where the array's cycles went; the last row is their sum."""
+    """The array's cycles by cause; the last row is their sum."""
     rows: list[tuple[Value | Cell, ...]] = [
         (meaning, *(e["array"][cause] for e in entries))
         for cause, meaning in CAUSES.items()
@@ -102,13 +102,13 @@ def _causes(stall: Mapping[str, int]) -> str:
 
 
 def technique_name(entry: dict) -> str:
-    """What an entry of the ablation does without."""
+    """The technique that an entry of the ablation switches off, in words."""
     label = entry["label"]
     return label if label in (ALL_ON, ALL_OFF) else f"{label} off"
 
 
 def ablation_table(entries: Sequence[dict], modules: dict[str, dict[str, float]] | None) -> Table:
-    """Each technique off. modules: of `technique_resources.synthesised_modules`."""
+    """Each technique switched off. modules: as `technique_resources.synthesised_modules` returns them."""
     columns = (
         Column("technique"), Column("cycles", count), Column("times", decimals(2)), Column("ratio", decimals(3)),
         Column("DRAM MB", millions()), Column("DSP", count), Column("BRAM36", count), Column("URAM", count), Column("LUT", count),
@@ -127,7 +127,7 @@ def ablation_table(entries: Sequence[dict], modules: dict[str, dict[str, float]]
 
 
 def scaling_table(entries: Sequence[dict]) -> Table:
-    """Other arrays and other DRAM rates."""
+    """The frames on other arrays and at other DRAM rates."""
     columns = (
         Column("model"), Column("machine"), Column("MAC/cycle", count), Column("B/cycle", decimals(2)), Column("load ports", count),
         Column("cycles", count), Column("limit", count), Column("ratio", decimals(3)), Column("DRAM MB", millions()),
@@ -145,7 +145,7 @@ def scaling_table(entries: Sequence[dict]) -> Table:
 
 
 def estimates_table(entries: Sequence[dict]) -> Table:
-    """The estimate of whole frames beside what was measured."""
+    """Estimated beside measured cycles of whole frames."""
     columns = (
         Column("frame"),
         Column("measured", count),
@@ -163,7 +163,7 @@ def estimates_table(entries: Sequence[dict]) -> Table:
 
 
 def proof_table(clock_hz: float) -> Table:
-    """How each figure was found. clock_hz: the clock that milliseconds assume."""
+    """How each figure was found. clock_hz: the clock frequency assumed for milliseconds, in Hz."""
     rows = [
         (
             "the integers of every frame",

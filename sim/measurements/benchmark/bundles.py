@@ -1,4 +1,4 @@
-"""The networks of the benchmark: random weights, exported as any other network, kept in a directory by what they depend on."""
+"""The networks of the benchmark: random weights, exported like any other network, kept under a hash of what they depend on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from moesaic.sim.measurements.benchmark.source_hashes import room_files
 from moesaic.spec.bundle import Bundle, load_bundle
 
 SEED = 1
-# What an exported network depends on, beside its recipe.
+# What an exported network depends on, besides its recipe.
 _SOURCES = (*room_files("model/**/*.py"), *room_files("spec/arithmetic.py"), *room_files("spec/bundle.py"))
 
 
 def frame_recipe(frame: Frame) -> Recipe:
-    """The recipe of a frame's model at its image size, with the benchmark's tasks."""
+    """The recipe of a frame's model, with the frame's image size and the benchmark's tasks."""
     recipe = load_recipe(frame.model)
     tasks = tuple(recipe.model.task(name) for name in TASKS)
     model = dataclasses.replace(recipe.model, image_height=frame.height, image_width=frame.width, tasks=tasks)
@@ -26,20 +26,20 @@ def frame_recipe(frame: Frame) -> Recipe:
 
 
 class Bundles:
-    """Bundles by frame, made when they are needed and not there. directory: where they are kept."""
+    """The bundles of frames, made when first needed. directory: where they are kept."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._loaded: dict[Path, Bundle] = {}
 
     def get(self, frame: Frame) -> Bundle:
-        """The bundle; making it takes a minute or more."""
+        """The bundle of a frame; making it takes a minute or more."""
         recipe = frame_recipe(frame)
         path = self._directory / f"{frame.model}-{frame.input}-{_key(recipe)}"
         if path not in self._loaded:
             if not path.exists():
                 self._make(frame, recipe, path)
-            self._loaded = {path: load_bundle(path)}  # one at a time: they are large
+            self._loaded = {path: load_bundle(path)}  # only one at a time, as they are large
         return self._loaded[path]
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What is benchmarked: frames of the models, the techniques switched off one at a time, other arrays and DRAM rates."""
+"""What is benchmarked: frames of the models, each technique switched off in turn, other arrays and other DRAM rates."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ PARTS = ("frames", "ablation", "scaling")
 
 @dataclass(frozen=True)
 class Frame:
-    """An input of a model. model: name of a recipe. sequence: the tasks run one after the other in one simulation.
+    """An input of a model.
 
-    asked: cycles of the encoder that the design is to stay below; None where nothing was asked.
+    model: name of a recipe. height, width: pixels. sequence: tasks run one after the other in one simulation.
+    asked: target for the encoder, at most so many cycles; None if there is no target.
     """
 
     model: str
@@ -35,9 +36,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Case:
-    """A frame on a machine. part: of PARTS. label: what is special about it. csim: also run on the C++ under g++.
+    """A frame on a machine.
 
-    series: of a scaling case, what is varied.
+    part: one of PARTS. label: what is special about the case. bytes_per_cycle: DRAM rate of all ports together. csim: whether to
+    run the C++ compiled by g++ as well. series: what a scaling case varies; empty for other cases.
     """
 
     part: str
@@ -51,7 +53,7 @@ class Case:
 
 
 _A, _B = TASKS
-# With every change between two tasks and every repetition: what a frame costs must not depend on the one before it.
+# Every change between the two tasks and every repetition: a frame's cost must not depend on the frame before it.
 _EVERY_CHANGE = (_A, _B, _A, _B, _B)
 FRAMES = (
     Frame("m3vit_tiny", 128, 256, _EVERY_CHANGE, 490_000),
@@ -71,15 +73,16 @@ ALL_ON, UNIFIED, ALL_OFF = "all on", "unified unit", "all off"
 
 
 def frame_cases(configuration: HardwareConfiguration, frames: Sequence[Frame] = FRAMES) -> list[Case]:
-    """Every frame on the machine as it is meant."""
+    """Every frame on the unmodified machine."""
     return [Case("frames", "", frame, configuration, csim=True) for frame in frames]
 
 
 def ablation_cases(configuration: HardwareConfiguration, frame: Frame) -> list[Case]:
-    """A frame with each technique off, then with all off.
+    """A frame with all techniques on, with each one switched off, and with all of them off.
 
-    Two units, one for attention and one for the other layers, would share the DSPs and never work at the same time, because each
-    needs the other's results: cycles of such a machine are those of an array with half the rows.
+    Without the unified unit there would be two units, one for attention and one for the other layers. They would share the DSPs but
+    never work at the same time, because each needs the other's results, so such a machine takes the cycles of an array with half
+    the rows.
     """
     (base,) = frame_cases(configuration, [frame])
     frame = _once(frame)
@@ -96,10 +99,10 @@ def ablation_cases(configuration: HardwareConfiguration, frame: Frame) -> list[C
 def scaling_cases(
     configuration: HardwareConfiguration, frame: Frame, rows: Sequence[int], rates: Sequence[float]
 ) -> list[Case]:
-    """A frame on arrays with other numbers of rows, and with other DRAM rates in bytes per cycle.
+    """A frame on arrays with these numbers of rows, and at these DRAM rates in bytes per cycle.
 
-    The point that is the machine as it is meant is the frame's own case. A rate above what the load ports move gets as many ports
-    as it needs.
+    The point that coincides with the unmodified machine is the frame's own case. If the load ports cannot move a rate, the machine
+    gets as many ports as that rate needs.
     """
     (base,) = frame_cases(configuration, [frame])
     cases = []
@@ -123,19 +126,19 @@ def scaling_cases(
 
 
 def _once(frame: Frame) -> Frame:
-    """The frame with its first task only."""
+    """The frame with only its first task."""
     return dataclasses.replace(frame, sequence=frame.sequence[:1])
 
 
 _SWEPT_INPUT = "128x256"
 _ABLATION_MODEL = "m3vit_tiny"
-_LARGER_PART = "XCZU15EG"  # of the same family, with twice the DSPs
+_LARGER_PART = "XCZU15EG"  # a part of the same family with twice the DSPs
 SCALING_ROWS = (4, 6, 12, 24)
 SCALING_RATES = (32 / 3, 64 / 3, BYTES_PER_CYCLE, 64.0)
 
 
 def chosen_frames(model: str | None, size: str | None) -> list[Frame]:
-    """The frames of a model and an input, such as "128x256"; None for any. UserError if there are none."""
+    """The frames of a model and of an input size such as "128x256"; None selects all. Raises UserError if there are none."""
     models = list(dict.fromkeys(frame.model for frame in FRAMES))
     if model is not None and model not in models:
         raise UserError(f"no benchmark of model {model!r}; there are {', '.join(models)}")
@@ -147,7 +150,7 @@ def chosen_frames(model: str | None, size: str | None) -> list[Frame]:
 
 
 def chosen_cases(configuration: HardwareConfiguration, frames: Sequence[Frame], parts: Sequence[str]) -> list[Case]:
-    """All cases of some parts, most important first. Ablation and scaling use frames of 128x256 only."""
+    """All cases of the given parts, most important first. Ablation and scaling use frames of 128x256 only, ablation only m3vit_tiny."""
     cases = frame_cases(configuration, frames) if "frames" in parts else []
     smallest = [frame for frame in frames if frame.input == _SWEPT_INPUT]
     if "ablation" in parts:

@@ -1,4 +1,4 @@
-"""Figures that follow from measured ones and from sizes; made anew whenever a result is used, so that they are never old."""
+"""Figures derived from measurements and sizes; they are recomputed whenever a result is used, so they are never stale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from moesaic.spec.clock import CLOCK_HZ
 
 
 def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
-    """Limit, utilisation and resources of a case. cycles: of the encoder on `task`."""
+    """Limit, utilisation and resources of a case, as bench.json has them. cycles: measured for the encoder on `task`."""
     c, chosen = case.configuration, bundle.tasks[task]
     macs = encoder_macs(bundle.architecture, chosen)
     weight_bytes = encoder_weight_bytes(bundle.architecture, task, chosen)
@@ -33,5 +33,8 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
 
 
 def wrong_bytes(entry: dict) -> int:
-    """Bytes in which any machine differs from the reference, and outputs in which that differs from the integer network."""
+    """Number of bytes in which RTL or C++ differs from the reference machine, plus outputs in which that differs from the integer network.
+
+    entry: of bench.json, or as measured.
+    """
     return entry["mismatched_bytes"] + (entry["csim_mismatched_bytes"] or 0) + entry["integer_network_mismatches"]

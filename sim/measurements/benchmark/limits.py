@@ -1,6 +1,6 @@
-"""The least that a frame can cost on a machine: by its multiply-accumulates and by the bytes of its weights.
+"""The minimum cost of a frame on a machine, from its multiply-accumulates and the bytes of its weights.
 
-Of the encoder, without the task's head, so that the figures compare with what others publish.
+Only the encoder counts, not the task's head, so that the figures can be compared with published ones.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from moesaic.spec.cost import frame_macs
 
 
 def encoder_macs(architecture: Architecture, task: Task) -> int:
-    """Multiply-accumulates of the encoder on one frame, with top_k experts per token, without padding."""
+    """Multiply-accumulates of the encoder for one frame, with top_k experts per token and without padding."""
     patches = architecture.patches
     head = patches * architecture.width * task.upscale * task.upscale * task.channels
     return frame_macs(architecture, task) - head
 
 
 def encoder_weight_bytes(architecture: Architecture, task_name: str, task: Task) -> int:
-    """Bytes of the encoder's int8 weights, with all experts of the task's pathway, without biases, tables and padding."""
+    """Bytes of the encoder's int8 weights, with all experts of the task's pathway but without biases, tables and padding."""
     total = 0
     for name, (shape, _) in expected_tensors(architecture, {task_name: task}).items():
         path = name.split(".")
@@ -30,5 +30,8 @@ def encoder_weight_bytes(architecture: Architecture, task_name: str, task: Task)
 
 
 def cycle_limit(macs: int, weight_bytes: int, configuration: HardwareConfiguration, bytes_per_cycle: float) -> float:
-    """Cycles below which no schedule can get: every multiplier at work all the time, or every weight read once."""
+    """The cycles that no schedule can beat: every multiplier busy in every cycle, or every weight read once, whichever takes longer.
+
+    bytes_per_cycle: DRAM rate of all ports together.
+    """
     return max(macs / configuration.macs_per_cycle, weight_bytes / bytes_per_cycle)

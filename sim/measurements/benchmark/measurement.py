@@ -1,4 +1,4 @@
-"""One case run on the simulated RTL, and on the machines that it has to equal."""
+"""Run one case on the simulated RTL and on the machines that it must match."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from moesaic.spec.machine import Fields, ReferenceMachine
 from moesaic.spec.registers import COUNTERS
 
 FINAL_NORM = "norm"
-"""Tag of the encoder's last instruction."""
+"""Tag name of the encoder's last instruction."""
 _ANALYSIS = tuple(Path(each) for each in (__file__, account.__file__, units.__file__, timeline.__file__))
 
 
 @dataclass
 class Progress:
-    """What a measurement is doing. step: in words. cycles: simulated by the present run, 0 outside of one."""
+    """What a measurement is doing. step: in words. cycles: returns the cycles simulated so far by the current run, 0 between runs."""
 
     step: str = ""
     cycles: Callable[[], int] = lambda: 0
@@ -51,7 +51,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A case with its build. key: hash of all that its figures depend on."""
+    """A case with its build. key: hash of everything that its figures depend on, 24 hex digits."""
 
     case: Case
     bundle: Bundle
@@ -60,13 +60,13 @@ class Prepared:
 
 
 def prepare(case: Case, bundle: Bundle) -> Prepared:
-    """Generate the build of a case. UserError if it does not fit."""
+    """Generate the build of a case. Raises UserError if the network does not fit the configuration."""
     build = generate(bundle, case.configuration, schedule=case.schedule)
     return Prepared(case, bundle, build, _key(case, bundle, build))
 
 
 def _key(case: Case, bundle: Bundle, build: Build) -> str:
-    """Programs, weights, image, sources of the RTL, the simulation and its analysis, sizes, DRAM rate, and what is run."""
+    """Hash of programs, weights, image, sizes, DRAM rate, what is run, and the sources of the RTL, the simulation and its analysis."""
     about = {
         "analysis": content_hash(_ANALYSIS),
         "macs": [encoder_macs(bundle.architecture, bundle.tasks[task]) for task in case.frame.sequence],
@@ -91,7 +91,10 @@ def _key(case: Case, bundle: Bundle, build: Build) -> str:
 
 @dataclass
 class _Expected:
-    """What the reference machine left of a task: the frame window, and the rows of every matmul, in order."""
+    """What the reference machine produced for a task.
+
+    frame: the frame window, uint8 [bytes]. products, in_head: every matmul in program order, and whether the head contains it.
+    """
 
     frame: np.ndarray
     products: list[Product] = field(default_factory=list)
@@ -99,11 +102,12 @@ class _Expected:
 
 
 def measure(prepared: Prepared, progress: Progress, simulators: Path) -> dict:
-    """Run a case and return its measured figures, as they are stored; bench.json has
-    moesaic.sim.measurements.benchmark.derived beside them.
+    """Run a case and return its measured figures in the form in which they are stored.
 
-    simulators: directory of compiled simulators. InternalError if the simulator dies. Differences between machines are not raised
-    but counted in `mismatched_bytes`.
+    bench.json adds the figures of moesaic.sim.measurements.benchmark.derived. progress: updated along the way. simulators: directory
+    of compiled simulators. Differences between machines are no error; the figures count them (`mismatched_bytes` and others).
+
+    Raises UserError if a tool is missing, MachineFault if a machine stops a run, InternalError if the simulator dies.
     """
     case, build = prepared.case, prepared.build
     tasks = list(dict.fromkeys(case.frame.sequence))
@@ -124,7 +128,7 @@ def measure(prepared: Prepared, progress: Progress, simulators: Path) -> dict:
 
 
 def _compile(rtl: Path, case: Case, simulators: Path) -> float | None:
-    """Compile the simulator if it is not there; seconds that this took, then or now, or None if nobody measured them."""
+    """Compile the simulator unless it exists; return the seconds that its compilation took, None if they were not recorded."""
     started = time.time()
     executable = build_simulator(rtl, case.configuration, build_directory=simulators)
     note = executable.parent / "seconds.json"
@@ -159,7 +163,7 @@ def _memory(prepared: Prepared):
 
 
 def _run_csim(prepared: Prepared, cpp: Path, expected: dict[str, _Expected], progress: Progress) -> int:
-    """Bytes in which the C++ under g++ differs from the reference machine, over all tasks."""
+    """Number of bytes, over all tasks, in which the C++ compiled by g++ differs from the reference machine."""
     wrong = 0
     progress.step = "compiling the C++"
     with closing(Emulator(cpp, prepared.build.configuration)) as emulator:
@@ -173,9 +177,11 @@ def _run_csim(prepared: Prepared, cpp: Path, expected: dict[str, _Expected], pro
 
 @dataclass(frozen=True)
 class Run:
-    """One frame of the sequence on the RTL. before: the task that ran before it in this simulation, None for the first.
+    """One frame of the sequence on the RTL.
 
-    cycles: to the end of the encoder; total_cycles: to the end of the run. dram_bytes, total_dram_bytes: read and written in those.
+    before: the task of the previous frame in this simulation, None for the first frame. cycles: up to the end of the encoder.
+    total_cycles: up to the end of the run. dram_bytes, total_dram_bytes: bytes read and written in those cycles.
+    mismatched_bytes: bytes of the frame window that differ from the reference machine's. seconds: wall clock of the simulation.
     """
 
     task: str
@@ -190,7 +196,7 @@ class Run:
 
 @dataclass(frozen=True)
 class _Observed:
-    """The run that the figures in detail are of."""
+    """The run that the detailed figures describe."""
 
     run: Run
     timeline: Timeline
@@ -201,7 +207,7 @@ class _Observed:
 def _run_rtl(
     prepared: Prepared, rtl: Path, expected: dict[str, _Expected], progress: Progress, simulators: Path
 ) -> tuple[list[Run], _Observed]:
-    """Every frame of the sequence in one simulation; in detail, the last of those of the slowest task."""
+    """Run every frame of the sequence in one simulation; return all runs, and the slowest (the last of equals) in detail."""
     case, build = prepared.case, prepared.build
     runs: list[Run] = []
     observed: list[_Observed] = []
@@ -236,9 +242,10 @@ def _run_rtl(
 
 
 def switch_cost(runs: Sequence[Run]) -> dict[str, int] | None:
-    """What a change of task costs: frames after another task against frames of the same task that follow none or the same.
+    """The cost of a change of task: a frame after another task, compared with a frame of its task that is first or after the same task.
 
-    task_changes: compared. extra_cycles: their sum. None where the sequence has no such pair.
+    task_changes: number of such pairs. extra_cycles: sum of their differences. largest: largest absolute difference. None if the
+    sequence has no such pair.
     """
     extra = [
         changed.total_cycles - plain.total_cycles

@@ -1,6 +1,6 @@
-"""Figures of others that the benchmark is set beside, with their sources.
+"""Published figures of other designs, with their sources, for comparison with the benchmark.
 
-Cycles are published milliseconds times the published clock where no cycles are given.
+Where a publication gives no cycles, they are its milliseconds times its clock frequency.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """A design's figures for one model and input. cycles: of a frame. note: what makes it differ from ours."""
+    """A design's figures for one model and input. cycles: per frame. note: how it differs from ours."""
 
     design: str
     source: str

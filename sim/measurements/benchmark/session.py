@@ -1,4 +1,4 @@
-"""Runs cases one after the other, keeps every finished one, and writes bench.json and the page after each."""
+"""Run cases one after the other, keep each finished one, and write bench.json and the page after each."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _PLACES = {(frame.model, frame.input): place for place, frame in enumerate(FRAME
 
 
 class BundleSource(Protocol):
-    """Where the networks come from."""
+    """Provides the networks, by frame."""
 
     def get(self, frame: Frame) -> Bundle: ...
 
 
 class _Cycles(ProgressColumn):
-    """Cycles simulated so far, and how fast."""
+    """The current step and the cycles simulated so far."""
 
     def render(self, task: Task) -> Text:
         work: Progress = task.fields["work"]
@@ -48,13 +48,13 @@ class _Cycles(ProgressColumn):
 
 @dataclass(frozen=True)
 class _Sources:
-    """Hashes of the sources when a run began. everything: of sources_hash; read: of those that are read later, read_hash."""
+    """Hashes of the sources at the start of a run. everything: sources_hash(). read: read_hash(), of the files that are read later."""
 
     everything: str
     read: str
 
     def check(self) -> None:
-        """UserError if a file that is read while a benchmark runs is not what it was: the figures would be of no state of the sources."""
+        """Raise UserError if a file that a running benchmark reads has changed: its figures would belong to no state of the sources."""
         if read_hash() != self.read:
             raise UserError("sources were changed while the benchmark ran, so this has no result; run it again")
 
@@ -63,7 +63,7 @@ class _Sources:
 class Session:
     """A benchmark.
 
-    output: directory of bench.json and index.html. synthesis: the resources.json that `moesaic resources` wrote, if it was run.
+    output: directory for bench.json and index.html. synthesis: the resources.json written by `moesaic resources`; it need not exist.
     simulators, measurements: directories in which compiled simulators and finished cases are kept.
     """
 
@@ -75,13 +75,14 @@ class Session:
     measurements: Path
 
     def run(self, cases: Sequence[Case]) -> dict:
-        """Run what has no result yet, and return the content of bench.json.
+        """Run the cases that have no result yet, and return the content of bench.json.
 
-        A result counts as long as its program, weights, image, RTL, simulation sources, sizes and DRAM rate are the same. Figures above
-        or below what was asked are told, and are no error.
+        A result remains valid as long as its program, weights, image, RTL, simulation sources, sizes and DRAM rate stay the same. A
+        missed target is reported but is no error.
 
-        Raises, after everything is written, InternalError if machines differ in a byte or a case failed, UserError if cases
-        failed only because they do not fit their configuration or because sources changed.
+        Raises, after everything has been written:
+            InternalError: machines differ in a byte, or a case failed.
+            UserError: cases failed, but only because they do not fit their configuration or because sources changed.
         """
         sources = _Sources(sources_hash(), read_hash())
         entries = self._others(cases, sources)
@@ -111,7 +112,7 @@ class Session:
         return document
 
     def _others(self, cases: Sequence[Case], sources: _Sources) -> dict[str, list[dict]]:
-        """The entries of earlier runs for other cases, those of which all that figures depend on is as it was then."""
+        """The entries of earlier runs for other cases, if everything that their figures depend on is unchanged."""
         entries: dict[str, list[dict]] = {part: [] for part in PARTS}
         path = self.output / "bench.json"
         try:
@@ -125,7 +126,7 @@ class Session:
                     if entry["sources"] == sources.everything and _identity(part, entry) not in chosen
                 ]
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # no earlier run, or not one of this program: nothing to keep
+            pass  # no earlier run, or one by a different version: nothing to keep
         return entries
 
     def _entry(self, case: Case, title: str, sources: _Sources) -> dict:
@@ -211,12 +212,12 @@ def _identity_of(case: Case) -> _Identity:
 
 
 def _order(entry: dict) -> int:
-    """Place of an entry in its part: that of a run of everything."""
+    """Position of an entry within its part, the same as in a run of all frames."""
     return _PLACES.get((entry["model"], entry["input"]), 0)
 
 
 def name_of(case: Case) -> str:
-    """What a case is, in words."""
+    """A description of a case in words."""
     what = "" if case.part == "frames" else f", {case.part}: {case.label}"
     off = " off" if case.part == "ablation" and not case.label.startswith("all") else ""
     return f"{case.frame.model} {case.frame.input}{what}{off}"

@@ -1,4 +1,4 @@
-"""What figures of a benchmark depend on, as hashes of files."""
+"""Hashes of the files that a benchmark's figures depend on."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _READ = (
 
 
 def room_files(pattern: str) -> list[Path]:
-    """The files of a package of moesaic, in order. pattern: its name, a slash and a glob, as in spec/*.py."""
+    """The sorted files of a package of moesaic. pattern: the package's name, a slash and a glob, as in spec/*.py."""
     room, _, rest = pattern.partition("/")
     return sorted(path for path in Path(str(resources.files(f"moesaic.{room}"))).glob(rest) if path.is_file())
 
 
 def sources_hash() -> str:
-    """24 hex digits that change with the generator, the RTL, the simulation, the specification, the networks."""
+    """24 hex digits that change with the generator, the RTL, the simulation, the specification and the networks."""
     return _hash((*_LOADED, *_READ))
 
 
 def read_hash() -> str:
-    """24 hex digits that change with those of these files that are read while a benchmark runs; the others were loaded when it began."""
+    """24 hex digits that change with those source files that a running benchmark still reads; the others are loaded at its start."""
     return _hash(_READ)
 
 
 def content_hash(paths: Sequence[Path]) -> str:
-    """24 hex digits of the names and contents of some files."""
+    """Hash of the names and contents of these files, in their order, as 24 hex digits."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())

@@ -1,4 +1,4 @@
-"""The figures of a benchmark that matter most, in the terminal."""
+"""A benchmark's most important figures, in the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from moesaic.sim.measurements.benchmark.benchmark_tables import ablation_table, 
 
 
 def show(document: dict, console: Console) -> None:
-    """Print them: columns of the page's tables that fit 80 characters. document: the content of bench.json."""
+    """Print the most important columns of the page's tables, within 80 characters. document: the content of bench.json."""
     if document["frames"]:
         frames = frames_table(document["frames"])
         columns = ("encoder", "cycles", "ratio", "asked", "MAC use", "GOPS / DSP", "bytes that differ")

@@ -1,4 +1,4 @@
-"""What a technique takes of the machine: the modules that would not exist without it, as open synthesis counted them."""
+"""The resources that a technique takes: those of the modules that would not exist without it, as open synthesis counted them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _MODULES = {
 
 
 def synthesised_modules(configuration: HardwareConfiguration, synthesis: Path) -> dict[str, dict[str, float]] | None:
-    """DSP, BRAM36, LUT and the rest of every module of a configuration, from the resources.json that `moesaic resources` wrote.
+    """The resources of each module by kind (dsp, bram36, lut, ...), summed over its instances, without the modules below it.
 
-    None if it has left nothing, or something of another configuration or of other RTL.
+    synthesis: the resources.json written by `moesaic resources`. None if that file is missing or unreadable, or was made for another
+    configuration or from other RTL.
     """
     try:
         document = json.loads(synthesis.read_text())
@@ -31,9 +32,9 @@ def synthesised_modules(configuration: HardwareConfiguration, synthesis: Path) -
 
 
 def technique_cost(entry: dict, base: dict, modules: dict[str, dict[str, float]] | None) -> str:
-    """What the technique that an entry of the ablation does without takes, in words.
+    """The resources, in words, of the technique that an entry of the ablation switches off.
 
-    base: the entry with all on. modules: of synthesised_modules.
+    base: the entry with all techniques on. modules: as synthesised_modules returns them.
     """
     label = entry["label"]
     if label in (ALL_ON, ALL_OFF):

@@ -1,4 +1,4 @@
-"""What each unit did in a part of a run: cycles with an instruction in execution, and cycles waiting, by cause."""
+"""What each unit did in part of a run: cycles with an instruction in execution, and waiting cycles by cause."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _CAUSES = {
 
 
 def unit_activity(events: np.ndarray, end: int) -> dict[str, dict]:
-    """Return {unit: {"busy": cycles, "stall": {cause: cycles}}} of cycles [0, end).
+    """Return {unit: {"busy": cycles, "stall": {cause: cycles}}} for cycles [0, end).
 
-    busy: with an instruction in execution, stalled or not; for fetch, with one to hand out. events: of one run, [events] of dtype
-    moesaic.sim.machines.recorder.EVENT.
+    busy: cycles with an instruction in execution, stalled or not; for fetch, cycles in which it hands an instruction out.
+    events: of one run, [events] of dtype moesaic.sim.machines.recorder.EVENT.
     """
     result = {}
     for unit in range(FETCH + 1):
