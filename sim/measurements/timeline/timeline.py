@@ -1,7 +1,7 @@
-"""What happened when in a run of the RTL: the instructions of each unit, the stalls, and where matmul's cycles went.
+"""What happened when in a run of the RTL: each unit's instructions, the stalls, and where matmul's cycles went.
 
-Made from the events that the recorder wrote (`RtlExecutor(..., timeline=True)`, its attribute `events`) and from the
-program. Cycles are those of the counter of cycles: 0 is the first of the run.
+A timeline is made from the program and the recorder's events (the attribute `events` of `RtlExecutor(..., timeline=True)`).
+Cycles are those of the cycle counter: cycle 0 is the first of the run.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ STALLS = (State.SEMAPHORES, State.DRAM, State.OPERANDS, State.DRAIN, State.QUEUE
 class Execution:
     """An instruction of a run.
 
-    index: in the program. unit: of moesaic.spec.isa.Unit. instruction, fields: see moesaic.spec.isa. tag, name: the layer it belongs to.
-    accepted: the cycle in which fetch handed it to its unit's queue. started: in which its semaphores were there and the
-    unit took it. done: in which it completed. None for what a fault prevented.
+    index: position in the program. unit: a moesaic.spec.isa.Unit. instruction, fields: see moesaic.spec.isa. tag, name: number and
+    name of the layer that it belongs to. accepted: cycle in which fetch handed it to its unit's queue. started: cycle in which the
+    unit took it, its semaphores being set. done: cycle in which it completed. These are None if a fault came first.
     """
 
     index: int
@@ -42,7 +42,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Interval:
-    """Cycles [begin, end) that a unit (of moesaic.spec.isa.Unit, or FETCH) spent in a state."""
+    """Cycles [begin, end) that a unit (a moesaic.spec.isa.Unit, or FETCH) spent in one state."""
 
     unit: int
     state: State
@@ -51,17 +51,17 @@ class Interval:
 
 
 class Timeline:
-    """See the module.
+    """The timeline of one run; see the module.
 
     Args:
-        events: array of moesaic.sim.machines.recorder.EVENT, of one run.
-        code: the encoded program, multiple of 64 bytes.
+        events: of the run, [events] of dtype moesaic.sim.machines.recorder.EVENT.
+        code: the encoded program, a multiple of 64 bytes.
         tags: name of each instruction tag.
 
     Attributes:
-        cycles: of the run.
-        executions: all instructions but `end` in the order of the program.
-        intervals: states other than EMPTY, by unit and begin.
+        cycles: length of the run.
+        executions: all instructions except `end`, in program order.
+        intervals: all states other than EMPTY, ordered by unit and begin.
 
     Raises:
         ValueError: the events are not those of a whole run of this program.
@@ -79,13 +79,13 @@ class Timeline:
         return [interval for unit in range(FETCH + 1) for interval in self._states(unit)]
 
     def total(self, name: str, cycle: int) -> int:
-        """Return a running total (TOTALS) at the start of a cycle: exact where an event is, else interpolated."""
+        """Return a running total (one of TOTALS) at the start of a cycle: exact at an event, interpolated between events."""
         return round(float(np.interp(cycle, self._events["cycle"], self._events[name])))
 
     def last_done(self, wanted: Callable[[Execution], bool]) -> int:
         """Return the cycle in which the last of the `wanted` instructions completed.
 
-        Raises ValueError if there are none, or one did not complete.
+        Raises ValueError if no instruction is wanted or one of them did not complete.
         """
         chosen = [execution for execution in self.executions if wanted(execution)]
         done = [execution.done for execution in chosen if execution.done is not None]
@@ -96,8 +96,9 @@ class Timeline:
     def matmul_account(self, begin: int = 0, end: int | None = None) -> dict[str, int]:
         """Return where matmul's cycles in [begin, end) went; the values add up to end - begin.
 
-        array: it multiplied. semaphores, operands, drain: it waited, see the counters of the same names. no_instruction:
-        its queue was empty. fill: the rest, when instructions and tiles start and end.
+        array: the array multiplied. semaphores, operands, drain: the unit waited, as in the counters of the same names.
+        no_instruction: the unit's queue was empty. fill: the rest, at the start and end of instructions and tiles.
+        end: None for the end of the run.
         """
         end = self.cycles if end is None else end
         spent = dict.fromkeys(State, 0)
@@ -110,7 +111,10 @@ class Timeline:
         return {"array": array, **waited, "no_instruction": empty, "fill": spent[State.WORKING] - array}
 
     def samples(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return cycles, int64 [samples], one every SAMPLE_CYCLES and the last, and the running totals there, alike, by name of TOTALS."""
+        """Return sampled cycles, int64 [samples], and the running totals at them by name (TOTALS), int64 [samples] each.
+
+        There is one sample every SAMPLE_CYCLES cycles and one at the end of the run.
+        """
         chosen = self._events[np.isin(self._events["kind"], (Kind.SAMPLE, Kind.END))]
         return chosen["cycle"].astype(np.int64), {name: chosen[name].astype(np.int64) for name in TOTALS}
 
@@ -125,14 +129,21 @@ class Timeline:
 
 
 def build_timeline(events: np.ndarray, build: Build, task: str) -> Timeline:
-    """Return the timeline of a run of a task of a build. events: [events] of dtype recorder.EVENT. Raises UserError for an unknown task."""
+    """Return the timeline of one run of a build's task.
+
+    events: of the run, [events] of dtype moesaic.sim.machines.recorder.EVENT.
+
+    Raises:
+        UserError: the build has no such task.
+        ValueError: the events are not those of a whole run of its program.
+    """
     program = build.task(task).program
     code = build.constants[program.offset : program.offset + program.size].tobytes()
     return Timeline(events, code, build.tags)
 
 
 def _executions(events: np.ndarray, code: bytes, tags: Sequence[str]) -> list[Execution]:
-    # Each unit receives, starts and completes its instructions in the order of the program, so counting them is enough.
+    # Each unit receives, starts and completes its instructions in program order, so counting them is enough.
     cycles = {
         (unit, kind): events["cycle"][(events["unit"] == unit) & (events["kind"] == kind)].tolist()
         for unit in Unit

@@ -1,7 +1,7 @@
-"""A timeline as Chrome trace events (JSON), which https://ui.perfetto.dev and chrome://tracing open.
+"""A timeline as Chrome trace events (JSON), for https://ui.perfetto.dev and chrome://tracing.
 
-The format: "Trace Event Format", https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.
-Its unit of time is the microsecond; here one stands for a clock cycle.
+The format is the "Trace Event Format", https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.
+Its unit of time is the microsecond; here one microsecond stands for one clock cycle.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from moesaic.spec.isa import FAULT_UNIT_NAMES, FETCH, HEADER, Destination, LoadD
 
 PROCESS = 1
 LANES = 2
-"""Instructions of a unit that may be in execution at the same time."""
+"""How many instructions of one unit may be in execution at the same time."""
 
 _STALL_LANE = LANES
 _TRACKS_PER_UNIT = LANES + 1
-# Perfetto colours slices by their names, chrome://tracing by these.
+# Perfetto colours slices by name, chrome://tracing by these colour names.
 _STALL_LOOK = {
     State.SEMAPHORES: ("waiting for semaphores", "yellow"),
     State.DRAM: ("waiting for DRAM", "terrible"),
@@ -41,10 +41,10 @@ TraceEvent = dict[str, Any]
 
 
 def trace_events(timeline: Timeline, title: str) -> dict[str, Any]:
-    """Return the trace as the object to write as JSON; title: name of the process that the tracks belong to.
+    """Return the trace as an object to be written as JSON. title: name of the process that the tracks belong to.
 
-    Each unit has two tracks of instructions, the second for those that start while another executes, and one of stalls.
-    Stalls of one cause that follow within 16 cycles are one slice; its argument `stalled` counts the stalled cycles.
+    Each unit has two tracks of instructions, the second for those that start while another executes, and a track of stalls.
+    Stalls with the same cause that are at most 16 cycles apart form one slice; its argument `stalled` counts the stalled cycles.
     """
     events = [
         *_metadata(title),
@@ -57,7 +57,7 @@ def trace_events(timeline: Timeline, title: str) -> dict[str, Any]:
 
 
 def write_trace(path: Path, timeline: Timeline, title: str) -> None:
-    """Write the trace, whole or not at all; compressed if the name ends in `.gz`. Raises UserError."""
+    """Write the trace whole or not at all, gzip-compressed if the name ends in `.gz`. Raises UserError if it cannot be written."""
     content = json.dumps(trace_events(timeline, title), separators=(",", ":")).encode()
     write_file(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
@@ -92,7 +92,7 @@ def _instruction_slices(timeline: Timeline) -> Iterator[TraceEvent]:
         if execution.started is None:
             continue
         end = timeline.cycles if execution.done is None else execution.done
-        # Track 0 unless its last instruction is still in execution; the hardware holds two at most.
+        # Track 0, unless its previous instruction is still in execution; the hardware executes at most two at a time.
         lane = int(free_from[execution.unit, 0] > execution.started)
         free_from[execution.unit, lane] = end
         yield _slice(
@@ -130,7 +130,7 @@ def _fetch_slices(timeline: Timeline) -> Iterator[TraceEvent]:
 
 
 def _joined(intervals: list[Interval]) -> Iterator[tuple[Interval, int]]:
-    """Intervals of stalls, neighbours of one unit and state joined, each with the stalled cycles in it."""
+    """Intervals of stalls, each with its stalled cycles; neighbouring intervals with the same unit and state are joined."""
     current: Interval | None = None
     stalled = 0
     for interval in intervals:
