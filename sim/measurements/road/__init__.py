@@ -1,1 +1,1 @@
-"""The report of a build: every task on every executor, compared, measured and drawn on one page."""
+"""The report of a build: every task on every executor, compared, measured and shown on one page."""

@@ -1,4 +1,4 @@
-"""Runs a build on every executor and compares what they leave in memory."""
+"""Run a build on every executor and compare what they leave in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from moesaic.spec.executor import Executor
 from moesaic.spec.machine import ReferenceMachine
 
 FloatNetwork = Callable[[np.ndarray, str], np.ndarray]
-"""A float network: image uint8 (height, width, 3) and task to real values (height, width, channels)."""
+"""A float network: from an image, uint8 (height, width, 3), and a task to outputs, float32 (height, width, channels)."""
 
 Progress = Callable[[str, FrameRecord], None]
 """Called with the executor's name after each frame."""
@@ -29,8 +29,11 @@ Progress = Callable[[str, FrameRecord], None]
 
 @dataclass(frozen=True)
 class Subject:
-    """What a report is about. observed: the same bundle generated with observation, for the check layer by layer;
-    float_network: for the float predictions. Either may be None, and is then left out of the report."""
+    """What a report is about.
+
+    observed: build of the same bundle, generated with observation, for the layer-by-layer check. float_network: for the float
+    predictions. If either is None, the report leaves that part out.
+    """
 
     bundle: Bundle
     build: Build
@@ -42,10 +45,14 @@ class Subject:
 def measure(
     subject: Subject, executors: Mapping[str, Callable[[], Executor]], progress: Progress = lambda name, record: None
 ) -> Measurements:
-    """Run every sample through every task, tasks alternating, on the reference machine and the given executors.
+    """Run every task on every sample, with the tasks alternating, on the reference machine and the given executors.
 
-    executors: name to a function that opens one; each is closed again. On "rtl" the frames are run a second time without
-    alternation. UserError if the build was made from another bundle or for another configuration than an executor's.
+    The executor "rtl" runs the frames a second time without alternation. executors: name to a function that opens the executor;
+    each executor is closed afterwards. progress: called after each frame.
+
+    Raises:
+        UserError: build and bundle differ in tasks or image size, or an executor's fingerprint differs from the build's.
+        MachineFault: a machine stopped a run.
     """
     bundle, build, samples = subject.bundle, subject.build, subject.samples
     _check_match(bundle, build)
@@ -80,7 +87,7 @@ def measure(
 
 
 def check_origin(bundle: Bundle, build: Build) -> None:
-    """UserError with both hashes unless the build was generated from exactly this bundle."""
+    """Raise UserError, naming both hashes, unless the build was generated from exactly this bundle."""
     if build.bundle_sha256 != bundle.sha256:
         raise UserError(
             f"build {build.name} was made from the bundle with SHA-256 {build.bundle_sha256}, bundle {bundle.name} has"

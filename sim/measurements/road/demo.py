@@ -1,4 +1,4 @@
-"""The whole road in one run: train, measure, export, generate, simulate, compare, report."""
+"""The whole road in one run: train, measure, export, generate, simulate, compare and report."""
 
 from __future__ import annotations
 
@@ -34,8 +34,11 @@ from moesaic.spec.configuration import HardwareConfiguration
 
 @dataclass(frozen=True)
 class Demo:
-    """A run of the road. directory: where everything goes; samples: of the recipe's image size; validation: held-out scenes
-    for the accuracy; executors: machines to compare with the reference machine."""
+    """A run of the whole road.
+
+    directory: where everything is written. samples: inputs of the recipe's image size. validation: number of held-out scenes on
+    which accuracy is measured. executors: names of the machines to compare with the reference machine.
+    """
 
     directory: Path
     recipe: Recipe
@@ -46,7 +49,10 @@ class Demo:
     executors: Sequence[str] = SIMULATED
 
     def run(self) -> dict:
-        """The figures of the report. InternalError, after the report is written, if anything differs that must be equal."""
+        """Run the road and return the figures of the report.
+
+        Raises InternalError, after writing the report, if anything differs that must be equal.
+        """
         started = time.perf_counter()
         with self._step("train"):
             model = self._train().eval()
@@ -79,7 +85,7 @@ class Demo:
         self.console.print(f"[dim]{title}: {time.perf_counter() - started:.1f} s")
 
     def _train(self) -> M3ViT:
-        """The trained model; a checkpoint of the same recipe is gone on with, one of another recipe is replaced."""
+        """Train the model, resuming from an existing checkpoint of the same recipe; a checkpoint of another recipe is replaced."""
         path = self.directory / "model.safetensors"
         resume = path.is_file() and checkpoint.load(path).recipe == self.recipe
         if resume:
@@ -113,7 +119,7 @@ class Demo:
 
 
 def show_report(report: dict, console: Console) -> None:
-    """The figures that matter most, as tables."""
+    """Print the most important figures as tables. report: as moesaic.sim.measurements.road.figures.figures returns it."""
     agreement = agreement_table(report).select("executor", "frames", "bytes compared", "bytes that differ")
     print_table(console, agreement, "agreement with the reference machine")
     cycles = cycles_table(report)

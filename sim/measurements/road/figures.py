@@ -1,4 +1,4 @@
-"""The figures of a report, as report.json holds them."""
+"""The figures of a report, as stored in report.json."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ _STALLS = (
 )
 
 Predictions = dict[tuple[str, str], np.ndarray]
-"""(sample, task) to a network's output, (height, width, channels): float32 real values or int16 output units."""
+"""(sample, task) to a network's output, (height, width, channels): real values in float32, or output units in int16."""
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """All that was run. streams: executor name to its frames, with the tasks alternating; always has "reference".
+    """The results of all runs.
 
-    consecutive: the same frames on the RTL without alternation. floats, integers: what the two networks predict, where
-    they were given. layer_checks: task to layer to elements in which machine and integer network differ.
+    streams: executor name to its frames, run with the tasks alternating; "reference" is always present. usage: see ExpertUsage.
+    consecutive: the same frames on the RTL without alternation. floats, integers: predictions of the float and the integer network;
+    empty if there was no such network. layer_checks: task to layer to the number of elements in which machine and integer network
+    differ. router_topk_agreement: share, 0 to 1, of the choices in which integer and float routers agree; None if unknown.
     """
 
     bundle: Bundle
@@ -48,13 +50,13 @@ class Measurements:
     router_topk_agreement: float | None = None
 
     def output(self, executor: str, sample: str, task: str) -> np.ndarray:
-        """What an executor predicted, int16 (height, width, channels)."""
+        """The output of an executor for a sample and task, int16 (height, width, channels), in output units."""
         record = next(r for r in self.streams[executor] if (r.sample, r.task) == (sample, task))
         return self.build.read_output(record.frame, task)
 
 
 def figures(measurements: Measurements) -> dict:
-    """Everything in report.json; null where the run did not measure it. Cycles are whole numbers, ratios 0 to 1."""
+    """The content of report.json, with None for what was not measured. Cycles are integers, ratios lie in 0..1."""
     m = measurements
     switch = switch_cost(m.streams["rtl"], m.consecutive) if m.consecutive else None
     return {
@@ -77,7 +79,7 @@ def figures(measurements: Measurements) -> dict:
 
 
 def disagreements(report: dict) -> list[str]:
-    """What is not equal in a report's figures and has to be, as sentences; empty if all executors agree."""
+    """One line for each figure of a report that shows a difference where there must be none; empty if everything agrees."""
     found = [
         f"{name}: {values['mismatched_bytes']} bytes differ from the reference machine"
         for name, values in report["executors"].items()
@@ -112,7 +114,7 @@ def _task_figures(m: Measurements, name: str) -> dict:
 
 
 def _frame_figures(build: Build, records: list[dict[str, int]], macs: int) -> dict:
-    """Means over a task's frames, from the counters of the RTL."""
+    """Means over the frames of a task, from the RTL's counters."""
 
     def mean(counter: str) -> int:
         return round(sum(record[counter] for record in records) / len(records))

@@ -1,4 +1,4 @@
-"""The trained network in floating point, in the shape that a comparison takes."""
+"""The trained network in floating point, in the form that a comparison expects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from moesaic.sim.measurements.road.comparison import FloatNetwork
 
 
 def float_network(model: M3ViT) -> FloatNetwork:
-    """The model as the report takes it."""
+    """The model as a function of one image and a task; see moesaic.sim.measurements.road.comparison.FloatNetwork."""
 
     def run(image: np.ndarray, task: str) -> np.ndarray:
         return np.moveaxis(predict(model, image[None], task)[0], 0, -1)

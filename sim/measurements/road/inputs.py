@@ -1,4 +1,4 @@
-"""Inputs for a run: real photographs, which come with scikit-image, rendered scenes with ground truth, and files."""
+"""Inputs for a run: photographs that come with scikit-image, rendered scenes with ground truth, and image files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ _PHOTOGRAPHS = {
     "coffee": "photograph by Rachel Michetti (public domain)",
 }
 _SCENE_SEED = 1_000_003
-"""Of a sequence of scenes that recipes with small seeds neither train nor measure on."""
+"""Seed of a sequence of scenes on which recipes with small seeds neither train nor measure."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """An input of a network.
 
-    image: uint8 (height, width, 3), RGB, of the build's size. origin: where it comes from, in words. truth: task name to ground
-    truth where it is known: class indices, 0 or 1, depth in metres, each (height, width), or unit normals (height, width, 3).
+    image: uint8 (height, width, 3), RGB, of the network's image size. origin: where the image comes from, in words. truth: task name
+    to ground truth, if known: (height, width), class indices or 0 and 1 in uint8, or depth in metres in float32; unit normals,
+    float32 (height, width, 3).
     """
 
     name: str
@@ -37,7 +38,7 @@ class Sample:
 
 
 def photographs(height: int, width: int) -> list[Sample]:
-    """Two photographs, cropped around the centre and resized. UserError without scikit-image."""
+    """Two photographs, cropped around the centre and resized to height x width pixels. Raises UserError without scikit-image."""
     try:
         from skimage import data
     except ImportError:
@@ -49,7 +50,7 @@ def photographs(height: int, width: int) -> list[Sample]:
 
 
 def rendered_scenes(count: int, height: int, width: int) -> list[Sample]:
-    """Scenes that no network was trained on, with exact ground truth."""
+    """The first `count` scenes of a sequence on which no network was trained, with exact ground truth."""
     scenes = render(count, height, width, _SCENE_SEED)
     return [
         Sample(
@@ -63,7 +64,12 @@ def rendered_scenes(count: int, height: int, width: int) -> list[Sample]:
 
 
 def read_samples(paths: Sequence[Path], height: int, width: int) -> list[Sample]:
-    """Pictures from files, cropped and resized; files with equal names are numbered. No directory gets into a report."""
+    """Pictures from image files, cropped around the centre and resized to height x width pixels.
+
+    Samples are named after their files, without extension, and numbered if names are equal; no directory appears in a report.
+
+    Raises UserError if a file cannot be read as an image.
+    """
     stems = [path.stem for path in paths]
     names = [
         stem if stems.count(stem) == 1 else f"{stem} ({1 + stems[:index].count(stem)})"

@@ -1,4 +1,4 @@
-"""Layer by layer: what the machine computes against what the integer network computes."""
+"""Compare a machine with the integer network, layer by layer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from moesaic.spec.executor import MAX_CYCLES, Executor
 def check_layers(
     executor: Executor, observed: Build, network: IntegerNetwork, image: np.ndarray
 ) -> dict[str, dict[str, int]]:
-    """Name of a pathway to layer to the number of elements in which executor and network differ, for one image.
+    """Return, for each pathway and layer, the number of elements in which executor and network differ on one image.
 
-    image: uint8 [height, width, 3]. observed: a build that was generated with observation. The task's output is the layer "output".
+    The pathway's output counts as the layer "output". image: uint8 [height, width, 3], RGB, of the build's size. observed: a build
+    generated with observation.
     """
     result = {}
     for name, task in observed.pathways.items():

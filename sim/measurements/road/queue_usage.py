@@ -1,4 +1,4 @@
-"""Which experts the tokens of each task go to, read from the machine's queues after every `route` instruction."""
+"""Which experts each task's tokens go to, read from the machine's queues after every `route` instruction."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from moesaic.spec.machine import Fields, ReferenceMachine
 _ROUTE_TAG = re.compile(r"blocks\.(\d+)\.route")
 
 ExpertUsage = dict[str, dict[int, np.ndarray]]
-"""Task to MoE block to tokens per expert, int64 (experts,), summed over the frames run."""
+"""Task to MoE block to the number of tokens per expert, int64 (experts,), summed over all frames run."""
 
 
 class UsageRecorder:
-    """Attach `observe` to a reference machine and set `task` before each frame; `usage` grows."""
+    """Counts tokens in `usage`: attach `observe` to a reference machine and set `task` before each frame."""
 
     def __init__(self, bundle: Bundle, build: Build) -> None:
         self._bundle, self._tags = bundle, build.tags
@@ -30,9 +30,9 @@ class UsageRecorder:
         }
 
     def observe(self, name: str, fields: Fields, machine: ReferenceMachine) -> None:
-        """The hook: queue n of a `route` instruction belongs to the n-th expert that the task kept in that block.
+        """The hook: queue n of a `route` instruction holds the tokens of the n-th expert that the task keeps in that block.
 
-        An instruction that appends leaves in the queues what was counted after the one before it.
+        An instruction that appends adds to queues whose tokens were counted after the instruction before it.
         """
         if name != "route":
             return

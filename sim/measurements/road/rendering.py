@@ -1,4 +1,4 @@
-"""Predictions and ground truth of a task as pictures on one colour scale."""
+"""Render a task's predictions and ground truth as pictures with a common colour scale."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from moesaic.spec.build import TaskProgram
 
 
 def render_row(task: TaskProgram, decoded: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Pictures of one task, uint8 (h, w, 3) each; depth maps share the scale of the first one's extremes.
+    """Pictures for one task, uint8 (h, w, 3) each, RGB; the extremes of the first depth map set the scale of all.
 
-    decoded: predictions or ground truth in the task's own terms, see moesaic.spec.predictions.decode.
+    decoded: predictions or ground truth, each in the form that moesaic.spec.predictions.decode returns.
     """
     if task.kind == "depth":
         nearest, farthest = float(decoded[0].min()), float(decoded[0].max())
@@ -24,7 +24,7 @@ def render_row(task: TaskProgram, decoded: Sequence[np.ndarray]) -> list[np.ndar
 
 
 def legend(name: str, task: TaskProgram) -> Markup:
-    """What the colours of a task's pictures mean."""
+    """The meaning of the colours in a task's pictures. name: of the task."""
     if task.kind in ("segmentation", "parts"):
         classes = task.class_names or [f"class {index}" for index in range(task.channels)]
         colours = (f"rgb{tuple(map(int, colour))}" for colour in CLASS_COLOURS)

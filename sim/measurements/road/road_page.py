@@ -30,7 +30,7 @@ _BUSY_COLOUR, _WAITING_COLOUR = SERIES[0], SERIES[1]
 
 
 def report_page(measurements: Measurements, report: dict) -> str:
-    """The whole HTML document for measurements and their figures."""
+    """The whole HTML document. report: the figures of `measurements`, see moesaic.sim.measurements.road.figures.figures."""
     return page(
         report["name"],
         _header(measurements, report),

@@ -1,4 +1,4 @@
-"""Writes what was measured as report.json and report.html."""
+"""Write measurements as report.json and report.html."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from moesaic.sim.measurements.road.road_page import report_page
 
 
 def write_report(measurements: Measurements, directory: Path) -> dict:
-    """Write report.json and report.html into the directory, each whole or not at all, and return the figures."""
+    """Write report.json and report.html into the directory, each whole or not at all, and return the figures.
+
+    Raises UserError if they cannot be written.
+    """
     report = figures(measurements)
     page = report_page(measurements, report)
     write_file(directory / "report.html", page.encode())

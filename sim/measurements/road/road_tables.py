@@ -1,4 +1,7 @@
-"""The tables of a report, as its page and the terminal show them. report: as `moesaic.sim.measurements.road.figures.figures` gives it."""
+"""The tables of a report, as shown on its page and in the terminal.
+
+The argument `report` is what `moesaic.sim.measurements.road.figures.figures` returns.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ EXECUTORS = {
     "csim": "C simulation: the accelerator's C++ under g++",
     "rtl": "RTL simulation: the accelerator's SystemVerilog under Verilator, with a DRAM model",
 }
-"""Name of an executor to what it is."""
+"""Executors, each with a description."""
 
 
 def cycles_table(report: dict) -> Table | None:
-    """What a frame of each task takes in RTL simulation; None if there was none."""
+    """The cost of a frame of each task in RTL simulation; None if no task was simulated."""
     columns = (
         Column("task"), Column("cycles per frame", count),
         Column(f"ms at {report['assumed_clock_hz'] / 1e6:.0f} MHz (assumed)", decimals(3)), Column("MACs per frame", count),
@@ -34,7 +37,7 @@ def cycles_table(report: dict) -> Table | None:
 
 
 def agreement_table(report: dict) -> Table:
-    """Every executor against the reference machine, byte by byte."""
+    """Every executor compared with the reference machine, byte by byte."""
     columns = (
         Column("executor"), Column("what it is"), Column("frames", count), Column("bytes compared", count),
         Column("bytes that differ", count), Column("time to simulate", decimals(1, " s")),
@@ -50,7 +53,7 @@ def agreement_table(report: dict) -> Table:
 
 
 def integer_network_table(report: dict) -> Table:
-    """The integer network against the reference machine, element by element."""
+    """The integer network compared with the reference machine, element by element."""
     integer = report["integer_network"]
     rows = [
         (
@@ -67,7 +70,7 @@ def integer_network_table(report: dict) -> Table:
 
 
 def proof_table(report: dict) -> Table:
-    """What the run shows and what it does not."""
+    """What the run proves and what it does not."""
     simulated, differences = "rtl" in report["executors"], disagreements(report)
     exact = "yes, bit for bit" if simulated else "on the executors above, not on RTL"
     rows = [

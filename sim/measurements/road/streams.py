@@ -1,4 +1,4 @@
-"""Streams of frames through an executor, and the comparison of what they left in memory."""
+"""Run streams of frames through an executor, and compare what they leave in memory."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ from moesaic.sim.measurements.road.inputs import Sample
 from moesaic.spec.build import Build
 from moesaic.spec.executor import MAX_CYCLES, Counters, Executor
 
-"""Bound of one frame: several times the largest supported one, so only a program that never ends meets it."""
-
-
 Job = tuple[Sample, str]
 """One frame: a sample and the task to run on it."""
 
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """What one frame gave. frame: the whole frame window afterwards, uint8. seconds: of wall clock, of the simulation."""
+    """The result of one frame. frame: the whole frame window afterwards, uint8 [bytes]. seconds: wall clock of the executor's run."""
 
     sample: str
     task: str
@@ -32,19 +29,22 @@ class FrameRecord:
 
 
 def alternating(samples: Sequence[Sample], tasks: Sequence[str]) -> list[Job]:
-    """Every task on every sample; with two tasks or more, each frame runs another task than the one before it."""
+    """Every task on every sample, sample by sample; with two or more tasks, no two successive frames run the same task."""
     return [(sample, task) for sample in samples for task in tasks]
 
 
 def consecutive(samples: Sequence[Sample], tasks: Sequence[str]) -> list[Job]:
-    """The frames of `alternating`, all frames of one task before the next task."""
+    """The frames of `alternating`, but task by task."""
     return [(sample, task) for task in tasks for sample in samples]
 
 
 def run_stream(
     executor: Executor, build: Build, jobs: Sequence[Job], progress: Callable[[FrameRecord], None] = lambda record: None
 ) -> list[FrameRecord]:
-    """Run the frames in order on one executor, each in a frame window freshly filled with the build's pattern."""
+    """Run the frames in order on one executor, each in a frame window freshly filled with the build's pattern.
+
+    progress: called after each frame. Raises MachineFault if the machine stops a run.
+    """
     records = []
     for sample, task in jobs:
         memory = build.new_memory()
@@ -57,15 +57,16 @@ def run_stream(
 
 
 def mismatched_bytes(records: Sequence[FrameRecord], reference: Sequence[FrameRecord]) -> int:
-    """Bytes that differ between the frame windows of two streams of the same frames, in whatever order."""
+    """Number of bytes that differ between the frame windows of two streams with the same frames, in any order."""
     expected = {(record.sample, record.task): record.frame for record in reference}
     return sum(int(np.count_nonzero(record.frame != expected[record.sample, record.task])) for record in records)
 
 
 def switch_cost(alternated: Sequence[FrameRecord], unalternated: Sequence[FrameRecord]) -> dict[str, int]:
-    """Cycles of the same frames with and without a change of task before each.
+    """Compare the cycles of the same frames, run with the tasks alternating and run task by task.
 
-    extra_cycles: what the changes cost, summed over all frames; largest_frame_difference: of any one frame, absolute.
+    task_changes: changes of task while alternating. extra_cycles: cost of the changes, summed over all frames.
+    largest_frame_difference: largest absolute difference of a single frame, in cycles.
     """
     plain = {(record.sample, record.task): record.counters["cycles"] for record in unalternated}
     differences = [record.counters["cycles"] - plain[record.sample, record.task] for record in alternated]
