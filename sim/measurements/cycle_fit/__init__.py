@@ -1,1 +1,1 @@
-"""The constants of the cycle model, measured: programs that show one each, run on the simulated RTL and on the model."""
+"""Measure the constants of the cycle model with programs that each isolate one, run on the simulated RTL and on the model."""

@@ -1,4 +1,4 @@
-"""Fits the constants of the cycle model to runs of the simulated RTL, one after the other, each by least squares."""
+"""Fit the constants of the cycle model to runs of the simulated RTL, one constant after the other, each by least squares."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from moesaic.spec.machine import Fields, ReferenceMachine
 Measure = Callable[[Experiment], RunTimes]
 
 _STEPS = 4
-"""Of Newton's method: figures are linear in the constants but for a few corners."""
+"""Steps of Newton's method; a few are enough, as the figures are piecewise linear in the constants."""
 _DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A constant's name, unit and meaning, its present and its fitted value, and from how many figures that follows.
+    """The result for one constant.
 
-    error: by how much the model with the present value is off, the root of the mean square, in cycles or in the unit of a rate.
+    name, unit, meaning: see CycleConstants. present, fitted: value in use and value fitted. figures: how many figures the fit rests
+    on. error: root-mean-square error of the figures in the model with the present value, in cycles, or in a rate's unit.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Fit:
 
 
 def measure_on_rtl(executor: RtlExecutor) -> Measure:
-    """What runs an experiment on the RTL. executor: one with a timeline."""
+    """Return a function that runs an experiment on the RTL. executor: must have been opened with `timeline=True`."""
 
     def measure(experiment: Experiment) -> RunTimes:
         program, memory = experiment.memory()
@@ -53,9 +54,9 @@ def measure_on_rtl(executor: RtlExecutor) -> Measure:
 
 
 class Fitting:
-    """Sightings, measured, and the model of the same programs.
+    """Measured sightings, and the cycle model of the same programs.
 
-    measure: gives the times of an experiment, which is run once. say: is told what is done.
+    measure: returns the times of an experiment; it is called once per experiment. say: called with a line about each step.
     """
 
     def __init__(
@@ -77,9 +78,9 @@ class Fitting:
         self._counts = {experiment: queue_counts(configuration, experiment) for experiment in self._measured}
 
     def fit(self) -> list[Fit]:
-        """The constants in the order of CycleConstants, each fitted with those before it at their fitted values.
+        """Fit the constants in the order of CycleConstants, each with those before it at their fitted values.
 
-        InternalError if nothing shows a constant.
+        Raises InternalError if no program shows a constant, or if the programs meant to show it do not depend on it.
         """
         fits: list[Fit] = []
         for constant in fields(CycleConstants):
@@ -95,7 +96,7 @@ class Fitting:
         return fits
 
     def longest_run(self, fits: list[Fit]) -> tuple[int, float, float, float]:
-        """Of the longest program: instructions, cycles on the RTL, in the model as it is, and in the model with fitted constants."""
+        """Return, for the longest program, its instructions and its cycles on the RTL, in the present model and in the fitted model."""
         longest = max(self._measured, key=lambda experiment: self._measured[experiment].cycles)
         fitted = CycleConstants(**{fit.name: fit.fitted for fit in fits})
         present, new = (self._model(longest, constants).cycles for constants in (CycleConstants(), fitted))
@@ -106,7 +107,7 @@ class Fitting:
         return modelled_times(model.run(experiment.entries, self._counts[experiment]))
 
     def _modelled(self, name: str, values: dict[str, float]) -> np.ndarray:
-        """What shows a constant, in the model with these values of constants."""
+        """The figures that show a constant, from the model with these values of constants."""
         alone = {} if name in RIVALS else dict.fromkeys(RIVALS, 1.0)
         constants = replace(CycleConstants(), **{**values, **alone})
         return np.concatenate([_figures(each, self._model(each.experiment, constants)) for each in self._seen[name]])
@@ -119,7 +120,7 @@ class Fitting:
             if not slope.any():
                 if step == 0:
                     raise InternalError(f"the programs that should show the constant {name} do not depend on it")
-                break  # something else decides below this value
+                break  # below this value something else determines the figures
             value += float(slope @ (target - now) / (slope @ slope))
         return value
 
@@ -129,7 +130,7 @@ def _figures(sighting: Sighting, run: RunTimes) -> np.ndarray:
 
 
 def queue_counts(configuration: HardwareConfiguration, experiment: Experiment) -> list[list[int]]:
-    """Tokens per expert queue after each route instruction, from the reference machine."""
+    """Number of tokens in each expert queue after each route instruction, from the reference machine."""
     counts: list[list[int]] = []
     if not any(entry.name == "route" for entry in experiment.entries):
         return counts

@@ -1,4 +1,4 @@
-"""Programs whose times show the constants of the cycle model: short ones, and the frame of a network."""
+"""Programs whose timing shows the constants of the cycle model: short ones, and a frame of a network."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from moesaic.spec.isa import PARAMETER_ENTRY, Destination, LoadDestination, Spac
 _NETWORK = Architecture(128, 256, 16, 96, 1, 3, 384, 8, 2, 1, ())
 _QUEUES = Span("queues", 0, 1)
 _PRODUCTS = Span("products", 0, 1)
-"""Written, by name only, by every product, so that others can wait for it."""
+"""A nominal region that every product claims to write, so that other instructions can wait for products."""
 _CODE_BYTES = 1 << 16
 _WINDOW_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A program on memory that holds nothing else but zeros. code: its bytes, at code_offset of the constant window."""
+    """A program in memory that otherwise holds only zeros.
+
+    code: the program's bytes, at byte `code_offset` of the constant window. constant_bytes, frame_bytes: sizes of the two windows.
+    """
 
     entries: list[Entry]
     code: bytes
@@ -34,14 +37,14 @@ class Experiment:
     frame_bytes: int
 
     def memory(self) -> tuple[Program, Memory]:
-        """The program's place and the memory that it is run on."""
+        """Return the program's location and fresh memory to run it on."""
         constants = np.zeros(self.constant_bytes, np.uint8)
         constants[self.code_offset : self.code_offset + len(self.code)] = np.frombuffer(self.code, np.uint8)
         return Program(self.code_offset, len(self.code)), Memory(constants, np.zeros(self.frame_bytes, np.uint8))
 
 
 def frame_experiment(configuration: HardwareConfiguration) -> Experiment:
-    """A frame of one dense block of width 96 on 129 tokens: units get in one another's way as in a network."""
+    """A frame of one dense block of width 96 on 129 tokens, in which units get in each other's way as in a real network."""
     target = weightless_target(_NETWORK, {"normals": Task("normals", 3, 16, 1.0, 1, {})}, "normals", configuration)
     lowered = lower_task(target)
     offset = round_up(target.constants.total, WINDOW_ALIGNMENT)
@@ -56,10 +59,10 @@ def frame_experiment(configuration: HardwareConfiguration) -> Experiment:
 
 
 class Probe:
-    """A short program, instruction by instruction.
+    """Builds a short program, instruction by instruction.
 
-    Activations are read in the lower half of the activation memory and written in the upper one, weights in the lower three quarters of
-    the weight memory; instructions depend on one another only where a caller says so.
+    Activations are read from the lower half of the activation memory and written to its upper half; weights lie in the lower three
+    quarters of the weight memory. Instructions depend on each other only where the caller asks for it.
     """
 
     def __init__(self, configuration: HardwareConfiguration) -> None:
@@ -70,14 +73,14 @@ class Probe:
         self._weights_out = 3 * configuration.weight_bytes // 4 // word * word
 
     def finish(self) -> Experiment:
-        """The program."""
+        """Return the program built so far."""
         code = self._assembler.program()
         return Experiment(self._assembler.entries, code, 0, _CODE_BYTES + _WINDOW_BYTES, _WINDOW_BYTES)
 
     # --- instructions ---------------------------------------------------------------------------------------------
 
     def load(self, destination: LoadDestination, size: int, *, at: int = 0, queue: int | None = None) -> Probe:
-        """`size` bytes of the constants, to byte `at`. queue: skipped if this one is empty."""
+        """Load `size` bytes of the constants to byte `at` of a memory. queue: skip the load if this expert queue is empty."""
         self._emit(
             "load", () if queue is None else (_QUEUES,), (Span(destination.name.lower(), at, at + size),), space=int(Space.CONSTANT),
             destination=int(destination), dram_offset=_CODE_BYTES, local_address=at, bytes=size, skip_if_empty=int(queue is not None),
@@ -86,7 +89,7 @@ class Probe:
         return self
 
     def store(self, size: int) -> Probe:
-        """`size` bytes from the upper half of the activations."""
+        """Store `size` bytes from the upper half of the activation memory."""
         self._emit(
             "store", (Span("act", self._half, self._half + size),), (Span("frame", 0, size),), space=int(Space.FRAME),
             dram_offset=0, local_address=self._half, bytes=size, count_1=1, count_2=1, count_3=1,
@@ -97,7 +100,7 @@ class Probe:
         self, rows: int, column_tiles: int, steps: int, destination: Destination = Destination.INT16, gather: bool = False,
         scatter: bool = False, queue: int = 0,
     ) -> Probe:  # fmt: skip
-        """A product of `rows` rows with `steps` array steps a tile. gather, scatter: of the tokens in `queue`."""
+        """Multiply `rows` rows with `steps` array steps per tile. gather, scatter: read, write the rows of the tokens in `queue`."""
         c = self.configuration
         columns, depth = column_tiles * c.tile_columns, steps * c.tile_depth
         parameters = round_up(PARAMETER_ENTRY.itemsize * c.tile_columns, c.weight_word_bytes)
@@ -118,7 +121,7 @@ class Probe:
         return self
 
     def softmax(self, rows: int, words: int, *, after: bool = False) -> Probe:
-        """Rows of `words` words of scores for each port. after: wait for every product before it."""
+        """Take the softmax of rows with `words` words of scores per port. after: wait for all earlier products."""
         c = self.configuration
         columns = words * c.tile_columns * c.act_ports
         pitch, target = 2 * columns, round_up(columns, c.act_word_bytes)
@@ -130,7 +133,7 @@ class Probe:
         return self
 
     def layer_norm(self, rows: int, column_tiles: int) -> Probe:
-        """Rows of so many column tiles."""
+        """Normalise `rows` rows of `column_tiles` column tiles."""
         c = self.configuration
         columns = column_tiles * c.tile_columns
         self._emit(
@@ -141,7 +144,7 @@ class Probe:
         return self
 
     def route(self, rows: int, experts: int, top_k: int = 1) -> Probe:
-        """Load equal scores for every expert and route: all tokens go to the first `top_k`."""
+        """Load equal scores for all experts and route: every token goes to the first `top_k` experts."""
         pitch = round_up(2 * experts, self.configuration.act_word_bytes)
         self.load(LoadDestination.ACT, rows * pitch)
         self._emit(

@@ -1,4 +1,4 @@
-"""When the instructions of a program ran, in the same terms from the simulated RTL and from the cycle model."""
+"""When a program's instructions ran, in the same terms for the simulated RTL and for the cycle model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from moesaic.spec.isa import Unit
 
 @dataclass(frozen=True)
 class RunTimes:
-    """Cycles, each array float64 (instructions,) in program order, and the cycles of the whole run.
+    """Times in cycles: arrays of float64 (instructions,) in program order, and the cycles of the whole run.
 
-    accepted: handed to the unit's queue. taken: by the unit. done: completed. first, last: the first step of the array and the end of its
-    last, for a product that runs alone; the first byte from DRAM and the end of the last, for a load that takes thousands of cycles; NaN
-    for other instructions.
+    accepted: the unit's queue received the instruction. taken: the unit started it. done: it completed. first, last: for a product
+    that runs alone, the start of the array's first step and the end of its last; for a load of thousands of cycles, the start of the
+    transfer from DRAM and its end; NaN for other instructions.
     """
 
     accepted: np.ndarray
@@ -31,14 +31,17 @@ class RunTimes:
 
 
 def modelled_times(estimate: ProgramEstimate) -> RunTimes:
-    """Those of the cycle model."""
+    """The times according to the cycle model."""
     names = ("accepted", "taken", "done", "first", "last")
     arrays = (np.array([getattr(each, name) for each in estimate.executions], np.float64) for name in names)
     return RunTimes(*arrays, cycles=float(estimate.cycles))
 
 
 def measured_times(events: np.ndarray, code: bytes, tags: Sequence[str]) -> RunTimes:
-    """Those of a run of the RTL. events: [events] of dtype moesaic.sim.machines.recorder.EVENT, code: the program, tags: see Timeline."""
+    """The times of a run of the RTL.
+
+    events: of the run, [events] of dtype moesaic.sim.machines.recorder.EVENT. code, tags: see Timeline.
+    """
     timeline = Timeline(events, code, tags)
     runs = timeline.executions
     accepted, taken, done = (
@@ -49,7 +52,7 @@ def measured_times(events: np.ndarray, code: bytes, tags: Sequence[str]) -> RunT
 
 
 def _work(events: np.ndarray, run: Execution) -> tuple[float, float]:
-    """See `first` and `last` of RunTimes."""
+    """`first` and `last` of RunTimes for one instruction."""
     within = events[(events["cycle"] >= run.started) & (events["cycle"] <= run.done)]
     if run.unit == Unit.MATMUL:
         changes = within["cycle"][within["kind"] == Kind.ARRAY]
@@ -57,7 +60,7 @@ def _work(events: np.ndarray, run: Execution) -> tuple[float, float]:
     samples = within[within["kind"] == Kind.SAMPLE]
     if run.unit != Unit.LOAD or len(samples) < 2:
         return np.nan, np.nan
-    # Bytes come at an even rate between samples, but for the last ones there is no sample at their end.
+    # Bytes arrive at an even rate between samples, but no sample marks the arrival of the last ones, so extrapolate.
     (before, at), end = samples[-2:], within[-1]
     rate = (int(at["bytes_read"]) - int(before["bytes_read"])) / (int(at["cycle"]) - int(before["cycle"]))
     last = int(at["cycle"]) + (int(end["bytes_read"]) - int(at["bytes_read"])) / rate

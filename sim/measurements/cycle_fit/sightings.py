@@ -1,4 +1,4 @@
-"""Which figure of which program shows which constant of the cycle model."""
+"""Which figures of which programs show which constant of the cycle model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.isa import Destination, LoadDestination
 
 RIVALS = ("softmax_rivals", "norm_rivals")
-"""The constants that are 1 in a program in which nothing else uses the activation memory."""
+"""Constants that are 1 in a program in which nothing else uses the activation memory."""
 _TABLE_BYTES, _LOAD_BYTES = 1024, 65_536
 
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """Figures of a run that follow a constant linearly. figures: from the times of the run, cycles, or bytes per cycle for a rate."""
+    """Figures of a run that depend linearly on a constant.
+
+    constant: its name in CycleConstants. figures: computes them from the times of a run, in cycles, or in bytes per cycle for a rate.
+    """
 
     constant: str
     experiment: Experiment
@@ -32,23 +35,23 @@ def _duration(n: int) -> Callable[[RunTimes], float]:
 
 
 def _longer(n: int, m: int) -> Callable[[RunTimes], float]:
-    """By how much instruction n takes longer than instruction m."""
+    """How much longer instruction n takes than instruction m."""
     return lambda run: _duration(n)(run) - _duration(m)(run)
 
 
 def _completions(n: int) -> Callable[[RunTimes], float]:
-    """Between the completion of instruction n and that of the one before it."""
+    """Cycles from the completion of the instruction before n to that of instruction n."""
     return lambda run: run.done[n] - run.done[n - 1]
 
 
 def _durations(entries: list[Entry], name: str) -> Callable[[RunTimes], np.ndarray]:
-    """Of all instructions of a name."""
+    """The durations of all instructions with this name."""
     chosen = np.array([entry.name == name for entry in entries])
     return lambda run: run.done[chosen] - run.taken[chosen]
 
 
 def sightings(configuration: HardwareConfiguration) -> Iterator[Sighting]:
-    """All of them, in the order in which constants are fitted; every constant is seen at least once."""
+    """All sightings, with at least one for every constant."""
 
     def probe() -> Probe:
         return Probe(configuration)
