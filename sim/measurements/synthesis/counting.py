@@ -1,4 +1,4 @@
-"""Count what a netlist takes of an UltraScale+ device, and sum over the hierarchy."""
+"""Count the resources of an UltraScale+ device that a netlist takes, and sum them over the hierarchy."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from moesaic.sim.measurements.synthesis.elaboration import Module
 from moesaic.sim.measurements.synthesis.netlist import Netlist
 
 RESOURCES = ("dsp", "bram18", "uram", "lut", "ff", "carry4")
-"""LUT counts lookup tables, inverters and LUTs that serve as memory; CARRY4 is what Yosys maps to, two make a CARRY8.
+"""Kinds of resources. LUT counts lookup tables, inverters and LUTs used as memory. Yosys maps to CARRY4; two make a CARRY8.
 
-A LUT has two outputs of the same five inputs (AMD UG574): in a carry chain O6 makes S and O5 makes DI. Yosys maps them to two
-cells, of which one is taken off where the pair can be one.
+A LUT has two outputs that share five inputs (AMD UG574): in a carry chain O6 produces S and O5 produces DI. Yosys maps them to two
+cells; where such a pair fits into one LUT, it is counted once.
 """
 _SHARED_INPUTS = 5
 
@@ -36,10 +36,10 @@ _COSTS: dict[str, dict[str, int]] = {
 
 
 def count(netlist: Netlist, modules: Mapping[str, Module]) -> Counter[str]:
-    """Resources of a netlist without what is in the modules below it.
+    """Resources of a netlist by kind (RESOURCES), excluding the modules below it, which `modules` names.
 
     Raises:
-        InternalError: the netlist holds a cell whose cost is not known.
+        InternalError: the netlist contains a cell of unknown cost.
     """
     total: Counter[str] = Counter()
     for _, kind, _ in netlist.cells:
@@ -53,7 +53,7 @@ def count(netlist: Netlist, modules: Mapping[str, Module]) -> Counter[str]:
 
 
 def _shared_in_carry_chains(netlist: Netlist) -> int:
-    """Pairs of LUTs that are one: what makes DI of a carry bit goes nowhere else but into the LUT that makes S of the same bit."""
+    """Number of LUT pairs that fit into one: the LUT for DI of a carry bit feeds nothing but that bit and, perhaps, the LUT for its S."""
     inputs = {
         pins["O"][0]: {bit for pin, bits in pins.items() if pin != "O" for bit in bits if isinstance(bit, int)}
         for _, kind, pins in netlist.cells
@@ -72,7 +72,7 @@ def _shared_in_carry_chains(netlist: Netlist) -> int:
 
 
 def instances(modules: Mapping[str, Module]) -> dict[str, int]:
-    """Module name to its number of instances in the whole design; `modules` ordered as `elaborate` returns them."""
+    """Module name to its number of instances in the whole design. modules: in the order in which `elaborate` returns them."""
     order = list(modules)
     total = Counter({order[-1]: 1})
     for name in reversed(order):
@@ -82,7 +82,10 @@ def instances(modules: Mapping[str, Module]) -> dict[str, int]:
 
 
 def sums(modules: Mapping[str, Module], own: Mapping[str, Counter[str]]) -> dict[str, Counter[str]]:
-    """Module name to the resources of one instance with everything below it."""
+    """Module name to the resources of one instance, including everything below it.
+
+    modules: in the order in which `elaborate` returns them. own: resources of each module without those below it.
+    """
     total: dict[str, Counter[str]] = {}
     for name, module in modules.items():
         total[name] = Counter(own[name])

@@ -1,4 +1,4 @@
-"""Elaborate a design and split it into its modules, each as RTLIL text that depends on nothing but the module itself."""
+"""Elaborate a design and split it into modules, each as RTLIL text that depends on nothing but the module itself."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MERGED = (
     "moesaic_row_address",
     "moesaic_skid_buffer",
 )
-"""Small modules that become part of the module that instantiates them, where constants and unused bits fall away."""
+"""Small modules that are flattened into the modules that instantiate them, where constants and unused bits fall away."""
 
 DEFINES = ("MOESAIC_DSP48E2",)
-"""What the sources see: dsp48_mac instantiates the slice, because Yosys absorbs no register or adder into one."""
+"""Macros defined for the sources. This one makes moesaic_dsp48_mac instantiate its slice: Yosys absorbs no register or adder into one."""
 
 _MODULE = re.compile(r"((?:^attribute [^\n]*\n)*)^module (\S+)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
 _CELL = re.compile(r"^  cell (\S+) \S+$", re.MULTILINE)
@@ -36,8 +36,8 @@ _HDLNAME = re.compile(r'^attribute \\hdlname "(.*)"$', re.MULTILINE)
 class Module:
     """One module with fixed parameters.
 
-    name: in Yosys, unique. base: in the sources. text: RTLIL. interface: RTLIL of a black box with the same ports.
-    instances: names of the modules below, one for each instance.
+    name: unique name in Yosys. base: name in the sources. text: its RTLIL. interface: RTLIL of a black box with the same ports.
+    instances: names of the modules instantiated in it, one entry per instance.
     """
 
     name: str
@@ -48,10 +48,12 @@ class Module:
 
 
 def elaborate(top: str, sources: Sequence[Path], parameters: Mapping[str, int | str]) -> dict[str, Module]:
-    """Modules of the design, name to module, each after the ones it instantiates; the last is `top`.
+    """The modules of the design by name, each after those that it instantiates; the last one is `top`.
+
+    sources: SystemVerilog files, packages first. parameters: of the top module.
 
     Raises:
-        InternalError: Yosys cannot read the sources.
+        InternalError: Yosys is missing or cannot read the sources.
     """
     overrides = "".join(f" -chparam {name} {value}" for name, value in sorted(parameters.items()))
     defines = " ".join(f"-D {name}" for name in DEFINES)
@@ -104,10 +106,10 @@ def _module(name: str, base: str, body: str, known: Mapping[str, str]) -> Module
     automatic: dict[str, str] = {}
 
     def rename(match: re.Match[str]) -> str:
-        plain = match.group().replace("\\\\", "\\")  # as it is outside of a string
+        plain = match.group().replace("\\\\", "\\")  # as written outside a string
         return automatic.setdefault(plain, f"$automatic${len(automatic)}")
 
-    # Yosys numbers what it makes up through the whole design, and names it after lines of the sources.
+    # Yosys numbers generated names across the whole design and puts source lines into them.
     body = _AUTOMATIC.sub(rename, body)
     ports = "".join(line + "\n" for line in _PORT.findall(body))
     return Module(

@@ -1,4 +1,4 @@
-"""From sources to resources and longest paths of every module; what has been done before is kept and not done again."""
+"""Get resources and longest paths of every module from the sources; earlier results are kept and reused."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from moesaic.sim.measurements.synthesis.elaboration import Module, elaborate
 class Result(path_delays.Timed):
     """One module with fixed parameters.
 
-    instances: in the design. own: resources of one instance without the modules below it; total: with them.
-    paths: the longest between registers that pass through its own logic, longest first, as `path_delays.Model` has them.
-    loops: combinational loops that its own logic closes.
+    module: its name in the sources. instances: number in the whole design. own: resources of one instance without the modules below
+    it. total: the same with them. paths: the longest paths between registers through the module's own logic, longest first; see
+    `path_delays.Model`. loops: number of combinational loops that its own logic closes.
     """
 
     module: str
@@ -41,15 +41,17 @@ def measure(
     cache: Path,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Result]:
-    """Synthesise a design module by module; results from the leaves up, the last is `top`.
+    """Synthesise a design module by module; return results from the leaves up, the last one for `top`.
 
     Args:
-        top: name of the top module. sources: SystemVerilog files, packages first. parameters: of the top module.
-        cache: directory of netlists and timing models, each under a hash of what it came from.
-        progress: is told what is being done, a line each.
+        top: name of the top module.
+        sources: SystemVerilog files, packages first.
+        parameters: of the top module.
+        cache: directory of netlists and timing models, each kept under a hash of its inputs.
+        progress: called with one line about each step.
 
     Raises:
-        UserError: Yosys is missing. InternalError: Yosys fails, or leaves something that cannot be counted.
+        InternalError: Yosys is missing or fails, or leaves a cell that cannot be counted; `yosys.version` checks beforehand.
     """
     progress(f"elaborating {top}")
     modules = elaborate(top, sources, parameters)
@@ -82,7 +84,7 @@ def _analyses(
     shown: dict[str, path_delays.Model] = {}
     chained: dict[str, str] = {}
     for name, module in modules.items():
-        # A path crosses boundaries, so that a model depends on all the modules below.
+        # Paths cross module boundaries, so a model depends on all modules below.
         text = keys[name] + "".join(sorted({chained[below] for below in module.instances}))
         chained[name] = hashlib.sha256(rules + text.encode()).hexdigest()[:24]
         path = cache / f"{module.base}-{chained[name]}.model.gz"

@@ -1,4 +1,4 @@
-"""Synthesise modules for UltraScale+ and keep their netlists under a hash of everything that went in."""
+"""Synthesise modules for UltraScale+ and keep their netlists under a hash of all inputs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ _BATCH_BYTES = 300_000
 class Netlist:
     """A synthesised module.
 
-    ports: name to (direction, bits). cells: (name, type, port to bits), the types being primitives or modules; a port that
-    is connected to nothing is left out.
-    names: bit to the name of a signal of the sources or, where there is none, of Yosys. Bits are integers; "0", "1" and "x"
-    are constants.
+    ports: name to (direction, bits). cells: (name, type, port to bits), where a type is a primitive or a module; unconnected ports
+    are left out. names: bit to the name of its signal, in the sources or, failing that, in Yosys. Bits are integers, or "0", "1"
+    and "x" for constants.
     """
 
     ports: Mapping[str, tuple[str, list[int | str]]]
@@ -44,7 +43,7 @@ class Netlist:
 
 
 def keys(modules: Mapping[str, Module]) -> dict[str, str]:
-    """Module name to the hash that its netlist is kept under."""
+    """Module name to the hash under which its netlist is kept, 24 hex digits. Raises UserError if Yosys is missing."""
     shape = f"{yosys.version()}\n{SYNTHESIS}\n"
     return {
         name: hashlib.sha256(
@@ -59,7 +58,7 @@ def path_of(cache: Path, module: Module, key: str) -> Path:
 
 
 def batches(modules: Mapping[str, Module], missing: Iterable[str]) -> list[list[str]]:
-    """Groups of modules that are worth one process each: starting Yosys takes as long as synthesising a small module."""
+    """Group modules so that each group is worth a process: starting Yosys takes as long as synthesising a small module."""
     groups: list[list[str]] = []
     size = _BATCH_BYTES
     for name in missing:
@@ -73,10 +72,10 @@ def batches(modules: Mapping[str, Module], missing: Iterable[str]) -> list[list[
 
 
 def synthesise(modules: Mapping[str, Module], batch: Iterable[str]) -> dict[str, Netlist]:
-    """Netlists of the modules of a batch, each for itself: modules below them are black boxes, nothing crosses a boundary.
+    """Netlists of the modules in a batch by name. Modules below them are black boxes, and nothing is optimised across boundaries.
 
     Raises:
-        InternalError: Yosys fails, or leaves something that is not a primitive.
+        InternalError: Yosys fails, or leaves a cell that is not a primitive.
     """
     batch = list(batch)
     below = {name for module in batch for name in modules[module].instances} - set(batch)
@@ -91,7 +90,7 @@ def synthesise(modules: Mapping[str, Module], batch: Iterable[str]) -> dict[str,
         source.write_text(text)
         yosys.run([f'read_rtlil "{source}"', SYNTHESIS, f'write_json "{result}"'])
         written = json.loads(result.read_text())["modules"]
-    # JSON leaves out the backslash of a public name.
+    # JSON omits the backslash of a public name.
     return {name: _netlist(written[name.removeprefix("\\")]) for name in batch}
 
 
@@ -116,7 +115,7 @@ def _netlist(module: dict) -> Netlist:
 
 
 def load(cache: Path, module: Module, key: str) -> Netlist:
-    """The netlist that is kept. Raises FileNotFoundError."""
+    """The netlist kept for a module. Raises FileNotFoundError if there is none."""
     return Netlist.decode(path_of(cache, module, key).read_bytes())
 
 

@@ -1,10 +1,10 @@
-"""Longest paths between registers, across module boundaries, by a fixed delay for every level of logic.
+"""Longest paths between registers, across module boundaries, with a fixed delay for every level of logic.
 
-The budget follows AMD's own check before placement (`report_failfast` of the Vivado Tcl store): 0.300 ns for each LUT with the
-net behind it on an UltraScale+ part of speed grade -2, one more level where a path starts at something other than a flip-flop
-or ends at another pin than a flip-flop's data. That check leaves out carry chains and memories; here a carry chain counts one
-level and a little for its length, a RAM without output register 1.5 ns from its clock (UG949), and a multiplier whose operands
-or product are not in registers 1.5 ns: assumptions. Fan-out, placement and clock skew are in none of these figures.
+The budget follows AMD's own pre-placement check (`report_failfast` of the Vivado Tcl store): 0.300 ns for each LUT including the
+net that it drives, on an UltraScale+ part of speed grade -2, and one more level if a path does not start at a flip-flop or does not
+end at a flip-flop's data pin. That check leaves out carry chains and memories. The delays used for them here are assumptions: one
+level plus a little for its length for a carry chain, 1.5 ns from its clock for a RAM without output register (UG949), and 1.5 ns
+for a multiplier whose operands or product are not registered. No figure includes fan-out, placement or clock skew.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RAM_OUTPUT_NS = 1.5
 MULTIPLY_NS = 1.5
 CLOCK_NS = round(1000 / CLOCK_MHZ, 2)
 KEPT = 10
-"""Paths of a module that are reported, at most."""
+"""The most paths reported for a module."""
 
 _FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
 _CLOCKS = {"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK", "CLKA", "CLKB"}
@@ -34,7 +34,7 @@ _CARRY_BITS = 4
 
 @dataclass(frozen=True)
 class Path:
-    """delay in ns by the rule above; levels: LUTs on it; start and end: names of signals, below the module's instance."""
+    """A path. delay: ns, by the rule above. levels: LUTs on it. start, end: names of signals, relative to the module's instance."""
 
     delay: float
     levels: int
@@ -43,23 +43,24 @@ class Path:
 
 
 class Timed:
-    """What has `paths`, the longest first."""
+    """Something that has `paths`, the longest first."""
 
     paths: tuple[Path, ...]
 
     @property
     def worst(self) -> Path | None:
-        """The longest of `paths`."""
+        """The longest of `paths`, None if there are none."""
         return self.paths[0] if self.paths else None
 
 
 @dataclass(frozen=True)
 class Model(Timed):
-    """What a module shows of its timing to the one above it. Bits are (port, index).
+    """The timing of a module as the module above it sees it. Bits are (port, index).
 
-    paths: the longest between two registers of the module or below it, of those that pass through its own logic; one for each
-    pair of instances that they start and end in, longest first, at most `KEPT`.
-    to_output: from a register to an output bit. from_input: from an input bit to a register. through: input bit to output bits.
+    paths: the longest paths between registers in the module or below it that pass through its own logic; one for each pair of
+    instances in which they start and end, longest first, at most `KEPT`. to_output: the longest path from a register to each output
+    bit. from_input: from each input bit to a register. through: from each input bit to output bits. loops: number of combinational
+    loops that its own logic closes.
     """
 
     paths: tuple[Path, ...]
@@ -84,7 +85,7 @@ class _Graph:
 
 
 def analyse(netlist: Netlist, below: Mapping[str, Model]) -> Model:
-    """Timing of a module from its netlist and the models of the modules below it, which `below` names as its cells do."""
+    """The timing of a module. below: models of the modules below it, under the type names of the netlist's cells."""
     graph = _graph(netlist, below)
     order, loops = _topological(graph.arcs)
     position = {bit: index for index, bit in enumerate(order)}
@@ -160,7 +161,7 @@ def _cone(arcs: Mapping[int, list[_Arc]], start: int, position: Mapping[int, int
 
 
 def _topological(arcs: dict[int, list[_Arc]]) -> tuple[list[int], int]:
-    """Bits, each after those that drive it, and the number of arcs that close a loop, which are taken out."""
+    """Bits, each after those that drive it, and the number of arcs that close a loop; these arcs are removed."""
     white, grey, black = 0, 1, 2
     colour: dict[int, int] = defaultdict(int)
     order: list[int] = []
@@ -243,7 +244,7 @@ def _graph(netlist: Netlist, below: Mapping[str, Model]) -> _Graph:
 
 
 def _loads(netlist: Netlist) -> dict[int | str, set[str]]:
-    """Bit to what it drives: "D" for the data of a flip-flop, "other" for anything else."""
+    """Bit to what it drives: "D" for a flip-flop's data pin, "port" for an output port, otherwise "<cell type>.<pin>"."""
     loads: dict[int | str, set[str]] = defaultdict(set)
     for _, kind, pins in netlist.cells:
         for pin, bits in pins.items():
@@ -298,7 +299,7 @@ def _lut_memory(kind, pins, named, start, end, arc) -> None:
 
 
 def _slice(name, pins, registers, loads, named, start, end, arc) -> None:
-    """A slice: registers of its own where it was instantiated, the flip-flops around it where Yosys mapped a product to it."""
+    """A DSP slice. An instantiated one has registers of its own; one that Yosys mapped a product to relies on the flip-flops around it."""
     operands = [bit for pin in ("A", "B", "D") for bit in pins.get(pin, ()) if isinstance(bit, int)]
     results = [bit for bit in pins["P"] if isinstance(bit, int)]
     own = any(isinstance(bit, int) for bit in pins.get("CEM", ()))

@@ -1,4 +1,4 @@
-"""The resources of a configuration as tables, and as a page of Markdown."""
+"""The resources of a configuration as tables and as a Markdown page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MEETS = f"<= {path_delays.CLOCK_NS}"
 
 
 def resources_table(results: Sequence[Result]) -> Table:
-    """A row for each module, its amounts those of all its instances without the modules below them, and the whole."""
+    """A row for each module, with the amounts of all its instances but not of the modules below them, and a row for the whole."""
     modules = rows(results)
     amounts = (Column(name.upper(), decimals(1) if name == "bram36" else count) for name in COUNTED)
     columns = (
@@ -45,7 +45,7 @@ def _whole_row(results: Sequence[Result], modules: Sequence[Row]) -> list[Cell]:
 
 
 def paths_table(paths: Iterable[tuple[str, path_delays.Path]]) -> Table:
-    """Paths, each with the module that it is in."""
+    """Paths, each with its module."""
     columns = (Column("module"), Column("ns", decimals(2)), Column("LUTs", count), Column("from"), Column("to"))
     entries = [
         (module, path.delay, path.levels, Cell(path.start, "code"), Cell(path.end, "code")) for module, path in paths
@@ -54,7 +54,7 @@ def paths_table(paths: Iterable[tuple[str, path_delays.Path]]) -> Table:
 
 
 def resources_markdown(configuration: HardwareConfiguration, results: Sequence[Result]) -> str:
-    """Resources and worst paths of every module, and the verdict."""
+    """A Markdown page with resources and worst paths of every module, and the verdict."""
     modules = rows(results)
     top = modules[0]
     slowest_first = sorted(

@@ -1,4 +1,4 @@
-"""The resources of a configuration: rows by module, the whole, the verdict, and all of it as JSON."""
+"""The resources of a configuration: rows by module, the whole, the verdict, and everything as JSON."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ RULE = (
 )
 _NAMES = {"dsp": "DSP48E2", "bram36": "BRAM36", "uram": "URAM288", "lut": "LUT"}
 COUNTED = ("dsp", "bram36", "uram", "lut", "ff", "carry4")
-"""What is counted of a module."""
+"""The resources reported for each module."""
 
 
 @dataclass(frozen=True)
 class Row(path_delays.Timed):
-    """All modules of one name: how many instances, what they take together without the modules below them, longest paths."""
+    """All modules with one name in the sources.
+
+    instances: their number. own: resources of all of them together, without the modules below them. paths: the longest, longest first.
+    loops: number of combinational loops.
+    """
 
     module: str
     instances: int
@@ -42,7 +46,7 @@ class Row(path_delays.Timed):
 
     @property
     def shown(self) -> tuple[path_delays.Path, ...]:
-        """The longest path and all others that do not meet the clock."""
+        """The longest path and all others that miss the clock period."""
         return tuple(path for n, path in enumerate(self.paths) if n == 0 or path.delay > path_delays.CLOCK_NS)
 
     @property
@@ -51,12 +55,12 @@ class Row(path_delays.Timed):
 
 
 def blocks(counts: Counter[str]) -> dict[str, float]:
-    """Resources with block RAM in units of 36 Kb."""
+    """Resources with block RAM in units of 36 Kb (bram36) instead of 18 Kb (bram18)."""
     return {name: counts["bram18"] / 2 if name == "bram36" else counts[name] for name in COUNTED}
 
 
 def rows(results: Sequence[Result]) -> list[Row]:
-    """One row for each name, from the top down; their sum is the whole."""
+    """One row for each module name, from the top down; the rows add up to the whole design."""
     groups: dict[str, list[Result]] = {}
     for result in reversed(results):
         groups.setdefault(result.module, []).append(result)
@@ -71,13 +75,13 @@ def rows(results: Sequence[Result]) -> list[Row]:
 
 
 def whole(results: Sequence[Result]) -> Resources:
-    """Resources of the whole design; half a block RAM counts as one."""
+    """Resources of the whole design; half a block RAM is rounded up to a whole one."""
     total = results[-1].total
     return Resources(total["dsp"], -(-total["bram18"] // 2), total["uram"], total["lut"])
 
 
 def verdict(need: Resources, part: str) -> str:
-    """The line that says whether the design fits what may be used of the part."""
+    """A line that states whether the design fits into the usable resources of the part."""
     limit = LIMITS[part].to_dict()
     pairs = need.to_dict().items()
     fits = all(amount <= limit[name] for name, amount in pairs)
@@ -86,7 +90,7 @@ def verdict(need: Resources, part: str) -> str:
 
 
 def document(configuration: HardwareConfiguration, results: Sequence[Result], sources: str) -> dict:
-    """Everything, for JSON. sources: hash of what was synthesised."""
+    """The content of resources.json. sources: hash of what was synthesised; see synthesised_hash."""
     need, limit = whole(results), LIMITS[configuration.part]
     return {
         "configuration": configuration.name,

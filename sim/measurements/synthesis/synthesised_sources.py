@@ -11,10 +11,10 @@ from moesaic.sim.machines.source_closure import source_closure
 
 
 def synthesised_sources() -> list[Path]:
-    """The files of the accelerator, each after those it uses."""
+    """The SystemVerilog files of the accelerator, each after those that it uses."""
     return source_closure(SYNTHESISED_TOP, [RTL_DIRECTORY])
 
 
 def synthesised_hash() -> str:
-    """SHA-256 of all of them, in hexadecimal."""
+    """SHA-256 of the contents of synthesised_sources(), in hexadecimal."""
     return sha256_of(b"".join(path.read_bytes() for path in synthesised_sources()))

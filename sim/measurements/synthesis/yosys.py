@@ -1,4 +1,4 @@
-"""Run Yosys commands in a process of their own: Yosys ends the process it runs in when it finds an error."""
+"""Run Yosys commands in a separate process, because Yosys ends the process that it runs in when it finds an error."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ for command in json.load(sys.stdin):
 
 
 def version() -> str:
-    """Version of the installed Yosys.
+    """The version of the installed Yosys.
 
     Raises:
-        UserError: it is missing.
+        UserError: Yosys is missing.
     """
     if importlib.util.find_spec("pyosys") is None:
         raise UserError(f"pyosys is missing: open synthesis needs it; get it with: {how_to_install('pyosys')}")
@@ -34,10 +34,10 @@ def version() -> str:
 
 
 def run(commands: Sequence[str]) -> str:
-    """Run commands on one design, in order, and return the log.
+    """Run commands in order on one design and return the log.
 
     Raises:
-        InternalError: Yosys refuses one; the message ends with the tail of its log.
+        InternalError: a command fails; the message ends with the tail of the log.
     """
     process = subprocess.run(
         [sys.executable, "-c", _PROGRAM], input=json.dumps(list(commands)), capture_output=True, text=True, check=False
