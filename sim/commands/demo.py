@@ -37,7 +37,7 @@ class DemoCommand:
 
         torch.set_num_threads(arguments.threads)
         recipe, configuration = load_recipe(arguments.recipe), load_configuration(arguments.config)
-        require_tools()  # what is missing is said before minutes of training, not after
+        require_tools()  # report what is missing before minutes of training, not after
         require_writable(arguments.output)
         size = recipe.model.image_height, recipe.model.image_width
         samples = photographs(*size) + rendered_scenes(1, *size)

@@ -13,7 +13,7 @@ from moesaic.spec.clock import CLOCK_HZ, CLOCK_MHZ
 
 
 class EstimateCommand:
-    """Sizes to cycles, bytes and resources."""
+    """Cycles, DRAM bytes and resources from sizes alone."""
 
     name = "estimate"
     help = "cycles per layer, DRAM bytes and resources of a model on a configuration, without simulation"
@@ -44,7 +44,7 @@ class EstimateCommand:
         task = arguments.task or next(iter(tasks))
         if task not in tasks:
             raise UserError(f"unknown task {task!r}: this model has {', '.join(tasks)}")
-        # A program is many thousands of small objects without cycles: looking for some would take a third of the time.
+        # A program is many thousands of small objects without reference cycles; collecting garbage would take a third of the time.
         gc.disable()
         e = estimate_frame(architecture, tasks, task, configuration)
         layers = [(name, cycles, 100 * cycles / e.cycles) for name, cycles in e.layers.items()]

@@ -6,7 +6,7 @@ import argparse
 
 
 class FitCyclesCommand:
-    """The constants of the cycle model against the simulated RTL."""
+    """The constants of the cycle model, measured on the simulated RTL."""
 
     name = "fit-cycles"
     help = "measure the constants of the cycle model on the simulated RTL, and show them beside the present ones"

@@ -8,18 +8,18 @@ EXIT_FINDINGS = 1
 
 
 class LintCommand:
-    """All RTL, through every tool that reads it."""
+    """Lint of all RTL with every tool that reads it."""
 
     name = "lint"
     help = "check all RTL with Verilator, slang and Yosys, each module alone and the accelerator in every configuration"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
-        """No arguments."""
+        """The command takes no arguments."""
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
-        """0 if all is clean, 1 if not; the findings are printed."""
+        """Print the findings; return 0 if there are none, EXIT_FINDINGS otherwise."""
         from moesaic.sim.machines.rtl_lint import check_all
 
         findings = check_all()

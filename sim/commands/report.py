@@ -9,7 +9,7 @@ from moesaic.argument_types import natural
 
 
 class ReportCommand:
-    """A report of a build that is there already."""
+    """A report on an existing build."""
 
     name = "report"
     help = "run a build's tasks on all simulated machines, compare them, and write report.html and report.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class ResourcesCommand:
-    """Open synthesis of the accelerator in a configuration."""
+    """Open synthesis of the accelerator for one configuration."""
 
     name = "resources"
     help = "synthesise the accelerator with Yosys: DSP, block RAM, UltraRAM, LUT and longest path of every module"
@@ -44,7 +44,7 @@ class ResourcesCommand:
         def say(line: str) -> None:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
-        sources = synthesised_hash()  # before it is read, minutes before the report
+        sources = synthesised_hash()  # hashed before synthesis reads them, which is minutes before the report
         results = measure(
             SYNTHESISED_TOP, synthesised_sources(), rtl_parameters(configuration), cache_directory("netlists"), say
         )

@@ -9,7 +9,7 @@ from moesaic.argument_types import natural
 
 
 class TimelineCommand:
-    """A run of a build on the simulated RTL, as a trace and as a waveform."""
+    """A run of a build on the simulated RTL, as a trace and, if wanted, a waveform."""
 
     name = "timeline"
     help = "run a task of a build on the simulated RTL and write when each instruction ran, for ui.perfetto.dev"
