@@ -45,6 +45,7 @@ class PackedPorts:
         self.driven: dict[str, int] = {}
 
     def port(self, index: int) -> PackedPort:
+        """Return the design with element `index` of every packed port, 0 to count - 1."""
         return PackedPort(self, index)
 
 

@@ -49,18 +49,23 @@ class ControlPort:
         self._master = AxiLiteMaster(bus, dut.clk_i, dut.rst_ni, reset_active_level=False)
 
     async def read(self, name: str) -> int:
+        """Return the value of a register by name (moesaic.spec.registers)."""
         return await self._master.read_dword(BY_NAME[name].offset)
 
     async def write(self, name: str, value: int) -> None:
+        """Write an unsigned 32-bit value to a register by name."""
         await self._master.write_dword(BY_NAME[name].offset, value)
 
     async def read_at(self, offset: int) -> int:
+        """Return the value of the register at a byte offset."""
         return await self._master.read_dword(offset)
 
     async def write_at(self, offset: int, value: int) -> None:
+        """Write an unsigned 32-bit value to the register at a byte offset."""
         await self._master.write_dword(offset, value)
 
     async def write_address(self, name: str, address: int) -> None:
+        """Write a 64-bit address to the registers `<name>_LOW` and `<name>_HIGH`."""
         await self.write(f"{name}_LOW", address & 0xFFFF_FFFF)
         await self.write(f"{name}_HIGH", address >> 32)
 

@@ -31,6 +31,7 @@ class Frame:
 
     @property
     def input(self) -> str:
+        """The input size as HEIGHTxWIDTH, such as "128x256", in pixels."""
         return f"{self.height}x{self.width}"
 
 

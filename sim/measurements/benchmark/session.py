@@ -34,7 +34,9 @@ _PLACES = {(frame.model, frame.input): place for place, frame in enumerate(FRAME
 class BundleSource(Protocol):
     """Provides the networks, by frame."""
 
-    def get(self, frame: Frame) -> Bundle: ...
+    def get(self, frame: Frame) -> Bundle:
+        """Return the bundle of a frame's model at the frame's image size."""
+        ...
 
 
 class _Cycles(ProgressColumn):

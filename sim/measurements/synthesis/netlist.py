@@ -33,11 +33,13 @@ class Netlist:
     names: Mapping[int, str]
 
     def encode(self) -> bytes:
+        """Return the netlist as gzip-compressed JSON."""
         names = {str(bit): name for bit, name in self.names.items()}
         return gzip.compress(json.dumps([self.ports, self.cells, names]).encode(), compresslevel=3, mtime=0)
 
     @staticmethod
     def decode(data: bytes) -> Netlist:
+        """Return the netlist that `encode` turned into `data`."""
         ports, cells, names = json.loads(gzip.decompress(data))
         return Netlist(ports, [tuple(cell) for cell in cells], {int(bit): name for bit, name in names.items()})
 
@@ -54,6 +56,7 @@ def keys(modules: Mapping[str, Module]) -> dict[str, str]:
 
 
 def path_of(cache: Path, module: Module, key: str) -> Path:
+    """Return the file in which a module's netlist is kept; it need not exist."""
     return cache / f"{module.base}-{key}.json.gz"
 
 
@@ -120,4 +123,5 @@ def load(cache: Path, module: Module, key: str) -> Netlist:
 
 
 def store(cache: Path, module: Module, key: str, netlist: Netlist) -> None:
+    """Keep a module's netlist. Raises UserError if its file cannot be written."""
     write_file(path_of(cache, module, key), netlist.encode())

@@ -51,6 +51,7 @@ class Row(path_delays.Timed):
 
     @property
     def meets(self) -> bool:
+        """Whether there are no loops and the longest path fits into the clock period."""
         return self.loops == 0 and (self.worst is None or self.worst.delay <= path_delays.CLOCK_NS)
 
 
