@@ -11,7 +11,7 @@ from moesaic.spec.clock import CLOCK_MHZ
 
 
 class BitstreamCommand:
-    """Hardware configuration to bitstream."""
+    """Makes a bitstream from a hardware configuration."""
 
     name = "bitstream"
     help = "make the bitstream of a hardware configuration with AMD Vivado (engine hls: and Vitis HLS)"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CheckProgramCommand:
-    """The programs of a build, with their units in any order that the semaphores allow."""
+    """Runs the programs of a build with their units in many of the orders that the semaphores allow."""
 
     name = "check-program"
     help = "run the programs of a build in many orders of their units and name what no semaphore orders"
@@ -45,7 +45,7 @@ class CheckProgramCommand:
 
 
 def _problem(build: Build, task: str, orders: int, first_seed: int) -> str:
-    """What is wrong with the program of a task, or nothing."""
+    """What is wrong with the program of a task, empty if nothing is."""
     import numpy as np
 
     from moesaic.spec.executor import MachineFault

@@ -11,7 +11,7 @@ from moesaic.spec.configuration import load_configuration
 
 
 class GenerateCommand:
-    """Bundle and configuration to build."""
+    """Makes a build from a bundle and a hardware configuration."""
 
     name = "generate"
     help = "turn a bundle into a build: programs, weights and accelerator sources for a hardware configuration"

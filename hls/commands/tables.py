@@ -6,7 +6,7 @@ import argparse
 
 
 class TablesCommand:
-    """The tables of spec to the files that are derived from them."""
+    """Writes the files that are derived from the tables in spec."""
 
     name = "tables"
     help = "write again what is derived from the instruction and register tables: RTL package, C++ header, manual pages"

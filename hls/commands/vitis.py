@@ -9,7 +9,7 @@ from moesaic.argument_types import seed
 
 
 class VitisCommand:
-    """Bundle and configuration to a Vitis HLS project."""
+    """Writes a Vitis HLS project for a bundle and a hardware configuration."""
 
     name = "vitis"
     help = "write a Vitis HLS project: kernel, test bench, golden vectors, scripts for csim, csynth, cosim and export"

@@ -1,4 +1,4 @@
-"""Matrices in the activation memory: their layout, and where they are placed."""
+"""Matrices in the activation memory: their layout and their placement."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _ELEMENT_BYTES = {"int8": 1, "int16": 2}
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix in the activation memory: `columns` elements of `dtype`, int8 or int16, per row, rows `pitch` bytes apart.
+    """A matrix in the activation memory: rows of `columns` elements of `dtype`, int8 or int16, `pitch` bytes apart.
 
-    first: number of its row 0 among the tokens (or whatever its rows are), for buffers that hold a slice of them.
+    first: number of the row at the start of the buffer, counted in tokens (or whatever the rows are), for buffers that hold a slice
+        of them.
     """
 
     span: Span
@@ -30,7 +31,7 @@ class Matrix:
         return _ELEMENT_BYTES[self.dtype]
 
     def rows(self, first: int, count: int) -> Span:
-        """The bytes of `count` rows from row `first`."""
+        """The bytes of rows [first, first + count)."""
         start = self.address(first)
         return Span(self.span.space, start, start + count * self.pitch)
 
@@ -52,12 +53,12 @@ class Activations:
 
     @property
     def span(self) -> Span:
-        """All bytes of that part."""
+        """All bytes of this part of the memory."""
         return Span("act", self._arena.first, self._arena.end)
 
     @property
     def peak(self) -> int:
-        """The most bytes that were in use at once."""
+        """The most bytes ever in use at once."""
         return self._arena.peak
 
     def largest_gap(self) -> int:
@@ -65,11 +66,11 @@ class Activations:
         return self._arena.largest_gap()
 
     def allocate(self, what: str, size: int) -> Span:
-        """Bytes that are no matrix. DoesNotFit if there is no room."""
+        """Reserve bytes for something other than a matrix. Raises DoesNotFit, naming `what` it is, if there is no room."""
         return self._arena.allocate(what, size)
 
     def pitch(self, columns: int, dtype: str, spread: bool = False) -> int:
-        """Bytes from row to row. spread: an odd number of words, so that going from row to row visits all banks in turn."""
+        """Bytes from row to row. spread: an odd number of words, so that successive rows start in all banks in turn."""
         c = self._configuration
         words = -(-_ELEMENT_BYTES[dtype] * columns // c.act_word_bytes)
         if spread and c.act_banks > 1 and words % 2 == 0:
@@ -77,11 +78,17 @@ class Activations:
         return words * c.act_word_bytes
 
     def place(self, what: str, rows: int, columns: int, dtype: str, spread: bool = False, top: bool = False) -> Matrix:
-        """A new matrix. spread: see `pitch`; top: at the end of the memory, where it may be UltraRAM. DoesNotFit if there is no room."""
+        """Place a new matrix.
+
+        spread: see `pitch`.
+        top: at the end of the memory, where it may be UltraRAM.
+
+        Raises DoesNotFit, naming `what` it is, if there is no room.
+        """
         pitch = self.pitch(columns, dtype, spread)
         return Matrix(self._arena.allocate(what, rows * pitch, top), pitch, columns, dtype)
 
     def free(self, matrices: Iterable[Matrix]) -> None:
-        """Give the bytes of matrices back."""
+        """Give back the bytes of matrices."""
         for matrix in matrices:
             self._arena.free(matrix.span)

@@ -20,23 +20,23 @@ class Span(NamedTuple):
         return self.end - self.start
 
     def overlaps(self, other: Span) -> bool:
-        """Whether any byte is in both."""
+        """Whether the two spans share a byte."""
         return self.space == other.space and self.start < other.end and other.start < self.end
 
 
 class Arena:
-    """Allocator for bytes first to end of one memory. space: its name in spans and messages; alignment: bytes."""
+    """Allocator of bytes [first, end) of one memory. space: the memory's name in spans and messages; alignment: bytes."""
 
     def __init__(self, space: str, first: int, end: int, alignment: int) -> None:
         self.space, self.first, self.end = space, first, end
         self.alignment = alignment
         self._used: list[Span] = []
         self.peak = 0
-        """Most bytes in use at once, wherever they lie."""
+        """The most bytes ever in use at once, wherever they lie."""
 
     @property
     def size(self) -> int:
-        """Bytes that the allocator has, taken or not."""
+        """Bytes that the allocator manages, in use or not."""
         return self.end - self.first
 
     def _gaps(self) -> list[tuple[int, int]]:
@@ -54,9 +54,11 @@ class Arena:
         return max((end - start for start, end in self._gaps()), default=0)
 
     def allocate(self, what: str, size: int, top: bool = False) -> Span:
-        """A span of at least `size` bytes, as low as possible or, with `top`, as high as possible.
+        """A span of `size` bytes, rounded up to the alignment, as low as possible or, with `top`, as high as possible.
 
-        DoesNotFit if there is none, with needed and available bytes.
+        what: the buffer, for messages.
+
+        Raises DoesNotFit, with the bytes needed and available, if there is no room.
         """
         size = round_up(size, self.alignment)
         gaps = self._gaps()
@@ -69,12 +71,12 @@ class Arena:
         raise DoesNotFit(what, size, self.space, f"{self.largest_gap()} of {self.size} are available")
 
     def free(self, span: Span) -> None:
-        """Give a span back that `allocate` returned."""
+        """Give back a span from `allocate`."""
         self._used.remove(span)
 
 
 class Ring:
-    """A circular prefetch buffer inside a span: blocks are placed one after the other and never wrap inside a block."""
+    """A circular prefetch buffer inside a span: blocks are placed one after another, and no block wraps around."""
 
     def __init__(self, span: Span) -> None:
         self.span = span
@@ -82,7 +84,7 @@ class Ring:
         self._live: list[Span] = []
 
     def try_allocate(self, size: int) -> Span | None:
-        """The next block, or None while live blocks are in its way."""
+        """A span of `size` bytes for the next block, or None while live blocks are in its way."""
         for start in (self._head, self.span.start):
             block = Span(self.span.space, start, start + size)
             if block.end <= self.span.end and not any(block.overlaps(other) for other in self._live):
@@ -92,10 +94,10 @@ class Ring:
         return None
 
     def free(self, block: Span) -> None:
-        """Give a block back that `try_allocate` returned."""
+        """Give back a block from `try_allocate`."""
         self._live.remove(block)
 
 
 def round_up(value: int, multiple: int) -> int:
-    """The least multiple that is not below `value`."""
+    """The smallest multiple of `multiple` that is not below `value`."""
     return -(-value // multiple) * multiple

@@ -1,4 +1,4 @@
-"""Collects instructions and ties their units together with semaphores, derived from what each one reads and writes."""
+"""Collects instructions and synchronises their units with semaphores, derived from what each instruction reads and writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OTHERS = {unit: tuple(other for other in Unit if other != unit) for unit in Uni
 
 @dataclass(slots=True)
 class Entry:
-    """An instruction with what it touches; the masks grow while later instructions are appended."""
+    """An instruction and the spans that it touches; the masks grow while later instructions are appended."""
 
     name: str
     fields: dict[str, int]
@@ -26,13 +26,14 @@ class Entry:
 
 @dataclass
 class Assembler:
-    """A program under construction, for one configuration. tags: layer name to tag number, shared by the programs of a build and
-    grown by emit.
+    """A program under construction, for one configuration.
 
-    Units start and complete their instructions in order, so an instruction needs to wait only for the last instruction of each other unit
-    that it conflicts with (one writes what the other reads or writes), and not at all if an earlier instruction of its own unit
-    has waited for that one or a later one. Waits on one pair of units are then in the same order as the signals, which is what makes
-    a counting semaphore per pair enough. Program order is a valid order of execution, so no program made here can deadlock.
+    tags: layer name to tag number; shared by the programs of a build, and extended by emit.
+
+    Units start and complete their instructions in order. So an instruction need wait only for the last instruction of each other
+    unit with which it conflicts (one writes what the other reads or writes), and not at all if an earlier instruction of its own
+    unit has already waited for that one or a later one. The waits between two units are then in the same order as the signals, so
+    one counting semaphore per pair is enough. Program order is a valid order of execution, so no program made here can deadlock.
     """
 
     configuration: HardwareConfiguration
@@ -47,7 +48,7 @@ class Assembler:
     def emit(
         self, name: str, tag: str, reads: tuple[Span, ...] = (), writes: tuple[Span, ...] = (), **fields: int
     ) -> None:
-        """Append an instruction. tag names the layer; reads and writes are all the spans it touches, over-estimates allowed."""
+        """Append an instruction. tag: its layer; reads, writes: every span that it touches; over-estimates are allowed."""
         unit = BY_NAME[name].unit
         number = self.tags.setdefault(tag, len(self.tags))
         index = len(self.entries)
@@ -66,7 +67,7 @@ class Assembler:
                 accesses.setdefault(span.space, []).append((index, span.start, span.end, written))
 
     def _depend(self, entry: Entry, unit: Unit, other: Unit) -> None:
-        """Let `entry` wait for the last instruction of `other` that it conflicts with, unless an earlier wait covers it."""
+        """Make `entry` wait for the last instruction of `other` with which it conflicts, unless an earlier wait covers it."""
         covered = latest = self._waited.get((other, unit), -1)
         accesses = self._accesses[other]
         for spans, writes in ((entry.reads, False), (entry.writes, True)):
@@ -88,7 +89,7 @@ class Assembler:
             self._waited[other, unit] = latest
 
     def program(self) -> bytes:
-        """The encoded program with its `end`. ValueError, naming field, value and rule, for an illegal instruction."""
+        """The encoded program including its `end`. Raises ValueError, naming field, value and rule, for an illegal instruction."""
         code = [
             encode(e.name, self.configuration, wait_mask=e.wait_mask, signal_mask=e.signal_mask, **e.fields)
             for e in self.entries
@@ -97,7 +98,7 @@ class Assembler:
 
 
 def _conflict(unit: Unit, previous: Entry, entry: Entry) -> bool:
-    """Whether `entry` must not start before `previous`, of the same unit, has completed (see `overlap` in moesaic.spec.isa)."""
+    """Whether `entry` must not start before `previous`, on the same unit, has completed (see `overlap` in moesaic.spec.isa)."""
     touched = entry.reads + entry.writes if unit == Unit.LOAD else entry.reads
     for space, start, end in previous.writes:
         for span in touched:

@@ -1,4 +1,4 @@
-"""The constant window of DRAM: weights once for all tasks, then the programs."""
+"""The constant window of DRAM: weights, stored once for all tasks, then the programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ _ALIGNMENT = 64
 
 
 class Constants:
-    """Named byte blocks, each at a multiple of 64. offset, size: name to bytes; size keeps whole 16-byte beats."""
+    """Named blocks of bytes, each at a multiple of 64.
+
+    offset, size: block name to bytes; sizes are rounded up to whole beats of 16 bytes.
+    total: bytes of the window so far.
+    """
 
     def __init__(self) -> None:
         self._contents: list[Callable[[], np.ndarray]] = []
@@ -34,13 +38,16 @@ class Constants:
         self.total = 0
 
     def add(self, name: str, size: int, content: Callable[[], np.ndarray]) -> None:
-        """Append a block of `size` bytes, padded with zeros to the alignment. content: gives its bytes, uint8, when the image is made."""
+        """Append a block of `size` bytes, padded with zeros to the alignment.
+
+        content: returns its bytes, uint8, at most `size` of them; called when the image is made.
+        """
         self.offset[name], self.size[name] = self.total, round_up(size, 16)
         self._contents.append(content)
         self.total += round_up(size, _ALIGNMENT)
 
     def image(self) -> np.ndarray:
-        """The whole window, uint8."""
+        """The whole window, uint8 (total,)."""
         image = np.zeros(self.total, np.uint8)
         for start, content in zip(self.offset.values(), self._contents, strict=True):
             block = content()
@@ -51,10 +58,10 @@ class Constants:
 def block_sizes(
     architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration
 ) -> Iterator[tuple[str, int]]:
-    """Name and bytes of every block of a network, in the order of the constant window.
+    """Name and size in bytes of every block of a network, in the order of the constant window.
 
-    Blocks: position (rows padded to act words), one per layer norm and linear layer, BLOCK.scores (one parameter block),
-    BLOCK.mlp.table / BLOCK.experts.table.
+    The blocks are position (int16, rows padded to words of the activation memory), one per layer norm and linear layer,
+    BLOCK.scores (one parameter block), and BLOCK.mlp.table or BLOCK.experts.table.
     """
     a, c = architecture, configuration
     yield "position", a.tokens * round_up(2 * a.width, c.act_word_bytes)
@@ -68,7 +75,7 @@ def block_sizes(
 
 
 def pack_network(bundle: Bundle, configuration: HardwareConfiguration) -> Constants:
-    """All weights of a bundle."""
+    """The constant window with all weights of a bundle, still without programs."""
     constants = Constants()
     for name, size in block_sizes(bundle.architecture, bundle.tasks, configuration):
         constants.add(name, size, partial(_content, bundle, configuration, name))
@@ -93,10 +100,10 @@ def _content(bundle: Bundle, configuration: HardwareConfiguration, name: str) ->
 
 
 def table_name(architecture: Architecture, block: int) -> str:
-    """Name of the GELU table of a transformer block."""
+    """Name of the GELU table of transformer block number `block`."""
     return f"blocks.{block}.{'experts' if block in architecture.moe_blocks else 'mlp'}.table"
 
 
 def norm_names(depth: int) -> list[str]:
-    """All layer norms in the order of their use."""
+    """Names of all layer norms of a network with `depth` transformer blocks, in the order of use."""
     return [f"blocks.{i}.norm{n}" for i in range(depth) for n in (1, 2)] + ["norm"]

@@ -1,7 +1,7 @@
 """The constants of the cycle model: what the formulas of moesaic.hls.compiler.cycle_model cannot derive from a configuration.
 
-They were fitted to whole frames on the simulated RTL, where units wait for one another. `moesaic fit-cycles` measures each on programs that
-show it alone, and shows its values beside these.
+They were fitted to whole frames on the simulated RTL, where units wait for one another. `moesaic fit-cycles` measures each one with
+programs that isolate it, and shows the measured values beside these.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def _constant(value: float, unit: str, meaning: str) -> float:
 
 @dataclass(frozen=True)
 class CycleConstants:
-    """Each field's metadata has its unit and its meaning, in words. DRAM latency is beside all of them."""
+    """Each field's metadata holds its unit and its meaning in words. None of the constants includes the DRAM latency."""
 
     fetch_start: float = _constant(
         30.0, "cycles", "from start to the first instruction's hand-over, beside a DRAM latency"

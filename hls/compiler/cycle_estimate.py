@@ -1,9 +1,9 @@
-"""What a frame costs, from sizes alone: cycles per layer, DRAM bytes and resources, without weights and without simulation.
+"""What a frame costs, from sizes alone: cycles per layer, DRAM bytes and resources, without weights or simulation.
 
-The program is lowered as for a build, with tensors of the right shapes and no content, and timed by
-moesaic.hls.compiler.cycle_model. Experts are taken
-to share the tokens evenly, unless counts are given. Where blocks repeat, a network is lowered with two periods of them, and the
-second stands for those that were left out as well (tests/hls/test_timing.py compares with all of them).
+The program is lowered as for a build, from tensors with the right shapes but no content, and timed by
+moesaic.hls.compiler.cycle_model. Experts are assumed to share the tokens evenly unless counts are given. Where blocks repeat, only
+two periods of them are lowered, and the second also stands for those left out (tests/hls/test_timing.py compares the result with
+that of all blocks).
 """
 
 from __future__ import annotations
@@ -29,9 +29,14 @@ from moesaic.spec.isa import INSTRUCTION_BYTES, Unit
 class FrameEstimate:
     """One frame of one task.
 
-    cycles: from start to done; encoder_cycles: to the end of the final layer norm. layers: name to cycles, in order, summing to
-    cycles. steps: cycles in which the array multiplies. waits: cycles in which it does not, by cause. macs: of the network, with its
-    head. read_bytes, written_bytes: DRAM traffic. instructions: of the program, by name.
+    cycles: from start to done.
+    encoder_cycles: from start to the end of the final layer norm.
+    layers: cycles by layer, in order; their sum is `cycles`.
+    steps: cycles in which the array multiplies.
+    waits: cycles in which the array does not multiply, by cause.
+    macs: of the network including its head.
+    read_bytes, written_bytes: DRAM traffic.
+    instructions: how many the program has, by name.
     """
 
     cycles: float
@@ -55,7 +60,13 @@ def estimate_frame(
     counts: Sequence[Sequence[int]] | None = None,
     bytes_per_cycle: float = BYTES_PER_CYCLE,
 ) -> FrameEstimate:
-    """Estimate a frame. counts: tokens per kept expert for each MoE block, default an even share. UserError if it does not fit."""
+    """Estimate one frame of a task.
+
+    counts: tokens per kept expert, for each MoE block; by default an even share.
+    bytes_per_cycle: throughput of all DRAM ports together.
+
+    Raises UserError if the network does not fit the configuration.
+    """
     period, left_out = _repetition(architecture, tasks[task]) if counts is None else (0, 0)
     second = range(period, 2 * period)
     lowered = lower_task(
@@ -98,7 +109,7 @@ def estimate_frame(
 
 
 class _Layer(NamedTuple):
-    """A part of the network. block: its transformer block, None for what is not in one."""
+    """A part of the network. block: number of its transformer block, None if it lies outside of all blocks."""
 
     block: int | None
     part: str
@@ -114,7 +125,7 @@ _LAST_NORM = _Layer(None, "norm")
 
 
 def _layer(tag: str) -> _Layer:
-    """The layer of a tag: attention, MLP, router and experts of a block as one each."""
+    """The layer of a tag: attention, projection, MLP, router and experts of a block count as one each."""
     match = re.match(r"blocks\.(\d+)\.(\w+)", tag)
     if not match:
         return _Layer(None, tag)
@@ -123,7 +134,7 @@ def _layer(tag: str) -> _Layer:
 
 
 def _repetition(architecture: Architecture, task: Task) -> tuple[int, int]:
-    """Blocks after which the kinds of blocks repeat, and how many such periods can be left out so that two remain."""
+    """The period in which kinds of blocks repeat, and how many periods can be left out so that two remain; 0, 0 if none can."""
     kinds = [len(task.pathway[i]) if i in architecture.moe_blocks else None for i in range(architecture.depth)]
     for period in range(1, architecture.depth // 3 + 1):
         if kinds[period:] == kinds[:-period]:
@@ -145,7 +156,10 @@ def _first_blocks(
 
 
 def _with_repetitions(layers: dict[_Layer, float], second: range, left_out: int) -> dict[str, float]:
-    """All layers of the network in order: those of the second period again for each that was left out, then the rest, later."""
+    """All layers of the network in order.
+
+    The layers of the second period are repeated for each period that was left out; the layers after them move to later blocks.
+    """
     found = list(layers.items())
     places = [place for place, (layer, _) in enumerate(found) if layer.block in second]
     end = places[-1] + 1 if places else len(found)

@@ -1,8 +1,9 @@
-"""When every instruction of a program runs: a model of the machine's timing, instruction by instruction, without data.
+"""When each instruction of a program runs: a model of the machine's timing, instruction by instruction, without data.
 
-Units take their instructions in order, as soon as queue, semaphores and the previous instruction allow. Because semaphores only
-ever wait for earlier instructions of the program, one pass in program order finds all times. The durations of single
-instructions are formulas with constants that were measured on the RTL (moesaic.hls.compiler.cycle_constants). All times are cycles.
+Units take their instructions in order, as soon as the queue, the semaphores and the previous instruction allow. Because an
+instruction only ever waits for earlier instructions of the program, one pass in program order finds all times. The durations of
+single instructions are formulas with constants that were measured on the RTL (moesaic.hls.compiler.cycle_constants). All times are
+in cycles.
 """
 
 from __future__ import annotations
@@ -30,17 +31,22 @@ from moesaic.spec.isa import (
 )
 
 _TWO_AT_A_TIME = (Unit.MATMUL, Unit.LOAD)
-"""Units that take an instruction while the one before it is in execution, if it allows that."""
+"""Units that can take an instruction while the previous one is still executing, if its `overlap` field allows it."""
 _NORM_ROWS = 4
-"""Rows that layer norm has in flight."""
+"""Rows that a layer norm has in flight."""
 
 
 class ExecutionEstimate(NamedTuple):
-    """One executed instruction: when fetch handed it to its unit's queue, when its unit took it, and when it was done.
+    """One executed instruction.
 
-    first, last: when the array's steps for a product began and ended, or a load's data; 0 for others. size: bytes that it read from or
-    wrote to DRAM. steps: cycles in which the array multiplied. waits: cycles in which the array was idle, and why: the unit whose
-    signal came last, `start` (of an instruction), `drain` or `fetch`.
+    accepted: when fetch handed it to its unit's queue.
+    taken: when its unit took it.
+    done: when it completed.
+    first, last: when the array's steps for a product, or the data of a load, began and ended; 0 for other instructions.
+    size: bytes read from or written to DRAM.
+    steps: cycles in which the array multiplied.
+    waits: (cause, cycles) in which the array was idle; a cause is the unit whose signal came last, `start` (of an instruction),
+        `drain` or `fetch`.
     """
 
     entry: Entry
@@ -57,7 +63,7 @@ class ExecutionEstimate(NamedTuple):
 
 @dataclass
 class ProgramEstimate:
-    """cycles: from start to done. executions: every instruction in program order."""
+    """The timing of a program. cycles: from start to done. executions: every instruction, in program order."""
 
     cycles: float
     executions: list[ExecutionEstimate]
@@ -66,7 +72,8 @@ class ProgramEstimate:
 class CycleModel:
     """Times programs of one configuration.
 
-    bytes_per_cycle: what all DRAM ports move together. latency: cycles from a read address to its first beat.
+    bytes_per_cycle: throughput of all DRAM ports together.
+    latency: cycles from a read address to its first beat.
     """
 
     def __init__(
@@ -81,12 +88,15 @@ class CycleModel:
         self.store_rate = min(BEAT_BYTES, bytes_per_cycle)
 
     def run(self, entries: list[Entry], counts: Sequence[Sequence[int]] | None = None) -> ProgramEstimate:
-        """Times of a program. counts: tokens per expert queue, for each route instruction that does not append; default even."""
+        """The timing of a program.
+
+        counts: tokens per expert queue, for each route instruction that does not append; by default the tokens are shared evenly.
+        """
         c, k = self.configuration, self.constants
         semaphores: list[deque[tuple[float, Unit]]] = [deque() for _ in range(SEMAPHORES)]
         taken: list[deque[float]] = [deque([0.0] * (c.instruction_queue + 1)) for _ in Unit]
         done = [0.0] * len(Unit)
-        before = [0.0] * len(Unit)  # completion of the last but one
+        before = [0.0] * len(Unit)  # completion of the last instruction but one
         front_free, data_free = 0.0, 0.0
         dispatched = self.latency + k.fetch_start
         executions: list[ExecutionEstimate] = []
@@ -151,12 +161,12 @@ class CycleModel:
         return self._row_tiles(rows) * -(-f["columns"] // c.tile_columns) * (f["depth"] // c.tile_depth)
 
     def _groups(self, rows: float) -> int:
-        """Cycles in which a word of each row of a tile goes through the ports of the activation memory."""
+        """Cycles in which one word of each row of a tile passes the ports of the activation memory."""
         c = self.configuration
         return math.ceil(min(rows, c.tile_rows) / c.act_ports)
 
     def _matmul_front(self, f: dict[str, int], rows: float, take: float, front_free: float) -> tuple[float, float]:
-        """First step and end of the last one. Operands are fetched while the array still works on the product before."""
+        """When the first step starts and the last ends. Operands are fetched while the array still works on the previous product."""
         if not rows:
             return take, take
         gather = self.constants.product_gather if f.get("gather") else 0
@@ -164,7 +174,7 @@ class CycleModel:
         return first, first + self._work(f, rows)
 
     def _work(self, f: dict[str, int], rows: float) -> float:
-        """Cycles of the array for a product: steps, or the drain or the operands of its tiles where they take longer."""
+        """Cycles that the array spends on a product: its steps, or its tiles' drain or operand fetch where that takes longer."""
         c = self.configuration
         steps, column_tiles = f["depth"] // c.tile_depth, -(-f["columns"] // c.tile_columns)
         words = -(-(f["a_address"] % c.act_word_bytes + f["depth"]) // c.act_word_bytes)
@@ -182,7 +192,7 @@ class CycleModel:
             elif f["destination"] == Destination.RESIDUAL and self._same_bank(f["d_pitch"]):
                 drain *= c.act_ports
             array = column_tiles * max(steps, drain)
-            # Weights in the shared memory take its banks' read ports, so operands that lie there too come while the array waits.
+            # Weights in the shared memory occupy its read ports, so the array waits while operands from there are fetched.
             return array + groups * words if shared else max(array, groups * words)
 
         full, rest = divmod(rows, c.tile_rows)
@@ -200,7 +210,7 @@ class CycleModel:
         )
 
     def _same_bank(self, pitch: int) -> bool:
-        """Whether neighbouring rows of this pitch start in the same bank."""
+        """Whether neighbouring rows at this pitch start in the same bank."""
         c = self.configuration
         return c.act_ports > 1 and pitch % (c.act_word_bytes * c.act_banks) == 0
 
@@ -210,7 +220,7 @@ class CycleModel:
         more = k.product_scatter if f.get("scatter") else k.product_keys if f["destination"] == Destination.KEYS else 0
         return k.product_end + self._groups(rest) + more
 
-    # --- the others -----------------------------------------------------------------------------------------------
+    # --- other instructions ---------------------------------------------------------------------------------------
 
     def _load_rate(self, f: dict[str, int]) -> float:
         if f["destination"] == LoadDestination.WEIGHT:
@@ -232,10 +242,10 @@ class CycleModel:
 
 
 class _Queues:
-    """Token counts of the expert queues as a program runs.
+    """Token counts of the expert queues while a program runs.
 
-    Without given counts as many queues have tokens as are to be expected of tokens that choose at random, and share them evenly;
-    which ones goes round.
+    Without given counts, the number of queues that have tokens is the number expected if tokens chose at random; these queues share
+    the tokens evenly, and which queues they are rotates.
     """
 
     def __init__(self, counts: Sequence[Sequence[int]] | None) -> None:

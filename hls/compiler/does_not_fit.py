@@ -1,4 +1,4 @@
-"""What lowering raises when an on-chip memory has no room: it may still fit with the memories divided in another way."""
+"""What lowering raises when an on-chip memory is too small; another division of the memories may still work."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from __future__ import annotations
 class DoesNotFit(Exception):
     """An on-chip memory has no room for a buffer.
 
-    what: the buffer; needed: its bytes; memory: the memory's name; available: the bytes there are, as a clause; smaller: what would
-    have to be smaller.
+    what: the buffer.
+    needed: bytes that it needs.
+    memory: the memory's name.
+    available: a clause that says how many bytes there are.
+    smaller: what would have to be smaller.
     """
 
     def __init__(

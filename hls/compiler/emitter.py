@@ -1,4 +1,4 @@
-"""Emits the instructions of one program, in terms of matrices, packed layers and tokens instead of fields."""
+"""Emits the instructions of one program, in terms of matrices, packed layers and tokens rather than fields."""
 
 from __future__ import annotations
 
@@ -16,16 +16,23 @@ from moesaic.spec.build import Observation
 from moesaic.spec.isa import Destination, LoadDestination, Space
 
 QUEUES = Span("queues", 0, 1)
-"""The expert queues, as one resource."""
+"""The expert queues, treated as one resource."""
 _PROGRESS = Span("progress", 0, 1)
-"""Written, by name only, by every matrix product: a load that reads it waits for all products before it."""
+"""A resource in name only that every matrix product writes: a load that reads it waits for all products before it."""
 _ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
-"""The counts of a transfer that is one run."""
+"""The counts of a transfer that consists of a single run."""
 
 
 @dataclass(frozen=True)
 class LinearPart:
-    """Some column tiles of a linear layer. name: of the layer; block: its name in the weight memory; first_column: of this part."""
+    """Some column tiles of a linear layer.
+
+    name: of the layer.
+    block: the part's name in the weight memory.
+    first_column: the layer's output at which the part begins.
+    columns: outputs of the part.
+    inputs: of the layer.
+    """
 
     name: str
     block: str
@@ -37,7 +44,9 @@ class LinearPart:
 class Emitter:
     """Appends instructions to the program of a target.
 
-    Every instruction has a tag, the name of the layer to which it belongs. observations: what was stored of each layer so far.
+    Every instruction has a tag, the name of the layer to which it belongs.
+
+    observations: where results are stored, by layer name, for the layers stored so far.
     """
 
     def __init__(self, target: Target) -> None:
@@ -49,21 +58,21 @@ class Emitter:
 
     @property
     def entries(self) -> list[Entry]:
-        """The instructions so far."""
+        """The instructions so far, without `end`."""
         return self._assembler.entries
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """All layers, in the order of their tag numbers."""
+        """All layers named so far, including those of the target, in the order of their tag numbers."""
         return tuple(self._assembler.tags)
 
     @property
     def frame_end(self) -> int:
-        """Bytes of the frame window that are taken, with the observations."""
+        """Bytes of the frame window in use, including the observations."""
         return self._frame.end
 
     def program(self) -> bytes:
-        """The encoded program with its `end`."""
+        """The encoded program including its `end`. Raises ValueError for an illegal instruction."""
         return self._assembler.program()
 
     # --- loads and stores -----------------------------------------------------------------------------------------
@@ -71,10 +80,11 @@ class Emitter:
     def load_constant(
         self, name: str, offset: int, size: int, place: Span, destination: LoadDestination, queue: int | None = None
     ) -> None:
-        """Load `size` bytes from byte `offset` of a block of the constants.
+        """Load `size` bytes, from byte `offset` of the constant block `name`, into `place`.
 
-        queue: the expert queue whose emptiness makes the load useless; it is skipped then. None: it never is. Without prefetching a load
-        waits for all products before it.
+        queue: the load is skipped if this expert queue is empty, because nothing then uses the bytes; None: it is never skipped.
+
+        Without prefetching, a load waits for all products before it.
         """
         reads = (() if queue is None else (QUEUES,)) + (() if self._loads_ahead else (_PROGRESS,))
         self._assembler.emit(
@@ -84,7 +94,7 @@ class Emitter:
         )  # fmt: skip
 
     def load_patches(self, patches: Matrix, first: int, count: int) -> None:
-        """Grid rows first to first + count of the image, one patch a row of `patches`."""
+        """Load grid rows [first, first + count) of the image, one patch per row of `patches`."""
         a, image = self._target.architecture, self._target.image_offset
         columns, patch_line = a.grid[1], patch_pitch(a) * PIXEL_BYTES
         line = columns * patch_line
@@ -108,7 +118,7 @@ class Emitter:
         )  # fmt: skip
 
     def store_output(self, result: Matrix, first: int, count: int) -> None:
-        """Store grid rows first to first + count of the task's output, which begin `result`, one row a token."""
+        """Store grid rows [first, first + count) of the task's output from the start of `result`, int16, which has a row per token."""
         a, task, output = self._target.architecture, self._target.task, self._target.output_offset
         grid_rows, grid_columns = a.grid
         run = 2 * task.upscale * stored_channels(task)
@@ -131,9 +141,10 @@ class Emitter:
         at: int,
         groups: tuple[int, int] = (0, 0),
     ) -> None:
-        """Store rows first to first + count of `matrix` as rows `at`... of the observation of `layer`, if the target is observed.
+        """If the target is observed, store rows [first, first + count) of `matrix` in the observation of `layer`, from its row `at` on.
 
-        shape: of the whole observation. groups: see moesaic.spec.build.Observation.
+        shape: of the whole observation.
+        groups: group and group_pitch of the observation; see moesaic.spec.build.Observation.
         """
         if not self._target.observe:
             return
@@ -156,11 +167,15 @@ class Emitter:
         residual: bool = False, table: Span | None = None, gather: bool = False, scatter: bool = False, queue: int = 0,
         queue_first: int = 0,
     ) -> None:  # fmt: skip
-        """Part of a linear layer from rows of one matrix to rows of another.
+        """Emit part of a linear layer, from rows of `source`, int8, to rows of `target`, int8 or int16.
 
-        block: where the part lies in the weight memory. residual: added to what is there. table: where the table lies that the result
-        passes. gather: rows of `source` are the tokens of the queue, scatter: those of `target`; then `rows` of them from queue_first on,
-        at most.
+        block: where the part lies in the weight memory.
+        residual: add the result to what `target` holds.
+        table: where the GELU table through which the result passes lies, if any.
+        gather: the rows of `source` are the tokens in the expert queue.
+        scatter: the rows of `target` are those tokens.
+
+        With either, the product takes at most `rows` entries of the queue, from queue_first on.
         """
         wide = target.dtype == "int16"
         destination = Destination.RESIDUAL if residual else Destination.INT16 if wide else Destination.INT8
@@ -184,9 +199,11 @@ class Emitter:
         self, part: LinearPart, block: Span, source: Matrix, first: int, count: int, destination: Destination, target: Span,
         offset: int, pitch: int,
     ) -> None:  # fmt: skip
-        """A linear layer from rows first to first + count of `source` into the weight memory, as keys or values.
+        """Emit a linear layer from rows [first, first + count) of `source`, int8, into the weight memory, as keys or values.
 
-        target: all of what is written; offset: bytes from its start to where these rows go; pitch: bytes from tile to tile.
+        target: the whole region that is written.
+        offset: bytes from its start to where these rows go.
+        pitch: bytes from tile to tile.
         """
         self.matmul(
             part.name, reads=(source.rows(first, count), block), writes=(target,), destination=destination, rows=count,
@@ -195,7 +212,7 @@ class Emitter:
         )  # fmt: skip
 
     def _packed(self, part: LinearPart, block: Span) -> dict[str, int]:
-        """The fields of matmul that follow from the layout of a packed part."""
+        """The matmul fields that follow from the layout of a packed part."""
         c = self._configuration
         stride = linear_tile_bytes(c, part.inputs)
         return {
@@ -210,7 +227,7 @@ class Emitter:
     def matmul(
         self, tag: str, reads: tuple[Span, ...], writes: tuple[Span, ...], destination: Destination, **fields: int
     ) -> None:
-        """A matrix product by its fields (docs/isa.md)."""
+        """Emit a matrix product, given its fields (docs/isa.md)."""
         if not self._loads_ahead:
             writes = (*writes, _PROGRESS)
         self._assembler.emit("matmul", tag, reads=reads, writes=writes, destination=int(destination), **fields)
@@ -218,7 +235,7 @@ class Emitter:
     # --- vector unit and router -----------------------------------------------------------------------------------
 
     def layer_norm(self, name: str, source: Matrix, target: Matrix, parameters: Span, first: int, count: int) -> None:
-        """Layer norm of rows first to first + count of `source`, int16, into the same rows of `target`, int8."""
+        """Emit the layer norm of rows [first, first + count) of `source`, int16, into the same rows of `target`, int8."""
         self._assembler.emit(
             "layer_norm", name, reads=(source.rows(first, count), parameters), writes=(target.rows(first, count),),
             rows=count, columns=source.columns, source_address=source.address(first), source_pitch=source.pitch,
@@ -227,9 +244,9 @@ class Emitter:
         )  # fmt: skip
 
     def softmax(self, tag: str, scores: Matrix, weights: Matrix, first: int, count: int, row_base: int) -> None:
-        """Softmax of rows first to first + count of `scores`, int16, into the same rows of `weights`, int8.
+        """Emit the softmax of rows [first, first + count) of `scores`, int16, into the same rows of `weights`, int8.
 
-        row_base: the first of their row statistics, of which it reads the maxima and to which it writes the reciprocals of the sums.
+        row_base: index of the first of their row statistics; softmax reads the maxima there and writes the reciprocals of the sums.
         """
         statistics = Span("rows", row_base, row_base + count)
         self._softmax(
@@ -241,9 +258,10 @@ class Emitter:
     def pass_over(
         self, tag: str, source: Matrix, first: int, count: int, columns: tuple[int, int], scratch: Matrix
     ) -> None:
-        """Let the vector unit read columns [columns[0], columns[1]) of some int8 rows at the rate of its scores, two bytes each.
+        """Let the vector unit read columns [columns[0], columns[1]) of `count` int8 rows as it reads scores, two bytes at a time.
 
-        Results go to the one row of `scratch`, and to row statistics that nobody reads. What reads the rows next waits for it.
+        The results go to the single row of `scratch` and to row statistics that nobody reads. Whatever reads the rows next waits
+        for this pass.
         """
         word = self._configuration.act_word_bytes
         start = columns[0] // word * word
@@ -258,9 +276,9 @@ class Emitter:
         self._assembler.emit("softmax", tag, reads=reads, writes=writes, **fields)
 
     def route(self, tag: str, logits: Matrix, first: int, count: int, append: bool) -> None:
-        """Send tokens first to first + count to the queues of their top-k experts by their `logits`, int16.
+        """Send tokens [first, first + count) to the queues of their top-k experts, chosen by their `logits`, int16.
 
-        append: keep what the queues hold.
+        append: keep what the queues already hold.
         """
         self._assembler.emit(
             "route", tag, reads=(logits.rows(first, count),), writes=(QUEUES,), rows=count, columns=logits.columns,

@@ -11,12 +11,12 @@ _ALIGNMENT = 64
 
 @dataclass
 class FrameLayout:
-    """The frame window, filled from its start. end: bytes taken."""
+    """The frame window, filled from its start. end: bytes in use."""
 
     end: int = 0
 
     def allocate(self, size: int) -> int:
-        """The byte offset, a multiple of 64, of `size` new bytes."""
+        """Reserve `size` bytes and return their byte offset, a multiple of 64."""
         start = round_up(self.end, _ALIGNMENT)
         self.end = start + size
         return start

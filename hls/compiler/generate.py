@@ -1,4 +1,4 @@
-"""Turns a bundle and a hardware configuration into a build: programs, constants and the sources of the accelerator."""
+"""Turns a bundle and a hardware configuration into a build: programs, constants and accelerator sources."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def generate(
 ) -> Build:
     """The build of a bundle for a configuration; the same inputs give the same bytes.
 
-    observe: also store every layer's result in the frame window (for verification). UserError if the configuration does not fit
-    its device or the model does not fit the configuration.
+    observe: also store every layer's result in the frame window, for verification.
+
+    Raises UserError if the configuration does not fit its device, or the model does not fit the configuration.
     """
     estimate = check_fit(configuration)
     a = bundle.architecture

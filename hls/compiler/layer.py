@@ -1,4 +1,4 @@
-"""The shape that every part of a network has for lowering."""
+"""The interface of the parts of a network for lowering."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from moesaic.hls.compiler.prefetch import Step
 
 
 class Layer(Protocol):
-    """A part of the network, made from the plan of its program and, where there are several of its kind, its transformer block."""
+    """A part of the network, made from its program's plan and, if there are several of its kind, its transformer block's index."""
 
     def steps(self) -> Iterator[Step]:
-        """The part as steps of the program, in order. DoesNotFit if there is no room for its buffers."""
+        """The part as steps of the program, in order. Raises DoesNotFit if there is no room for its buffers."""
         ...

@@ -1,7 +1,7 @@
-"""Lowers multi-head attention: keys and values of all tokens in the weight memory, queries in rows, keys streaming past them.
+"""Lowers multi-head attention: the weight memory holds keys and values of all tokens, and the keys stream past rows of queries.
 
-Reordered attention: a tile of query rows stays in the array's operand buffer while all keys pass. The scores of the next heads
-are computed before the softmax-weighted sum of the current one, so that softmax runs beside the array.
+Reordered attention: a tile of query rows stays in the array's operand buffer while all keys pass. The scores of the next heads are
+computed before the softmax-weighted sum of the current one, so that softmax runs in parallel with the array.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from moesaic.spec.isa import Destination
 
 @dataclass(frozen=True)
 class _ScoreBlock:
-    """Scores of one head for query rows first to first + count, and the attention weights that softmax makes of them.
+    """Scores of one head for query rows [first, first + count), and the attention weights that softmax makes from them.
 
-    row_base: the first of their row statistics.
+    row_base: index of the first of their row statistics.
     """
 
     head: int
@@ -60,7 +60,7 @@ class Attention:
         self._values_pitch = round_up(a.tokens, c.tile_depth) * c.tile_columns
 
     def steps(self) -> Iterator[Step]:
-        """Keys and values of all tokens, then slice by slice of query rows attention and projection."""
+        """Keys and values of all tokens, then attention and projection for each slice of query rows."""
         plan = self._plan
         query, key, value, projection = (
             plan.block(part) for part in (self._query, self._key, self._value, self._projection)
@@ -81,7 +81,7 @@ class Attention:
     # --- queries, keys, values ------------------------------------------------------------------------------------
 
     def _queries_and_values(self, spans: Spans) -> None:
-        """norm1, queries and values of all tokens, chunk by chunk, so that the array need not wait for the whole norm."""
+        """norm1, queries and values of all tokens, in chunks, so that the array need not wait for the whole norm."""
         plan, a, c = self._plan, self._plan.architecture, self._plan.configuration
         self._queries = plan.act.place("the queries", a.tokens, self._width, "int8")
         for first, count in row_chunks(0, a.tokens, math.lcm(c.tile_rows, c.tile_depth), BEFORE):
@@ -152,7 +152,7 @@ class Attention:
         plan.observe_heads(f"{self._block}.attention", self._attended, first, count)
 
     def _heads(self, start: int, rows: int, spans: Spans) -> None:
-        """Scores, softmax and weighted sum for every head and block of query rows, several blocks in flight."""
+        """Scores, softmax and weighted sum for every head and block of query rows, with several blocks in flight."""
         plan, a, c, act = self._plan, self._plan.architecture, self._plan.configuration, self._plan.act
         flights, per_row = plan.flights, plan.score_bytes()
         limit = min(c.row_entries // flights // 2 * 2, plan.schedule.query_rows or rows)
@@ -209,7 +209,7 @@ class Attention:
     # --- projection -----------------------------------------------------------------------------------------------
 
     def _project(self, n: int, spans: Spans) -> None:
-        """The projection of one slice into the residual stream; what can be normalised meanwhile is."""
+        """Project one slice into the residual stream, and meanwhile normalise the rows for which that is possible."""
         plan, e = self._plan, self._plan.emitter
         first, count = plan.slices[n]
         last = n == len(plan.slices) - 1

@@ -1,4 +1,4 @@
-"""Lowers the mixture of experts: router, queues, and expert after expert over its queue into the residual stream."""
+"""Lowers the mixture of experts: router, queues, then one expert after another over its queue into the residual stream."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from moesaic.hls.compiler.row_chunks import AFTER, Chunk, equal_blocks, row_chun
 from moesaic.hls.compiler.task_plan import TaskPlan
 
 _ROUTER_TILES = 8
-"""Row tiles that are normalised and routed at a time, about, where whole matrices do not fit."""
+"""Approximate number of row tiles that are normalised and routed at a time if whole matrices do not fit."""
 
 
 @dataclass(frozen=True)
 class _Work:
     """Both layers of an expert over a slice of its queue.
 
-    n: number in the group. slot: the queue. first, most: entries of the queue. tokens: of the group. last: of the whole layer.
+    n: number within its group of tokens.
+    slot: number of the queue.
+    expert: number of the expert.
+    first, most: first entry of the slice in the queue, and the most entries that it has.
+    tokens: tokens of the group.
+    last: whether it is the last of the whole layer.
     """
 
     n: int
@@ -34,8 +39,10 @@ class _Work:
 
 
 class Experts:
-    """Router and experts of transformer block i: expert by expert over slices of their queues, the first layer of each slice ahead of
-    the last one's second."""
+    """Router and experts of transformer block i, expert by expert over slices of their queues.
+
+    The first layer of each slice is computed before the second layer of the previous slice.
+    """
 
     def __init__(self, plan: TaskPlan, i: int) -> None:
         a, c, act = plan.architecture, plan.configuration, plan.act
@@ -52,7 +59,7 @@ class Experts:
         self._hidden: list[Matrix] = []
 
     def steps(self) -> Iterator[Step]:
-        """Group by group of tokens the router, then the experts."""
+        """For each group of tokens, the router, then the experts."""
         plan = self._plan
         for g, tokens in enumerate(self._groups):
             suffix = "" if len(self._groups) == 1 else f"@{g}"
@@ -80,7 +87,7 @@ class Experts:
     # --- router ---------------------------------------------------------------------------------------------------
 
     def _route(self, tokens: Chunk, spans: Spans) -> None:
-        """Router logits and queues of some tokens, chunk by chunk; without whole matrices norm2 comes first."""
+        """Router logits and queues of some tokens, in chunks; without whole matrices, norm2 comes first."""
         plan, a, e, (first, count) = self._plan, self._plan.architecture, self._plan.emitter, tokens
         if first == 0:
             self._normed = plan.normed if plan.whole else self._place_normed()
@@ -126,7 +133,7 @@ class Experts:
             e.pass_over(f"{self._block}.experts.gelu", hidden, 0, rows, (0, a.expert_hidden), plan.scratch)
 
     def _even_share(self, work: _Work) -> int:
-        """Rows of the slice of the queue if the tokens were shared evenly."""
+        """Rows of the slice of the queue if the tokens were shared evenly among the experts."""
         experts = len(self._experts)
         chosen = work.tokens * min(self._plan.task.top_k, experts)
         rows = (work.slot + 1) * chosen // experts - work.slot * chosen // experts

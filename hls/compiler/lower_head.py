@@ -18,7 +18,7 @@ class Head:
         self._norm = plan.norm("norm")
 
     def steps(self) -> Iterator[Step]:
-        """One step."""
+        """A single step."""
         yield Step(self._part.name, (self._norm, self._plan.block(self._part)), self._emit)
 
     def _emit(self, spans: Spans) -> None:
@@ -38,7 +38,7 @@ class Head:
         ]
         for n, (first, count) in enumerate(blocks):
             token, tokens = a.prefix_tokens + first * grid_columns, count * grid_columns
-            # Prefix tokens have no output; their norm is there because it is part of the network.
+            # Prefix tokens have no output; they are normalised because that is part of the network.
             start = 0 if n == 0 else token
             source = plan.normed if plan.whole else buffers[n % len(buffers)].holding(start)
             plan.layer_norm(self._norm.name, spans, source, start, token + tokens - start)

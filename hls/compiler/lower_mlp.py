@@ -13,7 +13,7 @@ from moesaic.hls.compiler.task_plan import TaskPlan
 
 
 class Mlp:
-    """The dense MLP of transformer block i, in blocks of rows, each through all column parts of both layers."""
+    """The dense MLP of transformer block i: each block of rows goes through all column parts of both layers."""
 
     def __init__(self, plan: TaskPlan, i: int) -> None:
         a, c, act = plan.architecture, plan.configuration, plan.act
@@ -25,7 +25,7 @@ class Mlp:
         self._blocks = plan.blocks_when_empty(a.tokens, per_row, c.tile_rows, "one row of the MLP's hidden layer")
 
     def steps(self) -> Iterator[Step]:
-        """Block after block of rows, the parts of the first layer before those of the second."""
+        """For each block of rows, the parts of the first layer, then those of the second."""
         plan = self._plan
         for n in range(len(self._blocks)):
             for p, part in enumerate(self._up):
@@ -52,7 +52,7 @@ class Mlp:
         return self._plan.normed if self._plan.whole else self._buffers[n % 2].holding(self._blocks[n][0])
 
     def _normalise(self, n: int, spans: Spans) -> None:
-        """norm2 of a block, if attention has not left all normalised tokens."""
+        """norm2 of a block of rows, unless attention has already left all tokens normalised."""
         if not self._plan.whole:
             self._plan.layer_norm(self._norm.name, spans, self._normed(n), *self._blocks[n])
 

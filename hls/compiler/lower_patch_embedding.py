@@ -1,4 +1,4 @@
-"""Lowers the patch embedding: the image, cut into patches while it is loaded, into the residual stream."""
+"""Lowers the patch embedding, from the image, which is cut into patches while it is loaded, to the residual stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from moesaic.hls.compiler.task_plan import TaskPlan
 
 
 class PatchEmbedding:
-    """Row blocks of patches, of which the next is loaded while one is embedded, added to the position embedding."""
+    """Adds the embedded patches to the position embedding, in blocks of grid rows; the next block is loaded meanwhile."""
 
     def __init__(self, plan: TaskPlan) -> None:
         self._plan = plan
@@ -28,7 +28,7 @@ class PatchEmbedding:
         self._buffers: list[Matrix] = []
 
     def steps(self) -> Iterator[Step]:
-        """The first blocks of the image, then every block through all column parts of the layer."""
+        """The load of the first blocks of the image, then every block through all column parts of the layer."""
         plan = self._plan
         yield Step("image", (), self._begin)
         for n in range(len(self._blocks)):
@@ -36,7 +36,7 @@ class PatchEmbedding:
                 yield Step("patch_embed", (plan.block(part), plan.position()), partial(self._embed, n, part))
 
     def _begin(self, spans: Spans) -> None:
-        """Place one buffer or, where there is room, two, and load the image's first blocks into them."""
+        """Place one buffer or, if there is room, two, and load the image's first blocks into them."""
         act, most = self._plan.act, max(count for _, count in self._blocks) * self._grid_columns
         for n in range(len(self._blocks[:2])):
             if n == 0 or act.largest_gap() >= most * self._pitch:

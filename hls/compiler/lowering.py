@@ -1,10 +1,10 @@
 """Lowers one pathway of a bundle to the program of its frame.
 
-The order of the program is the order of the network, with these exceptions: weights are loaded ahead (moesaic.hls.compiler.prefetch);
-in attention the scores of the next heads are computed before the softmax-weighted sum of the current one; an expert's first layer is
-computed before the previous expert's second one; and what lies around a layer norm or a router is cut into chunks of rows, so that a
-chunk is normalised or routed while the array works on its neighbours. Activations never leave the chip between the image and the task's
-output.
+The program follows the order of the network, with these exceptions: weights are loaded ahead (moesaic.hls.compiler.prefetch); in
+attention, the scores of the next heads are computed before the softmax-weighted sum of the current one; an expert's first layer is
+computed before the previous expert's second layer; and the work around a layer norm or a router is split into chunks of rows, so
+that one chunk is normalised or routed while the array works on its neighbours. Activations never leave the chip between the image
+and the task's output.
 
 Where a whole matrix of all tokens does not fit beside the residual stream, attention runs in slices of query rows, a dense MLP in
 blocks of rows, and experts in slices of their queues. Keys and values of all tokens lie in the weight memory while they are needed.
@@ -40,7 +40,8 @@ _SHARED_PARTS = 4
 class LoweredTask:
     """The program of a target.
 
-    act_peak: bytes of activation memory in use at the worst moment; weights_end: bytes of the shared memory that hold weights.
+    act_peak: the most bytes of activation memory in use at once.
+    weights_end: bytes of the shared memory that hold weights.
     """
 
     emitter: Emitter
@@ -49,30 +50,31 @@ class LoweredTask:
 
     @property
     def entries(self) -> list[Entry]:
-        """The instructions but `end`."""
+        """The instructions, without `end`."""
         return self.emitter.entries
 
     @property
     def observations(self) -> dict[str, Observation]:
-        """Where the results of the layers are stored, by name."""
+        """Where the results of the layers are stored, by layer name."""
         return self.emitter.observations
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The target's layers and those of this program, in the order of their tag numbers."""
+        """The layers in the target's tags and those of this program, in the order of their tag numbers."""
         return self.emitter.tags
 
     @property
     def frame_end(self) -> int:
-        """Bytes of the frame window that are taken, with the observations of this program."""
+        """Bytes of the frame window in use, including the observations of this program."""
         return self.emitter.frame_end
 
 
 def lower_task(target: Target) -> LoweredTask:
-    """The program of a target, with that division of the shared memory which the cycle model finds fastest.
+    """The program of a target, with the division of the shared memory that the cycle model finds fastest.
 
-    More room for weights lets them be loaded earlier, but weights there delay activations. Only divisions that leave room for whole
-    matrices of activations are tried. UserError if a buffer does not fit however the memory is divided.
+    More room for weights lets them be loaded earlier, but weights in the shared memory slow down access to activations. Divisions
+    with weights there are tried only if they leave room for whole matrices of activations. Raises UserError if a size exceeds the
+    machine's limits, or if a buffer does not fit however the memory is divided.
     """
     check_machine_limits(target)
     model = CycleModel(target.configuration)
@@ -88,7 +90,7 @@ def lower_task(target: Target) -> LoweredTask:
                 break
             candidate = _lower(plan)
         except DoesNotFit:
-            break  # more for weights leaves even less for activations
+            break  # more room for weights leaves even less for activations
         cycles = model.run(candidate.entries).cycles
         if cycles < least:
             fastest, least = candidate, cycles
@@ -96,7 +98,7 @@ def lower_task(target: Target) -> LoweredTask:
 
 
 def _divisions(configuration: HardwareConfiguration) -> list[int]:
-    """Bytes of the shared memory that may hold weights, in ascending order, without 0."""
+    """Sizes, in bytes, of the part of the shared memory that may hold weights, in ascending order, without 0."""
     shared = configuration.shared_bytes
     parts = (shared * part // _SHARED_PARTS // _SHARED_STEP * _SHARED_STEP for part in range(1, _SHARED_PARTS + 1))
     return [size for size in dict.fromkeys(parts) if size]

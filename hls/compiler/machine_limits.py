@@ -1,4 +1,4 @@
-"""What no division of the memories helps against: sizes that the machine or its configuration does not support."""
+"""Refuses sizes that the machine or its configuration does not support, however the memories are divided."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COLUMNS_END = 1 << 16
 
 
 def check_machine_limits(target: Target) -> None:
-    """UserError if a size of the network is beyond what the machine supports, with that size and the limit."""
+    """Raises UserError, with the size and the limit, if a size of the network exceeds what the machine supports."""
     a, c, task = target.architecture, target.configuration, target.task
 
     def limit(what: str, needed: int, available: int) -> None:

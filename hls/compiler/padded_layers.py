@@ -1,4 +1,4 @@
-"""What the generator needs to know of a bundle: its linear layers padded for a configuration, and the size of the work."""
+"""The linear layers, image and outputs of a network as the machine stores them: padded for a configuration."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
 from moesaic.spec.configuration import HardwareConfiguration
 
 PIXEL_BYTES = 4
-"""Of a pixel in DRAM: red, green, blue and one that is 0."""
-_PIXELS_PER_BEAT = 4  # 16 bytes, of which every transfer is made
+"""Bytes of a pixel in DRAM: red, green, blue and a zero."""
+_PIXELS_PER_BEAT = 4  # every transfer consists of 16-byte beats
 
 
 def linear(bundle: Bundle, name: str) -> Linear:
-    """A linear layer of the bundle as it is stored there."""
+    """A linear layer as the bundle stores it, without padding."""
     return Linear(*(bundle.tensors[f"{name}.{part}"] for part in ("weight", "bias", "multiplier", "shift")))
 
 
@@ -23,22 +23,22 @@ def head_pitch(architecture: Architecture, configuration: HardwareConfiguration)
 
 
 def patch_pitch(architecture: Architecture) -> int:
-    """Pixels that one line of a patch occupies: its edge rounded up to whole 16-byte beats."""
+    """Pixels that one line of a patch occupies: the patch's edge rounded up to whole beats of 16 bytes."""
     return round_up(architecture.patch, _PIXELS_PER_BEAT)
 
 
 def patch_bytes(architecture: Architecture) -> int:
-    """Of a patch as the machine loads it, its lines padded."""
+    """Bytes of a patch as the machine loads it, with padded lines."""
     return architecture.patch * patch_pitch(architecture) * PIXEL_BYTES
 
 
 def image_bytes(architecture: Architecture) -> int:
-    """Of the image as the machine loads it."""
+    """Bytes of the image as the machine loads it."""
     return architecture.grid[0] * architecture.grid[1] * patch_bytes(architecture)
 
 
 def stored_channels(task: Task) -> int:
-    """Channels of a task's output as stored: rounded up so that a row of upscale pixels is whole 16-byte beats."""
+    """Channels of a task's output as stored: rounded up so that a row of `upscale` pixels fills whole beats of 16 bytes."""
     channels = task.channels
     while 2 * task.upscale * channels % 16:
         channels += 1
@@ -46,7 +46,7 @@ def stored_channels(task: Task) -> int:
 
 
 def output_shape(architecture: Architecture, task: Task) -> tuple[int, int, int]:
-    """Rows, columns and stored channels of a task's output, int16."""
+    """(rows, columns, stored channels) of a task's output, int16."""
     rows, columns = architecture.grid
     return rows * task.upscale, columns * task.upscale, stored_channels(task)
 
@@ -54,7 +54,10 @@ def output_shape(architecture: Architecture, task: Task) -> tuple[int, int, int]
 def linear_shapes(
     architecture: Architecture, tasks: dict[str, Task], configuration: HardwareConfiguration
 ) -> dict[str, tuple[int, int]]:
-    """(outputs, inputs) of every linear layer, with patch lines, attention heads and output channels padded as the machine stores them."""
+    """(outputs, inputs) of every linear layer, by name, as the machine stores it.
+
+    Lines of patches, attention heads and output channels are padded.
+    """
     padded = architecture.heads * head_pitch(architecture, configuration)
     shapes = {}
     for name, (shape, _) in expected_tensors(architecture, tasks).items():
@@ -76,7 +79,7 @@ def linear_shapes(
 
 
 def padded_linear(bundle: Bundle, configuration: HardwareConfiguration, name: str) -> Linear:
-    """A linear layer of the bundle with the shape that `linear_shapes` gives."""
+    """A linear layer of the bundle, padded to the shape that `linear_shapes` gives."""
     a = bundle.architecture
     head_dim, pitch = a.width // a.heads, head_pitch(a, configuration)
     layer = linear(bundle, name)

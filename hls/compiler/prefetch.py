@@ -1,6 +1,6 @@
 """Decides when weights are loaded: as early in the program as the weight memory has room, in the order of their first use.
 
-A program is a list of steps. Each names the blocks of the weight memory that it needs; a block lives from its load, before its
+A program is a list of steps. Each step names the blocks of the weight memory that it needs; a block lives from its load, before its
 first step, to the end of its last step.
 """
 
@@ -15,16 +15,19 @@ from moesaic.hls.compiler.emitter import Emitter
 from moesaic.spec.isa import LoadDestination
 
 Spans = dict[str, Span]
-"""Block name to where it lies on chip."""
+"""Block name to the block's place on chip."""
 
 
 @dataclass(frozen=True)
 class Block:
     """Contents of the weight memory, or of a slot of another memory.
 
-    name: unique among live blocks; constant, offset: where in Constants it comes from, or "" if the machine itself writes
-    it; size: bytes. slots: the pool that it comes from, "" for the weight memory. expert: the queue whose emptiness makes the
-    block useless, and router the tag of the step that fills that queue; None and "" if it is always needed.
+    name: unique among live blocks.
+    constant, offset: name and byte offset of its source in Constants, the name "" if the machine itself writes it.
+    size: bytes.
+    slots: the name of its slot pool, "" for the weight memory.
+    expert: the queue that makes the block useless when it is empty.
+    router: the tag of the step that fills that queue; None and "" if the block is always needed.
     """
 
     name: str
@@ -37,7 +40,7 @@ class Block:
 
 
 class SlotPool:
-    """Slots of equal size for blocks that are small and alike, such as GELU tables. destination: the memory they are in."""
+    """Slots of equal size for blocks that are small and alike, such as GELU tables. destination: the memory that they are in."""
 
     def __init__(self, destination: LoadDestination, slots: list[Span]) -> None:
         self.destination = destination
@@ -48,13 +51,13 @@ class SlotPool:
         return self._free.pop(0) if self._free else None
 
     def free(self, slot: Span) -> None:
-        """Give a slot back."""
+        """Give back a slot."""
         self._free.append(slot)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the program. tag: its layer; blocks: what it needs; emit: appends its instructions, given where the blocks lie."""
+    """A part of the program. tag: its layer; blocks: what it needs; emit: appends its instructions, given the places of the blocks."""
 
     tag: str
     blocks: tuple[Block, ...]
@@ -63,11 +66,14 @@ class Step:
 
 @dataclass
 class Prefetcher:
-    """Emits steps with their loads.
+    """Emits steps together with their loads.
 
-    ring: the weight memory; pools: of slots, by name; ahead: False lets a step's loads wait for the products before it, which
-    shows what prefetching is worth. A load of an expert that comes after its router in program order is skipped when nobody chose the
-    expert; one that fits earlier is loaded on suspicion, if suspect is True.
+    ring: the weight memory.
+    pools: slot pools by name.
+    ahead: if False, a step's loads wait for the products before it, which shows what prefetching is worth.
+
+    An expert's load that comes after the expert's router in program order is skipped if no token chose the expert. One that fits
+    earlier is issued speculatively if `suspect` is True, and waits for the router otherwise.
     """
 
     emitter: Emitter
@@ -77,8 +83,10 @@ class Prefetcher:
     suspect: bool = True
 
     def emit(self, steps: list[Step]) -> None:
-        """Append the program. A step that needs no blocks comes before the loads ahead of later ones. DoesNotFit if the blocks of one
-        step do not fit."""
+        """Append the program. Raises DoesNotFit if the blocks of one step do not fit.
+
+        A step that needs no blocks comes before any loads for later steps.
+        """
         last_use = {block.name: index for index, step in enumerate(steps) for block in step.blocks}
         first_use: dict[str, tuple[Block, int]] = {}
         for index, step in enumerate(steps):

@@ -1,20 +1,20 @@
-"""Cuts rows into chunks, so that one unit works on a chunk while the array works on its neighbours."""
+"""Splits rows into chunks, so that one unit works on a chunk while the array works on its neighbours."""
 
 from __future__ import annotations
 
 from moesaic.hls.compiler.arena import round_up
 
 BEFORE = (1, 2, 3, 3)
-"""Relative sizes of chunks of which nothing hides the first."""
+"""Relative sizes of chunks when nothing hides the first one."""
 AFTER = (3, 3, 2, 1)
-"""Relative sizes of chunks of which nothing hides the last."""
+"""Relative sizes of chunks when nothing hides the last one."""
 
 Chunk = tuple[int, int]
-"""First row and number of rows."""
+"""(first row, number of rows)."""
 
 
 def row_chunks(first: int, count: int, quantum: int, shares: tuple[int, ...]) -> list[Chunk]:
-    """Rows first to first + count in pieces of about the given relative sizes, all but the last multiples of `quantum`."""
+    """Split rows [first, first + count) into chunks of about these relative sizes, all but the last a multiple of `quantum`."""
     chunks, start, done = [], first, 0
     for share in shares:
         done += share
@@ -27,5 +27,5 @@ def row_chunks(first: int, count: int, quantum: int, shares: tuple[int, ...]) ->
 
 
 def equal_blocks(rows: int, most: int) -> list[Chunk]:
-    """Rows 0 to `rows` in blocks of `most`, of which the last may be smaller."""
+    """Split rows [0, rows) into blocks of `most` rows; the last may be smaller."""
     return [(first, min(most, rows - first)) for first in range(0, rows, most)]

@@ -1,4 +1,4 @@
-"""What a program is made of and for: everything that is settled before its first instruction."""
+"""What a program is made from and made for: everything that is fixed before its first instruction."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from moesaic.spec.configuration import HardwareConfiguration
 class Target:
     """One pathway of a bundle, to be lowered to a program for one configuration.
 
-    bundle: its tensors may be without content; only shifts are read from them.
+    bundle: its tensors may be placeholders, because only shifts are read from them.
     constants: where the weights lie in the constant window.
     pathway: the name of the pathway (moesaic.spec.pathway_names).
     image_offset, output_offset: byte offsets in the frame window.
-    frame_end: bytes of the frame window that are taken; what is observed goes behind them.
-    tags: the layers that programs lowered earlier have named, in the order of their tag numbers.
+    frame_end: bytes of the frame window in use; observations are placed after them.
+    tags: the layers named by programs lowered earlier, in the order of their tag numbers.
     observe: also store every layer's result in the frame window (see moesaic.spec.build.Observation).
     """
 
@@ -43,12 +43,12 @@ class Target:
 
     @cached_property
     def task(self) -> Task:
-        """The task with the experts and the top-k of the pathway."""
+        """The task, with the experts and the top-k of the pathway."""
         return pathways(self.bundle.tasks)[self.pathway]
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """(outputs, inputs) of every linear layer as it is stored."""
+        """(outputs, inputs) of every linear layer as it is stored, by name."""
         return linear_shapes(self.architecture, self.bundle.tasks, self.configuration)
 
     @property

@@ -1,4 +1,4 @@
-"""How one program divides the memories, and how layers and rows are cut to fit: what all parts of its lowering share."""
+"""How one program divides the memories, and how its layers and rows are split to fit: shared by all parts of the lowering."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.isa import LoadDestination
 
 _PART_SHARE = 12
-"""A linear layer is loaded in parts of at most 1 / _PART_SHARE of the weight memory."""
+"""A linear layer is loaded in parts, each at most 1 / _PART_SHARE of the weight memory."""
 _NORM_SLOTS = 6
 _SCORES = ((4, 3), (3, 3), (2, 3), (4, 2), (2, 2), (1, 3), (1, 2), (1, 1))
-"""Row tiles of attention scores in a block, and blocks in flight, in order of preference: three hide the softmax of one."""
+"""(row tiles of attention scores per block, blocks in flight), in order of preference: three hide the softmax of one."""
 
 
 class TaskPlan:
-    """The program of a target in the making, with one division of the memory that activations and weights share.
+    """A target's program under construction, for one division of the memory that activations and weights share.
 
-    weights_end: bytes of the shared memory that hold weights. DoesNotFit if that leaves too little for activations.
+    weights_end: bytes of the shared memory that hold weights.
 
-    act: where activations are placed. residual: the residual stream, all tokens. whole: whole matrices of all tokens fit beside it; then
-    normed holds the normalised tokens. slices: of query rows in attention, one if whole; flights: blocks of scores at a time. scratch: a
-    row for the results of a GELU pass, if the schedule has one.
+    Raises DoesNotFit if too little is left for activations.
+
+    act: places the activations.
+    residual: the residual stream of all tokens, int16 (tokens, width).
+    whole: whether whole matrices of all tokens fit beside it; if so, normed holds the normalised tokens, int8 (tokens, width).
+    slices: the query rows of attention, in one slice if whole.
+    flights: blocks of scores in flight.
+    scratch: one row for the results of a GELU pass, if the schedule has one.
     """
 
     def __init__(self, target: Target, weights_end: int) -> None:
@@ -51,7 +56,7 @@ class TaskPlan:
             self.normed = self.act.place("the normalised tokens", a.tokens, a.width, "int8")
 
     def prefetcher(self) -> Prefetcher:
-        """What emits the steps of the program, with their loads."""
+        """A prefetcher that emits the steps of the program together with their loads."""
         c = self.configuration
         words = (c.weight_bytes + self.weights_end) // c.weight_word_bytes
         pools = {
@@ -60,14 +65,17 @@ class TaskPlan:
             "norms": SlotPool(LoadDestination.ACT, _slots("act", self._norm_slots.start, self._norm_slot, _NORM_SLOTS)),
         }
         ring = Ring(Span("weight", 0, words * c.weight_word_bytes))
-        # Of the experts of a few tokens most are not chosen: loads on suspicion would be almost all in vain.
+        # A few tokens leave most experts unchosen: almost all speculative loads would be wasted.
         suspect = self.schedule.expert_tokens is None
         return Prefetcher(self.emitter, ring, pools, self.schedule.prefetch, suspect)
 
     # --- slices and blocks of rows --------------------------------------------------------------------------------
 
     def _plan_slices(self) -> list[Chunk]:
-        """Query rows in as few slices as their buffers fit: normalised rows, queries, attention result, scores, weights."""
+        """Split the query rows into as few slices as possible, and set `flights`.
+
+        The buffers of a slice must fit: normalised rows, queries, attention result, scores and attention weights.
+        """
         a, c, act = self.architecture, self.configuration, self.act
         quantum = math.lcm(c.tile_rows, c.tile_columns, c.tile_depth)
         room, wide = act.largest_gap(), act.pitch(a.heads * self.head_pitch, "int8")
@@ -84,21 +92,26 @@ class TaskPlan:
         raise DoesNotFit(f"attention of {rows} query rows", needed, "act", available)
 
     def score_bytes(self) -> int:
-        """Bytes of one row of scores and of attention weights."""
+        """Bytes of one row of attention scores, int16, and one row of attention weights, int8."""
         tokens = self.architecture.tokens
         return self.act.pitch(tokens, "int16", spread=True) + self.act.pitch(tokens, "int8", spread=True)
 
     def blocks_of(
         self, rows: int, bytes_per_row: int, multiple: int, what: str, limit: int | None = None
     ) -> list[Chunk]:
-        """Split rows into the largest blocks for which there is room; their sizes are multiples of `multiple`, or less than it.
+        """Split rows into the largest blocks that fit into the largest gap.
 
-        limit: most rows of a block. DoesNotFit, naming `what` a row is, if there is no room for one.
+        This gives one block if all rows fit; else blocks of a multiple of `multiple` rows, of which the last may be smaller; else,
+        if `multiple` rows do not fit, single rows.
+
+        limit: most rows in a block.
+
+        Raises DoesNotFit, naming `what` a row is, if not even one fits.
         """
         return self._split(rows, bytes_per_row, multiple, what, self.act.largest_gap(), limit)
 
     def blocks_when_empty(self, rows: int, bytes_per_row: int, multiple: int, what: str, extra: int = 0) -> list[Chunk]:
-        """As blocks_of, for a moment at which only what every block keeps is in the memory, and `extra` bytes."""
+        """As blocks_of, but for a memory that holds only what every transformer block keeps, and `extra` bytes."""
         kept = self.residual.span.size + self._norm_slots.size + (self.normed.span.size if self.whole else 0)
         return self._split(rows, bytes_per_row, multiple, what, self.act.span.size - kept - extra, None)
 
@@ -130,12 +143,12 @@ class TaskPlan:
         ]
 
     def whole_part(self, name: str) -> LinearPart:
-        """A linear layer as one part."""
+        """A linear layer as a single part."""
         outputs, inputs = self.target.shapes[name]
         return LinearPart(name, name, 0, outputs, inputs)
 
     def block(self, part: LinearPart, expert: int | None = None, router: str = "", suffix: str = "") -> Block:
-        """A part as a block of the weight memory; suffix: of its name there."""
+        """A part as a block of the weight memory. expert, router: as for Block; suffix: appended to the block's name."""
         c = self.configuration
         tile = linear_tile_bytes(c, part.inputs)
         offset, size = part.first_column // c.tile_columns * tile, -(-part.columns // c.tile_columns) * tile
@@ -150,24 +163,24 @@ class TaskPlan:
         return Block(name, norm_bytes(self.configuration, self.architecture.width), name, slots="norms")
 
     def position(self) -> Block:
-        """The position embedding as a block, which becomes the residual stream."""
+        """The position embedding as a block, loaded as the initial value of the residual stream."""
         return Block("position", self.target.constants.size["position"], "position", slots="residual")
 
     # --- what several layers do -----------------------------------------------------------------------------------
 
     def layer_norm(self, name: str, spans: Spans, target: Matrix, first: int, count: int) -> None:
-        """Layer norm of rows first to first + count of the residual stream into `target`; observed."""
+        """Emit the layer norm of rows [first, first + count) of the residual stream into `target`, int8, and observe the result."""
         a = self.architecture
         self.emitter.layer_norm(name, self.residual, target, spans[name], first, count)
         self.emitter.observe(name, target, first, count, (a.tokens, a.width), first)
 
     def observe_residual(self, layer: str, first: int, count: int) -> None:
-        """Observe rows of the residual stream as the result of a layer."""
+        """Observe rows [first, first + count) of the residual stream as the result of a layer."""
         a = self.architecture
         self.emitter.observe(layer, self.residual, first, count, (a.tokens, a.width), first)
 
     def observe_heads(self, layer: str, matrix: Matrix, first: int, count: int) -> None:
-        """Observe rows of a matrix whose columns are padded heads."""
+        """Observe rows [first, first + count) of a matrix whose columns are padded heads."""
         a = self.architecture
         groups = a.width // a.heads, self.head_pitch
         self.emitter.observe(layer, matrix, first, count, (a.tokens, a.heads * self.head_pitch), first, groups)

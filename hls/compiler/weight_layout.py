@@ -1,4 +1,4 @@
-"""Brings linear layers into the layout of the weight memory: per column tile a parameter block, then words of columns x depth."""
+"""Packs linear layers for the weight memory: for each column tile a parameter block, then words of columns x depth."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from moesaic.spec.isa import PARAMETER_ENTRY
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer of the integer network, as moesaic.spec.bundle has it.
+    """A linear layer of the integer network, as defined in moesaic.spec.bundle.
 
-    weight: int8 (outputs, inputs). bias: int32, multiplier: uint16, shift: uint8, each (outputs,).
+    weight: int8 (outputs, inputs).
+    bias: int32 (outputs,).
+    multiplier: uint16 (outputs,).
+    shift: uint8 (outputs,).
     """
 
     weight: np.ndarray
@@ -24,7 +27,7 @@ class Linear:
     shift: np.ndarray
 
     def with_output_groups(self, group: int, pitch: int) -> Linear:
-        """Outputs in groups of `group`, each padded with zero outputs to `pitch`."""
+        """The layer with its outputs in groups of `group`, each padded with zero outputs to `pitch`."""
 
         def pad(array: np.ndarray) -> np.ndarray:
             groups = array.reshape(-1, group, *array.shape[1:])
@@ -34,7 +37,7 @@ class Linear:
         return Linear(pad(self.weight), pad(self.bias), pad(self.multiplier), pad(self.shift))
 
     def with_input_groups(self, group: int, pitch: int) -> Linear:
-        """Inputs in groups of `group`, each padded with zero weights to `pitch`."""
+        """The layer with its inputs in groups of `group`, each padded with zero weights to `pitch`."""
         outputs = len(self.weight)
         groups = self.weight.reshape(outputs, -1, group)
         weight = np.pad(groups, ((0, 0), (0, 0), (0, pitch - group))).reshape(outputs, -1)
@@ -42,16 +45,20 @@ class Linear:
 
 
 def parameter_bytes(configuration: HardwareConfiguration) -> int:
-    """Bytes of a parameter block: an entry for each column of a tile."""
+    """Bytes of a parameter block: one entry for each column of a tile."""
     return PARAMETER_ENTRY.itemsize * configuration.tile_columns
 
 
 def parameter_block(
     configuration: HardwareConfiguration, bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
-    """One parameter block, uint8 (parameter_bytes,), for up to tile_columns channels; the rest is 0.
+    """One parameter block, uint8 (parameter_bytes,), for up to tile_columns channels; unused entries are 0.
 
-    bias: int32, multiplier: uint16, shift: uint8, or integers in their ranges; each (channels,).
+    bias: int32 (channels,).
+    multiplier: uint16 (channels,).
+    shift: uint8 (channels,).
+
+    Other integer dtypes are accepted if the values are in these ranges.
     """
     block = np.zeros(configuration.tile_columns, PARAMETER_ENTRY)
     count = len(bias)
@@ -60,12 +67,12 @@ def parameter_block(
 
 
 def linear_depth(configuration: HardwareConfiguration, inputs: int) -> int:
-    """Depth field of a product over `inputs` elements."""
+    """The depth field of a product over `inputs` elements: rounded up to a multiple of tile_depth."""
     return round_up(inputs, configuration.tile_depth)
 
 
 def linear_tile_bytes(configuration: HardwareConfiguration, inputs: int) -> int:
-    """Bytes of one column tile with its parameter block: the b_stride and param_stride of a linear layer."""
+    """Bytes of one column tile including its parameter block: the b_stride and param_stride of a linear layer."""
     return parameter_bytes(configuration) + linear_depth(configuration, inputs) * configuration.tile_columns
 
 
@@ -75,7 +82,7 @@ def linear_bytes(configuration: HardwareConfiguration, outputs: int, inputs: int
 
 
 def pack_linear(configuration: HardwareConfiguration, linear: Linear) -> np.ndarray:
-    """A linear layer as bytes for the weight memory, uint8 (linear_bytes,)."""
+    """A linear layer packed for the weight memory, uint8 (linear_bytes,)."""
     columns, lanes = configuration.tile_columns, configuration.tile_depth
     outputs, inputs = linear.weight.shape
     depth, tiles = linear_depth(configuration, inputs), -(-outputs // columns)
@@ -100,7 +107,9 @@ def norm_bytes(configuration: HardwareConfiguration, width: int) -> int:
 
 
 def pack_norm(configuration: HardwareConfiguration, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    """Layer-norm parameters for the activation memory: groups of tile_columns gamma, then beta, int16; as uint8 (norm_bytes,).
+    """Layer-norm parameters packed for the activation memory, uint8 (norm_bytes,).
+
+    For each group of tile_columns channels the block has all gammas, then all betas, int16.
 
     gamma, beta: int16 (width,).
     """

@@ -1,4 +1,4 @@
-"""Targets from sizes alone: the programs are those of real weights, and no weight is stored."""
+"""Targets made from sizes alone: they are lowered as if they had real weights, but none are stored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def weightless_target(
     configuration: HardwareConfiguration,
     schedule: Schedule = _FAST,
 ) -> Target:
-    """A pathway of a network whose tensors have the right shapes, are zeros and take no memory."""
+    """One pathway of a network whose tensors have the right shapes and dtypes but are zeros that take no memory."""
     constants = Constants()
     for name, size in block_sizes(architecture, tasks, configuration):
         constants.add(name, size, lambda: np.empty(0, np.uint8))

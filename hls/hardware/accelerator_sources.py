@@ -1,4 +1,4 @@
-"""The sources of the accelerator as they go into a build: the hand-written ones, and what depends on the configuration."""
+"""The accelerator sources that go into a build: the hand-written files and those generated for the configuration."""
 
 from __future__ import annotations
 
@@ -31,13 +31,16 @@ _PARAMETERS = (
 
 
 def rtl_parameters(configuration: HardwareConfiguration) -> dict[str, str]:
-    """Parameters of the RTL module `accelerator`, name to SystemVerilog literal."""
+    """Parameters of the RTL module `accelerator`: name to SystemVerilog literal."""
     values = {name: str(getattr(configuration, field)) for name, field in _PARAMETERS}
     return {**values, "Fingerprint": f"64'h{configuration.fingerprint}"}
 
 
 def accelerator_sources(configuration: HardwareConfiguration) -> dict[str, bytes]:
-    """Every source of a build, path there to content: cpp/ with its configuration.hpp, rtl/ with parameters.f (-G options)."""
+    """Every source file of a build: path within the build to content.
+
+    cpp/ includes the generated configuration.hpp; rtl/ includes parameters.f, the parameters as -G options.
+    """
     files: dict[str, bytes] = {}
     for directory, endings in ((CPP_DIRECTORY, (".hpp", ".cpp")), (RTL_DIRECTORY, (".sv",))):
         for path in sorted(directory.iterdir()):

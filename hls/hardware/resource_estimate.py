@@ -1,7 +1,7 @@
-"""Estimates what a configuration takes of its device, from the structure of the machine, and refuses what cannot fit.
+"""Estimates how much of its device a configuration needs, and refuses a configuration that cannot fit.
 
-DSP, BRAM and URAM follow from the structure; they and the LUTs, which are a formula per unit, agree with open synthesis
-(`make resources`). Nothing here has seen place and route.
+The counts of DSPs, BRAMs and URAMs follow from the structure of the machine; LUTs are a fitted formula per unit. All agree with
+open synthesis (`make resources`). No figure comes from place and route.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from moesaic.spec.configuration import ULTRA_BANKS, HardwareConfiguration
 
 @dataclass(frozen=True)
 class Resources:
-    """DSP48E2 slices, BRAM36 blocks, URAM288 blocks, LUTs."""
+    """Numbers of DSP48E2 slices, BRAM36 blocks, URAM288 blocks and LUTs."""
 
     dsp: int
     bram36: int
@@ -22,7 +22,7 @@ class Resources:
     lut: int
 
     def to_dict(self) -> dict[str, int]:
-        """Name to amount."""
+        """Resource name to number."""
         return asdict(self)
 
 
@@ -30,28 +30,28 @@ DEVICES = {
     "XCZU7EV": Resources(dsp=1728, bram36=312, uram=96, lut=230_400),
     "XCZU15EG": Resources(dsp=3528, bram36=744, uram=112, lut=341_280),
 }
-"""AMD DS891, Zynq UltraScale+ MPSoC overview."""
+"""What each device has. Source: AMD DS891, Zynq UltraScale+ MPSoC overview."""
 
 LIMITS = {
     "XCZU7EV": Resources(dsp=1641, bram36=281, uram=86, lut=172_000),
     "XCZU15EG": Resources(dsp=3351, bram36=669, uram=100, lut=255_000),
 }
-"""What a design is allowed to take: 95 % of a device's DSP, 90 % of its RAM, and 75 % of its LUTs, which carry the routing."""
+"""What a design may use: 95 % of a device's DSPs, 90 % of its RAM and 75 % of its LUTs, on which routability depends."""
 
 _BRAM_DEPTH, _URAM_DEPTH, _RAM_DATA_BITS = 512, 4096, 64
 _QUEUE_DEPTH = 1024
 _MULTIPLIER_BITS = 26
-"""Unsigned bits of an operand that one DSP48E2 takes; the other operand has at most 17."""
+"""Widest unsigned operand, in bits, that one DSP48E2 takes; its other operand has at most 17 bits."""
 
 
 def estimate_resources(configuration: HardwareConfiguration) -> Resources:
-    """Resources of a configuration before place and route."""
+    """Estimated resources of a configuration before place and route."""
     c = configuration
     return Resources(_dsp(c), _bram36(c), _uram(c), _lut(c))
 
 
 def estimate_resources_of_two_units(configuration: HardwareConfiguration) -> Resources:
-    """Resources of a machine with two arrays of this configuration, each with its own drain, that share everything else."""
+    """Estimated resources of a machine with two of this configuration's arrays, each with its own drain, that share all the rest."""
     c = configuration
     one, lanes = estimate_resources(c), _lanes(c)
     array_lut = sum(term for unit, term in _lut_terms(c).items() if unit in ("array", "skew", "lanes", "operands"))
@@ -64,7 +64,7 @@ def estimate_resources_of_two_units(configuration: HardwareConfiguration) -> Res
 
 
 def _lanes(c: HardwareConfiguration) -> int:
-    """Results drained per cycle, each with a requantiser and a table look-up; scores that softmax takes."""
+    """Results drained per cycle, each with its own requantiser and table look-up; also the scores that softmax takes per cycle."""
     return c.act_ports * c.tile_columns
 
 
@@ -86,7 +86,7 @@ def _bram36(c: HardwareConfiguration) -> int:
     act = c.act_banks * (8 * c.act_word_bytes // _RAM_DATA_BITS) * sum(-(-depth // _BRAM_DEPTH) for depth in depths)
     queues = -(-c.experts * c.queue_tokens // _QUEUE_DEPTH)
     rows = c.row_entries // c.act_ports
-    # in halves: 16 bits a row, 1,024 deep; 22 bits a row, 512 deep; a table for two lanes
+    # in half blocks: 16 bits per row, 1,024 deep; 22 bits per row, 512 deep; one table per two lanes
     halves = c.act_ports * (-(-rows // 1024) + -(-rows // _BRAM_DEPTH)) + _lanes(c) // 2
     return act + queues + -(-halves // 2)
 
@@ -104,12 +104,12 @@ def _lut(c: HardwareConfiguration) -> int:
 
 
 def _lut_terms(c: HardwareConfiguration) -> dict[str, float]:
-    """A term for each unit that scales, fitted to the synthesis of both configurations, and one for all else."""
+    """One term for each unit that scales, fitted to the synthesis of both configurations, and one for everything else."""
     lanes, word = _lanes(c), c.weight_word_bytes
-    clients = 4 * c.act_ports + 4  # of the activation memory
+    clients = 4 * c.act_ports + 4  # that access the activation memory
     return {
-        "array": 32 * c.tile_rows * c.tile_columns,  # accumulators, two a cell
-        "skew": 9.5 * c.tile_rows * lanes,  # and drain of the array
+        "array": 32 * c.tile_rows * c.tile_columns,  # accumulators, two per cell
+        "skew": 9.5 * c.tile_rows * lanes,  # and the drain of the array
         "lanes": 1020 * lanes,  # requantise, tables, row maxima, results, softmax
         "operands": 785 * c.tile_rows,
         "layer_norm": 830 * c.norm_lanes,
@@ -122,7 +122,7 @@ def _lut_terms(c: HardwareConfiguration) -> dict[str, float]:
 
 
 def check_part(configuration: HardwareConfiguration) -> None:
-    """UserError if the configuration's part is not known."""
+    """Raises UserError if the configuration's part is unknown."""
     if configuration.part not in DEVICES:
         raise UserError(
             f"configuration {configuration.name}: part {configuration.part} is unknown; known: {', '.join(DEVICES)}"
@@ -130,7 +130,10 @@ def check_part(configuration: HardwareConfiguration) -> None:
 
 
 def check_fit(configuration: HardwareConfiguration) -> Resources:
-    """The estimate, or a UserError that names the resource that is over, the amount needed and the amount usable."""
+    """The estimated resources of a configuration that fits its part.
+
+    Raises UserError if the part is unknown, or if a resource is exceeded, with its name, the amount needed and the amount usable.
+    """
     check_part(configuration)
     need, limits = estimate_resources(configuration), LIMITS[configuration.part].to_dict()
     for name, amount in need.to_dict().items():

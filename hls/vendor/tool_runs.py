@@ -1,4 +1,4 @@
-"""Starting AMD's tools: which of them can be used, how they are called, and what is told when one is missing or fails."""
+"""Runs AMD's tools: which ones are usable, how they are called, and what to tell the user if one is missing or fails."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from moesaic.vendor_tools import VITIS_HLS, VITIS_RUN, VendorTool, find_tool, is
 
 
 def usable(tool: VendorTool) -> Path | None:
-    """The program of a tool if PATH has it in a version that the flows were written for."""
+    """Path of a tool's program if it is on PATH in a version that the flows support, else None."""
     path = find_tool(tool)
     return path if path is not None and is_supported(tool, tool_version(path)) else None
 
 
 def absence(tool: VendorTool) -> str:
-    """How a tool is missing: not there, or in a version that the flows were not written for."""
+    """What to report as missing: the tool's program, with the supported range if another version was found."""
     path = find_tool(tool)
     version = None if path is None else tool_version(path)
     return tool.program if version is None else f"{tool.program} ({tool.range}; {'{}.{}'.format(*version)} was found)"
 
 
 def hls_command() -> list[str] | None:
-    """What runs a Tcl script of Vitis HLS, to be followed by the script; None if no such tool can be used."""
+    """The command that runs a Vitis HLS Tcl script, to which the script is appended; None if no such tool is usable."""
     run, classic = usable(VITIS_RUN), usable(VITIS_HLS)
     if run is not None:
         return [str(run), "--mode", "hls", "--tcl"]
@@ -33,12 +33,15 @@ def hls_command() -> list[str] | None:
 
 
 def hls_invocations() -> tuple[str, str]:
-    """How a user calls each of the two programs that run a Tcl script of Vitis HLS, to be followed by the script."""
+    """The two commands with which a user can run a Vitis HLS Tcl script, to which the script is appended."""
     return f"{VITIS_HLS.program} -f", f"{VITIS_RUN.program} --mode hls --tcl"
 
 
 def require_plain_path(directory: Path) -> None:
-    """UserError unless AMD's tools can work in a directory: they hand paths on unquoted, in lists of Tcl and lines of a shell."""
+    """Raises UserError unless AMD's tools can work in a directory.
+
+    They pass paths on unquoted, in Tcl lists and on shell command lines.
+    """
     special = re.search(r"[^\w./+@:,=~-]", str(directory.resolve()))
     if special:
         raise UserError(
@@ -48,12 +51,16 @@ def require_plain_path(directory: Path) -> None:
 
 
 def hls_absence() -> str:
-    """How both programs that could run Vitis HLS are missing."""
+    """What to report as missing if neither program that runs Vitis HLS is usable."""
     return f"{absence(VITIS_RUN)} or {absence(VITIS_HLS)}"
 
 
 def run_script(command: Sequence[str], script: str, directory: Path, log: str) -> None:
-    """Run a tool on a script in `directory`; a UserError with the first error that it logged if it fails."""
+    """Run a tool on a script in `directory`. Raises UserError with the first error that it logged if it fails.
+
+    command: the program with the options that precede the script.
+    log: name of the log file that the tool writes; its output goes to `<script>.out`.
+    """
     print(f"{Path(command[0]).name} {script}: log in {directory / log}", flush=True)
     with open(directory / f"{script}.out", "w") as output:
         process = subprocess.run(

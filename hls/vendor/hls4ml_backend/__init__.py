@@ -1,4 +1,4 @@
-"""moesaic as a backend of hls4ml: its ONNX files, converted, predict on the C simulation and build with Vitis HLS."""
+"""moesaic as an hls4ml backend: a converted moesaic ONNX file predicts on the C simulation and builds with Vitis HLS."""
 
 NAME = "moesaic"
-"""Of the backend, as in `convert_from_onnx_model(..., backend="moesaic")`."""
+"""The name of the backend, as in `convert_from_onnx_model(..., backend="moesaic")`."""

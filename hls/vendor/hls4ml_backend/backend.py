@@ -1,4 +1,4 @@
-"""The backend, as hls4ml's `Backend` is subclassed: configuration, layers, flows, compile, predict and build."""
+"""The hls4ml backend, a subclass of its `Backend`: configuration, layers, flows, compile, predict and build."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VITIS_FOLDER = "vitis"
 
 
 class MoesaicBackend(FPGABackend):
-    """The network of a bundle on the accelerator. Its integers come from the bundle: nothing is quantised here."""
+    """Runs the network of a bundle on the accelerator. Its integers come from the bundle: nothing is quantised here."""
 
     def __init__(self) -> None:
         super().__init__(NAME)
@@ -40,32 +40,36 @@ class MoesaicBackend(FPGABackend):
         self._writer_flow = register_flow("write", ["moesaic:write_build"], requires=[self._default_flow], backend=NAME)
 
     def get_default_flow(self) -> str:
-        """The flow of every conversion."""
+        """Name of the flow that every conversion runs."""
         return self._default_flow
 
     def get_writer_flow(self) -> str:
-        """The flow of `ModelGraph.write`."""
+        """Name of the flow that `ModelGraph.write` runs."""
         return self._writer_flow
 
     def create_initial_config(self, **options: object) -> dict:
-        """The options of a conversion, all of which may be left out.
+        """hls4ml's configuration of a conversion, from its options. All may be left out; defaults are in parentheses.
 
-        configuration: of the hardware, a name in configs/ or the path of a TOML file ("tiny"). task: which outputs are wanted, a
-        task or TASK@ALTERNATIVE or a list of them (all of the ONNX). part, board: must be those of the configuration.
-        clock_period: ns, for build() (3.33). io_type: "io_parallel" is taken, as hls4ml's default, and changes nothing.
+        configuration: of the hardware, a name in configs/ or the path of a TOML file ("tiny").
+        task: the outputs wanted, one or a list of TASK or TASK@ALTERNATIVE (every output of the ONNX).
+        part, board: must be those of the configuration.
+        clock_period: ns, for build() (3.33).
+        io_type: only "io_parallel", hls4ml's default, is accepted, and it changes nothing.
+
+        Raises UserError for any other option or value.
         """
         register_operations()
         return initial_config(options)
 
     def create_layer_class(self, layer_class: type) -> type:
-        """Inputs and constants as they are, any other layer as an `Operation`: none is generated one by one."""
+        """Inputs and constants keep their class, any other layer becomes an `Operation`: no layer is generated on its own."""
         if issubclass(layer_class, Input | Constant):
             return super().create_layer_class(layer_class)
         known_as = "" if layer_class is Operation else layer_class.__name__
         return type(NAME + layer_class.__name__, (Operation,), {"known_as": known_as})
 
     def session(self, model: ModelGraph) -> Session:
-        """What belongs to a model; at first its bundle is read. UserError if it has none."""
+        """The session of a model; the first call reads the model's bundle. Raises UserError if there is none."""
         if model not in self._sessions:
             import onnx
 
@@ -79,7 +83,7 @@ class MoesaicBackend(FPGABackend):
 
     @model_optimizer()
     def select_tasks(self, model: ModelGraph) -> bool:
-        """Leave the outputs that were asked for."""
+        """Keep only the outputs that were asked for. Raises UserError for an unknown task or alternative."""
         wanted = self._tasks(model)
         known = list(model.outputs or ())
         for name in wanted:
@@ -97,22 +101,25 @@ class MoesaicBackend(FPGABackend):
 
     @model_optimizer()
     def write_build(self, model: ModelGraph) -> bool:
-        """Write the build of the model; it changes nothing in the graph's layers."""
+        """Write the build of the model. The layers of the graph stay as they are."""
         self.writer.write_hls(model)
         return True
 
     def compile(self, model: ModelGraph) -> str:
-        """Compile the C simulation of the build that was written; the library's path."""
+        """Compile the C simulation of the build that was written, and return the path of the library."""
         session, sources = self.session(model), build_directory(model) / "cpp"
         library = compile_emulator(sources)
         session.emulator = Emulator(sources, session.configuration)
         return str(library)
 
     def predict(self, model: ModelGraph, x: np.ndarray) -> np.ndarray | list[np.ndarray]:
-        """The outputs for images x on the C simulation, bit by bit what the accelerator gives; a list where there are several.
+        """The outputs for images x on the C simulation, bit-exact with the accelerator; a list if there are several.
 
-        x: [N, 3, height, width], float32 or uint8; outputs: float32 [N, channels, height, width]. For the units see
-        moesaic.hls.vendor.hls4ml_backend.image_batches. UserError if the model is not compiled or x is no such images.
+        x: (N, 3, height, width), float or uint8, or one image without N.
+
+        The outputs are (N, channels, height, width), float64 if x is float64, else float32; without N if x has none. For the units
+        see moesaic.hls.vendor.hls4ml_backend.image_batches. Raises UserError if the model is not compiled or x is not such an
+        array.
         """
         outputs = self.session(model).predict(x, self._tasks(model))
         return outputs[0] if len(outputs) == 1 else outputs
@@ -126,9 +133,12 @@ class MoesaicBackend(FPGABackend):
         export: bool = False,
         seed: int = 0,
     ) -> dict:
-        """Run Vitis HLS on the model's project, <output_dir>/vitis, as hls4ml's Vitis backend does, and return its report.
+        """Run Vitis HLS on the model's project, `<output_dir>/vitis`, as hls4ml's Vitis backend does, and return its report.
 
-        csim, synth, cosim, export: the steps that run. seed: of the picture that C simulation and co-simulation check.
+        csim, synth, cosim, export: whether each step runs.
+        seed: of the picture that C simulation and co-simulation check.
+
+        Raises UserError if Vitis HLS is missing or a step fails.
         """
         chosen = {"csim": csim, "csynth": synth, "cosim": cosim, "export": export}
         return run_vitis(

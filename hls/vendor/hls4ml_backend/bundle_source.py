@@ -1,4 +1,4 @@
-"""From the ONNX file that a user names to the bundle that it lies in, which has the integers."""
+"""Finds the bundle, and with it the integers of the network, from the ONNX file that a user names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ _REMEDY = "make it again with `moesaic export`"
 
 
 def find_bundle(onnx: object) -> Bundle:
-    """The bundle beside an ONNX file, every hash checked.
+    """The bundle that contains an ONNX file, with every hash checked.
 
-    onnx: what was given to hls4ml as the model. UserError unless it is the path of a file that the bundle's manifest lists with
-    this content.
+    onnx: what hls4ml was given as the model.
+
+    Raises UserError unless `onnx` is the path of a file, as text, that the bundle's manifest lists with the content that the file
+    has.
     """
     if not isinstance(onnx, str):
         raise UserError(

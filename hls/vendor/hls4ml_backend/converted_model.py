@@ -1,4 +1,4 @@
-"""What a converted model carries beside hls4ml's graph: its bundle, the build made from it and the C simulation."""
+"""What a converted model has in addition to hls4ml's graph: its bundle, the build made from it and the C simulation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from moesaic.spec.pathway_names import split_pathway_name
 
 @dataclass
 class Session:
-    """shapes: of every value of the ONNX graph, without the batch. emulator: None until the model is compiled."""
+    """The state of one converted model.
+
+    shapes: of every value of the ONNX graph, by name, without the batch.
+    emulator: None until the model is compiled.
+    """
 
     bundle: Bundle
     configuration: HardwareConfiguration
@@ -28,13 +32,17 @@ class Session:
 
     @cached_property
     def build(self) -> Build:
-        """The build, made when it is first asked for."""
+        """The build, made on first access. Raises UserError if the network does not fit the configuration."""
         return generate(self.bundle, self.configuration)
 
     def predict(self, x: np.ndarray, tasks: list[str]) -> list[np.ndarray]:
-        """Each task's output for images x, see moesaic.hls.vendor.hls4ml_backend.image_batches for both; without N where x has none.
+        """Each task's outputs for images x; moesaic.hls.vendor.hls4ml_backend.image_batches defines the units of both.
 
-        tasks: TASK or TASK@ALTERNATIVE. float64 for float64, else float32. UserError if the model is not compiled.
+        x: (N, 3, height, width), float or uint8, or one image without N.
+        tasks: TASK or TASK@ALTERNATIVE.
+
+        The outputs are (N, channels, height, width), float64 if x is float64, else float32; without N if x has none. Raises
+        UserError if the model is not compiled or x is not such an array.
         """
         if self.emulator is None:
             raise UserError("the model is not compiled, so it cannot predict; call compile() first")

@@ -1,4 +1,4 @@
-"""Between the arrays of an ONNX network and the accelerator: pixels in, output units out."""
+"""Converts between the arrays of an ONNX network and those of the accelerator: images to pixels, raw outputs to task units."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ _HALF_RANGE = 127.5
 """The ONNX network takes pixel / 127.5 - 1."""
 
 _TOLERANCE = 1e-6
-"""How far beyond -1 or 1 a value may lie: rounding of a normalisation in float32."""
+"""How far a value may lie beyond -1 or 1, to allow for rounding in a float32 normalisation."""
 
 
 def to_pixels(x: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Images as the accelerator takes them, uint8 (N, height, width, 3).
+    """Images in the form that the accelerator takes, uint8 (N, height, width, 3).
 
-    x: (N, 3, height, width) as the ONNX network takes it, or one image without N: float in -1..1, which is rounded to the
-    nearest pixel value; or uint8, the pixels themselves, then also with the channels last. UserError for another shape or
-    type, or values beyond -1..1.
+    x: (N, 3, height, width), as the ONNX network takes it, or a single image without N. Floats are in -1..1 and are rounded to the
+        nearest pixel value; uint8 values are the pixels themselves, and may also have the channels last.
+
+    Raises UserError for another shape or dtype, or for values beyond -1..1.
     """
     if not isinstance(x, np.ndarray):
         raise UserError(f"the images are a {type(x).__name__}; give a numpy array")
@@ -47,8 +48,10 @@ def _quantised(x: np.ndarray) -> np.ndarray:
 
 
 def to_output(raw: np.ndarray, scale: float, dtype: np.dtype) -> np.ndarray:
-    """A task's outputs as the ONNX network gives them, (N, channels, height, width): raw * scale, rounded once to dtype.
+    """A task's outputs in the form that the ONNX network gives: raw * scale, (N, channels, height, width), rounded once to dtype.
 
     raw: int16 (N, height, width, channels).
+    scale: task units per step of raw.
+    dtype: float32 or float64.
     """
     return np.ascontiguousarray((raw.astype(np.float64) * scale).astype(dtype).transpose(0, 3, 1, 2))

@@ -1,7 +1,7 @@
-"""The operations of an ONNX graph as layers that have a name and a shape and nothing to generate.
+"""The operations of an ONNX graph as hls4ml layers that have a name and a shape but generate nothing.
 
 hls4ml makes a layer of every operation before it asks a backend, and refuses operations that it does not know. The accelerator
-takes the network from its bundle, so here a layer only says what the graph has.
+takes the network from its bundle, so a layer here only records what the graph contains.
 """
 
 from __future__ import annotations
@@ -18,20 +18,27 @@ LAYER_CLASS = "MoesaicOperation"
 
 
 class Operation(Layer):
-    """Any operation. Attributes, where hls4ml had no layer for it: "operation", its ONNX name; "refusal", why, if it said so."""
+    """Any operation.
+
+    Attributes, if hls4ml has no layer for it: "operation", its ONNX name; "refusal", the exception of hls4ml's handler, if that
+    raised one.
+    """
 
     known_as = ""
-    """hls4ml's class of the layer, where it has one."""
+    """Name of hls4ml's class for the layer, empty if it has none."""
 
     @property
     def class_name(self) -> str:
-        """What hls4ml calls the layer."""
+        """hls4ml's name for the layer."""
         return self.known_as or self.get_attr("operation")
 
     def initialize(self) -> None:
-        """Give every output a variable of its shape in the ONNX graph."""
+        """Give every output a variable with its shape in the ONNX graph.
+
+        For the model of another backend, raises the refusal of hls4ml's handler, or RuntimeError if there was none.
+        """
         backend = self.model.config.backend
-        if backend.name != NAME:  # another backend's model: what hls4ml says without this package
+        if backend.name != NAME:  # another backend's model: raise what hls4ml raises without this package
             raise self.get_attr("refusal") or RuntimeError(f"ERROR: Unsupported operation type: {self.class_name}")
         shapes = backend.session(self.model).shapes
         outputs = self.outputs or []
@@ -49,10 +56,11 @@ class Operation(Layer):
 def register_operations() -> None:
     """Let hls4ml read every standard ONNX operation.
 
-    At a conversion rather than at the registration of the backend: hls4ml loads its backends before its converters. What hls4ml
-    has no handler for gets one. Its own handlers refuse some uses of operations that they know, such as joining the routers of
-    three tasks in one Concat, and hls4ml has no means to register another in their place: so this one function puts handlers that
-    catch the refusal into its table. Other backends still raise the refusal, see `Operation.initialize`.
+    This is done at a conversion rather than when the backend is registered, because hls4ml loads its backends before its
+    converters. An operation for which hls4ml has no handler gets one. hls4ml's own handlers refuse some uses of operations that
+    they know, such as joining the routers of three tasks in one Concat, and hls4ml has no means of replacing a registered handler;
+    so this function, and no other, puts handlers that catch the refusal into hls4ml's table. Other backends still raise the
+    refusal; see `Operation.initialize`.
     """
     from hls4ml.converters.onnx_to_hls import layer_handlers, register_onnx_layer_handler
     from hls4ml.model.layers import layer_map, register_layer
@@ -79,7 +87,7 @@ def _catching_refusals(handler: Callable[..., dict]) -> Callable[..., dict]:
 
 
 def _layer(node, input_names, input_shapes, graph) -> dict:
-    """A handler as `register_onnx_layer_handler` takes it. Inputs and outputs that are left out have no name."""
+    """A handler for `register_onnx_layer_handler`. Optional inputs and outputs that are left out have an empty name."""
     return {
         "class_name": LAYER_CLASS,
         "name": node.name,
@@ -90,7 +98,7 @@ def _layer(node, input_names, input_shapes, graph) -> dict:
 
 
 def value_shapes(graph) -> dict[str, list[int]]:
-    """Name to shape, without the batch, of every value of an ONNX graph; a scalar has [1], as everywhere in hls4ml."""
+    """Name to shape, without the batch, of every value of an ONNX graph; a scalar has shape [1], as everywhere in hls4ml."""
     shapes = {}
     for value in (*graph.value_info, *graph.output):
         shape = [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]

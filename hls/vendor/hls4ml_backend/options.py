@@ -1,4 +1,4 @@
-"""The options of `convert_from_onnx_model` that are for this backend, checked into hls4ml's configuration."""
+"""Checks this backend's options of `convert_from_onnx_model` and makes hls4ml's configuration from them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ _IO_TYPE = "io_parallel"
 
 
 def initial_config(options: dict) -> dict:
-    """hls4ml's configuration with our entries: Configuration, Task, Part, ClockPeriod (ns).
+    """hls4ml's configuration with this backend's entries: Configuration, Task, Part, ClockPeriod (ns).
 
-    options: by name, see OPTIONS and `MoesaicBackend.create_initial_config`; None is as if it were not given. UserError for an
-    unknown one, a part or board that the hardware configuration is not for, or an io_type of streams.
+    options: by name, see OPTIONS and `MoesaicBackend.create_initial_config`; None means not given.
+
+    Raises UserError for an unknown option, a part or board that is not the hardware configuration's, an io_type other than
+    io_parallel, or a clock_period that is not positive.
     """
     for name in options:
         if name not in OPTIONS:
@@ -56,7 +58,7 @@ def _check_board(configuration: HardwareConfiguration, board: str | None) -> Non
 
 
 def _check_io_type(io_type: str) -> None:
-    """io_parallel, hls4ml's default, chooses nothing here; whoever asks for streams expects another interface."""
+    """io_parallel, hls4ml's default, has no effect here; a user who asks for streams expects a different interface."""
     if io_type != _IO_TYPE:
         raise UserError(
             f"io_type {io_type}: the accelerator takes whole images from DRAM and has no streams; leave io_type out, or give {_IO_TYPE}"

@@ -1,4 +1,4 @@
-"""What hls4ml calls by the entry-point group `hls4ml.backends`, in the middle of its own import."""
+"""The function that hls4ml calls, through the entry-point group `hls4ml.backends`, in the middle of its own import."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from moesaic.hls.vendor.hls4ml_backend.writer import MoesaicWriter
 
 
 def register(register_backend: Callable, register_writer: Callable) -> None:
-    """Make the backend known; a backend looks its writer up when it is made, so the writer comes first."""
+    """Register the backend with hls4ml. A backend looks up its writer when it is constructed, so the writer comes first."""
     register_writer(NAME, MoesaicWriter)
     register_backend(NAME, MoesaicBackend)

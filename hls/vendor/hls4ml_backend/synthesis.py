@@ -1,4 +1,4 @@
-"""`ModelGraph.build`: the Vitis HLS project of a model, run by AMD's tools, and their report in hls4ml's words."""
+"""`ModelGraph.build`: runs AMD's tools on the Vitis HLS project of a model, and reports under hls4ml's names."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ _FIGURES = {
 def run_vitis(
     build: Build, tasks: list[str], directory: Path, clock_period: float, steps: list[str], seed: int
 ) -> dict:
-    """Write the project into `directory` and run its scripts; what hls4ml's reports have: "CSynthesisReport" after csynth.
+    """Write the project into `directory`, run its scripts, and return hls4ml's report: "CSynthesisReport" if csynth is a step.
 
-    steps: of csim, csynth, cosim, export, in order. clock_period: ns. seed: of the picture of the golden vectors. UserError if
-    no tool that runs them is there, or one fails.
+    steps: from csim, csynth, cosim and export, in order.
+    clock_period: ns.
+    seed: of the picture of the golden vectors.
+
+    Raises UserError if no tool that can run them is found, or if one fails.
     """
     command = hls_command()
     if command is None:
@@ -38,9 +41,10 @@ def run_vitis(
 
 
 def parse_csynth(path: Path) -> dict[str, str]:
-    """Clock periods (ns), resources used and "Available..." of a synthesis report of Vitis HLS, by hls4ml's names, as text.
+    """Figures of a Vitis HLS synthesis report, by hls4ml's names, as text.
 
-    The kernel runs as long as its program says, so the report has no latency.
+    They are the clock periods (ns), the resources used and, as "Available...", those of the device. The kernel runs for as long as
+    its program says, so the report has no latency. Raises UserError if the report cannot be read.
     """
     try:
         root = ElementTree.parse(path).getroot()

@@ -1,4 +1,4 @@
-"""What `ModelGraph.write` puts into the output directory: the build, a directory as `moesaic generate` writes it."""
+"""What `ModelGraph.write` puts into the output directory: the build, in the form that `moesaic generate` writes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ BUILD_FOLDER = "build"
 
 
 def build_directory(model: ModelGraph) -> Path:
-    """Where a model's build is written, below its output directory."""
+    """The directory of a model's build, below the model's output directory."""
     return Path(model.config.get_output_dir()) / BUILD_FOLDER
 
 
 class MoesaicWriter(Writer):
-    """See the module."""
+    """Writes the build of a model in place of an HLS project."""
 
     def write_hls(self, model: ModelGraph) -> None:
         """Write the build of a model."""

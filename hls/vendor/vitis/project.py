@@ -22,16 +22,19 @@ from moesaic.spec.executor import WINDOW_ALIGNMENT
 MANIFEST = "vitis.json"
 FORMAT, VERSION = "moesaic vitis project", 1
 _CLOCK_UNCERTAINTY_NS = 0.4
-"""Kept back for routing: 12 % of the period, the order of what Vitis HLS keeps by default (27 %) and a placed array needs."""
+"""Margin for routing: 12 % of the period, of the order of the Vitis HLS default (27 %) and of what a placed array needs."""
 _TOP = "kernel.cpp"
 STEPS = ("csim", "csynth", "cosim", "export")
-"""Each has a script, <step>.tcl."""
+"""The steps of the flow; each has a script, `<step>.tcl`."""
 _SCRIPTS = ("hls_project.tcl", *(f"{step}.tcl" for step in STEPS))
 _NOT_OF_THE_KERNEL = ("emulator.cpp",)
 
 
 def kernel_sources(configuration: HardwareConfiguration, memory_beats: int | None = None) -> dict[str, str]:
-    """The C++ of the kernel, file name to text. memory_beats: depth of its memory ports in co-simulation, None where none runs."""
+    """The kernel's C++ sources: file name to text.
+
+    memory_beats: depth of the kernel's memory ports in co-simulation, in beats of 16 bytes; None if there is no co-simulation.
+    """
     sources = {}
     for path, content in accelerator_sources(configuration).items():
         folder, name = path.split("/")
@@ -44,7 +47,7 @@ def kernel_sources(configuration: HardwareConfiguration, memory_beats: int | Non
 
 
 def settings(configuration: HardwareConfiguration, clock_mhz: float = CLOCK_MHZ) -> str:
-    """settings.tcl: what the scripts need to know of a configuration."""
+    """Text of settings.tcl, what the scripts need to know about a configuration. Raises UserError for an unknown part."""
     return (
         f"# configuration {configuration.name}, fingerprint {configuration.fingerprint}\n"
         f"set part {ordering_code(configuration)}\n"
@@ -54,13 +57,13 @@ def settings(configuration: HardwareConfiguration, clock_mhz: float = CLOCK_MHZ)
 
 
 def scripts() -> dict[str, str]:
-    """The Tcl scripts, file name to text; the same for every project."""
+    """The Tcl scripts, which are the same for every project: file name to text."""
     folder = resources.files("moesaic.hls.vendor").joinpath("tcl")
     return {name: folder.joinpath(name).read_text() for name in _SCRIPTS}
 
 
 def _cases(build: Build, runs: Sequence[GoldenRun], bases: tuple[int, int]) -> str:
-    """cases.hpp: sizes, addresses and what each run must count."""
+    """Text of cases.hpp: sizes, addresses and the counter values that each run must reach."""
     numbers = (
         ("uint64_t", "CONSTANT_BASE", bases[0]),
         ("uint32_t", "CONSTANT_BYTES", build.constants.size),
@@ -81,7 +84,11 @@ def _cases(build: Build, runs: Sequence[GoldenRun], bases: tuple[int, int]) -> s
 
 
 def project_files(build: Build, runs: Sequence[GoldenRun], clock_mhz: float = CLOCK_MHZ) -> dict[str, bytes]:
-    """Every file of the project, path to content. runs: at least one, of this build; co-simulation takes the first."""
+    """Every file of the project: path to content.
+
+    runs: golden runs of this build, at least one; co-simulation uses the first.
+    clock_mhz: target clock.
+    """
     constant_base = WINDOW_ALIGNMENT  # a guard page below it
     frame_base = constant_base + round_up(build.constants.size, WINDOW_ALIGNMENT)
     memory_beats = (frame_base + build.frame_bytes) // BEAT_BYTES
@@ -97,7 +104,7 @@ def project_files(build: Build, runs: Sequence[GoldenRun], clock_mhz: float = CL
 
 
 def manifest(build: Build, runs: Sequence[GoldenRun]) -> dict:
-    """vitis.json: which build and configuration the project is of."""
+    """Content of vitis.json: the build, configuration and tasks for which the project was made."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -109,9 +116,10 @@ def manifest(build: Build, runs: Sequence[GoldenRun]) -> dict:
 
 
 def write_project(build: Build, tasks: Sequence[str], seed: int, directory: Path, clock_mhz: float = CLOCK_MHZ) -> None:
-    """Write the project with golden vectors of these tasks (or TASK@ALTERNATIVE) for the picture of a seed.
+    """Write a project with golden vectors for these tasks (or TASK@ALTERNATIVE) on the random picture of a seed.
 
-    UserError for an unknown task, a directory that cannot be written or one that AMD's tools cannot work in, before anything is run.
+    Raises UserError, before anything is run, for an unknown task, or for a directory that cannot be written or that AMD's tools
+    cannot work in.
     """
     for task in tasks:
         build.task(task)

@@ -1,4 +1,4 @@
-"""Golden vectors for the C test bench: what lies in DRAM before a run and what must lie there after it."""
+"""Golden vectors for the C test bench: the contents of DRAM before a run, and what they must be after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from moesaic.spec.machine import ReferenceMachine
 
 @dataclass(frozen=True)
 class GoldenRun:
-    """One run of a program. before, after: the frame window, uint8; counters: what the reference machine counted."""
+    """One run of a program on the reference machine.
+
+    before, after: the frame window before and after the run, uint8 (frame_bytes,).
+    counters: those of the reference machine.
+    """
 
     task: str
     program: Program
@@ -23,7 +27,7 @@ class GoldenRun:
 
 
 def random_picture(build: Build, seed: int) -> np.ndarray:
-    """A picture of gradients and noise, uint8 (height, width, 3), with black and white corners."""
+    """A picture of gradients and noise with black and white corners, uint8 (height, width, 3), in the build's image size."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : build.image_height, 0 : build.image_width]
     smooth = np.stack([x + y, 2 * x, 3 * y], axis=-1) % 256
@@ -33,9 +37,11 @@ def random_picture(build: Build, seed: int) -> np.ndarray:
 
 
 def golden_run(build: Build, task: str, image: np.ndarray) -> GoldenRun:
-    """The run of one task (or TASK@ALTERNATIVE) of a build on the reference machine, which defines what is right.
+    """Run one task (or TASK@ALTERNATIVE) of a build on the reference machine, which defines the correct result.
 
-    image: uint8 [height, width, 3], as large as the build's.
+    image: uint8 (height, width, 3), in the build's image size.
+
+    Raises UserError for an unknown task.
     """
     memory = build.new_memory()
     build.write_image(memory.frame, image)

@@ -1,1 +1,1 @@
-"""The Vivado flow: IP, block design, bitstream, and what the reports say."""
+"""The Vivado flow: IP, block design, bitstream and reports."""

@@ -1,4 +1,4 @@
-"""Makes bitstreams/<configuration>-<fingerprint>/: runs AMD's tools on a workspace and keeps what they made."""
+"""Makes `bitstreams/<configuration>-<fingerprint>/`: runs AMD's tools in a workspace and keeps what they produce."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ _KERNEL_IP = Path("kernel_project/solution/impl/ip")
 
 
 def folder_name(configuration: HardwareConfiguration) -> str:
-    """Where the host looks for the bitstream of a configuration, below bitstreams/."""
+    """Name of the folder below bitstreams/ in which the host looks for a configuration's bitstream."""
     return f"{configuration.name}-{configuration.fingerprint}"
 
 
 def find_tools(engine: str) -> dict[str, list[str]]:
-    """The commands of the tools that an engine needs: "vivado", and "hls" for the C++; a UserError names all that are missing."""
+    """The commands of the tools that an engine needs: "vivado" and, for the engine "hls", also "hls".
+
+    Raises UserError, naming every tool that is missing.
+    """
     vivado, missing = usable(VIVADO), []
     if vivado is None:
         missing.append(absence(VIVADO))
@@ -53,7 +56,7 @@ def find_tools(engine: str) -> dict[str, list[str]]:
 
 
 def _make_kernel(configuration: HardwareConfiguration, clock_mhz: float, command: list[str], directory: Path) -> None:
-    """The kernel's IP in <workspace>/kernel_ip, from C++ by Vitis HLS."""
+    """Make the kernel's IP from its C++ with Vitis HLS, in `<workspace>/kernel_ip`."""
     project = directory / "kernel"
     files = {f"src/{name}": text for name, text in kernel_sources(configuration).items()}
     files |= {**scripts(), "settings.tcl": vitis_settings(configuration, clock_mhz)}
@@ -69,9 +72,9 @@ def _make_kernel(configuration: HardwareConfiguration, clock_mhz: float, command
 
 
 def _comparison(engine: str, estimated: dict[str, int], used: dict[str, float]) -> dict[str, dict[str, float]]:
-    """Of the accelerator alone: what Vivado took; of the RTL also the estimate before place and route, and the ratio.
+    """Resources of the accelerator alone: what Vivado used and, for the RTL, the estimate and the ratio of the two.
 
-    The estimate is that of the RTL: it says nothing of what Vitis HLS makes of the C++.
+    The estimate, made before place and route, is for the RTL: it says nothing about what Vitis HLS makes of the C++.
     """
     if engine != "rtl":
         return {name: {"used": used[name]} for name in estimated}
@@ -82,7 +85,12 @@ def _comparison(engine: str, estimated: dict[str, int], used: dict[str, float]) 
 
 
 def describe(configuration: HardwareConfiguration, engine: str, clock_mhz: float, results: Path) -> dict:
-    """build.json of a bitstream, from the reports of a finished run."""
+    """Content of a bitstream's build.json, from the reports of a finished run.
+
+    results: the folder of the reports.
+
+    Raises InternalError if a report lacks a figure.
+    """
     timing = parse_timing((results / "timing_summary.rpt").read_text())
     used = parse_hierarchy((results / "utilization_hierarchical.rpt").read_text(), _INSTANCES[engine])
     sources = sorted(accelerator_sources(configuration).items())
@@ -105,7 +113,7 @@ def describe(configuration: HardwareConfiguration, engine: str, clock_mhz: float
 
 
 def _missed(manifest: dict, report: Path) -> str:
-    """Which of setup, hold and pulse width fail, and what helps: only where setup fails is a slower clock the remedy."""
+    """Which of setup, hold and pulse width fail, and the remedy: a slower clock helps only if setup fails."""
     timing = manifest["timing"]
     kinds = {"setup": "setup", "hold": "hold", "pulse": "pulse width"}
     failing = [kind for kind in kinds if timing[f"{kind}_worst"] < 0]
@@ -120,11 +128,14 @@ def _missed(manifest: dict, report: Path) -> str:
 def make_bitstream(
     configuration: HardwareConfiguration, engine: str, clock_mhz: float, jobs: int, output: Path, work: Path
 ) -> Path:
-    """Run the flow and return output/<configuration>-<fingerprint>/, which appears whole or not at all.
+    """Run the flow and return `output/<configuration>-<fingerprint>/`, which appears complete or not at all.
 
-    engine: "rtl" or "hls". jobs: processes that Vivado may start. work: where the tools' projects and logs stay.
-    UserError if a tool is missing or fails or cannot work in `work`, the configuration has no board or does not fit it, or
-    timing is not met.
+    engine: "rtl" or "hls".
+    jobs: most processes that Vivado may start.
+    work: where the tools' projects and logs stay.
+
+    Raises UserError if a tool is missing, fails or cannot work in `work`; if the configuration has no board or does not fit its
+    device; or if timing is not met.
     """
     board_part(configuration)
     check_fit(configuration)

@@ -1,4 +1,4 @@
-"""Reads Vivado's reports: timing summary, utilisation, power."""
+"""Parses Vivado's reports: timing summary, utilisation and power."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NUMBER = r"-?\d+(?:\.\d+)?"
 
 @dataclass(frozen=True)
 class Timing:
-    """Worst and total slacks in ns and failing endpoints, for setup, hold and pulse width."""
+    """Worst and total slacks in ns, and numbers of failing endpoints, for setup, hold and pulse width."""
 
     setup_worst: float
     setup_total: float
@@ -43,7 +43,7 @@ class Timing:
         return min(self.setup_worst, self.hold_worst, self.pulse_worst) >= 0
 
     def highest_clock_mhz(self, clock_mhz: float) -> float:
-        """The clock at which setup would just be met, if nothing but the period changed."""
+        """The clock at which setup would just be met if only the period changed. clock_mhz: the clock of the report."""
         return 1000 / (1000 / clock_mhz - self.setup_worst)
 
     def to_dict(self) -> dict:
@@ -52,9 +52,9 @@ class Timing:
 
 
 def parse_timing(text: str) -> Timing:
-    """The table `Design Timing Summary` of report_timing_summary.
+    """The slacks in the table `Design Timing Summary` of report_timing_summary.
 
-    InternalError if the report has none, or a slack is NA (a design without a constrained path).
+    Raises InternalError if the table is missing or a slack is NA (the design has no constrained path).
     """
     section = text.partition("Design Timing Summary")[2]
     row = re.search(rf"^\s+WNS\(ns\).*\n[\s-]+\n((?:\s+(?:{_NUMBER}|NA))+)\s*$", section, re.MULTILINE)
@@ -81,7 +81,10 @@ def _cells(line: str) -> list[str]:
 
 
 def parse_utilization(text: str) -> dict[str, dict[str, float]]:
-    """report_utilization of a whole design: lut, ff, bram36, uram, dsp, each with what is used and available."""
+    """The resources of a whole design from report_utilization: lut, ff, bram36, uram, dsp, each "used" and "available".
+
+    Raises InternalError if one of them is missing.
+    """
     found: dict[str, dict[str, float]] = {}
     header: list[str] = []
     for line in text.splitlines():
@@ -101,7 +104,10 @@ def parse_utilization(text: str) -> dict[str, dict[str, float]]:
 
 
 def parse_hierarchy(text: str, instances: tuple[str, ...]) -> dict[str, float]:
-    """report_utilization -hierarchical: what the named instances take together: lut, ff, bram36, uram, dsp."""
+    """The resources that the named instances use together, from report_utilization -hierarchical: lut, ff, bram36, uram, dsp.
+
+    Raises InternalError if an instance is missing.
+    """
     total: dict[str, float] = dict.fromkeys(("lut", "ff", "bram36", "uram", "dsp"), 0.0)
     header: list[str] = []
     wanted = set(instances)
@@ -125,7 +131,10 @@ def parse_hierarchy(text: str, instances: tuple[str, ...]) -> dict[str, float]:
 
 
 def parse_power(text: str) -> float:
-    """report_power: total on-chip power in W, an estimate of Vivado's without measured activity."""
+    """Total on-chip power in W from report_power: Vivado's estimate, without measured activity.
+
+    Raises InternalError if the report lacks it.
+    """
     found = re.search(rf"^\|\s*Total On-Chip Power \(W\)\s*\|\s*({_NUMBER})", text, re.MULTILINE)
     if found is None:
         raise InternalError("the power report has no line `Total On-Chip Power (W)`")

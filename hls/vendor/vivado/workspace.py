@@ -1,4 +1,4 @@
-"""What Vivado works on: the RTL, its wrapper, settings and scripts, for a configuration and an engine."""
+"""The files that Vivado works on: RTL, wrapper, settings and scripts for a configuration and an engine."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.registers import REGISTER_FILE_BYTES, REGISTERS
 
 CONTROL_ADDRESS = 0xA000_0000
-"""Where the host finds the registers: the first page behind M_AXI_HPM0_FPD."""
+"""Byte address at which the host finds the registers: the first page behind M_AXI_HPM0_FPD."""
 INTERRUPT_CONTROLLER_ADDRESS = 0xA001_0000
 
 MEMORY_PORTS = ("HP0", "HP1", "HP3")
-"""Three of the four ports to DDR: HP1 and HP2 share one port of the memory controller (AMD UG1085, DDR subsystem)."""
+"""Three of the four DDR ports: HP1 and HP2 share one port of the memory controller (AMD UG1085, DDR subsystem)."""
 
 SYNTHESIS_STRATEGY = "Flow_PerfOptimized_high"
 IMPLEMENTATION_STRATEGY = "Performance_ExplorePostRoutePhysOpt"
 _ACCESS = {"rw": "read-write", "ro": "read-only", "w1c": "read-write"}
-"""In the words of IP-XACT. That writing ones clears is a property of fields there; a register's description says it."""
+"""Register access in IP-XACT terms, in which write-one-to-clear belongs to fields; a register's description states it."""
 _SCRIPTS = ("vivado.tcl", "package_ip.tcl", "block_design.tcl", "implementation.tcl", "constraints.xdc")
 
 
 def memory_map(engine: str, load_ports: int) -> dict[str, str]:
-    """Each AXI master to the memory port that it goes to.
+    """AXI master to the memory port that it connects to.
 
-    The load ports take the memory ports in turn; the master of instructions and results, which moves least, shares the port
-    with the fewest masters. The kernel of the HLS engine has one port to load.
+    The load ports take the memory ports in turn; the master for instructions and results, which moves the least data, shares the
+    port that has the fewest masters. The kernel of the HLS engine has a single load port.
     """
     masters = [name for name in interfaces("rtl", load_ports) if name.startswith("m_axi_load")]
     if engine == "hls":
@@ -40,7 +40,13 @@ def memory_map(engine: str, load_ports: int) -> dict[str, str]:
 
 
 def settings(configuration: HardwareConfiguration, engine: str, clock_mhz: float, jobs: int) -> str:
-    """settings.tcl: everything that differs between configurations and engines."""
+    """Text of settings.tcl: everything that differs between configurations and engines.
+
+    engine: "rtl" or "hls".
+    jobs: most processes that Vivado may start.
+
+    Raises UserError if the part is unknown or has no board.
+    """
     values = {
         "part": ordering_code(configuration),
         "board_part": board_part(configuration),
@@ -67,7 +73,7 @@ def settings(configuration: HardwareConfiguration, engine: str, clock_mhz: float
 
 
 def workspace_files(configuration: HardwareConfiguration, engine: str, clock_mhz: float, jobs: int) -> dict[str, bytes]:
-    """Every file of the workspace, path to content. The HLS engine also needs the kernel's IP, in kernel_ip/."""
+    """Every file of the workspace: path to content. The HLS engine also needs the kernel's IP, which goes into kernel_ip/."""
     sources = accelerator_sources(configuration)
     files = {path: content for path, content in sources.items() if path.startswith("rtl/") and path.endswith(".sv")}
     files[f"rtl/{MODULE}.v"] = wrapper(configuration, engine).encode()

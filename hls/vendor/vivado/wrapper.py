@@ -1,8 +1,8 @@
-"""The Verilog around the accelerator that Vivado packages as an IP.
+"""The Verilog wrapper of the accelerator, which Vivado packages as an IP.
 
-The IP packager takes neither SystemVerilog nor packed arrays at the top, and infers interfaces from names: <interface>_<signal>
-for AXI, aclk, aresetn and irq. So the wrapper is plain Verilog, has one interface for each read port of the load unit, and sets
-the parameters of the configuration.
+The IP packager accepts neither SystemVerilog nor packed arrays at the top level, and infers interfaces from names:
+`<interface>_<signal>` for AXI, aclk, aresetn and irq. So the wrapper is plain Verilog, has one interface for each read port of the
+load unit, and sets the parameters of the configuration.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from moesaic.spec.configuration import HardwareConfiguration
 MODULE = "moesaic_accelerator_ip"
 CLOCK, RESET, INTERRUPT = "aclk", "aresetn", "irq"
 ENGINES = {"rtl": "moesaic_accelerator_pins", "hls": "moesaic_kernel_control"}
-"""Engine to the RTL module that has its control port."""
+"""Engine to the RTL module that contains its control port."""
 
 _RENAMED = {"clk_i": CLOCK, "rst_ni": RESET, "irq_o": INTERRUPT}
 _PORT = re.compile(r"^\s*(input|output)\s+logic\s*((?:\[[^\]]*\]\s*)*)(\w+)\s*(?://.*|,.*)?$")
@@ -27,7 +27,7 @@ _ARRAY = "[LoadPorts-1:0]"
 
 @dataclass(frozen=True)
 class Port:
-    """A port of an RTL module. width: bits of one element; array: whether there is one element for each load port."""
+    """A port of an RTL module. width: bits of one element; array: whether it has one element per load port."""
 
     direction: str
     name: str
@@ -36,7 +36,7 @@ class Port:
 
 
 def read_ports(module: str) -> list[Port]:
-    """The ports of hls/hardware/rtl/<module>.sv in their order."""
+    """The ports of `hls/hardware/rtl/<module>.sv`, in order. Raises InternalError for a port that the wrapper cannot take."""
     text = (RTL_DIRECTORY / f"{module}.sv").read_text()
     header = text[text.index(f"module {module}") : text.index(");\n", text.index(") (\n"))]
     ports = []
@@ -58,26 +58,26 @@ def read_ports(module: str) -> list[Port]:
 
 
 def _element(name: str, index: int) -> str:
-    """m_axi_load_araddr of port 2 is m_axi_load2_araddr."""
+    """The name of one element of an array port: m_axi_load_araddr of load port 2 is m_axi_load2_araddr."""
     interface, signal = name.rsplit("_", 1)
     return f"{interface}{index}_{signal}"
 
 
 def _signals(port: Port, load_ports: int) -> list[str]:
-    """What a port is called on the wrapper; several if it is an array."""
+    """The names of a port on the wrapper: one, or one per load port if it is an array."""
     if port.array:
         return [_element(port.name, index) for index in range(load_ports)]
     return [_RENAMED.get(port.name, port.name)]
 
 
 def wrapper_signals(engine: str, load_ports: int) -> dict[str, tuple[str, int]]:
-    """Every port of the wrapper, name to (direction, width)."""
+    """Every port of the wrapper: name to (direction, width in bits). engine: a key of ENGINES."""
     ports = read_ports(ENGINES[engine])
     return {name: (port.direction, port.width) for port in ports for name in _signals(port, load_ports)}
 
 
 def interfaces(engine: str, load_ports: int) -> tuple[str, ...]:
-    """The AXI interfaces of the wrapper: the slave first, then the masters."""
+    """Names of the wrapper's AXI interfaces: the slave first, then the masters. engine: a key of ENGINES."""
     names = dict.fromkeys(
         re.sub(r"_[a-z]+$", "", name) for name in wrapper_signals(engine, load_ports) if "_axi_" in name
     )
@@ -85,7 +85,7 @@ def interfaces(engine: str, load_ports: int) -> tuple[str, ...]:
 
 
 def wrapper(configuration: HardwareConfiguration, engine: str) -> str:
-    """moesaic_accelerator_ip.v: the RTL of the engine with the parameters of a configuration."""
+    """Text of moesaic_accelerator_ip.v: the engine's RTL, instantiated with the parameters of a configuration."""
     module = ENGINES[engine]
     ports = read_ports(module)
     signals = wrapper_signals(engine, configuration.load_ports)
