@@ -64,6 +64,8 @@ class ReferenceMachine:
         queue_count: entries in each expert's queue, int64 (experts,). queue_token, queue_score: the entries, int64 (experts,
             queue_tokens), token numbers and scores in units of 2**-16.
 
+    The methods load, store, matmul, layer_norm, softmax and route execute the instructions of those names, see moesaic.spec.isa.
+
     It counts `instructions`, `matmul_array` and `write_beats` exactly as hardware does; its `read_beats` are what load and fetch
     need, while hardware also fetches ahead.
     """

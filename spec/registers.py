@@ -19,6 +19,7 @@ class Bit:
 
     @property
     def mask(self) -> int:
+        """The bit's value in its register."""
         return 1 << self.index
 
 
