@@ -28,14 +28,18 @@ _OWN_COMMANDS = ("run", "compare", "profile", "watch", "deploy", "doctor")
 
 
 class Command(Protocol):
-    """What an entry point in the group leads to: a class, an object or a module. `run` returns the exit code."""
+    """What an entry point in the group leads to: a class, an object or a module. help: one line for `moesaic --help`."""
 
     name: str
     help: str
 
-    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's arguments to its parser."""
+        ...
 
-    def run(self, arguments: argparse.Namespace) -> int: ...
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Run the command and return its exit code."""
+        ...
 
 
 class _Parser(argparse.ArgumentParser):

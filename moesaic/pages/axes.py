@@ -14,10 +14,12 @@ _SI = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
 class Axis(Protocol):
-    """ticks: the values that are marked on it."""
+    """A direction of a chart."""
 
     @property
-    def ticks(self) -> Sequence[float]: ...
+    def ticks(self) -> Sequence[float]:
+        """The values that are marked, all of them on the axis."""
+        ...
 
     def place(self, value: float) -> float:
         """Where a value lies: 0 at the start of the axis, 1 at its end."""
