@@ -10,12 +10,13 @@ from moesaic.errors import UserError
 from moesaic.spec.configuration import HardwareConfiguration
 
 NAME = "accel.bit"
+"""File name of a bitstream."""
 RECORD = "build.json"
-"""What `moesaic bitstream` writes beside a bitstream: its fingerprint, the tools, what it uses."""
+"""File that `moesaic bitstream` writes beside a bitstream: its fingerprint, the tools, the resources used."""
 
 
 def _places(build_directory: Path, configuration: HardwareConfiguration) -> Iterator[Path]:
-    """The build itself, then bitstreams/<configuration>-<fingerprint>/ in every folder above it, and in the working directory."""
+    """The build itself, then bitstreams/<configuration>-<fingerprint>/ in every folder above it and in the working directory."""
     place = Path("bitstreams", f"{configuration.name}-{configuration.fingerprint}", NAME)
     yield build_directory / NAME
     for folder in dict.fromkeys((*build_directory.absolute().parents, Path.cwd())):
@@ -23,9 +24,9 @@ def _places(build_directory: Path, configuration: HardwareConfiguration) -> Iter
 
 
 def find_bitstream(build_directory: Path, configuration: HardwareConfiguration) -> Path | None:
-    """The first accel.bit that has its accel.hwh (the description that PYNQ reads) beside it, or None.
+    """The first accel.bit with its accel.hwh (the description that PYNQ reads) beside it, or None.
 
-    UserError if the record beside it says that it is of another configuration.
+    UserError if the record beside it says that it was made for another configuration.
     """
     for path in _places(build_directory, configuration):
         if path.is_file() and path.with_suffix(".hwh").is_file():
@@ -47,7 +48,7 @@ def _check_record(path: Path, configuration: HardwareConfiguration) -> None:
 
 
 def require_bitstream(build_directory: Path, configuration: HardwareConfiguration) -> Path:
-    """find_bitstream, or a UserError that says where it was looked for."""
+    """find_bitstream, or a UserError that says where the bitstream was looked for."""
     path = find_bitstream(build_directory, configuration)
     if path is None:
         folder = f"bitstreams/{configuration.name}-{configuration.fingerprint}"

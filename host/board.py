@@ -1,6 +1,6 @@
 """The accelerator on a board, driven through PYNQ.
 
-The windows lie in DRAM that the processor caches, so what it writes is flushed and what it reads invalidated first.
+The processor caches the DRAM windows, so it flushes what it has written, and invalidates what it is about to read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from moesaic.spec.registers import (
 )
 
 FRAME_WINDOWS = 2
-"""Frame windows that are kept: while the machine works in one, the next frame is written to the other."""
+"""Number of frame windows: while the machine works in one, the next frame is written to the other."""
 _POLL_SECONDS = 50e-6
 _INTERRUPT_SECONDS = 1.0
 _GRACE_SECONDS = 0.1
@@ -49,7 +49,7 @@ def _interrupt_loop() -> asyncio.AbstractEventLoop:
 
 
 def _loop_is_running() -> bool:
-    """Whether the caller sits in an event loop (a notebook), where no other can run."""
+    """Whether the caller runs inside an event loop (as a notebook does), where no other loop can run."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -65,7 +65,7 @@ class _Window:
 
     def __init__(self, pynq: Pynq, name: str, size: int) -> None:
         try:
-            # One alignment more than needed: nothing promises where a buffer begins.
+            # Larger by one alignment, because nothing promises where a buffer begins.
             self._buffer = pynq.allocate(shape=(size + WINDOW_ALIGNMENT,), dtype=np.uint8, cacheable=True)
         except (MemoryError, RuntimeError, OSError) as error:
             raise UserError(
@@ -78,12 +78,12 @@ class _Window:
         self.address = physical + self._start
 
     def write(self, data: np.ndarray, part: slice = slice(None)) -> None:
-        """Make the accelerator see `part` of data, which is as long as the window."""
+        """Make `part` of data visible to the accelerator. data: uint8 (size,), as long as the window."""
         self._buffer[self._start : self._start + self.size][part] = data[part]
         self._buffer.flush()
 
     def read(self, target: np.ndarray, part: slice = slice(None)) -> None:
-        """Fetch `part` of what the accelerator left into target, which is as long as the window."""
+        """Copy `part` of what the accelerator left into target, uint8 (size,), as long as the window."""
         self._buffer.invalidate()
         target[part] = self._buffer[self._start : self._start + self.size][part]
 
@@ -92,13 +92,13 @@ class _Window:
 
 
 _KEPT: list[_Window] = []
-"""Windows of machines that could not be stopped: held to the end of the process, for PYNQ frees what nobody holds."""
+"""Windows of machines that could not be stopped, held until the process ends, because PYNQ frees what nobody holds."""
 
 
 class _Windows:
-    """The constant window and FRAME_WINDOWS frame windows, each allocated when it is first needed and then used again.
+    """The constant window and FRAME_WINDOWS frame windows, each allocated when first needed and then reused.
 
-    written_by_machine: a machine that could not be stopped may still write to them, so they are not given back.
+    written_by_machine: whether a machine that could not be stopped may still write to them; if so, they are not given back.
     """
 
     def __init__(self, pynq: Pynq) -> None:
@@ -109,7 +109,7 @@ class _Windows:
         self._frames: list[tuple[np.ndarray, _Window]] = []
 
     def place_constants(self, constants: np.ndarray) -> None:
-        """Copy constants to their window, unless they are the ones that are there and cannot change."""
+        """Copy constants to their window, unless it already holds this very array and the array cannot change."""
         if self.constants is not None and self.constants.size != constants.size:
             self.constants.free()
             self.constants = self._loaded = None
@@ -124,9 +124,9 @@ class _Windows:
         return next((window for array, window in self._frames if array is frame), None)
 
     def place_frame(self, frame: np.ndarray, part: slice) -> None:
-        """Copy a part of an array to its window. A new array is copied whole, to the window that was not written for longest.
+        """Copy a part of an array to its window. A new array is copied whole, to the window that was written longest ago.
 
-        The list is replaced, never changed: another thread may be looking its window up.
+        The list is replaced, never changed in place: another thread may be looking up its window there.
         """
         window = self.frame(frame)
         others = [(array, other) for array, other in self._frames if array is not frame]
@@ -162,15 +162,15 @@ def _release(windows: _Windows, lock: DeviceLock) -> None:
 
 
 class BoardExecutor:
-    """Executor on a board, see moesaic.spec.executor and, for the steps of a run on their own, moesaic.host.phases.
+    """Executor on a board, see moesaic.spec.executor and, for the separate steps of a run, moesaic.host.phases.
 
-    bitstream: path of the .bit file, its .hwh beside it; it is loaded. timeout_seconds: how long a run may take by the
-    clock of the processor, beyond the limit in cycles that the machine itself keeps. lock_file: of this device, for tests.
+    bitstream: path of the .bit file, with its .hwh beside it; the constructor loads it. timeout_seconds: how long a run may take by
+    the processor's clock, apart from the limit in cycles that the machine itself keeps. lock_file: of this device, for tests.
 
-    fingerprint: read from the accelerator. UserError if PYNQ is missing, another process has the board or the bitstream holds no
-    accelerator. A run that ends in any way but `done` leaves the machine idle: the bitstream is loaded again if it has to be, and
-    where that fails, a UserError says so and the windows stay allocated. Memory and lock are given back by close(), when the object
-    is collected, and when the process ends.
+    fingerprint: read from the accelerator, 16 hexadecimal digits. UserError if PYNQ is missing, another process has the board, or
+    the bitstream cannot be loaded or holds no accelerator. A run that ends in any way but `done` leaves the machine idle: if
+    necessary the bitstream is loaded again, and if that fails, a UserError says so and the windows stay allocated. Memory and lock
+    are given back by close(), when the object is collected, or when the process ends, whichever comes first.
     """
 
     def __init__(self, bitstream: Path, *, timeout_seconds: float = 10.0, lock_file: Path | None = None) -> None:
@@ -201,7 +201,7 @@ class BoardExecutor:
             ) from None
 
     def _address(self, bitstream: Path) -> int:
-        """Of the registers, as PYNQ has it from the same description."""
+        """Address of the registers, which PYNQ reads from the same description."""
         entry = self._overlay.ip_dict.get(self._name, {})
         if entry.get("phys_addr") is None:
             raise UserError(
@@ -211,8 +211,10 @@ class BoardExecutor:
         return int(entry["phys_addr"])
 
     def _usable_interrupt(self) -> Interrupt | None:
-        """The accelerator's interrupt, or None where STATUS is polled: the design or the system does not deliver it, or this
-        thread sits in an event loop. Looked up when first needed, for a board opened in a loop is used outside of it, too.
+        """The accelerator's interrupt, or None if STATUS has to be polled.
+
+        That is so where the design or the system does not deliver the interrupt, or this thread runs inside an event loop. It is
+        looked up when first needed, because a board opened inside a loop may be used outside it, too.
         """
         if _loop_is_running():
             return None
@@ -243,17 +245,17 @@ class BoardExecutor:
         return f"{self._read('FINGERPRINT_HIGH') << 32 | self._read('FINGERPRINT_LOW'):016x}"
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """See moesaic.spec.executor.Executor; the three steps that follow, with the whole frame window."""
+        """See moesaic.spec.executor.Executor: upload, compute and download, with the whole frame window."""
         self.upload(memory)
         counters = self.compute(program, memory, max_cycles)
         self.download(memory)
         return counters
 
     def upload(self, memory: Memory, part: slice = slice(None)) -> None:
-        """Bring `part` of memory.frame to its window, all of it if it has none yet; the machine may work in another window.
+        """Copy `part` of memory.frame to its window, or all of it if it has no window yet; the machine may work in another window.
 
-        Constants are copied to the board when they change, which for an array that is not writeable means when it is
-        another array. The windows of the last FRAME_WINDOWS frames stay.
+        Constants are copied to the board when they change; an array that is not writeable counts as changed only if it is another
+        array. The windows of the last FRAME_WINDOWS frames are kept. UserError if there is no memory for a window.
         """
         self._require_open()
         if self._windows.written_by_machine:
@@ -264,7 +266,8 @@ class BoardExecutor:
     def compute(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
         """Run a program in the window of an uploaded memory. max_cycles: 1 to 2**32 - 1.
 
-        MachineFault with TIMEOUT if the machine does not answer in timeout_seconds, or up to the limit.
+        MachineFault with TIMEOUT if the machine does not finish within timeout_seconds or by the deadline of limit(). UserError if
+        the board now holds another accelerator.
         """
         self._require_open()
         found = self._read_fingerprint()
@@ -287,7 +290,7 @@ class BoardExecutor:
         return self._counters()
 
     def download(self, memory: Memory, part: slice = slice(None)) -> None:
-        """Fetch `part` of the frame window of an uploaded memory; the machine may work in another window."""
+        """Copy `part` of the frame window of an uploaded memory to memory.frame; the machine may work in another window."""
         self._require_open()
         frame = self._windows.frame(memory.frame)
         if frame is None:
@@ -295,13 +298,14 @@ class BoardExecutor:
         frame.read(memory.frame, part)
 
     def limit(self, deadline: float) -> None:
-        """Give up waiting at `deadline`, a time of time.monotonic() or infinity, in the run at hand and in later ones. For a thread
-        that waits for the one that computes.
+        """Have the current run and later ones give up waiting at `deadline`, a time of time.monotonic() or infinity.
+
+        For a thread that waits for the one that computes.
         """
         self._limit = deadline
 
     def power(self) -> dict[str, float]:
-        """Watts by the name of the board's rails. UserError where it shows none."""
+        """Watts by rail name. UserError if the board shows no rails."""
         return rail_power(self._pynq)
 
     def _require_open(self) -> None:
@@ -324,7 +328,7 @@ class BoardExecutor:
         return bool(self._read("STATUS") & STATUS_DONE)
 
     def _wait(self, interrupt: Interrupt | None) -> None:
-        """Until done; MachineFault at the deadline."""
+        """Wait until the run is done. MachineFault with TIMEOUT at the deadline."""
         deadline = time.monotonic() + self._timeout_seconds
         if interrupt is not None:
             self._await_interrupt(interrupt)
@@ -335,7 +339,7 @@ class BoardExecutor:
         self._write("INTERRUPT_STATUS", INTERRUPT_DONE)
 
     def _await_interrupt(self, interrupt: Interrupt) -> None:
-        """Sleep until the interrupt, for a while: what counts is STATUS, which the caller reads."""
+        """Sleep until the interrupt comes, but not for long: STATUS is what counts, and the caller reads it."""
         loop = _interrupt_loop()
         seconds = min(_INTERRUPT_SECONDS, self._timeout_seconds / 2)
         waiting = loop.create_task(asyncio.wait_for(interrupt.wait(), seconds))
@@ -360,9 +364,9 @@ class BoardExecutor:
         return {name: self._read(f"COUNTER_{name.upper()}") for name, _ in COUNTERS}
 
     def _make_idle(self, cause: BaseException | None = None) -> None:
-        """Have the machine stop before its memory is used for anything else: wait a moment, then load the bitstream again.
+        """Stop the machine before its memory is used for anything else: wait a moment, then load the bitstream again.
 
-        cause: why it has to stop. UserError, which tells of the cause, if the bitstream cannot be loaded.
+        cause: why it has to stop. UserError, which repeats the cause, if the bitstream cannot be loaded.
         """
         deadline = time.monotonic() + _GRACE_SECONDS
         while self._read("STATUS") & STATUS_BUSY:
@@ -387,7 +391,7 @@ class BoardExecutor:
         self._interrupt, self._interrupt_sought = None, False  # the old one ended with the old bitstream
 
     def close(self) -> None:
-        """Stop the machine, free the board's memory and let others have the board; closing twice is harmless."""
+        """Stop the machine, free the board's memory and let others have the board. Closing twice is harmless."""
         if not self._give_back.alive:
             return
         told = self._windows.written_by_machine
@@ -396,7 +400,7 @@ class BoardExecutor:
             self._make_idle()
             self._write("INTERRUPT_ENABLE", 0)
         except UserError:
-            if not told:  # else it would stand in the place of the error that says why
+            if not told:  # otherwise it would hide the error that says why
                 raise
         finally:
             self._give_back()

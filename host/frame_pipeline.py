@@ -1,7 +1,7 @@
 """Streams of frames: while the machine computes one, the next is prepared and uploaded and the previous one downloaded and decoded.
 
-Three threads pass frames on through channels. Two memories circulate between the first and the last of them (double buffering):
-one holds the frame being computed while the other is emptied and filled. Results come in the order of the frames.
+Three threads pass frames on through channels. Two memories circulate between the first thread and the last (double buffering): one
+holds the frame being computed while the other is emptied and filled. Results come in the order of the frames.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Tasks = str | Sequence[Choice] | Callable[[int], Choice]
 _Item = TypeVar("_Item")
 _RESULTS_AHEAD = 2
 _STOP_SECONDS = 1.0
-"""What a machine that can be stopped, and then a source of frames, have to come to an end when the stream is ended."""
+"""How long a stoppable machine, and then a source of frames, may take to come to an end when the stream is ended."""
 
 
 class _Closed(Exception):
@@ -39,7 +39,7 @@ class _Closed(Exception):
 
 
 class _Channel(Generic[_Item]):
-    """A queue between two threads that can be closed from anywhere, which wakes both. Closed, it hands on nothing more."""
+    """A queue between two threads. Any thread can close it, which wakes both; once closed, it hands on nothing more."""
 
     def __init__(self, capacity: int) -> None:
         self._items: deque[_Item] = deque()
@@ -71,20 +71,20 @@ class _Channel(Generic[_Item]):
 
 
 class _End:
-    """Travels behind the last frame: the stream is over, by an error or not."""
+    """Follows the last frame: the stream is over, because of an error or not."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
 def _join(thread: threading.Thread, seconds: float | None) -> None:
-    """Wait for a thread that was started. Not for this one, in which a forgotten stream may have been collected."""
+    """Wait for a thread that was started, unless it is the current one, in which a forgotten stream may have been collected."""
     if thread.ident is not None and thread is not threading.current_thread():
         thread.join(seconds)
 
 
 def choice_of(tasks: Tasks, index: int) -> tuple[str, ...]:
-    """The names of what is run on a frame."""
+    """The names, as TASK or TASK@PATHWAY, of what is run on the frame of this index."""
     if callable(tasks):
         chosen = tasks(index)
     elif isinstance(tasks, str):
@@ -95,7 +95,7 @@ def choice_of(tasks: Tasks, index: int) -> tuple[str, ...]:
 
 
 def check_tasks(build: Build, tasks: Tasks) -> None:
-    """UserError if a name that is known beforehand is not the build's, or if there is none."""
+    """UserError if there is no name, or one known beforehand is not the build's. What a function will return is not checked."""
     if callable(tasks):
         return
     if not tasks:
@@ -106,7 +106,7 @@ def check_tasks(build: Build, tasks: Tasks) -> None:
 
 
 class Pipeline:
-    """One stream, from start() to stop(). memories: what the frames in the machine take turns in, at least two to overlap."""
+    """One stream, from start() to stop(). memories: shared in turn by the frames in the machine; at least two, to overlap."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Pipeline:
             self._free.put(memory)
         self._stopped = False
         self._feeding = threading.RLock()  # held by the feeder while it waits for a memory or has one
-        # Daemons, for neither a camera nor results that nobody takes may keep the process alive; who starts a stream stops it.
+        # Daemons: neither a camera nor results that nobody takes may keep the process alive. Whoever starts a stream stops it.
         self._feeder = threading.Thread(target=self._feed, name="moesaic-feed", daemon=True)
         self._workers = (
             threading.Thread(
@@ -144,13 +144,14 @@ class Pipeline:
         )
 
     def start(self) -> None:
+        """Start the threads."""
         for thread in (self._feeder, *self._workers):
             thread.start()
 
     def stop(self) -> None:
-        """End the threads, after what the machine is at; stopping twice is harmless.
+        """End the threads, once the machine has finished what it is doing. Stopping twice is harmless.
 
-        A board gets a second for it. A source of frames that has not come back after another one is left to itself.
+        A board gets a second for that. A source of frames that has not returned after another second is abandoned.
         """
         if self._stopped:
             return
@@ -159,7 +160,7 @@ class Pipeline:
         self._phases.limit(time.monotonic() + _STOP_SECONDS)
         try:
             with self._feeding:
-                pass  # from here on the feeder has no memory and gets none
+                pass  # from here on the feeder holds no memory and gets none
             for worker in self._workers:
                 _join(worker, None)
         finally:
@@ -168,7 +169,10 @@ class Pipeline:
         self._stopped = True
 
     def results(self) -> Iterator[Result]:
-        """The results in order; the error of a frame comes in its place, and the stream is then over."""
+        """The results in order. The error of a frame is raised in its place and ends the stream.
+
+        UserError if another run or close() ended the stream.
+        """
         while True:
             try:
                 item = self._results.get()
@@ -204,12 +208,12 @@ class Pipeline:
                 frame = Frame(index, name, image, self._free.get(), seconds)
                 self._phases.upload(frame)
             self._uploaded.put(frame)
-            seconds = {"prepare": 0.0}  # the frame's first task has it
+            seconds = {"prepare": 0.0}  # counted with the frame's first task
 
     def _each(
         self, source: _Channel[Frame | _End], step: Callable[[Frame], _Item], target: _Channel[_Item | _End]
     ) -> None:
-        """Take every frame of a channel through a step to the next channel."""
+        """Take every frame from one channel through a step to the next channel."""
         try:
             while True:
                 item = source.get()

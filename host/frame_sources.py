@@ -13,11 +13,12 @@ import numpy as np
 from moesaic.errors import UserError
 
 PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm")
+"""Suffixes of the files that count as pictures."""
 _Frame = TypeVar("_Frame")
 
 
 def is_pictures(source: str) -> bool:
-    """Whether `source` names a folder or an image file; the other sources need OpenCV."""
+    """Whether `source` names a folder or an image file; all other sources need OpenCV."""
     return Path(source).is_dir() or Path(source).suffix.lower() in PICTURES
 
 
@@ -25,8 +26,8 @@ def open_frames(source: str, endless: bool) -> Iterator[np.ndarray | Path]:
     """Open a source of frames for `Accelerator.stream`: paths, or uint8 (height, width, 3), RGB.
 
     Args:
-        source: a folder, whose images come in the order of their names; an image file; a video file; or a camera, by its number
-            or as /dev/videoN.
+        source: a folder, whose images come in order of their names; an image file; a video file; or a camera, by its number or as
+            /dev/videoN.
         endless: start a folder or image file over after its last image.
 
     Raises:
@@ -76,7 +77,7 @@ def _frames_of(capture, cv2) -> Iterator[np.ndarray]:
 
 
 def paced(frames: Iterable[_Frame], rate: float) -> Iterator[_Frame]:
-    """Yield the same frames, at most `rate` of them per second; 0 does not wait."""
+    """Yield the same frames, at most `rate` of them per second; a rate of 0 sets no limit."""
     due = time.monotonic()
     for frame in frames:
         if rate > 0:

@@ -1,7 +1,7 @@
 """What Vivado says about a bitstream in the .hwh file beside it, read before the bitstream is loaded.
 
-The file is XML: MODULES/MODULE for every block, with VLNV (vendor:library:name:version), its ports, and in ADDRESSBLOCKS its
-registers; the address a processor sees it at is a MEMRANGE of that processor's MEMORYMAP. PYNQ reads the same entries.
+The file is XML. MODULES/MODULE is a block, with its VLNV (vendor:library:name:version), its ports and, in ADDRESSBLOCKS, its
+registers; the address at which a processor sees it is a MEMRANGE in that processor's MEMORYMAP. PYNQ reads the same entries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ IP_NAME = "accelerator"
 
 
 def accelerator_of(path: Path) -> str:
-    """PYNQ's name for the accelerator that a .hwh describes. UserError if there is none, or its registers lie elsewhere than ours."""
+    """PYNQ's name for the accelerator that a .hwh file describes.
+
+    UserError if it cannot be read, does not describe exactly one accelerator, or places registers elsewhere than we do.
+    """
     try:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError) as error:
@@ -49,7 +52,7 @@ def _check_range(path: Path, root: ElementTree.Element, name: str) -> None:
 
 
 def _check_registers(path: Path, module: ElementTree.Element) -> None:
-    """Where the file lists registers that we know by name, they have to lie where we expect them."""
+    """Registers that the file lists and that we know by name must lie where we expect them."""
     for register in module.iter("REGISTER"):
         name = register.get("NAME", "")
         offsets = [p.get("VALUE", "") for p in register.iter("PROPERTY") if p.get("NAME") == "ADDRESS_OFFSET"]

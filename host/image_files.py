@@ -1,4 +1,4 @@
-"""Reads images from files and writes pictures to them; PNG and PPM need no imaging library."""
+"""Reads images from files and writes pictures to files; PNG and PPM need no imaging library."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = ["check_rgb", "encode_png", "read_image", "write_picture"]
 ACCEPTED = (
     "RGB images in PNG (8-bit, not interlaced) or PPM (P6, 8-bit) are read, other formats where Pillow is installed"
 )
+"""What errors say about the formats."""
 
 
 def check_rgb(image: np.ndarray, name: str) -> None:
@@ -32,10 +33,11 @@ def check_rgb(image: np.ndarray, name: str) -> None:
 
 
 def read_image(path: Path | str) -> np.ndarray:
-    """Read an image: uint8 (height, width, 3), RGB.
+    """Read an image file as uint8 (height, width, 3), RGB.
 
-    A fully opaque alpha channel is dropped. Raises UserError if the file cannot be read, or if it is grey or transparent, because
-    guessing colours or a background would change the prediction.
+    path: 8-bit PNG or binary PPM, or any format that Pillow reads if it is installed. A fully opaque alpha channel is dropped.
+    Raises UserError if the file cannot be read, has a side of more than 16,384 pixels, or is grey or transparent, because guessing
+    colours or a background would change the prediction.
     """
     path = Path(path)
     try:
@@ -89,7 +91,7 @@ def _decode_with_pillow(path: Path) -> np.ndarray:
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:
-    """Write a picture as a PNG file, whole or not at all, making directories that are missing.
+    """Write a picture as a PNG file, whole or not at all, making missing directories.
 
     image: uint8 (height, width) grey or (height, width, 3) RGB. UserError if it cannot be written.
     """

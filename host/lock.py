@@ -1,4 +1,4 @@
-"""Keeps the board to one process at a time, with a lock file that the system releases however its holder ends."""
+"""Keeps the board to one process at a time, with a lock file that the system releases no matter how its holder ends."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from moesaic.errors import UserError
 
 
 def default_lock_file() -> Path:
-    """The file that every process on the board looks at: in /run/lock, or among temporary files where that is missing."""
+    """The file that every process on the board locks: in /run/lock, or among temporary files where that is missing."""
     shared = Path("/run/lock")
     return (shared if shared.is_dir() else Path(tempfile.gettempdir())) / "moesaic-board.lock"
 
 
 class DeviceLock:
-    """Held from construction to release(). Raises UserError, with the process number of the holder, if it is taken."""
+    """Held from construction to release(). path: of the lock file; default: default_lock_file().
+
+    Raises UserError, with the holder's process number, if the lock is taken, and if the file cannot be opened.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_lock_file()
@@ -38,7 +41,7 @@ class DeviceLock:
         flags = os.O_RDWR | os.O_CLOEXEC
         try:
             try:
-                # Without O_CREAT first: in a directory like /tmp the system refuses it on a file of another user.
+                # First without O_CREAT: in a directory like /tmp the system refuses that flag for another user's file.
                 return os.open(self.path, flags)
             except FileNotFoundError:
                 descriptor = os.open(self.path, flags | os.O_CREAT, 0o666)
@@ -50,7 +53,7 @@ class DeviceLock:
             ) from None
 
     def release(self) -> None:
-        """Let another process have the board; releasing twice is harmless."""
+        """Let another process have the board. Releasing twice is harmless."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

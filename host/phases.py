@@ -1,4 +1,4 @@
-"""The steps of a frame, which `run` takes one after the other and `stream` side by side for neighbouring frames."""
+"""The steps of a frame: `run` takes them one after the other, `stream` side by side for neighbouring frames."""
 
 from __future__ import annotations
 
@@ -24,30 +24,35 @@ PHASES = ("prepare", "upload", "compute", "download", "decode")
 
 @runtime_checkable
 class StagedExecutor(Executor, Protocol):
-    """An executor whose frame window lies elsewhere: the steps of `run` can be taken on their own, in several threads."""
+    """An executor whose frame window lies elsewhere than memory.frame.
+
+    The steps of its `run` can be taken separately, in several threads.
+    """
 
     def upload(self, memory: Memory, part: slice) -> None:
-        """Bring that part of memory.frame to the machine."""
+        """Copy that part (bytes) of memory.frame to the machine."""
         ...
 
     def compute(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """Run in the window of an uploaded memory."""
+        """Run a program in the window of an uploaded memory. Raises MachineFault."""
         ...
 
     def download(self, memory: Memory, part: slice) -> None:
-        """Fetch that part of memory.frame from the machine."""
+        """Copy that part (bytes) of memory.frame back from the machine."""
         ...
 
     def limit(self, deadline: float) -> None:
-        """Have runs give up with TIMEOUT at that time of time.monotonic(); from any thread."""
+        """Have runs give up with TIMEOUT at `deadline`, a time of time.monotonic(). Any thread may call it."""
         ...
 
 
 @dataclass
 class Frame:
-    """A frame on its way. name: the task, or task and pathway (moesaic.spec.pathway_names). image: what the network sees, uint8
-    (height, width, 3). memory: whose frame window it uses. seconds: by phase. counters, raw: there once it is
-    computed and downloaded.
+    """A frame on its way. name: the task, or task and pathway (moesaic.spec.pathway_names).
+
+    index: number of the frame in its stream. image: what the network sees, uint8 (height, width, 3). memory: the one whose frame
+    window it uses. seconds: time taken, by phase. counters: there once it is computed. raw: there once it is downloaded, int16
+    (height, width, channels).
     """
 
     index: int
@@ -60,7 +65,7 @@ class Frame:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Take the time of a phase."""
+        """Record how long a phase takes."""
         begin = time.perf_counter()
         try:
             yield
@@ -69,7 +74,7 @@ class Frame:
 
 
 class Phases:
-    """The steps on one build and one executor. Each may run in a thread of its own, for different memories."""
+    """The steps on one build and one executor. Each step may run in its own thread, for different memories."""
 
     def __init__(self, build: Build, executor: Executor, max_cycles: int) -> None:
         self._build, self._executor, self._max_cycles = build, executor, max_cycles
@@ -77,10 +82,10 @@ class Phases:
         self._image = slice(build.image_offset, build.image_offset + build.image_bytes)
 
     def prepare(self, source: np.ndarray | Path | str, name: str) -> tuple[np.ndarray, dict[str, float]]:
-        """What the network sees (moesaic.host.resize.fit), uint8 (height, width, 3), of an image of any size or of a file, and the
-        seconds that took by phase.
+        """What the network sees (moesaic.host.resize.fit), uint8 (height, width, 3), and the seconds that took, by phase.
 
-        name: how an error calls the image.
+        source: an image, uint8 (height, width, 3) of any size, or an image file. name: what an error calls the image. UserError if
+        it is not an RGB image.
         """
         begin = time.perf_counter()
         given = read_image(source) if isinstance(source, (str, Path)) else np.asarray(source)
@@ -91,14 +96,14 @@ class Phases:
         return image, {"prepare": time.perf_counter() - begin}
 
     def upload(self, frame: Frame) -> None:
-        """Write the image into the frame's memory and bring it to the machine."""
+        """Write the image into the frame's memory and copy it to the machine."""
         with frame.timed("upload"):
             self._build.write_image(frame.memory.frame, frame.image)
             if self._staged is not None:
                 self._staged.upload(frame.memory, self._image)
 
     def compute(self, frame: Frame) -> None:
-        """Run the task. FrameFault if the machine stops, after which the next run is right."""
+        """Run the task. FrameFault if the machine stops; the next run is not affected."""
         program = self._build.task(frame.name).program
         with frame.timed("compute"):
             try:
@@ -110,7 +115,7 @@ class Phases:
                 raise FrameFault(fault, frame.name, tags[fault.tag] if known else "no layer") from None
 
     def download(self, frame: Frame) -> None:
-        """Fetch the task's output, after which the memory can take another frame."""
+        """Fetch the task's output; after that, the memory can take another frame."""
         with frame.timed("download"):
             if self._staged is not None:
                 task = self._build.task(frame.name)
@@ -119,12 +124,12 @@ class Phases:
             frame.raw = self._build.read_output(frame.memory.frame, frame.name)
 
     def limit(self, deadline: float) -> None:
-        """Where the machine can be stopped, have runs give up at that time of time.monotonic()."""
+        """If the machine can be stopped, have runs give up at `deadline`, a time of time.monotonic()."""
         if self._staged is not None:
             self._staged.limit(deadline)
 
     def decode(self, frame: Frame) -> Result:
-        """The output in the task's own terms."""
+        """The result, with the output in the task's own terms."""
         program = self._build.task(frame.name)
         with frame.timed("decode"):
             decoded = decode(program.kind, frame.raw, program.output_scale)

@@ -1,4 +1,4 @@
-"""PNG with numpy and zlib, so that a board needs no imaging library to read an image or to show a result.
+"""PNG with numpy and zlib, so that a board needs no imaging library to read an image or show a result.
 
 Reads 8-bit, non-interlaced images of every colour type (ISO/IEC 15948); writes 8-bit grey and RGB.
 """
@@ -23,7 +23,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 def encode_png(image: np.ndarray, compression: int = 9) -> bytes:
     """The PNG file of an image, uint8 (height, width) grey or (height, width, 3) RGB; the same image gives the same bytes.
 
-    compression: 0 to 9, small files take longer.
+    compression: 0 to 9, zlib's level: the higher, the smaller and slower. ValueError for another shape or dtype.
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise ValueError(f"a picture is uint8 (height, width) or (height, width, 3), not {image.dtype} {image.shape}")
@@ -36,7 +36,7 @@ def encode_png(image: np.ndarray, compression: int = 9) -> bytes:
 
 
 def decode_png(data: bytes) -> np.ndarray:
-    """The image of a PNG file, uint8 (height, width, channels): 1 grey, 2 grey and alpha, 3 RGB (also of a palette), 4 RGBA.
+    """The image in a PNG file, uint8 (height, width, channels): 1 grey, 2 grey and alpha, 3 RGB (also from a palette), 4 RGBA.
 
     A palette with transparency gives 4 channels. ValueError says what is wrong with the file or not supported.
     """
@@ -63,7 +63,7 @@ def decode_png(data: bytes) -> np.ndarray:
 
 
 def _read_chunks(data: bytes) -> dict[bytes, bytes]:
-    """Chunk type to content; the content of repeated chunks is joined. Checks signature, lengths and check sums."""
+    """Chunk type to content, repeated chunks joined. Checks signature, lengths and checksums."""
     if not data.startswith(SIGNATURE):
         raise ValueError("it has no PNG signature")
     chunks: dict[bytes, bytes] = {}
@@ -96,7 +96,7 @@ def _look_up(image: np.ndarray, chunks: dict[bytes, bytes]) -> np.ndarray:
 
 
 def _unfilter(raw: bytes, height: int, pitch: int, step: int) -> np.ndarray:
-    """Undo the line filters. pitch: bytes in a line; step: bytes in a pixel."""
+    """Undo the line filters. pitch: bytes per line. step: bytes per pixel. Returns uint8 (height, pitch)."""
     lines = np.frombuffer(raw, np.uint8).reshape(height, 1 + pitch)
     result = np.zeros((height, pitch), np.uint8)
     above = np.zeros(pitch, np.uint8)

@@ -11,20 +11,21 @@ from moesaic.host.pynq_interface import RailSource
 
 @runtime_checkable
 class PowerMeter(Protocol):
-    """An executor that can tell what the board takes."""
+    """An executor that can measure the board's power."""
 
     def power(self) -> dict[str, float]:
-        """Watts by the name of the rail."""
+        """Watts by rail name."""
         ...
 
 
 SENSORS = Path("/sys/class/hwmon")
+"""Where the kernel shows its sensors."""
 
 
 def rail_power(pynq: object = None, sensors: Path = SENSORS) -> dict[str, float]:
-    """Read all rails, name to watts: PYNQ's (PMBus) where it has any, otherwise those of the kernel's sensors.
+    """Read all rails, name to watts: PYNQ's (PMBus) if it has any, otherwise those of the kernel's sensors.
 
-    pynq: the package, if it is there. UserError if neither shows a rail.
+    pynq: the package, or None without it. sensors: the folder of the kernel's sensors. UserError if neither shows a rail.
     """
     watts = _pynq_rails(pynq) or _kernel_rails(sensors)
     if not watts:
@@ -36,7 +37,7 @@ def rail_power(pynq: object = None, sensors: Path = SENSORS) -> dict[str, float]
 
 
 def _pynq_rails(pynq: object) -> dict[str, float]:
-    """Of the rails that have a sensor of power, or of voltage and current."""
+    """Watts of the rails that have a power sensor, or sensors for both voltage and current."""
     if not isinstance(pynq, RailSource):
         return {}
     try:
@@ -53,7 +54,7 @@ def _pynq_rails(pynq: object) -> dict[str, float]:
 
 
 def _kernel_rails(sensors: Path) -> dict[str, float]:
-    """powerN_input of every hwmon device, in microwatts there; a rail is named <device>/<label>."""
+    """Watts from powerN_input (in microwatts) of every hwmon device; a rail is named <device>/<label>."""
     watts = {}
     for entry in sorted(sensors.glob("hwmon*/power*_input")):
         try:

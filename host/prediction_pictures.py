@@ -17,7 +17,7 @@ _SALIENCY_STOPS = np.array(
 
 
 def _class_colours() -> np.ndarray:
-    """256 colours: dark grey, then hues one golden angle apart; every eight of them change brightness."""
+    """256 colours: dark grey, then hues one golden angle apart; the brightness changes every eight colours."""
     hue = (np.arange(256) * 137.508 % 360) / 60
     band = np.arange(256) // 8 % 3
     value, saturation = np.array([240, 165, 205])[band], np.array([0.75, 0.85, 0.4])[band]
@@ -33,7 +33,7 @@ CLASS_COLOURS = _class_colours()
 
 
 def class_picture(classes: np.ndarray) -> np.ndarray:
-    """Give every class its colour. classes: integers 0 to 255, (height, width)."""
+    """Draw each class in its colour. classes: integers 0 to 255, (height, width)."""
     return CLASS_COLOURS[classes]
 
 
@@ -49,7 +49,7 @@ def depth_picture(depth: np.ndarray, nearest: float | None = None, farthest: flo
 
 
 def _ramp(position: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Colours between equally spaced stops: position 0 is the first, 1 the last."""
+    """Colours between equally spaced stops: a position of 0 is the first stop, 1 the last."""
     place, stops = position * (len(colours) - 1), np.arange(len(colours))
     channels = [np.interp(place, stops, colours[:, channel]) for channel in range(3)]
     return np.round(np.stack(channels, axis=-1)).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""The parts of PYNQ that the runtime uses, as interfaces; and PYNQ itself, where it is installed.
+"""The parts of PYNQ that the runtime uses, as interfaces, and PYNQ itself where it is installed.
 
-Overlay is a bitstream with its description, MMIO a range of registers, an array of `allocate` contiguous DRAM that the processor
-caches, Interrupt a line of the interrupt controller that the overlay has.
+An Overlay is a bitstream with its description, MMIO a range of registers, an array from `allocate` contiguous DRAM that the
+processor caches, and an Interrupt a line of the overlay's interrupt controller.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from moesaic.errors import UserError
 
 
 class Overlay(Protocol):
-    """ip_dict: name of a block to what the description says of it. interrupt_pins: names, as in block/pin."""
+    """A bitstream with its description. ip_dict: name of each block to what the description says about it.
+
+    interrupt_pins: by name, such as block/pin. download loads the bitstream again.
+    """
 
     ip_dict: Mapping[str, Mapping[str, Any]]
     interrupt_pins: Mapping[str, Any]
@@ -26,7 +29,7 @@ class Overlay(Protocol):
 
 
 class Registers(Protocol):
-    """32-bit registers by their offset in bytes."""
+    """32-bit registers, addressed by their offset in bytes."""
 
     def read(self, offset: int) -> int: ...
 
@@ -34,7 +37,10 @@ class Registers(Protocol):
 
 
 class Buffer(Protocol):
-    """An array of uint8 that the accelerator sees as well, at physical_address."""
+    """An array of uint8 that the accelerator sees as well, at physical_address (bytes).
+
+    flush writes the processor's cache to DRAM, invalidate drops it, freebuffer gives the memory back.
+    """
 
     physical_address: int
 
@@ -48,6 +54,8 @@ class Buffer(Protocol):
 
 
 class Interrupt(Protocol):
+    """A line that can be waited for."""
+
     async def wait(self) -> None: ...
 
 
@@ -58,6 +66,8 @@ class Sensor(Protocol):
 
 
 class Rail(Protocol):
+    """A power rail. power, voltage, current: its sensors, None where it has none."""
+
     power: Sensor | None
     voltage: Sensor | None
     current: Sensor | None
@@ -65,17 +75,19 @@ class Rail(Protocol):
 
 @runtime_checkable
 class RailSource(Protocol):
-    """What can tell of the board's power rails; not every image's PYNQ does."""
+    """What can report the board's power rails; not the PYNQ of every image can."""
 
     def get_rails(self) -> Mapping[str, Rail]: ...
 
 
 class Devices(Protocol):
+    """The devices that PYNQ found."""
+
     devices: Sequence[object]
 
 
 class Pynq(Protocol):
-    """The package."""
+    """The package `pynq`."""
 
     Device: Devices
 
@@ -89,7 +101,7 @@ class Pynq(Protocol):
 
 
 def import_pynq() -> Pynq:
-    """PYNQ. UserError where it is missing."""
+    """The package `pynq`. UserError if it is missing."""
     try:
         return cast(Pynq, importlib.import_module("pynq"))
     except ImportError:

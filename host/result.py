@@ -1,4 +1,4 @@
-"""What a run gives: a result, or a fault with the names of the task and the layer."""
+"""What a run returns: a result, or a fault that names the task and the layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moesaic.spec.executor import Counters, MachineFault
 
 
 class FrameFault(MachineFault):
-    """A MachineFault of a task's run that also names the task and the layer."""
+    """A MachineFault in a task's run that also names the task (or TASK@PATHWAY) and the layer."""
 
     def __init__(self, fault: MachineFault, task: str, layer: str) -> None:
         super().__init__(fault.cause, fault.unit, fault.tag)
@@ -25,16 +25,16 @@ class FrameFault(MachineFault):
 
 @dataclass(frozen=True)
 class Result:
-    """What a task predicts for an image. A notebook shows it as its picture.
+    """What a task predicts for an image. A notebook shows its picture.
 
     Attributes:
-        task: its name. pathway: the alternative taken, None for the default. kind: of moesaic.spec.predictions.
+        task: its name. pathway: the alternative taken, None for the default. kind: see moesaic.spec.predictions.
         image: what the network saw, uint8 (height, width, 3), RGB.
-        raw: int16 (height, width, channels), in the task's output scale; the same on every executor.
-        decoded: raw in the task's own terms, see moesaic.spec.predictions.decode.
-        counters: see moesaic.spec.executor.Counters; "cycles" only from a machine that has a clock.
-        index: of the frame in its stream, from 0.
-        seconds: what each of moesaic.host.phases.PHASES took on this machine's processor.
+        raw: int16 (height, width, channels), in units of the task's output scale; the same on every executor.
+        decoded: raw in the task's own terms; for shape, dtype and unit see moesaic.spec.predictions.decode.
+        counters: see moesaic.spec.executor.Counters; "cycles" only from a machine with a clock.
+        index: number of the frame in its stream, from 0.
+        seconds: how long each of moesaic.host.phases.PHASES took, by this machine's processor.
     """
 
     task: str
@@ -49,7 +49,7 @@ class Result:
 
     @property
     def picture(self) -> np.ndarray:
-        """The prediction in colours, uint8 (height, width, 3), see moesaic.host.prediction_pictures."""
+        """The prediction in colour, uint8 (height, width, 3), RGB, see moesaic.host.prediction_pictures."""
         return picture(self.kind, self.decoded)
 
     def _repr_png_(self) -> bytes:

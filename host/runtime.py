@@ -31,7 +31,7 @@ _PATTERN = 0xA5
 
 
 class _Session:
-    """What has to be ended however an accelerator is left: the stream that runs, and then the executor."""
+    """What has to be ended no matter how an accelerator is left: first the running stream, then the executor."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
@@ -43,7 +43,7 @@ class _Session:
             self.pipeline = None
 
     def close(self) -> None:
-        """Also if Ctrl-C comes while the stream is ended."""
+        """Closes the executor even if Ctrl-C comes while the stream is being ended."""
         try:
             self.end_stream()
         finally:
@@ -54,7 +54,7 @@ class Accelerator:
     """A build opened on an executor, which it owns.
 
     A running stream is ended and the executor closed by `close()`, by garbage collection or at the end of the process, whichever
-    comes first.
+    comes first. Raises UserError if the fingerprints of build and executor differ.
 
     Attributes:
         build: the build that was opened.
@@ -73,7 +73,7 @@ class Accelerator:
         self.executor_name = executor_name
         self.max_cycles = max_cycles
         self._session = _Session(executor)
-        # The executor has a finalizer of its own, which is older, so at the end of the process this one goes before it.
+        # The executor has its own finalizer, which is older, so at the end of the process this one runs first.
         self._finalizer = weakref.finalize(self, self._session.close)
         self._phases = Phases(build, executor, max_cycles)
         first = build.new_memory()
@@ -83,12 +83,15 @@ class Accelerator:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the hardware configuration, 16 hexadecimal digits, which build and machine share."""
+        """Fingerprint of the hardware configuration that build and machine share, 16 hexadecimal digits."""
         return self.build.fingerprint
 
     @property
     def tasks(self) -> dict[str, TaskProgram]:
-        """Task name to description. The keys of its `alternatives` are the pathways that `run` accepts, each with MACs and accuracy."""
+        """Task name to description.
+
+        The keys of a description's `alternatives` are the pathways that `run` accepts, each with its MACs and accuracy.
+        """
         return dict(self.build.tasks)
 
     def run(self, image: np.ndarray | Path | str, task: str, pathway: str | None = None) -> Result:
@@ -96,9 +99,9 @@ class Accelerator:
 
         Args:
             image: uint8 (height, width, 3), RGB, of any size, or the path of an image file. The network sees the largest centred
-                part of it with the network's proportions, resized (moesaic.host.resize.fit).
+                part of it that has the network's proportions, resized (moesaic.host.resize.fit).
             task: a key of `tasks`.
-            pathway: an alternative of the task, such as one with fewer experts; None for the task's own. Changing task or
+            pathway: an alternative of the task, such as one with fewer experts; None for the task's default. Changing task or
                 pathway from frame to frame costs nothing.
 
         Raises:
@@ -119,13 +122,14 @@ class Accelerator:
         """Run a stream of images, overlapping preparation, transfers, computation and decoding of neighbouring frames.
 
         Args:
-            frames: images, uint8 (height, width, 3), or paths, as `run` takes them. They are drawn from another thread, as far
-                ahead as there is room.
-            tasks: names, as TASK or TASK@PATHWAY: one name for all frames, a sequence that the frames take in turn, or a
-                function of the frame's index. A frame for which the sequence or function gives several names runs all of them.
+            frames: images, uint8 (height, width, 3), or paths, as `run` takes them. Another thread draws them, as far ahead as
+                there is room.
+            tasks: names, as TASK or TASK@PATHWAY: one name for all frames, a sequence that the frames take in turn, or a function
+                of the frame's index. A frame for which the sequence or function gives several names runs all of them.
 
         Yields results in order; `Result.index` is the number of the frame. The first frame that cannot be read, prepared or run
-        raises its error in its turn and ends the stream, as does leaving the loop; the accelerator remains usable.
+        raises its error in its turn and ends the stream, as does leaving the loop; the accelerator remains usable. Raises UserError
+        at once for names that the build does not have.
         """
         self._require_open()
         check_tasks(self.build, tasks)
@@ -145,8 +149,9 @@ class Accelerator:
     ) -> tuple[np.ndarray, Counters]:
         """Run a task and return the whole frame window, uint8 (frame_bytes,), and the counters.
 
-        The window is filled with a pattern before the image is written, so two machines that return the same bytes agree on
-        every byte that the program writes and on every byte that it must leave alone. Arguments and errors are those of `run`.
+        The window is filled with a pattern before the image is written, so two machines that return the same bytes agree on every
+        byte that the program writes and on every byte that it must leave alone. Arguments are those of `run`; MachineFault if the
+        machine stops, UserError as in `run`.
         """
         self._end_stream()
         memory = self._new_memory()
@@ -157,7 +162,7 @@ class Accelerator:
         return memory.frame, counters
 
     def power(self) -> dict[str, float]:
-        """Read the board's power rails: name to watts at this moment. UserError where there are none to read."""
+        """Read the board's power rails: name to watts at this moment. UserError if there are none."""
         self._require_open()
         executor = self._session.executor
         if not isinstance(executor, PowerMeter):
@@ -169,12 +174,12 @@ class Accelerator:
             raise InternalError(f"build {self.build.name} was closed")
 
     def _end_stream(self) -> None:
-        """What a loop left behind, such as a notebook's after Ctrl-C, must not stand in the way of the next run."""
+        """End what a loop left behind, such as a notebook's after Ctrl-C: it must not obstruct the next run."""
         self._require_open()
         self._session.end_stream()
 
     def _new_memory(self) -> Memory:
-        """With the constants of all others and a frame window of its own, filled with a pattern."""
+        """A memory that shares its constants with all others and has its own frame window, filled with a pattern."""
         frame = np.full(self.build.frame_bytes, _PATTERN, np.uint8)
         return Memory(self._memories[0].constants, frame)
 
@@ -195,7 +200,7 @@ def open_build(path: Path | str, executor: str | Executor | None = None, max_cyc
     Args:
         path: the directory.
         executor: "board", "emulator" (the build's C++, compiled by g++ when first used) or "reference" (numpy, slow). None and
-            "auto" take the board if PYNQ finds one and there is a bitstream of this configuration, otherwise the emulator. Any
+            "auto" take the board if PYNQ finds one and there is a bitstream for this configuration, otherwise the emulator. An
             object that implements moesaic.spec.executor.Executor is used as it is.
         max_cycles: a longer run is stopped with FrameFault, on machines that have a clock.
 

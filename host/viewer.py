@@ -1,7 +1,7 @@
 """A page that shows what the tasks say about the frames of a stream, served to a browser by Python's own HTTP server.
 
-The page asks for the state again and again; when it tells of a new frame, it loads that frame's pictures and shows them together.
-Its buttons choose the tasks and pathways of the frames to come.
+The page keeps asking for the state; when that reports a new frame, the page loads the frame's pictures and shows them together. Its
+buttons choose the tasks and pathways for the frames to come.
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle of an answer is none of the terminal's business."""
+        """Keep quiet about a browser that goes away in the middle of an answer."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class Viewer:
-    """The server, from construction to close(). names: the pathways that are chosen at first.
+    """The server, from construction to close(). names: the pathways chosen at first.
 
-    address, port: where it listens; port 0 to 65535, 0 takes a free one, see `url`. UserError if it cannot listen there.
+    executor_name: as the page shows it. address, port: where the server listens; port is 0 to 65535, and 0 takes a free one, see
+    `url`. UserError if it cannot listen there.
     """
 
     def __init__(self, build: Build, executor_name: str, names: Sequence[str], address: str, port: int) -> None:
@@ -73,16 +74,17 @@ class Viewer:
 
     @property
     def url(self) -> str:
+        """Address of the page."""
         address, port = self._server.server_address[:2]
         return f"http://{address}:{port}/"
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        """The pathways that the next frame is to be run on."""
+        """The pathways on which the next frame is to be run."""
         return self._chosen
 
     def choose(self, names: Sequence[str]) -> None:
-        """UserError unless the build has them, at least one."""
+        """Choose the pathways for the frames to come. UserError unless there is at least one and the build has them all."""
         if not names:
             raise UserError(f"0 tasks chosen; build {self._build.name} has {', '.join(self._build.pathways)}")
         for name in names:
@@ -90,7 +92,7 @@ class Viewer:
         self._chosen = tuple(dict.fromkeys(names))
 
     def show(self, results: Sequence[Result]) -> None:
-        """Put a frame on the page; results: of one frame, in the order of the panels."""
+        """Put a frame on the page. results: at least one, all of the same frame, in the order of the panels."""
         pictures = {INPUT: encode_png(results[0].image, _COMPRESSION)}
         pictures |= {_name(result): encode_png(result.picture, _COMPRESSION) for result in results}
         panels = [self._panel(result) for result in results]
@@ -111,7 +113,7 @@ class Viewer:
         }
 
     def _legend(self, result: Result) -> list[dict]:
-        """Colours and their meaning: the classes that are in the picture, largest first, or the ends of the scale."""
+        """Colours and their meaning: the classes in the picture, largest first, or the ends of the scale."""
         if result.kind in ("segmentation", "parts"):
             names = self._build.task(result.task).class_names
             counts = np.bincount(result.decoded.reshape(-1), minlength=1)
@@ -128,7 +130,7 @@ class Viewer:
         return [{"text": f"mean probability {float(result.decoded.mean()):.2f}"}]
 
     def state(self) -> dict:
-        """What the page shows; "frame" is -1 before the first one."""
+        """What the page shows, as JSON values; "frame" is -1 before the first frame, "rate" is in frames per second."""
         with self._lock:
             times = tuple(self._shown)
             rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else None
@@ -144,12 +146,12 @@ class Viewer:
             }
 
     def picture(self, frame: int, name: str) -> bytes | None:
-        """A PNG of one of the newest frames, or None."""
+        """The PNG file of a picture of one of the newest frames, or None if it is gone or unknown."""
         with self._lock:
             return self._frames.get(frame, {}).get(name)
 
     def close(self) -> None:
-        """Stop serving; closing twice is harmless."""
+        """Stop serving. Closing twice is harmless."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -192,7 +194,7 @@ def _handler(viewer: Viewer) -> type[BaseHTTPRequestHandler]:
                 self._refuse(HTTPStatus.NOT_FOUND, "no such page")
 
         def do_POST(self) -> None:
-            # A page of another origin cannot send this type without asking, and is not allowed to.
+            # A page from another origin cannot send this type without asking first, and it is refused.
             length = self.headers.get("Content-Length", "")
             if self.headers.get_content_type() != "application/json" or not length.isdecimal():
                 self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a choice is application/json")

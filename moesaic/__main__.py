@@ -1,4 +1,4 @@
-"""`python -m moesaic`, where the program `moesaic` is not installed."""
+"""`python -m moesaic`, for where the program `moesaic` is not installed."""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""Types of command-line arguments for argparse, which turns their errors into one line."""
+"""Types of command-line arguments for argparse, which reports their errors in one line.
+
+Each takes the argument's text and raises ArgumentTypeError if it is not as described.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def seed(text: str) -> int:
 
 
 def image_size(text: str) -> tuple[int, int]:
-    """HEIGHTxWIDTH in pixels, as in 128x256."""
+    """(height, width) in pixels, each at least 1, from HEIGHTxWIDTH, such as 128x256."""
     parts = text.split("x")
     if len(parts) != 2:
         raise ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH, such as 128x256")

@@ -1,7 +1,8 @@
-"""Where what can be made again is kept: compiled emulators and simulators, netlists, networks and measurements of benchmarks.
+"""Where things that can be made again are kept: compiled emulators and simulators, netlists, networks, benchmark measurements.
 
-One place for all of them: $XDG_CACHE_HOME/moesaic, else ~/.cache/moesaic, else, where neither can be written, a private folder
-that goes when the process ends. Everything in it is named by a hash of what it was made from, so it may be deleted at any time.
+There is one place for all of them: $XDG_CACHE_HOME/moesaic, otherwise ~/.cache/moesaic, or, if neither can be written, a private
+folder that is deleted when the process ends. Everything in it is named by a hash of what it was made from, so it may be deleted at
+any time.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from pathlib import Path
 from moesaic.errors import UserError
 
 _private: list[Path] = []
-"""The folder of this process that takes the cache's place, once it was needed."""
+"""This process's substitute for the cache, once it was needed; at most one folder."""
 
 
 def cache_directory(kind: str) -> Path:
-    """The directory for one kind of thing, such as "emulators"; it exists and can be written.
+    """The directory for one kind of thing, such as "emulators"; it exists and is writable.
 
     Raises UserError if not even a temporary folder can be made.
     """
@@ -40,12 +41,12 @@ def cache_directory(kind: str) -> Path:
 
 
 def _roots() -> list[Path]:
-    """The folders for caches of all programs, best first. XDG's rules have a relative one ignored."""
+    """Folders that hold the caches of all programs, best first. XDG's rules say that a relative one is ignored."""
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     roots = [named] if named.is_absolute() else []
     try:
         return [*roots, Path.home() / ".cache"]
-    except RuntimeError:  # neither HOME nor an entry in the list of users
+    except RuntimeError:  # neither HOME nor an entry in the user database
         return roots
 
 

@@ -1,9 +1,9 @@
 """The command `moesaic`.
 
-Commands are found through the entry-point group `moesaic.commands`, so that no part has to import another. An entry point
-leads to an object with `name`, `help`, `configure(parser)` and `run(arguments) -> exit code`, and only the one that was
-asked for is loaded: `moesaic run` must not wait for, or need, what `moesaic train` imports. Where moesaic is a copy of files that
-was not installed, as `moesaic deploy` leaves it on a board, there are the commands of the runtime.
+Commands are found through the entry-point group `moesaic.commands`, so that no part has to import another. An entry point leads to
+an object with `name`, `help`, `configure(parser)` and `run(arguments) -> exit code`. Only the one that was asked for is loaded:
+`moesaic run` must neither wait for nor need what `moesaic train` imports. Where moesaic was copied rather than installed, as
+`moesaic deploy` does on a board, only the runtime's commands are there.
 """
 
 from __future__ import annotations
@@ -28,18 +28,22 @@ _OWN_COMMANDS = ("run", "compare", "profile", "watch", "deploy", "doctor")
 
 
 class Command(Protocol):
-    """What an entry point of the group leads to: a class, an object or a module."""
+    """What an entry point in the group leads to: a class, an object or a module. help: one line for `moesaic --help`."""
 
     name: str
     help: str
 
-    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's arguments to its parser."""
+        ...
 
-    def run(self, arguments: argparse.Namespace) -> int: ...
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Run the command and return its exit code."""
+        ...
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong arguments are a UserError like any other: one line."""
+    """Reports wrong arguments as a UserError like any other: one line."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see `{self.prog} --help`")
@@ -47,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
 
 @contextmanager
 def _missing_packages(command: str) -> Iterator[None]:
-    """A package of others that cannot be imported is a UserError; one of ours or Python's is a bug."""
+    """Raise UserError if a third-party package cannot be imported; if it is one of ours or Python's, that is a bug."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -60,7 +64,7 @@ def _missing_packages(command: str) -> Iterator[None]:
 
 
 def _load(entry: EntryPoint) -> Command:
-    """The command, or a UserError that names the package it lacks."""
+    """The command; UserError naming the package that it lacks."""
     with _missing_packages(entry.name):
         return entry.load()
 
@@ -73,7 +77,7 @@ def _help_of(entry: EntryPoint) -> str:
 
 
 def _parser(entries: dict[str, EntryPoint], chosen: str) -> argparse.ArgumentParser:
-    """The parser; only the chosen command's arguments are in it, or every command's help if an option was chosen."""
+    """The parser: it has only the chosen command's arguments or, if an option was chosen, every command's help."""
     parser = _Parser(prog="moesaic", description="Multi-task mixture-of-experts vision transformers on FPGAs.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, entry in sorted(entries.items()):
@@ -111,14 +115,15 @@ def _tell(error: Exception) -> int:
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
-    """What SIGTERM does: end as after Ctrl-C, so that a machine is left idle and memory and board are given back."""
+    """Handle SIGTERM like Ctrl-C, so that the machine is left idle and memory and board are given back."""
     raise SystemExit(EXIT_TERMINATED)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in argv (default: the process's arguments) and return its exit code.
 
-    2 and one line on stderr for what the user or the machine did wrong, 130 after Ctrl-C. argparse exits by itself after --help.
+    The code is 2, after one line on stderr, for anything the user or the machine did wrong, and 130 after Ctrl-C. After --help
+    argparse exits by itself; SIGTERM exits with 143.
     """
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)

@@ -1,7 +1,7 @@
 """The emulator: the accelerator's C++ sources, compiled by g++ on this machine and called through ctypes.
 
-Two parts that must not import one another need it: simulation, with the sources of this package, and the runtime without a
-board, with the sources that lie in a build.
+Two parts that must not import each other need it: simulation, with the sources in this package, and the runtime without a board,
+with the sources in a build.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _LOG_TAIL_LINES = 20
 
 
 def compile_emulator(sources: Path, cache: Path | None = None, flags: tuple[str, ...] = ()) -> Path:
-    """The shared library made from the C++ files of `sources`, which include a configuration.hpp.
+    """Compile the C++ files in `sources`, which include a configuration.hpp, and return the path of the shared library.
 
-    cache: libraries are kept there under a hash of sources, flags and compiler, so equal sources compile once; the
-    default is moesaic.caches. flags: further compiler flags.
+    cache: libraries are kept there under a hash of sources, flags and compiler, so equal sources compile once; default:
+    moesaic.caches. flags: further compiler flags.
 
-    Raises UserError if there are no sources or no compiler, InternalError if they do not compile.
+    Raises UserError if sources or compiler are missing or the cache cannot be written, InternalError if the sources do not compile.
     """
     sources = Path(sources)
     if not (sources / ENTRY_POINT).is_file():
@@ -70,8 +70,10 @@ def compile_emulator(sources: Path, cache: Path | None = None, flags: tuple[str,
 class Emulator:
     """Executor in compiled C++, see moesaic.spec.executor. It counts what the reference machine counts.
 
-    sources: directory with the C++ files of one configuration. seed: of the memories' contents at power-up. cache,
-    flags: see compile_emulator. Any number of emulators may live side by side; each is for one thread at a time.
+    sources: directory with the C++ files of one configuration. seed: for the memory contents at power-up, 0 to 2**64 - 1. cache,
+    flags: see compile_emulator. Any number of emulators may exist side by side; each may be used by one thread at a time.
+
+    UserError if the sources are of another configuration or memory runs out, and see compile_emulator.
     """
 
     def __init__(
@@ -109,7 +111,10 @@ class Emulator:
         self._release = weakref.finalize(self, library.moesaic_destroy, self._machine)
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """See moesaic.spec.executor.Executor. There is no clock: TIMEOUT is raised when no unit can go on."""
+        """See moesaic.spec.executor.Executor. There is no clock: TIMEOUT is raised once no unit can proceed, max_cycles is ignored.
+
+        InternalError for a closed emulator and for windows that are not as moesaic.spec.executor.Memory says.
+        """
         if not self._release.alive:
             raise InternalError("the emulator was closed")
         for name, window in (("constants", memory.constants), ("frame", memory.frame)):
@@ -137,7 +142,7 @@ class Emulator:
 
 
 def _waits(waiting: Sequence[int]) -> str:
-    """What units and fetch wait for, as hls/hardware/cpp/control.hpp leaves it in `Waits`."""
+    """What units and fetch wait for, in words, from what hls/hardware/cpp/control.hpp leaves in `Waits`."""
     parts = []
     for unit in Unit:
         missing, tag = waiting[2 * unit], waiting[2 * unit + 1]

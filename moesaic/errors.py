@@ -2,8 +2,8 @@
 
 
 class UserError(Exception):
-    """Something the user can put right. One line that names the thing, the numbers and the remedy; exit code 2."""
+    """Something that the user can put right: one line that names the thing, the numbers and the remedy; exit code 2."""
 
 
 class InternalError(Exception):
-    """A broken promise between two parts of moesaic. Always a bug of ours."""
+    """A broken promise between two parts of moesaic: always a bug of ours."""

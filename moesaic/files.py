@@ -14,16 +14,17 @@ from pathlib import Path
 from moesaic.errors import UserError
 
 MANIFEST_HASH = "sha256"
-"""Key of a manifest's own hash."""
+"""Key of the hash that a manifest has of itself."""
 
 
 def sha256_of(data: bytes) -> str:
+    """SHA-256, 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError while `path` is written into a UserError that names the path and the reason."""
+    """Turn an OSError raised while `path` is being written into a UserError that names the path and the reason."""
     try:
         yield
     except OSError as error:
@@ -32,7 +33,10 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def require_writable(directory: Path) -> None:
-    """Raise UserError unless `directory` exists and can be written, or can be made. Leaves nothing behind; for use before long work."""
+    """UserError unless `directory` can be written, or made if it does not exist. For use before long work.
+
+    Leaves nothing behind.
+    """
     directory = Path(directory)
     with writing(directory):
         place = Path(os.path.realpath(directory))
@@ -42,7 +46,7 @@ def require_writable(directory: Path) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; directories that are missing are made."""
+    """Write a file, whole or not at all, making missing directories. UserError if it cannot be written."""
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,13 +62,16 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def manifest_sha256(manifest: dict) -> str:
-    """SHA-256 of a manifest without its own hash, as JSON with sorted keys and no spaces."""
+    """SHA-256 of a manifest without its own hash, taken of JSON with sorted keys and no spaces; 64 hexadecimal digits."""
     content = {key: value for key, value in json.loads(json.dumps(manifest)).items() if key != MANIFEST_HASH}
     return sha256_of(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
 
 
 def sealed(manifest: dict, files: dict[str, bytes]) -> dict:
-    """The manifest with the hash of each file under "files" and its own hash under "sha256"."""
+    """The manifest with the hash of each file under "files" and its own hash under "sha256".
+
+    files: relative name to content.
+    """
     manifest = {**manifest, "files": {name: sha256_of(content) for name, content in sorted(files.items())}}
     return {**manifest, MANIFEST_HASH: manifest_sha256(manifest)}
 
@@ -72,8 +79,9 @@ def sealed(manifest: dict, files: dict[str, bytes]) -> dict:
 def write_directory(target: Path, manifest_name: str, manifest: dict, files: dict[str, bytes]) -> None:
     """Write `files` (relative name to content) and the sealed manifest as directory `target`.
 
-    The directory appears whole or not at all; one that is already there is replaced only if it is one of ours (has the
-    manifest). Files in it that its manifest does not list, such as a bitstream that was put there, are carried over.
+    The directory appears whole or not at all. An existing one is replaced only if it is one of ours (it has the manifest); files in
+    it that its manifest does not list, such as a bitstream that was put there, are carried over. UserError if it is not ours or
+    cannot be written.
     """
     require_writable(Path(target))
     with writing(Path(target)):
@@ -102,7 +110,7 @@ def _write_directory(named: Path, manifest_name: str, manifest: dict, files: dic
 
 
 def _foreign_files(directory: Path, manifest_name: str) -> list[Path]:
-    """Relative paths of the files below a directory that its manifest does not list; all but the manifest if that is damaged."""
+    """Relative paths of the files below a directory that its manifest does not list; if that is damaged, all but the manifest."""
     try:
         listed = set(json.loads((directory / manifest_name).read_text())["files"])
     except FileNotFoundError:
@@ -129,7 +137,10 @@ def _replace(staging: Path, target: Path) -> None:
 
 
 def read_manifest(directory: Path, manifest_name: str, format_name: str, version: int, remedy: str) -> dict:
-    """The manifest of a directory; a UserError if it is missing, unreadable, altered, of another format or version."""
+    """The manifest of a directory. UserError if it is missing, unreadable, altered, or of another format or version.
+
+    remedy: what the error tells the user to do.
+    """
     path = Path(directory) / manifest_name
     try:
         manifest = json.loads(path.read_text())
@@ -151,7 +162,10 @@ def read_manifest(directory: Path, manifest_name: str, format_name: str, version
 
 
 def read_file(directory: Path, manifest: dict, name: str, remedy: str) -> bytes:
-    """Content of a file of the directory, checked against the hash in the manifest."""
+    """Content of one file of a directory, checked against the hash in the manifest.
+
+    remedy: what the error tells the user to do. UserError if the file is not listed, missing, unreadable or altered.
+    """
     path = Path(directory) / name
     expected = manifest.get("files", {}).get(name)
     if expected is None:

@@ -1,4 +1,4 @@
-"""AMD's tools: which of them the flows use, which versions, and where they are found. Nothing is started to find them."""
+"""AMD's tools: which ones the flows use, in which versions, and where they are. No tool is started to find out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ Version = tuple[int, int]
 
 @dataclass(frozen=True)
 class VendorTool:
-    """oldest, newest: versions that the flows were written for, newest None for no end; unlocks: what needs the tool."""
+    """A program of AMD's. oldest, newest: the versions that the flows were written for; newest is None for no end.
+
+    unlocks: what needs the tool.
+    """
 
     program: str
     oldest: Version
@@ -21,6 +24,7 @@ class VendorTool:
 
     @property
     def range(self) -> str:
+        """The supported versions in words."""
         first = "{}.{}".format(*self.oldest)
         return f"{first} and later" if self.newest is None else f"{first} to {'{}.{}'.format(*self.newest)}"
 
@@ -33,19 +37,22 @@ VITIS_RUN = VendorTool("vitis-run", (2023, 1), None, "the same as vitis_hls, whi
 
 
 def find_tool(tool: VendorTool) -> Path | None:
-    """Where the program lies, or None if it is not in PATH."""
+    """Path of the program, or None if it is not in PATH."""
     found = shutil.which(tool.program)
     return None if found is None else Path(found)
 
 
 def tool_version(path: Path) -> Version | None:
-    """The version of a program of AMD's, from its place: .../Vivado/2023.1/bin/vivado or .../2025.1/Vitis/bin/vitis-run."""
+    """The version of an AMD program, read from its path, or None if that shows none.
+
+    Paths are such as .../Vivado/2023.1/bin/vivado or .../2025.1/Vitis/bin/vitis-run.
+    """
     found = re.findall(r"(?<![\d.])(20\d\d)\.(\d)(?![\d])", str(path.resolve()))
     return (int(found[-1][0]), int(found[-1][1])) if found else None
 
 
 def is_supported(tool: VendorTool, version: Version | None) -> bool:
-    """Whether a version lies in the tool's range; one that is not known is given the benefit of the doubt."""
+    """Whether a version is in the tool's range; an unknown one (None) is given the benefit of the doubt."""
     if version is None:
         return True
     return tool.oldest <= version and (tool.newest is None or version <= tool.newest)

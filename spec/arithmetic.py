@@ -1,10 +1,10 @@
 """The integer arithmetic of moesaic: every rounding, saturation and table, defined once.
 
-All functions take and return numpy integer arrays (int64 unless said otherwise) and work elementwise. The hardware and the
-C++ implement the same functions bit for bit.
+All functions take and return numpy integer arrays (int64 unless stated otherwise) and work elementwise. The hardware and the C++
+implement the same functions bit for bit.
 
-Widths. An accumulator sums at most 4,096 products of [-127, 127] x [-128, 127] plus a bias: |sum| <= 4,096 * 16,256 =
-66,584,576 < 2**26 = 67,108,864, so the 27-bit clip before the requantising multiply never clips a sum without bias.
+Widths. An accumulator holds the sum of at most 4,096 products of [-127, 127] x [-128, 127], plus a bias. Without the bias, |sum| <=
+4,096 * 16,256 = 66,584,576 < 2**26 = 67,108,864, so the 27-bit clip before the requantising multiply never clips it.
 Attention: 1,201 keys * 127 * 127 = 19,370,929 < 2**26; the softmax sum is at most 1,201 * 127 = 152,527 < 2**18.
 Layer norm: width * sum(x**2) <= 1,024 * 1,024 * 2**30 = 2**50 for widths up to 1,024.
 """
@@ -27,19 +27,19 @@ NORM_WIDTH_MAX = 1024
 NORM_SHIFT_MAX = 31
 
 EXP2_TABLE = np.round(EXP_ONE * 2.0 ** (-np.arange(1 << EXP_FRACTION_BITS) / (1 << EXP_FRACTION_BITS))).astype(np.int64)
-"""2**(-f/256) in Q0.16 for f = 0..255; entry 0 is 65,536."""
+"""2**(-f/256) in Q0.16 for f = 0..255, int64 (256,); entry 0 is 65,536."""
 
 
 def saturate(value: np.ndarray, bits: int) -> np.ndarray:
-    """Integers of any shape, clipped to the range of a signed integer of `bits` bits; the shape and dtype stay."""
+    """Clip integers of any shape to the range of a signed integer of `bits` bits; shape and dtype are kept."""
     return np.clip(value, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
 def round_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
     """value / 2**shift, rounded to nearest, halves towards plus infinity. The one rounding rule of moesaic.
 
-    value, shift: integers of shapes that broadcast; the result, int64, has the shape they broadcast to. shift is 0 (exact) or
-    positive: (value + 2**(shift - 1)) >> shift with an arithmetic shift.
+    value, shift: integers whose shapes broadcast; the result, int64, has the broadcast shape. shift is 0 (exact) or positive:
+    (value + 2**(shift - 1)) >> shift with an arithmetic shift.
     """
     value = np.asarray(value, np.int64)
     shift = np.asarray(shift, np.int64)
@@ -50,22 +50,22 @@ def round_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
 def requantise(accumulator: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """round_shift(clip27(accumulator) * multiplier, shift).
 
-    accumulator: accumulated products plus bias. multiplier: 0..65,535. shift: 0..47. All are integers of shapes that broadcast; the
-    result, int64, is not yet saturated.
-    The product of 27 signed bits and 16 unsigned bits fits one 27x18 DSP multiplier.
+    accumulator: sum of products plus bias. multiplier: 0..65,535. shift: 0..47. All are integers whose shapes broadcast; the
+    result, int64, is not saturated yet.
+    The product of 27 signed and 16 unsigned bits fits one 27x18 DSP multiplier.
     """
     return round_shift(saturate(accumulator, ACCUMULATOR_CLIP_BITS) * np.asarray(multiplier, np.int64), shift)
 
 
 def exp2_q16(distance: np.ndarray) -> np.ndarray:
-    """2**(-distance/256) in Q0.16 (0..65,536) for distance >= 0, in units of 1/256 octave."""
+    """2**(-distance/256) in Q0.16, int64 0..65,536. distance: integers >= 0 of any shape, in units of 1/256 octave."""
     distance = np.asarray(distance, np.int64)
     octaves = np.minimum(distance >> EXP_FRACTION_BITS, 18)
     return round_shift(EXP2_TABLE[distance & ((1 << EXP_FRACTION_BITS) - 1)], octaves)
 
 
 def reciprocal(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mantissa, bits) with 1/value ~ mantissa / 2**(15 + bits), for 0 <= value < 2**32.
+    """(mantissa, bits) with 1/value ~ mantissa / 2**(15 + bits), for 0 <= value < 2**32; both int64 of value's shape.
 
     bits is the bit length of value; mantissa = min(65,535, floor(2**(15 + bits) / value)), in [2**15, 2**16).
     A value of 0 gives (0, 0).
@@ -89,7 +89,10 @@ def bit_length(value: np.ndarray) -> np.ndarray:
 
 
 def isqrt(value: np.ndarray) -> np.ndarray:
-    """Floor of the square root, for 0 <= value < 2**52 (a float64 square root and one correction are exact there)."""
+    """Floor of the square root, int64 of the same shape, for 0 <= value < 2**52.
+
+    There, a float64 square root with one correction is exact.
+    """
     value = np.asarray(value, np.int64)
     root = np.sqrt(value.astype(np.float64)).astype(np.int64)
     root -= root * root > value
@@ -97,15 +100,17 @@ def isqrt(value: np.ndarray) -> np.ndarray:
 
 
 def softmax_probability(exponential: np.ndarray) -> np.ndarray:
-    """An exponential in Q0.16 (0..65,536) as an unnormalised probability 0..127."""
+    """An exponential in Q0.16 (0..65,536), any shape, as an unnormalised probability, int64 0..127."""
     return round_shift(np.asarray(exponential, np.int64) * PROBABILITY_MAX, 16)
 
 
 def softmax_rows(scores: np.ndarray, maximum: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unnormalised softmax over the last axis.
 
-    scores: (rows, columns) int16 in units of 1/256 octave; maximum: (rows,), the row maxima (a score above it counts as equal).
-    Returns probabilities (rows, columns) 0..127, and per row the multiplier and shift that divide by their sum.
+    scores: (rows, columns), values of int16 in units of 1/256 octave. maximum: (rows,), the row maxima (a score above it counts as
+    equal).
+    Returns int64 arrays: probabilities (rows, columns) 0..127, and the multiplier (rows,) and shift (rows,) that divide a row by
+    its sum.
     """
     distance = np.maximum(np.asarray(maximum, np.int64)[:, None] - np.asarray(scores, np.int64), 0)
     probability = softmax_probability(exp2_q16(distance))
@@ -119,9 +124,9 @@ def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, shift: int) -
     x: (rows, width), values of int16, width <= NORM_WIDTH_MAX. gamma, beta: (width,), values of int16. shift: 0..NORM_SHIFT_MAX.
     Returns (rows, width), values of int8.
 
-    With c = width * x - sum(x) and V = width * sum(x**2) - sum(x)**2 the normalised value is c / sqrt(V), exactly the layer
-    norm without epsilon (a constant row gives 0). y = c / sqrt(V) in Q10, saturated to 16 bits, then
-    saturate8(round_shift(y * gamma + beta * 2**10, shift)).
+    With c = width * x - sum(x) and V = width * sum(x**2) - sum(x)**2, the normalised value is c / sqrt(V), exactly the layer norm
+    without epsilon (a constant row gives 0). y is c / sqrt(V) in Q10, saturated to 16 bits; the result is saturate8(round_shift(y *
+    gamma + beta * 2**10, shift)).
     """
     x = np.asarray(x, np.int64)
     width = x.shape[1]
@@ -136,10 +141,10 @@ def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, shift: int) -
 
 
 def reciprocal_square_root(variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mantissa, shift) with 1024 / sqrt(variance) ~ mantissa / 2**shift, for 0 <= variance < 2**52.
+    """(mantissa, shift) with 1024 / sqrt(variance) ~ mantissa / 2**shift, for 0 <= variance < 2**52; both int64 of its shape.
 
-    variance is scaled by an even power of two, 2**(-2k), to [2**30, 2**32) (floor), root = isqrt of that in [2**15, 2**16),
-    mantissa = min(65,535, floor(2**31 / root)), shift = 21 + k. k = ceil((bit_length - 32) / 2), so shift is 6..31.
+    variance is scaled by an even power of two, 2**(-2k), into [2**30, 2**32) (floor); root is the isqrt of that, in [2**15, 2**16);
+    mantissa = min(65,535, floor(2**31 / root)) and shift = 21 + k. k = ceil((bit_length - 32) / 2), so shift is 6..31.
     A variance of 0 gives mantissa 0 and shift 6.
     """
     variance = np.asarray(variance, np.int64)
@@ -151,10 +156,11 @@ def reciprocal_square_root(variance: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def route_token(logits: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax-then-top-k of router logits, scores not renormalised.
+    """Softmax, then top-k, of router logits; the scores are not renormalised.
 
-    logits: (tokens, experts) int16 in units of 1/256 octave. Returns selected (tokens, experts) bool, with min(top_k, experts)
-    True per token (ties to the lowest index), and scores (tokens, experts), uint16 Q0.16, of the softmax over all experts.
+    logits: (tokens, experts), values of int16 in units of 1/256 octave. Returns selected (tokens, experts) bool, with min(top_k,
+    experts) True per token (ties go to the lowest index), and scores (tokens, experts), int64 0..65,535 in Q0.16, of the softmax
+    over all experts.
     """
     logits = np.asarray(logits, np.int64)
     experts = logits.shape[1]
@@ -168,14 +174,14 @@ def route_token(logits: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def weigh_by_score(value: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """An int16 value times a Q0.16 router score: round_shift(value * score, 16)."""
+    """int16 values times Q0.16 router scores: round_shift(value * score, 16). Shapes broadcast."""
     return round_shift(np.asarray(value, np.int64) * np.asarray(score, np.int64), SCORE_BITS)
 
 
 def matmul_exact(a: np.ndarray, b_transposed: np.ndarray) -> np.ndarray:
-    """a (rows, depth) times b_transposed (columns, depth), int8 operands, exact int64 result.
+    """a (rows, depth) times the transpose of b_transposed (columns, depth): int8 operands, exact int64 (rows, columns).
 
-    float64 products and sums are exact below 2**53, so the BLAS is used.
+    float64 products and sums are exact below 2**53, so BLAS is used.
     """
     return (a.astype(np.float64) @ b_transposed.astype(np.float64).T).astype(np.int64)
 
@@ -183,8 +189,8 @@ def matmul_exact(a: np.ndarray, b_transposed: np.ndarray) -> np.ndarray:
 def fixed_point_multiplier(ratio: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
     """(multiplier, shift) with ratio ~ multiplier / 2**shift, multiplier in [2**15, 2**16) where shift allows.
 
-    ratio: > 0 and below 2**15, of any shape; ratios below 2**-32 lose mantissa bits (shift is at most 47). Both results are int64 arrays
-    of that shape.
+    ratio: in [0, 2**15), of any shape; ratios below 2**-32 lose mantissa bits (shift is at most 47). Both results are int64 arrays
+    of that shape. ValueError for a ratio out of range.
     """
     ratio = np.asarray(ratio, np.float64)
     if np.any(~np.isfinite(ratio)) or np.any(ratio < 0) or np.any(ratio >= 1 << 15):

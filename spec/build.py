@@ -26,9 +26,9 @@ _REMEDY = "make it again with `moesaic generate`"
 class Observation:
     """A layer's result that an observed program stores in the frame window.
 
-    offset: bytes in the frame window; pitch: bytes from row to row; shape: (rows, columns) or (heads, rows, columns), rows
-    of all heads following one another; dtype: "int8" or "int16". group, group_pitch: if not 0, the columns are groups of
-    `group` elements, each padded to `group_pitch` (attention heads), and read() drops the padding.
+    offset: bytes from the start of the frame window. pitch: bytes from row to row. shape: (rows, columns) or (heads, rows,
+    columns), the rows of all heads one after the other. dtype: "int8" or "int16". group, group_pitch: if not 0, the columns form
+    groups of `group` elements (attention heads), each padded to `group_pitch`; read() drops the padding.
     """
 
     offset: int
@@ -39,7 +39,7 @@ class Observation:
     group_pitch: int = 0
 
     def read(self, frame: np.ndarray) -> np.ndarray:
-        """The layer's result, of this shape and dtype, from a frame window, uint8 [bytes], after a run."""
+        """The layer's result, of this shape and dtype, from a frame window, uint8 (frame_bytes,), after a run."""
         rows = int(np.prod(self.shape[:-1]))
         data = frame[self.offset : self.offset + rows * self.pitch].reshape(rows, self.pitch)
         size = np.dtype(self.dtype).itemsize
@@ -53,7 +53,10 @@ class Observation:
 
 @dataclass(frozen=True)
 class AlternativeProgram:
-    """Another pathway of a task, with the same weights, head and place of the output. The fields are those of a TaskProgram."""
+    """Another pathway of a task, with the same weights, the same head and the same place for the output.
+
+    The fields mean what they mean in TaskProgram.
+    """
 
     program: Program
     macs: int
@@ -65,11 +68,11 @@ class AlternativeProgram:
 class TaskProgram:
     """A task of a build.
 
-    program: where it lies in the constant window. output_offset, output_shape: int16 (height, width, stored channels) in the
-    frame window, of which the first `channels` count. kind, class_names, output_scale: see moesaic.spec.bundle.Task.
-    macs: multiply-accumulates of the network per frame, with top_k experts per token. observations: layer name to where it
-    was stored, empty unless generated with observation. metrics: accuracy of this pathway, see moesaic.spec.bundle.Task. alternatives:
-    name to another pathway of the task; an application picks one from frame to frame.
+    program: where it lies in the constant window. output_offset: bytes from the start of the frame window to the output, int16 of
+    output_shape = (height, width, stored channels), of which the first `channels` count. kind, class_names, output_scale: see
+    moesaic.spec.bundle.Task. macs: multiply-accumulates of the network per frame, with top_k experts per token. observations: layer
+    name to where its result is stored, empty unless generated with observation. metrics: accuracy of this pathway, see
+    moesaic.spec.bundle.Task. alternatives: name to another pathway of the task; an application picks one from frame to frame.
     """
 
     program: Program
@@ -89,8 +92,10 @@ class TaskProgram:
 class Build:
     """See the module. tags: name of each instruction tag, for faults and traces. files: sources, name to content.
 
-    bundle_sha256: identity of the bundle it was made from, see moesaic.spec.bundle.Bundle.sha256. image_patch, image_pitch: if not 0,
-    every image_patch pixels of a line lie image_pitch pixels apart in the frame, with zeros between them.
+    image_height, image_width: pixels. image_offset: bytes from the start of the frame window. frame_bytes: of the frame window.
+    constants: the constant window, uint8 (bytes,). bundle_sha256: identity of the bundle that the build was made from, see
+    moesaic.spec.bundle.Bundle.sha256. image_patch, image_pitch: if not 0, every run of image_patch pixels of an image line takes
+    image_pitch pixels in the frame, the rest of which are zeros.
     """
 
     name: str
@@ -110,16 +115,17 @@ class Build:
 
     @property
     def image_bytes(self) -> int:
-        """Of the image in the frame window."""
+        """Bytes that the image takes in the frame window."""
         width = self.image_width // self.image_patch * self.image_pitch if self.image_patch else self.image_width
         return 4 * self.image_height * width
 
     @property
     def fingerprint(self) -> str:
+        """Fingerprint of the configuration, 16 hexadecimal digits."""
         return self.configuration.fingerprint
 
     def save(self, directory: Path) -> None:
-        """Write the build, whole or not at all; the same build gives the same bytes."""
+        """Write the build, whole or not at all; the same build gives the same bytes. UserError if it cannot be written."""
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -141,7 +147,10 @@ class Build:
 
     @property
     def pathways(self) -> dict[str, TaskProgram]:
-        """Every pathway by its name (moesaic.spec.pathway_names), as a task that has no other: first the default of each task."""
+        """Every pathway by its name (moesaic.spec.pathway_names), the default ones first.
+
+        Each is a task without alternatives.
+        """
         found = {name: replace(task, alternatives={}) for name, task in self.tasks.items()}
         for name, task in self.tasks.items():
             for alternative, a in task.alternatives.items():
@@ -150,7 +159,7 @@ class Build:
         return found
 
     def task(self, name: str) -> TaskProgram:
-        """The task, or of TASK@ALTERNATIVE the task on that pathway; a UserError lists the known ones."""
+        """The task of this name; for TASK@ALTERNATIVE, the task on that pathway. A UserError lists the known ones."""
         task, alternative = split_pathway_name(name)
         if task not in self.tasks:
             raise UserError(f"unknown task {task!r}; build {self.name} has {', '.join(sorted(self.tasks))}")
@@ -165,11 +174,14 @@ class Build:
         return self.pathways[name]
 
     def new_memory(self, pattern: int = 0xA5) -> Memory:
-        """Memory windows with the constants in place and the frame filled with a pattern byte."""
+        """Memory windows with the constants in place and every byte of the frame set to `pattern`."""
         return Memory(self.constants.copy(), np.full(self.frame_bytes, pattern, np.uint8))
 
     def write_image(self, frame: np.ndarray, image: np.ndarray) -> None:
-        """Put an image into the frame window: uint8 (height, width, 3) RGB, stored as int8 = value - 128, 4 bytes a pixel."""
+        """Put an image into the frame window: int8 = value - 128 of each colour, 4 bytes per pixel.
+
+        frame: uint8 (frame_bytes,), written in place. image: uint8 (height, width, 3), RGB. UserError for another size or dtype.
+        """
         expected = (self.image_height, self.image_width, 3)
         if image.dtype != np.uint8 or image.shape != expected:
             raise UserError(
@@ -183,7 +195,10 @@ class Build:
         frame[self.image_offset : self.image_offset + pixels.size] = pixels.reshape(-1)
 
     def read_output(self, frame: np.ndarray, task: str) -> np.ndarray:
-        """The int16 result of a task, (height, width, channels)."""
+        """The result of a task or pathway, a copy, int16 (height, width, channels).
+
+        frame: the frame window after a run, uint8 (frame_bytes,). UserError for an unknown task.
+        """
         program = self.task(task)
         size = 2 * int(np.prod(program.output_shape))
         raw = frame[program.output_offset : program.output_offset + size].view("<i2").reshape(program.output_shape)
@@ -191,7 +206,7 @@ class Build:
 
 
 def load_build(directory: Path | str) -> Build:
-    """Read a build and check every hash and the fingerprint."""
+    """Read a build and check every hash and the fingerprint. UserError if it is missing, altered or malformed."""
     directory = Path(directory)
     manifest = read_manifest(directory, MANIFEST, FORMAT, VERSION, _REMEDY)
     contents = {name: read_file(directory, manifest, name, _REMEDY) for name in manifest["files"]}
@@ -226,7 +241,7 @@ def load_build(directory: Path | str) -> Build:
 
 
 def _problem(build: Build) -> str:
-    """What is wrong with a build that was read, or nothing: types, and whether all lies within its window."""
+    """What is wrong with a build that was read, empty if nothing is: types, and whether everything lies within its window."""
     texts = (build.name, build.bundle_sha256, *build.tags)
     if not all(isinstance(text, str) for text in texts) or not isinstance(build.report, dict):
         return "its name, bundle_sha256 or tags are no texts, or its report no table"
@@ -271,7 +286,7 @@ def _task(values: dict) -> TaskProgram:
 
 
 def _program(values: dict) -> dict:
-    """What a task and an alternative have in common, converted."""
+    """The fields that a task and an alternative have in common, converted."""
     observations = {
         name: Observation(**{**o, "shape": tuple(o["shape"])}) for name, o in values["observations"].items()
     }

@@ -1,23 +1,23 @@
-"""The bundle: a quantised network with a pathway per task, as the training side hands it to the generator.
+"""The bundle: a quantised network with a pathway per task, which the training side hands to the generator.
 
 A bundle is a directory: bundle.json (architecture, tasks, hashes), tensors.npz (the integer tensors), golden.npz (integer
 results of every layer for one image), model.onnx and model.<task>.onnx.
 
-Tensors. A linear layer NAME is NAME.weight int8 (out, in) in [-127, 127], NAME.bias int32 (out,), NAME.multiplier uint16 (out,),
-NAME.shift uint8 (out,): result = requantise(x @ weight.T + bias, multiplier, shift). A layer norm NAME is NAME.gamma,
-NAME.beta int16 (width,), NAME.shift uint8 (). T is prefix_tokens + patches; the prefix tokens come first.
+Tensors. A linear layer NAME consists of NAME.weight int8 (out, in) in [-127, 127], NAME.bias int32 (out,), NAME.multiplier uint16
+(out,) and NAME.shift uint8 (out,): result = requantise(x @ weight.T + bias, multiplier, shift). A layer norm NAME consists of
+NAME.gamma and NAME.beta int16 (width,) and NAME.shift uint8 (). T is prefix_tokens + patches; the prefix tokens come first.
 
     patch_embed                      linear, in = patch * patch * 4, order [y][x][R, G, B, 0], pixels as uint8 - 128
-    position                         int16 (T, width); the rows of prefix tokens are those tokens
+    position                         int16 (T, width); the rows of prefix tokens are the tokens themselves
     blocks.I.norm1, blocks.I.norm2   layer norms
     blocks.I.query, .key, .value     linear (width, width), heads are contiguous slices of the output
-    blocks.I.scores.multiplier, .scores.shift    uint16 (), uint8 (): products to int16 in 1/256 octave
+    blocks.I.scores.multiplier, .scores.shift    uint16 (), uint8 (): scale products to int16 in 1/256 octave
     blocks.I.attention_shift         uint8 (): attention result = value scale * 2**-shift
-    blocks.I.projection              linear, to the residual
+    blocks.I.projection              linear, added to the residual
     blocks.I.mlp.up, .mlp.down       linear (dense blocks); .mlp.table int8 (1024,): GELU, indexed by up's result + 512
-    blocks.I.router.PATHWAY          linear (experts kept in ascending order, width), to int16 in 1/256 octave; PATHWAY is TASK for a
-                                     task's default and TASK@ALTERNATIVE for another pathway, see Task
-    blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,). Where expert_weight_bits is 4, the weights are in
+    blocks.I.router.PATHWAY          linear (kept experts in ascending order, width), to int16 in 1/256 octave; PATHWAY is TASK for a
+                                     task's default pathway and TASK@ALTERNATIVE for another one, see Task
+    blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,). If expert_weight_bits is 4, the weights are in
                                      [-7, 7] and stored as moesaic.spec.int4 packs them: uint8 (out, ceil(in / 2))
     norm                             final layer norm
     heads.TASK                       linear (upscale * upscale * channels, width), order [y][x][channel], to int16
@@ -26,7 +26,7 @@ Golden vectors: `image` uint8 (height, width, 3) and PATHWAY/LAYER for: patch_em
 blocks.I.norm1 int8; .query, .key, .value int8; .scores int16 (heads, T, T); .probabilities int8 (heads, T, T); .attention int8
 (T, width); .projection int16, the residual after attention; .norm2 int8; .hidden int8 (T, mlp_hidden) in dense blocks; .router
 int16 (T, kept experts) in MoE blocks; .output int16, the residual after the block; norm int8; output int16 (height *
-upscale / patch, width * upscale / patch, channels). Scores and probabilities of more than 256 tokens are left out.
+upscale / patch, width * upscale / patch, channels). Scores and probabilities are left out if there are more than 256 tokens.
 """
 
 from __future__ import annotations
@@ -52,16 +52,17 @@ KINDS = ("segmentation", "parts", "saliency", "edges", "depth", "normals")
 EXPERT_WEIGHT_BITS = (8, 4)
 PREFIX_TOKENS_MAX = 8
 _REMEDY = "make it again with `moesaic export`"
-_OF_EXPERTS = ("experts", "top_k", "expert_hidden")  # 0 in a dense network
-_CLASS_TOKEN_ALONE = 1  # prefix tokens of a manifest that states none
+_OF_EXPERTS = ("experts", "top_k", "expert_hidden")  # may be 0 in a dense network
+_CLASS_TOKEN_ALONE = 1  # the number of prefix tokens if a manifest does not state it
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of a network. moe_blocks: indices of the blocks that have experts instead of an MLP; a dense network has none.
+    """Sizes of a network. moe_blocks: indices of the blocks that have experts instead of an MLP; empty for a dense network.
 
-    expert_weight_bits: 8, or 4 for experts whose weights are in [-7, 7]. prefix_tokens: tokens before those of the patches, 0 to
-    PREFIX_TOKENS_MAX: a class token, a distillation token, registers.
+    image_height, image_width: pixels, multiples of patch. width: channels of a token, a multiple of heads. depth: number of blocks.
+    top_k: experts per token. expert_weight_bits: 8, or 4 for experts whose weights are in [-7, 7]. prefix_tokens: tokens before
+    those of the patches (a class token, a distillation token, registers), 0 to PREFIX_TOKENS_MAX.
     """
 
     image_height: int
@@ -80,19 +81,21 @@ class Architecture:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Patches per column and per row of the image."""
+        """Number of patches down and across the image."""
         return self.image_height // self.patch, self.image_width // self.patch
 
     @property
     def tokens(self) -> int:
+        """Tokens of a frame: prefix tokens and patches."""
         return self.prefix_tokens + self.patches
 
     @property
     def patches(self) -> int:
+        """Patches of a frame."""
         return self.grid[0] * self.grid[1]
 
     def to_dict(self) -> dict:
-        """As a manifest states it; a class token alone is not mentioned."""
+        """As a manifest states it; prefix_tokens is left out if it is 1, a class token alone."""
         values = asdict(self)
         if self.prefix_tokens == _CLASS_TOKEN_ALONE:
             del values["prefix_tokens"]
@@ -101,7 +104,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Alternative:
-    """Another pathway of a task, through the same weights and the same head. The fields are those of a Task."""
+    """Another pathway of a task, through the same weights and the same head. The fields mean what they mean in Task."""
 
     top_k: int
     pathway: dict[int, tuple[int, ...]]
@@ -112,10 +115,10 @@ class Alternative:
 class Task:
     """One task. kind: one of KINDS (how the output is decoded, shown and measured).
 
-    channels: of the output; upscale: output pixels per patch side; output_scale: value of one output unit;
-    pathway: block index to the experts kept, ascending; top_k: experts per token; metrics: accuracy measured before export,
-    e.g. {"metric": "mIoU", "float": 0.71, "integer": 0.70}; class_names for segmentation and parts. alternatives: name (letters,
-    digits, - and _) to another pathway, which an application may take for any frame instead of this one.
+    channels: of the output. upscale: output pixels per patch side. output_scale: value of one output unit. top_k: experts per
+    token. pathway: block index to the experts kept, in ascending order. metrics: accuracy measured before export, e.g. {"metric":
+    "mIoU", "float": 0.71, "integer": 0.70}. class_names: for segmentation and parts. alternatives: name (letters, digits, - and _)
+    to another pathway, which an application may take for any frame instead of this one.
     """
 
     kind: str
@@ -130,7 +133,10 @@ class Task:
 
 
 def pathways(tasks: dict[str, Task]) -> dict[str, Task]:
-    """Every pathway of these tasks by its name (moesaic.spec.pathway_names), as a task that has no other: first the default of each."""
+    """Every pathway of these tasks by its name (moesaic.spec.pathway_names), the default ones first.
+
+    Each is a task without alternatives.
+    """
     found = {name: replace(task, alternatives={}) for name, task in tasks.items()}
     for name, task in tasks.items():
         for alternative, a in task.alternatives.items():
@@ -141,7 +147,10 @@ def pathways(tasks: dict[str, Task]) -> dict[str, Task]:
 
 @dataclass
 class Bundle:
-    """See the module. extra_files: further files (ONNX), name to content."""
+    """See the module for files, tensors and golden vectors. extra_files: further files (ONNX), name to content.
+
+    report: what the exporter tells about the network, as JSON.
+    """
 
     name: str
     architecture: Architecture
@@ -153,11 +162,11 @@ class Bundle:
 
     @property
     def sha256(self) -> str:
-        """Identity of the bundle: the hash that its manifest carries, which covers every file."""
+        """Identity of the bundle: the hash in its manifest, which covers every file."""
         return sealed(self._manifest(), self._files())[MANIFEST_HASH]
 
     def save(self, directory: Path) -> None:
-        """Write the bundle, whole or not at all; the same bundle gives the same bytes."""
+        """Write the bundle, whole or not at all; the same bundle gives the same bytes. UserError if it cannot be written."""
         write_directory(Path(directory), MANIFEST, self._manifest(), self._files())
 
     def _manifest(self) -> dict:
@@ -175,7 +184,7 @@ class Bundle:
 
 
 def load_bundle(directory: Path | str) -> Bundle:
-    """Read a bundle and check every hash, name, shape and type."""
+    """Read a bundle and check every hash, name, shape and dtype. UserError if it is missing, altered or malformed."""
     directory = Path(directory)
     manifest = read_manifest(directory, MANIFEST, FORMAT, VERSION, _REMEDY)
     contents = {name: read_file(directory, manifest, name, _REMEDY) for name in manifest["files"]}
@@ -197,7 +206,7 @@ def load_bundle(directory: Path | str) -> Bundle:
 
 
 def _architecture_problem(bundle: Bundle) -> str:
-    """What is wrong with the sizes of a bundle that was read, or nothing."""
+    """What is wrong with the sizes of a bundle that was read; empty if nothing is."""
     a = bundle.architecture
     if not isinstance(bundle.name, str) or not isinstance(bundle.report, dict):
         return "its name is no text or its report no table"
@@ -225,7 +234,7 @@ def _architecture_problem(bundle: Bundle) -> str:
 
 
 def _task_problem(bundle: Bundle) -> str:
-    """What is wrong with the first task that does not suit its architecture, or nothing."""
+    """What is wrong with the first task that does not suit its architecture; empty if none is."""
     a = bundle.architecture
     for name, task in bundle.tasks.items():
         numbers = {"channels": task.channels, "upscale": task.upscale}
@@ -248,7 +257,7 @@ def _task_problem(bundle: Bundle) -> str:
 
 
 def _pathway_problem(a: Architecture, task: Task) -> str:
-    """What is wrong with the default pathway of a task, or nothing."""
+    """What is wrong with the default pathway of a task; empty if nothing is."""
     least = 1 if a.moe_blocks else 0
     if type(task.top_k) is not int or task.top_k < least:
         return f"top_k is {task.top_k!r}, not an integer from {least}"
@@ -296,12 +305,12 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 def is_expert_weight(name: str) -> bool:
-    """Whether a tensor of a bundle holds weights of an expert."""
+    """Whether the tensor of this name holds an expert's weights."""
     return ".experts." in name and name.endswith(".weight")
 
 
 def _packed(bundle: Bundle) -> dict[str, np.ndarray]:
-    """The tensors as they are stored."""
+    """The tensors in the form in which they are stored."""
     if bundle.architecture.expert_weight_bits != 4:
         return bundle.tensors
     return {name: pack_int4(value) if is_expert_weight(name) else value for name, value in bundle.tensors.items()}
@@ -310,7 +319,7 @@ def _packed(bundle: Bundle) -> dict[str, np.ndarray]:
 def _unpacked(
     stored: dict[str, np.ndarray], architecture: Architecture, tasks: dict[str, Task]
 ) -> dict[str, np.ndarray]:
-    """The tensors that were stored. Names that the architecture does not have are left for `check_tensors`."""
+    """The tensors as they were before packing. Names unknown to the architecture are left for `check_tensors`."""
     if architecture.expert_weight_bits != 4:
         return stored
     packed = {
@@ -320,7 +329,7 @@ def _unpacked(
 
 
 def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Name to (shape, dtype) of every tensor that a bundle with this architecture and these tasks has."""
+    """Name to (shape, dtype) of every tensor in a bundle with this architecture and these tasks; 4-bit weights unpacked, as int8."""
     a, every = architecture, pathways(tasks)
     expected: dict[str, tuple[tuple[int, ...], str]] = {"position": ((a.tokens, a.width), "int16")}
 
@@ -361,7 +370,10 @@ def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict
 
 
 def check_tensors(bundle: Bundle) -> None:
-    """A UserError that names the first tensor that is missing, unknown or has another shape or type than the architecture says."""
+    """UserError if a tensor is missing, unknown, of another shape or dtype than the architecture says, or has a weight out of range.
+
+    The error names the first such tensor.
+    """
     expected = expected_tensors(bundle.architecture, bundle.tasks)
     for name in sorted(expected.keys() | bundle.tensors.keys()):
         if name not in bundle.tensors:

@@ -14,31 +14,35 @@ from moesaic.spec.isa import PARAMETER_ENTRY, layout_text
 from moesaic.spec.registers import REGISTERS
 
 ULTRA_BANKS = 2
-"""Banks of the part of the activation memory that lies in UltraRAM."""
+"""Number of banks in the part of the activation memory that lies in UltraRAM."""
 
 
 @dataclass(frozen=True)
 class HardwareConfiguration:
-    """Sizes of one accelerator. What depends on a model (tokens, widths, heads, tasks) is not here: it is in the programs.
+    """Sizes of one accelerator. What depends on a model (tokens, widths, heads, tasks) is in the programs, not here.
 
-    name: of the configuration, part of build names, not of the fingerprint.
-    part: the device, a key of moesaic.hls.hardware.resource_estimate.DEVICES.
-    tile_rows: rows (tokens) of the matmul array, at least 1. Example: 12.
-    tile_columns: columns (output channels) of the array; a power of two, 8 to 64; also the elements that the vector unit
-        reads per cycle. Example: 32.
-    tile_depth: products summed per cycle and cell, cascaded DSPs; 4 or 8. tile_rows * tile_columns * tile_depth int8 MACs per
-        cycle on half as many DSPs.
-    norm_lanes: layer-norm elements per cycle; a power of two up to tile_columns.
-    act_ports: words of the activation memory that one unit moves per cycle: rows of operands fetched, rows of results
-        drained, words of scores read by softmax; 1 or 2, and tile_rows a multiple of it.
+    name: of the configuration; part of build names, but not of the fingerprint.
+    part: the device, a key of moesaic.hls.hardware.resource_estimate.DEVICES; not in the fingerprint either.
+    tile_rows: rows (tokens) of the matmul array, 1 to 64. Example: 12.
+    tile_columns: columns (output channels) of the array, and the elements that the vector unit reads per cycle; a power of two, 8
+        to 64. Example: 32.
+    tile_depth: products summed per cycle and cell, in cascaded DSPs; 4 or 8. The array does tile_rows * tile_columns * tile_depth
+        int8 MACs per cycle on half as many DSPs.
+    norm_lanes: elements that layer norm takes per cycle; a power of two up to tile_columns.
+    act_ports: words of the activation memory that one unit moves per cycle (rows of operands fetched, rows of results drained,
+        words of scores read by softmax); 1 or 2, and tile_rows is a multiple of it.
     load_ports: AXI4 read masters of the load unit, 128 bits each; 1 to 4.
-    act_bytes, act_banks: activation memory; banks (a power of two) serve one read and one write each per cycle.
-    shared_bytes: the lowest part of the activation memory that is also the weight memory's continuation: byte weight_bytes + i of
-        the one is byte i of the other, so that a program divides it as its model needs. Weight reads go before activations.
-    act_ultra_bytes: the upper part of act_bytes, which lies in UltraRAM, in two banks; 0 for none.
-    weight_bytes: weight memory, which also holds parameters, keys and values.
-    row_entries: rows of softmax statistics. queue_tokens: entries per expert queue. experts: most experts in one layer.
-    instruction_queue: instructions waiting per unit. tables: GELU tables, 2.
+    act_bytes: bytes of the activation memory. act_banks: its banks, a power of two up to 16; each serves one read and one write per
+        cycle.
+    shared_bytes: bytes at the bottom of the activation memory that also continue the weight memory: weight address weight_bytes + i
+        is activation address i, so a program divides them as its model needs. Weight reads take precedence over activations.
+    act_ultra_bytes: bytes at the top of the activation memory that lie in UltraRAM, in two banks; 0 for none.
+    weight_bytes: bytes of the weight memory, which also holds parameters, keys and values.
+    row_entries: rows of softmax statistics, a power of two from 2. queue_tokens: entries per expert queue, a power of two from 2 to
+        65,536. experts: the most experts that one layer may have, a power of two from 2 to 64.
+    instruction_queue: instructions that can wait in front of each unit, a power of two from 2. tables: GELU tables, always 2.
+
+    UserError if a value breaks its rule.
     """
 
     name: str
@@ -145,27 +149,27 @@ class HardwareConfiguration:
 
     @property
     def parameter_block_bytes(self) -> int:
-        """Bytes of one parameter block: an entry for each column of a tile."""
+        """Bytes of one parameter block: one entry for each column of a tile."""
         return PARAMETER_ENTRY.itemsize * self.tile_columns
 
     @property
     def weight_window_bytes(self) -> int:
-        """Bytes that weight addresses reach: the weight memory and the shared part of the activation memory."""
+        """Bytes that weight addresses can reach: the weight memory and the shared part of the activation memory."""
         return self.weight_bytes + self.shared_bytes
 
     @property
     def table_bytes(self) -> int:
-        """Bytes of the table memory: GELU tables of int8."""
+        """Bytes of the table memory, which holds int8 GELU tables."""
         return self.tables * TABLE_ENTRIES
 
     @property
     def macs_per_cycle(self) -> int:
-        """Multiply-accumulates, int8 by int8, of the whole array per cycle."""
+        """Multiply-accumulates, int8 by int8, that the whole array does per cycle."""
         return self.tile_rows * self.tile_columns * self.tile_depth
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of everything that decides whether a program runs on a machine: sizes, instructions, registers."""
+        """16 hexadecimal digits, a hash of what decides whether a program runs on a machine: sizes, instructions, registers."""
         content = {key: value for key, value in asdict(self).items() if key not in ("name", "part")}
         registers = [(register.name, register.offset, register.access) for register in REGISTERS]
         text = json.dumps({"instructions": layout_text(), "registers": registers, **content}, sort_keys=True)
@@ -173,7 +177,7 @@ class HardwareConfiguration:
 
     @staticmethod
     def from_dict(values: dict) -> HardwareConfiguration:
-        """The configuration with these fields. UserError if one is missing or unknown, or a value breaks its rule."""
+        """The configuration with these fields. UserError if one is missing or unknown or a value breaks its rule."""
         known = {field.name for field in fields(HardwareConfiguration)}
         if set(values) != known:
             missing, extra = sorted(known - set(values)), sorted(set(values) - known)
@@ -190,13 +194,16 @@ def _directory() -> Path:
 
 
 def shipped_configurations() -> list[Path]:
-    """The TOML files of the configurations that come with moesaic and go by their names."""
+    """TOML files of the configurations that come with moesaic, sorted; each can be loaded by its name alone."""
     return sorted(_directory().glob("*.toml"))
 
 
 def load_configuration(path: Path | str) -> HardwareConfiguration:
-    """Read a TOML file; the configuration is named after the file. A name without a slash is one of
-    `shipped_configurations`."""
+    """Read a configuration from a TOML file; it is named after the file.
+
+    path: the file, or the name of one of `shipped_configurations`, without a slash or suffix. UserError if the file is missing or
+    unreadable or a value breaks its rule.
+    """
     import tomllib
 
     path = Path(path)

@@ -1,4 +1,4 @@
-"""What a frame of a task costs, counted from the sizes of the network and without any padding of a machine."""
+"""What a frame of a task costs, counted from the network's sizes without any machine's padding."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def frame_macs(architecture: Architecture, task: Task) -> int:
 
 
 def weight_bytes(architecture: Architecture, task: Task) -> int:
-    """Bytes of all that a task's default pathway reads of a bundle: its weights with their parameters, norms and tables.
+    """Bytes of everything that a task's default pathway reads from a bundle: weights with their parameters, norms and tables.
 
-    Sum over the tensors of a bundle with this pathway alone (`moesaic.spec.bundle.expected_tensors`) of elements * bytes of
-    an element: every
-    shared layer, the router's rows and the weights of the experts kept (4-bit ones two in a byte), the head.
+    The sum of elements * bytes per element over the tensors of a bundle with this pathway alone
+    (`moesaic.spec.bundle.expected_tensors`): every shared layer, the router's rows, the weights of the kept experts (4-bit ones two
+    to a byte) and the head.
     """
     alone = replace(task, alternatives={})
     return sum(
@@ -47,10 +47,10 @@ def _stored_bytes(architecture: Architecture, name: str, shape: tuple[int, ...],
 
 
 def dram_bytes(architecture: Architecture, task: Task) -> int:
-    """Bytes that one frame moves between DRAM and a machine which keeps activations on chip and reads each weight once.
+    """Bytes that one frame moves between DRAM and a machine that keeps activations on chip and reads each weight once.
 
-    weight_bytes + 4 * height * width (image, 4 bytes a pixel) + 2 * output pixels * channels (int16). The program is not counted.
-    An expert that no token of a frame goes to need not be read, so that this is an upper bound.
+    weight_bytes + 4 * height * width (image, 4 bytes per pixel) + 2 * output pixels * channels (int16). The program is not counted.
+    An expert to which a frame sends no token need not be read, so this is an upper bound.
     """
     a = architecture
     outputs = a.grid[0] * a.grid[1] * task.upscale**2 * task.channels

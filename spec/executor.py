@@ -10,10 +10,10 @@ import numpy as np
 from moesaic.spec.isa import Fault
 
 WINDOW_ALIGNMENT = 4096
-"""Bytes. The physical address of a DRAM window is a multiple of this."""
+"""Bytes: the physical address of a DRAM window is a multiple of this."""
 
 MAX_CYCLES = 1_000_000_000
-"""Default limit of a run, in cycles: 3.3 s at 300 MHz, about a hundred times what the largest planned network takes."""
+"""Default limit of a run, in cycles: 3.3 s at 300 MHz, about a hundred times what the largest planned network needs."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Memory:
 class MachineFault(Exception):
     """The machine stopped a run.
 
-    cause: why. unit: the unit that stopped it, one of moesaic.spec.isa.FAULT_UNIT_NAMES. tag: the tag of the instruction it was
-    executing, 0 if fetch stopped the run. detail: what else the machine can tell, in words: which rule a bad instruction breaks, or
-    which unit waits for what when a run times out; empty if it can tell nothing.
+    cause: why. unit: the unit that stopped it, one of moesaic.spec.isa.FAULT_UNIT_NAMES. tag: tag of the instruction that the unit
+    was executing, 0 if fetch stopped the run. detail: what else the machine can say, in words: which rule a bad instruction breaks,
+    or which unit waits for what when a run times out; empty if it can say nothing.
     """
 
     def __init__(self, cause: Fault, unit: str, tag: int, detail: str = "") -> None:
@@ -56,11 +56,11 @@ class MachineFault(Exception):
 
 
 Counters = dict[str, int]
-"""Counter names (moesaic.spec.registers.COUNTERS) and their values. A machine without a clock leaves out what it cannot measure."""
+"""Counter names (moesaic.spec.registers.COUNTERS) to values. A machine without a clock leaves out what it cannot measure."""
 
 
 class Executor(Protocol):
-    """A machine. It can make any number of runs, including after a fault, until it is closed.
+    """A machine. Until it is closed, it can make any number of runs, even after a fault.
 
     fingerprint: of its configuration, 16 hexadecimal digits (moesaic.spec.configuration.HardwareConfiguration.fingerprint).
     """
@@ -73,10 +73,10 @@ class Executor(Protocol):
         max_cycles: the run stops with TIMEOUT after this many cycles; 0 for no limit. A machine without a clock ignores it and
         raises TIMEOUT as soon as no unit can proceed.
 
-        Raises MachineFault. Any byte of memory.frame may then hold anything; nothing outside the two windows has been written.
+        Raises MachineFault. memory.frame may then hold anything; nothing outside the two windows has been written.
         """
         ...
 
     def close(self) -> None:
-        """Free what the machine holds. Closing it twice does no harm."""
+        """Free what the machine holds. Closing it twice is harmless."""
         ...

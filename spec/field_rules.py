@@ -1,7 +1,7 @@
-"""The rules that fields of an instruction obey, as data: what the table in moesaic.spec.isa states and every reader of it interprets.
+"""The rules that an instruction's fields obey, as data: stated in moesaic.spec.isa's table, interpreted by every reader of it.
 
 A rule is a check that must hold whenever one of its conditions does. Bounds are sizes of a configuration, kept symbolic so that
-Python evaluates them (moesaic.spec.legality), the manual prints them, and SystemVerilog and C++ get them as expressions.
+Python can evaluate them (moesaic.spec.legality), the manual can print them, and SystemVerilog and C++ get them as expressions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _LETTERS = {"tile_rows": "R", "tile_columns": "C", "tile_depth": "L"}
 
 @dataclass(frozen=True)
 class Size:
-    """factor * (product of the configuration's fields `names`) + offset."""
+    """factor * (product of the configuration's fields in `names`) + offset."""
 
     factor: int
     names: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class Size:
         return Size(self.factor, self.names, self.offset - offset)
 
     def product(self, values: Iterable[object]) -> str:
-        """The expression with these values, or names of values, in place of the configuration's fields."""
+        """The expression with `values`, or names of values, in place of the configuration's fields."""
         parts = [str(value) for value in values]
         if self.factor != 1 or not parts:
             parts.insert(0, str(self.factor))
@@ -46,7 +46,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Choice:
-    """The field has one of these values. labels: what the manual calls them; none for a flag that is set."""
+    """The field has one of these values. labels: what the manual calls the values; empty for a flag, whose one value is 1."""
 
     field: str
     values: tuple[int, ...]
@@ -69,7 +69,7 @@ class AtLeast:
 
 @dataclass(frozen=True)
 class Term:
-    """A field, or what is left of it when divided by `modulo`, a power of two."""
+    """A field, or its remainder modulo `modulo`, a power of two."""
 
     field: str
     modulo: Size | None = None
@@ -80,7 +80,7 @@ class Term:
 
 @dataclass(frozen=True)
 class AtMost:
-    """The sum of the terms <= greatest."""
+    """The sum of the terms is <= greatest."""
 
     terms: tuple[Term, ...]
     greatest: Size
@@ -104,13 +104,13 @@ Check = AtLeast | AtMost | MultipleOf | Choice
 
 
 def checked_fields(check: Check) -> tuple[str, ...]:
-    """The fields that a check looks at."""
+    """Names of the fields that a check looks at."""
     return tuple(term.field for term in check.terms) if isinstance(check, AtMost) else (check.field,)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`check` holds whenever one of the choices `when` is made; always, if there are none."""
+    """`check` must hold whenever one of the choices in `when` is made; always, if `when` is empty."""
 
     check: Check
     when: tuple[Choice, ...] = ()

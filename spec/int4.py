@@ -1,4 +1,4 @@
-"""Two 4-bit integers in a byte, as a bundle stores the expert weights of a network that has them in 4 bits."""
+"""Two 4-bit integers in a byte: how a bundle stores the expert weights of a network that has them in 4 bits."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import numpy as np
 from moesaic.errors import UserError
 
 INT4_MAX = 7
+"""Values are -INT4_MAX to INT4_MAX."""
 
 
 def pack_int4(values: np.ndarray) -> np.ndarray:
-    """int8 (rows, columns) in -7..7 to uint8 (rows, ceil(columns / 2)): the even column in the low half, the odd one in the high.
+    """Pack int8 (rows, columns) in -7..7 into uint8 (rows, ceil(columns / 2)), even columns low and odd columns high in a byte.
 
-    An odd number of columns leaves the last high half 0. UserError if a value is outside of -7..7.
+    If the number of columns is odd, the last high half is 0. UserError if a value is outside -7..7.
     """
     if np.abs(values.astype(np.int16)).max(initial=0) > INT4_MAX:
         low, high = int(values.min()), int(values.max())
@@ -22,7 +23,7 @@ def pack_int4(values: np.ndarray) -> np.ndarray:
 
 
 def unpack_int4(packed: np.ndarray, columns: int) -> np.ndarray:
-    """What `pack_int4` packed, int8 (rows, columns). ValueError if `packed` is not uint8 (rows, ceil(columns / 2))."""
+    """Undo `pack_int4`: int8 (rows, columns). ValueError if `packed` is not uint8 (rows, ceil(columns / 2))."""
     if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != -(-columns // 2):
         raise ValueError(f"{columns} columns of 4 bits are not {packed.dtype} {packed.shape}")
     nibbles = np.stack([packed & 0xF, packed >> 4], -1).reshape(len(packed), -1)[:, :columns]

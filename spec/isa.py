@@ -1,27 +1,28 @@
 """The instruction set of the machine: the one table from which the C++ headers, the SystemVerilog package and docs/isa.md are made.
 
-An instruction is 64 bytes, sixteen little-endian 32-bit words. It belongs to one unit. A unit executes its instructions in order and
-completes one before it starts the next, unless the next one's `overlap` lets it start early. Nothing but semaphores orders the
-instructions of different units. An instruction starts when every semaphore in its `wait_mask` is above zero (all of them are then
-decremented together); once all its writes are visible to other units, it increments every semaphore in its `signal_mask`. A unit
-waits only for semaphores of which it is the consumer and signals only those of which it is the producer. Semaphores start a run at 0
-and count to 255; a signal beyond that stops the run with SEMAPHORE_OVERFLOW.
+An instruction is 64 bytes: sixteen little-endian 32-bit words. Each instruction belongs to one unit. A unit executes its
+instructions in order and completes each before it starts the next, unless the next one's `overlap` bit lets it start early. Nothing
+but semaphores orders the instructions of different units. An instruction starts once every semaphore in its `wait_mask` is above
+zero (all of them are then decremented together); once all its writes are visible to other units, it increments every semaphore in
+its `signal_mask`. A unit waits only for semaphores whose consumer it is and signals only those whose producer it is. Semaphores
+start each run at 0 and count to 255; a signal beyond that stops the run with SEMAPHORE_OVERFLOW.
 
 Fetch reads the program in order and puts each instruction into the queue of its unit, which holds `instruction_queue` instructions
-(a field of the configuration). When a queue is full, fetch waits, and every instruction further on waits with it, whatever its unit.
-The depth of the queues therefore decides whether a program can end. Where an instruction waits for a signal from a later one, fetch
-must get as far as the later one: no more than `instruction_queue` instructions of any unit that cannot start yet may stand before it.
-Hardware holds a few more than the configuration says, so a program that ends on the reference machine ends on hardware; the converse
-does not hold. `moesaic check-program` runs a program on queues of exactly that depth. A run in which no unit can go on ends with TIMEOUT.
+(a field of the configuration). When a queue is full, fetch waits, and every later instruction waits with it, whatever its unit. The
+depth of the queues therefore decides whether a program can end: where an instruction waits for a signal from a later one, fetch
+must be able to reach the later one, so no more than `instruction_queue` instructions of any unit that cannot start yet may precede
+it. Hardware holds a few more than the configuration says, so a program that ends on the reference machine also ends on hardware;
+the converse does not hold. `moesaic check-program` runs a program on queues of exactly that depth. A run in which no unit can
+proceed ends with TIMEOUT.
 
-An instruction is legal if its opcode is one of those below, its masks name only semaphores of its unit, and its fields keep the limits
-and rules given with it. Fetch refuses any other instruction when it reaches it: the run stops with BAD_INSTRUCTION in unit `fetch` with
-tag 0, while instructions before it may still be executing. Units check nothing but addresses: one that leaves its memory or its window
-stops the run with ADDRESS in that unit, with the instruction's tag. Bits that belong to no field are ignored.
+An instruction is legal if its opcode is one of those below, its masks name only semaphores of its unit, and its fields obey the
+limits and rules given with it. Fetch refuses any other instruction when it reaches it: the run stops with BAD_INSTRUCTION in unit
+`fetch` with tag 0, while earlier instructions may still be executing. Units check nothing but addresses: an instruction that leaves
+its memory or its window stops the run with ADDRESS in its unit, with its tag. Bits that belong to no field are ignored.
 
-On-chip addresses are byte addresses. `R`, `C` and `L` below are the configuration's tile_rows, tile_columns and tile_depth;
-`act` is the activation memory (words of 2 * C bytes), `weight` the weight memory (words of C * L bytes); weight addresses from the
-configuration's weight_bytes on reach its shared_bytes lowest bytes of `act`.
+On-chip addresses are byte addresses. `R`, `C` and `L` below are the configuration's tile_rows, tile_columns and tile_depth; `act`
+is the activation memory (words of 2 * C bytes) and `weight` the weight memory (words of C * L bytes). Weight addresses from the
+configuration's weight_bytes upwards reach the lowest shared_bytes bytes of `act`.
 """
 
 from __future__ import annotations
@@ -51,25 +52,25 @@ class Unit(enum.IntEnum):
 UNIT_NAMES = tuple(unit.name.lower() for unit in Unit)
 
 FETCH = len(Unit)
-"""Number of fetch and control where they are counted among the units: in the FAULT_UNIT register and in timelines."""
+"""Number that stands for fetch and control among the units, in the FAULT_UNIT register and in timelines."""
 
 FAULT_UNIT_NAMES = (*UNIT_NAMES, "fetch")
-"""Names by the number that the FAULT_UNIT register shows."""
+"""Names of the units, indexed by the number that the FAULT_UNIT register shows."""
 
 SEMAPHORES = len(Unit) ** 2
 
 SEMAPHORE_MAX = 255
-"""Semaphores start at 0; a signal beyond this is a fault of the signalling unit."""
+"""Largest count of a semaphore; counts start at 0, and a signal beyond this is a fault of the signalling unit."""
 
 OPERAND_BYTES = 4096
 """Bytes of one row of `a` that matmul's operand buffer holds, from the start of the act word in which the row begins."""
 
 
 PARAMETER_ENTRY = np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")])
-"""One channel's entry of a matmul parameter block."""
+"""One channel's entry in a matmul parameter block, 8 bytes."""
 
 PARAMETER_BLOCKS = 64
-"""Parameter blocks that matmul keeps while it works: a product of no more column tiles reads each of its blocks once."""
+"""Parameter blocks that matmul keeps while it executes: a product with at most so many column tiles reads each block once."""
 
 
 def semaphore(producer: Unit, consumer: Unit) -> int:
@@ -78,16 +79,18 @@ def semaphore(producer: Unit, consumer: Unit) -> int:
 
 
 def waits_of(unit: Unit) -> int:
-    """Mask of the semaphores that instructions of `unit` may wait for: those of which it is the consumer."""
+    """Mask of the semaphores that instructions of `unit` may wait for: those whose consumer it is."""
     return sum(1 << semaphore(producer, unit) for producer in Unit)
 
 
 def signals_of(unit: Unit) -> int:
-    """Mask of the semaphores that instructions of `unit` may signal: those of which it is the producer."""
+    """Mask of the semaphores that instructions of `unit` may signal: those whose producer it is."""
     return sum(1 << semaphore(unit, consumer) for consumer in Unit)
 
 
 class LoadDestination(enum.IntEnum):
+    """The on-chip memory that a load writes."""
+
     ACT = 0
     WEIGHT = 1
     TABLE = 2
@@ -124,9 +127,9 @@ class Fault(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """Bits [low, low + width) of 32-bit word `word`, unsigned, and the limits that its value always has.
+    """Bits [low, low + width) of 32-bit word `word`, an unsigned value, and the limits that every legal value keeps.
 
-    greatest: None for whatever fits the bits. multiple: a power of two in every configuration.
+    greatest: None if whatever fits the bits is allowed. multiple: a power of two in every configuration, or None.
     """
 
     name: str
@@ -163,13 +166,13 @@ class Instruction:
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """Everything that makes the instruction legal, beside its opcode and its semaphores."""
+        """Everything that makes the instruction legal, apart from its opcode and its semaphores."""
         return (*(rule for field in self.fields for rule in field.rules), *self.relations)
 
 
 @dataclass(frozen=True)
 class UnitInstruction(Instruction):
-    """An instruction that fetch hands to a unit; all are, but `end`."""
+    """An instruction that fetch hands to a unit: every one except `end`."""
 
     unit: Unit
 
@@ -204,27 +207,27 @@ HEADER = (
         1,
         31,
         1,
-        "may start while the previous instruction of its unit executes (two at a time, completed in order): it reads nothing that"
-        " the previous one writes, and if it is a load it writes nothing that the previous one writes",
+        "may start while the previous instruction of its unit still executes (two at a time, completed in order): a promise that"
+        " it reads nothing that the previous one writes and, if it is a load, writes nothing that the previous one writes",
     ),
     Field("signal_mask", 2, 0, SEMAPHORES, "semaphores to increment at completion"),
-    Field("tag", 3, 0, 32, "the layer this belongs to: shown in faults and traces, no effect"),
+    Field("tag", 3, 0, 32, "the layer that the instruction belongs to; shown in faults and traces, without effect"),
 )
 
 _TRANSFER = (
     Field("space", 0, 8, 1, f"DRAM window: {_values(Space)}"),
     Field("dram_offset", 4, 0, 32, "byte offset in the window", multiple=BEAT),
     Field("local_address", 5, 0, 32, "byte address on chip", multiple=BEAT),
-    Field("bytes", 6, 0, 32, "contiguous bytes of the innermost run", least=BEAT_BYTES, multiple=BEAT),
-    Field("count_1", 7, 0, 16, "runs of the inner loop", least=1),
+    Field("bytes", 6, 0, 32, "bytes of one contiguous run", least=BEAT_BYTES, multiple=BEAT),
+    Field("count_1", 7, 0, 16, "runs in the inner loop", least=1),
     Field("count_2", 7, 16, 16, "iterations of the middle loop", least=1),
     Field("count_3", 8, 0, 16, "iterations of the outer loop", least=1),
     Field("dram_stride_1", 9, 0, 32, "bytes between runs in DRAM", multiple=BEAT),
     Field("local_stride_1", 10, 0, 32, "bytes between runs on chip", multiple=BEAT),
-    Field("dram_stride_2", 11, 0, 32, "the same for the middle loop", multiple=BEAT),
-    Field("local_stride_2", 12, 0, 32, "the same for the middle loop", multiple=BEAT),
-    Field("dram_stride_3", 13, 0, 32, "the same for the outer loop", multiple=BEAT),
-    Field("local_stride_3", 14, 0, 32, "the same for the outer loop", multiple=BEAT),
+    Field("dram_stride_2", 11, 0, 32, "bytes between iterations of the middle loop in DRAM", multiple=BEAT),
+    Field("local_stride_2", 12, 0, 32, "bytes between iterations of the middle loop on chip", multiple=BEAT),
+    Field("dram_stride_3", 13, 0, 32, "bytes between iterations of the outer loop in DRAM", multiple=BEAT),
+    Field("local_stride_3", 14, 0, 32, "bytes between iterations of the outer loop on chip", multiple=BEAT),
 )
 
 _TRANSFER_LOOP = """
@@ -235,8 +238,8 @@ _TRANSFER_LOOP = """
                 local = local_address + i3 * local_stride_3 + i2 * local_stride_2 + i1 * local_stride_1
 """
 
-END = Instruction("end", 0, "Wait until every earlier instruction has completed, then the run is done.", (), ())
-"""Ends the program. Fetch itself executes it."""
+END = Instruction("end", 0, "Wait until every earlier instruction has completed; then the run is done.", (), ())
+"""Ends the program; executed by fetch itself."""
 
 UNIT_INSTRUCTIONS = (
     UnitInstruction(
@@ -248,14 +251,14 @@ UNIT_INSTRUCTIONS = (
         + _TRANSFER_LOOP
         + f"""                memory[destination][local : local + bytes] = window[space][dram : dram + bytes]
 
-Runs must not overlap on chip: the order in which the runs of an instruction are written is not defined.
+Runs must not overlap on chip: the order in which an instruction writes its runs is undefined.
 Table t occupies bytes [{TABLE_ENTRIES} * t, {TABLE_ENTRIES} * (t + 1)) of the table memory.
 """,
         (
             *_TRANSFER,
             Field("destination", 0, 9, 2, _values(LoadDestination), greatest=_greatest(LoadDestination)),
             Field("skip_if_empty", 0, 11, 1, "do nothing if the expert's queue is empty"),
-            Field("queue", 8, 16, 8, "the expert whose queue skip_if_empty looks at"),
+            Field("queue", 8, 16, 8, "expert whose queue skip_if_empty checks"),
         ),
         (Rule(AtMost((Term("queue"),), EXPERTS - 1), (_flag("skip_if_empty"),)),),
         Unit.LOAD,
@@ -289,7 +292,7 @@ Table t occupies bytes [{TABLE_ENTRIES} * t, {TABLE_ENTRIES} * (t + 1)) of the t
                     bias, multiplier, shift = parameters at param_address + j * param_stride + c * 8
                     v = requantise(sum + bias, multiplier, shift)
                 if table_enable: v = table[table_index][clip(v, -512, 511) + 512]
-                write v as `destination` says, n = j * C + c:
+                write v as `destination` says, with n = j * C + c:
                     int8:     act int8  at d_address + r * d_pitch + n     = saturate8(v)
                     int16:    act int16 at d_address + r * d_pitch + 2 * n = saturate16(v)
                     residual: act int16 at d_address + (token if scatter else r) * d_pitch + 2 * n:
@@ -298,8 +301,8 @@ Table t occupies bytes [{TABLE_ENTRIES} * t, {TABLE_ENTRIES} * (t + 1)) of the t
                     values:   weight int8 at d_address + j * d_pitch + (r // L) * C * L + c * L + r % L
         if track_max: row_max[row_base + r] = max over n of saturate16(v)
 
-A parameter block holds C entries of 8 bytes in the weight memory: bias int32, multiplier uint16, shift uint8, 0.
-keys makes the result the b operand of a product over its columns (Q.K^T), values over its rows (P.V).
+A parameter block holds C entries of 8 bytes in the weight memory: bias int32, multiplier uint16, shift uint8 and a byte of 0.
+`keys` lays the result out as the b operand of a product that sums over its columns (Q.K^T), `values` for one that sums over its rows (P.V).
 """,
         (
             Field("destination", 0, 8, 3, _values(Destination), greatest=_greatest(Destination)),
@@ -309,20 +312,20 @@ keys makes the result the b operand of a product over its columns (Q.K^T), value
             Field("gather", 0, 14, 1, "rows of a are the queue's tokens"),
             Field("scatter", 0, 15, 1, "rows of the result go to the queue's tokens, weighted by their scores"),
             Field("table_index", 0, 16, 1, "which table"),
-            Field("rows", 4, 0, 16, "M; with gather or scatter at most so many entries of the queue"),
+            Field("rows", 4, 0, 16, "M; with gather or scatter, the most queue entries to take"),
             Field("columns", 4, 16, 16, "N", least=1),
             Field("depth", 5, 0, 16, "K", least=1, multiple=L),
-            Field("queue", 5, 16, 8, "expert queue of gather and scatter"),
-            Field("output_shift", 5, 24, 8, "subtracted from the row's shift when row_scale"),
-            Field("a_address", 6, 0, 32, "in act", multiple=L),
+            Field("queue", 5, 16, 8, "expert queue for gather and scatter"),
+            Field("output_shift", 5, 24, 8, "subtracted from the row's shift if row_scale is set"),
+            Field("a_address", 6, 0, 32, "start of a, in act", multiple=L),
             Field("a_pitch", 7, 0, 32, "bytes between rows", multiple=ACT_WORD),
-            Field("b_address", 8, 0, 32, "in weight", multiple=WEIGHT_WORD),
+            Field("b_address", 8, 0, 32, "start of b, in weight", multiple=WEIGHT_WORD),
             Field("b_stride", 9, 0, 32, "bytes between column tiles", multiple=WEIGHT_WORD),
-            Field("param_address", 10, 0, 32, "in weight", multiple=WEIGHT_WORD),
+            Field("param_address", 10, 0, 32, "first parameter block, in weight", multiple=WEIGHT_WORD),
             Field(
                 "param_stride", 11, 0, 32, "bytes between parameter blocks; 0 repeats one block", multiple=WEIGHT_WORD
             ),
-            Field("d_address", 12, 0, 32, "in act, or for keys and values in weight"),
+            Field("d_address", 12, 0, 32, "start of the result, in act; in weight for keys and values"),
             Field("d_pitch", 13, 0, 32, "bytes between rows (act) or tiles (weight)"),
             Field("row_base", 14, 0, 16, "first entry of the row statistics", multiple=Size(2)),
             Field("queue_first", 14, 16, 16, "first entry of the expert queue"),
@@ -356,7 +359,7 @@ keys makes the result the b operand of a product over its columns (Q.K^T), value
         y = layer_norm(x, gamma, beta, shift)
         act int8 at destination_address + r * destination_pitch = y, then zeros up to a multiple of C elements
 
-Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 * C bytes beta int16.
+Parameters in act, for each group of C columns: 2 * C bytes of gamma (int16), then 2 * C bytes of beta (int16).
 """,
         (
             Field("rows", 4, 0, 16, "rows"),
@@ -366,7 +369,7 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
             Field("destination_address", 7, 0, 32, "in act", multiple=C),
             Field("destination_pitch", 8, 0, 32, "bytes between rows", multiple=C),
             Field("param_address", 9, 0, 32, "in act", multiple=ACT_WORD),
-            Field("shift", 10, 0, 8, "of the results", greatest=Size(NORM_SHIFT_MAX)),
+            Field("shift", 10, 0, 8, "right shift of the results", greatest=Size(NORM_SHIFT_MAX)),
         ),
         (),
         Unit.VECTOR,
@@ -374,7 +377,7 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
     UnitInstruction(
         "softmax",
         5,
-        """Single-pass softmax: the maxima were tracked while the scores were written; the sum divides P.V later.
+        """Single-pass softmax: the maxima were tracked while the scores were written, and P.V is divided by the sum later.
 
     for r in range(rows):
         s = act int16 at source_address + r * source_pitch, columns elements
@@ -411,13 +414,13 @@ Parameters in act: for each group of C columns 2 * C bytes gamma int16, then 2 *
 A queue that would hold more than queue_tokens entries is an address fault.
 """,
         (
-            Field("append", 0, 8, 1, "keep what the queues hold"),
+            Field("append", 0, 8, 1, "keep the entries that the queues hold"),
             Field("rows", 4, 0, 16, "tokens"),
             Field("columns", 4, 16, 16, "experts", least=1, greatest=EXPERTS),
             Field("source_address", 5, 0, 32, "in act", multiple=ACT_WORD),
             Field("source_pitch", 6, 0, 32, "bytes between rows", multiple=ACT_WORD),
-            Field("top_k", 7, 0, 8, "experts per token; beyond columns as many as there are", least=1),
-            Field("first", 7, 16, 16, "token of row 0"),
+            Field("top_k", 7, 0, 8, "experts per token; all of them if above columns", least=1),
+            Field("first", 7, 16, 16, "token number of row 0"),
         ),
         (Rule(AtMost((Term("first"), Term("rows")), QUEUE_TOKENS)),),
         Unit.ROUTE,
@@ -426,12 +429,12 @@ A queue that would hold more than queue_tokens entries is an address fault.
 
 INSTRUCTIONS: tuple[Instruction, ...] = (END, *UNIT_INSTRUCTIONS)
 BY_NAME = {instruction.name: instruction for instruction in UNIT_INSTRUCTIONS}
-"""Name to instruction of a unit: all but `end`."""
+"""Instructions of units by name: all except `end`."""
 BY_OPCODE = {instruction.opcode: instruction for instruction in INSTRUCTIONS}
 
 
 def layout_text() -> str:
-    """Everything that decides how programs are encoded, one line per instruction: what the fingerprint of a configuration covers."""
+    """Everything that decides how programs are encoded, one line per instruction; a configuration's fingerprint covers it."""
     rows = []
     for i in INSTRUCTIONS:
         unit = int(i.unit) if isinstance(i, UnitInstruction) else None
@@ -440,9 +443,10 @@ def layout_text() -> str:
 
 
 def pack(name: str, **values: int) -> bytes:
-    """The 64 bytes of one instruction, legal or not: moesaic.spec.legality.encode is what programs are made with.
+    """The 64 bytes of one instruction, legal or not; programs are made with moesaic.spec.legality.encode, which checks.
 
-    Fields left out are 0. ValueError for an unknown field or a value that its bits do not hold.
+    Fields left out are 0. KeyError for an unknown instruction, ValueError for an unknown field or a value that does not fit its
+    bits.
     """
     instruction = END if name == END.name else BY_NAME[name]
     fields = {field.name: field for field in HEADER + instruction.fields}
@@ -458,7 +462,7 @@ def pack(name: str, **values: int) -> bytes:
 
 
 def decode(code: bytes) -> tuple[str, dict[str, int]] | None:
-    """The name and the fields, header included, of an instruction of 64 bytes; None if its opcode is unknown."""
+    """The name and the fields, header included, of a 64-byte instruction; None if its opcode is unknown."""
     words = np.frombuffer(code, "<u4")
     instruction = BY_OPCODE.get(int(words[0]) & 0xFF)
     if instruction is None:

@@ -1,6 +1,6 @@
 """Fetch, the queues of the units and the semaphores between them, without the units: which instruction may start next.
 
-One instruction is what the hardware executes at a time in a unit; `overlap` is left aside, it changes when and never what.
+A unit executes one instruction at a time; `overlap` is ignored, because it changes when something happens, never what.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from moesaic.spec.legality import Fields, violation
 
 
 class Issued(NamedTuple):
-    """An instruction of a program. index: in the program, from 0. fields: its own and the header's."""
+    """An instruction of a program. index: its place in the program, from 0. fields: its own and those of the header."""
 
     index: int
     name: str
@@ -38,9 +38,9 @@ class Issued(NamedTuple):
 
 
 def read_program(program: Program, constants: np.ndarray, configuration: HardwareConfiguration) -> Iterator[Issued]:
-    """The instructions of a program in order, up to its `end`, read from the constant window (uint8).
+    """The instructions of a program in order, up to its `end`. constants: the constant window, uint8 (bytes,).
 
-    MachineFault of fetch: ADDRESS where program or window ends before `end`, BAD_INSTRUCTION for an illegal instruction.
+    MachineFault of fetch: ADDRESS if program or window ends before `end`, BAD_INSTRUCTION for an illegal instruction.
     """
     last = min(program.offset + program.size, len(constants))
     for index in range(last):
@@ -63,9 +63,9 @@ def read_program(program: Program, constants: np.ndarray, configuration: Hardwar
 
 
 class Issue:
-    """Queues and semaphores at some point of a run.
+    """State of queues and semaphores at some point in a run.
 
-    depth: instructions that the queue of a unit holds; None for any number.
+    program: its instructions in order. depth: instructions that each unit's queue holds; None for no limit.
     """
 
     def __init__(self, program: Iterable[Issued], depth: int | None) -> None:
@@ -76,7 +76,7 @@ class Issue:
         self._count = [0] * SEMAPHORES
 
     def fill(self) -> None:
-        """Let fetch go on until the queue of the instruction that it holds is full, or the program has ended."""
+        """Let fetch proceed until the queue for the instruction that it holds is full or the program has ended."""
         while self._held is not None:
             queue = self._queues[self._held.unit]
             if self._depth is not None and len(queue) >= self._depth:
@@ -85,31 +85,31 @@ class Issue:
             self._held = next(self._coming, None)
 
     def ready(self, unit: Unit) -> bool:
-        """Whether the first instruction in the queue of a unit finds its semaphores above zero."""
+        """Whether a unit's queue holds an instruction and all semaphores that the first one waits for are above zero."""
         queue = self._queues[unit]
         return bool(queue) and not self._missing(queue[0])
 
     def start(self, unit: Unit) -> Issued:
-        """Take the first instruction of a unit that is ready; its semaphores are decremented."""
+        """Take the first instruction of a ready unit from its queue and decrement the semaphores that it waited for."""
         instruction = self._queues[unit].popleft()
         for number in _numbers(instruction.fields["wait_mask"]):
             self._count[number] -= 1
         return instruction
 
     def complete(self, instruction: Issued) -> None:
-        """Give the signals of an instruction. MachineFault with SEMAPHORE_OVERFLOW beyond the largest count."""
+        """Give an instruction's signals. MachineFault with SEMAPHORE_OVERFLOW if a semaphore passes its largest count."""
         for number in _numbers(instruction.fields["signal_mask"]):
             self._count[number] += 1
             if self._count[number] > SEMAPHORE_MAX:
                 raise MachineFault(Fault.SEMAPHORE_OVERFLOW, instruction.unit.name.lower(), instruction.fields["tag"])
 
     def require_finished(self) -> None:
-        """MachineFault with TIMEOUT, naming what each unit waits for, if an instruction is left that cannot start."""
+        """MachineFault with TIMEOUT, saying what each unit waits for, if an instruction is left. Call it once no unit is ready."""
         if self._held is not None or any(self._queues.values()):
             raise MachineFault(Fault.TIMEOUT, "fetch", 0, self.waits())
 
     def waits(self) -> str:
-        """What every unit that holds an instruction, and fetch, wait for."""
+        """What fetch and each unit that holds an instruction wait for, in words; empty if nothing waits."""
         parts = []
         for unit, queue in self._queues.items():
             if queue and (missing := self._missing(queue[0])):
@@ -121,7 +121,7 @@ class Issue:
         return "; ".join(parts)
 
     def unclaimed(self) -> list[tuple[Unit, Unit, int]]:
-        """(producer, consumer, count) of the semaphores that are above zero."""
+        """(producer, consumer, count) of each semaphore that is above zero."""
         return [
             (producer, consumer, count)
             for producer in Unit
@@ -130,29 +130,29 @@ class Issue:
         ]
 
     def _missing(self, instruction: Issued) -> int:
-        """Mask of the semaphores that an instruction waits for and that are at 0."""
+        """Mask of the semaphores at 0 that an instruction waits for."""
         return sum(1 << n for n in _numbers(instruction.fields["wait_mask"]) if self._count[n] == 0)
 
 
 def missing_signals(mask: int) -> list[str]:
-    """Names of the units whose signals the semaphores of a mask count."""
+    """Names of the units that signal the semaphores of a mask."""
     return [Unit(number // len(Unit)).name.lower() for number in _numbers(mask)]
 
 
 def waits_for_signals(unit: Unit, producers: Iterable[str], which: str) -> str:
-    """As a fault says it: matmul (instruction 7, tag 3) waits for a signal from load."""
+    """A clause for the text of a fault: matmul (instruction 7, tag 3) waits for a signal from load."""
     return f"{unit.name.lower()} ({which}) waits for a signal from {' and '.join(producers)}"
 
 
 def waits_for_room(unit: Unit) -> str:
-    """As a fault says it: fetch waits for room in the queue of load."""
+    """A clause for the text of a fault: fetch waits for room in the queue of load."""
     return f"fetch waits for room in the queue of {unit.name.lower()}"
 
 
 def semaphore_stalls(counters: Counters) -> str:
-    """What the counters of a machine with a clock tell of a TIMEOUT: how long each unit held an instruction for want of a signal.
+    """What the counters of a machine with a clock say about a TIMEOUT: for how many cycles each unit waited for a signal.
 
-    Which signal they do not tell; `moesaic check-program` does. Empty where no unit waited.
+    They do not say for which signal; `moesaic check-program` does. Empty if no unit waited.
     """
     waited = {name: counters.get(f"{name}_semaphore_stall", 0) for name in UNIT_NAMES}
     parts = [f"{name} {cycles:,}" for name, cycles in waited.items() if cycles]

@@ -1,6 +1,6 @@
-"""Whether an instruction is legal on a configuration, by the rules in moesaic.spec.isa. What is not, no machine executes.
+"""Whether an instruction is legal on a configuration, by the rules in moesaic.spec.isa. No machine executes an illegal one.
 
-Fetch refuses it with BAD_INSTRUCTION when it is reached, before any unit sees it.
+Fetch refuses it with BAD_INSTRUCTION when it reaches it, before any unit sees it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from moesaic.spec.field_rules import AtLeast, AtMost, Check, Choice, MultipleOf,
 from moesaic.spec.isa import BY_NAME, END, SEMAPHORES, Unit, pack, signals_of, waits_of
 
 Fields = dict[str, int]
-"""Name of a field to its value; a field left out is 0."""
+"""Field name to value; a field left out is 0."""
 
 
 def size_of(size: Size, configuration: HardwareConfiguration) -> int:
@@ -30,7 +30,7 @@ def holds(rule: Rule, fields: Fields, configuration: HardwareConfiguration) -> b
 def violation(name: str, fields: Fields, configuration: HardwareConfiguration) -> str | None:
     """What is wrong with an instruction, naming field, value and rule; None if it is legal.
 
-    name: of an instruction. fields: those of the instruction and of the header, as decode() gives them.
+    name: of an instruction. fields: its own and those of the header, as decode() gives them.
     """
     if name == END.name:
         return None
@@ -51,7 +51,8 @@ def violation(name: str, fields: Fields, configuration: HardwareConfiguration) -
 def encode(name: str, configuration: HardwareConfiguration, **values: int) -> bytes:
     """The 64 bytes of one instruction; fields left out are 0.
 
-    ValueError, naming field, value and rule, for an unknown field and for what no machine of the configuration executes.
+    KeyError for an unknown instruction. ValueError, naming field, value and rule, for an unknown field and for anything that no
+    machine of the configuration executes.
     """
     code = pack(name, **values)
     wrong = violation(name, values, configuration)
@@ -98,7 +99,7 @@ def _bound(check: Check) -> Size | None:
 
 
 def _semaphore_names(mask: int) -> str:
-    """Semaphores of a mask, as the pair of their units."""
+    """The semaphores of a mask, each named by its pair of units."""
     numbers = [number for number in range(SEMAPHORES) if mask >> number & 1]
     names = [f"{Unit(n // len(Unit)).name.lower()} to {Unit(n % len(Unit)).name.lower()}" for n in numbers]
     return f"semaphore {', '.join(names)}"

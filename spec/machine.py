@@ -1,8 +1,8 @@
 """The reference machine: what every instruction means, in numpy. It defines what is correct.
 
 Fetch fills queues of `instruction_queue` instructions in program order, and the units take turns, each running as far as its
-semaphores allow. Hardware has room for a few more instructions, so a program that ends here ends there. On-chip memories are arrays
-of bytes and start with a seeded pattern, because hardware promises nothing about their contents.
+semaphores allow. Hardware has room for a few more instructions, so a program that ends here also ends there. On-chip memories are
+byte arrays and start with a seeded pattern, because hardware promises nothing about their initial contents.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _COUNTERS = ("instructions", "matmul_array", "read_beats", "write_beats")
 
 
 class _Stop(Exception):
-    """Raised inside an instruction; execute() adds unit and tag."""
+    """Raised inside an instruction; execute() adds the unit and the tag."""
 
     def __init__(self, cause: Fault) -> None:
         super().__init__(cause.name)
@@ -52,20 +52,22 @@ class ReferenceMachine:
 
     Args:
         configuration: sizes of the machine.
-        observe: if given, called as observe(name, fields, machine) after each instruction, where tests read the on-chip memories.
-        seed: of the contents of the memories at power-up.
+        observe: if given, called as observe(name, fields, machine) after each instruction; tests read the on-chip memories there.
+        seed: for the contents of the memories at power-up.
 
     Attributes:
         act: activation memory, uint8 (act_bytes,).
         weight: what weight addresses reach, uint8 (weight_bytes + shared_bytes,); its last shared_bytes are the first of `act`.
         table: GELU tables, uint8 (tables * 1,024,).
         row_max: tracked row maxima, int64 (row_entries,), values of int16.
-        row_multiplier, row_shift: what softmax leaves to divide by a row's sum, int64 (row_entries,), 0..65,535 and 15..47.
+        row_multiplier, row_shift: what softmax leaves for dividing by a row's sum, int64 (row_entries,), 0..65,535 and 15..47.
         queue_count: entries in each expert's queue, int64 (experts,). queue_token, queue_score: the entries, int64 (experts,
             queue_tokens), token numbers and scores in units of 2**-16.
 
-    It counts `instructions`, `matmul_array`, `write_beats` exactly as hardware does, and in `read_beats` what load and fetch need, where
-    hardware also fetches ahead.
+    The methods load, store, matmul, layer_norm, softmax and route execute the instructions of those names, see moesaic.spec.isa.
+
+    It counts `instructions`, `matmul_array` and `write_beats` exactly as hardware does; its `read_beats` are what load and fetch
+    need, while hardware also fetches ahead.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class ReferenceMachine:
         """Nothing to free."""
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """See moesaic.spec.executor.Executor. There is no clock: TIMEOUT is raised when no unit can go on, max_cycles is not used."""
+        """See moesaic.spec.executor.Executor. There is no clock: TIMEOUT comes once no unit can proceed, max_cycles is ignored."""
         self._counters = dict.fromkeys(_COUNTERS, 0)
         issue = Issue(read_program(program, memory.constants, self.configuration), self.configuration.instruction_queue)
         progress = True
@@ -123,7 +125,7 @@ class ReferenceMachine:
         return self._counters
 
     def execute(self, instruction: Issued, memory: Memory) -> None:
-        """Execute one legal instruction now, whatever its semaphores say. MachineFault with ADDRESS."""
+        """Execute one legal instruction now, whatever its semaphores say. Raises MachineFault with ADDRESS."""
         try:
             self._meanings[instruction.name](instruction.fields, memory)
         except _Stop as stop:
@@ -131,7 +133,7 @@ class ReferenceMachine:
         self._counters["instructions"] += 1
 
     def state(self) -> np.ndarray:
-        """The contents of everything on chip that a program can change, as one uint8 array."""
+        """The contents of everything on chip that a program can change, uint8 (bytes,)."""
         parts = (
             self.act, self.weight, self.table, self.row_max, self.row_multiplier, self.row_shift,
             self.queue_count, self.queue_token, self.queue_score,
@@ -140,7 +142,7 @@ class ReferenceMachine:
 
     @staticmethod
     def _span(memory: np.ndarray, address: int, size: int) -> np.ndarray:
-        """A view of size bytes, or an address fault."""
+        """A view of `size` bytes, or an address fault."""
         if address + size > len(memory):
             raise _Stop(Fault.ADDRESS)
         return memory[address : address + size]
@@ -284,7 +286,7 @@ class ReferenceMachine:
     # --- vector ---------------------------------------------------------------------------------------------------
 
     def _write_padded(self, f: Fields, result: np.ndarray) -> None:
-        """int8 rows, then zeros up to a multiple of tile_columns."""
+        """Write int8 rows, each followed by zeros up to a multiple of tile_columns."""
         rows, count = result.shape
         padded = -(-count // self.configuration.tile_columns) * self.configuration.tile_columns
         target = self._rows(f["destination_address"], f["destination_pitch"], rows, padded, "i1")

@@ -1,4 +1,4 @@
-"""How one pathway is named where the name of a task is expected: TASK takes its default pathway, TASK@ALTERNATIVE another one."""
+"""How a pathway is named wherever a task's name is expected: TASK is its default pathway, TASK@ALTERNATIVE another one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def pathway_name(task: str, alternative: str | None = None) -> str:
 
 
 def split_pathway_name(name: str) -> tuple[str, str | None]:
-    """(task, alternative) of a pathway's name; None for the default."""
+    """(task, alternative) of a pathway's name; the alternative of the default is None."""
     task, separator, alternative = name.partition(_SEPARATOR)
     return task, alternative if separator else None
 
 
 def is_alternative_name(name: object) -> bool:
-    """Whether an alternative may be called this: letters, digits, - and _."""
+    """Whether this is a valid name for an alternative: letters, digits, - and _."""
     return isinstance(name, str) and _ALTERNATIVE.fullmatch(name) is not None

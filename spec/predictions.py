@@ -1,4 +1,4 @@
-"""What the raw integers of a task mean: the one decoding that training, simulation and the runtime share."""
+"""What a task's raw integers mean: the one decoding that training, simulation and the runtime share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TOWARDS_VIEWER = (0.0, 0.0, -1.0)
 
 
 def metres(output: np.ndarray) -> np.ndarray:
-    """The depth, float64, that a depth output in its own unit stands for; any shape."""
+    """Depth in metres, float64, from a depth output in its own unit (see DEPTH_UNIT); any shape."""
     return DEPTH_UNIT * np.exp(np.asarray(output, np.float64))
 
 
 def probability(output: np.ndarray) -> np.ndarray:
-    """The probability, float32 in 0..1, that an edges or saliency output stands for: its sigmoid, computed in float64."""
+    """Probability, float32 in 0..1, from an edges or saliency output of any shape: its sigmoid, computed in float64."""
     return np.exp(-np.logaddexp(0, -np.asarray(output, np.float64))).astype(np.float32)
 
 
@@ -27,10 +27,10 @@ def decode(kind: str, raw: np.ndarray, scale: float) -> np.ndarray:
     """A task's prediction in its own terms.
 
     raw: (height, width, channels), any number type. scale: value of one unit of raw. kind: see moesaic.spec.bundle.Task.
-    "segmentation", "parts": the class with the largest output, the lowest of equals, uint8 (height, width).
-    "saliency", "edges": probability of being salient, of being an edge, float32 (height, width) in 0..1.
-    "depth": metres, float32 (height, width). "normals": unit vectors, float32 (height, width, 3), towards the viewer where
-    the output is zero. UserError for another kind.
+    "segmentation", "parts": the class with the largest output (the lowest on a tie), uint8 (height, width).
+    "saliency", "edges": probability of being salient or an edge, float32 (height, width) in 0..1.
+    "depth": metres, float32 (height, width). "normals": unit vectors, float32 (height, width, 3), towards the viewer where the
+    output is zero. UserError for any other kind.
     """
     if kind in ("segmentation", "parts"):
         return raw.argmax(axis=-1).astype(np.uint8)

@@ -19,6 +19,7 @@ class Bit:
 
     @property
     def mask(self) -> int:
+        """The bit's value in its register."""
         return 1 << self.index
 
 
@@ -26,8 +27,8 @@ class Bit:
 class Register:
     """A 32-bit register.
 
-    offset: bytes from the start of the register file. access: "rw", "ro" (writes are ignored) or "w1c" (writing ones clears).
-    bits: those that have names; the others read as 0. A register without named bits is one unsigned number.
+    offset: bytes from the start of the register file. access: "rw", "ro" (writes are ignored) or "w1c" (writing ones clears). bits:
+    the named ones; all others read as 0. A register without named bits holds one unsigned number.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Register:
 _START = Bit("start", 0, "writing 1 while idle clears counters and status and runs; reads as 0")
 _BUSY = Bit("busy", 0, "a run is under way")
 _DONE = Bit("done", 1, "a run has ended")
-_FAULT = Bit("fault", 2, "it ended by a fault")
+_FAULT = Bit("fault", 2, "the run ended with a fault")
 _INTERRUPT = Bit("done", 0, "a run has ended")
 
 CONTROL_START = _START.mask
@@ -65,18 +66,18 @@ _CONTROL = (
     Register("FINGERPRINT_LOW", 0x020, "ro", "configuration fingerprint, bits 31..0"),
     Register("FINGERPRINT_HIGH", 0x024, "ro", "configuration fingerprint, bits 63..32"),
     Register("CONSTANT_BASE_LOW", 0x030, "rw", "byte address of the constant window in DRAM, multiple of 4,096"),
-    Register("CONSTANT_BASE_HIGH", 0x034, "rw", "bits 39..32 of it"),
+    Register("CONSTANT_BASE_HIGH", 0x034, "rw", "bits 39..32 of that address"),
     Register("CONSTANT_SIZE", 0x038, "rw", "bytes of the constant window; accesses beyond it fault"),
     Register("FRAME_BASE_LOW", 0x040, "rw", "byte address of the frame window in DRAM, multiple of 4,096"),
-    Register("FRAME_BASE_HIGH", 0x044, "rw", "bits 39..32 of it"),
+    Register("FRAME_BASE_HIGH", 0x044, "rw", "bits 39..32 of that address"),
     Register("FRAME_SIZE", 0x048, "rw", "bytes of the frame window; accesses beyond it fault"),
     Register("PROGRAM_OFFSET", 0x050, "rw", "byte offset of the program in the constant window, multiple of 64"),
     Register("PROGRAM_SIZE", 0x054, "rw", "bytes of the program, multiple of 64; running past it is an address fault"),
-    Register("MAX_CYCLES", 0x058, "rw", "a run longer than this faults with TIMEOUT; 0 means no limit"),
+    Register("MAX_CYCLES", 0x058, "rw", "a run of more cycles faults with TIMEOUT; 0 means no limit"),
 )
 
 BUSY_NAMES = tuple(instruction.name for instruction in UNIT_INSTRUCTIONS)
-"""What the counters of busy cycles tell apart: the instructions."""
+"""Names of the instructions whose busy cycles are counted, each on its own."""
 
 COUNTERS: tuple[tuple[str, str], ...] = (
     ("cycles", "cycles from start to done"),
@@ -94,6 +95,7 @@ COUNTERS: tuple[tuple[str, str], ...] = (
     ("read_beats", "16-byte beats read from DRAM by load and fetch"),
     ("write_beats", "16-byte beats written to DRAM"),
 )
+"""(name, meaning) of each counter, in the order of their registers."""
 COUNTER_BASE = 0x100
 
 REGISTERS = _CONTROL + tuple(

@@ -1,9 +1,9 @@
-"""Whether a program's semaphores order all that must be ordered: its result when units run as far apart as they may.
+"""Whether a program's semaphores enforce every order that matters: is its result the same when units run as far apart as they can?
 
-Instructions conflict if one writes what the other reads or writes. Between conflicting instructions of two units stands a semaphore,
-or the result depends on which comes first. Here units race: each order that is drawn lets a favourite unit run ahead as far as
-semaphores and queues allow, and its result must be that of program order. An instruction executes at once and whole, so `overlap`, the
-promise that two successive instructions of one unit do not conflict, is not put to the test.
+Two instructions conflict if one writes what the other reads or writes. A semaphore must order conflicting instructions of two
+units, or the result depends on which comes first. Here units race: each order drawn lets a favourite unit run ahead as far as
+semaphores and queues allow, and its result must be that of program order. Each instruction executes whole and at once, so
+`overlap`, the promise that two successive instructions of one unit do not conflict, is not tested.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from moesaic.spec.issue import Issue, Issued
 from moesaic.spec.machine import ReferenceMachine
 
 _FAVOUR = 0.8
-"""How often the unit that is ahead goes on, where another could."""
+"""Probability that the unit that is ahead goes on where another one could."""
 _CHANGE = 0.02
-"""How often, per instruction, another unit becomes the favourite."""
+"""Probability, per instruction, that another unit becomes the favourite."""
 
 
 def adversarial_order(program: Sequence[Issued], depth: int | None, seed: int) -> list[int]:
-    """Indices of the instructions in an order that semaphores and queues of `depth` instructions (None: any number) allow.
+    """Indices of the instructions in an order that semaphores and queues of `depth` instructions (None: unlimited) allow.
 
-    MachineFault with TIMEOUT if the program cannot end, SEMAPHORE_OVERFLOW if a semaphore passes its largest count.
+    seed: decides which of those orders. MachineFault with TIMEOUT if the program cannot end, with SEMAPHORE_OVERFLOW if a semaphore
+    passes its largest count.
     """
     rng = np.random.default_rng(seed)
     rank = rng.permutation(len(Unit))
@@ -48,7 +49,10 @@ def adversarial_order(program: Sequence[Issued], depth: int | None, seed: int) -
 
 
 def unclaimed_signals(program: Sequence[Issued]) -> list[tuple[Unit, Unit, int]]:
-    """(producer, consumer, count) of the semaphores that a program leaves above zero: signals that nobody waits for."""
+    """(producer, consumer, count) of the semaphores that a program leaves above zero: signals that no instruction waits for.
+
+    MachineFault with SEMAPHORE_OVERFLOW if a semaphore passes its largest count.
+    """
     issue = Issue(program, None)
     issue.fill()
     while ready := [unit for unit in Unit if issue.ready(unit)]:
@@ -59,7 +63,10 @@ def unclaimed_signals(program: Sequence[Issued]) -> list[tuple[Unit, Unit, int]]
 def execute_in_order(
     machine: ReferenceMachine, program: Sequence[Issued], order: Iterable[int], memory: Memory
 ) -> np.ndarray:
-    """Execute instructions in this order, whatever their semaphores say; everything that a program can change, as uint8."""
+    """Execute instructions in this order, whatever their semaphores say. MachineFault with ADDRESS.
+
+    Returns the frame window followed by everything on chip that a program can change, uint8 (bytes,).
+    """
     for index in order:
         machine.execute(program[index], memory)
     return np.concatenate([memory.frame, machine.state()])
@@ -67,17 +74,17 @@ def execute_in_order(
 
 @dataclass(frozen=True)
 class Race:
-    """`late` must wait for `early`, which stands before it in the program, and no semaphore makes it."""
+    """`late` must wait for `early`, which precedes it in the program, but no semaphore makes it wait."""
 
     early: Issued
     late: Issued
 
 
 def find_race(program: Sequence[Issued], order: Sequence[int], outcome: Callable[[Iterable[int]], np.ndarray]) -> Race:
-    """Two instructions that `order`, whose outcome is not that of program order, executes the wrong way round.
+    """Two instructions that `order` executes the wrong way round. Its outcome must differ from that of program order.
 
-    outcome: the frame window, uint8 [bytes], after an order of all instructions from the same start; it may raise MachineFault. It
-    is called some 2 * log2(instructions) times.
+    outcome: what the memories hold, uint8 (bytes,), after all instructions were executed in a given order, always from the same
+    start; it may raise MachineFault. It is called about 2 * log2(instructions) times.
     """
     expected = outcome(range(len(program)))
 
@@ -88,21 +95,21 @@ def find_race(program: Sequence[Issued], order: Sequence[int], outcome: Callable
             return True
 
     def completed(first: list[int]) -> list[int]:
-        """These, then the others in program order: semaphores allow that too."""
+        """`first`, then the others in program order: semaphores allow that too."""
         executed = set(first)
         return first + [index for index in range(len(program)) if index not in executed]
 
-    # The outcome is right with none of the order ahead of program order, wrong with all of it: between two it turns.
+    # With none of `order` ahead of program order the outcome is right, with all of it wrong: find the length at which it turns.
     ahead = _turn(len(order), lambda count: differs(completed(list(order[:count]))))
     late, sound = order[ahead - 1], list(order[: ahead - 1])
     overtaken = [index for index in range(late) if index not in set(sound)]
-    # It is wrong with `late` before all that it overtakes there, right with `late` behind them.
+    # With `late` before everything it overtakes there the outcome is wrong, with `late` behind all of it right.
     behind = _turn(len(overtaken), lambda count: not differs(completed([*sound, *overtaken[:count], late])))
     return Race(program[overtaken[behind - 1]], program[late])
 
 
 def _turn(last: int, turned: Callable[[int], bool]) -> int:
-    """A number up to `last` for which `turned` holds and not for the one before it; not for 0, for `last` unasked."""
+    """A number n up to `last` for which `turned` holds and not for n - 1. Assumed without asking: not for 0, but for `last`."""
     before, after = 0, last
     while after - before > 1:
         middle = (before + after) // 2

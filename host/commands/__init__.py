@@ -1,1 +1,1 @@
-"""Commands that the runtime brings: run, compare, profile, watch, deploy and doctor."""
+"""The runtime's commands: run, compare, profile, watch, deploy and doctor."""

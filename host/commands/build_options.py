@@ -1,4 +1,4 @@
-"""Arguments that several commands of the runtime take."""
+"""Arguments that several commands of the runtime share."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ ALL_TASKS = "all"
 
 
 def add_build(parser: argparse.ArgumentParser) -> None:
+    """Add the argument `build`, a Path."""
     parser.add_argument("build", type=Path, help="build directory, from `moesaic generate`")
 
 
 def add_executor(parser: argparse.ArgumentParser) -> None:
+    """Add the option --executor, one of EXECUTORS."""
     parser.add_argument(
         "--executor",
         choices=EXECUTORS,
@@ -24,6 +26,7 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
 
 
 def add_tasks(parser: argparse.ArgumentParser) -> None:
+    """Add the option --tasks, whose text chosen_tasks takes."""
     parser.add_argument(
         "--tasks",
         default=ALL_TASKS,
@@ -33,7 +36,7 @@ def add_tasks(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_tasks(accelerator: Accelerator, text: str) -> list[str]:
-    """The names in the order given, each once. UserError for one that the build has not."""
+    """The names in the order given, each once. UserError for one that the build does not have."""
     names = list(accelerator.tasks) if text == ALL_TASKS else list(dict.fromkeys(text.split(",")))
     for name in names:
         accelerator.build.task(name)

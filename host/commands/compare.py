@@ -1,4 +1,4 @@
-"""The command `moesaic compare`: one machine against another, every byte of memory."""
+"""The command `moesaic compare`: one machine against another, on every byte of the frame window."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHARED_COUNTERS = ("instructions", "matmul_array", "read_beats", "write_beats")
 
 
 def place_of(build: Build, name: str, offset: int) -> str:
-    """What lies at an offset of the frame window."""
+    """What lies at an offset, in bytes, of the frame window. name: the pathway that was run."""
     task = build.task(name)
     if build.image_offset <= offset < build.image_offset + build.image_bytes:
         return "the image, which no program writes"
@@ -32,7 +32,7 @@ def place_of(build: Build, name: str, offset: int) -> str:
 
 
 def compare(accelerator: Accelerator, other: Accelerator, image: np.ndarray, name: str) -> str:
-    """How the frame windows and the counters that both have differ after a run on each; empty if they do not.
+    """How two machines differ after running the same frame: in the frame window or in counters that both have; empty if not at all.
 
     image: uint8 (height, width, 3) of any size. name: of the pathway.
     """
@@ -70,7 +70,7 @@ class CompareCommand:
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
-        """0 if all are equal, 1 if not; a line for each frame and task."""
+        """Print a line for each frame and task. Returns 0 if all are equal, 1 if not."""
         images = {path: read_image(path) for path in arguments.images}
         with open_build(arguments.build, arguments.executor) as accelerator:
             if accelerator.executor_name == arguments.against:

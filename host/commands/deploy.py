@@ -1,4 +1,4 @@
-"""The command `moesaic deploy`: the runtime, a build and its bitstream onto a board, by ssh and scp."""
+"""The command `moesaic deploy`: puts the runtime, a build and its bitstream onto a board, by ssh and scp."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from moesaic.spec.build import MANIFEST, Build, load_build
 
 MOESAIC = Path(str(resources.files("moesaic")))
 BOARD_ROOMS = ("pages", "spec", "host")
-"""Packages of moesaic that run on a board, beside the modules of moesaic itself."""
+"""Packages that run on a board, beside the modules in moesaic itself."""
 OLDEST_PYTHON = (3, 10)
 
 _PROFILES = ("/etc/profile.d/pynq_venv.sh", "/etc/profile.d/xrt_setup.sh")
-"""PYNQ keeps Python and its packages in a virtual environment of its own, which these bring in; they are written for bash."""
+"""PYNQ keeps Python and its packages in a virtual environment, which these files for bash activate."""
 
-# Root runs it: files of bytecode that are root's would stand in the way of the next deployment.
+# Root runs it, and bytecode files owned by root would get in the way of the next deployment.
 _PYTHON = """\
 #!/bin/bash
 here=$(dirname "$(readlink -f "${{BASH_SOURCE[0]}}")")
@@ -54,7 +54,7 @@ print(json.dumps(dict(python=platform.python_version(), fingerprint=fingerprint,
                       pynq=u.find_spec('pynq') is not None)))
 """
 
-# Builds and bitstreams of earlier deployments stay. What of the old copy cannot be removed is named, and is in nobody's way.
+# Builds and bitstreams of earlier deployments stay. Parts of the old copy that cannot be removed are listed; they do no harm.
 _REPLACE = """\
 set -e
 if [ -d {old} ]; then
@@ -75,7 +75,10 @@ done
 
 
 class Remote:
-    """A board that ssh and scp reach. name: as they take it, such as xilinx@192.168.2.99."""
+    """A board that ssh and scp reach. name: as they take it, such as xilinx@192.168.2.99.
+
+    UserError if the name cannot be a host's, and from run() and copy() if a command fails.
+    """
 
     def __init__(self, name: str) -> None:
         if not name or name.startswith("-"):
@@ -83,11 +86,11 @@ class Remote:
         self.name = name
 
     def run(self, command: str) -> str:
-        """What a shell command on the board prints."""
+        """Run a shell command on the board and return what it prints."""
         return self._call(["ssh", self.name, command])
 
     def copy(self, directory: Path, target: str) -> None:
-        """Copy a directory to one on the board that is not there yet."""
+        """Copy a directory to a place on the board where there is none yet."""
         self._call(["scp", "-r", "-q", str(directory), f"{self.name}:{target}"])
 
     def _call(self, words: list[str]) -> str:
@@ -106,7 +109,10 @@ class Remote:
 
 
 def stage(directory: Path, build_directory: Path, build: Build, bitstream: Path | None) -> str:
-    """Lay out in an empty directory what the board gets; returns the place of the build in it."""
+    """Lay out in an empty directory what the board gets; returns the place of the build, relative to that directory.
+
+    build_directory: where `build` was loaded from. bitstream: path of the .bit file, or None to leave it out.
+    """
     package = directory / "lib" / "moesaic"
     package.mkdir(parents=True)
     for path in MOESAIC.glob("*.py"):
@@ -138,12 +144,15 @@ def stage(directory: Path, build_directory: Path, build: Build, bitstream: Path 
 
 
 def _folder(name: str) -> str:
-    """Of a build, from its name: without what a shell would take apart."""
+    """Folder for a build, from its name, without anything that a shell would interpret."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
 def check(remote: Remote, directory: str, place: str, build: Build) -> bool:
-    """See that the copy works on the board and is whole; returns whether pynq is there."""
+    """Check that the copy on the board is whole and works; returns whether pynq is there.
+
+    directory: of the copy, on the board. place: of the build in it. UserError if it does not work or its Python is too old.
+    """
     code = shlex.quote(_CHECK.format(build=place))
     answer = remote.run(f"cd {directory} && ./python -c {code}").strip().splitlines()
     try:
@@ -167,7 +176,7 @@ def check(remote: Remote, directory: str, place: str, build: Build) -> bool:
 
 
 class DeployCommand:
-    """Onto a board."""
+    """Puts a build onto a board."""
 
     name = "deploy"
     help = "copy the runtime, a build and its bitstream to a board by ssh, and check them there"
@@ -185,7 +194,7 @@ class DeployCommand:
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
-        """The copy is complete and checked before it takes the place of an earlier one."""
+        """The copy is complete and checked before it takes the place of an earlier one. Returns 0."""
         remote = Remote(arguments.board.removeprefix("BOARD="))
         directory = arguments.directory.rstrip("/")
         if not re.fullmatch(r"[A-Za-z0-9_./-]+", directory) or directory.startswith("-"):

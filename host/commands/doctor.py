@@ -1,4 +1,4 @@
-"""The command `moesaic doctor`: what this machine has, which versions the flows support, what each unlocks, how to get it."""
+"""The command `moesaic doctor`: what this machine has, which versions the flows support, what each item unlocks, how to get it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MISSING = "missing"
 
 
 def package_version(name: str) -> str | None:
-    """Of an installed Python package, without importing it."""
+    """Version of an installed Python package, found without importing it; None if it is missing."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -28,7 +28,10 @@ def package_version(name: str) -> str | None:
 
 
 def program_version(name: str, option: str = "--version") -> str | None:
-    """Of a program in PATH: the first number with a dot that it prints, or its path where that says none."""
+    """Version of a program in PATH: the first dotted number that it prints; None if the program is missing.
+
+    If it prints no such number, its path. option: what makes it print its version.
+    """
     path = shutil.which(name)
     if path is None:
         return None
@@ -41,7 +44,10 @@ def program_version(name: str, option: str = "--version") -> str | None:
 
 
 def vendor_version(tool: VendorTool) -> str | None:
-    """Of a tool of AMD's, from the path it is installed in: it is not started, which takes seconds and may want a licence."""
+    """Version of an AMD tool, from the path of its installation, or that path if it shows none; None if the tool is missing.
+
+    The tool is not started: that takes seconds and may need a licence.
+    """
     path = find_tool(tool)
     if path is None:
         return None
@@ -50,15 +56,15 @@ def vendor_version(tool: VendorTool) -> str | None:
 
 
 def module_version(module: str) -> str | None:
-    """Of a part of Python that the system's packages may leave out: Python's version if it is there."""
+    """Python's version if it has this module, which the system's packages may leave out; otherwise None."""
     return platform.python_version() if find_spec(module) else None
 
 
 @dataclass(frozen=True)
 class Item:
-    """find: the version, or None if missing. unlocks: what needs it. remedy: how to get it.
+    """A tool or package. find: returns its version, or None if it is missing. unlocks: what needs it. remedy: how to get it.
 
-    oldest, newest: the versions that the flows support, as "3.10"; empty for no bound.
+    oldest, newest: the versions that the flows support, such as "3.10"; empty for no bound.
     """
 
     name: str
@@ -70,12 +76,16 @@ class Item:
 
     @property
     def range(self) -> str:
+        """The supported versions in words."""
         if self.oldest and self.newest:
             return self.oldest if self.oldest == self.newest else f"{self.oldest} to {self.newest}"
         return f"{self.oldest} and later" if self.oldest else f"up to {self.newest}" if self.newest else "any"
 
     def is_supported(self, found: str) -> bool:
-        """Whether a version lies in the range, as far as the bounds are written; what is no version does."""
+        """Whether a version is in the range, compared to as many places as the bounds have.
+
+        Text that is not a version counts as supported.
+        """
         if not re.match(r"\d+(\.\d+)*", found):
             return True
         numbers = _numbers(found)
@@ -160,7 +170,7 @@ ITEMS = (
 
 
 def table(items: tuple[Item, ...] = ITEMS) -> str:
-    """One line for each item: name, version found or "missing", versions supported, what it unlocks and what is to be done."""
+    """One line per item: name, version found or "missing", supported versions, what it unlocks and what to do."""
     lines = []
     for item in items:
         found, advice = item.find(), ""
@@ -173,7 +183,7 @@ def table(items: tuple[Item, ...] = ITEMS) -> str:
 
 
 class DoctorCommand:
-    """What is here and what is missing."""
+    """Shows what is here and what is missing."""
 
     name = "doctor"
     help = "show which tools this machine has, the versions supported, what they unlock and how to get the others"

@@ -24,12 +24,13 @@ from moesaic.spec.pathway_names import split_pathway_name
 
 
 def measure(accelerator: Accelerator, image: np.ndarray, names: list[str], frames: int) -> dict:
-    """Times and counters of `frames` runs of each task, alone and as one stream in which the tasks alternate.
+    """Times and counters of `frames` runs of each task, first alone, then as one stream in which the tasks alternate.
 
-    image: uint8 (height, width, 3) of any size.
+    image: uint8 (height, width, 3) of any size. names: as TASK or TASK@PATHWAY.
 
-    Each task: milliseconds by phase (median), the counters of its last run. stream: seconds, frames and frames per second of all.
-    watts by rail during the stream, where the board shows them.
+    Returns, as JSON values: "tasks": for each name, the median milliseconds of each phase and the counters of the last run.
+    "stream": the number of frames, the seconds for all of them and the frames per second. "watts": by rail, during the stream,
+    empty if the board shows none. Also the build's name and fingerprint and the executor's name.
     """
     tasks = {}
     for name in names:
@@ -67,7 +68,7 @@ def _watts(accelerator: Accelerator) -> dict[str, float]:
 
 
 def text_of(profile: dict) -> str:
-    """The profile as tables."""
+    """A profile, as `measure` returns it, as tables."""
     stream, watts = profile["stream"], profile["watts"]
     parts = [
         f"{profile['build']} on the {profile['executor']}, milliseconds on this processor (median)",
@@ -97,7 +98,7 @@ def _counter_table(tasks: dict) -> Table:
 
 
 class ProfileCommand:
-    """Time by phase, cycles and counters of each task."""
+    """Measures time by phase, cycles and counters of each task."""
 
     name = "profile"
     help = "measure where the time of a frame goes: phases on the processor, cycles and counters on the machine, watts"

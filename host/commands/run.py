@@ -1,4 +1,4 @@
-"""The command `moesaic run`."""
+"""The command `moesaic run`: pictures of what the tasks predict."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _summary(image: Path, result: Result, where: Path, executor: str) -> str:
 
 
 class RunCommand:
-    """Images through the tasks of a build."""
+    """Runs the tasks of a build on images."""
 
     name = "run"
     help = "run tasks of a build on images, on the board or on the emulator"
@@ -49,7 +49,7 @@ class RunCommand:
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
-        """Everything is read and run before the first picture is written."""
+        """All images are read and run before the first picture is written. Returns 0."""
         images = {path: read_image(path) for path in arguments.images}
         with open_build(arguments.build, arguments.executor) as accelerator:
             tasks = list(accelerator.tasks) if arguments.task == ALL_TASKS else [arguments.task]

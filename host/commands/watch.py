@@ -28,7 +28,10 @@ def _port(text: str) -> int:
 
 
 def watch(accelerator: Accelerator, frames: Iterable[np.ndarray | Path], viewer: Viewer) -> int:
-    """Run the frames, uint8 (height, width, 3) or files, on what the page chooses for each, and show them; returns how many were shown."""
+    """Run each frame on what the page chooses for it, and show the results; returns how many frames were shown.
+
+    frames: uint8 (height, width, 3), RGB, or paths of image files.
+    """
     expected: dict[int, int] = {}
 
     def chosen(index: int) -> tuple[str, ...]:
@@ -47,7 +50,7 @@ def watch(accelerator: Accelerator, frames: Iterable[np.ndarray | Path], viewer:
 
 
 class WatchCommand:
-    """Frames of a camera, a video or a folder, live."""
+    """Shows frames of a camera, a video or a folder, live."""
 
     name = "watch"
     help = "show tasks side by side in a browser, of a camera, a video file or a folder of pictures"

@@ -1,4 +1,4 @@
-"""Tables, charts and pages: a writer says what is shown, this room says how it looks, on paper, on screen and in the terminal.
+"""Tables, charts and pages: a writer says what is shown, this package how it looks, on paper, on screen and in the terminal.
 
-Standard library only, but for `terminal`, which needs rich.
+Standard library only, except for `terminal`, which needs rich.
 """

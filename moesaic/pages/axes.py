@@ -1,4 +1,4 @@
-"""Axes of charts: where a value lies on them, and which values are marked."""
+"""Axes of charts: where a value lies on an axis, and which values are marked."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ _SI = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
 class Axis(Protocol):
-    """ticks: the values that are marked."""
+    """A direction of a chart."""
 
     @property
-    def ticks(self) -> Sequence[float]: ...
+    def ticks(self) -> Sequence[float]:
+        """The values that are marked, all of them on the axis."""
+        ...
 
     def place(self, value: float) -> float:
-        """Where a value lies: 0 at the axis's start, 1 at its end."""
+        """Where a value lies: 0 at the start of the axis, 1 at its end."""
         ...
 
     def label(self, tick: float) -> str:
-        """What stands at a tick."""
+        """The text at a tick."""
         ...
 
 
 @dataclass(frozen=True)
 class LinearAxis:
-    """Values low..high, low < high."""
+    """An axis of the values low..high, low < high. ticks: the values that are marked."""
 
     low: float
     high: float
@@ -38,7 +40,7 @@ class LinearAxis:
 
     @classmethod
     def around(cls, values: Sequence[float], from_zero: bool = False) -> LinearAxis:
-        """An axis on which all values lie, with a little room above and below, from one round value to another.
+        """An axis, from one round value to another, on which all values (at least one) lie, with a little room above and below.
 
         from_zero: it starts at 0; the values are 0 or more.
         """
@@ -49,7 +51,7 @@ class LinearAxis:
 
     @classmethod
     def of_values(cls, values: Sequence[float]) -> LinearAxis:
-        """An axis that marks these values and no others, with room on both sides."""
+        """An axis that marks exactly these values (at least one), with room on both sides."""
         low, high = min(values), max(values)
         margin = (high - low) * 0.035 or 1.0
         return cls(low - margin, high + margin, tuple(values))
@@ -63,19 +65,19 @@ class LinearAxis:
 
 @dataclass(frozen=True)
 class LogarithmicAxis:
-    """Values low..high, 0 < low < high."""
+    """An axis of the values low..high, 0 < low < high."""
 
     low: float
     high: float
 
     @classmethod
     def around(cls, values: Sequence[float]) -> LogarithmicAxis:
-        """An axis on which all values lie, with room on both sides."""
+        """An axis on which all values (above 0, at least one) lie, with room on both sides."""
         return cls(min(values) / _LOG_MARGIN, max(values) * _LOG_MARGIN)
 
     @property
     def ticks(self) -> Sequence[float]:
-        """1, 2 and 5 times the powers of ten in the range; only the powers if those are many."""
+        """1, 2 and 5 times each power of ten in the range, or the powers alone if that makes more than ten ticks."""
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         inside = [(digit, digit * 10.0**decade) for decade in decades for digit in (1, 2, 5)]
         inside = [(digit, tick) for digit, tick in inside if self.low <= tick <= self.high]
@@ -92,7 +94,7 @@ class LogarithmicAxis:
 
 
 def round_values(low: float, high: float) -> list[float]:
-    """Three to seven round values that enclose low..high, low < high: steps of 1, 2 or 5 times a power of ten."""
+    """Three to seven round values that enclose low..high (low < high), in steps of 1, 2 or 5 times a power of ten."""
     step = 10.0 ** math.floor(math.log10((high - low) / 2))
     for factor in (1, 2, 5, 10):
         first, last = math.floor(low / (step * factor)), math.ceil(high / (step * factor))

@@ -1,4 +1,4 @@
-"""Bar charts: plain, stacked to a whole, several to a row, and shares as a table."""
+"""Bar charts: plain bars, bars stacked to a whole, several bars per row, and shares as a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NARROWEST_LABELLED = 40
 
 @dataclass(frozen=True)
 class Bar:
-    """words: what stands at its end."""
+    """One bar. name: text in front of it. words: text at its end. colour: a CSS colour."""
 
     name: str
     value: float
@@ -26,7 +26,7 @@ class Bar:
 
 
 def bars(values: Sequence[Bar]) -> Drawing:
-    """One horizontal bar below the other, as long as its value. Values of 0 or more."""
+    """Horizontal bars, one below the other, as long as their values. values: at least one bar, each with a value of 0 or more."""
     step, left, room = 34, 250, _WIDTH - 250 - 130
     largest = max(bar.value for bar in values) or 1.0
     shapes = []
@@ -43,9 +43,10 @@ def bars(values: Sequence[Bar]) -> Drawing:
 def stacked_bars(
     rows: Mapping[str, Mapping[str, int]], colours: Mapping[str, str], names: Mapping[str, str], unit: str
 ) -> Drawing:
-    """One bar a row, of the shares of its values in their sum.
+    """One bar per row, divided into the shares that its values have in their sum.
 
-    rows: label to values by key. colours: of each key. names: what each key is called. unit: of the values, in the plural.
+    rows: row label to values (0 or more) by key. colours: key to CSS colour. names: key to the text that is shown for it. unit: of
+    the values, in the plural.
     """
     step, left = 40, 190
     shapes = []
@@ -72,10 +73,10 @@ def grouped_bars(
     unit: str,
     titles: Mapping[str, Mapping[str, str]],
 ) -> Drawing:
-    """Several bars a row, one for each of its values, on one axis.
+    """Several bars per row, one for each of the row's values, all on one axis.
 
-    rows: label to values by name; what lies outside of the axis ends at its end. colours: of each name. unit: of the values.
-    titles: as rows, what a bar tells to the pointer.
+    rows: row label to values by name; a bar whose value lies beyond the axis ends where the axis does. colours: name to CSS colour.
+    unit: of the values. titles: same keys as rows; the text that a bar shows under the pointer.
     """
     thickness, gap, left, right, top = 10, 10, 170, 60, 8
     step = thickness * len(colours) + gap
@@ -100,7 +101,7 @@ def grouped_bars(
 
 
 def share_bars(values: Mapping[str, int], whole: int, colour: str = SERIES[0]) -> Markup:
-    """A table with a bar for each name, its length the share of `whole`."""
+    """A table with a bar for each name, as long as its value's share of `whole`, which is above 0."""
     rows = [
         element(
             "tr",

@@ -1,4 +1,4 @@
-"""A page: one HTML file that needs no other."""
+"""A page: one HTML file that needs no other file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from moesaic.pages.markup import Markup, element, join
 
 
 def style_sheet() -> str:
-    """The style sheet of all pages and charts, its colours included."""
+    """The style sheet of all pages and charts, colours included."""
     return palette.variables() + resources.files("moesaic.pages").joinpath("style.css").read_text(encoding="utf-8")
 
 
 def page(title: str, *content: Markup | None) -> str:
-    """The whole document. content: sections, one below the other; None is left out."""
+    """The whole document, as HTML. content: sections, one below the other; None is left out."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -29,7 +29,7 @@ def page(title: str, *content: Markup | None) -> str:
 
 
 def section(title: str, introduction: str, *content: Markup) -> Markup:
-    """A part of a page with a heading of its own. introduction: what is to be known first, may be empty."""
+    """A part of a page with its own heading. introduction: what the reader should know first; may be empty."""
     words = paragraph(introduction, "soft") if introduction else Markup("")
     return element("section", element("h2", title), words, *content)
 
@@ -40,17 +40,17 @@ def heading(title: str) -> Markup:
 
 
 def paragraph(words: object, kind: str = "") -> Markup:
-    """kind: "soft" for remarks, "bad" for what went wrong."""
+    """A paragraph. kind: "soft" for remarks, "bad" for what went wrong."""
     return element("p", words, kind=kind)
 
 
 def verdict(good: bool, words: object) -> Markup:
-    """Words in the colour of what is as it should be, or of what is not."""
+    """Words in the colour of good or of bad news."""
     return element("b", words, kind="good" if good else "bad")
 
 
 def cards(figures: Iterable[tuple[Markup | str, str]]) -> Markup:
-    """The figures that matter most, in a row: each with what it is."""
+    """The most important figures, in a row. figures: (value, caption) of each."""
     return element(
         "div",
         *(
@@ -67,13 +67,13 @@ def cards(figures: Iterable[tuple[Markup | str, str]]) -> Markup:
 
 
 def picture(png: bytes, caption: str) -> Markup:
-    """A picture inside the page. png: content of a PNG file."""
+    """A picture embedded in the page. png: content of a PNG file."""
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return element("figure", element("img", alt=caption, src=source), element("figcaption", caption))
 
 
 def colour_key(colours: Mapping[str, str], title: str = "") -> Markup:
-    """What each colour stands for. colours: name to CSS colour. title: what it is about."""
+    """What each colour stands for. colours: name to CSS colour. title: what the colours are about; may be empty."""
     entries = (
         join(element("span", element("i", style=f"background: {colour}"), name), Markup(" "))
         for name, colour in colours.items()

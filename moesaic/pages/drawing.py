@@ -1,4 +1,4 @@
-"""A chart as SVG: inside a page, or as a file of its own."""
+"""A chart as SVG: inside a page, or as a file by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MARGIN = 14
 
 @dataclass(frozen=True)
 class Drawing:
-    """width, height: pixels. shapes: SVG elements, text in the style sheet's classes. key: name to colour."""
+    """width, height: pixels. shapes: SVG elements, text in classes of the style sheet. key: name to CSS colour; may be empty."""
 
     width: int
     height: int
@@ -23,7 +23,7 @@ class Drawing:
     key: Mapping[str, str] = field(default_factory=dict)
 
     def inline(self) -> Markup:
-        """As part of a page, which has the style sheet."""
+        """As part of a page, which has the style sheet already."""
         size = (
             f"width: 100%; min-width: {min(self.width, _LEAST_WIDTH)}px; max-width: {_LARGEST_SCALE * self.width:.0f}px"
         )
@@ -32,7 +32,7 @@ class Drawing:
         return join(element("div", chart, kind="scroll"), colour_key(self.key) if self.key else Markup(""))
 
     def to_svg(self) -> str:
-        """As a file, the key below the chart."""
+        """As the text of an SVG file, the key below the chart."""
         rows = self._key_rows()
         width, height = self.width + 2 * _MARGIN, self.height + 2 * _MARGIN + _KEY_ROW * len(rows)
         chart = element("g", *self.shapes, transform=f"translate({_MARGIN} {_MARGIN})")
@@ -47,7 +47,7 @@ class Drawing:
         return f"{document}\n"
 
     def _key_rows(self) -> list[list[Markup]]:
-        """The key's entries, as many in a row as its width holds by the usual width of a character."""
+        """The key's entries in rows, as many to a row as its width holds, judged by the usual width of a character."""
         rows: list[list[Markup]] = []
         x = 0.0
         for name, colour in self.key.items():
@@ -62,10 +62,13 @@ class Drawing:
 
 
 def label(words: str, x: float, y: float, anchor: str = "", kind: str = "") -> Markup:
-    """Text at a place. anchor: "middle" or "end" of the text is there, else its start. kind: class of the style sheet."""
+    """Text at a place, in pixels. anchor: "middle" or "end" if that part of the text is to be there, else its start.
+
+    kind: a class of the style sheet.
+    """
     return element("text", words, x=x, y=y, text_anchor=anchor, kind=kind)
 
 
 def titled(shape: str, title: str, **attributes: str | float | None) -> Markup:
-    """A shape that tells its title to the pointer."""
+    """A shape that shows its title under the pointer."""
     return element(shape, element("title", title), **attributes)

@@ -8,13 +8,13 @@ from moesaic.pages.markup import Markup, element
 from moesaic.pages.palette import heat
 
 _STRONG = 0.8
-"""Part of the scale from which on text is in the colour that is read best on it."""
+"""Fraction of the scale above which text takes the colour that is easier to read there."""
 
 
 def heat_map(rows: Mapping[str, Sequence[float]], corner: str, columns: Sequence[str]) -> Markup:
-    """A table of shares, the largest of all in the strongest colour.
+    """A table of shares; the largest one has the strongest colour.
 
-    rows: label to a share of 0 to 1 for each column; nothing at all shows a dot. corner: what the rows' labels are.
+    rows: row label to a share, 0 to 1, for each column; a share of 0 is shown as a dot. corner: heading of the row labels.
     """
     largest = max((share for shares in rows.values() for share in shares), default=0.0) or 1.0
     lines = []

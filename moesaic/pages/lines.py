@@ -1,4 +1,4 @@
-"""Line charts, one or several in a grid."""
+"""Line charts: one, or several in a grid."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _Y_TITLE = 22
 
 @dataclass(frozen=True)
 class Line:
-    """name: in the key, which lists each name once. points: (x, y), joined in their order.
+    """name: for the key, which lists each name once. points: (x, y), joined in this order. colour: a CSS colour.
 
-    dashed: and without marks. marked: with a dot at each point. labels: text at the points, one each, or none.
+    dashed: drawn dashed and without dots. marked: drawn with a dot at each point. labels: text at the points, one for each, or
+    none.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart. title: above it; y_title: beside it. Either may be empty. All points lie on the axes."""
+    """One chart. title: above it. y_title: beside it. Either may be empty. All points lie within the axes."""
 
     lines: Sequence[Line]
     x_axis: Axis
@@ -42,7 +43,10 @@ class Panel:
 
 
 def line_chart(rows: Sequence[Sequence[Panel]], width: int = 720, height: int = 340) -> Drawing:
-    """Panels, row below row, and one key for all. Rows have the same length, at least 1. width, height: of a panel, in pixels."""
+    """Panels in rows, one row below the other, with one key for all.
+
+    rows: at least one; all have the same length, at least 1. width, height: of one panel, in pixels.
+    """
     shapes = [
         element("g", *_panel(panel, width, height), transform=f"translate({width * x} {height * y})")
         for y, row in enumerate(rows)

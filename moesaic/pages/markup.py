@@ -13,7 +13,7 @@ class Markup(str):
 
 
 def text(value: object) -> Markup:
-    """A value as HTML: markup as it is, whole numbers with separators, None as a dash, all else escaped."""
+    """A value as HTML: markup unchanged, integers with thousands separators, None as a dash, everything else escaped."""
     if isinstance(value, Markup):
         return value
     if value is None:
@@ -24,7 +24,7 @@ def text(value: object) -> Markup:
 def element(tag: str, *children: object, **attributes: str | float | None) -> Markup:
     """<tag attributes>children</tag>.
 
-    attributes: `kind` is the class, an underscore becomes a hyphen, numbers are rounded to hundredths; those that are None or
+    attributes: `kind` becomes the class, underscores become hyphens, floats are rounded to hundredths; attributes that are None or
     empty are left out.
     """
     given = "".join(
@@ -39,7 +39,7 @@ def element(tag: str, *children: object, **attributes: str | float | None) -> Ma
 
 
 def join(*parts: Markup) -> Markup:
-    """One after the other."""
+    """The parts, one after the other."""
     return Markup("".join(parts))
 
 

@@ -1,4 +1,4 @@
-"""A table, said once, and shown as HTML, as Markdown and as plain text; `moesaic.pages.terminal` shows it in colour."""
+"""A table, described once and shown as HTML, Markdown or plain text; `moesaic.pages.terminal` shows it in colour."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """heading: its name. format: how its numbers are written. align: where it stands, by default at the right if it has a format."""
+    """heading: its name. format: how its numbers are written, `general` if None.
+
+    align: by default to the right if the column has a format, otherwise to the left.
+    """
 
     heading: str
     format: NumberFormat | None = None
@@ -31,11 +34,11 @@ class Column:
 
     @property
     def right(self) -> bool:
-        """Whether it stands at the right."""
+        """Whether entries are aligned to the right."""
         return self.align == "right" if self.align else self.format is not None
 
     def written(self, entry: Value | Cell) -> tuple[str, Tone]:
-        """An entry as it is shown: text as it is, None as a dash."""
+        """An entry as (text, tone): strings unchanged, None as a dash."""
         value, tone = (entry.value, entry.tone) if isinstance(entry, Cell) else (entry, "plain")
         if value is None:
             return "–", tone
@@ -44,7 +47,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """rows: an entry for each column. notes: what is to be read with it, a paragraph each.
+    """rows: one entry for each column. notes: what the reader should know, one paragraph each.
 
     Raises:
         ValueError: a row has more or fewer entries than there are columns.
@@ -60,7 +63,7 @@ class Table:
                 raise ValueError(f"a row has {len(row)} entries, the table {len(self.columns)} columns: {row}")
 
     def select(self, *headings: str) -> Table:
-        """Only these columns, in this order, for where there is less room. KeyError if one is not there."""
+        """Only these columns, in this order, for where there is less room. KeyError for an unknown heading."""
         places = {column.heading: place for place, column in enumerate(self.columns)}
         chosen = [places[heading] for heading in headings]
         return Table(
@@ -70,10 +73,11 @@ class Table:
         )
 
     def written(self) -> list[list[tuple[str, Tone]]]:
-        """Every entry as text, with its tone: what all the forms below show."""
+        """Every entry as (text, tone), row by row: what all the forms below show."""
         return [[column.written(entry) for column, entry in zip(self.columns, row)] for row in self.rows]
 
     def to_html(self) -> Markup:
+        """The table, and below it each note as a paragraph."""
         kinds = ["number" if column.right else "" for column in self.columns]
         head = [element("th", column.heading, kind=kind) for column, kind in zip(self.columns, kinds)]
         rows = [
@@ -84,7 +88,7 @@ class Table:
         return join(element("div", element("table", element("tr", *head), *rows), kind="scroll"), *notes)
 
     def to_markdown(self) -> str:
-        """Lines with no line break at the end; notes below, each after an empty line."""
+        """Lines without a final line break; each note follows below, after an empty line."""
         rows = [
             [_escape_markdown(column.heading) for column in self.columns],
             ["---:" if column.right else "---" for column in self.columns],
@@ -95,7 +99,7 @@ class Table:
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
 
     def to_text(self) -> str:
-        """Lines for a terminal without rich, with no line break at the end."""
+        """Lines for a terminal without rich, without a final line break; the notes follow below."""
         rows = [[column.heading for column in self.columns], *([words for words, _ in row] for row in self.written())]
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = [

@@ -17,7 +17,10 @@ _NARROWEST_HEADING = 7
 
 
 def print_table(console: Console, table: Table, title: str) -> None:
-    """Print a table, its title above and its notes below. No figure is cut: what is too wide for the console runs over."""
+    """Print a table with its title above and its notes below.
+
+    No figure is cut off: a table that is too wide for the console runs past its edge.
+    """
     shown = rich_table(table)
     needed = Measurement.get(console, console.options.update(max_width=1 << 16), shown).minimum
     wide = console
@@ -36,7 +39,10 @@ def print_table(console: Console, table: Table, title: str) -> None:
 
 
 def rich_table(table: Table) -> RichTable:
-    """As rich takes it. Headings are as narrow as their column, as far as their words allow; only phrases wrap."""
+    """The table in rich's form.
+
+    Headings are wrapped to the width of their column as far as their words allow; of the entries, only phrases wrap.
+    """
     shown = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     rows = table.written()
     for place, column in enumerate(table.columns):
