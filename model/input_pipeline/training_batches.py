@@ -71,7 +71,7 @@ def open_training(
 
     root: the directory that holds the data set's files, None for scenes. rank: which of the `ranks` equal parts of every batch to
     give, from 0. advance: called with the number of scenes rendered since the last call.
-    UserError if the data set cannot be read or lacks a task, or if the batch does not fit it or the ranks.
+    UserError if the data set cannot be read or lacks a task, or if files hold fewer samples than one batch.
     """
     model, training, data = recipe.model, recipe.training, recipe.data
     wanted, size = {task.name: task.channels for task in model.tasks}, (model.image_height, model.image_width)

@@ -7,7 +7,7 @@ As in SEISM, thresholding is followed by thinning and no other non-maximum suppr
 
 - SEISM finds a matching of least cost by an approximate reduction, where an unmatched pixel costs 100 times the tolerance; here
   the matching has as many pairs as possible, which is what those costs aim for. The counts can differ by a few pixels; which
-  pixels are paired affects neither.
+  pixels are paired does not affect them.
 - The papers' code rounds probabilities to 8 bits before comparing them with the thresholds; here they are not rounded.
 - The ground truth is the data set's edge map, thinned; SEISM draws its own from label maps and thins that.
 - Invalid pixels, a notion SEISM does not have, count neither as found nor as true.
