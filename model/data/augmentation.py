@@ -1,4 +1,4 @@
-"""Random changes of a training sample that keep the image and all its targets in agreement."""
+"""Random changes to a training sample that keep the image and all its targets consistent."""
 
 import math
 from dataclasses import dataclass
@@ -10,21 +10,22 @@ from moesaic.model.data.samples import Sample
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _BRIGHTNESS = 32.0  # of 255, either way
-_FACTORS = 0.5, 1.5  # of contrast and of saturation
+_FACTORS = 0.5, 1.5  # range for contrast and saturation
 _HUE = math.radians(36)  # either way
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random scale, rotation, crop, mirror and colours; samples become height x width pixels.
+    """Random mirroring, scaling, rotation, cropping and colour changes; samples become height x width pixels.
 
-    An image is first made to fit as for evaluation (`geometry.fit`), then scaled by a factor drawn from `scale` and rotated, and
-    a window is cut out of it at random. A pixel outside the image is grey and invalid. Depth is divided by the factor: what looks
-    twice as large is half as far away. Normals turn when the image is mirrored or rotated, and stay as they are otherwise.
+    An image is first shrunk to fit as for evaluation (`geometry.fit`), scaled by a further factor drawn from `scale`, and rotated;
+    then a window is cut out at a random position. Pixels outside the image are grey and invalid. Depth is divided by the drawn
+    factor: what looks twice as large is half as far away. Normals change when the image is mirrored or rotated, and not otherwise.
 
-    inverse_depth: depth is one over a distance, and multiplied by the factor. rotation: by up to so many degrees either way,
-    about the centre. mirror: half of the samples. colours: brightness by up to 32, contrast and saturation by 0.5 to 1.5 and hue by up
-    to 36 degrees, each for half of the samples (Howard, arXiv:1312.5402). exchange: the colour channels change places.
+    scale: lower and upper limit of the factor. rotation: largest angle in degrees, either way, about the centre. mirror: half of
+    the samples. colours: brightness by up to 32 (of 255), contrast and saturation by a factor of 0.5 to 1.5 and hue by up to 36
+    degrees, each for half of the samples (Howard, arXiv:1312.5402). exchange: permute the colour channels. inverse_depth: depth is
+    one over a distance, so it is multiplied by the factor instead.
     """
 
     height: int
@@ -37,7 +38,7 @@ class Augmentation:
     inverse_depth: bool = False
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The changed sample; the same one for the same state of the generator."""
+        """The changed sample, [height, width]; it depends only on the sample and the generator's state."""
         if self.mirror and rng.integers(2):
             sample = mirrored(sample)
         sample = self._scaled(sample, rng.uniform(*self.scale))
@@ -62,12 +63,12 @@ class Augmentation:
 
 
 def standard_augmentation(name: str, height: int, width: int) -> Augmentation:
-    """How we train on the data set called `name`.
+    """The augmentation for training on the data set called `name`, to height x width pixels.
 
-    NYUD-v2 and PASCAL-Context: scale, crop, mirror and colours of ATRC (Bruggemann et al., ICCV 2021), which InvPT shares;
-    PASCAL-Context also turned by up to 20 degrees as in ASTMT and M3ViT. M3ViT itself has neither colours nor these scales,
-    but 1, 1.2 or 1.5 on NYUD-v2 and 0.75 to 1.25 on PASCAL-Context, and stretches the result to the network's size.
-    Cityscapes: the scales of the loaders for MTAN's release (1, 1.2 or 1.5), any number between. Ours for scenes.
+    NYUD-v2 and PASCAL-Context: scale, crop, mirror and colours as in ATRC (Bruggemann et al., ICCV 2021) and InvPT;
+    PASCAL-Context is also rotated by up to 20 degrees, as in ASTMT and M3ViT. M3ViT itself changes no colours, scales by 1, 1.2 or
+    1.5 on NYUD-v2 and by 0.75 to 1.25 on PASCAL-Context, and stretches the result to the network's size.
+    Cityscapes: any scale in the range of the loaders for MTAN's release, which take 1, 1.2 or 1.5. Scenes: our own choice.
     """
     if name == "scenes":
         return Augmentation(height, width, exchange=True)
@@ -79,12 +80,12 @@ def standard_augmentation(name: str, height: int, width: int) -> Augmentation:
 
 
 def _start(rng: np.random.Generator, length: int, wanted: int) -> int:
-    """Where a window starts along one side: anywhere inside, or so that a shorter side lies in the middle."""
+    """First pixel of a window along one side: random, or such that a side shorter than the window is centred in it."""
     return int(rng.integers(length - wanted + 1)) if length >= wanted else (length - wanted) // 2
 
 
 def _recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All changes are affine in RGB, so that one matrix makes them: hue turns about the grey axis."""
+    """Every change is affine in RGB, so one matrix and an offset apply them all; hue is a rotation about the grey axis."""
     brightness, contrast, saturation, hue = rng.integers(2, size=4)
     matrix, offset = np.eye(3), 0.0
     if saturation:

@@ -1,6 +1,6 @@
-"""Cityscapes (Cordts et al., CVPR 2016) as its own site distributes it: segmentation, and depth from stereo.
+"""Cityscapes (Cordts et al., CVPR 2016) as distributed on its own site: segmentation, and depth from stereo.
 
-The reduced release that multi-task papers use is `moesaic.model.data.cityscapes_mtan`.
+For the reduced release that multi-task papers use, see `moesaic.model.data.cityscapes_mtan`.
 """
 
 import json
@@ -30,15 +30,15 @@ CLASSES = (
 )
 """The 19 classes that the benchmark evaluates."""
 _IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""Their numbers in *_labelIds.png; the other numbers up to 33 are invalid here, and so is a licence plate's, -1, which
-8 bits hold as 255."""
+"""Their numbers in *_labelIds.png. The other numbers up to 33 are invalid here, and so is that of a licence plate, -1, stored
+as 255 in 8 bits."""
 _ID_END = 34
 MAX_DEPTH = 80.0
-"""Metres; what is farther away is invalid, as in depth estimation on streets ever since Eigen et al. (NeurIPS 2014). With these
-cameras, 0.21 m x 2263 pixels, 80 m are a disparity of 6 pixels, and an error of one pixel is one of 13 m; what little disparity
-is left beyond is noise of the matching, up to 121 km."""
+"""Metres; anything farther away is invalid, as is usual for street scenes since Eigen et al. (NeurIPS 2014). With these cameras
+(baseline x focal length = 0.21 m x 2263 pixels) 80 m is a disparity of 6 pixels, where an error of one pixel is 13 m; smaller
+disparities are mostly matching noise and would give depths of up to 121 km."""
 
-_FILES = {  # package directory: what follows the sample's name
+_FILES = {  # package directory: file name suffix after the sample's name
     "leftImg8bit": "leftImg8bit.png",
     "gtFine": "gtFine_labelIds.png",
     "disparity": "disparity.png",
@@ -48,7 +48,10 @@ _TASK_FILES = {"segmentation": ("gtFine",), "depth": ("disparity", "camera")}
 
 
 class Cityscapes(FileDataset):
-    """2,975 images for training and 500 for validation, 2048 x 1024 pixels, named city/city_sequence_frame."""
+    """2,975 training and 500 validation images, 2048 x 1024 pixels, named split/city/city_sequence_frame.
+
+    Depth is in metres. The constructor is that of `FileDataset`.
+    """
 
     name = "cityscapes"
     class_names: Mapping[str, tuple[str, ...]] = {"segmentation": CLASSES}
@@ -92,7 +95,7 @@ def _read_segmentation(path: Path) -> np.ndarray:
 
 
 def _read_depth(path: Path, camera_path: Path) -> np.ndarray:
-    """Depth = baseline * focal length / disparity, where a file's value p > 0 is the disparity (p - 1) / 256 pixels.
+    """Depth in metres, float32 [H, W]: baseline * focal length / disparity; a stored p > 0 is a disparity of (p - 1) / 256 pixels.
 
     Invalid above MAX_DEPTH.
     """

@@ -1,6 +1,6 @@
-"""Cityscapes as MTAN (Liu et al., CVPR 2019) distributes it and M³ViT and many others use it: reduced, 7 classes, inverse depth.
+"""Cityscapes as distributed by MTAN (Liu et al., CVPR 2019) and used by M³ViT and many others: small images, 7 classes, inverse depth.
 
-The layout is that of `data/cityscapes.py` of github.com/VITA-Group/M3ViT and of the loaders for github.com/lorenmt/mtan.
+The layout is the one read by `data/cityscapes.py` in github.com/VITA-Group/M3ViT and by the loaders for github.com/lorenmt/mtan.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from moesaic.model.data.dataset_files import FileDataset, as_depth, read_array
 from moesaic.model.tasks.targets import INVALID_LABEL
 
 CLASSES = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
-"""The 7 groups of the 19 classes, in the order of Cityscapes and of MTAN's table 1; the release itself has no names."""
+"""The 7 groups of the 19 classes, in the order of Cityscapes and of MTAN's table 1; the release itself does not name them."""
 _DIRECTORIES = {"segmentation": "label_7", "depth": "depth"}
 
 
 class CityscapesMtan(FileDataset):
-    """2,975 images for training and 500 for validation, 256 x 128 pixels (or 512 x 256), named split/number.
+    """2,975 training and 500 validation images, 256 x 128 pixels (or 512 x 256), named split/number.
 
-    depth is the file's value, a relative inverse depth without unit, not metres: 16-bit disparity / 65535. Figures on it
-    so compare with the papers'.
+    depth is the stored value, a relative inverse depth without a unit (16-bit disparity / 65535), not metres, so that results
+    compare with the papers'. The constructor is that of `FileDataset`.
     """
 
     name = "cityscapes-mtan"

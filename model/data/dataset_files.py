@@ -1,4 +1,4 @@
-"""Data sets that lie in files: which files there have to be, and reading them with errors that say what is wrong."""
+"""Data sets stored in files: which files must exist, and readers whose errors say what is wrong."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -17,21 +17,23 @@ T = TypeVar("T")
 
 _DAMAGE = (OSError, ValueError, TypeError, EOFError, SyntaxError, NotImplementedError, TokenError, zlib.error)
 """What numpy, Pillow and scipy raise when a file is not what they expect."""
-_SHORTEST_NORMAL = 0.5  # of what should be a unit vector; anything shorter marks a pixel without truth
+_SHORTEST_NORMAL = 0.5  # length; these should be unit vectors, and anything shorter marks a pixel without ground truth
 
 
 class FileDataset(ABC):
-    """A split of a data set in a directory. UserError at once if a file that its tasks need is missing.
+    """One split of a data set in the directory `root`.
 
-    tasks: those whose truth is wanted; all by default. count: only the first so many samples.
+    split: "train" or "val". tasks: those whose ground truth to read; all available ones by default. count: keep only the first
+    `count` samples. The constructor raises UserError if the data set lacks a task, or if a file that the tasks need is missing;
+    reading a sample raises UserError if a file is damaged or does not fit.
     """
 
     name: str
     class_names: Mapping[str, tuple[str, ...]]
     available: tuple[str, ...]
-    """The tasks that the data set has truth for."""
+    """The tasks for which the data set has ground truth."""
     download: str
-    """What to download and where to put it, as the end of a message; {root} is the directory."""
+    """What to download and where to put it, phrased to end an error message; {root} stands for the directory."""
 
     def __init__(self, root: Path, split: str, tasks: Collection[str] | None = None, count: int | None = None) -> None:
         self.root = root
@@ -57,23 +59,26 @@ class FileDataset(ABC):
 
     @abstractmethod
     def list_names(self, split: str) -> list[str]:
-        """The names of the split's samples, in order."""
+        """The names of the split's samples, in order; UserError when the list cannot be read."""
 
     @abstractmethod
     def image_path(self, name: str) -> Path:
-        """The image of a sample; UserError when it is missing."""
+        """The file with a sample's image; UserError when it is missing."""
 
     def open_image(self, path: Path) -> np.ndarray:
-        """The image in the file at `path`, RGB, uint8 [H, W, 3]."""
+        """The image in the file at `path`: RGB, uint8 [H, W, 3]; UserError when it cannot be read."""
         return read_image(path)
 
     @abstractmethod
     def target_paths(self, name: str, task: str) -> list[Path]:
-        """The files with a sample's truth for a task; UserError when one is missing."""
+        """The files with a sample's ground truth for a task; UserError when one is missing."""
 
     @abstractmethod
     def read_target(self, name: str, task: str) -> np.ndarray:
-        """A sample's ground truth for a task, at the file's size [H, W]; dtype and unit as `moesaic.model.tasks.targets` defines them."""
+        """A sample's ground truth for a task at the stored size, [H, W] or [H, W, 3] (normals).
+
+        dtype and unit are those of `moesaic.model.tasks.targets`. UserError when a file is damaged or has values out of range.
+        """
 
     def check_files(self, name: str) -> None:
         self.image_path(name)
@@ -81,7 +86,7 @@ class FileDataset(ABC):
             self.target_paths(name, task)
 
     def find(self, *candidates: str) -> Path:
-        """The first of some paths below the directory that is a file; UserError when none is."""
+        """The first of the candidate paths, relative to the directory, that is a file; UserError when none is."""
         for candidate in candidates:
             if (self.root / candidate).is_file():
                 return self.root / candidate
@@ -105,17 +110,20 @@ class FileDataset(ABC):
 
 
 def read_names(path: Path) -> list[str]:
-    """The lines of a list of samples, without blanks and empty lines."""
+    """The stripped, non-empty lines of a text file that lists samples. UserError when it cannot be read."""
     return [line.strip() for line in _read(path, lambda: path.read_text(encoding="utf-8")).splitlines() if line.strip()]
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image file as RGB, uint8 [H, W, 3]."""
+    """An image file as RGB, uint8 [H, W, 3]. UserError when it cannot be read."""
     return _open_image(path, "RGB")
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """A file with one number per pixel, grey or an index into its palette: uint8 or uint16 [H, W]."""
+    """An image with one number per pixel, a grey value or palette index: uint8 or uint16 [H, W]; bilevel images give 0 and 255.
+
+    UserError when the file cannot be read, has several channels or another type.
+    """
     array = _open_image(path, None)
     if array.ndim != 2:
         raise UserError(f"{path} has {array.shape[2]} channels, labels have 1: it is not the data set's file")
@@ -129,12 +137,12 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def read_labels(path: Path, classes: int) -> np.ndarray:
-    """A label image, uint8 [H, W]: classes 0 to `classes` - 1, or INVALID_LABEL."""
+    """A label image, uint8 [H, W]: classes 0 to `classes` - 1, or INVALID_LABEL. UserError for any other value."""
     return checked_labels(read_grey(path), classes, path)
 
 
 def checked_labels(labels: np.ndarray, classes: int, path: Path) -> np.ndarray:
-    """The labels as uint8; UserError if one is neither a class nor INVALID_LABEL."""
+    """The labels [H, W] as uint8; UserError, which names `path`, if one is neither a class below `classes` nor INVALID_LABEL."""
     wrong = labels[(labels >= classes) & (labels != INVALID_LABEL)]
     if wrong.size:
         known = f"0 to {classes - 1} and {INVALID_LABEL}"
@@ -143,7 +151,10 @@ def checked_labels(labels: np.ndarray, classes: int, path: Path) -> np.ndarray:
 
 
 def read_array(path: Path, channels: int | None = None) -> np.ndarray:
-    """A .npy file of numbers [H, W], or [H, W, channels]."""
+    """The numbers in a .npy file, [H, W], or [H, W, channels] if `channels` is given, in their stored dtype.
+
+    UserError when the file cannot be read, has another shape or holds no real numbers.
+    """
     array = _read(path, lambda: np.load(path, allow_pickle=False))
     wanted = "[H, W]" if channels is None else f"[H, W, {channels}]"
     if array.ndim != (2 if channels is None else 3) or (channels is not None and array.shape[2] != channels):
@@ -154,7 +165,7 @@ def read_array(path: Path, channels: int | None = None) -> np.ndarray:
 
 
 def read_matlab(path: Path, variable: str) -> np.ndarray:
-    """A variable of a MATLAB file of version 5, with the shape and dtype that scipy reads."""
+    """A variable from a MATLAB version 5 file, with the shape and dtype that scipy gives it. UserError when it cannot be read."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -172,21 +183,27 @@ def read_matlab(path: Path, variable: str) -> np.ndarray:
 
 
 def as_depth(metres: np.ndarray) -> np.ndarray:
-    """Depth as float32 metres; what is not finite and above 0 becomes 0, invalid."""
+    """Depth [H, W] as float32, in the unit given; values that are not finite and positive become 0, which marks them invalid."""
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(metres) & (metres > 0), metres, INVALID["depth"]).astype(np.float32)
 
 
 def as_normals(vectors: np.ndarray) -> np.ndarray:
-    """Unit normals in our axes, float32 [H, W, 3], from vectors [H, W, 3] of roughly unit length with x to the right,
-    y up and z towards the viewer; shorter ones become 0, invalid."""
+    """Unit normals in our axes (x right, y down, z into the picture), float32 [H, W, 3].
+
+    vectors: [H, W, 3], of roughly unit length, with x to the right, y up and z towards the viewer; those much shorter become the
+    zero vector, which marks them invalid.
+    """
     vectors = np.nan_to_num(vectors.astype(np.float32)) * np.array([1, -1, -1], np.float32)
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.where(length >= _SHORTEST_NORMAL, vectors / np.maximum(length, _SHORTEST_NORMAL), np.float32(0))
 
 
 def read_normals(path: Path) -> np.ndarray:
-    """Unit normals in our axes, float32 [H, W, 3], from .npy, -1..1, or from an image, where 0..255 stands for -1..1."""
+    """Unit normals in our axes, float32 [H, W, 3], see `as_normals`; UserError when the file cannot be read.
+
+    path: a .npy file with components in -1..1, or an image in which 0..255 stands for -1..1.
+    """
     vectors = read_array(path, 3) if path.suffix == ".npy" else read_image(path) / np.float32(127.5) - 1
     return as_normals(vectors)
 

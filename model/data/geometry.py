@@ -1,4 +1,4 @@
-"""Geometry of an image and its targets together: resize, cut out a window, mirror, fit to a size."""
+"""Geometric changes to an image and its targets together: resize, crop, mirror, rotate, fit to a size."""
 
 import math
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from moesaic.model.data.samples import Dataset, Sample
 from moesaic.model.tasks.targets import INVALID
 
 GREY = 128
-"""What surrounds an image that is smaller than its window: the middle of what the network takes, as in the papers."""
+"""Fills a window outside the image: the middle of the network's input range, as in the papers."""
 
 
 def nearest(length: int, new_length: int) -> np.ndarray:
-    """For each of new_length pixels along an axis, the index, int64 [new_length], of the old pixel that its centre lies in."""
+    """Indices for nearest-neighbour resizing along an axis, int64 [new_length]: the old pixel that holds each new pixel's centre."""
     return ((np.arange(new_length) + 0.5) * (length / new_length)).astype(np.int64)
 
 
 def resized(sample: Sample, height: int, width: int) -> Sample:
-    """The sample with height x width pixels: the image interpolated, targets taken at the nearest pixel."""
+    """The sample resized to height x width pixels: the image bilinearly, the targets by nearest neighbour."""
     if sample.image.shape[:2] == (height, width):
         return sample
     from PIL import Image
@@ -30,7 +30,10 @@ def resized(sample: Sample, height: int, width: int) -> Sample:
 
 
 def window(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
-    """The part of a sample from row `top` and column `left` on; where that is outside, grey image and invalid targets."""
+    """height x width pixels of a sample from row `top` and column `left` on; outside the sample, grey with invalid targets.
+
+    top, left: in pixels; negative ones start outside.
+    """
     targets = {
         task: _window(target, top, left, height, width, INVALID[task]) for task, target in sample.targets.items()
     }
@@ -38,7 +41,7 @@ def window(sample: Sample, top: int, left: int, height: int, width: int) -> Samp
 
 
 def mirrored(sample: Sample) -> Sample:
-    """The sample mirrored left to right, which also negates the normals' x."""
+    """The sample mirrored left to right; the normals' x components change sign."""
     targets = {task: target[:, ::-1] for task, target in sample.targets.items()}
     if "normals" in targets:
         targets["normals"] = targets["normals"] * np.array([-1, 1, 1], np.float32)
@@ -46,16 +49,16 @@ def mirrored(sample: Sample) -> Sample:
 
 
 def rotated(sample: Sample, degrees: float) -> Sample:
-    """The sample rotated clockwise about its centre, of the same size; where that is outside, grey image and invalid targets.
+    """The sample rotated clockwise about its centre, at the same size; outside the original, grey with invalid targets.
 
-    It is what a camera sees that is rotated about its optical axis: depth stays, normals turn with the picture. The image
-    is interpolated, targets are taken at the nearest pixel.
+    This is what a camera rotated about its optical axis would see: depth is unchanged, normals turn with the picture. The image
+    is interpolated bilinearly, the targets are taken from the nearest pixel.
     """
     from PIL import Image
 
     height, width = sample.image.shape[:2]
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    # Where a pixel comes from: the turn back, about the centre.
+    # Source of each pixel: the inverse rotation about the centre.
     x, y = np.arange(width) + 0.5 - width / 2, (np.arange(height) + 0.5 - height / 2)[:, None]
     columns = np.floor(cosine * x + sine * y + width / 2).astype(np.int64)
     rows = np.floor(cosine * y - sine * x + height / 2).astype(np.int64)
@@ -78,19 +81,19 @@ def rotated(sample: Sample, degrees: float) -> Sample:
 
 
 def fitting(sample: Sample, height: int, width: int) -> float:
-    """The factor, at most 1, by which an image must be scaled to fit into height x width pixels with its aspect ratio kept."""
+    """The factor, at most 1, that scales the sample's image to fit into height x width pixels at its own aspect ratio."""
     return min(1.0, height / sample.image.shape[0], width / sample.image.shape[1])
 
 
 def fit(sample: Sample, height: int, width: int) -> Sample:
-    """The whole sample within height x width pixels: shrunk if it is larger, then padded evenly. Depth in metres does not change."""
+    """The whole sample within height x width pixels: shrunk if larger, then padded evenly on both sides. Depths keep their values."""
     factor = fitting(sample, height, width)
     size = [max(1, round(side * factor)) for side in sample.image.shape[:2]]
     return window(resized(sample, *size), (size[0] - height) // 2, (size[1] - width) // 2, height, width)
 
 
 class Fitted:
-    """A data set whose samples all have one size, that of a model's images."""
+    """A view of a data set in which every sample has height x width pixels, see `fit`."""
 
     def __init__(self, dataset: Dataset, height: int, width: int) -> None:
         self.dataset, self.height, self.width = dataset, height, width

@@ -24,8 +24,8 @@ CLASSES = (
     *("whiteboard", "person", "night stand", "toilet", "sink", "lamp", "bathtub", "bag"),
     *("other structure", "other furniture", "other prop"),
 )
-"""The 40 classes of Gupta et al. (CVPR 2013), in the order of their numbers in the files, which start with 1."""
-_FORMATS = {  # directory, and the formats of the two distributions
+"""The 40 classes of Gupta et al. (CVPR 2013), in the order of their numbers in the files, which start at 1."""
+_FORMATS = {  # task: directory, and file suffixes in the two distributions
     "segmentation": ("segmentation", (".png",)),
     "depth": ("depth", (".npy",)),
     "normals": ("normals", (".npy", ".png")),
@@ -34,7 +34,7 @@ _FORMATS = {  # directory, and the formats of the two distributions
 
 
 class Nyud(FileDataset):
-    """795 images for training and 654 for validation, 560 x 425 or 640 x 480 pixels."""
+    """795 training and 654 validation images, 560 x 425 or 640 x 480 pixels. The constructor is that of `FileDataset`."""
 
     name = "nyud"
     class_names: Mapping[str, tuple[str, ...]] = {"segmentation": CLASSES}

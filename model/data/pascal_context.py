@@ -1,6 +1,6 @@
 """PASCAL-Context (Mottaghi et al., CVPR 2014) for multi-task learning, as ASTMT (Maninis et al., CVPR 2019) distributes it.
 
-The truths of normals and of saliency are the predictions of networks trained for one task (distilled).
+Ground truth for normals and saliency is distilled: the predictions of networks trained for that one task.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ CLASSES = (
 )
 """The 21 classes of PASCAL VOC, in the order of their numbers."""
 PART_CLASSES = ("background", "head", "torso", "upper arm", "lower arm", "upper leg", "lower leg")
-_PARTS = {  # names in PASCAL-Part (Chen et al., CVPR 2014), to indices into PART_CLASSES
+_PARTS = {  # part names in PASCAL-Part (Chen et al., CVPR 2014) to indices into PART_CLASSES
     **dict.fromkeys(("head", "hair", "mouth", "nose", "lear", "rear", "lebrow", "rebrow", "leye", "reye"), 1),
     **dict.fromkeys(("torso", "neck"), 2),
     **dict.fromkeys(("luarm", "ruarm"), 3),
@@ -38,14 +38,14 @@ _CLASSES_WITH_NORMALS = (
     *(368, 370, 371, 374, 379, 380, 383, 384, 397, 401, 403, 405, 407, 408, 411, 412, 413, 414, 417, 419, 421),
     *(423, 427, 429, 430, 432, 440, 441, 442, 443, 444, 446, 454, 457),
 )
-"""Of the 459 classes of PASCAL-Context those that occur in NYUD-v2: the network that made the normals knows no other."""
+"""The classes, of PASCAL-Context's 459, that also occur in NYUD-v2: the network that predicted the normals knows no others."""
 
 
 class PascalContext(FileDataset):
-    """4,998 images for training and 5,105 for validation, at most 500 pixels a side.
+    """4,998 training and 5,105 validation images, at most 500 pixels a side. The constructor is that of `FileDataset`.
 
-    edges: where the 459 classes of PASCAL-Context meet, thinned. parts: of people; an image without any is invalid
-    throughout, as in the papers.
+    edges: thinned boundaries between the 459 classes of PASCAL-Context. parts: of people; in an image without any, every pixel is
+    invalid, as in the papers.
     """
 
     name = "pascal-context"
@@ -101,7 +101,7 @@ class PascalContext(FileDataset):
 
 
 def _read_context(path: Path) -> np.ndarray:
-    """The classes of PASCAL-Context, integers [H, W] in 1..459; 0 where nothing is annotated."""
+    """The PASCAL-Context class of each pixel, integers [H, W] in 1..459; 0 where nothing is annotated."""
     labels = read_matlab(path, "LabelMap")
     if labels.ndim != 2 or labels.dtype.kind not in "ui" or (labels.size and labels.max() > 459):
         found = f"{labels.dtype} {list(labels.shape)} up to {labels.max() if labels.size else 0}"
@@ -110,14 +110,14 @@ def _read_context(path: Path) -> np.ndarray:
 
 
 def _edges(labels: np.ndarray) -> np.ndarray:
-    """Pixels where the Laplacian of the labels is not zero, thinned: uint8 0 or 1 [H, W]."""
+    """Pixels where the Laplacian of the labels is not zero, thinned: uint8 [H, W], 0 or 1."""
     around = np.pad(labels.astype(np.int64), 1, mode="reflect")
     laplacian = around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:] - 4 * around[1:-1, 1:-1]
     return thin(laplacian != 0).astype(np.uint8)
 
 
 def _read_parts(path: Path) -> np.ndarray:
-    """The parts of all people in a file of PASCAL-Part, uint8 [H, W]; INVALID_LABEL throughout when it has none."""
+    """The parts of all people in a PASCAL-Part file, uint8 [H, W]; INVALID_LABEL everywhere when there are none."""
     annotation = read_matlab(path, "anno")
     try:
         objects = annotation["objects"].item().ravel()

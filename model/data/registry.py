@@ -1,4 +1,4 @@
-"""The data sets by name, and how each is opened."""
+"""The data sets by name, and how to open them."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -35,10 +35,10 @@ def open_dataset(
     """The data set called `name`, one of DATASETS.
 
     root: the directory that holds its files; None for "scenes", which are rendered. split: "train" or "val". tasks: those whose
-    truth is to be read from files, all by default. count: the first so many samples only; scenes, which have no end, need it.
-    seed: of the scenes. fitted: every sample has height x width pixels (see `geometry.fit`); otherwise it keeps its own
-    size, as an augmentation that scales and crops wants it.
-    UserError says what is wrong, what to download and where to put it.
+    ground truth to read from files, all by default. count: keep only the first `count` samples; required for scenes, which are
+    endless. seed: selects the scenes. fitted: give every sample height x width pixels (see `geometry.fit`); otherwise samples keep
+    their own sizes, for an augmentation that scales and crops. Scenes are always rendered at height x width.
+    UserError if the name, split or a task is unknown or files are missing; it says what to download and where to put it.
     """
     _require_known(name)
     if split not in SPLITS:
@@ -56,7 +56,7 @@ def open_dataset(
 
 
 def class_names(name: str) -> Mapping[str, tuple[str, ...]]:
-    """By task with classes, the names of a data set's classes, without its files. UserError for an unknown data set."""
+    """The class names of each task that has classes; the data set's files are not needed. UserError for an unknown data set."""
     _require_known(name)
     return (RenderedScenes if name == RenderedScenes.name else _READERS[name]).class_names
 

@@ -1,4 +1,4 @@
-"""Rendered scenes as a data set, all of them in memory."""
+"""Rendered scenes as a data set held in memory."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,11 +7,11 @@ from moesaic.model.data.scenes import PART_CLASSES, SEGMENTATION_CLASSES, Scenes
 from moesaic.model.tasks.targets import CHANNELS
 
 _CHUNK = 16
-_SEQUENCES = {"train": 0, "val": 1}  # of a seed: the two splits never share a scene
+_SEQUENCES = {"train": 0, "val": 1}  # each seed has two sequences, so the splits never share a scene
 
 
 class RenderedScenes:
-    """Scenes with the truth of all six tasks."""
+    """Scenes with ground truth for all six tasks."""
 
     name = "scenes"
     class_names: Mapping[str, tuple[str, ...]] = {"segmentation": SEGMENTATION_CLASSES, "parts": PART_CLASSES}
@@ -31,9 +31,9 @@ class RenderedScenes:
         first: int = 0,
         advance: Callable[[int], None] = lambda count: None,
     ) -> "RenderedScenes":
-        """Scenes `first` to `first + count - 1` of a split, "train" or "val", that belongs to the seed.
+        """Scenes `first` to `first + count - 1` of the seed's split "train" or "val", height x width pixels.
 
-        advance: told the number of scenes rendered since the last time, for a progress bar.
+        advance: called with the number of scenes rendered since the last call, for a progress bar.
         """
         parts = []
         for start in range(first, first + count, _CHUNK):

@@ -1,4 +1,4 @@
-"""What every data set gives: samples, an image with the ground truth of one or more tasks, and batches of them."""
+"""What every data set provides: samples (an image with the ground truth of one or more tasks) and batches of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +12,10 @@ from moesaic.model.tasks.targets import INVALID
 
 @dataclass(frozen=True)
 class Sample:
-    """One image, uint8 [H, W, 3] in RGB order, and its targets by task, as `moesaic.model.tasks.targets` defines them.
+    """One image, uint8 [H, W, 3] in RGB order, and its targets by task, [H, W] or [H, W, 3] (normals).
 
-    name: what the data set calls the image, for messages. InternalError for another shape or dtype.
+    `moesaic.model.tasks.targets` defines the targets' dtypes and units. name: the data set's name for the image, for messages.
+    InternalError for any other shape or dtype.
     """
 
     image: np.ndarray
@@ -27,7 +28,10 @@ class Sample:
 
 @dataclass
 class Batch:
-    """B images of one size, uint8 [B, H, W, 3] in RGB order, and their targets by task, [B, H, W] or [B, H, W, 3] (normals)."""
+    """B images of one size, uint8 [B, H, W, 3] in RGB order, and their targets by task, [B, H, W] or [B, H, W, 3] (normals).
+
+    `moesaic.model.tasks.targets` defines the targets' dtypes and units. InternalError for any other shape or dtype.
+    """
 
     images: np.ndarray
     targets: dict[str, np.ndarray] = field(default_factory=dict)
@@ -43,7 +47,7 @@ class Batch:
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> "Batch":
-        """The batch of one or more samples, all of one size and with the same tasks."""
+        """The batch of one or more samples; InternalError unless all have the same size and the same tasks."""
         first = samples[0]
         for sample in samples:
             if sample.image.shape != first.image.shape or sample.targets.keys() != first.targets.keys():
@@ -55,10 +59,10 @@ class Batch:
 
 
 class Dataset(Protocol):
-    """A sequence of samples; an index always gives the same one.
+    """A sequence of samples; an index always gives the same sample.
 
-    tasks: by task that it has truth for, the number of output channels. class_names: by task that has classes (segmentation,
-    parts), their names, as many as channels.
+    tasks: number of output channels of each task that has ground truth. class_names: for each task with classes (segmentation,
+    parts), their names, one per channel.
     """
 
     @property
@@ -76,7 +80,7 @@ class Dataset(Protocol):
 
 
 def require_tasks(dataset: Dataset, wanted: Mapping[str, int]) -> None:
-    """UserError unless the data set has truth for all the wanted tasks, with as many channels."""
+    """Raise UserError unless the data set has ground truth for every task in `wanted`, with that number of channels."""
     for task, channels in wanted.items():
         if task not in dataset.tasks:
             raise UserError(f"{dataset.name} has no truth for task {task!r}: choose from {', '.join(dataset.tasks)}")

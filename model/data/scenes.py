@@ -1,7 +1,7 @@
-"""Rendered data with exact ground truth: textured shapes on textured ground before a wall, lit by a lamp with shadows.
+"""Rendered data with exact ground truth: textured shapes on textured ground in front of a wall, lit by one lamp that casts shadows.
 
-Scenes are ray-cast in numpy, one ray per pixel, and depend on their seed and the image size alone. Camera coordinates:
-x to the right, y down, z into the picture; lengths in metres.
+Scenes are ray-cast in numpy, one ray per pixel, and depend only on their seed and number and on the image size. Camera
+coordinates: x right, y down, z into the picture; lengths in metres.
 """
 
 import dataclasses
@@ -25,29 +25,30 @@ PART_CLASSES = (
     "lower cone",
 )
 _FIRST_PART = {SPHERE: 1, BOX: 3, CYLINDER: 5, CONE: 7}
-"""The upper of a shape's two parts; the lower one follows."""
+"""Index of the upper of a shape's two parts; the lower part is the next index."""
 
-FOCAL = 1.1  # focal length over the shorter image side: a field of view of 49 degrees
+FOCAL = 1.1  # focal length divided by the shorter image side: a field of view of 49 degrees along it
 _MISS = np.float32(np.inf)
 _NEAR = 1e-3
-_FLAT = 0.99  # the vertical component of a horizontal face's normal is above it, any other face's is below
+_FLAT = 0.99  # a face is horizontal if the vertical component of its normal exceeds this; all others are well below
 
 
 @dataclass
 class Scenes:
-    """N rendered scenes with the truth of six tasks, every pixel valid.
+    """N rendered scenes with ground truth for six tasks; every pixel is valid.
 
-    images: uint8 [N, h, w, 3]. segmentation: uint8 [N, h, w], an index into SEGMENTATION_CLASSES. depth: float32
+    images: uint8 [N, h, w, 3], RGB. segmentation: uint8 [N, h, w], an index into SEGMENTATION_CLASSES. depth: float32
     [N, h, w], distance along the optical axis in metres, > 0. normals: float32 [N, h, w, 3], unit vectors towards the
     viewer in camera coordinates.
 
-    parts: uint8 [N, h, w], an index into PART_CLASSES: a box's top and its sides, the halves of the other shapes above and
-    below the middle of their height. saliency: uint8 [N, h, w], 1 on the most conspicuous
-    shape, the one that fills most of the view, where a pixel at distance r from the image's centre counts
-    exp(-4 r^2 / diagonal^2) (people look at the centre first: Judd et al., Learning to predict where humans look, ICCV
-    2009); all 0 if no shape is in view. edges: uint8 [N, h, w], 1 where surfaces meet: a pixel with a neighbour above,
-    below, left or right that shows another shape or another face of the same shape and is not nearer, so that
-    an outline belongs to the shape in front.
+    parts: uint8 [N, h, w], an index into PART_CLASSES: a box has its top and its sides, any other shape its upper and lower half.
+
+    saliency: uint8 [N, h, w], 1 on the most conspicuous shape, 0 elsewhere; all 0 if no shape is in view. The most conspicuous
+    shape covers the most pixels, each weighted by exp(-4 r^2 / diagonal^2) for its distance r from the image's centre, because
+    people look at the centre first (Judd et al., Learning to predict where humans look, ICCV 2009).
+
+    edges: uint8 [N, h, w], 1 where surfaces meet: at a pixel with a neighbour above, below, left or right that shows another
+    shape, or another face of the same shape, and is not nearer. An outline thus belongs to the shape in front.
     """
 
     images: np.ndarray
@@ -60,13 +61,13 @@ class Scenes:
 
     @classmethod
     def joined(cls, parts: Sequence["Scenes"]) -> "Scenes":
-        """The scenes of one or more parts, one after the other."""
+        """One or more sets of scenes of one size, concatenated in order."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     @property
     def targets(self) -> dict[str, np.ndarray]:
-        """The ground truths by task, [N, H, W] or [N, H, W, 3]; dtype and unit as `moesaic.model.tasks.targets` defines them."""
+        """Ground truth by task, [N, h, w] or [N, h, w, 3] (normals); dtypes and units as in `moesaic.model.tasks.targets`."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}
 
     def __len__(self) -> int:
@@ -76,7 +77,7 @@ class Scenes:
         return Scenes(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
 
     def flipped(self) -> "Scenes":
-        """Mirrored left to right, which also turns the normals' x."""
+        """Mirrored left to right; the normals' x components change sign."""
         mirrored = Scenes(*(getattr(self, field.name)[:, :, ::-1] for field in dataclasses.fields(self)))
         return dataclasses.replace(mirrored, normals=mirrored.normals * np.array([-1, 1, 1], np.float32))
 
@@ -99,8 +100,7 @@ class _Shape:
     def intersect(self, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First hit of each ray: its parameter [N] (infinite for a miss) and the outward normal [N, 3] in world axes.
 
-        origin and rays are [N, 3], or [3] when all are the same, in world axes. Only rays that meet the bounding ball
-        are looked at.
+        origin and rays are [N, 3], or [3] when all are the same, in world axes. Rays that miss the bounding sphere are skipped.
         """
         o, d = origin - self.centre, rays
         count = max(o.size, d.size) // 3
@@ -116,7 +116,7 @@ class _Shape:
         return t, normal
 
     def colour(self, points: np.ndarray) -> np.ndarray:
-        """Albedo [N, 3] in 0..1 of surface points [N, 3] in world axes."""
+        """Albedo [N, 3] in 0..1 at surface points [N, 3] in world axes."""
         phase = self.local(points - self.centre) @ self.waves  # [N, 2]
         if self.style == 0:
             mix = (np.sin(phase).prod(-1) > 0).astype(np.float32)
@@ -127,7 +127,7 @@ class _Shape:
         return self.palette[0] + (self.palette[1] - self.palette[0]) * mix[:, None]
 
     def face(self, normals: np.ndarray) -> np.ndarray:
-        """The smooth face, uint8 [N] in 0..5, that has these outward normals [N, 3] in world axes."""
+        """Number of the smooth face, uint8 [N] in 0..5, to which each outward normal [N, 3] in world axes belongs."""
         if self.kind == BOX:
             local = self.local(normals)
             axis = np.abs(local).argmax(-1)
@@ -137,7 +137,7 @@ class _Shape:
         return np.zeros(len(normals), np.uint8)
 
     def part(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """Index [N] into PART_CLASSES of surface points and outward normals [N, 3] in world axes."""
+        """Indices into PART_CLASSES, uint8 [N], for surface points and their outward normals, both [N, 3] in world axes."""
         if self.kind in (BACKGROUND, GROUND):
             return np.zeros(len(points), np.uint8)
         upper = normals[:, 1] > _FLAT if self.kind == BOX else points[:, 1] > self.centre[1]
@@ -152,7 +152,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _nearest(candidates: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """The smallest parameter of each ray and the normal that belongs to it."""
+    """The smallest parameter of each ray, [N], and the normal there, [N, 3]."""
     t, normal = candidates[0]
     for other, other_normal in candidates[1:]:
         closer = other < t
@@ -165,7 +165,7 @@ def _accept(t: np.ndarray, condition: np.ndarray) -> np.ndarray:
 
 
 def _quadratic(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both roots of a t^2 + 2 b t + c, not a number where there are none."""
+    """Both roots of a t^2 + 2 b t + c, smaller first for a > 0; NaN where they are not real."""
     root = np.sqrt(b * b - a * c)
     return (-b - root) / a, (-b + root) / a
 
@@ -228,7 +228,7 @@ def _wall(o: np.ndarray, d: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, n
 _INTERSECT = {BACKGROUND: _wall, GROUND: _plane, SPHERE: _sphere, BOX: _box, CYLINDER: _cylinder, CONE: _cone}
 
 
-# Lower and upper limits along x, y, z: columns are slim, boxes low, cones steep, so that outlines tell them apart too.
+# Lower and upper limits along x, y, z: cylinders are slim, boxes low, cones steep, so that their outlines differ too.
 _HALF_EXTENTS = {
     SPHERE: ((0.4, 0.8),) * 3,
     BOX: ((0.4, 0.85), (0.25, 0.55), (0.4, 0.85)),
@@ -258,7 +258,7 @@ def _shape(rng: np.random.Generator, kind: int, centre: list[float], turn: float
 
 
 def _compose(rng: np.random.Generator) -> list[_Shape]:
-    """A wall, the ground, and two to five shapes that stand on it."""
+    """A wall, the ground, and two to five shapes standing on it."""
     shapes = [
         _shape(rng, BACKGROUND, [0, 0, rng.uniform(5.5, 7.5)], rng.uniform(-0.4, 0.4), [0, 0, 0]),
         _shape(rng, GROUND, [0, 0, 0], rng.uniform(-math.pi, math.pi), [0, 0, 0]),
@@ -288,7 +288,7 @@ def _hit(shapes: list[_Shape], origin: np.ndarray, rays: np.ndarray) -> tuple[np
 
 
 def _edges(surface: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Pixels [h, w] with a neighbour that is another surface and not nearer; `Scenes` says why."""
+    """1 at pixels with a neighbour that is another surface and not nearer, uint8 [h, w]; see `Scenes`."""
     edges = np.zeros(surface.shape, bool)
     for here, there in (((slice(1, None),), (slice(-1),)), ((slice(None), slice(1, None)), (slice(None), slice(-1)))):
         differs, ahead = surface[here] != surface[there], depth[here] - depth[there]
@@ -298,7 +298,7 @@ def _edges(surface: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def _saliency(owner: np.ndarray, first: int) -> np.ndarray:
-    """1 on the most conspicuous of the shapes with an index from `first` on; `Scenes` defines it. owner is [h, w]."""
+    """1 on the most conspicuous shape (see `Scenes`), uint8 [h, w]. owner: shape index [h, w]; indices below `first` do not count."""
     height, width = owner.shape
     y, x = (np.arange(height) + 0.5 - height / 2)[:, None], np.arange(width) + 0.5 - width / 2
     weights = np.exp(-4 * (y * y + x * x) / (height * height + width * width))
@@ -308,7 +308,7 @@ def _saliency(owner: np.ndarray, first: int) -> np.ndarray:
 
 
 def _render(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, ...]:
-    """The fields of `Scenes` for one scene."""
+    """The fields of `Scenes` for one scene, without the axis N."""
     shapes = _compose(rng)
     pitch, eye = rng.uniform(0.15, 0.4), np.array([0, rng.uniform(1.3, 1.7), 0], np.float32)
     # Rows of `axes` are the camera's right, down and forward in world coordinates.
@@ -355,7 +355,7 @@ def _render(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarr
 
 
 def render(count: int, height: int, width: int, seed: int, first: int = 0) -> Scenes:
-    """Scenes number `first` to `first + count - 1` of the endless sequence that `seed` stands for."""
+    """Scenes `first` to `first + count - 1` of the endless sequence that `seed` selects, height x width pixels."""
     segmentation, parts, saliency, edges = (np.empty((count, height, width), np.uint8) for _ in range(4))
     scenes = Scenes(
         np.empty((count, height, width, 3), np.uint8),

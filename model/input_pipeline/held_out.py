@@ -1,4 +1,4 @@
-"""The images that a recipe's network is measured on, and those that its quantisation is calibrated with."""
+"""The images on which a recipe's network is evaluated, and those on which its quantisation is calibrated."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from moesaic.model.recipes.recipe import Recipe
 
 
 def training_scenes(recipe: Recipe, first: int, count: int) -> Scenes:
-    """Scenes `first` to `first + count - 1` of the recipe's training pool."""
+    """Scenes `first` to `first + count - 1` of the recipe's training split, at the model's size."""
     return _scenes(recipe, "train", first, count)
 
 
 def validation_scenes(recipe: Recipe, count: int) -> Scenes:
-    """The first `count` held-out scenes."""
+    """The first `count` scenes of the recipe's held-out split, at the model's size."""
     return _scenes(recipe, "val", 0, count)
 
 
@@ -27,9 +27,9 @@ def _scenes(recipe: Recipe, split: str, first: int, count: int) -> Scenes:
 
 
 def open_validation(recipe: Recipe, root: Path | None) -> Dataset:
-    """The held-out samples that the recipe's `validation` asks for, at the model's size; files are read when a sample is used.
+    """The held-out samples selected by the recipe's `validation`, at the model's size; files are read when a sample is accessed.
 
-    root: the directory that holds the data set's files, None for scenes.
+    root: the directory that holds the data set's files, None for scenes. UserError if the data set cannot be read or lacks a task.
     """
     model, data = recipe.model, recipe.data
     if data.name == RenderedScenes.name:
@@ -41,12 +41,15 @@ def open_validation(recipe: Recipe, root: Path | None) -> Dataset:
 
 
 def first_images(dataset: Dataset, count: int) -> np.ndarray:
-    """The first `count` images (fewer if there are fewer) of samples of one size, uint8 [N, h, w, 3]."""
+    """The first `count` images of a data set whose samples have one size, uint8 [N, h, w, 3]; fewer if it has fewer."""
     return np.stack([dataset[index].image for index in range(min(count, len(dataset)))])
 
 
 def calibration_images(recipe: Recipe, root: Path | None, count: int) -> np.ndarray:
-    """The first `count` images of the training set (fewer if it has fewer), uint8 [N, h, w, 3], at the model's size."""
+    """The first `count` images of the training set at the model's size, uint8 [N, h, w, 3]; fewer if it has fewer.
+
+    root: the directory that holds the data set's files, None for scenes. UserError if the data set cannot be read.
+    """
     model, data = recipe.model, recipe.data
     if data.name == RenderedScenes.name:
         return training_scenes(recipe, 0, count).images

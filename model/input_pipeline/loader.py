@@ -1,4 +1,4 @@
-"""Which samples make up the batch of a training step: a pure function of seed and step, so that a run can resume anywhere."""
+"""Choice of the samples in each training batch: a pure function of seed and step, so that a run can resume anywhere."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -9,15 +9,15 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.model.data.samples import Batch, Dataset, Sample
 
-_ORDER, _CHANGES = 0, 1  # second part of the seed: what the random numbers are for
+_ORDER, _CHANGES = 0, 1  # second part of the seed: the purpose of the random numbers
 
 
 class Loader:
-    """An endless sequence of batches: all samples of a data set in random order, then all of them in another order, and so on.
+    """An endless sequence of batches: every epoch takes all samples of a data set once, in a new random order.
 
-    batch: samples per step over all ranks, of which rank r of R gets the r-th of R equal parts. augmentation: changes each sample by
-    random numbers of its own; without one, the samples must be of one size.
-    UserError if the batch cannot be drawn without replacement or divided among the ranks.
+    batch: samples per step over all ranks; rank r of R gets the r-th of R equal parts. augmentation: changes each sample, with
+    random numbers of its own; without it, all samples must have the same size.
+    UserError if the batch is larger than the data set or not a multiple of the number of ranks.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Loader:
         """This rank's places in the batch of all ranks."""
 
     def indices(self, step: int) -> np.ndarray:
-        """Index of each sample of the step's batch, all ranks together, [batch]."""
+        """Indices of the samples in a step's batch for all ranks together, int64 [batch]."""
         positions = step * self.size + np.arange(self.size)
         epochs, places = np.divmod(positions, len(self.dataset))
         return np.concatenate(
@@ -53,7 +53,7 @@ class Loader:
         return Batch.of([self._sample(step, place, int(indices[place])) for place in self.places])
 
     def batches(self, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
-        """This rank's part of the batches of steps `first` to `last - 1`, in order; `workers` threads read ahead, 0 reads none ahead."""
+        """This rank's part of the batches of steps `first` to `last - 1`, in order; `workers` threads read ahead, none if 0."""
         if not workers:
             yield from map(self.batch, range(first, last))
             return

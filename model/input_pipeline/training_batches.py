@@ -1,4 +1,4 @@
-"""The batches that a recipe trains on: of rendered scenes, or of a data set in files."""
+"""The batches that a recipe trains on, from rendered scenes or from a data set in files."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ _READ_AHEAD = 4  # threads that decode images
 
 
 class TrainingBatches(Protocol):
-    """Batches by step: a step always has the same batch, so that a run can stop and resume anywhere."""
+    """Batches by step: a step always gets the same batch, so that a run can stop and resume anywhere."""
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """This rank's part of the batches of steps `first` to `last - 1`."""
@@ -28,7 +28,7 @@ class TrainingBatches(Protocol):
 
 
 def draw_batch(pool: Scenes, training: TrainingConfiguration, step: int) -> Scenes:
-    """The batch of a step: scenes drawn without replacement, mirrored or not, their colour channels permuted at random."""
+    """The batch of a step: scenes drawn without replacement, mirrored all or none, with one random order of colour channels."""
     rng = np.random.default_rng([training.seed, step])
     batch = pool[rng.choice(len(pool), training.batch, replace=False)]
     batch = batch.flipped() if rng.integers(2) else batch
@@ -50,7 +50,7 @@ class _ScenePool:
 
 
 class _ReadAhead:
-    """Batches of a loader, decoded before they are needed."""
+    """A loader's batches, decoded before they are needed."""
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
@@ -67,10 +67,11 @@ def open_training(
     ranks: int = 1,
     advance: Callable[[int], None] = lambda count: None,
 ) -> TrainingBatches:
-    """The batches that the recipe asks for.
+    """The recipe's training batches.
 
-    root: the directory that holds the data set's files, None for scenes. rank: which of the `ranks` parts of every batch.
-    advance: called with the number of scenes rendered since the last call. UserError if the data set cannot be read or lacks a task.
+    root: the directory that holds the data set's files, None for scenes. rank: which of the `ranks` equal parts of every batch to
+    give, from 0. advance: called with the number of scenes rendered since the last call.
+    UserError if the data set cannot be read or lacks a task, or if files hold fewer samples than one batch.
     """
     model, training, data = recipe.model, recipe.training, recipe.data
     wanted, size = {task.name: task.channels for task in model.tasks}, (model.image_height, model.image_width)
@@ -85,7 +86,7 @@ def open_training(
 
 
 def require_divisible(recipe: Recipe, ranks: int) -> None:
-    """UserError unless the batch can be drawn, and divided among so many ranks and their accumulated parts."""
+    """Raise UserError unless the batch can be drawn and divided equally among `ranks` ranks and their accumulation steps."""
     training = recipe.training
     if recipe.data.name == RenderedScenes.name and training.batch > training.pool:
         sizes = f"batch ({training.batch}) is larger than the pool of scenes ({training.pool})"

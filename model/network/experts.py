@@ -1,8 +1,8 @@
-"""The arithmetic of routed experts, forwards and backwards, one expert's queue of tokens at a time.
+"""Forward and backward pass of routed experts, one expert's queue of tokens at a time.
 
-A queue is gathered, goes through the expert's two layers and is added to the tokens it came from while it is in the cache;
-nothing is as long as all queues together but the input of the activation function, which the backward pass needs. Written
-by hand because autograd's cutting and joining of the queues costs as much as the products.
+Each queue is gathered, passed through the expert's two layers and added to the result while it is in the cache. Only the input of
+the activation function, which the backward pass needs, is stored for all queues together. The backward pass is written by hand
+because with autograd, splitting and joining the queues costs as much as the matrix products.
 """
 
 import itertools
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Letters in shape comments: N = tokens, M = rows of all queues, n = rows of one, D = width, E = experts, H = expert hidden.
+# Letters in shape comments: N = tokens, M = rows of all queues, D = width, E = experts, H = expert hidden.
 
 
 def expert_mixture(
@@ -27,37 +27,37 @@ def expert_mixture(
     down_bias: Tensor,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """The sum of each token's experts, each times its weight: [N, D] for tokens [N, D].
+    """The weighted sum of each token's expert outputs, [N, D], for tokens [N, D]; all tensors but `token` have one float dtype.
 
-    Row m of the queues, which lie one after the other, `lengths[e]` rows of expert e, is token `token[m]` with weight
-    `weights[m]`; no token is twice in one queue. The experts are up_weight [E, D, H], up_bias [E, H], GELU, down_weight
-    [E, H, D], down_bias [E, D]. mask [M, H], if given, multiplies what leaves the GELU (dropout).
+    The experts' queues are concatenated: `lengths[e]` rows for expert e, M in all. Row m holds the token with index `token[m]`,
+    int64 [M], and weight `weights[m]`, [M]; no token occurs twice in one queue. The experts are up_weight [E, D, H],
+    up_bias [E, H], GELU, down_weight [E, H, D], down_bias [E, D]. mask [M, H], if given, multiplies the GELU's output (dropout).
     """
     experts = (up_weight, up_bias, down_weight, down_bias)
     return _ExpertMixture.apply(tokens, weights, token, lengths, *experts, mask)
 
 
 def _queues(lengths: list[int]) -> Iterator[tuple[int, slice]]:
-    """Each expert that has a queue, and its rows."""
+    """Each expert with a non-empty queue, and the queue's rows."""
     for e, (length, end) in enumerate(zip(lengths, itertools.accumulate(lengths))):
         if length:
             yield e, slice(end - length, end)
 
 
 class _Scratch:
-    """Memory for one queue at a time, the same for all: a fresh piece for each costs as much as what is written to it."""
+    """Memory for one queue, reused for all: allocating anew for each costs as much as what is written to it."""
 
     def __init__(self, like: Tensor, lengths: list[int], **columns: int) -> None:
         longest = max(lengths, default=0)
         self._whole = {name: like.new_empty(longest, count) for name, count in columns.items()}
 
     def rows(self, name: str, rows: slice) -> Tensor:
-        """As many of its rows as the queue has."""
+        """As many rows of the buffer `name` as the queue `rows` has."""
         return self._whole[name][: rows.stop - rows.start]
 
 
 class _MixtureContext(Protocol):
-    """What the forward pass of `_ExpertMixture` leaves to its backward pass."""
+    """What the forward pass of `_ExpertMixture` saves for its backward pass."""
 
     lengths: list[int]
     saved_tensors: tuple[Any, ...]
@@ -107,8 +107,8 @@ class _ExpertMixture(torch.autograd.Function):
             if mask is not None:
                 hidden.mul_(mask[rows])
             torch.index_select(gradient, 0, token[rows], out=of_update)
-            torch.mm(of_update, down_weight[e].T, out=of_hidden)  # times the weight, which follows
-            # What the weight multiplied is hidden @ down + bias; its product with the gradient, without forming it again.
+            torch.mm(of_update, down_weight[e].T, out=of_hidden)  # the factor `weight` follows below
+            # The weight's gradient is the dot product of of_update and hidden @ down + bias, here without recomputing the latter.
             torch.add(torch.linalg.vecdot(of_hidden, hidden), of_update @ down_bias[e], out=of_weights[rows])
             of_update.mul_(weight)
             torch.sum(of_update, 0, out=of_down_bias[e])

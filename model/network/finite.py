@@ -1,4 +1,4 @@
-"""Weights that are no numbers, found before anything is computed with them."""
+"""A check for infinite and NaN weights before anything is computed with them."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,10 @@ from moesaic.errors import UserError
 
 
 def require_finite(weights: Mapping[str, Tensor], what: str, remedy: str) -> None:
-    """UserError that names the first weight with a value that is infinite or no number, and how many it has."""
+    """Raise UserError if a floating-point weight has infinite or NaN values.
+
+    The message names the first such weight and how many of its values are bad; it starts with `what` and ends with `remedy`.
+    """
     for name, value in weights.items():
         if not value.is_floating_point():
             continue

@@ -1,4 +1,4 @@
-"""Task heads: the light one, which the accelerator runs as one matrix product, and SETR's progressive upsampling."""
+"""Task heads: the light head, which the accelerator runs as one matrix product, and SETR's progressive upsampling head."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,14 +10,17 @@ PUP_STAGES = 4
 
 
 def pixel_shuffle(x: Tensor, grid: tuple[int, int], resolution: int, channels: int) -> Tensor:
-    """Token outputs [B, patches, r*r*C], elements in the order `[y][x][c]`, to an image [B, C, rows*r, columns*r]."""
+    """Rearrange patch outputs [B, patches, r*r*C], with elements in the order `[y][x][c]`, to an image [B, C, rows*r, columns*r].
+
+    grid: rows and columns of patches. resolution: r, output pixels per patch edge. channels: C.
+    """
     rows, columns = grid
     x = x.view(-1, rows, columns, resolution, resolution, channels)
     return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, channels, rows * resolution, columns * resolution)
 
 
 class Head(nn.Module):
-    """Tokens [B, prefix + patches, D] to a prediction [B, C, rows*r, columns*r]; prefix tokens are left out."""
+    """Tokens [B, prefix + patches, D] to a prediction [B, C, rows*r, columns*r] by one linear layer; prefix tokens are dropped."""
 
     def __init__(self, width: int, channels: int, grid: tuple[int, int], resolution: int, prefix: int) -> None:
         super().__init__()
@@ -29,11 +32,11 @@ class Head(nn.Module):
 
 
 class SetrPupHead(nn.Module):
-    """Tokens as they leave the last block [B, prefix + patches, D] to a prediction [B, C, rows*r, columns*r].
+    """The last block's output tokens [B, prefix + patches, D] to a prediction [B, C, rows*r, columns*r].
 
-    SETR-PUP (Zheng et al., CVPR 2021, figure 1b) as M3ViT uses it: a layer norm of the head's own, four stages of 3x3
-    convolution, batch norm, ReLU and bilinear upsampling by 2, and a 1x1 convolution before the last upsampling. That is 16
-    pixels a patch edge; for another resolution r a stage goes no further than r, and the last one to r.
+    SETR-PUP (Zheng et al., CVPR 2021, figure 1b) as M3ViT uses it: the head has its own layer norm, four stages of 3x3
+    convolution, batch norm, ReLU and bilinear upsampling by 2, and a 1x1 convolution before the last upsampling. This gives 16
+    pixels per patch edge; for another resolution r, no stage upsamples beyond r, and the last one upsamples to r.
     """
 
     def __init__(
@@ -63,12 +66,12 @@ class SetrPupHead(nn.Module):
 
 
 def build_head(c: ModelConfiguration, channels: int) -> nn.Module:
-    """The head that a model's configuration names, for a task of so many channels."""
+    """The head that the configuration selects, for a task with `channels` output channels."""
     if c.head == "light":
         return Head(c.width, channels, c.grid, c.resolution, c.prefix_tokens)
     return SetrPupHead(c.width, channels, c.grid, c.resolution, c.prefix_tokens, c.norm_epsilon)
 
 
 def final_norm(c: ModelConfiguration) -> nn.Module:
-    """What stands between the last block and the heads: one norm for all, or nothing where each head has its own."""
+    """The layer between the last block and the heads: one norm for all heads, or the identity if each head has its own."""
     return nn.LayerNorm(c.width, eps=c.norm_epsilon) if c.head == "light" else nn.Identity()

@@ -1,4 +1,4 @@
-"""The mixture-of-experts layer of M3ViT: routers as the gate has them, experts shared by the tasks."""
+"""The mixture-of-experts layer of M3ViT: experts shared by the tasks, and the routers that the gate needs."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,10 +16,10 @@ from moesaic.model.network.routers import Router, TaskMasks, build_routers
 
 
 def top_k_mask(logits: Tensor, top_k: int) -> Tensor:
-    """Which experts each token goes to: bool [N, E], exactly `top_k` true per row, ties to the lowest index.
+    """Which experts each token goes to, bool [N, E], from logits [N, E]: the `top_k` largest per row, ties to the lowest index.
 
-    Logits of -inf are never chosen; a row with fewer others has fewer true. Found one after the other with argmax, which
-    takes the first of equal values; `torch.topk` leaves that open.
+    Logits of -inf are never chosen, so a row with too few others has fewer chosen experts. Repeated argmax takes the first of
+    equal values; `torch.topk` leaves their order open.
     """
     mask = torch.zeros_like(logits, dtype=torch.bool)
     remaining = logits
@@ -33,19 +33,21 @@ def top_k_mask(logits: Tensor, top_k: int) -> Tensor:
 class MoE(nn.Module):
     """Top-k mixture of two-layer GELU experts: softmax over all experts, then the top k; scores are not renormalised.
 
-    So it is in V-MoE (Riquelme et al. 2021, equation 2) and upstream M3ViT's noisy_vmoe, whatever the noise. Shazeer et al. 2017,
-    equation 3, from whom the learned noise is, take the top k first: their softmax is over the chosen experts and sums to 1.
+    V-MoE (Riquelme et al. 2021, equation 2) and upstream M3ViT's noisy_vmoe do the same, whatever the noise. Shazeer et al. 2017,
+    equation 3, the source of the learned noise, take the top k first: their softmax is over the chosen experts and sums to 1.
 
-    gate: "multi", "single" or "task-conditioned" (see `moesaic.model.network.routers`). gate_noise: of the routers, see `Router`.
-    `kept[task]`, bool [E], marks the experts that the task may use, and `top_k_of[task]` is its number of experts per token: all
-    experts and the model's top-k, but within `moesaic.model.pathways.pathway.on_pathways`. The others get no weight in the softmax.
+    width, hidden: of tokens (D) and of each expert (H). gate: "multi", "single" or "task-conditioned" (see
+    `moesaic.model.network.routers`). task_embedding: its width, for the last of these gates. gate_noise: see `Router`.
+    expert_dropout: probability that a hidden unit of an expert is dropped in training (Fedus et al. 2022, section 2.2).
 
-    expert_dropout: the chance that a hidden unit of an expert is dropped in training (Fedus et al. 2022, section 2.2).
+    `kept[task]`, bool [E], marks the experts that the task may use; the others get no weight in the softmax. `top_k_of[task]` is
+    the task's number of experts per token. These are all experts and the model's top-k, except inside
+    `moesaic.model.pathways.pathway.on_pathways`.
 
-    `all_experts` selects the form in which every expert sees every token: more arithmetic, but nothing in it depends
-    on the data, which graph exporters need. Both forms give the same result up to rounding.
+    `all_experts` selects the form in which every expert processes every token: more arithmetic, but a graph that does not depend
+    on the data, which exporters need. Both forms give the same result up to rounding.
 
-    `remote_mix` is called in place of `mix_chosen` where the experts are divided among processes.
+    `remote_mix`, if set, is called in place of `mix_chosen`; it serves experts that are divided among processes.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class MoE(nn.Module):
         return self.routers[task] if task in self.routers else self.routers["all"]
 
     def router_linear(self, task: str) -> tuple[Tensor, Tensor]:
-        """Weight [E, D] and bias [E] of the linear layer that the task's router is at inference, whatever the gate."""
+        """Weight [E, D] and bias [E] of the linear layer to which the task's router reduces at inference, whatever the gate."""
         router = self.router_of(task)
         return router.linear_of(router.linear.weight, task)
 
@@ -91,9 +93,9 @@ class MoE(nn.Module):
         return self.router_of(task).logits(task, x)
 
     def routes_alike(self, tasks: tuple[str, ...]) -> bool:
-        """Whether these tasks send a token the same way: one router, which does not see the task, one pathway, one top-k.
+        """Whether all these tasks route a token alike: with the same router, blind to the task, and equal pathways and top-k.
 
-        Not said of a graph that is being exported, in which pathways are data.
+        During graph export, where pathways are data, false for more than one task.
         """
         if torch.compiler.is_compiling() or any(type(self.router_of(task)) is not Router for task in tasks):
             return len(tasks) == 1
@@ -106,12 +108,12 @@ class MoE(nn.Module):
         )
 
     def route(self, task: str, x: Tensor, noise: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Route tokens x [N, D]. With a generator (in training), the choice of experts is made under the routers' noise.
+        """Route tokens x [N, D]; given a generator (in training), experts are chosen from noisy logits.
 
-        Returns scores [N, E] (0 for experts not chosen), the choice as bool [N, E] and the scalar balance loss, which is
-        over the experts kept and 0 without a generator.
+        Returns float32 scores [N, E] (0 for experts not chosen), the choice as bool [N, E], and the balance loss, a scalar over
+        the kept experts that is 0 without a generator.
         """
-        # In single precision whatever the rest has: scores and ties decide where tokens go (Fedus et al. 2022, section 2.4).
+        # Always in single precision: scores and ties decide where tokens go (Fedus et al. 2022, section 2.4).
         with torch.autocast(x.device.type, enabled=False):
             return self._route(task, x.float(), noise)
 
@@ -123,7 +125,7 @@ class MoE(nn.Module):
             chosen = top_k_mask(masked, self.top_k_of[task])
             return torch.softmax(masked, -1) * chosen, chosen, logits.new_zeros(())
         if router.noise == "none":
-            # As upstream: the load is counted, so that only the importance has a gradient.
+            # As upstream: the load is a plain count, so only the importance has a gradient.
             chosen = top_k_mask(masked, self.top_k_of[task])
             scores = torch.softmax(masked, -1) * chosen
             return scores, chosen, balance_loss(scores.sum(0)[kept], chosen.sum(0).to(scores)[kept])
@@ -131,15 +133,15 @@ class MoE(nn.Module):
         noisy = masked + std * torch.randn(logits.shape, generator=noise, device=noise.device).to(logits)
         chosen = top_k_mask(noisy, self.top_k_of[task])
         scores = torch.softmax(noisy, -1) * chosen
-        # Importance is the sum of the gate's values: of Shazeer's sparse ones, or of the softmax of all (Riquelme).
+        # Importance sums the gate's values: the sparse ones (Shazeer) or the softmax over all experts (Riquelme).
         importance = scores if isinstance(std, Tensor) else torch.softmax(masked, -1)
         load = expert_load(logits, noisy, std, chosen)
         return scores, chosen, balance_loss(importance.sum(0)[kept], load[kept])
 
     def forward(self, x: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Tokens x [B, T, D] through the experts that the routers pick; returns [B, T, D] and the mean balance loss.
+        """Pass tokens x [B, T, D] through the experts that the routers choose; returns [B, T, D] and the mean balance loss, a scalar.
 
-        The batch is one equal part per task, in the order of `tasks`, each routed by that task's router.
+        The batch consists of equal parts, one per task in the order of `tasks`, each routed by that task's router.
         """
         tokens = x.flatten(0, 1)
         parts = [self.route(task, part, noise) for task, part in zip(tasks, tokens.chunk(len(tasks)))]
@@ -148,14 +150,17 @@ class MoE(nn.Module):
         return mix(self, tokens, scores, chosen, noise).view_as(x), balance
 
     def _dropout(self, shape: tuple[int, ...], noise: torch.Generator | None, like: Tensor) -> Tensor | None:
-        """What multiplies hidden units in training, 0 or 1 / (1 - rate), or None."""
+        """The dropout factors of hidden units, each 0 or 1 / (1 - rate); None if there is no dropout."""
         if noise is None or not self.expert_dropout:
             return None
         chance = torch.rand(shape, generator=noise, device=noise.device).to(like)
         return (chance >= self.expert_dropout) / (1 - self.expert_dropout)
 
     def mix_chosen(self, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
-        """Tokens [N, D] through the experts held here: [N, D], each the sum over its experts, chosen [N, E], times scores [N, E]."""
+        """The tokens' outputs, [N, D], from the experts held here: for each token, the sum of its experts' outputs times its scores.
+
+        tokens [N, D], scores [N, E], chosen bool [N, E]; noise: the generator for dropout, None outside training.
+        """
         expert, token = chosen.T.nonzero(as_tuple=True)  # in order of experts
         weights = scores[token, expert]
         experts = (self.up_weight, self.up_bias, self.down_weight, self.down_bias)

@@ -1,12 +1,12 @@
-"""Networks that were never trained, to measure speed with: random weights with the spread that training leaves.
+"""Untrained networks for measuring speed: random weights distributed like those of a trained network.
 
-They imitate what speed and arithmetic depend on in a trained network, not its accuracy: weights that differ in size from channel to
-channel, layer norms near 1, attention neither uniform nor on a single key, updates that grow slowly against the residual stream,
-smooth positions, and routers that give every expert tokens, some two or three times as many as others.
+They imitate those properties of a trained network that affect speed and arithmetic, not its accuracy: weights whose size varies from
+channel to channel, layer norms near 1, attention neither uniform nor on a single key, updates that are small against the residual
+stream, smooth position embeddings, and routers that give tokens to every expert, to some two or three times as many as to others.
 
-Each tensor comes from its own generator, seeded by the network's seed and the tensor's name; then updates and routers are
-adjusted block by block on an image (as in Mishkin and Matas 2016, "All you need is a good init"). So networks of one seed and
-several image sizes differ only by these adjustments.
+Each tensor is drawn from its own generator, seeded with the network's seed and the tensor's name; then updates and routers are
+adjusted block by block on images (as in Mishkin and Matas 2016, "All you need is a good init"). Networks with one seed and
+different image sizes therefore differ only in these adjustments.
 """
 
 import zlib
@@ -20,24 +20,24 @@ from moesaic.model.network.routers import Router
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.recipes.recipe import ModelConfiguration
 
-# Standard deviations are meant where nothing else is said.
-_PATCH_GAIN, _QUERY_KEY_GAIN = 3.0, 1.4  # of the results when the input has 1; of all other layers 1
+# Standard deviations unless stated otherwise.
+_PATCH_GAIN, _QUERY_KEY_GAIN = 3.0, 1.4  # of a layer's output for an input of 1; other layers have 1
 _CHANNEL_SPREAD = 0.25  # of the logarithm of a row's or column's size
-_LARGEST_WEIGHT = 4.0  # where weights are cut off, in standard deviations
+_LARGEST_WEIGHT = 4.0  # truncation of the weights, in standard deviations
 _GAMMA_SPREAD, _BETA_SPREAD, _BIAS_SPREAD, _CLASS_TOKEN_SPREAD = 0.2, 0.2, 0.1, 0.5
-_POSITION_SPREAD, _POSITION_WAVES = 1.0, 1.5  # second: of the number of periods along the image's height and its width
-_LOCALITY = (0.2, 1.0)  # from the first to the second, head by head: correlation of a token's query with its own key
-_UPDATE = 0.35  # of what a branch adds to the residual stream, which starts near 1
+_POSITION_SPREAD, _POSITION_WAVES = 1.0, 1.5  # second: of the number of periods along the image's height and width
+_LOCALITY = (0.2, 1.0)  # range over heads of the correlation between a token's query and its own key
+_UPDATE = 0.35  # of what a branch adds to the residual stream, whose own starts near 1
 _LOGIT_SPREAD = 1.5  # of router logits over tokens and experts
-_LOAD_SPREAD, _LOAD_TAIL = 0.5, 0.8  # of the logarithm of the experts' loads, and where it is cut off
+_LOAD_SPREAD, _LOAD_TAIL = 0.5, 0.8  # of the logarithm of the experts' loads, and its truncation, either way
 _BALANCING_STEPS = 100
 
 
 def random_model(configuration: ModelConfiguration, seed: int, images: np.ndarray) -> M3ViT:
-    """A model with random weights; the same seed, configuration and images give the same one.
+    """A model with random weights, in evaluation mode; equal seeds, configurations and images give equal models.
 
-    images: uint8 [N, height, width, 3], on whose tokens the updates of the residual stream and the routers' loads are
-    adjusted. Over them each expert's share of a task's tokens is log-normal: most lie between 0.5 and 2 times the mean.
+    images: uint8 [N, height, width, 3]; on their tokens, the updates of the residual stream and the routers' loads are adjusted.
+    The experts' shares of a task's tokens are then log-normal: most lie between 0.5 and 2 times the mean.
     """
     model, tasks = M3ViT(configuration).eval(), configuration.task_names
     with torch.no_grad():
@@ -45,7 +45,7 @@ def random_model(configuration: ModelConfiguration, seed: int, images: np.ndarra
             value = _draw(_generator(seed, name), name, tuple(parameter.shape), configuration)
             parameter.copy_(torch.from_numpy(value))
         x = model.embed(normalise(images)).repeat(len(tasks), 1, 1)
-        for i, block in enumerate(model.blocks):  # one after the other: a block's tokens depend on those before it
+        for i, block in enumerate(model.blocks):  # in order: a block's tokens depend on the blocks before it
             normed, projection = block.norm1(x), block.attention.projection
             _adjust_update(projection.weight, projection.bias, block.attention(normed))
             x = x + block.attention(normed)
@@ -69,7 +69,7 @@ def _generator(seed: int, name: str) -> np.random.Generator:
 
 
 def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...], configuration: ModelConfiguration) -> np.ndarray:
-    """Values of the parameter `name` of that shape."""
+    """Values for the parameter `name`, float64 of the given shape."""
     *path, kind = name.split(".")
     if name == "position":
         return _waves(rng, configuration)
@@ -80,7 +80,7 @@ def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...], configura
     if kind.endswith("bias"):
         return rng.normal(0, _BIAS_SPREAD, shape)
     if kind != "weight":
-        return _matrix(rng, shape, inputs=-2)  # of experts: [experts, in, out]
+        return _matrix(rng, shape, inputs=-2)  # experts' weights: [experts, in, out]
     if path[-1] == "qkv":
         query, key, value = (_matrix(rng, (shape[0] // 3, shape[1])) for _ in range(3))
         locality = np.repeat(rng.uniform(*_LOCALITY, configuration.heads), configuration.head_dim)[:, None]
@@ -90,7 +90,7 @@ def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...], configura
 
 
 def _matrix(rng: np.random.Generator, shape: tuple[int, ...], inputs: int = -1) -> np.ndarray:
-    """Truncated normal weights whose rows and columns differ in size; dimension `inputs` is the one that is summed over."""
+    """Truncated normal weights whose rows and columns differ in size; `inputs` is the dimension that a product sums over."""
     rows = rng.lognormal(-(_CHANNEL_SPREAD**2), _CHANNEL_SPREAD, (*shape[:-1], 1))  # mean square 1
     columns = rng.lognormal(-(_CHANNEL_SPREAD**2), _CHANNEL_SPREAD, (*shape[:-2], 1, shape[-1]))
     normal = np.clip(rng.standard_normal(shape), -_LARGEST_WEIGHT, _LARGEST_WEIGHT)
@@ -98,7 +98,7 @@ def _matrix(rng: np.random.Generator, shape: tuple[int, ...], inputs: int = -1) 
 
 
 def _waves(rng: np.random.Generator, configuration: ModelConfiguration) -> np.ndarray:
-    """Position embedding [T, D]: each channel one long wave over the image, whatever its resolution; 0 for prefix tokens."""
+    """Position embedding [T, D]: in each channel one long wave across the image, whatever its resolution; 0 for prefix tokens."""
     rows, columns = configuration.grid
     y, x = (np.mgrid[:rows, :columns].reshape(2, -1, 1) + 0.5) / np.array([rows, columns])[:, None, None]
     periods = rng.normal(0, _POSITION_WAVES, (2, configuration.width))
@@ -108,9 +108,9 @@ def _waves(rng: np.random.Generator, configuration: ModelConfiguration) -> np.nd
 
 
 def _adjust_update(weight: Tensor, bias: Tensor, update: Tensor) -> None:
-    """Scale and shift a branch's last layer, given what it adds to the residual stream [..., D] before.
+    """Scale and shift a branch's last layer in place. update: what the branch adds to the residual stream so far, [..., D].
 
-    Without training, attention would add nearly the same to every token, and after some blocks all tokens would be alike.
+    Untrained attention would otherwise add nearly the same to every token, and after some blocks all tokens would be alike.
     """
     mean = update.flatten(0, -2).mean(0)
     scale = _UPDATE / (update - mean).std()
@@ -120,7 +120,7 @@ def _adjust_update(weight: Tensor, bias: Tensor, update: Tensor) -> None:
 
 
 def _load_shares(rng: np.random.Generator, experts: int) -> Tensor:
-    """The share of all choices that each expert shall get, [experts], sum 1."""
+    """The share of all choices that each expert should get, float32 [experts], with sum 1."""
     size = np.exp(np.clip(rng.normal(0, _LOAD_SPREAD, experts), -_LOAD_TAIL, _LOAD_TAIL))
     return torch.from_numpy(size / size.sum()).float()
 
@@ -128,9 +128,9 @@ def _load_shares(rng: np.random.Generator, experts: int) -> Tensor:
 def _adjust_router(router: Router, tokens: Tensor, shares: Tensor, top_k: int) -> None:
     """Scale a router's logits, then shift them until expert e gets about shares[e] of all choices on tokens [N, D].
 
-    The shifts are found as balancing without a loss finds them (Wang et al. 2024, "Auxiliary-loss-free load balancing"):
-    raised where an expert's load is too small, lowered where it is too large. A router has no bias; the shifts go into its
-    weights, along the tokens' mean. What a task-conditioned router makes of the task is left as it was drawn.
+    As in Wang et al. 2024, "Auxiliary-loss-free load balancing", a shift is raised while the expert's load is too small and lowered
+    while it is too large. A router has no bias, so the shifts go into its weights, along the tokens' mean. The task's part of a
+    task-conditioned router's weights stays as drawn.
     """
     weight = router.linear.weight[:, : router.width]
     mean = tokens.mean(0)

@@ -1,8 +1,8 @@
-"""The routers of a mixture-of-experts layer, for every gate of M3ViT: each is a linear map of the token for a given task.
+"""The routers of a mixture-of-experts layer for every gate of M3ViT; for a given task, each is a linear map of the token.
 
-`single` has one router for all tasks, `multi` one per task. `task-conditioned` has one for all, which sees the token and an
-embedding of the task; since the embedding is the same for all tokens, its contribution to the product is a bias per task. So every
-gate is one linear layer at inference, whatever it was in training.
+`single` has one router for all tasks, `multi` one per task. `task-conditioned` has one for all tasks, which sees the token and an
+embedding of the task; the embedding is the same for all tokens, so it contributes a constant bias per task. At inference every
+gate is therefore one linear layer per task, whatever it was in training.
 """
 
 import torch
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 # Letters in shape comments: N = tokens, D = width, E = experts, V = task embedding.
 
-NOISE_FLOOR = 1e-2  # of the learned noise, so that no chance of the load loss is divided by 0
+NOISE_FLOOR = 1e-2  # smallest standard deviation of learned noise: the load loss divides by it
 
 
 class Router(nn.Module):
-    """Router logits [N, E] = tokens [N, D] @ weight.T, and the standard deviation of the noise on them in training.
+    """Router logits [N, E] = tokens [N, D] @ weight.T, and the standard deviation of the noise added to them in training.
 
-    noise: "fixed" is 1 / E (Riquelme et al. 2021), "learned" softplus of a second linear map of the token (Shazeer et al. 2017,
-    equation 4); that map starts at 0, which is noise of ln 2. "none" is 0.
+    noise: how that standard deviation is found. "fixed": 1 / E (Riquelme et al. 2021). "learned": softplus of a second linear map
+    of the token (Shazeer et al. 2017, equation 4), plus NOISE_FLOOR; the map starts at 0, so the softplus starts at ln 2. "none": 0.
     """
 
     def __init__(self, width: int, experts: int, noise: str = "fixed") -> None:
@@ -33,7 +33,7 @@ class Router(nn.Module):
         return width
 
     def linear_of(self, weight: Tensor, task: str) -> tuple[Tensor, Tensor]:
-        """Weight [E, D] and bias [E] that act on the token alone, for one of this router's weights [E, inputs]."""
+        """Weight [E, D] and bias [E] acting on the token alone that are equivalent, for this task, to a router weight [E, inputs]."""
         return weight, weight.new_zeros(len(weight))
 
     def logits(self, task: str, x: Tensor) -> Tensor:
@@ -41,16 +41,16 @@ class Router(nn.Module):
         return F.linear(x, *self.linear_of(self.linear.weight, task))
 
     def noise_std(self, task: str, x: Tensor) -> Tensor | float:
-        """Standard deviation of the noise on the logits: a number, or [N, E] where it is learned."""
+        """Standard deviation of the noise on the logits of tokens [N, D]: one number, or [N, E] if it is learned."""
         if self.noise_linear is None:
             return 0.0 if self.noise == "none" else 1 / self.linear.out_features
         return F.softplus(F.linear(x, *self.linear_of(self.noise_linear.weight, task))) + NOISE_FLOOR
 
 
 class TaskConditionedRouter(Router):
-    """A router whose input is the token with the task's embedding, [N, D + V] (Fan et al. 2022, section 3.2).
+    """A router whose input is the token concatenated with the task's embedding, [N, D + V] (Fan et al. 2022, section 3.2).
 
-    The embedding is a two-layer perceptron of the task's one-hot vector and a layer norm.
+    A two-layer perceptron followed by a layer norm computes the embedding from the task's one-hot vector. embedding: its width, V.
     """
 
     def __init__(self, width: int, experts: int, tasks: tuple[str, ...], embedding: int, noise: str = "fixed") -> None:
@@ -71,14 +71,14 @@ class TaskConditionedRouter(Router):
         return self.norm(self.down(F.gelu(self.up(one_hot))))
 
     def linear_of(self, weight: Tensor, task: str) -> tuple[Tensor, Tensor]:
-        """Weight [E, D] and bias [E] for the task: its embedding's part of the product is the bias."""
+        """Weight [E, D] and bias [E] for the task: the embedding's contribution to the product becomes the bias."""
         return weight[:, : self.width], weight[:, self.width :] @ self.embed(task)
 
 
 def build_routers(
     gate: str, width: int, experts: int, tasks: tuple[str, ...], embedding: int, noise: str
 ) -> nn.ModuleDict:
-    """The routers of a layer by task, or one under "all" that serves every task."""
+    """A layer's routers by task, or a single router under "all" that serves every task. ValueError for an unknown gate."""
     if gate == "multi":
         return nn.ModuleDict({task: Router(width, experts, noise) for task in tasks})
     if gate == "single":
@@ -89,7 +89,7 @@ def build_routers(
 
 
 class TaskMasks(nn.Module):
-    """A boolean buffer [E] per task, read and set like the entries of a dictionary; at first all true. Not saved."""
+    """One boolean buffer [E] per task, read and set like a dictionary's entries; initially all true, not in the state dictionary."""
 
     def __init__(self, tasks: tuple[str, ...], experts: int) -> None:
         super().__init__()

@@ -1,12 +1,13 @@
-"""A model's first weights from another model's: of the same form, or a dense one whose MLPs become experts (upcycling).
+"""Initial weights from another model: one of the same form, or a dense one whose MLPs become experts (upcycling).
 
-Every expert starts from the dense MLP of its block (Komatsuzaki et al. 2023, "Sparse upcycling"). Where experts are narrower
-than the MLP they share out its hidden units: expert e has part e mod G of the G whole parts (as in He et al. 2024,
-"Upcycling large language models into mixture of experts"), or, where the widths do not divide, a seeded choice of units.
+Every expert starts from the dense MLP of its block (Komatsuzaki et al. 2023, "Sparse upcycling"). If experts are narrower than the
+MLP, they share its hidden units: where the widths divide, the MLP has G whole parts and expert e gets part e mod G (as in He et al.
+2024, "Upcycling large language models into mixture of experts"); otherwise each expert gets a seeded random choice of units.
 
-Scores are a softmax over all E experts, near 1 / E each at first. So the second layers are scaled by E / K, for K experts
-per token, and by the part of the hidden units that an expert lacks; routers start small. Then the mixture is the dense MLP,
-exactly when the scores are equal and the K experts chosen are K different parts that make up the whole.
+Scores are a softmax over all E experts, at first near 1 / E each because routers start small. The experts' second layers are
+therefore scaled by E / K, for K experts per token, and their weights also by the ratio of the MLP's hidden units to an expert's.
+The mixture then approximates the dense MLP, and equals it when the scores are equal and the K chosen experts are K different parts
+that make up the whole.
 """
 
 import math
@@ -18,19 +19,20 @@ from moesaic.errors import UserError
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT
 
-_LOGIT_STD = 0.1  # of the routers' logits at first: scores within a tenth or so of 1 / E
+_LOGIT_STD = 0.1  # of the routers' initial logits: scores differ from 1 / E by about a tenth of it
 
-_OF_TASKS = ("heads.", ".routers.")  # may be missing in the source, and may belong to tasks that this model has not
+_OF_TASKS = ("heads.", ".routers.")  # may be missing in the source, or belong to tasks that this model does not have
 
 
 def initialise(model: M3ViT, weights: dict[str, Tensor], *, noise: float = 0.0, seed: int = 0) -> list[str]:
-    """Put `weights`, named as `M3ViT.state_dict` names them, into a model; dense MLPs where it has experts are upcycled.
+    """Load `weights`, named as in `M3ViT.state_dict`, into a model; a dense MLP is upcycled where the model has experts.
 
-    Heads and routers are taken where the source has them in the same shape; the others keep their values, and upcycled
-    layers get small routers. A final norm keeps its values where the source has none, as networks have whose heads bring norms of
-    their own, unless a head of the source is taken, which would read something else then. noise: standard deviation of what is
-    added to the experts' weights, in that of the weights.
-    Returns the names that kept their values. UserError names any other weight that is missing, unknown or of another shape.
+    Heads and routers are loaded if the source has them in the same shape; otherwise they keep their values, except that upcycled
+    layers get small random routers. The final norm keeps its values if the source has none (networks whose heads have norms of
+    their own do not); then no head may be loaded, since its input would differ. noise: standard deviation of the noise added to
+    upcycled experts' weights, as a fraction of the weights' own. seed: of the noise, the routers and the choice of hidden units.
+    Returns the names of the weights that kept their values. UserError names any other weight that is missing, unknown or of another
+    shape, and a dense MLP that is narrower than an expert.
     """
     generator = torch.Generator().manual_seed(seed)
     weights, own = dict(weights), model.state_dict()
@@ -68,14 +70,17 @@ def initialise(model: M3ViT, weights: dict[str, Tensor], *, noise: float = 0.0, 
 
 
 def _is_of_tasks(name: str) -> bool:
-    """Whether a weight belongs to some tasks alone."""
+    """Whether a weight belongs to particular tasks."""
     return any(part in name or name.startswith(part) for part in _OF_TASKS)
 
 
 def _experts_of(
     moe: MoE, path: str, parts: list[Tensor], noise: float, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """The experts' tensors from a dense MLP's: weight [F, D] and bias [F] of the first layer, [D, F] and [D] of the second."""
+    """The experts' tensors by name, from those of a dense MLP with F hidden units.
+
+    parts: weight [F, D] and bias [F] of its first layer, weight [D, F] and bias [D] of its second. path: the MLP's name, for messages.
+    """
     up_weight, up_bias, down_weight, down_bias = (part.float() for part in parts)
     experts, width, hidden = moe.up_weight.shape
     if up_weight.shape[1] != width or up_weight.shape[0] < hidden:
@@ -96,7 +101,7 @@ def _experts_of(
 
 
 def _units(expert: int, hidden: int, available: int, generator: torch.Generator) -> Tensor:
-    """Which of the dense MLP's hidden units an expert has, int64 [hidden], ascending."""
+    """Indices of the dense MLP's hidden units that an expert gets, int64 [hidden], ascending; available: number of units."""
     if available % hidden:
         return torch.randperm(available, generator=generator)[:hidden].sort().values
     first = expert % (available // hidden) * hidden

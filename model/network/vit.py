@@ -1,4 +1,4 @@
-"""M3ViT (Fan et al., NeurIPS 2022): a vision transformer whose every second MLP is a mixture of experts."""
+"""M3ViT (Fan et al., NeurIPS 2022): a vision transformer in which every second MLP is a mixture of experts."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -16,12 +16,12 @@ from moesaic.model.recipes.recipe import ModelConfiguration
 
 
 def normalise(images: np.ndarray) -> Tensor:
-    """Images uint8 [B, height, width, 3] as the network takes them, float32 [B, 3, height, width]: pixel / 127.5 - 1, in -1..1."""
+    """Images uint8 [B, height, width, 3] as network input, float32 [B, 3, height, width]: pixel / 127.5 - 1, in -1..1."""
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; `qkv` holds query, key and value one after the other, each head by head."""
+    """Multi-head self-attention; the outputs of `qkv` are query, key and value in this order, each head by head."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Attention(nn.Module):
         self.projection = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens [B, T, D] to tokens [B, T, D]."""
+        """Tokens x [B, T, D] to tokens [B, T, D]."""
         batch, tokens, width = x.shape
         q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # [B, H, T, D/H] each
         x = F.scaled_dot_product_attention(q, k, v)
@@ -38,7 +38,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """The dense two-layer perceptron. A call takes what `MoE.forward` takes, of which only the tokens count; its balance loss is 0."""
+    """The dense two-layer perceptron. It is called like `MoE.forward` but uses only the tokens; its balance loss is 0."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Mlp(nn.Module):
         self.down = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Tokens [B, T, D] to tokens [B, T, D], and 0."""
+        """Tokens x [B, T, D] to tokens [B, T, D], and the balance loss 0."""
         return self.down(F.gelu(self.up(x))), x.new_zeros(())
 
 
@@ -76,7 +76,7 @@ class Block(nn.Module):
             self.mlp = Mlp(c.width, c.mlp_hidden)
 
     def forward(self, x: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Tokens [B, T, D] after the block, and its balance loss; tasks and noise as `MoE.forward` takes them."""
+        """Tokens [B, T, D] after the block, and its balance loss, a scalar; arguments as for `MoE.forward`."""
         x = x + self.attention(self.norm1(x))
         y, balance = self.mlp(self.norm2(x), tasks, noise)
         return x + y, balance
@@ -85,8 +85,8 @@ class Block(nn.Module):
 class M3ViT(nn.Module):
     """One backbone, routers in each MoE block, one head per task. A call runs one task's path only.
 
-    `position` [T, D] has the prefix tokens in its first rows. The class token, the first of them, is kept apart: its row is the
-    position alone, to which `class_token` is added; without prefix tokens there is none.
+    The first rows of `position` [T, D] are those of the prefix tokens. The first prefix token is the class token: its input is
+    `class_token` [D] plus its row of `position`. Without prefix tokens `class_token` is None.
     """
 
     def __init__(self, configuration: ModelConfiguration) -> None:
@@ -105,11 +105,11 @@ class M3ViT(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are, and where images have to be."""
+        """The device of the parameters, on which images must be too."""
         return self.position.device
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images [B, 3, height, width] as `normalise` gives them to tokens [B, T, D], prefix tokens first."""
+        """Images [B, 3, height, width], as returned by `normalise`, to tokens [B, T, D], prefix tokens first."""
         p, (rows, columns) = self.configuration.patch, self.configuration.grid
         patches = images.view(-1, 3, rows, p, columns, p).permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
         x = self.patch_embedding(patches)  # each patch in [y][x][c] order
@@ -121,18 +121,20 @@ class M3ViT(nn.Module):
         return torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1) + self.position
 
     def forward(self, images: Tensor, task: str) -> Tensor:
-        """The task's prediction [B, C, height * r / patch, width * r / patch], r output pixels a patch edge, for images
-        [B, 3, height, width] as `normalise` gives them."""
+        """The task's prediction [B, C, height * r / patch, width * r / patch], with r output pixels per patch edge.
+
+        images: float32 [B, 3, height, width], as returned by `normalise`.
+        """
         return self.training_forward(images, (task,))[0][task]
 
     def training_forward(
         self, images: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Predictions by task, as `forward` gives them for images [B, 3, height, width], and the mean balance loss, a scalar, over
-        tasks and MoE blocks.
+        """Predictions by task, as from `forward`, and the balance loss: a scalar, the mean over tasks and MoE blocks.
 
-        Everything before the first MoE block that routes the tasks differently is the same for every task and is computed once;
-        with one router for all of them and the whole network in use, that is everything but the heads.
+        images: [B, 3, height, width], as returned by `normalise`. noise: generator for routing noise and dropout; None outside
+        training. Everything before the first MoE block that routes the tasks differently is computed once for all of them; with
+        a single router and the whole network in use, that is everything but the heads.
         """
         x, losses = self.embed(images), []
         shared = True

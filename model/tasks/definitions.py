@@ -18,7 +18,7 @@ DEFAULT_LOSSES = "scenes"
 
 
 class HasTargets(Protocol):
-    """A batch of a data set, or rendered scenes. targets: by task, see `moesaic.model.tasks.targets`."""
+    """A batch from a data set, or rendered scenes. targets: by task, see `moesaic.model.tasks.targets`."""
 
     @property
     def targets(self) -> dict[str, np.ndarray]: ...
@@ -28,9 +28,9 @@ class HasTargets(Protocol):
 class Task:
     """One task.
 
-    channels: of the output; 0 in TASKS where it is the number of classes, which the data set decides. loss, weight: see
-    `moesaic.model.tasks.losses`; training minimises the sum of weight * loss. meter: makes the metric, which is given one batch after
-    another. metric: its name.
+    channels: number of output channels; 0 in TASKS if it is the number of classes, which depends on the data set. loss, weight:
+    see `moesaic.model.tasks.losses`; training minimises the sum of weight * loss. meter: creates the metric, which takes one
+    batch after another. metric: its name, with the unit if it has one.
     """
 
     name: str
@@ -42,14 +42,16 @@ class Task:
     higher_is_better: bool
 
     def measure(self, predictions: np.ndarray, targets: np.ndarray) -> float:
-        """The metric of predictions [N, C, h, w] against targets [N, h, w] or [N, h, w, 3] of the same resolution."""
+        """The metric of predictions [N, C, h, w] against targets [N, h, w] or [N, h, w, 3] at the same resolution."""
         meter = self.meter()
         meter.update(predictions, targets)
         return meter.result()
 
     def target(self, data: HasTargets, height: int, width: int) -> np.ndarray:
-        """The ground truth at a prediction's resolution, [N, height, width] or [N, height, width, 3]: the pixel nearest to each
-        output pixel's centre."""
+        """The ground truth at a prediction's resolution, [N, height, width] or [N, height, width, 3], in its own dtype.
+
+        Nearest neighbour: each output pixel takes the pixel that holds its centre.
+        """
         truth = data.targets[self.name]
         if truth.shape[1:3] == (height, width):
             return truth
@@ -77,9 +79,9 @@ TASKS = {
 
 
 def find_task(name: str, channels: int, losses: str = DEFAULT_LOSSES) -> Task:
-    """The task called `name` with that many channels and the loss of the set `losses`, a key of LOSS_SETS.
+    """The task called `name`, with `channels` output channels and its loss from the set `losses`, a key of LOSS_SETS.
 
-    UserError when there is no such task or set, or when the task needs another number of channels.
+    UserError when there is no such task or set, or when the task needs a different number of channels.
     """
     if name not in TASKS:
         raise UserError(f"unknown task {name!r}: choose {', '.join(TASKS)}")

@@ -8,10 +8,10 @@ from moesaic.model.tasks.definitions import TASKS
 
 
 def delta_m(results: Mapping[str, float], single_task_results: Mapping[str, float]) -> float:
-    """The mean over tasks of the relative change against the single-task results, in percent, positive where better.
+    """Mean over tasks of the relative change from the single-task results, in percent; positive means better.
 
-    Maninis et al., Attentive Single-Tasking of Multiple Tasks, CVPR 2019, section 4: a change counts with its sign reversed
-    where lower is better. Both arguments: task to its metric. UserError unless both have the same tasks, one or more, and
+    Maninis et al., Attentive Single-Tasking of Multiple Tasks, CVPR 2019, section 4; the sign is reversed for metrics where
+    lower is better. Both arguments map tasks to metrics. UserError unless both have the same tasks, at least one, and
     every single-task result is positive.
     """
     for here, there, what in (

@@ -1,15 +1,16 @@
-"""The metric of edge detection: precision and recall of thin edges, matched one to one within a tolerance.
+"""The edge detection metric: precision and recall of thin edges, matched one to one within a tolerance.
 
-The protocol of BSDS (Martin, Fowlkes and Malik, Learning to detect natural image boundaries, PAMI 2004) as SEISM has it, which
-the multi-task papers run (github.com/jponttuset/seism: `eval_cont.m`, `edgesEvalImg.m`, `general_ods.m`). What differs:
+This is the BSDS protocol (Martin, Fowlkes and Malik, Learning to detect natural image boundaries, PAMI 2004) as implemented in
+SEISM, which the multi-task papers run (github.com/jponttuset/seism: `eval_cont.m`, `edgesEvalImg.m`, `general_ods.m`).
 
-- SEISM takes the matching of least cost, where an unmatched pixel costs 100 times the tolerance, and finds it by an
-  approximate reduction; here it is a matching of the most pairs, which is what those costs ask for. Counts of the two can
-  differ by a few pixels, never by the places of the pairs, which no count looks at.
-- The papers' code rounds probabilities to 8 bits before they are compared with the thresholds.
-- The truth is the data set's edge picture, thinned; SEISM draws it from label maps, and thins it too.
-- Thresholding is followed by thinning, as in SEISM; there is no other non-maximum suppression in either.
-- Invalid pixels, which SEISM does not know, count neither as found nor as truth.
+As in SEISM, thresholding is followed by thinning and no other non-maximum suppression. What differs:
+
+- SEISM finds a matching of least cost by an approximate reduction, where an unmatched pixel costs 100 times the tolerance; here
+  the matching has as many pairs as possible, which is what those costs aim for. The counts can differ by a few pixels; which
+  pixels are paired does not affect them.
+- The papers' code rounds probabilities to 8 bits before comparing them with the thresholds; here they are not rounded.
+- The ground truth is the data set's edge map, thinned; SEISM draws its own from label maps and thins that.
+- Invalid pixels, a notion SEISM does not have, count neither as found nor as true.
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ from moesaic.spec.predictions import probability
 
 THRESHOLDS = np.arange(1, 100) / 100
 TOLERANCE = 0.0075
-"""Largest distance of a matched pair, as a share of the image's diagonal."""
+"""Largest distance between matched pixels, as a fraction of the image's diagonal."""
 
 
 class _Truth:
@@ -37,8 +38,8 @@ class _Truth:
         self.pixels = len(self._places)
 
     def matches(self, found: np.ndarray) -> int:
-        """The most pairs of a truth pixel and a pixel of `found`, bool [h, w], in which no pixel is twice."""
-        rows, columns = sorted((self._places, self._padded_places(found)), key=len)  # the fewer seek among the more
+        """The largest number of disjoint pairs of a true pixel and a nearby pixel of `found`, bool [h, w]."""
+        rows, columns = sorted((self._places, self._padded_places(found)), key=len)  # the smaller set seeks partners
         number = np.full(self._shape.prod(), -1)
         number[columns] = np.arange(len(columns))
         return _most_pairs(number[self._offsets[:, None] + rows], len(columns))
@@ -48,12 +49,12 @@ class _Truth:
 
 
 def _most_pairs(candidates: np.ndarray, count: int) -> int:
-    """The size of the largest matching of rows with `count` columns. candidates: each row's columns, [tries, rows]; -1 is none.
+    """The size of a maximum matching between rows and `count` columns.
 
-    candidates[i] has no column twice, so that all rows can make their i-th try at once. What these greedy tries leave is
-    filled by augmenting paths, sought from all free rows at once in trees that share no column, until no tree reaches a free
-    column: then the matching is largest (Berge, 1957). On edges most pixels find their pair by the greedy tries, and no order
-    of the pixels makes the search of paths slow.
+    candidates: each row's possible columns, integers [tries, rows]; -1 means none. No column occurs twice in candidates[i], so
+    all rows can make their i-th try at once. Augmenting paths extend this greedy matching: they are sought from all free rows at
+    once, in trees that share no column, until no tree reaches a free column; then the matching is maximum (Berge, 1957). Most
+    edge pixels find their partner greedily, and no order of the pixels makes the search for paths slow.
     """
     column_of, row_of = np.full(candidates.shape[1], -1), np.full(count, -1)
     free = np.arange(candidates.shape[1])
@@ -68,7 +69,7 @@ def _most_pairs(candidates: np.ndarray, count: int) -> int:
 
 
 def _augment(candidates: np.ndarray, column_of: np.ndarray, row_of: np.ndarray) -> bool:
-    """Lengthen a matching, changed in place, by augmenting paths without a common pixel; whether there was any."""
+    """Enlarge a matching in place along disjoint augmenting paths; return whether there was one."""
     parent, root, end = np.full(len(row_of), -1), np.full(len(column_of), -1), np.full(len(column_of), -1)
     frontier = np.flatnonzero(column_of < 0)
     root[frontier] = frontier
@@ -76,7 +77,7 @@ def _augment(candidates: np.ndarray, column_of: np.ndarray, row_of: np.ndarray) 
         columns = candidates[:, frontier]
         tries, places = np.nonzero((columns >= 0) & (parent[columns] < 0))
         columns, rows = columns[tries, places], frontier[places]
-        parent[columns] = rows  # of several rows that reach a column the last one keeps it
+        parent[columns] = rows  # if several rows reach a column, the last one keeps it
         columns = columns[parent[columns] == rows]
         free = columns[row_of[columns] < 0]
         end[root[parent[free]]] = free
@@ -93,10 +94,10 @@ def _augment(candidates: np.ndarray, column_of: np.ndarray, row_of: np.ndarray) 
 
 
 class EdgeMeter:
-    """odsF: the F-measure at the threshold that is best for the whole set (optimal dataset scale); 0..1.
+    """odsF: the F-measure at the one threshold that is best for the whole set (optimal dataset scale); 0..1.
 
-    At each of 99 thresholds, matched, found and true pixels are counted over all images; precision = matched / found,
-    recall = matched / true, F = 2 P R / (P + R).
+    Matched, found and true pixels are counted over all images at each of 99 thresholds: precision P = matched / found,
+    recall R = matched / true, F = 2 P R / (P + R).
     """
 
     def __init__(self) -> None:
@@ -104,11 +105,11 @@ class EdgeMeter:
         self._true = self._pixels = 0
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
-        """predictions [N, 1, h, w] logits, targets [N, h, w]."""
+        """Add a batch: predictions [N, 1, h, w] logits, targets uint8 [N, h, w]."""
         for shown, target in zip(probability(predictions[:, 0]), targets):
             valid = target != INVALID_LABEL
             truth = _Truth(thin((target == 1)[None])[0] & valid, TOLERANCE * float(np.hypot(*shown.shape)))
-            # Masks of rising thresholds are nested, so those of equal size are equal.
+            # Masks at rising thresholds are nested, so masks of equal size are equal.
             sizes = shown.size - np.searchsorted(np.sort(shown, axis=None), THRESHOLDS)
             _, first, same = np.unique(sizes, return_index=True, return_inverse=True)
             masks = thin(shown >= THRESHOLDS[first, None, None]) & valid
@@ -118,7 +119,7 @@ class EdgeMeter:
             self._pixels += int(valid.sum())
 
     def result(self) -> float:
-        """Not a number without a valid pixel; 0 without a true or a found one."""
+        """odsF of all batches so far; NaN if no pixel was valid, 0 if no pixel was true or none was found."""
         if not self._pixels:
             return float("nan")
         # 2 P R / (P + R) = 2 matched / (found + true)

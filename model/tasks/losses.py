@@ -1,16 +1,17 @@
-"""The tasks' training losses, and their weights in sets: one for the rendered scenes, one as the multi-task papers have it.
+"""The tasks' training losses and two sets of weights: one for the rendered scenes, one from the multi-task papers.
 
-Every loss takes a prediction [B, C, h, w] and a target [B, h, w] or [B, h, w, 3] (see `moesaic.model.tasks.targets` for the targets and
-for how an invalid pixel is marked), leaves invalid pixels out of its mean, and is 0 with a zero gradient when no pixel is valid.
-It computes in float32, whatever the prediction's type.
+Every loss takes a prediction [B, C, h, w] and a target [B, h, w] or [B, h, w, 3]; `moesaic.model.tasks.targets` defines targets
+and invalid pixels. A loss is a float32 scalar, computed in float32 whatever the prediction's dtype. Its mean leaves invalid pixels
+out; with no valid pixel it is 0 with a zero gradient.
 
 The papers' losses and weights are those of ASTMT (Maninis et al., Attentive Single-Tasking of Multiple Tasks, CVPR 2019),
-MTI-Net (Vandenhende et al., ECCV 2020) and M3ViT (Fan et al., NeurIPS 2022), as their code has them: `losses/loss_functions.py`,
-`utils/common_config.py` and `configs/` of github.com/SimonVandenhende/Multi-Task-Learning-PyTorch and github.com/VITA-Group/M3ViT.
+MTI-Net (Vandenhende et al., ECCV 2020) and M3ViT (Fan et al., NeurIPS 2022), taken from their code: `losses/loss_functions.py`,
+`utils/common_config.py` and `configs/` in github.com/SimonVandenhende/Multi-Task-Learning-PyTorch and github.com/VITA-Group/M3ViT.
 PASCAL-Context: segmentation 1, parts 2, saliency 5, edges 50, normals 10. NYUD-v2: segmentation 1, depth 1, normals 10, edges 50.
-Three differences: that code takes invalid saliency pixels for salient ones; it divides the two binary losses by the number of all
-pixels; and its network puts out depth itself, whose L1 has a gradient of one size everywhere, where ours puts out the logarithm
-that `moesaic.spec.predictions` decodes: `depth_l1` is taken of DEPTH_UNIT * exp(output), and its gradient grows with the depth predicted.
+There are three differences. That code counts invalid saliency pixels as salient. It divides the two binary losses by the number
+of all pixels, not only the valid ones. And its network outputs depth itself, so that its L1 gradient has the same size everywhere;
+ours outputs the logarithm that `moesaic.spec.predictions` decodes, so `depth_l1` compares DEPTH_UNIT * exp(output) with the target
+and its gradient grows with the predicted depth.
 """
 
 from collections.abc import Callable
@@ -24,44 +25,44 @@ from moesaic.model.tasks.targets import INVALID_LABEL
 from moesaic.spec.predictions import DEPTH_UNIT
 
 EDGE_WEIGHT = 0.95
-"""The share of the edges loss that edge pixels have, against 1 - EDGE_WEIGHT for the others (`edge_w` in the papers' code)."""
+"""Weight of edge pixels in the edges loss; all other pixels weigh 1 - EDGE_WEIGHT (`edge_w` in the papers' code)."""
 
 
 def _mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean of values over the valid elements, both [...]; 0 without any."""
+    """Mean of the values at valid elements, both tensors [...]; 0 if there are none."""
     return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)
 
 
 def class_cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of a softmax. prediction [B, classes, h, w], target integers [B, h, w]."""
+    """Softmax cross-entropy. prediction [B, classes, h, w] logits, target integers [B, h, w]."""
     valid = (target != INVALID_LABEL).sum().clamp(min=1)
     return F.cross_entropy(prediction.float(), target.long(), ignore_index=INVALID_LABEL, reduction="sum") / valid
 
 
 def _balanced_cross_entropy(prediction: Tensor, target: Tensor, positive: Tensor | float) -> Tensor:
-    """Mean binary cross-entropy of a sigmoid; 1's weigh `positive`, 0's 1 - `positive`."""
+    """Mean binary cross-entropy of a sigmoid; pixels of class 1 weigh `positive`, those of class 0 weigh 1 - `positive`."""
     label = (target == 1).float()
     entropy = F.binary_cross_entropy_with_logits(prediction[:, 0].float(), label, reduction="none")
     return _mean(torch.where(target == 1, positive, 1 - positive) * entropy, target != INVALID_LABEL)
 
 
 def saliency_cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy in which either class weighs as much as the share of the other class among the batch's valid pixels.
+    """Binary cross-entropy in which each class is weighted by the other class's share of the batch's valid pixels.
 
     Xie and Tu, Holistically-Nested Edge Detection, ICCV 2015, equation 2, divided by the number of valid pixels.
-    prediction [B, 1, h, w] logits, target [B, h, w].
+    prediction [B, 1, h, w] logits, target uint8 [B, h, w].
     """
     valid = target != INVALID_LABEL
     return _balanced_cross_entropy(prediction, target, _mean((target == 0).float(), valid))
 
 
 def edges_cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy with fixed weights: EDGE_WEIGHT for edges. prediction [B, 1, h, w] logits, target [B, h, w]."""
+    """Binary cross-entropy with fixed weights, see EDGE_WEIGHT. prediction [B, 1, h, w] logits, target uint8 [B, h, w]."""
     return _balanced_cross_entropy(prediction, target, EDGE_WEIGHT)
 
 
 def depth_log_l1(prediction: Tensor, target: Tensor) -> Tensor:
-    """L1 between logarithms of depth. prediction [B, 1, h, w] is ln(depth / DEPTH_UNIT), target [B, h, w] metres."""
+    """L1 distance between logarithms of depth. prediction [B, 1, h, w] is ln(depth / DEPTH_UNIT), target [B, h, w] in metres."""
     valid = target > 0
     return _mean(
         (prediction[:, 0].float() - torch.log(torch.where(valid, target, DEPTH_UNIT) / DEPTH_UNIT)).abs(), valid
@@ -69,12 +70,12 @@ def depth_log_l1(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def depth_l1(prediction: Tensor, target: Tensor) -> Tensor:
-    """L1 between depths in metres. prediction [B, 1, h, w] is ln(depth / DEPTH_UNIT), target [B, h, w] metres."""
+    """L1 distance between depths in metres. prediction [B, 1, h, w] is ln(depth / DEPTH_UNIT), target [B, h, w] in metres."""
     return _mean((DEPTH_UNIT * prediction[:, 0].float().exp() - target).abs(), target > 0)
 
 
 def normals_cosine(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean of 1 - cosine. prediction [B, 3, h, w] of any length, target unit vectors [B, h, w, 3]."""
+    """Mean of 1 - cosine of the angle between normals. prediction [B, 3, h, w] of any length, target unit vectors [B, h, w, 3]."""
     prediction, valid = prediction.float(), (target != 0).any(-1)
     length = prediction.square().sum(1).add(1e-12).sqrt()
     cosine = (prediction * target.permute(0, 3, 1, 2)).sum(1) / length
@@ -82,7 +83,10 @@ def normals_cosine(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def normals_l1(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean over pixels and axes of |prediction / its length - target|. prediction [B, 3, h, w], target [B, h, w, 3]."""
+    """Mean absolute difference over pixels and axes, the prediction scaled to unit length.
+
+    prediction [B, 3, h, w] of any length, target unit vectors [B, h, w, 3].
+    """
     prediction, valid = prediction.float(), (target != 0).any(-1)
     length = prediction.square().sum(1, keepdim=True).add(1e-12).sqrt()
     return _mean((prediction / length - target.permute(0, 3, 1, 2)).abs().mean(1), valid)
@@ -90,14 +94,14 @@ def normals_l1(prediction: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class WeightedLoss:
-    """A loss and its factor in the sum over tasks that training minimises."""
+    """A loss and its weight in the sum over tasks that training minimises."""
 
     function: Callable[[Tensor, Tensor], Tensor]
     weight: float = 1.0
 
 
 LOSS_SETS = {
-    # The binary losses are small by their class weights: these factors bring them to the size of the others.
+    # Class weights make the binary losses small: these factors bring them to the size of the others.
     "scenes": {
         "segmentation": WeightedLoss(class_cross_entropy),
         "parts": WeightedLoss(class_cross_entropy),
@@ -115,4 +119,4 @@ LOSS_SETS = {
         "normals": WeightedLoss(normals_l1, 10.0),
     },
 }
-"""Loss and weight of every task, by the name of the set that a recipe chooses: for rendered scenes, and as the papers have it."""
+"""Loss and weight of every task, by the name of the set that a recipe chooses: for rendered scenes, or as in the papers."""

@@ -1,7 +1,7 @@
-"""The tasks' metrics as meters: they are given one batch after another and keep counts and sums, never predictions.
+"""The tasks' metrics as meters, which take one batch after another and keep counts and sums, not predictions.
 
-Targets and how an invalid pixel is marked: see `moesaic.model.tasks.targets`. Invalid pixels count nowhere. The result of a meter that
-has seen no valid pixel is not a number.
+`moesaic.model.tasks.targets` defines the targets and how they mark invalid pixels, which every meter ignores. The result of a meter
+that has seen no valid pixel is NaN.
 """
 
 from typing import Protocol
@@ -17,7 +17,7 @@ class Meter(Protocol):
     """A metric over a data set."""
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
-        """Add a batch: predictions [N, C, h, w] of any number type, targets [N, h, w] or [N, h, w, 3]."""
+        """Add a batch: predictions [N, C, h, w] of any numeric dtype, targets [N, h, w] or [N, h, w, 3]."""
         ...
 
     def result(self) -> float:
@@ -26,17 +26,17 @@ class Meter(Protocol):
 
 
 class IouMeter:
-    """Mean over the classes present, in the truth or the prediction, of intersection / union over the whole set; 0..1.
+    """Mean intersection over union (mIoU), counted over the whole set, of the classes present in truth or prediction; 0..1.
 
-    Everingham et al., The PASCAL VOC Challenge, IJCV 2010; over a whole validation set, where every class is present, it is
-    what the multi-task papers' code computes (that code counts an absent class as 0).
+    Everingham et al., The PASCAL VOC Challenge, IJCV 2010. The multi-task papers' code counts an absent class as 0; on a whole
+    validation set, where every class is present, the two agree.
     """
 
     def __init__(self) -> None:
         self._confusion = np.zeros((0, 0), np.int64)  # [truth, prediction]
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
-        """predictions [N, classes, h, w], targets integers [N, h, w]. UserError when a target is no class."""
+        """Add a batch: predictions [N, classes, h, w], targets integers [N, h, w]. UserError when a target is not a class."""
         classes = predictions.shape[1]
         if not self._confusion.size:
             self._confusion = np.zeros((classes, classes), np.int64)
@@ -55,12 +55,12 @@ class IouMeter:
 
 
 class SaliencyMeter:
-    """maxF: the largest F-measure over thresholds on the probability; 0..1.
+    """maxF: the largest F-measure over 15 probability thresholds from 0.2 to 0.9; 0..1.
 
-    At every threshold, precision and recall are averaged over images and F = 2 P R / (P + R) is taken of the averages, for 15
-    thresholds from 0.2 to 0.9: as in `evaluation/eval_sal.py` of github.com/SimonVandenhende/Multi-Task-Learning-PyTorch (so
-    beta is 1, not the beta^2 = 0.3 of the saliency literature). That code rounds probabilities to 8 bits first and has
-    no invalid pixels. Images without a valid pixel are left out; one without a salient pixel has recall 0, as there.
+    At each threshold, precision P and recall R are averaged over images, and F = 2 P R / (P + R) is computed from the averages, as
+    in `evaluation/eval_sal.py` of github.com/SimonVandenhende/Multi-Task-Learning-PyTorch (so beta is 1; the saliency literature
+    uses beta^2 = 0.3). An image without a salient pixel has recall 0, as there. Unlike here, that code first rounds probabilities
+    to 8 bits and has no invalid pixels; images without a valid pixel are left out.
     """
 
     THRESHOLDS = np.linspace(0.2, 0.9, 15)
@@ -70,12 +70,12 @@ class SaliencyMeter:
         self._images = 0
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
-        """predictions [N, 1, h, w] logits, targets [N, h, w]."""
+        """Add a batch: predictions [N, 1, h, w] logits, targets uint8 [N, h, w]."""
         for shown, truth in zip(probability(predictions[:, 0]), targets):
             valid = truth != INVALID_LABEL
             if not valid.any():
                 continue
-            # chosen[t]: salient and other pixels whose probability is above exactly t thresholds
+            # chosen: for salient and for other pixels, how many have a probability above each threshold
             above = np.searchsorted(self.THRESHOLDS, shown[valid])  # thresholds strictly below the probability
             salient = truth[valid] == 1
             bins = len(self.THRESHOLDS) + 1
@@ -98,7 +98,7 @@ class DepthMeter:
         self._squares, self._pixels = 0.0, 0
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
-        """predictions [N, 1, h, w] are ln(depth / DEPTH_UNIT), targets [N, h, w] metres."""
+        """Add a batch: predictions [N, 1, h, w] are ln(depth / DEPTH_UNIT), targets [N, h, w] are in metres."""
         valid = targets > 0
         self._squares += float(np.square(metres(predictions[:, 0])[valid] - targets[valid]).sum())
         self._pixels += int(valid.sum())
@@ -108,13 +108,13 @@ class DepthMeter:
 
 
 class AngleMeter:
-    """Mean over all valid pixels of the set of the angle between prediction and truth, in degrees (mErr)."""
+    """Mean angle between prediction and truth over all valid pixels of the set, in degrees (mErr)."""
 
     def __init__(self) -> None:
         self._degrees, self._pixels = 0.0, 0
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
-        """predictions [N, 3, h, w] of any length, targets unit vectors [N, h, w, 3]."""
+        """Add a batch: predictions [N, 3, h, w], vectors of any length, targets unit vectors [N, h, w, 3]."""
         valid = (targets != 0).any(-1)
         shown, truth = np.moveaxis(np.asarray(predictions, np.float64), 1, -1)[valid], targets[valid]
         length = np.maximum(np.linalg.norm(shown, axis=-1), 1e-12)

@@ -1,6 +1,6 @@
-"""The ground truth of each task: its shape, its dtype, its unit, and how a pixel without truth is marked.
+"""The ground truth of each task: shape, dtype, unit, and the mark of a pixel without ground truth.
 
-Targets, all at the image's size [H, W]:
+All targets have the image's size [H, W]:
 
     segmentation  uint8    [H, W]     class, 255 invalid
     parts         uint8    [H, W]     class, 0 background, 255 invalid
@@ -12,9 +12,9 @@ Targets, all at the image's size [H, W]:
 """
 
 INVALID_LABEL = 255
-"""Marks a pixel without truth in segmentation, parts, saliency and edges."""
+"""Marks a pixel without ground truth in segmentation, parts, saliency and edges."""
 INVALID = {"segmentation": INVALID_LABEL, "parts": INVALID_LABEL, "saliency": INVALID_LABEL, "edges": INVALID_LABEL}
 INVALID |= {"depth": 0.0, "normals": 0.0}
-"""Every task, and what an invalid pixel of its target holds: an integer where the target is uint8, else a float."""
+"""Value of an invalid pixel in each task's target: an integer where the target is uint8, a float where it is float32."""
 CHANNELS = {"saliency": 1, "edges": 1, "depth": 1, "normals": 3}
-"""Output channels of the tasks whose number does not depend on the data set's classes."""
+"""Output channels of the tasks for which this number does not depend on the data set's classes."""

@@ -1,19 +1,19 @@
-"""Thinning of binary images to lines of one pixel."""
+"""Thinning of binary images to lines one pixel wide."""
 
 import numpy as np
 
-# Neighbours counter-clockwise from the right one, as (row, column): x1 to x8 in the paper.
+# Neighbours as (row, column), counter-clockwise from the right: x1 to x8 in the paper.
 _NEIGHBOURS = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
 _PLANES = 64  # images that are thinned at once, each as one bit of a pixel's word
 
 
 def thin(images: np.ndarray) -> np.ndarray:
-    """The skeletons, bool [..., H, W], of images, bool [..., H, W], each on its own: connected as before, ends kept.
+    """The skeletons of one or more binary images, bool [..., H, W] in and out; connectivity and end points are preserved.
 
-    Algorithm A1 of Guo and Hall, Parallel thinning with two-subiteration algorithms, Communications of the ACM 32(3),
-    1989; MATLAB's bwmorph(..., "thin", inf) and scikit-image's thin do the same. A pixel is looked at again only when a
-    neighbour has gone, so that the work grows with the pixels removed, not with the width of the widest shape; 64 images
-    are looked at together, as the bits of a word.
+    Algorithm A1 of Guo and Hall, Parallel thinning with two-subiteration algorithms, Communications of the ACM 32(3), 1989, as
+    in MATLAB's bwmorph(..., "thin", inf) and scikit-image's thin. A pixel is examined again only after a neighbour was removed,
+    so the work grows with the number of removed pixels, not with the width of the widest shape. Up to 64 images are processed
+    together, as the bits of a word.
     """
     stack = np.asarray(images, bool).reshape(-1, *images.shape[-2:])
     parts = [_thin_planes(stack[first : first + _PLANES]) for first in range(0, len(stack), _PLANES)]
@@ -32,7 +32,7 @@ def _thin_planes(images: np.ndarray) -> np.ndarray:
     place = np.zeros(len(words), np.int32)
 
     def distinct(indices: np.ndarray) -> np.ndarray:
-        """Each index once: of equal ones that whose place in the list was written last."""
+        """Each index once, where its last occurrence was."""
         order = np.arange(len(indices), dtype=np.int32)
         place[indices] = order
         return indices[place[indices] == order]
@@ -51,7 +51,7 @@ def _thin_planes(images: np.ndarray) -> np.ndarray:
 
 
 def _removable(x: list[np.ndarray], half: int) -> np.ndarray:
-    """The bits of words whose pixels the first (0) or the second subiteration removes; x: the words of x1 to x8."""
+    """Bits set for the pixels that subiteration `half`, 0 or 1, removes. x: the words of the neighbours x1 to x8."""
     odd, even, following = x[0::2], x[1::2], x[2::2] + x[:1]
     some, crossings = _some_and_several([~o & (e | f) for o, e, f in zip(odd, even, following)])
     one_crossing = some & ~crossings
@@ -63,7 +63,7 @@ def _removable(x: list[np.ndarray], half: int) -> np.ndarray:
 
 
 def _some_and_several(terms: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The bits that one or more, that two or more of some words have."""
+    """Two words per element: bits set in at least one term, and bits set in at least two."""
     some, several = terms[0], np.zeros_like(terms[0])
     for term in terms[1:]:
         several = several | (some & term)

@@ -1,4 +1,4 @@
-"""A training state in one safetensors file: weights, optimizer moments, and step and recipe as metadata."""
+"""A training state in one safetensors file: weights and optimizer moments as tensors, step and recipe as metadata."""
 
 import json
 import os
@@ -21,32 +21,37 @@ _FORMAT = "moesaic-checkpoint-2"
 
 @dataclass
 class Checkpoint:
-    """What training needs to continue bit for bit: every random draw of a step depends on the seed and the step number alone."""
+    """All that training needs to continue bit for bit, since a step's random draws depend only on the seed and the step number.
+
+    weights: float32, as in `M3ViT.state_dict`. optimizer: see `optimizer_tensors`. step: number of steps done.
+    """
 
     recipe: Recipe
     step: int
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
-    scale: dict[str, float] = field(default_factory=dict)  # of float16's losses
+    scale: dict[str, float] = field(default_factory=dict)  # state of the loss scale for float16
     selection: Selection = field(default_factory=Selection)
-    sampler: dict[str, torch.Tensor] = field(default_factory=dict)  # of budgets
+    sampler: dict[str, torch.Tensor] = field(default_factory=dict)  # state of the budget sampler
 
     @property
     def finished(self) -> bool:
-        """Whether it is the last of its run, or the best one of a run that chooses."""
+        """Whether this is the last checkpoint of its run, or the best one of a run that selects by validation."""
         best = self.selection.score is not None and self.step == self.selection.step
         return best or self.step == self.recipe.training.steps
 
     def build_model(self) -> M3ViT:
-        """The model with these weights. UserError names the first that the recipe's model does not have like this."""
+        """The model with these weights. UserError names the first weight that does not match the recipe's model."""
         model = M3ViT(self.recipe.model)
         load_weights(model, self.weights)
         return model
 
 
 def load_weights(model: M3ViT, weights: dict[str, torch.Tensor]) -> None:
-    """Put the weights of a checkpoint, float32 by the names of the model's parameters, into it. UserError names the first that does
-    not match."""
+    """Load a checkpoint's weights, float32 and named as in `model.state_dict()`, into a model.
+
+    UserError names the first weight whose presence, dtype or shape does not match.
+    """
     expected = model.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         wanted, found = (_shape(tensors.get(name)) for tensors in (expected, weights))
@@ -60,7 +65,7 @@ def _shape(tensor: torch.Tensor | None) -> str:
 
 
 def optimizer_tensors(model: M3ViT, optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
-    """Every tensor of the optimizers' states, float32, as '<parameter>/<moment>', shaped like the parameter."""
+    """Every float32 tensor of the optimizers' states by '<parameter>/<moment>', shaped like the parameter, or a scalar step count."""
     return {
         f"{name}/{key}": value
         for name, parameter in model.named_parameters()
@@ -70,7 +75,7 @@ def optimizer_tensors(model: M3ViT, optimizers: list[torch.optim.Optimizer]) -> 
 
 
 def restore_optimizers(model: M3ViT, optimizers: list[torch.optim.Optimizer], tensors: dict[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` took. UserError names a tensor that belongs to no parameter."""
+    """Put back what `optimizer_tensors` returned. UserError names a tensor that belongs to no parameter."""
     parameters = dict(model.named_parameters())
     owner = {id(p): o for o in optimizers for group in o.param_groups for p in group["params"]}
     for name, value in tensors.items():
@@ -82,9 +87,9 @@ def restore_optimizers(model: M3ViT, optimizers: list[torch.optim.Optimizer], te
 
 
 def save(path: Path, state: Checkpoint) -> None:
-    """Write a checkpoint; a failed or interrupted write leaves the old file in place and nothing else.
+    """Write a checkpoint; a failed or interrupted write leaves any old file in place and nothing else behind.
 
-    UserError names a weight that is not finite: what cannot be used is not kept.
+    UserError if the file cannot be written, or if a weight is not finite: an unusable checkpoint is not kept.
     """
     require_finite(
         state.weights, f"{path} is not written, training diverged", "lower the learning rate and resume from before"
@@ -93,7 +98,7 @@ def save(path: Path, state: Checkpoint) -> None:
     tensors |= {f"optimizer/{name}": value.contiguous() for name, value in state.optimizer.items()}
     tensors |= {f"sampler/{name}": value.contiguous() for name, value in state.sampler.items()}
     numbers = {"step": state.step, "scale": state.scale, "selection": asdict(state.selection)}
-    # One entry, because the library writes several in an order that changes from run to run.
+    # A single entry, because the library would write several in an order that varies from run to run.
     metadata = {_FORMAT: json.dumps(numbers | {"recipe": state.recipe.to_dict()}, sort_keys=True)}
     partial = path.with_name(path.name + ".partial")
     with writing(path):
@@ -108,7 +113,7 @@ def save(path: Path, state: Checkpoint) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint. UserError when the file is missing, damaged, of another kind or has a weight that is not finite."""
+    """Read a checkpoint. UserError if the file is missing, damaged or of another kind, or if a weight is not finite."""
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist: train one with `moesaic train`")
     try:

@@ -1,7 +1,7 @@
-"""One model trained by several processes, each on its part of every batch, started by torchrun.
+"""Training of one model by several processes that torchrun starts, each on its part of every batch.
 
-Every rank holds the whole network and gradients are averaged (data parallelism); the experts can be divided among the ranks
-instead, and then tokens travel to the rank that has their expert and back (expert parallelism, as in GShard, Lepikhin et al.
+Every rank holds the whole network, and gradients are averaged (data parallelism). The experts can be divided among the ranks
+instead; tokens then travel to the rank that holds their expert and back (expert parallelism, as in GShard, Lepikhin et al.
 2020). Checkpoints hold the whole network in either case.
 """
 
@@ -20,7 +20,7 @@ from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT
 
 SHARDED = ("up_weight", "up_bias", "down_weight", "down_bias")
-"""A MoE layer's parameters whose first dimension is the experts."""
+"""Names of an MoE layer's parameters whose first dimension is the experts."""
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's number among `size`, and the device that it computes on."""
+    """This process's number, 0 to `size` - 1, the number of processes, and the device that this one computes on."""
 
     rank: int = 0
     size: int = 1
@@ -37,12 +37,15 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes files and shows progress."""
+        """Whether this is the process that writes files and shows progress."""
         return self.rank == 0
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device of a process: "cpu", "cuda", or "auto", which is a GPU if there is one. UserError if it is not there."""
+    """A process's device for the name "cpu", "cuda" or "auto" (a GPU if there is one). UserError if it does not exist.
+
+    local_rank: the process's number on this machine, which is also that of its GPU.
+    """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and not count):
         return torch.device("cpu")
@@ -55,7 +58,10 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def joined_ranks(device: str = "auto") -> Iterator[Ranks]:
-    """Join the processes that torchrun started, until the context is left; alone where it started none."""
+    """Join the processes that torchrun started, until the context is left; a single process if torchrun was not used.
+
+    device: see `choose_device`, which also raises UserError here.
+    """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield Ranks(device=choose_device(device))
         return
@@ -70,13 +76,13 @@ def joined_ranks(device: str = "auto") -> Iterator[Ranks]:
 
 
 class _ExchangeContext(Protocol):
-    """What the forward pass of `_Exchange` leaves to its backward pass: rows sent to and received from each rank."""
+    """What the forward pass of `_Exchange` saves for its backward pass: numbers of rows sent to and received from each rank."""
 
     splits: tuple[list[int], list[int]]
 
 
 class _Exchange(torch.autograd.Function):
-    """Rows to other ranks and rows from them, in the order of the ranks; gradients travel the other way."""
+    """Sends rows to all ranks and receives theirs, both in rank order; gradients travel the other way."""
 
     @staticmethod
     def forward(context: _ExchangeContext, rows: Tensor, received: list[int], sent: list[int]) -> Tensor:
@@ -91,12 +97,12 @@ class _Exchange(torch.autograd.Function):
 
 
 def mix_over_ranks(moe: MoE, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
-    """What `MoE.mix_chosen` gives, when this rank r holds only experts r * E / R to (r + 1) * E / R - 1.
+    """The result of `MoE.mix_chosen`, [N, D], when rank r of R holds only experts r * E / R to (r + 1) * E / R - 1.
 
-    tokens [N, D] are this rank's, scores and chosen [N, E] are about all experts. All ranks must call it together.
+    tokens [N, D] are this rank's; scores and chosen, [N, E], cover all experts. All ranks must call it together.
     """
     ranks, own = dist.get_world_size(), len(moe.up_weight)
-    expert, token = chosen.T.nonzero(as_tuple=True)  # in the order of the experts, so of the ranks
+    expert, token = chosen.T.nonzero(as_tuple=True)  # in the order of experts, hence of ranks
     sent = chosen.sum(0).view(ranks, own)
     received = torch.empty_like(sent)
     dist.all_to_all_single(received, sent)
@@ -110,9 +116,9 @@ def mix_over_ranks(moe: MoE, tokens: Tensor, scores: Tensor, chosen: Tensor, noi
 
 
 def shard_experts(network: nn.Module, ranks: Ranks) -> frozenset[str]:
-    """Leave only this rank's experts in every MoE layer; the names of the parameters that are divided.
+    """Keep only this rank's experts in every MoE layer; returns the names of the parameters divided among the ranks.
 
-    UserError if there are no experts or the ranks do not divide their number.
+    UserError if the network has no experts, or if their number is not a multiple of the number of ranks.
     """
     names = []
     for path, module in network.named_modules():
@@ -138,7 +144,7 @@ def _part(values: Tensor, ranks: Ranks) -> Tensor:
 
 
 class _TrainingForward(nn.Module):
-    """`training_forward` as a forward, which is what DistributedDataParallel wraps."""
+    """`training_forward` under the name `forward`, which DistributedDataParallel wraps."""
 
     def __init__(self, model: M3ViT) -> None:
         super().__init__()
@@ -151,16 +157,16 @@ class _TrainingForward(nn.Module):
 
 
 class DistributedModel:
-    """A model whose gradients are those of all ranks' parts of the batch.
+    """A model whose gradients are averaged over all ranks' parts of the batch.
 
-    All ranks build it together, with the same weights. With `experts_sharded` the model keeps this rank's experts only;
-    `gathered` puts all together again.
+    All ranks must create it together, with the same weights. With `experts_sharded` the model keeps only this rank's experts;
+    `gathered` reassembles them. UserError as in `shard_experts`.
     """
 
     def __init__(self, model: M3ViT, ranks: Ranks = Ranks(), experts_sharded: bool = False) -> None:
         self.model, self.ranks = model, ranks
         self.sharded = shard_experts(model, ranks) if experts_sharded and ranks.size > 1 else frozenset()
-        if ranks.size > 1 and ranks.device.type == "cuda":  # on CPUs a batch norm sees its rank's images only
+        if ranks.size > 1 and ranks.device.type == "cuda":  # on CPUs a batch norm sees only its own rank's images
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self._forward: _TrainingForward | nn.parallel.DistributedDataParallel = _TrainingForward(model)
         if ranks.size > 1:
@@ -176,19 +182,19 @@ class DistributedModel:
         return self._forward(images, tasks, noise)
 
     def accumulating(self) -> AbstractContextManager:
-        """In this context gradients are added up here and not yet exchanged."""
+        """A context in which gradients accumulate on this rank without being exchanged."""
         if isinstance(self._forward, nn.parallel.DistributedDataParallel):
             return self._forward.no_sync()
         return nullcontext()
 
     def average_experts(self) -> None:
-        """After the backward pass: an expert's gradient, of the tokens of all ranks, becomes that of the mean loss."""
+        """After the backward pass, turn a sharded expert's gradient, summed over all ranks' tokens, into that of the mean loss."""
         for name, parameter in self.model.named_parameters():
             if name in self.sharded and parameter.grad is not None:
                 parameter.grad /= self.ranks.size
 
     def share_overflow(self) -> None:
-        """Let every rank see that a divided parameter's gradient is not finite on some rank: all ranks leave out the same steps."""
+        """If a sharded parameter's gradient is not finite on one rank, make it infinite on all, so that all skip the same step."""
         own = [parameter for name, parameter in self.model.named_parameters() if name in self.sharded]
         if not own:
             return
@@ -200,7 +206,7 @@ class DistributedModel:
                 parameter.grad.fill_(torch.inf)
 
     def clip_gradients(self, limit: float) -> None:
-        """Shrink the gradients, if need be, to a norm of `limit` over the whole network."""
+        """Scale the gradients down, if necessary, so that their norm over the whole network is at most `limit`."""
         if not self.sharded:
             nn.utils.clip_grad_norm_(self.model.parameters(), limit)
             return
@@ -213,7 +219,7 @@ class DistributedModel:
             gradient.mul_(factor)
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
-        """The mean over all ranks of each value; all ranks must give the same names."""
+        """The mean of each value over all ranks; all ranks must pass the same names."""
         if self.ranks.size == 1:
             return values
         total = torch.tensor(list(values.values()), dtype=torch.float64, device="cpu").to(self.ranks.device)
@@ -221,7 +227,7 @@ class DistributedModel:
         return dict(zip(values, (total / self.ranks.size).tolist()))
 
     def from_first(self, value: T) -> T:
-        """What the first rank has, on every rank."""
+        """The first rank's value, on every rank."""
         if self.ranks.size == 1:
             return value
         values = [value]
@@ -229,20 +235,20 @@ class DistributedModel:
         return values[0]
 
     def gathered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The same tensors with all experts in them; names start with a parameter's, as in a state dictionary."""
+        """The tensors with all ranks' experts in them. Names are those of parameters, or "<parameter>/<moment>"."""
         return {
             name: self._gather(value) if self._is_sharded(name, value) else value for name, value in tensors.items()
         }
 
     def scattered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The opposite of `gathered`: this rank's part of each tensor."""
+        """The inverse of `gathered`: this rank's part of each tensor."""
         return {
             name: _part(value, self.ranks) if self._is_sharded(name, value) else value
             for name, value in tensors.items()
         }
 
     def _is_sharded(self, name: str, value: Tensor) -> bool:
-        """Whether a parameter, or an optimizer's tensor "<parameter>/<moment>", is divided; an optimizer's step count is not."""
+        """Whether a parameter or an optimizer tensor "<parameter>/<moment>" is sharded; an optimizer's step count is not."""
         return value.ndim > 0 and (name in self.sharded or name.rpartition("/")[0] in self.sharded)
 
     def _gather(self, value: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Optimizers and the learning rate's schedule: Muon for the blocks' matrices and AdamW for the rest, or one for all."""
+"""Optimizers and the learning rate schedule: Muon for the blocks' matrices with AdamW for the rest, or one optimizer for all."""
 
 import math
 
@@ -12,11 +12,11 @@ _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
 
 POLY_POWER = 0.9
-"""Of the polynomial decay, as in DeepLab (Chen et al. 2018) and the multi-task papers after it."""
+"""Exponent of the polynomial decay, as in DeepLab (Chen et al. 2018) and later multi-task papers."""
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """The nearest matrices [..., rows, columns] with singular values near 1, by a quintic Newton-Schulz iteration."""
+    """Replace all singular values of matrices [..., rows, columns] by values near 1, by a quintic Newton-Schulz iteration."""
     a, b, c = _NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
@@ -28,9 +28,9 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised (Jordan et al. 2024), here also for stacks of matrices such as the experts'.
+    """Momentum with orthogonalised updates (Jordan et al. 2024), here also for stacks of matrices such as the experts'.
 
-    For parameters [..., rows, columns]. In a few minutes of training, a small transformer gets clearly further than with AdamW.
+    parameters: [..., rows, columns]. In a few minutes of training, a small transformer gets clearly further than with AdamW.
     """
 
     def __init__(self, parameters: list[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
@@ -38,7 +38,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
-        """One update from the gradients; parameters without a gradient stay."""
+        """Update the parameters from their gradients; those without a gradient keep their values."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
 def build_optimizers(model: M3ViT, training: TrainingConfiguration) -> list[torch.optim.Optimizer]:
     """The recipe's optimizers, with disjoint parameters; each group's "peak" is its learning rate after warm-up.
 
-    With "muon", routers, embeddings and heads go to AdamW. Biases, norms, positions and the class token do not decay.
+    With "muon", AdamW takes routers, embeddings and heads. Biases, norms, positions and the class token have no weight decay.
     """
     parts: dict[str, list[Tensor]] = {"hidden": [], "decayed": [], "rest": []}
     for name, parameter in model.named_parameters():
@@ -81,7 +81,7 @@ def build_optimizers(model: M3ViT, training: TrainingConfiguration) -> list[torc
 
 
 def learning_rate(training: TrainingConfiguration, step: int) -> float:
-    """The fraction, 0..1, of the peak learning rate at a step: linear warm-up to 1, then the schedule down to 0."""
+    """The learning rate at a step as a fraction of its peak, 0..1: linear warm-up to 1, then the schedule down to 0."""
     if step < training.warmup:
         return (step + 1) / training.warmup
     progress = (step - training.warmup) / max(1, training.steps - training.warmup)
@@ -91,7 +91,7 @@ def learning_rate(training: TrainingConfiguration, step: int) -> float:
 
 
 def set_learning_rate(optimizers: list[torch.optim.Optimizer], training: TrainingConfiguration, step: int) -> None:
-    """Give every parameter group its learning rate at a step."""
+    """Set the learning rate of every parameter group for a step."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * learning_rate(training, step)

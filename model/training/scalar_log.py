@@ -1,4 +1,4 @@
-"""Curves of a run for TensorBoard: losses, learning rate, loads of the experts, metrics of validation."""
+"""A run's curves for TensorBoard: losses, learning rate, expert loads, validation metrics."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from moesaic.model.pathways.usage import measure_usage
 
 
 class ScalarLog:
-    """Scalars by step in a directory; false without one, and then `add` does nothing.
+    """Scalars by step, logged to a directory; without a directory the log is falsy and `add` does nothing.
 
-    first_step: what the directory holds of this step and later ones, from a run that was broken off, is hidden. writes: whether
-    this process does; of several ranks only one should.
+    first_step: hide what an interrupted run left in the directory for this and later steps. writes: whether this process writes;
+    only one of several ranks should. UserError if the directory is not writable or TensorBoard is not installed.
     """
 
     def __init__(self, directory: Path | None, first_step: int = 0, writes: bool = True) -> None:
@@ -34,7 +34,7 @@ class ScalarLog:
         return self._wanted
 
     def add(self, group: str, values: dict[str, float], step: int) -> None:
-        """Values by name, shown together under `group`."""
+        """Log values by name, shown together under `group`."""
         if self._writer:
             for name, value in values.items():
                 self._writer.add_scalar(f"{group}/{name}", value, step)
@@ -45,9 +45,9 @@ class ScalarLog:
 
 
 def largest_expert_loads(model: M3ViT, images: np.ndarray) -> dict[str, float]:
-    """By task and MoE block: the largest share of the choices that one expert gets, times the number of experts; 1 is even.
+    """By task and MoE block: the largest share of choices that any expert gets, times the number of experts; 1 if all are equal.
 
-    images: uint8 [B, h, w, 3]. The model is left as it was: measured in evaluation mode, so that batch norms do not move.
+    images: uint8 [B, h, w, 3]. Measured in evaluation mode, so that batch norms do not change; the model's mode is restored.
     """
     training = model.training
     usage = measure_usage(model.eval(), images)

@@ -1,4 +1,4 @@
-"""Which checkpoint of a run is the best: validation on held-out samples, and the score that compares two of them."""
+"""Selection of a run's best checkpoint by a score of its validation metrics."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,9 +14,10 @@ _LEAST_REFERENCE = 0.01
 class Selection:
     """The best validation so far.
 
-    score: higher is better. reference: what the run's first validation measured, by task, but no less than 0.01, as a network
-    that has hardly learnt may score 0; "delta_m" scores are relative to it. A task whose first metric is not a number, as of
-    images without its truth, has no part in them; a validation that lacks the metric of another one has no score.
+    score: higher is better; None before the first. step: its number of training steps. reference: the metrics of the run's first
+    validation by task, relative to which "delta_m" scores are computed; at least 0.01, as a network that has hardly learnt may
+    score 0. A task whose first metric is not finite (its images have no ground truth) is left out of "delta_m"; a later validation
+    that lacks the metric of a remaining task has no score.
     """
 
     score: float | None = None
@@ -24,7 +25,7 @@ class Selection:
     reference: dict[str, float] = field(default_factory=dict)
 
     def update(self, recipe: Recipe, metrics: dict[str, float], step: int) -> bool:
-        """Whether these metrics, by task, are better than all before."""
+        """Take in the metrics, by task, of the validation at `step`; returns whether they are the best so far."""
         metrics = {task: value for task, value in metrics.items() if math.isfinite(value)}
         self.reference = self.reference or {task: max(value, _LEAST_REFERENCE) for task, value in metrics.items()}
         score = self._score(recipe, metrics)

@@ -1,4 +1,4 @@
-"""Training, every task on every batch, by one process or many; repeatable and resumable bit for bit on a CPU."""
+"""Training of every task on every batch, by one process or many; repeatable and resumable bit for bit on a CPU."""
 
 import math
 from collections.abc import Iterator
@@ -44,10 +44,11 @@ def training_step(
     distributed: DistributedModel | None = None,
     precision: Precision | None = None,
 ) -> dict[str, float]:
-    """One update of the weights from this rank's part of a batch. Returns each task's loss and the balance loss.
+    """Update the weights once, from this rank's part of a batch; returns each task's loss and the balance loss, under "balance".
 
-    The batch passes through the network in `accumulate` equal parts whose gradients are averaged, so that memory is needed for one
-    part only; the balance loss then sees the parts instead of the whole. distributed: the model as the ranks share it.
+    The recipe's `accumulate` splits the batch into that many equal parts, whose gradients are averaged: memory is needed for one
+    part only, but the balance loss is computed per part. distributed: the model as the ranks share it, a single process by
+    default. precision: float32 by default. The returned losses are means over all ranks.
     """
     training, distributed = recipe.training, distributed or DistributedModel(model)
     precision = precision or Precision()
@@ -75,7 +76,7 @@ def training_step(
 def _losses(
     distributed: DistributedModel, recipe: Recipe, batch: Batch, noise: torch.Generator, precision: Precision
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Each task's loss and the balance loss by name, and what is to be minimised."""
+    """Each task's loss and the balance loss by name, and the weighted sum to minimise."""
     training, device = recipe.training, distributed.ranks.device
     with precision.autocast():
         predictions, balance = distributed.forward(normalise(batch.images).to(device), recipe.model.task_names, noise)
@@ -91,7 +92,7 @@ def _losses(
 
 @dataclass
 class Run:
-    """A training run between two steps: everything that a checkpoint holds."""
+    """The state of a training run between two steps: everything that a checkpoint holds."""
 
     recipe: Recipe
     model: M3ViT
@@ -104,7 +105,10 @@ class Run:
 
     @classmethod
     def start(cls, recipe: Recipe, ranks: Ranks, initial: dict[str, torch.Tensor] | None = None) -> "Run":
-        """A run before its first step, the same weights on every rank: random ones, or as many of `initial` as fit."""
+        """A run before its first step, with the same weights on every rank: random, or from `initial` as far as they fit.
+
+        UserError if `initial` does not fit the recipe's model (see `initialise`) or the experts cannot be divided among the ranks.
+        """
         torch.manual_seed(recipe.training.seed)
         model = M3ViT(recipe.model)
         if initial is not None:
@@ -119,7 +123,7 @@ class Run:
         return cls(recipe, model, distributed, build_optimizers(model, training), precision, sampler=sampler)
 
     def restore(self, path: Path) -> None:
-        """Continue from a checkpoint. UserError if it is of another recipe."""
+        """Continue from a checkpoint. UserError if it cannot be read or was trained with another recipe."""
         state = checkpoint.load(path)
         if state.recipe != self.recipe:
             raise UserError(f"checkpoint {path} {_difference(state.recipe, self.recipe)}: resume with the same recipe")
@@ -131,7 +135,7 @@ class Run:
             self.sampler.restore(state.sampler)
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, which does not depend on the number of ranks. All ranks call it, the first one writes."""
+        """Write a checkpoint, whose contents do not depend on the number of ranks. All ranks must call it; the first one writes."""
         weights = self.distributed.gathered(self.model.state_dict())
         moments = self.distributed.gathered(checkpoint.optimizer_tensors(self.model, self.optimizers))
         if self.distributed.ranks.first:
@@ -141,7 +145,7 @@ class Run:
             checkpoint.save(path, state)
 
     def whole_model(self) -> M3ViT:
-        """The model with all experts, on the CPU."""
+        """A copy of the model with all experts, on the CPU. All ranks must call it."""
         model = M3ViT(self.recipe.model)
         model.load_state_dict(self.distributed.gathered(self.model.state_dict()))
         return model
@@ -159,12 +163,12 @@ def train(
     ranks: Ranks = Ranks(),  # noqa: B008 (immutable)
     log: Path | None = None,
 ) -> M3ViT:
-    """Train the recipe's model and leave a checkpoint at `path`, also every `save_every` steps on the way.
+    """Train the recipe's model and return it; a checkpoint is saved to `path` every `save_every` steps and at the end.
 
-    resume: continue from the checkpoint at `path`, whose recipe must be the same. stop_after: stop after that many steps
-    of the recipe's schedule; a later resume continues as if there had been no break. data_root: where the data set's files
-    are. log: directory for TensorBoard. With `validate_every`, the best checkpoint so far is at `best_path(path)`.
-    UserError before the first step if `path` cannot be written or the recipe cannot run here.
+    resume: continue from the checkpoint at `path`, which must have the same recipe. stop_after: stop after that many steps of the
+    recipe's schedule; a later resume continues as if there had been no break. data_root: directory of the data set's files; None
+    for scenes. log: directory for TensorBoard. With `validate_every`, the best checkpoint so far is at `best_path(path)`.
+    UserError before the first step if `path` cannot be written or the recipe cannot run here, and later if training diverges.
     """
     console = (console or Console()) if ranks.first else Console(quiet=True)
     for task in recipe.model.tasks:
@@ -218,7 +222,7 @@ def train(
 
 
 def best_path(path: Path) -> Path:
-    """Where the best checkpoint of a run lies whose last one is at `path`."""
+    """Path of the best checkpoint of a run whose last checkpoint is at `path`."""
     return path.with_name(f"{path.stem}.best{path.suffix}")
 
 
@@ -227,14 +231,14 @@ def _validate(run: Run, held_out: Dataset, path: Path, scalars: ScalarLog) -> No
     run.model.train()
     scalars.add("metric", metrics, run.step)
     better = run.selection.update(run.recipe, metrics, run.step)
-    # Ranks may measure differently, as each has its own batch norms on CPUs, but all have to save or none.
+    # Ranks may measure differently, since on CPUs each has its own batch norms, but either all or none must save.
     better, run.selection = run.distributed.from_first((better, run.selection))
     if better:
         run.save(best_path(path))
 
 
 def _write_log(scalars: ScalarLog, run: Run, losses: dict[str, float], batch: Batch) -> None:
-    """Every so many steps, to a log that all ranks have or none."""
+    """Log every _LOG_EVERY steps and after the last; all ranks take part, since measuring the expert loads needs them all."""
     if not scalars or (run.step % _LOG_EVERY and run.step != run.recipe.training.steps):
         return
     scalars.add("loss", losses, run.step)
@@ -258,7 +262,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _difference(found: Recipe, wanted: Recipe) -> str:
-    """The first entry in which two recipes differ, in words."""
+    """The first entry in which two recipes differ, as part of a message."""
     for section, entries in found.to_dict().items():
         for name, value in entries.items():
             other = wanted.to_dict()[section][name]
