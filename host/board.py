@@ -368,13 +368,24 @@ class BoardExecutor:
 
         cause: why it has to stop. UserError, which repeats the cause, if the bitstream cannot be loaded.
         """
+        try:
+            idle = self._becomes_idle()
+        except (KeyboardInterrupt, SystemExit):  # nobody wants to wait, but the machine has to stop all the same
+            self._reload(cause)
+            self._windows.written_by_machine = False
+            raise
+        if not idle:
+            self._reload(cause)  # there is no other way to stop it
+        self._windows.written_by_machine = False
+
+    def _becomes_idle(self) -> bool:
+        """Wait a moment for the machine; whether it has stopped by itself."""
         deadline = time.monotonic() + _GRACE_SECONDS
         while self._read("STATUS") & STATUS_BUSY:
             if time.monotonic() > deadline:
-                self._reload(cause)  # there is no other way to stop it
-                break
+                return False
             time.sleep(_POLL_SECONDS)
-        self._windows.written_by_machine = False
+        return True
 
     def _reload(self, cause: BaseException | None) -> None:
         try:

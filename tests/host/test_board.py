@@ -172,6 +172,23 @@ def test_reload_that_fails_in_close_is_told(board, board_build, build):
     executor.close()
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_control_c_in_close_stops_the_machine_at_once(board, board_build, build, monkeypatch, end):
+    """Also the impatient user, who presses it while a machine that hangs is given its moment."""
+
+    def press(seconds: float) -> None:
+        raise end
+
+    executor = BoardExecutor(board_build / "accel.bit")
+    executor.upload(build.new_memory())
+    board.busy = board.hangs = True
+    board._set("STATUS", STATUS_BUSY)
+    monkeypatch.setattr("moesaic.host.board.time.sleep", press)
+    with pytest.raises(end):
+        executor.close()
+    assert not board.busy and board.buffers == []
+
+
 def test_interrupted_user_leaves_the_machine_idle(executor, build, board):
     def press_control_c() -> None:
         if board.busy:
