@@ -1,4 +1,4 @@
-"""Options that several commands of the model side take."""
+"""Options shared by several commands of the model side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HELD_OUT_SCENES = 128
 
 
 def recipe_choices() -> str:
-    """The recipes that come with the package, for a line of help: those in a directory together."""
+    """The recipes that come with the package, for help texts; those in a directory are summarised as directory/…."""
     names = recipe_names()
     groups = sorted({f"{name.partition('/')[0]}/…" for name in names if "/" in name})
     return ", ".join([*(name for name in names if "/" not in name), *groups])
