@@ -6,7 +6,7 @@ from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.spec.arithmetic import route_token
 from moesaic.spec.bundle import Task
 
-_SCORES_TOKENS = 256  # scores and probabilities grow with the square of the tokens: with 1,201 they take 50 MB per block
+_SCORES_TOKENS = 256  # scores and probabilities grow with its square: with 1,201 tokens they take 50 MB per block
 
 
 def golden_vectors(network: IntegerNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
