@@ -20,20 +20,24 @@ def recipe_choices() -> str:
 
 
 def add_checkpoint(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--checkpoint`; what: its help text."""
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help=what)
 
 
 def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """Add `--data-root`, None by default."""
     parser.add_argument("--data-root", type=Path, help="where the recipe's data set is; scenes need none")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add `--device`, for `moesaic.model.training.distributed.choose_device`."""
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add `--threads`, the number of PyTorch's threads."""
     parser.add_argument(
         "--threads", type=positive, default=1, help="threads of PyTorch (default 1, fastest on few cores)"
     )

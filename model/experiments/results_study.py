@@ -51,6 +51,7 @@ class SeededRun:
 
     @property
     def recipe(self) -> Recipe:
+        """The named recipe with this run's seed."""
         recipe = load_recipe(f"results/{self.name}")
         return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, seed=self.seed))
 

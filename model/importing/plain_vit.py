@@ -43,7 +43,8 @@ def read_names(source: ForeignCheckpoint, library: str) -> None:
     """Give the backbone's weights timm's names, in place, whatever prefix they have.
 
     Whole-image classifiers and mask tokens are dropped. A norm that the source applies to the mean of all tokens becomes the norm of
-    every token. UserError if the names are not those of `library`, or if the source is more than a plain vision transformer.
+    every token. UserError if the names are transformers' but `library` is another, or if the source is more than a plain vision
+    transformer.
     """
     refuse_unsupported(source)
     found = "transformers" if has_transformers_names(source) else "timm"

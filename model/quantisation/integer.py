@@ -24,7 +24,7 @@ class IntegerNetwork:
     """Evaluates any task of a quantised network exactly, so that the machine can be compared with it value by value."""
 
     def __init__(self, architecture: Architecture, tasks: dict[str, Task], tensors: dict[str, np.ndarray]) -> None:
-        """The arguments are the parts of a moesaic.spec.bundle.Bundle of the same names; its page lists every tensor's shape and dtype."""
+        """The arguments are the fields of a moesaic.spec.bundle.Bundle; that module lists every tensor's shape and dtype."""
         self.architecture, self.tasks, self.tensors = architecture, tasks, tensors
         self.pathways = pathways(tasks)
 

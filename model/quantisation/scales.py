@@ -61,6 +61,7 @@ class BlockScales:
 
     @property
     def attention(self) -> float:
+        """The value of one unit of the int8 result of attention, before the projection."""
         return self.value / 2**self.attention_shift
 
 

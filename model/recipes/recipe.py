@@ -133,6 +133,7 @@ class ModelConfiguration:
 
     @property
     def head_dim(self) -> int:
+        """Channels per attention head."""
         return self.width // self.heads
 
     @property
@@ -142,6 +143,7 @@ class ModelConfiguration:
 
     @property
     def task_names(self) -> tuple[str, ...]:
+        """The tasks' names, in the recipe's order."""
         return tuple(task.name for task in self.tasks)
 
     def task(self, name: str) -> TaskConfiguration:
