@@ -1,1 +1,1 @@
-"""The commands of the model side, one a file. PyTorch takes seconds to import, so only a command that runs does it."""
+"""The commands of the model side, one per file. PyTorch takes seconds to import, so a command imports it only when run."""

@@ -11,7 +11,7 @@ from moesaic.model.recipes.recipe import recipe_names
 
 
 class BenchExpertsCommand:
-    """The times of the mixture of experts in PyTorch."""
+    """Times the mixture of experts in PyTorch."""
 
     name = "bench-experts"
     help = "time the mixture of experts in training and inference anew, and keep the figures for `moesaic results`"

@@ -17,7 +17,7 @@ from moesaic.model.commands.quantisation_options import (
 
 
 class EvaluateCommand:
-    """The metrics of a checkpoint."""
+    """Measures a checkpoint's metrics."""
 
     name = "evaluate"
     help = "measure a checkpoint per task, in float and in integers"

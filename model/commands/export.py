@@ -41,7 +41,7 @@ _OF_UNTRAINED = ("recipe", "size", "tasks")
 
 
 class ExportCommand:
-    """From a checkpoint, or from random weights, to a bundle."""
+    """Writes a bundle, or ONNX files, from a checkpoint or random weights."""
 
     name = "export"
     help = "quantise a checkpoint, or random weights of a recipe, and write a bundle; or ONNX files alone"
@@ -83,7 +83,7 @@ class ExportCommand:
         add_data_root(parser)
         parser.add_argument("--scenes", type=positive, help="held-out scenes or images for the figures (default 128)")
         add_device(parser)
-        parser.set_defaults(device=None)  # so that it is known whether it was given
+        parser.set_defaults(device=None)  # shows whether the option was given
         add_quantisation(parser)
         add_threads(parser)
         untrained = parser.add_argument_group("untrained networks, to measure speed")
@@ -196,14 +196,14 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
 
 
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], purpose: str) -> None:
-    """UserError if one of these options, which are for another purpose, is on the command line."""
+    """Raise UserError if one of the named options is on the command line. purpose: what they are for, to complete the message."""
     for name in names:
         if getattr(arguments, name) is not None:
             raise UserError(f"--{name.replace('_', '-')} is for {purpose}: leave one of them out")
 
 
 def _load(path: Path, console: Console) -> Checkpoint:
-    """A checkpoint, whatever the step that it says; where steps of its recipe are left, that is told."""
+    """Load a checkpoint of any step, with a note on the console if it has not seen all steps of its recipe."""
     from moesaic.model.training import checkpoint
 
     state = checkpoint.load(path)
@@ -214,7 +214,7 @@ def _load(path: Path, console: Console) -> Checkpoint:
 
 
 def _expert_load_table(loads: dict[str, dict[str, list[int]]]) -> Table:
-    """The tokens that each expert gets, as a random bundle's report has them."""
+    """A table of the tokens that each expert gets. loads: by task and block, as in a random bundle's report."""
     rows = [
         (task, block, " ".join(map(str, load)), statistics.pstdev(load) / statistics.mean(load))
         for task, blocks in loads.items()

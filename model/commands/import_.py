@@ -16,7 +16,7 @@ _NORMALISATIONS = ("imagenet", "half", "none")
 
 
 class ImportCommand:
-    """A checkpoint of another program becomes one of ours."""
+    """Converts another program's checkpoint to ours."""
 
     name = "import"
     help = "turn weights of timm, transformers, DeiT, DINO, DINOv2 or upstream M3ViT into a checkpoint"
@@ -109,7 +109,7 @@ class ImportCommand:
         torch.manual_seed(recipe.training.seed)
         model = M3ViT(recipe.model)
         fresh = initialise(model, weights, seed=recipe.training.seed)
-        step = 0 if fresh else recipe.training.steps  # a whole model is a trained one
+        step = 0 if fresh else recipe.training.steps  # a complete model counts as trained
         checkpoint.save(arguments.checkpoint, checkpoint.Checkpoint(recipe, step, model.state_dict(), {}))
         if (prefix := recipe.model.prefix_tokens) != 1:
             console.print(f"prefix tokens: {prefix} (a recipe that starts from this needs prefix_tokens = {prefix})")
@@ -124,7 +124,10 @@ class ImportCommand:
 
 
 def _heads(arguments: argparse.Namespace, settings: dict) -> int:
-    """The source's attention heads, as stated on the command line or beside the file. UserError if neither or both differ."""
+    """The source's number of attention heads, from the command line or the settings beside the file.
+
+    UserError if neither states it, or if the two differ.
+    """
     stated = settings.get("num_attention_heads")
     if type(stated) is not int:
         stated = None

@@ -1,4 +1,4 @@
-"""Options that several commands of the model side take."""
+"""Options shared by several commands of the model side."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ HELD_OUT_SCENES = 128
 
 
 def recipe_choices() -> str:
-    """The recipes that come with the package, for a line of help: those in a directory together."""
+    """The recipes that come with the package, for help texts; those in a directory are summarised as directory/…."""
     names = recipe_names()
     groups = sorted({f"{name.partition('/')[0]}/…" for name in names if "/" in name})
     return ", ".join([*(name for name in names if "/" not in name), *groups])
 
 
 def add_checkpoint(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--checkpoint`; what: its help text."""
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help=what)
 
 
 def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """Add `--data-root`, None by default."""
     parser.add_argument("--data-root", type=Path, help="where the recipe's data set is; scenes need none")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add `--device`, for `moesaic.model.training.distributed.choose_device`."""
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add `--threads`, the number of PyTorch's threads."""
     parser.add_argument(
         "--threads", type=positive, default=1, help="threads of PyTorch (default 1, fastest on few cores)"
     )

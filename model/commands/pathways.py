@@ -12,7 +12,7 @@ from moesaic.model.commands.model_options import add_checkpoint, add_data_root, 
 
 
 class PathwaysCommand:
-    """A checkpoint under several budgets of experts."""
+    """Measures a checkpoint under several budgets of experts."""
 
     name = "pathways"
     help = "measure each task's accuracy, bytes and MACs under budgets of experts, and write them as a page"
@@ -104,5 +104,5 @@ class PathwaysCommand:
 
 
 def _numbers(text: str) -> list[int]:
-    """Positive integers, separated by commas."""
+    """The positive integers in a comma-separated list."""
     return [positive(part) for part in text.split(",")]

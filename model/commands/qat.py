@@ -14,12 +14,12 @@ from moesaic.model.commands.quantisation_options import add_settings, settings_o
 
 
 def scales_path(checkpoint: Path) -> Path:
-    """Where `moesaic qat` leaves the scales of the checkpoint that it writes."""
+    """Path of the scales that `moesaic qat` writes beside its checkpoint."""
     return checkpoint.with_name(f"{checkpoint.stem}.scales{checkpoint.suffix}")
 
 
 class QatCommand:
-    """A checkpoint trained on in integers."""
+    """Trains a checkpoint further in integers."""
 
     name = "qat"
     help = "train a checkpoint on in the integers that the machine runs"

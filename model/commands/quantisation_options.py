@@ -1,4 +1,4 @@
-"""Options of several commands: how integers are chosen."""
+"""Options, shared by several commands, for how integers are chosen."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(arguments: argparse.Namespace) -> PtqSettings:
-    """The settings that the options ask for, the others by default. UserError for a percentile that is of no use."""
+    """The settings chosen by the options, with defaults for the rest. UserError if the percentile is invalid or would have no effect."""
     method, percentile = arguments.calibration, arguments.percentile
     if percentile is not None and method != "percentile":
         raise UserError(
@@ -53,24 +53,27 @@ def settings_of(arguments: argparse.Namespace) -> PtqSettings:
 
 
 def settings_options(arguments: argparse.Namespace) -> list[str]:
-    """The options of `add_settings` that are on the command line."""
+    """Those options of `add_settings` that are on the command line."""
     names = ("calibration", "percentile", "clip_weights", "expert_bits")
     return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is not None]
 
 
 def add_quantisation(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `add_settings`, and the scales of fine-tuning in integers, which stand in their place."""
+    """Add the options of `add_settings`, and `--scales`, which replaces them by scales from fine-tuning in integers."""
     add_settings(parser)
     parser.add_argument("--scales", type=Path, help="scales that `moesaic qat` left beside the checkpoint")
 
 
 def quantisation_options(arguments: argparse.Namespace) -> list[str]:
-    """The options of `add_quantisation` that are on the command line."""
+    """Those options of `add_quantisation` that are on the command line."""
     return [*settings_options(arguments), *(["--scales"] if arguments.scales else [])]
 
 
 def load_scales(arguments: argparse.Namespace, configuration: ModelConfiguration) -> Scales | None:
-    """The scales that `--scales` names, None without it. UserError if there are options for choosing some, too."""
+    """The scales that `--scales` names, None without it.
+
+    UserError if they cannot be read, or if options for choosing scales are given as well.
+    """
     if arguments.scales is None:
         return None
     from moesaic.model.quantisation.scales import Scales

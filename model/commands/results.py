@@ -9,7 +9,7 @@ from moesaic.argument_types import positive
 
 
 class ResultsCommand:
-    """The runs behind docs/results.md, and that page."""
+    """Makes the runs behind docs/results.md, and writes that page."""
 
     name = "results"
     help = "train and measure what docs/results.md shows, as far as it is missing, and write that page"
@@ -39,7 +39,7 @@ class ResultsCommand:
         page = arguments.page or (root / "docs" if root else arguments.directory) / "results.md"
         results = execute_all(arguments.directory, arguments.jobs, console)
         keep_measurements(arguments.directory / "results.json", results)
-        # Timed last, when no training runs any more.
+        # Timed last, when training has finished.
         write_page(page, results, measure_once(TimingSettings(), arguments.directory, console))
         console.print(f"results: {page}", soft_wrap=True)
         return 0

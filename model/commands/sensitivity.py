@@ -15,7 +15,7 @@ _HELD_OUT = 32
 
 
 class SensitivityCommand:
-    """A checkpoint with each of its layers in integers."""
+    """Measures how much each layer of a checkpoint loses in integers."""
 
     name = "sensitivity"
     help = "measure what each layer loses in integers, as a table and a chart"

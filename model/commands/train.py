@@ -12,7 +12,7 @@ from moesaic.model.recipes.recipe import load_recipe
 
 
 class TrainCommand:
-    """From a recipe to a checkpoint."""
+    """Trains a recipe's model and writes a checkpoint."""
 
     name = "train"
     help = "train a model and write a checkpoint; start it with torchrun to use several processes"

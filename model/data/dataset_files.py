@@ -52,9 +52,11 @@ class FileDataset(ABC):
 
     @property
     def remedy(self) -> str:
+        """`download` for this directory, to end an error message."""
         return self.download.format(root=self.root)
 
     def channels(self, task: str) -> int:
+        """A task's number of output channels: one per class for a task with classes."""
         return CHANNELS[task] if task in CHANNELS else len(self.class_names[task])
 
     @abstractmethod
@@ -81,6 +83,7 @@ class FileDataset(ABC):
         """
 
     def check_files(self, name: str) -> None:
+        """Raise UserError if a sample's image, or a file with its ground truth for a wanted task, is missing."""
         self.image_path(name)
         for task in self.tasks:
             self.target_paths(name, task)

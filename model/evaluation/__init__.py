@@ -1,1 +1,1 @@
-"""How good a network's predictions are, in float and in integers."""
+"""The accuracy of a network's predictions, in float and in integers."""

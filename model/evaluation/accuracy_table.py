@@ -9,9 +9,9 @@ from moesaic.pages.tables import Column, Table
 
 
 def accuracy_table(metrics: Mapping[str, Mapping]) -> Table:
-    """A row for each task with a metric: the float network's, the integer network's where it was measured, and their difference.
+    """One row per measured task: the float network's metric, the integer network's if it was measured, and their difference.
 
-    metrics: task to {"metric": name, "float", "integer": values, "higher_is_better"}, as `moesaic.spec.bundle.Task.metrics`.
+    metrics: task to {"metric": name, "float", "integer": values, "higher_is_better"}, as in `moesaic.spec.bundle.Task.metrics`.
     """
     columns = (
         Column("task"), Column("metric"), Column("float", decimals(4)), Column("integer", decimals(4)), Column("difference", signed(4)),

@@ -1,4 +1,4 @@
-"""How often the integer routers choose the experts that the float routers choose."""
+"""How often the integer routers choose the same experts as the float routers."""
 
 import numpy as np
 
@@ -10,14 +10,14 @@ from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.spec.arithmetic import route_token
 
 AGREEMENT_SCENES = 32
-"""Images that are enough: each has thousands of routing decisions."""
+"""A sufficient number of images: each brings thousands of routing decisions."""
 
 
 def top_k_agreement(model: M3ViT, network: IntegerNetwork, images: np.ndarray) -> float:
-    """The share, 0..1, of the float routers' choices that the integer routers make too, both on the network's default pathways.
+    """The fraction, 0..1, of the float routers' choices that the integer routers share, both on the network's default pathways.
 
-    Over all images uint8 [N, height, width, 3], tasks, MoE blocks, tokens and chosen experts. Each network routes its own
-    activations, so that earlier disagreements count as they would in use. 1 for a model without experts.
+    Counted over all images uint8 [N, height, width, 3], tasks, MoE blocks, tokens and chosen experts. Each network routes its own
+    activations, so that earlier disagreements have the effect they would have in use. 1 for a model without experts.
     """
     agreed, total, size = 0, 0, batch_size(model.configuration)
     with on_pathways(model, pathways_of(network.tasks)):

@@ -1,4 +1,4 @@
-"""Predictions and metrics, of the float network and of the integer network on the same images."""
+"""Predictions and metrics of the float network and the integer network on the same images."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -16,14 +16,14 @@ from moesaic.model.recipes.recipe import ModelConfiguration
 from moesaic.model.tasks.definitions import TASKS, find_task
 from moesaic.spec.pathway_names import pathway_name
 
-_BATCH, _BATCH_PIXELS = 32, 1 << 20  # at most, so that predictions of many classes fit into memory
+_BATCH, _BATCH_PIXELS = 32, 1 << 20  # limits, so that predictions of many classes fit into memory
 
 Predictor = Callable[[np.ndarray, str], np.ndarray]
-"""A task's prediction [N, C, h, w], float, in the values that metrics take, for images uint8 [N, height, width, 3]."""
+"""A function of images, uint8 [N, height, width, 3], and a task that returns its prediction, float [N, C, h, w], as metrics take it."""
 
 
 def batch_size(configuration: ModelConfiguration) -> int:
-    """How many images are taken at once."""
+    """The number of images per batch, 1 to 32."""
     return max(1, min(_BATCH, _BATCH_PIXELS // (configuration.image_height * configuration.image_width)))
 
 
@@ -39,12 +39,12 @@ def predict(model: M3ViT, images: np.ndarray, task: str) -> np.ndarray:
 
 
 def float_predictor(model: M3ViT) -> Predictor:
-    """The float network as `evaluate` takes it."""
+    """The float network as a predictor for `evaluate`."""
     return lambda images, task: predict(model, images, task)
 
 
 def integer_predictor(network: IntegerNetwork, alternative: str | None = None) -> Predictor:
-    """The integer network as `evaluate` takes it, on its default pathways or on an alternative that all tasks have."""
+    """The integer network as a predictor for `evaluate`, on its default pathways or on an alternative that all tasks have."""
     return lambda images, task: network.predict(images, pathway_name(task, alternative))
 
 
@@ -56,8 +56,8 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Every task's metric for several networks, by task and by the predictor's name, in one pass over the data.
 
-    data: with truth for all tasks; it is read batch by batch, so that it need not fit into memory. console: where to show a
-    progress bar. UserError if the data set lacks a task or its samples are of another size than the configuration's.
+    data: has ground truth for all tasks; it is read batch by batch and need not fit into memory. console: where to show a progress
+    bar, nowhere if None. UserError if the data set lacks a task or its samples do not have the configuration's image size.
     """
     tasks = {task.name: find_task(task.name, task.channels) for task in configuration.tasks}
     require_tasks(data, {task.name: task.channels for task in configuration.tasks})
@@ -86,7 +86,7 @@ def _batches(data: Dataset, configuration: ModelConfiguration, console: Console 
 
 
 def measure_float(model: M3ViT, data: Dataset, console: Console | None = None) -> dict[str, float]:
-    """Every task's metric for the float network on the pathways that it is on; see `evaluate`."""
+    """Every task's metric for the float network on its current pathways; see `evaluate`."""
     found = evaluate({"float": float_predictor(model)}, model.configuration, data, console)
     return {task: values["float"] for task, values in found.items()}
 
@@ -98,7 +98,7 @@ def measure_integer(
     alternative: str | None = None,
     console: Console | None = None,
 ) -> dict[str, float]:
-    """Every task's metric for the integer network, on the tasks' default pathways or on an alternative that all have."""
+    """Every task's metric for the integer network, on its default pathways or an alternative that all tasks have; see `evaluate`."""
     found = evaluate({"integer": integer_predictor(network, alternative)}, configuration, data, console)
     return {task: values["integer"] for task, values in found.items()}
 
@@ -110,10 +110,10 @@ def compare(
     alternative: str | None = None,
     console: Console | None = None,
 ) -> dict[str, dict]:
-    """By task: the metric's name, whether higher is better, and its value in float and, if there is an integer network, in integers.
+    """By task: the metric's name ("metric"), "higher_is_better", and its values "float" and, with an integer network, "integer".
 
-    Both are measured on the integer network's default pathways, or on an alternative that all its tasks have; without one, the
-    float network is whole. data, console: see `evaluate`.
+    Both are measured on the integer network's default pathways, or on an alternative that all its tasks have; without an integer
+    network, the whole float network is measured. data, console: see `evaluate`.
     """
     predictors = {"float": float_predictor(model)}
     if network is not None:

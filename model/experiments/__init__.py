@@ -1,1 +1,1 @@
-"""Studies of the model that the documentation shows: each measures, keeps its figures, and writes a page."""
+"""Studies of the model for the documentation: each one measures, keeps its figures, and writes a page."""

@@ -1,8 +1,8 @@
-"""How fast the mixture of experts is: against the dense network, against simpler forms of it, one task against all.
+"""Speed of the mixture of experts: compared with a dense network, with simpler implementations, and for one task against all.
 
-Everything that is compared runs in one process, in turn, the forms one after the other in every repeat, so that other load falls on
-all of them alike; figures are medians. `moesaic bench-experts` measures anew and keeps the tables; `moesaic results` shows those
-that are kept in docs/results.md, and measures where there are none.
+Everything that is compared runs in one process, each form once per repeat in turn, so that other load on the machine affects all of
+them alike; figures are medians. `moesaic bench-experts` measures anew and keeps the tables; `moesaic results` puts the kept tables
+into docs/results.md, and measures first if there are none.
 """
 
 import dataclasses
@@ -34,12 +34,12 @@ from moesaic.spec.cost import frame_macs, weight_bytes
 
 OPTIMIZERS = ("adamw", "muon")
 MEASUREMENTS = 1
-"""Number of what `measure` does; what was measured otherwise is measured again."""
+"""Version of `measure`; figures of another version are measured again."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TableOfFigures:
-    """A title, names of columns, and rows of text and numbers."""
+    """A title, column names, and rows that start with text, followed by numbers in the units that title and columns name."""
 
     title: str
     columns: tuple[str, ...]
@@ -47,7 +47,7 @@ class TableOfFigures:
 
 
 def interleaved(forms: dict[str, Callable[[], None]], repeats: int, progress: Progress) -> dict[str, float]:
-    """Median seconds of each form; every repeat runs all of them once, after a first round that does not count."""
+    """Median seconds of each form by name; every repeat runs all forms once, after an uncounted warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in forms}
     bar = progress.add_task(", ".join(forms), total=(repeats + 1) * len(forms))
     for repeat in range(repeats + 1):
@@ -61,9 +61,9 @@ def interleaved(forms: dict[str, Callable[[], None]], repeats: int, progress: Pr
 
 
 def dense_of_equal_macs(configuration: ModelConfiguration) -> ModelConfiguration:
-    """The dense network whose MLPs, in place of experts, have as many hidden units as a token's experts together.
+    """The dense network in which MLPs with as many hidden units as a token's experts together replace the experts.
 
-    The other MLPs have them too, so both networks must agree there: UserError if they do not.
+    All MLPs of a network have the same size, so this must be that of the recipe's MLPs: UserError if it is not.
     """
     c = configuration
     if c.top_k * c.expert_hidden != c.mlp_hidden:
@@ -73,14 +73,14 @@ def dense_of_equal_macs(configuration: ModelConfiguration) -> ModelConfiguration
 
 
 def specification_tasks(configuration: ModelConfiguration) -> dict[str, Task]:
-    """The recipe's tasks with every expert, as `moesaic.spec.cost` counts them."""
+    """The model's tasks with every expert, for the cost functions of `moesaic.spec.cost`."""
     c = configuration
     pathway = {block: tuple(range(c.experts)) for block in c.architecture.moe_blocks}
     return {task.name: Task("depth", task.channels, c.resolution, 1.0, c.top_k, pathway) for task in c.tasks}
 
 
 class _TrainingStep:
-    """Forward and backward pass on random images, then clipping and the optimizers; seconds of both parts are kept."""
+    """A training step on random images in two parts: forward and backward pass, then clipping and the optimizers."""
 
     def __init__(self, recipe: Recipe, configuration: ModelConfiguration, batch: int, optimizer: str) -> None:
         torch.manual_seed(0)
@@ -90,14 +90,14 @@ class _TrainingStep:
         self.images = torch.rand(batch, 3, configuration.image_height, configuration.image_width) * 2 - 1
 
     def passes(self) -> None:
-        """Forward and backward."""
+        """Forward and backward pass."""
         noise = torch.Generator().manual_seed(0)
         tasks = self.model.configuration.task_names
         predictions, balance = self.model.training_forward(self.images, tasks, noise)
         (sum(p.square().mean() for p in predictions.values()) + 0.01 * balance).backward()
 
     def update(self) -> None:
-        """Clipping, optimizers, gradients away."""
+        """Clip the gradients, run the optimizers and clear the gradients."""
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -109,7 +109,10 @@ class _TrainingStep:
 
 
 def training_figures(recipe: Recipe, batch: int, repeats: int, progress: Progress) -> TableOfFigures:
-    """A training step of one task, with experts and dense at equal active MACs."""
+    """Milliseconds of a training step for one task, with experts and dense at equal active MACs; batch: images per step.
+
+    UserError as in `dense_of_equal_macs`.
+    """
     one = dataclasses.replace(recipe.model, tasks=recipe.model.tasks[:1])
     dense = dense_of_equal_macs(one)
     macs = {
@@ -143,9 +146,9 @@ def training_figures(recipe: Recipe, batch: int, repeats: int, progress: Progres
 
 
 def loop_over_experts(moe: MoE, tokens: Tensor, scores: Tensor, chosen: Tensor) -> Tensor:
-    """The mixture as one would first write it: a mask and four autograd operations per expert.
+    """The mixture in its most obvious form: a mask and four autograd operations per expert.
 
-    tokens: [N, D]. scores: [N, E]. chosen: bool [N, E]. Returns [N, D], float like the tokens.
+    tokens: [N, D]. scores: [N, E]. chosen: bool [N, E]. Returns [N, D], in the dtype of the tokens.
     """
     result = torch.zeros_like(tokens)
     for e in range(len(moe.up_weight)):
@@ -157,7 +160,7 @@ def loop_over_experts(moe: MoE, tokens: Tensor, scores: Tensor, chosen: Tensor) 
 
 
 def layer_figures(configuration: ModelConfiguration, batch: int, repeats: int, progress: Progress) -> TableOfFigures:
-    """Tokens per second of the expert layer alone, routing left out, in three forms that give the same result."""
+    """Tokens per second of the expert layer without routing, in three forms that give the same result; batch: images."""
     c = configuration
     torch.manual_seed(0)
     moe = MoE(c.width, c.expert_hidden, c.experts, c.top_k, ("task",))
@@ -193,7 +196,7 @@ def layer_figures(configuration: ModelConfiguration, batch: int, repeats: int, p
 
 
 def task_figures(configuration: ModelConfiguration, repeats: int, progress: Progress) -> TableOfFigures:
-    """One task's inference against all tasks': MACs, bytes of the integer network's weights, time of the float network."""
+    """Inference of one task against all tasks: MACs, the integer network's weights in MB, the float network's milliseconds per frame."""
     c = configuration
     torch.manual_seed(0)
     model, image = M3ViT(c).eval(), torch.rand(1, 3, c.image_height, c.image_width) * 2 - 1
@@ -229,9 +232,9 @@ def task_figures(configuration: ModelConfiguration, repeats: int, progress: Prog
 
 
 def measure(settings: TimingSettings, console: Console) -> dict:
-    """Settings and tables, in plain types: "training", "layer" and "tasks", each as `TableOfFigures` has it.
+    """The settings and the tables "training", "layer" and "tasks" in plain types, each table with the fields of `TableOfFigures`.
 
-    UserError if the recipe's experts are not of the MLP's size.
+    The tables are also printed. UserError if a token's experts together are not as wide as the recipe's MLP.
     """
     recipe, batch, repeats = load_recipe(settings.recipe), settings.batch, settings.repeats
     torch.set_num_threads(settings.threads)
@@ -249,7 +252,7 @@ def measure(settings: TimingSettings, console: Console) -> dict:
 
 
 def measure_anew(settings: TimingSettings, directory: Path, console: Console) -> dict:
-    """What `measure` gives, which replaces what is kept in the directory."""
+    """The result of `measure`, which replaces the one kept in the directory. UserError if the directory is not writable."""
     require_writable(directory)
     path = settings.path(directory)
     keep_measurements(path, measure(settings, console))
@@ -257,6 +260,6 @@ def measure_anew(settings: TimingSettings, directory: Path, console: Console) ->
 
 
 def measure_once(settings: TimingSettings, directory: Path, console: Console) -> dict:
-    """What is kept in the directory, or else measured now and kept there."""
+    """The measurements kept in the directory; if there are none of this version, they are made and kept, see `measure_anew`."""
     done = read_measurements(settings.path(directory))
     return done if done.get("measurements") == MEASUREMENTS else measure_anew(settings, directory, console)

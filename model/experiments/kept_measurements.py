@@ -1,4 +1,4 @@
-"""Measurements that take long, kept as JSON files that are named by a hash of what they depend on."""
+"""Slow measurements, kept as JSON files named by a hash of what they depend on."""
 
 import json
 from pathlib import Path
@@ -7,15 +7,15 @@ from moesaic.files import sha256_of, write_file
 
 
 def content_key(settings: dict) -> str:
-    """Twelve hexadecimal digits that change with every entry."""
+    """Twelve hexadecimal digits that depend on every entry. settings: what JSON can hold."""
     return sha256_of(json.dumps(settings, sort_keys=True).encode())[:12]
 
 
 def read_measurements(path: Path) -> dict:
-    """What the file keeps; nothing if it is not there."""
+    """The measurements in the file; empty if it does not exist."""
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def keep_measurements(path: Path, measurements: dict | list) -> None:
-    """Write the file, whole or not at all."""
+    """Write the file, completely or not at all. UserError if it cannot be written."""
     write_file(path, (json.dumps(measurements, indent=1) + "\n").encode())

@@ -1,4 +1,4 @@
-"""The study of pathways as a page: charts, tables, and heat maps of the experts' use."""
+"""The study of pathways as a page: charts, tables, and heat maps of expert usage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PANEL_WIDTH, _PANEL_HEIGHT = 290, 220
 
 
 def pathway_chart(study: PathwayStudy) -> Drawing:
-    """A row for each task, with accuracy, weight bytes, DRAM bytes and MACs against the experts kept."""
+    """One row per task: accuracy, weights, DRAM traffic and MACs against the number of experts kept."""
     colours = series_colours(f"top-{top_k}" for top_k in sorted({point.top_k for point in study.points}, reverse=True))
     rows = []
     for task, (name, higher) in study.metrics.items():
@@ -45,7 +45,7 @@ def pathway_chart(study: PathwayStudy) -> Drawing:
 
 
 def pathway_page(study: PathwayStudy) -> str:
-    """The whole page, which needs no other file."""
+    """The complete, self-contained HTML page."""
     c = study.configuration
     blocks = len(c.architecture.moe_blocks)
     where = "in every MoE block" if study.scope == "layer" else "over all MoE blocks of a task"
@@ -73,7 +73,7 @@ def pathway_page(study: PathwayStudy) -> str:
 
 
 def budget_table(study: PathwayStudy, task: str) -> Table:
-    """What each budget costs a task and what it saves."""
+    """What each budget costs a task in accuracy, and what it saves; one row per budget."""
     points = _points_of(study, task)
     with_integers = any(point.integer is not None for point in points)
     columns = [

@@ -1,4 +1,4 @@
-"""What a budget of experts costs each task and what it saves: accuracy, bytes and multiply-accumulates by budget."""
+"""What a budget of experts costs each task, and what it saves: accuracy, bytes and multiply-accumulates by budget."""
 
 import copy
 import dataclasses
@@ -29,9 +29,9 @@ from moesaic.spec.cost import dram_bytes, frame_macs, weight_bytes
 class Point:
     """One task under one budget.
 
-    experts: those kept by MoE block; kept: their number over all blocks; top_k: experts per token. value: of the task's metric in
-    float; integer: in integers, None where that was not measured. weight_bytes, dram_bytes, macs: of one frame, see
-    `moesaic.spec.cost`. change: of `value` against the whole network, in percent, positive when worse.
+    experts: those kept, by MoE block. kept: their number over all blocks. top_k: experts per token. value: the task's metric in
+    float. integer: the metric in integers, None if it was not measured. weight_bytes, dram_bytes, macs: for one frame, see
+    `moesaic.spec.cost`. change: of `value` from the whole network's, in percent, positive when worse.
     """
 
     task: str
@@ -49,7 +49,12 @@ class Point:
 
 @dataclass(frozen=True)
 class PathwayStudy:
-    """points: of every task and budget; the first of each task is the whole network. metrics: task to (name, higher is better)."""
+    """The measurements of all tasks and budgets.
+
+    scope: of the budgets, "layer" or "task". fine_tuned: steps of fine-tuning per number of experts. samples: number of held-out
+    samples. metrics: task to (name, whether higher is better). usage: of the whole network. points: for every task and budget; the
+    first of each task is the whole network.
+    """
 
     scope: str
     fine_tuned: int
@@ -60,7 +65,7 @@ class PathwayStudy:
     points: list[Point]
 
     def to_dict(self) -> dict:
-        """Plain types only, as pathways.json has them."""
+        """The study in plain types, as in pathways.json."""
         return {
             "scope": self.scope,
             "fine_tuned_steps": self.fine_tuned,
@@ -85,9 +90,9 @@ class PathwayStudy:
 
 
 def grid(experts: list[int], top_ks: list[int], scope: str, blocks: int) -> list[Budget]:
-    """Every number of experts with every top-k, without those in which a token would go to more experts than are kept.
+    """Every number of experts combined with every top-k, except where a token would go to more experts than a block keeps.
 
-    blocks: MoE blocks of the network, among which a budget for the whole task is divided. UserError if none is left.
+    scope: "layer" or "task". blocks: number of MoE blocks, which share a budget of scope "task". UserError if no budget is left.
     """
     share = blocks if scope == "task" else 1
     budgets = [Budget(e, k, scope) for e in experts for k in top_ks if k * share <= e]
@@ -114,9 +119,10 @@ def measure_budgets(
 ) -> PathwayStudy:
     """Measure the whole network and each budget on held-out samples.
 
-    usage: of the whole network. calibration: uint8 [N, height, width, 3], for the scales of integers. fine_tune_steps: train each
-    number of experts on by itself, on all of its top-k in turn, before it is measured. advance: called after each
-    step of that and after each budget. UserError if a budget cannot be met.
+    usage: of the whole network. calibration: images uint8 [N, height, width, 3], for the scales of integers. integers: also measure
+    the integer network. fine_tune_steps: before measuring, fine-tune a copy of the model for each number of experts, on all its
+    values of top-k in turn. data_root: directory of the data set's files, None for scenes. advance: called after each step of
+    fine-tuning and after each budget. UserError if a budget cannot be met or the model does not have the light head.
     """
     c = model.configuration
     if c.head != "light":
@@ -155,7 +161,7 @@ def measure_budgets(
 def _measured(
     model: M3ViT, pathways: dict[str, Pathways], calibration: np.ndarray, held_out: Dataset, integers: bool
 ) -> Iterator[tuple[str, dict[str, float], dict[str, float]]]:
-    """Name and metrics, in float and in integers, of each of a model's pathways; one quantised network serves all."""
+    """Each pathway's name and its metrics in float and in integers; one quantised network serves all pathways."""
     first, *others = pathways
     network = None
     if integers:

@@ -1,4 +1,4 @@
-"""docs/results.md, written from the measurements of all runs."""
+"""The page docs/results.md, written from the measurements of all runs."""
 
 import statistics
 from collections.abc import Sequence
@@ -22,24 +22,24 @@ _TITLES = {
 _SINGLE = "single-task-"
 
 HALF, FINE_TUNING_STEPS = "8x4", 600
-"""The budget that the multi-gate network is trained on under, and for how long."""
+"""The budget under which the multi-gate network is fine-tuned, and the number of steps."""
 BUDGETS = ("16x4", "12x4", HALF, "4x4", "16x2", "8x2", "16x1", "8x1")
-"""Experts kept and experts a token; the first is the whole network."""
+"""Budgets as experts kept x experts per token; the first is the whole network."""
 BUDGETED = ("multi-gate", "sampled-budgets")
-"""Networks that are measured under them without training."""
+"""Networks measured under these budgets without further training."""
 
 
 def write_page(path: Path, results: list[dict], experts: dict) -> None:
-    """Write the page.
+    """Write the page. UserError if it cannot be written.
 
-    results: as `moesaic.model.experiments.results_study.measure` gives them, of all runs. experts: as
-    `moesaic.model.experiments.expert_timing.measure` does.
+    results: of all runs, as returned by `moesaic.model.experiments.results_study.execute_all`. experts: as returned by
+    `moesaic.model.experiments.expert_timing.measure`.
     """
     write_file(path, results_markdown(results, experts).encode())
 
 
 def results_markdown(results: list[dict], experts: dict) -> str:
-    """The page as Markdown."""
+    """The page as Markdown; arguments as for `write_page`."""
     runs = {(result["name"], result["seed"]): result for result in results}
     seeds = sorted({seed for _, seed in runs})
     recipe = load_recipe("results/multi-gate")
@@ -153,7 +153,7 @@ def _kept() -> int:
 
 
 def _experts(measured: dict) -> list[str]:
-    """What the mixture of experts costs, in three sections."""
+    """The three sections on what the mixture of experts costs, as lines of Markdown."""
     threads = f"{measured['threads']} thread{'s' if measured['threads'] > 1 else ''}"
 
     def table(name: str) -> str:
@@ -188,7 +188,7 @@ def _experts(measured: dict) -> list[str]:
 
 
 def _changes(title: str, pairs: list[tuple[dict[str, float], dict[str, float]]]) -> list[list[str]]:
-    """A row per task: metrics before and after, and by how much they got worse."""
+    """One row per task: the metric before, after, and by how many percent it got worse. pairs: (before, after), one per seed."""
     rows = []
     for task in pairs[0][0]:
         before, after = ([pair[side][task] for pair in pairs] for side in (0, 1))
@@ -221,6 +221,6 @@ def _spread(values: list[float], digits: int = 4) -> str:
 
 
 def _table(names: list[str], figures: list[str], rows: Sequence[Sequence[Value | Cell]], *notes: str) -> str:
-    """A table whose first columns are names and whose others are figures, as Markdown."""
+    """A Markdown table whose first columns hold names and whose other columns hold figures."""
     columns = (*map(Column, names), *(Column(heading, align="right") for heading in figures))
     return Table(columns, rows, notes).to_markdown()

@@ -1,7 +1,7 @@
-"""The runs behind docs/results.md, which `moesaic results` trains and measures where they are missing.
+"""The runs behind docs/results.md; `moesaic results` trains and measures those that are missing.
 
-Every run is a recipe and a seed. Its checkpoint and its measurements are kept in a directory under the hash of its recipe, so
-that a second start resumes where the first one stopped, and a recipe that changed is run anew.
+A run is a recipe and a seed. Its checkpoint and measurements are kept in a directory under a hash of its recipe, so that a second
+start resumes where the first one stopped, and a changed recipe is run anew.
 """
 
 import copy
@@ -37,37 +37,38 @@ SEEDS = (0, 1, 2)
 NETWORKS = ("multi-gate", "sampled-budgets", "single-gate", "task-conditioned", "dense")
 """Recipes in recipes/results that have every task."""
 QUANTISED = ("multi-gate", "dense")
-"""Those of them that are measured in integers too."""
+"""Those that are also measured in integers."""
 MEASUREMENTS = 4
-"""Number of what `measure` does; checkpoints that were measured otherwise are measured again, without training."""
+"""Version of `measure`; checkpoints measured by another version are measured again without training."""
 
 
 @dataclass(frozen=True)
 class SeededRun:
-    """One training."""
+    """One run. name: of a recipe in recipes/results; seed: replaces the recipe's."""
 
     name: str
     seed: int
 
     @property
     def recipe(self) -> Recipe:
+        """The named recipe with this run's seed."""
         recipe = load_recipe(f"results/{self.name}")
         return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, seed=self.seed))
 
     @property
     def key(self) -> str:
-        """Changes with every entry of the recipe."""
+        """File name stem for the run's results; it depends on every entry of the recipe."""
         return f"{self.name}-{self.seed}-{content_key(self.recipe.to_dict())}"
 
 
 def every_run() -> list[SeededRun]:
-    """All runs of the page; those that take long come first."""
+    """All runs of the page, the slow ones first."""
     single = [f"single-task-{task}" for task in load_recipe(f"results/{NETWORKS[0]}").model.task_names]
     return [SeededRun(name, seed) for name in (*NETWORKS, *single) for seed in SEEDS]
 
 
 def execute(run: SeededRun, directory: Path) -> dict:
-    """Train and measure, unless that is done already; the run's measurements, as they are in its JSON file."""
+    """Train and measure a run unless this is already done; returns its measurements as in its JSON file, see `measure`."""
     result_path = directory / f"{run.key}.json"
     done = read_measurements(result_path)
     if done.get("measurements") == MEASUREMENTS:
@@ -83,7 +84,7 @@ def execute(run: SeededRun, directory: Path) -> dict:
 
 
 def measure(run: SeededRun, model: M3ViT) -> dict:
-    """By task: MACs, metric in float and, for some networks, in integers and with fewer experts."""
+    """MACs and float metrics by task, the number of parameters, and for some networks metrics in integers and with fewer experts."""
     recipe = run.recipe
     held_out = open_validation(recipe, None)
     seen = training_scenes(recipe, 0, CALIBRATION_SCENES).images
@@ -116,7 +117,7 @@ def measure(run: SeededRun, model: M3ViT) -> dict:
 
 
 def execute_all(directory: Path, jobs: int, console: Console) -> list[dict]:
-    """Every run's measurements; `jobs` processes work side by side, one thread each."""
+    """Every run's measurements, from `jobs` parallel processes with one thread each. UserError if the directory is not writable."""
     require_writable(directory)
     directory.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -1,4 +1,4 @@
-"""A sensitivity as tables and as a chart."""
+"""A measured sensitivity as tables and as a chart."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DECIBELS, _METRIC, _CHANGE = decimals(1), decimals(4), signed(2)
 
 
 def sensitivity_table(found: Sensitivity) -> Table:
-    """Every figure, most sensitive first."""
+    """All figures, by rows: the network in real numbers, the one in integers, then the groups of layers, most sensitive first."""
     columns = [Column("layers")]
     for task in found.real:
         columns += [
@@ -39,7 +39,7 @@ def sensitivity_table(found: Sensitivity) -> Table:
 
 
 def narrow_sensitivity_table(found: Sensitivity) -> Table:
-    """SQNR and change of the metric, a column for each task, most sensitive first: what fits into a terminal."""
+    """SQNR and change of the metric in one column per task, most sensitive group first; narrow enough for a terminal."""
     rows = [
         (
             name,
@@ -55,7 +55,7 @@ def narrow_sensitivity_table(found: Sensitivity) -> Table:
 
 
 def sensitivity_markdown(found: Sensitivity) -> str:
-    """A page of Markdown: what was measured, the table, most sensitive first, and the chart `sensitivity.svg`."""
+    """A page of Markdown: what was measured, the table of `sensitivity_table`, and a link to the chart `sensitivity.svg`."""
     lines = [
         "# Sensitivity to integers",
         "",
@@ -71,7 +71,7 @@ def sensitivity_markdown(found: Sensitivity) -> str:
 
 
 def sensitivity_chart(found: Sensitivity) -> Drawing:
-    """The SQNR of each group as bars, one a task, in the order of the network."""
+    """The SQNR of each group in dB, one bar per task, in the order of the network."""
     losses = {_ALL: found.integers, **found.groups}
     finite = [value for loss in losses.values() for value in loss.signal_to_noise.values() if math.isfinite(value)]
     top = 10 * math.ceil(max([10.0, *finite]) / 10)
@@ -87,13 +87,16 @@ def sensitivity_chart(found: Sensitivity) -> Drawing:
 
 
 def _rows(found: Sensitivity) -> list[tuple[str, Loss]]:
-    """Most sensitive first: the least signal to noise of any task alone, the most without."""
+    """The whole integer network, then the groups by their lowest SQNR of any task, the most sensitive first.
+
+    That is the lowest SQNR in mode "alone" and the highest in mode "without".
+    """
     least = {name: min(loss.signal_to_noise.values()) for name, loss in found.groups.items()}
     ordered = sorted(found.groups.items(), key=lambda row: least[row[0]], reverse=found.mode == "without")
     return [(_ALL, found.integers), *ordered]
 
 
 def _change(found: Sensitivity, loss: Loss, task: str) -> float:
-    """Of the metric, in percent."""
+    """Relative change of the task's metric in percent; NaN if it was 0."""
     real = found.real[task]
     return (loss.metric[task] / real - 1) * 100 if real else math.nan

@@ -1,4 +1,4 @@
-"""Which layers lose most in integers: each in integers alone among real ones, or left out alone from the integers."""
+"""Which layers lose most in integers: each group alone in integers among real layers, or alone real among integer layers."""
 
 import math
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ _ATTENTION = ("norm1", "query", "key", "value", "scores", "attention", "projecti
 
 @dataclass(frozen=True)
 class Loss:
-    """Of one network against the network in real numbers, by task: signal to noise in dB, and the task's metric.
+    """How one network differs from the network in real numbers, by task: signal to noise in dB, and its own metric.
 
-    The signal is the real network's prediction, the noise what the other one's differs by; inf where they are equal.
+    The signal is the real network's prediction, the noise the difference between the two predictions; inf if they are equal.
     """
 
     signal_to_noise: dict[str, float]
@@ -32,9 +32,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """mode: "alone", a group is in integers and the rest real; "without", a group is real and the rest in integers.
+    """The losses of all groups of layers.
 
-    real: every task's metric of the network in real numbers. integers: of the whole integer network. groups: by group's name.
+    mode: "alone" if a group runs in integers and the rest in real numbers, "without" if it is the other way round. real: metrics by
+    task of the network in real numbers. integers: the loss of the whole integer network. groups: the loss for each group by its name.
     """
 
     mode: str
@@ -44,9 +45,10 @@ class Sensitivity:
 
 
 def layer_groups(configuration: ModelConfiguration, level: str) -> dict[str, tuple[str, ...]]:
-    """Every layer's name, as `FakeQuantised` takes it, by the group that it is in.
+    """The names of the layers in each group, as `FakeQuantised` takes them; every layer is in exactly one group.
 
-    level: "block" for attention and MLP of each block, "layer" for each kind of layer in them; all experts of a block are one.
+    level: "block" makes each block's attention and each block's MLP or experts a group; "layer" separates the layers in them, where
+    the experts of a block count as one.
     """
     groups: dict[str, tuple[str, ...]] = {"embedding": ("patch_embed", "position")}
     for i in range(configuration.depth):
@@ -80,7 +82,11 @@ def measure_sensitivity(
     mode: str = "alone",
     console: Console | None = None,
 ) -> Sensitivity:
-    """What each group of layers loses. data: with truth for all tasks. level, mode: one of LEVELS and of MODES."""
+    """What each group of layers loses.
+
+    data: has ground truth for all tasks. level: one of LEVELS, see `layer_groups`. mode: one of MODES, see `Sensitivity`. console:
+    where to show a progress bar. UserError if the data does not fit the model, see `evaluate`.
+    """
     groups = layer_groups(model.configuration, level)
     every = [name for names in groups.values() for name in names]
     with torch.no_grad():
@@ -102,7 +108,7 @@ def measure_sensitivity(
 
 
 class _Compared:
-    """A network as a `Predictor`, which compares its predictions with those of the network that was asked before it."""
+    """A network as a `Predictor` that compares its predictions with the last ones of `signal`, which must be called before it."""
 
     def __init__(self, network: FakeQuantised, parameters: Parameters, signal: "_Compared | None" = None) -> None:
         self._network, self._parameters, self._signal = network, parameters, signal

@@ -1,4 +1,4 @@
-"""Times of experts as a table."""
+"""Timings of experts as a table."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from moesaic.pages.tables import Column, Table
 
 
 def timing_table(figures: Mapping) -> Table:
-    """figures: "columns", names of which the first is of text, and "rows", as `expert_timing.TableOfFigures` has them."""
+    """A table of timings. figures: "columns" (the first holds text) and "rows", as in `expert_timing.TableOfFigures`."""
     first, *others = figures["columns"]
     return Table((Column(first), *(Column(name, three_digits) for name in others)), figures["rows"])

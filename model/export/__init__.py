@@ -1,1 +1,1 @@
-"""From a model to files: the bundle that everything after PyTorch starts from, and ONNX."""
+"""From a model to files: ONNX, and the bundle from which everything after PyTorch starts."""

@@ -37,7 +37,7 @@ from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.spec.bundle import Bundle, Task
 
-_RANDOM_CALIBRATION_TOKENS, _RANDOM_CALIBRATION_SCENES = 2048, 4  # at least
+_RANDOM_CALIBRATION_TOKENS, _RANDOM_CALIBRATION_SCENES = 2048, 4  # minimum of each
 
 
 def build_bundle(
@@ -57,11 +57,12 @@ def build_bundle(
 ) -> Bundle:
     """The bundle of a trained model.
 
-    budget: keep only that much of the experts for each task, by their usage on the calibration images (the float figures and the
-    ONNX files are those of the same pathways). alternatives: name to the budget of another pathway
-    of every task. fine_tune_steps: train on these pathways first, in turn; advance is called after each step. validation,
-    calibration: number of held-out images for the accuracy figures and of training images for the scales, of the recipe's data.
-    settings, scales: see `integer_network`. data_root: where the data set's files are.
+    budget: limits each task to the experts that it uses most on the calibration images, None to keep all; the float accuracy and the
+    ONNX files are for the same pathways. alternatives: name to the budget of an additional pathway of every task.
+    fine_tune_steps: first train the model on these pathways in turn; advance is called after each step. validation: number of
+    held-out images for the accuracy figures. calibration: number of training images for the scales. settings, scales: see
+    `integer_network`. data_root: directory of the data set's files, None for scenes.
+    UserError if the model does not have the light head, a budget cannot be met, or the data cannot be read.
     """
     require_light_head(model.configuration)
     model.eval()
@@ -97,8 +98,8 @@ def build_bundle(
 
 
 def _with_metrics(model: M3ViT, network: IntegerNetwork, data: Dataset) -> dict[str, Task]:
-    """The network's tasks with the accuracy of each pathway."""
-    alternatives = next(iter(network.tasks.values())).alternatives  # of which every task has the same
+    """The network's tasks with the accuracy on each of their pathways."""
+    alternatives = next(iter(network.tasks.values())).alternatives  # every task has the same ones
     measured = {alternative: compare(model, network, data, alternative) for alternative in alternatives}
     default = compare(model, network, data)
     return {
@@ -115,17 +116,17 @@ def _with_metrics(model: M3ViT, network: IntegerNetwork, data: Dataset) -> dict[
 
 
 def _with_class_names(tasks: dict[str, Task], recipe: Recipe) -> dict[str, Task]:
-    """The tasks with the names that the recipe's data has for their classes."""
+    """The tasks with their classes' names in the recipe's data set."""
     names = class_names(recipe.data.name)
     return {name: dataclasses.replace(task, class_names=tuple(names.get(name, ()))) for name, task in tasks.items()}
 
 
 def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSettings = DEFAULT_PTQ) -> Bundle:
-    """The bundle of a network that was never trained, for measuring speed: see `moesaic.model.network.random_weights`.
+    """The bundle of an untrained network for measuring speed, see `moesaic.model.network.random_weights`.
 
-    It is made as a trained one is, but has no accuracy and no ONNX. The updates and the routers' loads are adjusted on
-    the image of the golden vectors, so that this frame has the loads that were asked for; the scales come from other
-    scenes. The report has "random_weights" (the seed), "expert_load" and "saturated_shares" of the golden vectors.
+    It is made like that of a trained network, but has no accuracy figures and no ONNX files. Updates and router loads are adjusted on
+    the image of the golden vectors, so that this frame has the intended loads; the scales come from other scenes. The report has
+    "random_weights" (the seed) and the golden vectors' "expert_load" and "saturated_shares". UserError without the light head.
     """
     require_light_head(recipe.model)
     image = validation_scenes(recipe, 1).images

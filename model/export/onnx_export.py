@@ -1,7 +1,7 @@
-"""The float network as ONNX: one file with every task, one file per task with that task's routers and head only.
+"""The float network as ONNX: one file with all tasks, and one file per task with only that task's routers and head.
 
-Input `image`: float32 [1, 3, height, width], pixel / 127.5 - 1. An output per task, named after it: the prediction,
-float32 [1, channels, h, w]. Every expert sees every token in these graphs; a token's scores of other experts are 0.
+Input `image`: float32 [1, 3, height, width], pixel / 127.5 - 1. There is one output per task, named after it: the prediction,
+float32 [1, channels, h, w]. In these graphs every expert processes every token; scores of experts not chosen are 0.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ OPSET = 18
 
 
 class _Tasks(nn.Module):
-    """The predictions of some tasks, in order."""
+    """The model's predictions for the given tasks, in order."""
 
     def __init__(self, model: M3ViT, tasks: tuple[str, ...]) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class _Tasks(nn.Module):
 
 
 def onnx_files(model: M3ViT) -> dict[str, bytes]:
-    """The float network by file name: model.onnx has every task, model.TASK.onnx one of them. Any head."""
+    """The float network's ONNX files by name: model.onnx with every task, model.TASK.onnx with one. The model may have any head."""
     names = model.configuration.task_names
     return {"model.onnx": export_onnx(model, names)} | {
         f"model.{task}.onnx": export_onnx(model, (task,)) for task in names
@@ -45,7 +45,7 @@ def onnx_files(model: M3ViT) -> dict[str, bytes]:
 
 
 def export_onnx(model: M3ViT, tasks: tuple[str, ...]) -> bytes:
-    """An ONNX model of these tasks on the pathways that the model is on; the same model gives the same bytes."""
+    """An ONNX file of the given tasks on the model's current pathways; equal models give equal bytes."""
     c = model.configuration
     model = copy.deepcopy(model).cpu().eval()
     for moe in moe_blocks(model).values():
@@ -80,7 +80,7 @@ def export_onnx(model: M3ViT, tasks: tuple[str, ...]) -> bytes:
 
 
 def _strip(proto: onnx.ModelProto) -> None:
-    """Drop the exporter's notes, which quote source paths of this machine."""
+    """Remove the exporter's annotations in place; they contain source paths of the local machine."""
     del proto.metadata_props[:]
     proto.doc_string = ""
     for graph in (proto.graph, *proto.functions):

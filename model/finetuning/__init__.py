@@ -1,1 +1,1 @@
-"""Training a trained model on: on the pathways that were chosen for it, or in the integers that the machine runs."""
+"""Further training of a trained model, on chosen pathways or in the integers that the machine runs."""

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: a trained model is trained further in the integers that the machine will run."""
+"""Quantisation-aware training: further training of a trained model in the integers that the machine will run."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ from moesaic.model.tasks.definitions import find_task
 from moesaic.model.training.optimizer import build_optimizers, set_learning_rate
 
 RATE = 0.02
-"""The default fraction of the recipe's learning rates: rounding moves the network only a little."""
+"""Default fraction of the recipe's learning rates; small, since rounding changes the network only a little."""
 _WARMUP = 0.05  # of the steps
 
 
@@ -34,13 +34,15 @@ def fine_tune_in_integers(
     data_root: Path | None = None,
     advance: Callable[[float], None] = lambda loss: None,
 ) -> list[float]:
-    """Train a model further as a `FakeQuantised`, on the whole network; it is in evaluation mode afterwards.
+    """Train the whole network further as a `FakeQuantised`; returns the loss of each step. The model ends in evaluation mode.
 
-    The recipe's tasks, losses and optimizer on the batches that follow those of the recipe's own steps, with the fraction `rate` of
-    its learning rates, decaying to 0. Routing has no noise and the experts' load is no longer balanced. Every step derives the
-    integers of the weights anew, with their multipliers and shifts; the scales of activations stay, and what is exported with them is
-    the network that was trained. data_root: where the data set's files are. advance: called with the loss of each step. Returns the
-    losses. UserError if the training diverges.
+    Uses the recipe's tasks, losses and optimizer on the batches that follow the recipe's own steps, with the fraction `rate` of its
+    learning rates, decaying to 0. Routing has no noise, and the experts' load is no longer balanced. Every step derives the weights'
+    integers, multipliers and shifts anew; the activations' scales stay fixed, so an export with them is exactly the network that was
+    trained.
+
+    steps: number of optimizer steps. data_root: directory of the data set's files, None for scenes. advance: called with the loss of
+    each step. UserError if training diverges.
     """
     training = _short(recipe.training, steps, rate)
     network, optimizers = FakeQuantised(model, scales), build_optimizers(model, training)
@@ -78,7 +80,7 @@ def _short(training: TrainingConfiguration, steps: int, rate: float) -> Training
 
 
 def _loss(network: FakeQuantised, recipe: Recipe, batch: Batch) -> Tensor:
-    """The tasks' weighted losses of a batch, summed."""
+    """The sum of the tasks' weighted losses for a batch, a scalar."""
     images, parameters = torch.from_numpy(np.ascontiguousarray(batch.images)).to(network.device), network.derive()
     total = []
     for task in recipe.model.tasks:

@@ -1,4 +1,4 @@
-"""Fine-tuning on chosen pathways, so that the experts kept take over what the others did."""
+"""Fine-tuning on chosen pathways, so that the experts they keep take over what the others did."""
 
 import dataclasses
 import math
@@ -27,10 +27,11 @@ def fine_tune_on_pathways(
     data_root: Path | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train a model further on these pathways, which take turns step by step; it is in evaluation mode afterwards.
+    """Train a model further on the given pathways, which take turns step by step. The model ends in evaluation mode.
 
-    The recipe's training with a tenth of its learning rates, decaying to 0, on the batches that follow those of the recipe's own
-    steps. data_root: where the data set's files are. advance: called after each step. UserError if the training diverges.
+    Trains as in the recipe, with a tenth of its learning rates, decaying to 0, on the batches that follow the recipe's own steps.
+    steps: number of optimizer steps. data_root: directory of the data set's files, None for scenes. advance: called after each step.
+    UserError if training diverges.
     """
     training = dataclasses.replace(
         recipe.training,

@@ -1,1 +1,1 @@
-"""Checkpoints of other programs, converted to ours: vision transformers of timm and DeiT, and upstream M3ViT."""
+"""Conversion of other programs' checkpoints to ours: plain vision transformers such as timm's or DeiT, and upstream M3ViT."""

@@ -1,4 +1,4 @@
-"""The backbone that every vision transformer has, under timm's names: embedding, attention, MLPs and norms."""
+"""Parts common to all vision transformer backbones, read under timm's names: embedding, attention, MLPs and norms."""
 
 import math
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _PREFIX_TOKENS = ("cls_token", "dist_token", "reg_token")  # in the order in whi
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Mean and standard deviation, by channel, of pixels in 0..1 that a network was trained with."""
+    """The mean and standard deviation per RGB channel, for pixels in 0..1, with which a network's input was normalised."""
 
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
@@ -32,7 +32,10 @@ IMAGENET = NORMALISATIONS["imagenet"]
 
 
 def stated_normalisation(source: ForeignCheckpoint) -> Normalisation:
-    """What the settings beside the source's file say, ImageNet's if they say nothing. UserError if it is not three numbers each."""
+    """The normalisation in the settings beside the source's file, ImageNet's if they have none.
+
+    UserError if mean or deviation is not three numbers.
+    """
     settings = source.settings
     if settings.get("do_normalize") is False:
         return NORMALISATIONS["none"]
@@ -50,7 +53,7 @@ def stated_normalisation(source: ForeignCheckpoint) -> Normalisation:
 
 
 def stated_grid(source: ForeignCheckpoint) -> tuple[int, int] | None:
-    """Rows and columns of patches of the images that the settings beside the source's file state, if these are no squares."""
+    """Rows and columns of patches according to the settings beside the source's file; None unless they give height and width."""
     size, patch = source.settings.get("image_size"), source.settings.get("patch_size")
     if not isinstance(size, list) or len(size) != 2 or type(patch) is not int or patch < 1:
         return None
@@ -60,17 +63,17 @@ def stated_grid(source: ForeignCheckpoint) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class PositionResampling:
-    """How a library interpolates the position embedding of one grid for another: bicubic, without aligned corners.
+    """How a library interpolates a position embedding from one grid to another: bicubic, without aligned corners.
 
-    antialias: with PyTorch's antialiasing, whose cubic kernel is another one when enlarging too. offset: added to the wanted rows and
-    columns before they are divided by the source's, which gives the scale; 0 takes the exact sizes.
+    antialias: use PyTorch's antialiasing, whose cubic kernel differs even when enlarging. offset: added to the wanted numbers of rows
+    and columns, which are then divided by the source's to give the scale; 0 uses the exact sizes.
     """
 
     antialias: bool = False
     offset: float = 0.0
 
     def __call__(self, image: Tensor, wanted: tuple[int, int]) -> Tensor:
-        """Positions [1, D, rows, columns] for the wanted rows and columns."""
+        """Positions [1, D, rows, columns] resampled to the wanted rows and columns."""
         if not self.offset:
             return F.interpolate(image, size=wanted, mode="bicubic", align_corners=False, antialias=self.antialias)
         scale = [(after + self.offset) / before for after, before in zip(wanted, image.shape[2:])]
@@ -81,7 +84,7 @@ PLAIN = PositionResampling()
 
 
 def require_heads(configuration: ModelConfiguration, heads: int) -> None:
-    """UserError unless the source's attention heads are the recipe's: any number fits the weights, another one is wrong."""
+    """Raise UserError unless source and recipe have equally many attention heads: with any other number the weights load, but wrongly."""
     if heads != configuration.heads:
         raise UserError(
             f"the source has {heads} attention heads, the recipe {configuration.heads}: its weights would load and be"
@@ -90,7 +93,7 @@ def require_heads(configuration: ModelConfiguration, heads: int) -> None:
 
 
 def count_prefix_tokens(source: ForeignCheckpoint) -> int:
-    """Class token, distillation token and registers of the source."""
+    """The number of prefix tokens in the source: class token, distillation token and registers."""
     found = [source.tensors[name] for name in _PREFIX_TOKENS if name in source.tensors]
     return sum(value.shape[1] if value.ndim == 3 else 1 for value in found)
 
@@ -102,15 +105,16 @@ def take_embedding(
     grid: tuple[int, int] | None = None,
     resampling: PositionResampling = PLAIN,
 ) -> dict[str, Tensor]:
-    """Patch embedding, prefix tokens and positions, for images in -1..1 and the recipe's grid: float32 by name, shaped as `M3ViT` has them.
+    """Patch embedding, prefix tokens and positions for images in -1..1 and the recipe's grid: float32, by `M3ViT`'s names and shapes.
 
-    grid: rows and columns of patches that the source's positions are for; by default a square, and where their number is no
-    square the recipe's. resampling: to another grid.
+    normalisation: of the source's input; it is folded into the patch embedding. grid: rows and columns of patches in the source's
+    positions; by default a square, or the recipe's grid if their number is not a square. resampling: how positions are interpolated
+    for another grid. UserError if a weight is missing or has another shape, or if grid or prefix tokens do not match.
     """
     weight = source.take("patch_embed.proj.weight", c.width, 3, c.patch, c.patch)
     bias = source.take_or_zeros("patch_embed.proj.bias", c.width)
     mean, deviation = torch.tensor(normalisation.mean), torch.tensor(normalisation.deviation)
-    # The source takes (pixel / 255 - mean) / deviation, we give x = pixel / 127.5 - 1: (x / 2 + 1 / 2 - mean) / deviation.
+    # The source's input is (pixel / 255 - mean) / deviation; with ours, x = pixel / 127.5 - 1, it is (x / 2 + 1 / 2 - mean) / deviation.
     bias = bias + torch.einsum("dcyx,c->d", weight, (0.5 - mean) / deviation)
     weight = weight * (0.5 / deviation)[:, None, None]
     result = {
@@ -122,7 +126,7 @@ def take_embedding(
     own, old = _division(source, len(position), len(tokens), c.grid, grid)
     patches = position[own:]
     if old != c.grid:
-        # Channels last, as the libraries hold them: PyTorch's antialiasing depends on it where a side is 1.
+        # Channels last, as in the libraries: the memory layout affects PyTorch's antialiasing where a side is 1.
         image = patches.reshape(1, *old, -1).permute(0, 3, 1, 2)
         patches = resampling(image, c.grid).permute(0, 2, 3, 1).reshape(-1, c.width)
     prefix = F.pad(position[:own], (0, 0, 0, len(tokens) - own))
@@ -133,7 +137,7 @@ def take_embedding(
 
 
 def _take_prefix_tokens(source: ForeignCheckpoint, c: ModelConfiguration) -> Tensor:
-    """The tokens before the patches, [prefix tokens, D]."""
+    """The source's prefix tokens, [prefix tokens, D]; UserError if the recipe has another number of them."""
     found = {name: source.take(name, 1, None, c.width)[0] for name in _PREFIX_TOKENS if name in source.tensors}
     tokens = torch.cat([*found.values(), torch.empty(0, c.width)])
     if len(tokens) != c.prefix_tokens:
@@ -148,9 +152,10 @@ def _take_prefix_tokens(source: ForeignCheckpoint, c: ModelConfiguration) -> Ten
 def _division(
     source: ForeignCheckpoint, count: int, prefix: int, wanted: tuple[int, int], grid: tuple[int, int] | None
 ) -> tuple[int, tuple[int, int]]:
-    """How many of the source's positions belong to prefix tokens, and the grid of the others.
+    """How many of the source's `count` positions belong to prefix tokens, and the grid of the others.
 
-    Libraries give every prefix token a position, or the class token alone (DINOv2), or none (timm's no_embed_class).
+    Libraries give a position to every prefix token, to the class token alone (DINOv2), or to none (timm's no_embed_class).
+    UserError if no grid fits.
     """
     shares = [n for n in dict.fromkeys((prefix, min(prefix, 1), 0)) if n < count]
     for own in shares:
@@ -170,7 +175,10 @@ def _division(
 
 
 def take_attention(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
-    """Both norms and the attention of a block, LayerScale multiplied into the projection."""
+    """Both norms and the attention of a block, float32 by our names; LayerScale is multiplied into the projection.
+
+    UserError names a weight that is missing or of another shape.
+    """
     theirs, d = f"blocks.{block}", c.width
     result = take_norm(source, f"{theirs}.norm1", f"{theirs}.norm1", d)
     result |= take_norm(source, f"{theirs}.norm2", f"{theirs}.norm2", d)
@@ -180,7 +188,10 @@ def take_attention(source: ForeignCheckpoint, c: ModelConfiguration, block: int)
 
 
 def take_mlp(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> dict[str, Tensor]:
-    """The dense MLP of a block, of the recipe's width, LayerScale multiplied into its second layer."""
+    """The dense MLP of a block, float32 by our names; LayerScale is multiplied into its second layer.
+
+    UserError names a weight that is missing or of another shape.
+    """
     path = f"blocks.{block}"
     up = _take_linear(source, f"{path}.mlp.fc1", f"{path}.mlp.up", c.mlp_hidden, c.width)
     down = _take_linear(source, f"{path}.mlp.fc2", f"{path}.mlp.down", c.width, c.mlp_hidden)
@@ -188,7 +199,7 @@ def take_mlp(source: ForeignCheckpoint, c: ModelConfiguration, block: int) -> di
 
 
 def take_norm(source: ForeignCheckpoint, theirs: str, ours: str, width: int) -> dict[str, Tensor]:
-    """Weight and bias of a layer norm."""
+    """Weight and bias [width] of the layer norm called `theirs`, under the name `ours`; UserError if they are missing or misshapen."""
     return {
         f"{ours}.weight": source.take(f"{theirs}.weight", width),
         f"{ours}.bias": source.take_or_zeros(f"{theirs}.bias", width),
@@ -203,7 +214,7 @@ def _take_linear(source: ForeignCheckpoint, theirs: str, ours: str, outputs: int
 
 
 def _scaled(source: ForeignCheckpoint, name: str, width: int, layer: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A linear layer whose outputs are multiplied with LayerScale, if the source has it."""
+    """The weight and bias of a linear layer with its outputs multiplied by LayerScale's factors `name`, if the source has them."""
     if name not in source.tensors:
         return layer
     gamma = source.take(name, width)
@@ -211,7 +222,10 @@ def _scaled(source: ForeignCheckpoint, name: str, width: int, layer: dict[str, T
 
 
 def fuse_query_key_value(source: ForeignCheckpoint, blocks: Iterable[int]) -> None:
-    """Put queries, keys and values that a layout keeps apart one after the other; those without a bias get zeros."""
+    """Join the query, key and value layers of the given blocks into one, in place; parts without a bias get zeros.
+
+    Blocks in which they are already joined are left alone.
+    """
     for block in blocks:
         path = f"blocks.{block}.attn"
         if f"{path}.q.weight" not in source.tensors:

@@ -1,4 +1,4 @@
-"""Weights of another program's checkpoint: read without running anything from the file, and taken one by one under their names."""
+"""Another program's checkpoint: its weights are read without executing anything in the file, then taken one by one by name."""
 
 import json
 import pickle
@@ -22,8 +22,8 @@ _NUMBERS = [
     *((np.empty(0).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *(np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64"))),
 ]
-"""NumPy's numbers and arrays, in which training scripts keep their results beside the weights; by both names of NumPy 1 and 2."""
-_WHOLE_MODELS = ("model.safetensors", "pytorch_model.bin")  # as transformers names them in a directory
+"""NumPy's numbers and arrays, in which training scripts store results beside the weights, under their names in NumPy 1 and 2."""
+_WHOLE_MODELS = ("model.safetensors", "pytorch_model.bin")  # transformers' file names in a model directory
 _SETTINGS = ("preprocessor_config.json", "config.json")
 _NUMBER = re.compile(r"\d+")
 _REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+)")
@@ -32,9 +32,9 @@ _EXPERTS = re.compile(r"\.mlp\.experts\.(htoh4|h4toh)\.(weight|bias)$")
 
 
 class ForeignCheckpoint:
-    """The weights of a checkpoint by name, of which each is to be taken once.
+    """A checkpoint's weights by name, each of which is to be taken once.
 
-    settings: what transformers' config.json and preprocessor_config.json beside the file say, if they are there.
+    settings: the merged entries of transformers' config.json and preprocessor_config.json beside the file, as far as they exist.
     """
 
     def __init__(self, path: str | Path, tensors: dict[str, Tensor], settings: dict | None = None) -> None:
@@ -42,12 +42,15 @@ class ForeignCheckpoint:
         self._kinds = {_kind(name) for name in tensors}
 
     def rename(self, new_name: Callable[[str], str]) -> None:
-        """Give every weight the name that `new_name` makes of its own."""
+        """Rename every weight to what `new_name` returns for its current name."""
         self.tensors = {new_name(name): value for name, value in self.tensors.items()}
         self._kinds = {_kind(name) for name in self.tensors}
 
     def take(self, name: str, *shape: int | None) -> Tensor:
-        """The tensor of that name; UserError if it is missing or a length is another than `shape` says (None: any)."""
+        """Remove and return the tensor called `name`, as float32, or in its own dtype if it is a scalar.
+
+        shape: expected lengths, None for any. UserError if the tensor is missing, has another shape or is not floating-point.
+        """
         if name not in self.tensors:
             raise UserError(f"{self.path}: weight {name} is missing; the checkpoint is of another kind or incomplete")
         value = self.tensors.pop(name)
@@ -65,17 +68,20 @@ class ForeignCheckpoint:
         return value.float() if value.ndim else value
 
     def take_or_zeros(self, name: str, length: int) -> Tensor:
-        """The vector of that name, or zeros if no layer of the kind has one, as in networks without biases."""
+        """Take the vector called `name`, float32 [length], or zeros if no layer of its kind has one, as in networks without biases.
+
+        UserError as in `take`, also if the other layers of its kind have one.
+        """
         if name not in self.tensors and _kind(name) not in self._kinds:
             return torch.zeros(length)
         return self.take(name, length)
 
     def drop(self, *prefixes: str) -> None:
-        """Leave out every weight whose name starts like this."""
+        """Remove every weight whose name starts with one of the prefixes."""
         self.tensors = {name: value for name, value in self.tensors.items() if not name.startswith(prefixes)}
 
     def finish(self) -> None:
-        """UserError if anything was not taken."""
+        """Raise UserError, which names the first weight left, if any was not taken."""
         for name, value in self.tensors.items():
             shape = "x".join(map(str, value.shape))
             raise UserError(
@@ -84,16 +90,16 @@ class ForeignCheckpoint:
 
 
 def _kind(name: str) -> str:
-    """The name without the numbers of blocks in it."""
+    """The name with its numbers, such as those of blocks, replaced by #."""
     return _NUMBER.sub("#", name)
 
 
 def read_foreign_checkpoint(path: Path) -> ForeignCheckpoint:
-    """The weights in a .safetensors or PyTorch file, in a model directory of transformers, or in a directory 0.pth, 1.pth, ... with
-    a rank's experts each.
+    """The weights in a .safetensors or PyTorch file, a transformers model directory, or a directory of files per rank.
 
-    Nothing in a file is executed. Prefixes "module." of data-parallel training are taken away. UserError if a file is missing,
-    damaged, of another kind, or the ranks are not complete; it names a weight that is not finite.
+    The last holds 0.pth, 1.pth, ..., each with one rank's experts. Nothing in a file is executed. The prefix "module." of
+    data-parallel training is removed. UserError if a file is missing, damaged or of another kind, if the ranks are not complete, or
+    if a weight is not finite.
     """
     if path.is_dir():
         whole = [path / name for name in _WHOLE_MODELS if (path / name).is_file()]
@@ -107,13 +113,13 @@ def read_foreign_checkpoint(path: Path) -> ForeignCheckpoint:
 
 
 def _checked(source: ForeignCheckpoint) -> ForeignCheckpoint:
-    """The source, whose every weight is a finite number; UserError names the first that is not."""
+    """The source itself, if all its weights are finite; UserError names the first that is not."""
     require_finite(source.tensors, f"checkpoint {source.path}", "take another copy or an earlier epoch")
     return source
 
 
 def _read_settings(path: Path) -> dict:
-    """What a file of settings says; nothing if there is none or it is of another kind."""
+    """The entries of a settings file; empty if the file does not exist or is not a JSON object."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -151,7 +157,7 @@ def _read_file(path: Path) -> dict[str, Tensor]:
 
 
 def _merged_ranks(directory: Path) -> dict[str, Tensor]:
-    """Rank 0 has everything and its own experts, the others theirs; experts are numbered rank after rank."""
+    """Rank 0's weights with the experts of all ranks: the other ranks' files count only for experts, numbered in order of rank."""
     files = sorted(directory.glob("*.pth"), key=lambda file: (len(file.stem), file.stem))
     wanted = [f"{rank}.pth" for rank in range(max(1, len(files)))]
     if [file.name for file in files] != wanted:

@@ -1,4 +1,4 @@
-"""Upstream M3ViT (github.com/VITA-Group/M3ViT): backbone with experts of FastMoE, gates, and a SETR-PUP head per task."""
+"""Upstream M3ViT (github.com/VITA-Group/M3ViT): a backbone with FastMoE experts, gates, and a SETR-PUP head per task."""
 
 import re
 
@@ -26,9 +26,9 @@ TASK_NAMES = {
     "edge": "edges",
     "depth": "depth",
 }
-"""Upstream's names of the tasks to ours, in the order in which upstream numbers those that a network has."""
+"""Upstream's task names to ours, in the order in which upstream numbers a network's tasks."""
 
-_TRAINING_ONLY = ("tam_model",)  # of its auxiliary losses
+_TRAINING_ONLY = ("tam_model",)  # for upstream's auxiliary losses
 _DECODER = re.compile(r"decoders\.([^.]+)\.")
 _BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
@@ -42,12 +42,12 @@ def convert_m3vit(
     grid: tuple[int, int] | None = None,
     backbone_only: bool = False,
 ) -> dict[str, Tensor]:
-    """Every weight of a model with head "setr-pup" under our names.
+    """Every weight of a model with the head "setr-pup", float32 by our names.
 
-    Gates have numbers, which upstream gives the tasks in a fixed order, whatever the order of weights in the file. The decoder of
-    a network for one task is that of the recipe's. heads, normalisation, grid: as for `convert_plain_vit`. backbone_only: leave the
-    decoders out, for any head of the recipe. UserError names the first weight that is missing, of another shape or unknown, and a
-    gate that this network does not have.
+    Upstream numbers gates by task, in a fixed order that does not depend on the order of weights in the file. The only decoder of a
+    single-task network becomes the head of the recipe's task. heads, normalisation, grid: see `convert_plain_vit`. backbone_only:
+    leave out the decoders; the recipe may then have any head. UserError if tasks, heads or gate are not the recipe's, or if a weight
+    is missing, of another shape or unknown.
     """
     c = configuration
     require_heads(c, heads)
@@ -80,7 +80,7 @@ def convert_m3vit(
 
 
 def _name_only_task(source: ForeignCheckpoint, c: ModelConfiguration) -> None:
-    """Give the decoder and the gates of a network for one task the names that they have in a network for several."""
+    """Rename the decoder and gates of a single-task network as in a network with several tasks."""
     if not any(name.startswith("decoder.") for name in source.tensors):
         return
     if len(c.tasks) > 1:
@@ -134,7 +134,7 @@ def _refuse_other_gates(source: ForeignCheckpoint, path: str, gate: str) -> None
 def _take_task_embedding(
     source: ForeignCheckpoint, c: ModelConfiguration, ours: str, order: list[str]
 ) -> dict[str, Tensor]:
-    """The task embedding, which upstream's layers share and ours have one each; the source's tasks are in this order."""
+    """The task embedding, which upstream's layers share while each of ours has its own. order: the source's tasks, by our names."""
     v, tasks = c.task_embedding, len(c.tasks)
     weights = {}
     for their, our, shape in (("fc1", "up", (v, tasks)), ("fc2", "down", (v, v)), ("norm", "norm", (v,))):

@@ -1,4 +1,4 @@
-"""Plain vision transformers of other libraries: a dense backbone, without heads for our tasks."""
+"""Plain vision transformers from other libraries: a dense backbone, without heads for our tasks."""
 
 import dataclasses
 
@@ -24,25 +24,27 @@ from moesaic.model.importing.unsupported import refuse_unsupported, refuse_unsup
 from moesaic.model.recipes.recipe import ModelConfiguration
 
 LIBRARIES = ("timm", "transformers", "deit", "dino", "dinov2")
-"""Whose layouts are read; deit, dino and dinov2 are the authors' own files, which have timm's names."""
+"""The libraries whose files can be read; deit, dino and dinov2 are the authors' own files, which use timm's names."""
 
 _ANTIALIASED, _WITH_OFFSET = PositionResampling(antialias=True), PositionResampling(offset=0.1)
-_CLASSIFIERS = ("head.", "head_dist.", "pre_logits.", "fc.", "pooler.")  # of images as a whole
+_CLASSIFIERS = ("head.", "head_dist.", "pre_logits.", "fc.", "pooler.")  # whole-image classifiers
 _CLASSIFIERS += ("classifier.", "cls_classifier.", "distillation_classifier.", "fc_norm.", "attn_pool.")
 _PATCHES = "patch_embed.proj.weight"
 
 
 def resampling_of(library: str, registers: bool) -> PositionResampling:
-    """How a library interpolates positions; DINOv2 does it in another way for its networks with registers."""
+    """How a library interpolates positions; DINOv2 networks with registers do it differently from those without."""
     if library == "timm" or (registers and library in ("transformers", "dinov2")):
         return _ANTIALIASED
     return _WITH_OFFSET if library in ("dino", "dinov2") else PLAIN
 
 
 def read_names(source: ForeignCheckpoint, library: str) -> None:
-    """Bring the backbone's weights under timm's names, whatever wraps it. UserError if the layout is not that library's.
+    """Give the backbone's weights timm's names, in place, whatever prefix they have.
 
-    Classifiers of images as a whole and mask tokens are left out; a norm of the mean of all tokens becomes that of each token.
+    Whole-image classifiers and mask tokens are dropped. A norm that the source applies to the mean of all tokens becomes the norm of
+    every token. UserError if the names are transformers' but `library` is another, or if the source is more than a plain vision
+    transformer.
     """
     refuse_unsupported(source)
     found = "transformers" if has_transformers_names(source) else "timm"
@@ -64,13 +66,13 @@ def read_names(source: ForeignCheckpoint, library: str) -> None:
 
 
 def _unwrap(source: ForeignCheckpoint) -> None:
-    """Take away what the name of the patch embedding begins with, such as "backbone."."""
+    """Remove from all names the prefix of the patch embedding's name, such as "backbone."."""
     prefix = next((name.removesuffix(_PATCHES) for name in source.tensors if name.endswith(f".{_PATCHES}")), "")
     source.rename(lambda name: name.removeprefix(prefix))
 
 
 def with_source_tokens(source: ForeignCheckpoint, c: ModelConfiguration) -> ModelConfiguration:
-    """The configuration with as many prefix tokens as the source has, and its norms' epsilon if its settings tell."""
+    """The configuration with the source's number of prefix tokens and, if its settings state it, its norm epsilon."""
     epsilon = source.settings.get("layer_norm_eps", c.norm_epsilon)
     return dataclasses.replace(c, prefix_tokens=count_prefix_tokens(source), norm_epsilon=epsilon)
 
@@ -84,11 +86,11 @@ def convert_plain_vit(
     normalisation: Normalisation = IMAGENET,
     grid: tuple[int, int] | None = None,
 ) -> dict[str, Tensor]:
-    """The backbone's weights under our names, its MLPs dense, for `moesaic.model.network.upcycling.initialise`.
+    """The backbone's weights, float32 by our names and with dense MLPs, for `moesaic.model.network.upcycling.initialise`.
 
-    source: with timm's names, see `read_names`. heads: attention heads of the source, which its weights do not tell. library: one
-    of LIBRARIES, which decides how positions are interpolated. normalisation, grid: see `take_embedding`. UserError names the
-    first weight that is missing, of another shape or unknown.
+    source: with timm's names, see `read_names`. heads: the source's number of attention heads, which its weights do not show.
+    library: one of LIBRARIES; it decides how positions are interpolated. normalisation, grid: see `take_embedding`. UserError if the
+    number of heads is not the recipe's, or if a weight is missing, of another shape or unknown.
     """
     c = configuration
     require_heads(c, heads)

@@ -1,6 +1,6 @@
-"""The names that Hugging Face transformers gives the weights of ViT, DeiT, DINO and DINOv2, turned into timm's.
+"""Renaming of ViT, DeiT, DINO and DINOv2 weights from their names in Hugging Face transformers to timm's.
 
-Files have the names of its first releases, models in memory since its release 5 others: both are known.
+Files use the names of its first releases; since release 5, models in memory have different ones. Both are recognised.
 """
 
 import re
@@ -34,12 +34,15 @@ _NAMES = [
 
 
 def has_transformers_names(source: ForeignCheckpoint) -> bool:
-    """Whether the patch embedding has the name that transformers gives it."""
+    """Whether the patch embedding has its name in transformers."""
     return any(_PATCHES.search(name) for name in source.tensors)
 
 
 def rename_to_timm(source: ForeignCheckpoint) -> None:
-    """Give the backbone's weights timm's names. What stands beside the backbone, such as a classifier, keeps its own."""
+    """Give the backbone's weights timm's names, in place; other weights, such as a classifier's, keep theirs.
+
+    The source must have transformers' names, see `has_transformers_names`.
+    """
     prefix = next(name[: match.start()] for name in source.tensors if (match := _PATCHES.search(name)))
 
     def new_name(name: str) -> str:

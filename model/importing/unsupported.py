@@ -1,4 +1,4 @@
-"""What makes a vision transformer more than a plain one, and so more than the machine runs: found by name, refused by name."""
+"""Detection and refusal of features beyond a plain vision transformer, which the machine does not run."""
 
 import re
 
@@ -41,7 +41,7 @@ _ACTIVATIONS = ("gelu", None)
 
 
 def refuse_unsupported(source: ForeignCheckpoint) -> None:
-    """UserError that names the first feature of the source which the machine does not run."""
+    """Raise UserError, which names the feature, if the source's weight names or settings show one that the machine does not run."""
     for pattern, feature in _BY_WEIGHT:
         if found := next(filter(pattern.search, source.tensors), None):
             raise _refusal(source, feature, f"weight {found}")
@@ -56,9 +56,9 @@ def refuse_unsupported(source: ForeignCheckpoint) -> None:
 
 
 def refuse_unsupported_shapes(source: ForeignCheckpoint) -> None:
-    """UserError if the weights of the source, under timm's names, have shapes that no plain vision transformer has.
+    """Raise UserError if the source's weights, under timm's names, show that it is not a plain vision transformer.
 
-    Such are MLPs whose first layer has outputs for a gate too, and patches to which no embedding of positions is added.
+    The signs are an MLP whose first layer also has outputs for a gate, and a missing position embedding.
     """
     for name, up in source.tensors.items():
         down = source.tensors.get(name.replace("mlp.fc1", "mlp.fc2"))

@@ -1,1 +1,1 @@
-"""What a recipe feeds to its network: batches to train on, images to calibrate with, samples to be measured on."""
+"""What a recipe feeds to its network: training batches, calibration images, and held-out samples."""

@@ -27,8 +27,9 @@ def expert_mixture(
     down_bias: Tensor,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """The weighted sum of each token's expert outputs, [N, D], for tokens [N, D]; all tensors but `token` have one float dtype.
+    """The weighted sum of each token's expert outputs, [N, D], for tokens [N, D].
 
+    Tokens, weights and the experts' tensors must have the same float dtype, which is also that of the result.
     The experts' queues are concatenated: `lengths[e]` rows for expert e, M in all. Row m holds the token with index `token[m]`,
     int64 [M], and weight `weights[m]`, [M]; no token occurs twice in one queue. The experts are up_weight [E, D, H],
     up_bias [E, H], GELU, down_weight [E, H, D], down_bias [E, D]. mask [M, H], if given, multiplies the GELU's output (dropout).

@@ -1,1 +1,1 @@
-"""Which experts each task uses, and keeping only some of them."""
+"""Which experts each task uses, and restricting tasks to some of them."""

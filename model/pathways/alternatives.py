@@ -1,4 +1,4 @@
-"""Several pathways of each task in one quantised network: one set of weights and scales, and the routers' rows of each pathway."""
+"""Several pathways per task in one quantised network: one set of weights and scales, and router rows for each pathway."""
 
 import dataclasses
 
@@ -13,24 +13,24 @@ from moesaic.spec.bundle import Alternative, Task
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name
 
 Tensors = dict[str, np.ndarray]
-"""The integer tensors of a network by name, as `moesaic.spec.bundle` lists them."""
+"""A network's integer tensors by name; `moesaic.spec.bundle` lists their shapes and dtypes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PathwayPlan:
-    """The pathways that a network is to have. default: each task's own; alternatives: name to others."""
+    """The pathways that a network will have. default: each task's own. alternatives: further sets of pathways by name."""
 
     default: Pathways
     alternatives: dict[str, Pathways] = dataclasses.field(default_factory=dict)
 
     @property
     def every(self) -> list[Pathways]:
-        """The default, then the alternatives."""
+        """The default pathways, then the alternatives."""
         return [self.default, *self.alternatives.values()]
 
     @property
     def union(self) -> Pathways:
-        """The experts that a task needs on any of its pathways, with the top-k of its default."""
+        """For each task, the experts that any of its pathways needs, with the top-k of its default pathway."""
         return {task: Alternative(own.top_k, self._union_of(task)) for task, own in self.default.items()}
 
     def _union_of(self, task: str) -> Experts:
@@ -39,7 +39,10 @@ class PathwayPlan:
 
 
 def parse_alternatives(texts: list[str], scope: str = "layer") -> dict[str, Budget]:
-    """Name to budget, of texts NAME=BUDGET such as fast=8x1. UserError for another form, a bad name or a name given twice."""
+    """Budgets by name from texts NAME=BUDGET such as fast=8x1. UserError for another form, an invalid name or a name given twice.
+
+    scope: of every budget, "layer" or "task".
+    """
     budgets: dict[str, Budget] = {}
     for text in texts:
         name, separator, budget = text.partition("=")
@@ -52,15 +55,15 @@ def parse_alternatives(texts: list[str], scope: str = "layer") -> dict[str, Budg
 
 
 def plan_pathways(model: M3ViT, usage: Usage, default: Budget | None, alternatives: dict[str, Budget]) -> PathwayPlan:
-    """The pathways of all tasks under these budgets. default: None is the whole network. UserError if a budget cannot be met."""
+    """All tasks' pathways under these budgets; None as default means the whole network. UserError if a budget cannot be met."""
     own = whole_network(model) if default is None else pathways_within(model, usage, default)
     return PathwayPlan(own, {name: pathways_within(model, usage, budget) for name, budget in alternatives.items()})
 
 
 def pathways_within(model: M3ViT, usage: Usage, budget: Budget) -> dict[str, Alternative]:
-    """Each task's experts and top-k under a budget.
+    """Each task's experts and top-k under a budget. UserError if the budget cannot be met.
 
-    A budget without a top-k has the model's, or as much of it as the budget has experts for a block.
+    Without a top-k of its own, the budget has the model's, or less if it keeps fewer experts per block.
     """
     if budget.top_k is None:
         blocks = len(moe_blocks(model)) if budget.scope == "task" else 1
@@ -72,10 +75,10 @@ def pathways_within(model: M3ViT, usage: Usage, budget: Budget) -> dict[str, Alt
 
 
 def add_alternatives(plan: PathwayPlan, tasks: dict[str, Task], tensors: Tensors) -> tuple[dict[str, Task], Tensors]:
-    """A network that was quantised with the plan's union of experts, given the plan's pathways. tensors: integers by name, with dtypes and
-    shapes as moesaic.spec.bundle lists them.
+    """Tasks and tensors of a network with all of the plan's pathways, from one quantised with the plan's union of experts.
 
-    Rows of a router are quantised one by one, so a pathway's router is the rows of its experts, to the bit; nothing else is added.
+    tensors: integers by name; moesaic.spec.bundle lists shapes and dtypes. The rows of a router are quantised one by one, so a
+    pathway's router consists of its experts' rows, exact to the bit; nothing else is added.
     """
     union, result = plan.union, {name: value for name, value in tensors.items() if ".router." not in name}
     for alternative, pathways in {None: plan.default, **plan.alternatives}.items():

@@ -1,7 +1,7 @@
-"""Choosing a pathway: the experts that matter most to a task, within a budget.
+"""Choosing pathways: the experts that matter most to a task, within a budget.
 
-Experts are ranked by the router scores with which the task's tokens chose them (`ExpertUsage.mass`): usage weighted with the
-score. In every block the same tokens are routed, so masses of different blocks are compared as they are.
+Experts are ranked by `ExpertUsage.mass`: the sum of the router scores with which the task's tokens chose them. Every block routes the
+same number of tokens, so the masses of different blocks can be compared directly.
 """
 
 import re
@@ -20,8 +20,9 @@ SCOPES = ("layer", "task")
 class Budget:
     """How much of the network a task may use.
 
-    experts: number kept, in every MoE block (scope "layer") or over all of them together (scope "task"). top_k: experts per
-    token, or None for the model's, as far as the budget has experts for it.
+    experts: number of experts kept, in every MoE block (scope "layer") or in all of them together (scope "task"). top_k: experts per
+    token; None means the model's, or less if the budget keeps fewer experts. UserError for a budget that keeps nothing, an unknown
+    scope, or a top-k above the experts of a layer.
     """
 
     experts: int
@@ -43,7 +44,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, scope: str = "layer") -> "Budget":
-        """The budget that EXPERTS or EXPERTSxTOPK states, as in 8x2. UserError for another form, or a budget of nothing."""
+        """The budget written as EXPERTS or EXPERTSxTOPK, such as 8x2. UserError for another form, or a budget that keeps nothing."""
         match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
         if not match:
             raise UserError(f"budget {text!r} is not EXPERTS or EXPERTSxTOPK, such as 8 or 8x2")
@@ -51,10 +52,10 @@ class Budget:
 
 
 def choose_experts(usage: Usage, budget: Budget) -> dict[str, Experts]:
-    """By task: the experts kept under the budget; ties go to the lowest block and the lowest index.
+    """By task: the experts kept under the budget; ties go to the lowest block and then the lowest index.
 
-    With scope "task", every block first keeps as many of its best experts as the budget's top-k (1 without one), and the rest of the
-    budget goes to the best of all blocks. UserError if the budget is larger than the network, or too small for that.
+    With scope "task", every block first keeps as many of its best experts as the budget's top-k (1 without one); the rest of the
+    budget goes to the best remaining experts of all blocks. UserError if the budget exceeds the network, or is too small for this.
     """
     if not all(usage.values()):
         raise UserError(f"a budget of {budget} experts is for a network that has some: this one has no experts")

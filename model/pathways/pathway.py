@@ -1,7 +1,7 @@
-"""A task's pathway: the experts that its routers may choose in each MoE block, and how many of them a token goes to.
+"""A task's pathway: the experts that its routers may choose in each MoE block, and to how many of them a token goes.
 
-A model is always the whole network, but within `on_pathways`. What is made of a model for certain pathways, such as its integers,
-takes them as an argument.
+A model always runs as the whole network, except inside `on_pathways`. Functions that derive something from a model for certain
+pathways, such as its integers, take the pathways as an argument.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from moesaic.model.network.vit import M3ViT
 from moesaic.spec.bundle import Alternative, Task
 
 Experts = dict[int, tuple[int, ...]]
-"""By MoE block: the experts kept, ascending."""
+"""By MoE block: the indices of the experts kept, ascending."""
 
 Pathways = Mapping[str, Alternative]
 """By task: its experts and its top-k."""
@@ -27,20 +27,19 @@ def moe_blocks(model: M3ViT) -> dict[int, MoE]:
 
 
 def whole_network(model: M3ViT) -> dict[str, Alternative]:
-    """Every expert, for every task, with the model's top-k."""
+    """The pathways of all tasks that contain every expert and have the model's top-k."""
     c = model.configuration
     every = tuple(range(c.experts))
     return {task: Alternative(c.top_k, dict.fromkeys(moe_blocks(model), every)) for task in c.task_names}
 
 
 def pathway_of(experts: Experts, top_k: int) -> Alternative:
-    """The pathway through these experts. Where a block has fewer than `top_k`, their number is the top-k of all: a token cannot go
-    to more."""
+    """The pathway through the given experts, with top-k reduced to the smallest number of experts in any block, if that is lower."""
     return Alternative(min([top_k, *map(len, experts.values())]), experts)
 
 
 def pathways_of(tasks: Mapping[str, Task], alternative: str | None = None) -> dict[str, Alternative]:
-    """The pathways of a quantised network's tasks: the default ones, or those of an alternative that all tasks have."""
+    """The pathways of a quantised network's tasks: the default ones, or an alternative that all tasks have."""
     if alternative is not None:
         return {name: task.alternatives[alternative] for name, task in tasks.items()}
     return {name: Alternative(task.top_k, task.pathway) for name, task in tasks.items()}
@@ -48,10 +47,10 @@ def pathways_of(tasks: Mapping[str, Task], alternative: str | None = None) -> di
 
 @contextmanager
 def on_pathways(model: M3ViT, pathways: Pathways) -> Iterator[None]:
-    """Within the context, the model's routers choose among these experts only, with these numbers of experts per token.
+    """A context in which the model's routers choose only among the pathways' experts, with the pathways' numbers of experts per token.
 
-    Tasks that are not named stay as they are; afterwards all are as they were before. UserError for a block without an expert, or
-    with fewer than a token goes to.
+    Tasks that are not named keep their pathways; on exit all are restored. UserError if a block has no expert, or fewer than a token
+    goes to.
     """
     layers = moe_blocks(model)
     for task, one in pathways.items():

@@ -1,7 +1,7 @@
-"""Training for every budget at once: each step, each task gets its own number of experts and its own top-k.
+"""Training for all budgets at once: in each step, each task gets a number of experts and a top-k of its own.
 
-A network trained so can have its budgets changed afterwards without training, as a slimmable network can its width (Yu et al.,
-ICLR 2019) and a once-for-all network its parts (Cai et al., ICLR 2020).
+Afterwards the network's budgets can be changed without further training, like the width of a slimmable network (Yu et al.,
+ICLR 2019) or the parts of a once-for-all network (Cai et al., ICLR 2020).
 """
 
 from collections.abc import Callable, Iterator
@@ -20,23 +20,24 @@ from moesaic.model.pathways.pathway import moe_blocks, on_pathways, pathway_of
 from moesaic.model.pathways.usage import ExpertUsage
 from moesaic.spec.bundle import Alternative
 
-_FULL = 0.5  # chance that a task has the whole network in a step, so that this stays as good as it is alone
+_FULL = 0.5  # probability that a task has the whole network in a step, so that this does not get worse
 _MOMENTUM = 0.95
-_STRIDE = 4  # every that many tokens are enough for the estimate
+_STRIDE = 4  # one in this many tokens is enough for the estimate
 
 
 class BudgetSampler:
-    """Draws the budgets of training steps, and estimates in the same steps which experts each task uses most.
+    """Draws the budgets of training steps, and in the same steps estimates which experts each task uses most.
 
-    In half of its steps a task has the whole network; in the others a number of experts from `least_experts` to all, the same in
-    every MoE block, and a top-k from 1 to the model's, both evenly likely. Those kept are the best by a running mean of the
-    score mass (`ExpertUsage.mass`) that the router would give with all experts there. The first `warmup` steps are not sampled.
+    In half of its steps a task has the whole network. In the others it has a number of experts from `least_experts` to all, the same
+    in every MoE block, and a top-k from 1 to the model's, both drawn uniformly. The experts kept are the best by a running mean of the
+    score mass (`ExpertUsage.mass`) that the router would give if all experts were available. In the first `warmup` steps every task
+    has the whole network.
 
-    What a step draws depends on seed, step and the estimate, which `tensors` takes to a checkpoint and `restore` brings back.
+    A step's budgets depend on the seed, the step and the estimate, which `tensors` saves for a checkpoint and `restore` restores.
     """
 
     def __init__(self, model: M3ViT, least_experts: int, seed: int = 0, warmup: int = 0) -> None:
-        """UserError unless the model has `least_experts` experts."""
+        """UserError unless `least_experts` is from 1 to the model's number of experts."""
         c = model.configuration
         if not 1 <= least_experts <= c.experts:
             raise UserError(f"least_experts ({least_experts}) must be from 1 to the number of experts ({c.experts})")
@@ -49,9 +50,9 @@ class BudgetSampler:
 
     @contextmanager
     def step(self, step: int) -> Iterator[None]:
-        """Within the context, the tasks have the budgets that are drawn for a step.
+        """A context in which the tasks have the budgets drawn for a step; on exit the estimate is updated.
 
-        All ranks enter together; each sees its own part of the batch, and all have the same estimate.
+        All ranks must enter together; each sees its own part of the batch, and all have the same estimate.
         """
         handles = [moe.register_forward_pre_hook(self._observer(n, moe)) for n, moe in enumerate(self._layers.values())]
         try:
@@ -63,11 +64,11 @@ class BudgetSampler:
         self._update()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The estimate: "usage", float64 [tasks, MoE blocks, E], mean score of each expert a token."""
+        """The estimate: "usage", float64 [tasks, MoE blocks, E], each expert's mean score per token, 0..1."""
         return {"usage": self._mean.clone()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `tensors` took. UserError if it is of another network."""
+        """Restore what `tensors` returned. UserError if it belongs to another network."""
         found = tensors.get("usage")
         if found is None or found.shape != self._mean.shape:
             shape = "missing" if found is None else tuple(found.shape)
@@ -77,7 +78,7 @@ class BudgetSampler:
         self._mean = found.to(torch.float64).clone()
 
     def _draw(self, step: int) -> dict[str, Alternative]:
-        """The pathways of the tasks that do not have the whole network."""
+        """The pathways, in a step, of those tasks that do not have the whole network."""
         c, drawn = self._model.configuration, {}
         rng = np.random.default_rng([self._seed, step])
         for t, task in enumerate(c.task_names):
@@ -101,13 +102,13 @@ class BudgetSampler:
         for task, part in zip(tasks, x.flatten(0, 1).chunk(len(tasks))):
             logits = moe.logits(task, part[::_STRIDE]).float()
             mass = (torch.softmax(logits, -1) * top_k_mask(logits, top_k)).sum(0)
-            alike = len(tasks) == 1 and moe.routes_alike(names)  # one pass then stands for every task
+            alike = len(tasks) == 1 and moe.routes_alike(names)  # then one pass serves all tasks
             for t in range(len(names)) if alike else (names.index(task),):
                 self._sum[t, n] += mass.double().cpu()
                 self._tokens[t, n] += len(logits)
 
     def _update(self) -> None:
-        """Move the estimate towards what the step's tokens used, on all ranks."""
+        """Move the estimate towards the usage by the step's tokens on all ranks."""
         seen = torch.cat([self._sum, self._tokens.unsqueeze(-1)], -1)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             shared = seen.float().to(self._model.device)

@@ -17,10 +17,10 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class ExpertUsage:
-    """One router's choices. tokens: routed in all.
+    """One router's choices. tokens: number of tokens routed.
 
-    counts: int64 [E], tokens that went to each expert; they sum to tokens * top-k. mass: float64 [E], the router scores
-    with which they did, summed: what weighs the expert's part in the result.
+    counts: int64 [E], number of tokens that went to each expert; the sum is tokens * top-k. mass: float64 [E], sum of the router
+    scores with which they did, which weight the expert's contribution to the result.
     """
 
     tokens: int
@@ -29,7 +29,7 @@ class ExpertUsage:
 
     @property
     def share(self) -> np.ndarray:
-        """Each expert's part of all choices, float64 [E], summing to 1."""
+        """Each expert's share of all choices, float64 [E], with sum 1."""
         return self.counts / self.counts.sum()
 
 
@@ -38,7 +38,7 @@ Usage = dict[str, dict[int, ExpertUsage]]
 
 
 def measure_usage(model: M3ViT, images: np.ndarray) -> Usage:
-    """Usage of the experts on the pathways that the model is on. images: uint8 [N, height, width, 3], N >= 1."""
+    """The usage of the experts on the model's current pathways. images: uint8 [N, height, width, 3], N >= 1."""
     experts = model.configuration.experts
     usage: Usage = {}
     for task in model.configuration.task_names:
@@ -58,7 +58,7 @@ def measure_usage(model: M3ViT, images: np.ndarray) -> Usage:
 
 
 def chosen_experts(model: M3ViT, images: np.ndarray, task: str) -> dict[int, np.ndarray]:
-    """By MoE block: which experts each token of images uint8 [N, height, width, 3] goes to, bool [N * T, E]."""
+    """By MoE block: which experts each token of a task goes to, bool [N * T, E], for images uint8 [N, height, width, 3]."""
     choices: dict[int, np.ndarray] = {}
     _observe_routers(model, images, task, lambda i, scores, chosen: choices.update({i: chosen.cpu().numpy()}))
     return choices

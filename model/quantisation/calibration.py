@@ -1,4 +1,4 @@
-"""The ranges of the float network's activations, sampled on calibration images."""
+"""Ranges of the float network's activations, sampled on calibration images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
 
 _BATCH = 16
-_ROWS_KEPT = 2048  # rows of samples kept per point
+_ROWS_KEPT = 2048  # rows of samples kept per point, approximately
 
 
 @dataclass
 class Calibration:
-    """Samples by point, float32 [rows, channels], and the largest magnitudes seen, on the residual and of each output.
+    """Samples by point, float32 [rows, channels], and the largest magnitudes seen in the residual stream and each task's output.
 
-    Points are blocks.I.{norm1, query, key, value, attention, norm2, up, hidden} and norm; up is what GELU sees, hidden what
-    it gives, of a dense MLP or of all experts together.
+    The points are blocks.I.{norm1, query, key, value, attention, norm2, up, hidden} and norm. up is the input of GELU and hidden
+    its output, in a dense MLP or in all experts together.
     """
 
     samples: dict[str, np.ndarray] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Calibration:
 
 
 class _Recorder:
-    """Collects what forward hooks see; keeps evenly spaced rows, the same share of each call."""
+    """Collects what forward hooks see; keeps evenly spaced rows, equally many of each call."""
 
     def __init__(self, calls: int) -> None:
         self.parts: dict[str, list[np.ndarray]] = {}
@@ -38,7 +38,7 @@ class _Recorder:
         self.rows_per_call = -(-_ROWS_KEPT // calls)
 
     def sample(self, name: str, value: Tensor, share: int = 1) -> None:
-        """Keep rows of value [..., channels]; `share` values of the same name come in one call of the model."""
+        """Keep rows of value [..., channels]; one call of the model brings `share` values of the same name."""
         rows = value.reshape(-1, value.shape[-1])
         step = max(1, len(rows) * share // self.rows_per_call)
         self.parts.setdefault(name, []).append(rows[::step].cpu().numpy().copy())
@@ -47,7 +47,7 @@ class _Recorder:
         self.residual = max(self.residual, value.abs().max().item())
 
     def experts(self, name: str, moe: MoE, x: Tensor, task: str) -> None:
-        """What happens inside the experts, on the tokens they are chosen for."""
+        """Record what happens inside the experts, on the tokens for which they are chosen."""
         tokens = x.flatten(0, 1)
         _, chosen, _ = moe.route(task, tokens)
         for e in range(len(moe.up_weight)):
@@ -102,7 +102,10 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
 
 
 def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
-    """Run every task over images uint8 [N, height, width, 3], on the model's device and its present pathways, and record what passes."""
+    """Run every task over images uint8 [N, height, width, 3], on the model's device and current pathways, and record its activations.
+
+    UserError that names the first point at which a value is not finite.
+    """
     starts, device = range(0, len(images), _BATCH), model.device
     recorder = _Recorder(calls=len(starts) * len(model.configuration.tasks))
     result = Calibration()
@@ -123,7 +126,7 @@ def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
 
 
 def _require_finite(calibration: Calibration) -> None:
-    """UserError that names the first point whose values were not all finite."""
+    """Raise UserError, which names the first point whose values are not all finite."""
     seen = calibration.samples | {f"heads.{task}": np.float64(value) for task, value in calibration.outputs.items()}
     for name, values in (seen | {"the residual stream": np.float64(calibration.residual)}).items():
         if not np.isfinite(values).all():
@@ -134,7 +137,7 @@ def _require_finite(calibration: Calibration) -> None:
 
 
 def merge(calibrations: list[Calibration]) -> Calibration:
-    """What was seen by any of several calibrations of one model, such as one for each of its pathways."""
+    """The union of one or more calibrations of one model, such as one for each of its pathways."""
     names = dict.fromkeys(name for one in calibrations for name in one.samples)
     return Calibration(
         samples={

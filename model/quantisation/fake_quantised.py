@@ -1,4 +1,4 @@
-"""The integer network as a PyTorch module: the same integers as `moesaic.model.quantisation.integer`, and gradients for the weights."""
+"""The integer network as a PyTorch module: the same integers as `moesaic.model.quantisation.integer`, with gradients for the weights."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ from moesaic.spec.arithmetic import TABLE_ENTRIES, fixed_point_multiplier
 # Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
 
 EVERYTHING = ("",)
-"""A selection of layers that has all of them."""
+"""A selection that contains every layer."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Every layer's integers by name, as of the weights when they were derived."""
+    """Every layer's integers by name, derived from the weights at one time. position: [T, D], in units of the residual stream."""
 
     position: Tensor
     linear: dict[str, LinearIntegers]
@@ -41,11 +41,11 @@ class Parameters:
 
 
 class FakeQuantised(nn.Module):
-    """A model run in integers, held in float64 tensors; its parameters are the model's.
+    """A model run in integers, which are held in float64 tensors; its parameters are the model's.
 
-    integer: names of layers, or of what they begin with up to a dot, that run in integers; the others run in real numbers, with
-    weights as they are. By default all of them. A residual addition belongs to the layer that it follows, "position" is the
-    embedding's; "scores" is the product of query and key, with the softmax. pathways: of every task, by default the whole network.
+    integer: names of the layers that run in integers, or prefixes of names that end before a dot; all layers by default. The others
+    run in real numbers, with weights that are not rounded. A residual addition belongs to the layer before it. "position" is the
+    position embedding; "scores" is the product of query and key with the softmax. pathways: each task's, by default the whole network.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class FakeQuantised(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is when this is made, and where images have to be."""
+        """The model's device, on which images must be too; the model must not move after this object is created."""
         return self.model.device
 
     def is_integer(self, name: str) -> bool:
@@ -68,7 +68,10 @@ class FakeQuantised(nn.Module):
         return any(not part or name == part or name.startswith(f"{part}.") for part in self.selection)
 
     def derive(self) -> Parameters:
-        """The integers of the present weights. One derivation serves any number of calls until the weights change."""
+        """The integers of the current weights, valid for any number of calls until the weights change.
+
+        OverflowError if a weight is too large for its layer's result, see `quantise_linear`.
+        """
         return Parameters(
             quantise_position(self.model, self.scales.stream, self.is_integer("position")),
             {
@@ -79,7 +82,7 @@ class FakeQuantised(nn.Module):
         )
 
     def choose(self, integers: Parameters, reals: Parameters) -> Parameters:
-        """What `derive` gives, of parameters that were derived with every layer in integers and with none."""
+        """The result of `derive`, assembled from parameters derived with every layer in integers and with none."""
         return Parameters(
             integers.position if self.is_integer("position") else reals.position,
             {n: (integers if self.is_integer(n) else reals).linear[n] for n in integers.linear},
@@ -93,17 +96,20 @@ class FakeQuantised(nn.Module):
         parameters: Parameters | None = None,
         record: Callable[[str, Tensor], None] | None = None,
     ) -> Tensor:
-        """The task's prediction [N, C, h, w] in values, float64, for images uint8 [N, height, width, 3].
+        """The task's prediction [N, C, h, w], float64 real values, for images uint8 [N, height, width, 3].
 
-        parameters: as `derive` gave them, derived anew by default. record: called with the name and the integers of each layer
-        that a bundle has golden vectors of, in the shapes of `IntegerNetwork.run`.
+        parameters: the result of `derive`, which is called if they are left out. record: called with the name and the integers of
+        each layer for which a bundle has golden vectors, in the shapes of `IntegerNetwork.run`.
         """
         return _Pass(self, images, task, parameters or self.derive(), record).run()
 
     def predict(
         self, images: np.ndarray, task: str, parameters: Parameters | None = None, batch: int = 16
     ) -> np.ndarray:
-        """Predictions for images uint8 [N, height, width, 3], as metrics take them. parameters: see `forward`."""
+        """Predictions as metrics take them, float64 [N, C, h, w], for images uint8 [N, height, width, 3].
+
+        parameters: see `forward`. batch: images per pass.
+        """
         with torch.no_grad():
             parameters = parameters or self.derive()
             batches = (torch.from_numpy(images[i : i + batch]).to(self.device) for i in range(0, len(images), batch))

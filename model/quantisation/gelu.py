@@ -1,4 +1,4 @@
-"""GELU, and the table that the hardware has in its place."""
+"""GELU, and the table that replaces it in hardware."""
 
 import numpy as np
 import torch
@@ -6,11 +6,11 @@ import torch.nn.functional as F
 
 
 def gelu(values: np.ndarray) -> np.ndarray:
-    """x * Phi(x), the exact GELU, in float64."""
+    """The exact GELU, x * Phi(x), of values of any shape, in float64."""
     return F.gelu(torch.from_numpy(np.asarray(values, np.float64))).numpy()
 
 
 def gelu_table(index_scale: float, output_scale: float, entries: int) -> np.ndarray:
-    """int8 [entries]: entry i is GELU((i - entries / 2) * index_scale) in units of output_scale, to half a unit."""
+    """The table, int8 [entries]: entry i is GELU((i - entries / 2) * index_scale) / output_scale, rounded and clipped to -127..127."""
     inputs = (np.arange(entries) - entries // 2) * index_scale
     return np.clip(np.round(gelu(inputs) / output_scale), -127, 127).astype(np.int8)

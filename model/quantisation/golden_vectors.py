@@ -1,4 +1,4 @@
-"""Golden vectors, which are every layer's integers for one image, and what they say about a network: saturation and expert loads."""
+"""Golden vectors (every layer's integers for one image) and what they tell about a network: expert loads and saturation."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.spec.arithmetic import route_token
 from moesaic.spec.bundle import Task
 
-_SCORES_TOKENS = 256  # scores and probabilities grow with the square of the tokens: at 1,201 they are 50 MB a block
+_SCORES_TOKENS = 256  # scores and probabilities grow with its square: with 1,201 tokens they take 50 MB per block
 
 
 def golden_vectors(network: IntegerNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Every layer's integers of every pathway for one image, uint8 [height, width, 3], as moesaic.spec.bundle names them.
+    """Every layer's integers on every pathway, for one image uint8 [height, width, 3]; names, shapes and dtypes: moesaic.spec.bundle.
 
-    Without scores and probabilities where there are more than 256 tokens.
+    Scores and probabilities are left out if there are more than 256 tokens.
     """
     golden = {"image": image}
     for task in network.pathways:
@@ -25,9 +25,9 @@ def golden_vectors(network: IntegerNetwork, image: np.ndarray) -> dict[str, np.n
 
 
 def expert_loads(tasks: dict[str, Task], golden: dict[str, np.ndarray]) -> dict[str, dict[int, list[int]]]:
-    """By task and MoE block: how many tokens of the golden image each expert of the pathway gets, in ascending order of experts.
+    """By task and MoE block: the number of the golden image's tokens that each expert of the pathway gets, in ascending order.
 
-    golden: by name, with shapes and dtypes as `golden_vectors` gives them.
+    golden: as returned by `golden_vectors`.
     """
     return {
         name: {
@@ -39,9 +39,9 @@ def expert_loads(tasks: dict[str, Task], golden: dict[str, np.ndarray]) -> dict[
 
 
 def saturated_shares(golden: dict[str, np.ndarray]) -> dict[str, float]:
-    """By golden vector, but for images and probabilities: the share, 0..1, of elements at the ends of their type's range.
+    """For each golden vector, except image and probabilities: the fraction, 0..1, of elements at the ends of their dtype's range.
 
-    golden: by name, with shapes and dtypes as `golden_vectors` gives them.
+    golden: as returned by `golden_vectors`.
     """
     shares = {}
     for name, value in golden.items():

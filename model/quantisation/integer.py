@@ -1,4 +1,4 @@
-"""The integer network: a bundle's tensors evaluated layer by layer with the arithmetic that the hardware has."""
+"""The integer network: a bundle's tensors evaluated layer by layer in the hardware's arithmetic."""
 
 import numpy as np
 
@@ -21,18 +21,19 @@ from moesaic.spec.pathway_names import split_pathway_name
 
 
 class IntegerNetwork:
-    """Evaluates any task of a quantised network, exactly, so that the machine can be compared with it value by value."""
+    """Evaluates any task of a quantised network exactly, so that the machine can be compared with it value by value."""
 
     def __init__(self, architecture: Architecture, tasks: dict[str, Task], tensors: dict[str, np.ndarray]) -> None:
-        """The arguments are those parts of a moesaic.spec.bundle.Bundle, which lists shape and dtype of each tensor."""
+        """The arguments are the fields of a moesaic.spec.bundle.Bundle; that module lists every tensor's shape and dtype."""
         self.architecture, self.tasks, self.tensors = architecture, tasks, tensors
         self.pathways = pathways(tasks)
 
     def run(self, images: np.ndarray, task: str, record: dict[str, np.ndarray] | None = None) -> np.ndarray:
-        """The task's output, int16 [N, rows * upscale, columns * upscale, channels], for images uint8 [N, height, width, 3].
+        """The task's output, int16 [N, rows * upscale, columns * upscale, channels], in units of its pathway's `output_scale`.
 
-        task: its name, for its default pathway, or TASK@ALTERNATIVE. With `record`, every tensor that moesaic.spec.bundle lists as
-        a golden vector is put there under its layer's name, with a leading dimension N.
+        images: uint8 [N, height, width, 3]. task: its name, for its default pathway, or TASK@ALTERNATIVE. record: receives every
+        tensor that moesaic.spec.bundle lists as a golden vector, under its layer's name, with a leading dimension N.
+        UserError if the images have another shape or dtype, or the network has no such task.
         """
         a = self.architecture
         if images.shape[1:] != (a.image_height, a.image_width, 3) or images.dtype != np.uint8:
@@ -51,7 +52,7 @@ class IntegerNetwork:
         return self._head(task, x)
 
     def predict(self, images: np.ndarray, task: str, batch: int = 16) -> np.ndarray:
-        """`run` in values instead of units and channels first, float64 [N, channels, h, w], as metrics take it."""
+        """The output of `run` as metrics take it: real values, channels first, float64 [N, channels, h, w]. batch: images per pass."""
         parts = [self.run(images[i : i + batch], task) for i in range(0, len(images), batch)]
         return np.moveaxis(np.concatenate(parts), -1, 1) * self.pathways[task].output_scale
 
@@ -105,7 +106,7 @@ class IntegerNetwork:
     def _head_of_attention(
         self, block: str, q: np.ndarray, k: np.ndarray, v: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Scores [T, T] int16, unnormalised probabilities [T, T] int8 and result [T, D / H] of one head of one image."""
+        """One head of one image: scores int16 [T, T], unnormalised probabilities int8 [T, T] and the result, integers [T, D / H]."""
         multiplier, shift = self.tensors[f"{block}.scores.multiplier"], self.tensors[f"{block}.scores.shift"]
         scores = saturate(requantise(matmul_exact(q, k), multiplier, shift), 16)
         probabilities, multiplier, shift = softmax_rows(scores, scores.max(1))

@@ -1,4 +1,4 @@
-"""The float network as the integer network sees it: its linear layers and norms by the names of a bundle, with their scales."""
+"""The float network as the integer network sees it: linear layers and norms under their names in a bundle, with their scales."""
 
 import math
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from moesaic.model.pathways.pathway import Pathways
 from moesaic.model.quantisation.scales import ActivationScale, Scales
 from moesaic.spec.arithmetic import EXP_FRACTION_BITS
 
-OCTAVE = math.log2(math.e) * (1 << EXP_FRACTION_BITS)  # units of 1/256 octave in a power of e
+OCTAVE = math.log2(math.e) * (1 << EXP_FRACTION_BITS)  # a factor of e in units of 1/256 octave
 _PIXEL_SCALE, _PIXEL_OFFSET = 1 / 127.5, 0.5 / 127.5  # (pixel - 128) * scale + offset is the model's input
 
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """weight [out, in] and bias [out], float64; input_scale: of what the layer reads; output_scale: the value of a unit of the result."""
+    """A layer's weight [out, in] and bias [out], float64. input_scale: of its input. output_scale: the value of one unit of its result."""
 
     weight: Tensor
     bias: Tensor
@@ -31,7 +31,7 @@ class LinearLayer:
 
 @dataclass(frozen=True)
 class NormLayer:
-    """gamma and beta [width], float64, and the scale of the result."""
+    """A norm's gamma and beta [width], float64. result: the scale of its result."""
 
     gamma: Tensor
     beta: Tensor
@@ -46,7 +46,7 @@ def position(model: M3ViT) -> Tensor:
 
 
 def light_head(model: M3ViT, task: str) -> Head:
-    """The head of a task, which is a light one in every model that has an integer form."""
+    """A task's light head. InternalError for any other head: models with one have no integer form."""
     head = model.heads[task]
     if not isinstance(head, Head):
         raise InternalError(f"the head of {task} is a {type(head).__name__}, which has no integer form")
@@ -54,7 +54,7 @@ def light_head(model: M3ViT, task: str) -> Head:
 
 
 def norm_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, NormLayer]]:
-    """Every layer norm by its name."""
+    """Every layer norm by name. InternalError if the model has no final norm."""
 
     def layer(norm: nn.Module, result: ActivationScale) -> NormLayer:
         if not isinstance(norm, nn.LayerNorm):
@@ -68,7 +68,7 @@ def norm_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, NormLayer]]
 
 
 def linear_layers(model: M3ViT, scales: Scales, pathways: Pathways) -> Iterator[tuple[str, LinearLayer]]:
-    """Every linear layer by its name; of a router the rows of its task's experts, of the experts those of any task."""
+    """Every linear layer by name: of a router, the rows of its task's experts; of the experts, those that any task uses."""
     yield "patch_embed", _patch_embedding(model, scales.stream)
     for i, (block, of) in enumerate(zip(model.blocks, scales.blocks)):
         name = f"blocks.{i}"
@@ -94,7 +94,7 @@ def _patch_embedding(model: M3ViT, stream: float) -> LinearLayer:
     c, layer = model.configuration, model.patch_embedding
     weight = layer.weight.double().view(c.width, c.patch * c.patch, 3)
     bias = layer.bias.double() + weight.sum((1, 2)) * _PIXEL_OFFSET
-    weight = F.pad(weight, (0, 1)).flatten(1)  # the fourth byte of a pixel
+    weight = F.pad(weight, (0, 1)).flatten(1)  # zeros for the fourth byte of a pixel
     return LinearLayer(weight, bias, ActivationScale(_PIXEL_SCALE), stream)
 
 

@@ -1,4 +1,4 @@
-"""Post-training quantisation in one step: from a float network and calibration images to its integer network."""
+"""Post-training quantisation in one step: from a float network and calibration images to an integer network."""
 
 import dataclasses
 
@@ -26,10 +26,11 @@ def integer_network(
     settings: PtqSettings = DEFAULT_PTQ,
     scales: Scales | None = None,
 ) -> IntegerNetwork:
-    """The model quantised with scales from images uint8 [N, height, width, 3]. UserError if it does not have the light head.
+    """The model quantised with scales from calibration images, uint8 [N, height, width, 3].
 
-    plan: the pathways that the network is to have, by default the whole network alone; the scales suit all of them. settings: how
-    the scales are chosen. scales: these instead, as fine-tuning in integers leaves them.
+    plan: the integer network's pathways, all of which the scales suit; by default only the whole network. settings: how the scales
+    are chosen. scales: use these instead, with their own settings, for instance after fine-tuning in integers.
+    UserError if the model does not have the light head, or has values too large for integers.
     """
     require_light_head(model.configuration)
     plan = PathwayPlan(whole_network(model)) if plan is None else plan
@@ -41,9 +42,9 @@ def integer_network(
 
 
 def scales_for(model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: PathwayPlan | None = None) -> Scales:
-    """Scales that suit what images uint8 [N, height, width, 3] bring about on every pathway of a plan, or of the whole network.
+    """Scales that suit the activations from images uint8 [N, height, width, 3] on every pathway of a plan, or in the whole network.
 
-    UserError if the model does not have the light head, or names what is too large for integers.
+    UserError if the model does not have the light head, or if values are not finite or too large for integers, which it names.
     """
     require_light_head(model.configuration)
     calibrations = []
@@ -56,7 +57,7 @@ def scales_for(model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: Pa
 
 
 def require_light_head(configuration: ModelConfiguration) -> None:
-    """UserError unless the network has an integer form."""
+    """Raise UserError unless the network has the light head, without which it has no integer form."""
     if configuration.head != "light":
         head = f"the head {configuration.head!r} has no integer form: the accelerator runs the light head"
         raise UserError(f"{head}; train a recipe with head = 'light', or take `moesaic export --onnx-only`")

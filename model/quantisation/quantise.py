@@ -1,7 +1,7 @@
-"""Weights to integers: the float network, with its scales, to the integer tensors of a bundle.
+"""Weights to integers: from the float network and its scales to the integer tensors of a bundle.
 
-Every function works on float64 tensors that hold integers, with gradients straight through the rounding (see
-`moesaic.model.quantisation.straight_through`), so that what quantisation-aware training runs is what an export writes, to the bit.
+Integers are held in float64 tensors, and gradients pass straight through the rounding (see
+`moesaic.model.quantisation.straight_through`), so that quantisation-aware training runs exactly what an export writes, to the bit.
 """
 
 import math
@@ -23,16 +23,16 @@ from moesaic.model.quantisation.straight_through import round_nearest
 from moesaic.spec.arithmetic import NORM_FRACTION_BITS, TABLE_ENTRIES, fixed_point_multiplier
 from moesaic.spec.bundle import Task, is_expert_weight
 
-BIAS_MAX = 1 << 25  # half of what the 27-bit accumulator holds: as much is left for the products
+BIAS_MAX = 1 << 25  # half the range of the 27-bit accumulator; the other half is left for the products
 _NORM_SHIFT_MAX = 24
 _TOO_LARGE = "its weights are out of proportion; train on with weight decay or a lower learning rate"
-_RATIO_END = 1 << 15  # of fixed_point_multiplier
-_CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)  # parts of a row's range that a search tries
+_RATIO_END = 1 << 15  # fixed_point_multiplier takes ratios below this
+_CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)  # fractions of a row's range that a search tries
 
 
 @dataclass(frozen=True)
 class LinearIntegers:
-    """weight [out, in] and bias [out], and what the sums are multiplied with: ratio = multiplier / 2**shift, each [out]."""
+    """A layer's weight [out, in] and bias [out], and the factor of its sums, ratio = multiplier / 2**shift, each [out]; all float64."""
 
     weight: Tensor
     bias: Tensor
@@ -43,7 +43,7 @@ class LinearIntegers:
 
 @dataclass(frozen=True)
 class NormIntegers:
-    """gamma and beta [width]; unit = 2**-shift."""
+    """A norm's gamma and beta, float64 [width], its shift, and unit = 2**-shift, both scalars."""
 
     gamma: Tensor
     beta: Tensor
@@ -52,11 +52,12 @@ class NormIntegers:
 
 
 def quantise_linear(layer: LinearLayer, bits: int = 8, clip: bool = False, integer: bool = True) -> LinearIntegers:
-    """Integers of a linear layer, weights of `bits` bits, biases of at most BIAS_MAX.
+    """The integers of a linear layer: weights of `bits` bits, biases of magnitude at most BIAS_MAX.
 
-    A weight's scale is its row's largest magnitude over the largest integer, with `clip` the part of that which loses least in
-    mean square, and more where the bias would pass BIAS_MAX otherwise. integer=False: neither weight, bias nor ratio rounded.
-    OverflowError if a weight is too large, or no number, for the unit of the result.
+    The weights of a row have one scale: the row's largest magnitude divided by the largest integer, or with `clip` the fraction of
+    this that has the least mean squared error; it is raised where the bias would otherwise exceed BIAS_MAX. With integer=False,
+    weight, bias and ratio are not rounded.
+    OverflowError if a weight is NaN or too large for the unit of the result.
     """
     source, largest = layer.input_scale, (1 << (bits - 1)) - 1
     folded = layer.weight * _channels(source.scale, layer.weight)
@@ -86,12 +87,12 @@ def _on(device: torch.device, **values: np.ndarray) -> dict[str, Tensor]:
 
 
 def _channels(values: np.ndarray | float, like: Tensor) -> Tensor:
-    """A number for each place of the last dimension of a tensor, on its device."""
+    """Values as a float64 tensor with one element per column of `like` (its last dimension), on the same device."""
     return torch.from_numpy(np.broadcast_to(np.asarray(values, np.float64), like.shape[-1:]).copy()).to(like.device)
 
 
 def _clipped(rows: Tensor, scale: Tensor, largest: int) -> Tensor:
-    """The scale of each row, at most `scale`, whose integers up to `largest` lose least in mean square."""
+    """For each of rows [out, in] the scale, at most `scale` [out], with the least mean squared error of integers up to `largest`."""
     scales = torch.stack([scale * clip for clip in _CLIPS]).clamp(min=torch.finfo(rows.dtype).tiny)
     errors = [
         ((rows / s[:, None]).round().clamp(-largest, largest) * s[:, None] - rows).square().mean(1) for s in scales
@@ -101,7 +102,10 @@ def _clipped(rows: Tensor, scale: Tensor, largest: int) -> Tensor:
 
 
 def quantise_norm(layer: NormLayer, integer: bool = True) -> NormIntegers:
-    """Integers of a layer norm, gamma and beta of 16 bits with the largest shift for which both fit."""
+    """The integers of a layer norm: gamma and beta of 16 bits, with the largest shift for which both fit.
+
+    With integer=False, gamma and beta are not rounded.
+    """
     scale, offset = (_channels(part, layer.gamma) for part in (layer.result.scale, layer.result.offset))
     gamma, beta = layer.gamma / scale, (layer.beta - offset) / scale
     if not integer:
@@ -116,13 +120,13 @@ def quantise_norm(layer: NormLayer, integer: bool = True) -> NormIntegers:
 
 
 def quantise_position(model: M3ViT, stream: float, integer: bool = True) -> Tensor:
-    """The position embedding [T, D] in units of the residual stream: integers, or not rounded unless `integer`."""
+    """The position embedding, float64 [T, D], in units of the residual stream; not rounded with integer=False."""
     units = position(model) / stream
     return round_nearest(units) if integer else units
 
 
 def score_ratio(scales: BlockScales, head_dim: int) -> float:
-    """What the product of a query and a key is multiplied with, to 1/256 octave."""
+    """The factor that turns the integer product of a query and a key into a score in units of 1/256 octave."""
     return scales.query * scales.key * OCTAVE / math.sqrt(head_dim)
 
 
@@ -134,7 +138,7 @@ class WeightOptions(TypedDict):
 
 
 def require_score_ratios(scales: Scales, head_dim: int) -> None:
-    """UserError that names the first block whose queries and keys are too large for scores in 1/256 octave."""
+    """Raise UserError, which names the first block whose queries and keys are too large for scores in 1/256 octave."""
     for i, block in enumerate(scales.blocks):
         ratio = score_ratio(block, head_dim)
         if not ratio < _RATIO_END:
@@ -143,15 +147,15 @@ def require_score_ratios(scales: Scales, head_dim: int) -> None:
 
 
 def weight_options(name: str, scales: Scales) -> WeightOptions:
-    """How the settings want the weights of a layer."""
+    """The arguments of `quantise_linear` for the layer called `name`, according to the settings of the scales."""
     bits = scales.settings.expert_bits if is_expert_weight(f"{name}.weight") else 8
     return {"bits": bits, "clip": scales.settings.clip_weights or bits < 8}
 
 
 def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str, Task], Tensors]:
-    """The tasks (without metrics) and all integer tensors of the model on these pathways, as moesaic.spec.bundle defines them.
+    """The tasks (without metrics) and all integer tensors of the model, as moesaic.spec.bundle defines them.
 
-    Experts that no task uses are left out. pathways: of every task.
+    pathways: each task's; experts that no task uses are left out. UserError names a layer whose weights are too large for integers.
     """
     c, tensors = model.configuration, {}
 
@@ -193,7 +197,7 @@ def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str
 
 
 def _quantise_named(name: str, layer: LinearLayer, scales: Scales) -> LinearIntegers:
-    """`quantise_linear` with the options of the layer of that name. UserError that names a layer which has no integers."""
+    """`quantise_linear` with the options for the layer called `name`; its OverflowError becomes a UserError that names the layer."""
     try:
         return quantise_linear(layer, **weight_options(name, scales))
     except OverflowError as error:

@@ -1,8 +1,8 @@
-"""The values that the integers of activations stand for, chosen from what a calibration has seen.
+"""Activation scales: the values that the integers of activations stand for, chosen from a calibration.
 
-One static scale for the residual stream (int16), one per tensor for what the matrix products read (int8). The results of layer
-norms have a scale and an offset per channel; they are moved into the columns and the bias of every layer that reads them, as
-RepQ-ViT (Li et al., ICCV 2023) does, so that the hardware sees plain int8.
+All are static: one scale for the residual stream (int16) and one per tensor for the inputs of matrix products (int8). The results
+of layer norms have a scale and an offset per channel; these are folded into the weights and bias of every layer that reads them, as
+in RepQ-ViT (Li et al., ICCV 2023), so that the hardware sees plain int8.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration
 from moesaic.spec.arithmetic import TABLE_ENTRIES
 
-STREAM_HEADROOM = 1.5  # for images unlike those of the calibration
+STREAM_HEADROOM = 1.5  # factor on the range, for images unlike those of the calibration
 INT16_MAX = (1 << 15) - 1
 _INT8_MAX = (1 << 7) - 1
-_LEAST_RANGE = 1e-6  # of what is constant or zero
+_LEAST_RANGE = 1e-6  # for values that are constant or zero
 _ATTENTION_SHIFT_MAX = 7
-_CLIPS = np.linspace(0.3, 1.0, 15)  # parts of the range that the search for the least error tries
-_TAIL = 0.001  # of the values at each end that the middle of a channel leaves out
+_CLIPS = np.linspace(0.3, 1.0, 15)  # fractions of the range that the search for the least error tries
+_TAIL = 0.001  # fraction of a channel's values at each end that its middle ignores
 _FORMAT = "moesaic-scales-1"
 
 
 @dataclass(frozen=True)
 class ActivationScale:
-    """What an int8 activation q stands for: q * scale + offset. Both are float64 numbers, or arrays [channels]."""
+    """An int8 activation q stands for q * scale + offset. Both are numbers, or float64 arrays [channels]."""
 
     scale: np.ndarray | float
     offset: np.ndarray | float = 0.0
@@ -44,9 +44,10 @@ class ActivationScale:
 
 @dataclass(frozen=True)
 class BlockScales:
-    """Of one block. The result of attention has the scale value / 2**attention_shift.
+    """The scales of one block; a number is the value of one unit of an int8 tensor.
 
-    gelu_index: of the index of the GELU table; hidden: of the table's entries, what the second layer of an MLP reads.
+    The result of attention has the scale value / 2**attention_shift. gelu_index: of the GELU table's index (10 bits). hidden: of the
+    table's entries, the input of an MLP's or expert's second layer.
     """
 
     norm1: ActivationScale
@@ -60,12 +61,13 @@ class BlockScales:
 
     @property
     def attention(self) -> float:
+        """The value of one unit of the int8 result of attention, before the projection."""
         return self.value / 2**self.attention_shift
 
 
 @dataclass(frozen=True)
 class Scales:
-    """Of a whole network. stream: of the residual stream; outputs: of each task's output."""
+    """The scales of a whole network. stream: of the residual stream (int16). norm: of the final norm. outputs: of each task's (int16)."""
 
     settings: PtqSettings
     stream: float
@@ -74,7 +76,7 @@ class Scales:
     outputs: dict[str, float]
 
     def save(self, path: Path) -> None:
-        """Write a safetensors file, whole or not at all."""
+        """Write a safetensors file, completely or not at all. UserError if it cannot be written."""
         arrays = {"stream": self.stream, **_arrays("norm", self.norm)}
         arrays |= {f"outputs.{task}": scale for task, scale in self.outputs.items()}
         for i, block in enumerate(self.blocks):
@@ -86,7 +88,7 @@ class Scales:
 
     @classmethod
     def load(cls, path: Path, configuration: ModelConfiguration) -> Scales:
-        """Read the scales of a model with this configuration. UserError if the file is missing, damaged or of another model."""
+        """Read the scales of a model with this configuration. UserError if the file is missing, damaged or for another model."""
         remedy = "make them with `moesaic qat`"
         try:
             with safe_open(path, framework="np") as file:
@@ -135,7 +137,7 @@ def _block(arrays: dict[str, np.ndarray], name: str) -> BlockScales:
 
 
 def choose_scales(calibration: Calibration, configuration: ModelConfiguration, settings: PtqSettings) -> Scales:
-    """The scales that suit a calibration. The residual stream and the outputs get the range that was seen times STREAM_HEADROOM."""
+    """The scales for a calibration. The residual stream and the outputs get the observed range times STREAM_HEADROOM."""
     search = ScaleSearch(settings)
     samples = calibration.samples
     return Scales(
@@ -165,26 +167,29 @@ def _block_scales(search: ScaleSearch, samples: dict[str, np.ndarray], name: str
 
 
 def clipping_error(values: np.ndarray, scale: np.ndarray | float, bits: int) -> np.ndarray:
-    """Mean squared error per column of values [rows, channels] stored in signed integers of that scale."""
+    """Mean squared error per column, [channels], of values [rows, channels] stored as signed integers of `bits` bits.
+
+    scale: the value of one unit, one number or [channels].
+    """
     top = (1 << (bits - 1)) - 1
     return np.square(np.clip(np.round(values / scale), -top - 1, top) * scale - values).mean(0)
 
 
 class ScaleSearch:
-    """Scales for values [rows, channels] in signed integers of 8 bits, or of the GELU table's index."""
+    """Finds scales for values [rows, channels], as signed 8-bit integers or as indices of the GELU table, by the settings' method."""
 
     def __init__(self, settings: PtqSettings) -> None:
         self.by_error, self.part = settings.method == "mse", settings.percentile / 100
 
     def per_tensor(self, values: np.ndarray) -> float:
-        """The value of one unit of int8, the same for all values [rows, channels]."""
+        """The value of one unit of int8, one for all values [rows, channels]."""
         if not self.by_error:
             return max(float(np.quantile(np.abs(values), self.part)), _LEAST_RANGE) / _INT8_MAX
         full = max(float(np.abs(values).max()), _LEAST_RANGE) / _INT8_MAX
         return full * _best([clipping_error(values, full * clip, 8).mean() for clip in _CLIPS])
 
     def per_channel(self, values: np.ndarray) -> ActivationScale:
-        """Scale and offset [channels] each, of values [rows, channels]; the offset is the middle between two quantiles of the channel."""
+        """Scale and offset, [channels] each, for values [rows, channels]; the offset is midway between two quantiles of the channel."""
         tail = _TAIL if self.by_error else (1 - self.part) / 2
         low, high = np.quantile(values.astype(np.float64), (tail, 1 - tail), axis=0)
         offset = (low + high) / 2
@@ -195,7 +200,7 @@ class ScaleSearch:
         return ActivationScale(full * _CLIPS[errors.argmin(0)], offset)
 
     def attention_shift(self, values: np.ndarray, value_scale: float) -> int:
-        """n for the scale value_scale / 2**n of values [rows, channels]; the hardware has only these."""
+        """The n, 0..7, for which the scale value_scale / 2**n suits values [rows, channels]; the hardware has only such scales."""
         shifts = range(_ATTENTION_SHIFT_MAX + 1)
         if self.by_error:
             return int(np.argmin([clipping_error(values, value_scale / 2**n, 8).mean() for n in shifts]))
@@ -203,8 +208,11 @@ class ScaleSearch:
         return max((n for n in shifts if value_scale / 2**n >= needed), default=0)
 
     def of_gelu_index(self, values: np.ndarray, output_scale: float) -> float:
-        """The value of one unit of the index, for what GELU sees, values [rows, channels]: by the error of its result from the
-        table, whose unit is `output_scale`, or by percentile of what it sees."""
+        """The value of one unit of the GELU table's index, for GELU inputs [rows, channels].
+
+        It is chosen by the error of GELU's result from the table, whose entries have the unit `output_scale`, or by the percentile
+        of the inputs.
+        """
         half = TABLE_ENTRIES // 2
         if not self.by_error:
             return max(float(np.quantile(np.abs(values), self.part)), 1e-3) / (half - 1)
@@ -220,5 +228,5 @@ class ScaleSearch:
 
 
 def _best(errors: list[float]) -> float:
-    """The part of the range whose error is the least."""
+    """The fraction of the range, one of _CLIPS, with the least error."""
     return float(_CLIPS[int(np.argmin(errors))])

@@ -1,4 +1,4 @@
-"""How post-training quantisation chooses integers."""
+"""Settings of post-training quantisation."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ METHODS = ("mse", "percentile")
 class PtqSettings:
     """How integers are chosen.
 
-    method: of the activations' scales, "mse" for the least mean squared error, "percentile" for the magnitude that
-    `percentile` percent of the values stay below. clip_weights: search a scale of least squared error for each row of
-    weights, instead of its largest magnitude over the largest integer; rows of 4 bits are always searched. expert_bits: of
-    the experts' weights, 8 or 4.
+    method: for the activations' scales, "mse" minimises the mean squared error; "percentile" takes as range the magnitude below
+    which `percentile` percent of the values lie (above 50, up to 100). clip_weights: search for each weight row the scale with the
+    least squared error, instead of dividing its largest magnitude by the largest integer; 4-bit rows are always searched.
+    expert_bits: bits of an expert's weight, 8 or 4. UserError for any other setting.
     """
 
     method: str = "mse"

@@ -1,10 +1,10 @@
 """The integer arithmetic of moesaic.spec.arithmetic on PyTorch tensors, with gradients straight through every rounding.
 
-Integers are float64 tensors that hold them exactly: every product and sum is below 2**53. Forward, each function gives the
-integers of its namesake in moesaic.spec.arithmetic; backward, the gradient of the same function without rounding (Bengio et al. 2013,
-"Estimating or propagating gradients through stochastic neurons"). A saturated value passes no gradient.
+Integers are held exactly in float64 tensors: every product and sum is below 2**53. In the forward pass each function returns the
+integers of its namesake in moesaic.spec.arithmetic; in the backward pass, the gradient of the same function without rounding (Bengio
+et al. 2013, "Estimating or propagating gradients through stochastic neurons"). A saturated value passes no gradient.
 
-With integer=False a function gives that real-valued function itself, which neither rounds nor saturates.
+With integer=False, a function computes the underlying real-valued function, which neither rounds nor saturates.
 """
 
 from collections.abc import Callable
@@ -47,34 +47,37 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def straight_through(value: Tensor, exact: Tensor) -> Tensor:
-    """`exact`, with the gradient going to `value`, of the same shape."""
+    """Returns `exact`, but passes its gradient to `value`, which has the same shape."""
     return _StraightThrough.apply(value, exact.detach())
 
 
 def round_nearest(value: Tensor) -> Tensor:
-    """Values of any shape, rounded to the nearest integer, halves to even, as parameters are."""
+    """Values of any shape rounded to the nearest integer, halves to even: the rounding of parameters."""
     return straight_through(value, value.round())
 
 
 def round_half_up(value: Tensor) -> Tensor:
-    """Values of any shape, rounded as moesaic.spec.arithmetic.round_shift does, halves up."""
+    """Values of any shape rounded to the nearest integer, halves up, as in moesaic.spec.arithmetic.round_shift."""
     return straight_through(value, (value + 0.5).floor())
 
 
 def saturate(value: Tensor, bits: int, integer: bool = True) -> Tensor:
-    """Values of any shape, clipped to the range of a signed integer of `bits` bits."""
+    """Values of any shape clipped to the range of a signed integer of `bits` bits."""
     return value.clamp(-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if integer else value
 
 
 def requantise(total: Tensor, ratio: Tensor | float, integer: bool = True) -> Tensor:
-    """Accumulators times `ratio`, which is multiplier / 2**shift, rounded; their shapes broadcast."""
+    """Accumulators times `ratio`, which is multiplier / 2**shift, rounded halves up; the shapes broadcast."""
     if not integer:
         return total * ratio
     return round_half_up(saturate(total, ACCUMULATOR_CLIP_BITS) * ratio)
 
 
 def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, unit: Tensor, integer: bool = True) -> Tensor:
-    """Layer norm of x [rows, width]; unit is 2**-shift, the value of one unit of gamma * 2**10 and of beta."""
+    """Layer norm of x [rows, width], in the int8 range.
+
+    gamma, beta: [width]. unit: 2**-shift, the value of one unit of gamma * 2**10 and of beta.
+    """
     width = x.shape[1]
     total = x.sum(1, keepdim=True)
     centred = width * x - total
@@ -89,7 +92,7 @@ def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, unit: Tensor, integer: bo
 
 
 def softmax(scores: Tensor, integer: bool = True) -> Tensor:
-    """Unnormalised base-2 softmax, 0..127, of scores [..., rows, columns] in 1/256 octave."""
+    """Unnormalised base-2 softmax over the columns, 0..127, of scores [..., rows, columns] in 1/256 octave."""
     distance = scores.detach().amax(-1, keepdim=True) - scores
     probability = PROBABILITY_MAX * torch.exp2(-distance / _OCTAVE)
     if integer:
@@ -98,7 +101,10 @@ def softmax(scores: Tensor, integer: bool = True) -> Tensor:
 
 
 def attend(probability: Tensor, value: Tensor, shift: int, integer: bool = True) -> Tensor:
-    """Mean of value [..., columns, channels] weighted with unnormalised probabilities [..., rows, columns], times 2**shift."""
+    """Mean of value [..., columns, channels], weighted by unnormalised probabilities [..., rows, columns], times 2**shift.
+
+    Returns [..., rows, channels], in the int8 range.
+    """
     total, weight = probability @ value, probability.sum(-1, keepdim=True)
     mean = total / weight * 2.0**shift
     if not integer:
@@ -113,7 +119,10 @@ def attend(probability: Tensor, value: Tensor, shift: int, integer: bool = True)
 
 
 def gelu(index: Tensor, table: Tensor, index_scale: float, output_scale: float, integer: bool = True) -> Tensor:
-    """GELU(index * index_scale) / output_scale, through table [1024] by the index saturated to 10 bits."""
+    """GELU(index * index_scale) / output_scale, -127..127, looked up in table [1024] at the index saturated to 10 bits.
+
+    index: integers of any shape.
+    """
     if not integer:
         return F.gelu(index * index_scale) / output_scale
     index = saturate(index, TABLE_INDEX_BITS)
@@ -123,7 +132,7 @@ def gelu(index: Tensor, table: Tensor, index_scale: float, output_scale: float, 
 
 
 def route(logits: Tensor, top_k: int, integer: bool = True) -> tuple[Tensor, Tensor]:
-    """Choice, bool [tokens, experts], and scores 0..65,535 of router logits [tokens, experts] in 1/256 octave."""
+    """The choice, bool [tokens, experts], and the scores, 0..65,535, for router logits [tokens, experts] in 1/256 octave."""
     distance = logits.detach().amax(1, keepdim=True) - logits
     exponential = EXP_ONE * torch.exp2(-distance / _OCTAVE)
     if integer:
@@ -142,12 +151,12 @@ def route(logits: Tensor, top_k: int, integer: bool = True) -> tuple[Tensor, Ten
 
 
 def weigh_by_score(value: Tensor, score: Tensor, integer: bool = True) -> Tensor:
-    """Values times scores, of which 65,536 is one; their shapes broadcast."""
+    """Values times scores, where the score 65,536 stands for 1; the shapes broadcast."""
     weighed = value * score / (1 << SCORE_BITS)
     return round_half_up(weighed) if integer else weighed
 
 
 def _of_rows(function: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], values: Tensor) -> Tensor:
-    """multiplier / 2**shift of integers [rows, 1], where a function of moesaic.spec.arithmetic gives (multiplier, shift)."""
+    """multiplier / 2**shift for integers of any shape, where a function of moesaic.spec.arithmetic returns (multiplier, shift)."""
     multiplier, shift = function(values.detach().cpu().numpy().astype(np.int64))
     return torch.from_numpy(np.ldexp(multiplier.astype(np.float64), -shift)).to(values.device)

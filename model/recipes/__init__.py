@@ -1,1 +1,1 @@
-"""What a model is, how it is trained and on what, as TOML files."""
+"""TOML recipes: what a model is, how it is trained, and on what."""

@@ -1,8 +1,9 @@
-"""Sizes of the backbones that recipes name: the vision transformers of DeiT and of M3ViT.
+"""Sizes of the backbones that recipes can name: the vision transformers of DeiT and M3ViT.
 
-DeiT (Touvron et al. 2021, table 1) and M3ViT (Fan et al. 2022) differ in the attention heads of `small`: DeiT has 6, M3ViT follows
-an earlier ViT-S with 12. The number of heads leaves no trace in the shapes of the weights, so the two have names of their own. M3ViT
-has 16 experts as wide as the token, of which 4 are active, together as wide as the dense MLP; `tiny` has 2 active ones, twice as wide.
+DeiT (Touvron et al. 2021, table 1) and M3ViT (Fan et al. 2022) differ in the number of attention heads of `small`: DeiT has 6, M3ViT
+follows an earlier ViT-S with 12. The shapes of the weights do not show the number of heads, so the two have separate names. M3ViT
+has 16 experts, each as wide as a token, of which 4 are active, together as wide as the dense MLP; in `tiny`, 2 experts are active and
+each is twice as wide.
 """
 
 from moesaic.errors import UserError
@@ -32,9 +33,9 @@ BACKBONES = {
 
 
 def with_backbone(entries: dict) -> dict:
-    """A recipe's model section with the sizes of the backbone that it names, if any; sizes that it states itself take precedence.
+    """A recipe's model section with the sizes of the backbone that it names, if any; sizes stated in the section take precedence.
 
-    `experts = 0` makes the backbone dense. UserError for an unknown name.
+    `experts = 0` makes the backbone dense. UserError for an unknown backbone.
     """
     entries = dict(entries)
     name = entries.pop("backbone", None)

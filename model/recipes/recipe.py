@@ -1,4 +1,4 @@
-"""The sizes of a model and the settings of its training, read from the TOML recipes beside this file."""
+"""Recipes: the sizes of a model and the settings of its training, read from TOML files such as those beside this module."""
 
 import dataclasses
 import math
@@ -26,7 +26,7 @@ _RECIPES = Path(__file__).parent
 
 @dataclass(frozen=True)
 class TaskConfiguration:
-    """One task's name (a key of `moesaic.model.tasks.definitions.TASKS`) and number of output channels."""
+    """A task's name, a key of `moesaic.model.tasks.definitions.TASKS`, and its number of output channels."""
 
     name: str
     channels: int
@@ -34,15 +34,16 @@ class TaskConfiguration:
 
 @dataclass(frozen=True)
 class ModelConfiguration:
-    """Every size of an M3ViT. Lengths are in pixels (image, patch, head_resolution) or channels (the rest).
+    """Every size of an M3ViT. Lengths are in pixels (image and patch) or channels (width, mlp_hidden, expert_hidden, task_embedding).
 
-    A recipe may name a backbone instead of sizes (`moesaic.model.recipes.backbones`). experts: 0 is the dense network, whose `top_k`
-    and `expert_hidden` are 0 too. gate: who routes, see GATES. gate_noise: of the routers in training, "fixed" (V-MoE),
-    "learned" (noisy top-k) or "none". task_embedding: what a task-conditioned gate adds to the token. expert_dropout: of the experts'
-    hidden units in training, 0 to below 1. head: "light" runs on the accelerator, "setr-pup" is M3ViT's.
-    `head_resolution` is the number of output pixels per patch edge; with the patch size, which is what 0 means,
-    predictions have the input's resolution. prefix_tokens: before the patches, 0 to 8: the class token, then others such as registers.
-    norm_epsilon: of every layer norm.
+    A recipe may name a backbone instead of sizes, see `moesaic.model.recipes.backbones`. depth: number of blocks. heads: attention
+    heads. experts: per MoE block; 0 makes a dense network, whose `top_k` and `expert_hidden` are then 0 too. gate: one of GATES, see
+    `moesaic.model.network.routers`. gate_noise: noise of the routers in training, "fixed" (V-MoE), "learned" (noisy top-k) or "none".
+    task_embedding: width of the embedding that a task-conditioned gate appends to the token. expert_dropout: rate for the experts'
+    hidden units in training, from 0 to below 1. head: "light", which the accelerator runs, or "setr-pup", which is M3ViT's.
+    head_resolution: output pixels per patch edge; 0 means the patch size, so that predictions have the input's resolution.
+    prefix_tokens: number of tokens before the patches, 0 to 8: the class token, then others such as registers. norm_epsilon: of every
+    layer norm. UserError for sizes that do not fit together.
     """
 
     image_height: int
@@ -104,7 +105,7 @@ class ModelConfiguration:
 
     @property
     def architecture(self) -> Architecture:
-        """The sizes as a bundle states them."""
+        """The sizes in the form that a bundle has."""
         return Architecture(
             image_height=self.image_height,
             image_width=self.image_width,
@@ -132,6 +133,7 @@ class ModelConfiguration:
 
     @property
     def head_dim(self) -> int:
+        """Channels per attention head."""
         return self.width // self.heads
 
     @property
@@ -141,26 +143,28 @@ class ModelConfiguration:
 
     @property
     def task_names(self) -> tuple[str, ...]:
+        """The tasks' names, in the recipe's order."""
         return tuple(task.name for task in self.tasks)
 
     def task(self, name: str) -> TaskConfiguration:
-        """The task called `name`; UserError lists the known ones when there is none."""
+        """The task called `name`; UserError, which lists the model's tasks, if there is none."""
         for task in self.tasks:
             if task.name == name:
                 return task
         raise UserError(f"unknown task {name!r}: this model has {', '.join(self.task_names)}")
 
     def is_moe(self, block: int) -> bool:
-        """Whether block `block` routes its tokens to experts: every second one from block 1 on, none if there are none."""
+        """Whether block `block` routes its tokens to experts: every second block from block 1 on, unless the network is dense."""
         return self.experts > 0 and block % 2 == 1
 
 
 @dataclass(frozen=True)
 class DataConfiguration:
-    """What to train on. name: one of DATASETS; where its files are is no part of a recipe.
+    """What to train on. name: one of DATASETS; the place of its files is not part of a recipe.
 
-    validation: held-out samples that validation looks at, 0 for all of a data set that has an end. augment: scale, crop, mirror
-    and recolour the samples of a data set (rendered scenes are mirrored and recoloured in any case).
+    validation: number of held-out samples to validate on; 0 means all, except for rendered scenes, which are endless. augment: scale,
+    crop, mirror and recolour the samples of a data set in files (rendered scenes are always mirrored and recoloured).
+    UserError for any other value.
     """
 
     name: str = "scenes"
@@ -178,18 +182,19 @@ class DataConfiguration:
 class TrainingConfiguration:
     """How to train: linear warm-up to the learning rate, then decay to zero.
 
-    steps: updates of the weights, more than `warmup`. batch: images per update, over all ranks and all of the `accumulate` parts that
-    it is split into. pool: number of rendered scenes that batches are drawn from. optimizer: "muon" is Muon for the weight matrices
-    of the blocks with muon_learning_rate and AdamW for all the rest with learning_rate; "adamw" and "sgd" (with `momentum`) are for
-    all weights. schedule: half a cosine, or a polynomial of power 0.9. losses: the tasks' losses and weights, those for rendered
-    scenes or those of the papers (`moesaic.model.tasks.losses`). balance_weight: of the load-balance loss. gradient_clip: the largest
-    norm of the whole gradient, 0 for no limit. precision: of the network's arithmetic; weights stay float32.
-    experts_sharded: each rank holds its part of the experts and tokens travel to them, instead of all experts on every rank.
-    initialise_from: a dense checkpoint whose weights to start from, experts as copies of its MLP.
-    validate_every: steps between two validations, 0 for none; the checkpoint with the best `select`, a task's name or
-    "delta_m" (mean relative gain over all tasks), is kept beside the last one.
-    least_experts: train for budgets that may change afterwards, down to so many experts per task and MoE block and one per token
-    (`moesaic.model.pathways.sampling`); 0 trains the whole network only.
+    steps: updates of the weights, more than `warmup`, which is in steps too. batch: images per update, over all ranks and all
+    `accumulate` parts into which it is split. pool: number of rendered scenes from which batches are drawn. optimizer: "muon" uses
+    Muon with `muon_learning_rate` for the blocks' weight matrices and AdamW with `learning_rate` for the rest; "adamw" and "sgd" (with
+    `momentum`) take all weights. schedule: "cosine" (half a period) or "poly" (power 0.9). losses: the tasks' losses and weights,
+    "scenes" or "papers" (see `moesaic.model.tasks.losses`). balance_weight: of the load-balance loss. gradient_clip: largest norm of
+    the whole gradient, 0 for no limit. precision: of the network's arithmetic; weights stay float32.
+    experts_sharded: each rank holds only its part of the experts, and tokens travel to them.
+    initialise_from: checkpoint from which to take initial weights; if it is dense, experts start as copies of its MLPs.
+    validate_every: steps between validations, 0 for none. The checkpoint with the best `select`, a task's name or "delta_m" (mean
+    relative gain over all tasks), is kept beside the last one.
+    least_experts: train for budgets that can be changed afterwards, down to this many experts per task and MoE block and one expert
+    per token (`moesaic.model.pathways.sampling`); 0 trains only the whole network.
+    UserError for values out of range or that do not fit together.
     """
 
     steps: int
@@ -241,14 +246,14 @@ class TrainingConfiguration:
             raise UserError(f"momentum ({self.momentum}) is not below 1: correct the recipe")
 
     def in_steps(self, steps: int) -> "TrainingConfiguration":
-        """The same training in so many steps. A warm-up that no longer fits is shortened in proportion."""
+        """The same training with another number of steps; a warm-up that no longer fits is shortened in proportion."""
         warmup = self.warmup if self.warmup < steps else self.warmup * steps // self.steps
         return dataclasses.replace(self, steps=steps, warmup=warmup)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model, how to train it and on what."""
+    """A model, how to train it, and on what. UserError if `training.select` names a task that the model does not have."""
 
     model: ModelConfiguration
     training: TrainingConfiguration
@@ -260,7 +265,7 @@ class Recipe:
             self.model.task(select)
 
     def to_dict(self) -> dict:
-        """Plain types only; `Recipe.from_dict` reads it back. What most networks have in common is not mentioned."""
+        """The recipe in plain types, which `Recipe.from_dict` reads back; prefix tokens and norm epsilon are left out at their defaults."""
         values = dataclasses.asdict(self)
         for name, usual in _UNMENTIONED.items():
             if values["model"][name] == usual:
@@ -269,7 +274,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, data: dict) -> "Recipe":
-        """The recipe that `data` (as in a TOML recipe) describes; UserError names an unknown or missing entry."""
+        """The recipe that `data`, structured like a TOML recipe, describes; UserError names an unknown, missing or wrong entry."""
         try:
             if surplus := data.keys() - {entry.name for entry in dataclasses.fields(cls)}:
                 raise UserError(f"recipe has an unknown section {sorted(surplus)[0]!r}: choose model, training, data")
@@ -294,7 +299,7 @@ _Settings = TaskConfiguration | ModelConfiguration | DataConfiguration | Trainin
 
 
 def _require_one_of(settings: "_Settings", choices: dict[str, tuple]) -> None:
-    """UserError unless each named field of a dataclass holds one of its choices."""
+    """Raise UserError unless each named field of a dataclass holds one of its choices."""
     for name, known in choices.items():
         value = getattr(settings, name)
         if value not in known or type(value) is not type(known[0]):
@@ -302,7 +307,7 @@ def _require_one_of(settings: "_Settings", choices: dict[str, tuple]) -> None:
 
 
 def _require_integers(settings: "_Settings", least: dict[str, int]) -> None:
-    """UserError unless every field of a dataclass that is declared int holds one, from 1 or from what `least` says."""
+    """Raise UserError unless every int field of a dataclass holds an integer of at least 1, or of the minimum given in `least`."""
     for entry in dataclasses.fields(settings):
         value, low = getattr(settings, entry.name), least.get(entry.name, 1)
         if entry.type is int and (type(value) is not int or value < low):
@@ -310,14 +315,15 @@ def _require_integers(settings: "_Settings", least: dict[str, int]) -> None:
 
 
 def recipe_names() -> list[str]:
-    """The names of the recipes that come with the package, of those in a directory as directory/name."""
+    """The names of the recipes that come with the package, sorted; a recipe in a directory is named directory/name."""
     return sorted(path.relative_to(_RECIPES).with_suffix("").as_posix() for path in _RECIPES.rglob("*.toml"))
 
 
 def load_recipe(name: str) -> Recipe:
-    """The named recipe, or the one in the TOML file of that path. UserError when there is neither.
+    """The recipe of the package called `name`, or the one in a TOML file if `name` ends in .toml.
 
-    A recipe with `base = "other.toml"`, relative to its own file, has all entries of that one and replaces or adds its own.
+    A recipe with `base = "other.toml"`, a path relative to its own file, inherits the entries of that recipe and overrides or extends
+    them. UserError if there is no such recipe or it is invalid.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -332,7 +338,7 @@ def load_recipe(name: str) -> Recipe:
 
 
 def _read_toml(path: Path, heirs: tuple[Path, ...]) -> dict:
-    """The entries of a recipe file and of those that it is based on; `heirs` are based on it."""
+    """The entries of a recipe file merged with those of its bases; `heirs` are the files already read, which are based on it."""
     if path.resolve() in heirs:
         raise UserError(f"recipe {path} is based on itself: take its base away")
     try:

@@ -238,7 +238,7 @@ def _validate(run: Run, held_out: Dataset, path: Path, scalars: ScalarLog) -> No
 
 
 def _write_log(scalars: ScalarLog, run: Run, losses: dict[str, float], batch: Batch) -> None:
-    """Log every _LOG_EVERY steps and after the last; all ranks take part, since measuring the expert loads needs them all."""
+    """Log every _LOG_EVERY steps and after the last. All ranks take part: measuring the loads of sharded experts needs them all."""
     if not scalars or (run.step % _LOG_EVERY and run.step != run.recipe.training.steps):
         return
     scalars.add("loss", losses, run.step)
