@@ -1,4 +1,4 @@
-// A DRAM behind AXI4 ports, for whole frames: dram.sv calls dram_cycle once per port and clock cycle.
+// A DRAM behind AXI4 ports, for whole frames: dram.sv calls dram_cycle once per clock cycle and port, in ascending order.
 //
 // Timing: the first beat of a read is offered `latency` cycles after its address was taken, later bursts queue behind it;
 // each port moves at most one 16-byte beat per cycle on average, reads and writes together, and all ports together at

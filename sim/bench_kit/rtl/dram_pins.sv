@@ -70,7 +70,7 @@ module dram_pins #(
   assign s_axi_bvalid           = write_response.bvalid;
 
   dram #(
-      .Port(Port)
+      .First(Port)
   ) u_dram (
       .clk_i,
       .rst_ni,

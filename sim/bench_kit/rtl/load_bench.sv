@@ -102,15 +102,15 @@ module load_bench #(
     .m_axi_i(responses)
   );
 
-  for (genvar p = 0; p < int'(LoadPorts); p++) begin : gen_port
-    dram #(.Port(p)) u_dram (
-      .clk_i,
-      .rst_ni,
-      .s_axi_read_i(requests[p]),
-      .s_axi_read_o(responses[p]),
-      .s_axi_write_i(moesaic_axi_pkg::NO_WRITE_REQUEST),
-      .s_axi_write_o()
-    );
-  end
+  dram #(
+    .Ports(int'(LoadPorts))
+  ) u_dram (
+    .clk_i,
+    .rst_ni,
+    .s_axi_read_i(requests),
+    .s_axi_read_o(responses),
+    .s_axi_write_i(moesaic_axi_pkg::NO_WRITE_REQUEST),
+    .s_axi_write_o()
+  );
 
 endmodule

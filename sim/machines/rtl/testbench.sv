@@ -106,22 +106,13 @@ module testbench #(
     .m_axi_main_write_i(write_response)
   );
 
-  for (genvar p = 0; p < int'(LoadPorts); p++) begin : gen_load_port
-    dram #(.Port(p)) u_dram (
-      .clk_i,
-      .rst_ni,
-      .s_axi_read_i(load_requests[p]),
-      .s_axi_read_o(load_responses[p]),
-      .s_axi_write_i(moesaic_axi_pkg::NO_WRITE_REQUEST),
-      .s_axi_write_o()
-    );
-  end
-
-  dram #(.Port(int'(LoadPorts))) u_dram_main (
+  dram #(
+    .Ports(int'(LoadPorts) + 1)
+  ) u_dram (
     .clk_i,
     .rst_ni,
-    .s_axi_read_i(read_request),
-    .s_axi_read_o(read_response),
+    .s_axi_read_i({read_request, load_requests}),
+    .s_axi_read_o({read_response, load_responses}),
     .s_axi_write_i(write_request),
     .s_axi_write_o(write_response)
   );
