@@ -7,6 +7,8 @@ DOCS_STAMP := $(VENV)/.installed-docs
 # Vivado's machine needs numpy alone; an environment that has everything will do as well.
 NUMPY_STAMP := $(if $(wildcard $(STAMP)),$(STAMP),$(VENV)/.installed-numpy)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Of this checkout, editable, with the extras that follow.
+INSTALL = $(PIP_INSTALL) setuptools && $(PIP_INSTALL) --no-build-isolation -e
 
 # Training and simulation share few cores; more threads slow both down.
 export OMP_NUM_THREADS ?= 1
@@ -87,20 +89,17 @@ $(STAMP): pyproject.toml constraints.txt | $(PY)
 	  command -v $$program > /dev/null || { \
 	    echo "setup: $$program is missing; on Debian: apt-get install g++ make perl python3-venv libpython3-dev" >&2; exit 2; }; \
 	done
-	$(PIP_INSTALL) setuptools
-	$(PIP_INSTALL) --no-build-isolation -e '.[test]'
+	$(INSTALL) '.[test]'
 	@test -n "$$($(VENV)/bin/find_libpython)" || { \
 	  echo "setup: the shared libpython is missing, cocotb needs it; on Debian: apt-get install libpython3-dev" >&2; exit 2; }
 	@touch $@
 
 $(VENV)/.installed-numpy: pyproject.toml constraints.txt | $(PY)
-	$(PIP_INSTALL) setuptools
-	$(PIP_INSTALL) --no-build-isolation -e .
+	$(INSTALL) .
 	@touch $@
 
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(PY)
-	$(PIP_INSTALL) setuptools
-	$(PIP_INSTALL) --no-build-isolation -e '.[docs]'
+	$(INSTALL) '.[docs]'
 	@touch $@
 
 $(PY):

@@ -372,11 +372,11 @@ class BoardExecutor:
             idle = self._becomes_idle()
         except (KeyboardInterrupt, SystemExit):  # nobody wants to wait, but the machine has to stop all the same
             self._reload(cause)
-            self._windows.written_by_machine = False
             raise
-        if not idle:
+        if idle:
+            self._windows.written_by_machine = False
+        else:
             self._reload(cause)  # there is no other way to stop it
-        self._windows.written_by_machine = False
 
     def _becomes_idle(self) -> bool:
         """Wait a moment for the machine; whether it has stopped by itself."""
@@ -399,6 +399,7 @@ class BoardExecutor:
                 f"{why}bitstream {self._bitstream} could not be loaded again to stop the accelerator, which still runs ({error}); "
                 "its memory stays allocated; start the board anew if opening the build again fails, too"
             ) from cause
+        self._windows.written_by_machine = False
         self._interrupt, self._interrupt_sought = None, False  # the old one ended with the old bitstream
 
     def close(self) -> None:
