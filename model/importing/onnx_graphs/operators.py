@@ -29,6 +29,7 @@ from moesaic.model.importing.onnx_graphs.values import (
     Scores,
     Squared,
     Stream,
+    Updated,
     Value,
     whole,
 )
@@ -177,13 +178,13 @@ def _concat(node: Node, operands: list[Operand], opset: int) -> list[Result]:
         parts = [_as_embedding(operand, patches) for operand in operands]
         index, constant = (np.concatenate(arrays, axis) for arrays in zip(*((p.index, p.constant) for p in parts)))
         return [Embedding(patches, index, constant)]
-    first = _tensor(next(operand for operand in operands if isinstance(operand, Value)))
-    for operand in operands:
-        if not isinstance(operand, Value) or operand.source is not getattr(first, "source", None):
-            raise Refusal(f"it joins {first} to something else; expected constant tokens before embedded patches")
-        if not (np.array_equal(operand.scale, first.scale) and np.array_equal(operand.offset, first.offset)):
-            raise Refusal("it joins differently scaled parts, as in rotary positions; expected whole heads")
-    return [first.moved(lambda _: np.concatenate([operand.index for operand in operands], axis))]
+    parts = [as_value(operand) for operand in operands]
+    first = parts[0]
+    if any(part.source is not first.source for part in parts):
+        raise Refusal(f"it joins {first} to something else; expected constant tokens before embedded patches")
+    if any(not (np.array_equal(p.scale, first.scale) and np.array_equal(p.offset, first.offset)) for p in parts):
+        raise Refusal("it joins differently scaled parts, as in rotary positions; expected whole heads")
+    return [first.moved(lambda _: np.concatenate([part.index for part in parts], axis))]
 
 
 def _as_embedding(operand: Operand, patches: Patches) -> Embedding:
@@ -280,7 +281,8 @@ def _residual(node: Node, left: Operand, right: Operand) -> Value:
     shape = np.broadcast_shapes(left.shape, right.shape)
     if not (left.is_plain and left.is_whole and right.is_whole) or left.index.size != right.index.size:
         raise Refusal("it adds parts to the residual stream, or scales it; expected every token of both")
-    return whole(Stream(node, stream.rows, stream.channels, stream, right), shape)
+    added = Value(update, right.index, right.scale, right.offset)
+    return whole(Updated(node, stream.rows, stream.channels, stream, added), shape)
 
 
 def _sub(node: Node, operands: list[Operand], opset: int) -> list[Result]:
@@ -545,28 +547,24 @@ def _linear(node: Node, tensor: Value, weight: np.ndarray, bias: np.ndarray) -> 
 # Attention
 
 
-def _heads(tensor: Value, what: str, transposed: bool = False) -> Value:
+def _heads(tensor: Value, what: str, transposed: bool = False) -> Value[Linear]:
     """The tensor as [heads, tokens, channels of a head]; it must hold every token, of the same channels for each."""
-    if not isinstance(tensor.source, Linear):
-        detail = " (qk-norm)" if isinstance(tensor.source, Normalised) else ""
+    layer = tensor.source
+    if not isinstance(layer, Linear):
+        detail = " (qk-norm)" if isinstance(layer, Normalised) else ""
         raise Refusal(f"its {what} is {tensor}{detail}; expected a linear layer of a layer norm")
-    tensor = tensor.moved(lambda a: a.reshape(-1, *a.shape[-2:]))
-    if transposed:
-        tensor = tensor.moved(lambda a: a.swapaxes(1, 2))
-    tokens = np.arange(tensor.shape[1])[None, :, None]
-    if (
-        (tensor.columns != tensor.columns[:, :1]).any()
-        or (tensor.rows != tokens).any()
-        or len(tokens[0]) != tensor.source.rows
-    ):
+    index = tensor.index.reshape(-1, *tensor.shape[-2:])
+    heads = Value(layer, index.swapaxes(1, 2) if transposed else index, tensor.scale, tensor.offset)
+    tokens = np.arange(heads.shape[1])[None, :, None]
+    if (heads.columns != heads.columns[:, :1]).any() or heads.shape[1] != layer.rows or (heads.rows != tokens).any():
         raise Refusal(
-            f"its {what} has {tensor.shape[1]} of {tensor.source.rows} tokens in a group (windowed or shifted attention);"
+            f"its {what} has {heads.shape[1]} of {layer.rows} tokens in a group (windowed or shifted attention);"
             " expected all of them in each head"
         )
-    return tensor
+    return heads
 
 
-def _score(node: Node, left: Value, right: Value) -> Value:
+def _score(node: Node, left: Value, right: Value) -> Value[Scores]:
     if left.shape[:-2] != right.shape[:-2]:
         raise Refusal(f"it multiplies {list(left.shape)} and {list(right.shape)}; expected as many key as query heads")
     query, key = _heads(left, "query"), _heads(right, "key", transposed=True)
@@ -637,9 +635,10 @@ def _attend(node: Node, left: Value, right: Value) -> Value:
 
 def _erf(node: Node, operands: list[Operand], opset: int) -> list[Result]:
     tensor = as_value(operands[0])
-    if not isinstance(tensor.source, Linear):
+    layer = tensor.source
+    if not isinstance(layer, Linear):
         raise Refusal(f"an error function of {tensor}; expected one of a linear layer, in GELU")
-    error = Error(node, *_size(tensor), tensor)
+    error = Error(node, *_size(tensor), Value(layer, tensor.index, tensor.scale, tensor.offset))
     return [Value(error, tensor.index, np.ones(error.channels), np.zeros(error.channels))]
 
 
@@ -664,9 +663,10 @@ def _exact(factor: np.ndarray) -> np.ndarray:
 
 
 def _gelu_of(node: Node, tensor: Value) -> Value:
-    if not isinstance(tensor.source, Linear):
+    layer = tensor.source
+    if not isinstance(layer, Linear):
         raise Refusal(f"GELU of {tensor}; expected one of a linear layer")
-    source = Gelu(node, *_size(tensor), tensor)
+    source = Gelu(node, *_size(tensor), Value(layer, tensor.index, tensor.scale, tensor.offset))
     return Value(source, tensor.index, np.ones(source.channels), np.zeros(source.channels))
 
 

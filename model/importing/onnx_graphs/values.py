@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -30,6 +31,9 @@ class Source:
     kind = "a result"
 
 
+SourceT_co = TypeVar("SourceT_co", bound=Source, covariant=True)
+
+
 @dataclass(eq=False)
 class Image(Source):
     """The image: pixels by red, green and blue."""
@@ -39,16 +43,24 @@ class Image(Source):
 
 @dataclass(eq=False)
 class Stream(Source):
-    """Tokens by channels, where a block's updates are added up: the residual stream.
-
-    previous: the stream before the update was added; None for the embedded tokens.
-    """
-
-    previous: Stream | None = None
-    update: Value | None = None
-    embedding: Embedding | None = None
+    """Tokens by channels, where the blocks' updates are added up: the residual stream."""
 
     kind = "the residual stream"
+
+
+@dataclass(eq=False)
+class Embedded(Stream):
+    """The residual stream before the first block."""
+
+    embedding: Embedding
+
+
+@dataclass(eq=False)
+class Updated(Stream):
+    """The residual stream `previous` plus an update."""
+
+    previous: Stream
+    update: Value[Linear]
 
 
 @dataclass(eq=False)
@@ -118,7 +130,7 @@ class Normalised(Source):
 class Error(Source):
     """The error function of a linear layer's result, a part of GELU."""
 
-    of: Value
+    of: Value[Linear]
 
     kind = "an error function"
 
@@ -127,7 +139,7 @@ class Error(Source):
 class Gelu(Source):
     """GELU of a linear layer's result."""
 
-    of: Value
+    of: Value[Linear]
 
     kind = "a GELU"
 
@@ -139,8 +151,8 @@ class Scores(Source):
     query, key: heads by tokens by channels of a head.
     """
 
-    query: Value
-    key: Value
+    query: Value[Linear]
+    key: Value[Linear]
 
     kind = "attention scores"
 
@@ -160,19 +172,19 @@ class Attended(Source):
     """The result of attention, tokens by channels, each head's together. value: heads by tokens by channels of a head."""
 
     probabilities: Probabilities
-    value: Value
+    value: Value[Linear]
 
     kind = "a result of attention"
 
 
 @dataclass(eq=False)
-class Value:
+class Value(Generic[SourceT_co]):
     """A tensor: element e is scale * source[row, channel] + offset, where index[e] is row * channels + channel.
 
     index: int64, of the tensor's shape. scale, offset: float64 [channels].
     """
 
-    source: Source
+    source: SourceT_co
     index: np.ndarray
     scale: np.ndarray
     offset: np.ndarray
@@ -203,11 +215,11 @@ class Value:
             (self.index.ravel() == np.arange(self.index.size)).all()
         )
 
-    def moved(self, arrange: Callable[[np.ndarray], np.ndarray]) -> Value:
+    def moved(self, arrange: Callable[[np.ndarray], np.ndarray]) -> Value[SourceT_co]:
         """The tensor with its elements arranged anew."""
         return Value(self.source, arrange(self.index), self.scale, self.offset)
 
-    def with_channels(self, scale: np.ndarray, offset: np.ndarray) -> Value:
+    def with_channels(self, scale: np.ndarray, offset: np.ndarray) -> Value[SourceT_co]:
         """The tensor with `scale` times each channel, plus `offset`."""
         return Value(self.source, self.index, self.scale * scale, self.offset * scale + offset)
 
@@ -226,19 +238,19 @@ class Patches(Source):
     bias: np.ndarray
     grid: tuple[int, int]
     normalised: bool
-    streams: list[Stream] = field(default_factory=list)
+    streams: list[Embedded] = field(default_factory=list)
 
     kind = "embedded patches"
 
-    def stream_of(self, embedding: Embedding, tokens: int) -> Stream:
+    def stream_of(self, embedding: Embedding, tokens: int) -> Embedded:
         """The residual stream that begins with the embedded tokens [..., tokens, channels]: the same one for equal tokens."""
         shape = (tokens, self.channels)
         index, constant = embedding.index.reshape(shape), embedding.constant.reshape(shape)
         for stream in self.streams:
             known = stream.embedding
-            if known and np.array_equal(known.index, index) and np.array_equal(known.constant, constant):
+            if np.array_equal(known.index, index) and np.array_equal(known.constant, constant):
                 return stream
-        stream = Stream(self.node, *shape, embedding=Embedding(self, index, constant))
+        stream = Embedded(self.node, *shape, Embedding(self, index, constant))
         self.streams.append(stream)
         return stream
 
@@ -270,11 +282,11 @@ class Embedding:
 class Unknown:
     """A tensor computed from a refused operation: the first such node, and the reason."""
 
-    node: Node
+    node: Node | None
     reason: str
 
 
-def whole(source: Source, shape: tuple[int, ...]) -> Value:
+def whole(source: SourceT_co, shape: tuple[int, ...]) -> Value[SourceT_co]:
     """The source as a tensor of this shape, row by row."""
     return Value(
         source,

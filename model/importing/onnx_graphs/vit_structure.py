@@ -12,14 +12,17 @@ from moesaic.model.importing.onnx_graphs.graph_file import Graph, Node
 from moesaic.model.importing.onnx_graphs.operators import apply
 from moesaic.model.importing.onnx_graphs.values import (
     Attended,
+    Embedded,
     Embedding,
     Gelu,
     Image,
+    Linear,
     Normalised,
     Patches,
     Refusal,
     Stream,
     Unknown,
+    Updated,
     Value,
     whole,
 )
@@ -33,7 +36,7 @@ class Layer:
 
     weight: np.ndarray
     bias: np.ndarray
-    value: Value
+    value: Value[Linear]
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,12 @@ class Block:
     The scores are query times key / sqrt(channels of a head).
     """
 
-    norm1: Value
+    norm1: Value[Normalised]
     query: Layer
     key: Layer
     value: Layer
     projection: Layer
-    norm2: Value
+    norm2: Value[Normalised]
     up: Layer
     down: Layer
 
@@ -65,7 +68,7 @@ class VisionTransformer:
     prefix: np.ndarray
     position: np.ndarray
     blocks: tuple[Block, ...]
-    norm: Value
+    norm: Value[Normalised]
     norm_name: str
     heads: int
     epsilon: float
@@ -128,29 +131,22 @@ def find_vision_transformer(graph: Graph, backbone_only: bool) -> VisionTransfor
     UserError names the first node that is no part of one: what was found there, and what was expected.
     """
     walk = Walk(graph)
-    streams = _streams(walk)
     if walk.broken is not None:
         raise _refusal(graph, walk.broken)
-    if not streams or len(streams) < 3:
-        found = walk.first_refused()
-        if found is not None:
-            raise _refusal(graph, found)
-        raise UserError(
-            f"{graph.path}: no patch embedding and transformer block was found: choose a vision transformer"
-        )
-    if len(streams) % 2 == 0:
-        cause = walk.first_refused(streams[-1].node) or Unknown(streams[-1].node, "no MLP follows the attention")
-        raise _refusal(graph, cause)
-    name, norm = _final_norm(walk, streams[-1])
-    blocks = tuple(_block(graph, *streams[i : i + 3]) for i in range(0, len(streams) - 2, 2))
-    norms = [value.source for block in blocks for value in (block.norm1, block.norm2)] + [norm.source]
-    epsilons = {source.epsilon for source in norms if isinstance(source, Normalised)}
+    first, updates = _residual_stream(walk)
+    if len(updates) < 2 or len(updates) % 2:
+        last = updates[-1].node if updates else first.node
+        raise _refusal(graph, walk.first_refused(last) or Unknown(last, "no attention and MLP follow; expected both"))
+    name, norm = _final_norm(walk, updates[-1])
+    blocks = tuple(_block(graph, *updates[i : i + 2]) for i in range(0, len(updates), 2))
+    epsilons = {value.source.epsilon for block in blocks for value in (block.norm1, block.norm2)} | {
+        norm.source.epsilon
+    }
     if len(epsilons) > 1:
         raise UserError(f"{graph.path}: its layer norms have epsilons {sorted(epsilons)}; expected one for all of them")
     if not backbone_only:
         _require_nothing_after(walk, name)
-    patches, prefix, position = _embedded(graph, streams[0])
-    attended = streams[1].update.source.read.source
+    patches, prefix, position = _embedded(graph, first)
     return VisionTransformer(
         patches=patches,
         prefix=prefix,
@@ -158,7 +154,7 @@ def find_vision_transformer(graph: Graph, backbone_only: bool) -> VisionTransfor
         blocks=blocks,
         norm=norm,
         norm_name=name,
-        heads=attended.value.shape[0],
+        heads=len(blocks[0].query.value.index),
         epsilon=epsilons.pop(),
     )
 
@@ -171,39 +167,41 @@ def _wrong(graph: Graph, node: Node | None, reason: str) -> UserError:
     return UserError(f"{graph.path}: {node}: {reason}")
 
 
-def _streams(walk: Walk) -> list[Stream]:
-    """The longest chain of residual streams, from the embedded tokens on."""
-    longest: list[Stream] = []
+def _residual_stream(walk: Walk) -> tuple[Embedded, list[Updated]]:
+    """The embedded tokens, and the residual stream after each update; UserError if the graph has none."""
+    longest: list[Updated] = []
+    first = None
     for tensor in walk.tensors.values():
-        if not isinstance(tensor, Value) or not isinstance(tensor.source, Stream):
-            continue
-        chain, stream = [], tensor.source
-        while stream is not None:
+        stream, chain = tensor.source if isinstance(tensor, Value) else None, []
+        while isinstance(stream, Updated):
             chain.append(stream)
             stream = stream.previous
-        longest = max(longest, chain[::-1], key=len)
-    return longest
+        if isinstance(stream, Embedded) and (first is None or len(chain) > len(longest)):
+            first, longest = stream, chain[::-1]
+    if first is None:
+        refused = walk.first_refused()
+        if refused is not None:
+            raise _refusal(walk.graph, refused)
+        raise UserError(f"{walk.graph.path}: it has no patch embedding and blocks: choose a vision transformer")
+    return first, longest
 
 
-def _final_norm(walk: Walk, stream: Stream) -> tuple[str, Value]:
+def _final_norm(walk: Walk, stream: Stream) -> tuple[str, Value[Normalised]]:
     """The layer norm of the last stream with its weight and bias, and the name of its tensor."""
-    graph, norms = walk.graph, {}
+    norms: dict[str, Value[Normalised]] = {}
     for name, tensor in walk.tensors.items():
-        if isinstance(tensor, Value) and isinstance(tensor.source, Normalised) and tensor.source.of is stream:
-            norms.setdefault(tensor.source, name)
-    if len(norms) != 1:
-        found = f"{len(norms)} layer norms" if norms else "no layer norm"
-        raise _wrong(graph, stream.node, f"{found} of the last residual stream; expected one, the final norm")
-    name = next(iter(norms.values()))
-    for operators in (("Mul",), ("Add",)):
-        readers = [node for node in graph.nodes if name in node.inputs]
-        if (
-            len(readers) == 1
-            and readers[0].operator in operators
-            and isinstance(walk.tensors[readers[0].outputs[0]], Value)
-        ):
+        source = tensor.source if isinstance(tensor, Value) else None
+        if isinstance(tensor, Value) and isinstance(source, Normalised) and source.of is stream:
+            norms[name] = Value(source, tensor.index, tensor.scale, tensor.offset)
+    if len({norm.source for norm in norms.values()}) != 1:
+        found = "several layer norms" if norms else "no layer norm"
+        raise _wrong(walk.graph, stream.node, f"{found} of the last residual stream; expected one, the final norm")
+    name = next(iter(norms))
+    for operator in ("Mul", "Add"):  # a layer norm in parts ends with its weight and bias
+        readers = [node for node in walk.graph.nodes if name in node.inputs]
+        if len(readers) == 1 and readers[0].operator == operator and readers[0].outputs[0] in norms:
             name = readers[0].outputs[0]
-    return name, walk.tensors[name]
+    return name, norms[name]
 
 
 def _require_nothing_after(walk: Walk, norm: str) -> None:
@@ -226,62 +224,59 @@ def _require_nothing_after(walk: Walk, norm: str) -> None:
         )
 
 
-def _block(graph: Graph, before: Stream, between: Stream, after: Stream) -> Block:
-    """The block whose attention is added to `before` and whose MLP is added to `between`."""
-    projection, down = between.update.source, after.update.source
+def _block(graph: Graph, attention: Updated, mlp: Updated) -> Block:
+    """The block whose attention and MLP give these updates."""
+    projection, down = attention.update.source, mlp.update.source
     attended, gelu = projection.read.source, down.read.source
     if not isinstance(attended, Attended):
         raise _wrong(graph, projection.node, f"it reads {attended.kind}; expected the result of attention")
     if not isinstance(gelu, Gelu):
         raise _wrong(graph, down.node, f"it reads {gelu.kind}; expected GELU of an MLP's first layer")
     scores = attended.probabilities.scores
-    parts = {"query": scores.query, "key": scores.key, "value": attended.value}
-    norm1, norm2 = parts["query"].source.read, gelu.of.source.read
-    for reader, norm, stream in (
-        *((part.source, norm1, before) for part in parts.values()),
-        (gelu.of.source, norm2, between),
-    ):
-        read = reader.read
-        if not isinstance(read.source, Normalised) or read.source.of is not stream:
+    query, key, value = scores.query, scores.key, attended.value
+    norm1 = _norm_of(graph, query.source, attention.previous)
+    for part in (key, value):
+        norm = _norm_of(graph, part.source, attention.previous)
+        if not (np.array_equal(norm.scale, norm1.scale) and np.array_equal(norm.offset, norm1.offset)):
             raise _wrong(
-                graph, reader.node, f"it reads {read}; expected a layer norm of the block's own residual stream"
+                graph, part.source.node, "its layer norm has another weight than the query's; expected one norm"
             )
-        if not (np.array_equal(read.scale, norm.scale) and np.array_equal(read.offset, norm.offset)):
-            raise _wrong(graph, reader.node, "its layer norm has another weight than the query's; expected one norm")
-        if (reader.row_of != np.arange(stream.rows)).any():
-            raise _wrong(graph, reader.node, "it reads some tokens, or rearranged ones; expected every token in order")
-    heads = {name: _of_heads(part) for name, part in parts.items()}
-    query_scale, query = _without_factor(heads["query"])
-    key_scale, key = _without_factor(heads["key"])
-    factor = query_scale * key_scale * attended.probabilities.factor * math.sqrt(parts["query"].shape[2])
+    if query.shape != value.shape:
+        sizes = f"{query.shape[2]} channels of keys and {value.shape[2]} of values"
+        raise _wrong(graph, attended.node, f"its heads have {sizes}; expected equally many")
+    (query_factor, query_layer), (key_factor, key_layer) = (_without_factor(_of_heads(part)) for part in (query, key))
+    factor = query_factor * key_factor * attended.probabilities.factor * math.sqrt(query.shape[2])
     if abs(factor - 1) > _ROUNDING:
-        query = Layer(query.weight * factor, query.bias * factor, query.value)
-    if parts["query"].shape != parts["value"].shape:
-        raise _wrong(
-            graph,
-            attended.node,
-            f"its heads have {parts['query'].shape[2]} channels of keys and"
-            f" {parts['value'].shape[2]} of values; expected equally many",
-        )
+        query_layer = Layer(query_layer.weight * factor, query_layer.bias * factor, query)
     return Block(
         norm1=norm1,
-        query=query,
-        key=key,
-        value=heads["value"],
-        projection=_reading(between.update),
-        norm2=norm2,
+        query=query_layer,
+        key=key_layer,
+        value=_of_heads(value),
+        projection=_reading(attention.update),
+        norm2=_norm_of(graph, gelu.of.source, mlp.previous),
         up=_with_factors(gelu.of),
-        down=_reading(after.update),
+        down=_reading(mlp.update),
     )
 
 
-def _with_factors(value: Value) -> Layer:
+def _norm_of(graph: Graph, layer: Linear, stream: Stream) -> Value[Normalised]:
+    """The layer norm that a linear layer reads, which is to be of every token of the stream."""
+    read, norm = layer.read, layer.read.source
+    if not isinstance(norm, Normalised) or norm.of is not stream:
+        raise _wrong(graph, layer.node, f"it reads {read}; expected a layer norm of the block's own residual stream")
+    if not np.array_equal(layer.row_of, np.arange(stream.rows)):
+        raise _wrong(graph, layer.node, "it reads some tokens, or rearranged ones; expected every token in order")
+    return Value(norm, read.index, read.scale, read.offset)
+
+
+def _with_factors(value: Value[Linear]) -> Layer:
     """The linear layer that gives the tensor, its scale and offset included."""
     layer = value.source
     return Layer(layer.weight * value.scale[:, None], layer.bias * value.scale + value.offset, value)
 
 
-def _of_heads(value: Value) -> Layer:
+def _of_heads(value: Value[Linear]) -> Layer:
     """The linear layer that gives [heads, tokens, channels of a head], its outputs in this order."""
     layer, order = _with_factors(value), value.columns[:, 0].ravel()
     return Layer(layer.weight[order], layer.bias[order], value)
@@ -297,13 +292,13 @@ def _without_factor(layer: Layer) -> tuple[float, Layer]:
     return factor, Layer(layer.weight / factor, layer.bias / factor, value)
 
 
-def _reading(value: Value) -> Layer:
+def _reading(value: Value[Linear]) -> Layer:
     """The linear layer that gives an update, with the scale and offset of what it reads multiplied into it."""
     layer, read = _with_factors(value), value.source.read
     return Layer(layer.weight * read.scale, layer.bias + layer.weight @ read.offset, value)
 
 
-def _embedded(graph: Graph, stream: Stream) -> tuple[Patches, np.ndarray, np.ndarray]:
+def _embedded(graph: Graph, stream: Embedded) -> tuple[Patches, np.ndarray, np.ndarray]:
     """The patch embedding, the prefix tokens with their positions, and the patches' positions."""
     embedding = stream.embedding
     patches, index, constant = embedding.patches, embedding.index, embedding.constant
