@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _SEPARATOR = "@"
-_ALTERNATIVE = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def pathway_name(task: str, alternative: str | None = None) -> str:
@@ -19,6 +19,6 @@ def split_pathway_name(name: str) -> tuple[str, str | None]:
     return task, alternative if separator else None
 
 
-def is_alternative_name(name: object) -> bool:
-    """Whether this is a valid name for an alternative: letters, digits, - and _."""
-    return isinstance(name, str) and _ALTERNATIVE.fullmatch(name) is not None
+def is_plain_name(name: object) -> bool:
+    """Whether this is a valid name for a task or an alternative: letters, digits, - and _."""
+    return isinstance(name, str) and _PLAIN.fullmatch(name) is not None
