@@ -16,7 +16,7 @@ from moesaic.files import read_file, read_manifest, write_directory
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.heads import CLASSIFICATION, FEATURES, POOLINGS, ROWS_LEAST
-from moesaic.spec.pathway_names import is_plain_name, pathway_name, split_pathway_name
+from moesaic.spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
 
 FORMAT, VERSION = "moesaic build", 1
 MANIFEST = "build.json"
@@ -277,7 +277,7 @@ def _problem(build: Build) -> str:
     places = [("the image", build.image_offset, build.image_bytes, frame)]
     for name, task in build.tasks.items():
         for alternative in task.alternatives:
-            if not is_plain_name(alternative):
+            if not is_alternative_name(alternative):
                 return f"task {name}: alternative {alternative!r} is not named by letters, digits, - and _"
     for name, task in build.pathways.items():
         height, width, channels = task.output_shape

@@ -21,8 +21,8 @@ NAME.gamma and NAME.beta int16 (width,) and NAME.shift uint8 (). T is prefix_tok
                                      [-7, 7] and stored as moesaic.spec.int4 packs them: uint8 (out, ceil(in / 2))
     norm                             final layer norm of all tasks but features; absent if there is no other task
     heads.TASK                       linear (upscale * upscale * channels, width), order [y][x][channel], to int16
-    heads.TASK.class, .mean, .distillation   linear (channels, width), to int16, in place of heads.TASK where a classification has two
-                                     layers, see moesaic.spec.heads
+    heads.TASK.class, .mean, .distillation   linear (channels, width), to int16: one or two of them in place of heads.TASK in a
+                                     classification, see moesaic.spec.heads
     heads.TASK.norm                  layer norm in front of the head of features
 
 Golden vectors: `image` uint8 (height, width, 3) and PATHWAY/LAYER for: patch_embed int16 (T, width), the residual after embedding;
@@ -47,18 +47,9 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
 from moesaic.spec.arithmetic import TABLE_ENTRIES
-from moesaic.spec.heads import (
-    CLASSIFICATION,
-    DENSE_KINDS,
-    FEATURES,
-    KINDS,
-    POOLINGS,
-    final_norm,
-    head_layers,
-    moe_blocks_run,
-)
+from moesaic.spec.heads import DENSE_KINDS, final_norm, head_layers, moe_blocks_run, task_problem
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
-from moesaic.spec.pathway_names import is_plain_name, pathway_name
+from moesaic.spec.pathway_names import is_alternative_name, is_task_name, pathway_name
 
 FORMAT, VERSION = "moesaic bundle", 1
 MANIFEST = "bundle.json"
@@ -272,47 +263,26 @@ def _task_problem(bundle: Bundle) -> str:
     """What is wrong with the first task that does not suit its architecture; empty if none is."""
     a = bundle.architecture
     for name, task in bundle.tasks.items():
-        if not is_plain_name(name):
-            return f"task {name!r} is not named by letters, digits, - and _"
+        if not is_task_name(name):
+            return f"task {name!r} is not named by letters, digits and _"
         numbers = {"channels": task.channels, "upscale": task.upscale}
         for field_name, value in numbers.items():
             if type(value) is not int or value < 1:
                 return f"task {name}: {field_name} is {value!r}, not a positive integer"
-        if task.kind not in KINDS:
-            return f"task {name}: kind {task.kind!r} is none of {', '.join(KINDS)}"
-        if problem := _kind_problem(a, task):
+        if problem := task_problem(a, task.kind, task.channels, task.pooling, task.last_block):
             return f"task {name}: {problem}"
+        if task.kind not in DENSE_KINDS and task.upscale != 1:
+            return f"task {name}: its upscale is {task.upscale}, of kind {task.kind} it is 1"
         if type(task.output_scale) not in (int, float) or not 0 < task.output_scale < math.inf:
             return f"task {name}: output_scale is {task.output_scale!r}, not a positive number"
         if not all(isinstance(label, str) for label in task.class_names):
             return f"task {name}: its class names are no texts"
         for alternative in task.alternatives:
-            if not is_plain_name(alternative):
+            if not is_alternative_name(alternative):
                 return f"task {name}: alternative {alternative!r} is not named by letters, digits, - and _"
     for name, task in pathways(bundle.tasks).items():
         if problem := _pathway_problem(a, task):
             return f"task {name}: {problem}"
-    return ""
-
-
-def _kind_problem(a: Architecture, task: Task) -> str:
-    """What is wrong with the fields that belong to particular kinds of task; empty if nothing is."""
-    if task.kind == CLASSIFICATION:
-        if task.pooling not in POOLINGS:
-            return f"pooling {task.pooling!r} is none of {', '.join(POOLINGS)}"
-        if a.prefix_tokens < POOLINGS[task.pooling]:
-            return f"pooling {task.pooling!r} needs {POOLINGS[task.pooling]} prefix tokens, the network has {a.prefix_tokens}"
-    elif task.pooling:
-        return f"pooling {task.pooling!r} is for a classification, its kind is {task.kind}"
-    if task.kind == FEATURES:
-        if task.channels != a.width:
-            return f"it has {task.channels} channels, features have the network's width, {a.width}"
-        if task.last_block is not None and (type(task.last_block) is not int or not 0 <= task.last_block < a.depth):
-            return f"last_block is {task.last_block!r}, not an integer from 0 to {a.depth - 1}"
-    elif task.last_block is not None:
-        return f"last_block {task.last_block!r} is for features, its kind is {task.kind}"
-    if task.kind not in DENSE_KINDS and task.upscale != 1:
-        return f"its upscale is {task.upscale}, of kind {task.kind} it is 1"
     return ""
 
 

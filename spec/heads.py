@@ -14,7 +14,8 @@ DENSE_KINDS = ("segmentation", "parts", "saliency", "edges", "depth", "normals")
 """Kinds with an output for every pixel, or for every few pixels."""
 KINDS = (*DENSE_KINDS, CLASSIFICATION, FEATURES)
 
-CLASS, MEAN, CLASS_AND_MEAN, CLASS_AND_DISTILLATION = "class", "mean", "class+mean", "class+distillation"
+CLASS, MEAN, DISTILLATION = "class", "mean", "distillation"
+CLASS_AND_MEAN, CLASS_AND_DISTILLATION = f"{CLASS}+{MEAN}", f"{CLASS}+{DISTILLATION}"
 POOLINGS = {CLASS: 1, MEAN: 0, CLASS_AND_MEAN: 1, CLASS_AND_DISTILLATION: 2}
 """How a classification gets from tokens to one vector of logits, and how many prefix tokens that needs at least.
 
@@ -24,6 +25,8 @@ the distillation token (distilled DeiT).
 """
 ROWS_LEAST = {CLASS: 1, MEAN: 1, CLASS_AND_MEAN: 2, CLASS_AND_DISTILLATION: 2}
 """How many rows a head with this pooling gives at least."""
+SHARED_NORM = "norm"
+"""The final layer norm in front of all heads but those of features."""
 
 
 class HeadLayer(NamedTuple):
@@ -44,13 +47,10 @@ def head_layers(architecture: Architecture, name: str, task: Task) -> tuple[Head
     patches = (a.prefix_tokens, a.patches)
     if task.kind == FEATURES:
         return (HeadLayer(path, 0, a.tokens),)
-    if task.pooling == CLASS:
-        return (HeadLayer(path, 0, 1),)
-    if task.pooling == CLASS_AND_MEAN:
-        return HeadLayer(f"{path}.class", 0, 1), HeadLayer(f"{path}.mean", *patches)
-    if task.pooling == CLASS_AND_DISTILLATION:
-        return HeadLayer(f"{path}.class", 0, 1), HeadLayer(f"{path}.distillation", 1, 1)
-    return (HeadLayer(path, *patches),)
+    if task.kind != CLASSIFICATION:
+        return (HeadLayer(path, *patches),)
+    rows = {CLASS: (0, 1), MEAN: patches, DISTILLATION: (1, 1)}
+    return tuple(HeadLayer(f"{path}.{part}", *rows[part]) for part in task.pooling.split("+"))
 
 
 def head_task(layer: str) -> str:
@@ -60,7 +60,7 @@ def head_task(layer: str) -> str:
 
 def final_norm(name: str, task: Task) -> str:
     """The layer norm in front of the head of the task called `name`: features have their own, all other heads share one."""
-    return f"heads.{name}.norm" if task.kind == FEATURES else "norm"
+    return f"heads.{name}.norm" if task.kind == FEATURES else SHARED_NORM
 
 
 def head_tokens(architecture: Architecture, name: str, task: Task) -> list[int]:
@@ -69,6 +69,28 @@ def head_tokens(architecture: Architecture, name: str, task: Task) -> list[int]:
         return list(range(architecture.tokens))
     layers = head_layers(architecture, name, task)
     return [token for layer in layers for token in range(layer.first, layer.first + layer.count)]
+
+
+def task_problem(architecture: Architecture, kind: str, channels: int, pooling: str, last_block: int | None) -> str:
+    """What is wrong with the fields of a task that belong to particular kinds; empty if nothing is."""
+    a = architecture
+    if kind not in KINDS:
+        return f"kind {kind!r} is none of {', '.join(KINDS)}"
+    if kind == CLASSIFICATION:
+        if pooling not in POOLINGS:
+            return f"pooling {pooling!r} is none of {', '.join(POOLINGS)}"
+        if a.prefix_tokens < POOLINGS[pooling]:
+            return f"pooling {pooling!r} needs {POOLINGS[pooling]} prefix tokens, the network has {a.prefix_tokens}"
+    elif pooling:
+        return f"pooling {pooling!r} is for a classification, its kind is {kind}"
+    if kind == FEATURES:
+        if channels != a.width:
+            return f"it has {channels} channels, features have the network's width, {a.width}"
+        if last_block is not None and (type(last_block) is not int or not 0 <= last_block < a.depth):
+            return f"last_block is {last_block!r}, not an integer from 0 to {a.depth - 1}"
+    elif last_block is not None:
+        return f"last_block {last_block!r} is for features, its kind is {kind}"
+    return ""
 
 
 def blocks_run(architecture: Architecture, task: Task) -> int:

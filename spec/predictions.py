@@ -27,6 +27,17 @@ def probability(output: np.ndarray) -> np.ndarray:
     return np.exp(-np.logaddexp(0, -np.asarray(output, np.float64))).astype(np.float32)
 
 
+def real_output(kind: str, raw: np.ndarray, scale: float, pooling: str = "") -> np.ndarray:
+    """Outputs of a task as its float network gives them, float64: [N, channels, height, width] of a dense task.
+
+    A classification has logits [N, classes], features [N, tokens, channels]. raw: integers [N, height, width, channels]. scale: value
+    of one unit of raw. kind, pooling: see moesaic.spec.bundle.Task.
+    """
+    if kind == CLASSIFICATION:
+        return logits(raw[:, 0], pooling) * scale
+    return (raw[:, 0] if kind == FEATURES else np.moveaxis(raw, -1, 1)) * scale
+
+
 def class_probabilities(values: np.ndarray) -> np.ndarray:
     """The softmax of logits [..., classes] over the classes, float32, computed in float64."""
     powers = np.exp(np.asarray(values, np.float64) - values.max(-1, keepdims=True))

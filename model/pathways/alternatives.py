@@ -10,7 +10,7 @@ from moesaic.model.pathways.budgets import Budget, choose_experts
 from moesaic.model.pathways.pathway import Experts, Pathways, moe_blocks, pathway_of, whole_network
 from moesaic.model.pathways.usage import Usage
 from moesaic.spec.bundle import Alternative, Task
-from moesaic.spec.pathway_names import is_plain_name, pathway_name
+from moesaic.spec.pathway_names import is_alternative_name, pathway_name
 
 Tensors = dict[str, np.ndarray]
 """A network's integer tensors by name; `moesaic.spec.bundle` lists their shapes and dtypes."""
@@ -46,7 +46,7 @@ def parse_alternatives(texts: list[str], scope: str = "layer") -> dict[str, Budg
     budgets: dict[str, Budget] = {}
     for text in texts:
         name, separator, budget = text.partition("=")
-        if not separator or not is_plain_name(name):
+        if not separator or not is_alternative_name(name):
             raise UserError(f"alternative {text!r} is not NAME=EXPERTSxTOPK with a name of letters, digits, - and _")
         if name in budgets:
             raise UserError(f"alternative {name} is given twice, {budgets[name]} and {budget}: name one differently")

@@ -15,17 +15,9 @@ from moesaic.spec.arithmetic import (
     weigh_by_score,
 )
 from moesaic.spec.bundle import Architecture, Task, output_shape, pathways
-from moesaic.spec.heads import (
-    CLASSIFICATION,
-    DENSE_KINDS,
-    FEATURES,
-    blocks_run,
-    final_norm,
-    head_layers,
-    head_tokens,
-    logits,
-)
+from moesaic.spec.heads import DENSE_KINDS, blocks_run, final_norm, head_layers, head_tokens
 from moesaic.spec.pathway_names import split_pathway_name
+from moesaic.spec.predictions import real_output
 
 # Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
 
@@ -63,15 +55,10 @@ class IntegerNetwork:
         return self._head(task, x)
 
     def predict(self, images: np.ndarray, task: str, batch: int = 16) -> np.ndarray:
-        """The output of `run` as metrics take it: real values, float64. batch: images per pass.
-
-        Dense tasks: [N, channels, h, w]. Classifications: logits [N, classes]. Features: [N, tokens, width].
-        """
+        """The output of `run` as metrics take it, see moesaic.spec.predictions.real_output. batch: images per pass."""
         own = self.pathways[task]
         raw = np.concatenate([self.run(images[i : i + batch], task) for i in range(0, len(images), batch)])
-        if own.kind == CLASSIFICATION:
-            return logits(raw[:, 0], own.pooling) * own.output_scale
-        return (raw[:, 0] if own.kind == FEATURES else np.moveaxis(raw, -1, 1)) * own.output_scale
+        return real_output(own.kind, raw, own.output_scale, own.pooling)
 
     def _note(self, name: str, rows: np.ndarray, dtype: type) -> None:
         if self._record is not None:

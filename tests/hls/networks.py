@@ -86,12 +86,12 @@ def token_tasks_of(architecture: Architecture) -> dict[str, Task]:
         return {i: every for i in a.moe_blocks if i in blocks}
 
     tasks = {
-        f"classes-{n}": Task("classification", 11 + n, 1, 1e-3, a.top_k, keep(a.moe_blocks), pooling=pooling)
+        f"classes_{n}": Task("classification", 11 + n, 1, 1e-3, a.top_k, keep(a.moe_blocks), pooling=pooling)
         for n, (pooling, prefix) in enumerate(POOLINGS.items())
         if prefix <= a.prefix_tokens
     }
     tasks["features"] = Task("features", a.width, 1, 1e-3, a.top_k, keep(a.moe_blocks))
-    tasks["features-0"] = Task("features", a.width, 1, 1e-3, a.top_k, keep((0,)), last_block=0)
+    tasks["features_0"] = Task("features", a.width, 1, 1e-3, a.top_k, keep((0,)), last_block=0)
     return tasks
 
 
