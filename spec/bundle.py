@@ -269,7 +269,7 @@ def _task_problem(bundle: Bundle) -> str:
         for field_name, value in numbers.items():
             if type(value) is not int or value < 1:
                 return f"task {name}: {field_name} is {value!r}, not a positive integer"
-        if problem := task_problem(a, task.kind, task.channels, task.pooling, task.last_block):
+        if problem := task_problem(a, task, task.channels):
             return f"task {name}: {problem}"
         if task.kind not in DENSE_KINDS and task.upscale != 1:
             return f"task {name}: its upscale is {task.upscale}, of kind {task.kind} it is 1"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from moesaic.spec.bundle import Architecture, Task
 
 CLASSIFICATION, FEATURES = "classification", "features"
 DENSE_KINDS = ("segmentation", "parts", "saliency", "edges", "depth", "normals")
@@ -29,6 +26,34 @@ SHARED_NORM = "norm"
 """The final layer norm in front of all heads but those of features."""
 
 
+class Sizes(Protocol):
+    """What a head needs to know of a network, see moesaic.spec.bundle.Architecture."""
+
+    @property
+    def prefix_tokens(self) -> int: ...
+    @property
+    def patches(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def moe_blocks(self) -> tuple[int, ...]: ...
+
+
+class Kind(Protocol):
+    """What a head needs to know of its task, see moesaic.spec.bundle.Task."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def pooling(self) -> str: ...
+    @property
+    def last_block(self) -> int | None: ...
+
+
 class HeadLayer(NamedTuple):
     """A linear layer of a head. name: in the bundle. It reads tokens [first, first + count)."""
 
@@ -37,7 +62,7 @@ class HeadLayer(NamedTuple):
     count: int
 
 
-def head_layers(architecture: Architecture, name: str, task: Task) -> tuple[HeadLayer, ...]:
+def head_layers(architecture: Sizes, name: str, task: Kind) -> tuple[HeadLayer, ...]:
     """The linear layers of the head of the task called `name`; an output other than a dense one has their rows one after another.
 
     A mean of tokens needs no layer of its own: a linear layer of a mean is the mean of the linear layer, so the machine computes the
@@ -58,12 +83,12 @@ def head_task(layer: str) -> str:
     return layer.split(".")[1]
 
 
-def final_norm(name: str, task: Task) -> str:
+def final_norm(name: str, task: Kind) -> str:
     """The layer norm in front of the head of the task called `name`: features have their own, all other heads share one."""
     return f"heads.{name}.norm" if task.kind == FEATURES else SHARED_NORM
 
 
-def head_tokens(architecture: Architecture, name: str, task: Task) -> list[int]:
+def head_tokens(architecture: Sizes, name: str, task: Kind) -> list[int]:
     """The tokens that the final layer norm of a task takes, in order: all for a dense head, otherwise those that the head reads."""
     if task.kind in DENSE_KINDS:
         return list(range(architecture.tokens))
@@ -71,9 +96,9 @@ def head_tokens(architecture: Architecture, name: str, task: Task) -> list[int]:
     return [token for layer in layers for token in range(layer.first, layer.first + layer.count)]
 
 
-def task_problem(architecture: Architecture, kind: str, channels: int, pooling: str, last_block: int | None) -> str:
-    """What is wrong with the fields of a task that belong to particular kinds; empty if nothing is."""
-    a = architecture
+def task_problem(architecture: Sizes, task: Kind, channels: int) -> str:
+    """What is wrong with the fields of a task that belong to particular kinds; empty if nothing is. channels: of its output."""
+    a, kind, pooling, last_block = architecture, task.kind, task.pooling, task.last_block
     if kind not in KINDS:
         return f"kind {kind!r} is none of {', '.join(KINDS)}"
     if kind == CLASSIFICATION:
@@ -93,12 +118,12 @@ def task_problem(architecture: Architecture, kind: str, channels: int, pooling: 
     return ""
 
 
-def blocks_run(architecture: Architecture, task: Task) -> int:
+def blocks_run(architecture: Sizes, task: Kind) -> int:
     """How many transformer blocks a task runs through."""
     return architecture.depth if task.last_block is None else task.last_block + 1
 
 
-def moe_blocks_run(architecture: Architecture, task: Task) -> tuple[int, ...]:
+def moe_blocks_run(architecture: Sizes, task: Kind) -> tuple[int, ...]:
     """Those of them that have experts, ascending."""
     return tuple(i for i in architecture.moe_blocks if i < blocks_run(architecture, task))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +51,7 @@ class ClassScore(NamedTuple):
     probability: float
 
 
-def top_classes(probabilities: np.ndarray, names: Sequence[str], count: int = 5) -> list[ClassScore]:
+def top_classes(probabilities: np.ndarray, names: tuple[str, ...], count: int = 5) -> list[ClassScore]:
     """The `count` most probable classes, all if there are fewer; of equal ones the lowest first.
 
     probabilities: (classes,). names: of the classes, in order; a class beyond their end is called "class N".

@@ -74,9 +74,9 @@ def norm_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, NormLayer]]
         yield f"blocks.{i}.norm1", layer(block.norm1, of.norm1)
         yield f"blocks.{i}.norm2", layer(block.norm2, of.norm2)
     for name, result in scales.final_norms.items():
-        head = model.heads[head_task(name)] if name != SHARED_NORM else None
-        own = isinstance(head, FeaturesHead) and isinstance(head.norm, nn.LayerNorm)
-        yield name, layer(head.norm if own else model.norm, result)
+        head = None if name == SHARED_NORM else model.heads[head_task(name)]
+        own = head.norm if isinstance(head, FeaturesHead) else None
+        yield name, layer(own if isinstance(own, nn.LayerNorm) else model.norm, result)
 
 
 def linear_layers(model: M3ViT, scales: Scales, pathways: Pathways) -> Iterator[tuple[str, LinearLayer]]:

@@ -143,7 +143,7 @@ class ModelConfiguration:
     def _check_task(self, task: TaskConfiguration) -> None:
         if not is_task_name(task.name):
             raise UserError(f"task {task.name!r} is not named by letters, digits and _: rename it in the recipe")
-        if problem := task_problem(self.architecture, task.kind, task.channels, task.pooling, task.last_block):
+        if problem := task_problem(self.architecture, task, task.channels):
             raise UserError(f"task {task.name}: {problem}; correct the recipe")
         if task.class_names and len(task.class_names) != task.channels:
             raise UserError(f"task {task.name} has {len(task.class_names)} class names, but {task.channels} channels")
