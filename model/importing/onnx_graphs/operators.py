@@ -81,13 +81,13 @@ def _evaluated(node: Node, operands: list[Operand], opset: int) -> list[Result]:
     inputs = {name: operand for name, operand in zip(node.inputs, operands) if name}
     results = [name for name in node.outputs if name]
     proto = onnx.helper.make_node(node.operator, node.inputs, node.outputs, **node.attributes)
-    values = (
-        [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.UNDEFINED, None) for n in names]
+    values = [
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UNDEFINED, None) for name in names]
         for names in (inputs, results)
-    )
-    graph = onnx.helper.make_graph([proto], node.name, *values)
+    ]
+    graph = onnx.helper.make_graph([proto], node.name, values[0], values[1])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
-    return list(ReferenceEvaluator(model).run(results, inputs))
+    return [np.asarray(result) for result in ReferenceEvaluator(model).run(results, inputs)]
 
 
 # Rearrangement
@@ -747,8 +747,8 @@ def _dequantize_linear(node: Node, operands: list[Operand], opset: int) -> list[
         raise Refusal("it dequantises with another scale or zero point than QuantizeLinear's; expected the same")
     tensor = integers.tensor
     if isinstance(tensor, Value):
-        per_channel = (_per_channel(tensor, np.broadcast_to(part, tensor.shape), np.nan) for part in (step, zero))
-        tensor.source.stored.append(Stored(tensor.scale, tensor.offset, *per_channel, integers.low, integers.high))
+        step, zero = (_per_channel(tensor, np.broadcast_to(part, tensor.shape), np.nan) for part in (step, zero))
+        tensor.source.stored.append(Stored(tensor.scale, tensor.offset, step, zero, integers.low, integers.high))
     return [tensor]
 
 
