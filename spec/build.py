@@ -15,6 +15,8 @@ from moesaic.errors import UserError
 from moesaic.files import read_file, read_manifest, write_directory
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
 
 FORMAT, VERSION = "moesaic build", 1
@@ -69,7 +71,7 @@ class TaskProgram:
     """A task of a build.
 
     program: where it lies in the constant window. output_offset: bytes from the start of the frame window to the output, int16 of
-    output_shape = (height, width, stored channels), of which the first `channels` count. kind, class_names, output_scale: see
+    output_shape = (height, width, stored channels), of which the first `channels` count. kind, class_names, output_scale, output: see
     moesaic.spec.bundle.Task. macs: multiply-accumulates of the network per frame, with top_k experts per token. observations: layer
     name to where its result is stored, empty unless generated with observation. metrics: accuracy of this pathway, see
     moesaic.spec.bundle.Task. alternatives: name to another pathway of the task; an application picks one from frame to frame.
@@ -86,6 +88,13 @@ class TaskProgram:
     observations: dict[str, Observation] = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
     alternatives: dict[str, AlternativeProgram] = field(default_factory=dict)
+    output: OutputDescription = USUAL_OUTPUT
+
+    def to_dict(self) -> dict:
+        """As a manifest states it; output is left out at its default."""
+        values = asdict(self)
+        del values["output"]
+        return values | ({"output": stated} if (stated := self.output.to_dict()) else {})
 
 
 @dataclass
@@ -95,7 +104,7 @@ class Build:
     image_height, image_width: pixels. image_offset: bytes from the start of the frame window. frame_bytes: of the frame window.
     constants: the constant window, uint8 (bytes,). bundle_sha256: identity of the bundle that the build was made from, see
     moesaic.spec.bundle.Bundle.sha256. image_patch, image_pitch: if not 0, every run of image_patch pixels of an image line takes
-    image_pitch pixels in the frame, the rest of which are zeros.
+    image_pitch pixels in the frame, the rest of which are zeros. input: what the network's image is, and how one gets to its size.
     """
 
     name: str
@@ -112,6 +121,7 @@ class Build:
     bundle_sha256: str = ""
     image_patch: int = 0
     image_pitch: int = 0
+    input: InputDescription = MINUS_ONE_TO_ONE
 
     @property
     def image_bytes(self) -> int:
@@ -134,11 +144,12 @@ class Build:
             "fingerprint": self.fingerprint,
             "image": self._image(),
             "frame_bytes": self.frame_bytes,
-            "tasks": {name: asdict(task) for name, task in self.tasks.items()},
+            "tasks": {name: task.to_dict() for name, task in self.tasks.items()},
             "tags": list(self.tags),
             "report": self.report,
             "bundle_sha256": self.bundle_sha256,
         }
+        manifest |= {"input": stated} if (stated := self.input.to_dict()) else {}
         write_directory(Path(directory), MANIFEST, manifest, {"constants.bin": self.constants.tobytes(), **self.files})
 
     def _image(self) -> dict[str, int]:
@@ -228,11 +239,14 @@ def load_build(directory: Path | str) -> Build:
             bundle_sha256=manifest["bundle_sha256"],
             image_patch=image.get("patch", 0),
             image_pitch=image.get("pitch", 0),
+            input=InputDescription.from_dict(manifest.get("input", {})),
         )
         written = manifest["fingerprint"]
         problem = _problem(build)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{directory / MANIFEST} is malformed ({error!r}); {_REMEDY}") from None
+    except UserError as error:
+        raise UserError(f"{directory / MANIFEST} is malformed: {error}; {_REMEDY}") from None
     if problem:
         raise UserError(f"{directory / MANIFEST} is malformed: {problem}; {_REMEDY}")
     if written != build.fingerprint:
@@ -281,6 +295,7 @@ def _task(values: dict) -> TaskProgram:
         "output_shape": tuple(values["output_shape"]),
         "class_names": tuple(values["class_names"]),
         "alternatives": alternatives,
+        "output": OutputDescription.from_dict(values.get("output", {})),
     }
     return TaskProgram(**{**values, **_program(values), **converted})
 

@@ -43,7 +43,9 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
 from moesaic.spec.arithmetic import TABLE_ENTRIES
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name
 
 FORMAT, VERSION = "moesaic bundle", 1
@@ -118,7 +120,7 @@ class Task:
     channels: of the output. upscale: output pixels per patch side. output_scale: value of one output unit. top_k: experts per
     token. pathway: block index to the experts kept, in ascending order. metrics: accuracy measured before export, e.g. {"metric":
     "mIoU", "float": 0.71, "integer": 0.70}. class_names: for segmentation and parts. alternatives: name (letters, digits, - and _)
-    to another pathway, which an application may take for any frame instead of this one.
+    to another pathway, which an application may take for any frame instead of this one. output: what the channels mean.
     """
 
     kind: str
@@ -130,6 +132,13 @@ class Task:
     metrics: dict = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     alternatives: dict[str, Alternative] = field(default_factory=dict)
+    output: OutputDescription = USUAL_OUTPUT
+
+    def to_dict(self) -> dict:
+        """As a manifest states it; output is left out at its default."""
+        values = asdict(self)
+        del values["output"]
+        return values | ({"output": stated} if (stated := self.output.to_dict()) else {})
 
 
 def pathways(tasks: dict[str, Task]) -> dict[str, Task]:
@@ -149,7 +158,7 @@ def pathways(tasks: dict[str, Task]) -> dict[str, Task]:
 class Bundle:
     """See the module for files, tensors and golden vectors. extra_files: further files (ONNX), name to content.
 
-    report: what the exporter tells about the network, as JSON.
+    report: what the exporter tells about the network, as JSON. input: what the network's image is.
     """
 
     name: str
@@ -159,6 +168,7 @@ class Bundle:
     golden: dict[str, np.ndarray]
     extra_files: dict[str, bytes] = field(default_factory=dict)
     report: dict = field(default_factory=dict)
+    input: InputDescription = MINUS_ONE_TO_ONE
 
     @property
     def sha256(self) -> str:
@@ -170,14 +180,15 @@ class Bundle:
         write_directory(Path(directory), MANIFEST, self._manifest(), self._files())
 
     def _manifest(self) -> dict:
-        return {
+        manifest = {
             "format": FORMAT,
             "version": VERSION,
             "name": self.name,
             "architecture": self.architecture.to_dict(),
-            "tasks": {name: asdict(task) for name, task in self.tasks.items()},
+            "tasks": {name: task.to_dict() for name, task in self.tasks.items()},
             "report": self.report,
         }
+        return manifest | ({"input": stated} if (stated := self.input.to_dict()) else {})
 
     def _files(self) -> dict[str, bytes]:
         return {"tensors.npz": _npz(_packed(self)), "golden.npz": _npz(self.golden), **self.extra_files}
@@ -195,10 +206,13 @@ def load_bundle(directory: Path | str) -> Bundle:
         tasks = {name: _task(values) for name, values in manifest["tasks"].items()}
         tensors, golden = _arrays(contents.pop("tensors.npz")), _arrays(contents.pop("golden.npz"))
         tensors = _unpacked(tensors, architecture, tasks)
-        bundle = Bundle(manifest["name"], architecture, tasks, tensors, golden, contents, manifest["report"])
+        described = InputDescription.from_dict(manifest.get("input", {}))
+        bundle = Bundle(manifest["name"], architecture, tasks, tensors, golden, contents, manifest["report"], described)
         problem = _architecture_problem(bundle) or _task_problem(bundle)
     except (KeyError, TypeError, ValueError, AttributeError, EOFError, OSError, BadZipFile) as error:
         raise UserError(f"{directory / MANIFEST} is malformed ({error!r}); {_REMEDY}") from None
+    except UserError as error:
+        raise UserError(f"{directory / MANIFEST} is malformed: {error}; {_REMEDY}") from None
     if problem:
         raise UserError(f"{directory / MANIFEST} is malformed: {problem}; {_REMEDY}")
     check_tensors(bundle)
@@ -284,6 +298,7 @@ def _task(values: dict) -> Task:
             name: Alternative(**{**alternative, "pathway": _pathway(alternative["pathway"])})
             for name, alternative in values.get("alternatives", {}).items()
         },
+        "output": OutputDescription.from_dict(values.get("output", {})),
     }
     return Task(**{**{key: value for key, value in values.items() if key in known}, **converted})
 

@@ -72,6 +72,7 @@ def generate(
             "constant_bytes": constants.total,
         },
         bundle_sha256=bundle.sha256,
+        input=bundle.input,
     )
 
 
@@ -107,6 +108,7 @@ def _task_program(
         observations=lowered[name].observations,
         metrics=task.metrics,
         alternatives=alternatives,
+        output=task.output,
     )
 
 

@@ -32,7 +32,7 @@ def predict(model: M3ViT, images: np.ndarray, task: str) -> np.ndarray:
     device, size = model.device, batch_size(model.configuration)
     with torch.inference_mode():
         parts = [
-            model(normalise(images[i : i + size]).to(device), task).float().cpu().numpy()
+            model(normalise(images[i : i + size], model.configuration.input).to(device), task).float().cpu().numpy()
             for i in range(0, len(images), size)
         ]
     return np.concatenate(parts)
@@ -59,7 +59,7 @@ def evaluate(
     data: has ground truth for all tasks; it is read batch by batch and need not fit into memory. console: where to show a progress
     bar, nowhere if None. UserError if the data set lacks a task or its samples do not have the configuration's image size.
     """
-    tasks = {task.name: find_task(task.name, task.channels) for task in configuration.tasks}
+    tasks = {task.name: find_task(task.name, task.channels, output=task.output) for task in configuration.tasks}
     require_tasks(data, {task.name: task.channels for task in configuration.tasks})
     meters = {name: {network: task.meter() for network in predictors} for name, task in tasks.items()}
     for batch in _batches(data, configuration, console):

@@ -134,7 +134,7 @@ def measure_budgets(
             tuned[group] = copy.deepcopy(model), {}
         tuned[group][1][str(budget)] = pathways_within(model, usage, budget)
     points: list[Point] = []
-    metrics = {task.name: find_task(task.name, task.channels) for task in c.tasks}
+    metrics = {task.name: find_task(task.name, task.channels, output=task.output) for task in c.tasks}
     reference: dict[str, float] = {}
     for group, (one, pathways) in tuned.items():
         if group:

@@ -113,7 +113,7 @@ def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
     try:
         with torch.inference_mode():
             for task in model.configuration.task_names:
-                batches = (normalise(images[i : i + _BATCH]).to(device) for i in starts)
+                batches = (normalise(images[i : i + _BATCH], model.configuration.input).to(device) for i in starts)
                 outputs = [model(batch, task).abs().max().item() for batch in batches]
                 result.outputs[task] = max(outputs)
     finally:

@@ -190,6 +190,7 @@ def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str
             output_scale=scales.outputs[task.name],
             top_k=pathways[task.name].top_k,
             pathway=pathways[task.name].pathway,
+            output=task.output,
         )
         for task in c.tasks
     }

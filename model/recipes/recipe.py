@@ -12,6 +12,8 @@ from moesaic.errors import UserError
 from moesaic.model.data.registry import DATASETS
 from moesaic.model.recipes.backbones import with_backbone
 from moesaic.spec.bundle import PREFIX_TOKENS_MAX, Architecture
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 
 GATES = ("multi", "single", "task-conditioned")
 GATE_NOISES = ("fixed", "learned", "none")
@@ -26,10 +28,14 @@ _RECIPES = Path(__file__).parent
 
 @dataclass(frozen=True)
 class TaskConfiguration:
-    """A task's name, a key of `moesaic.model.tasks.definitions.TASKS`, and its number of output channels."""
+    """A task's name, a key of `moesaic.model.tasks.definitions.TASKS`, and its number of output channels.
+
+    output: what the channels mean, for depth and normals.
+    """
 
     name: str
     channels: int
+    output: OutputDescription = USUAL_OUTPUT
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class ModelConfiguration:
     hidden units in training, from 0 to below 1. head: "light", which the accelerator runs, or "setr-pup", which is M3ViT's.
     head_resolution: output pixels per patch edge; 0 means the patch size, so that predictions have the input's resolution.
     prefix_tokens: number of tokens before the patches, 0 to 8: the class token, then others such as registers. norm_epsilon: of every
-    layer norm. UserError for sizes that do not fit together.
+    layer norm. input: how pixels are normalised and how an image gets to this size. UserError for sizes that do not fit together.
     """
 
     image_height: int
@@ -65,6 +71,7 @@ class ModelConfiguration:
     head: str = "light"
     prefix_tokens: int = 1
     norm_epsilon: float = 1e-6
+    input: InputDescription = MINUS_ONE_TO_ONE
 
     def __post_init__(self) -> None:
         _require_integers(
@@ -265,11 +272,17 @@ class Recipe:
             self.model.task(select)
 
     def to_dict(self) -> dict:
-        """The recipe in plain types, which `Recipe.from_dict` reads back; prefix tokens and norm epsilon are left out at their defaults."""
+        """The recipe in plain types, which `Recipe.from_dict` reads back.
+
+        Prefix tokens, norm epsilon, and the descriptions of input and outputs are left out at their defaults.
+        """
         values = dataclasses.asdict(self)
         for name, usual in _UNMENTIONED.items():
             if values["model"][name] == usual:
                 del values["model"][name]
+        _state(values["model"], "input", self.model.input)
+        for entries, task in zip(values["model"]["tasks"], self.model.tasks):
+            _state(entries, "output", task.output)
         return values
 
     @classmethod
@@ -279,7 +292,8 @@ class Recipe:
             if surplus := data.keys() - {entry.name for entry in dataclasses.fields(cls)}:
                 raise UserError(f"recipe has an unknown section {sorted(surplus)[0]!r}: choose model, training, data")
             model = with_backbone(data["model"])
-            model["tasks"] = tuple(TaskConfiguration(**task) for task in model["tasks"])
+            model["tasks"] = tuple(_task(task) for task in model["tasks"])
+            model["input"] = InputDescription.from_dict(model.get("input", {}))
             return cls(
                 ModelConfiguration(**model),
                 TrainingConfiguration(**data["training"]),
@@ -294,6 +308,18 @@ _UNMENTIONED = {
     for entry in dataclasses.fields(ModelConfiguration)
     if entry.name in ("prefix_tokens", "norm_epsilon")
 }
+
+
+def _task(values: dict) -> TaskConfiguration:
+    return TaskConfiguration(**{**values, "output": OutputDescription.from_dict(values.get("output", {}))})
+
+
+def _state(values: dict, name: str, description: InputDescription | OutputDescription) -> None:
+    """Put a description's entries under `name`, in place; leave it out if all are at their defaults."""
+    del values[name]
+    if stated := description.to_dict():
+        values[name] = stated
+
 
 _Settings = TaskConfiguration | ModelConfiguration | DataConfiguration | TrainingConfiguration
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -13,8 +14,11 @@ from moesaic.model.tasks.edge_metric import EdgeMeter
 from moesaic.model.tasks.losses import LOSS_SETS
 from moesaic.model.tasks.metrics import AngleMeter, DepthMeter, IouMeter, Meter, SaliencyMeter
 from moesaic.model.tasks.targets import CHANNELS, INVALID_LABEL
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 
 DEFAULT_LOSSES = "scenes"
+DESCRIBED = ("depth", "normals")
+"""The tasks whose outputs have a unit or axes, see `moesaic.spec.output_description`."""
 
 
 class HasTargets(Protocol):
@@ -78,9 +82,10 @@ TASKS = {
 }
 
 
-def find_task(name: str, channels: int, losses: str = DEFAULT_LOSSES) -> Task:
+def find_task(name: str, channels: int, losses: str = DEFAULT_LOSSES, output: OutputDescription = USUAL_OUTPUT) -> Task:
     """The task called `name`, with `channels` output channels and its loss from the set `losses`, a key of LOSS_SETS.
 
+    output: what the channels mean, which loss and metric of depth and normals take into account.
     UserError when there is no such task or set, or when the task needs a different number of channels.
     """
     if name not in TASKS:
@@ -95,4 +100,7 @@ def find_task(name: str, channels: int, losses: str = DEFAULT_LOSSES) -> Task:
             f"task {name} has {channels} channels in the recipe, it needs one per class, 2 to {INVALID_LABEL}"
         )
     loss = LOSS_SETS[losses][name]
-    return dataclasses.replace(task, channels=channels, loss=loss.function, weight=loss.weight)
+    task = dataclasses.replace(task, channels=channels, loss=loss.function, weight=loss.weight)
+    if name not in DESCRIBED:
+        return task
+    return dataclasses.replace(task, loss=partial(task.loss, output=output), meter=partial(task.meter, output=output))

@@ -104,10 +104,10 @@ def _prediction_row(m: Measurements, shown: Sample, task: str, machine: str) -> 
     if task in shown.truth:
         decoded["ground truth"] = shown.truth[task]
     if key in m.floats:
-        decoded["float"] = decode(definition.kind, m.floats[key], 1.0)
+        decoded["float"] = decode(definition.kind, m.floats[key], 1.0, definition.output)
     if key in m.integers:
-        decoded["integer"] = decode(definition.kind, m.integers[key], definition.output_scale)
-    decoded[machine] = decode(definition.kind, m.output(machine, *key), definition.output_scale)
+        decoded["integer"] = decode(definition.kind, m.integers[key], definition.output_scale, definition.output)
+    decoded[machine] = decode(definition.kind, m.output(machine, *key), definition.output_scale, definition.output)
     images = render_row(definition, list(decoded.values()))
     cells = [element("td", picture(encode_png(image), caption)) for caption, image in zip(decoded, images)]
     return element("tr", element("th", task), *cells)

@@ -8,7 +8,8 @@ import pytest
 from moesaic.errors import UserError
 from moesaic.model.tasks.definitions import TASKS
 from moesaic.model.tasks.targets import CHANNELS, INVALID
-from moesaic.spec.predictions import DEPTH_UNIT, decode
+from moesaic.spec.output_description import DEPTH_UNIT
+from moesaic.spec.predictions import decode
 
 SEEDS = range(4)
 CLASSES = 4

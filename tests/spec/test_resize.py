@@ -6,7 +6,8 @@ from math import floor
 import numpy as np
 import pytest
 
-from moesaic.host.resize import LARGEST_SIDE, _exact_type, fit, resize, triangle_weights
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE
+from moesaic.spec.resize import LARGEST_SIDE, _exact_type, fit, resize, triangle_weights
 
 
 def axis_weights(source: int, target: int) -> list[list[Fraction]]:
@@ -68,7 +69,7 @@ def test_every_type_of_sums_gives_the_same(monkeypatch, size, dtype):
     image = np.random.default_rng(5).integers(0, 256, (*size, 3)).astype(np.uint8)
     image[: size[0] // 2] = 255
     found = resize(image, 64, 96)
-    monkeypatch.setattr("moesaic.host.resize._exact_type", lambda largest: dtype)
+    monkeypatch.setattr("moesaic.spec.resize._exact_type", lambda largest: dtype)
     assert np.array_equal(found, resize(image, 64, 96))
 
 
@@ -83,21 +84,25 @@ def test_sums_of_the_largest_images_fit_64_bits():
     assert 255 * largest**2 + largest**2 < 1 << 63
 
 
+def seen(image, height, width, description=MINUS_ONE_TO_ONE):
+    return fit(image, description, height, width)[0]
+
+
 def test_fit_crops_around_the_centre():
     image = np.zeros((40, 100, 3), np.uint8)
     image[:, 30:70] = 255
-    assert np.all(fit(image, 40, 40) == 255) and np.all(fit(image.swapaxes(0, 1), 40, 40) == 255)
-    assert fit(np.zeros((1, 300, 3), np.uint8), 8, 8).shape == (8, 8, 3)
+    assert np.all(seen(image, 40, 40) == 255) and np.all(seen(image.swapaxes(0, 1), 40, 40) == 255)
+    assert seen(np.zeros((1, 300, 3), np.uint8), 8, 8).shape == (8, 8, 3)
 
 
 def test_fit_does_not_stretch():
     """A disc stays as high as it is wide."""
     y, x = np.mgrid[:120, :200]
     disc = (((y - 60) ** 2 + (x - 100) ** 2 < 30**2) * 255).astype(np.uint8)
-    small = fit(np.repeat(disc[..., None], 3, axis=2), 40, 40)[..., 0] > 127
+    small = seen(np.repeat(disc[..., None], 3, axis=2), 40, 40)[..., 0] > 127
     assert small.any(axis=0).sum() == small.any(axis=1).sum() == 20
 
 
 def test_fit_leaves_an_image_of_the_right_size():
     image = np.random.default_rng(3).integers(0, 256, (16, 24, 3)).astype(np.uint8)
-    assert np.array_equal(fit(image, 16, 24), image)
+    assert np.array_equal(seen(image, 16, 24), image)
