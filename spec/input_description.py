@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,8 @@ class InputDescription:
             raise UserError(f"input is {values!r}, not a table of {', '.join(known)}")
         if unknown := sorted(values.keys() - set(known)):
             raise UserError(f"input has an unknown entry {unknown[0]!r}: choose {', '.join(known)}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        entries: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+        return cls(**entries)
 
 
 def _is_finite(value: object) -> bool:

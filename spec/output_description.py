@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,8 @@ class OutputDescription:
             raise UserError(f"output is {values!r}, not a table of {', '.join(known)}")
         if unknown := sorted(values.keys() - set(known)):
             raise UserError(f"output has an unknown entry {unknown[0]!r}: choose {', '.join(known)}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        entries: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+        return cls(**entries)
 
 
 def _axis(direction: object) -> int:

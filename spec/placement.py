@@ -54,10 +54,14 @@ class Placement:
         for axis in (0, 1):
             first, length = self.seen[axis], self.seen[2 + axis]
             centre = np.arange(self.image[axis]) + 0.5
-            inside.append((centre > first) & (centre < first + length))
-            share = self.resized[axis] / self.source[2 + axis]
-            seen = (centre - self.source[axis]) * share - self.window[axis]  # in the network's pixels
-            places.append(seen * (prediction.shape[axis] / self.size[axis]) - 0.5)
+            inside.append((centre >= first) & (centre < first + length))
+            share, ratio = self.resized[axis] / self.source[2 + axis], prediction.shape[axis] / self.size[axis]
+            shown = (centre - self.source[axis]) * share - self.window[axis]  # in the network's pixels
+            begin, end = self.filled[axis] * ratio, (self.filled[axis] + self.filled[2 + axis]) * ratio
+            last = max(
+                math.floor(end) - 1, math.floor(begin)
+            )  # values that only show the image, or else the one that does most
+            places.append((shown * ratio - 0.5).clip(min(math.ceil(begin), last), last))
         values = _linear(prediction, *places) if smooth else _nearest(prediction, *places)
         mask = ~(inside[0][:, None] & inside[1][None, :])
         return np.ma.MaskedArray(

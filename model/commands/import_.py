@@ -158,7 +158,7 @@ def _given_input(arguments: argparse.Namespace) -> dict:
         return given
     if given.keys() & {"mean", "deviation"}:
         raise UserError(f"--normalisation {named} states mean and deviation: leave --mean and --deviation out")
-    return given | NORMALISATIONS[named]
+    return given | {"mean": NORMALISATIONS[named].mean, "deviation": NORMALISATIONS[named].deviation}
 
 
 def _heads(arguments: argparse.Namespace, settings: dict) -> int:

@@ -1,17 +1,18 @@
 """What another program's network expects as its image: as the files beside its weights say, or as its family was published."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from moesaic.errors import UserError
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.spec.input_description import InputDescription
 
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "deviation": (0.229, 0.224, 0.225)}
-_HALF = {"mean": (0.5, 0.5, 0.5), "deviation": (0.5, 0.5, 0.5)}
-_NONE = {"mean": (0.0, 0.0, 0.0), "deviation": (1.0, 1.0, 1.0)}
+_IMAGENET = InputDescription(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
+_HALF = InputDescription(mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5))
+_NONE = InputDescription(mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0, 1.0))
 NORMALISATIONS = {"imagenet": _IMAGENET, "half": _HALF, "none": _NONE}
-"""Mean and deviation by name: ImageNet's, those of timm's augreg weights and of ViT's in transformers, and none (pixels in 0..1)."""
+"""Inputs that state a normalisation alone, by name: ImageNet's, those of timm's augreg weights and of ViT's in transformers, and none (pixels in 0..1)."""
 
 _RESAMPLING = {
     0: "linear",
@@ -28,11 +29,7 @@ _NAMED_RESAMPLING = {
     "lanczos": "cubic",
     "random": "cubic",
 }
-_EVALUATION = {
-    "resize": "crop",
-    "crop_ratio": 224 / 256,
-    "interpolation": "cubic",
-}  # 256 on the shorter edge, 224 from its centre
+_EVALUATION = replace(_IMAGENET, resize="crop", crop_ratio=224 / 256, interpolation="cubic")  # of 256 pixels 224
 _CITYSCAPES_CLASSES = 7  # of MTAN's release
 _TIMM_MODES = {"center": "crop", "squash": "stretch", "border": "pad"}
 _SQUARE_IF_ONE_NUMBER = ("ViT", "DeiT", "Beit")  # processors that resize to a square where `size` is one number
@@ -74,12 +71,12 @@ def source_input(source: ForeignCheckpoint, library: str, data: str = "", classe
         return _of_m3vit(data, classes)
     if library == "transformers" and settings.get("model_type") in ("vit", "ijepa"):
         kind = settings["model_type"]
-        return SourceInput(InputDescription(**_HALF, resize="stretch"), f"the default of transformers for {kind}")
+        return SourceInput(replace(_HALF, resize="stretch"), f"the default of transformers for {kind}")
     if library == "timm":
-        description = InputDescription(**_IMAGENET, resize="crop", crop_ratio=0.9, interpolation="cubic")
+        description = replace(_EVALUATION, crop_ratio=0.9)
         return SourceInput(description, "timm's for DeiT (its augreg weights take --normalisation half)")
     name = settings.get("model_type", library)
-    return SourceInput(InputDescription(**_IMAGENET, **_EVALUATION), f"the published evaluation of {name}")
+    return SourceInput(_EVALUATION, f"the published evaluation of {name}")
 
 
 def _of_m3vit(data: str, classes: int) -> SourceInput:
@@ -90,8 +87,8 @@ def _of_m3vit(data: str, classes: int) -> SourceInput:
     lines 26 and 159-175 for interpolation and sizes).
     """
     if data.startswith("cityscapes") or (data == "scenes" and classes == _CITYSCAPES_CLASSES):
-        return SourceInput(InputDescription(**_NONE, resize="stretch"), "M3ViT's for Cityscapes")
-    description = InputDescription(**_IMAGENET, resize="stretch", interpolation="cubic")
+        return SourceInput(replace(_NONE, resize="stretch"), "M3ViT's for Cityscapes")
+    description = replace(_IMAGENET, resize="stretch", interpolation="cubic")
     return SourceInput(description, "M3ViT's for NYUD-v2 and PASCAL-Context")
 
 
@@ -101,7 +98,7 @@ def _of_timm(settings: dict, source: ForeignCheckpoint) -> InputDescription:
     if mode not in _TIMM_MODES:
         raise UserError(f"{source.path}: crop_mode {mode!r} in config.json is unknown: state --resize")
     resize, ratio = _TIMM_MODES[mode], settings.get("crop_pct", 0.875)
-    values = _IMAGENET | {
+    values: dict[str, Any] = {
         "resize": resize,
         "crop_ratio": ratio if resize != "pad" else 1.0,
         "interpolation": _NAMED_RESAMPLING.get(settings.get("interpolation", "bilinear"), "linear"),
@@ -109,7 +106,7 @@ def _of_timm(settings: dict, source: ForeignCheckpoint) -> InputDescription:
     for ours, theirs in (("mean", "mean"), ("deviation", "std")):
         if theirs in settings:
             values[ours] = _three(settings[theirs], source, f"{theirs} in config.json")
-    return InputDescription(**values)
+    return replace(_IMAGENET, **values)
 
 
 def _of_processor(settings: dict, source: ForeignCheckpoint) -> InputDescription:
@@ -119,24 +116,24 @@ def _of_processor(settings: dict, source: ForeignCheckpoint) -> InputDescription
     factor = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0
     if type(factor) not in (int, float) or not 0 < factor < math.inf:
         raise UserError(f"{source.path}: rescale_factor {factor!r} in preprocessor_config.json is no positive number")
-    mean = _three(settings.get("image_mean", _IMAGENET["mean"]), source, "image_mean in preprocessor_config.json")
-    std = _three(settings.get("image_std", _IMAGENET["deviation"]), source, "image_std in preprocessor_config.json")
+    mean = _three(settings.get("image_mean", _IMAGENET.mean), source, "image_mean in preprocessor_config.json")
+    std = _three(settings.get("image_std", _IMAGENET.deviation), source, "image_std in preprocessor_config.json")
     if settings.get("do_normalize") is False:
-        mean, std = _NONE["mean"], _NONE["deviation"]
+        mean, std = _NONE.mean, _NONE.deviation
     scale = 1 if factor == 1 / 255 else 255 * factor  # theirs is (pixel * factor - mean) / std
-    values = {
-        "mean": tuple(value / scale for value in mean),
-        "deviation": tuple(value / scale for value in std),
-        "interpolation": _RESAMPLING.get(settings.get("resample", 2), "linear"),
-    }
-    return InputDescription(**values, **_geometry(settings, source))
+    return InputDescription(
+        mean=tuple(value / scale for value in mean),
+        deviation=tuple(value / scale for value in std),
+        interpolation=_RESAMPLING.get(settings.get("resample", 2), "linear"),
+        **_geometry(settings, source),
+    )
 
 
 def _processor_name(settings: dict) -> str:
     return str(settings.get("image_processor_type") or settings.get("feature_extractor_type") or "")
 
 
-def _geometry(settings: dict, source: ForeignCheckpoint) -> dict:
+def _geometry(settings: dict, source: ForeignCheckpoint) -> dict[str, Any]:
     """How an image processor resizes: entries of an `InputDescription`."""
     size, crop = settings.get("size", 224), settings.get("crop_size")
     crops = bool(settings.get("do_center_crop", False)) and settings.get("do_resize", True) is not False

@@ -39,9 +39,9 @@ class Task:
 
     name: str
     channels: int
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Callable[..., Tensor]
     weight: float
-    meter: Callable[[], Meter]
+    meter: Callable[..., Meter]
     metric: str
     higher_is_better: bool
 

@@ -5,6 +5,7 @@ from math import floor
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE
 from moesaic.spec.resize import LARGEST_SIDE, _exact_type, fit, resize, triangle_weights
@@ -49,6 +50,32 @@ def test_equals_exact_fractions(source, target):
 def test_one_colour_stays(size, value):
     image = np.full((37, 41, 3), value, np.uint8)
     assert np.array_equal(resize(image, *size), np.full((*size, 3), value, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ((50, 70), (32, 45)),
+        ((31, 47), (62, 94)),
+        ((200, 301), (128, 85)),
+        ((33, 64), (33, 20)),
+        ((1, 9), (8, 8)),
+        ((425, 560), (480, 640)),
+    ],
+    ids=str,
+)
+def test_cubic_is_pillows(source, target):
+    image = np.random.default_rng(7).integers(0, 256, (*source, 3)).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(image).resize(target[::-1], Image.Resampling.BICUBIC))
+    assert np.array_equal(resize(image, *target, "cubic"), expected)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+def test_a_part_is_cut_out_of_the_whole(interpolation):
+    image = np.random.default_rng(8).integers(0, 256, (50, 70, 3)).astype(np.uint8)
+    whole = resize(image, 33, 91, interpolation)
+    part = resize(image, 33, 91, interpolation, slice(5, 20), slice(30, 31))
+    assert np.array_equal(part, whole[5:20, 30:31])
 
 
 def test_right_size_is_unchanged():
