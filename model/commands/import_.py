@@ -12,7 +12,7 @@ from moesaic.model.commands.model_options import recipe_choices
 from moesaic.model.recipes.recipe import load_recipe
 from moesaic.spec.input_description import INTERPOLATIONS, MINUS_ONE_TO_ONE, RESIZES
 
-_FORMATS = ("timm", "transformers", "deit", "dino", "dinov2", "m3vit")
+_FORMATS = ("timm", "transformers", "deit", "dino", "dinov2", "m3vit", "onnx")
 _NORMALISATIONS = ("imagenet", "half", "none")
 _OF_INPUT = ("mean", "deviation", "resize", "crop_ratio", "interpolation")
 
@@ -21,21 +21,20 @@ class ImportCommand:
     """Converts another program's checkpoint to ours."""
 
     name = "import"
-    help = "turn weights of timm, transformers, DeiT, DINO, DINOv2 or upstream M3ViT into a checkpoint"
+    help = "turn weights of timm, transformers, DeiT, DINO, DINOv2, upstream M3ViT or an ONNX file into a checkpoint"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "source",
             type=Path,
-            help=".safetensors or .pth file, a model directory of transformers, or M3ViT's of ranks (0.pth, 1.pth, ...)",
+            help=".safetensors, .pth or .onnx file, a model directory of transformers, or M3ViT's of ranks (0.pth, 1.pth, ...)",
         )
         parser.add_argument(
             "--format",
             choices=_FORMATS,
-            required=True,
             help="whose weights: a vision transformer of timm, transformers or the authors of DeiT, DINO or DINOv2, without its"
-            " classifier; m3vit: a whole model",
+            " classifier; m3vit: a whole model; onnx: a vision transformer's graph (default for .onnx, else to be stated)",
         )
         parser.add_argument("--recipe", required=True, help=f"{recipe_choices()} or a .toml file")
         parser.add_argument(
@@ -75,7 +74,8 @@ class ImportCommand:
         parser.add_argument(
             "--backbone-only",
             action="store_true",
-            help="leave M3ViT's heads out, which the accelerator does not run: the recipe's are drawn at random",
+            help="leave out what the accelerator does not run, M3ViT's heads or what follows an ONNX graph's final norm: the"
+            " recipe's heads are drawn at random",
         )
         parser.add_argument(
             "--checkpoint", type=Path, default=Path("build/imported.safetensors"), help="where to write"
@@ -91,6 +91,7 @@ class ImportCommand:
         from moesaic.model.importing.backbone import stated_grid
         from moesaic.model.importing.foreign_checkpoint import read_foreign_checkpoint
         from moesaic.model.importing.m3vit import convert_m3vit, segmentation_classes, with_source_outputs
+        from moesaic.model.importing.onnx_graphs.checkpoint import read_onnx_checkpoint
         from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
         from moesaic.model.importing.source_input import source_input
         from moesaic.model.network.upcycling import initialise
@@ -99,18 +100,23 @@ class ImportCommand:
 
         recipe, console = load_recipe(arguments.recipe), Console()
         require_writable(arguments.checkpoint.parent)
-        source = read_foreign_checkpoint(arguments.source)
+        kind = _format(arguments)
+        if kind == "onnx":
+            size = recipe.model.image_height, recipe.model.image_width
+            source = read_onnx_checkpoint(arguments.source, size, arguments.backbone_only)
+        else:
+            source = read_foreign_checkpoint(arguments.source)
         heads = _heads(arguments, source.settings)
         grid, given = arguments.grid or stated_grid(source), _given_input(arguments)
         described, origin = recipe.model.input, "the recipe's"
         if described == MINUS_ONE_TO_ONE:
-            found = source_input(source, arguments.format, recipe.data.name, segmentation_classes(source))
+            found = source_input(source, kind, recipe.data.name, segmentation_classes(source))
             described, origin = found.description, found.origin
         described = dataclasses.replace(described, **given)
         recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, input=described))
         origin += ", but for the options given" if given else ""
         console.print(f"input: {described.formula}; {described.geometry} ({origin})", soft_wrap=True, markup=False)
-        if arguments.format == "m3vit":
+        if kind == "m3vit":
             if not arguments.backbone_only:
                 recipe = dataclasses.replace(recipe, model=with_source_outputs(recipe.model))
             weights = convert_m3vit(
@@ -120,16 +126,17 @@ class ImportCommand:
                 grid=grid,
                 backbone_only=arguments.backbone_only,
             )
-        elif arguments.backbone_only:
-            raise UserError(f"--backbone-only is for --format m3vit, {arguments.format} is a backbone: leave it out")
+        elif arguments.backbone_only and kind != "onnx":
+            raise UserError(f"--backbone-only is for --format m3vit and onnx, {kind} is a backbone: leave it out")
         else:
-            read_names(source, arguments.format)
+            if kind != "onnx":
+                read_names(source, kind)
             recipe = dataclasses.replace(recipe, model=with_source_tokens(source, recipe.model))
             weights = convert_plain_vit(
                 source,
                 recipe.model,
                 heads=heads,
-                library=arguments.format,
+                library=kind,
                 grid=grid,
             )
         torch.manual_seed(recipe.training.seed)
@@ -159,6 +166,20 @@ def _given_input(arguments: argparse.Namespace) -> dict:
     if given.keys() & {"mean", "deviation"}:
         raise UserError(f"--normalisation {named} states mean and deviation: leave --mean and --deviation out")
     return given | {"mean": NORMALISATIONS[named].mean, "deviation": NORMALISATIONS[named].deviation}
+
+
+def _format(arguments: argparse.Namespace) -> str:
+    """The format given or, for an .onnx file, onnx. UserError if the two contradict, or neither tells."""
+    is_onnx, given = arguments.source.suffix == ".onnx", arguments.format
+    if given is None and not is_onnx:
+        raise UserError(
+            f"{arguments.source} does not tell whose weights it holds: state one of {', '.join(_FORMATS)} with --format"
+        )
+    if given is not None and is_onnx != (given == "onnx"):
+        raise UserError(
+            f"--format is {given}, the file {arguments.source}: --format onnx is for .onnx files, and no other is"
+        )
+    return given or "onnx"
 
 
 def _heads(arguments: argparse.Namespace, settings: dict) -> int:

@@ -12,7 +12,7 @@ _IMAGENET = InputDescription(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224
 _HALF = InputDescription(mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5))
 _NONE = InputDescription(mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0, 1.0))
 NORMALISATIONS = {"imagenet": _IMAGENET, "half": _HALF, "none": _NONE}
-"""Inputs that state a normalisation alone, by name: ImageNet's, those of timm's augreg weights and of ViT's in transformers, and none (pixels in 0..1)."""
+"""Inputs that state a normalisation alone: ImageNet's, that of timm's augreg weights and of ViT in transformers, and none (0..1)."""
 
 _RESAMPLING = {
     0: "linear",
@@ -59,14 +59,18 @@ class SourceInput:
 def source_input(source: ForeignCheckpoint, library: str, data: str = "", classes: int = 0) -> SourceInput:
     """What a network's input is. UserError if the files beside its weights state what no description can hold.
 
-    library: one of `moesaic.model.importing.plain_vit.LIBRARIES`, or "m3vit". data: the recipe's data set. classes: for M3ViT, those
+    library: one of `moesaic.model.importing.plain_vit.LIBRARIES`, "m3vit" or "onnx". data: the recipe's data set. classes: for M3ViT, those
     of its segmentation, 0 if it has none.
     """
     settings = source.settings
     if isinstance(timm := settings.get("pretrained_cfg"), dict):
         return SourceInput(_of_timm(timm, source), "pretrained_cfg in the config.json beside the weights")
+    if settings.get("normalised_by_graph"):
+        return SourceInput(_NONE, "the graph normalises its images itself")
     if any(name in settings for name in ("image_mean", "do_normalize", "rescale_factor", "do_rescale", "crop_size")):
         return SourceInput(_of_processor(settings, source), "the preprocessor_config.json beside the weights")
+    if library == "onnx":
+        return SourceInput(_IMAGENET, "ImageNet's normalisation; a graph tells none")
     if library == "m3vit":
         return _of_m3vit(data, classes)
     if library == "transformers" and settings.get("model_type") in ("vit", "ijepa"):
