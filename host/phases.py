@@ -134,7 +134,7 @@ class Phases:
         """The result, with the output in the task's own terms."""
         program = self._build.task(frame.name)
         with frame.timed("decode"):
-            decoded = decode(program.kind, frame.raw, program.output_scale, program.output)
+            decoded = decode(program.kind, frame.raw, program.output_scale, program.pooling, program.output)
         task, pathway = split_pathway_name(frame.name)
         return Result(
             task=task,
@@ -147,4 +147,6 @@ class Phases:
             counters=frame.counters,
             index=frame.index,
             seconds=frame.seconds,
+            class_names=program.class_names,
+            grid=program.grid,
         )

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moesaic.errors import UserError
 from moesaic.host.png import encode_png
 from moesaic.host.prediction_pictures import picture
 from moesaic.spec.executor import Counters, MachineFault
+from moesaic.spec.heads import CLASSIFICATION, DENSE_KINDS
 from moesaic.spec.placement import Placement
+from moesaic.spec.predictions import ClassScore, top_classes
 
 
 class FrameFault(MachineFault):
@@ -37,6 +40,8 @@ class Result:
         counters: see moesaic.spec.executor.Counters; "cycles" only from a machine with a clock.
         index: number of the frame in its stream, from 0.
         seconds: how long each of moesaic.host.phases.PHASES took, by this machine's processor.
+        class_names: of a task with classes, as far as they are known.
+        grid: of features, the rows and columns of patches, whose tokens are the last of `decoded`; (0, 0) for other kinds.
     """
 
     task: str
@@ -49,18 +54,29 @@ class Result:
     counters: Counters
     index: int
     seconds: dict[str, float]
+    class_names: tuple[str, ...] = ()
+    grid: tuple[int, int] = (0, 0)
 
     @property
     def picture(self) -> np.ndarray:
         """The prediction in colour, uint8 (height, width, 3), RGB, see moesaic.host.prediction_pictures."""
-        return picture(self.kind, self.decoded)
+        return picture(self.kind, self.decoded, self.grid)
+
+    def top(self, count: int = 5) -> list[ClassScore]:
+        """The most probable classes of a classification, each with index, label and probability. UserError for any other kind."""
+        if self.kind != CLASSIFICATION:
+            raise UserError(f"task {self.task} is of kind {self.kind}: only a classification has most probable classes")
+        return top_classes(self.decoded, self.class_names, count)
 
     @property
     def at_image(self) -> np.ma.MaskedArray:
         """`decoded` at the given image's own pixels, (height, width) or (height, width, 3), masked where the network saw nothing.
 
         Classes are those of the nearest pixel; depth, probabilities and normals are interpolated linearly, normals to unit length.
+        UserError for a classification and for features.
         """
+        if self.kind not in DENSE_KINDS:
+            raise UserError(f"task {self.task} is of kind {self.kind}: it has no value for every pixel of an image")
         smooth = self.kind not in ("segmentation", "parts")
         found = self.placement.to_image(self.decoded, smooth=smooth)
         if self.kind == "normals":

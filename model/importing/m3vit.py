@@ -92,7 +92,7 @@ def convert_m3vit(
 def with_source_outputs(c: ModelConfiguration) -> ModelConfiguration:
     """The configuration with what upstream's heads output, for tasks whose output the recipe does not describe otherwise."""
     tasks = (
-        replace(task, output=OUTPUTS[task.name]) if task.name in OUTPUTS and task.output == USUAL_OUTPUT else task
+        replace(task, output=OUTPUTS[task.kind]) if task.kind in OUTPUTS and task.output == USUAL_OUTPUT else task
         for task in c.tasks
     )
     return replace(c, tasks=tuple(tasks))

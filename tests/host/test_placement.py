@@ -68,7 +68,7 @@ def test_the_network_sees_what_the_build_says(described_build, size):
             assert result.placement == again.placement == placement
             assert np.array_equal(result.raw, again.raw)
             task = build.tasks[result.task]
-            assert np.array_equal(result.decoded, decode(task.kind, result.raw, task.output_scale, task.output))
+            assert np.array_equal(result.decoded, decode(task.kind, result.raw, task.output_scale, output=task.output))
             frame, _ = accelerator.run_whole(image, result.task)
             assert np.array_equal(build.read_output(frame, result.task), result.raw)
 

@@ -28,7 +28,7 @@ EVERY_AXES = [
 )
 def test_depth_is_decoded(description, metres):
     raw = np.array([[[0], [500], [-500]]], np.int16)
-    assert np.allclose(decode("depth", raw, 1 / 500, description), [metres])
+    assert np.allclose(decode("depth", raw, 1 / 500, output=description), [metres])
 
 
 @pytest.mark.parametrize("axes", EVERY_AXES, ids="-".join)
@@ -47,7 +47,7 @@ def test_normals_are_turned_to_our_axes(axes):
     length = np.maximum(np.linalg.norm(expected, axis=-1, keepdims=True), 1)
     expected = expected / length
     expected[0, 2] = ours["viewer"]
-    assert np.allclose(decode("normals", values, 1.0, OutputDescription(axes=axes)), expected)
+    assert np.allclose(decode("normals", values, 1.0, output=OutputDescription(axes=axes)), expected)
 
 
 def test_plain_types_are_read_back():
