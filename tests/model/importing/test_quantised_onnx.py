@@ -120,7 +120,7 @@ def test_weights_are_those_that_the_integers_stand_for(recipe, graphs, tmp_path,
     model, name = imported(graphs[kind], dense(recipe))
     plain = without_rounded_activations(graphs[kind], tmp_path / "plain.onnx")
     expected = features_of_file(plain, name, IMAGES[:1])
-    assert np.abs(our_features(model, normalise(PIXELS[:1])).numpy() - expected).max() < 1e-4
+    assert np.abs(our_features(model, normalise(PIXELS[:1], model.configuration.input)).numpy() - expected).max() < 1e-4
 
 
 def integers_of(path, name):
@@ -198,7 +198,7 @@ def test_the_integer_network_is_near_the_files(recipe, graphs, kind):
     network = IntegerNetwork(model.configuration.architecture, tasks, tensors)
     network.run(PIXELS[4:5], next(iter(tasks)), record)
     found = record["norm"] * np.asarray(scales.norm.scale) + scales.norm.offset
-    expected = our_features(model, normalise(PIXELS[4:5])).numpy()
+    expected = our_features(model, normalise(PIXELS[4:5], model.configuration.input)).numpy()
     theirs = features_of_file(graphs[kind], name, IMAGES[4:5])
     assert decibels(expected, found) > min(15, decibels(expected, theirs) - 3)
 
