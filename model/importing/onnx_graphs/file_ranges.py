@@ -16,6 +16,7 @@ from moesaic.model.importing.onnx_graphs.values import Stored, Value
 from moesaic.model.importing.onnx_graphs.vit_structure import VisionTransformer
 from moesaic.model.quantisation.scales import INT16_MAX, STREAM_HEADROOM, ActivationScale, BlockScales, Scales
 from moesaic.spec.arithmetic import TABLE_ENTRIES
+from moesaic.spec.heads import SHARED_NORM
 
 _SAME = 1e-4  # relative difference between tensors that are the same but for an exporter's rounding
 _INT8_MAX, _INT8_LEVELS = 127, 256
@@ -102,7 +103,10 @@ def with_file_ranges(scales: Scales, ranges: dict[str, FileRange]) -> Scales:
     return dataclasses.replace(
         scales,
         stream=STREAM_HEADROOM * stream.magnitude / INT16_MAX if stream else scales.stream,
-        norm=_activation(norm) if norm else scales.norm,
+        final_norms={
+            name: _activation(norm) if norm and name == SHARED_NORM else scale
+            for name, scale in scales.final_norms.items()
+        },
         blocks=tuple(_block(block, ranges, f"blocks.{i}") for i, block in enumerate(scales.blocks)),
     )
 
