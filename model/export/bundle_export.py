@@ -10,6 +10,7 @@ from moesaic.model.data.samples import Dataset
 from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
 from moesaic.model.evaluation.evaluate import compare
 from moesaic.model.export.onnx_export import onnx_files
+from moesaic.model.export.qdq_export import qdq_decibels, qdq_files
 from moesaic.model.finetuning.pathway_training import fine_tune_on_pathways
 from moesaic.model.input_pipeline.held_out import (
     calibration_images,
@@ -37,6 +38,7 @@ from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.spec.bundle import Bundle, Task
 
+_QDQ_IMAGES = 8  # to compare quantised ONNX with the integers on
 _RANDOM_CALIBRATION_TOKENS, _RANDOM_CALIBRATION_SCENES = 2048, 4  # minimum of each
 
 
@@ -54,6 +56,7 @@ def build_bundle(
     settings: PtqSettings = DEFAULT_PTQ,
     scales: Scales | None = None,
     data_root: Path | None = None,
+    qdq: bool = False,
 ) -> Bundle:
     """The bundle of a trained model.
 
@@ -61,7 +64,8 @@ def build_bundle(
     ONNX files are for the same pathways. alternatives: name to the budget of an additional pathway of every task.
     fine_tune_steps: first train the model on these pathways in turn; advance is called after each step. validation: number of
     held-out images for the accuracy figures. calibration: number of training images for the scales. settings, scales: see
-    `integer_network`. data_root: directory of the data set's files, None for scenes.
+    `integer_network`. data_root: directory of the data set's files, None for scenes. qdq: add quantised ONNX files, and how near
+    onnxruntime's outputs of them are on calibration images to the report's "qdq_decibels".
     UserError if the model does not have the light head, a budget cannot be met, or the data cannot be read.
     """
     require_light_head(model.configuration)
@@ -77,13 +81,14 @@ def build_bundle(
     tasks = _with_metrics(model, network, held_out)
     with on_pathways(model, plan.default):
         files = onnx_files(model)
+    quantised = qdq_files(network) if qdq else {}
     return Bundle(
         name=name,
         architecture=network.architecture,
         tasks=_with_class_names(tasks, recipe, held_out.class_names),
         tensors=network.tensors,
         golden=golden_vectors(network, first_images(held_out, 1)[0]),
-        extra_files=files,
+        extra_files=files | quantised,
         report={
             "router_topk_agreement": top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES)),
             "expert_usage": {
@@ -93,6 +98,7 @@ def build_bundle(
             "validation_scenes": validation,
             "quantisation": dataclasses.asdict(scales.settings if scales else settings),
             "recipe": recipe.to_dict(),
+            **({"qdq_decibels": qdq_decibels(network, quantised, seen[:_QDQ_IMAGES])} if qdq else {}),
         },
         input=recipe.model.input,
     )
