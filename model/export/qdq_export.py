@@ -48,7 +48,7 @@ def qdq_decibels(network: IntegerNetwork, files: dict[str, bytes], images: np.nd
     result: dict[str, float | None] = {}
     for name in network.tasks:
         session = onnxruntime.InferenceSession(files[f"model.{name}.qdq.onnx"], providers=["CPUExecutionProvider"])
-        found = np.concatenate([session.run(None, {"image": image[None]})[0] for image in images])
+        found = np.concatenate([np.asarray(session.run(None, {"image": image[None]})[0]) for image in images])
         exact = network.predict(images, name)
         noise = float(np.square(found - exact).mean())
         result[name] = 10 * math.log10(float(np.square(exact).mean()) / noise) if noise else None
