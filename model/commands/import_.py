@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from moesaic.argument_types import image_size, positive
+from moesaic.argument_types import image_size, natural, positive
 from moesaic.errors import UserError
 from moesaic.files import require_writable
 from moesaic.model.commands.model_options import recipe_choices
@@ -31,10 +31,29 @@ class ImportCommand:
         parser.add_argument(
             "--format",
             choices=_FORMATS,
-            help="whose weights: a vision transformer of timm, transformers or the authors of DeiT, DINO or DINOv2, without its"
+            help="whose weights: a vision transformer of timm, transformers or the authors of DeiT, DINO or DINOv2, with its"
             " classifier; m3vit: a whole model; onnx: a vision transformer's graph (default for .onnx, else to be stated)",
         )
-        parser.add_argument("--recipe", required=True, help=f"{recipe_choices()} or a .toml file")
+        parser.add_argument(
+            "--recipe",
+            help=f"{recipe_choices()} or a .toml file (default: the source's own sizes, its classifier or --features as tasks;"
+            " m3vit needs one)",
+        )
+        parser.add_argument(
+            "--size",
+            type=image_size,
+            metavar="HxW",
+            help="image size without --recipe (default: that of the positions)",
+        )
+        parser.add_argument(
+            "--features",
+            type=_blocks,
+            nargs="?",
+            const=[None],
+            metavar="BLOCKS",
+            help="also give the normalised tokens of these blocks, such as 2,5,8,last (default: the last), for decoders on the"
+            " host; with --backbone-only, instead of the recipe's tasks",
+        )
         parser.add_argument(
             "--heads",
             type=positive,
@@ -56,8 +75,8 @@ class ImportCommand:
         parser.add_argument(
             "--backbone-only",
             action="store_true",
-            help="leave out what the accelerator does not run, M3ViT's heads or what follows an ONNX graph's final norm: the"
-            " recipe's heads are drawn at random",
+            help="leave out the source's classifier, M3ViT's heads or what follows an ONNX graph's final norm: the recipe's heads"
+            " are drawn at random",
         )
         parser.add_argument(
             "--checkpoint", type=Path, default=Path("build/imported.safetensors"), help="where to write"
@@ -69,43 +88,69 @@ class ImportCommand:
 
         import torch
         from rich.console import Console
+        from torch import Tensor
 
         from moesaic.model.importing.backbone import NORMALISATIONS, stated_grid, stated_normalisation
+        from moesaic.model.importing.classifier import place_classifier
         from moesaic.model.importing.foreign_checkpoint import read_foreign_checkpoint
-        from moesaic.model.importing.m3vit import convert_m3vit
+        from moesaic.model.importing.m3vit import convert_m3vit, with_features
         from moesaic.model.importing.onnx_graphs.checkpoint import read_onnx_checkpoint
         from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
+        from moesaic.model.importing.source_recipe import drop_blocks, feature_tasks, recipe_of_source
         from moesaic.model.network.upcycling import initialise
         from moesaic.model.network.vit import M3ViT
         from moesaic.model.training import checkpoint
 
-        recipe, console = load_recipe(arguments.recipe), Console()
+        recipe, console = load_recipe(arguments.recipe) if arguments.recipe else None, Console()
         require_writable(arguments.checkpoint.parent)
-        kind = _format(arguments)
+        kind, backbone_only, features = _format(arguments), arguments.backbone_only, arguments.features or []
+        if recipe is not None and arguments.size:
+            raise UserError("--size is for imports without --recipe: leave one of them out")
         if kind == "onnx":
-            size = recipe.model.image_height, recipe.model.image_width
-            source = read_onnx_checkpoint(arguments.source, size, arguments.backbone_only)
+            size = (recipe.model.image_height, recipe.model.image_width) if recipe else arguments.size
+            if size is None:
+                raise UserError(f"{arguments.source} has no image size of its own: state --size or a --recipe")
+            source = read_onnx_checkpoint(arguments.source, size, backbone_only)
         else:
             source = read_foreign_checkpoint(arguments.source)
         heads = _heads(arguments, source.settings)
         grid, named = arguments.grid or stated_grid(source), arguments.normalisation
         normalisation = NORMALISATIONS[named] if named else stated_normalisation(source)
         if kind == "m3vit":
+            if recipe is None:
+                raise UserError("the weights of M3ViT do not tell its tasks and experts: state them in a --recipe")
+            if features:
+                if features != [None] or not backbone_only:
+                    raise UserError(
+                        "features of M3ViT are those of its last block: state --backbone-only --features alone"
+                    )
+                recipe = dataclasses.replace(recipe, model=with_features(recipe.model))
             weights = convert_m3vit(
                 source,
                 recipe.model,
                 heads=heads,
                 normalisation=normalisation,
                 grid=grid,
-                backbone_only=arguments.backbone_only,
+                backbone_only=backbone_only,
             )
-        elif arguments.backbone_only and kind != "onnx":
-            raise UserError(f"--backbone-only is for --format m3vit and onnx, {kind} is a backbone: leave it out")
         else:
-            if kind != "onnx":
-                read_names(source, kind)
-            recipe = dataclasses.replace(recipe, model=with_source_tokens(source, recipe.model))
-            weights = convert_plain_vit(
+            classifier = None if kind == "onnx" else read_names(source, kind, classifier=not backbone_only)
+            extra = feature_tasks(source, features)
+            head: dict[str, Tensor] = {}
+            if recipe is None:
+                tasks = ((classifier.task(),) if classifier else ()) + extra
+                if not tasks:
+                    raise UserError("nothing to run: the source has no classifier; state --features, or a --recipe")
+                recipe = recipe_of_source(source, heads, tasks, arguments.size, grid)
+                head = classifier.weights(classifier.task().name) if classifier else {}
+            else:
+                tasks = () if backbone_only and extra else recipe.model.tasks
+                if classifier:
+                    tasks, head = place_classifier(source, recipe.model, classifier)
+                recipe = dataclasses.replace(recipe, model=with_source_tokens(source, recipe.model, tasks + extra))
+            if arguments.recipe is None and (surplus := drop_blocks(source, recipe.model.depth)):
+                console.print(f"left out: the last {surplus} blocks, which no task runs")
+            weights = head | convert_plain_vit(
                 source,
                 recipe.model,
                 heads=heads,
@@ -118,7 +163,7 @@ class ImportCommand:
         fresh = initialise(model, weights, seed=recipe.training.seed)
         step = 0 if fresh else recipe.training.steps  # a complete model counts as trained
         checkpoint.save(arguments.checkpoint, checkpoint.Checkpoint(recipe, step, model.state_dict(), {}))
-        if (prefix := recipe.model.prefix_tokens) != 1:
+        if arguments.recipe and (prefix := recipe.model.prefix_tokens) != 1:
             console.print(f"prefix tokens: {prefix} (a recipe that starts from this needs prefix_tokens = {prefix})")
         if fresh:
             console.print(f"not in the source, so drawn at random: {len(fresh)} weights, {fresh[0]} the first of them")
@@ -128,6 +173,11 @@ class ImportCommand:
         else:
             console.print(f"checkpoint: {arguments.checkpoint} (a whole model)", soft_wrap=True)
         return 0
+
+
+def _blocks(text: str) -> list[int | None]:
+    """Indices of blocks, in order and each once; None for `last`."""
+    return list(dict.fromkeys(None if part == "last" else natural(part) for part in text.split(",")))
 
 
 def _format(arguments: argparse.Namespace) -> str:

@@ -1,5 +1,6 @@
 """Upstream M3ViT (github.com/VITA-Group/M3ViT): a backbone with FastMoE experts, gates, and a SETR-PUP head per task."""
 
+import dataclasses
 import re
 
 from torch import Tensor
@@ -16,7 +17,8 @@ from moesaic.model.importing.backbone import (
 )
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.network.heads import PUP_CHANNELS, PUP_STAGES
-from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
+from moesaic.spec.heads import FEATURES
 
 TASK_NAMES = {
     "semseg": "segmentation",
@@ -46,8 +48,8 @@ def convert_m3vit(
 
     Upstream numbers gates by task, in a fixed order that does not depend on the order of weights in the file. The only decoder of a
     single-task network becomes the head of the recipe's task. heads, normalisation, grid: see `convert_plain_vit`. backbone_only:
-    leave out the decoders; the recipe may then have any head. UserError if tasks, heads or gate are not the recipe's, or if a weight
-    is missing, of another shape or unknown.
+    leave out the decoders; the recipe may then have any head, and features get the norms of the decoders. UserError if tasks, heads or
+    gate are not the recipe's, or if a weight is missing, of another shape or unknown.
     """
     c = configuration
     require_heads(c, heads)
@@ -71,12 +73,21 @@ def convert_m3vit(
         if name.startswith("gate_task_represent."):
             source.tensors.pop(name)  # taken by every layer, see `_take_task_embedding`
     if backbone_only:
+        for task, our in zip(tasks, ours):
+            if c.task(our).kind == FEATURES:
+                weights |= take_norm(source, f"decoders.{task}.norm", f"heads.{our}.norm", c.width)
         source.drop("decoders.")
     else:
         for task, our in zip(tasks, ours):
             weights |= _take_head(source, c, task, our)
     source.finish()
     return weights
+
+
+def with_features(c: ModelConfiguration) -> ModelConfiguration:
+    """The configuration with features in place of every task's output, after the norm of the task's decoder, on the same routers."""
+    tasks = tuple(TaskConfiguration(task.name, kind=FEATURES) for task in c.tasks)
+    return dataclasses.replace(c, tasks=tasks, head="setr-pup")
 
 
 def _name_only_task(source: ForeignCheckpoint, c: ModelConfiguration) -> None:
