@@ -122,12 +122,11 @@ def _pooling(source: ForeignCheckpoint) -> str:
 def _class_names(settings: dict, classes: int) -> tuple[str, ...]:
     """The names in transformers' id2label or timm's label_names; empty if there are none for every class, or only LABEL_0 and so on."""
     labels = settings.get("id2label")
-    names = settings.get("label_names")
+    found = settings.get("label_names")
     if isinstance(labels, dict):
-        names = [labels.get(str(n), labels.get(n)) for n in range(classes)]
-    if not isinstance(names, list) or len(names) != classes or not all(isinstance(name, str) for name in names):
-        return ()
-    return () if names == [f"LABEL_{n}" for n in range(classes)] else tuple(names)
+        found = [labels.get(str(n), labels.get(n)) for n in range(classes)]
+    names = tuple(name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
+    return names if len(names) == classes and names != tuple(f"LABEL_{n}" for n in range(classes)) else ()
 
 
 def _refusal(source: ForeignCheckpoint, feature: str) -> UserError:
