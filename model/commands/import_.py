@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from moesaic.argument_types import image_size, natural, positive
+from moesaic.argument_types import image_size, natural, positive, share, three_numbers
 from moesaic.errors import UserError
 from moesaic.files import require_writable
 from moesaic.model.commands.model_options import recipe_choices
-from moesaic.model.recipes.recipe import load_recipe
+from moesaic.model.recipes.recipe import Recipe, load_recipe
+from moesaic.spec.input_description import INTERPOLATIONS, MINUS_ONE_TO_ONE, RESIZES, InputDescription
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from torch import Tensor
+
+    from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 
 _FORMATS = ("timm", "transformers", "deit", "dino", "dinov2", "m3vit", "onnx")
 _NORMALISATIONS = ("imagenet", "half", "none")
+_OF_INPUT = ("mean", "deviation", "resize", "crop_ratio", "interpolation")
 
 
 class ImportCommand:
@@ -63,9 +72,25 @@ class ImportCommand:
         parser.add_argument(
             "--normalisation",
             choices=_NORMALISATIONS,
-            help="of the source's images: mean and deviation of ImageNet, 0.5 (timm's augreg weights), or none (0..1); default:"
-            " what the preprocessor_config.json beside the file says, else imagenet",
+            help="--mean and --deviation by name: ImageNet's, 0.5 (timm's augreg weights), or none (0..1)",
         )
+        group = parser.add_argument_group(
+            "what the source takes as its image",
+            "default: what the recipe's [model.input] says, else the preprocessor_config.json or timm's config.json beside the"
+            " file, else what the source's authors published",
+        )
+        for name, channels in (("mean", "R,G,B"), ("deviation", "R,G,B")):
+            group.add_argument(
+                f"--{name}", type=three_numbers, metavar=channels, help=f"{name} of pixels in 0..1, such as 0.5,0.5,0.5"
+            )
+        group.add_argument("--resize", choices=RESIZES, help="how an image gets to the network's size")
+        group.add_argument(
+            "--crop-ratio",
+            type=share,
+            metavar="SHARE",
+            help="share of the resized image that the network sees, such as 0.875",
+        )
+        group.add_argument("--interpolation", choices=INTERPOLATIONS, help="of resizing")
         parser.add_argument(
             "--grid",
             type=image_size,
@@ -88,76 +113,45 @@ class ImportCommand:
 
         import torch
         from rich.console import Console
-        from torch import Tensor
 
-        from moesaic.model.importing.backbone import NORMALISATIONS, stated_grid, stated_normalisation
-        from moesaic.model.importing.classifier import place_classifier
+        from moesaic.model.importing.backbone import stated_grid
         from moesaic.model.importing.foreign_checkpoint import read_foreign_checkpoint
-        from moesaic.model.importing.m3vit import convert_m3vit, with_features
+        from moesaic.model.importing.m3vit import segmentation_classes
         from moesaic.model.importing.onnx_graphs.checkpoint import read_onnx_checkpoint
-        from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
-        from moesaic.model.importing.source_recipe import drop_blocks, feature_tasks, recipe_of_source
+        from moesaic.model.importing.source_input import source_input
+        from moesaic.model.importing.source_recipe import RECIPE_DATA
         from moesaic.model.network.upcycling import initialise
         from moesaic.model.network.vit import M3ViT
         from moesaic.model.training import checkpoint
 
         recipe, console = load_recipe(arguments.recipe) if arguments.recipe else None, Console()
         require_writable(arguments.checkpoint.parent)
-        kind, backbone_only, features = _format(arguments), arguments.backbone_only, arguments.features or []
+        kind = _format(arguments)
         if recipe is not None and arguments.size:
             raise UserError("--size is for imports without --recipe: leave one of them out")
         if kind == "onnx":
             size = (recipe.model.image_height, recipe.model.image_width) if recipe else arguments.size
             if size is None:
                 raise UserError(f"{arguments.source} has no image size of its own: state --size or a --recipe")
-            source = read_onnx_checkpoint(arguments.source, size, backbone_only)
+            source = read_onnx_checkpoint(arguments.source, size, arguments.backbone_only)
         else:
             source = read_foreign_checkpoint(arguments.source)
         heads = _heads(arguments, source.settings)
-        grid, named = arguments.grid or stated_grid(source), arguments.normalisation
-        normalisation = NORMALISATIONS[named] if named else stated_normalisation(source)
+        grid, given = arguments.grid or stated_grid(source), _given_input(arguments)
+        described, origin = recipe.model.input if recipe else MINUS_ONE_TO_ONE, "the recipe's"
+        if described == MINUS_ONE_TO_ONE:
+            data = recipe.data if recipe else RECIPE_DATA
+            found = source_input(source, kind, data.name, segmentation_classes(source))
+            described, origin = found.description, found.origin
+        described = dataclasses.replace(described, **given)
+        if recipe is not None:
+            recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, input=described))
+        origin += ", but for the options given" if given else ""
+        console.print(f"input: {described.formula}; {described.geometry} ({origin})", soft_wrap=True, markup=False)
         if kind == "m3vit":
-            if recipe is None:
-                raise UserError("the weights of M3ViT do not tell its tasks and experts: state them in a --recipe")
-            if features:
-                if features != [None] or not backbone_only:
-                    raise UserError(
-                        "features of M3ViT are those of its last block: state --backbone-only --features alone"
-                    )
-                recipe = dataclasses.replace(recipe, model=with_features(recipe.model))
-            weights = convert_m3vit(
-                source,
-                recipe.model,
-                heads=heads,
-                normalisation=normalisation,
-                grid=grid,
-                backbone_only=backbone_only,
-            )
+            recipe, weights = _convert_m3vit(arguments, source, recipe, heads, grid)
         else:
-            classifier = None if kind == "onnx" else read_names(source, kind, classifier=not backbone_only)
-            extra = feature_tasks(source, features)
-            head: dict[str, Tensor] = {}
-            if recipe is None:
-                tasks = ((classifier.task(),) if classifier else ()) + extra
-                if not tasks:
-                    raise UserError("nothing to run: the source has no classifier; state --features, or a --recipe")
-                recipe = recipe_of_source(source, heads, tasks, arguments.size, grid)
-                head = classifier.weights(classifier.task().name) if classifier else {}
-            else:
-                tasks = () if backbone_only and extra else recipe.model.tasks
-                if classifier:
-                    tasks, head = place_classifier(source, recipe.model, classifier)
-                recipe = dataclasses.replace(recipe, model=with_source_tokens(source, recipe.model, tasks + extra))
-            if arguments.recipe is None and (surplus := drop_blocks(source, recipe.model.depth)):
-                console.print(f"left out: the last {surplus} blocks, which no task runs")
-            weights = head | convert_plain_vit(
-                source,
-                recipe.model,
-                heads=heads,
-                library=kind,
-                normalisation=normalisation,
-                grid=grid,
-            )
+            recipe, weights = _convert_plain_vit(arguments, source, kind, recipe, heads, grid, described, console)
         torch.manual_seed(recipe.training.seed)
         model = M3ViT(recipe.model)
         fresh = initialise(model, weights, seed=recipe.training.seed)
@@ -175,9 +169,84 @@ class ImportCommand:
         return 0
 
 
+def _convert_m3vit(
+    arguments: argparse.Namespace,
+    source: ForeignCheckpoint,
+    recipe: Recipe | None,
+    heads: int,
+    grid: tuple[int, int] | None,
+) -> tuple[Recipe, dict[str, Tensor]]:
+    """The recipe of the network and its weights, from upstream M3ViT."""
+    import dataclasses
+
+    from moesaic.model.importing.m3vit import convert_m3vit, with_features, with_source_outputs
+
+    backbone_only, features = arguments.backbone_only, arguments.features
+    if recipe is None:
+        raise UserError("the weights of M3ViT do not tell its tasks and experts: state them in a --recipe")
+    if features and (features != [None] or not backbone_only):
+        raise UserError("features of M3ViT are those of its last block: state --backbone-only --features alone")
+    model = recipe.model
+    if features:
+        model = with_features(model)
+    elif not backbone_only:
+        model = with_source_outputs(model)
+    weights = convert_m3vit(source, model, heads=heads, grid=grid, backbone_only=backbone_only)
+    return dataclasses.replace(recipe, model=model), weights
+
+
+def _convert_plain_vit(
+    arguments: argparse.Namespace,
+    source: ForeignCheckpoint,
+    kind: str,
+    recipe: Recipe | None,
+    heads: int,
+    grid: tuple[int, int] | None,
+    described: InputDescription,
+    console: Console,
+) -> tuple[Recipe, dict[str, Tensor]]:
+    """The recipe of the network and its weights, from a plain vision transformer. described: the source's input."""
+    import dataclasses
+
+    from moesaic.model.importing.classifier import place_classifier
+    from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
+    from moesaic.model.importing.source_recipe import drop_blocks, feature_tasks, recipe_of_source
+
+    classifier = None if kind == "onnx" else read_names(source, kind, classifier=not arguments.backbone_only)
+    extra = feature_tasks(source, arguments.features or [])
+    head: dict[str, Tensor] = {}
+    if recipe is None:
+        tasks = ((classifier.task(),) if classifier else ()) + extra
+        if not tasks:
+            raise UserError("nothing to run: the source has no classifier; state --features, or a --recipe")
+        recipe = recipe_of_source(source, heads, tasks, described, arguments.size, grid)
+        head = classifier.weights(classifier.task().name) if classifier else {}
+        if surplus := drop_blocks(source, recipe.model.depth):
+            console.print(f"left out: the last {surplus} blocks, which no task runs")
+    else:
+        tasks = () if arguments.backbone_only and extra else recipe.model.tasks
+        if classifier:
+            tasks, head = place_classifier(source, recipe.model, classifier)
+        recipe = dataclasses.replace(recipe, model=with_source_tokens(source, recipe.model, tasks + extra))
+    weights = convert_plain_vit(source, recipe.model, heads=heads, library=kind, grid=grid)
+    return recipe, head | weights
+
+
 def _blocks(text: str) -> list[int | None]:
     """Indices of blocks, in order and each once; None for `last`."""
     return list(dict.fromkeys(None if part == "last" else natural(part) for part in text.split(",")))
+
+
+def _given_input(arguments: argparse.Namespace) -> dict:
+    """The entries of an input description that are on the command line; UserError if a normalisation is given twice."""
+    from moesaic.model.importing.source_input import NORMALISATIONS
+
+    given = {name: getattr(arguments, name) for name in _OF_INPUT if getattr(arguments, name) is not None}
+    if (named := arguments.normalisation) is None:
+        return given
+    if given.keys() & {"mean", "deviation"}:
+        raise UserError(f"--normalisation {named} states mean and deviation: leave --mean and --deviation out")
+    return given | {"mean": NORMALISATIONS[named].mean, "deviation": NORMALISATIONS[named].deviation}
 
 
 def _format(arguments: argparse.Namespace) -> str:

@@ -17,8 +17,11 @@ from moesaic.model.recipes.recipe import (
     TrainingConfiguration,
 )
 from moesaic.spec.heads import FEATURES
+from moesaic.spec.input_description import InputDescription
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
+RECIPE_DATA = DataConfiguration("imagefolder")
+"""The data of such a recipe."""
 _TRAINING = TrainingConfiguration(steps=1000, batch=8, learning_rate=1e-4, warmup=50, optimizer="adamw")
 
 
@@ -26,14 +29,15 @@ def recipe_of_source(
     source: ForeignCheckpoint,
     heads: int,
     tasks: Collection[TaskConfiguration],
+    described: InputDescription,
     size: tuple[int, int] | None,
     grid: tuple[int, int] | None,
 ) -> Recipe:
     """The recipe of a dense network with a source's sizes, on images in folders (`moesaic.model.data.image_folder`).
 
-    It has the blocks that a task runs. source: with timm's names. heads: its attention heads. tasks: at least one. size: of the image,
-    height and width; by default the one that the source's positions are for, in a square unless `grid` gives rows and columns.
-    UserError if a weight that tells a size is missing.
+    It has the blocks that a task runs. source: with timm's names. heads: its attention heads. tasks: at least one. described: its
+    input. size: of the image, height and width; by default the one that the source's positions are for, in a square unless `grid`
+    gives rows and columns. UserError if a weight that tells a size is missing.
     """
     width, _, patch, _ = _shape(source, "patch_embed.proj.weight", 4)
     last = [count_blocks(source) - 1 if task.last_block is None else task.last_block for task in tasks]
@@ -54,8 +58,9 @@ def recipe_of_source(
         tasks=tuple(tasks),
         prefix_tokens=prefix,
         norm_epsilon=source.settings.get("layer_norm_eps", 1e-6),
+        input=described,
     )
-    return Recipe(model, _TRAINING, DataConfiguration("imagefolder"))
+    return Recipe(model, _TRAINING, RECIPE_DATA)
 
 
 def count_blocks(source: ForeignCheckpoint) -> int:

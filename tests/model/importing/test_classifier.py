@@ -69,11 +69,10 @@ def images():
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8).numpy()
 
 
-def library_logits(source, images):
-    mean, deviation = torch.tensor((0.485, 0.456, 0.406)), torch.tensor((0.229, 0.224, 0.225))
-    pixels = ((torch.from_numpy(images) / 255 - mean) / deviation).permute(0, 3, 1, 2)
+def library_logits(source, images, model):
+    """Of images normalised as the imported model describes."""
     with torch.no_grad():
-        return source(pixels).logits
+        return source(normalise(images, model.configuration.input)).logits
 
 
 def loaded(path):
@@ -92,9 +91,9 @@ def test_logits_are_those_of_the_library(tmp_path, images, family):
         FAMILIES[family][2],
     )
     assert task.class_names == () and state.finished and state.recipe.data.name == "imagefolder"
-    expected = library_logits(source, images)
+    expected = library_logits(source, images, model)
     with torch.no_grad():
-        found = model(normalise(images), "classification")
+        found = model(normalise(images, model.configuration.input), "classification")
     assert expected.std() > 0.1 and (found - expected).abs().max() < 1e-4
 
 
@@ -146,7 +145,9 @@ def test_a_recipe_may_have_more_tasks_and_names_of_its_own(tmp_path, images):
     assert [task.name for task in state.recipe.model.tasks] == ["depth", "animals", "features_0", "features"]
     assert state.recipe.model.task("animals").class_names == tuple("abcde")
     with torch.no_grad():
-        assert (model(normalise(images), "animals") - library_logits(source, images)).abs().max() < 1e-4
+        assert (
+            model(normalise(images, model.configuration.input), "animals") - library_logits(source, images, model)
+        ).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -178,13 +179,12 @@ def test_an_encoder_alone_gives_the_features_of_the_library(tmp_path, images, ca
     assert call(ImportCommand, *words, "--features", "0,last") == 0
     state, model = loaded(out)
     assert [task.name for task in state.recipe.model.tasks] == ["features_0", "features"] and state.finished
-    mean, deviation = torch.tensor((0.485, 0.456, 0.406)), torch.tensor((0.229, 0.224, 0.225))
-    pixels = ((torch.from_numpy(images) / 255 - mean) / deviation).permute(0, 3, 1, 2)
+    pixels = normalise(images, model.configuration.input)
     with torch.no_grad():
         backbone = source.dinov2_with_registers
         hidden = backbone(pixels, output_hidden_states=True).hidden_states
         for task, tokens in (("features_0", hidden[1]), ("features", hidden[2])):
-            assert (model(normalise(images), task) - backbone.layernorm(tokens)).abs().max() < 1e-4
+            assert (model(pixels, task) - backbone.layernorm(tokens)).abs().max() < 1e-4
     assert "a whole model" in capsys.readouterr().out
     assert call(ImportCommand, *words, "--features", "0") == 0
     assert checkpoint.load(out).recipe.model.depth == 1
