@@ -315,6 +315,34 @@ def test_the_backbone_alone_takes_any_head(recipe, gate):
         assert name in kept or torch.equal(value, whole.state_dict()[name]), name
 
 
+def upstream_tokens(state, images, task, gate):
+    """What the decoder of a task begins with: patch tokens after its norm, for images normalised as upstream does."""
+    seen = []
+    patched = pytest.MonkeyPatch()
+    with patched.context() as patch:
+        whole = F.layer_norm
+        patch.setattr(F, "layer_norm", lambda *words: seen.append(whole(*words)) or seen[-1])
+        upstream_prediction(state, images, task, gate)
+    return seen[-1]
+
+
+@pytest.mark.parametrize("names", [("segmentation", "parts", "depth"), ("depth",)], ids="-".join)
+@pytest.mark.parametrize("gate", ["multi", "single", "task-conditioned"])
+def test_the_encoder_alone_gives_what_each_decoder_begins_with(recipe, gate, names):
+    tasks = tuple(TaskConfiguration(name, kind="features") for name in names)
+    state, c = upstream_state(gate), configuration(recipe, gate, tasks=tasks)
+    assert c.has_integer_form
+    model = M3ViT(c).eval()
+    assert initialise(model, convert_m3vit(source_of(state), c, heads=HEADS, backbone_only=True)) == []
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    theirs = {"segmentation": "semseg", "parts": "human_parts", "depth": "depth"}
+    for name in names:
+        expected = upstream_tokens(state, images, theirs[name], gate)
+        assert (model(images, name)[:, 1:] - expected).abs().max() < 1e-4, name
+    with pytest.raises(UserError, match=f"task {names[0]} of the recipe is no decoder of M3ViT"):
+        convert_m3vit(source_of(state), c, heads=HEADS)
+
+
 def test_wrong_heads_missing_and_unknown_weights_are_named(recipe):
     c, state = configuration(recipe), upstream_state()
     with pytest.raises(UserError, match="the source has 6 attention heads, the recipe 3"):
