@@ -15,7 +15,7 @@ from moesaic.model.importing.backbone import (
 )
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.network.heads import PUP_CHANNELS, PUP_STAGES
-from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
 from moesaic.spec.heads import DENSE_KINDS, FEATURES
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 
@@ -95,6 +95,12 @@ def convert_m3vit(
             weights |= _take_head(source, c, task, our)
     source.finish()
     return weights
+
+
+def with_features(c: ModelConfiguration) -> ModelConfiguration:
+    """The configuration with features in place of every task's output, after the norm of the task's decoder, on the same routers."""
+    tasks = tuple(TaskConfiguration(task.name, kind=FEATURES) for task in c.tasks)
+    return replace(c, tasks=tasks, head="setr-pup")
 
 
 def with_source_outputs(c: ModelConfiguration) -> ModelConfiguration:

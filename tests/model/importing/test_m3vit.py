@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from moesaic.errors import UserError
 from moesaic.model.commands.import_ import ImportCommand
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint, read_foreign_checkpoint
-from moesaic.model.importing.m3vit import convert_m3vit
+from moesaic.model.importing.m3vit import convert_m3vit, with_features
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import TaskConfiguration
@@ -167,6 +167,25 @@ def test_every_task_is_predicted_as_upstream_predicts_it(recipe, tmp_path, gate,
         expected = upstream_prediction(state, images, task, gate)
         assert expected.std() > 3e-3
         assert (model(images, our) - expected).abs().max() < 1e-3 * expected.std(), task
+
+
+@pytest.mark.parametrize("gate", ["multi", "single", "task-conditioned"])
+def test_features_are_what_the_decoders_norms_give(recipe, gate):
+    c, state = configuration(recipe, gate), upstream_state(gate, 2)
+    whole, encoder = M3ViT(c).eval(), M3ViT(with_features(c)).eval()
+    assert initialise(whole, convert_m3vit(source_of(state), c, heads=HEADS)) == []
+    found = convert_m3vit(source_of(state), encoder.configuration, heads=HEADS, backbone_only=True)
+    assert initialise(encoder, found) == [] and encoder.configuration.has_integer_form
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for task in c.task_names:
+        seen = []
+        hook = whole.heads[task].norm.register_forward_hook(lambda m, i, result, seen=seen: seen.append(result))
+        with torch.no_grad():
+            whole(images, task)
+            tokens = encoder(images, task)
+        hook.remove()
+        assert tokens.shape == (2, 5, WIDTH) and tokens.std() > 0.1
+        assert (tokens[:, 1:] - seen[0]).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("gate", ["multi", "single"])
