@@ -133,12 +133,21 @@ class M3ViT(nn.Module):
         """Predictions by task, as from `forward`, and the balance loss: a scalar, the mean over tasks and MoE blocks.
 
         images: [B, 3, height, width], as returned by `normalise`. noise: generator for routing noise and dropout; None outside
-        training. Everything before the first MoE block that routes the tasks differently is computed once for all of them; with
-        a single router and the whole network in use, that is everything but the heads.
+        training.
         """
-        x, losses = self.embed(images), []
+        return self.forward_from(self.embed(images), 0, tasks, noise)
+
+    def forward_from(
+        self, x: Tensor, first: int, tasks: tuple[str, ...], noise: torch.Generator | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """`training_forward` from the input of block `first` on, tokens x [B, T, D], which is the same for all tasks.
+
+        Everything before the first MoE block that routes the tasks differently is computed once for all of them; with a single
+        router and the whole network in use, that is everything but the heads.
+        """
+        losses: list[Tensor] = []
         shared = True
-        for block in self.blocks:
+        for block in list(self.blocks)[first:]:
             if shared and isinstance(block.mlp, MoE) and not block.mlp.routes_alike(tasks):
                 x, shared = x.repeat(len(tasks), 1, 1), False  # one part of the batch per task from here on
             x, balance = block(x, tasks[:1] if shared else tasks, noise)
