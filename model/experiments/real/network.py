@@ -37,9 +37,16 @@ def import_backbone(path: Path, configuration: ModelConfiguration, seed: int) ->
 
 
 def with_experts(backbone: M3ViT, configuration: ModelConfiguration, seed: int) -> M3ViT:
-    """The network of a configuration whose MLPs, upcycled to experts where it has them, are the backbone's."""
+    """The network of a configuration whose MLPs, upcycled to experts where it has them, are the backbone's.
+
+    Its heads start at 0, so that the pixels of a patch differ only in what is learned.
+    """
     torch.manual_seed(seed)
     model = M3ViT(configuration)
     weights = {name: value for name, value in backbone.state_dict().items() if not name.startswith("heads.")}
     initialise(model, weights, seed=seed)
+    with torch.no_grad():
+        for head in model.heads.values():
+            for parameter in head.parameters():
+                parameter.zero_()
     return model.eval()

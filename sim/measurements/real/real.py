@@ -61,9 +61,9 @@ class Real:
     network_file: Path
     console: Console
     photographs: Sequence[Photograph] = MEASURED
-    crops: int = 384
-    scenes: int = 384
-    calibration: int = 32
+    crops: int = 192
+    scenes: int = 256
+    calibration: int = 24
     simulated: Sequence[str] = ("chelsea", "motorcycle")
     processes: int = 2
     methods: Sequence[str] = onnxruntime_int8.METHODS
@@ -81,12 +81,13 @@ class Real:
         with self._step(f"import {self.network_file.name}: {ORIGIN}"):
             backbone = import_backbone(self.network_file, self.recipe.model, self.recipe.training.seed)
             published = SaliencyNetwork.load(self.network_file)
-        with self._step("measure the backbone in integers"):
-            study = BackboneStudy(
-                backbone, published, images, calibration, self._kept, self._key("backbone"), self.methods, self._say
-            ).run()
         with self._step("train four tasks on its last blocks"):
             model = self._train(with_experts(backbone, self.recipe.model, self.recipe.training.seed), published)
+        with self._step("measure the backbone in integers"):
+            key = self._key(measured=sha256_of(images.tobytes()), calibration=sha256_of(calibration.tobytes()))
+            study = BackboneStudy(
+                backbone, published, images, calibration, self._kept, key, self.methods, self._say
+            ).run()
         with self._step("quantise and export"):
             bundle = self._export(model, calibration, images)
         with self._step(f"generate for {self.configuration.name}"):
@@ -103,18 +104,10 @@ class Real:
     def _kept(self) -> Path:
         return self.directory / "kept"
 
-    def _key(self, *about: object) -> str:
-        """A hash of what a step depends on: the published network, the sizes of this run, and `about`."""
-        return content_key(
-            {
-                "version": _VERSION,
-                "network": sha256_of(self.network_file.read_bytes()),
-                "model": self.recipe.to_dict()["model"],
-                "photographs": [one.name for one in self.photographs],
-                "calibration": self.calibration,
-                "about": [str(one) for one in about],
-            }
-        )
+    def _key(self, **about: object) -> str:
+        """A hash of the published network and of what else a step depends on, which JSON can hold."""
+        network = sha256_of(self.network_file.read_bytes())
+        return content_key({"version": _VERSION, "network": network, **about})
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:
@@ -137,7 +130,7 @@ class Real:
 
     def _train(self, model: M3ViT, published: SaliencyNetwork) -> M3ViT:
         """Train from the first block with experts on, whose inputs are computed once and kept."""
-        key, c = self._key("training", self.crops, self.scenes, self.recipe.to_dict()), self.recipe.model
+        key, c = self._key(crops=self.crops, scenes=self.scenes, recipe=self.recipe.to_dict()), self.recipe.model
         first, path = min(c.architecture.moe_blocks), self._kept / f"network-{key}.safetensors"
         pictures = draw_pictures(self.crops, self.scenes, c.image_height, c.image_width)
         tokens, saliency = self._features(model, published, pictures, first)
@@ -156,7 +149,9 @@ class Real:
         self, model: M3ViT, published: SaliencyNetwork, pictures: Pictures, first: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """The training pictures' tokens before block `first`, float16 [N, T, D], and the teacher's saliency, float32 [N, h, w]."""
-        path = self._kept / f"features-{self._key('features', self.crops, self.scenes, first)}.npz"
+        size = model.configuration.image_height, model.configuration.image_width
+        key = self._key(crops=self.crops, scenes=self.scenes, first=first, size=size)
+        path = self._kept / f"features-{key}.npz"
         if not path.is_file():
             with self._bar("features", 2 * len(pictures.images)) as progress:
                 (bar,) = progress.task_ids
@@ -176,7 +171,7 @@ class Real:
             for name, task in network.tasks.items()
         }
         agreement = measure_once(
-            self._kept / f"agreement-{self._key(_hash_of(network))}.json",
+            self._kept / f"agreement-{self._key(integers=_hash_of(network))}.json",
             lambda: {"router_topk_agreement": top_k_agreement(model, network, images)},
         )
         self.console.print(f"router top-k agreement of integers with float: {agreement['router_topk_agreement']:.4f}")
