@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moesaic.errors import UserError
+from moesaic.model.network.heads import ClassificationHead, FeaturesHead
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
+from moesaic.spec.heads import final_norm, head_layers
 
 _BATCH = 16
 _ROWS_KEPT = 2048  # rows of samples kept per point, approximately
@@ -20,8 +22,9 @@ _ROWS_KEPT = 2048  # rows of samples kept per point, approximately
 class Calibration:
     """Samples by point, float32 [rows, channels], and the largest magnitudes seen in the residual stream and each task's output.
 
-    The points are blocks.I.{norm1, query, key, value, attention, norm2, up, hidden} and norm. up is the input of GELU and hidden
-    its output, in a dense MLP or in all experts together.
+    The points are blocks.I.{norm1, query, key, value, attention, norm2, up, hidden} and the final norms (moesaic.spec.heads.final_norm)
+    of the tokens that a head reads. up is the input of GELU and hidden its output, in a dense MLP or in all experts together. A
+    classification's output is that of every row of the machine, before they are added up.
     """
 
     samples: dict[str, np.ndarray] = field(default_factory=dict)
@@ -35,6 +38,7 @@ class _Recorder:
     def __init__(self, calls: int) -> None:
         self.parts: dict[str, list[np.ndarray]] = {}
         self.residual = 0.0
+        self.outputs: dict[str, float] = {}
         self.rows_per_call = -(-_ROWS_KEPT // calls)
 
     def sample(self, name: str, value: Tensor, share: int = 1) -> None:
@@ -63,6 +67,23 @@ class _Recorder:
         self.sample(f"{name}.hidden", F.gelu(up), share)
 
 
+def _hook_head(model: M3ViT, recorder: _Recorder, task: str) -> torch.utils.hooks.RemovableHandle:
+    """Record what a task's head reads and the magnitude of what the machine's layers give for it."""
+    c = model.configuration
+    own, head = c.bundle_task(task, c.whole_pathways[task]), model.heads[task]
+    tokens = [
+        t for layer in head_layers(c.architecture, task, own) for t in range(layer.first, layer.first + layer.count)
+    ]
+
+    def see(module: torch.nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
+        read = result if isinstance(head, FeaturesHead) else arguments[0][:, tokens]
+        recorder.sample(final_norm(task, own), read)
+        rows = head.rows(arguments[0]) if isinstance(head, ClassificationHead) else result
+        recorder.outputs[task] = max(recorder.outputs.get(task, 0.0), rows.abs().max().item())
+
+    return head.register_forward_hook(see)
+
+
 def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.RemovableHandle]:
     def before(module: torch.nn.Module, see: Callable) -> torch.utils.hooks.RemovableHandle:
         return module.register_forward_pre_hook(lambda m, arguments: see(*arguments[:2]))
@@ -70,8 +91,8 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
     def after(module: torch.nn.Module, see: Callable) -> torch.utils.hooks.RemovableHandle:
         return module.register_forward_hook(lambda m, arguments, result: see(result))
 
-    prefix = model.configuration.prefix_tokens
-    handles = [before(model.norm, recorder.stream), after(model.norm, lambda y: recorder.sample("norm", y[:, prefix:]))]
+    handles = [before(model.norm, recorder.stream)]
+    handles += [_hook_head(model, recorder, task) for task in model.configuration.task_names]
     for i, block in enumerate(model.blocks):
 
         def sample_as(name: str, i: int = i) -> Callable[[Tensor], None]:
@@ -113,13 +134,12 @@ def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
     try:
         with torch.inference_mode():
             for task in model.configuration.task_names:
-                batches = (normalise(images[i : i + _BATCH]).to(device) for i in starts)
-                outputs = [model(batch, task).abs().max().item() for batch in batches]
-                result.outputs[task] = max(outputs)
+                for i in starts:
+                    model(normalise(images[i : i + _BATCH]).to(device), task)
     finally:
         for handle in handles:
             handle.remove()
-    result.residual = recorder.residual
+    result.residual, result.outputs = recorder.residual, recorder.outputs
     result.samples = {name: np.concatenate(parts) for name, parts in recorder.parts.items()}
     _require_finite(result)
     return result

@@ -124,7 +124,8 @@ def test_scales_read_back_and_other_models_are_refused(trained, calibration_imag
     scales.save(path)
     found = Scales.load(path, trained.configuration)
     assert (found.settings, found.stream, found.outputs) == (scales.settings, scales.stream, scales.outputs)
-    for one, other in zip((*found.blocks, found.norm), (*scales.blocks, scales.norm)):
+    assert found.final_norms.keys() == {"norm"}
+    for one, other in zip((*found.blocks, found.final_norms["norm"]), (*scales.blocks, scales.final_norms["norm"])):
         for name, value in dataclasses.asdict(one).items():
             assert np.array_equal(np.hstack(_numbers(value)), np.hstack(_numbers(dataclasses.asdict(other)[name]))), (
                 name
