@@ -17,8 +17,7 @@ from moesaic.model.experiments.real.fidelity import (
 )
 from moesaic.model.experiments.real.saliency_package import SaliencyNetwork, network_input
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.quantisation.post_training import integer_network, scales_for
-from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.model.quantisation.post_training import integer_network
 
 SALIENT = 0.5
 """A pixel is salient if its probability is at least this."""
@@ -56,8 +55,7 @@ class BackboneStudy:
         """import_difference: largest absolute difference of our float features from the ONNX network's. ptq_db, iou: see `_against`."""
         exact = float_features(self.model, self.measured)
         saliency, features = self.published.run(self.measured)
-        network, scales = self._quantised(self.model)
-        found = integer_features(network, scales, self.measured)
+        found = integer_features(integer_network(self.model, self.calibration), self.measured)
         height, width = self.measured.shape[1:3]
         maps = self.published.decode(found, height, width)
         return {
@@ -74,13 +72,8 @@ class BackboneStudy:
 
     def _edit(self, edit: str) -> dict:
         model = edited(self.model, edit)
-        network, scales = self._quantised(model)
-        exact = float_features(model, self.measured)
-        return {"db": decibels(exact, integer_features(network, scales, self.measured))}
-
-    def _quantised(self, model: M3ViT):
-        scales = scales_for(model, self.calibration, PtqSettings())
-        return integer_network(model, self.calibration, scales=scales), scales
+        network, exact = integer_network(model, self.calibration), float_features(model, self.measured)
+        return {"db": decibels(exact, integer_features(network, self.measured))}
 
 
 def _overlaps(exact: np.ndarray, found: np.ndarray) -> list[float]:

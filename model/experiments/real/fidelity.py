@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from moesaic.model.network.vit import M3ViT, normalise
+from moesaic.model.evaluation.evaluate import predict
+from moesaic.model.network.vit import M3ViT
 from moesaic.model.quantisation.integer import IntegerNetwork
-from moesaic.model.quantisation.scales import Scales
 
-_BATCH = 8
+FEATURES_TASK = "features"
+"""The one task of a backbone: the tokens after the final norm."""
 
 
 def decibels(exact: np.ndarray, approximate: np.ndarray) -> float:
@@ -22,24 +23,10 @@ def intersection_over_union(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def float_features(model: M3ViT, images: np.ndarray) -> np.ndarray:
-    """The final norm's tokens on the first task's path, prefix tokens included, float32 [N, T, D], for images uint8 [N, h, w, 3]."""
-    import torch
-
-    task, parts = model.configuration.task_names[:1], []
-    with torch.inference_mode():
-        for first in range(0, len(images), _BATCH):
-            x = model.embed(normalise(images[first : first + _BATCH]))
-            for block in model.blocks:
-                x = block(x, task)[0]
-            parts.append(model.norm(x).numpy())
-    return np.concatenate(parts)
+    """The tokens of the task FEATURES_TASK, prefix tokens included, float32 [N, T, D], for images uint8 [N, h, w, 3]."""
+    return predict(model, images, FEATURES_TASK)
 
 
-def integer_features(network: IntegerNetwork, scales: Scales, images: np.ndarray) -> np.ndarray:
-    """The final norm's tokens as `float_features` has them, from the integer network's int8 and the scales it was made with."""
-    task, parts = next(iter(network.tasks)), []
-    for image in images:
-        record: dict[str, np.ndarray] = {}
-        network.run(image[None], task, record)
-        parts.append(record["norm"] * scales.norm.scale + scales.norm.offset)
-    return np.concatenate(parts).astype(np.float32)
+def integer_features(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
+    """The integer network's tokens as `float_features` has them."""
+    return network.predict(images, FEATURES_TASK, batch=1).astype(np.float32)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import torch
 
+from moesaic.model.experiments.real.fidelity import FEATURES_TASK
 from moesaic.model.experiments.real.saliency_package import DEVIATION, MEAN
 from moesaic.model.importing.backbone import Normalisation
 from moesaic.model.importing.onnx_graphs.checkpoint import read_onnx_checkpoint
 from moesaic.model.importing.plain_vit import convert_plain_vit
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, load_recipe
+from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, load_recipe
 
 _RECIPE = Path(__file__).parent / "recipe.toml"
 
@@ -22,11 +23,12 @@ def real_recipe() -> Recipe:
 
 
 def import_backbone(path: Path, configuration: ModelConfiguration, seed: int) -> M3ViT:
-    """The backbone in an ONNX file, without experts, in evaluation mode; its heads are drawn at random.
+    """The backbone in an ONNX file, in evaluation mode; its one task is FEATURES_TASK, the tokens after the final norm.
 
-    configuration: the network that is to be made of it; its experts are left out. UserError if the two do not fit.
+    configuration: the network that is to be made of it; its experts and tasks are left out. UserError if the two do not fit.
     """
-    c = dataclasses.replace(configuration, experts=0, top_k=0, expert_hidden=0, moe_blocks=())
+    features = (TaskConfiguration(FEATURES_TASK),)
+    c = dataclasses.replace(configuration, experts=0, top_k=0, expert_hidden=0, moe_blocks=(), tasks=features)
     source = read_onnx_checkpoint(path, (c.image_height, c.image_width), True)
     normalisation = Normalisation(MEAN, DEVIATION)
     weights = convert_plain_vit(source, c, heads=c.heads, library="onnx", normalisation=normalisation)
@@ -43,8 +45,7 @@ def with_experts(backbone: M3ViT, configuration: ModelConfiguration, seed: int) 
     """
     torch.manual_seed(seed)
     model = M3ViT(configuration)
-    weights = {name: value for name, value in backbone.state_dict().items() if not name.startswith("heads.")}
-    initialise(model, weights, seed=seed)
+    initialise(model, backbone.state_dict(), seed=seed)
     with torch.no_grad():
         for head in model.heads.values():
             for parameter in head.parameters():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moesaic.model.data.scenes import GROUND, Scenes, render
-from moesaic.model.experiments.real.photographs import SEEN, random_crops
+from moesaic.model.experiments.real.photographs import random_crops
 from moesaic.model.experiments.real.textured_scenes import textured
 from moesaic.model.finetuning.last_blocks import TrainingGroup, WeighedLoss
 from moesaic.model.recipes.recipe import ModelConfiguration
@@ -38,9 +38,8 @@ class Pictures:
         return len(self.images) - len(self.scenes)
 
 
-def draw_pictures(crops: int, scenes: int, height: int, width: int) -> Pictures:
-    """`crops` random parts of the photographs in SEEN and `scenes` rendered scenes with their textures; always the same ones."""
-    photographs = [photograph.read() for photograph in SEEN]
+def draw_pictures(photographs: list[np.ndarray], crops: int, scenes: int, height: int, width: int) -> Pictures:
+    """`crops` random parts of photographs uint8 [h, w, 3] and `scenes` rendered scenes with their textures; always the same ones."""
     parts = [
         textured(
             render(min(_CHUNK, scenes - first), height, width, _SCENE_SEED, first), photographs, _TEXTURE_SEED, first

@@ -48,11 +48,12 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Real:
-    """A run. directory: where everything is written. network_file: the ONNX file of the published network.
+    """A run.
 
-    photographs: those that are measured and shown. crops, scenes: pictures to train on. calibration: crops of photographs to
-    calibrate with. simulated: names of the photographs whose frames run in RTL, on `processes` simulators side by side. methods: of
-    onnxruntime's calibration.
+    directory: where everything is written. network_file: the ONNX file of the published network. photographs: those that are
+    measured and shown. seen: those to train and calibrate with. crops, scenes: number of pictures to train on. calibration: number
+    of crops to calibrate with. simulated: names of the photographs whose frames run in RTL, on `processes` simulators side by side.
+    methods: of onnxruntime's calibration.
     """
 
     directory: Path
@@ -61,6 +62,7 @@ class Real:
     network_file: Path
     console: Console
     photographs: Sequence[Photograph] = MEASURED
+    seen: Sequence[Photograph] = SEEN
     crops: int = 192
     scenes: int = 256
     calibration: int = 24
@@ -76,13 +78,13 @@ class Real:
         """
         height, width = self.recipe.model.image_height, self.recipe.model.image_width
         images = np.stack([fitted(photograph, height, width) for photograph in self.photographs])
-        seen = [photograph.read() for photograph in SEEN]
+        seen = [photograph.read() for photograph in self.seen]
         calibration = random_crops(seen, self.calibration, height, width, _CALIBRATION_SEED)
         with self._step(f"import {self.network_file.name}: {ORIGIN}"):
             backbone = import_backbone(self.network_file, self.recipe.model, self.recipe.training.seed)
             published = SaliencyNetwork.load(self.network_file)
         with self._step("train four tasks on its last blocks"):
-            model = self._train(with_experts(backbone, self.recipe.model, self.recipe.training.seed), published)
+            model = self._train(with_experts(backbone, self.recipe.model, self.recipe.training.seed), published, seen)
         with self._step("measure the backbone in integers"):
             key = self._key(measured=sha256_of(images.tobytes()), calibration=sha256_of(calibration.tobytes()))
             study = BackboneStudy(
@@ -128,11 +130,11 @@ class Real:
             progress.add_task(words, total=total, note="")
             yield progress
 
-    def _train(self, model: M3ViT, published: SaliencyNetwork) -> M3ViT:
+    def _train(self, model: M3ViT, published: SaliencyNetwork, seen: list[np.ndarray]) -> M3ViT:
         """Train from the first block with experts on, whose inputs are computed once and kept."""
         key, c = self._key(crops=self.crops, scenes=self.scenes, recipe=self.recipe.to_dict()), self.recipe.model
         first, path = min(c.architecture.moe_blocks), self._kept / f"network-{key}.safetensors"
-        pictures = draw_pictures(self.crops, self.scenes, c.image_height, c.image_width)
+        pictures = draw_pictures(seen, self.crops, self.scenes, c.image_height, c.image_width)
         tokens, saliency = self._features(model, published, pictures, first)
         with self._bar("training", self.recipe.training.steps) as progress:
             (bar,) = progress.task_ids
