@@ -51,7 +51,7 @@ def frozen_tokens(
     with torch.inference_mode():
         for first in range(0, len(images), _BATCH):
             batch = images[first : first + _BATCH]
-            x = model.embed(normalise(batch))
+            x = model.embed(normalise(batch, model.configuration.input))
             for block in model.blocks[:blocks]:
                 x = block(x, task)[0]
             tokens[first : first + _BATCH] = x.numpy()

