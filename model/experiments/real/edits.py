@@ -64,7 +64,7 @@ def class_token(model: M3ViT) -> None:
     for block in model.blocks:
         x = block(x, c.task_names[:1])[0]
     assert model.class_token is not None
-    model.class_token += _CLASS_TOKEN_FACTOR * x.std()
+    model.class_token.add_(_CLASS_TOKEN_FACTOR * x.std())
 
 
 def key_bias(model: M3ViT) -> None:

@@ -73,7 +73,7 @@ class SaliencyNetwork:
         maps, features = [], []
         for first in range(0, len(images), _BATCH):
             batch = network_input(images[first : first + _BATCH])
-            one, two = self._whole.run(None, {self.input_name: batch})
+            one, two = map(np.asarray, self._whole.run(None, {self.input_name: batch}))
             maps.append(one[:, 0])
             features.append(two)
             advance(len(batch))
@@ -86,7 +86,7 @@ class SaliencyNetwork:
         maps = []
         for tokens in features.astype(np.float32):
             feed = {self.features: tokens[None], self.input_name: np.zeros((1, 3, height, width), np.float32)}
-            maps.append(self._decoder.run(None, feed)[0][0, 0])
+            maps.append(np.asarray(self._decoder.run(None, feed)[0])[0, 0])
         return np.stack(maps)
 
 

@@ -1,6 +1,7 @@
 """Rendered scenes whose surfaces carry textures from photographs, so that a network that learns them is less lost on photographs."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -34,7 +35,8 @@ def _texture_scene(scenes: Scenes, index: int, pictures: list[np.ndarray], rng: 
     points = _points(scenes.depth[index])
     result = image.astype(np.float32)
     for kind in np.unique(kinds):
-        regions, count = ndimage.label(kinds == kind)
+        labelled: Any = ndimage.label(kinds == kind)
+        regions, count = labelled
         if kind in (BACKGROUND, GROUND):
             regions, count = np.minimum(regions, 1), 1
         for number in range(1, count + 1):
