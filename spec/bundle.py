@@ -46,7 +46,7 @@ from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name
 
-FORMAT, VERSION = "moesaic bundle", 1
+FORMAT, VERSION = "moesaic bundle", 2
 MANIFEST = "bundle.json"
 KINDS = ("segmentation", "parts", "saliency", "edges", "depth", "normals")
 EXPERT_WEIGHT_BITS = (8, 4)

@@ -23,7 +23,7 @@ from moesaic.model.quantisation.quantise import (
     weight_options,
 )
 from moesaic.model.quantisation.scales import Scales
-from moesaic.spec.arithmetic import TABLE_ENTRIES, fixed_point_multiplier
+from moesaic.spec.arithmetic import fixed_point_multiplier
 
 # Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
 
@@ -55,7 +55,7 @@ class FakeQuantised(nn.Module):
         self.model, self.scales, self.selection = model, scales, tuple(integer)
         self.pathways = whole_network(model) if pathways is None else pathways
         for i, block in enumerate(scales.blocks):
-            table = torch.from_numpy(gelu_table(block.gelu_index, block.hidden, TABLE_ENTRIES)).double()
+            table = torch.from_numpy(gelu_table(block.gelu_index, block.hidden)).double()
             self.register_buffer(f"table_{i}", table.to(self.device), persistent=False)
 
     @property

@@ -16,10 +16,8 @@ from moesaic.model.experiments.sensitivity_page import (
     sensitivity_table,
 )
 from moesaic.model.experiments.sensitivity_study import layer_groups, measure_sensitivity
-from moesaic.model.quantisation.calibration import calibrate
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
-from moesaic.model.quantisation.post_training import integer_network
-from moesaic.model.quantisation.scales import choose_scales
+from moesaic.model.quantisation.post_training import integer_network, scales_for
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 from tests.model.quantisation.test_fake_quantised import CONFIGURATION, random_model
@@ -34,7 +32,7 @@ def model():
 
 
 def scales_of(model, **settings):
-    return choose_scales(calibrate(model, SCENES.images), CONFIGURATION, PtqSettings(**settings))
+    return scales_for(model, SCENES.images, PtqSettings(**settings))
 
 
 @pytest.mark.parametrize("level", ["block", "layer"])

@@ -8,13 +8,11 @@ import pytest
 from moesaic.errors import UserError
 from moesaic.model.data.scenes import render
 from moesaic.model.finetuning.integer_training import fine_tune_in_integers
-from moesaic.model.quantisation.calibration import calibrate
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
-from moesaic.model.quantisation.post_training import integer_network
-from moesaic.model.quantisation.scales import choose_scales
+from moesaic.model.quantisation.post_training import integer_network, scales_for
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
-from tests.model.quantisation.test_fake_quantised import CONFIGURATION, assert_the_same, random_model
+from tests.model.quantisation.test_fake_quantised import CONFIGURATION, assert_the_same, random_model, times
 
 RECIPE = Recipe(CONFIGURATION, TrainingConfiguration(steps=7, batch=4, learning_rate=2e-3, warmup=0, pool=4))
 IMAGES = render(4, 32, 40, seed=3).images
@@ -22,9 +20,10 @@ IMAGES = render(4, 32, 40, seed=3).images
 
 def coarse_scales(model):
     """Expert weights of 4 bits, and queries, keys and hidden layers of about 4."""
-    scales = choose_scales(calibrate(model, IMAGES), CONFIGURATION, PtqSettings(expert_bits=4))
+    scales = scales_for(model, IMAGES, PtqSettings(expert_bits=4))
     blocks = tuple(
-        dataclasses.replace(b, query=b.query * 16, key=b.key * 16, hidden=b.hidden * 16) for b in scales.blocks
+        dataclasses.replace(b, query=b.query * 16, key=times(b.key, 16), hidden=times(b.hidden, 16))
+        for b in scales.blocks
     )
     return dataclasses.replace(scales, blocks=blocks)
 
