@@ -132,7 +132,7 @@ class Phases:
         """The result, with the output in the task's own terms."""
         program = self._build.task(frame.name)
         with frame.timed("decode"):
-            decoded = decode(program.kind, frame.raw, program.output_scale)
+            decoded = decode(program.kind, frame.raw, program.output_scale, program.pooling)
         task, pathway = split_pathway_name(frame.name)
         return Result(
             task=task,
@@ -144,4 +144,6 @@ class Phases:
             counters=frame.counters,
             index=frame.index,
             seconds=frame.seconds,
+            class_names=program.class_names,
+            grid=program.grid,
         )

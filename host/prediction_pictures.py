@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.spec.heads import CLASSIFICATION, FEATURES
+from moesaic.spec.predictions import top_classes
 
+_BAR_PITCH, _BAR_GAP, _BAR_LENGTH, _GROUND = 24, 6, 200, 24
+_PATCH_PIXELS = 8
+_TAIL = 0.02  # share of the patches at each end of a component that saturate
 _DEPTH_STOPS = np.array(
     [[253, 231, 76], [247, 150, 60], [214, 74, 92], [136, 34, 122], [58, 16, 100], [12, 8, 38]], np.float64
 )
@@ -75,6 +80,40 @@ def edges_picture(edges: np.ndarray) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
+def class_colour(index: int) -> np.ndarray:
+    """The colour of a class of whole images, uint8 (3,); classes 255 apart share one."""
+    return CLASS_COLOURS[1 + index % 255]
+
+
+def classification_picture(probabilities: np.ndarray) -> np.ndarray:
+    """Draw a bar for each of the five most probable classes, the first on top, as long as its probability. probabilities: (classes,)."""
+    shown = np.full((5 * _BAR_PITCH, _BAR_LENGTH, 3), _GROUND, np.uint8)
+    for place, best in enumerate(top_classes(probabilities, ())):
+        top = place * _BAR_PITCH + _BAR_GAP // 2
+        shown[top : top + _BAR_PITCH - _BAR_GAP, : round(best.probability * _BAR_LENGTH)] = class_colour(best.index)
+    return shown
+
+
+def features_picture(tokens: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Draw the first three principal components of the patches' features as red, green and blue, 8 x 8 pixels per patch.
+
+    tokens: (tokens, channels), the patches' last. grid: rows and columns of patches.
+    """
+    rows, columns = grid
+    patches = tokens[len(tokens) - rows * columns :].astype(np.float64)
+    centred = patches - patches.mean(0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:3]
+    axes *= np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(1)] < 0, -1, 1)[
+        :, None
+    ]  # a component's sign is arbitrary
+    parts = np.zeros((len(patches), 3))
+    parts[:, : len(axes)] = centred @ axes.T
+    low, high = np.quantile(parts, (_TAIL, 1 - _TAIL), axis=0)
+    shades = np.clip((parts - low) / np.maximum(high - low, 1e-9), 0, 1)
+    shown = np.round(255 * shades).astype(np.uint8).reshape(rows, columns, 3)
+    return shown.repeat(_PATCH_PIXELS, 0).repeat(_PATCH_PIXELS, 1)
+
+
 _PICTURES = {
     "segmentation": class_picture,
     "parts": class_picture,
@@ -82,15 +121,19 @@ _PICTURES = {
     "edges": edges_picture,
     "depth": depth_picture,
     "normals": normals_picture,
+    CLASSIFICATION: classification_picture,
 }
 
 
-def picture(kind: str, decoded: np.ndarray) -> np.ndarray:
+def picture(kind: str, decoded: np.ndarray, grid: tuple[int, int] = (0, 0)) -> np.ndarray:
     """Draw a prediction as uint8 (height, width, 3).
 
-    kind: of the task. decoded: (height, width) or (height, width, 3), see moesaic.spec.predictions.decode for dtype and unit.
-    UserError for an unknown kind.
+    kind: of the task. decoded: see moesaic.spec.predictions.decode for shape, dtype and unit. grid: rows and columns of patches, of
+    features. UserError for an unknown kind.
     """
+    if kind == FEATURES:
+        return features_picture(decoded, grid)
     if kind not in _PICTURES:
-        raise UserError(f"a task of kind {kind!r} has no picture; known kinds: {', '.join(sorted(_PICTURES))}")
+        known = ", ".join(sorted((*_PICTURES, FEATURES)))
+        raise UserError(f"a task of kind {kind!r} has no picture; known kinds: {known}")
     return _PICTURES[kind](decoded)

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moesaic.errors import UserError
 from moesaic.host.png import encode_png
 from moesaic.host.prediction_pictures import picture
 from moesaic.spec.executor import Counters, MachineFault
+from moesaic.spec.heads import CLASSIFICATION
+from moesaic.spec.predictions import ClassScore, top_classes
 
 
 class FrameFault(MachineFault):
@@ -35,6 +38,8 @@ class Result:
         counters: see moesaic.spec.executor.Counters; "cycles" only from a machine with a clock.
         index: number of the frame in its stream, from 0.
         seconds: how long each of moesaic.host.phases.PHASES took, by this machine's processor.
+        class_names: of a task with classes, as far as they are known.
+        grid: of features, the rows and columns of patches, whose tokens are the last of `decoded`; (0, 0) for other kinds.
     """
 
     task: str
@@ -46,11 +51,19 @@ class Result:
     counters: Counters
     index: int
     seconds: dict[str, float]
+    class_names: tuple[str, ...] = ()
+    grid: tuple[int, int] = (0, 0)
 
     @property
     def picture(self) -> np.ndarray:
         """The prediction in colour, uint8 (height, width, 3), RGB, see moesaic.host.prediction_pictures."""
-        return picture(self.kind, self.decoded)
+        return picture(self.kind, self.decoded, self.grid)
+
+    def top(self, count: int = 5) -> list[ClassScore]:
+        """The most probable classes of a classification, each with index, label and probability. UserError for any other kind."""
+        if self.kind != CLASSIFICATION:
+            raise UserError(f"task {self.task} is of kind {self.kind}: only a classification has most probable classes")
+        return top_classes(self.decoded, self.class_names, count)
 
     def _repr_png_(self) -> bytes:
         return encode_png(self.picture)

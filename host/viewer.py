@@ -24,9 +24,10 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.host.png import encode_png
-from moesaic.host.prediction_pictures import CLASS_COLOURS
+from moesaic.host.prediction_pictures import CLASS_COLOURS, class_colour
 from moesaic.host.result import Result
 from moesaic.spec.build import Build
+from moesaic.spec.heads import CLASSIFICATION, FEATURES
 from moesaic.spec.pathway_names import pathway_name
 
 PAGE = Path(__file__).with_name("viewer.html")
@@ -113,7 +114,7 @@ class Viewer:
         }
 
     def _legend(self, result: Result) -> list[dict]:
-        """Colours and their meaning: the classes in the picture, largest first, or the ends of the scale."""
+        """Colours and their meaning: the classes in the picture, largest or most probable first, or the ends of the scale."""
         if result.kind in ("segmentation", "parts"):
             names = self._build.task(result.task).class_names
             counts = np.bincount(result.decoded.reshape(-1), minlength=1)
@@ -127,6 +128,14 @@ class Viewer:
             return [{"text": f"bright {nearest:.2f} m, dark {farthest:.2f} m"}]
         if result.kind == "normals":
             return [{"text": "red to the right, green upwards, blue towards the viewer"}]
+        if result.kind == CLASSIFICATION:
+            return [
+                {"colour": _css(class_colour(best.index)), "text": f"{best.label} {100 * best.probability:.1f} %"}
+                for best in result.top()
+            ]
+        if result.kind == FEATURES:
+            rows, columns = result.grid
+            return [{"text": f"first three principal components of {rows} x {columns} patches"}]
         return [{"text": f"mean probability {float(result.decoded.mean()):.2f}"}]
 
     def state(self) -> dict:

@@ -6,7 +6,7 @@ once into the constant window of DRAM), cpp/ and rtl/ (the sources of the accele
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from moesaic.errors import UserError
 from moesaic.files import read_file, read_manifest, write_directory
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
+from moesaic.spec.heads import CLASSIFICATION, FEATURES, POOLINGS, ROWS_LEAST
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
 
 FORMAT, VERSION = "moesaic build", 1
@@ -73,6 +74,8 @@ class TaskProgram:
     moesaic.spec.bundle.Task. macs: multiply-accumulates of the network per frame, with top_k experts per token. observations: layer
     name to where its result is stored, empty unless generated with observation. metrics: accuracy of this pathway, see
     moesaic.spec.bundle.Task. alternatives: name to another pathway of the task; an application picks one from frame to frame.
+    pooling: of a classification, see moesaic.spec.heads.POOLINGS. grid: of features, the rows and columns of patches, whose tokens
+    are the last ones; (0, 0) for any other kind.
     """
 
     program: Program
@@ -86,6 +89,24 @@ class TaskProgram:
     observations: dict[str, Observation] = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
     alternatives: dict[str, AlternativeProgram] = field(default_factory=dict)
+    pooling: str = ""
+    grid: tuple[int, int] = (0, 0)
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens of features before those of the patches: class token, registers; 0 for any other kind of task."""
+        rows, columns = self.grid
+        return self.output_shape[1] - rows * columns if rows else 0
+
+    def to_dict(self) -> dict:
+        """As a manifest states it; pooling and grid are left out at their defaults."""
+        values = asdict(self)
+        return {
+            name: value for name, value in values.items() if name not in _UNMENTIONED or value != _UNMENTIONED[name]
+        }
+
+
+_UNMENTIONED = {f.name: f.default for f in fields(TaskProgram) if f.name in ("pooling", "grid")}
 
 
 @dataclass
@@ -134,7 +155,7 @@ class Build:
             "fingerprint": self.fingerprint,
             "image": self._image(),
             "frame_bytes": self.frame_bytes,
-            "tasks": {name: asdict(task) for name, task in self.tasks.items()},
+            "tasks": {name: task.to_dict() for name, task in self.tasks.items()},
             "tags": list(self.tags),
             "report": self.report,
             "bundle_sha256": self.bundle_sha256,
@@ -264,11 +285,27 @@ def _problem(build: Build) -> str:
         places.append((f"the output of task {name}", task.output_offset, 2 * height * width * channels, frame))
         if not 1 <= task.channels <= channels:
             return f"task {name} has {task.channels} of {channels} stored channels"
+        if problem := _kind_problem(task):
+            return f"task {name}: {problem}"
     for what, offset, size, window in places:
         if not all(type(number) is int for number in (offset, size, window)):
             return f"{what} lies at {offset!r} with {size!r} of {window!r} bytes, which are no integers"
         if offset < 0 or size < 1 or offset + size > window:
             return f"{what}, {size} bytes at {offset}, does not lie within the {window} bytes of its window"
+    return ""
+
+
+def _kind_problem(task: TaskProgram) -> str:
+    """What is wrong with the fields that belong to particular kinds of task; empty if nothing is."""
+    rows = task.output_shape[1]
+    if (task.kind == CLASSIFICATION) != bool(task.pooling) or (task.pooling and task.pooling not in POOLINGS):
+        return f"pooling {task.pooling!r} does not suit kind {task.kind!r}"
+    if task.kind == CLASSIFICATION and rows < ROWS_LEAST[task.pooling]:
+        return f"pooling {task.pooling!r} of {rows} rows, it needs {ROWS_LEAST[task.pooling]}"
+    down, across = task.grid
+    patches = down * across
+    if (task.kind == FEATURES) != bool(patches) or not 0 <= patches <= rows:
+        return f"a grid of {down}x{across} patches does not suit kind {task.kind!r} of {rows} tokens"
     return ""
 
 
@@ -281,6 +318,7 @@ def _task(values: dict) -> TaskProgram:
         "output_shape": tuple(values["output_shape"]),
         "class_names": tuple(values["class_names"]),
         "alternatives": alternatives,
+        "grid": tuple(values.get("grid", (0, 0))),
     }
     return TaskProgram(**{**values, **_program(values), **converted})
 

@@ -19,14 +19,18 @@ NAME.gamma and NAME.beta int16 (width,) and NAME.shift uint8 (). T is prefix_tok
                                      task's default pathway and TASK@ALTERNATIVE for another one, see Task
     blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,). If expert_weight_bits is 4, the weights are in
                                      [-7, 7] and stored as moesaic.spec.int4 packs them: uint8 (out, ceil(in / 2))
-    norm                             final layer norm
+    norm                             final layer norm of all tasks but features; absent if there is no other task
     heads.TASK                       linear (upscale * upscale * channels, width), order [y][x][channel], to int16
+    heads.TASK.class, .mean, .distillation   linear (channels, width), to int16: one or two of them in place of heads.TASK in a
+                                     classification, see moesaic.spec.heads
+    heads.TASK.norm                  layer norm in front of the head of features
 
 Golden vectors: `image` uint8 (height, width, 3) and PATHWAY/LAYER for: patch_embed int16 (T, width), the residual after embedding;
 blocks.I.norm1 int8; .query, .key, .value int8; .scores int16 (heads, T, T); .probabilities int8 (heads, T, T); .attention int8
 (T, width); .projection int16, the residual after attention; .norm2 int8; .hidden int8 (T, mlp_hidden) in dense blocks; .router
-int16 (T, kept experts) in MoE blocks; .output int16, the residual after the block; norm int8; output int16 (height *
-upscale / patch, width * upscale / patch, channels). Scores and probabilities are left out if there are more than 256 tokens.
+int16 (T, kept experts) in MoE blocks; .output int16, the residual after the block; the final norm int8 (heads.TASK.norm of features) for
+the tokens that moesaic.spec.heads.head_tokens gives; output int16 (rows, columns, channels), see `output_shape`. Scores and
+probabilities are left out if there are more than 256 tokens. A pathway has no vectors of blocks that its task does not run.
 """
 
 from __future__ import annotations
@@ -43,12 +47,12 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
 from moesaic.spec.arithmetic import TABLE_ENTRIES
+from moesaic.spec.heads import DENSE_KINDS, final_norm, head_layers, moe_blocks_run, task_problem
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
-from moesaic.spec.pathway_names import is_alternative_name, pathway_name
+from moesaic.spec.pathway_names import is_alternative_name, is_task_name, pathway_name
 
 FORMAT, VERSION = "moesaic bundle", 2
 MANIFEST = "bundle.json"
-KINDS = ("segmentation", "parts", "saliency", "edges", "depth", "normals")
 EXPERT_WEIGHT_BITS = (8, 4)
 PREFIX_TOKENS_MAX = 8
 _REMEDY = "make it again with `moesaic export`"
@@ -118,7 +122,9 @@ class Task:
     channels: of the output. upscale: output pixels per patch side. output_scale: value of one output unit. top_k: experts per
     token. pathway: block index to the experts kept, in ascending order. metrics: accuracy measured before export, e.g. {"metric":
     "mIoU", "float": 0.71, "integer": 0.70}. class_names: for segmentation and parts. alternatives: name (letters, digits, - and _)
-    to another pathway, which an application may take for any frame instead of this one.
+    to another pathway, which an application may take for any frame instead of this one. pooling: of a classification, see
+    moesaic.spec.heads.POOLINGS. last_block: of features, the index of the last block that runs, whose tokens the head's norm takes;
+    None is the network's last block. Classifications and features have an upscale of 1.
     """
 
     kind: str
@@ -130,6 +136,26 @@ class Task:
     metrics: dict = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     alternatives: dict[str, Alternative] = field(default_factory=dict)
+    pooling: str = ""
+    last_block: int | None = None
+
+    def to_dict(self) -> dict:
+        """As a manifest states it; pooling and last_block are left out at their defaults."""
+        values = asdict(self)
+        return {
+            name: value for name, value in values.items() if name not in _UNMENTIONED or value != _UNMENTIONED[name]
+        }
+
+
+_UNMENTIONED = {f.name: f.default for f in fields(Task) if f.name in ("pooling", "last_block")}
+
+
+def output_shape(architecture: Architecture, task: Task) -> tuple[int, int, int]:
+    """(rows, columns, channels) of a task's output: pixels of a dense one, otherwise one row with a column per row of the head."""
+    if task.kind in DENSE_KINDS:
+        rows, columns = architecture.grid
+        return rows * task.upscale, columns * task.upscale, task.channels
+    return 1, sum(layer.count for layer in head_layers(architecture, "", task)), task.channels
 
 
 def pathways(tasks: dict[str, Task]) -> dict[str, Task]:
@@ -175,7 +201,7 @@ class Bundle:
             "version": VERSION,
             "name": self.name,
             "architecture": self.architecture.to_dict(),
-            "tasks": {name: asdict(task) for name, task in self.tasks.items()},
+            "tasks": {name: task.to_dict() for name, task in self.tasks.items()},
             "report": self.report,
         }
 
@@ -237,12 +263,16 @@ def _task_problem(bundle: Bundle) -> str:
     """What is wrong with the first task that does not suit its architecture; empty if none is."""
     a = bundle.architecture
     for name, task in bundle.tasks.items():
+        if not is_task_name(name):
+            return f"task {name!r} is not named by letters, digits and _"
         numbers = {"channels": task.channels, "upscale": task.upscale}
         for field_name, value in numbers.items():
             if type(value) is not int or value < 1:
                 return f"task {name}: {field_name} is {value!r}, not a positive integer"
-        if task.kind not in KINDS:
-            return f"task {name}: kind {task.kind!r} is none of {', '.join(KINDS)}"
+        if problem := task_problem(a, task, task.channels):
+            return f"task {name}: {problem}"
+        if task.kind not in DENSE_KINDS and task.upscale != 1:
+            return f"task {name}: its upscale is {task.upscale}, of kind {task.kind} it is 1"
         if type(task.output_scale) not in (int, float) or not 0 < task.output_scale < math.inf:
             return f"task {name}: output_scale is {task.output_scale!r}, not a positive number"
         if not all(isinstance(label, str) for label in task.class_names):
@@ -263,8 +293,9 @@ def _pathway_problem(a: Architecture, task: Task) -> str:
         return f"top_k is {task.top_k!r}, not an integer from {least}"
     if not isinstance(task.metrics, dict):
         return "its metrics are no table"
-    if sorted(task.pathway) != list(a.moe_blocks):
-        return f"its pathway is for blocks {sorted(task.pathway)}, experts are in {list(a.moe_blocks)}"
+    experts_in = list(moe_blocks_run(a, task))
+    if sorted(task.pathway) != experts_in:
+        return f"its pathway is for blocks {sorted(task.pathway)}, experts are in {experts_in}"
     for block, kept in task.pathway.items():
         if not _ascending(kept, a.experts) or len(kept) < task.top_k:
             return f"block {block} keeps experts {list(kept)}, it must be {task.top_k} or more ascending numbers below {a.experts}"
@@ -359,13 +390,16 @@ def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict
             continue
         expected[f"{block}.experts.table"] = ((TABLE_ENTRIES,), "int8")
         for name, task in every.items():
-            linear(f"{block}.router.{name}", len(task.pathway[i]), a.width)
-        for e in sorted({e for task in every.values() for e in task.pathway[i]}):
+            if i in task.pathway:
+                linear(f"{block}.router.{name}", len(task.pathway[i]), a.width)
+        for e in sorted({e for task in every.values() for e in task.pathway.get(i, ())}):
             linear(f"{block}.experts.{e}.up", a.expert_hidden, a.width)
             linear(f"{block}.experts.{e}.down", a.width, a.expert_hidden)
-    norm("norm")
+    for name in dict.fromkeys(final_norm(name, task) for name, task in tasks.items()):
+        norm(name)
     for name, task in tasks.items():
-        linear(f"heads.{name}", task.upscale * task.upscale * task.channels, a.width)
+        for layer in head_layers(a, name, task):
+            linear(layer.name, task.upscale * task.upscale * task.channels, a.width)
     return expected
 
 

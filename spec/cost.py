@@ -7,32 +7,43 @@ from dataclasses import replace
 
 import numpy as np
 
-from moesaic.spec.bundle import Architecture, Task, expected_tensors, is_expert_weight
+from moesaic.spec.bundle import Architecture, Task, expected_tensors, is_expert_weight, output_shape
+from moesaic.spec.heads import FEATURES, blocks_run, head_layers, moe_blocks_run
 
 
 def frame_macs(architecture: Architecture, task: Task) -> int:
-    """Multiply-accumulates of one frame on a task's default pathway."""
+    """Multiply-accumulates of one frame on a task's default pathway, with the head."""
     a = architecture
-    tokens, patches, width = a.tokens, a.patches, a.width
-    macs = patches * a.patch * a.patch * 3 * width
-    for i in range(a.depth):
+    tokens, width = a.tokens, a.width
+    macs = a.patches * a.patch * a.patch * 3 * width
+    for i in range(blocks_run(a, task)):
         macs += 4 * tokens * width * width + 2 * tokens * tokens * width
         if i in a.moe_blocks:
             kept = len(task.pathway[i])
             macs += tokens * width * kept + min(task.top_k, kept) * tokens * 2 * width * a.expert_hidden
         else:
             macs += tokens * 2 * width * a.mlp_hidden
-    return macs + patches * width * task.upscale * task.upscale * task.channels
+    return macs + head_macs(a, task)
+
+
+def head_macs(architecture: Architecture, task: Task) -> int:
+    """Multiply-accumulates of a task's head; 0 for features, as the layer through which the machine stores them is not the network's."""
+    if task.kind == FEATURES:
+        return 0
+    rows = sum(layer.count for layer in head_layers(architecture, "", task))
+    return rows * architecture.width * task.upscale * task.upscale * task.channels
 
 
 def weight_bytes(architecture: Architecture, task: Task) -> int:
     """Bytes of everything that a task's default pathway reads from a bundle: weights with their parameters, norms and tables.
 
     The sum of elements * bytes per element over the tensors of a bundle with this pathway alone
-    (`moesaic.spec.bundle.expected_tensors`): every shared layer, the router's rows, the weights of the kept experts (4-bit ones two
-    to a byte) and the head.
+    (`moesaic.spec.bundle.expected_tensors`): every shared layer up to the last block that the task runs, the router's rows, the
+    weights of the kept experts (4-bit ones two to a byte) and the head.
     """
-    alone = replace(task, alternatives={})
+    depth = blocks_run(architecture, task)
+    architecture = replace(architecture, depth=depth, moe_blocks=moe_blocks_run(architecture, task))
+    alone = replace(task, alternatives={}, last_block=None)
     return sum(
         _stored_bytes(architecture, name, shape, dtype)
         for name, (shape, dtype) in expected_tensors(architecture, {"task": alone}).items()
@@ -49,9 +60,8 @@ def _stored_bytes(architecture: Architecture, name: str, shape: tuple[int, ...],
 def dram_bytes(architecture: Architecture, task: Task) -> int:
     """Bytes that one frame moves between DRAM and a machine that keeps activations on chip and reads each weight once.
 
-    weight_bytes + 4 * height * width (image, 4 bytes per pixel) + 2 * output pixels * channels (int16). The program is not counted.
+    weight_bytes + 4 * height * width (image, 4 bytes per pixel) + 2 * elements of the output (int16). The program is not counted.
     An expert to which a frame sends no token need not be read, so this is an upper bound.
     """
     a = architecture
-    outputs = a.grid[0] * a.grid[1] * task.upscale**2 * task.channels
-    return weight_bytes(a, task) + 4 * a.image_height * a.image_width + 2 * outputs
+    return weight_bytes(a, task) + 4 * a.image_height * a.image_width + 2 * math.prod(output_shape(a, task))

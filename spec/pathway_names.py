@@ -1,7 +1,8 @@
-"""How a pathway is named wherever a task's name is expected: TASK is its default pathway, TASK@ALTERNATIVE another one."""
+"""How tasks and pathways are named; wherever a task is expected, TASK is its default pathway and TASK@ALTERNATIVE another one."""
 
 from __future__ import annotations
 
+import keyword
 import re
 
 _SEPARATOR = "@"
@@ -22,3 +23,8 @@ def split_pathway_name(name: str) -> tuple[str, str | None]:
 def is_alternative_name(name: object) -> bool:
     """Whether this is a valid name for an alternative: letters, digits, - and _."""
     return isinstance(name, str) and _ALTERNATIVE.fullmatch(name) is not None
+
+
+def is_task_name(name: object) -> bool:
+    """Whether this is a valid name for a task: ASCII letters, digits and _, not first a digit, and no keyword of Python."""
+    return isinstance(name, str) and name.isascii() and name.isidentifier() and not keyword.iskeyword(name)

@@ -20,6 +20,7 @@ from moesaic.hls.compiler.weight_layout import (
 from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.bundle import Architecture, Bundle, Task
 from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.heads import final_norm
 
 _ALIGNMENT = 64
 
@@ -65,7 +66,7 @@ def block_sizes(
     """
     a, c = architecture, configuration
     yield "position", a.tokens * round_up(2 * a.width, c.act_word_bytes)
-    for name in norm_names(a.depth):
+    for name in norm_names(a.depth, tasks):
         yield name, norm_bytes(c, a.width)
     for i in range(a.depth):
         yield f"blocks.{i}.scores", parameter_bytes(c)
@@ -104,6 +105,7 @@ def table_name(architecture: Architecture, block: int) -> str:
     return f"blocks.{block}.{'experts' if block in architecture.moe_blocks else 'mlp'}.table"
 
 
-def norm_names(depth: int) -> list[str]:
-    """Names of all layer norms of a network with `depth` transformer blocks, in the order of use."""
-    return [f"blocks.{i}.norm{n}" for i in range(depth) for n in (1, 2)] + ["norm"]
+def norm_names(depth: int, tasks: dict[str, Task]) -> list[str]:
+    """Names of all layer norms of a network with `depth` transformer blocks, those in front of the heads last."""
+    of_blocks = [f"blocks.{i}.norm{n}" for i in range(depth) for n in (1, 2)]
+    return of_blocks + list(dict.fromkeys(final_norm(name, task) for name, task in tasks.items()))

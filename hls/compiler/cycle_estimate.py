@@ -22,6 +22,7 @@ from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.cost import frame_macs
 from moesaic.spec.dram_timing import BYTES_PER_CYCLE
+from moesaic.spec.heads import blocks_run
 from moesaic.spec.isa import INSTRUCTION_BYTES, Unit
 
 
@@ -67,6 +68,8 @@ def estimate_frame(
 
     Raises UserError if the network does not fit the configuration.
     """
+    macs = frame_macs(architecture, tasks[task])
+    architecture, tasks = _first_blocks(architecture, tasks, architecture.depth - blocks_run(architecture, tasks[task]))
     period, left_out = _repetition(architecture, tasks[task]) if counts is None else (0, 0)
     second = range(period, 2 * period)
     lowered = lower_task(
@@ -85,7 +88,7 @@ def estimate_frame(
         if piece.unit == Unit.MATMUL:
             layers[layer] = layers.get(layer, 0.0) + max(piece.done - last, 0.0)
             last = max(piece.done, last)
-        elif layer == _LAST_NORM:
+        elif piece.entry.name == "layer_norm" and layer.block is None:
             encoder = max(piece.done, encoder)
         steps += times * piece.steps
         transferred[piece.unit] += times * piece.size
@@ -100,7 +103,7 @@ def estimate_frame(
         layers=_with_repetitions(layers, second, left_out),
         steps=steps,
         waits=waits,
-        macs=frame_macs(architecture, tasks[task]),
+        macs=macs,
         read_bytes=transferred[Unit.LOAD] + INSTRUCTION_BYTES * (sum(instructions.values()) + 1),
         written_bytes=transferred[Unit.STORE],
         resources=estimate_resources(configuration),
@@ -119,9 +122,6 @@ class _Layer(NamedTuple):
 
     def later(self, blocks: int) -> _Layer:
         return self if self.block is None else self._replace(block=self.block + blocks)
-
-
-_LAST_NORM = _Layer(None, "norm")
 
 
 def _layer(tag: str) -> _Layer:
@@ -145,11 +145,11 @@ def _repetition(architecture: Architecture, task: Task) -> tuple[int, int]:
 def _first_blocks(
     architecture: Architecture, tasks: dict[str, Task], left_out: int
 ) -> tuple[Architecture, dict[str, Task]]:
-    """The network without its last `left_out` blocks."""
+    """The network without its last `left_out` blocks; tasks that ran none of them run fewer, too, which changes no other task."""
     depth = architecture.depth - left_out
     moe_blocks = tuple(i for i in architecture.moe_blocks if i < depth)
     short = {
-        name: replace(task, pathway={i: task.pathway[i] for i in moe_blocks}, alternatives={})
+        name: replace(task, pathway={i: task.pathway.get(i, ()) for i in moe_blocks}, alternatives={}, last_block=None)
         for name, task in tasks.items()
     }
     return replace(architecture, depth=depth, moe_blocks=moe_blocks), short

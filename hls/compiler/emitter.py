@@ -131,6 +131,16 @@ class Emitter:
             count_3=count, dram_stride_3=grid_columns * task.upscale * run, local_stride_3=grid_columns * result.pitch,
         )  # fmt: skip
 
+    def store_rows(self, result: Matrix, first: int, count: int, at: int) -> None:
+        """Store rows [first, first + count) of `result`, int16, in the task's output, whose rows are those of a head, from row `at` on."""
+        run, rows = 2 * stored_channels(self._target.task), result.rows(first, count)
+        start = self._target.output_offset + at * run
+        self._assembler.emit(
+            "store", "output", reads=(rows,), writes=(Span("frame", start, start + count * run),), space=int(Space.FRAME),
+            dram_offset=start, local_address=rows.start, bytes=run, count_1=count, dram_stride_1=run, local_stride_1=result.pitch,
+            count_2=1, count_3=1,
+        )  # fmt: skip
+
     def observe(
         self,
         layer: str,

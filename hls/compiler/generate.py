@@ -10,7 +10,7 @@ from moesaic.hls.compiler.arena import round_up
 from moesaic.hls.compiler.constants import Constants, pack_network
 from moesaic.hls.compiler.frame_layout import FrameLayout
 from moesaic.hls.compiler.lowering import LoweredTask, lower_task
-from moesaic.hls.compiler.padded_layers import image_bytes, output_shape, patch_pitch
+from moesaic.hls.compiler.padded_layers import image_bytes, patch_pitch, stored_shape
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.hls.compiler.target import Target
 from moesaic.hls.hardware.accelerator_sources import accelerator_sources
@@ -20,6 +20,7 @@ from moesaic.spec.bundle import Bundle, pathways
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.cost import frame_macs
 from moesaic.spec.executor import WINDOW_ALIGNMENT, Program
+from moesaic.spec.heads import FEATURES
 from moesaic.spec.pathway_names import pathway_name, split_pathway_name
 
 _FAST = Schedule()
@@ -41,7 +42,7 @@ def generate(
         constants.add("zeros", configuration.act_word_bytes, lambda: np.zeros(configuration.act_word_bytes, np.uint8))
     frame = FrameLayout()
     image_offset = frame.allocate(image_bytes(a))
-    outputs = {name: frame.allocate(2 * math.prod(output_shape(a, bundle.tasks[name]))) for name in bundle.tasks}
+    outputs = {name: frame.allocate(2 * math.prod(stored_shape(a, bundle.tasks[name]))) for name in bundle.tasks}
     frame_end, tags = frame.end, ()
     lowered: dict[str, LoweredTask] = {}
     for name in pathways(bundle.tasks):
@@ -98,7 +99,7 @@ def _task_program(
     return TaskProgram(
         program=programs[name],
         output_offset=output_offset,
-        output_shape=output_shape(bundle.architecture, bundle.tasks[name]),
+        output_shape=stored_shape(bundle.architecture, bundle.tasks[name]),
         channels=task.channels,
         kind=task.kind,
         output_scale=task.output_scale,
@@ -107,6 +108,8 @@ def _task_program(
         observations=lowered[name].observations,
         metrics=task.metrics,
         alternatives=alternatives,
+        pooling=task.pooling,
+        grid=bundle.architecture.grid if task.kind == FEATURES else (0, 0),
     )
 
 

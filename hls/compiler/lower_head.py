@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from moesaic.hls.compiler.prefetch import Spans, Step
+from moesaic.hls.compiler.arena import round_up
+from moesaic.hls.compiler.prefetch import Block, Spans, Step
+from moesaic.hls.compiler.row_chunks import equal_blocks
 from moesaic.hls.compiler.task_plan import TaskPlan
+from moesaic.spec.bundle import output_shape
+from moesaic.spec.heads import HeadLayer, final_norm, head_layers
 from moesaic.spec.pathway_names import split_pathway_name
 
 
-class Head:
-    """The final layer norm, the task's head and the store of its output, in blocks of grid rows."""
+class DenseHead:
+    """The final layer norm, a dense head and the store of its output, in blocks of grid rows."""
 
     def __init__(self, plan: TaskPlan) -> None:
         self._plan = plan
-        self._part = plan.whole_part(f"heads.{split_pathway_name(plan.target.pathway)[0]}")
-        self._norm = plan.norm("norm")
+        name = split_pathway_name(plan.target.pathway)[0]
+        self._part = plan.whole_part(head_layers(plan.architecture, name, plan.task)[0].name)
+        self._norm = plan.norm(final_norm(name, plan.task))
 
     def steps(self) -> Iterator[Step]:
         """A single step."""
@@ -46,3 +52,74 @@ class Head:
             plan.emitter.linear(part, spans[part.block], source, token, result, token, tokens)
             plan.emitter.store_output(result, first, count)
         act.free(results + buffers)
+
+
+class TokenHead:
+    """The layers of a head that has a row of outputs per token, as classifications and features have.
+
+    Only the tokens that the head reads are normalised.
+    """
+
+    def __init__(self, plan: TaskPlan) -> None:
+        name = split_pathway_name(plan.target.pathway)[0]
+        norm = plan.norm(final_norm(name, plan.task))
+        self._layers, row = [], 0
+        for layer in head_layers(plan.architecture, name, plan.task):
+            self._layers.append(_TokenLayer(plan, layer, norm, row))
+            row += layer.count
+
+    def steps(self) -> Iterator[Step]:
+        """The steps of one layer after the other."""
+        for layer in self._layers:
+            yield from layer.steps()
+
+
+class _TokenLayer:
+    """The layer norm of some tokens, a linear layer and the store of its rows, in blocks of rows.
+
+    norm: the norm's parameters. output: row of the task's output at which the layer's rows start. While a block is stored, the array
+    works on the next.
+    """
+
+    def __init__(self, plan: TaskPlan, layer: HeadLayer, norm: Block, output: int) -> None:
+        self._plan, self._layer, self._norm, self._output = plan, layer, norm, output
+        whole, act, c = plan.whole_part(layer.name), plan.act, plan.configuration
+        fits = plan.block(whole).size <= c.weight_bytes // 2
+        self._parts = [whole] if fits else plan.parts(layer.name)
+        self._columns = whole.columns
+        normed = 0 if plan.whole else act.pitch(plan.architecture.width, "int8")
+        per_row = 2 * (act.pitch(self._columns, "int16") + normed)
+        self._blocks = plan.blocks_when_empty(layer.count, per_row, c.tile_rows, "one row of the task's output")
+        if len(self._blocks) == 1:
+            self._blocks = equal_blocks(layer.count, round_up(-(-layer.count // 2), c.tile_rows))
+
+    def steps(self) -> Iterator[Step]:
+        """Every block of rows through all column parts of the layer."""
+        again = len(self._parts) > 1 and len(self._blocks) > 1
+        for n in range(len(self._blocks)):
+            for p, part in enumerate(self._parts):
+                weights = self._plan.block(part, suffix=f"@{n}" if again else "")
+                yield Step(self._layer.name, (self._norm, weights), partial(self._emit, n, p, weights.name))
+
+    def _emit(self, n: int, p: int, weights: str, spans: Spans) -> None:
+        plan, width = self._plan, self._plan.architecture.width
+        if n == p == 0:
+            most = max(count for _, count in self._blocks)
+            two = range(len(self._blocks[:2]))
+            self._results = [plan.act.place("the task's output", most, self._columns, "int16") for _ in two]
+            buffers = [] if plan.whole else two
+            self._buffers = [plan.act.place("the normalised tokens", most, width, "int8") for _ in buffers]
+        first, count = self._blocks[n]
+        token, row = self._layer.first + first, self._output + first
+        source = plan.normed if plan.whole else self._buffers[n % 2].holding(token)
+        if p == 0:
+            plan.emitter.layer_norm(self._norm.name, plan.residual, source, spans[self._norm.name], token, count)
+            rows = output_shape(plan.architecture, plan.task)[1]
+            plan.emitter.observe(self._norm.name, source, token, count, (rows, width), row)
+        result = self._results[n % 2].holding(token)
+        plan.emitter.linear(self._parts[p], spans[weights], source, token, result, token, count)
+        if p < len(self._parts) - 1:
+            return
+        plan.emitter.store_rows(result, token, count, row)
+        if n == len(self._blocks) - 1:
+            plan.act.free(self._results + self._buffers)

@@ -23,7 +23,7 @@ from moesaic.hls.compiler.emitter import Emitter
 from moesaic.hls.compiler.layer import Layer
 from moesaic.hls.compiler.lower_attention import Attention
 from moesaic.hls.compiler.lower_experts import Experts
-from moesaic.hls.compiler.lower_head import Head
+from moesaic.hls.compiler.lower_head import DenseHead, TokenHead
 from moesaic.hls.compiler.lower_mlp import Mlp
 from moesaic.hls.compiler.lower_patch_embedding import PatchEmbedding
 from moesaic.hls.compiler.machine_limits import check_machine_limits
@@ -31,6 +31,7 @@ from moesaic.hls.compiler.target import Target
 from moesaic.hls.compiler.task_plan import TaskPlan
 from moesaic.spec.build import Observation
 from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.heads import DENSE_KINDS, blocks_run
 
 _SHARED_STEP = 4096
 _SHARED_PARTS = 4
@@ -114,7 +115,7 @@ def _lower(plan: TaskPlan) -> LoweredTask:
 def _layers(plan: TaskPlan) -> Iterator[Layer]:
     a = plan.architecture
     yield PatchEmbedding(plan)
-    for i in range(a.depth):
+    for i in range(blocks_run(a, plan.task)):
         yield Attention(plan, i)
         yield Experts(plan, i) if i in a.moe_blocks else Mlp(plan, i)
-    yield Head(plan)
+    yield DenseHead(plan) if plan.task.kind in DENSE_KINDS else TokenHead(plan)

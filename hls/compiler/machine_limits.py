@@ -27,7 +27,7 @@ def check_machine_limits(target: Target) -> None:
         remedy = f"it multiplies weights of {_WEIGHT_BITS} bits; export with --expert-bits {_WEIGHT_BITS}"
         raise UserError(f"the machine does not run expert weights of {bits} bits yet, {remedy}")
     limit("the width", a.width, NORM_WIDTH_MAX)
-    if a.moe_blocks:
+    if task.pathway:
         limit("the number of tokens", a.tokens, c.queue_tokens)
         limit("the number of experts of a task", max(len(experts) for experts in task.pathway.values()), c.experts)
     deepest = max(a.mlp_hidden, a.expert_hidden, patch_bytes(a), a.heads * target.head_pitch)

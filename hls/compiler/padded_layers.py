@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from moesaic.hls.compiler.arena import round_up
 from moesaic.hls.compiler.weight_layout import Linear
-from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
+from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors, output_shape
 from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.heads import head_task
 
 PIXEL_BYTES = 4
 """Bytes of a pixel in DRAM: red, green, blue and a zero."""
@@ -45,10 +46,10 @@ def stored_channels(task: Task) -> int:
     return channels
 
 
-def output_shape(architecture: Architecture, task: Task) -> tuple[int, int, int]:
+def stored_shape(architecture: Architecture, task: Task) -> tuple[int, int, int]:
     """(rows, columns, stored channels) of a task's output, int16."""
-    rows, columns = architecture.grid
-    return rows * task.upscale, columns * task.upscale, stored_channels(task)
+    rows, columns, _ = output_shape(architecture, task)
+    return rows, columns, stored_channels(task)
 
 
 def linear_shapes(
@@ -73,7 +74,8 @@ def linear_shapes(
         elif part == "projection":
             inputs = padded
         elif layer.startswith("heads."):
-            outputs = outputs // tasks[part].channels * stored_channels(tasks[part])
+            task = tasks[head_task(layer)]
+            outputs = outputs // task.channels * stored_channels(task)
         shapes[layer] = (outputs, inputs)
     return shapes
 
@@ -91,6 +93,6 @@ def padded_linear(bundle: Bundle, configuration: HardwareConfiguration, name: st
     if part == "projection":
         return layer.with_input_groups(head_dim, pitch)
     if name.startswith("heads."):
-        task = bundle.tasks[part]
+        task = bundle.tasks[head_task(name)]
         return layer.with_output_groups(task.channels, stored_channels(task))
     return layer

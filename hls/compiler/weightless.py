@@ -8,7 +8,7 @@ import numpy as np
 
 from moesaic.hls.compiler.constants import Constants, block_sizes
 from moesaic.hls.compiler.frame_layout import FrameLayout
-from moesaic.hls.compiler.padded_layers import image_bytes, output_shape
+from moesaic.hls.compiler.padded_layers import image_bytes, stored_shape
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.hls.compiler.target import Target
 from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
@@ -30,7 +30,7 @@ def weightless_target(
         constants.add(name, size, lambda: np.empty(0, np.uint8))
     frame = FrameLayout()
     image = frame.allocate(image_bytes(architecture))
-    output = frame.allocate(2 * math.prod(output_shape(architecture, tasks[pathway])))
+    output = frame.allocate(2 * math.prod(stored_shape(architecture, tasks[pathway])))
     tensors = {
         name: np.broadcast_to(np.zeros((), dtype), shape)
         for name, (shape, dtype) in expected_tensors(architecture, tasks).items()

@@ -1,16 +1,21 @@
-"""The command `moesaic run`: pictures of what the tasks predict."""
+"""The command `moesaic run`: pictures of what the tasks predict, the most probable classes, and features as arrays."""
 
 from __future__ import annotations
 
 import argparse
+import io
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from moesaic.errors import UserError
+from moesaic.files import write_file
 from moesaic.host.commands.build_options import ALL_TASKS, add_build, add_executor
 from moesaic.host.image_files import read_image, write_picture
 from moesaic.host.result import Result
 from moesaic.host.runtime import open_build
+from moesaic.spec.heads import CLASSIFICATION, FEATURES
 from moesaic.spec.pathway_names import pathway_name
 
 
@@ -27,7 +32,16 @@ def _picture_paths(images: list[Path], names: list[str], directory: Path) -> dic
 def _summary(image: Path, result: Result, where: Path, executor: str) -> str:
     cycles = f"{result.counters['cycles']:,} cycles" if "cycles" in result.counters else "no clock"
     name = pathway_name(result.task, result.pathway)
-    return f"{image}  {name}: {cycles}, {result.counters['instructions']:,} instructions ({executor}) -> {where}"
+    line = f"{image}  {name}: {cycles}, {result.counters['instructions']:,} instructions ({executor}) -> {where}"
+    best = result.top() if result.kind == CLASSIFICATION else []
+    return "\n".join([line, *(f"  {100 * one.probability:5.1f} %  {one.label}" for one in best)])
+
+
+def _write_features(result: Result, picture: Path) -> None:
+    """Write the tokens, float32 (tokens, channels), as an .npy file beside their picture."""
+    content = io.BytesIO()
+    np.save(content, result.decoded)
+    write_file(picture.with_name(f"{picture.name.removesuffix('.png')}.npy"), content.getvalue())
 
 
 class RunCommand:
@@ -58,5 +72,7 @@ class RunCommand:
             results = list(accelerator.stream(images.values(), [tuple(names)]))
             for (image, name), result in zip(paths, results):
                 write_picture(paths[image, name], result.picture)
+                if result.kind == FEATURES:
+                    _write_features(result, paths[image, name])
                 print(_summary(image, result, paths[image, name], accelerator.executor_name))
         return 0

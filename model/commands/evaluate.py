@@ -59,7 +59,7 @@ class EvaluateCommand:
         count = arguments.scenes or (HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
         held_out, network = open_validation(recipe, root), None
-        if recipe.model.head == "light" and not arguments.float_only:
+        if recipe.model.has_integer_form and not arguments.float_only:
             seen = calibration_images(recipe, root, CALIBRATION_SCENES)
             network = integer_network(model, seen, settings=settings, scales=load_scales(arguments, recipe.model))
         metrics = compare(model, network, held_out, console=console)

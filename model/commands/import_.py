@@ -11,7 +11,7 @@ from moesaic.files import require_writable
 from moesaic.model.commands.model_options import recipe_choices
 from moesaic.model.recipes.recipe import load_recipe
 
-_FORMATS = ("timm", "transformers", "deit", "dino", "dinov2", "m3vit")
+_FORMATS = ("timm", "transformers", "deit", "dino", "dinov2", "m3vit", "onnx")
 _NORMALISATIONS = ("imagenet", "half", "none")
 
 
@@ -19,21 +19,20 @@ class ImportCommand:
     """Converts another program's checkpoint to ours."""
 
     name = "import"
-    help = "turn weights of timm, transformers, DeiT, DINO, DINOv2 or upstream M3ViT into a checkpoint"
+    help = "turn weights of timm, transformers, DeiT, DINO, DINOv2, upstream M3ViT or an ONNX file into a checkpoint"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "source",
             type=Path,
-            help=".safetensors or .pth file, a model directory of transformers, or M3ViT's of ranks (0.pth, 1.pth, ...)",
+            help=".safetensors, .pth or .onnx file, a model directory of transformers, or M3ViT's of ranks (0.pth, 1.pth, ...)",
         )
         parser.add_argument(
             "--format",
             choices=_FORMATS,
-            required=True,
             help="whose weights: a vision transformer of timm, transformers or the authors of DeiT, DINO or DINOv2, without its"
-            " classifier; m3vit: a whole model",
+            " classifier; m3vit: a whole model; onnx: a vision transformer's graph (default for .onnx, else to be stated)",
         )
         parser.add_argument("--recipe", required=True, help=f"{recipe_choices()} or a .toml file")
         parser.add_argument(
@@ -57,7 +56,8 @@ class ImportCommand:
         parser.add_argument(
             "--backbone-only",
             action="store_true",
-            help="leave M3ViT's heads out, which the accelerator does not run: the recipe's are drawn at random",
+            help="leave out what the accelerator does not run, M3ViT's heads or what follows an ONNX graph's final norm: the"
+            " recipe's heads are drawn at random",
         )
         parser.add_argument(
             "--checkpoint", type=Path, default=Path("build/imported.safetensors"), help="where to write"
@@ -73,6 +73,7 @@ class ImportCommand:
         from moesaic.model.importing.backbone import NORMALISATIONS, stated_grid, stated_normalisation
         from moesaic.model.importing.foreign_checkpoint import read_foreign_checkpoint
         from moesaic.model.importing.m3vit import convert_m3vit
+        from moesaic.model.importing.onnx_graphs.checkpoint import read_onnx_checkpoint
         from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
         from moesaic.model.network.upcycling import initialise
         from moesaic.model.network.vit import M3ViT
@@ -80,11 +81,16 @@ class ImportCommand:
 
         recipe, console = load_recipe(arguments.recipe), Console()
         require_writable(arguments.checkpoint.parent)
-        source = read_foreign_checkpoint(arguments.source)
+        kind = _format(arguments)
+        if kind == "onnx":
+            size = recipe.model.image_height, recipe.model.image_width
+            source = read_onnx_checkpoint(arguments.source, size, arguments.backbone_only)
+        else:
+            source = read_foreign_checkpoint(arguments.source)
         heads = _heads(arguments, source.settings)
         grid, named = arguments.grid or stated_grid(source), arguments.normalisation
         normalisation = NORMALISATIONS[named] if named else stated_normalisation(source)
-        if arguments.format == "m3vit":
+        if kind == "m3vit":
             weights = convert_m3vit(
                 source,
                 recipe.model,
@@ -93,16 +99,17 @@ class ImportCommand:
                 grid=grid,
                 backbone_only=arguments.backbone_only,
             )
-        elif arguments.backbone_only:
-            raise UserError(f"--backbone-only is for --format m3vit, {arguments.format} is a backbone: leave it out")
+        elif arguments.backbone_only and kind != "onnx":
+            raise UserError(f"--backbone-only is for --format m3vit and onnx, {kind} is a backbone: leave it out")
         else:
-            read_names(source, arguments.format)
+            if kind != "onnx":
+                read_names(source, kind)
             recipe = dataclasses.replace(recipe, model=with_source_tokens(source, recipe.model))
             weights = convert_plain_vit(
                 source,
                 recipe.model,
                 heads=heads,
-                library=arguments.format,
+                library=kind,
                 normalisation=normalisation,
                 grid=grid,
             )
@@ -121,6 +128,20 @@ class ImportCommand:
         else:
             console.print(f"checkpoint: {arguments.checkpoint} (a whole model)", soft_wrap=True)
         return 0
+
+
+def _format(arguments: argparse.Namespace) -> str:
+    """The format given or, for an .onnx file, onnx. UserError if the two contradict, or neither tells."""
+    is_onnx, given = arguments.source.suffix == ".onnx", arguments.format
+    if given is None and not is_onnx:
+        raise UserError(
+            f"{arguments.source} does not tell whose weights it holds: state one of {', '.join(_FORMATS)} with --format"
+        )
+    if given is not None and is_onnx != (given == "onnx"):
+        raise UserError(
+            f"--format is {given}, the file {arguments.source}: --format onnx is for .onnx files, and no other is"
+        )
+    return given or "onnx"
 
 
 def _heads(arguments: argparse.Namespace, settings: dict) -> int:

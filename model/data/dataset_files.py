@@ -77,7 +77,7 @@ class FileDataset(ABC):
 
     @abstractmethod
     def read_target(self, name: str, task: str) -> np.ndarray:
-        """A sample's ground truth for a task at the stored size, [H, W] or [H, W, 3] (normals).
+        """A sample's ground truth for a task at the stored size, [H, W], [H, W, 3] (normals) or [] (classification).
 
         dtype and unit are those of `moesaic.model.tasks.targets`. UserError when a file is damaged or has values out of range.
         """
@@ -106,7 +106,7 @@ class FileDataset(ABC):
         targets = {}
         for task in self.tasks:
             targets[task] = target = self.read_target(name, task)
-            if target.shape[:2] != image.shape[:2]:
+            if target.ndim and target.shape[:2] != image.shape[:2]:
                 sizes = f"{_pixels(target)} pixels, its image {path.name} has {_pixels(image)}"
                 raise UserError(f"{self.name}: {task} of {name} has {sizes}: {self.remedy}")
         return Sample(image, targets, name)

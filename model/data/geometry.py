@@ -1,4 +1,7 @@
-"""Geometric changes to an image and its targets together: resize, crop, mirror, rotate, fit to a size."""
+"""Geometric changes to an image and its targets together: resize, crop, mirror, rotate, fit to a size.
+
+The class of a whole image stays as it is.
+"""
 
 import math
 from collections.abc import Mapping
@@ -25,8 +28,8 @@ def resized(sample: Sample, height: int, width: int) -> Sample:
 
     image = Image.fromarray(np.ascontiguousarray(sample.image)).resize((width, height), Image.Resampling.BILINEAR)
     rows, columns = nearest(sample.image.shape[0], height), nearest(sample.image.shape[1], width)
-    targets = {task: target.take(columns, 1).take(rows, 0) for task, target in sample.targets.items()}
-    return Sample(np.asarray(image), targets, sample.name)
+    targets = {task: target.take(columns, 1).take(rows, 0) for task, target in _of_pixels(sample).items()}
+    return _changed(sample, np.asarray(image), targets)
 
 
 def window(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
@@ -35,17 +38,17 @@ def window(sample: Sample, top: int, left: int, height: int, width: int) -> Samp
     top, left: in pixels; negative ones start outside.
     """
     targets = {
-        task: _window(target, top, left, height, width, INVALID[task]) for task, target in sample.targets.items()
+        task: _window(target, top, left, height, width, INVALID[task]) for task, target in _of_pixels(sample).items()
     }
-    return Sample(_window(sample.image, top, left, height, width, GREY), targets, sample.name)
+    return _changed(sample, _window(sample.image, top, left, height, width, GREY), targets)
 
 
 def mirrored(sample: Sample) -> Sample:
     """The sample mirrored left to right; the normals' x components change sign."""
-    targets = {task: target[:, ::-1] for task, target in sample.targets.items()}
+    targets = {task: target[:, ::-1] for task, target in _of_pixels(sample).items()}
     if "normals" in targets:
         targets["normals"] = targets["normals"] * np.array([-1, 1, 1], np.float32)
-    return Sample(sample.image[:, ::-1], targets, sample.name)
+    return _changed(sample, sample.image[:, ::-1], targets)
 
 
 def rotated(sample: Sample, degrees: float) -> Sample:
@@ -65,7 +68,7 @@ def rotated(sample: Sample, degrees: float) -> Sample:
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     columns, rows = columns.clip(0, width - 1), rows.clip(0, height - 1)
     targets = {}
-    for task, target in sample.targets.items():
+    for task, target in _of_pixels(sample).items():
         valid = inside[..., None] if target.ndim == 3 else inside
         targets[task] = np.where(valid, target[rows, columns], np.array(INVALID[task], target.dtype))
     if "normals" in targets:
@@ -77,7 +80,7 @@ def rotated(sample: Sample, degrees: float) -> Sample:
     image = image.transform(
         (width, height), Image.Transform.AFFINE, back, Image.Resampling.BILINEAR, fillcolor=(GREY, GREY, GREY)
     )
-    return Sample(np.asarray(image), targets, sample.name)
+    return _changed(sample, np.asarray(image), targets)
 
 
 def fitting(sample: Sample, height: int, width: int) -> float:
@@ -106,6 +109,16 @@ class Fitted:
 
     def __getitem__(self, index: int) -> Sample:
         return fit(self.dataset[index], self.height, self.width)
+
+
+def _of_pixels(sample: Sample) -> dict[str, np.ndarray]:
+    """The targets that have a value for every pixel."""
+    return {task: target for task, target in sample.targets.items() if target.ndim}
+
+
+def _changed(sample: Sample, image: np.ndarray, targets: dict[str, np.ndarray]) -> Sample:
+    """The sample with another image and other targets of its pixels."""
+    return Sample(image, sample.targets | targets, sample.name)
 
 
 def _window(array: np.ndarray, top: int, left: int, height: int, width: int, fill: float) -> np.ndarray:

@@ -8,13 +8,14 @@ from moesaic.model.data.cityscapes import Cityscapes
 from moesaic.model.data.cityscapes_mtan import CityscapesMtan
 from moesaic.model.data.dataset_files import FileDataset
 from moesaic.model.data.geometry import Fitted
+from moesaic.model.data.image_folder import ImageFolder
 from moesaic.model.data.nyud import Nyud
 from moesaic.model.data.pascal_context import PascalContext
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Dataset
 
 _READERS: dict[str, type[FileDataset]] = {
-    reader.name: reader for reader in (Nyud, PascalContext, Cityscapes, CityscapesMtan)
+    reader.name: reader for reader in (Nyud, PascalContext, Cityscapes, CityscapesMtan, ImageFolder)
 }
 DATASETS = (RenderedScenes.name, *_READERS)
 SPLITS = ("train", "val")
@@ -56,7 +57,10 @@ def open_dataset(
 
 
 def class_names(name: str) -> Mapping[str, tuple[str, ...]]:
-    """The class names of each task that has classes; the data set's files are not needed. UserError for an unknown data set."""
+    """The class names of each task that has classes, as far as they are known without the data set's files.
+
+    UserError for an unknown data set.
+    """
     _require_known(name)
     return (RenderedScenes if name == RenderedScenes.name else _READERS[name]).class_names
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from moesaic.errors import InternalError, UserError
 from moesaic.model.tasks.targets import INVALID
+from moesaic.spec.heads import CLASSIFICATION
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image, uint8 [H, W, 3] in RGB order, and its targets by task, [H, W] or [H, W, 3] (normals).
+    """One image, uint8 [H, W, 3] in RGB order, and its targets by task: [H, W], [H, W, 3] (normals) or [] (classification).
 
     `moesaic.model.tasks.targets` defines the targets' dtypes and units. name: the data set's name for the image, for messages.
     InternalError for any other shape or dtype.
@@ -28,7 +29,7 @@ class Sample:
 
 @dataclass
 class Batch:
-    """B images of one size, uint8 [B, H, W, 3] in RGB order, and their targets by task, [B, H, W] or [B, H, W, 3] (normals).
+    """B images of one size, uint8 [B, H, W, 3] in RGB order, and their targets by task, each with a leading dimension B.
 
     `moesaic.model.tasks.targets` defines the targets' dtypes and units. InternalError for any other shape or dtype.
     """
@@ -62,7 +63,7 @@ class Dataset(Protocol):
     """A sequence of samples; an index always gives the same sample.
 
     tasks: number of output channels of each task that has ground truth. class_names: for each task with classes (segmentation,
-    parts), their names, one per channel.
+    parts, classification), their names, one per channel.
     """
 
     @property
@@ -95,8 +96,11 @@ def _check(images: np.ndarray, targets: dict[str, np.ndarray], size: tuple[int, 
     if images.dtype != np.uint8 or images.shape != (*size, 3):
         raise InternalError(f"{name}: image is {images.dtype} {images.shape}, not uint8 {(*size, 3)}")
     for task, target in targets.items():
-        shape = (*size, 3) if task == "normals" else size
-        dtype = np.float32 if isinstance(INVALID[task], float) else np.uint8
+        if task == CLASSIFICATION:
+            shape, dtype = size[:-2], np.int32
+        else:
+            shape = (*size, 3) if task == "normals" else size
+            dtype = np.float32 if isinstance(INVALID[task], float) else np.uint8
         if target.dtype != dtype or target.shape != shape:
             raise InternalError(f"{name}: {task} is {target.dtype} {target.shape}, not {np.dtype(dtype)} {shape}")
 

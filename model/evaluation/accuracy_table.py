@@ -9,20 +9,29 @@ from moesaic.pages.tables import Column, Table
 
 
 def accuracy_table(metrics: Mapping[str, Mapping]) -> Table:
-    """One row per measured task: the float network's metric, the integer network's if it was measured, and their difference.
+    """A row for each metric of each task: the float network's, the integer network's if it was measured, and their difference.
 
-    metrics: task to {"metric": name, "float", "integer": values, "higher_is_better"}, as in `moesaic.spec.bundle.Task.metrics`.
+    metrics: task to {"metric": name, "float", "integer": values, "higher_is_better", "further": the like for more metrics}, as in
+    `moesaic.spec.bundle.Task.metrics`.
     """
     columns = (
         Column("task"), Column("metric"), Column("float", decimals(4)), Column("integer", decimals(4)), Column("difference", signed(4)),
     )  # fmt: skip
-    rows = []
-    for task, values in metrics.items():
-        real, integer = values.get("float"), values.get("integer")
-        if real is not None:
-            higher = values.get("higher_is_better")
-            arrow = "" if higher is None else " ↑" if higher else " ↓"
-            rows.append(
-                (task, f"{values['metric']}{arrow}", real, integer, None if integer is None else integer - real)
-            )
+    rows = [
+        row
+        for task, values in metrics.items()
+        for one in (values, *values.get("further", ()))
+        if (row := _row(task, one)) is not None
+    ]
     return Table(columns, rows)
+
+
+def _row(task: str, values: Mapping) -> tuple | None:
+    """The row of a metric; None if it was not measured."""
+    real, integer = values.get("float"), values.get("integer")
+    if real is None and integer is None:
+        return None
+    higher = values.get("higher_is_better")
+    arrow = "" if higher is None else " ↑" if higher else " ↓"
+    difference = None if real is None or integer is None else integer - real
+    return task, f"{values['metric']}{arrow}", real, integer, difference

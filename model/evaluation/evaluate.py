@@ -9,17 +9,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from moesaic.errors import UserError
 from moesaic.model.data.samples import Batch, Dataset, require_tasks
+from moesaic.model.input_pipeline.held_out import wanted_truth
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.pathway import on_pathways, pathways_of, whole_network
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.recipes.recipe import ModelConfiguration
 from moesaic.model.tasks.definitions import TASKS, find_task
+from moesaic.spec.heads import FEATURES
 from moesaic.spec.pathway_names import pathway_name
 
 _BATCH, _BATCH_PIXELS = 32, 1 << 20  # limits, so that predictions of many classes fit into memory
 
 Predictor = Callable[[np.ndarray, str], np.ndarray]
-"""A function of images, uint8 [N, height, width, 3], and a task that returns its prediction, float [N, C, h, w], as metrics take it."""
+"""A function of images, uint8 [N, height, width, 3], and a task that returns its prediction as metrics take it.
+
+Predictions are float [N, C, h, w]; of a classification logits [N, classes], of features [N, tokens, width].
+"""
 
 
 def batch_size(configuration: ModelConfiguration) -> int:
@@ -28,7 +33,7 @@ def batch_size(configuration: ModelConfiguration) -> int:
 
 
 def predict(model: M3ViT, images: np.ndarray, task: str) -> np.ndarray:
-    """The float network's prediction [N, C, h, w], float32, for images uint8 [N, height, width, 3]."""
+    """The float network's prediction, float32, for images uint8 [N, height, width, 3]; for its shape see `Predictor`."""
     device, size = model.device, batch_size(model.configuration)
     with torch.inference_mode():
         parts = [
@@ -56,18 +61,41 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Every task's metric for several networks, by task and by the predictor's name, in one pass over the data.
 
-    data: has ground truth for all tasks; it is read batch by batch and need not fit into memory. console: where to show a progress
-    bar, nowhere if None. UserError if the data set lacks a task or its samples do not have the configuration's image size.
+    Features are compared with those of the first network, and left out if there is no other. data: has ground truth for all other
+    tasks; it is read batch by batch and need not fit into memory. console: where to show a progress bar, nowhere if None. UserError if
+    the data set lacks a task or its samples do not have the configuration's image size.
     """
-    tasks = {task.name: find_task(task.name, task.channels) for task in configuration.tasks}
-    require_tasks(data, {task.name: task.channels for task in configuration.tasks})
-    meters = {name: {network: task.meter() for network in predictors} for name, task in tasks.items()}
+    measured = _measure(predictors, configuration, data, console)
+    return {task: metrics[TASKS[configuration.task(task).kind].metric] for task, metrics in measured.items()}
+
+
+def _measure(
+    predictors: Mapping[str, Predictor], configuration: ModelConfiguration, data: Dataset, console: Console | None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """All metrics as in `evaluate`, by task, the metric's name and the predictor's name; a task's own metric comes first."""
+    found = {task.name: find_task(task.kind, task.channels) for task in configuration.tasks}
+    tasks = {name: task for name, task in found.items() if task.kind != FEATURES or len(predictors) > 1}
+    require_tasks(data, wanted_truth(configuration))
+    meters = {
+        name: {
+            metric: {network: meter() for network in predictors}
+            for metric, meter in {task.metric: task.meter, **task.further}.items()
+        }
+        for name, task in tasks.items()
+    }
     for batch in _batches(data, configuration, console):
         for name, task in tasks.items():
+            first: np.ndarray | None = None
             for network, predictor in predictors.items():
                 prediction = predictor(batch.images, name)
-                meters[name][network].update(prediction, task.target(batch, *prediction.shape[-2:]))
-    return {name: {network: meter.result() for network, meter in each.items()} for name, each in meters.items()}
+                first = prediction if first is None else first
+                truth = first if task.kind == FEATURES else task.target(batch, prediction.shape)
+                for each in meters[name].values():
+                    each[network].update(prediction, truth)
+    return {
+        name: {metric: {network: meter.result() for network, meter in each.items()} for metric, each in metrics.items()}
+        for name, metrics in meters.items()
+    }
 
 
 def _batches(data: Dataset, configuration: ModelConfiguration, console: Console | None) -> Iterator[Batch]:
@@ -112,6 +140,8 @@ def compare(
 ) -> dict[str, dict]:
     """By task: the metric's name ("metric"), "higher_is_better", and its values "float" and, with an integer network, "integer".
 
+    Further metrics of the task are in the same form in a list under "further". The metric of features compares the integer network
+    with the float one, so they have no "float", and are missing without an integer network.
     Both are measured on the integer network's default pathways, or on an alternative that all its tasks have; without an integer
     network, the whole float network is measured. data, console: see `evaluate`.
     """
@@ -119,8 +149,18 @@ def compare(
     if network is not None:
         predictors["integer"] = integer_predictor(network, alternative)
     with on_pathways(model, whole_network(model) if network is None else pathways_of(network.tasks, alternative)):
-        measured = evaluate(predictors, model.configuration, data, console)
-    return {
-        task: {"metric": TASKS[task].metric, "higher_is_better": TASKS[task].higher_is_better, **values}
-        for task, values in measured.items()
-    }
+        measured = _measure(predictors, model.configuration, data, console)
+    return {task: _described(model.configuration.task(task).kind, metrics) for task, metrics in measured.items()}
+
+
+def _described(kind: str, metrics: dict[str, dict[str, float]]) -> dict:
+    """The entry of a task of this kind in the result of `compare`."""
+    values = [
+        {
+            "metric": metric,
+            "higher_is_better": TASKS[kind].higher_is_better,
+            **{network: value for network, value in of.items() if kind != FEATURES or network != "float"},
+        }
+        for metric, of in metrics.items()
+    ]
+    return values[0] | ({"further": values[1:]} if values[1:] else {})

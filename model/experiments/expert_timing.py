@@ -74,9 +74,7 @@ def dense_of_equal_macs(configuration: ModelConfiguration) -> ModelConfiguration
 
 def specification_tasks(configuration: ModelConfiguration) -> dict[str, Task]:
     """The model's tasks with every expert, for the cost functions of `moesaic.spec.cost`."""
-    c = configuration
-    pathway = {block: tuple(range(c.experts)) for block in c.architecture.moe_blocks}
-    return {task.name: Task("depth", task.channels, c.resolution, 1.0, c.top_k, pathway) for task in c.tasks}
+    return {name: configuration.bundle_task(name, whole) for name, whole in configuration.whole_pathways.items()}
 
 
 class _TrainingStep:

@@ -21,7 +21,6 @@ from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe
 from moesaic.model.tasks.definitions import find_task
 from moesaic.spec.bundle import Alternative
-from moesaic.spec.bundle import Task as BundleTask
 from moesaic.spec.cost import dram_bytes, frame_macs, weight_bytes
 
 
@@ -125,7 +124,7 @@ def measure_budgets(
     fine-tuning and after each budget. UserError if a budget cannot be met or the model does not have the light head.
     """
     c = model.configuration
-    if c.head != "light":
+    if not c.has_integer_form:
         raise UserError(f"the costs of the head {c.head!r} are not known here: use a model with the light head")
     tuned: dict[str, tuple[M3ViT, dict[str, Pathways]]] = {"": (model, {"all": whole_network(model)})}
     for budget in budgets:
@@ -134,7 +133,7 @@ def measure_budgets(
             tuned[group] = copy.deepcopy(model), {}
         tuned[group][1][str(budget)] = pathways_within(model, usage, budget)
     points: list[Point] = []
-    metrics = {task.name: find_task(task.name, task.channels) for task in c.tasks}
+    metrics = {task.name: find_task(task.kind, task.channels) for task in c.tasks_with_truth}
     reference: dict[str, float] = {}
     for group, (one, pathways) in tuned.items():
         if group:
@@ -142,9 +141,9 @@ def measure_budgets(
             fine_tune_on_pathways(one, recipe, every, fine_tune_steps, data_root=data_root, advance=advance)
         for name, in_float, in_integers in _measured(one, pathways, calibration, held_out, integers):
             reference = reference or in_float
-            for task in c.task_names:
+            for task, definition in metrics.items():
                 worse = reference[task] - in_float[task]
-                if not metrics[task].higher_is_better:
+                if not definition.higher_is_better:
                     worse = -worse
                 change = 100 * worse / abs(reference[task]) if reference[task] else 0.0
                 points.append(
@@ -185,7 +184,7 @@ def _point(
     integer: float | None,
     change: float,
 ) -> Point:
-    described = BundleTask(task, c.task(task).channels, c.resolution, 1.0, chosen.top_k, chosen.pathway)
+    described = c.bundle_task(task, chosen)
     costs = (count(c.architecture, described) for count in (weight_bytes, dram_bytes, frame_macs))
     kept = sum(map(len, chosen.pathway.values()))
     return Point(task, budget, chosen.pathway, kept, chosen.top_k, value, integer, change, *costs)

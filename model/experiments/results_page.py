@@ -199,7 +199,8 @@ def _changes(title: str, pairs: list[tuple[dict[str, float], dict[str, float]]])
 
 
 def _definition(task: str):
-    return find_task(task, load_recipe("results/multi-gate").model.task(task).channels)
+    own = load_recipe("results/multi-gate").model.task(task)
+    return find_task(own.kind, own.channels)
 
 
 def _heading(task: str) -> str:

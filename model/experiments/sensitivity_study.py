@@ -13,6 +13,7 @@ from moesaic.model.network.vit import M3ViT
 from moesaic.model.quantisation.fake_quantised import FakeQuantised, Parameters
 from moesaic.model.quantisation.scales import Scales
 from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.spec.heads import SHARED_NORM
 
 LEVELS = ("block", "layer")
 MODES = ("alone", "without")
@@ -70,7 +71,8 @@ def layer_groups(configuration: ModelConfiguration, level: str) -> dict[str, tup
             groups[f"{block}.{'experts' if configuration.is_moe(i) else 'mlp'}"] = tuple(
                 name for names in mixture.values() for name in names
             )
-    return groups | {"norm": ("norm",), "heads": ("heads",)}
+    norms = {"norm": ("norm",)} if SHARED_NORM in configuration.final_norms else {}
+    return groups | norms | {"heads": ("heads",)}
 
 
 def measure_sensitivity(

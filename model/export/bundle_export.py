@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from moesaic.model.data.registry import class_names
@@ -80,7 +80,7 @@ def build_bundle(
     return Bundle(
         name=name,
         architecture=network.architecture,
-        tasks=_with_class_names(tasks, recipe),
+        tasks=_with_class_names(tasks, recipe, held_out.class_names),
         tensors=network.tensors,
         golden=golden_vectors(network, first_images(held_out, 1)[0]),
         extra_files=files,
@@ -105,9 +105,9 @@ def _with_metrics(model: M3ViT, network: IntegerNetwork, data: Dataset) -> dict[
     return {
         name: dataclasses.replace(
             task,
-            metrics=default[name],
+            metrics=default.get(name, {}),
             alternatives={
-                alternative: dataclasses.replace(one, metrics=measured[alternative][name])
+                alternative: dataclasses.replace(one, metrics=measured[alternative].get(name, {}))
                 for alternative, one in task.alternatives.items()
             },
         )
@@ -115,10 +115,13 @@ def _with_metrics(model: M3ViT, network: IntegerNetwork, data: Dataset) -> dict[
     }
 
 
-def _with_class_names(tasks: dict[str, Task], recipe: Recipe) -> dict[str, Task]:
-    """The tasks with their classes' names in the recipe's data set."""
-    names = class_names(recipe.data.name)
-    return {name: dataclasses.replace(task, class_names=tuple(names.get(name, ()))) for name, task in tasks.items()}
+def _with_class_names(tasks: dict[str, Task], recipe: Recipe, names: Mapping[str, tuple[str, ...]]) -> dict[str, Task]:
+    """The tasks with their classes' names: the recipe's, or those that the data set has for their kind."""
+    own = {task.name: task.class_names for task in recipe.model.tasks}
+    return {
+        name: dataclasses.replace(task, class_names=own[name] or tuple(names.get(task.kind, ())))
+        for name, task in tasks.items()
+    }
 
 
 def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSettings = DEFAULT_PTQ) -> Bundle:
@@ -137,7 +140,7 @@ def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSetti
     return Bundle(
         name=name,
         architecture=network.architecture,
-        tasks=_with_class_names(network.tasks, recipe),
+        tasks=_with_class_names(network.tasks, recipe, class_names(recipe.data.name)),
         tensors=network.tensors,
         golden=golden,
         report={

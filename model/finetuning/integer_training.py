@@ -83,9 +83,9 @@ def _loss(network: FakeQuantised, recipe: Recipe, batch: Batch) -> Tensor:
     """The sum of the tasks' weighted losses for a batch, a scalar."""
     images, parameters = torch.from_numpy(np.ascontiguousarray(batch.images)).to(network.device), network.derive()
     total = []
-    for task in recipe.model.tasks:
-        definition = find_task(task.name, task.channels, recipe.training.losses)
+    for task in recipe.model.tasks_with_truth:
+        definition = find_task(task.kind, task.channels, recipe.training.losses)
         prediction = network(images, task.name, parameters).float()
-        target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, *prediction.shape[-2:])))
+        target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, prediction.shape)))
         total.append(definition.weight * definition.loss(prediction, target.to(network.device)))
     return torch.stack(total).sum()

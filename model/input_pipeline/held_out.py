@@ -8,7 +8,7 @@ from moesaic.model.data.registry import open_dataset
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Dataset, require_tasks
 from moesaic.model.data.scenes import Scenes
-from moesaic.model.recipes.recipe import Recipe
+from moesaic.model.recipes.recipe import ModelConfiguration, Recipe
 
 
 def training_scenes(recipe: Recipe, first: int, count: int) -> Scenes:
@@ -26,6 +26,11 @@ def _scenes(recipe: Recipe, split: str, first: int, count: int) -> Scenes:
     return RenderedScenes.of_split(split, count, *size, recipe.training.seed, first).scenes
 
 
+def wanted_truth(model: ModelConfiguration) -> dict[str, int]:
+    """The channels of every kind of task for which a model needs ground truth."""
+    return {task.kind: task.channels for task in model.tasks_with_truth}
+
+
 def open_validation(recipe: Recipe, root: Path | None) -> Dataset:
     """The held-out samples selected by the recipe's `validation`, at the model's size; files are read when a sample is accessed.
 
@@ -34,7 +39,7 @@ def open_validation(recipe: Recipe, root: Path | None) -> Dataset:
     model, data = recipe.model, recipe.data
     if data.name == RenderedScenes.name:
         return RenderedScenes(validation_scenes(recipe, data.validation))
-    wanted, size = {task.name: task.channels for task in model.tasks}, (model.image_height, model.image_width)
+    wanted, size = wanted_truth(model), (model.image_height, model.image_width)
     dataset = open_dataset(data.name, root, "val", *size, tasks=wanted, count=data.validation or None)
     require_tasks(dataset, wanted)
     return dataset

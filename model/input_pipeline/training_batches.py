@@ -13,6 +13,7 @@ from moesaic.model.data.registry import open_dataset
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Batch, require_tasks
 from moesaic.model.data.scenes import Scenes
+from moesaic.model.input_pipeline.held_out import wanted_truth
 from moesaic.model.input_pipeline.loader import Loader
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 
@@ -74,7 +75,7 @@ def open_training(
     UserError if the data set cannot be read or lacks a task, or if files hold fewer samples than one batch.
     """
     model, training, data = recipe.model, recipe.training, recipe.data
-    wanted, size = {task.name: task.channels for task in model.tasks}, (model.image_height, model.image_width)
+    wanted, size = wanted_truth(model), (model.image_height, model.image_width)
     if data.name == RenderedScenes.name:
         scenes = RenderedScenes.of_split("train", training.pool, *size, training.seed, advance=advance)
         require_tasks(scenes, wanted)

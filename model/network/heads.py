@@ -1,9 +1,11 @@
-"""Task heads: the light head, which the accelerator runs as one matrix product, and SETR's progressive upsampling head."""
+"""Task heads: dense ones, the light head or SETR's progressive upsampling head; classifications; and features."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
+from moesaic.spec.heads import CLASS, CLASS_AND_DISTILLATION, CLASSIFICATION, DISTILLATION, FEATURES, MEAN
 
 PUP_CHANNELS = 256
 PUP_STAGES = 4
@@ -65,11 +67,49 @@ class SetrPupHead(nn.Module):
         return x
 
 
-def build_head(c: ModelConfiguration, channels: int) -> nn.Module:
-    """The head that the configuration selects, for a task with `channels` output channels."""
+class ClassificationHead(nn.Module):
+    """Tokens [B, prefix + patches, D] to logits [B, classes].
+
+    pooling: one of moesaic.spec.heads.POOLINGS; there is one layer for each of its parts, in their order.
+    """
+
+    def __init__(self, width: int, classes: int, pooling: str, prefix: int) -> None:
+        super().__init__()
+        read = {CLASS: slice(0, 1), DISTILLATION: slice(1, 2), MEAN: slice(prefix, None)}
+        self._tokens = [read[part] for part in pooling.split("+")]
+        self.layers = nn.ModuleList(nn.Linear(width, classes) for _ in self._tokens)
+        self.pooling = pooling
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = [layer(x[:, tokens].mean(1)) for layer, tokens in zip(self.layers, self._tokens)]
+        total = torch.stack(pooled).sum(0)
+        return total / 2 if self.pooling == CLASS_AND_DISTILLATION else total
+
+    def rows(self, x: Tensor) -> Tensor:
+        """What the machine computes, [B, rows, classes]: the layer of every token that is read; moesaic.spec.heads.logits adds up."""
+        return torch.cat([layer(x[:, tokens]) for layer, tokens in zip(self.layers, self._tokens)], 1)
+
+
+class FeaturesHead(nn.Module):
+    """Tokens [B, prefix + patches, D], as they are, or after a norm of their own."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+def build_head(c: ModelConfiguration, task: TaskConfiguration) -> nn.Module:
+    """The head of a task; that of a dense task is the one that the configuration selects."""
+    if task.kind == CLASSIFICATION:
+        return ClassificationHead(c.width, task.channels, task.pooling, c.prefix_tokens)
+    if task.kind == FEATURES:
+        return FeaturesHead(nn.Identity() if c.head == "light" else nn.LayerNorm(c.width, eps=c.norm_epsilon))
     if c.head == "light":
-        return Head(c.width, channels, c.grid, c.resolution, c.prefix_tokens)
-    return SetrPupHead(c.width, channels, c.grid, c.resolution, c.prefix_tokens, c.norm_epsilon)
+        return Head(c.width, task.channels, c.grid, c.resolution, c.prefix_tokens)
+    return SetrPupHead(c.width, task.channels, c.grid, c.resolution, c.prefix_tokens, c.norm_epsilon)
 
 
 def final_norm(c: ModelConfiguration) -> nn.Module:

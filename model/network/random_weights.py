@@ -46,6 +46,10 @@ def random_model(configuration: ModelConfiguration, seed: int, images: np.ndarra
             parameter.copy_(torch.from_numpy(value))
         x = model.embed(normalise(images)).repeat(len(tasks), 1, 1)
         for i, block in enumerate(model.blocks):  # in order: a block's tokens depend on the blocks before it
+            through = configuration.tasks_through(i)
+            if through != tasks:
+                x = torch.cat([part for task, part in zip(tasks, x.chunk(len(tasks))) if task in through])
+                tasks = through
             normed, projection = block.norm1(x), block.attention.projection
             _adjust_update(projection.weight, projection.bias, block.attention(normed))
             x = x + block.attention(normed)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from moesaic.errors import UserError
 from moesaic.model.network.heads import build_head, final_norm
 from moesaic.model.network.moe import MoE
 from moesaic.model.recipes.recipe import ModelConfiguration
@@ -66,7 +67,7 @@ class Block(nn.Module):
                 c.expert_hidden,
                 c.experts,
                 c.top_k,
-                c.task_names,
+                c.tasks_through(index),
                 gate=c.gate,
                 task_embedding=c.task_embedding,
                 gate_noise=c.gate_noise,
@@ -92,12 +93,16 @@ class M3ViT(nn.Module):
     def __init__(self, configuration: ModelConfiguration) -> None:
         super().__init__()
         c = self.configuration = configuration
+        if taken := [name for name in c.task_names if hasattr(nn.ModuleDict, name)]:
+            raise UserError(
+                f"a task cannot be called {taken[0]}, a name that PyTorch has taken: rename it in the recipe"
+            )
         self.patch_embedding = nn.Linear(c.patch * c.patch * 3, c.width)
         self.class_token = nn.Parameter(torch.empty(c.width)) if c.prefix_tokens else None
         self.position = nn.Parameter(torch.empty(c.tokens, c.width))
         self.blocks = cast("Sequence[Block]", nn.ModuleList(Block(c, index) for index in range(c.depth)))
         self.norm = final_norm(c)
-        heads = {task.name: build_head(c, task.channels) for task in c.tasks}
+        heads = {task.name: build_head(c, task) for task in c.tasks}
         self.heads = cast("Mapping[str, nn.Module]", nn.ModuleDict(heads))
         nn.init.trunc_normal_(self.position, std=0.02)
         if self.class_token is not None:
@@ -123,6 +128,8 @@ class M3ViT(nn.Module):
     def forward(self, images: Tensor, task: str) -> Tensor:
         """The task's prediction [B, C, height * r / patch, width * r / patch], with r output pixels per patch edge.
 
+        A classification gives logits [B, classes]; features are normalised tokens [B, T, D], prefix tokens first.
+
         images: float32 [B, 3, height, width], as returned by `normalise`.
         """
         return self.training_forward(images, (task,))[0][task]
@@ -137,13 +144,22 @@ class M3ViT(nn.Module):
         a single router and the whole network in use, that is everything but the heads.
         """
         x, losses = self.embed(images), []
-        shared = True
-        for block in self.blocks:
-            if shared and isinstance(block.mlp, MoE) and not block.mlp.routes_alike(tasks):
-                x, shared = x.repeat(len(tasks), 1, 1), False  # one part of the batch per task from here on
-            x, balance = block(x, tasks[:1] if shared else tasks, noise)
+        running, shared, last = tasks, True, self.configuration.last_block
+        predictions: dict[str, Tensor] = {}
+        for i, block in enumerate(self.blocks):
+            if shared and isinstance(block.mlp, MoE) and not block.mlp.routes_alike(running):
+                x, shared = x.repeat(len(running), 1, 1), False  # one part of the batch per task from here on
+            x, balance = block(x, running[:1] if shared else running, noise)
             if isinstance(block.mlp, MoE):
                 losses.append(balance)
-        parts = [x] * len(tasks) if shared else x.chunk(len(tasks))
-        predictions = {task: self.heads[task](self.norm(part)) for task, part in zip(tasks, parts)}
+            ending = {task for task in running if last(task) == i}
+            if not ending:
+                continue
+            parts = dict(zip(running, [x] * len(running) if shared else x.chunk(len(running))))
+            predictions |= {task: self.heads[task](self.norm(parts[task])) for task in running if task in ending}
+            running = tuple(task for task in running if task not in ending)
+            if not running:
+                break
+            x = x if shared else torch.cat([parts[task] for task in running])
+        predictions = {task: predictions[task] for task in tasks}
         return predictions, torch.stack(losses).mean() if losses else x.new_zeros(())

@@ -57,7 +57,7 @@ def choose_experts(usage: Usage, budget: Budget) -> dict[str, Experts]:
     With scope "task", every block first keeps as many of its best experts as the budget's top-k (1 without one); the rest of the
     budget goes to the best remaining experts of all blocks. UserError if the budget exceeds the network, or is too small for this.
     """
-    if not all(usage.values()):
+    if not any(usage.values()):
         raise UserError(f"a budget of {budget} experts is for a network that has some: this one has no experts")
     choose = _choose_over_task if budget.scope == "task" else _choose_per_layer
     return {task: choose(blocks, budget) for task, blocks in usage.items()}
@@ -79,6 +79,8 @@ def _choose_per_layer(blocks: dict[int, ExpertUsage], budget: Budget) -> Experts
 
 
 def _choose_over_task(blocks: dict[int, ExpertUsage], budget: Budget) -> Experts:
+    if not blocks:
+        return {}
     least = budget.top_k or 1
     low, high = least * len(blocks), sum(len(usage.mass) for usage in blocks.values())
     if not low <= budget.experts <= high:

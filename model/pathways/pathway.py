@@ -26,11 +26,14 @@ def moe_blocks(model: M3ViT) -> dict[int, MoE]:
     return {i: block.mlp for i, block in enumerate(model.blocks) if isinstance(block.mlp, MoE)}
 
 
+def moe_blocks_of(model: M3ViT, task: str) -> dict[int, MoE]:
+    """The MoE layers that a task runs, by block index."""
+    return {i: moe for i, moe in moe_blocks(model).items() if i <= model.configuration.last_block(task)}
+
+
 def whole_network(model: M3ViT) -> dict[str, Alternative]:
     """The pathways of all tasks that contain every expert and have the model's top-k."""
-    c = model.configuration
-    every = tuple(range(c.experts))
-    return {task: Alternative(c.top_k, dict.fromkeys(moe_blocks(model), every)) for task in c.task_names}
+    return model.configuration.whole_pathways
 
 
 def pathway_of(experts: Experts, top_k: int) -> Alternative:

@@ -89,7 +89,8 @@ class BudgetSampler:
             )
             if full or step < self._warmup or not self._mean[t].any():
                 continue
-            usage = {i: _as_usage(self._mean[t, n]) for n, i in enumerate(self._layers)}
+            runs = range(c.last_block(task) + 1)
+            usage = {i: _as_usage(self._mean[t, n]) for n, i in enumerate(self._layers) if i in runs}
             drawn[task] = pathway_of(choose_experts({task: usage}, Budget(experts))[task], 1 + int(top_k))
         return drawn
 
@@ -99,11 +100,12 @@ class BudgetSampler:
     @torch.no_grad()
     def _observe(self, n: int, moe: MoE, x: Tensor, tasks: tuple[str, ...]) -> None:
         names, top_k = self._model.configuration.task_names, self._model.configuration.top_k
+        here = tuple(moe.top_k_of)  # the tasks that run this block
         for task, part in zip(tasks, x.flatten(0, 1).chunk(len(tasks))):
             logits = moe.logits(task, part[::_STRIDE]).float()
             mass = (torch.softmax(logits, -1) * top_k_mask(logits, top_k)).sum(0)
-            alike = len(tasks) == 1 and moe.routes_alike(names)  # then one pass serves all tasks
-            for t in range(len(names)) if alike else (names.index(task),):
+            alike = len(tasks) == 1 and moe.routes_alike(here)  # then one pass serves all tasks
+            for t in map(names.index, here if alike else (task,)):
                 self._sum[t, n] += mass.double().cpu()
                 self._tokens[t, n] += len(logits)
 

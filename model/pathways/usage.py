@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
-from moesaic.model.pathways.pathway import moe_blocks
+from moesaic.model.pathways.pathway import moe_blocks_of
 
 _BATCH = 32
 
@@ -42,7 +42,7 @@ def measure_usage(model: M3ViT, images: np.ndarray) -> Usage:
     experts = model.configuration.experts
     usage: Usage = {}
     for task in model.configuration.task_names:
-        tokens = dict.fromkeys(moe_blocks(model), 0)
+        tokens = dict.fromkeys(moe_blocks_of(model, task), 0)
         counts = {i: np.zeros(experts, np.int64) for i in tokens}
         mass = {i: np.zeros(experts) for i in tokens}
 
@@ -74,7 +74,7 @@ def _observe_routers(model: M3ViT, images: np.ndarray, task: str, see: Callable[
 
         return route
 
-    handles = [moe.register_forward_pre_hook(router_of(i)) for i, moe in moe_blocks(model).items()]
+    handles = [moe.register_forward_pre_hook(router_of(i)) for i, moe in moe_blocks_of(model, task).items()]
     try:
         with torch.inference_mode():
             model(normalise(images).to(model.device), task)

@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moesaic.errors import UserError
+from moesaic.model.network.heads import ClassificationHead, FeaturesHead
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
+from moesaic.spec.heads import final_norm, head_layers
 
 _BATCH = 16
 _SPLIT = 3
@@ -48,11 +50,12 @@ class Calibration:
     """What the float network's activations were on some pictures.
 
     samples: rows by point, float32 [rows, channels]. ranges: by point, of every value and not of the samples alone. The points are
-    blocks.I.{norm1, query, key, value, attention, norm2, up} and norm; up is the input of GELU, in a dense MLP or in all experts
-    together. Further points are the residual stream before each norm, blocks.I.{stream1, stream2} and stream; row by row with up,
-    blocks.I.count, how many rows each row stands for (those with the largest hidden units are all kept); and in MoE blocks
-    blocks.I.expert (its number), blocks.I.score, and blocks.I.update, an expert's result before the score weighs it. attention: by
-    block, "blocks.I". outputs: the largest magnitude of each task's output.
+    blocks.I.{norm1, query, key, value, attention, norm2, up} and the final norms (moesaic.spec.heads.final_norm) of the tokens that a
+    head reads; up is the input of GELU, in a dense MLP or in all experts together. Further points are the residual stream before each
+    norm, blocks.I.{stream1, stream2} and stream; row by row with up, blocks.I.count, how many rows each row stands for (those with
+    the largest hidden units are all kept); and in MoE blocks blocks.I.expert (its number), blocks.I.score, and blocks.I.update, an
+    expert's result before the score weighs it. attention: by block, "blocks.I". outputs: the largest magnitude of each task's output;
+    a classification's is that of every row of the machine, before they are added up.
     """
 
     samples: dict[str, np.ndarray] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class _Recorder:
         self.parts: dict[str, list[np.ndarray]] = {}
         self.ranges: dict[str, Range] = {}
         self.attention: dict[str, list[AttentionSample]] = {}
+        self.outputs: dict[str, float] = {}
 
     def sample(self, name: str, value: Tensor, share: int = 1, kept: int = _ROWS_KEPT) -> None:
         """Note value [..., channels]; one call of the model brings `share` values of the same name. kept: rows to keep of all calls."""
@@ -134,6 +138,23 @@ class _Recorder:
             self.up(name, up, share, update=update, score=score, expert=torch.full_like(score, e))
 
 
+def _hook_head(model: M3ViT, recorder: _Recorder, task: str) -> torch.utils.hooks.RemovableHandle:
+    """Record what a task's head reads and the magnitude of what the machine's layers give for it."""
+    c = model.configuration
+    own, head = c.bundle_task(task, c.whole_pathways[task]), model.heads[task]
+    tokens = [
+        t for layer in head_layers(c.architecture, task, own) for t in range(layer.first, layer.first + layer.count)
+    ]
+
+    def see(module: torch.nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
+        read = result if isinstance(head, FeaturesHead) else arguments[0][:, tokens]
+        recorder.sample(final_norm(task, own), read)
+        rows = head.rows(arguments[0]) if isinstance(head, ClassificationHead) else result
+        recorder.outputs[task] = max(recorder.outputs.get(task, 0.0), rows.abs().max().item())
+
+    return head.register_forward_hook(see)
+
+
 def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.RemovableHandle]:
     def before(module: torch.nn.Module, see: Callable) -> torch.utils.hooks.RemovableHandle:
         return module.register_forward_pre_hook(lambda m, arguments: see(*arguments[:2]))
@@ -147,11 +168,8 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
     def stream(name: str) -> Callable[[Tensor], None]:
         return lambda value: recorder.stream(name, value)
 
-    prefix = model.configuration.prefix_tokens
-    handles = [
-        before(model.norm, stream("stream")),
-        after(model.norm, lambda y: recorder.sample("norm", y[:, prefix:])),
-    ]
+    handles = [before(model.norm, stream("stream"))]
+    handles += [_hook_head(model, recorder, task) for task in model.configuration.task_names]
     for i, block in enumerate(model.blocks):
         name, attention, mlp = f"blocks.{i}", block.attention, block.mlp
         handles += [
@@ -189,12 +207,12 @@ def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
     try:
         with torch.inference_mode():
             for task in model.configuration.task_names:
-                batches = (normalise(images[i : i + _BATCH]).to(device) for i in starts)
-                outputs = [model(batch, task).abs().max().item() for batch in batches]
-                result.outputs[task] = max(outputs)
+                for i in starts:
+                    model(normalise(images[i : i + _BATCH]).to(device), task)
     finally:
         for handle in handles:
             handle.remove()
+    result.outputs = recorder.outputs
     result.samples = {name: np.concatenate(parts) for name, parts in recorder.parts.items()}
     result.ranges, result.attention = recorder.ranges, recorder.attention
     _require_finite(result)

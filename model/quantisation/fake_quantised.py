@@ -12,7 +12,7 @@ from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.pathway import Pathways, whole_network
 from moesaic.model.quantisation import straight_through as ops
 from moesaic.model.quantisation.gelu import gelu_table
-from moesaic.model.quantisation.layers import light_head, linear_layers, norm_layers
+from moesaic.model.quantisation.layers import linear_layers, norm_layers
 from moesaic.model.quantisation.quantise import (
     LinearIntegers,
     NormIntegers,
@@ -24,6 +24,7 @@ from moesaic.model.quantisation.quantise import (
 )
 from moesaic.model.quantisation.scales import Scales
 from moesaic.spec.arithmetic import fixed_point_multiplier
+from moesaic.spec.heads import CLASS_AND_DISTILLATION, DENSE_KINDS, FEATURES, final_norm, head_layers, head_tokens
 
 # Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
 
@@ -98,15 +99,16 @@ class FakeQuantised(nn.Module):
     ) -> Tensor:
         """The task's prediction [N, C, h, w], float64 real values, for images uint8 [N, height, width, 3].
 
-        parameters: the result of `derive`, which is called if they are left out. record: called with the name and the integers of
-        each layer for which a bundle has golden vectors, in the shapes of `IntegerNetwork.run`.
+        A classification gives logits [N, classes], features [N, tokens, width]. parameters: the result of `derive`, which is called
+        if they are left out. record: called with the name and the integers of each layer for which a bundle has golden vectors, in the
+        shapes of `IntegerNetwork.run`.
         """
         return _Pass(self, images, task, parameters or self.derive(), record).run()
 
     def predict(
         self, images: np.ndarray, task: str, parameters: Parameters | None = None, batch: int = 16
     ) -> np.ndarray:
-        """Predictions as metrics take them, float64 [N, C, h, w], for images uint8 [N, height, width, 3].
+        """Predictions in the shapes of `forward`, float64, for images uint8 [N, height, width, 3].
 
         parameters: see `forward`. batch: images per pass.
         """
@@ -129,11 +131,12 @@ class _Pass:
 
     def run(self) -> Tensor:
         x = self._embed()
-        for i in range(self.model.configuration.depth):
+        c = self.model.configuration
+        for i in range(c.last_block(self.task) + 1):
             x = self._attention(i, x)
-            x = self._experts(i, x) if self.model.configuration.is_moe(i) else self._mlp(i, x)
+            x = self._experts(i, x) if c.is_moe(i) else self._mlp(i, x)
             self._note(f"blocks.{i}.output", x)
-        return self._head(self._norm("norm", x))
+        return self._head(x)
 
     def _note(self, name: str, rows: Tensor) -> None:
         if self.record is not None:
@@ -215,12 +218,30 @@ class _Pass:
         return x
 
     def _head(self, x: Tensor) -> Tensor:
-        c, head = self.model.configuration, light_head(self.model, self.task)
-        patches = x.view(self.count, c.tokens, -1)[:, c.prefix_tokens :]
-        output = pixel_shuffle(self._linear(f"heads.{self.task}", patches, 16), c.grid, c.resolution, head.channels)
+        c, unit = self.model.configuration, self.scales.outputs[self.task]
+        own = c.bundle_task(self.task, self.network.pathways[self.task])
+        x = x.view(self.count, c.tokens, -1)[:, head_tokens(c.architecture, self.task, own)]
+        x = self._norm(final_norm(self.task, own), x.reshape(-1, c.width)).view(x.shape)
+        layers = head_layers(c.architecture, self.task, own)
+        if own.kind in DENSE_KINDS:
+            patches = self._linear(layers[0].name, x[:, c.prefix_tokens :], 16)
+            output = pixel_shuffle(patches, c.grid, c.resolution, own.channels)
+            self._note_output(output.movedim(1, -1))
+            return output * unit
+        counts = [layer.count for layer in layers]
+        rows = torch.cat([self._linear(layer.name, part, 16) for layer, part in zip(layers, x.split(counts, 1))], 1)
+        self._note_output(rows[:, None])
+        if own.kind == FEATURES:
+            return rows * unit
+        sums = [
+            part.sum(1) / (len(layers) if own.pooling == CLASS_AND_DISTILLATION else part.shape[1])
+            for part in rows.split(counts, 1)
+        ]
+        return torch.stack(sums).sum(0) * unit
+
+    def _note_output(self, output: Tensor) -> None:
         if self.record is not None:
-            self.record("output", output.detach().movedim(1, -1))
-        return output * self.scales.outputs[self.task]
+            self.record("output", output.detach())
 
 
 def _mantissa_and_exponent(ratio: float) -> tuple[float, int]:

@@ -14,8 +14,10 @@ from moesaic.spec.arithmetic import (
     softmax_rows,
     weigh_by_score,
 )
-from moesaic.spec.bundle import Architecture, Task, pathways
+from moesaic.spec.bundle import Architecture, Task, output_shape, pathways
+from moesaic.spec.heads import DENSE_KINDS, blocks_run, final_norm, head_layers, head_tokens
 from moesaic.spec.pathway_names import split_pathway_name
+from moesaic.spec.predictions import real_output
 
 # Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
 
@@ -29,7 +31,9 @@ class IntegerNetwork:
         self.pathways = pathways(tasks)
 
     def run(self, images: np.ndarray, task: str, record: dict[str, np.ndarray] | None = None) -> np.ndarray:
-        """The task's output, int16 [N, rows * upscale, columns * upscale, channels], in units of its pathway's `output_scale`.
+        """The task's output, int16 [N, rows, columns, channels], in units of its pathway's `output_scale`.
+
+        For its shape see moesaic.spec.bundle.output_shape.
 
         images: uint8 [N, height, width, 3]. task: its name, for its default pathway, or TASK@ALTERNATIVE. record: receives every
         tensor that moesaic.spec.bundle lists as a golden vector, under its layer's name, with a leading dimension N.
@@ -43,18 +47,18 @@ class IntegerNetwork:
             raise UserError(f"unknown task {task!r}: this network has {', '.join(self.pathways)}")
         self._count, self._record = len(images), record
         x = self._embed(images)
-        for i in range(a.depth):
+        for i in range(blocks_run(a, self.pathways[task])):
             block = f"blocks.{i}"
             x = self._attention(block, x)
             x = self._experts(i, task, x) if i in a.moe_blocks else self._mlp(block, x)
             self._note(f"{block}.output", x, np.int16)
-        x = self._norm("norm", x)
         return self._head(task, x)
 
     def predict(self, images: np.ndarray, task: str, batch: int = 16) -> np.ndarray:
-        """The output of `run` as metrics take it: real values, channels first, float64 [N, channels, h, w]. batch: images per pass."""
-        parts = [self.run(images[i : i + batch], task) for i in range(0, len(images), batch)]
-        return np.moveaxis(np.concatenate(parts), -1, 1) * self.pathways[task].output_scale
+        """The output of `run` as metrics take it, see moesaic.spec.predictions.real_output. batch: images per pass."""
+        own = self.pathways[task]
+        raw = np.concatenate([self.run(images[i : i + batch], task) for i in range(0, len(images), batch)])
+        return real_output(own.kind, raw, own.output_scale, own.pooling)
 
     def _note(self, name: str, rows: np.ndarray, dtype: type) -> None:
         if self._record is not None:
@@ -142,14 +146,27 @@ class IntegerNetwork:
         return x
 
     def _head(self, task: str, x: np.ndarray) -> np.ndarray:
-        a, (rows, columns), r = self.architecture, self.architecture.grid, self.pathways[task].upscale
-        patches = x.reshape(self._count, a.tokens, -1)[:, a.prefix_tokens :].reshape(-1, a.width)
-        output = saturate(self._linear(f"heads.{split_pathway_name(task)[0]}", patches), 16).astype(np.int16)
-        output = output.reshape(self._count, rows, columns, r, r, -1).swapaxes(2, 3)
-        output = output.reshape(self._count, rows * r, columns * r, -1)
+        a, own, name = self.architecture, self.pathways[task], split_pathway_name(task)[0]
+        x = x.reshape(self._count, a.tokens, -1)[:, head_tokens(a, name, own)]
+        x = self._norm(final_norm(name, own), x.reshape(-1, a.width)).reshape(*x.shape)
+        if own.kind in DENSE_KINDS:
+            output = self._dense_output(f"heads.{name}", x[:, a.prefix_tokens :], own.upscale)
+        else:
+            output, row = np.zeros((self._count, *output_shape(a, own)), np.int16), 0
+            for layer in head_layers(a, name, own):
+                rows = slice(row, row + layer.count)
+                output[:, 0, rows] = saturate(self._linear(layer.name, x[:, rows]), 16)
+                row += layer.count
         if self._record is not None:
             self._record["output"] = output
         return output
+
+    def _dense_output(self, name: str, patches: np.ndarray, r: int) -> np.ndarray:
+        """Patches [N, patches, D] through a head with r x r output pixels per patch, int16 [N, rows * r, columns * r, channels]."""
+        rows, columns = self.architecture.grid
+        output = saturate(self._linear(name, patches.reshape(-1, patches.shape[-1])), 16).astype(np.int16)
+        output = output.reshape(self._count, rows, columns, r, r, -1).swapaxes(2, 3)
+        return output.reshape(self._count, rows * r, columns * r, -1)
 
 
 def _transpose(heads: list[list[tuple[np.ndarray, ...]]]) -> list[list[list[np.ndarray]]]:

@@ -4,16 +4,18 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moesaic.errors import InternalError
-from moesaic.model.network.heads import Head
+from moesaic.model.network.heads import ClassificationHead, FeaturesHead, Head
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.pathway import Pathways
 from moesaic.model.quantisation.scales import ActivationScale, Scales
 from moesaic.spec.arithmetic import EXP_FRACTION_BITS
+from moesaic.spec.heads import SHARED_NORM, final_norm, head_layers, head_task
 
 OCTAVE = math.log2(math.e) * (1 << EXP_FRACTION_BITS)  # a factor of e in units of 1/256 octave
 _PIXEL_SCALE, _PIXEL_OFFSET = 1 / 127.5, 0.5 / 127.5  # (pixel - 128) * scale + offset is the model's input
@@ -45,12 +47,19 @@ def position(model: M3ViT) -> Tensor:
     return model.position.double() + F.pad(model.class_token.double()[None], (0, 0, 0, len(model.position) - 1))
 
 
-def light_head(model: M3ViT, task: str) -> Head:
-    """A task's light head. InternalError for any other head: models with one have no integer form."""
+def head_linears(model: M3ViT, task: str) -> list[nn.Linear | None]:
+    """The linear layers of a task's head in the order of `moesaic.spec.heads.head_layers`; None stands for the identity.
+
+    InternalError for a head that has no integer form.
+    """
     head = model.heads[task]
-    if not isinstance(head, Head):
-        raise InternalError(f"the head of {task} is a {type(head).__name__}, which has no integer form")
-    return head
+    if isinstance(head, Head):
+        return [head.linear]
+    if isinstance(head, ClassificationHead):
+        return [layer for layer in head.layers if isinstance(layer, nn.Linear)]
+    if isinstance(head, FeaturesHead):
+        return [None]
+    raise InternalError(f"the head of {task} is a {type(head).__name__}, which has no integer form")
 
 
 def norm_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, NormLayer]]:
@@ -64,7 +73,10 @@ def norm_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, NormLayer]]
     for i, (block, of) in enumerate(zip(model.blocks, scales.blocks)):
         yield f"blocks.{i}.norm1", layer(block.norm1, of.norm1)
         yield f"blocks.{i}.norm2", layer(block.norm2, of.norm2)
-    yield "norm", layer(model.norm, scales.norm)
+    for name, result in scales.final_norms.items():
+        head = None if name == SHARED_NORM else model.heads[head_task(name)]
+        own = head.norm if isinstance(head, FeaturesHead) else None
+        yield name, layer(own if isinstance(own, nn.LayerNorm) else model.norm, result)
 
 
 def linear_layers(model: M3ViT, scales: Scales, pathways: Pathways) -> Iterator[tuple[str, LinearLayer]]:
@@ -84,15 +96,23 @@ def linear_layers(model: M3ViT, scales: Scales, pathways: Pathways) -> Iterator[
         else:
             yield f"{name}.mlp.up", _linear(block.mlp.up, of.norm2, of.gelu_index)
             yield f"{name}.mlp.down", _linear(block.mlp.down, of.hidden, stream)
-    for task in model.configuration.task_names:
-        yield (
-            f"heads.{task}",
-            _linear(light_head(model, task).linear, scales.norm, ActivationScale(scales.outputs[task])),
-        )
+    c = model.configuration
+    for task in c.task_names:
+        described = c.bundle_task(task, c.whole_pathways[task])
+        source, unit = scales.final_norms[final_norm(task, described)], ActivationScale(scales.outputs[task])
+        for layer, linear in zip(head_layers(c.architecture, task, described), head_linears(model, task)):
+            yield layer.name, _identity(model, source, unit) if linear is None else _linear(linear, source, unit)
 
 
 def _linear(layer: nn.Linear, input_scale: ActivationScale, output_scale: ActivationScale) -> LinearLayer:
     return LinearLayer(layer.weight.double(), layer.bias.double(), input_scale, output_scale)
+
+
+def _identity(model: M3ViT, input_scale: ActivationScale, output_scale: ActivationScale) -> LinearLayer:
+    """The layer that brings int8 features with a scale per channel to int16 with one scale, so that DRAM holds their real values."""
+    width = model.configuration.width
+    weight = torch.eye(width, dtype=torch.float64, device=model.device)
+    return LinearLayer(weight, weight.new_zeros(width), input_scale, output_scale)
 
 
 def _patch_embedding(model: M3ViT, stream: ActivationScale) -> LinearLayer:
@@ -104,7 +124,7 @@ def _patch_embedding(model: M3ViT, stream: ActivationScale) -> LinearLayer:
 
 
 def _mixture(moe: MoE, i: int, scales: Scales, pathways: Pathways) -> Iterator[tuple[str, LinearLayer]]:
-    of, kept = scales.blocks[i], {task: one.pathway[i] for task, one in pathways.items()}
+    of, kept = scales.blocks[i], {task: one.pathway[i] for task, one in pathways.items() if i in one.pathway}
     for task, experts in kept.items():
         weight, bias = (part.double()[list(experts)] for part in moe.router_linear(task))
         yield f"router.{task}", LinearLayer(weight, bias, of.norm2, ActivationScale(1 / OCTAVE))

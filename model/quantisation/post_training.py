@@ -62,7 +62,7 @@ def scales_for(model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: Pa
 
 
 def require_light_head(configuration: ModelConfiguration) -> None:
-    """Raise UserError unless the network has the light head, without which it has no integer form."""
-    if configuration.head != "light":
+    """Raise UserError if the network has a dense head other than the light one, which has no integer form."""
+    if not configuration.has_integer_form:
         head = f"the head {configuration.head!r} has no integer form: the accelerator runs the light head"
         raise UserError(f"{head}; train a recipe with head = 'light', or take `moesaic export --onnx-only`")

@@ -186,17 +186,7 @@ def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str
         tensors[f"blocks.{i}.attention_shift"] = np.asarray(block.attention_shift, np.uint8)
         kind = "experts" if c.is_moe(i) else "mlp"
         tensors[f"blocks.{i}.{kind}.table"] = gelu_table(block.gelu_index, block.hidden)
-    tasks = {
-        task.name: Task(
-            kind=task.name,
-            channels=task.channels,
-            upscale=c.resolution,
-            output_scale=scales.outputs[task.name],
-            top_k=pathways[task.name].top_k,
-            pathway=pathways[task.name].pathway,
-        )
-        for task in c.tasks
-    }
+    tasks = {name: c.bundle_task(name, pathways[name], scales.outputs[name]) for name in c.task_names}
     return tasks, tensors
 
 

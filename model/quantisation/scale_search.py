@@ -19,10 +19,11 @@ from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.pathway import Pathways
 from moesaic.model.quantisation.calibration import AttentionSample, Calibration
 from moesaic.model.quantisation.gelu import gelu_table
-from moesaic.model.quantisation.layers import OCTAVE, light_head
+from moesaic.model.quantisation.layers import OCTAVE, head_linears
 from moesaic.model.quantisation.scales import INT16_MAX, ActivationScale, BlockScales, Scales
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.spec.arithmetic import EXP_FRACTION_BITS, TABLE_ENTRIES
+from moesaic.spec.heads import final_norm
 
 OUTPUT_HEADROOM = 1.5  # factor on the range of a task's output, for pictures unlike those of the calibration
 _INT8_MAX = (1 << 7) - 1
@@ -56,9 +57,7 @@ def choose_scales(
             settings=settings,
             stream=search.stream(),
             blocks=tuple(search.block(i) for i in range(model.configuration.depth)),
-            norm=search.norm(
-                "norm", [light_head(model, task).linear.weight for task in model.configuration.task_names]
-            ),
+            final_norms={name: search.norm(name, readers) for name, readers in _readers_of_final_norms(model).items()},
             outputs={
                 task: OUTPUT_HEADROOM * max(seen.outputs[task], held_out.outputs[task], _LEAST_RANGE) / INT16_MAX
                 for task in model.configuration.task_names
@@ -285,6 +284,17 @@ def _widest(candidates: Sequence[_Candidate], error: Callable[[_Candidate], floa
         if errors[-1] > _HOPELESS * min(errors):
             break
     return next(one for one, found in zip(candidates, errors) if found <= _TOLERANCE * min(errors))
+
+
+def _readers_of_final_norms(model: M3ViT) -> dict[str, list[Tensor]]:
+    """By the name of each final norm: the weights [out, width] of the heads that read it, the identity for features."""
+    c = model.configuration
+    readers: dict[str, list[Tensor]] = {}
+    for task in c.task_names:
+        name = final_norm(task, c.bundle_task(task, c.whole_pathways[task]))
+        for linear in head_linears(model, task):
+            readers.setdefault(name, []).append(torch.eye(c.width) if linear is None else linear.weight)
+    return readers
 
 
 def _hidden_scale(highest: float) -> ActivationScale:

@@ -74,17 +74,23 @@ class BlockScales:
 
 @dataclass(frozen=True)
 class Scales:
-    """The scales of a whole network. stream: of the residual stream (int16). norm: of the final norm. outputs: of each task's (int16)."""
+    """The scales of a whole network.
+
+    stream: of the residual stream (int16). final_norms: of the norms in front of the heads, by their names in a bundle. outputs: of
+    each task's (int16).
+    """
 
     settings: PtqSettings
     stream: float
     blocks: tuple[BlockScales, ...]
-    norm: ActivationScale
+    final_norms: dict[str, ActivationScale]
     outputs: dict[str, float]
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, completely or not at all. UserError if it cannot be written."""
-        arrays = {"stream": self.stream, **_arrays("norm", self.norm)}
+        arrays: dict[str, np.ndarray | float] = {"stream": self.stream}
+        for name, norm in self.final_norms.items():
+            arrays |= _arrays(name, norm)
         arrays |= {f"outputs.{task}": scale for task, scale in self.outputs.items()}
         for i, block in enumerate(self.blocks):
             for field in dataclasses.fields(block):
@@ -106,14 +112,14 @@ class Scales:
                 settings=PtqSettings(**json.loads(settings)),
                 stream=float(arrays["stream"]),
                 blocks=blocks,
-                norm=_activation(arrays, "norm"),
+                final_norms={name: _activation(arrays, name) for name in configuration.final_norms},
                 outputs={task: float(arrays[f"outputs.{task}"]) for task in configuration.task_names},
             )
         except OSError as error:
             raise UserError(f"scales {path} cannot be read ({error.strerror or error}); {remedy}") from None
         except (KeyError, TypeError, ValueError, SafetensorError) as error:
             raise UserError(f"scales {path} are malformed or of another model ({error!r}); {remedy}") from None
-        width = np.size(scales.norm.scale)
+        width = np.size(blocks[0].norm1.scale)
         if width != configuration.width or f"blocks.{configuration.depth}.query" in arrays:
             depth = sum(name.endswith(".query") for name in arrays)
             sizes = f"of {depth} blocks of width {width}"

@@ -11,7 +11,9 @@ from moesaic.argument_types import SEED_END
 from moesaic.errors import UserError
 from moesaic.model.data.registry import DATASETS
 from moesaic.model.recipes.backbones import with_backbone
-from moesaic.spec.bundle import PREFIX_TOKENS_MAX, Architecture
+from moesaic.spec.bundle import PREFIX_TOKENS_MAX, Alternative, Architecture, Task
+from moesaic.spec.heads import CLASS, CLASSIFICATION, DENSE_KINDS, FEATURES, MEAN, final_norm, task_problem
+from moesaic.spec.pathway_names import is_task_name
 
 GATES = ("multi", "single", "task-conditioned")
 GATE_NOISES = ("fixed", "learned", "none")
@@ -26,10 +28,40 @@ _RECIPES = Path(__file__).parent
 
 @dataclass(frozen=True)
 class TaskConfiguration:
-    """A task's name, a key of `moesaic.model.tasks.definitions.TASKS`, and its number of output channels."""
+    """A task and its head.
+
+    name: letters, digits, - and _. channels: of the output, a classification's number of classes; features have the network's width.
+    kind: a key of `moesaic.model.tasks.definitions.TASKS`, by default the name. pooling: of a classification, one of
+    moesaic.spec.heads.POOLINGS, by default the class token if there is one. last_block: of features, the index of the block whose
+    tokens they are, by default the last. class_names: one per channel, of a task with classes; by default those of the data set.
+    """
 
     name: str
-    channels: int
+    channels: int = 0
+    kind: str = ""
+    pooling: str = ""
+    last_block: int | None = None
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", self.kind or self.name)
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether a data set can have ground truth for this task, so that it can be trained and measured; not so of features."""
+        return self.kind != FEATURES
+
+    def completed(self, width: int, prefix_tokens: int) -> "TaskConfiguration":
+        """The task with its defaults filled in that depend on the model."""
+        channels = self.channels or (width if self.kind == FEATURES else 0)
+        pooling = self.pooling or ("" if self.kind != CLASSIFICATION else CLASS if prefix_tokens else MEAN)
+        return dataclasses.replace(self, channels=channels, pooling=pooling)
+
+    def to_dict(self) -> dict:
+        """In plain types, without what is left at its default."""
+        values = {name: value for name, value in dataclasses.asdict(self).items() if value not in ("", (), None)}
+        return values if self.kind != self.name else {name: value for name, value in values.items() if name != "kind"}
 
 
 @dataclass(frozen=True)
@@ -97,11 +129,28 @@ class ModelConfiguration:
             raise UserError(f"top_k ({self.top_k}) must be from 1 to the number of experts ({self.experts})")
         if self.experts and not self.expert_hidden:
             raise UserError(f"expert_hidden (0) of {self.experts} experts must be at least 1: correct the recipe")
-        for task in self.tasks:
-            _require_integers(task, {})
+        object.__setattr__(self, "tasks", tuple(t.completed(self.width, self.prefix_tokens) for t in self.tasks))
         names = [task.name for task in self.tasks]
         if not names or len(set(names)) != len(names):
             raise UserError(f"tasks {names} must be one or more different names: correct the recipe")
+        for task in self.tasks:
+            _require_integers(task, {})
+            self._check_task(task)
+        reached = max(self.last_block(name) for name in names) + 1
+        if reached < self.depth:
+            raise UserError(f"no task runs the blocks after the first {reached} of {self.depth}: set depth = {reached}")
+
+    def _check_task(self, task: TaskConfiguration) -> None:
+        if not is_task_name(task.name):
+            raise UserError(f"task {task.name!r} is not named by letters, digits and _: rename it in the recipe")
+        if problem := task_problem(self.architecture, task, task.channels):
+            raise UserError(f"task {task.name}: {problem}; correct the recipe")
+        if task.class_names and len(task.class_names) != task.channels:
+            raise UserError(f"task {task.name} has {len(task.class_names)} class names, but {task.channels} channels")
+        if task.kind == CLASSIFICATION and self.head != "light":
+            raise UserError(
+                f"task {task.name} is a classification, which the head {self.head!r} is not: set head = 'light'"
+            )
 
     @property
     def architecture(self) -> Architecture:
@@ -140,6 +189,54 @@ class ModelConfiguration:
     def resolution(self) -> int:
         """Output pixels per patch edge."""
         return self.head_resolution or self.patch
+
+    @property
+    def has_integer_form(self) -> bool:
+        """Whether the accelerator runs every head; it does not run SETR-PUP."""
+        return self.head == "light" or all(task.kind == FEATURES for task in self.tasks)
+
+    @property
+    def tasks_with_truth(self) -> tuple[TaskConfiguration, ...]:
+        """The tasks that can be trained and measured."""
+        return tuple(task for task in self.tasks if task.has_truth)
+
+    def last_block(self, name: str) -> int:
+        """Index of the last block that a task runs."""
+        last = self.task(name).last_block
+        return self.depth - 1 if last is None else last
+
+    def tasks_through(self, block: int) -> tuple[str, ...]:
+        """The names of the tasks that run a block."""
+        return tuple(name for name in self.task_names if self.last_block(name) >= block)
+
+    def bundle_task(self, name: str, pathway: Alternative, output_scale: float = 1.0) -> Task:
+        """A task in the form that a bundle has. pathway: its experts and its top-k."""
+        own = self.task(name)
+        return Task(
+            kind=own.kind,
+            channels=own.channels,
+            upscale=self.resolution if own.kind in DENSE_KINDS else 1,
+            output_scale=output_scale,
+            top_k=pathway.top_k,
+            pathway=pathway.pathway,
+            pooling=own.pooling,
+            last_block=own.last_block,
+        )
+
+    @property
+    def final_norms(self) -> tuple[str, ...]:
+        """The names of the norms in front of the heads, as a bundle has them."""
+        tasks = {name: self.bundle_task(name, whole) for name, whole in self.whole_pathways.items()}
+        return tuple(dict.fromkeys(final_norm(name, task) for name, task in tasks.items()))
+
+    @property
+    def whole_pathways(self) -> dict[str, Alternative]:
+        """Every task's pathway through every expert of the blocks that it runs, with the model's top-k."""
+        every = tuple(range(self.experts))
+        return {
+            name: Alternative(self.top_k, {i: every for i in range(self.last_block(name) + 1) if self.is_moe(i)})
+            for name in self.task_names
+        }
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -270,6 +367,7 @@ class Recipe:
         for name, usual in _UNMENTIONED.items():
             if values["model"][name] == usual:
                 del values["model"][name]
+        values["model"]["tasks"] = tuple(task.to_dict() for task in self.model.tasks)
         return values
 
     @classmethod

@@ -2,17 +2,22 @@
 
 import statistics
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from moesaic.errors import UserError
 from moesaic.model.tasks.definitions import TASKS
 
 
-def delta_m(results: Mapping[str, float], single_task_results: Mapping[str, float]) -> float:
+def delta_m(
+    results: Mapping[str, float],
+    single_task_results: Mapping[str, float],
+    kinds: Mapping[str, str] = MappingProxyType({}),
+) -> float:
     """Mean over tasks of the relative change from the single-task results, in percent; positive means better.
 
     Maninis et al., Attentive Single-Tasking of Multiple Tasks, CVPR 2019, section 4; the sign is reversed for metrics where
-    lower is better. Both arguments map tasks to metrics. UserError unless both have the same tasks, at least one, and
-    every single-task result is positive.
+    lower is better. The first two arguments map tasks to metrics. kinds: of the tasks that are not named after theirs. UserError
+    unless both have the same tasks, at least one, and every single-task result is positive.
     """
     for here, there, what in (
         (results, single_task_results, "single-task"),
@@ -29,5 +34,5 @@ def delta_m(results: Mapping[str, float], single_task_results: Mapping[str, floa
             raise UserError(
                 f"delta_m: the single-task result of {task} is {single}, not above 0: no change relates to it"
             )
-        changes.append((1 if TASKS[task].higher_is_better else -1) * (result - single) / single)
+        changes.append((1 if TASKS[kinds.get(task, task)].higher_is_better else -1) * (result - single) / single)
     return 100 * statistics.fmean(changes)

@@ -1,6 +1,6 @@
 """The tasks' training losses and two sets of weights: one for the rendered scenes, one from the multi-task papers.
 
-Every loss takes a prediction [B, C, h, w] and a target [B, h, w] or [B, h, w, 3]; `moesaic.model.tasks.targets` defines targets
+Every dense loss takes a prediction [B, C, h, w] and a target [B, h, w] or [B, h, w, 3]; `moesaic.model.tasks.targets` defines targets
 and invalid pixels. A loss is a float32 scalar, computed in float32 whatever the prediction's dtype. Its mean leaves invalid pixels
 out; with no valid pixel it is 0 with a zero gradient.
 
@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from moesaic.model.tasks.targets import INVALID_LABEL
+from moesaic.model.tasks.targets import INVALID_CLASS, INVALID_LABEL
 from moesaic.spec.predictions import DEPTH_UNIT
 
 EDGE_WEIGHT = 0.95
@@ -92,6 +92,12 @@ def normals_l1(prediction: Tensor, target: Tensor) -> Tensor:
     return _mean((prediction / length - target.permute(0, 3, 1, 2)).abs().mean(1), valid)
 
 
+def image_cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
+    """Softmax cross-entropy of whole images. prediction [B, classes] logits, target integers [B]."""
+    valid = (target != INVALID_CLASS).sum().clamp(min=1)
+    return F.cross_entropy(prediction.float(), target.long(), ignore_index=INVALID_CLASS, reduction="sum") / valid
+
+
 @dataclass(frozen=True)
 class WeightedLoss:
     """A loss and its weight in the sum over tasks that training minimises."""
@@ -109,6 +115,7 @@ LOSS_SETS = {
         "edges": WeightedLoss(edges_cross_entropy, 10.0),
         "depth": WeightedLoss(depth_log_l1),
         "normals": WeightedLoss(normals_cosine),
+        "classification": WeightedLoss(image_cross_entropy),
     },
     "papers": {
         "segmentation": WeightedLoss(class_cross_entropy),
@@ -117,6 +124,7 @@ LOSS_SETS = {
         "edges": WeightedLoss(edges_cross_entropy, 50.0),
         "depth": WeightedLoss(depth_l1),
         "normals": WeightedLoss(normals_l1, 10.0),
+        "classification": WeightedLoss(image_cross_entropy),
     },
 }
-"""Loss and weight of every task, by the name of the set that a recipe chooses: for rendered scenes, or as in the papers."""
+"""Loss and weight of every kind of task but features, by the name of the set that a recipe chooses: for scenes, or as in the papers."""

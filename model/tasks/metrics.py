@@ -4,12 +4,13 @@
 that has seen no valid pixel is NaN.
 """
 
+import math
 from typing import Protocol
 
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.tasks.targets import INVALID_LABEL
+from moesaic.model.tasks.targets import INVALID_CLASS, INVALID_LABEL
 from moesaic.spec.predictions import metres, probability
 
 
@@ -17,7 +18,10 @@ class Meter(Protocol):
     """A metric over a data set."""
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
-        """Add a batch: predictions [N, C, h, w] of any numeric dtype, targets [N, h, w] or [N, h, w, 3]."""
+        """Add a batch: predictions [N, C, h, w] of any numeric dtype, targets [N, h, w] or [N, h, w, 3].
+
+        A classification's predictions are [N, classes], its targets [N]; both are [N, tokens, width] of features.
+        """
         ...
 
     def result(self) -> float:
@@ -124,3 +128,41 @@ class AngleMeter:
 
     def result(self) -> float:
         return self._degrees / self._pixels if self._pixels else float("nan")
+
+
+class AccuracyMeter:
+    """The share of images whose class is among the `count` largest logits (top-1, top-5), 0..1; of equal logits the lowest come first."""
+
+    def __init__(self, count: int = 1) -> None:
+        self._count, self._hits, self._images = count, 0, 0
+
+    def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
+        """Add a batch: predictions [N, classes] logits, targets integers [N]. UserError when a target is not a class."""
+        if targets.max(initial=0) >= predictions.shape[1]:
+            most = predictions.shape[1] - 1
+            raise UserError(f"the truth has class {targets.max()}, the model only 0 to {most}: correct the recipe")
+        valid = targets != INVALID_CLASS
+        first = np.argsort(-predictions[valid], axis=1, kind="stable")[:, : self._count]
+        self._hits += int((first == targets[valid, None]).any(1).sum())
+        self._images += int(valid.sum())
+
+    def result(self) -> float:
+        return self._hits / self._images if self._images else float("nan")
+
+
+class NoiseMeter:
+    """Signal-to-noise ratio of features to those of another network, in dB: power of the other's over that of the difference."""
+
+    def __init__(self) -> None:
+        self._signal = self._noise = 0.0
+
+    def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
+        """Add a batch: predictions [N, tokens, width], targets of the same shape, from the other network."""
+        targets = targets.astype(np.float64)
+        self._signal += float(np.square(targets).sum())
+        self._noise += float(np.square(predictions - targets).sum())
+
+    def result(self) -> float:
+        if not self._noise:
+            return math.inf if self._signal else float("nan")
+        return 10 * math.log10(self._signal / self._noise) if self._signal else -math.inf

@@ -40,6 +40,8 @@ class Selection:
         if not wanted or wanted - metrics.keys():
             return None
         if select == "delta_m":
-            return delta_m({task: metrics[task] for task in self.reference}, self.reference)
-        task = find_task(select, recipe.model.task(select).channels)
+            kinds = {task.name: task.kind for task in recipe.model.tasks}
+            return delta_m({task: metrics[task] for task in self.reference}, self.reference, kinds)
+        own = recipe.model.task(select)
+        task = find_task(own.kind, own.channels)
         return metrics[select] if task.higher_is_better else -metrics[select]

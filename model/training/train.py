@@ -79,12 +79,13 @@ def _losses(
     """Each task's loss and the balance loss by name, and the weighted sum to minimise."""
     training, device = recipe.training, distributed.ranks.device
     with precision.autocast():
-        predictions, balance = distributed.forward(normalise(batch.images).to(device), recipe.model.task_names, noise)
+        names = tuple(task.name for task in recipe.model.tasks_with_truth)
+        predictions, balance = distributed.forward(normalise(batch.images).to(device), names, noise)
     losses, weighted = {}, []
-    for task in recipe.model.tasks:
-        definition = find_task(task.name, task.channels, training.losses)
+    for task in recipe.model.tasks_with_truth:
+        definition = find_task(task.kind, task.channels, training.losses)
         prediction = predictions[task.name].float()
-        target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, *prediction.shape[-2:])))
+        target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, prediction.shape)))
         losses[task.name] = definition.loss(prediction, target.to(device))
         weighted.append(definition.weight * losses[task.name])
     return losses | {"balance": balance}, torch.stack(weighted).sum() + training.balance_weight * balance
@@ -171,8 +172,7 @@ def train(
     UserError before the first step if `path` cannot be written or the recipe cannot run here, and later if training diverges.
     """
     console = (console or Console()) if ranks.first else Console(quiet=True)
-    for task in recipe.model.tasks:
-        find_task(task.name, task.channels, recipe.training.losses)
+    _require_trainable(recipe)
     require_divisible(recipe, ranks.size)
     if path.is_dir():
         raise UserError(f"checkpoint {path} is a directory: name a file")
@@ -219,6 +219,22 @@ def train(
             progress.update(bar, advance=1, losses="  ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))
     run.save(path)
     return run.whole_model()
+
+
+def _require_trainable(recipe: Recipe) -> None:
+    """Raise UserError unless the model's tasks can be trained with the recipe's losses, and nothing is left that no task trains."""
+    model = recipe.model
+    for task in model.tasks:
+        find_task(task.kind, task.channels, recipe.training.losses)
+    if not model.tasks_with_truth:
+        raise UserError(
+            f"nothing to train in {', '.join(model.task_names)}: features have no ground truth; add another task to the recipe"
+        )
+    features = [task.name for task in model.tasks if not task.has_truth]
+    if features and model.experts and model.gate != "single":
+        raise UserError(
+            f"features {features[0]} have routers of their own, which nothing trains: set gate = 'single', or leave them out"
+        )
 
 
 def best_path(path: Path) -> Path:

@@ -72,7 +72,7 @@ def _network(name: str, size: tuple[int, int] | None):
     from dataclasses import replace
 
     from moesaic.model.recipes.recipe import load_recipe
-    from moesaic.spec.bundle import Task, load_bundle, pathways
+    from moesaic.spec.bundle import load_bundle, pathways
 
     if Path(name).is_dir():
         bundle = load_bundle(name)
@@ -80,7 +80,4 @@ def _network(name: str, size: tuple[int, int] | None):
     model = load_recipe(name).model
     if size:
         model = replace(model, image_height=size[0], image_width=size[1])
-    a = model.architecture
-    everyone = {block: tuple(range(a.experts)) for block in a.moe_blocks}
-    tasks = {t.name: Task("depth", t.channels, model.resolution, 1.0, a.top_k, everyone) for t in model.tasks}
-    return a, tasks
+    return model.architecture, {name: model.bundle_task(name, whole) for name, whole in model.whole_pathways.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from moesaic.spec.bundle import Architecture, Bundle, Task
+from moesaic.spec.heads import POOLINGS
 from tests.hls.random_bundle import random_bundle
 
 SMALL = Architecture(
@@ -75,6 +76,23 @@ def tasks_of(architecture: Architecture) -> dict[str, Task]:
         ),
         "depth": Task("depth", 1, a.patch, 1e-3, 1, keep(every[-1:])),
     }
+
+
+def token_tasks_of(architecture: Architecture) -> dict[str, Task]:
+    """A task beside each pooling that the architecture has the tokens for, and features of the last and of the first block."""
+    a, every = architecture, tuple(range(architecture.experts))
+
+    def keep(blocks: tuple[int, ...]) -> dict[int, tuple[int, ...]]:
+        return {i: every for i in a.moe_blocks if i in blocks}
+
+    tasks = {
+        f"classes_{n}": Task("classification", 11 + n, 1, 1e-3, a.top_k, keep(a.moe_blocks), pooling=pooling)
+        for n, (pooling, prefix) in enumerate(POOLINGS.items())
+        if prefix <= a.prefix_tokens
+    }
+    tasks["features"] = Task("features", a.width, 1, 1e-3, a.top_k, keep(a.moe_blocks))
+    tasks["features_0"] = Task("features", a.width, 1, 1e-3, a.top_k, keep((0,)), last_block=0)
+    return tasks
 
 
 def network(architecture: Architecture, seed: int) -> Bundle:

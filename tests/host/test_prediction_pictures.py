@@ -6,6 +6,7 @@ import pytest
 from moesaic.errors import UserError
 from moesaic.host.prediction_pictures import (
     CLASS_COLOURS,
+    class_colour,
     class_picture,
     depth_picture,
     edges_picture,
@@ -13,7 +14,7 @@ from moesaic.host.prediction_pictures import (
     picture,
     saliency_picture,
 )
-from moesaic.spec.bundle import KINDS
+from moesaic.spec.heads import DENSE_KINDS
 from moesaic.spec.predictions import decode
 
 
@@ -61,14 +62,44 @@ def test_saliency_brightens():
     assert (np.diff(brightness) > 0).all() and brightness[0] < 30 and brightness[-1] > 230
 
 
-def test_every_kind_of_a_bundle_has_a_picture_of_what_it_decodes_to():
+def test_every_dense_kind_has_a_picture_of_what_it_decodes_to():
     channels = {"depth": 1, "saliency": 1, "edges": 1, "normals": 3}
-    for kind in KINDS:
+    for kind in DENSE_KINDS:
         raw = np.random.default_rng(0).integers(-999, 999, (4, 5, channels.get(kind, 7))).astype(np.int16)
         shown = picture(kind, decode(kind, raw, 1e-3))
         assert shown.shape == (4, 5, 3) and shown.dtype == np.uint8 and shown.std() > 0
 
 
 def test_unknown_kind():
-    with pytest.raises(UserError, match=r"'pose'.*depth, edges, normals, parts, saliency, segmentation"):
+    with pytest.raises(
+        UserError, match=r"'pose'.*classification, depth, edges, features, normals, parts, saliency, segmentation"
+    ):
         picture("pose", np.zeros((2, 2)))
+
+
+def test_a_classification_is_drawn_as_bars():
+    probabilities = np.array([0.5, 0, 0.25, 0.125, 0.1, 0.025], np.float32)
+    shown = picture("classification", probabilities)
+    assert shown.shape == (120, 200, 3) and shown.dtype == np.uint8
+    for place, (index, length) in enumerate(((0, 100), (2, 50), (3, 25), (4, 20), (5, 5))):
+        row = shown[24 * place + 12]
+        assert np.array_equal(np.flatnonzero((row == class_colour(index)).all(-1)), np.arange(length))
+    assert (
+        np.array_equal(class_colour(0), class_colour(255))
+        and picture("classification", probabilities[:2]).shape == shown.shape
+    )
+
+
+def test_features_are_drawn_as_their_principal_components():
+    rows, columns = 4, 6
+    tokens = np.zeros((5 + rows * columns, 8), np.float32)
+    tokens[:5] = 1e6  # prefix tokens are not drawn
+    tokens[5:, 3] = 3 * np.repeat(np.arange(rows), columns)
+    tokens[5:, 6] = -np.tile(np.arange(columns), rows)
+    shown = picture("features", tokens, (rows, columns))
+    assert shown.shape == (8 * rows, 8 * columns, 3) and shown.dtype == np.uint8
+    patches = shown[::8, ::8].astype(int)
+    assert (np.diff(patches[..., 0], axis=0) > 0).all() and (np.diff(patches[..., 0], axis=1) == 0).all()
+    assert (np.diff(patches[..., 1], axis=1) < 0).all() and (np.diff(patches[..., 1], axis=0) == 0).all()
+    assert np.array_equal(shown, picture("features", tokens, (rows, columns)))
+    assert picture("features", np.ones((3, 4), np.float32), (1, 2)).shape == (8, 16, 3)

@@ -41,8 +41,8 @@ class Session:
         x: (N, 3, height, width), float or uint8, or one image without N.
         tasks: TASK or TASK@ALTERNATIVE.
 
-        The outputs are (N, channels, height, width), float64 if x is float64, else float32; without N if x has none. Raises
-        UserError if the model is not compiled or x is not such an array.
+        The outputs are (N, channels, height, width), float64 if x is float64, else float32; without N if x has none. A classification
+        gives logits (N, classes), features are (N, tokens, width). Raises UserError if the model is not compiled or x is not such an array.
         """
         if self.emulator is None:
             raise UserError("the model is not compiled, so it cannot predict; call compile() first")
@@ -59,6 +59,6 @@ class Session:
                 build.write_image(memory.frame, image)
                 self.emulator.run(build.task(name).program, memory, 0)
                 raw[i] = build.read_output(memory.frame, task)
-            output = to_output(raw, build.tasks[task].output_scale, dtype)
+            output = to_output(build.tasks[task], raw, dtype)
             results.append(output if x.ndim == 4 else output[0])
         return results

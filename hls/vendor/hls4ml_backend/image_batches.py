@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.spec.build import TaskProgram
+from moesaic.spec.predictions import real_output
 
 _HALF_RANGE = 127.5
 """The ONNX network takes pixel / 127.5 - 1."""
@@ -47,11 +49,10 @@ def _quantised(x: np.ndarray) -> np.ndarray:
     return np.clip(np.rint((x.astype(np.float64) + 1) * _HALF_RANGE), 0, 255).astype(np.uint8)
 
 
-def to_output(raw: np.ndarray, scale: float, dtype: np.dtype) -> np.ndarray:
-    """A task's outputs in the form that the ONNX network gives: raw * scale, (N, channels, height, width), rounded once to dtype.
+def to_output(task: TaskProgram, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A task's outputs in the form that the ONNX network gives, rounded once to dtype: see moesaic.spec.predictions.real_output.
 
     raw: int16 (N, height, width, channels).
-    scale: task units per step of raw.
     dtype: float32 or float64.
     """
-    return np.ascontiguousarray((raw.astype(np.float64) * scale).astype(dtype).transpose(0, 3, 1, 2))
+    return np.ascontiguousarray(real_output(task.kind, raw, task.output_scale, task.pooling).astype(dtype))

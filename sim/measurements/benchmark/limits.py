@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from moesaic.spec.bundle import Architecture, Task, expected_tensors
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.cost import frame_macs
+from moesaic.spec.cost import frame_macs, head_macs
 
 
 def encoder_macs(architecture: Architecture, task: Task) -> int:
     """Multiply-accumulates of the encoder for one frame, with top_k experts per token and without padding."""
-    patches = architecture.patches
-    head = patches * architecture.width * task.upscale * task.upscale * task.channels
-    return frame_macs(architecture, task) - head
+    return frame_macs(architecture, task) - head_macs(architecture, task)
 
 
 def encoder_weight_bytes(architecture: Architecture, task_name: str, task: Task) -> int:

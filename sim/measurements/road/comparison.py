@@ -21,7 +21,10 @@ from moesaic.spec.executor import Executor
 from moesaic.spec.machine import ReferenceMachine
 
 FloatNetwork = Callable[[np.ndarray, str], np.ndarray]
-"""A float network: from an image, uint8 (height, width, 3), and a task to outputs, float32 (height, width, channels)."""
+"""A float network: from an image, uint8 (height, width, 3), and a task to outputs, float32 (height, width, channels).
+
+A classification gives its logits (1, 1, classes), features are (1, tokens, width).
+"""
 
 Progress = Callable[[str, FrameRecord], None]
 """Called with the executor's name after each frame."""

@@ -7,12 +7,16 @@ import numpy as np
 from moesaic.model.evaluation.evaluate import predict
 from moesaic.model.network.vit import M3ViT
 from moesaic.sim.measurements.road.comparison import FloatNetwork
+from moesaic.spec.heads import DENSE_KINDS
 
 
 def float_network(model: M3ViT) -> FloatNetwork:
     """The model as a function of one image and a task; see moesaic.sim.measurements.road.comparison.FloatNetwork."""
 
     def run(image: np.ndarray, task: str) -> np.ndarray:
-        return np.moveaxis(predict(model, image[None], task)[0], 0, -1)
+        prediction = predict(model, image[None], task)[0]
+        if model.configuration.task(task).kind in DENSE_KINDS:
+            return np.moveaxis(prediction, 0, -1)
+        return prediction.reshape(1, -1, prediction.shape[-1])
 
     return run

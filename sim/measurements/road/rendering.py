@@ -20,7 +20,7 @@ def render_row(task: TaskProgram, decoded: Sequence[np.ndarray]) -> list[np.ndar
     if task.kind == "depth":
         nearest, farthest = float(decoded[0].min()), float(decoded[0].max())
         return [depth_picture(depth, nearest, farthest) for depth in decoded]
-    return [picture(task.kind, values) for values in decoded]
+    return [picture(task.kind, values, task.grid) for values in decoded]
 
 
 def legend(name: str, task: TaskProgram) -> Markup:
@@ -34,5 +34,7 @@ def legend(name: str, task: TaskProgram) -> Markup:
         "normals": "red faces right, green faces up, blue faces the viewer",
         "saliency": "probability of belonging to the salient object, from dark blue (0) over green to nearly white (1)",
         "edges": "probability of an edge, from black (0) to white (1)",
+        "classification": "a bar for each of the five most probable classes, as long as its probability",
+        "features": "the patches' first three principal components as red, green and blue, each picture on a scale of its own",
     }
     return paragraph(f"{name}: {meaning[task.kind]}", "soft")

@@ -24,7 +24,9 @@ from moesaic.sim.measurements.road.road_tables import (
     integer_network_table,
     proof_table,
 )
-from moesaic.spec.predictions import decode
+from moesaic.spec.build import TaskProgram
+from moesaic.spec.heads import CLASS, CLASSIFICATION
+from moesaic.spec.predictions import decode, top_classes
 
 _BUSY_COLOUR, _WAITING_COLOUR = SERIES[0], SERIES[1]
 
@@ -101,16 +103,29 @@ def _predictions(m: Measurements) -> Markup:
 def _prediction_row(m: Measurements, shown: Sample, task: str, machine: str) -> Markup:
     definition, key = m.build.tasks[task], (shown.name, task)
     decoded: dict[str, np.ndarray] = {}
-    if task in shown.truth:
-        decoded["ground truth"] = shown.truth[task]
+    if definition.kind in shown.truth:
+        decoded["ground truth"] = shown.truth[definition.kind]
     if key in m.floats:
-        decoded["float"] = decode(definition.kind, m.floats[key], 1.0)
+        decoded["float"] = decode(definition.kind, m.floats[key], 1.0, CLASS)
     if key in m.integers:
-        decoded["integer"] = decode(definition.kind, m.integers[key], definition.output_scale)
-    decoded[machine] = decode(definition.kind, m.output(machine, *key), definition.output_scale)
+        decoded["integer"] = _decoded(definition, m.integers[key])
+    decoded[machine] = _decoded(definition, m.output(machine, *key))
     images = render_row(definition, list(decoded.values()))
-    cells = [element("td", picture(encode_png(image), caption)) for caption, image in zip(decoded, images)]
+    captions = [_caption(definition, caption, values) for caption, values in decoded.items()]
+    cells = [element("td", picture(encode_png(image), caption)) for caption, image in zip(captions, images)]
     return element("tr", element("th", task), *cells)
+
+
+def _decoded(task: TaskProgram, raw: np.ndarray) -> np.ndarray:
+    return decode(task.kind, raw, task.output_scale, task.pooling)
+
+
+def _caption(task: TaskProgram, caption: str, values: np.ndarray) -> str:
+    """The caption of a picture; that of a classification names the most probable class."""
+    if task.kind != CLASSIFICATION:
+        return caption
+    (best,) = top_classes(values, task.class_names, 1)
+    return f"{caption}: {best.label}, {100 * best.probability:.0f} %"
 
 
 def _accuracy(report: dict) -> Markup | None:

@@ -81,7 +81,7 @@ def test_a_data_set_is_measured_as_its_samples_in_memory_are(model, network, hel
     whole = measure_float(model, held_out)
     assert set(whole) == set(CHANNELS) and all(np.isfinite(list(whole.values())))
     for task, value in whole.items():
-        target = TASKS[task].target(held_out.scenes, *SIZE)
+        target = TASKS[task].target(held_out.scenes, (1, CHANNELS[task], *SIZE))
         assert value == TASKS[task].measure(predict(model, held_out.scenes.images, task), target)
     monkeypatch.setattr("moesaic.model.evaluation.evaluate._BATCH", 2)
     assert measure_float(model, held_out) == pytest.approx(whole, rel=1e-6)

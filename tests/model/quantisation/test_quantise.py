@@ -35,7 +35,7 @@ def test_linear_layer_is_within_its_rounding(seed, bits):
     bias[3] = 0 if seed % 2 else 1.5  # an idle row, without and with a bias
     exact = (x * scale + offset) @ weight.T + bias
     unit = np.abs(exact).max() / 30_000
-    layer = integers(weight, bias, ActivationScale(scale, offset), unit, bits=bits)
+    layer = integers(weight, bias, ActivationScale(scale, offset, offset), unit, bits=bits)
     largest = 127 if bits == 8 else 7
     assert np.abs(layer["weight"]).max() == largest
     assert np.abs(layer["bias"]).max() <= BIAS_MAX
@@ -106,7 +106,8 @@ def test_scales_read_back_and_other_models_are_refused(trained, calibration_imag
     scales.save(path)
     found = Scales.load(path, trained.configuration)
     assert (found.settings, found.stream, found.outputs) == (scales.settings, scales.stream, scales.outputs)
-    for one, other in zip((*found.blocks, found.norm), (*scales.blocks, scales.norm)):
+    assert found.final_norms.keys() == {"norm"}
+    for one, other in zip((*found.blocks, found.final_norms["norm"]), (*scales.blocks, scales.final_norms["norm"])):
         for name, value in dataclasses.asdict(one).items():
             assert np.array_equal(np.hstack(_numbers(value)), np.hstack(_numbers(dataclasses.asdict(other)[name]))), (
                 name

@@ -155,7 +155,7 @@ def test_the_recipes_tasks_have_the_channels_of_their_data_sets():
         seen.add(recipe.data.name)
         channels = {task: len(names) for task, names in class_names(recipe.data.name).items()} | CHANNELS
         assert all(task.channels == channels[task.name] for task in recipe.model.tasks), name
-    assert seen == set(DATASETS)
+    assert seen == set(DATASETS) - {"imagefolder"}  # whose classes are whatever folders somebody has
 
 
 def test_recipes_with_edges_validate_on_few_images():

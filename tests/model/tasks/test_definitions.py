@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from moesaic.errors import UserError
+from moesaic.model.data.samples import Batch
 from moesaic.model.data.scenes import render
 from moesaic.model.tasks.definitions import TASKS, find_task
 from moesaic.model.tasks.losses import LOSS_SETS
 from moesaic.model.tasks.targets import CHANNELS, INVALID
-from moesaic.spec.bundle import KINDS
+from moesaic.spec.heads import DENSE_KINDS, KINDS
 from moesaic.spec.predictions import DEPTH_UNIT
 
 CLASSES = 9
@@ -29,16 +30,16 @@ def perfect(name, target):
 
 
 def test_bundles_data_and_tasks_have_the_same_names():
-    assert set(TASKS) == set(KINDS) == set(INVALID)
+    assert set(TASKS) == set(KINDS) and set(DENSE_KINDS) == set(INVALID)
     assert {name: task.channels for name, task in TASKS.items() if task.channels} == CHANNELS
-    assert all(set(losses) == set(TASKS) for losses in LOSS_SETS.values())
+    assert all(set(losses) == set(TASKS) - {"features"} for losses in LOSS_SETS.values())
 
 
 @pytest.mark.parametrize("losses", LOSS_SETS)
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", DENSE_KINDS)
 def test_the_truth_has_the_best_loss_and_metric(name, losses):
     scenes, task = render(3, 24, 32, seed=1), find_task(name, CHANNELS.get(name, CLASSES), losses)
-    target = task.target(scenes, 24, 32)
+    target = task.target(scenes, (3, task.channels, 24, 32))
     prediction = perfect(name, target)
     assert prediction.shape[1] == task.channels
     assert task.loss(torch.from_numpy(prediction), torch.from_numpy(target)) == pytest.approx(0, abs=1e-5)
@@ -51,9 +52,9 @@ def test_the_truth_has_the_best_loss_and_metric(name, losses):
 
 def test_targets_of_coarse_predictions_are_the_pixels_at_their_centres():
     scenes = render(2, 16, 24, seed=1)
-    assert np.array_equal(TASKS["depth"].target(scenes, 16, 24), scenes.depth)
-    assert np.array_equal(TASKS["depth"].target(scenes, 4, 6), scenes.depth[:, 2::4, 2::4])
-    assert TASKS["normals"].target(scenes, 5, 7).shape == (2, 5, 7, 3)
+    assert np.array_equal(TASKS["depth"].target(scenes, (2, 1, 16, 24)), scenes.depth)
+    assert np.array_equal(TASKS["depth"].target(scenes, (2, 1, 4, 6)), scenes.depth[:, 2::4, 2::4])
+    assert TASKS["normals"].target(scenes, (2, 3, 5, 7)).shape == (2, 5, 7, 3)
 
 
 def test_unknown_names_and_wrong_channels_are_named():
@@ -69,6 +70,20 @@ def test_unknown_names_and_wrong_channels_are_named():
 
 def test_a_recipe_chooses_the_papers_losses():
     weights = {"segmentation": 1, "parts": 2, "saliency": 5, "edges": 50, "depth": 1, "normals": 10}
-    assert {name: find_task(name, CHANNELS.get(name, 7), "papers").weight for name in TASKS} == weights
+    assert {name: find_task(name, CHANNELS.get(name, 7), "papers").weight for name in DENSE_KINDS} == weights
     for name in ("segmentation", "depth", "normals"):
         assert find_task(name, CHANNELS.get(name, 7)).weight == 1
+
+
+def test_a_classification_takes_the_class_of_the_image_and_may_have_any_number():
+    task, batch = (
+        find_task("classification", 1000),
+        Batch(np.zeros((3, 8, 8, 3), np.uint8), {"classification": CLASS_OF}),
+    )
+    prediction = np.eye(1000, dtype=np.float32)[CLASS_OF] * 20
+    assert np.array_equal(task.target(batch, prediction.shape), CLASS_OF)
+    assert task.loss(torch.from_numpy(prediction), torch.from_numpy(CLASS_OF)).item() < 1e-4
+    assert task.measure(prediction, CLASS_OF) == 1 and set(task.further) == {"top-5"}
+
+
+CLASS_OF = np.array([7, 999, 0], np.int32)

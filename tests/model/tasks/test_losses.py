@@ -9,11 +9,12 @@ import torch.nn.functional as F
 
 from moesaic.model.tasks.losses import LOSS_SETS
 from moesaic.model.tasks.targets import CHANNELS, INVALID
+from moesaic.spec.heads import DENSE_KINDS
 from moesaic.spec.predictions import DEPTH_UNIT
 
 SEEDS = range(3)
 CLASSES = 5
-EVERY = [(losses, task) for losses in LOSS_SETS for task in LOSS_SETS[losses]]
+EVERY = [(losses, task) for losses in LOSS_SETS for task in DENSE_KINDS]
 
 
 def example(task, seed, invalid=0.3):
@@ -127,3 +128,20 @@ def test_where_every_pixel_is_valid_the_scenes_losses_are_the_plain_means_bit_fo
         assert torch.equal(old, new), task
         (old_gradient,), (new_gradient,) = (torch.autograd.grad(loss, prediction) for loss in (old, new))
         assert torch.equal(old_gradient, new_gradient), task
+
+
+@pytest.mark.parametrize("losses", LOSS_SETS)
+def test_the_loss_of_whole_images_leaves_out_those_without_a_class(losses):
+    generator = torch.Generator().manual_seed(0)
+    prediction = torch.randn(4, 7, generator=generator).requires_grad_()
+    target = torch.tensor([3, -1, 0, -1], dtype=torch.int32)
+    function = LOSS_SETS[losses]["classification"].function
+    loss = function(prediction, target)
+    loss.backward()
+    expected = [
+        math.log(sum(map(math.exp, prediction[n].tolist()))) - prediction[n, label].item()
+        for n, label in ((0, 3), (2, 0))
+    ]
+    assert loss.item() == pytest.approx(sum(expected) / 2, rel=1e-5)
+    assert (prediction.grad[1::2] == 0).all() and (prediction.grad[::2] != 0).all()
+    assert function(prediction, torch.full((4,), -1)).item() == 0

@@ -7,7 +7,9 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.model.tasks.definitions import TASKS
+from moesaic.model.tasks.metrics import AccuracyMeter
 from moesaic.model.tasks.targets import CHANNELS, INVALID
+from moesaic.spec.heads import DENSE_KINDS
 from moesaic.spec.predictions import DEPTH_UNIT, decode
 
 SEEDS = range(4)
@@ -67,7 +69,7 @@ def brute_force(task, predictions, targets):
     return sum(math.degrees(math.acos(max(-1, min(1, float(s @ t))))) for s, t in every) / len(every)
 
 
-STREAMING = [name for name in TASKS if name != "edges"]
+STREAMING = [name for name in DENSE_KINDS if name != "edges"]
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda s: f"seed{s}")
@@ -77,7 +79,7 @@ def test_brute_force(task, seed):
     assert TASKS[task].measure(predictions, targets) == pytest.approx(brute_force(task, predictions, targets), rel=1e-5)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", DENSE_KINDS)
 def test_batches_add_up_and_invalid_pixels_do_not_count(task):
     predictions, targets = example(task, 0, count=7)
     whole = TASKS[task].measure(predictions, targets)
@@ -99,7 +101,7 @@ def test_batches_add_up_and_invalid_pixels_do_not_count(task):
         assert TASKS[task].measure(np.where(invalid, predictions + 3, predictions), targets) == whole
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", DENSE_KINDS)
 def test_without_a_valid_pixel_there_is_no_result(task):
     predictions, targets = example(task, 0, invalid=1.1)
     assert math.isnan(TASKS[task].measure(predictions, targets)) and math.isnan(TASKS[task].meter().result())
@@ -162,3 +164,30 @@ def test_an_image_without_a_salient_pixel_lowers_recall():
     shown = logits([[[[0.99, 0.01]]], [[[0.01, 0.01]]]])
     truth = np.array([[[1, 0]], [[0, 0]]], np.uint8)
     assert TASKS["saliency"].measure(shown, truth) == pytest.approx(0.5)
+
+
+def test_accuracy_by_hand():
+    logits = np.array([[3, 2, 1, 0], [0, 3, 3, 1], [9, 0, 1, 2], [1, 1, 1, 1]], np.float32)
+    truth = np.array([0, 2, 1, -1], np.int32)
+    assert TASKS["classification"].measure(logits, truth) == pytest.approx(1 / 3)
+    for count, hits in ((1, 1), (2, 2), (3, 2), (4, 3), (9, 3)):
+        meter = AccuracyMeter(count)
+        for part in (slice(0, 1), slice(1, 4)):
+            meter.update(logits[part], truth[part])
+        assert meter.result() == hits / 3
+    with pytest.raises(UserError, match="the truth has class 4, the model only 0 to 3"):
+        AccuracyMeter().update(logits, np.array([4, 0, 0, 0]))
+    assert math.isnan(AccuracyMeter().result())
+
+
+def test_features_are_compared_in_decibels():
+    signal = np.full((2, 5, 4), 10.0)
+    meter = TASKS["features"].meter()
+    assert math.isnan(meter.result())
+    meter.update(signal[:1] + 1, signal[:1])
+    meter.update(signal[1:] - 1, signal[1:])
+    assert meter.result() == pytest.approx(20)
+    assert (
+        TASKS["features"].measure(signal, signal) == math.inf
+        and TASKS["features"].measure(signal, 0 * signal) == -math.inf
+    )

@@ -130,7 +130,7 @@ def test_what_is_minimised_is_the_weighted_sum_of_the_losses(recipe, losses, mon
     expected = 0.01 * balance.item()
     for task in recipe.model.tasks:
         definition = find_task(task.name, task.channels, losses)
-        target = definition.target(batch, *predictions[task.name].shape[-2:])
+        target = definition.target(batch, predictions[task.name].shape)
         loss = definition.loss(predictions[task.name], torch.from_numpy(np.ascontiguousarray(target))).item()
         assert definition.weight == weights.get(task.name, definition.weight)
         assert found[task.name] == pytest.approx(loss, rel=1e-5)
