@@ -50,7 +50,7 @@ def images() -> np.ndarray:
 
 def record_of(network: FakeQuantised, images: np.ndarray, task: str) -> dict[str, np.ndarray]:
     record: dict[str, np.ndarray] = {}
-    network(torch.from_numpy(images), task, record=lambda name, value: record.update({name: value.numpy()}))
+    network(torch.from_numpy(images), task, record=lambda name, value: record.update({name: value.detach().numpy()}))
     return record
 
 
