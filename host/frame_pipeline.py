@@ -201,11 +201,11 @@ class Pipeline:
             pass
 
     def _feed_frame(self, index: int, source: np.ndarray | Path | str) -> None:
-        image, seconds = self._phases.prepare(source, f"frame {index}")
+        image, placement, seconds = self._phases.prepare(source, f"frame {index}")
         for name in choice_of(self._tasks, index):
             self._build.task(name)
             with self._feeding:
-                frame = Frame(index, name, image, self._free.get(), seconds)
+                frame = Frame(index, name, image, placement, self._free.get(), seconds)
                 self._phases.upload(frame)
             self._uploaded.put(frame)
             seconds = {"prepare": 0.0}  # counted with the frame's first task

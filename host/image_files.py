@@ -10,7 +10,7 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.files import write_file
 from moesaic.host.png import SIGNATURE, decode_png, encode_png
-from moesaic.host.resize import LARGEST_SIDE
+from moesaic.spec.resize import LARGEST_SIDE
 
 __all__ = ["check_rgb", "encode_png", "read_image", "write_picture"]
 

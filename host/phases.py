@@ -12,12 +12,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from moesaic.host.image_files import check_rgb, read_image
-from moesaic.host.resize import fit
 from moesaic.host.result import FrameFault, Result
 from moesaic.spec.build import Build
 from moesaic.spec.executor import Counters, Executor, MachineFault, Memory, Program
 from moesaic.spec.pathway_names import split_pathway_name
+from moesaic.spec.placement import Placement
 from moesaic.spec.predictions import decode
+from moesaic.spec.resize import fit
 
 PHASES = ("prepare", "upload", "compute", "download", "decode")
 
@@ -50,14 +51,15 @@ class StagedExecutor(Executor, Protocol):
 class Frame:
     """A frame on its way. name: the task, or task and pathway (moesaic.spec.pathway_names).
 
-    index: number of the frame in its stream. image: what the network sees, uint8 (height, width, 3). memory: the one whose frame
-    window it uses. seconds: time taken, by phase. counters: there once it is computed. raw: there once it is downloaded, int16
-    (height, width, channels).
+    index: number of the frame in its stream. image: what the network sees, uint8 (height, width, 3). placement: which part of the
+    given image that is. memory: the one whose frame window it uses. seconds: time taken, by phase. counters: there once it is
+    computed. raw: there once it is downloaded, int16 (height, width, channels).
     """
 
     index: int
     name: str
     image: np.ndarray
+    placement: Placement
     memory: Memory
     seconds: dict[str, float]
     counters: Counters = field(init=False)
@@ -81,8 +83,8 @@ class Phases:
         self._staged: StagedExecutor | None = executor if isinstance(executor, StagedExecutor) else None
         self._image = slice(build.image_offset, build.image_offset + build.image_bytes)
 
-    def prepare(self, source: np.ndarray | Path | str, name: str) -> tuple[np.ndarray, dict[str, float]]:
-        """What the network sees (moesaic.host.resize.fit), uint8 (height, width, 3), and the seconds that took, by phase.
+    def prepare(self, source: np.ndarray | Path | str, name: str) -> tuple[np.ndarray, Placement, dict[str, float]]:
+        """What the network sees (moesaic.spec.resize.fit), uint8 (height, width, 3), where it lies, and the seconds taken, by phase.
 
         source: an image, uint8 (height, width, 3) of any size, or an image file. name: what an error calls the image. UserError if
         it is not an RGB image.
@@ -90,10 +92,10 @@ class Phases:
         begin = time.perf_counter()
         given = read_image(source) if isinstance(source, (str, Path)) else np.asarray(source)
         check_rgb(given, name)
-        image = fit(given, self._build.image_height, self._build.image_width)
+        image, placement = fit(given, self._build.input, self._build.image_height, self._build.image_width)
         if np.may_share_memory(image, given):
             image = image.copy()  # a camera may fill its array again while the result still shows this frame
-        return image, {"prepare": time.perf_counter() - begin}
+        return image, placement, {"prepare": time.perf_counter() - begin}
 
     def upload(self, frame: Frame) -> None:
         """Write the image into the frame's memory and copy it to the machine."""
@@ -132,13 +134,14 @@ class Phases:
         """The result, with the output in the task's own terms."""
         program = self._build.task(frame.name)
         with frame.timed("decode"):
-            decoded = decode(program.kind, frame.raw, program.output_scale, program.pooling)
+            decoded = decode(program.kind, frame.raw, program.output_scale, program.pooling, program.output)
         task, pathway = split_pathway_name(frame.name)
         return Result(
             task=task,
             pathway=pathway,
             kind=program.kind,
             image=frame.image,
+            placement=frame.placement,
             raw=frame.raw,
             decoded=decoded,
             counters=frame.counters,

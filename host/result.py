@@ -10,7 +10,8 @@ from moesaic.errors import UserError
 from moesaic.host.png import encode_png
 from moesaic.host.prediction_pictures import picture
 from moesaic.spec.executor import Counters, MachineFault
-from moesaic.spec.heads import CLASSIFICATION
+from moesaic.spec.heads import CLASSIFICATION, DENSE_KINDS
+from moesaic.spec.placement import Placement
 from moesaic.spec.predictions import ClassScore, top_classes
 
 
@@ -33,6 +34,7 @@ class Result:
     Attributes:
         task: its name. pathway: the alternative taken, None for the default. kind: see moesaic.spec.predictions.
         image: what the network saw, uint8 (height, width, 3), RGB.
+        placement: which part of the given image that is: `placement.seen` is (top, left, height, width) in its pixels.
         raw: int16 (height, width, channels), in units of the task's output scale; the same on every executor.
         decoded: raw in the task's own terms; for shape, dtype and unit see moesaic.spec.predictions.decode.
         counters: see moesaic.spec.executor.Counters; "cycles" only from a machine with a clock.
@@ -46,6 +48,7 @@ class Result:
     pathway: str | None
     kind: str
     image: np.ndarray
+    placement: Placement
     raw: np.ndarray
     decoded: np.ndarray
     counters: Counters
@@ -64,6 +67,21 @@ class Result:
         if self.kind != CLASSIFICATION:
             raise UserError(f"task {self.task} is of kind {self.kind}: only a classification has most probable classes")
         return top_classes(self.decoded, self.class_names, count)
+
+    @property
+    def at_image(self) -> np.ma.MaskedArray:
+        """`decoded` at the given image's own pixels, (height, width) or (height, width, 3), masked where the network saw nothing.
+
+        Classes are those of the nearest pixel; depth, probabilities and normals are interpolated linearly, normals to unit length.
+        UserError for a classification and for features.
+        """
+        if self.kind not in DENSE_KINDS:
+            raise UserError(f"task {self.task} is of kind {self.kind}: it has no value for every pixel of an image")
+        smooth = self.kind not in ("segmentation", "parts")
+        found = self.placement.to_image(self.decoded, smooth=smooth)
+        if self.kind == "normals":
+            found = found / np.maximum(np.linalg.norm(found.data, axis=-1, keepdims=True), 1e-12)
+        return found
 
     def _repr_png_(self) -> bytes:
         return encode_png(self.picture)

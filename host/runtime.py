@@ -98,8 +98,9 @@ class Accelerator:
         """Run a task on one image.
 
         Args:
-            image: uint8 (height, width, 3), RGB, of any size, or the path of an image file. The network sees the largest centred
-                part of it that has the network's proportions, resized (moesaic.host.resize.fit).
+            image: uint8 (height, width, 3), RGB, of any size, or the path of an image file. How it gets to the network's size is
+                part of the build (`build.input`), by default the largest centred part with the network's proportions is resized.
+                The result's `placement` says which part the network saw.
             task: a key of `tasks`.
             pathway: an alternative of the task, such as one with fewer experts; None for the task's default. Changing task or
                 pathway from frame to frame costs nothing.
@@ -111,8 +112,8 @@ class Accelerator:
         self._end_stream()
         name = pathway_name(task, pathway)
         self.build.task(name)
-        prepared, seconds = self._phases.prepare(image, "the image")
-        frame = Frame(0, name, prepared, self._memories[0], seconds)
+        prepared, placement, seconds = self._phases.prepare(image, "the image")
+        frame = Frame(0, name, prepared, placement, self._memories[0], seconds)
         self._phases.upload(frame)
         self._phases.compute(frame)
         self._phases.download(frame)
@@ -156,7 +157,7 @@ class Accelerator:
         self._end_stream()
         memory = self._new_memory()
         program = self.build.task(pathway_name(task, pathway)).program
-        prepared, _ = self._phases.prepare(image, "the image")
+        prepared, _, _ = self._phases.prepare(image, "the image")
         self.build.write_image(memory.frame, prepared)
         counters = self._session.executor.run(program, memory, self.max_cycles)
         return memory.frame, counters

@@ -5,6 +5,7 @@ Each takes the argument's text and raises ArgumentTypeError if it is not as desc
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentTypeError
 
 SEED_END = 1 << 32
@@ -34,6 +35,32 @@ def image_size(text: str) -> tuple[int, int]:
     if len(parts) != 2:
         raise ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH, such as 128x256")
     return positive(parts[0]), positive(parts[1])
+
+
+def share(text: str) -> float:
+    """A number above 0 and at most 1."""
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return value
+
+
+def three_numbers(text: str) -> tuple[float, ...]:
+    """Three numbers, for R, G and B, separated by commas, such as 0.5,0.5,0.5."""
+    parts = text.split(",")
+    if len(parts) != 3:
+        raise ArgumentTypeError(f"{text!r} is no three numbers, such as 0.5,0.5,0.5")
+    return tuple(map(_number, parts))
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ArgumentTypeError(f"{text!r} is no number")
+    return value
 
 
 def _integer(text: str, least: int) -> int:

@@ -16,6 +16,8 @@ from moesaic.files import read_file, read_manifest, write_directory
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.heads import CLASSIFICATION, FEATURES, POOLINGS, ROWS_LEAST
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
 
 FORMAT, VERSION = "moesaic build", 1
@@ -70,7 +72,7 @@ class TaskProgram:
     """A task of a build.
 
     program: where it lies in the constant window. output_offset: bytes from the start of the frame window to the output, int16 of
-    output_shape = (height, width, stored channels), of which the first `channels` count. kind, class_names, output_scale: see
+    output_shape = (height, width, stored channels), of which the first `channels` count. kind, class_names, output_scale, output: see
     moesaic.spec.bundle.Task. macs: multiply-accumulates of the network per frame, with top_k experts per token. observations: layer
     name to where its result is stored, empty unless generated with observation. metrics: accuracy of this pathway, see
     moesaic.spec.bundle.Task. alternatives: name to another pathway of the task; an application picks one from frame to frame.
@@ -91,6 +93,7 @@ class TaskProgram:
     alternatives: dict[str, AlternativeProgram] = field(default_factory=dict)
     pooling: str = ""
     grid: tuple[int, int] = (0, 0)
+    output: OutputDescription = USUAL_OUTPUT
 
     @property
     def prefix_tokens(self) -> int:
@@ -99,14 +102,14 @@ class TaskProgram:
         return self.output_shape[1] - rows * columns if rows else 0
 
     def to_dict(self) -> dict:
-        """As a manifest states it; pooling and grid are left out at their defaults."""
-        values = asdict(self)
+        """As a manifest states it; pooling, grid and output are left out at their defaults."""
+        values = asdict(self) | {"output": self.output.to_dict()}
         return {
             name: value for name, value in values.items() if name not in _UNMENTIONED or value != _UNMENTIONED[name]
         }
 
 
-_UNMENTIONED = {f.name: f.default for f in fields(TaskProgram) if f.name in ("pooling", "grid")}
+_UNMENTIONED = {f.name: f.default for f in fields(TaskProgram) if f.name in ("pooling", "grid")} | {"output": {}}
 
 
 @dataclass
@@ -116,7 +119,7 @@ class Build:
     image_height, image_width: pixels. image_offset: bytes from the start of the frame window. frame_bytes: of the frame window.
     constants: the constant window, uint8 (bytes,). bundle_sha256: identity of the bundle that the build was made from, see
     moesaic.spec.bundle.Bundle.sha256. image_patch, image_pitch: if not 0, every run of image_patch pixels of an image line takes
-    image_pitch pixels in the frame, the rest of which are zeros.
+    image_pitch pixels in the frame, the rest of which are zeros. input: what the network's image is, and how one gets to its size.
     """
 
     name: str
@@ -133,6 +136,7 @@ class Build:
     bundle_sha256: str = ""
     image_patch: int = 0
     image_pitch: int = 0
+    input: InputDescription = MINUS_ONE_TO_ONE
 
     @property
     def image_bytes(self) -> int:
@@ -160,6 +164,7 @@ class Build:
             "report": self.report,
             "bundle_sha256": self.bundle_sha256,
         }
+        manifest |= {"input": stated} if (stated := self.input.to_dict()) else {}
         write_directory(Path(directory), MANIFEST, manifest, {"constants.bin": self.constants.tobytes(), **self.files})
 
     def _image(self) -> dict[str, int]:
@@ -249,11 +254,14 @@ def load_build(directory: Path | str) -> Build:
             bundle_sha256=manifest["bundle_sha256"],
             image_patch=image.get("patch", 0),
             image_pitch=image.get("pitch", 0),
+            input=InputDescription.from_dict(manifest.get("input", {})),
         )
         written = manifest["fingerprint"]
         problem = _problem(build)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{directory / MANIFEST} is malformed ({error!r}); {_REMEDY}") from None
+    except UserError as error:
+        raise UserError(f"{directory / MANIFEST} is malformed: {error}; {_REMEDY}") from None
     if problem:
         raise UserError(f"{directory / MANIFEST} is malformed: {problem}; {_REMEDY}")
     if written != build.fingerprint:
@@ -318,6 +326,7 @@ def _task(values: dict) -> TaskProgram:
         "output_shape": tuple(values["output_shape"]),
         "class_names": tuple(values["class_names"]),
         "alternatives": alternatives,
+        "output": OutputDescription.from_dict(values.get("output", {})),
         "grid": tuple(values.get("grid", (0, 0))),
     }
     return TaskProgram(**{**values, **_program(values), **converted})

@@ -48,7 +48,9 @@ from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
 from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.heads import DENSE_KINDS, final_norm, head_layers, moe_blocks_run, task_problem
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.pathway_names import is_alternative_name, is_task_name, pathway_name
 
 FORMAT, VERSION = "moesaic bundle", 2
@@ -124,7 +126,8 @@ class Task:
     "mIoU", "float": 0.71, "integer": 0.70}. class_names: for segmentation and parts. alternatives: name (letters, digits, - and _)
     to another pathway, which an application may take for any frame instead of this one. pooling: of a classification, see
     moesaic.spec.heads.POOLINGS. last_block: of features, the index of the last block that runs, whose tokens the head's norm takes;
-    None is the network's last block. Classifications and features have an upscale of 1.
+    None is the network's last block. Classifications and features have an upscale of 1. output: what the
+    channels of depth and normals mean.
     """
 
     kind: str
@@ -138,16 +141,17 @@ class Task:
     alternatives: dict[str, Alternative] = field(default_factory=dict)
     pooling: str = ""
     last_block: int | None = None
+    output: OutputDescription = USUAL_OUTPUT
 
     def to_dict(self) -> dict:
-        """As a manifest states it; pooling and last_block are left out at their defaults."""
-        values = asdict(self)
+        """As a manifest states it; pooling, last_block and output are left out at their defaults."""
+        values = asdict(self) | {"output": self.output.to_dict()}
         return {
             name: value for name, value in values.items() if name not in _UNMENTIONED or value != _UNMENTIONED[name]
         }
 
 
-_UNMENTIONED = {f.name: f.default for f in fields(Task) if f.name in ("pooling", "last_block")}
+_UNMENTIONED = {f.name: f.default for f in fields(Task) if f.name in ("pooling", "last_block")} | {"output": {}}
 
 
 def output_shape(architecture: Architecture, task: Task) -> tuple[int, int, int]:
@@ -175,7 +179,7 @@ def pathways(tasks: dict[str, Task]) -> dict[str, Task]:
 class Bundle:
     """See the module for files, tensors and golden vectors. extra_files: further files (ONNX), name to content.
 
-    report: what the exporter tells about the network, as JSON.
+    report: what the exporter tells about the network, as JSON. input: what the network's image is.
     """
 
     name: str
@@ -185,6 +189,7 @@ class Bundle:
     golden: dict[str, np.ndarray]
     extra_files: dict[str, bytes] = field(default_factory=dict)
     report: dict = field(default_factory=dict)
+    input: InputDescription = MINUS_ONE_TO_ONE
 
     @property
     def sha256(self) -> str:
@@ -196,7 +201,7 @@ class Bundle:
         write_directory(Path(directory), MANIFEST, self._manifest(), self._files())
 
     def _manifest(self) -> dict:
-        return {
+        manifest = {
             "format": FORMAT,
             "version": VERSION,
             "name": self.name,
@@ -204,6 +209,7 @@ class Bundle:
             "tasks": {name: task.to_dict() for name, task in self.tasks.items()},
             "report": self.report,
         }
+        return manifest | ({"input": stated} if (stated := self.input.to_dict()) else {})
 
     def _files(self) -> dict[str, bytes]:
         return {"tensors.npz": _npz(_packed(self)), "golden.npz": _npz(self.golden), **self.extra_files}
@@ -221,10 +227,13 @@ def load_bundle(directory: Path | str) -> Bundle:
         tasks = {name: _task(values) for name, values in manifest["tasks"].items()}
         tensors, golden = _arrays(contents.pop("tensors.npz")), _arrays(contents.pop("golden.npz"))
         tensors = _unpacked(tensors, architecture, tasks)
-        bundle = Bundle(manifest["name"], architecture, tasks, tensors, golden, contents, manifest["report"])
+        described = InputDescription.from_dict(manifest.get("input", {}))
+        bundle = Bundle(manifest["name"], architecture, tasks, tensors, golden, contents, manifest["report"], described)
         problem = _architecture_problem(bundle) or _task_problem(bundle)
     except (KeyError, TypeError, ValueError, AttributeError, EOFError, OSError, BadZipFile) as error:
         raise UserError(f"{directory / MANIFEST} is malformed ({error!r}); {_REMEDY}") from None
+    except UserError as error:
+        raise UserError(f"{directory / MANIFEST} is malformed: {error}; {_REMEDY}") from None
     if problem:
         raise UserError(f"{directory / MANIFEST} is malformed: {problem}; {_REMEDY}")
     check_tensors(bundle)
@@ -315,6 +324,7 @@ def _task(values: dict) -> Task:
             name: Alternative(**{**alternative, "pathway": _pathway(alternative["pathway"])})
             for name, alternative in values.get("alternatives", {}).items()
         },
+        "output": OutputDescription.from_dict(values.get("output", {})),
     }
     return Task(**{**{key: value for key, value in values.items() if key in known}, **converted})
 

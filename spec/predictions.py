@@ -8,17 +8,10 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.spec.heads import CLASSIFICATION, FEATURES, KINDS, logits
-
-DEPTH_UNIT = 4.0
-"""Metres. A depth output is the natural logarithm of depth / DEPTH_UNIT."""
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 
 TOWARDS_VIEWER = (0.0, 0.0, -1.0)
 """The surface normal that faces the camera: x to the right, y down, z into the picture."""
-
-
-def metres(output: np.ndarray) -> np.ndarray:
-    """Depth in metres, float64, from a depth output in its own unit (see DEPTH_UNIT); any shape."""
-    return DEPTH_UNIT * np.exp(np.asarray(output, np.float64))
 
 
 def probability(output: np.ndarray) -> np.ndarray:
@@ -60,15 +53,18 @@ def top_classes(probabilities: np.ndarray, names: tuple[str, ...], count: int = 
     return [ClassScore(i, names[i] if i < len(names) else f"class {i}", float(probabilities[i])) for i in order]
 
 
-def decode(kind: str, raw: np.ndarray, scale: float, pooling: str = "") -> np.ndarray:
+def decode(
+    kind: str, raw: np.ndarray, scale: float, pooling: str = "", output: OutputDescription = USUAL_OUTPUT
+) -> np.ndarray:
     """A task's prediction in its own terms.
 
-    raw: (height, width, channels), any number type. scale: value of one unit of raw. kind, pooling: see moesaic.spec.bundle.Task.
+    raw: (height, width, channels), any number type. scale: value of one unit of raw. kind, pooling, output: see
+    moesaic.spec.bundle.Task.
     "segmentation", "parts": the class with the largest output (the lowest on a tie), uint8 (height, width).
     "saliency", "edges": probability of being salient or an edge, float32 (height, width) in 0..1.
-    "depth": metres, float32 (height, width). "normals": unit vectors, float32 (height, width, 3), towards the viewer where the
-    output is zero. "classification": the probability of each class, float32 (classes,). "features": the tokens, float32 (tokens,
-    channels), prefix tokens first. UserError for any other kind.
+    "depth": metres, float32 (height, width). "normals": unit vectors, float32 (height, width, 3), x right, y down, z into the
+    picture; towards the viewer where the output is zero. "classification": the probability of each class, float32 (classes,).
+    "features": the tokens, float32 (tokens, channels), prefix tokens first. UserError for any other kind.
     """
     if kind in ("segmentation", "parts"):
         return raw.argmax(axis=-1).astype(np.uint8)
@@ -80,8 +76,9 @@ def decode(kind: str, raw: np.ndarray, scale: float, pooling: str = "") -> np.nd
     if kind in ("saliency", "edges"):
         return probability(values[..., 0])
     if kind == "depth":
-        return metres(values[..., 0]).astype(np.float32)
+        return output.metres(values[..., 0]).astype(np.float32)
     if kind == "normals":
+        values = values @ output.axis_matrix.T
         length = np.linalg.norm(values, axis=-1, keepdims=True)
         unit = np.where(length > 0, values / np.where(length > 0, length, 1), np.array(TOWARDS_VIEWER))
         return unit.astype(np.float32)

@@ -73,6 +73,7 @@ def generate(
             "constant_bytes": constants.total,
         },
         bundle_sha256=bundle.sha256,
+        input=bundle.input,
     )
 
 
@@ -108,6 +109,7 @@ def _task_program(
         observations=lowered[name].observations,
         metrics=task.metrics,
         alternatives=alternatives,
+        output=task.output,
         pooling=task.pooling,
         grid=bundle.architecture.grid if task.kind == FEATURES else (0, 0),
     )

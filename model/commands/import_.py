@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from moesaic.argument_types import image_size, positive
+from moesaic.argument_types import image_size, positive, share, three_numbers
 from moesaic.errors import UserError
 from moesaic.files import require_writable
 from moesaic.model.commands.model_options import recipe_choices
 from moesaic.model.recipes.recipe import load_recipe
+from moesaic.spec.input_description import INTERPOLATIONS, MINUS_ONE_TO_ONE, RESIZES
 
 _FORMATS = ("timm", "transformers", "deit", "dino", "dinov2", "m3vit", "onnx")
 _NORMALISATIONS = ("imagenet", "half", "none")
+_OF_INPUT = ("mean", "deviation", "resize", "crop_ratio", "interpolation")
 
 
 class ImportCommand:
@@ -44,9 +46,25 @@ class ImportCommand:
         parser.add_argument(
             "--normalisation",
             choices=_NORMALISATIONS,
-            help="of the source's images: mean and deviation of ImageNet, 0.5 (timm's augreg weights), or none (0..1); default:"
-            " what the preprocessor_config.json beside the file says, else imagenet",
+            help="--mean and --deviation by name: ImageNet's, 0.5 (timm's augreg weights), or none (0..1)",
         )
+        group = parser.add_argument_group(
+            "what the source takes as its image",
+            "default: what the recipe's [model.input] says, else the preprocessor_config.json or timm's config.json beside the"
+            " file, else what the source's authors published",
+        )
+        for name, channels in (("mean", "R,G,B"), ("deviation", "R,G,B")):
+            group.add_argument(
+                f"--{name}", type=three_numbers, metavar=channels, help=f"{name} of pixels in 0..1, such as 0.5,0.5,0.5"
+            )
+        group.add_argument("--resize", choices=RESIZES, help="how an image gets to the network's size")
+        group.add_argument(
+            "--crop-ratio",
+            type=share,
+            metavar="SHARE",
+            help="share of the resized image that the network sees, such as 0.875",
+        )
+        group.add_argument("--interpolation", choices=INTERPOLATIONS, help="of resizing")
         parser.add_argument(
             "--grid",
             type=image_size,
@@ -70,11 +88,12 @@ class ImportCommand:
         import torch
         from rich.console import Console
 
-        from moesaic.model.importing.backbone import NORMALISATIONS, stated_grid, stated_normalisation
+        from moesaic.model.importing.backbone import stated_grid
         from moesaic.model.importing.foreign_checkpoint import read_foreign_checkpoint
-        from moesaic.model.importing.m3vit import convert_m3vit
+        from moesaic.model.importing.m3vit import convert_m3vit, segmentation_classes, with_source_outputs
         from moesaic.model.importing.onnx_graphs.checkpoint import read_onnx_checkpoint
         from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
+        from moesaic.model.importing.source_input import source_input
         from moesaic.model.network.upcycling import initialise
         from moesaic.model.network.vit import M3ViT
         from moesaic.model.training import checkpoint
@@ -88,14 +107,22 @@ class ImportCommand:
         else:
             source = read_foreign_checkpoint(arguments.source)
         heads = _heads(arguments, source.settings)
-        grid, named = arguments.grid or stated_grid(source), arguments.normalisation
-        normalisation = NORMALISATIONS[named] if named else stated_normalisation(source)
+        grid, given = arguments.grid or stated_grid(source), _given_input(arguments)
+        described, origin = recipe.model.input, "the recipe's"
+        if described == MINUS_ONE_TO_ONE:
+            found = source_input(source, kind, recipe.data.name, segmentation_classes(source))
+            described, origin = found.description, found.origin
+        described = dataclasses.replace(described, **given)
+        recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, input=described))
+        origin += ", but for the options given" if given else ""
+        console.print(f"input: {described.formula}; {described.geometry} ({origin})", soft_wrap=True, markup=False)
         if kind == "m3vit":
+            if not arguments.backbone_only:
+                recipe = dataclasses.replace(recipe, model=with_source_outputs(recipe.model))
             weights = convert_m3vit(
                 source,
                 recipe.model,
                 heads=heads,
-                normalisation=normalisation,
                 grid=grid,
                 backbone_only=arguments.backbone_only,
             )
@@ -110,7 +137,6 @@ class ImportCommand:
                 recipe.model,
                 heads=heads,
                 library=kind,
-                normalisation=normalisation,
                 grid=grid,
             )
         torch.manual_seed(recipe.training.seed)
@@ -128,6 +154,18 @@ class ImportCommand:
         else:
             console.print(f"checkpoint: {arguments.checkpoint} (a whole model)", soft_wrap=True)
         return 0
+
+
+def _given_input(arguments: argparse.Namespace) -> dict:
+    """The entries of an input description that are on the command line; UserError if a normalisation is given twice."""
+    from moesaic.model.importing.source_input import NORMALISATIONS
+
+    given = {name: getattr(arguments, name) for name in _OF_INPUT if getattr(arguments, name) is not None}
+    if (named := arguments.normalisation) is None:
+        return given
+    if given.keys() & {"mean", "deviation"}:
+        raise UserError(f"--normalisation {named} states mean and deviation: leave --mean and --deviation out")
+    return given | {"mean": NORMALISATIONS[named].mean, "deviation": NORMALISATIONS[named].deviation}
 
 
 def _format(arguments: argparse.Namespace) -> str:

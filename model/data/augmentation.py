@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moesaic.model.data.geometry import fitting, mirrored, resized, rotated, window
+from moesaic.model.data.geometry import fitted_size, mirrored, resized, rotated, window
 from moesaic.model.data.samples import Sample
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _BRIGHTNESS = 32.0  # of 255, either way
@@ -18,14 +19,14 @@ _HUE = math.radians(36)  # either way
 class Augmentation:
     """Random mirroring, scaling, rotation, cropping and colour changes; samples become height x width pixels.
 
-    An image is first shrunk to fit as for evaluation (`geometry.fit`), scaled by a further factor drawn from `scale`, and rotated;
-    then a window is cut out at a random position. Pixels outside the image are grey and invalid. Depth is divided by the drawn
+    An image is first made to fit as for evaluation (`geometry.fitted_size`), scaled by a further factor drawn from `scale`, and
+    rotated; then a window is cut out at a random position. Pixels outside the image are padding and invalid. Depth is divided by the drawn
     factor: what looks twice as large is half as far away. Normals change when the image is mirrored or rotated, and not otherwise.
 
     scale: lower and upper limit of the factor. rotation: largest angle in degrees, either way, about the centre. mirror: half of
     the samples. colours: brightness by up to 32 (of 255), contrast and saturation by a factor of 0.5 to 1.5 and hue by up to 36
     degrees, each for half of the samples (Howard, arXiv:1312.5402). exchange: permute the colour channels. inverse_depth: depth is
-    one over a distance, so it is multiplied by the factor instead.
+    one over a distance, so it is multiplied by the factor instead. description: of the network's input.
     """
 
     height: int
@@ -36,25 +37,27 @@ class Augmentation:
     colours: bool = False
     exchange: bool = False
     inverse_depth: bool = False
+    description: InputDescription = MINUS_ONE_TO_ONE
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The changed sample, [height, width]; it depends only on the sample and the generator's state."""
         if self.mirror and rng.integers(2):
             sample = mirrored(sample)
         sample = self._scaled(sample, rng.uniform(*self.scale))
+        padding = self.description.padding
         if self.rotation:
-            sample = rotated(sample, rng.uniform(-self.rotation, self.rotation))
+            sample = rotated(sample, rng.uniform(-self.rotation, self.rotation), padding)
         rows, columns = sample.image.shape[:2]
         top, left = _start(rng, rows, self.height), _start(rng, columns, self.width)
-        sample = window(sample, top, left, self.height, self.width)
+        sample = window(sample, top, left, self.height, self.width, padding)
         image = _recoloured(sample.image, rng) if self.colours else sample.image
         if self.exchange:
             image = image[..., rng.permutation(3)]
         return Sample(image, sample.targets, sample.name)
 
     def _scaled(self, sample: Sample, factor: float) -> Sample:
-        whole = factor * fitting(sample, self.height, self.width)
-        sample = resized(sample, *(max(1, round(side * whole)) for side in sample.image.shape[:2]))
+        rows, columns = fitted_size(sample, self.height, self.width, self.description, factor)
+        sample = resized(sample, rows, columns, self.description.interpolation)
         if "depth" not in sample.targets:
             return sample
         depth = sample.targets["depth"]
@@ -62,8 +65,10 @@ class Augmentation:
         return Sample(sample.image, sample.targets | {"depth": depth}, sample.name)
 
 
-def standard_augmentation(name: str, height: int, width: int) -> Augmentation:
-    """The augmentation for training on the data set called `name`, to height x width pixels.
+def standard_augmentation(
+    name: str, height: int, width: int, description: InputDescription = MINUS_ONE_TO_ONE
+) -> Augmentation:
+    """The augmentation for training a network with this input on the data set called `name`, to height x width pixels.
 
     NYUD-v2 and PASCAL-Context: scale, crop, mirror and colours as in ATRC (Bruggemann et al., ICCV 2021) and InvPT;
     PASCAL-Context is also rotated by up to 20 degrees, as in ASTMT and M3ViT. M3ViT itself changes no colours, scales by 1, 1.2 or
@@ -71,12 +76,12 @@ def standard_augmentation(name: str, height: int, width: int) -> Augmentation:
     Cityscapes: any scale in the range of the loaders for MTAN's release, which take 1, 1.2 or 1.5. Scenes: our own choice.
     """
     if name == "scenes":
-        return Augmentation(height, width, exchange=True)
+        return Augmentation(height, width, exchange=True, description=description)
     if name in ("cityscapes", "cityscapes-mtan"):
-        return Augmentation(height, width, scale=(1.0, 1.5), inverse_depth=name == "cityscapes-mtan")
-    return Augmentation(
-        height, width, scale=(0.5, 2.0), rotation=20.0 if name == "pascal-context" else 0.0, colours=True
-    )
+        inverse = name == "cityscapes-mtan"
+        return Augmentation(height, width, scale=(1.0, 1.5), inverse_depth=inverse, description=description)
+    rotation = 20.0 if name == "pascal-context" else 0.0
+    return Augmentation(height, width, scale=(0.5, 2.0), rotation=rotation, colours=True, description=description)
 
 
 def _start(rng: np.random.Generator, length: int, wanted: int) -> int:

@@ -10,9 +10,11 @@ import numpy as np
 
 from moesaic.model.data.samples import Dataset, Sample
 from moesaic.model.tasks.targets import INVALID
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
+from moesaic.spec.placement import Placement, place, resized_size
+from moesaic.spec.resize import placed
 
-GREY = 128
-"""Fills a window outside the image: the middle of the network's input range, as in the papers."""
+_FILTERS = {"linear": "BILINEAR", "cubic": "BICUBIC"}
 
 
 def nearest(length: int, new_length: int) -> np.ndarray:
@@ -20,27 +22,36 @@ def nearest(length: int, new_length: int) -> np.ndarray:
     return ((np.arange(new_length) + 0.5) * (length / new_length)).astype(np.int64)
 
 
-def resized(sample: Sample, height: int, width: int) -> Sample:
-    """The sample resized to height x width pixels: the image bilinearly, the targets by nearest neighbour."""
+def resized(sample: Sample, height: int, width: int, interpolation: str = "linear") -> Sample:
+    """The sample resized to height x width pixels: the image with a linear or cubic filter, the targets by nearest neighbour."""
     if sample.image.shape[:2] == (height, width):
         return sample
     from PIL import Image
 
-    image = Image.fromarray(np.ascontiguousarray(sample.image)).resize((width, height), Image.Resampling.BILINEAR)
+    image = Image.fromarray(np.ascontiguousarray(sample.image)).resize(
+        (width, height), Image.Resampling[_FILTERS[interpolation]]
+    )
     rows, columns = nearest(sample.image.shape[0], height), nearest(sample.image.shape[1], width)
     targets = {task: target.take(columns, 1).take(rows, 0) for task, target in _of_pixels(sample).items()}
     return _changed(sample, np.asarray(image), targets)
 
 
-def window(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
-    """height x width pixels of a sample from row `top` and column `left` on; outside the sample, grey with invalid targets.
+def window(
+    sample: Sample,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    padding: tuple[int, ...] = MINUS_ONE_TO_ONE.padding,
+) -> Sample:
+    """height x width pixels of a sample from row `top` and column `left` on; outside the sample, padding with invalid targets.
 
-    top, left: in pixels; negative ones start outside.
+    top, left: in pixels; negative ones start outside. padding: RGB, 0 to 255.
     """
     targets = {
         task: _window(target, top, left, height, width, INVALID[task]) for task, target in _of_pixels(sample).items()
     }
-    return _changed(sample, _window(sample.image, top, left, height, width, GREY), targets)
+    return _changed(sample, _window(sample.image, top, left, height, width, padding), targets)
 
 
 def mirrored(sample: Sample) -> Sample:
@@ -51,8 +62,8 @@ def mirrored(sample: Sample) -> Sample:
     return _changed(sample, sample.image[:, ::-1], targets)
 
 
-def rotated(sample: Sample, degrees: float) -> Sample:
-    """The sample rotated clockwise about its centre, at the same size; outside the original, grey with invalid targets.
+def rotated(sample: Sample, degrees: float, padding: tuple[int, ...] = MINUS_ONE_TO_ONE.padding) -> Sample:
+    """The sample rotated clockwise about its centre, at the same size; outside the original, padding with invalid targets.
 
     This is what a camera rotated about its optical axis would see: depth is unchanged, normals turn with the picture. The image
     is interpolated bilinearly, the targets are taken from the nearest pixel.
@@ -77,29 +88,53 @@ def rotated(sample: Sample, degrees: float) -> Sample:
     back = (cosine, sine, (width - cosine * width - sine * height) / 2)
     back += (-sine, cosine, (height - cosine * height + sine * width) / 2)
     image = Image.fromarray(np.ascontiguousarray(sample.image))
-    image = image.transform(
-        (width, height), Image.Transform.AFFINE, back, Image.Resampling.BILINEAR, fillcolor=(GREY, GREY, GREY)
-    )
+    image = image.transform((width, height), Image.Transform.AFFINE, back, Image.Resampling.BILINEAR, fillcolor=padding)
     return _changed(sample, np.asarray(image), targets)
 
 
-def fitting(sample: Sample, height: int, width: int) -> float:
-    """The factor, at most 1, that scales the sample's image to fit into height x width pixels at its own aspect ratio."""
-    return min(1.0, height / sample.image.shape[0], width / sample.image.shape[1])
+def fitted_size(
+    sample: Sample, height: int, width: int, description: InputDescription, factor: float = 1.0
+) -> list[int]:
+    """Height and width of the whole sample when it is made to fit into height x width pixels, times a factor.
+
+    "auto" shrinks it if it is larger, at its own proportions, and never enlarges it; otherwise the description says it.
+    """
+    sides = sample.image.shape[:2]
+    if description.resize == "auto":
+        factor = factor * min(1.0, height / sides[0], width / sides[1])
+    else:
+        sides = resized_size(description, sides, (height, width))
+    return [max(1, round(side * factor)) for side in sides]
 
 
-def fit(sample: Sample, height: int, width: int) -> Sample:
-    """The whole sample within height x width pixels: shrunk if larger, then padded evenly on both sides. Depths keep their values."""
-    factor = fitting(sample, height, width)
-    size = [max(1, round(side * factor)) for side in sample.image.shape[:2]]
-    return window(resized(sample, *size), (size[0] - height) // 2, (size[1] - width) // 2, height, width)
+def fit(sample: Sample, height: int, width: int, description: InputDescription = MINUS_ONE_TO_ONE) -> Sample:
+    """The sample at height x width pixels, as the description says. Depths keep their values.
+
+    "auto" shrinks what is larger at its own proportions, then pads it evenly on both sides: no ground truth is cut off.
+    """
+    if description.resize != "auto":
+        placement = place(description, sample.image.shape[:2], (height, width))
+        image = placed(sample.image, placement, description)
+        targets = {task: _placed(target, placement, INVALID[task]) for task, target in _of_pixels(sample).items()}
+        return _changed(sample, image, targets)
+    rows, columns = fitted_size(sample, height, width, description)
+    small = resized(sample, rows, columns, description.interpolation)
+    return window(small, (rows - height) // 2, (columns - width) // 2, height, width, description.padding)
+
+
+def _placed(target: np.ndarray, placement: Placement, fill: float) -> np.ndarray:
+    """A target [H, W] or [H, W, 3] on a placement of the whole image, by nearest neighbour."""
+    rows, columns = (nearest(length, new) for length, new in zip(target.shape, placement.resized))
+    return _window(target.take(columns, 1).take(rows, 0), *placement.window, *placement.size, fill)
 
 
 class Fitted:
     """A view of a data set in which every sample has height x width pixels, see `fit`."""
 
-    def __init__(self, dataset: Dataset, height: int, width: int) -> None:
-        self.dataset, self.height, self.width = dataset, height, width
+    def __init__(
+        self, dataset: Dataset, height: int, width: int, description: InputDescription = MINUS_ONE_TO_ONE
+    ) -> None:
+        self.dataset, self.height, self.width, self.description = dataset, height, width, description
         self.name = dataset.name
         self.tasks: Mapping[str, int] = dataset.tasks
         self.class_names: Mapping[str, tuple[str, ...]] = dataset.class_names
@@ -108,7 +143,7 @@ class Fitted:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
-        return fit(self.dataset[index], self.height, self.width)
+        return fit(self.dataset[index], self.height, self.width, self.description)
 
 
 def _of_pixels(sample: Sample) -> dict[str, np.ndarray]:
@@ -121,7 +156,9 @@ def _changed(sample: Sample, image: np.ndarray, targets: dict[str, np.ndarray]) 
     return Sample(image, sample.targets | targets, sample.name)
 
 
-def _window(array: np.ndarray, top: int, left: int, height: int, width: int, fill: float) -> np.ndarray:
+def _window(
+    array: np.ndarray, top: int, left: int, height: int, width: int, fill: float | tuple[int, ...]
+) -> np.ndarray:
     rows, columns = (slice(max(0, start), max(0, start + size)) for start, size in ((top, height), (left, width)))
     inside = array[rows, columns]
     if inside.shape[:2] == (height, width):

@@ -13,6 +13,7 @@ from moesaic.model.data.nyud import Nyud
 from moesaic.model.data.pascal_context import PascalContext
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Dataset
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 
 _READERS: dict[str, type[FileDataset]] = {
     reader.name: reader for reader in (Nyud, PascalContext, Cityscapes, CityscapesMtan, ImageFolder)
@@ -32,13 +33,15 @@ def open_dataset(
     count: int | None = None,
     seed: int = 0,
     fitted: bool = True,
+    description: InputDescription = MINUS_ONE_TO_ONE,
 ) -> Dataset:
     """The data set called `name`, one of DATASETS.
 
     root: the directory that holds its files; None for "scenes", which are rendered. split: "train" or "val". tasks: those whose
     ground truth to read from files, all by default. count: keep only the first `count` samples; required for scenes, which are
-    endless. seed: selects the scenes. fitted: give every sample height x width pixels (see `geometry.fit`); otherwise samples keep
-    their own sizes, for an augmentation that scales and crops. Scenes are always rendered at height x width.
+    endless. seed: selects the scenes. fitted: give every sample height x width pixels (see `geometry.fit`, which
+    `description` is for); otherwise samples keep their own sizes, for an augmentation that scales and crops. Scenes are always
+    rendered at height x width.
     UserError if the name, split or a task is unknown or files are missing; it says what to download and where to put it.
     """
     _require_known(name)
@@ -53,7 +56,7 @@ def open_dataset(
         remedy = reader.download.format(root="the directory")
         raise UserError(f"{name} lies in files: give the directory that holds them as --data-root, or {remedy}")
     dataset = reader(root, split, tasks, count)
-    return Fitted(dataset, height, width) if fitted else dataset
+    return Fitted(dataset, height, width, description) if fitted else dataset
 
 
 def class_names(name: str) -> Mapping[str, tuple[str, ...]]:

@@ -37,7 +37,7 @@ def predict(model: M3ViT, images: np.ndarray, task: str) -> np.ndarray:
     device, size = model.device, batch_size(model.configuration)
     with torch.inference_mode():
         parts = [
-            model(normalise(images[i : i + size]).to(device), task).float().cpu().numpy()
+            model(normalise(images[i : i + size], model.configuration.input).to(device), task).float().cpu().numpy()
             for i in range(0, len(images), size)
         ]
     return np.concatenate(parts)
@@ -73,7 +73,7 @@ def _measure(
     predictors: Mapping[str, Predictor], configuration: ModelConfiguration, data: Dataset, console: Console | None
 ) -> dict[str, dict[str, dict[str, float]]]:
     """All metrics as in `evaluate`, by task, the metric's name and the predictor's name; a task's own metric comes first."""
-    found = {task.name: find_task(task.kind, task.channels) for task in configuration.tasks}
+    found = {task.name: find_task(task.kind, task.channels, output=task.output) for task in configuration.tasks}
     tasks = {name: task for name, task in found.items() if task.kind != FEATURES or len(predictors) > 1}
     require_tasks(data, wanted_truth(configuration))
     meters = {

@@ -133,7 +133,7 @@ def measure_budgets(
             tuned[group] = copy.deepcopy(model), {}
         tuned[group][1][str(budget)] = pathways_within(model, usage, budget)
     points: list[Point] = []
-    metrics = {task.name: find_task(task.kind, task.channels) for task in c.tasks_with_truth}
+    metrics = {task.name: find_task(task.kind, task.channels, output=task.output) for task in c.tasks_with_truth}
     reference: dict[str, float] = {}
     for group, (one, pathways) in tuned.items():
         if group:

@@ -94,6 +94,7 @@ def build_bundle(
             "quantisation": dataclasses.asdict(scales.settings if scales else settings),
             "recipe": recipe.to_dict(),
         },
+        input=recipe.model.input,
     )
 
 
@@ -152,4 +153,5 @@ def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSetti
             "saturated_shares": {name: round(share, 6) for name, share in saturated_shares(golden).items() if share},
             "recipe": recipe.to_dict(),
         },
+        input=recipe.model.input,
     )

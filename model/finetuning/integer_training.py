@@ -160,7 +160,7 @@ def _loss(network: FakeQuantised, recipe: Recipe, batch: Batch) -> Tensor:
     images, parameters = torch.from_numpy(np.ascontiguousarray(batch.images)).to(network.device), network.derive()
     total = []
     for task in recipe.model.tasks_with_truth:
-        definition = find_task(task.kind, task.channels, recipe.training.losses)
+        definition = find_task(task.kind, task.channels, recipe.training.losses, task.output)
         prediction = network(images, task.name, parameters).float()
         target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, prediction.shape)))
         total.append(definition.weight * definition.loss(prediction, target.to(network.device)))

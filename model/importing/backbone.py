@@ -15,43 +15,6 @@ from moesaic.model.recipes.recipe import ModelConfiguration
 _PREFIX_TOKENS = ("cls_token", "dist_token", "reg_token")  # in the order in which they precede the patches
 
 
-@dataclass(frozen=True)
-class Normalisation:
-    """The mean and standard deviation per RGB channel, for pixels in 0..1, with which a network's input was normalised."""
-
-    mean: tuple[float, float, float]
-    deviation: tuple[float, float, float]
-
-
-NORMALISATIONS = {
-    "imagenet": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "none": Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-}
-IMAGENET = NORMALISATIONS["imagenet"]
-
-
-def stated_normalisation(source: ForeignCheckpoint) -> Normalisation:
-    """The normalisation in the settings beside the source's file, ImageNet's if they have none.
-
-    UserError if mean or deviation is not three numbers.
-    """
-    settings = source.settings
-    if settings.get("do_normalize") is False:
-        return NORMALISATIONS["none"]
-    if "image_mean" not in settings or "image_std" not in settings:
-        return IMAGENET
-    parts = [settings[name] for name in ("image_mean", "image_std")]
-    for part in parts:
-        if not isinstance(part, list) or len(part) != 3 or not all(isinstance(value, float | int) for value in part):
-            raise UserError(
-                f"{source.path}: preprocessor_config.json has mean {parts[0]} and deviation {parts[1]}, not three numbers each:"
-                " state --normalisation"
-            )
-    (r, g, b), (r_deviation, g_deviation, b_deviation) = parts
-    return Normalisation((r, g, b), (r_deviation, g_deviation, b_deviation))
-
-
 def stated_grid(source: ForeignCheckpoint) -> tuple[int, int] | None:
     """Rows and columns of patches according to the settings beside the source's file; None unless they give height and width."""
     size, patch = source.settings.get("image_size"), source.settings.get("patch_size")
@@ -101,22 +64,17 @@ def count_prefix_tokens(source: ForeignCheckpoint) -> int:
 def take_embedding(
     source: ForeignCheckpoint,
     c: ModelConfiguration,
-    normalisation: Normalisation,
     grid: tuple[int, int] | None = None,
     resampling: PositionResampling = PLAIN,
 ) -> dict[str, Tensor]:
-    """Patch embedding, prefix tokens and positions for images in -1..1 and the recipe's grid: float32, by `M3ViT`'s names and shapes.
+    """Patch embedding, prefix tokens and positions for the source's images and the recipe's grid: float32, by `M3ViT`'s names and shapes.
 
-    normalisation: of the source's input; it is folded into the patch embedding. grid: rows and columns of patches in the source's
+    grid: rows and columns of patches in the source's
     positions; by default a square, or the recipe's grid if their number is not a square. resampling: how positions are interpolated
     for another grid. UserError if a weight is missing or has another shape, or if grid or prefix tokens do not match.
     """
     weight = source.take("patch_embed.proj.weight", c.width, 3, c.patch, c.patch)
     bias = source.take_or_zeros("patch_embed.proj.bias", c.width)
-    mean, deviation = torch.tensor(normalisation.mean), torch.tensor(normalisation.deviation)
-    # The source's input is (pixel / 255 - mean) / deviation; with ours, x = pixel / 127.5 - 1, it is (x / 2 + 1 / 2 - mean) / deviation.
-    bias = bias + torch.einsum("dcyx,c->d", weight, (0.5 - mean) / deviation)
-    weight = weight * (0.5 / deviation)[:, None, None]
     result = {
         "patch_embedding.weight": weight.permute(0, 2, 3, 1).flatten(1),  # in [y][x][c] order
         "patch_embedding.bias": bias,

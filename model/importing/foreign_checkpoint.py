@@ -24,7 +24,8 @@ _NUMBERS = [
 ]
 """NumPy's numbers and arrays, in which training scripts store results beside the weights, under their names in NumPy 1 and 2."""
 _WHOLE_MODELS = ("model.safetensors", "pytorch_model.bin")  # transformers' file names in a model directory
-_SETTINGS = ("preprocessor_config.json", "config.json")
+PREPROCESSOR = "preprocessor_config.json"
+_SETTINGS = (PREPROCESSOR, "config.json")
 _NUMBER = re.compile(r"\d+")
 _REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -108,7 +109,7 @@ def read_foreign_checkpoint(path: Path) -> ForeignCheckpoint:
         path = whole[0]
     settings = {}
     for name in _SETTINGS:
-        settings |= _read_settings(path.parent / name)
+        settings |= read_settings(path.parent / name)
     return _checked(ForeignCheckpoint(path, _without_prefix(_read_file(path)), settings))
 
 
@@ -118,7 +119,7 @@ def _checked(source: ForeignCheckpoint) -> ForeignCheckpoint:
     return source
 
 
-def _read_settings(path: Path) -> dict:
+def read_settings(path: Path) -> dict:
     """The entries of a settings file; empty if the file does not exist or is not a JSON object."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))

@@ -1,13 +1,12 @@
 """Upstream M3ViT (github.com/VITA-Group/M3ViT): a backbone with FastMoE experts, gates, and a SETR-PUP head per task."""
 
 import re
+from dataclasses import replace
 
 from torch import Tensor
 
 from moesaic.errors import UserError
 from moesaic.model.importing.backbone import (
-    IMAGENET,
-    Normalisation,
     require_heads,
     take_attention,
     take_embedding,
@@ -17,6 +16,7 @@ from moesaic.model.importing.backbone import (
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.network.heads import PUP_CHANNELS, PUP_STAGES
 from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 
 TASK_NAMES = {
     "semseg": "segmentation",
@@ -28,6 +28,17 @@ TASK_NAMES = {
 }
 """Upstream's task names to ours, in the order in which upstream numbers a network's tasks."""
 
+OUTPUTS = {
+    "depth": OutputDescription(encoding="linear"),
+    "normals": OutputDescription(axes=("right", "up", "viewer")),
+}
+"""What upstream's networks output, by our task names.
+
+Depth is in metres: its loss (`losses/loss_functions.py`, lines 126-140) and rmse (`evaluation/eval_depth.py`, lines 32-56) take the
+output as it is. Normals have the axes in which the data sets store them (`data/nyud.py`, lines 211-213; `data/pascal_context.py`, lines
+339-352): x right, y up, z towards the viewer, as far as the data sets tell.
+"""
+
 _TRAINING_ONLY = ("tam_model",)  # for upstream's auxiliary losses
 _DECODER = re.compile(r"decoders\.([^.]+)\.")
 _BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
@@ -38,14 +49,13 @@ def convert_m3vit(
     configuration: ModelConfiguration,
     *,
     heads: int,
-    normalisation: Normalisation = IMAGENET,
     grid: tuple[int, int] | None = None,
     backbone_only: bool = False,
 ) -> dict[str, Tensor]:
     """Every weight of a model with the head "setr-pup", float32 by our names.
 
     Upstream numbers gates by task, in a fixed order that does not depend on the order of weights in the file. The only decoder of a
-    single-task network becomes the head of the recipe's task. heads, normalisation, grid: see `convert_plain_vit`. backbone_only:
+    single-task network becomes the head of the recipe's task. heads, grid: see `convert_plain_vit`. backbone_only:
     leave out the decoders; the recipe may then have any head. UserError if tasks, heads or gate are not the recipe's, or if a weight
     is missing, of another shape or unknown.
     """
@@ -63,7 +73,7 @@ def convert_m3vit(
     ours = [TASK_NAMES.get(task, task) for task in tasks]
     if sorted(ours) != sorted(c.task_names):
         raise UserError(f"{source.path}: the source has tasks {', '.join(ours)}, the recipe {', '.join(c.task_names)}")
-    weights = take_embedding(source, c, normalisation, grid)
+    weights = take_embedding(source, c, grid)
     for block in range(c.depth):
         weights |= take_attention(source, c, block)
         weights |= _take_moe(source, c, block, ours) if c.is_moe(block) else take_mlp(source, c, block)
@@ -77,6 +87,23 @@ def convert_m3vit(
             weights |= _take_head(source, c, task, our)
     source.finish()
     return weights
+
+
+def with_source_outputs(c: ModelConfiguration) -> ModelConfiguration:
+    """The configuration with what upstream's heads output, for tasks whose output the recipe does not describe otherwise."""
+    tasks = (
+        replace(task, output=OUTPUTS[task.kind]) if task.kind in OUTPUTS and task.output == USUAL_OUTPUT else task
+        for task in c.tasks
+    )
+    return replace(c, tasks=tuple(tasks))
+
+
+def segmentation_classes(source: ForeignCheckpoint) -> int:
+    """The number of classes of the source's segmentation; 0 if it has no such task or only one."""
+    found = (
+        value for name, value in source.tensors.items() if name.endswith(f"decoders.semseg.conv_{PUP_STAGES}.bias")
+    )
+    return next((len(value) for value in found), 0)
 
 
 def _name_only_task(source: ForeignCheckpoint, c: ModelConfiguration) -> None:

@@ -6,9 +6,7 @@ from torch import Tensor
 
 from moesaic.errors import UserError
 from moesaic.model.importing.backbone import (
-    IMAGENET,
     PLAIN,
-    Normalisation,
     PositionResampling,
     count_prefix_tokens,
     fuse_query_key_value,
@@ -83,20 +81,19 @@ def convert_plain_vit(
     *,
     heads: int,
     library: str = "timm",
-    normalisation: Normalisation = IMAGENET,
     grid: tuple[int, int] | None = None,
 ) -> dict[str, Tensor]:
     """The backbone's weights, float32 by our names and with dense MLPs, for `moesaic.model.network.upcycling.initialise`.
 
     source: with timm's names, see `read_names`. heads: the source's number of attention heads, which its weights do not show.
-    library: one of LIBRARIES; it decides how positions are interpolated. normalisation, grid: see `take_embedding`. UserError if the
+    library: one of LIBRARIES; it decides how positions are interpolated. grid: see `take_embedding`. UserError if the
     number of heads is not the recipe's, or if a weight is missing, of another shape or unknown.
     """
     c = configuration
     require_heads(c, heads)
     resampling = resampling_of(library, registers="reg_token" in source.tensors)
     fuse_query_key_value(source, range(c.depth))
-    weights = take_embedding(source, c, normalisation, grid, resampling)
+    weights = take_embedding(source, c, grid, resampling)
     for block in range(c.depth):
         weights |= take_attention(source, c, block) | take_mlp(source, c, block)
     norm = take_norm(source, "norm", "norm", c.width)

@@ -40,7 +40,8 @@ def open_validation(recipe: Recipe, root: Path | None) -> Dataset:
     if data.name == RenderedScenes.name:
         return RenderedScenes(validation_scenes(recipe, data.validation))
     wanted, size = wanted_truth(model), (model.image_height, model.image_width)
-    dataset = open_dataset(data.name, root, "val", *size, tasks=wanted, count=data.validation or None)
+    count = data.validation or None
+    dataset = open_dataset(data.name, root, "val", *size, tasks=wanted, count=count, description=model.input)
     require_tasks(dataset, wanted)
     return dataset
 
@@ -58,5 +59,6 @@ def calibration_images(recipe: Recipe, root: Path | None, count: int) -> np.ndar
     model, data = recipe.model, recipe.data
     if data.name == RenderedScenes.name:
         return training_scenes(recipe, 0, count).images
-    dataset = open_dataset(data.name, root, "train", model.image_height, model.image_width, tasks=(), count=count)
+    size = model.image_height, model.image_width
+    dataset = open_dataset(data.name, root, "train", *size, tasks=(), count=count, description=model.input)
     return first_images(dataset, count)

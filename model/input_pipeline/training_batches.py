@@ -80,9 +80,11 @@ def open_training(
         scenes = RenderedScenes.of_split("train", training.pool, *size, training.seed, advance=advance)
         require_tasks(scenes, wanted)
         return _ScenePool(scenes.scenes, training, rank, ranks)
-    dataset = open_dataset(data.name, root, "train", *size, tasks=wanted, fitted=not data.augment)
+    dataset = open_dataset(
+        data.name, root, "train", *size, tasks=wanted, fitted=not data.augment, description=model.input
+    )
     require_tasks(dataset, wanted)
-    augmentation = standard_augmentation(data.name, *size) if data.augment else None
+    augmentation = standard_augmentation(data.name, *size, model.input) if data.augment else None
     return _ReadAhead(Loader(dataset, training.batch, training.seed, augmentation, rank, ranks))
 
 

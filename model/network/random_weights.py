@@ -44,7 +44,7 @@ def random_model(configuration: ModelConfiguration, seed: int, images: np.ndarra
         for name, parameter in model.named_parameters():
             value = _draw(_generator(seed, name), name, tuple(parameter.shape), configuration)
             parameter.copy_(torch.from_numpy(value))
-        x = model.embed(normalise(images)).repeat(len(tasks), 1, 1)
+        x = model.embed(normalise(images, configuration.input)).repeat(len(tasks), 1, 1)
         for i, block in enumerate(model.blocks):  # in order: a block's tokens depend on the blocks before it
             through = configuration.tasks_through(i)
             if through != tasks:

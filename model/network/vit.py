@@ -12,13 +12,21 @@ from moesaic.errors import UserError
 from moesaic.model.network.heads import build_head, final_norm
 from moesaic.model.network.moe import MoE
 from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.spec.input_description import InputDescription
 
 # Letters in shape comments: B = batch, T = tokens, D = width, H = heads, C = channels of a head.
 
 
-def normalise(images: np.ndarray) -> Tensor:
-    """Images uint8 [B, height, width, 3] as network input, float32 [B, 3, height, width]: pixel / 127.5 - 1, in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def normalise(images: np.ndarray, description: InputDescription) -> Tensor:
+    """Images uint8 [B, height, width, 3] as the input of a network with this description, float32 [B, 3, height, width]."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
+    mean, deviation = (
+        torch.tensor([255 * value for value in values], dtype=torch.float32)[:, None, None]
+        for values in (description.mean, description.deviation)
+    )
+    if description.mean == description.deviation:
+        return pixels / deviation - 1  # rounded as it was when this was the only choice
+    return (pixels - mean) / deviation
 
 
 class Attention(nn.Module):

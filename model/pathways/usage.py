@@ -77,7 +77,7 @@ def _observe_routers(model: M3ViT, images: np.ndarray, task: str, see: Callable[
     handles = [moe.register_forward_pre_hook(router_of(i)) for i, moe in moe_blocks_of(model, task).items()]
     try:
         with torch.inference_mode():
-            model(normalise(images).to(model.device), task)
+            model(normalise(images, model.configuration.input).to(model.device), task)
     finally:
         for handle in handles:
             handle.remove()

@@ -208,7 +208,7 @@ def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
         with torch.inference_mode():
             for task in model.configuration.task_names:
                 for i in starts:
-                    model(normalise(images[i : i + _BATCH]).to(device), task)
+                    model(normalise(images[i : i + _BATCH], model.configuration.input).to(device), task)
     finally:
         for handle in handles:
             handle.remove()

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from moesaic.spec.arithmetic import EXP_FRACTION_BITS
 from moesaic.spec.heads import SHARED_NORM, final_norm, head_layers, head_task
 
 OCTAVE = math.log2(math.e) * (1 << EXP_FRACTION_BITS)  # a factor of e in units of 1/256 octave
-_PIXEL_SCALE, _PIXEL_OFFSET = 1 / 127.5, 0.5 / 127.5  # (pixel - 128) * scale + offset is the model's input
+_PIXEL_ORIGIN = 128.0  # the machine's pixels are int8, pixel - 128
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,10 @@ def _identity(model: M3ViT, input_scale: ActivationScale, output_scale: Activati
 def _patch_embedding(model: M3ViT, stream: ActivationScale) -> LinearLayer:
     c, layer = model.configuration, model.patch_embedding
     weight = layer.weight.double().view(c.width, c.patch * c.patch, 3)
-    bias = layer.bias.double() + weight.sum((1, 2)) * _PIXEL_OFFSET
+    scale, offset = c.input.affine(_PIXEL_ORIGIN)
+    bias = layer.bias.double() + weight.sum(1) @ torch.from_numpy(offset).to(weight.device)
     weight = F.pad(weight, (0, 1)).flatten(1)  # zeros for the fourth byte of a pixel
-    return LinearLayer(weight, bias, ActivationScale(_PIXEL_SCALE), stream)
+    return LinearLayer(weight, bias, ActivationScale(np.tile(np.append(scale, 0.0), c.patch * c.patch)), stream)
 
 
 def _mixture(moe: MoE, i: int, scales: Scales, pathways: Pathways) -> Iterator[tuple[str, LinearLayer]]:

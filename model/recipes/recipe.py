@@ -13,6 +13,8 @@ from moesaic.model.data.registry import DATASETS
 from moesaic.model.recipes.backbones import with_backbone
 from moesaic.spec.bundle import PREFIX_TOKENS_MAX, Alternative, Architecture, Task
 from moesaic.spec.heads import CLASS, CLASSIFICATION, DENSE_KINDS, FEATURES, MEAN, final_norm, task_problem
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.pathway_names import is_task_name
 
 GATES = ("multi", "single", "task-conditioned")
@@ -34,6 +36,7 @@ class TaskConfiguration:
     kind: a key of `moesaic.model.tasks.definitions.TASKS`, by default the name. pooling: of a classification, one of
     moesaic.spec.heads.POOLINGS, by default the class token if there is one. last_block: of features, the index of the block whose
     tokens they are, by default the last. class_names: one per channel, of a task with classes; by default those of the data set.
+    output: what the channels of depth and normals mean.
     """
 
     name: str
@@ -42,6 +45,7 @@ class TaskConfiguration:
     pooling: str = ""
     last_block: int | None = None
     class_names: tuple[str, ...] = ()
+    output: OutputDescription = USUAL_OUTPUT
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", self.kind or self.name)
@@ -60,8 +64,10 @@ class TaskConfiguration:
 
     def to_dict(self) -> dict:
         """In plain types, without what is left at its default."""
-        values = {name: value for name, value in dataclasses.asdict(self).items() if value not in ("", (), None)}
-        return values if self.kind != self.name else {name: value for name, value in values.items() if name != "kind"}
+        values = dataclasses.asdict(self) | {"output": self.output.to_dict()}
+        if self.kind == self.name:
+            del values["kind"]
+        return {name: value for name, value in values.items() if value not in ("", (), None, {})}
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class ModelConfiguration:
     hidden units in training, from 0 to below 1. head: "light", which the accelerator runs, or "setr-pup", which is M3ViT's.
     head_resolution: output pixels per patch edge; 0 means the patch size, so that predictions have the input's resolution.
     prefix_tokens: number of tokens before the patches, 0 to 8: the class token, then others such as registers. norm_epsilon: of every
-    layer norm. UserError for sizes that do not fit together.
+    layer norm. input: how pixels are normalised and how an image gets to this size. UserError for sizes that do not fit together.
     """
 
     image_height: int
@@ -97,6 +103,7 @@ class ModelConfiguration:
     head: str = "light"
     prefix_tokens: int = 1
     norm_epsilon: float = 1e-6
+    input: InputDescription = MINUS_ONE_TO_ONE
 
     def __post_init__(self) -> None:
         _require_integers(
@@ -221,6 +228,7 @@ class ModelConfiguration:
             pathway=pathway.pathway,
             pooling=own.pooling,
             last_block=own.last_block,
+            output=own.output,
         )
 
     @property
@@ -362,12 +370,18 @@ class Recipe:
             self.model.task(select)
 
     def to_dict(self) -> dict:
-        """The recipe in plain types, which `Recipe.from_dict` reads back; prefix tokens and norm epsilon are left out at their defaults."""
+        """The recipe in plain types, which `Recipe.from_dict` reads back.
+
+        Prefix tokens, norm epsilon, and the descriptions of input and outputs are left out at their defaults.
+        """
         values = dataclasses.asdict(self)
         for name, usual in _UNMENTIONED.items():
             if values["model"][name] == usual:
                 del values["model"][name]
         values["model"]["tasks"] = tuple(task.to_dict() for task in self.model.tasks)
+        del values["model"]["input"]
+        if described := self.model.input.to_dict():
+            values["model"]["input"] = described
         return values
 
     @classmethod
@@ -377,7 +391,8 @@ class Recipe:
             if surplus := data.keys() - {entry.name for entry in dataclasses.fields(cls)}:
                 raise UserError(f"recipe has an unknown section {sorted(surplus)[0]!r}: choose model, training, data")
             model = with_backbone(data["model"])
-            model["tasks"] = tuple(TaskConfiguration(**task) for task in model["tasks"])
+            model["tasks"] = tuple(_task(task) for task in model["tasks"])
+            model["input"] = InputDescription.from_dict(model.get("input", {}))
             return cls(
                 ModelConfiguration(**model),
                 TrainingConfiguration(**data["training"]),
@@ -392,6 +407,11 @@ _UNMENTIONED = {
     for entry in dataclasses.fields(ModelConfiguration)
     if entry.name in ("prefix_tokens", "norm_epsilon")
 }
+
+
+def _task(values: dict) -> TaskConfiguration:
+    return TaskConfiguration(**{**values, "output": OutputDescription.from_dict(values.get("output", {}))})
+
 
 _Settings = TaskConfiguration | ModelConfiguration | DataConfiguration | TrainingConfiguration
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Protocol
 
@@ -23,10 +24,13 @@ from moesaic.model.tasks.metrics import (
 )
 from moesaic.model.tasks.targets import CHANNELS, INVALID_LABEL
 from moesaic.spec.heads import CLASSIFICATION, FEATURES
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 
 DEFAULT_LOSSES = "scenes"
 LABELLED = ("segmentation", "parts")
 """Kinds whose targets label every pixel with a class."""
+DESCRIBED = ("depth", "normals")
+"""Kinds whose outputs have a unit or axes, see `moesaic.spec.output_description`."""
 
 
 class HasTargets(Protocol):
@@ -47,9 +51,9 @@ class Task:
 
     kind: str
     channels: int
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Callable[..., Tensor]
     weight: float
-    meter: Callable[[], Meter]
+    meter: Callable[..., Meter]
     metric: str
     higher_is_better: bool
     further: Mapping[str, Callable[[], Meter]] = field(default_factory=dict)
@@ -107,9 +111,10 @@ TASKS = {
 """By kind. The metric of features compares a network with another one, as they have no ground truth."""
 
 
-def find_task(kind: str, channels: int, losses: str = DEFAULT_LOSSES) -> Task:
+def find_task(kind: str, channels: int, losses: str = DEFAULT_LOSSES, output: OutputDescription = USUAL_OUTPUT) -> Task:
     """The kind of task, with `channels` output channels and its loss from the set `losses`, a key of LOSS_SETS.
 
+    output: what the channels mean, which loss and metric of depth and normals take into account.
     UserError when there is no such kind or set, or when it needs a different number of channels.
     """
     if kind not in TASKS:
@@ -126,4 +131,7 @@ def find_task(kind: str, channels: int, losses: str = DEFAULT_LOSSES) -> Task:
     if kind == FEATURES:
         return dataclasses.replace(task, channels=channels)
     loss = LOSS_SETS[losses][kind]
-    return dataclasses.replace(task, channels=channels, loss=loss.function, weight=loss.weight)
+    task = dataclasses.replace(task, channels=channels, loss=loss.function, weight=loss.weight)
+    if kind not in DESCRIBED:
+        return task
+    return dataclasses.replace(task, loss=partial(task.loss, output=output), meter=partial(task.meter, output=output))

@@ -8,12 +8,12 @@ The papers' losses and weights are those of ASTMT (Maninis et al., Attentive Sin
 MTI-Net (Vandenhende et al., ECCV 2020) and M3ViT (Fan et al., NeurIPS 2022), taken from their code: `losses/loss_functions.py`,
 `utils/common_config.py` and `configs/` in github.com/SimonVandenhende/Multi-Task-Learning-PyTorch and github.com/VITA-Group/M3ViT.
 PASCAL-Context: segmentation 1, parts 2, saliency 5, edges 50, normals 10. NYUD-v2: segmentation 1, depth 1, normals 10, edges 50.
-There are three differences. That code counts invalid saliency pixels as salient. It divides the two binary losses by the number
-of all pixels, not only the valid ones. And its network outputs depth itself, so that its L1 gradient has the same size everywhere;
-ours outputs the logarithm that `moesaic.spec.predictions` decodes, so `depth_l1` compares DEPTH_UNIT * exp(output) with the target
-and its gradient grows with the predicted depth.
+There are two differences. That code counts invalid saliency pixels as salient, and it divides the two binary losses by the number
+of all pixels, not only the valid ones. Its network outputs depth itself; one whose `OutputDescription` says so has the same L1 loss
+with the same gradient, while one that outputs a logarithm, as by default, has a gradient that grows with the predicted depth.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,8 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moesaic.model.tasks.targets import INVALID_CLASS, INVALID_LABEL
-from moesaic.spec.predictions import DEPTH_UNIT
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 
+NEAREST = 0.1
+"""Metres below which the logarithm of a linear depth output is continued by its tangent."""
 EDGE_WEIGHT = 0.95
 """Weight of edge pixels in the edges loss; all other pixels weigh 1 - EDGE_WEIGHT (`edge_w` in the papers' code)."""
 
@@ -61,33 +63,51 @@ def edges_cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
     return _balanced_cross_entropy(prediction, target, EDGE_WEIGHT)
 
 
-def depth_log_l1(prediction: Tensor, target: Tensor) -> Tensor:
-    """L1 distance between logarithms of depth. prediction [B, 1, h, w] is ln(depth / DEPTH_UNIT), target [B, h, w] in metres."""
-    valid = target > 0
-    return _mean(
-        (prediction[:, 0].float() - torch.log(torch.where(valid, target, DEPTH_UNIT) / DEPTH_UNIT)).abs(), valid
+def depth_log_l1(prediction: Tensor, target: Tensor, output: OutputDescription = USUAL_OUTPUT) -> Tensor:
+    """L1 distance between logarithms of depth. prediction [B, 1, h, w] as `output` says, target [B, h, w] in metres.
+
+    The logarithm of a linear output below NEAREST metres is continued by its tangent, which is defined at zero and below.
+    """
+    valid, unit, shown = target > 0, output.metres_per_unit, prediction[:, 0].float()
+    if output.encoding == "linear":
+        shown = shown * (unit / NEAREST)
+        shown = torch.where(shown < 1, shown - 1, torch.log(shown.clamp(min=1))) + math.log(NEAREST / unit)
+    return _mean((shown - torch.log(torch.where(valid, target, unit) / unit)).abs(), valid)
+
+
+def depth_l1(prediction: Tensor, target: Tensor, output: OutputDescription = USUAL_OUTPUT) -> Tensor:
+    """L1 distance between depths in metres. prediction [B, 1, h, w] as `output` says, target [B, h, w] in metres."""
+    shown = prediction[:, 0].float()
+    shown = output.metres_per_unit * (shown.exp() if output.encoding == "log" else shown)
+    return _mean((shown - target).abs(), target > 0)
+
+
+def _in_our_axes(prediction: Tensor, output: OutputDescription) -> Tensor:
+    """Vectors [B, 3, h, w] with x right, y down, z into the picture, float32, from a prediction whose channels point as `output` says."""
+    if output.axes == USUAL_OUTPUT.axes:
+        return prediction.float()
+    return torch.einsum(
+        "dc,bchw->bdhw", torch.from_numpy(output.axis_matrix).to(prediction.device).float(), prediction.float()
     )
 
 
-def depth_l1(prediction: Tensor, target: Tensor) -> Tensor:
-    """L1 distance between depths in metres. prediction [B, 1, h, w] is ln(depth / DEPTH_UNIT), target [B, h, w] in metres."""
-    return _mean((DEPTH_UNIT * prediction[:, 0].float().exp() - target).abs(), target > 0)
+def normals_cosine(prediction: Tensor, target: Tensor, output: OutputDescription = USUAL_OUTPUT) -> Tensor:
+    """Mean of 1 - cosine of the angle between normals.
 
-
-def normals_cosine(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean of 1 - cosine of the angle between normals. prediction [B, 3, h, w] of any length, target unit vectors [B, h, w, 3]."""
-    prediction, valid = prediction.float(), (target != 0).any(-1)
+    prediction [B, 3, h, w] of any length, with axes as `output` says, target unit vectors [B, h, w, 3].
+    """
+    prediction, valid = _in_our_axes(prediction, output), (target != 0).any(-1)
     length = prediction.square().sum(1).add(1e-12).sqrt()
     cosine = (prediction * target.permute(0, 3, 1, 2)).sum(1) / length
     return valid.any().float() - _mean(cosine, valid)
 
 
-def normals_l1(prediction: Tensor, target: Tensor) -> Tensor:
+def normals_l1(prediction: Tensor, target: Tensor, output: OutputDescription = USUAL_OUTPUT) -> Tensor:
     """Mean absolute difference over pixels and axes, the prediction scaled to unit length.
 
-    prediction [B, 3, h, w] of any length, target unit vectors [B, h, w, 3].
+    prediction [B, 3, h, w] of any length, with axes as `output` says, target unit vectors [B, h, w, 3].
     """
-    prediction, valid = prediction.float(), (target != 0).any(-1)
+    prediction, valid = _in_our_axes(prediction, output), (target != 0).any(-1)
     length = prediction.square().sum(1, keepdim=True).add(1e-12).sqrt()
     return _mean((prediction / length - target.permute(0, 3, 1, 2)).abs().mean(1), valid)
 

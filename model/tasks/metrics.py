@@ -11,7 +11,8 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.model.tasks.targets import INVALID_CLASS, INVALID_LABEL
-from moesaic.spec.predictions import metres, probability
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
+from moesaic.spec.predictions import probability
 
 
 class Meter(Protocol):
@@ -96,15 +97,15 @@ class SaliencyMeter:
 
 
 class DepthMeter:
-    """Root mean square error over all valid pixels of the set, in metres."""
+    """Root mean square error over all valid pixels of the set, in metres. output: what the predictions mean."""
 
-    def __init__(self) -> None:
-        self._squares, self._pixels = 0.0, 0
+    def __init__(self, output: OutputDescription = USUAL_OUTPUT) -> None:
+        self._output, self._squares, self._pixels = output, 0.0, 0
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
-        """Add a batch: predictions [N, 1, h, w] are ln(depth / DEPTH_UNIT), targets [N, h, w] are in metres."""
+        """Add a batch: predictions [N, 1, h, w] as `output` says, targets [N, h, w] in metres."""
         valid = targets > 0
-        self._squares += float(np.square(metres(predictions[:, 0])[valid] - targets[valid]).sum())
+        self._squares += float(np.square(self._output.metres(predictions[:, 0])[valid] - targets[valid]).sum())
         self._pixels += int(valid.sum())
 
     def result(self) -> float:
@@ -112,16 +113,20 @@ class DepthMeter:
 
 
 class AngleMeter:
-    """Mean angle between prediction and truth over all valid pixels of the set, in degrees (mErr)."""
+    """Mean angle between prediction and truth over all valid pixels of the set, in degrees (mErr).
 
-    def __init__(self) -> None:
-        self._degrees, self._pixels = 0.0, 0
+    output: where the predictions' channels point.
+    """
+
+    def __init__(self, output: OutputDescription = USUAL_OUTPUT) -> None:
+        self._axes, self._degrees, self._pixels = output.axis_matrix, 0.0, 0
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
         """Add a batch: predictions [N, 3, h, w], vectors of any length, targets unit vectors [N, h, w, 3]."""
         valid = (targets != 0).any(-1)
         shown, truth = np.moveaxis(np.asarray(predictions, np.float64), 1, -1)[valid], targets[valid]
         length = np.maximum(np.linalg.norm(shown, axis=-1), 1e-12)
+        shown = shown @ self._axes.T
         cosine = (shown * truth).sum(-1) / length
         self._degrees += float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).sum())
         self._pixels += len(truth)

@@ -17,6 +17,7 @@ from moesaic.model.data.samples import Batch, Dataset
 from moesaic.model.evaluation.evaluate import measure_float
 from moesaic.model.input_pipeline.held_out import open_validation
 from moesaic.model.input_pipeline.training_batches import open_training, require_divisible
+from moesaic.model.network.adaptation import adapted
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.sampling import BudgetSampler
@@ -80,10 +81,11 @@ def _losses(
     training, device = recipe.training, distributed.ranks.device
     with precision.autocast():
         names = tuple(task.name for task in recipe.model.tasks_with_truth)
-        predictions, balance = distributed.forward(normalise(batch.images).to(device), names, noise)
+        images = normalise(batch.images, recipe.model.input).to(device)
+        predictions, balance = distributed.forward(images, names, noise)
     losses, weighted = {}, []
     for task in recipe.model.tasks_with_truth:
-        definition = find_task(task.kind, task.channels, training.losses)
+        definition = find_task(task.kind, task.channels, training.losses, task.output)
         prediction = predictions[task.name].float()
         target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, prediction.shape)))
         losses[task.name] = definition.loss(prediction, target.to(device))
@@ -179,7 +181,8 @@ def train(
     require_writable(path.parent)
     initial = None
     if recipe.training.initialise_from and not resume:
-        initial = checkpoint.load(Path(recipe.training.initialise_from)).weights
+        state = checkpoint.load(Path(recipe.training.initialise_from))
+        initial = adapted(state.weights, state.recipe.model, recipe.model)
     run = Run.start(recipe, ranks, initial)
     if resume:
         run.restore(path)
@@ -280,8 +283,9 @@ def _progress(console: Console) -> Progress:
 def _difference(found: Recipe, wanted: Recipe) -> str:
     """The first entry in which two recipes differ, as part of a message."""
     for section, entries in found.to_dict().items():
-        for name, value in entries.items():
-            other = wanted.to_dict()[section][name]
+        others = wanted.to_dict()[section]
+        for name in entries | others:
+            value, other = entries.get(name, "its default"), others.get(name, "its default")
             if value != other:
                 return f"was trained with {section}.{name} = {value}, the recipe has {other}"
     raise ValueError("the recipes are equal")

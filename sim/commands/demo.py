@@ -40,6 +40,6 @@ class DemoCommand:
         require_tools()  # report what is missing before minutes of training, not after
         require_writable(arguments.output)
         size = recipe.model.image_height, recipe.model.image_width
-        samples = photographs(*size) + rendered_scenes(1, *size)
+        samples = photographs(*size, recipe.model.input) + rendered_scenes(1, *size)
         Demo(arguments.output, recipe, configuration, samples, Console()).run()
         return 0

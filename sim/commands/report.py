@@ -46,11 +46,12 @@ class ReportCommand:
         bundle, build = load_bundle(arguments.bundle), load_build(arguments.build)
         size = build.image_height, build.image_width
         names = [name for name in arguments.executors.split(",") if name]
+        seen = (*size, build.input)
         executors = simulated_executors(arguments.build, build.configuration, names)
         check_origin(bundle, build)
         require_tools(names)
         require_writable(arguments.output)
-        samples = read_samples(arguments.images, *size) if arguments.images else photographs(*size)
+        samples = read_samples(arguments.images, *seen) if arguments.images else photographs(*seen)
         samples += rendered_scenes(arguments.scenes, *size)
         if not samples:
             raise UserError("a report needs at least one picture: name images or give --scenes a number above 0")

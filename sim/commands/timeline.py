@@ -46,8 +46,8 @@ class TimelineCommand:
         window = _window(arguments)
         build = load_build(arguments.build)
         program = build.task(arguments.task).program
-        size = build.image_height, build.image_width
-        sample = (read_samples([arguments.input], *size) if arguments.input else photographs(*size))[0]
+        seen = build.image_height, build.image_width, build.input
+        sample = (read_samples([arguments.input], *seen) if arguments.input else photographs(*seen))[0]
         require_tools(["rtl"])
         for path in (arguments.output, arguments.waveform):
             if path is not None:

@@ -9,12 +9,12 @@ import pytest
 import moesaic
 from moesaic.errors import InternalError, UserError
 from moesaic.files import manifest_sha256
-from moesaic.host.resize import fit
 from moesaic.host.runtime import FrameFault
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.isa import Fault
 from moesaic.spec.machine import ReferenceMachine
+from moesaic.spec.resize import fit
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def reference(saved_build):
 
 def test_integers_are_those_of_a_bare_machine(reference, build, image):
     memory = build.new_memory()
-    build.write_image(memory.frame, fit(image, build.image_height, build.image_width))
+    build.write_image(memory.frame, fit(image, build.input, build.image_height, build.image_width)[0])
     for task in build.tasks:
         ReferenceMachine(build.configuration, seed=3).run(build.tasks[task].program, memory, 0)
         result = reference.run(image, task)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 import moesaic
-from moesaic.host.resize import fit
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.spec.bundle import pathways
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE
 from moesaic.spec.pathway_names import split_pathway_name
 from moesaic.spec.predictions import decode
+from moesaic.spec.resize import fit
 from tests.hls.networks import SMALL, picture
 
 
@@ -17,7 +18,7 @@ def test_runtime_and_integer_network_agree(saved_build, bundle, size):
     """An image of the network's size is taken as it is; of any other, `fit` is all that is done to it."""
     integer = IntegerNetwork(SMALL, bundle.tasks, bundle.tensors)
     image = np.random.default_rng(sum(size)).integers(0, 256, (*size, 3)).astype(np.uint8)
-    seen = image if size == (32, 32) else fit(image, 32, 32)
+    seen = image if size == (32, 32) else fit(image, MINUS_ONE_TO_ONE, 32, 32)[0]
     with moesaic.open(saved_build, "emulator") as accelerator:
         for name, task in pathways(bundle.tasks).items():
             result = accelerator.run(image, *split_pathway_name(name))

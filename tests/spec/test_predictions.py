@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.spec.predictions import DEPTH_UNIT, decode, real_output, top_classes
+from moesaic.spec.output_description import DEPTH_UNIT
+from moesaic.spec.predictions import decode, real_output, top_classes
 
 
 def test_segmentation_takes_the_largest_and_the_lowest_of_equals():

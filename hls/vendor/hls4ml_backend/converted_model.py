@@ -48,7 +48,7 @@ class Session:
             raise UserError("the model is not compiled, so it cannot predict; call compile() first")
         dtype = np.dtype(np.float64 if x.dtype == np.float64 else np.float32)
         build = self.build
-        pixels = to_pixels(x, build.image_height, build.image_width)
+        pixels = to_pixels(x, build.image_height, build.image_width, build.input)
         memory = build.new_memory()
         results = []
         for name in tasks:

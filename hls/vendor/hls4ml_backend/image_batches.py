@@ -6,22 +6,20 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.spec.build import TaskProgram
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.predictions import real_output
 
-_HALF_RANGE = 127.5
-"""The ONNX network takes pixel / 127.5 - 1."""
-
-_TOLERANCE = 1e-6
-"""How far a value may lie beyond -1 or 1, to allow for rounding in a float32 normalisation."""
+_TOLERANCE = 2e-4
+"""How far a value may lie beyond 0 or 255 when turned into a pixel, to allow for rounding in a float32 normalisation."""
 
 
-def to_pixels(x: np.ndarray, height: int, width: int) -> np.ndarray:
+def to_pixels(x: np.ndarray, height: int, width: int, description: InputDescription = MINUS_ONE_TO_ONE) -> np.ndarray:
     """Images in the form that the accelerator takes, uint8 (N, height, width, 3).
 
-    x: (N, 3, height, width), as the ONNX network takes it, or a single image without N. Floats are in -1..1 and are rounded to the
-        nearest pixel value; uint8 values are the pixels themselves, and may also have the channels last.
+    x: (N, 3, height, width), as the ONNX network takes it, or a single image without N. Floats are normalised as the description
+        says and are rounded to the nearest pixel value; uint8 values are the pixels themselves, and may also have the channels last.
 
-    Raises UserError for another shape or dtype, or for values beyond -1..1.
+    Raises UserError for another shape or dtype, or for values that are no pixel's.
     """
     if not isinstance(x, np.ndarray):
         raise UserError(f"the images are a {type(x).__name__}; give a numpy array")
@@ -34,19 +32,23 @@ def to_pixels(x: np.ndarray, height: int, width: int) -> np.ndarray:
         )
     images = x.reshape(-1, *shape)
     if x.dtype != np.uint8:
-        images = _quantised(images)
+        images = _quantised(images, description)
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1) if shape == planes else images)
 
 
-def _quantised(x: np.ndarray) -> np.ndarray:
+def _quantised(x: np.ndarray, description: InputDescription) -> np.ndarray:
+    """Pixels uint8 (N, 3, height, width) from normalised ones."""
+    form = description.formula
     if not np.issubdtype(x.dtype, np.floating):
-        raise UserError(f"the images are {x.dtype}; give uint8 pixels, or float pixel / 127.5 - 1")
-    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
-    if not (low >= -1 - _TOLERANCE and high <= 1 + _TOLERANCE):
-        raise UserError(
-            f"the images have values from {low:g} to {high:g}, the network takes -1 to 1; give pixel / 127.5 - 1, or uint8"
-        )
-    return np.clip(np.rint((x.astype(np.float64) + 1) * _HALF_RANGE), 0, 255).astype(np.uint8)
+        raise UserError(f"the images are {x.dtype}; give uint8 pixels, or float {form}")
+    scale, offset = (part[:, None, None] for part in description.affine())
+    pixels = (x.astype(np.float64) - offset) / scale
+    low, high = (float(pixels.min()), float(pixels.max())) if x.size else (0.0, 0.0)
+    if not (low >= -_TOLERANCE and high <= 255 + _TOLERANCE):
+        found = f"from {x.min():g} to {x.max():g}"
+        taken = f"{offset.min():g} to {(255 * scale + offset).max():g}"
+        raise UserError(f"the images have values {found}, the network takes {taken}; give {form}, or uint8")
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def to_output(task: TaskProgram, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
+from moesaic.model.importing.foreign_checkpoint import PREPROCESSOR, ForeignCheckpoint, read_settings
 from moesaic.model.importing.onnx_graphs.graph_file import Graph, read_graph
 from moesaic.model.importing.onnx_graphs.values import Value
 from moesaic.model.importing.onnx_graphs.vit_structure import Layer, VisionTransformer, find_vision_transformer
@@ -18,11 +18,14 @@ from moesaic.model.network.finite import require_finite
 def read_onnx_checkpoint(path: Path, image_size: tuple[int, int], backbone_only: bool) -> ForeignCheckpoint:
     """The vision transformer in an ONNX file, as a checkpoint with timm's names whose settings state what the graph shows.
 
+    Settings of an image processor beside the file are added.
     image_size: height and width, where the graph leaves them open. backbone_only: leave out what follows the final norm.
     UserError if the file cannot be read, has weights that are not finite, or computes something else; it names the node.
     """
     graph = read_graph(path, image_size)
-    return as_checkpoint(graph, find_vision_transformer(graph, backbone_only))
+    checkpoint = as_checkpoint(graph, find_vision_transformer(graph, backbone_only))
+    checkpoint.settings = read_settings(path.parent / PREPROCESSOR) | checkpoint.settings
+    return checkpoint
 
 
 def as_checkpoint(graph: Graph, found: VisionTransformer) -> ForeignCheckpoint:
@@ -53,7 +56,7 @@ def as_checkpoint(graph: Graph, found: VisionTransformer) -> ForeignCheckpoint:
         "patch_size": height,
     }
     if found.patches.normalised:
-        settings["do_normalize"] = False
+        settings["normalised_by_graph"] = True
     weights: dict[str, Tensor] = {name: torch.from_numpy(value).float() for name, value in tensors.items()}
     require_finite(weights, f"{graph.path}", "export it again from a finite checkpoint")
     return ForeignCheckpoint(graph.path, weights, settings)

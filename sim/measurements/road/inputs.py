@@ -10,9 +10,10 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.host.image_files import read_image
-from moesaic.host.resize import fit
 from moesaic.installation import how_to_install
 from moesaic.model.data.scenes import render
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
+from moesaic.spec.resize import fit
 
 _PHOTOGRAPHS = {
     "astronaut": "photograph of Eileen Collins, by NASA (public domain)",
@@ -37,8 +38,8 @@ class Sample:
     truth: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def photographs(height: int, width: int) -> list[Sample]:
-    """Two photographs, cropped around the centre and resized to height x width pixels. Raises UserError without scikit-image."""
+def photographs(height: int, width: int, description: InputDescription = MINUS_ONE_TO_ONE) -> list[Sample]:
+    """Two photographs as a network of height x width pixels sees them. Raises UserError without scikit-image."""
     try:
         from skimage import data
     except ImportError:
@@ -46,7 +47,10 @@ def photographs(height: int, width: int) -> list[Sample]:
             "scikit-image is missing: its photographs are the demo's samples; get it with: "
             f"{how_to_install('scikit-image')}"
         ) from None
-    return [Sample(name, origin, fit(getattr(data, name)(), height, width)) for name, origin in _PHOTOGRAPHS.items()]
+    return [
+        Sample(name, origin, fit(getattr(data, name)(), description, height, width)[0])
+        for name, origin in _PHOTOGRAPHS.items()
+    ]
 
 
 def rendered_scenes(count: int, height: int, width: int) -> list[Sample]:
@@ -63,8 +67,10 @@ def rendered_scenes(count: int, height: int, width: int) -> list[Sample]:
     ]
 
 
-def read_samples(paths: Sequence[Path], height: int, width: int) -> list[Sample]:
-    """Pictures from image files, cropped around the centre and resized to height x width pixels.
+def read_samples(
+    paths: Sequence[Path], height: int, width: int, description: InputDescription = MINUS_ONE_TO_ONE
+) -> list[Sample]:
+    """Pictures from image files as a network of height x width pixels sees them.
 
     Samples are named after their files, without extension, and numbered if names are equal; no directory appears in a report.
 
@@ -75,4 +81,5 @@ def read_samples(paths: Sequence[Path], height: int, width: int) -> list[Sample]
         stem if stems.count(stem) == 1 else f"{stem} ({1 + stems[:index].count(stem)})"
         for index, stem in enumerate(stems)
     ]
-    return [Sample(name, path.name, fit(read_image(path), height, width)) for name, path in zip(names, paths)]
+    seen = [fit(read_image(path), description, height, width)[0] for path in paths]
+    return [Sample(name, path.name, image) for name, path, image in zip(names, paths, seen)]

@@ -106,7 +106,7 @@ def _prediction_row(m: Measurements, shown: Sample, task: str, machine: str) -> 
     if definition.kind in shown.truth:
         decoded["ground truth"] = shown.truth[definition.kind]
     if key in m.floats:
-        decoded["float"] = decode(definition.kind, m.floats[key], 1.0, CLASS)
+        decoded["float"] = decode(definition.kind, m.floats[key], 1.0, CLASS, definition.output)
     if key in m.integers:
         decoded["integer"] = _decoded(definition, m.integers[key])
     decoded[machine] = _decoded(definition, m.output(machine, *key))
@@ -117,7 +117,7 @@ def _prediction_row(m: Measurements, shown: Sample, task: str, machine: str) -> 
 
 
 def _decoded(task: TaskProgram, raw: np.ndarray) -> np.ndarray:
-    return decode(task.kind, raw, task.output_scale, task.pooling)
+    return decode(task.kind, raw, task.output_scale, task.pooling, task.output)
 
 
 def _caption(task: TaskProgram, caption: str, values: np.ndarray) -> str:

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from moesaic.model.data.geometry import GREY, Fitted, fit, mirrored, nearest, resized, rotated, window
+from moesaic.model.data.geometry import Fitted, fit, mirrored, nearest, resized, rotated, window
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Sample
 from moesaic.model.data.scenes import FOCAL, render
 from moesaic.model.tasks.targets import INVALID
+
+GREY = 128  # the pixel nearest to the middle of the network's usual range
 
 
 @pytest.fixture(scope="module")

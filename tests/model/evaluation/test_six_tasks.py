@@ -140,7 +140,7 @@ def test_the_bundle_reads_back_with_every_kind(bundle_path):
 def test_onnx_has_an_output_per_task(model, held_out):
     tasks = ("saliency", "edges", "parts")
     session = onnxruntime.InferenceSession(export_onnx(model, tasks))
-    image = normalise(held_out.scenes.images[:1])
+    image = normalise(held_out.scenes.images[:1], CONFIGURATION.input)
     for task, output in zip(tasks, session.run(list(tasks), {"image": image.numpy()})):
         expected = model(image, task).detach().numpy()
         assert output.shape == (1, CHANNELS[task], *SIZE) and np.abs(output - expected).max() < 1e-4

@@ -47,7 +47,7 @@ def test_fine_tuning_leaves_the_experts_that_are_not_kept(model, small_recipe, p
     for i, kept in ((1, 2), (3, 4)):
         changed = [not torch.equal(a, b) for a, b in zip(before[i], moe_blocks(model)[i].up_weight)]
         assert changed == [e == kept for e in range(6)]
-    assert model(normalise(pictures), "depth").isfinite().all()
+    assert model(normalise(pictures, model.configuration.input), "depth").isfinite().all()
 
 
 def test_fine_tuning_that_diverges_is_said(model, small_recipe):

@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 
 from moesaic.errors import UserError
 from moesaic.model.commands.import_ import ImportCommand
-from moesaic.model.importing.backbone import NORMALISATIONS
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint, read_foreign_checkpoint
 from moesaic.model.importing.m3vit import convert_m3vit
 from moesaic.model.network.upcycling import initialise
@@ -162,12 +161,7 @@ def test_every_task_is_predicted_as_upstream_predicts_it(recipe, tmp_path, gate,
         torch.save({"state_dict": state}, path)
     else:
         save_file(state, path)  # read back in alphabetical order
-    assert (
-        initialise(
-            model, convert_m3vit(read_foreign_checkpoint(path), c, heads=HEADS, normalisation=NORMALISATIONS["half"])
-        )
-        == []
-    )
+    assert initialise(model, convert_m3vit(read_foreign_checkpoint(path), c, heads=HEADS)) == []
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     for task, our in (("semseg", "segmentation"), ("depth", "depth"), ("human_parts", "parts")):
         expected = upstream_prediction(state, images, task, gate)
@@ -183,9 +177,7 @@ def test_a_network_for_one_task_has_neither_its_name_nor_gates_by_number(recipe,
             state[name.replace("decoders.depth", "decoder")] = value
     c = dataclasses.replace(configuration(recipe, gate), tasks=(TaskConfiguration("depth", 1),))
     model = M3ViT(c).eval()
-    assert (
-        initialise(model, convert_m3vit(source_of(state), c, heads=HEADS, normalisation=NORMALISATIONS["half"])) == []
-    )
+    assert initialise(model, convert_m3vit(source_of(state), c, heads=HEADS)) == []
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     whole = {name.replace("decoder.", "decoders.depth."): value for name, value in state.items()}
     expected = upstream_prediction(whole, images, "depth", "single")
@@ -320,7 +312,7 @@ def test_wrong_heads_missing_and_unknown_weights_are_named(recipe):
 
 def recipe_file(path, c, **model):
     entries = {**dataclasses.asdict(c), **model}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in entries.items() if name != "tasks"]
+    lines = [f"{name} = {json.dumps(value)}" for name, value in entries.items() if name not in ("tasks", "input")]
     tasks = ", ".join(f'{{ name = "{task.name}", channels = {task.channels} }}' for task in c.tasks)
     training = ["steps = 9", "batch = 1", "learning_rate = 1e-3", "warmup = 1", "pool = 1"]
     path.write_text("\n".join(["[model]", *lines, f"tasks = [{tasks}]", "[training]", *training]))

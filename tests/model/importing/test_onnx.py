@@ -1,6 +1,7 @@
 """ONNX graphs of vision transformers: onnxruntime's features of the same file, for every exporter; what is refused, and why."""
 
 import contextlib
+import dataclasses
 import io
 import logging
 import warnings
@@ -14,11 +15,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from moesaic.errors import UserError
-from moesaic.model.importing.backbone import NORMALISATIONS, stated_normalisation
 from moesaic.model.importing.onnx_graphs.checkpoint import as_checkpoint
 from moesaic.model.importing.onnx_graphs.graph_file import read_graph
 from moesaic.model.importing.onnx_graphs.vit_structure import find_vision_transformer
 from moesaic.model.importing.plain_vit import convert_plain_vit, with_source_tokens
+from moesaic.model.importing.source_input import source_input
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT, normalise
 from tests.model.importing.test_transformers import (
@@ -97,11 +98,9 @@ def imported(path, c, backbone_only=False, heads=HEADS):
     found = find_vision_transformer(graph, backbone_only)
     source = as_checkpoint(graph, found)
     assert source.settings["num_attention_heads"] == heads
-    c = with_source_tokens(source, c)
+    c = dataclasses.replace(with_source_tokens(source, c), input=source_input(source, "onnx").description)
     model = M3ViT(c).eval()
-    weights = convert_plain_vit(
-        source, c, heads=heads, library="onnx", normalisation=stated_normalisation(source), grid=found.patches.grid
-    )
+    weights = convert_plain_vit(source, c, heads=heads, library="onnx", grid=found.patches.grid)
     assert all(name.startswith("heads.") for name in initialise(model, weights))
     return model, found.norm_name
 
@@ -109,10 +108,9 @@ def imported(path, c, backbone_only=False, heads=HEADS):
 def assert_same_features(path, c, backbone_only=False, seed=0, heads=HEADS):
     model, name = imported(path, c, backbone_only, heads)
     pixels = np.random.default_rng(seed).integers(0, 256, (1, c.image_height, c.image_width, 3), np.uint8)
-    imagenet = NORMALISATIONS["imagenet"]
-    image = (pixels / 255 - imagenet.mean) / imagenet.deviation
+    image = (pixels / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
     expected = features_of_file(path, name, image.transpose(0, 3, 1, 2).astype(np.float32))
-    found = our_features(model, normalise(pixels)).numpy()
+    found = our_features(model, normalise(pixels, model.configuration.input)).numpy()
     assert expected.std() > 0.3
     assert np.abs(found - expected.reshape(found.shape)).max() < 1e-4
     return model
@@ -414,4 +412,4 @@ def test_a_graph_may_normalise_its_images_itself(recipe, tmp_path):
     found, name = imported(saved(model, path), dense(recipe))
     pixels = np.random.default_rng(0).integers(0, 256, (1, EDGE, EDGE, 3), np.uint8)
     expected = features_of_file(path, name, pixels)
-    assert np.abs(our_features(found, normalise(pixels)).numpy() - expected).max() < 1e-4
+    assert np.abs(our_features(found, normalise(pixels, found.configuration.input)).numpy() - expected).max() < 1e-4

@@ -9,12 +9,13 @@ import torch
 
 from moesaic.errors import UserError
 from moesaic.model.commands.import_ import ImportCommand
-from moesaic.model.importing.backbone import NORMALISATIONS, stated_grid, stated_normalisation
+from moesaic.model.importing.backbone import stated_grid
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint, read_foreign_checkpoint
 from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.training import checkpoint
+from moesaic.spec.input_description import InputDescription
 
 transformers = pytest.importorskip(
     "transformers", reason="transformers is missing: pip install -c constraints.txt -e .[test]"
@@ -106,15 +107,10 @@ def imported(source, c, **options):
     return model
 
 
-def assert_same_features(source, model, normalisation="imagenet", seed=0):
+def assert_same_features(source, model, seed=0):
     c = model.configuration
-    pixels = torch.randint(
-        0, 256, (2, 3, c.image_height, c.image_width), generator=torch.Generator().manual_seed(seed)
-    ).float()
-    values = NORMALISATIONS[normalisation]
-    mean, deviation = (torch.tensor(part)[:, None, None] for part in (values.mean, values.deviation))
-    expected = library_features(source, (pixels / 255 - mean) / deviation)
-    found = our_features(model, pixels / 127.5 - 1)
+    images = torch.randn(2, 3, c.image_height, c.image_width, generator=torch.Generator().manual_seed(seed))
+    expected, found = library_features(source, images), our_features(model, images)
     assert found.shape == expected.shape and expected.std() > 0.3
     assert (found - expected).abs().max() < 1e-4
 
@@ -131,13 +127,11 @@ def test_features_are_those_of_the_library(recipe, tmp_path, family, grid):
         assert model.configuration.prefix_tokens == PREFIX[family]
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
-def test_names_in_memory_and_files_of_tensors_are_read_too(recipe, tmp_path, normalisation):
+def test_names_in_memory_and_files_of_tensors_are_read_too(recipe, tmp_path):
     source = network("dinov2-registers", seed=1)
     torch.save(source.state_dict(), tmp_path / "weights.pth")
     found = read_foreign_checkpoint(tmp_path / "weights.pth")
-    model = imported(found, dense(recipe), normalisation=NORMALISATIONS[normalisation])
-    assert_same_features(source, model, normalisation)
+    assert_same_features(source, imported(found, dense(recipe)))
 
 
 def test_a_grid_that_is_no_square_is_that_of_the_settings(recipe, tmp_path):
@@ -147,11 +141,10 @@ def test_a_grid_that_is_no_square_is_that_of_the_settings(recipe, tmp_path):
     found = read_foreign_checkpoint(tmp_path)
     assert stated_grid(found) == (7, 28) and stated_grid(ForeignCheckpoint("x", {}, {"image_size": 224})) is None
     model = imported(found, dense(recipe, (7, 28)), grid=stated_grid(found))
-    pixels = torch.randint(0, 256, (1, 3, 98, 392), generator=torch.Generator().manual_seed(0)).float()
-    mean, deviation = (torch.tensor(part)[:, None, None] for part in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    images = torch.randn(1, 3, 98, 392, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected = source((pixels / 255 - mean) / deviation).last_hidden_state
-    assert (our_features(model, pixels / 127.5 - 1) - expected).abs().max() < 1e-4
+        expected = source(images).last_hidden_state
+    assert (our_features(model, images) - expected).abs().max() < 1e-4
 
 
 def test_zero_scales_and_zero_biases_are_exact(recipe):
@@ -239,17 +232,6 @@ def test_a_weight_that_is_no_number_is_named(tmp_path, value):
         read_foreign_checkpoint(tmp_path / "weights.pth")
 
 
-def test_normalisation_is_that_of_the_settings_beside_the_file():
-    def of(**settings):
-        return stated_normalisation(ForeignCheckpoint("x", {}, settings))
-
-    assert of() == NORMALISATIONS["imagenet"]
-    assert of(image_mean=[0.5] * 3, image_std=[0.5] * 3) == NORMALISATIONS["half"]
-    assert of(do_normalize=False, image_mean=[0.5] * 3, image_std=[0.5] * 3) == NORMALISATIONS["none"]
-    with pytest.raises(UserError, match="not three numbers each: state --normalisation"):
-        of(image_mean=[0.5], image_std=[0.5])
-
-
 def command(*words):
     parser = argparse.ArgumentParser()
     ImportCommand.configure(parser)
@@ -261,17 +243,25 @@ def test_the_command_takes_heads_and_normalisation_from_the_settings(recipe, tmp
     source.save_pretrained(tmp_path / "model")
     settings = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "do_normalize": True}
     (tmp_path / "model" / "preprocessor_config.json").write_text(json.dumps(settings))
-    entries = {**dataclasses.asdict(dense(recipe)), "tasks": None}
+    entries = {**dataclasses.asdict(dense(recipe)), "tasks": None, "input": None}
     lines = [f"{name} = {json.dumps(value)}" for name, value in entries.items() if value is not None]
     lines += ['tasks = [{ name = "depth", channels = 1 }]', "[training]", "steps = 9", "batch = 1"]
     own, out = tmp_path / "own.toml", tmp_path / "out.safetensors"
     own.write_text("\n".join(["[model]", *lines, "learning_rate = 1e-3", "warmup = 1", "pool = 1"]))
     words = (tmp_path / "model", "--format", "transformers", "--recipe", own, "--checkpoint", out)
     assert command(*words) == 0
-    assert "prefix tokens: 5" in " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "prefix tokens: 5" in printed
+    assert "input: pixel / 127.5 - 1; resized at its own proportions" in printed
+    assert "(the preprocessor_config.json beside the weights)" in printed
     state = checkpoint.load(out)
     assert state.recipe.model.prefix_tokens == 5
-    assert_same_features(source, state.build_model().eval(), "half")
+    assert_same_features(source, state.build_model().eval())
+    assert (state.recipe.model.input.mean, state.recipe.model.input.resize) == ((0.5, 0.5, 0.5), "crop")
+    assert command(*words, "--mean", "0.1,0.2,0.3", "--resize", "pad") == 0
+    assert checkpoint.load(out).recipe.model.input == InputDescription((0.1, 0.2, 0.3), resize="pad")
+    with pytest.raises(UserError, match="--normalisation none states mean and deviation"):
+        command(*words, "--mean", "0.1,0.2,0.3", "--normalisation", "none")
     with pytest.raises(UserError, match=r"--heads is 6, the source's config.json says 3"):
         command(*words, "--heads", 6)
     (tmp_path / "model" / "config.json").unlink()

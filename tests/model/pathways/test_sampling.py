@@ -28,7 +28,9 @@ def run_step(model, sampler, pictures, step):
     """One step's forward pass; returns the budgets it had."""
     with sampler.step(step):
         drawn = {task: (one.pathway, one.top_k) for task, one in current_pathways(model).items()}
-        model.training_forward(normalise(pictures), TASKS, torch.Generator().manual_seed(step))
+        model.training_forward(
+            normalise(pictures, model.configuration.input), TASKS, torch.Generator().manual_seed(step)
+        )
     return drawn
 
 
@@ -101,7 +103,7 @@ def test_gradients_are_finite_under_every_budget(model, pictures):
         model.zero_grad()
         with sampler.step(step):
             predictions, balance = model.training_forward(
-                normalise(pictures[:2]), TASKS, torch.Generator().manual_seed(step)
+                normalise(pictures[:2], model.configuration.input), TASKS, torch.Generator().manual_seed(step)
             )
             (sum(p.square().mean() for p in predictions.values()) + balance).backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters()), step

@@ -28,7 +28,7 @@ def routed_by_hand(model, images, task):
     for i, moe in moe_blocks(model).items():
         moe.register_forward_pre_hook(lambda moe, arguments, i=i: see(i, moe, arguments[0]))
     with torch.no_grad():
-        model(normalise(images), task)
+        model(normalise(images, model.configuration.input), task)
     return result
 
 

@@ -144,7 +144,7 @@ def test_gradients_are_those_of_the_float_network(model, images):
         run().double().square().mean().backward()
         return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
-    expected = gradients(lambda: model(normalise(images), "depth"))
+    expected = gradients(lambda: model(normalise(images, model.configuration.input), "depth"))
     integers = gradients(lambda: FakeQuantised(model, scales)(torch.from_numpy(images), "depth"))
     real = gradients(lambda: FakeQuantised(model, scales, integer=())(torch.from_numpy(images), "depth"))
     assert expected.keys() == integers.keys() == real.keys()

@@ -70,7 +70,7 @@ def network(model: M3ViT, images: np.ndarray, scales: Scales) -> IntegerNetwork:
 
 
 def test_several_tasks_at_once_predict_what_each_does_alone(model: M3ViT, images: np.ndarray) -> None:
-    x, names = normalise(images), CONFIGURATION.task_names
+    x, names = normalise(images, CONFIGURATION.input), CONFIGURATION.task_names
     with torch.inference_mode():
         together, _ = model.training_forward(x, names)
         assert list(together) == list(names)
@@ -82,7 +82,7 @@ def test_several_tasks_at_once_predict_what_each_does_alone(model: M3ViT, images
 @pytest.mark.parametrize("gate", ["single", "task-conditioned"])
 def test_several_tasks_at_once_with_other_gates(gate: str, images: np.ndarray) -> None:
     torch.manual_seed(0)
-    model, x = M3ViT(dataclasses.replace(CONFIGURATION, gate=gate)).eval(), normalise(images)
+    model, x = M3ViT(dataclasses.replace(CONFIGURATION, gate=gate)).eval(), normalise(images, CONFIGURATION.input)
     with torch.inference_mode():
         together, _ = model.training_forward(x, CONFIGURATION.task_names)
         for name in CONFIGURATION.task_names:
@@ -91,7 +91,7 @@ def test_several_tasks_at_once_with_other_gates(gate: str, images: np.ndarray) -
 
 def test_heads_pool_as_they_say(model: M3ViT, images: np.ndarray) -> None:
     with torch.inference_mode():
-        tokens = model(normalise(images), "features")
+        tokens = model(normalise(images, CONFIGURATION.input), "features")
         for name, pooling in zip(("classes_0", "classes_1", "classes_2", "classes_3"), POOLINGS):
             head = model.heads[name]
             parts = {"class": tokens[:, 0], "mean": tokens[:, 2:].mean(1), "distillation": tokens[:, 1]}
@@ -102,7 +102,7 @@ def test_heads_pool_as_they_say(model: M3ViT, images: np.ndarray) -> None:
 
 
 def test_features_of_a_block_are_its_normalised_tokens(model: M3ViT, images: np.ndarray) -> None:
-    x = normalise(images)
+    x = normalise(images, CONFIGURATION.input)
     with torch.inference_mode():
         tokens = model.embed(x)
         for i, block in enumerate(model.blocks[:2]):
@@ -185,7 +185,7 @@ def test_scales_are_kept_in_files(scales: Scales, tmp_path) -> None:
 
 
 def test_onnx_gives_logits_and_tokens(model: M3ViT, images: np.ndarray) -> None:
-    x = normalise(images[:1])
+    x = normalise(images[:1], CONFIGURATION.input)
     for task in ("classes_2", "features_1"):
         file = onnx.load(io.BytesIO(export_onnx(model, (task,))))
         (found,) = ReferenceEvaluator(file).run([task], {"image": x.numpy()})

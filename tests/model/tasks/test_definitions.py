@@ -11,7 +11,7 @@ from moesaic.model.tasks.definitions import TASKS, find_task
 from moesaic.model.tasks.losses import LOSS_SETS
 from moesaic.model.tasks.targets import CHANNELS, INVALID
 from moesaic.spec.heads import DENSE_KINDS, KINDS
-from moesaic.spec.predictions import DEPTH_UNIT
+from moesaic.spec.output_description import DEPTH_UNIT
 
 CLASSES = 9
 

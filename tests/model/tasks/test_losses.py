@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from moesaic.model.tasks.losses import LOSS_SETS
 from moesaic.model.tasks.targets import CHANNELS, INVALID
 from moesaic.spec.heads import DENSE_KINDS
-from moesaic.spec.predictions import DEPTH_UNIT
+from moesaic.spec.output_description import DEPTH_UNIT
 
 SEEDS = range(3)
 CLASSES = 5

@@ -10,7 +10,8 @@ from moesaic.model.tasks.definitions import TASKS
 from moesaic.model.tasks.metrics import AccuracyMeter
 from moesaic.model.tasks.targets import CHANNELS, INVALID
 from moesaic.spec.heads import DENSE_KINDS
-from moesaic.spec.predictions import DEPTH_UNIT, decode
+from moesaic.spec.output_description import DEPTH_UNIT
+from moesaic.spec.predictions import decode
 
 SEEDS = range(4)
 CLASSES = 4

@@ -124,7 +124,9 @@ def test_what_is_minimised_is_the_weighted_sum_of_the_losses(recipe, losses, mon
     with torch.no_grad():
         noise = torch.Generator()
         noise.manual_seed(0)  # of seed 0 and step 0
-        predictions, balance = run.model.training_forward(normalise(batch.images), recipe.model.task_names, noise)
+        predictions, balance = run.model.training_forward(
+            normalise(batch.images, recipe.model.input), recipe.model.task_names, noise
+        )
     found = training_step(run.model, run.optimizers, changed, batch, 0, precision=run.precision)
     weights = {"papers": {"segmentation": 1, "depth": 1, "normals": 10}, "scenes": {}}[losses]
     expected = 0.01 * balance.item()

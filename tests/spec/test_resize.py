@@ -5,8 +5,10 @@ from math import floor
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from moesaic.host.resize import LARGEST_SIDE, _exact_type, fit, resize, triangle_weights
+from moesaic.spec.input_description import MINUS_ONE_TO_ONE
+from moesaic.spec.resize import LARGEST_SIDE, _exact_type, fit, resize, triangle_weights
 
 
 def axis_weights(source: int, target: int) -> list[list[Fraction]]:
@@ -50,6 +52,32 @@ def test_one_colour_stays(size, value):
     assert np.array_equal(resize(image, *size), np.full((*size, 3), value, np.uint8))
 
 
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ((50, 70), (32, 45)),
+        ((31, 47), (62, 94)),
+        ((200, 301), (128, 85)),
+        ((33, 64), (33, 20)),
+        ((1, 9), (8, 8)),
+        ((425, 560), (480, 640)),
+    ],
+    ids=str,
+)
+def test_cubic_is_pillows(source, target):
+    image = np.random.default_rng(7).integers(0, 256, (*source, 3)).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(image).resize(target[::-1], Image.Resampling.BICUBIC))
+    assert np.array_equal(resize(image, *target, "cubic"), expected)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+def test_a_part_is_cut_out_of_the_whole(interpolation):
+    image = np.random.default_rng(8).integers(0, 256, (50, 70, 3)).astype(np.uint8)
+    whole = resize(image, 33, 91, interpolation)
+    part = resize(image, 33, 91, interpolation, slice(5, 20), slice(30, 31))
+    assert np.array_equal(part, whole[5:20, 30:31])
+
+
 def test_right_size_is_unchanged():
     image = np.random.default_rng(0).integers(0, 256, (9, 8, 3)).astype(np.uint8)
     assert np.array_equal(resize(image, 9, 8), image)
@@ -68,7 +96,7 @@ def test_every_type_of_sums_gives_the_same(monkeypatch, size, dtype):
     image = np.random.default_rng(5).integers(0, 256, (*size, 3)).astype(np.uint8)
     image[: size[0] // 2] = 255
     found = resize(image, 64, 96)
-    monkeypatch.setattr("moesaic.host.resize._exact_type", lambda largest: dtype)
+    monkeypatch.setattr("moesaic.spec.resize._exact_type", lambda largest: dtype)
     assert np.array_equal(found, resize(image, 64, 96))
 
 
@@ -83,21 +111,25 @@ def test_sums_of_the_largest_images_fit_64_bits():
     assert 255 * largest**2 + largest**2 < 1 << 63
 
 
+def seen(image, height, width, description=MINUS_ONE_TO_ONE):
+    return fit(image, description, height, width)[0]
+
+
 def test_fit_crops_around_the_centre():
     image = np.zeros((40, 100, 3), np.uint8)
     image[:, 30:70] = 255
-    assert np.all(fit(image, 40, 40) == 255) and np.all(fit(image.swapaxes(0, 1), 40, 40) == 255)
-    assert fit(np.zeros((1, 300, 3), np.uint8), 8, 8).shape == (8, 8, 3)
+    assert np.all(seen(image, 40, 40) == 255) and np.all(seen(image.swapaxes(0, 1), 40, 40) == 255)
+    assert seen(np.zeros((1, 300, 3), np.uint8), 8, 8).shape == (8, 8, 3)
 
 
 def test_fit_does_not_stretch():
     """A disc stays as high as it is wide."""
     y, x = np.mgrid[:120, :200]
     disc = (((y - 60) ** 2 + (x - 100) ** 2 < 30**2) * 255).astype(np.uint8)
-    small = fit(np.repeat(disc[..., None], 3, axis=2), 40, 40)[..., 0] > 127
+    small = seen(np.repeat(disc[..., None], 3, axis=2), 40, 40)[..., 0] > 127
     assert small.any(axis=0).sum() == small.any(axis=1).sum() == 20
 
 
 def test_fit_leaves_an_image_of_the_right_size():
     image = np.random.default_rng(3).integers(0, 256, (16, 24, 3)).astype(np.uint8)
-    assert np.array_equal(fit(image, 16, 24), image)
+    assert np.array_equal(seen(image, 16, 24), image)
