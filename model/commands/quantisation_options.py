@@ -29,6 +29,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--clip-weights", action="store_true", default=None, help="search the scale of weights by least squared error"
     )
     group.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="calibrate on the pictures in this folder instead of the recipe's data; take some like those of use",
+    )
+    group.add_argument(
         "--expert-bits",
         type=int,
         choices=EXPERT_WEIGHT_BITS,
@@ -54,7 +60,7 @@ def settings_of(arguments: argparse.Namespace) -> PtqSettings:
 
 def settings_options(arguments: argparse.Namespace) -> list[str]:
     """Those options of `add_settings` that are on the command line."""
-    names = ("calibration", "percentile", "clip_weights", "expert_bits")
+    names = ("calibration", "percentile", "clip_weights", "expert_bits", "pictures")
     return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is not None]
 
 

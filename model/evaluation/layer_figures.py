@@ -169,7 +169,9 @@ def layer_table(figures: Mapping[str, LayerFigures]) -> Table:
     for block in blocks:
         of = {name.split(".")[2]: one for name, one in figures.items() if name.startswith(f"blocks.{block}.")}
         worst = max(of, key=lambda name: of[name].saturated)
-        rows.append([f"blocks.{block}", *(_decibels(of.get(point)) for point in _POINTS), *_saturation(worst, of[worst])])
+        rows.append(
+            [f"blocks.{block}", *(_decibels(of.get(point)) for point in _POINTS), *_saturation(worst, of[worst])]
+        )
     for name, one in figures.items():
         if not name.startswith("blocks."):
             rows.append([name, *(None for _ in _POINTS[:-1]), _decibels(one), *_saturation("", one)])

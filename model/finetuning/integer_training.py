@@ -24,6 +24,8 @@ from moesaic.spec.heads import final_norm, head_tokens
 
 RATE = 0.02
 """Default fraction of the recipe's learning rates; small, since rounding changes the network only a little."""
+DISTILLED_PICTURES = 1024
+"""The most pictures that `moesaic qat --distil` holds in memory."""
 _WARMUP = 0.05  # of the steps
 
 
@@ -125,7 +127,7 @@ def _distance(teacher: M3ViT, network: FakeQuantised, recipe: Recipe, pictures: 
     for task in c.task_names:
         norm = network.scales.final_norms[name := final_norm(task, c.bundle_task(task, c.whole_pathways[task]))]
         integers: dict[str, Tensor] = {}
-        result = network(images, task, parameters, lambda name, value: integers.update({name: value}))
+        result = network(images, task, parameters, integers.__setitem__)
         with torch.inference_mode():
             exact, tokens = _teach(teacher, batch, task)
         scale, offset = (torch.as_tensor(part, device=result.device) for part in (norm.scale, norm.offset))

@@ -1,5 +1,6 @@
 """Training on in integers: the loss falls where integers are coarse, and what it leaves is what an export writes."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.model.data.scenes import render
-from moesaic.model.finetuning.integer_training import fine_tune_in_integers
+from moesaic.model.evaluation.evaluate import predict
+from moesaic.model.finetuning.integer_training import distil_in_integers, fine_tune_in_integers
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
 from moesaic.model.quantisation.post_training import integer_network, scales_for
 from moesaic.model.quantisation.settings import PtqSettings
@@ -60,3 +62,22 @@ def test_divergence_is_an_error_that_names_the_step():
     model = random_model(0)
     with pytest.raises(UserError, match=r"diverged at step \d of 5: lower the rate \(1e\+30\)"):
         fine_tune_in_integers(model, coarse_scales(model), RECIPE, 5, rate=1e30)
+
+
+def test_distillation_brings_the_integers_nearer_to_the_float_network():
+    """Without labels: the network in integers learns what the same network gives in float."""
+    model = random_model(0)
+    teacher, scales = copy.deepcopy(model).eval(), coarse_scales(model)
+
+    def distance():
+        network = integer_network(model, IMAGES, scales=scales)
+        return sum(
+            float(np.square(network.predict(IMAGES, task) - predict(teacher, IMAGES, task)).mean())
+            for task in CONFIGURATION.task_names
+        )
+
+    before = distance()
+    losses = distil_in_integers(model, scales, IMAGES, RECIPE, 30, rate=0.5)
+    assert len(losses) == 30 and np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    assert distance() < 0.9 * before
+    assert_the_same(FakeQuantised(model, scales), integer_network(model, IMAGES, scales=scales), IMAGES[:1])
