@@ -78,7 +78,7 @@ def quantise_linear(layer: LinearLayer, bits: int = 8, clip: bool = False, integ
         raise OverflowError(f"a weight is {ratio.max():.3g} times the unit of the result, {_RATIO_END} is too much")
     multiplier, shift = fixed_point_multiplier(ratio.cpu().numpy())
     integers = round_nearest(weight).clamp(-largest, largest)
-    usual = (centre - offset) / step
+    usual = torch.where(step > 0, (centre - offset) / step, 0.0)  # the step of the byte that pads a pixel is 0
     return LinearIntegers(
         weight=integers,
         bias=round_nearest(bias + (weight - integers) @ usual).clamp(-2 * BIAS_MAX, 2 * BIAS_MAX),

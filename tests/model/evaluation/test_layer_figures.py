@@ -13,7 +13,7 @@ from moesaic.model.quantisation.settings import PtqSettings
 from tests.model.quantisation.test_fake_quantised import times
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def scales(trained, calibration_images):
     return scales_for(trained, calibration_images, PtqSettings())
 
