@@ -22,9 +22,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--calibration",
         choices=METHODS,
-        help=f"how scales of activations are chosen: least squared error, or a percentile (default {default.method})",
+        help=f"how scales of activations are chosen: by the squared error of what reads them, or by a percentile (default"
+        f" {default.method})",
     )
-    group.add_argument("--percentile", type=float, help=f"of magnitudes that fit (default {default.percentile:g})")
+    group.add_argument(
+        "--percentile", type=float, help=f"of values that fit (default {default.percentile:g}: all that were seen)"
+    )
     group.add_argument(
         "--clip-weights", action="store_true", default=None, help="search the scale of weights by least squared error"
     )
