@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moesaic.argument_types import image_size, positive, share, three_numbers
 from moesaic.errors import UserError
 from moesaic.files import require_writable
-from moesaic.model.commands.model_options import recipe_choices
-from moesaic.model.recipes.recipe import load_recipe
+from moesaic.model.commands.model_options import add_data_root, recipe_choices
+from moesaic.model.commands.qat import scales_path
+from moesaic.model.recipes.recipe import Recipe, load_recipe
 from moesaic.spec.input_description import INTERPOLATIONS, MINUS_ONE_TO_ONE, RESIZES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from moesaic.model.importing.onnx_graphs.file_ranges import FileRange
+    from moesaic.model.network.vit import M3ViT
 
 _FORMATS = ("timm", "transformers", "deit", "dino", "dinov2", "m3vit", "onnx")
 _NORMALISATIONS = ("imagenet", "half", "none")
@@ -78,8 +86,12 @@ class ImportCommand:
             " recipe's heads are drawn at random",
         )
         parser.add_argument(
-            "--checkpoint", type=Path, default=Path("build/imported.safetensors"), help="where to write"
+            "--checkpoint",
+            type=Path,
+            default=Path("build/imported.safetensors"),
+            help="where to write; the scales of a quantised graph go beside it, for `moesaic export --scales`",
         )
+        add_data_root(parser)
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -91,7 +103,7 @@ class ImportCommand:
         from moesaic.model.importing.backbone import stated_grid
         from moesaic.model.importing.foreign_checkpoint import read_foreign_checkpoint
         from moesaic.model.importing.m3vit import convert_m3vit, segmentation_classes, with_source_outputs
-        from moesaic.model.importing.onnx_graphs.checkpoint import read_onnx_checkpoint
+        from moesaic.model.importing.onnx_graphs.checkpoint import OnnxCheckpoint, read_onnx_checkpoint
         from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
         from moesaic.model.importing.source_input import source_input
         from moesaic.model.network.upcycling import initialise
@@ -144,6 +156,9 @@ class ImportCommand:
         fresh = initialise(model, weights, seed=recipe.training.seed)
         step = 0 if fresh else recipe.training.steps  # a complete model counts as trained
         checkpoint.save(arguments.checkpoint, checkpoint.Checkpoint(recipe, step, model.state_dict(), {}))
+        ranges = source.ranges if isinstance(source, OnnxCheckpoint) else {}
+        if ranges:
+            _write_scales(arguments, recipe, model, ranges, console)
         if (prefix := recipe.model.prefix_tokens) != 1:
             console.print(f"prefix tokens: {prefix} (a recipe that starts from this needs prefix_tokens = {prefix})")
         if fresh:
@@ -154,6 +169,33 @@ class ImportCommand:
         else:
             console.print(f"checkpoint: {arguments.checkpoint} (a whole model)", soft_wrap=True)
         return 0
+
+
+def _write_scales(
+    arguments: argparse.Namespace, recipe: Recipe, model: M3ViT, ranges: dict[str, FileRange], console: Console
+) -> None:
+    """Write the scales that a quantised graph's ranges give beside the checkpoint, and say which others are calibrated."""
+    from moesaic.model.importing.onnx_graphs.file_ranges import points_of, with_file_ranges
+    from moesaic.model.input_pipeline.held_out import calibration_images
+    from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, DEFAULT_PTQ, require_light_head, scales_for
+
+    require_light_head(recipe.model)
+    seen = calibration_images(recipe, arguments.data_root, CALIBRATION_SCENES)
+    scales = with_file_ranges(scales_for(model.eval(), seen, DEFAULT_PTQ), ranges)
+    path = scales_path(arguments.checkpoint)
+    scales.save(path)
+    points = points_of(recipe.model.depth)
+    others = [point for point in points if point not in ranges]
+    console.print(
+        f"scales: {path}, {len(points) - len(others)} of {len(points)} from the graph's ranges", soft_wrap=True
+    )
+    if others:
+        console.print(
+            f"calibrated on {len(seen)} images of the recipe, since the graph states no range: {', '.join(others)}"
+        )
+    console.print(
+        f"calibrated likewise, for the heads as they are now: outputs of {', '.join(recipe.model.task_names)}"
+    )
 
 
 def _given_input(arguments: argparse.Namespace) -> dict:

@@ -38,7 +38,7 @@ _NORM_PARTS = (0.7, 1.0, 1.4, 2.0, 2.8)  # of a norm's range
 _EQUALISED = (1.0, 0.75, 0.5)  # exponents: 1 gives each channel its own range, 0 would give all the same
 _PARTS = (2.0, 1.5, 1.25, 1.0, 0.85, 0.7, 0.55, 0.4, 0.3)  # of the range of queries times keys, and of values
 _HIDDEN_PARTS = tuple(1.1 * 0.85**n for n in range(40))  # of the largest hidden unit
-_GELU_LOWEST = (-2.5, -3.5, -5.0)  # inputs below which GELU counts as constant; its minimum is at -0.75
+GELU_LOWEST = (-2.5, -3.5, -5.0)  # inputs below which GELU counts as constant; its minimum is at -0.75
 _STREAM_PARTS = tuple(1.5 * 0.5**n for n in range(9))  # of the residual stream's largest magnitude
 _TOLERANCE, _HOPELESS = 1.5, 10.0
 _SCORE_LIMIT = (1 << 15) / (1 << EXP_FRACTION_BITS)  # octaves, at which scores saturate
@@ -172,7 +172,7 @@ class _Search:
         low, high = (float(bound) for bound in self.bounds(f"{name}.up", per_channel=False))
         highest = max(high, 1e-3)
         if not self.by_error:
-            return _index_scale(max(low, _GELU_LOWEST[-1]), highest), _hidden_scale(highest)
+            return index_scale(max(low, GELU_LOWEST[-1]), highest), hidden_scale(highest)
         kept = self.kept_rows(name)
         rows, count = self.both(f"{name}.up")[kept.rows], kept.weight.sqrt()
         expert = self.both(f"{name}.expert")[kept.rows, 0] if len(readers) > 1 else torch.zeros(len(rows))
@@ -194,10 +194,10 @@ class _Search:
                 total += (((units * hidden.scale + hidden.offset - exact) * count) @ weight.T).square().sum().item()
             return total
 
-        top = _widest(_HIDDEN_PARTS, lambda part: error(_hidden_scale(part * highest)))
-        hidden = _hidden_scale(top * highest)
+        top = _widest(_HIDDEN_PARTS, lambda part: error(hidden_scale(part * highest)))
+        hidden = hidden_scale(top * highest)
         tops = [part * top * highest for part in (0.8, 1.0, 1.2)]
-        candidates = [_index_scale(lowest, one) for lowest in _GELU_LOWEST for one in tops]
+        candidates = [index_scale(lowest, one) for lowest in GELU_LOWEST for one in tops]
         return min(candidates, key=lambda index: error(hidden, index)), hidden
 
     def stream(self) -> float:
@@ -297,14 +297,14 @@ def _readers_of_final_norms(model: M3ViT) -> dict[str, list[Tensor]]:
     return readers
 
 
-def _hidden_scale(highest: float) -> ActivationScale:
+def hidden_scale(highest: float) -> ActivationScale:
     """The scale of hidden units in a range from GELU's minimum to `highest`, such that 0 is an integer."""
     lowest = -0.17
     scale = max(highest - lowest, 1e-3) / (2 * _INT8_MAX)
     return ActivationScale(scale, scale * (_INT8_MAX + math.floor(lowest / scale)))
 
 
-def _index_scale(lowest: float, highest: float) -> ActivationScale:
+def index_scale(lowest: float, highest: float) -> ActivationScale:
     """The scale of the GELU table's index for inputs in a range, with an entry at 0."""
     scale = max(highest - lowest, 1e-3) / (TABLE_ENTRIES - 1)
     return ActivationScale(scale, scale * (TABLE_ENTRIES // 2 + math.floor(lowest / scale)))

@@ -9,13 +9,22 @@ import torch
 from torch import Tensor
 
 from moesaic.model.importing.foreign_checkpoint import PREPROCESSOR, ForeignCheckpoint, read_settings
+from moesaic.model.importing.onnx_graphs.file_ranges import FileRange, file_ranges
 from moesaic.model.importing.onnx_graphs.graph_file import Graph, read_graph
 from moesaic.model.importing.onnx_graphs.values import Value
 from moesaic.model.importing.onnx_graphs.vit_structure import Layer, VisionTransformer, find_vision_transformer
 from moesaic.model.network.finite import require_finite
 
 
-def read_onnx_checkpoint(path: Path, image_size: tuple[int, int], backbone_only: bool) -> ForeignCheckpoint:
+class OnnxCheckpoint(ForeignCheckpoint):
+    """The weights of a graph. ranges: of activations, which quantised graphs state; see `file_ranges`."""
+
+    def __init__(self, path: Path, tensors: dict[str, Tensor], settings: dict, ranges: dict[str, FileRange]) -> None:
+        super().__init__(path, tensors, settings)
+        self.ranges = ranges
+
+
+def read_onnx_checkpoint(path: Path, image_size: tuple[int, int], backbone_only: bool) -> OnnxCheckpoint:
     """The vision transformer in an ONNX file, as a checkpoint with timm's names whose settings state what the graph shows.
 
     Settings of an image processor beside the file are added.
@@ -28,7 +37,7 @@ def read_onnx_checkpoint(path: Path, image_size: tuple[int, int], backbone_only:
     return checkpoint
 
 
-def as_checkpoint(graph: Graph, found: VisionTransformer) -> ForeignCheckpoint:
+def as_checkpoint(graph: Graph, found: VisionTransformer) -> OnnxCheckpoint:
     """The vision transformer's weights with timm's names, float32; UserError names the first that is not finite."""
     tensors = {
         "patch_embed.proj.weight": found.patches.weight,
@@ -59,7 +68,7 @@ def as_checkpoint(graph: Graph, found: VisionTransformer) -> ForeignCheckpoint:
         settings["normalised_by_graph"] = True
     weights: dict[str, Tensor] = {name: torch.from_numpy(value).float() for name, value in tensors.items()}
     require_finite(weights, f"{graph.path}", "export it again from a finite checkpoint")
-    return ForeignCheckpoint(graph.path, weights, settings)
+    return OnnxCheckpoint(graph.path, weights, settings, file_ranges(found))
 
 
 def _norm(name: str, value: Value) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+from onnx.reference import ReferenceEvaluator
 
 from moesaic.model.importing.onnx_graphs.graph_file import Node
 from moesaic.model.importing.onnx_graphs.values import (
@@ -20,6 +21,7 @@ from moesaic.model.importing.onnx_graphs.values import (
     Error,
     Gelu,
     Image,
+    Integers,
     Linear,
     Mean,
     Normalised,
@@ -28,14 +30,15 @@ from moesaic.model.importing.onnx_graphs.values import (
     Refusal,
     Scores,
     Squared,
+    Stored,
     Stream,
     Updated,
     Value,
     whole,
 )
 
-Operand = Value | Embedding | np.ndarray | None
-Result = Value | Embedding | np.ndarray
+Operand = Value | Embedding | Integers | np.ndarray | None
+Result = Value | Embedding | Integers | np.ndarray
 
 _TOLERANCE = 1e-5  # of constants that an exporter rounds to float32, such as 1 / sqrt(2)
 _ROUNDING = 1e-6
@@ -45,7 +48,6 @@ _ACTIVATIONS = {
     "Tanh": "a hyperbolic tangent, as in GELU's tanh approximation, which is not GELU",
     "HardSwish": "hard-swish",
     "Softplus": "softplus",
-    "Clip": "clipping, as in ReLU6",
     "Swish": "Swish, as in SwiGLU",
     "QuickGelu": "quick GELU",
     "Cos": "a cosine, as in rotary positions",
@@ -64,12 +66,28 @@ _ACTIVATIONS = {
 
 
 def apply(node: Node, operands: list[Operand], opset: int) -> list[Result]:
-    """The results of a node that reads the operands, at least one of which is no constant; Refusal says what is not plain."""
+    """The results of a node that reads the operands; Refusal says what is not plain."""
+    if node.operator != "DequantizeLinear" and all(isinstance(operand, np.ndarray | None) for operand in operands):
+        return _evaluated(node, operands, opset)
     operator = _OPERATORS.get(node.operator)
     if operator is None:
         found = _ACTIVATIONS.get(node.operator, "an operation that no plain vision transformer has")
         raise Refusal(f"{found}; expected layer norm, linear layer, softmax attention, GELU or their parts")
     return operator(node, operands, opset)
+
+
+def _evaluated(node: Node, operands: list[Operand], opset: int) -> list[Result]:
+    """The results of a node that reads constants alone, which come from dequantised ones: others are folded before."""
+    inputs = {name: operand for name, operand in zip(node.inputs, operands) if name}
+    results = [name for name in node.outputs if name]
+    proto = onnx.helper.make_node(node.operator, node.inputs, node.outputs, **node.attributes)
+    values = [
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UNDEFINED, None) for name in names]
+        for names in (inputs, results)
+    ]
+    graph = onnx.helper.make_graph([proto], node.name, values[0], values[1])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+    return [np.asarray(result) for result in ReferenceEvaluator(model).run(results, inputs)]
 
 
 # Rearrangement
@@ -81,8 +99,8 @@ def _constant(operand: Operand, what: str) -> np.ndarray:
     return operand
 
 
-def _tensor(operand: Operand) -> Value | Embedding:
-    if not isinstance(operand, Value | Embedding):
+def _tensor(operand: Operand) -> Value | Embedding | Integers:
+    if not isinstance(operand, Value | Embedding | Integers):
         raise Refusal("it reads a constant where a tensor that depends on the image was expected")
     return operand
 
@@ -654,7 +672,7 @@ def _gelu_of_error(node: Node, factor: Value, error: Value) -> Value:
     ):
         raise Refusal("it is not x * (1 + erf(x / sqrt(2))); expected exact GELU")
     gelu = _gelu_of(node, Value(inner.source, inner.index, scale, offset))
-    return gelu.with_channels(2 * ratio * error.scale, np.zeros(1))
+    return gelu.with_channels(_exact(2 * ratio * error.scale), np.zeros(1))
 
 
 def _exact(factor: np.ndarray) -> np.ndarray:
@@ -674,6 +692,64 @@ def _gelu(node: Node, operands: list[Operand], opset: int) -> list[Result]:
     if node.attributes.get("approximate", b"none") != b"none":
         raise Refusal("GELU's tanh approximation, which is not GELU; expected exact GELU (approximate = none)")
     return [_gelu_of(node, as_value(operands[0]))]
+
+
+# Quantised graphs
+
+
+def _quantize_linear(node: Node, operands: list[Operand], opset: int) -> list[Result]:
+    tensor, step = operands[0], _constant(operands[1], "scale")
+    if not isinstance(tensor, Value | Embedding):
+        raise Refusal("it quantises integers; expected floating point")
+    zero = operands[2] if len(operands) > 2 and operands[2] is not None else np.zeros(step.shape, np.uint8)
+    zero = _constant(zero, "zero point")
+    if not np.issubdtype(zero.dtype, np.integer):
+        raise Refusal(f"it quantises to {zero.dtype}; expected integers")
+    limits = np.iinfo(zero.dtype)
+    axis = node.attributes.get("axis", 1)
+    step, zero = (_along(axis, array.astype(np.float64), len(tensor.shape)) for array in (step, zero))
+    return [Integers(tensor, step, zero, int(limits.min), int(limits.max))]
+
+
+def _along(axis: int, array: np.ndarray, dimensions: int) -> np.ndarray:
+    """A scale or zero point in a shape that broadcasts: a vector lies along the axis."""
+    if array.size == 1:
+        return array.reshape(())
+    if array.ndim != 1:
+        raise Refusal("it quantises by blocks; expected one scale, or one per channel")
+    return array.reshape([-1 if i == axis % dimensions else 1 for i in range(dimensions)])
+
+
+def _clip(node: Node, operands: list[Operand], opset: int) -> list[Result]:
+    """Brevitas narrows integers so, to fewer bits or to a symmetric range."""
+    integers = operands[0]
+    if not isinstance(integers, Integers):
+        raise Refusal("clipping, as in ReLU6; expected it of integers alone")
+    bounds = [
+        _constant(operands[i], "bound") if i < len(operands) and operands[i] is not None else None for i in (1, 2)
+    ]
+    low = integers.low if bounds[0] is None else max(integers.low, int(bounds[0]))
+    high = integers.high if bounds[1] is None else min(integers.high, int(bounds[1]))
+    return [Integers(integers.tensor, integers.step, integers.zero, low, high)]
+
+
+def _dequantize_linear(node: Node, operands: list[Operand], opset: int) -> list[Result]:
+    integers, step = operands[0], _constant(operands[1], "scale").astype(np.float64)
+    zero = operands[2] if len(operands) > 2 and operands[2] is not None else np.zeros(())
+    axis, zero = node.attributes.get("axis", 1), _constant(zero, "zero point").astype(np.float64)
+    if isinstance(integers, np.ndarray):
+        step, zero = (_along(axis, array, integers.ndim) for array in (step, zero))
+        return [np.asarray((integers.astype(np.float64) - zero) * step)]
+    if not isinstance(integers, Integers):
+        raise Refusal("it dequantises no integers; expected the result of QuantizeLinear")
+    step, zero = (_along(axis, array, len(integers.shape)) for array in (step, zero))
+    if step.shape != integers.step.shape or (step != integers.step).any() or (zero != integers.zero).any():
+        raise Refusal("it dequantises with another scale or zero point than QuantizeLinear's; expected the same")
+    tensor = integers.tensor
+    if isinstance(tensor, Value):
+        step, zero = (_per_channel(tensor, np.broadcast_to(part, tensor.shape), np.nan) for part in (step, zero))
+        tensor.source.stored.append(Stored(tensor.scale, tensor.offset, step, zero, integers.low, integers.high))
+    return [tensor]
 
 
 _OPERATORS: dict[str, Callable[[Node, list[Operand], int], list[Result]]] = {
@@ -707,4 +783,7 @@ _OPERATORS: dict[str, Callable[[Node, list[Operand], int], list[Result]]] = {
     "Attention": _attention,
     "Erf": _erf,
     "Gelu": _gelu,
+    "QuantizeLinear": _quantize_linear,
+    "Clip": _clip,
+    "DequantizeLinear": _dequantize_linear,
 }

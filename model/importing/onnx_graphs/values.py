@@ -22,11 +22,12 @@ class Refusal(Exception):
 
 @dataclass(eq=False)
 class Source:
-    """A layer's result, [rows, channels]. node: the operation that computes it, None for the image."""
+    """A layer's result, [rows, channels]. node: the operation that computes it, None for the image. stored: as what integers."""
 
     node: Node | None
     rows: int
     channels: int
+    stored: list[Stored] = field(default_factory=list, init=False)
 
     kind = "a result"
 
@@ -276,6 +277,40 @@ class Embedding:
 
     def __str__(self) -> str:
         return "embedded patches"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a quantised graph stores scale * source + offset: integers low to high, of which n stands for (n - zero) * step.
+
+    All arrays are float64 [channels] of the source.
+    """
+
+    scale: np.ndarray
+    offset: np.ndarray
+    step: np.ndarray
+    zero: np.ndarray
+    low: int
+    high: int
+
+
+@dataclass(eq=False)
+class Integers:
+    """A tensor between QuantizeLinear and DequantizeLinear: `tensor` as integers low to high; step, zero: as in ONNX, of any shape."""
+
+    tensor: Value | Embedding
+    step: np.ndarray
+    zero: np.ndarray
+    low: int
+    high: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.shape
+
+    def moved(self, arrange: Callable[[np.ndarray], np.ndarray]) -> Integers:
+        """The tensor with its elements arranged anew."""
+        return Integers(self.tensor.moved(arrange), self.step, self.zero, self.low, self.high)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from moesaic.model.importing.onnx_graphs.values import (
     Embedding,
     Gelu,
     Image,
+    Integers,
     Linear,
     Normalised,
     Patches,
@@ -61,13 +62,15 @@ class VisionTransformer:
     """What a graph computes up to its final norm.
 
     prefix: the prefix tokens with their positions, float64 [prefix tokens, channels]. position: of the patches, [rows * columns,
-    channels]. norm: the final norm's tensor, called norm_name in the graph. epsilon: of every layer norm.
+    channels]. streams: the residual stream before the first block and after each update. norm: the final norm's tensor, called
+    norm_name in the graph. epsilon: of every layer norm.
     """
 
     patches: Patches
     prefix: np.ndarray
     position: np.ndarray
     blocks: tuple[Block, ...]
+    streams: tuple[Stream, ...]
     norm: Value[Normalised]
     norm_name: str
     heads: int
@@ -79,7 +82,7 @@ class Walk:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.tensors: dict[str, Value | Embedding | np.ndarray | Unknown] = {graph.image: _image(graph)}
+        self.tensors: dict[str, Value | Embedding | Integers | np.ndarray | Unknown] = {graph.image: _image(graph)}
         self.broken: Unknown | None = None  # what stands in place of an update of the residual stream
         for node in graph.nodes:
             self._step(node)
@@ -152,6 +155,7 @@ def find_vision_transformer(graph: Graph, backbone_only: bool) -> VisionTransfor
         prefix=prefix,
         position=position,
         blocks=blocks,
+        streams=(first, *updates),
         norm=norm,
         norm_name=name,
         heads=len(blocks[0].query.value.index),
@@ -212,16 +216,32 @@ def _require_nothing_after(walk: Walk, norm: str) -> None:
     needed, names = set(), [norm]
     while names:
         node = producers.get(names.pop())
-        if node is not None and id(node) not in needed:
-            needed.add(id(node))
+        if node is not None and node not in needed:
+            needed.add(node)
             names += node.inputs
-    others = [node for node in graph.nodes if id(node) not in needed]
+    others = [node for node in graph.nodes if node not in needed and not _passes_on(walk, node, walk.tensors[norm])]
     if others:
         more = f" and {len(others) - 1} more nodes" if len(others) > 1 else ""
         raise UserError(
             f"{graph.path}: {others[0]}{more} follow the final norm ({norm}): a head that the accelerator does not run;"
             " leave it out with --backbone-only"
         )
+
+
+def _passes_on(walk: Walk, node: Node, tensor: object) -> bool:
+    """Whether a node's result is the whole tensor again, reshaped or quantised."""
+    for name in filter(None, node.outputs):
+        result = walk.tensors[name]
+        result = result.tensor if isinstance(result, Integers) else result
+        if not (isinstance(tensor, Value) and isinstance(result, Value) and result.source is tensor.source):
+            return False
+        if not (
+            result.is_whole
+            and np.array_equal(result.scale, tensor.scale)
+            and np.array_equal(result.offset, tensor.offset)
+        ):
+            return False
+    return True
 
 
 def _block(graph: Graph, attention: Updated, mlp: Updated) -> Block:
@@ -244,14 +264,14 @@ def _block(graph: Graph, attention: Updated, mlp: Updated) -> Block:
     if query.shape != value.shape:
         sizes = f"{query.shape[2]} channels of keys and {value.shape[2]} of values"
         raise _wrong(graph, attended.node, f"its heads have {sizes}; expected equally many")
-    (query_factor, query_layer), (key_factor, key_layer) = (_without_factor(_of_heads(part)) for part in (query, key))
+    (query_factor, query), (key_factor, key) = _without_factor(query), _without_factor(key)
     factor = query_factor * key_factor * attended.probabilities.factor * math.sqrt(query.shape[2])
     if abs(factor - 1) > _ROUNDING:
-        query_layer = Layer(query_layer.weight * factor, query_layer.bias * factor, query)
+        query = query.with_channels(np.full(1, factor), np.zeros(1))
     return Block(
         norm1=norm1,
-        query=query_layer,
-        key=key_layer,
+        query=_of_heads(query),
+        key=_of_heads(key),
         value=_of_heads(value),
         projection=_reading(attention.update),
         norm2=_norm_of(graph, gelu.of.source, mlp.previous),
@@ -282,14 +302,13 @@ def _of_heads(value: Value[Linear]) -> Layer:
     return Layer(layer.weight[order], layer.bias[order], value)
 
 
-def _without_factor(layer: Layer) -> tuple[float, Layer]:
-    """The one factor that the graph multiplies the layer's result by, and the layer without it; 1 if channels differ."""
-    value = layer.value
+def _without_factor(value: Value[Linear]) -> tuple[float, Value[Linear]]:
+    """The one factor that the graph multiplies a layer's result by, and the tensor without it; 1 if channels differ."""
     used = value.scale[value.columns[:, 0].ravel()]
     factor = float(used[0])
     if (used != factor).any() or factor == 0:
-        return 1.0, layer
-    return factor, Layer(layer.weight / factor, layer.bias / factor, value)
+        return 1.0, value
+    return factor, value.with_channels(np.full(1, 1 / factor), np.zeros(1))
 
 
 def _reading(value: Value[Linear]) -> Layer:
