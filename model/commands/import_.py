@@ -6,17 +6,19 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moesaic.argument_types import image_size, positive, share, three_numbers
+from moesaic.argument_types import image_size, natural, positive, share, three_numbers
 from moesaic.errors import UserError
 from moesaic.files import require_writable
 from moesaic.model.commands.model_options import add_data_root, recipe_choices
 from moesaic.model.commands.qat import scales_path
 from moesaic.model.recipes.recipe import Recipe, load_recipe
-from moesaic.spec.input_description import INTERPOLATIONS, MINUS_ONE_TO_ONE, RESIZES
+from moesaic.spec.input_description import INTERPOLATIONS, MINUS_ONE_TO_ONE, RESIZES, InputDescription
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from torch import Tensor
 
+    from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
     from moesaic.model.importing.onnx_graphs.file_ranges import FileRange
     from moesaic.model.network.vit import M3ViT
 
@@ -41,10 +43,29 @@ class ImportCommand:
         parser.add_argument(
             "--format",
             choices=_FORMATS,
-            help="whose weights: a vision transformer of timm, transformers or the authors of DeiT, DINO or DINOv2, without its"
+            help="whose weights: a vision transformer of timm, transformers or the authors of DeiT, DINO or DINOv2, with its"
             " classifier; m3vit: a whole model; onnx: a vision transformer's graph (default for .onnx, else to be stated)",
         )
-        parser.add_argument("--recipe", required=True, help=f"{recipe_choices()} or a .toml file")
+        parser.add_argument(
+            "--recipe",
+            help=f"{recipe_choices()} or a .toml file (default: the source's own sizes, its classifier or --features as tasks;"
+            " m3vit needs one)",
+        )
+        parser.add_argument(
+            "--size",
+            type=image_size,
+            metavar="HxW",
+            help="image size without --recipe (default: that of the positions)",
+        )
+        parser.add_argument(
+            "--features",
+            type=_blocks,
+            nargs="?",
+            const=[None],
+            metavar="BLOCKS",
+            help="also give the normalised tokens of these blocks, such as 2,5,8,last (default: the last), for decoders on the"
+            " host; with --backbone-only, instead of the recipe's tasks",
+        )
         parser.add_argument(
             "--heads",
             type=positive,
@@ -82,8 +103,8 @@ class ImportCommand:
         parser.add_argument(
             "--backbone-only",
             action="store_true",
-            help="leave out what the accelerator does not run, M3ViT's heads or what follows an ONNX graph's final norm: the"
-            " recipe's heads are drawn at random",
+            help="leave out the source's classifier, M3ViT's heads or what follows an ONNX graph's final norm: the recipe's heads"
+            " are drawn at random",
         )
         parser.add_argument(
             "--checkpoint",
@@ -102,55 +123,42 @@ class ImportCommand:
 
         from moesaic.model.importing.backbone import stated_grid
         from moesaic.model.importing.foreign_checkpoint import read_foreign_checkpoint
-        from moesaic.model.importing.m3vit import convert_m3vit, segmentation_classes, with_source_outputs
+        from moesaic.model.importing.m3vit import segmentation_classes
         from moesaic.model.importing.onnx_graphs.checkpoint import OnnxCheckpoint, read_onnx_checkpoint
-        from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
         from moesaic.model.importing.source_input import source_input
+        from moesaic.model.importing.source_recipe import RECIPE_DATA
         from moesaic.model.network.upcycling import initialise
         from moesaic.model.network.vit import M3ViT
         from moesaic.model.training import checkpoint
 
-        recipe, console = load_recipe(arguments.recipe), Console()
+        recipe, console = load_recipe(arguments.recipe) if arguments.recipe else None, Console()
         require_writable(arguments.checkpoint.parent)
         kind = _format(arguments)
+        if recipe is not None and arguments.size:
+            raise UserError("--size is for imports without --recipe: leave one of them out")
         if kind == "onnx":
-            size = recipe.model.image_height, recipe.model.image_width
+            size = (recipe.model.image_height, recipe.model.image_width) if recipe else arguments.size
+            if size is None:
+                raise UserError(f"{arguments.source} has no image size of its own: state --size or a --recipe")
             source = read_onnx_checkpoint(arguments.source, size, arguments.backbone_only)
         else:
             source = read_foreign_checkpoint(arguments.source)
         heads = _heads(arguments, source.settings)
         grid, given = arguments.grid or stated_grid(source), _given_input(arguments)
-        described, origin = recipe.model.input, "the recipe's"
+        described, origin = recipe.model.input if recipe else MINUS_ONE_TO_ONE, "the recipe's"
         if described == MINUS_ONE_TO_ONE:
-            found = source_input(source, kind, recipe.data.name, segmentation_classes(source))
+            data = recipe.data if recipe else RECIPE_DATA
+            found = source_input(source, kind, data.name, segmentation_classes(source))
             described, origin = found.description, found.origin
         described = dataclasses.replace(described, **given)
-        recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, input=described))
+        if recipe is not None:
+            recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, input=described))
         origin += ", but for the options given" if given else ""
         console.print(f"input: {described.formula}; {described.geometry} ({origin})", soft_wrap=True, markup=False)
         if kind == "m3vit":
-            if not arguments.backbone_only:
-                recipe = dataclasses.replace(recipe, model=with_source_outputs(recipe.model))
-            weights = convert_m3vit(
-                source,
-                recipe.model,
-                heads=heads,
-                grid=grid,
-                backbone_only=arguments.backbone_only,
-            )
-        elif arguments.backbone_only and kind != "onnx":
-            raise UserError(f"--backbone-only is for --format m3vit and onnx, {kind} is a backbone: leave it out")
+            recipe, weights = _convert_m3vit(arguments, source, recipe, heads, grid)
         else:
-            if kind != "onnx":
-                read_names(source, kind)
-            recipe = dataclasses.replace(recipe, model=with_source_tokens(source, recipe.model))
-            weights = convert_plain_vit(
-                source,
-                recipe.model,
-                heads=heads,
-                library=kind,
-                grid=grid,
-            )
+            recipe, weights = _convert_plain_vit(arguments, source, kind, recipe, heads, grid, described, console)
         torch.manual_seed(recipe.training.seed)
         model = M3ViT(recipe.model)
         fresh = initialise(model, weights, seed=recipe.training.seed)
@@ -159,7 +167,7 @@ class ImportCommand:
         ranges = source.ranges if isinstance(source, OnnxCheckpoint) else {}
         if ranges:
             _write_scales(arguments, recipe, model, ranges, console)
-        if (prefix := recipe.model.prefix_tokens) != 1:
+        if arguments.recipe and (prefix := recipe.model.prefix_tokens) != 1:
             console.print(f"prefix tokens: {prefix} (a recipe that starts from this needs prefix_tokens = {prefix})")
         if fresh:
             console.print(f"not in the source, so drawn at random: {len(fresh)} weights, {fresh[0]} the first of them")
@@ -169,6 +177,74 @@ class ImportCommand:
         else:
             console.print(f"checkpoint: {arguments.checkpoint} (a whole model)", soft_wrap=True)
         return 0
+
+
+def _convert_m3vit(
+    arguments: argparse.Namespace,
+    source: ForeignCheckpoint,
+    recipe: Recipe | None,
+    heads: int,
+    grid: tuple[int, int] | None,
+) -> tuple[Recipe, dict[str, Tensor]]:
+    """The recipe of the network and its weights, from upstream M3ViT."""
+    import dataclasses
+
+    from moesaic.model.importing.m3vit import convert_m3vit, with_features, with_source_outputs
+
+    backbone_only, features = arguments.backbone_only, arguments.features
+    if recipe is None:
+        raise UserError("the weights of M3ViT do not tell its tasks and experts: state them in a --recipe")
+    if features and (features != [None] or not backbone_only):
+        raise UserError("features of M3ViT are those of its last block: state --backbone-only --features alone")
+    model = recipe.model
+    if features:
+        model = with_features(model)
+    elif not backbone_only:
+        model = with_source_outputs(model)
+    weights = convert_m3vit(source, model, heads=heads, grid=grid, backbone_only=backbone_only)
+    return dataclasses.replace(recipe, model=model), weights
+
+
+def _convert_plain_vit(
+    arguments: argparse.Namespace,
+    source: ForeignCheckpoint,
+    kind: str,
+    recipe: Recipe | None,
+    heads: int,
+    grid: tuple[int, int] | None,
+    described: InputDescription,
+    console: Console,
+) -> tuple[Recipe, dict[str, Tensor]]:
+    """The recipe of the network and its weights, from a plain vision transformer. described: the source's input."""
+    import dataclasses
+
+    from moesaic.model.importing.classifier import place_classifier
+    from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
+    from moesaic.model.importing.source_recipe import drop_blocks, feature_tasks, recipe_of_source
+
+    classifier = None if kind == "onnx" else read_names(source, kind, classifier=not arguments.backbone_only)
+    extra = feature_tasks(source, arguments.features or [])
+    head: dict[str, Tensor] = {}
+    if recipe is None:
+        tasks = ((classifier.task(),) if classifier else ()) + extra
+        if not tasks:
+            raise UserError("nothing to run: the source has no classifier; state --features, or a --recipe")
+        recipe = recipe_of_source(source, heads, tasks, described, arguments.size, grid)
+        head = classifier.weights(classifier.task().name) if classifier else {}
+        if surplus := drop_blocks(source, recipe.model.depth):
+            console.print(f"left out: the last {surplus} blocks, which no task runs")
+    else:
+        tasks = () if arguments.backbone_only and extra else recipe.model.tasks
+        if classifier:
+            tasks, head = place_classifier(source, recipe.model, classifier)
+        recipe = dataclasses.replace(recipe, model=with_source_tokens(source, recipe.model, tasks + extra))
+    weights = convert_plain_vit(source, recipe.model, heads=heads, library=kind, grid=grid)
+    return recipe, head | weights
+
+
+def _blocks(text: str) -> list[int | None]:
+    """Indices of blocks, in order and each once; None for `last`."""
+    return list(dict.fromkeys(None if part == "last" else natural(part) for part in text.split(",")))
 
 
 def _write_scales(

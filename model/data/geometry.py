@@ -145,6 +145,17 @@ class Fitted:
     def __getitem__(self, index: int) -> Sample:
         return fit(self.dataset[index], self.height, self.width, self.description)
 
+    @property
+    def places_whole_images(self) -> bool:
+        """Whether `with_own` can say where samples lie: the description states how they are resized."""
+        return self.description.resize != "auto"
+
+    def with_own(self, index: int) -> tuple[Sample, Sample, Placement]:
+        """The sample as `self[index]` gives it, the same at its own size, and where the first lies in the second."""
+        own = self.dataset[index]
+        placement = place(self.description, own.image.shape[:2], (self.height, self.width))
+        return fit(own, self.height, self.width, self.description), own, placement
+
 
 def _of_pixels(sample: Sample) -> dict[str, np.ndarray]:
     """The targets that have a value for every pixel."""

@@ -8,15 +8,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from moesaic.errors import UserError
-from moesaic.model.data.samples import Batch, Dataset, require_tasks
+from moesaic.model.data.geometry import Fitted
+from moesaic.model.data.samples import Batch, Dataset, Sample, require_tasks
+from moesaic.model.evaluation.own_pixels import at_own_pixels
 from moesaic.model.input_pipeline.held_out import wanted_truth
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.pathway import on_pathways, pathways_of, whole_network
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.recipes.recipe import ModelConfiguration
-from moesaic.model.tasks.definitions import TASKS, find_task
-from moesaic.spec.heads import FEATURES
+from moesaic.model.tasks.definitions import TASKS, Task, find_task
+from moesaic.spec.heads import DENSE_KINDS, FEATURES
 from moesaic.spec.pathway_names import pathway_name
+from moesaic.spec.placement import Placement
 
 _BATCH, _BATCH_PIXELS = 32, 1 << 20  # limits, so that predictions of many classes fit into memory
 
@@ -61,9 +64,10 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Every task's metric for several networks, by task and by the predictor's name, in one pass over the data.
 
-    Features are compared with those of the first network, and left out if there is no other. data: has ground truth for all other
-    tasks; it is read batch by batch and need not fit into memory. console: where to show a progress bar, nowhere if None. UserError if
-    the data set lacks a task or its samples do not have the configuration's image size.
+    Features are compared with those of the first network, and left out if there is no other. Where the configuration's input says how
+    images are resized, dense predictions of samples from files are measured at each image's own pixels, otherwise at the network's.
+    data: has ground truth for all other tasks; it is read batch by batch and need not fit into memory. console: where to show a
+    progress bar, nowhere if None. UserError if the data set lacks a task or its samples do not have the configuration's image size.
     """
     measured = _measure(predictors, configuration, data, console)
     return {task: metrics[TASKS[configuration.task(task).kind].metric] for task, metrics in measured.items()}
@@ -83,33 +87,56 @@ def _measure(
         }
         for name, task in tasks.items()
     }
-    for batch in _batches(data, configuration, console):
+    for batch, own in _batches(data, configuration, console):
         for name, task in tasks.items():
             first: np.ndarray | None = None
             for network, predictor in predictors.items():
                 prediction = predictor(batch.images, name)
                 first = prediction if first is None else first
-                truth = first if task.kind == FEATURES else task.target(batch, prediction.shape)
-                for each in meters[name].values():
-                    each[network].update(prediction, truth)
+                pairs = _pairs(task, prediction, batch, own, first)
+                for shown, truth in pairs:
+                    for each in meters[name].values():
+                        each[network].update(shown, truth)
     return {
         name: {metric: {network: meter.result() for network, meter in each.items()} for metric, each in metrics.items()}
         for name, metrics in meters.items()
     }
 
 
-def _batches(data: Dataset, configuration: ModelConfiguration, console: Console | None) -> Iterator[Batch]:
+_Own = list[tuple[Sample, Placement]]
+"""The samples of a batch at their own sizes, and where the batch's images lie in them; empty if they are measured at the network's."""
+
+
+def _pairs(
+    task: Task, prediction: np.ndarray, batch: Batch, own: _Own, first: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What a meter takes: predictions with their ground truth; for features, those of the `first` network."""
+    if task.kind == FEATURES:
+        yield prediction, first
+    elif task.kind in DENSE_KINDS and own:
+        for one, (sample, placement) in zip(prediction, own, strict=True):
+            yield at_own_pixels(task.kind, one, sample.targets[task.kind], placement)
+    else:
+        yield prediction, task.target(batch, prediction.shape)
+
+
+def _batches(data: Dataset, configuration: ModelConfiguration, console: Console | None) -> Iterator[tuple[Batch, _Own]]:
     size, count = (configuration.image_height, configuration.image_width), batch_size(configuration)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=console is None) as progress:
         bar = progress.add_task("evaluating", total=len(data))
         for first in range(0, len(data), count):
             places = range(first, min(first + count, len(data)))
-            batch = Batch.of([data[i] for i in places])
+            if isinstance(data, Fitted) and data.places_whole_images:
+                samples = [data.with_own(i) for i in places]
+                batch = Batch.of([sample for sample, _, _ in samples])
+                own = [(sample, placement) for _, sample, placement in samples]
+            else:
+                batch, own = Batch.of([data[i] for i in places]), []
             if batch.images.shape[1:3] != size:
                 found = "{}x{}".format(*batch.images.shape[1:3])
                 raise UserError(f"images are {found}, the model takes {size[0]}x{size[1]}: open the data at its size")
-            yield batch
+            yield batch, own
             progress.update(bar, completed=places.stop)
 
 

@@ -1,12 +1,15 @@
 """The float network as ONNX: one file with all tasks, and one file per task with only that task's routers and head.
 
-Input `image`: float32 [1, 3, height, width], pixel / 127.5 - 1. There is one output per task, named after it: the prediction,
-float32 [1, channels, h, w]. In these graphs every expert processes every token; scores of experts not chosen are 0.
+Input `image`: float32 [1, 3, height, width], normalised as the model's input description says (pixel / 127.5 - 1 by default). There is one
+output per task, named after it: the prediction, float32 [1, channels, h, w]. Where the description of the input or of an output is not
+the default, the file's metadata state it as JSON under "input" and "output.TASK". In these graphs every expert processes every token;
+scores of experts not chosen are 0.
 """
 
 import contextlib
 import copy
 import io
+import json
 import logging
 import warnings
 from collections.abc import Mapping
@@ -75,6 +78,8 @@ def export_onnx(model: M3ViT, tasks: tuple[str, ...]) -> bytes:
         raise InternalError("PyTorch's exporter gave no program")
     proto = program.model_proto
     _strip(proto)
+    stated = {"input": c.input.to_dict()} | {f"output.{task}": c.task(task).output.to_dict() for task in tasks}
+    onnx.helper.set_model_props(proto, {name: json.dumps(values) for name, values in stated.items() if values})
     onnx.checker.check_model(proto)
     return proto.SerializeToString(deterministic=True)
 

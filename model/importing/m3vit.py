@@ -15,7 +15,8 @@ from moesaic.model.importing.backbone import (
 )
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.network.heads import PUP_CHANNELS, PUP_STAGES
-from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
+from moesaic.spec.heads import DENSE_KINDS, FEATURES
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 
 TASK_NAMES = {
@@ -55,12 +56,16 @@ def convert_m3vit(
     """Every weight of a model with the head "setr-pup", float32 by our names.
 
     Upstream numbers gates by task, in a fixed order that does not depend on the order of weights in the file. The only decoder of a
-    single-task network becomes the head of the recipe's task. heads, grid: see `convert_plain_vit`. backbone_only:
-    leave out the decoders; the recipe may then have any head. UserError if tasks, heads or gate are not the recipe's, or if a weight
-    is missing, of another shape or unknown.
+    single-task network becomes the head of the recipe's task. heads, grid: see `convert_plain_vit`.
+    backbone_only: leave out the decoders; the recipe may then have any head, and some of the source's tasks alone. A task of kind
+    "features" takes the norm with which the decoder of that name begins, if the recipe's head is "setr-pup". UserError if tasks, heads
+    or gate are not the recipe's, or if a weight is missing, of another shape or unknown.
     """
     c = configuration
     require_heads(c, heads)
+    own = [task.name for task in c.tasks if task.kind not in DENSE_KINDS]
+    if own and not backbone_only:
+        raise UserError(f"task {own[0]} of the recipe is no decoder of M3ViT: leave those out with --backbone-only")
     if c.head != "setr-pup" and not backbone_only:
         raise UserError(
             f"M3ViT has heads of SETR-PUP, the recipe {c.head!r}: set head = 'setr-pup', or leave them out with --backbone-only"
@@ -71,7 +76,7 @@ def convert_m3vit(
     found = {str(match[1]) for name in source.tensors if (match := _DECODER.match(name))}
     tasks = [*(task for task in TASK_NAMES if task in found), *sorted(found - TASK_NAMES.keys())]
     ours = [TASK_NAMES.get(task, task) for task in tasks]
-    if sorted(ours) != sorted(c.task_names):
+    if set(c.task_names) - set(ours) or (set(ours) - set(c.task_names) and not backbone_only):
         raise UserError(f"{source.path}: the source has tasks {', '.join(ours)}, the recipe {', '.join(c.task_names)}")
     weights = take_embedding(source, c, grid)
     for block in range(c.depth):
@@ -81,12 +86,21 @@ def convert_m3vit(
         if name.startswith("gate_task_represent."):
             source.tensors.pop(name)  # taken by every layer, see `_take_task_embedding`
     if backbone_only:
+        for task, our in zip(tasks, ours):
+            if our in c.task_names and c.task(our).kind == FEATURES and c.head == "setr-pup":
+                weights |= take_norm(source, f"decoders.{task}.norm", f"heads.{our}.norm", c.width)
         source.drop("decoders.")
     else:
         for task, our in zip(tasks, ours):
             weights |= _take_head(source, c, task, our)
     source.finish()
     return weights
+
+
+def with_features(c: ModelConfiguration) -> ModelConfiguration:
+    """The configuration with features in place of every task's output, after the norm of the task's decoder, on the same routers."""
+    tasks = tuple(TaskConfiguration(task.name, kind=FEATURES) for task in c.tasks)
+    return replace(c, tasks=tasks, head="setr-pup")
 
 
 def with_source_outputs(c: ModelConfiguration) -> ModelConfiguration:
@@ -134,9 +148,9 @@ def _take_moe(source: ForeignCheckpoint, c: ModelConfiguration, block: int, task
     _refuse_other_gates(source, theirs, c.gate)
     if c.gate == "multi":
         for i, task in enumerate(tasks):
-            weights[f"{ours}.routers.{task}.linear.weight"] = source.take(
-                f"{theirs}.gate.{i}.w_gate", d, e
-            ).T.contiguous()
+            gate = source.take(f"{theirs}.gate.{i}.w_gate", d, e)
+            if task in c.task_names:
+                weights[f"{ours}.routers.{task}.linear.weight"] = gate.T.contiguous()
         return weights
     inputs = d + (c.task_embedding if c.gate == "task-conditioned" else 0)
     weights[f"{ours}.routers.all.linear.weight"] = source.take(f"{theirs}.gate.w_gate", inputs, e).T.contiguous()
@@ -162,7 +176,7 @@ def _take_task_embedding(
     source: ForeignCheckpoint, c: ModelConfiguration, ours: str, order: list[str]
 ) -> dict[str, Tensor]:
     """The task embedding, which upstream's layers share while each of ours has its own. order: the source's tasks, by our names."""
-    v, tasks = c.task_embedding, len(c.tasks)
+    v, tasks = c.task_embedding, len(order)
     weights = {}
     for their, our, shape in (("fc1", "up", (v, tasks)), ("fc2", "down", (v, v)), ("norm", "norm", (v,))):
         for part, sizes in (("weight", shape), ("bias", shape[:1])):

@@ -16,10 +16,11 @@ from moesaic.model.importing.backbone import (
     take_mlp,
     take_norm,
 )
+from moesaic.model.importing.classifier import Classifier, take_classifier
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.importing.transformers_names import has_transformers_names, rename_to_timm
 from moesaic.model.importing.unsupported import refuse_unsupported, refuse_unsupported_shapes
-from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
 
 LIBRARIES = ("timm", "transformers", "deit", "dino", "dinov2")
 """The libraries whose files can be read; deit, dino and dinov2 are the authors' own files, which use timm's names."""
@@ -37,30 +38,31 @@ def resampling_of(library: str, registers: bool) -> PositionResampling:
     return _WITH_OFFSET if library in ("dino", "dinov2") else PLAIN
 
 
-def read_names(source: ForeignCheckpoint, library: str) -> None:
-    """Give the backbone's weights timm's names, in place, whatever prefix they have.
+def read_names(source: ForeignCheckpoint, library: str, classifier: bool = False) -> Classifier | None:
+    """Give the backbone's weights timm's names, in place, whatever prefix they have; returns the source's classifier, if wanted.
 
-    Whole-image classifiers and mask tokens are dropped. A norm that the source applies to the mean of all tokens becomes the norm of
-    every token. UserError if the names are transformers' but `library` is another, or if the source is more than a plain vision
-    transformer.
+    Whole-image classifiers and mask tokens are taken out. A norm that the source applies to the mean of all tokens becomes the norm of
+    every token. UserError if the names are transformers' but `library` is another, if the source is more than a plain vision
+    transformer, or if a classifier that is wanted cannot run.
     """
     refuse_unsupported(source)
-    found = "transformers" if has_transformers_names(source) else "timm"
-    wanted = "transformers" if library == "transformers" else "timm"
-    if found != wanted and found == "transformers":
+    theirs = has_transformers_names(source)
+    if theirs and library != "transformers":
         raise UserError(
             f"{source.path}: the names of its weights are transformers': import it with --format transformers"
         )
-    if found == "transformers":
+    if theirs:
         rename_to_timm(source)
     else:
         _unwrap(source)
     source.rename(lambda name: name.replace(".gamma_1", ".ls1.gamma").replace(".gamma_2", ".ls2.gamma"))
     source.rename(lambda name: {"register_tokens": "reg_token", "storage_tokens": "reg_token"}.get(name, name))
     refuse_unsupported_shapes(source)
+    found = take_classifier(source) if classifier else None
     if "norm.weight" not in source.tensors:
         source.rename(lambda name: name.removeprefix("fc_") if name.startswith("fc_norm.") else name)
     source.drop("mask_token", *_CLASSIFIERS)
+    return found
 
 
 def _unwrap(source: ForeignCheckpoint) -> None:
@@ -69,10 +71,16 @@ def _unwrap(source: ForeignCheckpoint) -> None:
     source.rename(lambda name: name.removeprefix(prefix))
 
 
-def with_source_tokens(source: ForeignCheckpoint, c: ModelConfiguration) -> ModelConfiguration:
-    """The configuration with the source's number of prefix tokens and, if its settings state it, its norm epsilon."""
+def with_source_tokens(
+    source: ForeignCheckpoint, c: ModelConfiguration, tasks: tuple[TaskConfiguration, ...] | None = None
+) -> ModelConfiguration:
+    """The configuration with the source's number of prefix tokens and, if its settings state it, its norm epsilon.
+
+    tasks: those of the new configuration, by default its own.
+    """
     epsilon = source.settings.get("layer_norm_eps", c.norm_epsilon)
-    return dataclasses.replace(c, prefix_tokens=count_prefix_tokens(source), norm_epsilon=epsilon)
+    tasks = c.tasks if tasks is None else tasks
+    return dataclasses.replace(c, prefix_tokens=count_prefix_tokens(source), norm_epsilon=epsilon, tasks=tasks)
 
 
 def convert_plain_vit(

@@ -39,6 +39,7 @@ PARSED_ONLY = {
     "export": "needs a checkpoint, or makes a full-size network",
     "pathways": "needs a checkpoint",
     "import": "needs a checkpoint of others",
+    "generate build/focus": "needs a network of others",
     "results": "trains for hours",
     "bench-experts": "times for minutes, with nothing else running",
     "demo": "trains for minutes; `make demo` is tests/system's",

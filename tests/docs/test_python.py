@@ -14,6 +14,7 @@ ELSEWHERE = {
     "docs/hls4ml.md": "tests/hls/hls4ml_backend/test_session.py",
     "docs/isa.md": "loop nests that say what an instruction means",
     "docs/board.md": "a camera and a board",
+    "docs/importing.md": "tests/system/test_saliency_example.py",
 }
 BLOCKS = [
     pytest.param(block, id=f"{name_of(page)}:{block.line}")

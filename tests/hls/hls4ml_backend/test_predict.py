@@ -11,6 +11,7 @@ from moesaic.hls.vendor.hls4ml_backend.image_batches import to_pixels
 from moesaic.sim.machines.csim import CsimExecutor
 from moesaic.spec.build import load_build
 from moesaic.spec.configuration import load_configuration
+from moesaic.spec.input_description import InputDescription
 
 TINY = load_configuration("tiny")
 
@@ -99,6 +100,19 @@ def test_images_in_every_form_are_the_same_pixels():
         assert np.array_equal(to_pixels(form, 32, 48), images)
         assert np.array_equal(to_pixels(form[0], 32, 48), images[:1])
     assert to_pixels(images[:0], 32, 48).shape == (0, 32, 48, 3)
+
+
+def test_images_are_normalised_as_the_bundle_says():
+    description = InputDescription((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    images = pictures(5)
+    images[0].reshape(-1)[:256] = np.arange(256)
+    for dtype in (np.float32, np.float64):
+        normalised = ((images / 255 - description.mean) / description.deviation).astype(dtype).transpose(0, 3, 1, 2)
+        assert np.array_equal(to_pixels(normalised, 32, 48, description), images)
+    with pytest.raises(
+        UserError, match=r"the network takes -2.1179 to 2.64; give \(pixel / 255 - \[0.485, 0.456, 0.406\]\)"
+    ):
+        to_pixels(np.full((1, 3, 32, 48), 3.0), 32, 48, description)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from moesaic.errors import UserError
 from moesaic.model.commands.import_ import ImportCommand
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint, read_foreign_checkpoint
-from moesaic.model.importing.m3vit import convert_m3vit
+from moesaic.model.importing.m3vit import convert_m3vit, with_features
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import TaskConfiguration
@@ -169,6 +169,25 @@ def test_every_task_is_predicted_as_upstream_predicts_it(recipe, tmp_path, gate,
         assert (model(images, our) - expected).abs().max() < 1e-3 * expected.std(), task
 
 
+@pytest.mark.parametrize("gate", ["multi", "single", "task-conditioned"])
+def test_features_are_what_the_decoders_norms_give(recipe, gate):
+    c, state = configuration(recipe, gate), upstream_state(gate, 2)
+    whole, encoder = M3ViT(c).eval(), M3ViT(with_features(c)).eval()
+    assert initialise(whole, convert_m3vit(source_of(state), c, heads=HEADS)) == []
+    found = convert_m3vit(source_of(state), encoder.configuration, heads=HEADS, backbone_only=True)
+    assert initialise(encoder, found) == [] and encoder.configuration.has_integer_form
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for task in c.task_names:
+        seen = []
+        hook = whole.heads[task].norm.register_forward_hook(lambda m, i, result, seen=seen: seen.append(result))
+        with torch.no_grad():
+            whole(images, task)
+            tokens = encoder(images, task)
+        hook.remove()
+        assert tokens.shape == (2, 5, WIDTH) and tokens.std() > 0.1
+        assert (tokens[:, 1:] - seen[0]).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("gate", ["multi", "single"])
 def test_a_network_for_one_task_has_neither_its_name_nor_gates_by_number(recipe, gate):
     state = {}
@@ -294,6 +313,34 @@ def test_the_backbone_alone_takes_any_head(recipe, gate):
     initialise(whole, convert_m3vit(source_of(state), c, heads=HEADS))
     for name, value in light.state_dict().items():
         assert name in kept or torch.equal(value, whole.state_dict()[name]), name
+
+
+def upstream_tokens(state, images, task, gate):
+    """What the decoder of a task begins with: patch tokens after its norm, for images normalised as upstream does."""
+    seen = []
+    patched = pytest.MonkeyPatch()
+    with patched.context() as patch:
+        whole = F.layer_norm
+        patch.setattr(F, "layer_norm", lambda *words: seen.append(whole(*words)) or seen[-1])
+        upstream_prediction(state, images, task, gate)
+    return seen[-1]
+
+
+@pytest.mark.parametrize("names", [("segmentation", "parts", "depth"), ("depth",)], ids="-".join)
+@pytest.mark.parametrize("gate", ["multi", "single", "task-conditioned"])
+def test_the_encoder_alone_gives_what_each_decoder_begins_with(recipe, gate, names):
+    tasks = tuple(TaskConfiguration(name, kind="features") for name in names)
+    state, c = upstream_state(gate), configuration(recipe, gate, tasks=tasks)
+    assert c.has_integer_form
+    model = M3ViT(c).eval()
+    assert initialise(model, convert_m3vit(source_of(state), c, heads=HEADS, backbone_only=True)) == []
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    theirs = {"segmentation": "semseg", "parts": "human_parts", "depth": "depth"}
+    for name in names:
+        expected = upstream_tokens(state, images, theirs[name], gate)
+        assert (model(images, name)[:, 1:] - expected).abs().max() < 1e-4, name
+    with pytest.raises(UserError, match=f"task {names[0]} of the recipe is no decoder of M3ViT"):
+        convert_m3vit(source_of(state), c, heads=HEADS)
 
 
 def test_wrong_heads_missing_and_unknown_weights_are_named(recipe):
