@@ -148,7 +148,7 @@ class _Hooks:
     def after(self, module: nn.Module, see: Callable) -> None:
         self.handles.append(module.register_forward_hook(lambda m, arguments, result: see(result)))
 
-    def around(self, module: nn.Module, see: Callable[[nn.Module, Tensor, Tensor], None]) -> None:
+    def around(self, module: nn.Module, see: Callable) -> None:
         self.handles.append(module.register_forward_hook(lambda m, arguments, result: see(m, arguments[0], result)))
 
 

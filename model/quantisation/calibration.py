@@ -120,8 +120,9 @@ class _Recorder:
             self.sample(f"{name}.{part}", rows)
         pictures = self.attention.setdefault(name, [])
         if len(pictures) < _PICTURES_KEPT:
-            query, key, value = (part[0].cpu().numpy().copy() for part in parts)
-            pictures.append(AttentionSample(query[:: -(-len(query) // _QUERIES_KEPT)], key, value))
+            first = [part[0].cpu().numpy().copy() for part in parts]
+            queries = first[0][:: -(-len(first[0]) // _QUERIES_KEPT)]
+            pictures.append(AttentionSample(queries, *first[1:]))
 
     def experts(self, name: str, moe: MoE, x: Tensor, task: str) -> None:
         """Note what happens inside the experts, on the tokens for which they are chosen."""

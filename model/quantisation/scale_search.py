@@ -260,8 +260,9 @@ class _Search:
         mlp = self.model.blocks[i].mlp
         if not isinstance(mlp, MoE):
             return [mlp.up.weight]
-        used = sorted({e for one in self.pathways.values() for e in one.pathway[i]})
-        routers = [mlp.router_linear(task)[0][list(one.pathway[i])] for task, one in self.pathways.items()]
+        kept = {task: one.pathway[i] for task, one in self.pathways.items() if i in one.pathway}
+        used = sorted({e for experts in kept.values() for e in experts})
+        routers = [mlp.router_linear(task)[0][list(experts)] for task, experts in kept.items()]
         return [*routers, mlp.up_weight[used].mT.flatten(0, 1)]
 
     def readers_of_hidden(self, i: int) -> list[Tensor]:
@@ -354,8 +355,8 @@ def _attention_error(picture: AttentionSample, heads: int, query: np.ndarray, ke
     def per_head(rows: Tensor) -> Tensor:
         return rows.unflatten(-1, (heads, -1)).transpose(0, 1)
 
-    def integers(rows: Tensor, unit: np.ndarray) -> Tensor:
-        return (rows / torch.from_numpy(unit).float()).round().clamp(-_INT8_MAX - 1, _INT8_MAX)
+    def integers(rows: Tensor, unit: np.ndarray | float) -> Tensor:
+        return (rows / torch.from_numpy(np.asarray(unit)).float()).round().clamp(-_INT8_MAX - 1, _INT8_MAX)
 
     q_units, k_units = integers(q, query), integers(k - torch.from_numpy(np.asarray(key.offset)).float(), key.scale)
     octave = OCTAVE / (1 << EXP_FRACTION_BITS) / math.sqrt(q.shape[-1] / heads)

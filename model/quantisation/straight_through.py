@@ -131,7 +131,7 @@ def gelu(
     """
 
     def real(index: Tensor) -> Tensor:
-        return (F.gelu(index * inputs.scale + inputs.offset) - hidden.offset) / hidden.scale
+        return (F.gelu(index * float(inputs.scale) + float(inputs.offset)) - float(hidden.offset)) / float(hidden.scale)
 
     if not integer:
         return real(index)
