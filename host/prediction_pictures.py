@@ -42,14 +42,19 @@ def class_picture(classes: np.ndarray) -> np.ndarray:
     return CLASS_COLOURS[classes]
 
 
+NEAREST_SHOWN = 0.01
+"""Metres. A network that outputs metres may output 0 or less somewhere, which would take up the whole scale of colours."""
+
+
 def depth_picture(depth: np.ndarray, nearest: float | None = None, farthest: float | None = None) -> np.ndarray:
     """Draw depth on a logarithmic scale, near bright and far dark.
 
-    depth: metres, above 0, (height, width). nearest, farthest: the metres at the ends of the scale, by default the extremes of
-    this map; pass them to draw several maps on one scale.
+    depth: metres, (height, width); what is nearer than NEAREST_SHOWN is drawn as if it were there. nearest, farthest: the metres at
+    the ends of the scale, by default the extremes of this map; pass them to draw several maps on one scale.
     """
-    low = np.log(depth.min() if nearest is None else nearest)
-    high = np.log(depth.max() if farthest is None else farthest)
+    depth = np.maximum(depth, NEAREST_SHOWN)
+    low = np.log(max(depth.min() if nearest is None else nearest, NEAREST_SHOWN))
+    high = np.log(max(depth.max() if farthest is None else farthest, NEAREST_SHOWN))
     return _ramp(np.clip((np.log(depth) - low) / max(high - low, 1e-9), 0, 1), _DEPTH_STOPS)
 
 

@@ -44,6 +44,7 @@ def _weighted_rows(weights: np.ndarray, rows: np.ndarray, dtype: type) -> np.nda
     return result
 
 
+@lru_cache(maxsize=2)  # as above
 def cubic_weights(source: int, target: int) -> np.ndarray:
     """Weights of a cubic filter (Keys, a = -1/2) along one axis, int64 (target, source); each row adds up to about 2**22.
 
@@ -56,7 +57,9 @@ def cubic_weights(source: int, target: int) -> np.ndarray:
     near, far = ((1.5 * x) - 2.5) * x * x + 1, (((x - 5) * x + 8) * x - 4) * -0.5
     weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))
     weights = weights / weights.cumsum(axis=1)[:, -1:]  # summed one after the other, as Pillow does
-    return np.trunc(weights * _CUBIC_ONE + np.copysign(0.5, weights)).astype(np.int64)
+    rounded = np.trunc(weights * _CUBIC_ONE + np.copysign(0.5, weights)).astype(np.int64)
+    rounded.flags.writeable = False
+    return rounded
 
 
 def resize(

@@ -104,3 +104,11 @@ def test_a_wrong_description_is_named_with_its_file(bundle, tmp_path, monkeypatc
     monkeypatch.setattr("moesaic.spec.bundle.read_manifest", lambda *words: stated)
     with pytest.raises(UserError, match=f"bundle.json is malformed: {words}"):
         load_bundle(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("kind", ["classification", "features"])
+def test_what_is_not_of_pixels_has_no_place_in_the_image(saved_build, image, kind):
+    with moesaic.open(saved_build, "emulator") as accelerator:
+        result = replace(accelerator.run(image, "depth"), kind=kind)
+        with pytest.raises(UserError, match=f"task depth is of kind {kind}: it has no value for every pixel"):
+            _ = result.at_image

@@ -33,6 +33,12 @@ def test_depth_darkens_with_distance():
     assert (np.diff(brightness) <= 0).all() and brightness[0] - brightness[-1] > 300
 
 
+def test_a_depth_of_nothing_leaves_the_others_their_colours():
+    depth = np.array([[1e-9, 0.5, 1.0, 8.0]])
+    assert np.array_equal(depth_picture(depth), depth_picture(np.maximum(depth, 0.01)))
+    assert np.abs(np.diff(depth_picture(depth)[0].astype(int), axis=0)).sum(-1).min() > 30
+
+
 def test_depth_on_a_given_scale():
     depth = np.array([[1.0, 2.0, 4.0]])
     shown = depth_picture(depth, nearest=1, farthest=4)

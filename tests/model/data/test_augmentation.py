@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from moesaic.model.data.augmentation import Augmentation, _recoloured, _turn_about_grey, standard_augmentation
-from moesaic.model.data.geometry import mirrored
+from moesaic.model.data.geometry import fit, mirrored, resized
 from moesaic.model.data.registry import DATASETS
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Sample
 from moesaic.model.data.scenes import render
+from moesaic.spec.input_description import InputDescription
+from moesaic.spec.resize import fit as prepared
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +134,23 @@ def test_exchanged_colours_are_a_permutation(sample):
         orders.add(tuple(int((image[..., c, None] == sample.image).all((0, 1)).argmax()) for c in range(3)))
         assert np.array_equal(np.sort(image, -1), np.sort(sample.image, -1))
     assert len(orders) == 6
+
+
+def test_samples_are_resized_and_padded_as_the_input_is_described(sample):
+    stretched = InputDescription(resize="stretch")
+    changed = draw(Augmentation(48, 40, mirror=False, description=stretched), sample, 0)
+    assert np.array_equal(changed.image, resized(sample, 48, 40).image)
+    assert np.array_equal(changed.targets["segmentation"], sample.targets["segmentation"].repeat(2, 0))
+    padded = InputDescription(mean=(0.485, 0.456, 0.406), resize="pad")
+    changed = draw(Augmentation(48, 80, scale=(0.5, 0.5), mirror=False, description=padded), sample, 0)
+    outside = changed.targets["segmentation"] == 255
+    assert outside.mean() == 0.75 and (changed.image[outside] == (124, 116, 104)).all()
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+def test_evaluation_and_runtime_see_the_same_pixels(sample, resize):
+    description = InputDescription(resize=resize, interpolation="cubic")
+    found = fit(sample, 32, 32, description)
+    assert np.array_equal(found.image, prepared(sample.image, description, 32, 32)[0])
+    assert found.targets["depth"].shape == (32, 32) and found.targets["normals"].shape == (32, 32, 3)
+    assert (found.targets["segmentation"] == 255).any() == (resize == "pad")

@@ -1,17 +1,23 @@
 """The recipes that come with the package: the sizes of the networks they are named after, and inheritance."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from moesaic.errors import UserError
+from moesaic.model import recipes
 from moesaic.model.data import cityscapes, cityscapes_mtan, nyud, pascal_context
 from moesaic.model.data.registry import DATASETS, class_names
 from moesaic.model.data.scenes import SEGMENTATION_CLASSES
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.recipes.recipe import load_recipe, recipe_names
+from moesaic.model.recipes.recipe import Recipe, load_recipe, recipe_names
 from moesaic.model.tasks.definitions import find_task
 from moesaic.model.tasks.targets import CHANNELS
+from moesaic.spec.input_description import InputDescription
+from moesaic.spec.output_description import OutputDescription
 
+RECIPES = Path(recipes.__file__).parent
 PAPER = {"pascal-context": (512, 512), "nyud": (480, 640), "cityscapes": (128, 256), "cityscapes-mtan": (128, 256)}
 CLASSES = {
     "pascal-context": {"segmentation": len(pascal_context.CLASSES), "parts": len(pascal_context.PART_CLASSES)},
@@ -167,3 +173,47 @@ def test_recipes_with_edges_validate_on_few_images():
             counts[name] = recipe.data.validation
     assert {"nyud/mtl-small-four-tasks", "pascal-context/m3vit-base", "pascal-context/stl-small-edges"} <= counts.keys()
     assert all(1 <= count <= 128 for count in counts.values()), counts
+
+
+DESCRIBED = """
+base = "{base}"
+[model]
+tasks = [
+    {{ name = "depth", channels = 1, output = {{ encoding = "linear", unit = 0.001 }} }},
+    {{ name = "normals", channels = 3, output = {{ axes = ["right", "up", "viewer"] }} }},
+]
+[model.input]
+mean = [0.485, 0.456, 0.406]
+deviation = [0.229, 0.224, 0.225]
+resize = "pad"
+"""
+
+
+def test_a_recipe_describes_input_and_outputs(tmp_path):
+    base = tmp_path / "base.toml"
+    base.write_text((RECIPES / "demo.toml").read_text())
+    (tmp_path / "own.toml").write_text(DESCRIBED.format(base="base.toml"))
+    recipe = load_recipe(str(tmp_path / "own.toml"))
+    assert recipe.model.input == InputDescription((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "pad")
+    assert recipe.model.task("depth").output == OutputDescription("linear", 0.001)
+    assert recipe.model.task("normals").output.axes == ("right", "up", "viewer")
+    stated = recipe.to_dict()
+    assert Recipe.from_dict(stated) == recipe
+    assert stated["model"]["input"].keys() == {"mean", "deviation", "resize"}
+    usual = load_recipe("demo").to_dict()
+    assert "input" not in usual["model"] and not any("output" in task for task in usual["model"]["tasks"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('resize = "pad"', 'resize = "fill"', "input.resize is 'fill': choose auto, crop, pad, stretch"),
+        ('resize = "pad"', 'size = "pad"', "input has an unknown entry 'size'"),
+        ('"linear"', '"metres"', "output.encoding is 'metres': choose log, linear"),
+    ],
+)
+def test_a_wrong_description_is_named(tmp_path, old, new, words):
+    (tmp_path / "base.toml").write_text((RECIPES / "demo.toml").read_text())
+    (tmp_path / "own.toml").write_text(DESCRIBED.format(base="base.toml").replace(old, new))
+    with pytest.raises(UserError, match=words):
+        load_recipe(str(tmp_path / "own.toml"))
