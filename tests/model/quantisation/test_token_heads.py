@@ -123,7 +123,7 @@ def test_every_recorded_integer_is_the_same_with_gradients(
         prediction = fake(torch.from_numpy(images[:2]), task, parameters, found.__setitem__)
         assert found.keys() == exact.keys()
         for name, value in exact.items():
-            assert np.array_equal(found[name].numpy(), value), (task, name)
+            assert np.array_equal(found[name].detach().numpy(), value), (task, name)
         assert np.array_equal(prediction.detach().numpy(), network.predict(images[:2], task)), task
     prediction.sum().backward()
     assert model.norm.weight.grad.abs().sum() > 0
