@@ -18,6 +18,7 @@ from moesaic.model.quantisation.scales import Scales
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 from moesaic.model.tasks.definitions import find_task
 from moesaic.model.training.optimizer import build_optimizers, set_learning_rate
+from moesaic.model.training.train import require_trainable
 
 RATE = 0.02
 """Default fraction of the recipe's learning rates; small, since rounding changes the network only a little."""
@@ -44,6 +45,7 @@ def fine_tune_in_integers(
     steps: number of optimizer steps. data_root: directory of the data set's files, None for scenes. advance: called with the loss of
     each step. UserError if training diverges.
     """
+    require_trainable(recipe)
     training = _short(recipe.training, steps, rate)
     network, optimizers = FakeQuantised(model, scales), build_optimizers(model, training)
     source, losses = open_training(recipe, data_root), []
