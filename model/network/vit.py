@@ -148,13 +148,24 @@ class M3ViT(nn.Module):
         """Predictions by task, as from `forward`, and the balance loss: a scalar, the mean over tasks and MoE blocks.
 
         images: [B, 3, height, width], as returned by `normalise`. noise: generator for routing noise and dropout; None outside
-        training. Everything before the first MoE block that routes the tasks differently is computed once for all of them; with
-        a single router and the whole network in use, that is everything but the heads.
+        training.
         """
-        x, losses = self.embed(images), []
+        return self.forward_from(self.embed(images), 0, tasks, noise)
+
+    def forward_from(
+        self, x: Tensor, first: int, tasks: tuple[str, ...], noise: torch.Generator | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """`training_forward` from the input of block `first` on, tokens x [B, T, D], which is the same for all tasks.
+
+        Everything before the first MoE block that routes the tasks differently is computed once for all of them; with a single
+        router and the whole network in use, that is everything but the heads. Each task must end in block `first` or later.
+        """
+        losses: list[Tensor] = []
         running, shared, last = tasks, True, self.configuration.last_block
         predictions: dict[str, Tensor] = {}
         for i, block in enumerate(self.blocks):
+            if i < first:
+                continue
             if shared and isinstance(block.mlp, MoE) and not block.mlp.routes_alike(running):
                 x, shared = x.repeat(len(running), 1, 1), False  # one part of the batch per task from here on
             x, balance = block(x, running[:1] if shared else running, noise)

@@ -81,7 +81,8 @@ class ModelConfiguration:
     hidden units in training, from 0 to below 1. head: "light", which the accelerator runs, or "setr-pup", which is M3ViT's.
     head_resolution: output pixels per patch edge; 0 means the patch size, so that predictions have the input's resolution.
     prefix_tokens: number of tokens before the patches, 0 to 8: the class token, then others such as registers. norm_epsilon: of every
-    layer norm. input: how pixels are normalised and how an image gets to this size. UserError for sizes that do not fit together.
+    layer norm. input: how pixels are normalised and how an image gets to this size. moe_blocks: ascending numbers of the blocks that
+    have experts; empty means every second block, from block 1 on. UserError for sizes that do not fit together.
     """
 
     image_height: int
@@ -104,6 +105,7 @@ class ModelConfiguration:
     prefix_tokens: int = 1
     norm_epsilon: float = 1e-6
     input: InputDescription = MINUS_ONE_TO_ONE
+    moe_blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _require_integers(
@@ -136,6 +138,7 @@ class ModelConfiguration:
             raise UserError(f"top_k ({self.top_k}) must be from 1 to the number of experts ({self.experts})")
         if self.experts and not self.expert_hidden:
             raise UserError(f"expert_hidden (0) of {self.experts} experts must be at least 1: correct the recipe")
+        _require_moe_blocks(self)
         object.__setattr__(self, "tasks", tuple(t.completed(self.width, self.prefix_tokens) for t in self.tasks))
         names = [task.name for task in self.tasks]
         if not names or len(set(names)) != len(names):
@@ -259,8 +262,8 @@ class ModelConfiguration:
         raise UserError(f"unknown task {name!r}: this model has {', '.join(self.task_names)}")
 
     def is_moe(self, block: int) -> bool:
-        """Whether block `block` routes its tokens to experts: every second block from block 1 on, unless the network is dense."""
-        return self.experts > 0 and block % 2 == 1
+        """Whether block `block` routes its tokens to experts, unless the network is dense: see `moe_blocks`."""
+        return self.experts > 0 and (block in self.moe_blocks if self.moe_blocks else block % 2 == 1)
 
 
 @dataclass(frozen=True)
@@ -372,7 +375,7 @@ class Recipe:
     def to_dict(self) -> dict:
         """The recipe in plain types, which `Recipe.from_dict` reads back.
 
-        Prefix tokens, norm epsilon, and the descriptions of input and outputs are left out at their defaults.
+        Prefix tokens, norm epsilon, MoE blocks, and the descriptions of input and outputs are left out at their defaults.
         """
         values = dataclasses.asdict(self)
         for name, usual in _UNMENTIONED.items():
@@ -393,6 +396,7 @@ class Recipe:
             model = with_backbone(data["model"])
             model["tasks"] = tuple(_task(task) for task in model["tasks"])
             model["input"] = InputDescription.from_dict(model.get("input", {}))
+            model["moe_blocks"] = tuple(model.get("moe_blocks", ()))
             return cls(
                 ModelConfiguration(**model),
                 TrainingConfiguration(**data["training"]),
@@ -405,7 +409,7 @@ class Recipe:
 _UNMENTIONED = {
     entry.name: entry.default
     for entry in dataclasses.fields(ModelConfiguration)
-    if entry.name in ("prefix_tokens", "norm_epsilon")
+    if entry.name in ("prefix_tokens", "norm_epsilon", "moe_blocks")
 }
 
 
@@ -430,6 +434,19 @@ def _require_integers(settings: "_Settings", least: dict[str, int]) -> None:
         value, low = getattr(settings, entry.name), least.get(entry.name, 1)
         if entry.type is int and (type(value) is not int or value < low):
             raise UserError(f"{entry.name} ({value!r}) is not an integer from {low}: correct the recipe")
+
+
+def _require_moe_blocks(model: ModelConfiguration) -> None:
+    """Raise UserError unless the model's `moe_blocks` are ascending numbers of its blocks, and none if it has no experts."""
+    blocks = model.moe_blocks
+    if any(type(block) is not int for block in blocks) or list(blocks) != sorted(set(blocks) & set(range(model.depth))):
+        raise UserError(
+            f"moe_blocks {list(blocks)} are not ascending numbers from 0 to {model.depth - 1}: correct them"
+        )
+    if blocks and not model.experts:
+        raise UserError(
+            f"moe_blocks {list(blocks)} are given to a network without experts (experts = 0): leave them out"
+        )
 
 
 def recipe_names() -> list[str]:

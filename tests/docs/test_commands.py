@@ -43,6 +43,7 @@ PARSED_ONLY = {
     "results": "trains for hours",
     "bench-experts": "times for minutes, with nothing else running",
     "demo": "trains for minutes; `make demo` is tests/system's",
+    "real": "trains and simulates for half an hour; tests/system has a tiny one",
     "report": "simulates for a minute; tests/sim has it",
     "bench": "simulates for hours",
     "resources": "synthesises for minutes",

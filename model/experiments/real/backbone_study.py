@@ -1,0 +1,81 @@
+"""How much of the published backbone survives int8: alone, beside onnxruntime, after training, and after edits of its weights."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from moesaic.model.experiments.kept_measurements import measure_once
+from moesaic.model.experiments.real import onnxruntime_int8
+from moesaic.model.experiments.real.edits import EDITS, edited
+from moesaic.model.experiments.real.fidelity import (
+    decibels,
+    float_features,
+    integer_features,
+    intersection_over_union,
+)
+from moesaic.model.experiments.real.saliency_package import SaliencyNetwork, network_input
+from moesaic.model.network.vit import M3ViT
+from moesaic.model.quantisation.post_training import integer_network
+
+SALIENT = 0.5
+"""A pixel is salient if its probability is at least this."""
+
+
+@dataclass(frozen=True)
+class BackboneStudy:
+    """What is measured, on which pictures, and where figures are kept.
+
+    model: the backbone as a dense model. published: the ONNX network that it comes from. measured, calibration: images uint8
+    [N, h, w, 3]. directory: of the kept figures, whose files are named by `key`. methods: of onnxruntime's calibration.
+    """
+
+    model: M3ViT
+    published: SaliencyNetwork
+    measured: np.ndarray
+    calibration: np.ndarray
+    directory: Path
+    key: str
+    methods: Sequence[str] = onnxruntime_int8.METHODS
+    step: Callable[[str], None] = lambda name: None
+
+    def run(self) -> dict:
+        """Every figure: see the functions below. `step` is called with the name of each before it is measured."""
+        parts: dict[str, Callable[[], dict]] = {"backbone": self._backbone}
+        parts |= {f"onnxruntime {method}": lambda method=method: self._onnxruntime(method) for method in self.methods}
+        parts |= {f"edit {edit}": lambda edit=edit: self._edit(edit) for edit in EDITS}
+        found = {}
+        for name, measure in parts.items():
+            self.step(name)
+            found[name] = measure_once(self.directory / f"{name.replace(' ', '-')}-{self.key}.json", measure)
+        return found
+
+    def _backbone(self) -> dict:
+        """import_difference: largest absolute difference of our float features from the ONNX network's. ptq_db, iou: see `_against`."""
+        exact = float_features(self.model, self.measured)
+        saliency, features = self.published.run(self.measured)
+        found = integer_features(integer_network(self.model, self.calibration), self.measured)
+        height, width = self.measured.shape[1:3]
+        maps = self.published.decode(found, height, width)
+        return {
+            "import_difference": float(np.abs(exact - features).max()),
+            "ptq_db": decibels(exact, found),
+            "iou": _overlaps(saliency, maps),
+        }
+
+    def _onnxruntime(self, method: str) -> dict:
+        saliency, features = self.published.run(self.measured)
+        quantised = onnxruntime_int8.quantised(self.published.model, network_input(self.calibration), method)
+        maps, found = SaliencyNetwork(quantised).run(self.measured)
+        return {"db": decibels(features, found), "iou": _overlaps(saliency, maps)}
+
+    def _edit(self, edit: str) -> dict:
+        model = edited(self.model, edit)
+        network, exact = integer_network(model, self.calibration), float_features(model, self.measured)
+        return {"db": decibels(exact, integer_features(network, self.measured))}
+
+
+def _overlaps(exact: np.ndarray, found: np.ndarray) -> list[float]:
+    """Intersection over union of the salient pixels of each picture's maps, [N, h, w]."""
+    return [intersection_over_union(one >= SALIENT, two >= SALIENT) for one, two in zip(exact, found)]
