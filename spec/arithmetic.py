@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
+ARITHMETIC = 2
+"""Version of this module's results; a configuration's fingerprint covers it, and bundles of another version are refused."""
+
 ACCUMULATOR_CLIP_BITS = 27
 MULTIPLIER_BITS = 16
 SHIFT_MAX = 47
@@ -21,6 +24,12 @@ TABLE_ENTRIES = 1 << TABLE_INDEX_BITS
 EXP_FRACTION_BITS = 8
 EXP_ONE = 1 << 16
 PROBABILITY_MAX = 127
+PROBABILITY_ROUNDING = np.array([4_096, 36_864, 20_480, 53_248, 12_288, 45_056, 28_672, 61_440], np.int64)
+"""What is added to 65,536 times a probability before its fraction is dropped, by column modulo 8: (bit-reversed column + 1/2) / 8.
+
+A fixed half would round every probability below 1/254 of the row's largest to 0. Of many columns with small probabilities, these keep
+as many as their sum says, evenly spread: ordered dithering (Bayer 1973).
+"""
 SCORE_BITS = 16
 NORM_FRACTION_BITS = 10
 NORM_WIDTH_MAX = 1024
@@ -100,8 +109,13 @@ def isqrt(value: np.ndarray) -> np.ndarray:
 
 
 def softmax_probability(exponential: np.ndarray) -> np.ndarray:
-    """An exponential in Q0.16 (0..65,536), any shape, as an unnormalised probability, int64 0..127."""
-    return round_shift(np.asarray(exponential, np.int64) * PROBABILITY_MAX, 16)
+    """Exponentials in Q0.16 (0..65,536), [..., columns], as unnormalised probabilities, int64 0..127 of the same shape.
+
+    (127 * exponential + PROBABILITY_ROUNDING[column modulo 8]) >> 16.
+    """
+    exponential = np.asarray(exponential, np.int64)
+    rounding = np.resize(PROBABILITY_ROUNDING, exponential.shape[-1])
+    return (exponential * PROBABILITY_MAX + rounding) >> 16
 
 
 def softmax_rows(scores: np.ndarray, maximum: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -53,7 +53,7 @@ from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.pathway_names import is_alternative_name, is_task_name, pathway_name
 
-FORMAT, VERSION = "moesaic bundle", 1
+FORMAT, VERSION = "moesaic bundle", 2
 MANIFEST = "bundle.json"
 EXPERT_WEIGHT_BITS = (8, 4)
 PREFIX_TOKENS_MAX = 8

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from moesaic.errors import UserError
-from moesaic.spec.arithmetic import TABLE_ENTRIES
+from moesaic.spec.arithmetic import ARITHMETIC, TABLE_ENTRIES
 from moesaic.spec.isa import PARAMETER_ENTRY, layout_text
 from moesaic.spec.registers import REGISTERS
 
@@ -172,7 +172,9 @@ class HardwareConfiguration:
         """16 hexadecimal digits, a hash of what decides whether a program runs on a machine: sizes, instructions, registers."""
         content = {key: value for key, value in asdict(self).items() if key not in ("name", "part")}
         registers = [(register.name, register.offset, register.access) for register in REGISTERS]
-        text = json.dumps({"instructions": layout_text(), "registers": registers, **content}, sort_keys=True)
+        text = json.dumps(
+            {"instructions": layout_text(), "registers": registers, "arithmetic": ARITHMETIC, **content}, sort_keys=True
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @staticmethod

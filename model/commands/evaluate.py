@@ -38,14 +38,17 @@ class EvaluateCommand:
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
+        import numpy as np
         import torch
         from rich.console import Console
 
+        from moesaic.model.commands.layer_output import print_layers
         from moesaic.model.evaluation.accuracy_table import accuracy_table
         from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
         from moesaic.model.evaluation.evaluate import compare
+        from moesaic.model.evaluation.layer_figures import FIGURE_PICTURES, measure_layers
         from moesaic.model.input_pipeline.held_out import calibration_images, first_images, open_validation
-        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, integer_network
+        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, integer_network, scales_for
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
         from moesaic.pages.terminal import print_table
@@ -59,16 +62,20 @@ class EvaluateCommand:
         count = arguments.scenes or (HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
         held_out, network = open_validation(recipe, root), None
+        scales, seen = load_scales(arguments, recipe.model), np.empty(0)
         if recipe.model.has_integer_form and not arguments.float_only:
-            seen = calibration_images(recipe, root, CALIBRATION_SCENES)
-            network = integer_network(model, seen, settings=settings, scales=load_scales(arguments, recipe.model))
+            seen = calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures)
+            scales = scales or scales_for(model, seen, settings)
+            network = integer_network(model, seen, scales=scales)
         metrics = compare(model, network, held_out, console=console)
         print_table(console, accuracy_table(metrics), "accuracy on held-out images")
         if arguments.float_only:
             return 0
-        if network is None:
+        if network is None or scales is None:
             console.print(f"the head {recipe.model.head} has no integer form: only the network in float was measured")
         else:
             agreement = top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES))
+            judged = (seen if arguments.pictures else first_images(held_out, FIGURE_PICTURES))[:FIGURE_PICTURES]
+            print_layers(console, measure_layers(model, network, scales, judged))
             console.print(f"router top-k agreement: {agreement:.4f}")
         return 0

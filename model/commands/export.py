@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from moesaic.model.training.checkpoint import Checkpoint
 
 _OF_BUNDLES = ("experts_kept", "alternative", "fine_tune", "scenes")
-_OF_TRAINED = ("checkpoint", "scales", "device", *_OF_BUNDLES)
+_OF_TRAINED = ("checkpoint", "scales", "pictures", "device", *_OF_BUNDLES)
 _OF_UNTRAINED = ("recipe", "size", "tasks")
 
 
@@ -159,7 +159,9 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from moesaic.model.commands.layer_output import print_layers
     from moesaic.model.evaluation.accuracy_table import accuracy_table
+    from moesaic.model.evaluation.layer_figures import LayerFigures
     from moesaic.model.export.bundle_export import build_bundle
     from moesaic.model.pathways.alternatives import parse_alternatives
     from moesaic.model.pathways.budgets import Budget
@@ -187,10 +189,12 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
             data_root=arguments.data_root,
             settings=settings_of(arguments),
             scales=load_scales(arguments, state.recipe.model),
+            pictures=arguments.pictures,
         )
     bundle.save(arguments.bundle)
     metrics = {name: task.metrics for name, task in pathways(bundle.tasks).items()}
     print_table(console, accuracy_table(metrics), "accuracy on held-out images")
+    print_layers(console, {name: LayerFigures(**values) for name, values in bundle.report["layers"].items()})
     console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
     console.print(f"bundle: {arguments.bundle}", soft_wrap=True)
 

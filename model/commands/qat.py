@@ -31,6 +31,11 @@ class QatCommand:
         add_device(parser)
         add_threads(parser)
         add_settings(parser)
+        parser.add_argument(
+            "--distil",
+            action="store_true",
+            help="learn from the network in float what it gives for pictures, without labels: those of --pictures, or the recipe's",
+        )
         parser.add_argument("--steps", type=positive, default=200, help="steps to train (default 200)")
         parser.add_argument("--rate", type=float, help="part of the recipe's learning rates (default 0.02)")
         parser.add_argument(
@@ -46,7 +51,12 @@ class QatCommand:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from moesaic.model.finetuning.integer_training import RATE, fine_tune_in_integers
+        from moesaic.model.finetuning.integer_training import (
+            DISTILLED_PICTURES,
+            RATE,
+            distil_in_integers,
+            fine_tune_in_integers,
+        )
         from moesaic.model.input_pipeline.held_out import calibration_images
         from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, require_light_head, scales_for
         from moesaic.model.training import checkpoint
@@ -62,20 +72,23 @@ class QatCommand:
         state = checkpoint.load(arguments.checkpoint)
         model = state.build_model().eval().to(device)
         require_light_head(state.recipe.model)
-        seen = calibration_images(state.recipe, arguments.data_root, CALIBRATION_SCENES)
-        scales = scales_for(model, seen, settings)
+        count = DISTILLED_PICTURES if arguments.distil else CALIBRATION_SCENES
+        seen = calibration_images(state.recipe, arguments.data_root, count, arguments.pictures)
+        scales = scales_for(model, seen[:: -(-len(seen) // CALIBRATION_SCENES)], settings)
         columns = (TextColumn("training in integers"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("loss {task.fields[loss]:.3f}"), console=console) as progress:
             bar = progress.add_task("", total=arguments.steps, loss=float("nan"))
-            fine_tune_in_integers(
-                model,
-                scales,
-                state.recipe,
-                arguments.steps,
-                rate=rate,
-                data_root=arguments.data_root,
-                advance=lambda loss: progress.update(bar, advance=1, loss=loss),
-            )
+
+            def advance(loss: float) -> None:
+                progress.update(bar, advance=1, loss=loss)
+
+            if arguments.distil:
+                distil_in_integers(model, scales, seen, state.recipe, arguments.steps, rate=rate, advance=advance)
+            else:
+                root = arguments.data_root
+                fine_tune_in_integers(
+                    model, scales, state.recipe, arguments.steps, rate=rate, data_root=root, advance=advance
+                )
         scales.save(scales_path(output))
         checkpoint.save(output, dataclasses.replace(state, weights=model.state_dict(), optimizer={}, sampler={}))
         console.print(f"checkpoint: {output}, scales: {scales_path(output)}", soft_wrap=True)

@@ -22,11 +22,20 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--calibration",
         choices=METHODS,
-        help=f"how scales of activations are chosen: least squared error, or a percentile (default {default.method})",
+        help=f"how scales of activations are chosen: by the squared error of what reads them, or by a percentile (default"
+        f" {default.method})",
     )
-    group.add_argument("--percentile", type=float, help=f"of magnitudes that fit (default {default.percentile:g})")
+    group.add_argument(
+        "--percentile", type=float, help=f"of values that fit (default {default.percentile:g}: all that were seen)"
+    )
     group.add_argument(
         "--clip-weights", action="store_true", default=None, help="search the scale of weights by least squared error"
+    )
+    group.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="calibrate on the pictures in this folder instead of the recipe's data; take some like those of use",
     )
     group.add_argument(
         "--expert-bits",
@@ -54,7 +63,7 @@ def settings_of(arguments: argparse.Namespace) -> PtqSettings:
 
 def settings_options(arguments: argparse.Namespace) -> list[str]:
     """Those options of `add_settings` that are on the command line."""
-    names = ("calibration", "percentile", "clip_weights", "expert_bits")
+    names = ("calibration", "percentile", "clip_weights", "expert_bits", "pictures")
     return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is not None]
 
 

@@ -69,7 +69,7 @@ class SensitivityCommand:
         recipe, model = state.recipe, state.build_model().eval().to(device)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=arguments.samples))
         require_light_head(recipe.model)
-        scales = scales_for(model, calibration_images(recipe, root, CALIBRATION_SCENES), settings)
+        scales = scales_for(model, calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures), settings)
         held_out = open_validation(recipe, root)
         found = measure_sensitivity(
             model, scales, held_out, level=arguments.level, mode=arguments.mode, console=console

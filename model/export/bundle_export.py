@@ -9,6 +9,7 @@ from moesaic.model.data.registry import class_names
 from moesaic.model.data.samples import Dataset
 from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
 from moesaic.model.evaluation.evaluate import compare
+from moesaic.model.evaluation.layer_figures import FIGURE_PICTURES, measure_layers
 from moesaic.model.export.onnx_export import onnx_files
 from moesaic.model.finetuning.pathway_training import fine_tune_on_pathways
 from moesaic.model.input_pipeline.held_out import (
@@ -31,6 +32,7 @@ from moesaic.model.quantisation.post_training import (
     DEFAULT_PTQ,
     integer_network,
     require_light_head,
+    scales_for,
 )
 from moesaic.model.quantisation.scales import Scales
 from moesaic.model.quantisation.settings import PtqSettings
@@ -54,6 +56,7 @@ def build_bundle(
     settings: PtqSettings = DEFAULT_PTQ,
     scales: Scales | None = None,
     data_root: Path | None = None,
+    pictures: Path | None = None,
 ) -> Bundle:
     """The bundle of a trained model.
 
@@ -61,20 +64,24 @@ def build_bundle(
     ONNX files are for the same pathways. alternatives: name to the budget of an additional pathway of every task.
     fine_tune_steps: first train the model on these pathways in turn; advance is called after each step. validation: number of
     held-out images for the accuracy figures. calibration: number of training images for the scales. settings, scales: see
-    `integer_network`. data_root: directory of the data set's files, None for scenes.
+    `integer_network`. data_root: directory of the data set's files, None for scenes. pictures: a folder with pictures to calibrate on
+    instead. The report has "layers", the figures of `measure_layers` on the first held-out images, or on these pictures.
     UserError if the model does not have the light head, a budget cannot be met, or the data cannot be read.
     """
     require_light_head(model.configuration)
     model.eval()
-    seen = calibration_images(recipe, data_root, calibration)
+    seen = calibration_images(recipe, data_root, calibration, pictures)
     usage = measure_usage(model, seen)
     plan = plan_pathways(model, usage, budget, alternatives or {})
     if fine_tune_steps:
         fine_tune_on_pathways(model, recipe, plan.every, fine_tune_steps, data_root=data_root, advance=advance)
-    network = integer_network(model, seen, plan, settings, scales)
+    scales = scales or scales_for(model, seen, settings, plan)
+    network = integer_network(model, seen, plan, scales=scales)
     data = dataclasses.replace(recipe.data, validation=validation)
     held_out = open_validation(dataclasses.replace(recipe, data=data), data_root)
     tasks = _with_metrics(model, network, held_out)
+    judged = (seen if pictures else first_images(held_out, FIGURE_PICTURES))[:FIGURE_PICTURES]
+    layers = measure_layers(model, network, scales, judged)
     with on_pathways(model, plan.default):
         files = onnx_files(model)
     return Bundle(
@@ -90,8 +97,9 @@ def build_bundle(
                 task: {str(i): [round(float(part), 6) for part in one.share] for i, one in blocks.items()}
                 for task, blocks in usage.items()
             },
+            "layers": {name: dataclasses.asdict(figures) for name, figures in layers.items()},
             "validation_scenes": validation,
-            "quantisation": dataclasses.asdict(scales.settings if scales else settings),
+            "quantisation": dataclasses.asdict(scales.settings),
             "recipe": recipe.to_dict(),
         },
         input=recipe.model.input,

@@ -1,8 +1,9 @@
 """Quantisation-aware training: further training of a trained model in the integers that the machine will run."""
 
+import copy
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,20 @@ from torch import Tensor
 from moesaic.errors import UserError
 from moesaic.model.data.samples import Batch
 from moesaic.model.input_pipeline.training_batches import open_training
-from moesaic.model.network.vit import M3ViT
+from moesaic.model.network.heads import FeaturesHead
+from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
 from moesaic.model.quantisation.scales import Scales
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 from moesaic.model.tasks.definitions import find_task
 from moesaic.model.training.optimizer import build_optimizers, set_learning_rate
 from moesaic.model.training.train import require_trainable
+from moesaic.spec.heads import final_norm, head_tokens
 
 RATE = 0.02
 """Default fraction of the recipe's learning rates; small, since rounding changes the network only a little."""
+DISTILLED_PICTURES = 1024
+"""The most pictures that `moesaic qat --distil` holds in memory."""
 _WARMUP = 0.05  # of the steps
 
 
@@ -46,15 +51,48 @@ def fine_tune_in_integers(
     each step. UserError if training diverges.
     """
     require_trainable(recipe)
-    training = _short(recipe.training, steps, rate)
-    network, optimizers = FakeQuantised(model, scales), build_optimizers(model, training)
-    source, losses = open_training(recipe, data_root), []
-    first = recipe.training.steps
+    first, source = recipe.training.steps, open_training(recipe, data_root)
+    network = FakeQuantised(model, scales)
+    found = (lambda batch=batch: _loss(network, recipe, batch) for batch in source.batches(first, first + steps))
+    return _train(model, found, _short(recipe.training, steps, rate), rate, advance)
+
+
+def distil_in_integers(
+    model: M3ViT,
+    scales: Scales,
+    pictures: np.ndarray,
+    recipe: Recipe,
+    steps: int,
+    *,
+    rate: float = RATE,
+    advance: Callable[[float], None] = lambda loss: None,
+) -> list[float]:
+    """Train the network in integers, as `fine_tune_in_integers` does, to do on pictures what it does in float; no labels are needed.
+
+    The loss is the squared error of the tokens that the heads read, after the final norm, and of every task's result, each relative
+    to the float network's own variance, summed over tasks. pictures: uint8 [N, height, width, 3], of which each step draws a batch
+    of the recipe's size, mirrored or not. Returns the loss of each step.
+    """
+    teacher = copy.deepcopy(model).eval()
+    network = FakeQuantised(model, scales)
+    found = (lambda step=step: _distance(teacher, network, recipe, pictures, step) for step in range(steps))
+    return _train(model, found, _short(recipe.training, steps, rate), rate, advance)
+
+
+def _train(
+    model: M3ViT,
+    batches: Iterable[Callable[[], Tensor]],
+    training: TrainingConfiguration,
+    rate: float,
+    advance: Callable[[float], None],
+) -> list[float]:
+    """Minimise the losses that `batches` computes, one a step. UserError if training diverges."""
+    optimizers, losses, steps = build_optimizers(model, training), [], training.steps
     model.train()
-    for step, batch in enumerate(source.batches(first, first + steps)):
+    for step, batch in enumerate(batches):
         set_learning_rate(optimizers, training, step)
         try:
-            loss = _loss(network, recipe, batch)
+            loss = batch()
         except OverflowError:
             loss = torch.tensor(math.nan)
         losses.append(loss.item())
@@ -79,6 +117,46 @@ def _short(training: TrainingConfiguration, steps: int, rate: float) -> Training
         learning_rate=rate * training.learning_rate,
         muon_learning_rate=rate * training.muon_learning_rate,
     )
+
+
+def _distance(teacher: M3ViT, network: FakeQuantised, recipe: Recipe, pictures: np.ndarray, step: int) -> Tensor:
+    """The loss of a step of `distil_in_integers`, a scalar."""
+    rng = np.random.default_rng([recipe.training.seed, step])
+    batch = pictures[rng.choice(len(pictures), min(recipe.training.batch, len(pictures)), replace=False)]
+    batch = batch[:, :, ::-1] if rng.integers(2) else batch
+    images, parameters = torch.from_numpy(np.ascontiguousarray(batch)).to(network.device), network.derive()
+    c, total = recipe.model, []
+    for task in c.task_names:
+        norm = network.scales.final_norms[name := final_norm(task, c.bundle_task(task, c.whole_pathways[task]))]
+        integers: dict[str, Tensor] = {}
+        result = network(images, task, parameters, integers.__setitem__)
+        with torch.inference_mode():
+            exact, tokens = _teach(teacher, batch, task)
+        scale, offset = (torch.as_tensor(part, device=result.device) for part in (norm.scale, norm.offset))
+        total += [_relative(integers[name] * scale + offset, tokens.clone()), _relative(result, exact.clone())]
+    return torch.stack(total).sum().float()
+
+
+def _teach(teacher: M3ViT, batch: np.ndarray, task: str) -> tuple[Tensor, Tensor]:
+    """The float network's result for a task, and the tokens [N, tokens, width] that its head reads."""
+    c, seen = teacher.configuration, []
+    own, head = c.bundle_task(task, c.whole_pathways[task]), teacher.heads[task]
+    tokens = head_tokens(c.architecture, task, own)
+    handle = head.register_forward_hook(
+        lambda module, arguments, result: seen.append(
+            result if isinstance(module, FeaturesHead) else arguments[0][:, tokens]
+        )
+    )
+    try:
+        result = teacher(normalise(batch, c.input).to(teacher.device), task)
+    finally:
+        handle.remove()
+    return result.double(), seen[0].double()
+
+
+def _relative(found: Tensor, exact: Tensor) -> Tensor:
+    """The mean squared error relative to the variance of what is exact; the shapes are equal up to their order of axes."""
+    return (found.reshape(exact.shape) - exact).square().mean() / exact.var().clamp(min=1e-12)
 
 
 def _loss(network: FakeQuantised, recipe: Recipe, batch: Batch) -> Tensor:

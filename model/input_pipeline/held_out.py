@@ -8,6 +8,7 @@ from moesaic.model.data.registry import open_dataset
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Dataset, require_tasks
 from moesaic.model.data.scenes import Scenes
+from moesaic.model.input_pipeline.pictures import read_pictures
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe
 
 
@@ -51,12 +52,15 @@ def first_images(dataset: Dataset, count: int) -> np.ndarray:
     return np.stack([dataset[index].image for index in range(min(count, len(dataset)))])
 
 
-def calibration_images(recipe: Recipe, root: Path | None, count: int) -> np.ndarray:
+def calibration_images(recipe: Recipe, root: Path | None, count: int, pictures: Path | None = None) -> np.ndarray:
     """The first `count` images of the training set at the model's size, uint8 [N, h, w, 3]; fewer if it has fewer.
 
-    root: the directory that holds the data set's files, None for scenes. UserError if the data set cannot be read.
+    root: the directory that holds the data set's files, None for scenes. pictures: a folder to take them from instead, see
+    `read_pictures`. UserError if they cannot be read.
     """
     model, data = recipe.model, recipe.data
+    if pictures is not None:
+        return read_pictures(pictures, model, count)
     if data.name == RenderedScenes.name:
         return training_scenes(recipe, 0, count).images
     size = model.image_height, model.image_width

@@ -1,4 +1,6 @@
-"""Ranges of the float network's activations, sampled on calibration images."""
+"""Ranges and samples of the float network's activations on calibration images."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,20 +17,50 @@ from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.spec.heads import final_norm, head_layers
 
 _BATCH = 16
+_SPLIT = 3
 _ROWS_KEPT = 2048  # rows of samples kept per point, approximately
+_LARGEST_KEPT = 32  # rows of each call with the largest hidden units
+_STREAM_ROWS = 256  # fewer, since there are many points of the residual stream
+_PICTURES_KEPT, _QUERIES_KEPT = 4, 128  # whose attention is kept, and queries of each
+
+
+@dataclass
+class Range:
+    """The least and largest value seen, float32 [channels] each."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def widened(self, other: Range) -> Range:
+        """The range of all values that are in either."""
+        return Range(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+
+@dataclass
+class AttentionSample:
+    """Attention of one picture on one task: some queries, all keys and all values, float32 [rows, width] each."""
+
+    query: np.ndarray
+    key: np.ndarray
+    value: np.ndarray
 
 
 @dataclass
 class Calibration:
-    """Samples by point, float32 [rows, channels], and the largest magnitudes seen in the residual stream and each task's output.
+    """What the float network's activations were on some pictures.
 
-    The points are blocks.I.{norm1, query, key, value, attention, norm2, up, hidden} and the final norms (moesaic.spec.heads.final_norm)
-    of the tokens that a head reads. up is the input of GELU and hidden its output, in a dense MLP or in all experts together. A
-    classification's output is that of every row of the machine, before they are added up.
+    samples: rows by point, float32 [rows, channels]. ranges: by point, of every value and not of the samples alone. The points are
+    blocks.I.{norm1, query, key, value, attention, norm2, up} and the final norms (moesaic.spec.heads.final_norm) of the tokens that a
+    head reads; up is the input of GELU, in a dense MLP or in all experts together. Further points are the residual stream before each
+    norm, blocks.I.{stream1, stream2} and stream; row by row with up, blocks.I.count, how many rows each row stands for (those with
+    the largest hidden units are all kept); and in MoE blocks blocks.I.expert (its number), blocks.I.score, and blocks.I.update, an
+    expert's result before the score weighs it. attention: by block, "blocks.I". outputs: the largest magnitude of each task's output;
+    a classification's is that of every row of the machine, before they are added up.
     """
 
     samples: dict[str, np.ndarray] = field(default_factory=dict)
-    residual: float = 0.0
+    ranges: dict[str, Range] = field(default_factory=dict)
+    attention: dict[str, list[AttentionSample]] = field(default_factory=dict)
     outputs: dict[str, float] = field(default_factory=dict)
 
 
@@ -36,35 +68,75 @@ class _Recorder:
     """Collects what forward hooks see; keeps evenly spaced rows, equally many of each call."""
 
     def __init__(self, calls: int) -> None:
+        self.calls = calls
         self.parts: dict[str, list[np.ndarray]] = {}
-        self.residual = 0.0
+        self.ranges: dict[str, Range] = {}
+        self.attention: dict[str, list[AttentionSample]] = {}
         self.outputs: dict[str, float] = {}
-        self.rows_per_call = -(-_ROWS_KEPT // calls)
 
-    def sample(self, name: str, value: Tensor, share: int = 1) -> None:
-        """Keep rows of value [..., channels]; one call of the model brings `share` values of the same name."""
+    def sample(self, name: str, value: Tensor, share: int = 1, kept: int = _ROWS_KEPT) -> None:
+        """Note value [..., channels]; one call of the model brings `share` values of the same name. kept: rows to keep of all calls."""
         rows = value.reshape(-1, value.shape[-1])
-        step = max(1, len(rows) * share // self.rows_per_call)
-        self.parts.setdefault(name, []).append(rows[::step].cpu().numpy().copy())
+        self.widen(name, rows)
+        self.keep(name, rows[:: self.step(rows, share, kept)])
 
-    def stream(self, value: Tensor) -> None:
-        self.residual = max(self.residual, value.abs().max().item())
+    def step(self, rows: Tensor, share: int = 1, kept: int = _ROWS_KEPT) -> int:
+        """The distance between rows to keep."""
+        return max(1, len(rows) * share * self.calls // kept)
+
+    def widen(self, name: str, rows: Tensor) -> None:
+        seen = Range(*(bound.cpu().numpy() for bound in rows.aminmax(dim=0)))
+        self.ranges[name] = self.ranges[name].widened(seen) if name in self.ranges else seen
+
+    def keep(self, name: str, rows: Tensor) -> None:
+        self.parts.setdefault(name, []).append(rows.cpu().numpy().copy())
+
+    def up(self, name: str, value: Tensor, share: int = 1, **beside: Tensor) -> None:
+        """Note inputs of GELU, [..., hidden], with further values of the same rows: evenly spaced rows, and those with the largest units.
+
+        A single token can hold the hidden unit that the whole network depends on (Sun et al. 2024, "Massive activations in large
+        language models").
+        """
+        rows = value.reshape(-1, value.shape[-1])
+        self.widen(f"{name}.up", rows)
+        for part, values in beside.items():
+            self.widen(f"{name}.{part}", values)
+        step = self.step(rows, share)
+        largest = rows.amax(1).topk(min(_LARGEST_KEPT, len(rows))).indices
+        count = rows.new_full((len(rows), 1), step)
+        count[largest] = 1
+        even = torch.arange(0, len(rows), step, device=rows.device)
+        places = torch.cat([even, largest[largest % step != 0]])
+        for part, values in ({"up": rows, "count": count} | beside).items():
+            self.keep(f"{name}.{part}", values[places])
+
+    def stream(self, name: str, value: Tensor) -> None:
+        self.sample(name, value, kept=_STREAM_ROWS)
+
+    def query_key_value(self, name: str, value: Tensor) -> None:
+        """Note the results [N, T, 3 * width] of an attention's first layer."""
+        parts = value.chunk(3, -1)
+        for part, rows in zip(("query", "key", "value"), parts):
+            self.sample(f"{name}.{part}", rows)
+        pictures = self.attention.setdefault(name, [])
+        if len(pictures) < _PICTURES_KEPT:
+            first = [part[0].cpu().numpy().copy() for part in parts]
+            queries = first[0][:: -(-len(first[0]) // _QUERIES_KEPT)]
+            pictures.append(AttentionSample(queries, *first[1:]))
 
     def experts(self, name: str, moe: MoE, x: Tensor, task: str) -> None:
-        """Record what happens inside the experts, on the tokens for which they are chosen."""
+        """Note what happens inside the experts, on the tokens for which they are chosen."""
         tokens = x.flatten(0, 1)
-        _, chosen, _ = moe.route(task, tokens)
-        for e in range(len(moe.up_weight)):
-            queue = tokens[chosen[:, e]]
+        scores, chosen, _ = moe.route(task, tokens)
+        share = len(moe.up_weight)
+        for e in range(share):
+            rows = chosen[:, e]
+            queue, score = tokens[rows], scores[rows, e, None]
             if len(queue) == 0:
                 continue
             up = torch.addmm(moe.up_bias[e], queue, moe.up_weight[e])
-            self.activation(name, up, share=len(moe.up_weight))
-            self.stream(torch.addmm(moe.down_bias[e], F.gelu(up), moe.down_weight[e]))  # before the score shrinks it
-
-    def activation(self, name: str, up: Tensor, share: int = 1) -> None:
-        self.sample(f"{name}.up", up, share)
-        self.sample(f"{name}.hidden", F.gelu(up), share)
+            update = torch.addmm(moe.down_bias[e], F.gelu(up), moe.down_weight[e])
+            self.up(name, up, share, update=update, score=score, expert=torch.full_like(score, e))
 
 
 def _hook_head(model: M3ViT, recorder: _Recorder, task: str) -> torch.utils.hooks.RemovableHandle:
@@ -91,35 +163,37 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
     def after(module: torch.nn.Module, see: Callable) -> torch.utils.hooks.RemovableHandle:
         return module.register_forward_hook(lambda m, arguments, result: see(result))
 
-    handles = [before(model.norm, recorder.stream)]
+    def sample(name: str) -> Callable[[Tensor], None]:
+        return lambda value: recorder.sample(name, value)
+
+    def stream(name: str) -> Callable[[Tensor], None]:
+        return lambda value: recorder.stream(name, value)
+
+    handles = [before(model.norm, stream("stream"))]
     handles += [_hook_head(model, recorder, task) for task in model.configuration.task_names]
     for i, block in enumerate(model.blocks):
-
-        def sample_as(name: str, i: int = i) -> Callable[[Tensor], None]:
-            return lambda value: recorder.sample(f"blocks.{i}.{name}", value)
-
-        def split_qkv(value: Tensor, i: int = i) -> None:
-            for name, part in zip(("query", "key", "value"), value.chunk(3, -1)):
-                recorder.sample(f"blocks.{i}.{name}", part)
-
+        name, attention, mlp = f"blocks.{i}", block.attention, block.mlp
         handles += [
-            before(block.norm1, recorder.stream),
-            before(block.norm2, recorder.stream),
-            after(block.norm1, sample_as("norm1")),
-            after(block.norm2, sample_as("norm2")),
-            after(block.attention.qkv, split_qkv),
-            before(block.attention.projection, sample_as("attention")),
+            before(block.norm1, stream(f"{name}.stream1")),
+            before(block.norm2, stream(f"{name}.stream2")),
+            after(block.norm1, sample(f"{name}.norm1")),
+            after(block.norm2, sample(f"{name}.norm2")),
+            after(attention.qkv, lambda value, name=name: recorder.query_key_value(name, value)),
+            before(attention.projection, sample(f"{name}.attention")),
         ]
-        if isinstance(block.mlp, MoE):
-            handles.append(
-                before(
-                    block.mlp, lambda x, tasks, i=i, moe=block.mlp: recorder.experts(f"blocks.{i}", moe, x, tasks[0])
-                )
-            )
+        if isinstance(mlp, MoE):
+            handles.append(before(mlp, lambda x, tasks, n=name, m=mlp: recorder.experts(n, m, x, tasks[0])))
         else:
-            handles.append(after(block.mlp.up, lambda up, i=i: recorder.activation(f"blocks.{i}", up)))
-            handles.append(after(block.mlp.down, recorder.stream))
+            handles.append(after(mlp.up, lambda value, name=name: recorder.up(name, value)))
     return handles
+
+
+def split_pictures(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures that give ranges, and others, every third, on which the choice of scales is judged; all are both if there are only two."""
+    if len(images) < _SPLIT:
+        return images, images
+    judged = np.arange(len(images)) % _SPLIT == _SPLIT - 1
+    return images[~judged], images[judged]
 
 
 def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
@@ -139,16 +213,17 @@ def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
     finally:
         for handle in handles:
             handle.remove()
-    result.residual, result.outputs = recorder.residual, recorder.outputs
+    result.outputs = recorder.outputs
     result.samples = {name: np.concatenate(parts) for name, parts in recorder.parts.items()}
+    result.ranges, result.attention = recorder.ranges, recorder.attention
     _require_finite(result)
     return result
 
 
 def _require_finite(calibration: Calibration) -> None:
     """Raise UserError, which names the first point whose values are not all finite."""
-    seen = calibration.samples | {f"heads.{task}": np.float64(value) for task, value in calibration.outputs.items()}
-    for name, values in (seen | {"the residual stream": np.float64(calibration.residual)}).items():
+    seen = {name: np.stack([found.low, found.high]) for name, found in calibration.ranges.items()}
+    for name, values in (seen | {f"heads.{task}": np.float64(v) for task, v in calibration.outputs.items()}).items():
         if not np.isfinite(values).all():
             raise UserError(
                 f"{name} is not finite on the calibration images, though every weight is: the weights before it are too large,"
@@ -159,10 +234,17 @@ def _require_finite(calibration: Calibration) -> None:
 def merge(calibrations: list[Calibration]) -> Calibration:
     """The union of one or more calibrations of one model, such as one for each of its pathways."""
     names = dict.fromkeys(name for one in calibrations for name in one.samples)
+    ranges: dict[str, Range] = {}
+    for one in calibrations:
+        for name, found in one.ranges.items():
+            ranges[name] = ranges[name].widened(found) if name in ranges else found
     return Calibration(
         samples={
             name: np.concatenate([one.samples[name] for one in calibrations if name in one.samples]) for name in names
         },
-        residual=max(one.residual for one in calibrations),
+        ranges=ranges,
+        attention={
+            name: [p for one in calibrations for p in one.attention[name]] for name in calibrations[0].attention
+        },
         outputs={task: max(one.outputs[task] for one in calibrations) for task in calibrations[0].outputs},
     )

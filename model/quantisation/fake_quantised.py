@@ -23,7 +23,7 @@ from moesaic.model.quantisation.quantise import (
     weight_options,
 )
 from moesaic.model.quantisation.scales import Scales
-from moesaic.spec.arithmetic import TABLE_ENTRIES, fixed_point_multiplier
+from moesaic.spec.arithmetic import fixed_point_multiplier
 from moesaic.spec.heads import CLASS_AND_DISTILLATION, DENSE_KINDS, FEATURES, final_norm, head_layers, head_tokens
 
 # Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
@@ -56,7 +56,7 @@ class FakeQuantised(nn.Module):
         self.model, self.scales, self.selection = model, scales, tuple(integer)
         self.pathways = whole_network(model) if pathways is None else pathways
         for i, block in enumerate(scales.blocks):
-            table = torch.from_numpy(gelu_table(block.gelu_index, block.hidden, TABLE_ENTRIES)).double()
+            table = torch.from_numpy(gelu_table(block.gelu_index, block.hidden)).double()
             self.register_buffer(f"table_{i}", table.to(self.device), persistent=False)
 
     @property
@@ -101,7 +101,7 @@ class FakeQuantised(nn.Module):
 
         A classification gives logits [N, classes], features [N, tokens, width]. parameters: the result of `derive`, which is called
         if they are left out. record: called with the name and the integers of each layer for which a bundle has golden vectors, in the
-        shapes of `IntegerNetwork.run`.
+        shapes of `IntegerNetwork.run`; gradients pass through them.
         """
         return _Pass(self, images, task, parameters or self.derive(), record).run()
 
@@ -140,7 +140,7 @@ class _Pass:
 
     def _note(self, name: str, rows: Tensor) -> None:
         if self.record is not None:
-            self.record(name, rows.detach().view(self.count, -1, rows.shape[-1]))
+            self.record(name, rows.view(self.count, -1, rows.shape[-1]))
 
     def _linear(self, name: str, x: Tensor, bits: int) -> Tensor:
         layer, integer = self.parameters.linear[name], self.integer(name)
@@ -178,8 +178,8 @@ class _Pass:
         probabilities = ops.softmax(scores, integer)
         attended = ops.attend(probabilities, v, of.attention_shift, self.integer(f"{block}.attention"))
         if self.record is not None:
-            self.record(f"{block}.scores", scores.detach())
-            self.record(f"{block}.probabilities", probabilities.detach())
+            self.record(f"{block}.scores", scores)
+            self.record(f"{block}.probabilities", probabilities)
         attended = attended.transpose(1, 2).reshape(-1, c.width)
         self._note(f"{block}.attention", attended)
         x = self._add(f"{block}.projection", x, self._linear(f"{block}.projection", attended, 16))
@@ -241,7 +241,7 @@ class _Pass:
 
     def _note_output(self, output: Tensor) -> None:
         if self.record is not None:
-            self.record("output", output.detach())
+            self.record("output", output)
 
 
 def _mantissa_and_exponent(ratio: float) -> tuple[float, int]:

@@ -41,11 +41,12 @@ def expert_loads(tasks: dict[str, Task], golden: dict[str, np.ndarray]) -> dict[
 def saturated_shares(golden: dict[str, np.ndarray]) -> dict[str, float]:
     """For each golden vector, except image and probabilities: the fraction, 0..1, of elements at the ends of their dtype's range.
 
-    golden: as returned by `golden_vectors`.
+    golden: as returned by `golden_vectors`. Hidden units count at the upper end alone: the lower one is GELU's minimum.
     """
     shares = {}
     for name, value in golden.items():
         if name != "image" and not name.endswith(".probabilities"):
             top = np.iinfo(value.dtype).max
-            shares[name] = float(((value >= top) | (value <= -top)).mean())
+            low = not name.endswith(".hidden")
+            shares[name] = float(((value >= top) | (low & (value <= -top))).mean())
     return shares

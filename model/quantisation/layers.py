@@ -24,12 +24,12 @@ _PIXEL_ORIGIN = 128.0  # the machine's pixels are int8, pixel - 128
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """A layer's weight [out, in] and bias [out], float64. input_scale: of its input. output_scale: the value of one unit of its result."""
+    """A layer's weight [out, in] and bias [out], float64, with the scales of its input [in] and of its result [out]."""
 
     weight: Tensor
     bias: Tensor
     input_scale: ActivationScale
-    output_scale: float
+    output_scale: ActivationScale
 
 
 @dataclass(frozen=True)
@@ -82,39 +82,41 @@ def norm_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, NormLayer]]
 
 def linear_layers(model: M3ViT, scales: Scales, pathways: Pathways) -> Iterator[tuple[str, LinearLayer]]:
     """Every linear layer by name: of a router, the rows of its task's experts; of the experts, those that any task uses."""
-    yield "patch_embed", _patch_embedding(model, scales.stream)
+    stream = ActivationScale(scales.stream)
+    yield "patch_embed", _patch_embedding(model, stream)
     for i, (block, of) in enumerate(zip(model.blocks, scales.blocks)):
         name = f"blocks.{i}"
         weights, biases = (part.double().chunk(3) for part in (block.attention.qkv.weight, block.attention.qkv.bias))
         for part, weight, bias in zip(("query", "key", "value"), weights, biases):
-            yield f"{name}.{part}", LinearLayer(weight, bias, of.norm1, getattr(of, part))
-        yield f"{name}.projection", _linear(block.attention.projection, ActivationScale(of.attention), scales.stream)
+            result = ActivationScale(of.query) if part == "query" else getattr(of, part)
+            yield f"{name}.{part}", LinearLayer(weight, bias, of.norm1, result)
+        yield f"{name}.projection", _linear(block.attention.projection, of.attention, stream)
         if isinstance(block.mlp, MoE):
             for part, layer in _mixture(block.mlp, i, scales, pathways):
                 yield f"{name}.{part}", layer
         else:
             yield f"{name}.mlp.up", _linear(block.mlp.up, of.norm2, of.gelu_index)
-            yield f"{name}.mlp.down", _linear(block.mlp.down, ActivationScale(of.hidden), scales.stream)
+            yield f"{name}.mlp.down", _linear(block.mlp.down, of.hidden, stream)
     c = model.configuration
     for task in c.task_names:
         described = c.bundle_task(task, c.whole_pathways[task])
-        source, unit = scales.final_norms[final_norm(task, described)], scales.outputs[task]
+        source, unit = scales.final_norms[final_norm(task, described)], ActivationScale(scales.outputs[task])
         for layer, linear in zip(head_layers(c.architecture, task, described), head_linears(model, task)):
             yield layer.name, _identity(model, source, unit) if linear is None else _linear(linear, source, unit)
 
 
-def _linear(layer: nn.Linear, input_scale: ActivationScale, output_scale: float) -> LinearLayer:
+def _linear(layer: nn.Linear, input_scale: ActivationScale, output_scale: ActivationScale) -> LinearLayer:
     return LinearLayer(layer.weight.double(), layer.bias.double(), input_scale, output_scale)
 
 
-def _identity(model: M3ViT, input_scale: ActivationScale, output_scale: float) -> LinearLayer:
+def _identity(model: M3ViT, input_scale: ActivationScale, output_scale: ActivationScale) -> LinearLayer:
     """The layer that brings int8 features with a scale per channel to int16 with one scale, so that DRAM holds their real values."""
     width = model.configuration.width
     weight = torch.eye(width, dtype=torch.float64, device=model.device)
     return LinearLayer(weight, weight.new_zeros(width), input_scale, output_scale)
 
 
-def _patch_embedding(model: M3ViT, stream: float) -> LinearLayer:
+def _patch_embedding(model: M3ViT, stream: ActivationScale) -> LinearLayer:
     c, layer = model.configuration, model.patch_embedding
     weight = layer.weight.double().view(c.width, c.patch * c.patch, 3)
     scale, offset = c.input.affine(_PIXEL_ORIGIN)
@@ -127,10 +129,10 @@ def _mixture(moe: MoE, i: int, scales: Scales, pathways: Pathways) -> Iterator[t
     of, kept = scales.blocks[i], {task: one.pathway[i] for task, one in pathways.items() if i in one.pathway}
     for task, experts in kept.items():
         weight, bias = (part.double()[list(experts)] for part in moe.router_linear(task))
-        yield f"router.{task}", LinearLayer(weight, bias, of.norm2, 1 / OCTAVE)
+        yield f"router.{task}", LinearLayer(weight, bias, of.norm2, ActivationScale(1 / OCTAVE))
     up_weight, down_weight = (weight.double().mT for weight in (moe.up_weight, moe.down_weight))
     up_bias, down_bias = moe.up_bias.double(), moe.down_bias.double()
     for e in sorted({e for experts in kept.values() for e in experts}):
         yield f"experts.{e}.up", LinearLayer(up_weight[e], up_bias[e], of.norm2, of.gelu_index)
-        down = LinearLayer(down_weight[e], down_bias[e], ActivationScale(of.hidden), scales.stream)
+        down = LinearLayer(down_weight[e], down_bias[e], of.hidden, ActivationScale(scales.stream))
         yield f"experts.{e}.down", down

@@ -8,10 +8,11 @@ from moesaic.errors import UserError
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.alternatives import PathwayPlan, add_alternatives
 from moesaic.model.pathways.pathway import on_pathways, whole_network
-from moesaic.model.quantisation.calibration import calibrate, merge
+from moesaic.model.quantisation.calibration import Calibration, calibrate, merge, split_pictures
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.quantise import quantise, require_score_ratios
-from moesaic.model.quantisation.scales import Scales, choose_scales
+from moesaic.model.quantisation.scale_search import choose_scales
+from moesaic.model.quantisation.scales import Scales
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration
 
@@ -47,11 +48,15 @@ def scales_for(model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: Pa
     UserError if the model does not have the light head, or if values are not finite or too large for integers, which it names.
     """
     require_light_head(model.configuration)
-    calibrations = []
-    for pathways in plan.every if plan else [whole_network(model)]:
+    every = plan.every if plan else [whole_network(model)]
+    seen: list[Calibration] = []
+    held_out: list[Calibration] = []
+    for pathways in every:
         with on_pathways(model, pathways):
-            calibrations.append(calibrate(model, images))
-    scales = choose_scales(merge(calibrations), model.configuration, settings)
+            for part, found in zip(split_pictures(images), (seen, held_out)):
+                found.append(calibrate(model, part))
+    union = plan.union if plan else every[0]
+    scales = choose_scales(model, merge(seen), merge(held_out), union, settings)
     require_score_ratios(scales, model.configuration.head_dim)
     return scales
 

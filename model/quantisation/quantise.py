@@ -20,7 +20,7 @@ from moesaic.model.quantisation.gelu import gelu_table
 from moesaic.model.quantisation.layers import OCTAVE, LinearLayer, NormLayer, linear_layers, norm_layers, position
 from moesaic.model.quantisation.scales import INT16_MAX, BlockScales, Scales
 from moesaic.model.quantisation.straight_through import round_nearest
-from moesaic.spec.arithmetic import NORM_FRACTION_BITS, TABLE_ENTRIES, fixed_point_multiplier
+from moesaic.spec.arithmetic import NORM_FRACTION_BITS, fixed_point_multiplier
 from moesaic.spec.bundle import Task, is_expert_weight
 
 BIAS_MAX = 1 << 25  # half the range of the 27-bit accumulator; the other half is left for the products
@@ -59,25 +59,29 @@ def quantise_linear(layer: LinearLayer, bits: int = 8, clip: bool = False, integ
     weight, bias and ratio are not rounded.
     OverflowError if a weight is NaN or too large for the unit of the result.
     """
-    source, largest = layer.input_scale, (1 << (bits - 1)) - 1
-    folded = layer.weight * _channels(source.scale, layer.weight)
-    bias = layer.bias + layer.weight @ _channels(source.offset, layer.weight)
+    source, result, largest = layer.input_scale, layer.output_scale, (1 << (bits - 1)) - 1
+    step, offset, centre = (_channels(part, layer.weight) for part in (source.scale, source.offset, source.centre))
+    folded = layer.weight * step
+    bias = layer.bias + layer.weight @ offset - _channels(result.offset, layer.bias)
+    unit = _channels(result.scale, layer.bias)
     with torch.no_grad():
         scale = folded.abs().amax(1) / largest
         if clip:
             scale = _clipped(folded, scale, largest)
         scale = torch.maximum(scale, bias.abs() / BIAS_MAX)
-        scale = torch.where(scale > 0, scale, layer.output_scale)
-    ratio = scale / layer.output_scale
+        scale = torch.where(scale > 0, scale, unit)
+    ratio = scale / unit
     weight, bias = folded / scale[:, None], bias / scale
     if not integer:
         return LinearIntegers(weight, bias, ratio, torch.zeros_like(ratio), ratio)
     if not ratio.max() < _RATIO_END:
         raise OverflowError(f"a weight is {ratio.max():.3g} times the unit of the result, {_RATIO_END} is too much")
     multiplier, shift = fixed_point_multiplier(ratio.cpu().numpy())
+    integers = round_nearest(weight).clamp(-largest, largest)
+    usual = torch.where(step > 0, (centre - offset) / step, 0.0)  # the step of the byte that pads a pixel is 0
     return LinearIntegers(
-        weight=round_nearest(weight).clamp(-largest, largest),
-        bias=round_nearest(bias),
+        weight=integers,
+        bias=round_nearest(bias + (weight - integers) @ usual).clamp(-2 * BIAS_MAX, 2 * BIAS_MAX),
         **_on(ratio.device, multiplier=multiplier, shift=shift, ratio=np.ldexp(multiplier.astype(np.float64), -shift)),
     )
 
@@ -127,7 +131,7 @@ def quantise_position(model: M3ViT, stream: float, integer: bool = True) -> Tens
 
 def score_ratio(scales: BlockScales, head_dim: int) -> float:
     """The factor that turns the integer product of a query and a key into a score in units of 1/256 octave."""
-    return scales.query * scales.key * OCTAVE / math.sqrt(head_dim)
+    return scales.score * OCTAVE / math.sqrt(head_dim)
 
 
 class WeightOptions(TypedDict):
@@ -181,7 +185,7 @@ def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str
         tensors[f"blocks.{i}.scores.shift"] = shift.astype(np.uint8)
         tensors[f"blocks.{i}.attention_shift"] = np.asarray(block.attention_shift, np.uint8)
         kind = "experts" if c.is_moe(i) else "mlp"
-        tensors[f"blocks.{i}.{kind}.table"] = gelu_table(block.gelu_index, block.hidden, TABLE_ENTRIES)
+        tensors[f"blocks.{i}.{kind}.table"] = gelu_table(block.gelu_index, block.hidden)
     tasks = {name: c.bundle_task(name, pathways[name], scales.outputs[name]) for name in c.task_names}
     return tasks, tensors
 

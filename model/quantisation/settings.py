@@ -12,14 +12,15 @@ METHODS = ("mse", "percentile")
 class PtqSettings:
     """How integers are chosen.
 
-    method: for the activations' scales, "mse" minimises the mean squared error; "percentile" takes as range the magnitude below
-    which `percentile` percent of the values lie (above 50, up to 100). clip_weights: search for each weight row the scale with the
+    method: for the activations' scales, "mse" minimises the squared error of what reads a tensor, on pictures other than those that
+    gave its range; "percentile" takes the range in which `percentile` percent of the values lie (above 50, up to 100: all of them).
+    clip_weights: search for each weight row the scale with the
     least squared error, instead of dividing its largest magnitude by the largest integer; 4-bit rows are always searched.
     expert_bits: bits of an expert's weight, 8 or 4. UserError for any other setting.
     """
 
     method: str = "mse"
-    percentile: float = 99.9
+    percentile: float = 100.0
     clip_weights: bool = False
     expert_bits: int = 8
 
@@ -27,7 +28,7 @@ class PtqSettings:
         if self.method not in METHODS:
             raise UserError(f"calibration method {self.method!r} is unknown: choose from {', '.join(METHODS)}")
         if not 50 < self.percentile <= 100:
-            raise UserError(f"percentile {self.percentile:g} is not above 50 and up to 100: choose one such as 99.9")
+            raise UserError(f"percentile {self.percentile:g} is not above 50 and up to 100: choose one such as 99.99")
         if self.expert_bits not in EXPERT_WEIGHT_BITS:
             choices = " or ".join(map(str, EXPERT_WEIGHT_BITS))
             raise UserError(f"expert weights of {self.expert_bits} bits are not supported: choose {choices}")

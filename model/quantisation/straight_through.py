@@ -15,25 +15,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moesaic.model.network.moe import top_k_mask
+from moesaic.model.quantisation.scales import ActivationScale
 from moesaic.spec.arithmetic import (
     ACCUMULATOR_CLIP_BITS,
     EXP_FRACTION_BITS,
     EXP_ONE,
     NORM_FRACTION_BITS,
     PROBABILITY_MAX,
+    PROBABILITY_ROUNDING,
     SCORE_BITS,
     TABLE_ENTRIES,
     TABLE_INDEX_BITS,
     exp2_q16,
     reciprocal,
     reciprocal_square_root,
-    softmax_probability,
 )
 
 _OCTAVE = 1 << EXP_FRACTION_BITS
 _DISTANCES = np.arange(1 << 16)  # between two int16 numbers
 _EXPONENTIAL = torch.from_numpy(exp2_q16(_DISTANCES).astype(np.float64))
-_PROBABILITY = torch.from_numpy(softmax_probability(exp2_q16(_DISTANCES)).astype(np.float64))
+_ROUNDING = torch.from_numpy(PROBABILITY_ROUNDING.astype(np.float64))
+_UNROUNDED = torch.from_numpy((PROBABILITY_MAX * exp2_q16(_DISTANCES)).astype(np.float64))
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -96,7 +98,9 @@ def softmax(scores: Tensor, integer: bool = True) -> Tensor:
     distance = scores.detach().amax(-1, keepdim=True) - scores
     probability = PROBABILITY_MAX * torch.exp2(-distance / _OCTAVE)
     if integer:
-        probability = straight_through(probability, _PROBABILITY.to(scores.device)[distance.detach().long()])
+        columns = torch.arange(scores.shape[-1], device=scores.device) % len(_ROUNDING)
+        unrounded = _UNROUNDED.to(scores.device)[distance.detach().long()] + _ROUNDING.to(scores.device)[columns]
+        probability = straight_through(probability, (unrounded / EXP_ONE).floor())
     return probability
 
 
@@ -118,17 +122,23 @@ def attend(probability: Tensor, value: Tensor, shift: int, integer: bool = True)
     return saturate(straight_through(mean, (total * scale + 0.5).floor()), 8)
 
 
-def gelu(index: Tensor, table: Tensor, index_scale: float, output_scale: float, integer: bool = True) -> Tensor:
-    """GELU(index * index_scale) / output_scale, -127..127, looked up in table [1024] at the index saturated to 10 bits.
+def gelu(
+    index: Tensor, table: Tensor, inputs: ActivationScale, hidden: ActivationScale, integer: bool = True
+) -> Tensor:
+    """GELU of what `index` stands for, in the units of `hidden`, -127..127, looked up in table [1024] at the index saturated to 10 bits.
 
-    index: integers of any shape.
+    index: integers of any shape. inputs, hidden: scale and offset, one number each, of the index and of the result.
     """
+
+    def real(index: Tensor) -> Tensor:
+        return (F.gelu(index * float(inputs.scale) + float(inputs.offset)) - float(hidden.offset)) / float(hidden.scale)
+
     if not integer:
-        return F.gelu(index * index_scale) / output_scale
+        return real(index)
     index = saturate(index, TABLE_INDEX_BITS)
     exact = table[index.detach().long() + TABLE_ENTRIES // 2]
     largest = float(torch.iinfo(torch.int8).max)
-    return straight_through((F.gelu(index * index_scale) / output_scale).clamp(-largest, largest), exact)
+    return straight_through(real(index).clamp(-largest, largest), exact)
 
 
 def route(logits: Tensor, top_k: int, integer: bool = True) -> tuple[Tensor, Tensor]:

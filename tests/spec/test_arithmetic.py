@@ -110,7 +110,11 @@ def test_reciprocal_square_root(variance):
 def test_softmax_rows(scores, maximum):
     probability, multiplier, shift = a.softmax_rows(np.array([scores], np.int16), np.array([maximum]))
     exponentials = [int(a.exp2_q16(max(maximum - score, 0))) for score in scores]
-    expected = [nearest(Fraction(value * 127, 65536)) for value in exponentials]
+    phases = [0, 4, 2, 6, 1, 5, 3, 7]  # three bits of the column in reverse
+    expected = [
+        math.floor(Fraction(value * 127, 65536) + Fraction(2 * phases[column % 8] + 1, 16))
+        for column, value in enumerate(exponentials)
+    ]
     assert probability.tolist() == [expected]
     assert min(expected) >= 0
     assert max(expected) <= 127
@@ -119,6 +123,14 @@ def test_softmax_rows(scores, maximum):
         assert int(multiplier[0]) * total / 2 ** int(shift[0]) == pytest.approx(1, rel=2.0**-15)
     else:
         assert (int(multiplier[0]), int(shift[0])) == (0, 15)
+
+
+def test_small_probabilities_keep_their_sum():
+    """One large score and 1,200 whose probability is 0.2 of a unit: all would round to 0, here one of five stays."""
+    row = np.full((1, 1201), -int(256 * math.log2(127 / 0.2)), np.int16)
+    row[0, 0] = 0
+    probability, _, _ = a.softmax_rows(row, np.zeros(1, np.int64))
+    assert probability[0, 1:].sum() == pytest.approx(1200 * 0.2, rel=0.25)
 
 
 def test_softmax_of_1201_equal_scores_does_not_wrap():

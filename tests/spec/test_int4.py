@@ -7,7 +7,7 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.files import read_manifest, write_directory
-from moesaic.spec.bundle import is_expert_weight, load_bundle
+from moesaic.spec.bundle import FORMAT, VERSION, is_expert_weight, load_bundle
 from moesaic.spec.int4 import pack_int4, unpack_int4
 from tests.hls.networks import ODD, network
 
@@ -66,7 +66,7 @@ def test_a_bundle_stores_expert_weights_in_half_the_bytes(bundle, tmp_path):
 
 def _stored_anew(directory, change):
     """The bundle's directory with other stored tensors, its hashes right."""
-    manifest = read_manifest(directory, "bundle.json", "moesaic bundle", 1, "")
+    manifest = read_manifest(directory, "bundle.json", FORMAT, VERSION, "")
     with np.load(directory / "tensors.npz") as archive:
         tensors = dict(archive)
     change(tensors)
@@ -90,7 +90,7 @@ def test_another_number_of_bits_is_refused(bundle, tmp_path):
     dataclasses.replace(bundle, architecture=dataclasses.replace(bundle.architecture, expert_weight_bits=8)).save(
         tmp_path / "odd"
     )
-    manifest = read_manifest(tmp_path / "odd", "bundle.json", "moesaic bundle", 1, "")
+    manifest = read_manifest(tmp_path / "odd", "bundle.json", FORMAT, VERSION, "")
     manifest["architecture"]["expert_weight_bits"] = 5
     files = {name: (tmp_path / "odd" / name).read_bytes() for name in manifest["files"]}
     write_directory(tmp_path / "odd", "bundle.json", manifest, files)

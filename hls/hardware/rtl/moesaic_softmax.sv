@@ -48,6 +48,8 @@ module moesaic_softmax #(
   localparam int unsigned SumWidth    = 23;    // 65,535 * 127 < 2**23
   localparam int unsigned Quads       = Lanes / 4;
   localparam int unsigned Parts       = (Quads + 3) / 4;
+  // Added before the fraction of a probability is dropped, by column: ordered dithering, which keeps the sum of many small ones.
+  localparam logic [7:0][23:0] Rounding = {24'd61440, 24'd28672, 24'd45056, 24'd12288, 24'd53248, 24'd20480, 24'd36864, 24'd4096};
 
   moesaic_isa_pkg::softmax_t instr;
   assign instr = instr_i;
@@ -198,8 +200,8 @@ module moesaic_softmax #(
   always_ff @(posedge clk_i) begin
     distance_q <= distance;
     for (int l = 0; l < int'(Lanes); l++) begin
-      // 127 times the exponential, and a half, without a multiplier
-      probability_q[l] <= 8'(({exponential[l], 7'h0} + 24'h8000 - 24'(exponential[l])) >> 16);
+      // 127 times the exponential, without a multiplier; a lane's columns are all the same modulo 8
+      probability_q[l] <= 8'(({exponential[l], 7'h0} + Rounding[l%8] - 24'(exponential[l])) >> 16);
     end
     for (int g = 0; g < int'(Quads); g++) begin
       quad_q[g] <= 9'(probability_q[4*g]) + 9'(probability_q[4*g+1]) + 9'(probability_q[4*g+2]) + 9'(probability_q[4*g+3]);

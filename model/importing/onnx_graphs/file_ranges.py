@@ -1,8 +1,9 @@
 """Ranges of activations that a quantised graph states, and the scales that follow from them.
 
-Our norms' results take the graph's integers as they are: n stands for the same value, whether the graph's are signed or not. Other
-activations are symmetric about 0, so that they take the graph's range by its larger side; attention has the value's unit divided by
-a power of two. The residual stream has 16 bits, and its largest magnitude gets a headroom, since 8-bit graphs clip at it.
+Our norms' results and values take the graph's integers as they are: n stands for the same value, whether the graph's are signed or
+not. Queries and keys take its ranges by their larger sides, hidden units and GELU's index by what GELU leaves of them; attention has
+the value's unit divided by a power of two. The residual stream has 16 bits, and its largest magnitude gets a headroom, since 8-bit
+graphs clip at it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 
 from moesaic.model.importing.onnx_graphs.values import Stored, Value
 from moesaic.model.importing.onnx_graphs.vit_structure import VisionTransformer
-from moesaic.model.quantisation.scales import INT16_MAX, STREAM_HEADROOM, ActivationScale, BlockScales, Scales
-from moesaic.spec.arithmetic import TABLE_ENTRIES
+from moesaic.model.quantisation.scale_search import GELU_LOWEST, OUTPUT_HEADROOM, hidden_scale, index_scale
+from moesaic.model.quantisation.scales import INT16_MAX, ActivationScale, BlockScales, Scales
 from moesaic.spec.heads import SHARED_NORM
 
 _SAME = 1e-4  # relative difference between tensors that are the same but for an exporter's rounding
@@ -37,6 +38,11 @@ class FileRange:
     def magnitude(self) -> float:
         """The largest magnitude that the integers stand for."""
         return float(np.maximum((self.zero - self.low) * self.step, (self.high - self.zero) * self.step).max())
+
+    @property
+    def least(self) -> float:
+        """The least value that the integers stand for."""
+        return float(((self.low - self.zero) * self.step).min())
 
     @property
     def greatest(self) -> float:
@@ -102,32 +108,42 @@ def with_file_ranges(scales: Scales, ranges: dict[str, FileRange]) -> Scales:
     stream, norm = ranges.get("stream"), ranges.get("norm")
     return dataclasses.replace(
         scales,
-        stream=STREAM_HEADROOM * stream.magnitude / INT16_MAX if stream else scales.stream,
+        stream=OUTPUT_HEADROOM * stream.magnitude / INT16_MAX if stream else scales.stream,
         final_norms={
-            name: _activation(norm) if norm and name == SHARED_NORM else scale
+            name: _activation(norm, scale) if norm and name == SHARED_NORM else scale
             for name, scale in scales.final_norms.items()
         },
         blocks=tuple(_block(block, ranges, f"blocks.{i}") for i, block in enumerate(scales.blocks)),
     )
 
 
-def _activation(found: FileRange) -> ActivationScale:
-    """Scale and offset of int8 for a range; the same integers if it has 256 of them."""
+def _activation(found: FileRange, calibrated: ActivationScale) -> ActivationScale:
+    """Scale and offset of int8 for a range, the same integers if it has 256 of them; the usual value is the calibrated one."""
     levels = found.high - found.low + 1
     step = found.step * (levels - 1) / (_INT8_LEVELS - 1)
-    return ActivationScale(step, (found.low - found.zero) * found.step + _INT8_LEVELS // 2 * step)
+    offset = (found.low - found.zero) * found.step + _INT8_LEVELS // 2 * step
+    return ActivationScale(step, offset, calibrated.centre)
 
 
 def _block(scales: BlockScales, ranges: dict[str, FileRange], name: str) -> BlockScales:
     found = {point: ranges[f"{name}.{point}"] for point in _POINTS if f"{name}.{point}" in ranges}
-    changes: dict = {point: _activation(found[point]) for point in ("norm1", "norm2") if point in found}
-    changes |= {point: found[point].magnitude / _INT8_MAX for point in ("query", "key", "value") if point in found}
+    changes: dict = {
+        point: _activation(found[point], getattr(scales, point))
+        for point in ("norm1", "value", "norm2")
+        if point in found
+    }
+    if "query" in found and "key" in found:
+        # One unit each, so that their product is the same in all channels.
+        width, key = len(scales.query), found["key"]
+        changes["query"] = np.full(width, found["query"].magnitude / _INT8_MAX)
+        changes["key"] = ActivationScale(np.full(width, key.magnitude / _INT8_MAX), np.zeros(width))
     if "hidden" in found:
-        changes["hidden"] = found["hidden"].greatest / _INT8_MAX
+        changes["hidden"] = hidden_scale(found["hidden"].greatest)
     if "up" in found:
-        changes["gelu_index"] = found["up"].magnitude / (TABLE_ENTRIES // 2 - 1)
+        changes["gelu_index"] = index_scale(max(found["up"].least, GELU_LOWEST[-1]), found["up"].greatest)
     if "attention" in found:
-        value, needed = changes.get("value", scales.value), found["attention"].magnitude / _INT8_MAX
+        value, attention = changes.get("value", scales.value), found["attention"]
+        needed = max(attention.greatest - value.offset.min(), value.offset.max() - attention.least) / _INT8_MAX
         shifts = range(_ATTENTION_SHIFT_MAX + 1)
-        changes["attention_shift"] = max((n for n in shifts if value / 2**n >= needed), default=0)
+        changes["attention_shift"] = max((n for n in shifts if value.scale.max() / 2**n >= needed), default=0)
     return dataclasses.replace(scales, **changes)

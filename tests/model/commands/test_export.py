@@ -115,7 +115,7 @@ def test_command_writes_a_bundle_of_that_size_and_those_tasks(tmp_path, capsys):
     words = ("--recipe", "demo", "--size", "48x32", "--tasks", "depth,segmentation", "--bundle", path)
     assert export("--random-weights", 5, *words) == 0
     printed = capsys.readouterr().out
-    assert "not trained" in printed and "tokens per expert" in printed
+    assert "not trained" in printed and "tokens per" in printed
     bundle = load_bundle(path)
     assert bundle.name == "untrained" and list(bundle.tasks) == ["depth", "segmentation"]
     assert (bundle.architecture.image_height, bundle.architecture.image_width) == (48, 32)

@@ -16,13 +16,11 @@ from moesaic.model.experiments.sensitivity_page import (
     sensitivity_table,
 )
 from moesaic.model.experiments.sensitivity_study import layer_groups, measure_sensitivity
-from moesaic.model.quantisation.calibration import calibrate
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
-from moesaic.model.quantisation.post_training import integer_network
-from moesaic.model.quantisation.scales import choose_scales
+from moesaic.model.quantisation.post_training import integer_network, scales_for
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
-from tests.model.quantisation.test_fake_quantised import CONFIGURATION, random_model
+from tests.model.quantisation.test_fake_quantised import CONFIGURATION, random_model, times
 
 SCENES = render(4, 32, 40, seed=5)
 RECIPE = Recipe(CONFIGURATION, TrainingConfiguration(steps=1, batch=2, learning_rate=2e-3, warmup=0, pool=4))
@@ -34,7 +32,7 @@ def model():
 
 
 def scales_of(model, **settings):
-    return choose_scales(calibrate(model, SCENES.images), CONFIGURATION, PtqSettings(**settings))
+    return scales_for(model, SCENES.images, PtqSettings(**settings))
 
 
 @pytest.mark.parametrize("level", ["block", "layer"])
@@ -52,7 +50,7 @@ def test_a_broken_layer_stands_out(model, mode):
     """Values of one block in far too coarse units."""
     scales = scales_of(model)
     blocks = list(scales.blocks)
-    blocks[2] = dataclasses.replace(blocks[2], value=60 * blocks[2].value)
+    blocks[2] = dataclasses.replace(blocks[2], value=times(blocks[2].value, 60))
     scales = dataclasses.replace(scales, blocks=tuple(blocks))
     found = measure_sensitivity(model, scales, RenderedScenes(SCENES), mode=mode)
     for task in ("segmentation", "depth"):

@@ -1,5 +1,6 @@
 """Training on in integers: the loss falls where integers are coarse, and what it leaves is what an export writes."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -7,14 +8,13 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.model.data.scenes import render
-from moesaic.model.finetuning.integer_training import fine_tune_in_integers
-from moesaic.model.quantisation.calibration import calibrate
+from moesaic.model.evaluation.evaluate import predict
+from moesaic.model.finetuning.integer_training import distil_in_integers, fine_tune_in_integers
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
-from moesaic.model.quantisation.post_training import integer_network
-from moesaic.model.quantisation.scales import choose_scales
+from moesaic.model.quantisation.post_training import integer_network, scales_for
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
-from tests.model.quantisation.test_fake_quantised import CONFIGURATION, assert_the_same, random_model
+from tests.model.quantisation.test_fake_quantised import CONFIGURATION, assert_the_same, random_model, times
 
 RECIPE = Recipe(CONFIGURATION, TrainingConfiguration(steps=7, batch=4, learning_rate=2e-3, warmup=0, pool=4))
 IMAGES = render(4, 32, 40, seed=3).images
@@ -22,9 +22,10 @@ IMAGES = render(4, 32, 40, seed=3).images
 
 def coarse_scales(model):
     """Expert weights of 4 bits, and queries, keys and hidden layers of about 4."""
-    scales = choose_scales(calibrate(model, IMAGES), CONFIGURATION, PtqSettings(expert_bits=4))
+    scales = scales_for(model, IMAGES, PtqSettings(expert_bits=4))
     blocks = tuple(
-        dataclasses.replace(b, query=b.query * 16, key=b.key * 16, hidden=b.hidden * 16) for b in scales.blocks
+        dataclasses.replace(b, query=b.query * 16, key=times(b.key, 16), hidden=times(b.hidden, 16))
+        for b in scales.blocks
     )
     return dataclasses.replace(scales, blocks=blocks)
 
@@ -61,3 +62,22 @@ def test_divergence_is_an_error_that_names_the_step():
     model = random_model(0)
     with pytest.raises(UserError, match=r"diverged at step \d of 5: lower the rate \(1e\+30\)"):
         fine_tune_in_integers(model, coarse_scales(model), RECIPE, 5, rate=1e30)
+
+
+def test_distillation_brings_the_integers_nearer_to_the_float_network():
+    """Without labels: the network in integers learns what the same network gives in float."""
+    model = random_model(0)
+    teacher, scales = copy.deepcopy(model).eval(), coarse_scales(model)
+
+    def distance():
+        network = integer_network(model, IMAGES, scales=scales)
+        return sum(
+            float(np.square(network.predict(IMAGES, task) - predict(teacher, IMAGES, task)).mean())
+            for task in CONFIGURATION.task_names
+        )
+
+    before = distance()
+    losses = distil_in_integers(model, scales, IMAGES, RECIPE, 30, rate=0.5)
+    assert len(losses) == 30 and np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    assert distance() < 0.9 * before
+    assert_the_same(FakeQuantised(model, scales), integer_network(model, IMAGES, scales=scales), IMAGES[:1])

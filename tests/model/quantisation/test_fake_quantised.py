@@ -11,11 +11,10 @@ from moesaic.model.evaluation.evaluate import predict
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.alternatives import PathwayPlan
 from moesaic.model.pathways.pathway import on_pathways
-from moesaic.model.quantisation.calibration import calibrate
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
 from moesaic.model.quantisation.integer import IntegerNetwork
-from moesaic.model.quantisation.post_training import integer_network
-from moesaic.model.quantisation.scales import choose_scales
+from moesaic.model.quantisation.post_training import integer_network, scales_for
+from moesaic.model.quantisation.scales import ActivationScale
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
 from moesaic.spec.bundle import Alternative
@@ -51,7 +50,7 @@ def images() -> np.ndarray:
 
 def record_of(network: FakeQuantised, images: np.ndarray, task: str) -> dict[str, np.ndarray]:
     record: dict[str, np.ndarray] = {}
-    network(torch.from_numpy(images), task, record=lambda name, value: record.update({name: value.numpy()}))
+    network(torch.from_numpy(images), task, record=lambda name, value: record.update({name: value.detach().numpy()}))
     return record
 
 
@@ -69,7 +68,11 @@ def assert_the_same(module: FakeQuantised, network: IntegerNetwork, images: np.n
 
 
 def scales_of(model: M3ViT, images: np.ndarray, **settings):
-    return choose_scales(calibrate(model, images), model.configuration, PtqSettings(**settings))
+    return scales_for(model, images, PtqSettings(**settings))
+
+
+def times(scale: ActivationScale, factor: float) -> ActivationScale:
+    return dataclasses.replace(scale, scale=scale.scale * factor, offset=scale.offset * factor)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,13 @@ def test_and_so_it_is_where_values_saturate(model, images):
     """Scales that are far too small, on noise: every saturation is reached."""
     scales = scales_of(model, images)
     blocks = tuple(
-        dataclasses.replace(b, query=b.query / 4, value=b.value / 4, gelu_index=b.gelu_index / 4, hidden=b.hidden / 16)
+        dataclasses.replace(
+            b,
+            query=b.query / 4,
+            value=times(b.value, 1 / 4),
+            gelu_index=times(b.gelu_index, 1 / 4),
+            hidden=times(b.hidden, 1 / 16),
+        )
         for b in scales.blocks
     )
     scales = dataclasses.replace(scales, blocks=blocks, stream=scales.stream / 4)

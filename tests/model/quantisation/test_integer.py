@@ -102,7 +102,9 @@ def test_recorded_layers_follow_from_one_another(network, scenes, task):
             scores = saturate(requantise(q @ k.T, t[f"{b}.scores.multiplier"], t[f"{b}.scores.shift"]), 16)
             assert np.array_equal(r[f"{b}.scores"][h], scores)
             exact = 127 * 2.0 ** ((scores - scores.max(1, keepdims=True)) / 256)
-            assert np.abs(r[f"{b}.probabilities"][h] - exact).max() < 0.51
+            rounded = np.floor(exact + (2 * np.resize([0, 4, 2, 6, 1, 5, 3, 7], exact.shape[1]) + 1) / 16)
+            assert np.abs(r[f"{b}.probabilities"][h] - rounded).max() <= 1
+            assert (r[f"{b}.probabilities"][h] == rounded).mean() > 0.99
             weights = r[f"{b}.probabilities"][h]
             mean = weights @ v / weights.sum(1, keepdims=True) * 2.0 ** t[f"{b}.attention_shift"]
             assert np.abs(r[f"{b}.attention"][:, 8 * h : 8 * h + 8] - np.clip(mean, -128, 127)).max() < 0.52
