@@ -17,6 +17,7 @@ from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.pathway import on_pathways, pathways_of
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.layers import OCTAVE
+from moesaic.model.quantisation.residual_stream import centred
 from moesaic.model.quantisation.scales import ActivationScale, Scales
 from moesaic.pages.number_formats import decimals, percent
 from moesaic.pages.tables import Cell, Column, Table, Value
@@ -119,15 +120,15 @@ def _float_values(model: M3ViT, network: IntegerNetwork, image: np.ndarray, task
         note(f"heads.{task}", result.movedim(1, -1))
 
     with _hooks() as hooks:
-        hooks.before(model.blocks[0].norm1, lambda x: note("patch_embed", x))
+        hooks.before(model.blocks[0].norm1, lambda x: note("patch_embed", centred(x)))
         for i, block in enumerate(model.blocks):
             name, mlp = f"blocks.{i}", block.mlp
             hooks.after(block.norm1, lambda y, n=name: note(f"{n}.norm1", y))
             hooks.after(block.norm2, lambda y, n=name: note(f"{n}.norm2", y))
-            hooks.before(block.norm2, lambda x, n=name: note(f"{n}.projection", x))
+            hooks.before(block.norm2, lambda x, n=name: note(f"{n}.projection", centred(x)))
             hooks.after(block.attention.qkv, lambda y, n=name: split(n, y))
             hooks.before(block.attention.projection, lambda x, n=name: note(f"{n}.attention", x))
-            hooks.after(block, lambda y, n=name: note(f"{n}.output", y[0] if isinstance(y, tuple) else y))
+            hooks.after(block, lambda y, n=name: note(f"{n}.output", centred(y[0])))
             if isinstance(mlp, MoE):
                 hooks.before(mlp, lambda x, n=name, m=mlp: route(n, m, x))
             else:

@@ -14,6 +14,7 @@ from moesaic.errors import UserError
 from moesaic.model.network.heads import ClassificationHead, FeaturesHead
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
+from moesaic.model.quantisation.residual_stream import centred
 from moesaic.spec.heads import final_norm, head_layers
 
 _BATCH = 16
@@ -111,7 +112,7 @@ class _Recorder:
             self.keep(f"{name}.{part}", values[places])
 
     def stream(self, name: str, value: Tensor) -> None:
-        self.sample(name, value, kept=_STREAM_ROWS)
+        self.sample(name, centred(value), kept=_STREAM_ROWS)
 
     def query_key_value(self, name: str, value: Tensor) -> None:
         """Note the results [N, T, 3 * width] of an attention's first layer."""
@@ -136,7 +137,7 @@ class _Recorder:
                 continue
             up = torch.addmm(moe.up_bias[e], queue, moe.up_weight[e])
             update = torch.addmm(moe.down_bias[e], F.gelu(up), moe.down_weight[e])
-            self.up(name, up, share, update=update, score=score, expert=torch.full_like(score, e))
+            self.up(name, up, share, update=centred(update), score=score, expert=torch.full_like(score, e))
 
 
 def _hook_head(model: M3ViT, recorder: _Recorder, task: str) -> torch.utils.hooks.RemovableHandle:

@@ -209,17 +209,22 @@ class _Search:
         )
         if not self.by_error:
             return OUTPUT_HEADROOM * largest / INT16_MAX
-        rows = [_rows(self.held_out.samples[name]) for name in names]
-        weighed = [tuple(_rows(self.held_out.samples[n]) for n in (u, f"{u[:-7]}.score")) for u in updates]
-        typical = torch.cat([x.std(1) for x in rows]).clamp(min=1e-12)
+        rows = [self.both(name) for name in names]
+        exact = [_normed(x) for x in rows]
+        spread = [y.var(0) + y.var() * _LEAST_PART for y in exact]
+        weighed = [tuple(self.both(n) for n in (u, f"{u.removesuffix('update')}score")) for u in updates]
+        typical = torch.cat([x.std(1) for x in rows]).median().clamp(min=_LEAST_RANGE)
 
         def error(unit: float) -> float:
-            def clipped(value: Tensor) -> Tensor:
-                return (value / unit).round().clamp(-INT16_MAX - 1, INT16_MAX) * unit
-
-            norms = sum((_normed(clipped(x)) - _normed(x)).square().mean().item() for x in rows)
-            own = typical.median()
-            return norms + sum((((clipped(u) - u) * s) / own).square().mean().item() for u, s in weighed)
+            low, high = -(INT16_MAX + 1) * unit, INT16_MAX * unit
+            total = 0.0
+            for additions, (x, y, variance) in enumerate(zip(rows, exact, spread)):
+                saturated = x.clamp(low, high)
+                rounding = (unit * unit * (1 + additions) / 12) / saturated.var(1, keepdim=True).clamp(min=unit * unit)
+                total += (((_normed(saturated) - y).square() + rounding) / variance).mean().item()
+            for update, score in weighed:
+                total += ((update.clamp(low, high) - update) * score / typical).square().mean().item()
+            return total
 
         return _widest([part * largest / INT16_MAX for part in _STREAM_PARTS], error)
 

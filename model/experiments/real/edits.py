@@ -97,12 +97,12 @@ def edited(model: M3ViT, edit: str) -> M3ViT:
 
 
 def upcycled(model: M3ViT) -> M3ViT:
-    """Every second MLP in 16 experts of a quarter of its units, top 4, whose second layers upcycling multiplies by 16.
+    """Every second MLP as 8 experts that equal it, of which a token takes one; upcycling multiplies their second layers by 8.
 
-    Another function, since a token's experts need not be the four different quarters; it is compared with its own float network.
+    The score, about 1/8, undoes that, so that all but the same function results; it is compared with its own float network.
     """
     c = model.configuration
-    sizes = {"experts": 16, "top_k": 4, "expert_hidden": c.mlp_hidden // 4}
+    sizes = {"experts": 8, "top_k": 1, "expert_hidden": c.mlp_hidden}
     result = M3ViT(dataclasses.replace(c, **sizes))
     initialise(result, model.state_dict())
     return result.eval()
