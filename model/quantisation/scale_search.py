@@ -39,7 +39,7 @@ _EQUALISED = (1.0, 0.75, 0.5)  # exponents: 1 gives each channel its own range, 
 _PARTS = (2.0, 1.5, 1.25, 1.0, 0.85, 0.7, 0.55, 0.4, 0.3)  # of the range of queries times keys, and of values
 _HIDDEN_PARTS = tuple(1.1 * 0.85**n for n in range(40))  # of the largest hidden unit
 GELU_LOWEST = (-2.5, -3.5, -5.0)  # inputs below which GELU counts as constant; its minimum is at -0.75
-_STREAM_PARTS = tuple(1.5 * 0.5**n for n in range(9))  # of the residual stream's largest magnitude
+_STREAM_PARTS = tuple(1.5 * 0.5**n for n in range(12))  # of the residual stream's largest magnitude
 _TOLERANCE, _HOPELESS = 1.5, 10.0
 _SCORE_LIMIT = (1 << 15) / (1 << EXP_FRACTION_BITS)  # octaves, at which scores saturate
 
@@ -205,7 +205,8 @@ class _Search:
         names = [name for name in self.seen.samples if "stream" in name]
         updates = [name for name in self.seen.samples if name.endswith(".update")]
         largest = max(
-            _LEAST_RANGE, *(float(np.abs(bound).max()) for name in names for bound in self.bounds(name, quantile=False))
+            _LEAST_RANGE,
+            *(float(np.abs(bound).max()) for name in names + updates for bound in self.bounds(name, quantile=False)),
         )
         if not self.by_error:
             return OUTPUT_HEADROOM * largest / INT16_MAX
