@@ -17,7 +17,7 @@ from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.pathway import on_pathways, pathways_of
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.layers import OCTAVE
-from moesaic.model.quantisation.residual_stream import centred
+from moesaic.model.quantisation.residual_stream import position_means
 from moesaic.model.quantisation.scales import ActivationScale, Scales
 from moesaic.pages.number_formats import decimals, percent
 from moesaic.pages.tables import Cell, Column, Table, Value
@@ -91,7 +91,10 @@ def _scale_of(name: str, task: str, scales: Scales) -> ActivationScale:
         return ActivationScale(scales.stream)
     if part in ("router", "scores"):
         return ActivationScale(1 / OCTAVE)
-    found = getattr(scales.blocks[int(name.split(".")[1])], part)
+    block = scales.blocks[int(name.split(".")[1])]
+    if part == "hidden":  # of a dense block, experts have no such record
+        return block.down(0)
+    found = getattr(block, part)
     return found if isinstance(found, ActivationScale) else ActivationScale(found)
 
 
@@ -119,16 +122,17 @@ def _float_values(model: M3ViT, network: IntegerNetwork, image: np.ndarray, task
             return
         note(f"heads.{task}", result.movedim(1, -1))
 
+    means = position_means(model)
     with _hooks() as hooks:
-        hooks.before(model.blocks[0].norm1, lambda x: note("patch_embed", centred(x)))
+        hooks.before(model.blocks[0].norm1, lambda x: note("patch_embed", x - means))
         for i, block in enumerate(model.blocks):
             name, mlp = f"blocks.{i}", block.mlp
             hooks.after(block.norm1, lambda y, n=name: note(f"{n}.norm1", y))
             hooks.after(block.norm2, lambda y, n=name: note(f"{n}.norm2", y))
-            hooks.before(block.norm2, lambda x, n=name: note(f"{n}.projection", centred(x)))
+            hooks.before(block.norm2, lambda x, n=name: note(f"{n}.projection", x - means))
             hooks.after(block.attention.qkv, lambda y, n=name: split(n, y))
             hooks.before(block.attention.projection, lambda x, n=name: note(f"{n}.attention", x))
-            hooks.after(block, lambda y, n=name: note(f"{n}.output", centred(y[0])))
+            hooks.after(block, lambda y, n=name: note(f"{n}.output", y[0] - means))
             if isinstance(mlp, MoE):
                 hooks.before(mlp, lambda x, n=name, m=mlp: route(n, m, x))
             else:

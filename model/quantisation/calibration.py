@@ -14,7 +14,7 @@ from moesaic.errors import UserError
 from moesaic.model.network.heads import ClassificationHead, FeaturesHead
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
-from moesaic.model.quantisation.residual_stream import centred
+from moesaic.model.quantisation.residual_stream import position_means
 from moesaic.spec.heads import final_norm, head_layers
 
 _BATCH = 16
@@ -53,10 +53,10 @@ class Calibration:
     samples: rows by point, float32 [rows, channels]. ranges: by point, of every value and not of the samples alone. The points are
     blocks.I.{norm1, query, key, value, attention, norm2, up} and the final norms (moesaic.spec.heads.final_norm) of the tokens that a
     head reads; up is the input of GELU, in a dense MLP or in all experts together. Further points are the residual stream before each
-    norm, blocks.I.{stream1, stream2} and stream; row by row with up, blocks.I.count, how many rows each row stands for (those with
-    the largest hidden units are all kept); and in MoE blocks blocks.I.expert (its number), blocks.I.score, and blocks.I.update, an
-    expert's result before the score weighs it. attention: by block, "blocks.I". outputs: the largest magnitude of each task's output;
-    a classification's is that of every row of the machine, before they are added up.
+    norm, without `position_means`: blocks.I.{stream1, stream2} and stream; row by row with up, blocks.I.count, how many rows each row
+    stands for (those with the largest hidden units are all kept); and in MoE blocks blocks.I.expert (its number), blocks.I.score, and
+    blocks.I.update, an expert's result before the score weighs it. attention: by block, "blocks.I". outputs: the largest magnitude of
+    each task's output; a classification's is that of every row of the machine, before they are added up.
     """
 
     samples: dict[str, np.ndarray] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class _Recorder:
             self.keep(f"{name}.{part}", values[places])
 
     def stream(self, name: str, value: Tensor) -> None:
-        self.sample(name, centred(value), kept=_STREAM_ROWS)
+        self.sample(name, value, kept=_STREAM_ROWS)
 
     def query_key_value(self, name: str, value: Tensor) -> None:
         """Note the results [N, T, 3 * width] of an attention's first layer."""
@@ -137,7 +137,7 @@ class _Recorder:
                 continue
             up = torch.addmm(moe.up_bias[e], queue, moe.up_weight[e])
             update = torch.addmm(moe.down_bias[e], F.gelu(up), moe.down_weight[e])
-            self.up(name, up, share, update=centred(update), score=score, expert=torch.full_like(score, e))
+            self.up(name, up, share, update=update, score=score, expert=torch.full_like(score, e))
 
 
 def _hook_head(model: M3ViT, recorder: _Recorder, task: str) -> torch.utils.hooks.RemovableHandle:
@@ -168,8 +168,9 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
         return lambda value: recorder.sample(name, value)
 
     def stream(name: str) -> Callable[[Tensor], None]:
-        return lambda value: recorder.stream(name, value)
+        return lambda value: recorder.stream(name, value - means)
 
+    means = position_means(model)
     handles = [before(model.norm, stream("stream"))]
     handles += [_hook_head(model, recorder, task) for task in model.configuration.task_names]
     for i, block in enumerate(model.blocks):

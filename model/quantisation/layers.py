@@ -1,6 +1,5 @@
 """The float network as the integer network sees it: linear layers and norms under their names in a bundle, with their scales."""
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from moesaic.model.network.heads import ClassificationHead, FeaturesHead, Head
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.pathway import Pathways
-from moesaic.model.quantisation.residual_stream import centred
+from moesaic.model.quantisation.residual_stream import position_means, whole_position
 from moesaic.model.quantisation.scales import ActivationScale, Scales
 from moesaic.spec.arithmetic import EXP_FRACTION_BITS
 from moesaic.spec.heads import SHARED_NORM, final_norm, head_layers, head_task
@@ -44,16 +43,8 @@ class NormLayer:
 
 
 def position(model: M3ViT) -> Tensor:
-    """The centred position embedding [T, D], float64, with the class token in its first row if there is one."""
-    whole = model.position.double()
-    if model.class_token is not None:
-        whole = whole + F.pad(model.class_token.double()[None], (0, 0, 0, len(model.position) - 1))
-    return centred(whole)
-
-
-def _centred(layer: LinearLayer) -> LinearLayer:
-    """A layer that writes to the residual stream, without the mean of its results."""
-    return dataclasses.replace(layer, weight=centred(layer.weight.mT).mT, bias=centred(layer.bias))
+    """The position embedding [T, D], float64, with the class token in its first row, without the mean of each row."""
+    return (whole_position(model) - position_means(model)).double()
 
 
 def head_linears(model: M3ViT, task: str) -> list[nn.Linear | None]:
@@ -98,13 +89,13 @@ def linear_layers(model: M3ViT, scales: Scales, pathways: Pathways) -> Iterator[
         for part, weight, bias in zip(("query", "key", "value"), weights, biases):
             result = ActivationScale(of.query) if part == "query" else getattr(of, part)
             yield f"{name}.{part}", LinearLayer(weight, bias, of.norm1, result)
-        yield f"{name}.projection", _centred(_linear(block.attention.projection, of.attention, stream))
+        yield f"{name}.projection", _linear(block.attention.projection, of.attention, stream)
         if isinstance(block.mlp, MoE):
             for part, layer in _mixture(block.mlp, i, scales, pathways):
                 yield f"{name}.{part}", layer
         else:
-            yield f"{name}.mlp.up", _linear(block.mlp.up, of.norm2, of.gelu_index)
-            yield f"{name}.mlp.down", _centred(_linear(block.mlp.down, of.hidden, stream))
+            yield f"{name}.mlp.up", _linear(block.mlp.up, of.norm2, of.up(0))
+            yield f"{name}.mlp.down", _linear(block.mlp.down, of.down(0), stream)
     c = model.configuration
     for task in c.task_names:
         described = c.bundle_task(task, c.whole_pathways[task])
@@ -131,7 +122,7 @@ def _patch_embedding(model: M3ViT, stream: ActivationScale) -> LinearLayer:
     bias = layer.bias.double() + weight.sum(1) @ torch.from_numpy(offset).to(weight.device)
     weight = F.pad(weight, (0, 1)).flatten(1)  # zeros for the fourth byte of a pixel
     pixels = ActivationScale(np.tile(np.append(scale, 0.0), c.patch * c.patch))
-    return _centred(LinearLayer(weight, bias, pixels, stream))
+    return LinearLayer(weight, bias, pixels, stream)
 
 
 def _mixture(moe: MoE, i: int, scales: Scales, pathways: Pathways) -> Iterator[tuple[str, LinearLayer]]:
@@ -142,6 +133,6 @@ def _mixture(moe: MoE, i: int, scales: Scales, pathways: Pathways) -> Iterator[t
     up_weight, down_weight = (weight.double().mT for weight in (moe.up_weight, moe.down_weight))
     up_bias, down_bias = moe.up_bias.double(), moe.down_bias.double()
     for e in sorted({e for experts in kept.values() for e in experts}):
-        yield f"experts.{e}.up", LinearLayer(up_weight[e], up_bias[e], of.norm2, of.gelu_index)
-        down = LinearLayer(down_weight[e], down_bias[e], of.hidden, ActivationScale(scales.stream))
-        yield f"experts.{e}.down", _centred(down)
+        yield f"experts.{e}.up", LinearLayer(up_weight[e], up_bias[e], of.norm2, of.up(e))
+        down = LinearLayer(down_weight[e], down_bias[e], of.down(e), ActivationScale(scales.stream))
+        yield f"experts.{e}.down", down

@@ -38,6 +38,7 @@ _NORM_PARTS = (0.7, 1.0, 1.4, 2.0, 2.8)  # of a norm's range
 _EQUALISED = (1.0, 0.75, 0.5)  # exponents: 1 gives each channel its own range, 0 would give all the same
 _PARTS = (2.0, 1.5, 1.25, 1.0, 0.85, 0.7, 0.55, 0.4, 0.3)  # of the range of queries times keys, and of values
 _HIDDEN_PARTS = tuple(1.1 * 0.85**n for n in range(40))  # of the largest hidden unit
+_OUTLIER = 8.0  # times the range that other units need: a unit beyond it gets a factor
 GELU_LOWEST = (-2.5, -3.5, -5.0)  # inputs below which GELU counts as constant; its minimum is at -0.75
 _STREAM_PARTS = tuple(1.5 * 0.5**n for n in range(12))  # of the residual stream's largest magnitude
 _TOLERANCE, _HOPELESS = 1.5, 10.0
@@ -90,8 +91,8 @@ class _Search:
         projection = attention.projection.weight.float().cpu()
         values, shift = self.value(name, _least_ranges(value, norm1), projection)
         norm2 = self.norm(f"{name}.norm2", self.readers_of_norm2(i))
-        index, hidden = self.gelu(name, self.readers_of_hidden(i))
-        return BlockScales(norm1, queries, keys, values, shift, norm2, index, hidden)
+        index, hidden, factors = self.gelu(name, self.readers_of_hidden(i))
+        return BlockScales(norm1, queries, keys, values, shift, norm2, index, hidden, factors)
 
     def norm(self, name: str, readers: Sequence[Tensor]) -> ActivationScale:
         """Scale and offset, [channels] each, of a layer norm's result that linear layers with these weights [out, channels] read.
@@ -164,41 +165,51 @@ class _Search:
         shift = min(shifts, key=lambda n: (clipping(unit / 2**n, attended) @ projection.T).square().sum().item())
         return ActivationScale(unit, middle, self.mean(f"{name}.attention")), shift
 
-    def gelu(self, name: str, readers: Sequence[Tensor]) -> tuple[ActivationScale, ActivationScale]:
-        """The scales of the GELU table's index and of its entries, which layers with these weights [width, hidden] read.
+    def gelu(self, name: str, readers: Sequence[Tensor]) -> tuple[ActivationScale, ActivationScale, np.ndarray]:
+        """The scales of the GELU table's index and of its entries, and the factors of units, see `BlockScales`.
 
-        readers: of a dense MLP one, otherwise one for each expert.
+        readers: the weights [width, hidden] of the layers that read the units, of a dense MLP one, otherwise one for each expert.
         """
         low, high = (float(bound) for bound in self.bounds(f"{name}.up", per_channel=False))
-        highest = max(high, 1e-3)
+        highest, alike = max(high, 1e-3), np.ones((len(readers), readers[0].shape[1]))
         if not self.by_error:
-            return index_scale(max(low, GELU_LOWEST[-1]), highest), hidden_scale(highest)
-        kept = self.kept_rows(name)
-        rows, count = self.both(f"{name}.up")[kept.rows], kept.weight.sqrt()
-        expert = self.both(f"{name}.expert")[kept.rows, 0] if len(readers) > 1 else torch.zeros(len(rows))
-        groups = []
-        for e in expert.unique().long().tolist():
-            group, weight = rows[expert == e], _spread(readers[e].float().cpu(), _READ_ROWS)
-            groups.append((group, torch.nn.functional.gelu(group), count[expert == e], weight))
+            return index_scale(max(low, GELU_LOWEST[-1]), highest), hidden_scale(highest), alike
+        kept, every = self.kept_rows(name), self.both(f"{name}.up")
+        experts = self.both(f"{name}.expert")[:, 0] if len(readers) > 1 else torch.zeros(len(every))
+        rows, expert, count = every[kept.rows], experts[kept.rows], kept.weight.sqrt()
+        groups = [
+            (e, rows[expert == e], count[expert == e], _spread(readers[e].float().cpu(), _READ_ROWS))
+            for e in expert.unique().long().tolist()
+        ]
+        largest = np.stack(
+            [every[experts == e].amax(0).numpy() if (experts == e).any() else alike[e] for e in range(len(readers))]
+        )
 
-        def error(hidden: ActivationScale, index: ActivationScale | None = None) -> float:
+        def error(hidden: ActivationScale, factors: np.ndarray, index: ActivationScale | None = None) -> float:
             table = None if index is None else torch.from_numpy(gelu_table(index, hidden)).float()
             total = 0.0
-            for up, exact, count, weight in groups:
+            for e, up, count, weight in groups:
+                factor = torch.from_numpy(factors[e]).float()
+                inputs, exact = up / factor, torch.nn.functional.gelu(up)
                 if index is None or table is None:
-                    units = ((exact - hidden.offset) / hidden.scale).round().clamp(-_INT8_MAX, _INT8_MAX)
+                    scaled = (torch.nn.functional.gelu(inputs) - float(hidden.offset)) / float(hidden.scale)
+                    units = scaled.round().clamp(-_INT8_MAX, _INT8_MAX)
                 else:
                     half = TABLE_ENTRIES // 2
-                    places = ((up - index.offset) / index.scale).round().clamp(-half, half - 1).long() + half
-                    units = table[places]
-                total += (((units * hidden.scale + hidden.offset - exact) * count) @ weight.T).square().sum().item()
+                    places = ((inputs - float(index.offset)) / float(index.scale)).round().clamp(-half, half - 1)
+                    units = table[places.long() + half]
+                found = (units * float(hidden.scale) + float(hidden.offset)) * factor
+                total += (((found - exact) * count) @ weight.T).square().sum().item()
             return total
 
-        top = _widest(_HIDDEN_PARTS, lambda part: error(hidden_scale(part * highest)))
-        hidden = hidden_scale(top * highest)
-        tops = [part * top * highest for part in (0.8, 1.0, 1.2)]
-        candidates = [index_scale(lowest, one) for lowest in GELU_LOWEST for one in tops]
-        return min(candidates, key=lambda index: error(hidden, index)), hidden
+        def factors(top: float) -> np.ndarray:
+            return np.where(largest > _OUTLIER * top, largest / top, 1.0)
+
+        tops = [part * highest for part in _HIDDEN_PARTS]
+        top = _widest(tops, lambda top: error(hidden_scale(top), factors(top)))
+        hidden, chosen = hidden_scale(top), factors(top)
+        candidates = [index_scale(lowest, part * top) for lowest in GELU_LOWEST for part in (0.8, 1.0, 1.2)]
+        return min(candidates, key=lambda index: error(hidden, chosen, index)), hidden, chosen
 
     def stream(self) -> float:
         """The value of one unit of the residual stream, judged by the norms that read it; int16 values beyond its range saturate."""

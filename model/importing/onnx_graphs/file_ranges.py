@@ -137,6 +137,8 @@ def _block(scales: BlockScales, ranges: dict[str, FileRange], name: str) -> Bloc
         width, key = len(scales.query), found["key"]
         changes["query"] = np.full(width, found["query"].magnitude / _INT8_MAX)
         changes["key"] = ActivationScale(np.full(width, key.magnitude / _INT8_MAX), np.zeros(width))
+    if "hidden" in found or "up" in found:
+        changes["unit_factors"] = np.ones_like(scales.unit_factors)
     if "hidden" in found:
         changes["hidden"] = hidden_scale(found["hidden"].greatest)
     if "up" in found:
