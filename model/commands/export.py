@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from moesaic.model.training.checkpoint import Checkpoint
 
-_OF_BUNDLES = ("experts_kept", "alternative", "fine_tune", "scenes")
+_OF_BUNDLES = ("experts_kept", "alternative", "fine_tune", "qdq", "scenes")
 _OF_TRAINED = ("checkpoint", "scales", "pictures", "device", *_OF_BUNDLES)
 _OF_UNTRAINED = ("recipe", "size", "tasks")
 
@@ -79,6 +79,12 @@ class ExportCommand:
         )
         parser.add_argument(
             "--fine-tune", type=positive, metavar="STEPS", help="train on first, with these pathways taking turns"
+        )
+        parser.add_argument(
+            "--qdq",
+            action="store_true",
+            default=None,
+            help="add the quantised network to the bundle as ONNX, model.TASK.qdq.onnx, for onnxruntime and Netron",
         )
         add_data_root(parser)
         parser.add_argument("--scenes", type=positive, help="held-out scenes or images for the figures (default 128)")
@@ -190,12 +196,16 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
             settings=settings_of(arguments),
             scales=load_scales(arguments, state.recipe.model),
             pictures=arguments.pictures,
+            qdq=bool(arguments.qdq),
         )
     bundle.save(arguments.bundle)
     metrics = {name: task.metrics for name, task in pathways(bundle.tasks).items()}
     print_table(console, accuracy_table(metrics), "accuracy on held-out images")
     print_layers(console, {name: LayerFigures(**values) for name, values in bundle.report["layers"].items()})
     console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
+    for task, decibels in bundle.report.get("qdq_decibels", {}).items():
+        distance = "equal to" if decibels is None else f"{decibels:.1f} dB from"
+        console.print(f"model.{task}.qdq.onnx: onnxruntime's outputs are {distance} the integers'", soft_wrap=True)
     console.print(f"bundle: {arguments.bundle}", soft_wrap=True)
 
 

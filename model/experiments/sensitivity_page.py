@@ -97,6 +97,6 @@ def _rows(found: Sensitivity) -> list[tuple[str, Loss]]:
 
 
 def _change(found: Sensitivity, loss: Loss, task: str) -> float:
-    """Relative change of the task's metric in percent; NaN if it was 0."""
+    """Relative change of the task's metric in percent; NaN if it was 0, or infinite, as that of features is."""
     real = found.real[task]
-    return (loss.metric[task] / real - 1) * 100 if real else math.nan
+    return (loss.metric[task] / real - 1) * 100 if real and math.isfinite(real) else math.nan

@@ -11,6 +11,7 @@ from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
 from moesaic.model.evaluation.evaluate import compare
 from moesaic.model.evaluation.layer_figures import FIGURE_PICTURES, measure_layers
 from moesaic.model.export.onnx_export import onnx_files
+from moesaic.model.export.qdq_export import qdq_decibels, qdq_files
 from moesaic.model.finetuning.pathway_training import fine_tune_on_pathways
 from moesaic.model.input_pipeline.held_out import (
     calibration_images,
@@ -39,6 +40,7 @@ from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.spec.bundle import Bundle, Task
 
+_QDQ_IMAGES = 8  # to compare quantised ONNX with the integers on
 _RANDOM_CALIBRATION_TOKENS, _RANDOM_CALIBRATION_SCENES = 2048, 4  # minimum of each
 
 
@@ -57,6 +59,7 @@ def build_bundle(
     scales: Scales | None = None,
     data_root: Path | None = None,
     pictures: Path | None = None,
+    qdq: bool = False,
 ) -> Bundle:
     """The bundle of a trained model.
 
@@ -65,7 +68,8 @@ def build_bundle(
     fine_tune_steps: first train the model on these pathways in turn; advance is called after each step. validation: number of
     held-out images for the accuracy figures. calibration: number of training images for the scales. settings, scales: see
     `integer_network`. data_root: directory of the data set's files, None for scenes. pictures: a folder with pictures to calibrate on
-    instead. The report has "layers", the figures of `measure_layers` on the first held-out images, or on these pictures.
+    instead. The report has "layers", the figures of `measure_layers` on the first held-out images, or on these pictures. qdq: add
+    quantised ONNX files, and how near onnxruntime's outputs of them are on calibration images to the report's "qdq_decibels".
     UserError if the model does not have the light head, a budget cannot be met, or the data cannot be read.
     """
     require_light_head(model.configuration)
@@ -84,13 +88,14 @@ def build_bundle(
     layers = measure_layers(model, network, scales, judged)
     with on_pathways(model, plan.default):
         files = onnx_files(model)
+    quantised = qdq_files(network) if qdq else {}
     return Bundle(
         name=name,
         architecture=network.architecture,
         tasks=_with_class_names(tasks, recipe, held_out.class_names),
         tensors=network.tensors,
         golden=golden_vectors(network, first_images(held_out, 1)[0]),
-        extra_files=files,
+        extra_files=files | quantised,
         report={
             "router_topk_agreement": top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES)),
             "expert_usage": {
@@ -101,6 +106,7 @@ def build_bundle(
             "validation_scenes": validation,
             "quantisation": dataclasses.asdict(scales.settings),
             "recipe": recipe.to_dict(),
+            **({"qdq_decibels": qdq_decibels(network, quantised, seen[:_QDQ_IMAGES])} if qdq else {}),
         },
         input=recipe.model.input,
     )

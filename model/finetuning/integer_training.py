@@ -20,6 +20,7 @@ from moesaic.model.quantisation.scales import Scales
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 from moesaic.model.tasks.definitions import find_task
 from moesaic.model.training.optimizer import build_optimizers, set_learning_rate
+from moesaic.model.training.train import require_trainable
 from moesaic.spec.heads import final_norm, head_tokens
 
 RATE = 0.02
@@ -49,6 +50,7 @@ def fine_tune_in_integers(
     steps: number of optimizer steps. data_root: directory of the data set's files, None for scenes. advance: called with the loss of
     each step. UserError if training diverges.
     """
+    require_trainable(recipe)
     first, source = recipe.training.steps, open_training(recipe, data_root)
     network = FakeQuantised(model, scales)
     found = (lambda batch=batch: _loss(network, recipe, batch) for batch in source.batches(first, first + steps))

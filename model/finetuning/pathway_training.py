@@ -12,7 +12,7 @@ from moesaic.model.pathways.pathway import Pathways, on_pathways
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.model.training.distributed import DistributedModel, Ranks
 from moesaic.model.training.optimizer import build_optimizers
-from moesaic.model.training.train import training_step
+from moesaic.model.training.train import require_trainable, training_step
 
 _RATE = 0.1  # of the recipe's learning rates
 _WARMUP = 0.05  # of the steps
@@ -31,8 +31,9 @@ def fine_tune_on_pathways(
 
     Trains as in the recipe, with a tenth of its learning rates, decaying to 0, on the batches that follow the recipe's own steps.
     steps: number of optimizer steps. data_root: directory of the data set's files, None for scenes. advance: called after each step.
-    UserError if training diverges.
+    UserError if training diverges or there is nothing to train.
     """
+    require_trainable(recipe)
     training = dataclasses.replace(
         recipe.training,
         steps=steps,

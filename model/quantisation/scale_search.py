@@ -325,7 +325,7 @@ def _not_constant(ranges: np.ndarray) -> np.ndarray:
 
 def _spread(rows: Tensor, count: int) -> Tensor:
     """At most `count` evenly spaced rows."""
-    return rows[:: -(-len(rows) // count)]
+    return rows[:: max(-(-len(rows) // count), 1)]
 
 
 def _rows(samples: np.ndarray) -> Tensor:

@@ -174,7 +174,7 @@ def train(
     UserError before the first step if `path` cannot be written or the recipe cannot run here, and later if training diverges.
     """
     console = (console or Console()) if ranks.first else Console(quiet=True)
-    _require_trainable(recipe)
+    require_trainable(recipe)
     require_divisible(recipe, ranks.size)
     if path.is_dir():
         raise UserError(f"checkpoint {path} is a directory: name a file")
@@ -224,7 +224,7 @@ def train(
     return run.whole_model()
 
 
-def _require_trainable(recipe: Recipe) -> None:
+def require_trainable(recipe: Recipe) -> None:
     """Raise UserError unless the model's tasks can be trained with the recipe's losses, and nothing is left that no task trains."""
     model = recipe.model
     for task in model.tasks:
