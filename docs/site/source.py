@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 MIRROR = ROOT / "build" / "mirror"
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "docs/decisions/*.md", "bitstreams/README.md")
-FILES = ("docs/*.png", "docs/*.svg", "examples/*.ipynb", "LICENSE", "CITATION.cff")
+FILES = ("docs/*.jpg", "docs/*.png", "docs/*.svg", "examples/*.ipynb", "LICENSE", "CITATION.cff")
 """What pages show or link besides pages."""
 
 _LINK = re.compile(r"(?<=\]\()[^)\s]+(?=\))")

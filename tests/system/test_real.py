@@ -30,7 +30,7 @@ def real(directory: Path) -> tuple[Real, io.StringIO]:
     return Real(
         directory, RECIPE, load_configuration("tiny"), published, Console(file=text, width=100),
         photographs=MEASURED[:2], seen=MATERIALS, crops=6, scenes=5, calibration=4, simulated=("chelsea",), processes=2,
-        methods=("MinMax",),
+        methods=("MinMax",), distilling_steps=2,
     ), text  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """How much of the published backbone survives int8: alone, beside onnxruntime, after training, and after edits of its weights."""
 
+import copy
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,15 @@ from moesaic.model.experiments.real.fidelity import (
     intersection_over_union,
 )
 from moesaic.model.experiments.real.saliency_package import SaliencyNetwork, network_input
+from moesaic.model.finetuning.integer_training import distil_in_integers
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.quantisation.post_training import integer_network
+from moesaic.model.quantisation.post_training import DEFAULT_PTQ, integer_network, scales_for
+from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 
 SALIENT = 0.5
 """A pixel is salient if its probability is at least this."""
+
+_DISTILLING = TrainingConfiguration(steps=1, batch=4, learning_rate=3e-5, warmup=0, optimizer="adamw", weight_decay=0.0)
 
 
 @dataclass(frozen=True)
@@ -28,21 +34,24 @@ class BackboneStudy:
     """What is measured, on which pictures, and where figures are kept.
 
     model: the backbone as a dense model. published: the ONNX network that it comes from. measured, calibration: images uint8
-    [N, h, w, 3]. directory: of the kept figures, whose files are named by `key`. methods: of onnxruntime's calibration.
+    [N, h, w, 3]. pictures: others, to train with in integers, for `distilling_steps` steps. directory: of the kept figures, whose
+    files are named by `key`. methods: of onnxruntime's calibration.
     """
 
     model: M3ViT
     published: SaliencyNetwork
     measured: np.ndarray
     calibration: np.ndarray
+    pictures: np.ndarray
     directory: Path
     key: str
     methods: Sequence[str] = onnxruntime_int8.METHODS
+    distilling_steps: int = 60
     step: Callable[[str], None] = lambda name: None
 
     def run(self) -> dict:
         """Every figure: see the functions below. `step` is called with the name of each before it is measured."""
-        parts: dict[str, Callable[[], dict]] = {"backbone": self._backbone}
+        parts: dict[str, Callable[[], dict]] = {"backbone": self._backbone, "trained in integers": self._trained}
         parts |= {f"onnxruntime {method}": lambda method=method: self._onnxruntime(method) for method in self.methods}
         parts |= {f"edit {edit}": lambda edit=edit: self._edit(edit) for edit in EDITS}
         found = {}
@@ -63,6 +72,16 @@ class BackboneStudy:
             "ptq_db": decibels(exact, found),
             "iou": _overlaps(saliency, maps),
         }
+
+    def _trained(self) -> dict:
+        """db, iou: as of the backbone, after label-free training in integers; the float network is the one before it."""
+        exact, saliency = float_features(self.model, self.measured), self.published.run(self.measured)[0]
+        model, scales = copy.deepcopy(self.model), scales_for(self.model, self.calibration, DEFAULT_PTQ)
+        recipe = Recipe(self.model.configuration, dataclasses.replace(_DISTILLING, steps=self.distilling_steps))
+        distil_in_integers(model, scales, self.pictures, recipe, self.distilling_steps, rate=1.0)
+        found = integer_features(integer_network(model, self.calibration, scales=scales), self.measured)
+        maps = self.published.decode(found, *self.measured.shape[1:3])
+        return {"db": decibels(exact, found), "iou": _overlaps(saliency, maps)}
 
     def _onnxruntime(self, method: str) -> dict:
         saliency, features = self.published.run(self.measured)

@@ -41,7 +41,7 @@ from moesaic.spec.build import Build, load_build
 from moesaic.spec.bundle import Bundle, load_bundle
 from moesaic.spec.configuration import HardwareConfiguration
 
-_CALIBRATION_SEED = 21
+_CALIBRATION_SEED, _DISTILLING_SEED = 21, 22
 _VERSION = 1
 """Of everything that is kept; raise it when code changes what a step gives."""
 
@@ -53,7 +53,7 @@ class Real:
     directory: where everything is written. network_file: the ONNX file of the published network. photographs: those that are
     measured and shown. seen: those to train and calibrate with. crops, scenes: number of pictures to train on. calibration: number
     of crops to calibrate with. simulated: names of the photographs whose frames run in RTL, on `processes` simulators side by side.
-    methods: of onnxruntime's calibration.
+    methods: of onnxruntime's calibration. distilling_steps: of the backbone's training in integers.
     """
 
     directory: Path
@@ -66,9 +66,10 @@ class Real:
     crops: int = 192
     scenes: int = 256
     calibration: int = 24
-    simulated: Sequence[str] = ("chelsea", "motorcycle")
+    simulated: Sequence[str] = ("coffee", "camera")
     processes: int = 2
     methods: Sequence[str] = onnxruntime_int8.METHODS
+    distilling_steps: int = 60
     _started: float = field(default_factory=time.perf_counter)
 
     def run(self) -> dict:
@@ -86,9 +87,22 @@ class Real:
         with self._step("train four tasks on its last blocks"):
             model = self._train(with_experts(backbone, self.recipe.model, self.recipe.training.seed), published, seen)
         with self._step("measure the backbone in integers"):
-            key = self._key(measured=sha256_of(images.tobytes()), calibration=sha256_of(calibration.tobytes()))
+            key = self._key(
+                measured=sha256_of(images.tobytes()),
+                calibration=sha256_of(calibration.tobytes()),
+                steps=self.distilling_steps,
+            )
             study = BackboneStudy(
-                backbone, published, images, calibration, self._kept, key, self.methods, self._say
+                backbone,
+                published,
+                images,
+                calibration,
+                random_crops(seen, self.crops, height, width, _DISTILLING_SEED),
+                self._kept,
+                key,
+                self.methods,
+                self.distilling_steps,
+                self._say,
             ).run()
         with self._step("quantise and export"):
             bundle = self._export(model, calibration, images)
@@ -234,8 +248,9 @@ class Real:
                     "name": "DINOv2 ViT-S/14",
                     "pictures": [one.name for one in self.photographs],
                     "ptq_db": backbone["ptq_db"],
-                    "trained_db": backbone.get("trained_db"),
-                    "iou": backbone["iou"],
+                    "trained_db": study["trained in integers"]["db"],
+                    "iou": study["trained in integers"]["iou"],
+                    "ptq_iou": backbone["iou"],
                     "onnxruntime_db": max(theirs, default=None),
                 }
             ],
