@@ -162,7 +162,7 @@ class _Search:
 
         units = [half * part / _INT8_MAX for part in _PARTS]
         unit = _widest(units, lambda unit: (clipping(unit, values) * weight).square().sum().item())
-        shift = min(shifts, key=lambda n: (clipping(unit / 2**n, attended) @ projection.T).square().sum().item())
+        shift = _widest(shifts, lambda n: (clipping(unit / 2**n, attended) @ projection.T).square().sum().item())
         return ActivationScale(unit, middle, self.mean(f"{name}.attention")), shift
 
     def gelu(self, name: str, readers: Sequence[Tensor]) -> tuple[ActivationScale, ActivationScale, np.ndarray]:
