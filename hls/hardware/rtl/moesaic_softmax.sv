@@ -49,7 +49,7 @@ module moesaic_softmax #(
   localparam int unsigned Quads       = Lanes / 4;
   localparam int unsigned Parts       = (Quads + 3) / 4;
   // Added before the fraction of a probability is dropped, by column: ordered dithering, which keeps the sum of many small ones.
-  localparam logic [7:0][23:0] Rounding = {24'd61440, 24'd28672, 24'd45056, 24'd12288, 24'd53248, 24'd20480, 24'd36864, 24'd4096};
+  localparam logic [8*24-1:0] Rounding = {24'd61440, 24'd28672, 24'd45056, 24'd12288, 24'd53248, 24'd20480, 24'd36864, 24'd4096};
 
   moesaic_isa_pkg::softmax_t instr;
   assign instr = instr_i;
@@ -201,7 +201,7 @@ module moesaic_softmax #(
     distance_q <= distance;
     for (int l = 0; l < int'(Lanes); l++) begin
       // 127 times the exponential, without a multiplier; a lane's columns are all the same modulo 8
-      probability_q[l] <= 8'(({exponential[l], 7'h0} + Rounding[l%8] - 24'(exponential[l])) >> 16);
+      probability_q[l] <= 8'(({exponential[l], 7'h0} + Rounding[24*(l%8)+:24] - 24'(exponential[l])) >> 16);
     end
     for (int g = 0; g < int'(Quads); g++) begin
       quad_q[g] <= 9'(probability_q[4*g]) + 9'(probability_q[4*g+1]) + 9'(probability_q[4*g+2]) + 9'(probability_q[4*g+3]);
