@@ -10,7 +10,8 @@ from moesaic.errors import UserError
 from moesaic.model.data.dataset_files import FileDataset
 from moesaic.spec.heads import CLASSIFICATION
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp")
+"""Of the names of image files that folders are searched for."""
 
 
 class ImageFolder(FileDataset):
@@ -39,7 +40,9 @@ class ImageFolder(FileDataset):
     def list_names(self, split: str) -> list[str]:
         """Paths relative to the directory: the first image of every class, then the second, and so on."""
         paths = (self.root / split).rglob("*")
-        names = [p.relative_to(self.root).as_posix() for p in paths if p.suffix.lower() in _SUFFIXES and p.is_file()]
+        names = [
+            p.relative_to(self.root).as_posix() for p in paths if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()
+        ]
         seen: Counter[str] = Counter()
         turn = {}
         for name in sorted(names):

@@ -15,6 +15,7 @@ from moesaic.model.network.heads import FeaturesHead
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.pathway import on_pathways, pathways_of
+from moesaic.model.quantisation.golden_vectors import saturated_count
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.layers import OCTAVE
 from moesaic.model.quantisation.residual_stream import position_means
@@ -65,9 +66,7 @@ def measure_layers(
 
 
 def _sums(name: str, integers: np.ndarray, exact: np.ndarray | None, scale: ActivationScale) -> np.ndarray:
-    top = np.iinfo(integers.dtype).max
-    low = -top - 1 if name.endswith(".hidden") else -top  # GELU's minimum is no saturation
-    saturated = np.count_nonzero((integers >= top) | (integers <= low))
+    saturated = saturated_count(name, integers)
     if exact is None:
         return np.array([0.0, 0.0, saturated, integers.size])
     found = integers.reshape(exact.shape) * scale.scale + scale.offset

@@ -6,10 +6,9 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.model.data.dataset_files import read_image
+from moesaic.model.data.image_folder import PICTURE_SUFFIXES
 from moesaic.model.recipes.recipe import ModelConfiguration
 from moesaic.spec.resize import fit
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp")
 
 
 def read_pictures(folder: Path, configuration: ModelConfiguration, count: int | None = None) -> np.ndarray:
@@ -18,14 +17,14 @@ def read_pictures(folder: Path, configuration: ModelConfiguration, count: int | 
     count: take at most so many, evenly spaced over all. Hidden files are left out. UserError if there is none, or one cannot be read.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: give one with pictures ({', '.join(_SUFFIXES)})")
+        raise UserError(f"{folder} is no folder: give one with pictures ({', '.join(PICTURE_SUFFIXES)})")
     paths = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in _SUFFIXES and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
     if not paths:
-        raise UserError(f"{folder} has no pictures: put some there ({', '.join(_SUFFIXES)})")
+        raise UserError(f"{folder} has no pictures: put some there ({', '.join(PICTURE_SUFFIXES)})")
     if count is not None and count < len(paths):
         paths = [paths[i * len(paths) // count] for i in range(count)]
     size = configuration.image_height, configuration.image_width

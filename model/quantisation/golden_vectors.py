@@ -46,7 +46,12 @@ def saturated_shares(golden: dict[str, np.ndarray]) -> dict[str, float]:
     shares = {}
     for name, value in golden.items():
         if name != "image" and not name.endswith(".probabilities"):
-            top = np.iinfo(value.dtype).max
-            low = not name.endswith(".hidden")
-            shares[name] = float(((value >= top) | (low & (value <= -top))).mean())
+            shares[name] = saturated_count(name, value) / value.size
     return shares
+
+
+def saturated_count(name: str, value: np.ndarray) -> int:
+    """The number of elements of a recorded tensor of that name that are at the ends of its dtype's range, see `saturated_shares`."""
+    top = np.iinfo(value.dtype).max
+    low = not name.endswith(".hidden")
+    return int(np.count_nonzero((value >= top) | (low & (value <= -top))))
