@@ -30,7 +30,7 @@ _INT8_MAX = (1 << 7) - 1
 _LEAST_RANGE = 1e-6  # for values that are constant or zero
 _LEAST_PART = 1 / 1024  # of the widest channel's range that a constant channel is given
 _LARGEST_RATIO = 1 << 13  # of a weight to a unit of its layer's result; the format ends at 2**15
-_ATTENTION_SHIFT_MAX = 7
+_ATTENTION_SHIFTS = range(8)
 _ROWS = 512  # of samples on which a candidate is judged
 _LARGEST = 64  # rows of hidden units that every judgement sees
 _READ_ROWS = 768  # of a reader's weights, chosen evenly
@@ -145,14 +145,11 @@ class _Search:
         """Scales and offsets [width] of values, and the attention shift: the result of attention has the scale value / 2**shift."""
         low, high = self.bounds(f"{name}.value")
         half, middle = np.maximum(_not_constant((high - low) / 2), least), (low + high) / 2
-        shifts = range(_ATTENTION_SHIFT_MAX + 1)
         if not self.by_error:
             unit, centre = half / _INT8_MAX, self.mean(f"{name}.attention")
             low, high = self.bounds(f"{name}.attention")
             needed = np.maximum(high - middle, middle - low).max() / _INT8_MAX
-            return ActivationScale(unit, middle, centre), max(
-                (n for n in shifts if unit.max() / 2**n >= needed), default=0
-            )
+            return ActivationScale(unit, middle, centre), largest_attention_shift(unit, needed)
         values, attended = (_rows(self.held_out.samples[f"{name}.{part}"]) for part in ("value", "attention"))
         weight, centre = projection.norm(dim=0), torch.from_numpy(middle).float()
 
@@ -162,7 +159,9 @@ class _Search:
 
         units = [half * part / _INT8_MAX for part in _PARTS]
         unit = _widest(units, lambda unit: (clipping(unit, values) * weight).square().sum().item())
-        shift = _widest(shifts, lambda n: (clipping(unit / 2**n, attended) @ projection.T).square().sum().item())
+        shift = _widest(
+            _ATTENTION_SHIFTS, lambda n: (clipping(unit / 2**n, attended) @ projection.T).square().sum().item()
+        )
         return ActivationScale(unit, middle, self.mean(f"{name}.attention")), shift
 
     def gelu(self, name: str, readers: Sequence[Tensor]) -> tuple[ActivationScale, ActivationScale, np.ndarray]:
@@ -302,6 +301,11 @@ def _widest(candidates: Sequence[_Candidate], error: Callable[[_Candidate], floa
         if errors[-1] > _HOPELESS * min(errors):
             break
     return next(one for one, found in zip(candidates, errors) if found <= _TOLERANCE * min(errors))
+
+
+def largest_attention_shift(unit: np.ndarray, needed: float) -> int:
+    """The largest attention shift at which attention's result keeps units of at least `needed`, for values with units [width]."""
+    return max((n for n in _ATTENTION_SHIFTS if unit.max() / 2**n >= needed), default=0)
 
 
 def _readers_of_final_norms(model: M3ViT) -> dict[str, list[Tensor]]:

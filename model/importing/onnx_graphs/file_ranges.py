@@ -15,13 +15,18 @@ import numpy as np
 
 from moesaic.model.importing.onnx_graphs.values import Stored, Value
 from moesaic.model.importing.onnx_graphs.vit_structure import VisionTransformer
-from moesaic.model.quantisation.scale_search import GELU_LOWEST, OUTPUT_HEADROOM, hidden_scale, index_scale
+from moesaic.model.quantisation.scale_search import (
+    GELU_LOWEST,
+    OUTPUT_HEADROOM,
+    hidden_scale,
+    index_scale,
+    largest_attention_shift,
+)
 from moesaic.model.quantisation.scales import INT16_MAX, ActivationScale, BlockScales, Scales
 from moesaic.spec.heads import SHARED_NORM
 
 _SAME = 1e-4  # relative difference between tensors that are the same but for an exporter's rounding
 _INT8_MAX, _INT8_LEVELS = 127, 256
-_ATTENTION_SHIFT_MAX = 7
 _POINTS = ("norm1", "query", "key", "value", "attention", "norm2", "up", "hidden")
 
 
@@ -146,6 +151,5 @@ def _block(scales: BlockScales, ranges: dict[str, FileRange], name: str) -> Bloc
     if "attention" in found:
         value, attention = changes.get("value", scales.value), found["attention"]
         needed = max(attention.greatest - value.offset.min(), value.offset.max() - attention.least) / _INT8_MAX
-        shifts = range(_ATTENTION_SHIFT_MAX + 1)
-        changes["attention_shift"] = max((n for n in shifts if value.scale.max() / 2**n >= needed), default=0)
+        changes["attention_shift"] = largest_attention_shift(value.scale, needed)
     return dataclasses.replace(scales, **changes)

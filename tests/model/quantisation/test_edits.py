@@ -15,7 +15,7 @@ EDITS = (value_channels, query_key_channels, hidden_unit, class_token, key_bias)
 
 def quality(model, images):
     network = integer_network(model, images)
-    return decibels(*(part for part in (predict(model, images[:4], "normals"), network.predict(images[:4], "normals"))))
+    return decibels(predict(model, images[:4], "normals"), network.predict(images[:4], "normals"))
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda e: e.__name__)
