@@ -30,5 +30,8 @@ def test_integers_do_not_depend_on_how_the_same_function_is_written_down(trained
         assert np.abs(predict(model, images, task) - expected).max() < 1e-3 * np.abs(expected).max()
         usual, found = network.predict(images, task), other.predict(images, task)
         assert np.abs(found - expected).mean() < 0.2 * np.abs(expected - expected.mean()).mean()
-        # Not equal: the weights differ by rounding, which tips the choice between two scales here and there.
-        assert np.abs(found - usual).mean() < 0.6 * np.abs(usual - expected).mean() + 1e-6
+        # Not equal: the weights differ by rounding, which tips the choice between two scales here and there. But as exact, and
+        # closer to each other than two independent roundings (1.4 errors) would be.
+        error = np.abs(usual - expected).mean() + 1e-6
+        assert np.abs(found - expected).mean() < 1.25 * error
+        assert np.abs(found - usual).mean() < error
