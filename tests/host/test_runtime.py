@@ -164,7 +164,7 @@ def test_max_cycles_that_it_can(saved_build, value):
 
 @pytest.mark.parametrize("task", [None, 3, b"depth", ["depth"], {"depth"}, np.zeros(2)], ids=repr)
 def test_task_that_is_no_text(reference, image, task):
-    with pytest.raises(UserError, match="a task is named by a text, not by .*depth, normals, segmentation"):
+    with pytest.raises(UserError, match=r"a task is named by a text, not by .*depth, normals, segmentation"):
         reference.run(image, task)
 
 
@@ -262,10 +262,10 @@ def test_image_of_another_kind_is_refused(reference, name):
         reference.run(BAD_IMAGES[name], "depth")
 
 
-@pytest.mark.parametrize("executor", ["fpga", "", 5, b"board", ["board"], ReferenceMachine, object()], ids=repr)
+@pytest.mark.parametrize("executor", ["fpga", "", 5, b"board", ["board"], ReferenceMachine, 1.5], ids=repr)
 def test_unknown_executor_lists_the_known_ones(saved_build, executor):
     with pytest.raises(
-        UserError, match="unknown executor .*; known: auto, board, emulator, reference, and objects with"
+        UserError, match=r"unknown executor .*; known: auto, board, emulator, reference, and objects with"
     ):
         moesaic.open(saved_build, executor)
 
