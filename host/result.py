@@ -100,7 +100,7 @@ class Result:
             )
         if not 0 <= opacity <= 1:
             raise UserError(f"an opacity of {opacity}; it may be 0 to 1")
-        mask = self.at_image.mask
+        mask = np.ma.getmaskarray(self.at_image)
         seen = ~(mask if mask.ndim == 2 else mask[..., 0])
         share = np.float32(opacity) * seen[..., None]
         above = self.placement.to_image(self.picture, smooth=False).data

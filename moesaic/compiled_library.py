@@ -20,15 +20,18 @@ def compile_library(name: str, entry: Path, included: Sequence[Path], flags: Seq
     """Compile `entry`, which may include the files `included` of its own folder, and return the path of the shared library.
 
     name: what the library is called in file names and errors. flags: of g++. cache: an existing or new directory; equal sources,
-    flags and compilers compile once.
+    flags, compilers and, if the flags ask for it, processors compile once, so that machines may share it.
 
     Raises UserError if the compiler is missing or the cache cannot be written, InternalError if the sources do not compile.
     """
     compiler = shutil.which("g++")
     if compiler is None:
         raise UserError(f"g++ is missing: the {name} is compiled with it; install it with: apt-get install g++")
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
-    digest = hashlib.sha256(repr((version, tuple(flags))).encode())
+    about = [
+        subprocess.run([compiler, *question], capture_output=True, check=False).stdout
+        for question in (("--version",), (*flags, "-Q", "--help=target"))
+    ]
+    digest = hashlib.sha256(repr((about, tuple(flags))).encode())
     for path in sorted({entry, *included}):
         digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     library = cache / f"{name}-{digest.hexdigest()[:16]}.so"
