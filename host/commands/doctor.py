@@ -13,7 +13,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from moesaic.installation import how_to_install
+from moesaic.installation import how_to_get_pynq, how_to_install
 from moesaic.vendor_tools import VITIS_HLS, VITIS_RUN, VIVADO, VendorTool, find_tool, tool_version
 
 MISSING = "missing"
@@ -163,9 +163,7 @@ ITEMS = (
     _vendor(VIVADO, "install AMD Vivado and source its settings64.sh"),
     _vendor(VITIS_HLS, "install AMD Vitis up to 2024.2, or use vitis-run"),
     _vendor(VITIS_RUN, "install AMD Vitis and source its settings64.sh"),
-    Item(
-        "pynq", partial(package_version, "pynq"), "running on the board", "on the board: pip install pynq", "3.0", "4.0"
-    ),
+    Item("pynq", partial(package_version, "pynq"), "running on the board", how_to_get_pynq(), "3.0", "4.0"),
 )
 
 
