@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -219,7 +220,7 @@ def _opencv() -> Finding:
             f"only for cameras and video files: sudo {sys.executable} -m pip install opencv-python-headless",
         )  # fmt: skip
     try:
-        import cv2
+        cv2 = importlib.import_module("cv2")
     except ImportError as error:
         return Finding("OpenCV", "wrong", f"cannot be imported ({error})", "install the libraries it names, or: "
                        f"sudo {sys.executable} -m pip install opencv-python-headless")  # fmt: skip
