@@ -18,7 +18,7 @@ from moesaic.errors import UserError
 from moesaic.host.bitstream import RECORD
 from moesaic.host.hwh import accelerator_of
 from moesaic.host.lock import lock_holder
-from moesaic.host.pynq_interface import board_present, import_pynq
+from moesaic.host.pynq_interface import board_missing, import_pynq
 from moesaic.spec.registers import BY_NAME, REGISTER_FILE_BYTES
 
 _PROBE_ERRORS = (UserError, OSError, RuntimeError, AttributeError, KeyError, ValueError)
@@ -42,7 +42,7 @@ class Finding:
 
 def is_board(root: Path = Path("/")) -> bool:
     """Whether this machine is a board: the kernel programs an FPGA, or PYNQ finds a device. root: of the file system."""
-    return any((root / "sys/class/fpga_manager").glob("*")) or board_present()
+    return any((root / "sys/class/fpga_manager").glob("*")) or not board_missing()
 
 
 def own_command(*words: str) -> str:

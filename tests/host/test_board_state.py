@@ -83,7 +83,7 @@ def test_root(root, sound, monkeypatch, tmp_path):
 
 
 def test_device(root, sound, monkeypatch):
-    sound.Device.devices = []
+    sound.Device = types.SimpleNamespace(devices=[])
     assert finding(root, "device").state == "missing"
 
     class Broken:
