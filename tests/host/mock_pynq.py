@@ -21,6 +21,8 @@ import numpy as np
 from moesaic.spec.executor import WINDOW_ALIGNMENT, Executor, MachineFault, Memory, Program
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
 from moesaic.spec.registers import (
+    CONTROL_START,
+    CONTROL_STOP,
     COUNTER_BASE,
     COUNTERS,
     INTERRUPT_DONE,
@@ -29,6 +31,15 @@ from moesaic.spec.registers import (
     STATUS_BUSY,
     STATUS_DONE,
     STATUS_FAULT,
+    STATUS_STOPPED,
+)
+from tests.host.interrupt_controller import (
+    ACKNOWLEDGE,
+    CLEAR_ENABLE,
+    MASTER_ENABLE,
+    SET_ENABLE,
+    InterruptController,
+    is_edge_triggered,
 )
 
 CYCLES_PER_INSTRUCTION = 100
@@ -60,14 +71,16 @@ class Buffer(np.ndarray):
 class Board:
     """The hardware and its faults.
 
-    polls: reads of STATUS until a run is done. hangs: a run never ends and ignores MAX_CYCLES, until the bitstream is loaded
-    again. reload_error: what Overlay.download raises, with the machine left as it is. fault: what the next run ends with.
+    polls: reads of STATUS until a run is done. ignores_stop: as a bitstream from before CONTROL had a stop bit. hangs: a run never
+    ends and ignores MAX_CYCLES and the stop, until the bitstream is loaded again. reload_error: what Overlay.download raises, with the
+    machine left as it is. fault: what the next run ends with.
     allocations_left: allocate fails after so many; None means never. interrupts: the design connects the interrupt;
     lose_interrupts: it never arrives. on_poll: called at every read of STATUS. rails: what get_rails returns.
     """
 
     machine: Executor
     polls: int = 3
+    ignores_stop: bool = False
     hangs: bool = False
     allocations_left: int | None = None
     interrupts: bool = False
@@ -81,9 +94,12 @@ class Board:
     buffers: list[int] = field(default_factory=list)
     flushed: list[Buffer] = field(default_factory=list)
     downloads: int = 0
+    status_reads: int = 0
+    stops: int = 0
     starts: int = 0
     waits: int = 0
     busy: bool = False
+    controller: InterruptController = field(default_factory=InterruptController)
     _polls_left: int = 0
     _next_address: int = _DRAM_START
 
@@ -94,6 +110,7 @@ class Board:
         """A new bitstream: registers at their reset values, nothing running."""
         self.downloads += 1
         self.busy = self.hangs = False
+        self.controller.reset()
         self.registers = dict.fromkeys(_BY_OFFSET, 0)
         fingerprint = int(self.machine.fingerprint, 16)
         self.registers[0x020], self.registers[0x024] = fingerprint & 0xFFFFFFFF, fingerprint >> 32
@@ -117,6 +134,7 @@ class Board:
     def read(self, offset: int) -> int:
         register = _BY_OFFSET[offset]
         if register.name == "STATUS":
+            self.status_reads += 1
             self._poll()
         return self.registers[offset]
 
@@ -125,10 +143,18 @@ class Board:
         if register.access == "w1c":
             self.registers[offset] &= ~value
         elif register.name == "CONTROL":
-            if value & 1 and not self.busy:
+            if value & CONTROL_START and not self.busy:
                 self._start()
+            if value & CONTROL_STOP and self.busy:
+                self._stop()
         elif register.access == "rw":
             self.registers[offset] = value
+        self._settle()
+
+    def _settle(self) -> None:
+        """Show the interrupt controller the level of irq."""
+        raised = bool(self._named("INTERRUPT_ENABLE") & self._named("INTERRUPT_STATUS"))
+        self.controller.input(raised and not self.lose_interrupts)
 
     def _named(self, name: str) -> int:
         return self.registers[next(r.offset for r in REGISTERS if r.name == name)]
@@ -143,6 +169,11 @@ class Board:
         for name in ("FAULT", "FAULT_UNIT", "FAULT_TAG"):
             self._set(name, 0)
         self._set("STATUS", STATUS_BUSY)
+
+    def _stop(self) -> None:
+        self.stops += 1
+        if not (self.ignores_stop or self.hangs):
+            self._end(STATUS_DONE | STATUS_STOPPED)
 
     def _poll(self) -> None:
         if self.on_poll is not None:
@@ -182,16 +213,29 @@ class Board:
             self._set("FAULT", int(fault.cause))
             self._set("FAULT_UNIT", FAULT_UNIT_NAMES.index(fault.unit))
             self._set("FAULT_TAG", fault.tag)
+        self._end(status)
+
+    def _end(self, status: int) -> None:
         self._set("STATUS", status)
         self._set("INTERRUPT_STATUS", INTERRUPT_DONE)
         self.busy = False
+        self._settle()
+
+    def pass_time(self) -> None:
+        """Nobody reads registers while the processor waits for an interrupt, but the machine goes on."""
+        if self.busy and not self.hangs:
+            self._finish()
 
     async def wait_for_interrupt(self) -> None:
+        """What PYNQ does with the controller for a wait: enable, and at the interrupt disable and acknowledge."""
         self.waits += 1
-        while self.lose_interrupts or not self._named("INTERRUPT_ENABLE") & self._named("INTERRUPT_STATUS"):
+        self.controller.write(SET_ENABLE, 1)
+        self.controller.write(MASTER_ENABLE, 3)
+        while not self.controller.irq():
             await asyncio.sleep(0)
-            if self.busy and not self.hangs:
-                self._finish()
+            self.pass_time()
+        self.controller.write(CLEAR_ENABLE, 1)
+        self.controller.write(ACKNOWLEDGE, 1)
 
 
 def interrupt_pins(description: ElementTree.Element) -> dict[str, dict]:
@@ -244,6 +288,7 @@ def make_module(board: Board) -> types.ModuleType:
             for entry in description.iter("MEMRANGE"):
                 self.ip_dict[entry.get("INSTANCE")]["phys_addr"] = int(entry.get("BASEVALUE"), 16)
             self.interrupt_pins = interrupt_pins(description.getroot()) if board.interrupts else {}
+            board.controller.edge = is_edge_triggered(description.getroot())
             board.download()
 
         def download(self) -> None:
