@@ -62,9 +62,7 @@ class Buffer(np.ndarray):
 
     def freebuffer(self) -> None:
         self.board.check_alive(self)
-        assert not self.board.busy, "memory freed under a running accelerator"
-        del self.board.dram[self.physical_address]
-        self.board.buffers.remove(self.physical_address)
+        self.board.release(self.physical_address)
 
 
 @dataclass
@@ -116,17 +114,27 @@ class Board:
         self.registers[0x020], self.registers[0x024] = fingerprint & 0xFFFFFFFF, fingerprint >> 32
 
     def allocate(self, size: int) -> Buffer:
+        buffer = np.full(size, 0x5A, np.uint8).view(Buffer)
+        buffer.board, buffer.physical_address, buffer.flushes = self, self.reserve(size), 0
+        self.flushed.append(buffer)
+        return buffer
+
+    def reserve(self, size: int) -> int:
+        """The address of so many bytes of DRAM."""
         if self.allocations_left is not None:
             if self.allocations_left == 0:
                 raise RuntimeError("Failed to allocate Memory!")
             self.allocations_left -= 1
-        buffer = np.full(size, 0x5A, np.uint8).view(Buffer)
-        buffer.board, buffer.physical_address, buffer.flushes = self, self._next_address, 0
-        self.dram[self._next_address] = self._new_memory(size)
-        self.buffers.append(self._next_address)
-        self.flushed.append(buffer)
+        address = self._next_address
+        self.dram[address] = self._new_memory(size)
+        self.buffers.append(address)
         self._next_address += (size + 0xFFF) & ~0xFFF
-        return buffer
+        return address
+
+    def release(self, address: int) -> None:
+        assert not self.busy, "memory freed under a running accelerator"
+        del self.dram[address]
+        self.buffers.remove(address)
 
     def _new_memory(self, size: int) -> np.ndarray:
         return np.full(size, 0xC3, np.uint8)
