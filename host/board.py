@@ -39,8 +39,6 @@ FRAME_WINDOWS = 2
 _POLL_SECONDS = 50e-6
 _INTERRUPT_SECONDS = 1.0
 _STOP_SECONDS = 0.1
-_LOAD_ERRORS = (RuntimeError, OSError, ValueError)
-"""What PYNQ raises when a bitstream cannot be loaded."""
 
 
 @cache
@@ -54,6 +52,24 @@ def _loop_is_running() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
+        return False
+    return True
+
+
+# Errors end inside the coroutines: a task keeps its error, whose traceback would keep the executor and so the board's memory.
+
+
+async def _make_interrupt(pynq: Pynq, pin: str) -> Interrupt | None:
+    try:
+        return pynq.Interrupt(pin)
+    except (ValueError, OSError, RuntimeError):
+        return None
+
+
+async def _came_within(interrupt: Interrupt, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(interrupt.wait(), seconds)
+    except asyncio.TimeoutError:
         return False
     return True
 
@@ -197,9 +213,9 @@ class BoardExecutor:
     def _load(self, bitstream: Path) -> Overlay:
         try:
             return self._pynq.Overlay(str(bitstream))
-        except _LOAD_ERRORS as error:
+        except Exception as error:  # PYNQ takes files apart without asking whether they are whole
             raise UserError(
-                f"bitstream {bitstream} cannot be loaded ({error}); it needs a board and root rights"
+                f"bitstream {bitstream} cannot be loaded ({error}); it needs a board, root rights, and the files that Vivado wrote"
             ) from None
 
     def _address(self, bitstream: Path) -> int:
@@ -229,13 +245,7 @@ class BoardExecutor:
         pins = [pin for pin in self._overlay.interrupt_pins if pin.startswith(f"{self._name}/")]
         if not pins:
             return None
-        try:
-            return _interrupt_loop().run_until_complete(self._make_interrupt(pins[0]))
-        except (ValueError, OSError, RuntimeError):
-            return None
-
-    async def _make_interrupt(self, pin: str) -> Interrupt:
-        return self._pynq.Interrupt(pin)
+        return _interrupt_loop().run_until_complete(_make_interrupt(self._pynq, pins[0]))
 
     def _read(self, register: str) -> int:
         return int(self._registers.read(BY_NAME[register].offset))
@@ -354,12 +364,9 @@ class BoardExecutor:
         """Sleep until the interrupt comes, but not for long: STATUS is what counts. Whether it came within that time."""
         loop = _interrupt_loop()
         seconds = min(seconds, _INTERRUPT_SECONDS, self._timeout_seconds / 2)
-        waiting = loop.create_task(asyncio.wait_for(interrupt.wait(), seconds))
+        waiting = loop.create_task(_came_within(interrupt, seconds))
         try:
-            loop.run_until_complete(waiting)
-            return True
-        except asyncio.TimeoutError:
-            return False
+            return loop.run_until_complete(waiting)
         except BaseException:
             waiting.cancel()  # or it would take the next run's interrupt
             loop.run_until_complete(asyncio.wait([waiting]))
@@ -408,7 +415,7 @@ class BoardExecutor:
             self._overlay.download()
         except BaseException as error:
             self._windows.written_by_machine = True
-            if not isinstance(error, _LOAD_ERRORS):
+            if not isinstance(error, Exception):
                 raise
             why = f"{str(cause) or type(cause).__name__}; then " if cause is not None else ""
             raise UserError(

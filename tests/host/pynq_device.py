@@ -12,6 +12,8 @@ Environment: `make test-host-pynq`.
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import builtins
 import ctypes
 import importlib
@@ -165,6 +167,9 @@ class _Firmware(io.StringIO):
         return super().write(name)
 
 
+_FORMER: list[object] = []
+"""UIO devices of earlier tests, which PYNQ keeps open to the end of the process, and then looks for an event loop."""
+atexit.register(lambda: asyncio.set_event_loop(asyncio.new_event_loop()))
 _OPEN = builtins.open
 _LISTDIR = os.listdir
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -230,6 +235,8 @@ def _pyxrt(device: Device) -> types.ModuleType:
                     self._host[:] = memory
 
         def __del__(self) -> None:
+            if sys.is_finalizing():
+                return
             with device.lock:
                 if self._address in self._board.dram:
                     self._board.release(self._address)
@@ -294,7 +301,9 @@ def install(board: Board, directory: Path, monkeypatch: pytest.MonkeyPatch) -> D
     monkeypatch.setattr(builtins, "open", redirected)
     monkeypatch.setattr(io, "open", redirected)
     monkeypatch.setattr(os, "listdir", lambda path=".": ["uio0"] if path == "/sys/class/uio" else _LISTDIR(path))
-    monkeypatch.setattr(embedded.EmbeddedDevice, "_probe_", classmethod(lambda cls: [_embedded(cls)]))
+    monkeypatch.setattr(
+        embedded.EmbeddedDevice, "_probe_", classmethod(lambda cls: [_embedded(cls)] if board.devices else [])
+    )
     monkeypatch.setattr(
         embedded.EmbeddedDevice, "mmap", lambda self, address, length: device.map_registers(address, length)
     )
@@ -303,6 +312,7 @@ def install(board: Board, directory: Path, monkeypatch: pytest.MonkeyPatch) -> D
             delattr(pynq.Device, name)
     controllers = interrupt._InterruptController
     controllers._controllers.clear()
+    _FORMER.append(dict(controllers._uio_devices))
     controllers._uio_devices.clear()
     controllers._last_timestamp = None
     return device
