@@ -24,7 +24,7 @@ HOST_TESTS := board compatibility deploy frame_sources hwh image image_files loc
   runtime same_integers frame_pipeline
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real bench bench-experts results test test-all test-host-numpy1 test-host-pynq lint mutants resources bitstream docs doctor tables clean
+.PHONY: help setup demo real bench bench-experts results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants resources bitstream docs doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -69,6 +69,10 @@ test-host-pynq: ## Run the driver's tests over the package pynq 4.0 itself, fetc
 	@$(PYNQ)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  echo 'from tomli import *' > $$(echo $(PYNQ)/lib/python3*/site-packages)/tomllib.py
 	$(PYNQ)/bin/python -m pytest -o filterwarnings= $(PYNQ_TESTS:%=tests/host/test_%.py)
+
+test-aarch64: $(STAMP) ## Run the emulator's products, compiled for a board's processor, on an emulated one; fetches Zig and Unicorn, 100 MB
+	$(PIP_INSTALL) ziglang unicorn
+	$(PY) -m pytest tests/sim/machines/test_aarch64_products.py
 
 lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and slang
 	$(VENV)/bin/ruff check .
