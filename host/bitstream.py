@@ -40,7 +40,7 @@ def find_bitstream(build_directory: Path, configuration: HardwareConfiguration) 
 
 def _check_record(path: Path, configuration: HardwareConfiguration) -> None:
     try:
-        recorded = json.loads(path.with_name(RECORD).read_text())["fingerprint"]
+        recorded = json.loads(path.with_name(RECORD).read_text(encoding="utf-8"))["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # no record; the accelerator itself is asked once it is loaded
     if recorded != configuration.fingerprint:

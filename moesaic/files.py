@@ -163,7 +163,7 @@ def _write_directory(named: Path, manifest_name: str, manifest: dict, files: dic
 def _foreign_files(directory: Path, manifest_name: str) -> list[Path]:
     """Relative paths of the files below a directory that its manifest does not list; if that is damaged, all but the manifest."""
     try:
-        listed = set(json.loads((directory / manifest_name).read_text())["files"])
+        listed = set(json.loads((directory / manifest_name).read_text(encoding="utf-8"))["files"])
     except FileNotFoundError:
         return []
     except (KeyError, TypeError, ValueError):
@@ -195,7 +195,7 @@ def read_manifest(directory: Path, manifest_name: str, format_name: str, version
     path = Path(directory) / manifest_name
     refuse_lfs_pointer(path)
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{directory} is no {format_name}: {manifest_name} is missing; {remedy}") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -25,11 +25,13 @@ from moesaic.host.commands.build_options import (
     chosen_tasks,
 )
 from moesaic.host.frame_sources import image_paths
+from moesaic.host.image import Image
 from moesaic.host.image_files import write_picture
 from moesaic.host.phases import PHASES
 from moesaic.host.result import Result
 from moesaic.host.runtime import Accelerator, open_build
 from moesaic.spec.heads import CLASSIFICATION, FEATURES
+from moesaic.spec.input_description import RESIZES
 from moesaic.spec.pathway_names import pathway_name
 
 
@@ -104,16 +106,21 @@ def _summary(image: Path, result: Result, where: Path, executor: str) -> str:
 
 
 def run_all(
-    accelerator: Accelerator, images: list[Path], names: list[str], output: Path, with_raw: bool
+    accelerator: Accelerator,
+    images: list[Path],
+    names: list[str],
+    output: Path,
+    with_raw: bool = False,
+    resize: str | None = None,
 ) -> tuple[list[dict], list[str]]:
     """Run tasks on image files and write what they predict into the directory `output`, all or, after an error, nothing.
 
-    names: as TASK or TASK@PATHWAY. with_raw: also write `Result.raw`. Returns the figures of each run and a summary of it.
+    names: as TASK or TASK@PATHWAY. with_raw: also write `Result.raw`. resize: see moesaic.host.image.Image. Returns the figures of each run and a summary of it.
     """
     _require_different_names(images)
     runs, lines = [], []
     with _all_or_nothing(output) as staging:
-        for result in accelerator.stream(images, [tuple(names)]):
+        for result in accelerator.stream((Image(path, resize=resize) for path in images), [tuple(names)]):
             image = images[result.index]
             stem = f"{image.stem}.{pathway_name(result.task, result.pathway)}"
             picture, raw = f"{stem}.png", f"{stem}.raw.npy" if with_raw else None
@@ -140,6 +147,9 @@ class RunCommand:
         add_tasks(parser)
         add_executor(parser)
         parser.add_argument(
+            "--resize", choices=RESIZES[1:], help="how images get to the network's size (default: as it was trained)"
+        )
+        parser.add_argument(
             "--output",
             type=Path,
             default=Path("predictions"),
@@ -160,7 +170,7 @@ class RunCommand:
                 require_writable(path.parent)
         with open_build(arguments.build, arguments.executor) as accelerator:
             names = chosen_tasks(accelerator, arguments.tasks)
-            runs, lines = run_all(accelerator, images, names, arguments.output, arguments.raw)
+            runs, lines = run_all(accelerator, images, names, arguments.output, arguments.raw, arguments.resize)
             build = accelerator.build
             about = {"build": build.name, "fingerprint": build.fingerprint, "executor": accelerator.executor_name}
         if arguments.json is not None:

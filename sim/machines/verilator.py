@@ -142,7 +142,7 @@ def build(
         scratch_directory = tempfile.TemporaryDirectory(prefix=f".{top}-", dir=build_directory)
     with scratch_directory as scratch:
         work = Path(scratch)
-        (work / "visibility.vlt").write_text(visibility)
+        (work / "visibility.vlt").write_text(visibility, encoding="utf-8")
         log = work / "build.log"
         libraries = cocotb_config.libs_dir
         _run(

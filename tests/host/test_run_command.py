@@ -80,6 +80,22 @@ def test_a_folder_of_hidden_files_is_empty(run_moesaic, saved_build, folder, tmp
     assert code == 2 and f"{folder} holds 0 pictures" in error
 
 
+def test_the_way_to_the_networks_size_can_be_chosen(run_moesaic, saved_build, image_file, tmp_path):
+    words = (
+        "--executor",
+        "reference",
+        "--tasks",
+        "depth",
+        "--output",
+        tmp_path / "out",
+        "--json",
+        tmp_path / "runs.json",
+    )
+    assert run_moesaic("run", saved_build, image_file, *words, "--resize", "pad")[0] == 0
+    (run,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert run["seen"] == {"top": 0.0, "left": 0.0, "height": 45.0, "width": 61.0}
+
+
 def test_compare_takes_folders(run_moesaic, saved_build, folder):
     words = ("--executor", "reference", "--against", "emulator", "--tasks", "depth")
     code, text, _ = run_moesaic("compare", saved_build, folder, *words)
