@@ -115,7 +115,8 @@ def run_all(
 ) -> tuple[list[dict], list[str]]:
     """Run tasks on image files and write what they predict into the directory `output`, all or, after an error, nothing.
 
-    names: as TASK or TASK@PATHWAY. with_raw: also write `Result.raw`. resize: see moesaic.host.image.Image. Returns the figures of each run and a summary of it.
+    names: as TASK or TASK@PATHWAY. with_raw: also write `Result.raw`. resize: see moesaic.host.image.Image. Returns the figures of
+    each run and a summary of it.
     """
     _require_different_names(images)
     runs, lines = [], []
