@@ -59,7 +59,7 @@ def test_every_pathway_on_the_emulator(driver, folder, saved_build, build, emula
 
 def test_an_emulator_of_another_configuration(driver, saved_build, build, emulator, tmp_path):
     driver("load", saved_build)
-    with pytest.raises(CppError, match="cannot be loaded .*; compile it from BUILD/cpp/emulator.cpp"):
+    with pytest.raises(CppError, match=r"cannot be loaded .*; compile it from BUILD/cpp/emulator\.cpp"):
         driver("emulator", tmp_path / "none.so", needed(build))
     with pytest.raises(CppError, match=f"has {needed(build) - 1} bytes of contiguous memory, .* needs {needed(build)}"):
         driver("emulator", emulator, needed(build) - 1)
@@ -122,7 +122,7 @@ def test_the_stop_bit_on_the_rtl(rtl, connect, folder, saved_build, image):
     """A run that takes too long by the processor's clock is stopped, and the next one is right."""
     opened = connect(rtl, interrupts=False)
     opened.open(1)
-    with pytest.raises(CppError, match="TIMEOUT .* stopped after 1 ms by the processor's clock"):
+    with pytest.raises(CppError, match=r"TIMEOUT .* stopped after 1 ms by the processor's clock"):
         opened.driver("run", folder.path / "out", "normals", folder.image(image))
     assert rtl.stops == 1
     whole, _, _ = reference_run(saved_build, image, "depth")

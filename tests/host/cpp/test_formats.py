@@ -55,7 +55,7 @@ def seal(directory, change) -> None:
 def test_json_is_read_and_written_as_python_does(driver, tmp_path):
     rng = np.random.default_rng(3)
     floats = FLOATS + [v for v in np.frombuffer(rng.bytes(8 * 3000), np.float64).tolist() if math.isfinite(v)]
-    floats += rng.normal(0, 100, 300).round(3).tolist() + [math.nan, math.inf, -math.inf]
+    floats += [*rng.normal(0, 100, 300).round(3).tolist(), math.nan, math.inf, -math.inf]
     value = {"floats": floats, "integers": INTEGERS, "texts": TEXTS, "empty": [{}, []], "more": [True, False, None]}
     value |= {text: text for text in TEXTS} | {"nested": {"b": {"z": 1, "a": [[]]}, "ä": 0, "a": {}}}
     for number, text in enumerate(
@@ -76,7 +76,7 @@ def test_what_is_no_json_is_refused_with_its_place(driver, tmp_path, text):
 def test_what_is_no_utf8_is_refused(driver, tmp_path):
     for wrong in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\x80"):
         (tmp_path / "x.json").write_bytes(b'"' + wrong + b'"')
-        with pytest.raises(CppError, match="UTF-8|not closed"):
+        with pytest.raises(CppError, match=r"UTF-8|not closed"):
             driver("json", tmp_path / "x.json")
 
 
@@ -185,7 +185,7 @@ DAMAGED = {
     "unit": (put("tasks", "depth", "output", {"unit": -1}), "unit is -1, it must be a number of metres"),
     "image outside": (put("image", "offset", 2**31), "the image, .* does not lie within"),
     "image height": (put("image", "height", 0), "image.height is 0, not an integer from 1 to 16384"),
-    "patches": (put("image", {"height": 32, "width": 32, "offset": 0, "patch": 5, "pitch": 8}), "32 pixels a line is not made of runs of 5"),
+    "patches": (put("image", {"height": 32, "width": 32, "offset": 0, "patch": 5, "pitch": 8}), "is not made of runs of 5"),
     "frame": (put("frame_bytes", 2**32), "frame_bytes is 4294967296, not an integer from"),
     "resize": (put("input", {"resize": "squash"}), 'input.resize is "squash": choose auto, crop, pad, stretch'),
     "crop ratio": (put("input", {"crop_ratio": 0.5}), "set input.resize to crop or stretch, not auto"),

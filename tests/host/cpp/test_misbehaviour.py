@@ -63,11 +63,11 @@ def test_a_machine_that_does_not_stop_keeps_its_memory(connect, registers, run):
     registers.polls, registers.stops = None, False
     with pytest.raises(
         CppError,
-        match="has run task depth for more than 100 ms and has not stopped 100 ms after .*; load the bitstream again",
+        match=r"has run task depth for more than 100 ms and has not stopped 100 ms after .*; load the bitstream again",
     ):
         run(opened)
     before = connect.files.udmabuf.read_bytes()
-    with pytest.raises(CppError, match="is still at the run before and has not stopped .*; load the bitstream again"):
+    with pytest.raises(CppError, match=r"is still at the run before and has not stopped .*; load the bitstream again"):
         run(opened, "segmentation")
     assert connect.files.udmabuf.read_bytes() == before
     registers.values["STATUS"], registers.polls = 0, 2  # as after a new bitstream
@@ -138,7 +138,7 @@ def test_a_timeout_tells_who_waited(connect, registers, run):
     opened.open()
     registers.fault = (int(Fault.TIMEOUT), 5, 0)
     registers.values |= {"COUNTER_CYCLES": 900, "COUNTER_MATMUL_SEMAPHORE_STALL": 800}
-    with pytest.raises(CppError, match="of 900 cycles units waited for signals: matmul 800$"):
+    with pytest.raises(CppError, match=r"of 900 cycles units waited for signals: matmul 800$"):
         run(opened)
 
 
