@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -129,18 +130,9 @@ class Bridge:
 
     def _serve_interrupt(self, line: socket.socket) -> None:
         with line:
-            line.settimeout(0.2)
             while not self._ended.is_set():
-                try:
-                    message = line.recv(4, socket.MSG_WAITALL)
-                except TimeoutError:
-                    continue
-                except ConnectionError:
-                    return
-                if not message:
-                    return
-                assert struct.unpack("=I", message) == (1,)
-                self._deliver(line)
+                if _let_through(line, 0.1):
+                    self._deliver(line)
 
     def _deliver(self, line: socket.socket) -> None:
         """Wait for the line and tell the driver."""
@@ -151,13 +143,22 @@ class Bridge:
                 if self._ended.wait(0.001):
                     return
         self.delivered += 1
-        try:
-            with contextlib.suppress(BlockingIOError):  # letting through what is let through already changes nothing
-                while line.recv(4, socket.MSG_DONTWAIT):
-                    pass
+        while _let_through(line, 0):
+            pass  # letting through what is let through already changes nothing
+        with contextlib.suppress(ConnectionError):
             line.sendall(struct.pack("=I", self.delivered))
-        except ConnectionError:
-            self._ended.set()
+
+
+def _let_through(line: socket.socket, seconds: float) -> bool:
+    """Whether the driver writes within some time that an interrupt may come."""
+    if not select.select([line], [], [], seconds)[0]:
+        return False
+    try:
+        message = line.recv(4, socket.MSG_WAITALL)
+    except ConnectionError:
+        return False
+    assert message in (b"", struct.pack("=I", 1))
+    return bool(message)
 
 
 class Registers:

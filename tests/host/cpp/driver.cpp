@@ -71,7 +71,7 @@ class Driver {
     if (command == "place") return place_image(words);
     if (command == "decode") return decode_output(words);
     if (command == "top") return top(words);
-    if (command == "emulator") return open(open_emulator(next(words), std::stoul(next(words))), words);
+    if (command == "emulator") return open_library(words);
     if (command == "socket") return open(open_socket(words), words);
     if (command == "uio") return open_fake_uio(words);
     if (command == "lock") return lock(words);
@@ -186,6 +186,13 @@ class Driver {
     const std::string path = next(words);
     device.memory = std::make_unique<UDmaBuffer>(path, next(words));
     return device;
+  }
+
+  // The words: LIBRARY MEMORY_BYTES, then options.
+  std::string open_library(std::istream& words) {
+    const std::string library = next(words);
+    const std::size_t bytes = std::stoul(next(words));
+    return open(open_emulator(library, bytes), words);
   }
 
   // The words: UIO UDMABUF SYS_CLASS LOCK_FILE, then options.
