@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
@@ -47,8 +46,10 @@ std::uint64_t attribute(const std::string& path, const char* remedy) {
 void barrier() {
 #if defined(__aarch64__) || defined(__arm__)
   asm volatile("dsb sy" ::: "memory");
+#elif defined(__x86_64__)
+  asm volatile("mfence" ::: "memory");
 #else
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  __sync_synchronize();
 #endif
 }
 

@@ -9,14 +9,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import CACHE
-from tests.host.cpp.devices import Bridge, FakeFiles, needed
+from tests.host.cpp.devices import Bridge, FakeFiles, Model, needed
 
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parents[2] / "host" / "cpp"
@@ -163,16 +163,20 @@ class Opened:
 
 
 @pytest.fixture
-def connect(programs, saved_build, build, tmp_path) -> Iterator:
+def device_files(build, tmp_path) -> FakeFiles:
+    """Memory for the build, and what else belongs to a device."""
+    return FakeFiles(tmp_path / "device", needed(build))
+
+
+@pytest.fixture
+def connect(programs, device_files, saved_build) -> Iterator[Callable[..., Opened]]:
     """Returns a function that connects a driver with a model; what it returns is ended after the test."""
     opened: list[Opened] = []
-    files = FakeFiles(tmp_path / "device", needed(build))
 
-    def make(model, **options) -> Opened:
-        opened.append(Opened(programs, files, Bridge(model, **options), saved_build))
+    def make(model: Model, **options) -> Opened:
+        opened.append(Opened(programs, device_files, Bridge(model, **options), saved_build))
         return opened[-1]
 
-    make.files = files
     yield make
     for one in opened:
         one.end()

@@ -180,9 +180,9 @@ class Driver {
   static Device open_socket(std::istream& words) {
     Device device;
     device.name = "socket";
-    device.registers = std::make_unique<SocketRegisters>(std::stoi(next(words)));
+    device.registers = std::make_unique<SocketRegisters>(::dup(std::stoi(next(words))));
     const int interrupt = std::stoi(next(words));
-    if (interrupt >= 0) device.interrupt = std::make_unique<UioInterrupt>(File(interrupt), "socket");
+    if (interrupt >= 0) device.interrupt = std::make_unique<UioInterrupt>(File(::dup(interrupt)), "socket");
     const std::string path = next(words);
     device.memory = std::make_unique<UDmaBuffer>(path, next(words));
     return device;

@@ -88,9 +88,10 @@ def test_many_threads_share_an_accelerator(folder, saved_build, build, emulator,
 
 
 @pytest.fixture
-def rtl(connect, saved_build, build) -> Iterator[Rtl]:
+def rtl(device_files, saved_build, build) -> Iterator[Rtl]:
+    """To be asked for before `connect`, so that it outlives the connection."""
     with RtlExecutor(saved_build / "rtl", build.configuration) as executor:
-        yield Rtl(executor, connect.files)
+        yield Rtl(executor, device_files)
 
 
 @pytest.mark.parametrize("interrupts", [True, False], ids=["interrupt", "polling"])

@@ -56,7 +56,7 @@ def test_a_run_that_never_ends_is_stopped(connect, registers, run, interrupts):
     run(opened)
 
 
-def test_a_machine_that_does_not_stop_keeps_its_memory(connect, registers, run):
+def test_a_machine_that_does_not_stop_keeps_its_memory(connect, device_files, registers, run):
     """Nothing is written to the frame window while the machine may still be writing there."""
     opened = connect(registers, interrupts=False)
     opened.open(100)
@@ -66,10 +66,10 @@ def test_a_machine_that_does_not_stop_keeps_its_memory(connect, registers, run):
         match=r"has run task depth for more than 100 ms and has not stopped 100 ms after .*; load the bitstream again",
     ):
         run(opened)
-    before = connect.files.udmabuf.read_bytes()
+    before = device_files.udmabuf.read_bytes()
     with pytest.raises(CppError, match=r"is still at the run before and has not stopped .*; load the bitstream again"):
         run(opened, "segmentation")
-    assert connect.files.udmabuf.read_bytes() == before
+    assert device_files.udmabuf.read_bytes() == before
     registers.values["STATUS"], registers.polls = 0, 2  # as after a new bitstream
     run(opened)
 
@@ -83,15 +83,15 @@ def test_an_earlier_programs_run_is_stopped_first(connect, registers, run):
     run(opened)
 
 
-def test_an_earlier_programs_run_that_goes_on(connect, registers):
+def test_an_earlier_programs_run_that_goes_on(connect, device_files, registers):
     registers.values["STATUS"], registers.polls, registers.stops = STATUS_BUSY, None, False
     opened = connect(registers)
-    before = connect.files.udmabuf.read_bytes()
+    before = device_files.udmabuf.read_bytes()
     with pytest.raises(
         CppError, match="still at an earlier program's run and has not stopped 100 ms after it was told to; load"
     ):
         opened.open()
-    assert connect.files.udmabuf.read_bytes() == before
+    assert device_files.udmabuf.read_bytes() == before
 
 
 def test_a_lost_interrupt(connect, registers, run):

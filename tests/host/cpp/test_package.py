@@ -2,11 +2,11 @@
 
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomllib
 
 import moesaic
 from moesaic.emulator import compile_emulator
