@@ -28,7 +28,7 @@ struct Arguments {
 
 constexpr const char* kUsage =
     "usage: moesaic_frames BUILD TASK[,TASK...] (PICTURE.ppm... | --size WIDTHxHEIGHT [--row-bytes N] [--bgr])\n"
-    "           [--uio /dev/uio0] [--udmabuf /dev/udmabuf0] [--no-interrupt] [--emulator LIBRARY]\n"
+    "           [--uio /dev/uio0] [--udmabuf /dev/udmabuf0] [--lock-file FILE] [--no-interrupt] [--emulator LIBRARY]\n"
     "With --size, frames of 8-bit RGB come from standard input. A row takes 3 bytes a pixel, or --row-bytes.\n";
 
 unsigned long number(const std::string& text) {
@@ -67,6 +67,8 @@ Arguments parse(int count, char** words) {
       out.paths.uio = value();
     } else if (word == "--udmabuf") {
       out.paths.udmabuf = value();
+    } else if (word == "--lock-file") {
+      out.paths.lock_file = value();
     } else if (word == "--no-interrupt") {
       out.paths.interrupt = false;
     } else if (word == "--emulator") {
