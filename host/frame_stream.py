@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
 
 from moesaic.errors import UserError
 from moesaic.host.frame_pipeline import Pipeline
+from moesaic.host.image import ImageLike
 from moesaic.host.phases import Frame, Outcome, Phases
 from moesaic.host.result import Result
 from moesaic.spec.build import Build
@@ -97,7 +97,9 @@ class _Group:
 class Stream:
     """One stream, from the first result that is asked for to stop(). frames: what Phases.prepare takes, drawn by another thread."""
 
-    def __init__(self, build: Build, phases: Phases, pipeline: Pipeline, frames: Iterable[Any], tasks: Tasks) -> None:
+    def __init__(
+        self, build: Build, phases: Phases, pipeline: Pipeline, frames: Iterable[ImageLike], tasks: Tasks
+    ) -> None:
         self._build, self._phases, self._pipeline = build, phases, pipeline
         self._frames, self._tasks = frames, tasks
         self._changed = threading.Condition()
@@ -180,7 +182,7 @@ class Stream:
     def _finish_feeding(self, end: _End) -> None:
         self._waiting.append(end)
 
-    def _draw(self) -> Iterator[tuple[int, Any]]:
+    def _draw(self) -> Iterator[tuple[int, ImageLike]]:
         """The frames with their indices, each drawn when there is room for it."""
         frames = enumerate(self._frames)
         while True:
@@ -225,10 +227,12 @@ class NewestStream(Stream):
     become old. The results of a frame come together. The last frame and errors are never dropped.
     """
 
-    def __init__(self, build: Build, phases: Phases, pipeline: Pipeline, frames: Iterable[Any], tasks: Tasks) -> None:
+    def __init__(
+        self, build: Build, phases: Phases, pipeline: Pipeline, frames: Iterable[ImageLike], tasks: Tasks
+    ) -> None:
         super().__init__(build, phases, pipeline, frames, tasks)
         self._room = _NEWEST_AHEAD
-        self._drawn: tuple[int, Any] | None = None
+        self._drawn: tuple[int, ImageLike] | None = None
         self._source_end: _End | None = None
         self._groups = deque[_Group]()  # in line, in order; the first may be done and wait for the consumer
         self._unseen = 0
@@ -251,7 +255,7 @@ class NewestStream(Stream):
             self._source_end = end
             self._changed.notify_all()
 
-    def _draw(self) -> Iterator[tuple[int, Any]]:
+    def _draw(self) -> Iterator[tuple[int, ImageLike]]:
         while True:
             with self._changed:
                 self._wait(

@@ -21,6 +21,7 @@ from moesaic.host.bitstream import find_bitstream, require_bitstream
 from moesaic.host.board import FRAME_WINDOWS, BoardExecutor
 from moesaic.host.frame_pipeline import Pipeline
 from moesaic.host.frame_stream import NewestStream, Stream, Tasks, check_tasks
+from moesaic.host.image import ImageLike, as_image
 from moesaic.host.phases import PATTERN, Frame, Outcome, Phases, Whole
 from moesaic.host.power import PowerMeter
 from moesaic.host.pynq_interface import board_missing
@@ -117,13 +118,14 @@ class Accelerator:
         """
         return dict(self.build.tasks)
 
-    def run(self, image: np.ndarray | Path | str, task: str, pathway: str | None = None) -> Result:
+    def run(self, image: ImageLike, task: str, pathway: str | None = None) -> Result:
         """Run a task on one image, and wait for it.
 
         Args:
-            image: uint8 (height, width, 3), RGB, of any size, or the path of an image file. How it gets to the network's size is
-                part of the build (`build.input`), by default the largest centred part with the network's proportions is resized.
-                The result's `placement` says which part the network saw.
+            image: uint8 (height, width, 3), RGB, of any size; the path of an image file, or its bytes; an image of Pillow; or a
+                moesaic.Image, which says how other arrays are to be read. How it gets to the network's size is part of the build
+                (`build.input`), by default the largest centred part with the network's proportions is resized. The result's
+                `placement` says which part the network saw.
             task: a key of `tasks`.
             pathway: an alternative of the task, such as one with fewer experts; None for the task's default. Changing task or
                 pathway from frame to frame costs nothing.
@@ -138,8 +140,8 @@ class Accelerator:
         assert isinstance(result, Result)
         return result
 
-    def submit(self, image: np.ndarray | Path | str, task: str, pathway: str | None = None) -> Future[Result]:
-        """Run a task on one image without waiting for it. Arguments are those of `run`; an array may be changed afterwards.
+    def submit(self, image: ImageLike, task: str, pathway: str | None = None) -> Future[Result]:
+        """Run a task on one image without waiting for it. Arguments are those of `run`; the image may be changed afterwards.
 
         Returns the future of the result, which also gets the errors that `run` raises. What was submitted is run in that order.
         Until its upload to the machine begins, `cancel` withdraws it. In an event loop, `await asyncio.wrap_future(future)`.
@@ -149,17 +151,14 @@ class Accelerator:
         """
         self._require_open()
         try:
-            name = _name(task, pathway)
+            name, kept = _name(task, pathway), as_image(image).kept()
         except UserError as error:
             future = Future[Result]()
             future.set_exception(error)
             return future
-        copied = image.copy() if isinstance(image, np.ndarray) else image
-        return cast("Future[Result]", self._session.submissions.submit(copied, name))
+        return cast("Future[Result]", self._session.submissions.submit(kept, name))
 
-    def stream(
-        self, frames: Iterable[np.ndarray | Path | str], tasks: Tasks, *, newest: bool = False
-    ) -> Iterator[Result]:
+    def stream(self, frames: Iterable[ImageLike], tasks: Tasks, *, newest: bool = False) -> Iterator[Result]:
         """Run a stream of images, overlapping preparation, transfers, computation and decoding of neighbouring frames.
 
         Args:
@@ -179,13 +178,13 @@ class Accelerator:
         """
         self._require_open()
         check_tasks(self.build, tasks)
-        if isinstance(frames, (str, bytes, Path)) or not isinstance(frames, Iterable):
+        if isinstance(frames, (str, bytes, os.PathLike)) or not isinstance(frames, Iterable):
             raise UserError(
                 f"the frames of a stream are {type(frames).__name__} {frames!r}; pass a list, or anything else that yields images"
             )
         return self._results(frames, tasks, newest)
 
-    def _results(self, frames: Iterable[np.ndarray | Path | str], tasks: Tasks, newest: bool) -> Iterator[Result]:
+    def _results(self, frames: Iterable[ImageLike], tasks: Tasks, newest: bool) -> Iterator[Result]:
         self._require_open()
         session, kind = self._session, NewestStream if newest else Stream
         stream = kind(self.build, self._phases, session.pipeline, frames, tasks)
@@ -196,9 +195,7 @@ class Accelerator:
             stream.stop()
             session.streams.discard(stream)
 
-    def run_whole(
-        self, image: np.ndarray | Path | str, task: str, pathway: str | None = None
-    ) -> tuple[np.ndarray, Counters]:
+    def run_whole(self, image: ImageLike, task: str, pathway: str | None = None) -> tuple[np.ndarray, Counters]:
         """Run a task and return the whole frame window, uint8 (frame_bytes,), and the counters.
 
         The window is filled with a pattern before the image is written, so two machines that return the same bytes agree on every
@@ -208,7 +205,7 @@ class Accelerator:
         assert isinstance(outcome, Whole)
         return outcome.window, outcome.counters
 
-    def _run(self, image: np.ndarray | Path | str, name: str, whole: bool) -> Outcome:
+    def _run(self, image: ImageLike, name: str, whole: bool) -> Outcome:
         self._require_open()
         pipeline = self._session.pipeline
         if pipeline.is_stage(threading.current_thread()):

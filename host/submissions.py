@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from moesaic.host.frame_pipeline import Pipeline
 from moesaic.host.frame_stream import FRAMES_AHEAD
+from moesaic.host.image import Image
 from moesaic.host.phases import Frame, Outcome, Phases
 from moesaic.spec.build import Build
 
@@ -17,7 +18,7 @@ _STOP_SECONDS = 1.0
 
 
 class _Submitted(NamedTuple):
-    image: Any
+    image: Image
     name: str
     future: Future[Outcome]
 
@@ -33,8 +34,8 @@ class Submissions:
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="moesaic-prepare", daemon=True)
 
-    def submit(self, image: Any, name: str) -> Future[Outcome]:
-        """The future of an image's outcome. image: what Phases.prepare takes. name: as TASK or TASK@PATHWAY.
+    def submit(self, image: Image, name: str) -> Future[Outcome]:
+        """The future of an image's outcome. image: one that does not change. name: as TASK or TASK@PATHWAY.
 
         It fails with UserError if there is no such task, or if the image cannot be taken. Raises UserError after close().
         """
@@ -61,7 +62,7 @@ class Submissions:
             self._put(*submitted)
             del submitted
 
-    def _put(self, image: Any, name: str, future: Future[Outcome]) -> None:
+    def _put(self, image: Image, name: str, future: Future[Outcome]) -> None:
         self._room.acquire()
         if future.cancelled():
             self._room.release()
