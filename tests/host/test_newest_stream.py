@@ -73,13 +73,22 @@ def expected(saved_build, camera):
         yield lambda result: reference.run(camera.picture(result.index), result.task).raw
 
 
+def wait_until(accelerator, condition) -> None:
+    (stream,) = accelerator._session.streams
+    for _ in range(int(LONG / 0.01)):
+        with stream._changed:
+            if condition(stream):
+                return
+        time.sleep(0.01)
+    raise AssertionError("it does not happen")
+
+
 def settle(accelerator) -> None:
     """Wait until the stream has computed the newest frame, or waits for its consumer."""
-    (stream,) = accelerator._session.streams
-    with stream._changed:
-        assert stream._changed.wait_for(
-            lambda: stream._room == _NEWEST_AHEAD and (stream._drawn is None or stream._unseen >= _UNSEEN_MOST), LONG
-        )
+    wait_until(
+        accelerator,
+        lambda stream: stream._room == _NEWEST_AHEAD and (stream._drawn is None or stream._unseen >= _UNSEEN_MOST),
+    )
 
 
 @pytest.mark.parametrize("tasks", ["depth", (NAMES,)], ids=["one task", "two tasks"])
@@ -129,9 +138,8 @@ def test_a_slow_machine_gets_the_newest_frame(saved_build, build, camera):
         camera.deliver(1)
         assert machine.begun.acquire(timeout=LONG)
         camera.deliver(1)
-        (stream,) = accelerator._session.streams
-        with stream._changed:  # the second one waits behind the first
-            assert stream._changed.wait_for(lambda: stream._room == 0 and stream._drawn is None, LONG)
+        # The second one waits behind the first.
+        wait_until(accelerator, lambda stream: stream._room == 0 and stream._drawn is None)
         for _ in range(3):
             camera.deliver(20)
             machine.go.release()

@@ -17,6 +17,7 @@ import moesaic
 from moesaic.errors import UserError
 from moesaic.host.board import BoardExecutor
 from moesaic.host.frame_stream import FRAMES_AHEAD
+from moesaic.host.png import encode_png
 from moesaic.host.result import FrameFault
 from moesaic.spec.executor import MachineFault
 from moesaic.spec.isa import Fault
@@ -243,6 +244,31 @@ def test_what_is_submitted_is_run_in_that_order_and_images_may_change_meanwhile(
         for value, future in enumerate(futures):
             assert np.array_equal(future.result(LONG).image, plain(value))
         assert held.begun == list(range(12))
+
+
+@pytest.mark.parametrize("form", ["array", "bytearray", "Pillow", "bgr", "tensor"])
+def test_images_of_every_form_may_change_once_submitted(saved_build, held, plain, form):
+    pixels = plain(1)
+    if form == "bytearray":
+        image = bytearray(encode_png(pixels))
+        change = lambda: image.__setitem__(slice(8), bytes(8))  # noqa: E731
+    elif form == "Pillow":
+        image = pytest.importorskip("PIL.Image").fromarray(pixels)
+        change = lambda: image.paste((9, 9, 9), (0, 0, *image.size))  # noqa: E731
+    elif form == "tensor":
+        image = pytest.importorskip("torch").from_numpy(pixels)
+        change = lambda: image.fill_(9)  # noqa: E731
+    else:
+        image = moesaic.Image(pixels, channels="bgr") if form == "bgr" else pixels
+        change = lambda: pixels.fill(9)  # noqa: E731
+    with moesaic.open(saved_build, held) as accelerator:
+        futures = [
+            accelerator.submit(image, "depth") for _ in range(FRAMES_AHEAD + 2)
+        ]  # the last ones are not prepared yet
+        held.wait_begun(1)
+        change()
+        held.let_go(len(futures))
+        assert all(np.array_equal(future.result(LONG).image, plain(1)) for future in futures)
 
 
 def test_a_run_waits_for_few_frames_of_streams_and_submissions(saved_build, held, plain):
