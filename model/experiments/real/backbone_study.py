@@ -25,6 +25,9 @@ from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 SALIENT = 0.5
 """A pixel is salient if its probability is at least this."""
 
+TRAINED = "trained in integers"
+"""Name of the figures after label-free training."""
+
 _DISTILLED_BATCH = 4
 
 
@@ -50,13 +53,15 @@ class BackboneStudy:
 
     def run(self) -> dict:
         """Every figure: see the functions below. `step` is called with the name of each before it is measured."""
-        parts: dict[str, Callable[[], dict]] = {"backbone": self._backbone, "trained in integers": self._trained}
+        parts: dict[str, Callable[[], dict]] = {"backbone": self._backbone, TRAINED: self._trained}
         parts |= {f"onnxruntime {method}": lambda method=method: self._onnxruntime(method) for method in self.methods}
         parts |= {f"edit {edit}": lambda edit=edit: self._edit(edit) for edit in EDITS}
         found = {}
         for name, measure in parts.items():
             self.step(name)
-            found[name] = measure_once(self.directory / f"{name.replace(' ', '-')}-{self.key}.json", measure)
+            steps = f"-{self.distilling_steps}-steps" if name == TRAINED else ""
+            path = self.directory / f"{name.replace(' ', '-')}{steps}-{self.key}.json"
+            found[name] = measure_once(path, measure)
         return found
 
     def _backbone(self) -> dict:
