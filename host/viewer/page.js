@@ -1,0 +1,336 @@
+// Follows the stream: asks for the next frame, draws it, asks again. Elements are made once and changed in place, so that clicks, focus
+// and screen readers keep hold of them while frames come.
+"use strict";
+
+const RETRY_MILLISECONDS = 500, ANSWER_MILLISECONDS = 20000, LEAST_WIDTH = 200, USUAL_WIDTH = 320, GAP = 14;
+const byId = id => document.getElementById(id);
+const shown = { server: "", frame: -1, revision: -1, steering: null, state: null, moments: [], lost: false };
+const panels = new Map();   // name to { figure, canvas, name, cost, legend, bitmap, data }
+const tasks = new Map();    // name to its button
+const pending = new Map();  // a button to how many of its requests are under way
+
+function made(kind, className, parent) {
+  const element = document.createElement(kind);
+  if (className) element.className = className;
+  parent?.append(element);
+  return element;
+}
+
+function say(text, problem = false) {
+  const line = byId("message");
+  if (line.textContent !== text) line.textContent = text;
+  line.classList.toggle("problem", problem);
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+// --- requests ---------------------------------------------------------------------------------------------------------
+
+async function send(button, path, value) {
+  pending.set(button, (pending.get(button) ?? 0) + 1);
+  try {
+    const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+    if (!answer.ok) throw new Error(await answer.text());
+    adopt(await answer.json());
+  } catch (error) {
+    say(error instanceof TypeError ? "no answer from moesaic watch" : error.message.trim(), true);
+  }
+  pending.set(button, pending.get(button) - 1);
+  showSteering();
+}
+
+async function receive() {
+  const query = new URLSearchParams({ server: shown.server, after: shown.frame, revision: shown.revision });
+  const answer = await fetch(`frame?${query}`, { signal: AbortSignal.timeout(ANSWER_MILLISECONDS) });
+  if (!answer.ok) throw new Error(await answer.text());
+  const content = await answer.arrayBuffer();
+  const length = new DataView(content).getUint32(0, true);
+  const state = JSON.parse(new TextDecoder().decode(new Uint8Array(content, 4, length)));
+  let begin = 4 + length;
+  const parts = state.pictures.map(({ name, bytes }) => {
+    const part = new Blob([new Uint8Array(content, begin, bytes)], { type: "image/png" });
+    begin += bytes;
+    return createImageBitmap(part).then(bitmap => [name, bitmap]);
+  });
+  return [state, new Map(await Promise.all(parts))];
+}
+
+async function save() {
+  if (shown.frame < 0) return;
+  const number = shown.frame;
+  try {
+    const answer = await fetch(`save?frame=${number}`);
+    if (!answer.ok) throw new Error(await answer.text());
+    const link = document.createElement("a");
+    link.download = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? `frame-${number}.zip`;
+    link.href = URL.createObjectURL(await answer.blob());
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    say(`frame ${number} saved as ${link.download}`);
+  } catch (error) {
+    say(error instanceof TypeError ? "no answer from moesaic watch" : error.message.trim(), true);
+  }
+}
+
+// --- controls ---------------------------------------------------------------------------------------------------------
+
+function press(button, pressed) {
+  const text = String(pressed);
+  if (button.getAttribute("aria-pressed") !== text) button.setAttribute("aria-pressed", text);
+}
+
+const pressed = button => button.getAttribute("aria-pressed") === "true";
+
+/** Answers may overtake one another: the latest revision counts. */
+function adopt({ revision, chosen, paused }) {
+  if (revision >= shown.revision) Object.assign(shown, { revision, steering: { chosen, paused } });
+}
+
+/** Show how the stream is steered, but for buttons whose own request is still under way. */
+function showSteering() {
+  if (!shown.steering) return;
+  const { chosen, paused } = shown.steering;
+  for (const [name, button] of tasks) if (!pending.get(button)) press(button, chosen.includes(name));
+  if (!pending.get(byId("pause")) && !pending.get(byId("step"))) press(byId("pause"), paused);
+}
+
+function showTasks(names) {
+  for (const [name, button] of tasks) if (!names.includes(name)) { button.remove(); tasks.delete(name); }
+  names.forEach((name, index) => {
+    if (tasks.has(name)) return;
+    const button = made("button", "", byId("tasks"));
+    button.type = "button";
+    button.append(name);
+    if (index < 9) {
+      button.setAttribute("aria-keyshortcuts", index + 1);
+      const key = made("kbd", "", button);
+      key.setAttribute("aria-hidden", "true");
+      key.textContent = index + 1;
+    }
+    button.addEventListener("click", () => {
+      press(button, !pressed(button));
+      send(button, "choice", { task: name, chosen: pressed(button) });
+    });
+    tasks.set(name, button);
+  });
+}
+
+byId("pause").addEventListener("click", () => {
+  press(byId("pause"), !pressed(byId("pause")));
+  send(byId("pause"), "pause", { paused: pressed(byId("pause")) });
+});
+byId("step").addEventListener("click", () => {
+  press(byId("pause"), true);
+  send(byId("step"), "step", {});
+});
+byId("save").addEventListener("click", save);
+byId("overlay").addEventListener("click", () => overlay(!pressed(byId("overlay"))));
+byId("opacity").addEventListener("input", () => overlay(true));
+byId("keys").addEventListener("click", () => byId("help").showModal());
+
+function overlay(on) {
+  press(byId("overlay"), on);
+  draw();
+}
+
+function fade(percent) {
+  const slider = byId("opacity");
+  slider.value = Number(slider.value) + percent;
+  overlay(true);
+}
+
+const KEYS = {
+  p: () => byId("pause").click(),
+  n: () => byId("step").click(),
+  s: () => byId("save").click(),
+  o: () => byId("overlay").click(),
+  "[": () => fade(-10),
+  "]": () => fade(10),
+  "?": () => byId("keys").click(),
+};
+const REPEATED = "n[]";
+
+document.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.altKey || event.metaKey || byId("help").open || !byId("shortcuts").checked) return;
+  const key = event.key.toLowerCase();
+  if (event.repeat && !REPEATED.includes(key)) return;
+  if (key >= "1" && key <= "9" && key.length === 1) [...tasks.values()][key - 1]?.click();
+  else if (key === " " && event.target === document.body) KEYS.p();
+  else if (Object.hasOwn(KEYS, key)) KEYS[key]();
+  else return;
+  event.preventDefault();
+});
+
+// --- pictures ---------------------------------------------------------------------------------------------------------
+
+function panelFor(name) {
+  if (!panels.has(name)) {
+    const figure = made("figure", "panel"), canvas = made("canvas", "", made("div", "picture", figure));
+    figure.dataset.name = name;
+    canvas.setAttribute("role", "img");
+    const caption = made("figcaption", "", figure), title = made("div", "title", caption);
+    const panel = { figure, canvas, name: made("span", "name", title), cost: made("span", "cost", title), legend: made("div", "", caption) };
+    panel.name.textContent = name;
+    canvas.setAttribute("aria-label", name);
+    panels.set(name, panel);
+  }
+  return panels.get(name);
+}
+
+function showLegend(place, { entries = [], ramp, marks }) {
+  const kind = ramp ? "ramp" : "entries";
+  if (place.dataset.kind !== kind) {
+    place.replaceChildren();
+    place.dataset.kind = kind;
+    if (ramp) {
+      made("div", "ramp", place).style.background = `linear-gradient(to right, ${ramp.join(", ")})`;
+      made("div", "marks", place);
+    } else {
+      made("ul", "legend", place);
+    }
+  }
+  const texts = ramp ? marks.map(text => ({ text })) : entries, list = place.lastElementChild;
+  while (list.childElementCount > texts.length) list.lastElementChild.remove();
+  while (list.childElementCount < texts.length) {
+    const line = made(ramp ? "span" : "li", "", list);
+    if (!ramp) for (const part of ["swatch", "text", "share"]) made("span", part, line);
+  }
+  texts.forEach(({ text, colour, share }, index) => {
+    const line = list.children[index];
+    if (ramp) return setText(line, text);
+    const [swatch, label, portion] = line.children;
+    swatch.hidden = !colour;
+    if (colour) swatch.style.background = colour;
+    setText(label, text);
+    portion.hidden = share === undefined;
+    if (share !== undefined) setText(portion, `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`);
+    line.classList.toggle("absent", share === 0);
+  });
+}
+
+function costOf({ cycles, milliseconds }) {
+  const time = `${milliseconds.toFixed(1)} ms`;
+  return cycles === null ? time : `${cycles.toLocaleString("en")} cycles · ${time}`;
+}
+
+/** Take over a frame: its panels, in order, with what stands below them. */
+function showFrame(state, bitmaps) {
+  const names = ["input", ...state.panels.map(panel => panel.name)];
+  for (const [name, panel] of panels) if (!names.includes(name)) { panel.figure.remove(); panels.delete(name); }
+  names.forEach((name, index) => {
+    const panel = panelFor(name);
+    panel.bitmap?.close();
+    panel.bitmap = bitmaps.get(name);
+    panel.data = index ? state.panels[index - 1] : null;
+    if (byId("panels").children[index] !== panel.figure) byId("panels").insertBefore(panel.figure, byId("panels").children[index] ?? null);
+    if (index) {
+      setText(panel.cost, costOf(panel.data));
+      showLegend(panel.legend, panel.data.legend);
+    } else {
+      setText(panel.cost, `${state.image[1]} × ${state.image[0]}`);
+      showLegend(panel.legend, { entries: [{ text: state.seen.join() === "0,0,1,1" ? "all of it goes to the network" : "the network sees the bright part" }] });
+    }
+  });
+  draw();
+}
+
+/** Draw all pictures, as the overlay is set. */
+function draw() {
+  const state = shown.state, image = panels.get("input")?.bitmap;
+  if (!image) return;
+  const over = pressed(byId("overlay")), opacity = byId("opacity").value / 100;
+  const [top, left, height, width] = state.seen.map((share, index) => share * (index % 2 ? image.width : image.height));
+  for (const [name, { canvas, bitmap, data }] of panels) {
+    const laid = over && data?.filled, base = data === null || laid ? image : bitmap;
+    if (canvas.width !== base.width || canvas.height !== base.height) [canvas.width, canvas.height] = [base.width, base.height];
+    canvas.classList.toggle("smooth", base === image);
+    const pen = canvas.getContext("2d");
+    pen.globalAlpha = 1;
+    pen.drawImage(base, 0, 0);
+    if (data === null) {
+      pen.fillStyle = "#0b0c10b0";
+      pen.fillRect(0, 0, image.width, top);
+      pen.fillRect(0, top + height, image.width, image.height);
+      pen.fillRect(0, top, left, height);
+      pen.fillRect(left + width, top, image.width, height);
+    } else if (laid) {
+      const [y, x, rows, columns] = data.filled.map((share, index) => share * (index % 2 ? bitmap.width : bitmap.height));
+      pen.globalAlpha = opacity;
+      pen.imageSmoothingEnabled = data.smooth;
+      pen.drawImage(bitmap, x, y, columns, rows, left, top, width, height);
+    }
+  }
+  arrange();
+}
+
+/** Choose the number of columns that makes the pictures largest without scrolling; scroll where they would be too small. */
+function arrange() {
+  const all = [...panels.values()], main = byId("panels");
+  if (!all.length) return;
+  const available = main.clientWidth - 2 * parseFloat(getComputedStyle(main).paddingLeft);
+  const captions = Math.max(...all.map(({ figure }) => figure.lastElementChild.offsetHeight)) + 2;
+  const proportion = Math.max(...all.map(({ canvas }) => canvas.height / canvas.width));
+  const space = window.innerHeight - main.offsetTop - byId("message").offsetHeight;
+  let best = { width: 0, columns: 1, height: 0 };
+  for (let columns = 1; columns <= all.length; columns += 1) {
+    const rows = Math.ceil(all.length / columns);
+    const height = Math.floor((space - (rows - 1) * GAP) / rows) - captions;
+    const width = Math.min((available - (columns - 1) * GAP) / columns, height / proportion);
+    if (width > best.width) best = { width, columns, height };
+  }
+  const fits = best.width >= LEAST_WIDTH;
+  const columns = fits ? best.columns : Math.min(all.length, Math.max(1, Math.floor((available + GAP) / (USUAL_WIDTH + GAP))));
+  main.style.setProperty("--columns", columns);
+  main.style.setProperty("--picture-height", fits ? `${best.height}px` : "none");
+}
+
+window.addEventListener("resize", arrange);
+
+// --- the stream -------------------------------------------------------------------------------------------------------
+
+function showFigures(state) {
+  document.title = `moesaic: ${state.build}`;
+  setText(byId("about"), `${state.build} on the ${state.executor}`);
+  setText(byId("frame"), state.frame < 0 ? "–" : String(state.frame));
+  const times = shown.moments, here = times.length > 1 ? 1000 * (times.length - 1) / (times.at(-1) - times[0]) : null;
+  const fewer = state.rate !== null && here !== null && here < 0.8 * state.rate;
+  setText(byId("rate"), state.rate === null ? "–" : state.rate.toFixed(1) + (fewer ? ` (${here.toFixed(1)} here)` : ""));
+  if (state.age !== undefined) setText(byId("age"), state.age < 10 ? `${Math.round(1000 * state.age)} ms` : `${Math.round(state.age)} s`);
+  byId("dropped-frames").hidden = state.dropped === null;
+  setText(byId("dropped"), String(state.dropped));
+}
+
+async function whenVisible() {
+  if (document.hidden) await new Promise(resolve => document.addEventListener("visibilitychange", resolve, { once: true }));
+}
+
+async function follow() {
+  for (;;) {
+    await whenVisible();
+    try {
+      const [state, bitmaps] = await receive();
+      if (state.server !== shown.server) Object.assign(shown, { server: state.server, frame: -1, revision: -1, moments: [] });
+      showTasks(state.tasks);
+      adopt(state);
+      showSteering();
+      if (bitmaps.size) {
+        shown.state = state;
+        shown.frame = state.frame;
+        shown.moments = [...shown.moments.slice(-29), performance.now()];
+        showFrame(state, bitmaps);
+        if (byId("message").textContent.startsWith("waiting")) say("");
+      }
+      showFigures(state);
+      if (shown.lost) say(state.frame < 0 ? "waiting for the first frame …" : "");
+      shown.lost = false;
+    } catch (error) {
+      shown.lost = true;
+      say(error instanceof TypeError || error.name === "TimeoutError" ? "no answer from moesaic watch; trying again …" : error.message.trim(), true);
+      await new Promise(resolve => setTimeout(resolve, RETRY_MILLISECONDS));
+    }
+  }
+}
+
+follow();
