@@ -90,7 +90,9 @@ class HttpServer(ThreadingHTTPServer):
         self.get, self.post = get, post
         place: tuple = (address, port)
         if ":" in address:
-            self.address_family, _, _, _, place = socket.getaddrinfo(address, port, socket.AF_INET6, socket.SOCK_STREAM)[0]
+            self.address_family, _, _, _, place = socket.getaddrinfo(
+                address, port, socket.AF_INET6, socket.SOCK_STREAM
+            )[0]
         self._names = {"localhost", address.lower(), socket.gethostname().lower(), *(host.lower() for host in hosts)}
         self._slots = threading.Semaphore(MOST_CONNECTIONS)
         self._deadlines: dict[socket.socket, float] = {}
@@ -103,7 +105,9 @@ class HttpServer(ThreadingHTTPServer):
         if self.address_family == socket.AF_INET6:
             with contextlib.suppress(OSError):
                 self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        socketserver.TCPServer.server_bind(self)  # HTTPServer's would look up a name, which takes long without a name server
+        socketserver.TCPServer.server_bind(
+            self
+        )  # HTTPServer's would look up a name, which takes long without a name server
 
     @property
     def url(self) -> str:
@@ -266,7 +270,9 @@ class _Handler(BaseHTTPRequestHandler):
         path, _ = self._target()
         origin, site = self.headers.get("Origin"), self.headers.get("Sec-Fetch-Site", "same-origin")
         host = self._only("Host").lower()
-        if site != "same-origin" or (origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}")):
+        if site != "same-origin" or (
+            origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}")
+        ):
             raise RefusedRequest(HTTPStatus.FORBIDDEN, "only the page of this server may do this")
         if self.headers.get_content_type() != "application/json":
             raise RefusedRequest(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a request is application/json")
@@ -281,7 +287,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             value = parse_json(content)
         except ValueError:
-            raise RefusedRequest(HTTPStatus.BAD_REQUEST, f"no JSON, or nested to a depth of more than {_DEEPEST}") from None
+            raise RefusedRequest(
+                HTTPStatus.BAD_REQUEST, f"no JSON, or nested to a depth of more than {_DEEPEST}"
+            ) from None
         self.server.set_deadline(self.connection, _ANSWER_SECONDS)
         return self.server.post(path, value)
 
@@ -311,8 +319,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Refuse in one line, and end the connection: a body may be left unread."""
         status = HTTPStatus(code)
         self.close_connection = True
-        if not hasattr(self, "command"):
-            self.command = ""
+        self.request_version = (
+            self.protocol_version
+        )  # a request that cannot be read states none, and would get no status
         self._send(status, Answer([f"{message or status.phrase}\n".encode()], "text/plain; charset=utf-8"))
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the name that the base class has

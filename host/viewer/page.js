@@ -2,12 +2,14 @@
 // and screen readers keep hold of them while frames come.
 "use strict";
 
-const RETRY_MILLISECONDS = 500, ANSWER_MILLISECONDS = 20000, LEAST_WIDTH = 200, USUAL_WIDTH = 320, GAP = 14;
+const RETRY_MILLISECONDS = 500, ANSWER_MILLISECONDS = 20000, LEAST_WIDTH = 200, USUAL_WIDTH = 320, GAP = 14, CAPTION_MARGINS = 24;
 const byId = id => document.getElementById(id);
 const shown = { server: "", frame: -1, revision: -1, steering: null, state: null, moments: [], lost: false };
 const panels = new Map();   // name to { figure, canvas, name, cost, legend, bitmap, data }
 const tasks = new Map();    // name to its button
 const pending = new Map();  // a button to how many of its requests are under way
+let enlarged = null;        // name of the panel that was asked to be larger than the others
+let arranged = "";          // what the present layout was made for
 
 function made(kind, className, parent) {
   const element = document.createElement(kind);
@@ -102,6 +104,7 @@ function showTasks(names) {
     if (tasks.has(name)) return;
     const button = made("button", "", byId("tasks"));
     button.type = "button";
+    button.dataset.task = name;
     button.append(name);
     if (index < 9) {
       button.setAttribute("aria-keyshortcuts", index + 1);
@@ -171,8 +174,17 @@ function panelFor(name) {
     figure.dataset.name = name;
     canvas.setAttribute("role", "img");
     const caption = made("figcaption", "", figure), title = made("div", "title", caption);
-    const panel = { figure, canvas, name: made("span", "name", title), cost: made("span", "cost", title), legend: made("div", "", caption) };
+    const panel = { figure, canvas, name: made("span", "name", title), cost: made("span", "cost", title), legend: made("div", "caption-legend", caption) };
     panel.name.textContent = name;
+    const button = made("button", "enlarge", title);
+    button.type = "button";
+    button.setAttribute("aria-label", `Enlarge ${name}`);
+    press(button, enlarged === name);
+    button.addEventListener("click", () => {
+      enlarged = enlarged === name ? null : name;
+      for (const [other, { figure: place }] of panels) press(place.querySelector(".enlarge"), enlarged === other);
+      arrange();
+    });
     canvas.setAttribute("aria-label", name);
     panels.set(name, panel);
   }
@@ -265,25 +277,61 @@ function draw() {
   arrange();
 }
 
-/** Choose the number of columns that makes the pictures largest without scrolling; scroll where they would be too small. */
+/** The layout with the largest pictures that fits the window, or null if they would be too small: { columns, height, large, first }.
+
+large: width of the panel `first` at the left, beside columns of all others; 0 if all are alike. forced: the panel that has to be `first`.
+*/
+function largestFit(proportions, forced, width, height, caption) {
+  let best = null;
+  const consider = (columns, large, first) => {
+    const others = large ? proportions.filter((_, index) => index !== first) : proportions;
+    const rows = Math.ceil(others.length / columns);
+    const wide = (width - large - (columns - (large ? 0 : 1)) * GAP) / columns, high = Math.floor((height - (rows - 1) * GAP) / rows) - caption;
+    const spare = columns * rows - others.length;  // the first of them takes it
+    const widths = others.map((proportion, index) => Math.min(index ? wide : wide + spare * (wide + GAP), high / proportion));
+    if (Math.min(...widths) < (large && forced < 0 ? USUAL_WIDTH : LEAST_WIDTH)) return;
+    let size = widths.reduce((sum, each, index) => sum + each * Math.sqrt(others[index]), 0);  // the roots of the areas
+    if (large) {
+      const widest = Math.min(large, (height - caption) / proportions[first]);
+      if (widest < Math.max(...widths)) return;
+      size += widest * Math.sqrt(proportions[first]);
+    }
+    if (size > (best?.size ?? 0)) best = { size, columns, height: high, large, first };
+  };
+  const beside = first => {
+    for (let columns = 1; columns < proportions.length; columns += 1)
+      for (let share = 0.3; share < 0.8; share += 0.01) consider(columns, Math.round(share * width), first);
+  };
+  if (forced >= 0) beside(forced);
+  if (best) return best;
+  for (let columns = 1; columns <= proportions.length; columns += 1) consider(columns, 0, 0);
+  for (let first = 0; first < Math.min(2, proportions.length); first += 1) beside(first);
+  return best;
+}
+
+/** Arrange the panels so that the pictures are as large as they can be without scrolling; scroll where they would be too small. */
 function arrange() {
-  const all = [...panels.values()], main = byId("panels");
+  const all = [...byId("panels").children].map(figure => panels.get(figure.dataset.name)), main = byId("panels");
   if (!all.length) return;
-  const available = main.clientWidth - 2 * parseFloat(getComputedStyle(main).paddingLeft);
-  const captions = Math.max(...all.map(({ figure }) => figure.lastElementChild.offsetHeight)) + 2;
-  const proportion = Math.max(...all.map(({ canvas }) => canvas.height / canvas.width));
-  const space = window.innerHeight - main.offsetTop - byId("message").offsetHeight;
-  let best = { width: 0, columns: 1, height: 0 };
-  for (let columns = 1; columns <= all.length; columns += 1) {
-    const rows = Math.ceil(all.length / columns);
-    const height = Math.floor((space - (rows - 1) * GAP) / rows) - captions;
-    const width = Math.min((available - (columns - 1) * GAP) / columns, height / proportion);
-    if (width > best.width) best = { width, columns, height };
-  }
-  const fits = best.width >= LEAST_WIDTH;
-  const columns = fits ? best.columns : Math.min(all.length, Math.max(1, Math.floor((available + GAP) / (USUAL_WIDTH + GAP))));
-  main.style.setProperty("--columns", columns);
-  main.style.setProperty("--picture-height", fits ? `${best.height}px` : "none");
+  const width = main.clientWidth - 2 * parseFloat(getComputedStyle(main).paddingLeft);
+  const height = window.innerHeight - main.offsetTop - byId("message").offsetHeight;
+  const caption = Math.max(...all.map(({ name, legend }) => name.parentElement.offsetHeight + legend.offsetHeight)) + CAPTION_MARGINS;
+  const proportions = all.map(({ canvas }) => canvas.height / canvas.width);
+  const forced = all.findIndex(({ figure }) => figure.dataset.name === enlarged);
+  const key = JSON.stringify([proportions, forced, width, height, caption]);
+  if (key === arranged) return;
+  arranged = key;
+  const fit = largestFit(proportions, forced, width, height, caption);
+  const columns = fit?.columns ?? Math.min(all.length, Math.max(1, Math.floor((width + GAP) / (USUAL_WIDTH + GAP))));
+  main.style.gridTemplateColumns = `${fit?.large ? `${fit.large}px ` : ""}repeat(${columns}, minmax(0, 1fr))`;
+  main.style.setProperty("--caption-height", `${caption}px`);
+  const others = all.length - (fit?.large ? 1 : 0), rows = Math.ceil(others / columns);
+  const widest = fit?.large && fit.first === 0 ? 1 : 0;
+  all.forEach(({ figure, canvas }, index) => {
+    const large = Boolean(fit?.large) && index === fit.first, spare = fit && index === widest ? columns * rows - others : 0;
+    figure.style.gridArea = large ? `1 / 1 / span ${rows} / span 1` : `auto / auto / auto / span ${1 + spare}`;
+    canvas.style.maxHeight = fit ? `${large ? height - caption : fit.height}px` : "none";
+  });
 }
 
 window.addEventListener("resize", arrange);

@@ -70,7 +70,7 @@ class StreamControl:
             if not any(names.values()):
                 raise UserError(f"{name} is the last task that is shown; choose another one first")
             wanted = tuple(known for known, there in names.items() if there)
-            if wanted == self._chosen:
+            if set(wanted) == set(self._chosen):
                 return
             self._chosen = wanted
             if self._paused and self._shown is not None:
@@ -165,9 +165,7 @@ class StreamControl:
     def _wait_for_returned(self) -> bool:
         """After the last frame of the source: whether frames are still to come, because they were or may yet be taken back."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or self._returned or not (self._paused or self._on_their_way)
-            )
+            self._changed.wait_for(lambda: self._closed or self._returned or not (self._paused or self._on_their_way))
             return bool(self._returned) and not self._closed
 
     def _take_back(self) -> int:
