@@ -6,8 +6,11 @@ processor caches, and an Interrupt a line of the overlay's interrupt controller.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -100,22 +103,45 @@ class Pynq(Protocol):
     def allocate(self, shape: tuple[int, ...], dtype: type, cacheable: bool) -> Buffer: ...
 
 
+@cache
+def _device_loop() -> asyncio.AbstractEventLoop:
+    """One event loop for the life of the process: a device of PYNQ keeps the one that it found when it was made."""
+    return asyncio.new_event_loop()
+
+
+def _look_for_devices(pynq: Pynq) -> None:
+    """Have PYNQ look for devices, which it does once in a process, the first time that anything asks for them.
+
+    It takes the event loop of the thread that asks, and has no device for good if there is none. Only a main thread has one, and only
+    until its first asyncio.run, so a thread of our own asks, which is given one.
+    """
+    with ThreadPoolExecutor(1, initializer=lambda: asyncio.set_event_loop(_device_loop())) as thread:
+        thread.submit(lambda: pynq.Device.devices).result()
+
+
 def import_pynq() -> Pynq:
-    """The package `pynq`. UserError if it is missing."""
+    """The package `pynq`, which has looked for its devices. UserError if it is missing or fails."""
     try:
-        return cast(Pynq, importlib.import_module("pynq"))
+        pynq = cast(Pynq, importlib.import_module("pynq"))
+        _look_for_devices(pynq)
     except ImportError:
         raise UserError(
             "pynq is missing: the board is driven through it; on a PYNQ image install it with: pip install pynq, "
             "elsewhere use the emulator"
         ) from None
+    except Exception as error:  # whatever goes wrong in it on a machine that it was not made for
+        raise UserError(
+            f"pynq fails when it looks for the board ({type(error).__name__}: {error}); run as root on a board with PYNQ, "
+            "or use the emulator"
+        ) from error
+    return pynq
 
 
-def board_present() -> bool:
-    """Whether PYNQ is installed, works here and finds a device. A board without PYNQ counts as none."""
+def board_missing() -> str:
+    """Why no board can be driven from here, in words; empty if PYNQ is installed, works and finds a device."""
     if find_spec("pynq") is None:
-        return False
+        return "the package pynq is not installed"
     try:
-        return bool(import_pynq().Device.devices)
-    except (UserError, OSError, RuntimeError):
-        return False
+        return "" if import_pynq().Device.devices else "PYNQ finds no device"
+    except UserError as error:
+        return str(error)

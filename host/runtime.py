@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Iterable, Iterator
+from operator import index
 from pathlib import Path
 from types import TracebackType
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -16,7 +19,7 @@ from moesaic.host.board import FRAME_WINDOWS, BoardExecutor
 from moesaic.host.frame_pipeline import Pipeline, Tasks, check_tasks
 from moesaic.host.phases import Frame, Phases
 from moesaic.host.power import PowerMeter
-from moesaic.host.pynq_interface import board_present
+from moesaic.host.pynq_interface import board_missing
 from moesaic.host.result import FrameFault, Result
 from moesaic.spec.build import Build, TaskProgram, load_build
 from moesaic.spec.executor import MAX_CYCLES, Counters, Executor, Memory
@@ -28,6 +31,8 @@ __all__ = ["EXECUTORS", "MAX_CYCLES", "Accelerator", "FrameFault", "Result", "op
 EXECUTORS = ("auto", "board", "emulator", "reference")
 
 _PATTERN = 0xA5
+_LARGEST_MAX_CYCLES = (1 << 32) - 1
+_LOG = logging.getLogger("moesaic")
 
 
 class _Session:
@@ -59,10 +64,13 @@ class Accelerator:
     Attributes:
         build: the build that was opened.
         executor_name: "board", "emulator" or "reference", or the class name of an executor that was passed in.
+        executor_reason: why it is this one: what auto found, or that it was asked for or passed in.
         max_cycles: a run is stopped with FrameFault after this many cycles, on machines that have a clock.
     """
 
-    def __init__(self, build: Build, executor: Executor, executor_name: str, max_cycles: int = MAX_CYCLES) -> None:
+    def __init__(
+        self, build: Build, executor: Executor, executor_name: str, executor_reason: str, max_cycles: int
+    ) -> None:
         if executor.fingerprint != build.fingerprint:
             executor.close()
             raise UserError(
@@ -71,6 +79,7 @@ class Accelerator:
             )
         self.build = build
         self.executor_name = executor_name
+        self.executor_reason = executor_reason
         self.max_cycles = max_cycles
         self._session = _Session(executor)
         # The executor has its own finalizer, which is older, so at the end of the process this one runs first.
@@ -196,26 +205,67 @@ class Accelerator:
 
 
 def open_build(path: Path | str, executor: str | Executor | None = None, max_cycles: int = MAX_CYCLES) -> Accelerator:
-    """Open a build directory, as written by `moesaic generate`.
+    """Open a build directory, as written by `moesaic generate`. Any thread may do so.
 
     Args:
         path: the directory.
         executor: "board", "emulator" (the build's C++, compiled by g++ when first used) or "reference" (numpy, slow). None and
-            "auto" take the board if PYNQ finds one and there is a bitstream for this configuration, otherwise the emulator. An
-            object that implements moesaic.spec.executor.Executor is used as it is.
-        max_cycles: a longer run is stopped with FrameFault, on machines that have a clock.
+            "auto" take the board if PYNQ finds one and there is a bitstream for this configuration, otherwise the emulator;
+            `Accelerator.executor_reason` says which it was. An object that implements moesaic.spec.executor.Executor is used as it
+            is, and belongs to the accelerator from then on.
+        max_cycles: a longer run is stopped with FrameFault, on machines that have a clock; 1 to 4,294,967,295.
 
     Raises:
-        UserError: the build is damaged, something that the executor needs is missing, or its fingerprint is not the build's.
+        UserError: an argument is not as above, the build is damaged, something that the executor needs is missing, or its
+            fingerprint is not the build's.
     """
+    limit = _checked_max_cycles(max_cycles)
+    name = "auto" if executor is None else executor
+    if name not in EXECUTORS if isinstance(name, str) else not isinstance(name, Executor):
+        raise UserError(
+            f"unknown executor {name!r}; known: {', '.join(EXECUTORS)}, and objects with the fingerprint, run and close of "
+            "moesaic.spec.executor.Executor"
+        )
+    if not isinstance(path, (str, Path)):
+        raise UserError(
+            f"a build is opened by the path of its directory, not by {type(path).__name__} {path!r}; pass a str or a Path"
+        )
     directory = Path(path)
     build = load_build(directory)
-    if executor is not None and not isinstance(executor, str):
-        return Accelerator(build, executor, type(executor).__name__, max_cycles)
-    name = executor or "auto"
-    if name == "auto":
-        name = "board" if board_present() and find_bitstream(directory, build.configuration) else "emulator"
-    return Accelerator(build, _make_executor(name, directory, build), name, max_cycles)
+    if not isinstance(name, str):
+        return Accelerator(build, name, type(name).__name__, "it was passed in", limit)
+    if name != "auto":
+        return Accelerator(build, _make_executor(name, directory, build), name, "it was asked for", limit)
+    name, reason = _choose(directory, build)
+    try:
+        made = _make_executor(name, directory, build)
+    except UserError as error:
+        raise UserError(f"{error} (taken by auto: {reason})") from error
+    _LOG.info("build %s on the %s: %s", build.name, name, reason)
+    return Accelerator(build, made, name, reason, limit)
+
+
+def _checked_max_cycles(value: object) -> int:
+    """The value as an int, numpy's integers too. UserError if it is none or does not fit the accelerator's register."""
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool) and 1 <= index(value) <= _LARGEST_MAX_CYCLES:
+        return index(value)
+    raise UserError(
+        f"max_cycles is {value!r}; it takes an integer from 1 to {_LARGEST_MAX_CYCLES}, and {MAX_CYCLES} by default"
+    )
+
+
+def _choose(directory: Path, build: Build) -> tuple[str, str]:
+    """The executor that auto takes, and why."""
+    if missing := board_missing():
+        return "emulator", missing
+    bitstream = find_bitstream(directory, build.configuration)
+    if bitstream is None:
+        return (
+            "emulator",
+            f"PYNQ finds a board, but there is no bitstream for configuration {build.configuration.name} (fingerprint "
+            f"{build.fingerprint})",
+        )
+    return "board", f"PYNQ finds a board, and {bitstream} is for this configuration"
 
 
 def _make_executor(name: str, directory: Path, build: Build) -> Executor:
@@ -223,6 +273,4 @@ def _make_executor(name: str, directory: Path, build: Build) -> Executor:
         return BoardExecutor(require_bitstream(directory, build.configuration))
     if name == "emulator":
         return Emulator(directory / "cpp", build.configuration)
-    if name == "reference":
-        return ReferenceMachine(build.configuration)
-    raise UserError(f"unknown executor {name!r}; known: {', '.join(EXECUTORS)}")
+    return ReferenceMachine(build.configuration)

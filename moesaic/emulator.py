@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -28,14 +29,17 @@ from moesaic.spec.issue import missing_signals, waits_for_room, waits_for_signal
 ENTRY_POINT = "emulator.cpp"
 COUNTER_NAMES = ("instructions", "matmul_array", "read_beats", "write_beats")
 _FLAGS = ("-std=c++14", "-O3", "-shared", "-fPIC", "-Wno-unknown-pragmas")
+_NATIVE = {"x86_64": "-march=native", "aarch64": "-mcpu=native"}
+"""The flag for vector instructions of the processor at hand (hls/hardware/cpp/native_array.hpp), by platform.machine()."""
 _LOG_TAIL_LINES = 20
 
 
 def compile_emulator(sources: Path, cache: Path | None = None, flags: tuple[str, ...] = ()) -> Path:
     """Compile the C++ files in `sources`, which include a configuration.hpp, and return the path of the shared library.
 
-    cache: libraries are kept there under a hash of sources, flags and compiler, so equal sources compile once; default:
-    moesaic.caches. flags: further compiler flags.
+    They are compiled for the processor of this machine. cache: libraries are kept there under a hash of sources, flags, compiler and
+    processor, so equal sources compile once, and machines of different processors may share it; default: moesaic.caches. flags:
+    further compiler flags.
 
     Raises UserError if sources or compiler are missing or the cache cannot be written, InternalError if the sources do not compile.
     """
@@ -45,8 +49,12 @@ def compile_emulator(sources: Path, cache: Path | None = None, flags: tuple[str,
     compiler = shutil.which("g++")
     if compiler is None:
         raise UserError("g++ is missing: the emulator is compiled with it; install it with: apt-get install g++")
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
-    digest = hashlib.sha256(repr((version, _FLAGS, flags)).encode())
+    options = (*_FLAGS, *_native_flags(), *flags)
+    about = [
+        subprocess.run([compiler, *question], capture_output=True, check=False).stdout
+        for question in (("--version",), (*_native_flags(), "-Q", "--help=target"))
+    ]
+    digest = hashlib.sha256(repr((about, options)).encode())
     for path in sorted((*sources.glob("*.hpp"), *sources.glob("*.cpp"))):
         digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     library = (cache or cache_directory("emulators")) / f"emulator-{digest.hexdigest()[:16]}.so"
@@ -57,7 +65,7 @@ def compile_emulator(sources: Path, cache: Path | None = None, flags: tuple[str,
         scratch_directory = tempfile.TemporaryDirectory(prefix=".emulator-", dir=library.parent)
     with scratch_directory as scratch:
         partial = Path(scratch) / library.name
-        command = [compiler, *_FLAGS, *flags, "-I", str(sources), str(sources / ENTRY_POINT), "-o", str(partial)]
+        command = [compiler, *options, "-I", str(sources), str(sources / ENTRY_POINT), "-o", str(partial)]
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         if process.returncode != 0:
             tail = "\n".join(process.stderr.splitlines()[-_LOG_TAIL_LINES:])
@@ -65,6 +73,11 @@ def compile_emulator(sources: Path, cache: Path | None = None, flags: tuple[str,
         with writing(library):
             partial.replace(library)
     return library
+
+
+def _native_flags() -> tuple[str, ...]:
+    flag = _NATIVE.get(platform.machine())
+    return () if flag is None else (flag,)
 
 
 class Emulator:

@@ -186,6 +186,11 @@ class Build:
 
     def task(self, name: str) -> TaskProgram:
         """The task of this name; for TASK@ALTERNATIVE, the task on that pathway. A UserError lists the known ones."""
+        if not isinstance(name, str):
+            raise UserError(
+                f"a task is named by a text, not by {type(name).__name__} {name!r}; build {self.name} has "
+                f"{', '.join(sorted(self.tasks))}"
+            )
         task, alternative = split_pathway_name(name)
         if task not in self.tasks:
             raise UserError(f"unknown task {task!r}; build {self.name} has {', '.join(sorted(self.tasks))}")

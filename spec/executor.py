@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -59,6 +59,7 @@ Counters = dict[str, int]
 """Counter names (moesaic.spec.registers.COUNTERS) to values. A machine without a clock leaves out what it cannot measure."""
 
 
+@runtime_checkable
 class Executor(Protocol):
     """A machine. Until it is closed, it can make any number of runs, even after a fault.
 

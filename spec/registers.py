@@ -38,21 +38,30 @@ class Register:
     bits: tuple[Bit, ...] = ()
 
 
-_START = Bit("start", 0, "writing 1 while idle clears counters and status and runs; reads as 0")
+_START = Bit("start", 0, "writing 1 while idle clears counters and status and runs; ignored during a run; reads as 0")
+_STOP = Bit(
+    "stop",
+    1,
+    "writing 1 during a run ends it once its outstanding bursts are over, with `done` and `stopped` in STATUS unless it has ended by "
+    "itself; ignored while idle; reads as 0",
+)
 _BUSY = Bit("busy", 0, "a run is under way")
 _DONE = Bit("done", 1, "a run has ended")
 _FAULT = Bit("fault", 2, "the run ended with a fault")
+_STOPPED = Bit("stopped", 3, "the run was stopped by CONTROL and its output is incomplete")
 _INTERRUPT = Bit("done", 0, "a run has ended")
 
 CONTROL_START = _START.mask
+CONTROL_STOP = _STOP.mask
 STATUS_BUSY = _BUSY.mask
 STATUS_DONE = _DONE.mask
 STATUS_FAULT = _FAULT.mask
+STATUS_STOPPED = _STOPPED.mask
 INTERRUPT_DONE = _INTERRUPT.mask
 
 _CONTROL = (
-    Register("CONTROL", 0x000, "rw", "starts a run", (_START,)),
-    Register("STATUS", 0x004, "ro", "state of the run", (_BUSY, _DONE, _FAULT)),
+    Register("CONTROL", 0x000, "rw", "starts and stops a run", (_START, _STOP)),
+    Register("STATUS", 0x004, "ro", "state of the run", (_BUSY, _DONE, _FAULT, _STOPPED)),
     Register("FAULT", 0x008, "ro", "cause of the last fault, see Fault in the instruction set"),
     Register(
         "FAULT_UNIT",

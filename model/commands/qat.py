@@ -37,7 +37,11 @@ class QatCommand:
             help="learn from the network in float what it gives for pictures, without labels: those of --pictures, or the recipe's",
         )
         parser.add_argument("--steps", type=positive, default=200, help="steps to train (default 200)")
-        parser.add_argument("--rate", type=float, help="part of the recipe's learning rates (default 0.02)")
+        parser.add_argument(
+            "--rate",
+            type=float,
+            help="part of the recipe's learning rates (default 0.02); with --distil, of each tensor's size (default 0.001)",
+        )
         parser.add_argument(
             "--output",
             type=Path,
@@ -53,6 +57,7 @@ class QatCommand:
 
         from moesaic.model.finetuning.integer_training import (
             DISTILLED_PICTURES,
+            DISTILLING_RATE,
             RATE,
             distil_in_integers,
             fine_tune_in_integers,
@@ -65,9 +70,12 @@ class QatCommand:
         torch.set_num_threads(arguments.threads)
         settings, output, console = settings_of(arguments), arguments.output, Console()
         device = choose_device(arguments.device)
-        rate = RATE if arguments.rate is None else arguments.rate
+        usual = DISTILLING_RATE if arguments.distil else RATE
+        rate = usual if arguments.rate is None else arguments.rate
         if not 0 < rate <= 1:
-            raise UserError(f"--rate {rate:g} is not above 0 and up to 1: choose a part of the recipe's learning rates")
+            raise UserError(
+                f"--rate {rate:g} is not above 0 and up to 1: choose a part of what it says, such as {usual:g}"
+            )
         require_writable(output.parent)
         state = checkpoint.load(arguments.checkpoint)
         model = state.build_model().eval().to(device)

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,12 @@ from moesaic.spec.heads import final_norm, head_tokens
 
 RATE = 0.02
 """Default fraction of the recipe's learning rates; small, since rounding changes the network only a little."""
+DISTILLING_RATE = 1e-3
+"""Default step of distillation, as a part of the root mean square of each tensor of weights."""
 DISTILLED_PICTURES = 1024
 """The most pictures that `moesaic qat --distil` holds in memory."""
 _WARMUP = 0.05  # of the steps
+_LEAST_SIZE = 1e-6  # root mean square that a tensor of weights near zero counts as having, so that it can move
 
 
 def fine_tune_in_integers(
@@ -54,7 +57,8 @@ def fine_tune_in_integers(
     first, source = recipe.training.steps, open_training(recipe, data_root)
     network = FakeQuantised(model, scales)
     found = (lambda batch=batch: _loss(network, recipe, batch) for batch in source.batches(first, first + steps))
-    return _train(model, found, _short(recipe.training, steps, rate), rate, advance)
+    training = _short(recipe.training, steps, rate)
+    return _train(model, found, build_optimizers(model, training), training, rate, advance)
 
 
 def distil_in_integers(
@@ -64,33 +68,39 @@ def distil_in_integers(
     recipe: Recipe,
     steps: int,
     *,
-    rate: float = RATE,
+    rate: float = DISTILLING_RATE,
     advance: Callable[[float], None] = lambda loss: None,
 ) -> list[float]:
     """Train the network in integers, as `fine_tune_in_integers` does, to do on pictures what it does in float; no labels are needed.
 
-    The loss is the squared error of the tokens that the heads read, after the final norm, and of every task's result, each relative
-    to the float network's own variance, summed over tasks. pictures: uint8 [N, height, width, 3], of which each step draws a batch
-    of the recipe's size, mirrored or not. Returns the loss of each step.
+    The loss is the natural logarithm of the squared error of a picture's tokens that a head reads, after the final norm, and of its
+    result, each relative to the float network's own variance: the mean over pictures, summed over tasks. The logarithm keeps the
+    few pictures that integers represent worst from directing every step. The optimizer is Adafactor (Shazeer and Stern 2018), whose
+    steps are a part `rate` of the size of each tensor, not the recipe's: in a network of others that size differs by orders of
+    magnitude, the more so where LayerScale is folded into a layer. pictures: uint8 [N, height, width, 3], of which each step draws
+    a batch of the recipe's size, mirrored or not. Returns the loss of each step. UserError if training diverges.
     """
     teacher = copy.deepcopy(model).eval()
     network = FakeQuantised(model, scales)
     found = (lambda step=step: _distance(teacher, network, recipe, pictures, step) for step in range(steps))
-    return _train(model, found, _short(recipe.training, steps, rate), rate, advance)
+    optimizer = torch.optim.Adafactor(model.parameters(), lr=rate, eps=(None, _LEAST_SIZE))
+    optimizer.param_groups[0]["peak"] = rate
+    return _train(model, found, [optimizer], _short(recipe.training, steps, rate), rate, advance)
 
 
 def _train(
     model: M3ViT,
     batches: Iterable[Callable[[], Tensor]],
+    optimizers: Sequence[torch.optim.Optimizer],
     training: TrainingConfiguration,
     rate: float,
     advance: Callable[[float], None],
 ) -> list[float]:
-    """Minimise the losses that `batches` computes, one a step. UserError if training diverges."""
-    optimizers, losses, steps = build_optimizers(model, training), [], training.steps
+    """Minimise the losses that `batches` computes, one a step, at the training's schedule. UserError if training diverges."""
+    losses, steps = [], training.steps
     model.train()
     for step, batch in enumerate(batches):
-        set_learning_rate(optimizers, training, step)
+        set_learning_rate(list(optimizers), training, step)
         try:
             loss = batch()
         except OverflowError:
@@ -133,7 +143,7 @@ def _distance(teacher: M3ViT, network: FakeQuantised, recipe: Recipe, pictures: 
         with torch.inference_mode():
             exact, tokens = _teach(teacher, batch, task)
         scale, offset = (torch.as_tensor(part, device=result.device) for part in (norm.scale, norm.offset))
-        total += [_relative(integers[name] * scale + offset, tokens.clone()), _relative(result, exact.clone())]
+        total += [_log_error(integers[name] * scale + offset, tokens.clone()), _log_error(result, exact.clone())]
     return torch.stack(total).sum().float()
 
 
@@ -154,9 +164,11 @@ def _teach(teacher: M3ViT, batch: np.ndarray, task: str) -> tuple[Tensor, Tensor
     return result.double(), seen[0].double()
 
 
-def _relative(found: Tensor, exact: Tensor) -> Tensor:
-    """The mean squared error relative to the variance of what is exact; the shapes are equal up to their order of axes."""
-    return (found.reshape(exact.shape) - exact).square().mean() / exact.var().clamp(min=1e-12)
+def _log_error(found: Tensor, exact: Tensor) -> Tensor:
+    """The logarithm of each picture's mean squared error relative to its variance, then the mean; shapes are equal up to axes' order."""
+    exact = exact.flatten(1)
+    error = (found.reshape(exact.shape) - exact).square().mean(1) / exact.var(1).clamp(min=1e-12)
+    return error.clamp(min=1e-12).log().mean()
 
 
 def _loss(network: FakeQuantised, recipe: Recipe, batch: Batch) -> Tensor:

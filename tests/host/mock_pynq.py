@@ -64,6 +64,7 @@ class Board:
     again. reload_error: what Overlay.download raises, with the machine left as it is. fault: what the next run ends with.
     allocations_left: allocate fails after so many; None means never. interrupts: the design connects the interrupt;
     lose_interrupts: it never arrives. on_poll: called at every read of STATUS. rails: what get_rails returns.
+    devices: what PYNQ finds.
     """
 
     machine: Executor
@@ -75,6 +76,7 @@ class Board:
     fault: MachineFault | None = None
     reload_error: Exception | None = None
     rails: dict[str, object] = field(default_factory=dict)
+    devices: list[str] = field(default_factory=lambda: ["xczu7ev"])
     on_poll: Callable[[], None] | None = None
     registers: dict[int, int] = field(default_factory=dict)
     dram: dict[int, np.ndarray] = field(default_factory=dict)
@@ -229,8 +231,25 @@ def _registers_of(module: ElementTree.Element) -> dict[str, dict]:
 def make_module(board: Board) -> types.ModuleType:
     """The module to put into sys.modules as `pynq`."""
 
+    class Devices:
+        """Looked for when first asked for, in vain for good if the thread that asks has no event loop, as in PYNQ."""
+
+        found: list[str] | None = None
+
+        @property
+        def devices(self) -> list[str]:
+            if self.found is None:
+                self.found = []
+                self.loop = asyncio.get_event_loop()
+                self.found = list(board.devices)
+            return self.found
+
+    found = Devices()
+
     class Overlay:
         def __init__(self, bitfile_name: str) -> None:
+            if not found.devices:
+                raise RuntimeError("No Devices Found")
             if not Path(bitfile_name).is_file() or not Path(bitfile_name).with_suffix(".hwh").is_file():
                 raise OSError(f"Bitstream file {bitfile_name} does not exist.")
             if not Path(bitfile_name).read_bytes():
@@ -282,5 +301,5 @@ def make_module(board: Board) -> types.ModuleType:
     module.__spec__ = importlib.machinery.ModuleSpec("pynq", None)
     module.Overlay, module.MMIO, module.Interrupt, module.allocate = Overlay, MMIO, Interrupt, allocate
     module.get_rails = lambda: board.rails
-    module.Device = types.SimpleNamespace(devices=["xczu7ev"])
+    module.Device = found
     return module

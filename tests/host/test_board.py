@@ -8,7 +8,7 @@ import pytest
 from moesaic.errors import InternalError, UserError
 from moesaic.host.board import BoardExecutor
 from moesaic.host.lock import DeviceLock
-from moesaic.host.pynq_interface import board_present
+from moesaic.host.pynq_interface import board_missing
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
 from moesaic.spec.isa import Fault, LoadDestination, Space, pack
@@ -285,6 +285,6 @@ def test_close_frees_the_memory_and_stops_the_machine(board, board_build, build)
 
 
 def test_without_pynq(no_pynq, board_build):
-    assert not board_present()
+    assert board_missing() == "the package pynq is not installed"
     with pytest.raises(UserError, match=r"pynq is missing.*pip install pynq"):
         BoardExecutor(board_build / "accel.bit")

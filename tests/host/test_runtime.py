@@ -1,7 +1,12 @@
 """Opening builds and running tasks: the same integers everywhere, and every mistake named."""
 
+import asyncio
 import json
+import logging
+import math
+import re
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -66,21 +71,113 @@ def test_tasks_describe_themselves(reference, build):
     assert reference.tasks["segmentation"].class_names == tuple("abcde")
 
 
-def test_auto_takes_the_board_if_bitstream_and_device_are_there(board_build, saved_build, board, monkeypatch):
+def test_auto_takes_the_board_if_bitstream_and_device_are_there_and_says_so(
+    board_build, saved_build, board, build, caplog
+):
+    caplog.set_level(logging.INFO, "moesaic")
     with moesaic.open(board_build) as accelerator:
         assert accelerator.executor_name == "board"
+        assert accelerator.executor_reason.startswith("PYNQ finds a board, and ")
+        assert str(board_build / "accel.bit") in accelerator.executor_reason
     with moesaic.open(saved_build) as accelerator:
         assert accelerator.executor_name == "emulator"
-    import pynq
+        assert f"no bitstream for configuration tiny (fingerprint {build.fingerprint})" in accelerator.executor_reason
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        f"build {build.name} on the board",
+        f"build {build.name} on the emulator",
+    ]
+    with moesaic.open(saved_build, "emulator") as accelerator:
+        assert accelerator.executor_reason == "it was asked for"
+    with moesaic.open(saved_build, ReferenceMachine(build.configuration)) as accelerator:
+        assert accelerator.executor_reason == "it was passed in"
 
-    monkeypatch.setattr(pynq.Device, "devices", [])
+
+def test_auto_without_a_device(board_build, board):
+    board.devices = []
     with moesaic.open(board_build) as accelerator:
-        assert accelerator.executor_name == "emulator"
+        assert (accelerator.executor_name, accelerator.executor_reason) == ("emulator", "PYNQ finds no device")
 
 
 def test_auto_without_pynq_takes_the_emulator(board_build, no_pynq):
     with moesaic.open(board_build) as accelerator:
         assert accelerator.executor_name == "emulator"
+        assert accelerator.executor_reason == "the package pynq is not installed"
+
+
+def test_auto_where_pynq_fails(board_build, board, monkeypatch):
+    def fail() -> None:
+        raise RuntimeError("XRT is not sourced")
+
+    monkeypatch.setattr("asyncio.get_event_loop", fail)
+    with moesaic.open(board_build) as accelerator:
+        assert accelerator.executor_name == "emulator"
+        assert "XRT is not sourced" in accelerator.executor_reason
+
+
+def test_what_auto_took_is_named_if_it_cannot_be_made(saved_build, no_pynq, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match=r"g\+\+ is missing.*taken by auto: the package pynq is not installed"):
+        moesaic.open(saved_build)
+
+
+@pytest.mark.parametrize("executor", [None, "board"])
+@pytest.mark.parametrize("place", ["another thread", "the main thread after its event loop", "a running loop"])
+def test_first_open_of_the_process_finds_the_board(board_build, board, image, reference, executor, place):
+    """PYNQ looks for its devices once, the first time, and asks for an event loop as it does."""
+    found = []
+
+    def first() -> None:
+        with moesaic.open(board_build, executor) as accelerator:
+            found.append((accelerator.executor_name, accelerator.run(image, "depth").raw))
+
+    async def cell() -> None:
+        first()
+
+    if place == "another thread":
+        thread = threading.Thread(target=first)
+        thread.start()
+        thread.join()
+    elif place == "a running loop":
+        asyncio.run(cell())
+    else:
+        asyncio.run(asyncio.sleep(0))
+        first()
+    first()
+    assert [name for name, _ in found] == ["board", "board"]
+    for _, raw in found:
+        assert np.array_equal(raw, reference.run(image, "depth").raw)
+
+
+@pytest.mark.parametrize("value", [-5, 0, 1 << 32, "x", "5", True, 1.5, math.nan, None, [1], np.float32(3)], ids=repr)
+def test_max_cycles_that_the_machine_cannot_keep(saved_build, value):
+    with pytest.raises(
+        UserError, match=re.escape(f"max_cycles is {value!r}; it takes an integer from 1 to 4294967295")
+    ):
+        moesaic.open(saved_build, "reference", max_cycles=value)
+
+
+@pytest.mark.parametrize("value", [1, (1 << 32) - 1, np.int64(7)], ids=repr)
+def test_max_cycles_that_it_can(saved_build, value):
+    with moesaic.open(saved_build, "reference", max_cycles=value) as accelerator:
+        assert accelerator.max_cycles == value and type(accelerator.max_cycles) is int
+
+
+@pytest.mark.parametrize("task", [None, 3, b"depth", ["depth"], {"depth"}, np.zeros(2)], ids=repr)
+def test_task_that_is_no_text(reference, image, task):
+    with pytest.raises(UserError, match=r"a task is named by a text, not by .*depth, normals, segmentation"):
+        reference.run(image, task)
+
+
+@pytest.mark.parametrize("pathway", [3, b"1x1", ["1x1"], ""], ids=repr)
+def test_pathway_of_another_kind(reference, image, pathway):
+    with pytest.raises(UserError, match="pathway"):
+        reference.run(image, "normals", pathway)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"build", ["build"]], ids=repr)
+def test_path_of_another_kind(path):
+    with pytest.raises(UserError, match=r"a build is opened by the path of its directory, not by"):
+        moesaic.open(path)
 
 
 def test_bitstream_is_found_by_configuration_and_fingerprint(
@@ -165,9 +262,12 @@ def test_image_of_another_kind_is_refused(reference, name):
         reference.run(BAD_IMAGES[name], "depth")
 
 
-def test_unknown_executor_lists_the_known_ones(saved_build):
-    with pytest.raises(UserError, match="unknown executor 'fpga'; known: auto, board, emulator, reference"):
-        moesaic.open(saved_build, "fpga")
+@pytest.mark.parametrize("executor", ["fpga", "", 5, b"board", ["board"], ReferenceMachine, 1.5], ids=repr)
+def test_unknown_executor_lists_the_known_ones(saved_build, executor):
+    with pytest.raises(
+        UserError, match=r"unknown executor .*; known: auto, board, emulator, reference, and objects with"
+    ):
+        moesaic.open(saved_build, executor)
 
 
 def test_board_without_bitstream_says_where_it_looked(saved_build, board, build):

@@ -11,7 +11,9 @@ from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
 from moesaic.spec.isa import INSTRUCTION_BYTES, Fault, Space, Unit, pack, semaphore
 from moesaic.spec.machine import ReferenceMachine
+from moesaic.spec.registers import STATUS_DONE, STATUS_STOPPED
 from tests.sim.programs import PROGRAM_BYTES, random_program
+from tests.sim.stopping import read, run_and_stop
 
 TINY = load_configuration("tiny")
 INSTRUCTIONS = 40
@@ -77,6 +79,20 @@ def test_stopped_at_any_moment(executor, seed):
     third = len(inputs) // 3
     assert np.array_equal(memory.frame[:third], inputs[:third])
     check(executor, seed % 12)
+
+
+@pytest.mark.parametrize("seed", range(12), ids=lambda s: f"seed{s}")
+def test_stopped_by_the_host_at_any_moment(executor, seed, tmp_path):
+    """CONTROL's stop, twice in a row, while all units and the bus are at work; the next run needs no reset."""
+    rng = np.random.default_rng([seed, 79])
+    program, memory, _, _ = case(seed)
+    inputs = memory.frame.copy()
+    for cycles in (int(rng.integers(100)), int(rng.integers(100, 5_000))):
+        assert run_and_stop(executor, program, memory, cycles, tmp_path) == STATUS_DONE | STATUS_STOPPED
+        assert [read(executor, name) for name in ("FAULT", "FAULT_UNIT", "FAULT_TAG")] == [0, 0, 0]
+        third = len(inputs) // 3
+        assert np.array_equal(memory.frame[:third], inputs[:third])
+    check(executor, seed)
 
 
 @pytest.mark.parametrize("seed", range(4), ids=lambda s: f"seed{s}")

@@ -12,7 +12,17 @@ from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault, Unit
-from moesaic.spec.registers import BY_NAME, CONTROL_START, COUNTERS, REGISTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
+from moesaic.spec.registers import (
+    BY_NAME,
+    CONTROL_START,
+    CONTROL_STOP,
+    COUNTERS,
+    REGISTERS,
+    STATUS_BUSY,
+    STATUS_DONE,
+    STATUS_FAULT,
+    STATUS_STOPPED,
+)
 from tests.sim.run_registers import RUN_REGISTERS
 
 FINGERPRINT = 0x0123_4567_89AB_CDEF
@@ -235,6 +245,45 @@ async def a_run_that_takes_too_long_is_stopped(dut):
 
 
 @cocotb.test()
+async def a_run_can_be_stopped(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    await bench.write("CONTROL", CONTROL_STOP)  # ignored: idle
+    await bench.check("STATUS", 0)
+    for delay in range(40):
+        await bench.start()
+        await ClockCycles(dut.clk_i, delay)
+        assert dut.halt_o.value == 0
+        dut.bus_idle_i.value = 0
+        cocotb.start_soon(bench.write("CONTROL", CONTROL_STOP))
+        await bench.ended(wait_idle=int(bench.rng.integers(1, 60)))
+        await bench.check("STATUS", STATUS_DONE | STATUS_STOPPED)
+        assert [await bench.read(name) for name in ("FAULT", "FAULT_UNIT", "FAULT_TAG")] == [0, 0, 0]
+        await bench.check("INTERRUPT_STATUS", 1)
+        await bench.write("INTERRUPT_STATUS", 1)
+        # It stops one run only, even if asked for again while that run or no run ends.
+        if bench.rng.integers(2):
+            await bench.write("CONTROL", CONTROL_STOP)
+        await bench.start()
+        await ClockCycles(dut.clk_i, 50)
+        await bench.check("STATUS", STATUS_BUSY)
+        dut.end_i.value = dut.units_empty_i.value = 1
+        dut.bus_idle_i.value = 0
+        await clocking.wait_until(dut, lambda: dut.halt_o.value == 1, 10)
+        await bench.write("CONTROL", CONTROL_STOP)  # too late: the run has ended by itself
+        await bench.ended()
+        await bench.check("STATUS", STATUS_DONE)
+    # A fault in the cycle of the stop is a fault.
+    await bench.start()
+    bench.dut.bus_idle_i.value = 0
+    await bench.write("CONTROL", CONTROL_STOP)
+    bench.fault({2: int(Fault.ADDRESS)}, [5] * UNITS)
+    await bench.ended(wait_idle=5)
+    assert await bench.read("STATUS") & (STATUS_STOPPED | STATUS_FAULT) in (STATUS_STOPPED, STATUS_FAULT)
+    bench.board.close()
+
+
+@cocotb.test()
 async def interrupts(dut):
     bench = Bench(dut)
     await clocking.start(dut)
@@ -257,4 +306,4 @@ async def interrupts(dut):
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_control(seed):
     parameters = {"Fingerprint": f"64'h{FINGERPRINT:016x}"}
-    assert run_module_test("control_pins", __name__, parameters=parameters, seed=seed) == 6
+    assert run_module_test("control_pins", __name__, parameters=parameters, seed=seed) == 7

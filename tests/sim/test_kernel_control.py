@@ -9,7 +9,16 @@ from moesaic.sim.bench_kit import clocking
 from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.spec.isa import Fault, Unit
-from moesaic.spec.registers import BY_NAME, CONTROL_START, COUNTERS, STATUS_BUSY, STATUS_DONE, STATUS_FAULT
+from moesaic.spec.registers import (
+    BY_NAME,
+    CONTROL_START,
+    CONTROL_STOP,
+    COUNTERS,
+    STATUS_BUSY,
+    STATUS_DONE,
+    STATUS_FAULT,
+    STATUS_STOPPED,
+)
 from tests.sim.run_registers import RUN_REGISTERS
 
 FINGERPRINT = 0xFEDC_BA98_7654_3210
@@ -111,7 +120,24 @@ async def a_timeout_waits_for_the_kernel(dut):
     assert await bench.read("COUNTER_INSTRUCTIONS") == 8
 
 
+@cocotb.test()
+async def a_stop_waits_for_the_kernel(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    await bench.start()
+    await bench.write("CONTROL", CONTROL_STOP)
+    await ClockCycles(dut.clk_i, 200)
+    assert await bench.read("STATUS") == STATUS_BUSY | STATUS_STOPPED, "idle while the kernel still writes to memory"
+    await bench.kernel({"instructions": 7}, 1)
+    assert await bench.read("STATUS") == STATUS_DONE | STATUS_STOPPED
+    assert await bench.read("FAULT") == 0
+    await bench.start()
+    await bench.kernel({"instructions": 8}, 40)
+    assert await bench.read("STATUS") == STATUS_DONE
+    assert await bench.read("COUNTER_INSTRUCTIONS") == 8
+
+
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_kernel_control(seed):
     parameters = {"Fingerprint": f"64'h{FINGERPRINT:016x}"}
-    assert run_module_test("moesaic_kernel_control", __name__, parameters=parameters, seed=seed) == 2
+    assert run_module_test("moesaic_kernel_control", __name__, parameters=parameters, seed=seed) == 3

@@ -4,6 +4,7 @@
 
 #include "machine.hpp"
 #include "matmul_array.hpp"
+#include "native_array.hpp"
 #include "requantise.hpp"
 
 namespace moesaic {
@@ -62,7 +63,8 @@ operand_rows:
   return FAULT_NONE;
 }
 
-inline void multiply_tile(const Matmul &f, const Machine &machine, uint64_t b_address, const Operand &operand,
+#ifdef MOESAIC_AP_TYPES
+inline void multiply_tile(const Matmul &f, const Machine &machine, uint64_t b_address, const Operand &operand, int,
                           Accumulators &accumulators) {
 #pragma HLS INLINE
 clear_rows:
@@ -85,6 +87,19 @@ depth_steps:
     array_step(operand, first_part + k, word, accumulators);
   }
 }
+#else
+// The same sums on vector instructions, of the rows that the tile has.
+inline void multiply_tile(const Matmul &f, const Machine &machine, uint64_t b_address, const Operand &operand, int rows,
+                          Accumulators &accumulators) {
+  const uint32_t steps = f.depth / TILE_DEPTH;
+  const uint8_t *words[OPERAND_BYTES / TILE_DEPTH];
+  for (uint32_t k = 0; k < steps; k++) {
+    words[k] = weight_word_bytes(machine.weight, machine.act, uint32_t(b_address / WEIGHT_WORD_BYTES) + k);
+  }
+  const int8_t *values = operand.row[0][0][0] + f.a_address % ACT_WORD_BYTES;
+  native::multiply_tile<native::Best>(values, OPERAND_BYTES, rows, words, steps, accumulators.sum);
+}
+#endif
 
 // Results of one row, requantised and looked up.
 struct RowResults {
@@ -307,7 +322,7 @@ row_tiles:
         if (!inside_weight(param_address, PARAMETER_BYTES * TILE_COLUMNS)) return FAULT_ADDRESS;
         read_parameters(machine.weight, machine.act, param_address, parameters);
       }
-      multiply_tile(f, machine, b_address, operand, accumulators);
+      multiply_tile(f, machine, b_address, operand, tile.count, accumulators);
       events.matmul_array += f.depth / TILE_DEPTH;
       fault = to_weight ? drain_to_weight(f, machine, tile, accumulators, parameters, j, valid)
                         : drain_to_act(f, machine, tile, accumulators, parameters, j, valid, maximum);

@@ -1,4 +1,4 @@
-// One step of the array: TILE_ROWS x TILE_COLUMNS dot products of length TILE_DEPTH.
+// One step of the array, TILE_ROWS x TILE_COLUMNS dot products of length TILE_DEPTH, as synthesis sees it.
 #ifndef MOESAIC_MATMUL_ARRAY_HPP
 #define MOESAIC_MATMUL_ARRAY_HPP
 
@@ -21,7 +21,6 @@ struct Accumulators {
 };
 
 // part: counted from the beginning of the operand rows. word: column-major, TILE_DEPTH values of column 0, then of column 1, ...
-#ifdef MOESAIC_AP_TYPES
 inline void array_step(const Operand &operand, uint32_t part, const WeightWord &word, Accumulators &accumulators) {
 #pragma HLS INLINE
 array_rows:
@@ -37,27 +36,6 @@ array_rows:
     }
   }
 }
-#else
-// The same sums in an order that g++ turns into vector instructions.
-inline void array_step(const Operand &operand, uint32_t part, const WeightWord &word, Accumulators &accumulators) {
-  int16_t transposed[TILE_DEPTH][TILE_COLUMNS];
-transpose_columns:
-  for (int c = 0; c < TILE_COLUMNS; c++) {
-  transpose_depth:
-    for (int l = 0; l < TILE_DEPTH; l++) transposed[l][c] = int8_t(word.byte[c * TILE_DEPTH + l]);
-  }
-array_rows:
-  for (int r = 0; r < TILE_ROWS; r++) {
-    const int8_t *left = operand.row[r][part / OPERAND_PARTS][part % OPERAND_PARTS];
-  array_depth:
-    for (int l = 0; l < TILE_DEPTH; l++) {
-      const int32_t a = left[l];
-    array_columns:
-      for (int c = 0; c < TILE_COLUMNS; c++) accumulators.sum[r][c] += a * transposed[l][c];
-    }
-  }
-}
-#endif
 
 }  // namespace moesaic
 

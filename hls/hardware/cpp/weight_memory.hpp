@@ -40,6 +40,14 @@ inline WeightWord read_weight_word(const WeightMemory &weight, const ActMemory &
   return word;
 }
 
+#ifdef MOESAIC_AP_TYPES
+#else
+// Where a word's bytes lie.
+inline const uint8_t *weight_word_bytes(const WeightMemory &weight, const ActMemory &act, uint32_t index) {
+  return index < uint32_t(WEIGHT_WORDS) ? weight.lane[index][0].byte : act.block[index - uint32_t(WEIGHT_WORDS)][0][0].byte;
+}
+#endif
+
 inline void write_weight_word(WeightMemory &weight, ActMemory &act, uint32_t index, const WeightWord &word) {
 #pragma HLS INLINE
   if (index < uint32_t(WEIGHT_WORDS)) {

@@ -1,7 +1,7 @@
 // The register file (AXI4-Lite) and the life of a run.
 //
-// A run: start latches the windows and the program's place, core_rst_no lets the units go, and the first of done, fault
-// or timeout halts the bus masters; when the bus is quiet the units are reset again and the status shows the outcome.
+// A run: start latches the windows and the program's place, core_rst_no lets the units go, and the first of done, fault,
+// timeout or stop halts the bus masters; when the bus is quiet the units are reset again and the status shows the outcome.
 // Registers may be rewritten during a run; they count from the next start on.
 module moesaic_control #(
     parameter int unsigned LoadPorts   = 3,
@@ -46,7 +46,7 @@ module moesaic_control #(
   logic release_q;
 
   // --- registers ---
-  logic irq_enable_q, irq_status_q, done_q, faulted_q;
+  logic irq_enable_q, irq_status_q, done_q, faulted_q, stopped_q;
   logic [3:0] fault_q;
   logic [2:0] fault_unit_q;
   logic [31:0] fault_tag_q;
@@ -109,9 +109,10 @@ module moesaic_control #(
     endcase
     case (read_address)
       moesaic_isa_pkg::REG_STATUS: begin
-        read_value[moesaic_isa_pkg::BIT_STATUS_BUSY]  = state_q != Idle;
-        read_value[moesaic_isa_pkg::BIT_STATUS_DONE]  = done_q;
-        read_value[moesaic_isa_pkg::BIT_STATUS_FAULT] = faulted_q;
+        read_value[moesaic_isa_pkg::BIT_STATUS_BUSY]    = state_q != Idle;
+        read_value[moesaic_isa_pkg::BIT_STATUS_DONE]    = done_q;
+        read_value[moesaic_isa_pkg::BIT_STATUS_FAULT]   = faulted_q;
+        read_value[moesaic_isa_pkg::BIT_STATUS_STOPPED] = stopped_q;
       end
       moesaic_isa_pkg::REG_FAULT:              read_value = {28'd0, fault_q};
       moesaic_isa_pkg::REG_FAULT_UNIT:         read_value = {29'd0, fault_unit_q};
@@ -137,14 +138,15 @@ module moesaic_control #(
   end
 
   // --- the run ---
-  logic start, finished, timeout;
+  logic write_control, start, stop_q, finished, timeout;
   logic [moesaic_isa_pkg::UNITS:0] fault;
   logic [2:0] fault_unit;
   logic [3:0] fault_cause;
   logic [31:0] fault_tag;
 
-  assign start    = write_accept_q && write_address == moesaic_isa_pkg::REG_CONTROL && state_q == Idle
-                    && set_bits[moesaic_isa_pkg::BIT_CONTROL_START];
+  assign write_control = write_accept_q && write_address == moesaic_isa_pkg::REG_CONTROL;
+  assign start         = write_control && state_q == Idle && set_bits[moesaic_isa_pkg::BIT_CONTROL_START];
+
   assign finished = end_i && units_empty_i;
   assign timeout  = run_max_cycles_q != '0 && counter_q[moesaic_isa_pkg::COUNTER_CYCLES] >= run_max_cycles_q;
   assign fault    = fault_i;
@@ -212,8 +214,12 @@ module moesaic_control #(
       counter_q[moesaic_isa_pkg::COUNTER_READ_BEATS] <= counter_q[moesaic_isa_pkg::COUNTER_READ_BEATS] + 32'(read_beats);
     end
 
+    // Kept until the run ends: it may be asked for before the units have been let go.
+    if (write_control && set_bits[moesaic_isa_pkg::BIT_CONTROL_STOP]) stop_q <= 1'b1;
+
     unique case (state_q)
       Idle: begin
+        stop_q <= 1'b0;
         if (start) begin
           state_q              <= Prepare;
           run_constant_base_q  <= constant_base_q;
@@ -226,6 +232,7 @@ module moesaic_control #(
           counter_q            <= '0;
           done_q               <= 1'b0;
           faulted_q            <= 1'b0;
+          stopped_q            <= 1'b0;
           fault_q              <= moesaic_isa_pkg::FAULT_NONE;
           fault_unit_q         <= '0;
           fault_tag_q          <= '0;
@@ -244,6 +251,9 @@ module moesaic_control #(
           fault_tag_q  <= fault_tag;
         end else if (finished) begin
           state_q <= Halt;
+        end else if (stop_q) begin
+          state_q   <= Halt;
+          stopped_q <= 1'b1;
         end
       end
       Halt: begin
@@ -265,8 +275,10 @@ module moesaic_control #(
       rvalid_q         <= 1'b0;
       irq_enable_q     <= 1'b0;
       irq_status_q     <= 1'b0;
+      stop_q           <= 1'b0;
       done_q           <= 1'b0;
       faulted_q        <= 1'b0;
+      stopped_q        <= 1'b0;
       fault_q          <= moesaic_isa_pkg::FAULT_NONE;
       fault_unit_q     <= '0;
       fault_tag_q      <= '0;
@@ -288,6 +300,7 @@ module moesaic_control #(
     if (armed) begin
       cycles_never_wrap: assert (state_q != Run || counter_q[moesaic_isa_pkg::COUNTER_CYCLES] != '1);
       runs_only_while_released: assert (release_q || state_q == Idle || state_q == Prepare);
+      stopped_or_faulted: assert (!(stopped_q && faulted_q));
     end
   end
 

@@ -223,10 +223,12 @@ package moesaic_isa_pkg;
 
   localparam logic [11:0] REG_CONTROL = 12'h000;
   localparam int unsigned BIT_CONTROL_START = 0;
+  localparam int unsigned BIT_CONTROL_STOP = 1;
   localparam logic [11:0] REG_STATUS = 12'h004;
   localparam int unsigned BIT_STATUS_BUSY = 0;
   localparam int unsigned BIT_STATUS_DONE = 1;
   localparam int unsigned BIT_STATUS_FAULT = 2;
+  localparam int unsigned BIT_STATUS_STOPPED = 3;
   localparam logic [11:0] REG_FAULT = 12'h008;
   localparam logic [11:0] REG_FAULT_UNIT = 12'h00c;
   localparam logic [11:0] REG_FAULT_TAG = 12'h010;

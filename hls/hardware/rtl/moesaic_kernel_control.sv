@@ -3,7 +3,7 @@
 //
 // The kernel shakes hands by ap_ctrl_hs: kernel_start_o stays up until kernel_ready_i, kernel_done_i is up for a cycle. What it
 // counted comes with the ap_vld of each result and is shown in place of the counters that `control` would keep by events. A kernel
-// cannot be stopped: after a timeout the run ends, with that fault, once the kernel has ended.
+// cannot be stopped: after a timeout or a stop the run ends, with that fault or as stopped, once the kernel has ended.
 module moesaic_kernel_control #(
     parameter logic [63:0] Fingerprint = 64'd0
 ) (

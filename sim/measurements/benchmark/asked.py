@@ -60,6 +60,10 @@ def _of_frame(entry: dict) -> Iterable[dict]:
         yield _figure(
             "simulation of a frame", of, f"at most {FRAME_SECONDS} s", f"{seconds:.0f} s", seconds <= FRAME_SECONDS
         )
+    emulator, pytorch = entry["emulator_seconds"], entry["pytorch_seconds"]
+    yield _figure(
+        "emulator", of, f"at most PyTorch's {1e3 * pytorch:.1f} ms", f"{1e3 * emulator:.1f} ms", emulator <= pytorch
+    )
     build = entry["build_seconds"]
     if build is not None:
         yield _figure("Verilator build", of, f"at most {BUILD_SECONDS} s", f"{build:.0f} s", build <= BUILD_SECONDS)

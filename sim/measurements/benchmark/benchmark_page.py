@@ -25,6 +25,7 @@ from moesaic.sim.measurements.benchmark.benchmark_tables import (
     proof_table,
     published_table,
     scaling_table,
+    speed_table,
     technique_name,
     units_table,
 )
@@ -51,6 +52,7 @@ def benchmark_page(document: dict) -> str:
         _units(document["frames"]),
         _ablation(document["ablation"], document["modules"]),
         _scaling(document["scaling"]),
+        _speed(document["frames"]),
         _estimates([*document["frames"], *document["ablation"], *document["scaling"]]),
         _proof(document),
     )
@@ -228,6 +230,16 @@ def _scaling(entries: Sequence[dict]) -> Markup | None:
         "B/cycle has a fourth load port; an array of more than 12 rows does not fit the ZCU104 but a larger part of its family."
     )
     return section("Scaling", introduction, *parts, scaling_table(entries).to_html())
+
+
+def _speed(entries: Sequence[dict]) -> Markup | None:
+    if not entries:
+        return None
+    introduction = (
+        "The emulator is the accelerator's C++ compiled for this machine's processor. It computes a whole frame of one task in exactly the "
+        "accelerator's integers; PyTorch computes the same task in float32. One thread each, in turns, the median of seven."
+    )
+    return section("Without a board", introduction, speed_table(entries).to_html())
 
 
 def _estimates(entries: Sequence[dict]) -> Markup | None:

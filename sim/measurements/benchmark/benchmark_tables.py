@@ -57,6 +57,22 @@ def frame_details_table(entries: Sequence[dict]) -> Table:
     return Table(columns, rows)
 
 
+def speed_table(entries: Sequence[dict]) -> Table:
+    """The emulator beside PyTorch."""
+    columns = (
+        Column("whole frame"), Column("emulator, ms", decimals(1)), Column("PyTorch float32, ms", decimals(1)),
+        Column("times as fast", decimals(2)),
+    )  # fmt: skip
+    rows = [
+        (
+            frame_name(e), 1e3 * e["emulator_seconds"], 1e3 * e["pytorch_seconds"],
+            e["pytorch_seconds"] / e["emulator_seconds"],
+        )
+        for e in entries
+    ]  # fmt: skip
+    return Table(columns, rows)
+
+
 def asked_table(figures: Sequence[dict]) -> Table:
     """The targets and what was measured."""
     columns = (Column("figure"), Column("of"), Column("asked"), Column("measured"), Column("verdict"))

@@ -7,6 +7,9 @@ import hashlib
 import json
 from pathlib import Path
 
+import torch
+
+from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe, load_recipe
 from moesaic.sim.measurements.benchmark.cases import TASKS, Frame
 from moesaic.sim.measurements.benchmark.source_hashes import room_files
@@ -43,9 +46,13 @@ class Bundles:
         return self._loaded[path]
 
     @staticmethod
-    def _make(frame: Frame, recipe: Recipe, path: Path) -> None:
-        import torch
+    def float_network(frame: Frame) -> M3ViT:
+        """The network of a frame in float32, in evaluation mode, with the weights that training would begin with."""
+        torch.manual_seed(SEED)
+        return M3ViT(frame_recipe(frame).model).eval()
 
+    @staticmethod
+    def _make(frame: Frame, recipe: Recipe, path: Path) -> None:
         from moesaic.model.export.bundle_export import build_random_bundle
 
         torch.set_num_threads(1)  # the fastest on few cores

@@ -17,10 +17,12 @@ from rich.text import Text
 from moesaic.errors import InternalError, UserError
 from moesaic.files import write_file
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
+from moesaic.model.network.vit import M3ViT
 from moesaic.sim.measurements.benchmark.asked import asked_figures, missed
 from moesaic.sim.measurements.benchmark.benchmark_page import benchmark_page
 from moesaic.sim.measurements.benchmark.cases import FRAMES, PARTS, Case, Frame
 from moesaic.sim.measurements.benchmark.derived import derived_figures, wrong_bytes
+from moesaic.sim.measurements.benchmark.emulator_speed import emulator_speed
 from moesaic.sim.measurements.benchmark.measurement import Prepared, Progress, measure, prepare
 from moesaic.sim.measurements.benchmark.source_hashes import read_hash, sources_hash
 from moesaic.sim.measurements.benchmark.technique_resources import synthesised_modules
@@ -36,6 +38,10 @@ class BundleSource(Protocol):
 
     def get(self, frame: Frame) -> Bundle:
         """Return the bundle of a frame's model at the frame's image size."""
+        ...
+
+    def float_network(self, frame: Frame) -> M3ViT:
+        """Return a network of the same size in float32, in evaluation mode, with any weights."""
         ...
 
 
@@ -164,6 +170,9 @@ class Session:
         started = time.perf_counter()
         with self._display(title, work):
             result = measure(prepared, work, self.simulators)
+            if prepared.case.part == "frames":
+                work.step = "emulator and PyTorch, in turns"
+                result |= emulator_speed(prepared, self.bundles.float_network(prepared.case.frame))
         sources.check()
         write_file(path, (json.dumps(result, indent=1) + "\n").encode())
         wrong = wrong_bytes(result)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from rich.console import Console
 
 from moesaic.pages.terminal import print_table
-from moesaic.sim.measurements.benchmark.benchmark_tables import ablation_table, frame_name, frames_table, scaling_table
+from moesaic.sim.measurements.benchmark.benchmark_tables import (
+    ablation_table,
+    frame_name,
+    frames_table,
+    scaling_table,
+    speed_table,
+)
 
 
 def show(document: dict, console: Console) -> None:
@@ -14,6 +20,7 @@ def show(document: dict, console: Console) -> None:
         frames = frames_table(document["frames"])
         columns = ("encoder", "cycles", "ratio", "asked", "MAC use", "GOPS / DSP", "bytes that differ")
         print_table(console, frames.select(*columns), "encoder, measured in RTL simulation")
+        print_table(console, speed_table(document["frames"]), "without a board: one thread, no other load assumed")
     if document["ablation"]:
         ablation = ablation_table(document["ablation"], document["modules"])
         title = f"ablation of {frame_name(document['ablation'][0])}"

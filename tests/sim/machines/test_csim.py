@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import subprocess
 from dataclasses import replace
 from importlib.util import find_spec
@@ -54,6 +55,27 @@ def test_packed_products_and_wide_beats(scenario, configuration):
         counters = ReferenceMachine(configuration).run(program, expected, 0)
         assert executor.run(program, memory, 0) == counters
         assert np.array_equal(memory.frame, expected.frame)
+
+
+VECTORS = {"native": (), "scalar": ("-U__SSE2__", "-U__AVX2__", "-U__AVX512VNNI__", "-U__ARM_NEON")}
+if platform.machine() == "x86_64":
+    VECTORS |= {"avx2": ("-mno-avx512f",), "sse2": ("-mno-avx512f", "-mno-avx2")}
+WIDE = replace(DEEP, name="wide", tile_columns=32)
+
+
+@pytest.mark.parametrize("configuration", [TINY, DEEP, WIDE], ids=lambda configuration: configuration.name)
+@pytest.mark.parametrize("vectors", VECTORS)
+def test_products_are_the_same_on_every_kind_of_vector(vectors, configuration):
+    """The emulator is compiled for the processor at hand; what it computes does not depend on that."""
+    executor = CsimExecutor(configuration, flags=VECTORS[vectors])
+    for seed, scenario in enumerate(("matmul_to_act", "matmul_to_weight", "attention") * 3):
+        case = Case(configuration, np.random.default_rng([seed, *scenario.encode()]))
+        SCENARIOS[scenario](case)
+        program, memory = case.finish()
+        expected = Memory(memory.constants, memory.frame.copy())
+        ReferenceMachine(configuration).run(program, expected, 0)
+        executor.run(program, memory, 0)
+        assert np.array_equal(memory.frame, expected.frame), (scenario, seed)
 
 
 PACKED = """

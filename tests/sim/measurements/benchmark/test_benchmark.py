@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from moesaic.caches import cache_directory
 from moesaic.command_line import EXIT_USER_ERROR, main
 from moesaic.errors import InternalError, UserError
 from moesaic.hls.compiler.schedule import Schedule
+from moesaic.model.network.vit import M3ViT
 from moesaic.model.quantisation.integer import IntegerNetwork
+from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
 from moesaic.sim.machines.recorder import EVENT, Kind, State
 from moesaic.sim.measurements.benchmark import measurement
 from moesaic.sim.measurements.benchmark import source_hashes as sources
@@ -79,6 +82,13 @@ class Networks:
 
     def get(self, frame):
         return self.bundle
+
+    def float_network(self, frame):
+        torch.manual_seed(5)
+        tasks = tuple(TaskConfiguration(name, task.channels) for name, task in self.bundle.tasks.items())
+        sizes = {field.name: getattr(SMALL, field.name) for field in dataclasses.fields(SMALL)}
+        known = {field.name for field in dataclasses.fields(ModelConfiguration)}
+        return M3ViT(ModelConfiguration(**{n: v for n, v in sizes.items() if n in known}, tasks=tasks)).eval()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -292,13 +302,15 @@ def test_asked_figures(document, networks, output):
 
     fine = {
         "asked": 1000, "cycles": 1000, "gops_per_dsp": 0.9, "estimated_cycles": 1029, "total_cycles": 2000, "estimated_total_cycles": 1942,
+        "emulator_seconds": 0.1, "pytorch_seconds": 0.1,
     }  # fmt: skip
-    assert all(states(**fine).values()) and len(states(**fine)) == 5
+    assert all(states(**fine).values()) and len(states(**fine)) == 6
     assert not states(**{**fine, "cycles": 1001})["cycles of the encoder"]
     assert not states(**{**fine, "gops_per_dsp": 0.899})["GOPS per DSP"]
     assert not states(**{**fine, "task_switch": {"largest": 1}})["extra cycles for a change of task"]
     assert not states(**{**fine, "estimated_cycles": 1032})["estimate against measured cycles"]
     assert not states(**{**fine, "estimated_total_cycles": 1938})["estimate against measured cycles"]
+    assert not states(**{**fine, "emulator_seconds": 0.101})["emulator"]
     assert not states(**{**fine, "build_seconds": 601.0})["Verilator build"]
     assert not states(**{**fine, "model": "m3vit_tiny", "simulated_seconds": 181 * len(entry["runs"])})[
         "simulation of a frame"
