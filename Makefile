@@ -18,7 +18,7 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 NUMPY1 := build/numpy1
-HOST_TESTS := board compatibility deploy frame_sources hwh image_files lock pathways png power prediction_pictures process_end pynq_reader resize \
+HOST_TESTS := board compatibility deploy frame_sources hwh image image_files lock pathways png power prediction_pictures process_end pynq_reader resize \
   runtime same_integers frame_pipeline
 
 .DEFAULT_GOAL := help

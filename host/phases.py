@@ -6,12 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from moesaic.host.image_files import check_rgb, read_image
+from moesaic.host.image import ImageLike, as_image
 from moesaic.host.result import FrameFault, Result
 from moesaic.spec.build import Build
 from moesaic.spec.executor import Counters, Executor, MachineFault, Memory, Program
@@ -83,17 +82,16 @@ class Phases:
         self._staged: StagedExecutor | None = executor if isinstance(executor, StagedExecutor) else None
         self._image = slice(build.image_offset, build.image_offset + build.image_bytes)
 
-    def prepare(self, source: np.ndarray | Path | str, name: str) -> tuple[np.ndarray, Placement, dict[str, float]]:
+    def prepare(self, source: ImageLike, name: str) -> tuple[np.ndarray, Placement, dict[str, float]]:
         """What the network sees (moesaic.spec.resize.fit), uint8 (height, width, 3), where it lies, and the seconds taken, by phase.
 
-        source: an image, uint8 (height, width, 3) of any size, or an image file. name: what an error calls the image. UserError if
-        it is not an RGB image.
+        source: an Image, or what one is made of. name: what an error calls the image. UserError if it cannot be taken.
         """
         begin = time.perf_counter()
-        given = read_image(source) if isinstance(source, (str, Path)) else np.asarray(source)
-        check_rgb(given, name)
-        image, placement = fit(given, self._build.input, self._build.image_height, self._build.image_width)
-        if np.may_share_memory(image, given):
+        given, build = as_image(source), self._build
+        pixels = given.pixels(name)
+        image, placement = fit(pixels, given.description(build.input), build.image_height, build.image_width)
+        if np.may_share_memory(image, pixels):
             image = image.copy()  # a camera may fill its array again while the result still shows this frame
         return image, placement, {"prepare": time.perf_counter() - begin}
 

@@ -1,6 +1,6 @@
 """PNG with numpy and zlib, so that a board needs no imaging library to read an image or show a result.
 
-Reads 8-bit, non-interlaced images of every colour type (ISO/IEC 15948); writes 8-bit grey and RGB.
+Reads images of every colour type, bit depth and interlacing (ISO/IEC 15948); writes 8-bit grey and RGB.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import numpy as np
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGB_ALPHA: 4}
+_DEPTHS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _GREY_ALPHA: (8, 16), _RGB_ALPHA: (8, 16)}
+_ADAM7 = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
+"""First row, rows apart, first column, columns apart of each pass of an interlaced image."""
 _LARGEST_SIDE = 16_384
 
 
@@ -36,34 +39,71 @@ def encode_png(image: np.ndarray, compression: int = 9) -> bytes:
 
 
 def decode_png(data: bytes) -> np.ndarray:
-    """The image in a PNG file, uint8 (height, width, channels): 1 grey, 2 grey and alpha, 3 RGB (also from a palette), 4 RGBA.
+    """The image in a PNG file, uint8 (height, width, channels), see decode_chunks. ValueError as read_chunks and decode_chunks."""
+    return decode_chunks(read_chunks(data))
 
-    A palette with transparency gives 4 channels. ValueError says what is wrong with the file or not supported.
+
+def decode_chunks(chunks: dict[bytes, bytes]) -> np.ndarray:
+    """The image in a file's chunks, uint8 (height, width, channels): 1 grey, 2 grey and alpha, 3 RGB (also from a palette), 4 RGBA.
+
+    Other bit depths are rescaled to 8 bits, to the nearest value. A transparent colour and a palette with transparency give an alpha
+    channel. ValueError says what is wrong with the file.
     """
-    chunks = _read_chunks(data)
     if len(chunks.get(b"IHDR", b"")) != 13 or b"IDAT" not in chunks:
         raise ValueError("it has no header or no pixels")
     width, height, depth, colour, compression, filtering, interlace = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
-    if depth != 8 or colour not in _CHANNELS or interlace or compression or filtering:
-        raise ValueError(
-            f"bit depth {depth}, colour type {colour}, interlace {interlace}; 8-bit, not interlaced is read"
-        )
+    if depth not in _DEPTHS.get(colour, ()) or interlace not in (0, 1) or compression or filtering:
+        raise ValueError(f"there is no bit depth {depth} of colour type {colour}, or no interlace {interlace}")
     if not (1 <= width <= _LARGEST_SIDE and 1 <= height <= _LARGEST_SIDE):
         raise ValueError(f"it is {width}x{height} pixels, a side may have 1 to {_LARGEST_SIDE}")
+    passes = [p for p in (_ADAM7 if interlace else [(0, 1, 0, 1)]) if p[0] < height and p[2] < width]
+    sizes = [(-(-(height - top) // down), -(-(width - left) // across)) for top, down, left, across in passes]
     channels = _CHANNELS[colour]
-    expected = height * (1 + width * channels)
+    pitches = [-(-columns * channels * depth // 8) for _, columns in sizes]
+    expected = sum(rows * (1 + pitch) for (rows, _), pitch in zip(sizes, pitches))
     try:
         raw = zlib.decompressobj().decompress(chunks[b"IDAT"], expected + 1)
     except zlib.error as error:
         raise ValueError(f"its pixels are damaged ({error})") from None
     if len(raw) != expected:
         raise ValueError(f"its pixels are {len(raw)} bytes where {expected} belong")
-    image = _unfilter(raw, height, width * channels, channels).reshape(height, width, channels)
-    return _look_up(image, chunks) if colour == _PALETTE else image
+    image = np.empty((height, width, channels), np.uint16 if depth == 16 else np.uint8)
+    position = 0
+    for (top, down, left, across), (rows, columns), pitch in zip(passes, sizes, pitches):
+        part = raw[position : position + rows * (1 + pitch)]
+        position += len(part)
+        lines = _unfilter(part, rows, pitch, max(1, channels * depth // 8))
+        image[top::down, left::across] = _samples(lines, depth, columns * channels).reshape(rows, columns, channels)
+    if colour == _PALETTE:
+        return _look_up(image, chunks)
+    key = chunks.get(b"tRNS", b"") if colour in (_GREY, _RGB) else b""
+    seen = _opaque(image, key) if len(key) == 2 * channels else None
+    shown = image if depth == 8 else _rescaled(image, depth)
+    return shown if seen is None else np.dstack([shown, np.where(seen, np.uint8(255), np.uint8(0))])
 
 
-def _read_chunks(data: bytes) -> dict[bytes, bytes]:
-    """Chunk type to content, repeated chunks joined. Checks signature, lengths and checksums."""
+def _samples(lines: np.ndarray, depth: int, count: int) -> np.ndarray:
+    """The first `count` samples of `depth` bits in each line of bytes: uint8, or uint16 of 16 bits."""
+    if depth == 16:
+        return lines.view(">u2")
+    if depth == 8:
+        return lines
+    bits = np.unpackbits(lines, axis=1)[:, : count * depth].reshape(len(lines), count, depth)
+    return bits @ (1 << np.arange(depth)[::-1]).astype(np.uint8)
+
+
+def _rescaled(image: np.ndarray, depth: int) -> np.ndarray:
+    largest = (1 << depth) - 1
+    return ((image.astype(np.uint32) * 510 + largest) // (2 * largest)).astype(np.uint8)
+
+
+def _opaque(image: np.ndarray, key: bytes) -> np.ndarray:
+    """Where the samples are not those of the transparent colour, bool (height, width)."""
+    return (image != np.frombuffer(key, ">u2").astype(np.uint16)).any(-1)
+
+
+def read_chunks(data: bytes) -> dict[bytes, bytes]:
+    """Chunk type to content, repeated chunks joined. ValueError for a wrong signature, length or checksum."""
     if not data.startswith(SIGNATURE):
         raise ValueError("it has no PNG signature")
     chunks: dict[bytes, bytes] = {}

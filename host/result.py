@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.host.image import ImageLike, as_image
 from moesaic.host.png import encode_png
 from moesaic.host.prediction_pictures import picture
 from moesaic.spec.executor import Counters, MachineFault
@@ -34,7 +35,9 @@ class Result:
     Attributes:
         task: its name. pathway: the alternative taken, None for the default. kind: see moesaic.spec.predictions.
         image: what the network saw, uint8 (height, width, 3), RGB.
-        placement: which part of the given image that is: `placement.seen` is (top, left, height, width) in its pixels.
+        placement: which part of the given image that is: `placement.seen` is (top, left, height, width) in its pixels, and
+            `placement.image_points` takes points of the network's input there. Of a file, the pixels are those after it was turned
+            upright, as `moesaic.Image(path).pixels()` gives them.
         raw: int16 (height, width, channels), in units of the task's output scale; the same on every executor.
         decoded: raw in the task's own terms; for shape, dtype and unit see moesaic.spec.predictions.decode.
         counters: see moesaic.spec.executor.Counters; "cycles" only from a machine with a clock.
@@ -82,6 +85,26 @@ class Result:
         if self.kind == "normals":
             found = found / np.maximum(np.linalg.norm(found.data, axis=-1, keepdims=True), 1e-12)
         return found
+
+    def overlay(self, image: ImageLike, opacity: float = 0.5) -> np.ndarray:
+        """The prediction's picture laid over the given image, uint8 (height, width, 3), RGB; what the network did not see stays as it is.
+
+        image: what was run, in any of the forms that `run` takes. opacity: of the prediction, 0 to 1. UserError for an image of another
+        size, and where `at_image` raises it.
+        """
+        below = as_image(image).pixels()
+        if below.shape[:2] != self.placement.image:
+            (rows, columns), (height, width) = below.shape[:2], self.placement.image
+            raise UserError(
+                f"the image is {columns}x{rows} pixels, the one that was run {width}x{height}; give the same image"
+            )
+        if not 0 <= opacity <= 1:
+            raise UserError(f"an opacity of {opacity}; it may be 0 to 1")
+        mask = np.ma.getmaskarray(self.at_image)
+        seen = ~(mask if mask.ndim == 2 else mask[..., 0])
+        share = np.float32(opacity) * seen[..., None]
+        above = self.placement.to_image(self.picture, smooth=False).data
+        return np.floor(below * (1 - share) + above * share + np.float32(0.5)).astype(np.uint8)
 
     def _repr_png_(self) -> bytes:
         return encode_png(self.picture)

@@ -107,9 +107,10 @@ class Accelerator:
         """Run a task on one image.
 
         Args:
-            image: uint8 (height, width, 3), RGB, of any size, or the path of an image file. How it gets to the network's size is
-                part of the build (`build.input`), by default the largest centred part with the network's proportions is resized.
-                The result's `placement` says which part the network saw.
+            image: uint8 (height, width, 3), RGB, of any size; the path of an image file, or its bytes; an image of Pillow; or a
+                moesaic.Image, which says how other arrays are to be read. How it gets to the network's size is part of the build
+                (`build.input`), by default the largest centred part with the network's proportions is resized. The result's
+                `placement` says which part the network saw.
             task: a key of `tasks`.
             pathway: an alternative of the task, such as one with fewer experts; None for the task's default. Changing task or
                 pathway from frame to frame costs nothing.

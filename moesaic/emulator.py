@@ -7,11 +7,7 @@ with the sources in a build.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import platform
-import shutil
-import subprocess
-import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.caches import cache_directory
+from moesaic.compiled_library import compile_library
 from moesaic.errors import InternalError, UserError
-from moesaic.files import writing
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault, Unit
@@ -28,10 +24,9 @@ from moesaic.spec.issue import missing_signals, waits_for_room, waits_for_signal
 
 ENTRY_POINT = "emulator.cpp"
 COUNTER_NAMES = ("instructions", "matmul_array", "read_beats", "write_beats")
-_FLAGS = ("-std=c++14", "-O3", "-shared", "-fPIC", "-Wno-unknown-pragmas")
+_FLAGS = ("-std=c++14", "-O3", "-Wno-unknown-pragmas")
 _NATIVE = {"x86_64": "-march=native", "aarch64": "-mcpu=native"}
 """The flag for vector instructions of the processor at hand (hls/hardware/cpp/native_array.hpp), by platform.machine()."""
-_LOG_TAIL_LINES = 20
 
 
 def compile_emulator(sources: Path, cache: Path | None = None, flags: tuple[str, ...] = ()) -> Path:
@@ -46,33 +41,9 @@ def compile_emulator(sources: Path, cache: Path | None = None, flags: tuple[str,
     sources = Path(sources)
     if not (sources / ENTRY_POINT).is_file():
         raise UserError(f"{sources} holds no emulator sources: {ENTRY_POINT} is missing; make the build again")
-    compiler = shutil.which("g++")
-    if compiler is None:
-        raise UserError("g++ is missing: the emulator is compiled with it; install it with: apt-get install g++")
+    included = [*sources.glob("*.hpp"), *sources.glob("*.cpp")]
     options = (*_FLAGS, *_native_flags(), *flags)
-    about = [
-        subprocess.run([compiler, *question], capture_output=True, check=False).stdout
-        for question in (("--version",), (*_native_flags(), "-Q", "--help=target"))
-    ]
-    digest = hashlib.sha256(repr((about, options)).encode())
-    for path in sorted((*sources.glob("*.hpp"), *sources.glob("*.cpp"))):
-        digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
-    library = (cache or cache_directory("emulators")) / f"emulator-{digest.hexdigest()[:16]}.so"
-    if library.exists():
-        return library
-    with writing(library.parent):
-        library.parent.mkdir(parents=True, exist_ok=True)
-        scratch_directory = tempfile.TemporaryDirectory(prefix=".emulator-", dir=library.parent)
-    with scratch_directory as scratch:
-        partial = Path(scratch) / library.name
-        command = [compiler, *options, "-I", str(sources), str(sources / ENTRY_POINT), "-o", str(partial)]
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
-        if process.returncode != 0:
-            tail = "\n".join(process.stderr.splitlines()[-_LOG_TAIL_LINES:])
-            raise InternalError(f"the emulator in {sources} does not compile (g++ exits {process.returncode}):\n{tail}")
-        with writing(library):
-            partial.replace(library)
-    return library
+    return compile_library("emulator", sources / ENTRY_POINT, included, options, cache or cache_directory("emulators"))
 
 
 def _native_flags() -> tuple[str, ...]:

@@ -15,6 +15,12 @@ from moesaic.errors import UserError
 
 MANIFEST_HASH = "sha256"
 """Key of the hash that a manifest has of itself."""
+_LFS = b"version https://git-lfs.github.com/spec/"
+
+
+def is_lfs_pointer(content: bytes) -> bool:
+    """Whether this is the beginning of what Git LFS leaves in a file's place until the file is fetched."""
+    return content.startswith(_LFS)
 
 
 def sha256_of(data: bytes) -> str:

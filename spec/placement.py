@@ -44,6 +44,23 @@ class Placement:
             length.append(scale * filled[2 + axis])
         return first[0], first[1], length[0], length[1]
 
+    def image_points(self, points: np.ndarray) -> np.ndarray:
+        """Where points of the network's input lie in the image, float64 (..., 2).
+
+        points: (..., 2), (row, column) in the network's pixels, with (0, 0) at the upper left corner of the first pixel and (0.5, 0.5)
+        at its centre, as in the result. Points on the padding lie outside of the image.
+        """
+        return (np.asarray(points, np.float64) + self.window) / self._enlargement + self.source[:2]
+
+    def network_points(self, points: np.ndarray) -> np.ndarray:
+        """Where points of the image lie in the network's input, float64 (..., 2), the way back from image_points."""
+        return (np.asarray(points, np.float64) - self.source[:2]) * self._enlargement - self.window
+
+    @property
+    def _enlargement(self) -> np.ndarray:
+        """The network's pixels for each of the image's, down and across."""
+        return np.array(self.resized) / self.source[2:]
+
     def to_image(self, prediction: np.ndarray, *, smooth: bool = True) -> np.ma.MaskedArray:
         """A dense prediction at the image's own pixels, masked where the network did not see the image.
 

@@ -6,27 +6,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from moesaic.spec.compiled_resize import compiled_resize
+from moesaic.spec.filter_taps import CUBIC_ONE, Taps, cubic_taps, triangle_taps
 from moesaic.spec.input_description import InputDescription
 from moesaic.spec.placement import Placement, place
 
 LARGEST_SIDE = 16_384
 """Largest side of an image, in pixels: up to it the sums in `resize` stay below 2**63 for targets of at least 8 pixels a side."""
-_CUBIC_ONE = 1 << 22
-
-
-@lru_cache(maxsize=2)  # the frames of a stream have one size
-def triangle_weights(source: int, target: int) -> np.ndarray:
-    """Weights of a linear (triangle) filter along one axis, int64 (target, source), not normalised.
-
-    source, target: pixels. Target pixel i is centred on (i + 1/2) * source / target. The triangle reaches max(1, source / target)
-    source pixels to each side: linear interpolation when enlarging, an average without aliasing when shrinking. All distances are
-    multiplied by 2 * target, which makes them integers.
-    """
-    centre = (2 * np.arange(target, dtype=np.int64)[:, None] + 1) * source
-    pixel = (2 * np.arange(source, dtype=np.int64)[None, :] + 1) * target
-    weights = np.maximum(2 * max(source, target) - np.abs(pixel - centre), 0)
-    weights.flags.writeable = False
-    return weights
+_BAND = 16
 
 
 def _exact_type(largest: int) -> type:
@@ -34,32 +21,44 @@ def _exact_type(largest: int) -> type:
     return np.float32 if largest < 1 << 24 else np.float64 if largest < 1 << 53 else np.int64
 
 
-def _weighted_rows(weights: np.ndarray, rows: np.ndarray, dtype: type) -> np.ndarray:
-    """weights @ rows, for weights whose rows are each zero except for one run."""
-    result = np.empty((len(weights), *rows.shape[1:]), dtype)
-    for i, line in enumerate(weights.astype(dtype)):
-        used = np.flatnonzero(line)
-        run = slice(used[0], used[-1] + 1)
-        result[i] = np.tensordot(line[run], rows[run].astype(dtype), 1)
-    return result
+@lru_cache(maxsize=16)  # by identity: of a size, triangle_taps and cubic_taps return the same object
+def _bands(taps: Taps, start: int, stop: int, dtype: type, channels: int) -> list[tuple[slice, slice, np.ndarray]]:
+    """Runs of target pixels from `start` to `stop`, the source pixels that make them up, and the matrix between them.
 
-
-@lru_cache(maxsize=2)  # as above
-def cubic_weights(source: int, target: int) -> np.ndarray:
-    """Weights of a cubic filter (Keys, a = -1/2) along one axis, int64 (target, source); each row adds up to about 2**22.
-
-    The filter is widened by source / target when shrinking. These are Pillow's weights for BICUBIC, rounded as it rounds them, and
-    every step is an arithmetic operation of IEEE 754, so that they are the same everywhere.
+    A matrix is (target, source), with each pixel as `channels` values.
     """
-    widening = max(source / target, 1.0)
-    centre = (np.arange(target)[:, None] + 0.5) * (source / target)
-    x = np.abs((np.arange(source)[None, :] - centre + 0.5) * (1.0 / widening))
-    near, far = ((1.5 * x) - 2.5) * x * x + 1, (((x - 5) * x + 8) * x - 4) * -0.5
-    weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))
-    weights = weights / weights.cumsum(axis=1)[:, -1:]  # summed one after the other, as Pillow does
-    rounded = np.trunc(weights * _CUBIC_ONE + np.copysign(0.5, weights)).astype(np.int64)
-    rounded.flags.writeable = False
-    return rounded
+    bands = []
+    for begin in range(start, stop, _BAND):
+        part = taps[begin : min(begin + _BAND, stop)]
+        matrix = np.kron(part.matrix(), np.eye(channels, dtype=np.int64)).astype(dtype)
+        target = slice((begin - start) * channels, (begin - start + len(part)) * channels)
+        bands.append((target, slice(part.source.start * channels, part.source.stop * channels), matrix))
+    return bands
+
+
+def _along_columns(image: np.ndarray, taps: Taps, part: slice, dtype: type) -> np.ndarray:
+    """The weighted sums of an image's rows, (targets, width, channels) of `dtype`."""
+    start, stop, _ = part.indices(len(taps))
+    result = np.empty((stop - start, image[0].size), dtype)
+    for target, source, matrix in _bands(taps, start, stop, dtype, 1):
+        result[target] = matrix @ image[source].reshape(matrix.shape[1], -1).astype(dtype)
+    return result.reshape(-1, *image.shape[1:])
+
+
+def _along_rows(image: np.ndarray, taps: Taps, part: slice, dtype: type) -> np.ndarray:
+    """The weighted sums of the pixels in an image's rows, (height, targets, channels) of `dtype`."""
+    start, stop, _ = part.indices(len(taps))
+    height, _, channels = image.shape
+    lines = image.reshape(height, -1)
+    result = np.empty((height, (stop - start) * channels), dtype)
+    for target, source, matrix in _bands(taps, start, stop, dtype, channels):
+        result[:, target] = lines[:, source].astype(dtype) @ matrix.T
+    return result.reshape(height, -1, channels)
+
+
+def _pixels_together(image: np.ndarray) -> np.ndarray:
+    """The image, copied if the bytes of a row are not contiguous."""
+    return image if image.strides[1:] == (image.shape[2], 1) and image.strides[0] > 0 else np.ascontiguousarray(image)
 
 
 def resize(
@@ -73,34 +72,54 @@ def resize(
     """Resize an image, uint8 (H, W, channels) with sides up to LARGEST_SIDE, to uint8 (height, width, channels).
 
     The whole image is kept: it is stretched if the proportions differ. An image that already has the size is returned unchanged.
-    interpolation: with "linear", each pixel is the mean weighted by triangle_weights along both axes, exact until it is rounded once,
-    halves upwards. "cubic" is Pillow's BICUBIC: cubic_weights along rows, rounded to 8 bits, then along columns; Pillow 13 takes
+    interpolation: with "linear", each pixel is the mean weighted by triangle_taps along both axes, exact until it is rounded once,
+    halves upwards. "cubic" is Pillow's BICUBIC: cubic_taps along rows, rounded to 8 bits, then along columns; Pillow 13 takes
     columns first for some changes of proportions, and otherwise gives the same bits.
     rows, columns: the part of the result to compute, all of it by default.
+
+    Compiled C++ does it where there is a compiler (moesaic.spec.compiled_resize), otherwise numpy; both give the same integers.
     """
     if image.shape[:2] == (height, width):
         return image[rows, columns]
-    if interpolation == "cubic":
-        return _cubic(image, height, width, rows, columns)
-    vertical, horizontal = triangle_weights(image.shape[0], height), triangle_weights(image.shape[1], width)
-    vertical, horizontal = vertical[rows], horizontal[columns]
-    down, across = vertical.sum(axis=1), horizontal.sum(axis=1)
-    largest = 255 * int(down.max())
-    lines = _weighted_rows(vertical, image, _exact_type(largest)).swapaxes(0, 1)
-    total = _weighted_rows(horizontal, lines, _exact_type(largest * int(across.max()))).swapaxes(0, 1)
+    if image.strides[2] < 0:  # BGR turned to RGB: turned back, a row's bytes are contiguous
+        return resize(image[..., ::-1], height, width, interpolation, rows, columns)[..., ::-1]
+    image = _pixels_together(image)
+    filtered = _cubic if interpolation == "cubic" else _linear
+    return filtered(image, height, width, rows, columns)
+
+
+def _linear(image: np.ndarray, height: int, width: int, rows: slice, columns: slice) -> np.ndarray:
+    vertical, horizontal = triangle_taps(image.shape[0], height), triangle_taps(image.shape[1], width)
+    down, across = vertical.totals[rows], horizontal.totals[columns]
+    of_line, of_all = (_exact_type(255 * int(down.max()) * int(n)) for n in (1, across.max()))
+    compiled = compiled_resize() if image.shape[2] == 3 and of_all is not np.int64 else None
+    if compiled is not None:
+        return compiled.linear(image, vertical[rows], horizontal[columns], of_line is not np.float32)
+    lines = _along_columns(image, vertical, rows, of_line)
+    total = _along_rows(lines, horizontal, columns, of_all)
     divisor = (down[:, None] * across[None, :])[..., None]
     return ((total.astype(np.int64) + divisor // 2) // divisor).astype(np.uint8)
 
 
 def _cubic(image: np.ndarray, height: int, width: int, rows: slice, columns: slice) -> np.ndarray:
-    def pass_along_first_axis(values: np.ndarray, size: int, part: slice) -> np.ndarray:
-        if values.shape[0] == size:
-            return values[part]
-        total = _weighted_rows(cubic_weights(values.shape[0], size)[part], values, np.float64)
-        return np.clip(np.floor(total / _CUBIC_ONE + 0.5), 0, 255).astype(np.uint8)
+    compiled = compiled_resize() if image.shape[2] == 3 else None
+    vertical, horizontal = cubic_taps(image.shape[0], height), cubic_taps(image.shape[1], width)
+    if image.shape[1] == width:
+        image = _pixels_together(image[:, columns])
+    elif compiled is not None:
+        image = compiled.cubic_rows(image, horizontal[columns])
+    else:
+        image = _rounded(_along_rows(image, horizontal, columns, np.float64))
+    if image.shape[0] == height:
+        return image[rows]
+    if compiled is not None:
+        return compiled.cubic_columns(image, vertical[rows])
+    return _rounded(_along_columns(image, vertical, rows, np.float64))
 
-    across = pass_along_first_axis(image.swapaxes(0, 1), width, columns).swapaxes(0, 1)
-    return pass_along_first_axis(across, height, rows)
+
+def _rounded(total: np.ndarray) -> np.ndarray:
+    """Weighted sums, in units of 1 / CUBIC_ONE, as 8 bits."""
+    return np.clip(np.floor(total / CUBIC_ONE + 0.5), 0, 255).astype(np.uint8)
 
 
 def fit(image: np.ndarray, description: InputDescription, height: int, width: int) -> tuple[np.ndarray, Placement]:
@@ -115,7 +134,7 @@ def fit(image: np.ndarray, description: InputDescription, height: int, width: in
 def placed(image: np.ndarray, placement: Placement, description: InputDescription) -> np.ndarray:
     """What a network sees of an image, uint8 (H, W, 3), on a given placement: uint8 (height, width, 3)."""
     top, left, height, width = placement.source
-    part = np.ascontiguousarray(image[top : top + height, left : left + width])
+    part = image[top : top + height, left : left + width]
     y, x, rows, columns = placement.filled
     first_row, first_column = (max(0, start) for start in placement.window)
     shown = resize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import ipaddress
 import json
 import math
@@ -187,26 +188,18 @@ class HttpServer(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _BoundedReader:
-    """Reads a request's head from a connection. http.server bounds each of its lines, this their sum."""
+class _BoundedReader(io.BufferedReader):
+    """Reads requests from a connection. http.server bounds each line of a request's head; this bounds their sum, `left` bytes."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.left = _LARGEST_HEAD
+    left = _LARGEST_HEAD
 
-    def readline(self, limit: int = -1) -> bytes:
-        most = self.left if limit < 0 else min(limit, self.left)
-        line = self._file.readline(most)
+    def readline(self, size: int | None = -1, /) -> bytes:
+        most = self.left if size is None or size < 0 else min(size, self.left)
+        line = super().readline(most)
         self.left -= len(line)
         if len(line) == most and not line.endswith(b"\n"):
             raise http.client.LineTooLong("request")
         return line
-
-    def read(self, count: int) -> bytes:
-        return self._file.read(count)
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -219,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.rfile = self._reader = _BoundedReader(self.rfile)
+        self.rfile = self._reader = _BoundedReader(self.connection.makefile("rb", buffering=0))
 
     def handle_one_request(self) -> None:
         self.close_connection = True

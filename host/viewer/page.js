@@ -8,6 +8,7 @@ const shown = { server: "", frame: -1, revision: -1, steering: null, state: null
 const panels = new Map();   // name to { figure, canvas, name, cost, legend, bitmap, data }
 const tasks = new Map();    // name to its button
 const pending = new Map();  // a button to how many of its requests are under way
+let sending = Promise.resolve();  // ends with the last request: side by side they could arrive in another order than they were made
 let enlarged = null;        // name of the panel that was asked to be larger than the others
 let arranged = "";          // what the present layout was made for
 
@@ -30,8 +31,12 @@ function setText(element, text) {
 
 // --- requests ---------------------------------------------------------------------------------------------------------
 
-async function send(button, path, value) {
+function send(button, path, value) {
   pending.set(button, (pending.get(button) ?? 0) + 1);
+  sending = sending.then(() => sendNow(button, path, value));
+}
+
+async function sendNow(button, path, value) {
   try {
     const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
     if (!answer.ok) throw new Error(await answer.text());

@@ -40,7 +40,7 @@ class QatCommand:
         parser.add_argument(
             "--rate",
             type=float,
-            help="part of the recipe's learning rates (default 0.02); with --distil, of each tensor's size (default 0.001)",
+            help="part of the recipe's learning rates (default 0.02); with --distil, of each tensor's size (default 2e-05)",
         )
         parser.add_argument(
             "--output",

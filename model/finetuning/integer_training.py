@@ -25,7 +25,7 @@ from moesaic.spec.heads import final_norm, head_tokens
 
 RATE = 0.02
 """Default fraction of the recipe's learning rates; small, since rounding changes the network only a little."""
-DISTILLING_RATE = 1e-3
+DISTILLING_RATE = 2e-5
 """Default step of distillation, as a part of the root mean square of each tensor of weights."""
 DISTILLED_PICTURES = 1024
 """The most pictures that `moesaic qat --distil` holds in memory."""

@@ -8,6 +8,7 @@ search may also widen them.
 
 import math
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -34,7 +35,7 @@ _ATTENTION_SHIFTS = range(8)
 _ROWS = 512  # of samples on which a candidate is judged
 _LARGEST = 64  # rows of hidden units that every judgement sees
 _READ_ROWS = 768  # of a reader's weights, chosen evenly
-_NORM_PARTS = (0.7, 1.0, 1.4, 2.0, 2.8)  # of a norm's range
+_NORM_PARTS = (4.0, 2.8, 2.0, 1.4, 1.0, 0.7)  # of a norm's range
 _EQUALISED = (1.0, 0.75, 0.5)  # exponents: 1 gives each channel its own range, 0 would give all the same
 _PARTS = (2.0, 1.5, 1.25, 1.0, 0.85, 0.7, 0.55, 0.4, 0.3)  # of the range of queries times keys, and of values
 _HIDDEN_PARTS = tuple(1.1 * 0.85**n for n in range(40))  # of the largest hidden unit
@@ -106,10 +107,7 @@ class _Search:
         rows = _rows(self.held_out.samples[name]) - torch.from_numpy(offset).float()
         readers = [_spread(weight.float().cpu(), _READ_ROWS) for weight in readers]
         exact = [rows @ weight.T for weight in readers]
-        candidates = []
-        for equalised in _EQUALISED:
-            unit = half**equalised * half.max() ** (1 - equalised) / _INT8_MAX
-            candidates += [ActivationScale(unit * part, offset, centre) for part in _NORM_PARTS]
+        units = [half**exponent * half.max() ** (1 - exponent) / _INT8_MAX for exponent in _EQUALISED]
 
         def error(candidate: ActivationScale) -> float:
             unit = torch.from_numpy(np.asarray(candidate.scale)).float()
@@ -117,7 +115,11 @@ class _Search:
             found = (_weights_rounded(weight * unit) for weight in readers)
             return sum(_relative_error(integers @ w.T, e) for w, e in zip(found, exact))
 
-        return min(candidates, key=error)
+        def best(part: float) -> tuple[ActivationScale, float]:
+            candidates = [ActivationScale(unit * part, offset, centre) for unit in units]
+            return min(((one, error(one)) for one in candidates), key=itemgetter(1))
+
+        return _widest([best(part) for part in _NORM_PARTS], itemgetter(1))[0]
 
     def query_and_key(
         self, name: str, least_query: np.ndarray, least_key: np.ndarray

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import moesaic
 from moesaic import command_line
@@ -126,19 +127,17 @@ def test_unknown_task(wrong_run, saved_build):
 def test_unreadable_image(wrong_run, saved_build, tmp_path):
     path = tmp_path / "broken.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
-    assert_user_error(wrong_run(saved_build, images=(path,)), str(path), "PPM")
+    assert_user_error(wrong_run(saved_build, images=(path,)), str(path), "truncated", "save it again")
 
 
 def test_missing_image(wrong_run, saved_build, tmp_path):
     assert_user_error(wrong_run(saved_build, images=(tmp_path / "none.png",)), "none.png", "No such file")
 
 
-def test_image_of_wrong_channels(wrong_run, saved_build, tmp_path):
-    from moesaic.host.png import encode_png
-
-    path = tmp_path / "grey.png"
-    path.write_bytes(encode_png(np.zeros((4, 4), np.uint8)))
-    assert_user_error(wrong_run(saved_build, images=(path,)), str(path), "1 channel", "RGB")
+def test_a_transparent_image(wrong_run, saved_build, tmp_path):
+    path = tmp_path / "clear.png"
+    Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save(path)
+    assert_user_error(wrong_run(saved_build, images=(path,)), str(path), "16 pixels are transparent", "background")
 
 
 def test_one_bad_image_among_good_ones_writes_nothing(wrong_run, saved_build, image_file, tmp_path):

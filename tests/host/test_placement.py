@@ -112,3 +112,21 @@ def test_what_is_not_of_pixels_has_no_place_in_the_image(saved_build, image, kin
         result = replace(accelerator.run(image, "depth"), kind=kind)
         with pytest.raises(UserError, match=f"task depth is of kind {kind}: it has no value for every pixel"):
             _ = result.at_image
+
+
+def test_a_prediction_is_laid_over_the_image(saved_build, image):
+    with moesaic.open(saved_build, "emulator") as accelerator:
+        for task in accelerator.tasks:
+            result = accelerator.run(image, task)
+            over = result.overlay(image, 1)
+            assert over.dtype == np.uint8 and over.shape == image.shape
+            assert np.array_equal(over[:, :8], image[:, :8]) and np.array_equal(over[:, 53:], image[:, 53:])
+            colours = {tuple(pixel) for pixel in result.picture.reshape(-1, 3).tolist()}
+            assert {tuple(pixel) for pixel in over[:, 8:53].reshape(-1, 3).tolist()} <= colours
+            half = result.overlay(moesaic.Image(image[..., ::-1], channels="bgr"))
+            assert np.abs(2 * half.astype(int) - over - image)[:, 8:53].max() <= 1
+            assert np.array_equal(result.overlay(image, 0), image)
+        with pytest.raises(UserError, match="the image is 61x44 pixels, the one that was run 61x45"):
+            result.overlay(image[1:])
+        with pytest.raises(UserError, match="opacity of 2"):
+            result.overlay(image, 2)

@@ -106,8 +106,9 @@ DAMAGED = {
     "header altered": (GOOD[:20] + b"\x07" + GOOD[21:], "IHDR chunk is damaged"),
     "pixels altered": (GOOD[:50] + bytes([GOOD[50] ^ 1]) + GOOD[51:], "IDAT chunk is damaged"),
     "no pixels": (SIGNATURE + chunk(b"IHDR", bytes(13)) + chunk(b"IEND", b""), "no header or no pixels"),
-    "16 bits": (encode_with_filters(TINY, 2, [0, 0], struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)), "bit depth 16"),
-    "interlaced": (encode_with_filters(TINY, 2, [0, 0], struct.pack(">IIBBBBB", 2, 2, 8, 2, 0, 0, 1)), "interlace 1"),
+    "3 bits": (encode_with_filters(TINY, 2, [0, 0], struct.pack(">IIBBBBB", 2, 2, 3, 2, 0, 0, 0)), "bit depth 3"),
+    "4-bit RGB": (encode_with_filters(TINY, 2, [0, 0], struct.pack(">IIBBBBB", 2, 2, 4, 2, 0, 0, 0)), "bit depth 4"),
+    "interlace 2": (encode_with_filters(TINY, 2, [0, 0], struct.pack(">IIBBBBB", 2, 2, 8, 2, 0, 0, 2)), "interlace 2"),
     "too few pixels": (
         encode_with_filters(TINY, 2, [0, 0], struct.pack(">IIBBBBB", 2, 3, 8, 2, 0, 0, 0)),
         "14 bytes where 21",
@@ -127,3 +128,76 @@ def test_damaged_files_say_what_is_wrong(name):
     data, message = DAMAGED[name]
     with pytest.raises(ValueError, match=message):
         decode_png(data)
+
+
+def png(width: int, height: int, depth: int, colour: int, lines: bytes, interlace: int = 0, **chunks: bytes) -> bytes:
+    """A file of these lines, each with its filter's byte; chunks: others, by type, before the pixels."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
+    others = b"".join(chunk(kind.encode(), content) for kind, content in chunks.items())
+    return SIGNATURE + chunk(b"IHDR", header) + others + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_few_bits(depth):
+    """Grey is scaled to 0..255, indices of a palette are not; lines end at whole bytes."""
+    values = np.random.default_rng(depth).integers(0, 1 << depth, (5, 13))
+    bits = (values[..., None] >> np.arange(depth)[::-1]) & 1
+    packed = np.packbits(bits.reshape(5, -1).astype(np.uint8), axis=1)
+    lines = b"".join(b"\0" + line.tobytes() for line in packed)
+    assert np.array_equal(decode_png(png(13, 5, depth, 0, lines))[..., 0], values * 255 // ((1 << depth) - 1))
+    palette = np.random.default_rng(9).integers(0, 256, (1 << depth, 3)).astype(np.uint8)
+    assert np.array_equal(decode_png(png(13, 5, depth, 3, lines, PLTE=palette.tobytes())), palette[values])
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_16_bits_are_rounded_to_the_nearest_of_8(colour, channels):
+    values = np.random.default_rng(colour).integers(0, 65536, (6, 7, channels)).astype(">u2")
+    values[0, :3] = np.array([0, 65535, 128])[:, None]
+    data = png(7, 6, 16, colour, b"".join(b"\0" + line.tobytes() for line in values))
+    assert np.array_equal(decode_png(data), np.floor(values / 257 + 0.5).astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (3, 2), (8, 8), (21, 34)], ids=str)
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_interlaced(mode, size):
+    """By the definition of the seven passes."""
+    picture = Image.fromarray(random_image(5, *size, 4), "RGBA")
+    picture = (
+        picture
+        if mode == "RGBA"
+        else picture.convert("RGB").quantize(16)
+        if mode == "P"
+        else picture.convert("RGB").convert(mode)
+    )
+    depth, colour = {"1": (1, 0), "L": (8, 0), "P": (8, 3), "RGB": (8, 2), "RGBA": (8, 6)}[mode]
+    pixels = np.atleast_3d(np.asarray(picture))
+    lines = b""
+    for top, down, left, across in (
+        (0, 8, 0, 8),
+        (0, 8, 4, 8),
+        (4, 8, 0, 4),
+        (0, 4, 2, 4),
+        (2, 4, 0, 2),
+        (0, 2, 1, 2),
+        (1, 2, 0, 1),
+    ):
+        part = pixels[top::down, left::across]
+        for line in part if part.size else ():
+            lines += b"\0" + (np.packbits(line.reshape(-1)) if mode == "1" else line).tobytes()
+    palette = {"PLTE": bytes(picture.getpalette())} if mode == "P" else {}
+    data = png(size[1], size[0], depth, colour, lines, interlace=1, **palette)
+    expected = np.atleast_3d(np.asarray(picture.convert({"1": "L", "P": "RGB"}.get(mode, mode))))
+    assert np.array_equal(decode_png(data), expected)
+    assert np.array_equal(np.atleast_3d(np.asarray(Image.open(io.BytesIO(data)))), pixels)
+
+
+def test_a_transparent_colour_becomes_alpha():
+    grey = np.array([[0, 7, 255]], np.uint8)
+    found = decode_png(png(3, 1, 8, 0, b"\0" + grey.tobytes(), tRNS=struct.pack(">H", 7)))
+    assert np.array_equal(found, np.dstack([grey, [[255, 0, 255]]]))
+    rgb = np.array([[[1, 2, 3], [1, 2, 4]]], np.uint8)
+    found = decode_png(png(2, 1, 8, 2, b"\0" + rgb.tobytes(), tRNS=struct.pack(">3H", 1, 2, 3)))
+    assert found[..., 3].tolist() == [[0, 255]] and np.array_equal(found[..., :3], rgb)
+    deep = np.array([[258, 257]], ">u2")  # both are 1 of 8 bits
+    found = decode_png(png(2, 1, 16, 0, b"\0" + deep.tobytes(), tRNS=struct.pack(">H", 257)))
+    assert found[..., 1].tolist() == [[255, 0]]

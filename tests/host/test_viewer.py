@@ -578,7 +578,7 @@ def test_watch_names_a_picture_that_cannot_be_read(run_moesaic, board_build, boa
     (folder / "a.png").write_bytes(encode_png(frames(1)[0]))
     (folder / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
     code, _, err = run_moesaic("watch", board_build, folder, "--port", 0, "--rate", 0)
-    assert code == 2 and "b.png cannot be read" in err and err.count("\n") == 1
+    assert code == 2 and "b.png cannot be taken" in err and err.count("\n") == 1
     assert board.buffers == []
 
 

@@ -1,5 +1,7 @@
 """Which part of an image a network sees, and the way back to the image's own pixels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -104,3 +106,22 @@ def test_a_prediction_of_the_images_size_is_unchanged():
         np.array_equal(placement.to_image(prediction).data, prediction)
         and not placement.to_image(prediction).mask.any()
     )
+
+
+@pytest.mark.parametrize("description", [InputDescription(), CROP, PAD, STRETCH], ids=lambda d: d.resize)
+def test_points_go_to_the_image_and_back(description):
+    """The edges of what the network sees, and a bright pixel, which is found again."""
+    image = np.zeros((90, 150, 3), np.uint8)
+    image[42:48, 72:81] = 255
+    seen, placement = fit(image, replace(description, pad_colour=(0, 0, 0)), 30, 30)
+    top, left, height, width = placement.filled
+    corners = placement.image_points([[top, left], [top + height, left + width]])
+    first = placement.seen[:2]
+    assert np.allclose(corners, [first, np.add(first, placement.seen[2:])])
+    weights = seen[..., 0].astype(float)
+    centre = (
+        np.array([(weights.sum(1) @ (np.arange(30) + 0.5)), weights.sum(0) @ (np.arange(30) + 0.5)]) / weights.sum()
+    )
+    assert np.allclose(placement.image_points(centre), (45, 76.5), atol=0.5)
+    points = np.random.default_rng(0).uniform(-10, 200, (4, 5, 2))
+    assert np.allclose(placement.network_points(placement.image_points(points)), points)

@@ -7,8 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from moesaic.spec.compiled_resize import compiled_resize
+from moesaic.spec.filter_taps import triangle_taps
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE
-from moesaic.spec.resize import LARGEST_SIDE, _exact_type, fit, resize, triangle_weights
+from moesaic.spec.resize import LARGEST_SIDE, _exact_type, fit, resize
+
+
+@pytest.fixture(params=["compiled", "numpy"], autouse=True)
+def way(request, monkeypatch) -> str:
+    """Each test runs on both implementations: they give the same integers."""
+    if request.param == "numpy":
+        monkeypatch.setattr("moesaic.spec.resize.compiled_resize", lambda: None)
+    elif compiled_resize() is None:
+        pytest.skip("no compiler")
+    return request.param
 
 
 def axis_weights(source: int, target: int) -> list[list[Fraction]]:
@@ -91,7 +103,7 @@ def test_mirrored_image_gives_the_mirrored_result():
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int64], ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize("size", [(301, 405), (40, 1900)], ids=str)
-def test_every_type_of_sums_gives_the_same(monkeypatch, size, dtype):
+def test_every_type_of_sums_gives_the_same(monkeypatch, size, dtype, way):
     """Floating point is taken only where it is exact; where it is not, integers are."""
     image = np.random.default_rng(5).integers(0, 256, (*size, 3)).astype(np.uint8)
     image[: size[0] // 2] = 255
@@ -107,8 +119,41 @@ def test_types_are_chosen_by_what_they_hold():
 
 
 def test_sums_of_the_largest_images_fit_64_bits():
-    largest = max(int(triangle_weights(LARGEST_SIDE, target).sum(axis=1).max()) for target in (8, 16, 64, 640))
+    largest = max(int(triangle_taps(LARGEST_SIDE - 1, target).totals.max()) for target in (8, 16, 64, 640))
     assert 255 * largest**2 + largest**2 < 1 << 63
+
+
+def test_without_a_compiler_numpy_does_it(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    compiled_resize.cache_clear()
+    assert compiled_resize() is None
+    compiled_resize.cache_clear()
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+def test_views_are_resized_as_their_copies(interpolation):
+    """Parts of images, BGR turned to RGB, channels first, mirrored: whatever the strides."""
+    whole = np.random.default_rng(9).integers(0, 256, (60, 80, 3)).astype(np.uint8)
+    planes = np.ascontiguousarray(whole.transpose(2, 0, 1))
+    views = (
+        whole[5:45, 7:60],
+        whole[..., ::-1],
+        planes.transpose(1, 2, 0),
+        whole[::-1],
+        whole[:, ::-1],
+        whole[::2, ::2],
+    )
+    for view in views:
+        assert np.array_equal(resize(view, 21, 33, interpolation), resize(view.copy(), 21, 33, interpolation))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+def test_any_number_of_channels(channels, interpolation):
+    image = np.random.default_rng(10).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    expected = resize(image, 23, 61, interpolation)
+    image, expected = (np.concatenate([a, a], axis=2)[..., :channels] for a in (image, expected))
+    assert np.array_equal(resize(np.ascontiguousarray(image), 23, 61, interpolation), expected)
 
 
 def seen(image, height, width, description=MINUS_ONE_TO_ONE):

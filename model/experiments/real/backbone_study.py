@@ -1,7 +1,6 @@
 """How much of the published backbone survives int8: alone, beside onnxruntime, after training, and after edits of its weights."""
 
 import copy
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 SALIENT = 0.5
 """A pixel is salient if its probability is at least this."""
 
-_DISTILLING = TrainingConfiguration(steps=1, batch=4, learning_rate=3e-5, warmup=0, optimizer="adamw", weight_decay=0.0)
+_DISTILLED_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class BackboneStudy:
     directory: Path
     key: str
     methods: Sequence[str] = onnxruntime_int8.METHODS
-    distilling_steps: int = 60
+    distilling_steps: int = 24
     step: Callable[[str], None] = lambda name: None
 
     def run(self) -> dict:
@@ -77,8 +76,10 @@ class BackboneStudy:
         """db, iou: as of the backbone, after label-free training in integers; the float network is the one before it."""
         exact, saliency = float_features(self.model, self.measured), self.published.run(self.measured)[0]
         model, scales = copy.deepcopy(self.model), scales_for(self.model, self.calibration, DEFAULT_PTQ)
-        recipe = Recipe(self.model.configuration, dataclasses.replace(_DISTILLING, steps=self.distilling_steps))
-        distil_in_integers(model, scales, self.pictures, recipe, self.distilling_steps, rate=1.0)
+        training = TrainingConfiguration(steps=self.distilling_steps, batch=_DISTILLED_BATCH, warmup=0)
+        distil_in_integers(
+            model, scales, self.pictures, Recipe(self.model.configuration, training), self.distilling_steps
+        )
         found = integer_features(integer_network(model, self.calibration, scales=scales), self.measured)
         maps = self.published.decode(found, *self.measured.shape[1:3])
         return {"db": decibels(exact, found), "iou": _overlaps(saliency, maps)}
