@@ -2,7 +2,7 @@
 // and screen readers keep hold of them while frames come.
 "use strict";
 
-const RETRY_MILLISECONDS = 500, ANSWER_MILLISECONDS = 20000, LEAST_WIDTH = 200, USUAL_WIDTH = 320, GAP = 14, CAPTION_MARGINS = 24;
+const RETRY_MILLISECONDS = 500, ANSWER_MILLISECONDS = 20000, LEAST_WIDTH = 200, USUAL_WIDTH = 320, GAP = 14, CAPTION_MARGINS = 24, LINE = 22;
 const byId = id => document.getElementById(id);
 const shown = { server: "", frame: -1, revision: -1, steering: null, state: null, moments: [], lost: false };
 const panels = new Map();   // name to { figure, canvas, name, cost, legend, bitmap, data }
@@ -10,6 +10,7 @@ const tasks = new Map();    // name to its button
 const pending = new Map();  // a button to how many of its requests are under way
 let sending = Promise.resolve();  // ends with the last request: side by side they could arrive in another order than they were made
 let enlarged = null;        // name of the panel that was asked to be larger than the others
+let caption = 0;            // height of the text below pictures, in pixels
 let arranged = "";          // what the present layout was made for
 
 function made(kind, className, parent) {
@@ -320,7 +321,8 @@ function arrange() {
   if (!all.length) return;
   const width = main.clientWidth - 2 * parseFloat(getComputedStyle(main).paddingLeft);
   const height = window.innerHeight - main.offsetTop - byId("message").offsetHeight;
-  const caption = Math.max(...all.map(({ name, legend }) => name.parentElement.offsetHeight + legend.offsetHeight)) + CAPTION_MARGINS;
+  const tallest = Math.max(...all.map(({ name, legend }) => name.parentElement.offsetHeight + legend.offsetHeight)) + CAPTION_MARGINS;
+  if (tallest > caption || tallest < caption - 2 * LINE) caption = tallest;  // a line that comes and goes moves nothing
   const proportions = all.map(({ canvas }) => canvas.height / canvas.width);
   const forced = all.findIndex(({ figure }) => figure.dataset.name === enlarged);
   const key = JSON.stringify([proportions, forced, width, height, caption]);

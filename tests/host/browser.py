@@ -18,7 +18,7 @@ _WORDS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
-_SECONDS = 60.0
+_SECONDS = 120.0
 
 
 class Browser:

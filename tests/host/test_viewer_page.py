@@ -355,6 +355,7 @@ def test_layout(browser, layout, over):
 
 def test_an_enlarged_panel_is_the_largest(browser):
     browser.resize(1920, 1080)
+    browser.evaluate("new Promise(resolve => setTimeout(resolve, 300))")
     browser.click("[data-name=normals] .enlarge")
     settle(browser, "[data-name=normals] .enlarge", True)
     drawn = "Math.min(c.clientWidth, c.clientHeight * c.width / c.height)"
