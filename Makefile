@@ -18,11 +18,13 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 NUMPY1 := build/numpy1
+PYNQ := build/pynq
+PYNQ_TESTS := board frame_pipeline hwh lock pathways pynq_reader runtime
 HOST_TESTS := board compatibility deploy frame_sources hwh image image_files lock pathways png power prediction_pictures process_end pynq_reader resize \
   runtime same_integers frame_pipeline
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real bench bench-experts results test test-all test-host-numpy1 lint mutants resources bitstream docs doctor tables clean
+.PHONY: help setup demo real bench bench-experts results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants resources bitstream docs doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -57,6 +59,20 @@ test-host-numpy1: ## Run the tests of the runtime that need numpy alone with num
 	$(NUMPY1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  echo 'from tomli import *' > $$(echo $(NUMPY1)/lib/python3*/site-packages)/tomllib.py
 	$(NUMPY1)/bin/python -m pytest -o filterwarnings= $(HOST_TESTS:%=tests/host/test_%.py)
+
+test-host-pynq: ## Run the driver's tests over the package pynq 4.0 itself, fetched into build/pynq, on a fake XRT, FPGA manager and UIO
+	$(PYTHON) -m venv --clear $(PYNQ)
+	$(PYNQ)/bin/python -m pip install --quiet --disable-pip-version-check 'numpy<2' pytest pillow 'tomli; python_version < "3.11"' \
+	  pynqmetadata pynqutils nest_asyncio cffi 'pycparser<3' 'setuptools<81' wheel
+	@# Without its native drivers (PYNQ_REMOTE) and without grpc, both of which only other uses of it need.
+	PYNQ_REMOTE=1 $(PYNQ)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation pynq==4.0.0
+	@$(PYNQ)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  echo 'from tomli import *' > $$(echo $(PYNQ)/lib/python3*/site-packages)/tomllib.py
+	$(PYNQ)/bin/python -m pytest -o filterwarnings= $(PYNQ_TESTS:%=tests/host/test_%.py)
+
+test-aarch64: $(STAMP) ## Run the emulator's products, compiled for a board's processor, on an emulated one; fetches Zig and Unicorn, 100 MB
+	$(PIP_INSTALL) ziglang unicorn
+	$(PY) -m pytest tests/sim/machines/test_aarch64_products.py
 
 lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and slang
 	$(VENV)/bin/ruff check .

@@ -25,6 +25,7 @@ from moesaic.spec.issue import semaphore_stalls
 from moesaic.spec.registers import (
     BY_NAME,
     CONTROL_START,
+    CONTROL_STOP,
     COUNTERS,
     INTERRUPT_DONE,
     REGISTER_FILE_BYTES,
@@ -37,9 +38,7 @@ FRAME_WINDOWS = 2
 """Number of frame windows: while the machine works in one, the next frame is written to the other."""
 _POLL_SECONDS = 50e-6
 _INTERRUPT_SECONDS = 1.0
-_GRACE_SECONDS = 0.1
-_LOAD_ERRORS = (RuntimeError, OSError, ValueError)
-"""What PYNQ raises when a bitstream cannot be loaded."""
+_STOP_SECONDS = 0.1
 
 
 @cache
@@ -53,6 +52,24 @@ def _loop_is_running() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
+        return False
+    return True
+
+
+# Errors end inside the coroutines: a task keeps its error, whose traceback would keep the executor and so the board's memory.
+
+
+async def _make_interrupt(pynq: Pynq, pin: str) -> Interrupt | None:
+    try:
+        return pynq.Interrupt(pin)
+    except (ValueError, OSError, RuntimeError):
+        return None
+
+
+async def _came_within(interrupt: Interrupt, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(interrupt.wait(), seconds)
+    except asyncio.TimeoutError:
         return False
     return True
 
@@ -168,9 +185,10 @@ class BoardExecutor:
     the processor's clock, apart from the limit in cycles that the machine itself keeps. lock_file: of this device, for tests.
 
     fingerprint: read from the accelerator, 16 hexadecimal digits. UserError if PYNQ is missing, another process has the board, or
-    the bitstream cannot be loaded or holds no accelerator. A run that ends in any way but `done` leaves the machine idle: if
-    necessary the bitstream is loaded again, and if that fails, a UserError says so and the windows stay allocated. Memory and lock
-    are given back by close(), when the object is collected, or when the process ends, whichever comes first.
+    the bitstream cannot be loaded or holds no accelerator. A run that ends in any way but `done` leaves the machine idle: it is stopped
+    through its CONTROL register. One that does not stop (a bitstream from before there was a stop bit, the HLS engine in the middle of
+    its run, a bus that hangs) has the bitstream loaded again, and if that fails, a UserError says so and the windows stay allocated.
+    Memory and lock are given back by close(), when the object is collected, or when the process ends, whichever comes first.
     """
 
     def __init__(self, bitstream: Path, *, timeout_seconds: float = 10.0, lock_file: Path | None = None) -> None:
@@ -195,9 +213,9 @@ class BoardExecutor:
     def _load(self, bitstream: Path) -> Overlay:
         try:
             return self._pynq.Overlay(str(bitstream))
-        except _LOAD_ERRORS as error:
+        except Exception as error:  # PYNQ takes files apart without asking whether they are whole
             raise UserError(
-                f"bitstream {bitstream} cannot be loaded ({error}); it needs a board and root rights"
+                f"bitstream {bitstream} cannot be loaded ({error}); it needs a board, root rights, and the files that Vivado wrote"
             ) from None
 
     def _address(self, bitstream: Path) -> int:
@@ -227,13 +245,7 @@ class BoardExecutor:
         pins = [pin for pin in self._overlay.interrupt_pins if pin.startswith(f"{self._name}/")]
         if not pins:
             return None
-        try:
-            return _interrupt_loop().run_until_complete(self._make_interrupt(pins[0]))
-        except (ValueError, OSError, RuntimeError):
-            return None
-
-    async def _make_interrupt(self, pin: str) -> Interrupt:
-        return self._pynq.Interrupt(pin)
+        return _interrupt_loop().run_until_complete(_make_interrupt(self._pynq, pins[0]))
 
     def _read(self, register: str) -> int:
         return int(self._registers.read(BY_NAME[register].offset))
@@ -327,27 +339,34 @@ class BoardExecutor:
     def _done(self) -> bool:
         return bool(self._read("STATUS") & STATUS_DONE)
 
+    def _busy(self) -> bool:
+        return bool(self._read("STATUS") & STATUS_BUSY)
+
     def _wait(self, interrupt: Interrupt | None) -> None:
-        """Wait until the run is done. MachineFault with TIMEOUT at the deadline."""
+        """Wait until the run is done. MachineFault with TIMEOUT at the deadline.
+
+        A wake-up says only that STATUS is worth reading. PYNQ's interrupt controller may still hold what it saw of the run before: a
+        level that had not fallen yet when PYNQ acknowledged it, or the end of a run that nobody waited for. PYNQ has acknowledged it
+        by the time it wakes us, so an end that STATUS does not show yet wakes the next wait.
+        """
         deadline = time.monotonic() + self._timeout_seconds
-        if interrupt is not None:
-            self._await_interrupt(interrupt)
         while not self._done():
-            if time.monotonic() > min(deadline, self._limit):
+            seconds = min(deadline, self._limit) - time.monotonic()
+            if seconds < 0:
                 raise MachineFault(Fault.TIMEOUT, "fetch", 0)
-            time.sleep(_POLL_SECONDS)
+            if interrupt is None:
+                time.sleep(_POLL_SECONDS)
+            elif not self._await_interrupt(interrupt, seconds) and self._done():
+                self._interrupt = None  # it got lost; the next one would too
         self._write("INTERRUPT_STATUS", INTERRUPT_DONE)
 
-    def _await_interrupt(self, interrupt: Interrupt) -> None:
-        """Sleep until the interrupt comes, but not for long: STATUS is what counts, and the caller reads it."""
+    def _await_interrupt(self, interrupt: Interrupt, seconds: float) -> bool:
+        """Sleep until the interrupt comes, but not for long: STATUS is what counts. Whether it came within that time."""
         loop = _interrupt_loop()
-        seconds = min(_INTERRUPT_SECONDS, self._timeout_seconds / 2)
-        waiting = loop.create_task(asyncio.wait_for(interrupt.wait(), seconds))
+        seconds = min(seconds, _INTERRUPT_SECONDS, self._timeout_seconds / 2)
+        waiting = loop.create_task(_came_within(interrupt, seconds))
         try:
-            loop.run_until_complete(waiting)
-        except asyncio.TimeoutError:
-            if self._done():  # it got lost; the next one would too
-                self._interrupt = None
+            return loop.run_until_complete(waiting)
         except BaseException:
             waiting.cancel()  # or it would take the next run's interrupt
             loop.run_until_complete(asyncio.wait([waiting]))
@@ -364,24 +383,28 @@ class BoardExecutor:
         return {name: self._read(f"COUNTER_{name.upper()}") for name, _ in COUNTERS}
 
     def _make_idle(self, cause: BaseException | None = None) -> None:
-        """Stop the machine before its memory is used for anything else: wait a moment, then load the bitstream again.
+        """Stop the machine before its memory is used for anything else, by loading the bitstream again if nothing else does.
 
         cause: why it has to stop. UserError, which repeats the cause, if the bitstream cannot be loaded.
         """
         try:
-            idle = self._becomes_idle()
+            idle = self._stop()
         except (KeyboardInterrupt, SystemExit):  # nobody wants to wait, but the machine has to stop all the same
-            self._reload(cause)
+            if self._busy():
+                self._reload(cause)
             raise
         if idle:
             self._windows.written_by_machine = False
         else:
-            self._reload(cause)  # there is no other way to stop it
+            self._reload(cause)
 
-    def _becomes_idle(self) -> bool:
-        """Wait a moment for the machine; whether it has stopped by itself."""
-        deadline = time.monotonic() + _GRACE_SECONDS
-        while self._read("STATUS") & STATUS_BUSY:
+    def _stop(self) -> bool:
+        """Stop the run, if there is one, and wait until its bursts are over, which takes microseconds. Whether the machine is idle."""
+        if not self._busy():
+            return True
+        self._write("CONTROL", CONTROL_STOP)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._busy():
             if time.monotonic() > deadline:
                 return False
             time.sleep(_POLL_SECONDS)
@@ -392,7 +415,7 @@ class BoardExecutor:
             self._overlay.download()
         except BaseException as error:
             self._windows.written_by_machine = True
-            if not isinstance(error, _LOAD_ERRORS):
+            if not isinstance(error, Exception):
                 raise
             why = f"{str(cause) or type(cause).__name__}; then " if cause is not None else ""
             raise UserError(

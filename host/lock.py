@@ -16,6 +16,29 @@ def default_lock_file() -> Path:
     return (shared if shared.is_dir() else Path(tempfile.gettempdir())) / "moesaic-board.lock"
 
 
+def lock_holder(path: Path | None = None, locks: Path = Path("/proc/locks")) -> int | None:
+    """Number of the process that holds a lock file; None if nobody does. The lock itself is left alone.
+
+    path: default: default_lock_file(). locks: the kernel's table of locks.
+    """
+    path = path or default_lock_file()
+    try:
+        status, told = path.stat(), path.read_text(errors="replace").strip()
+        table = locks.read_text()
+    except OSError:
+        return None
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    for line in table.splitlines():
+        _, _, rest = line.partition(": ")
+        kind, _, _, process, place, *_ = [*rest.split(), "", "", "", "", ""]
+        if kind != "FLOCK" or place.rpartition(":")[2] != str(status.st_ino):
+            continue
+        # Some file systems show another device here than stat does; then the number in the file has to agree.
+        if place.rpartition(":")[0] == device or process == told:
+            return int(process)
+    return None
+
+
 class DeviceLock:
     """Held from construction to release(). path: of the lock file; default: default_lock_file().
 

@@ -1,20 +1,28 @@
-"""The command `moesaic doctor`: what this machine has, which versions the flows support, what each item unlocks, how to get it."""
+"""The command `moesaic doctor`: what this machine has, which versions the flows support, what each item unlocks, how to get it.
+
+On a board, what keeps the accelerator from running, too.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from moesaic.installation import how_to_install
 from moesaic.vendor_tools import VITIS_HLS, VITIS_RUN, VIVADO, VendorTool, find_tool, tool_version
+
+if TYPE_CHECKING:
+    from moesaic.host.board_state import Finding
 
 MISSING = "missing"
 
@@ -164,22 +172,59 @@ ITEMS = (
     _vendor(VITIS_HLS, "install AMD Vitis up to 2024.2, or use vitis-run"),
     _vendor(VITIS_RUN, "install AMD Vitis and source its settings64.sh"),
     Item(
-        "pynq", partial(package_version, "pynq"), "running on the board", "on the board: pip install pynq", "3.0", "4.0"
+        "pynq",
+        partial(package_version, "pynq"),
+        "running on the board",
+        "it is part of PYNQ's images for boards",
+        "3.0",
+        "4.0",
     ),
 )
+
+
+def advice(item: Item, found: str | None) -> str:
+    """What to do about an item, empty if it is there in a supported version."""
+    if not found:
+        return f"get it: {item.remedy}"
+    return "" if item.is_supported(found) else f"not supported: {item.remedy}"
 
 
 def table(items: tuple[Item, ...] = ITEMS) -> str:
     """One line per item: name, version found or "missing", supported versions, what it unlocks and what to do."""
     lines = []
     for item in items:
-        found, advice = item.find(), ""
-        if not found:
-            advice = f"  [get it: {item.remedy}]"
-        elif not item.is_supported(found):
-            advice = f"  [not supported: {item.remedy}]"
-        lines.append(f"{item.name:<10} {found or MISSING:<16} {item.range:<16} {item.unlocks}{advice}")
+        found = item.find()
+        remedy = f"  [{told}]" if (told := advice(item, found)) else ""
+        lines.append(f"{item.name:<10} {found or MISSING:<16} {item.range:<16} {item.unlocks}{remedy}")
     return "\n".join(lines)
+
+
+def board_findings() -> list[Finding] | None:
+    """What moesaic.host.board_state finds; None if this machine is no board, or has no numpy to drive one with."""
+    if find_spec("numpy") is None:
+        return None
+    from moesaic.host import board_state  # needs numpy, which the list of tools does without
+
+    return board_state.board_state() if board_state.is_board() else None
+
+
+def report(items: tuple[Item, ...] = ITEMS) -> dict:
+    """Tools and board as JSON values: format, version, tools and board, which is None where there is none."""
+    tools = []
+    for item in items:
+        found = item.find()
+        tools.append(
+            {
+                "name": item.name,
+                "found": found,
+                "supported": item.range,
+                "unlocks": item.unlocks,
+                "remedy": advice(item, found),
+            }
+        )
+    findings = board_findings()
+    board = None if findings is None else [asdict(finding) for finding in findings]
+    return {"format": "moesaic doctor", "version": 1, "tools": tools, "board": board}
 
 
 class DoctorCommand:
@@ -190,9 +235,19 @@ class DoctorCommand:
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
-        """No arguments."""
+        parser.add_argument("--json", action="store_true", help="print it as JSON")
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
+        """On a board, what it has of root rights, device, XRT, bitstream, lock, interrupt and OpenCV comes first. Returns 0."""
+        if arguments.json:
+            print(json.dumps(report(), indent=1))
+            return 0
+        findings = board_findings()
+        if findings is not None:
+            for finding in findings:
+                remedy = f"  [{finding.remedy}]" if finding.remedy else ""
+                print(f"{finding.name:<10} {finding.state:<8} {finding.found}{remedy}")
+            print()
         print(table())
         return 0

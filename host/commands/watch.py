@@ -12,7 +12,7 @@ import numpy as np
 
 from moesaic.argument_types import natural, positive
 from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
-from moesaic.host.frame_sources import is_pictures, open_frames
+from moesaic.host.frame_sources import is_camera, is_pictures, open_frames
 from moesaic.host.result import Result
 from moesaic.host.runtime import Accelerator, open_build
 from moesaic.host.viewer import Viewer
@@ -42,16 +42,19 @@ def watch(accelerator: Accelerator, frames: Iterable[np.ndarray | Path], viewer:
         expected[index] = len(names)
         return names
 
-    shown, results = 0, list[Result]()
+    shown, dropped, results = 0, 0, list[Result]()
     try:
-        for result in accelerator.stream(control.frames(frames), chosen):
+        for result in accelerator.stream(control.frames(frames), chosen, newest=control.live):
             results.append(result)
             if len(results) == expected[result.index]:
                 drawn = control.settle(result.index)
                 if drawn is not None:
-                    viewer.show(results, drawn.image, time.monotonic() - drawn.moment)
+                    dropped += result.dropped
+                    age = time.monotonic() - drawn.moment
+                    viewer.show(results, drawn.image, age, dropped if control.live else None)
                     shown += 1
-                del expected[result.index]
+                for index in [index for index in expected if index <= result.index]:
+                    del expected[index]
                 results = []
     finally:
         control.close()  # a source that waits holds up the end of the stream
@@ -102,7 +105,8 @@ class WatchCommand:
         rate = arguments.rate if arguments.rate is not None else _PICTURES_PER_SECOND if pictures else 0
         with open_build(arguments.build, arguments.executor) as accelerator:
             build, executor_name = accelerator.build, accelerator.executor_name
-            control = StreamControl(build, chosen_tasks(accelerator, arguments.tasks), rate)
+            live = is_camera(arguments.source)
+            control = StreamControl(build, chosen_tasks(accelerator, arguments.tasks), rate, live)
             with Viewer(
                 build, executor_name, control, arguments.address, arguments.port, arguments.allow_host
             ) as viewer:

@@ -56,8 +56,12 @@ PARSED_ONLY = {
 OTHER_PROGRAMS = {
     ".": "enters an environment",
     "apt-get": "of Debian",
+    "build/cpp-runtime/moesaic_frames": "tests/host/cpp/test_package.py runs it",
+    "cmake": "tests/host/cpp/test_package.py runs it",
     "cp": "of the system",
+    "g++": "of the system; the emulator is compiled with these options",
     "grep": "on a board",
+    "gst-launch-1.0": "of GStreamer; needs a camera",
     "hls4ml": "of hls4ml",
     "pip": "of Python",
     "pre-commit": "of its own package",

@@ -275,7 +275,7 @@ _SETTINGS: dict[str, dict[str, str | None]] = {
         "RESET_PORT_NAME": "resetn?",
     },
     "smartconnect": {"NUM_SI": _COUNT, "NUM_MI": _COUNT, "NUM_CLKS": _COUNT},
-    "axi_intc": {"C_IRQ_CONNECTION": _SWITCH},
+    "axi_intc": {"C_IRQ_CONNECTION": _SWITCH, r"C_KIND_OF_INTR\.VALUE_SRC": "USER", "C_KIND_OF_INTR": "0x[0-9A-F]{8}"},
 }
 """Block to its settings, each with the values it takes; _PROPAGATED where the tool takes the value from what is connected."""
 

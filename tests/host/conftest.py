@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -17,7 +18,8 @@ from moesaic.spec.configuration import load_configuration
 from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import SMALL, tasks_of
 from tests.hls.random_bundle import random_bundle
-from tests.host.description import description
+from tests.host import pynq_device
+from tests.host.description import bitstream, description
 from tests.host.mock_pynq import Board, make_module
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
@@ -71,11 +73,17 @@ def image_file(image, tmp_path) -> Path:
 
 
 @pytest.fixture
-def board(build, monkeypatch) -> Board:
-    """The mock board, installed as pynq."""
+def board(build, tmp_path) -> Iterator[Board]:
+    """The mock board, in place of the package pynq, or below the real one where that is installed (`make test-host-pynq`)."""
     board = Board(ReferenceMachine(build.configuration))
-    monkeypatch.setitem(sys.modules, "pynq", make_module(board))
-    return board
+    with pytest.MonkeyPatch.context() as patch:
+        if pynq_device.INSTALLED:
+            device = pynq_device.install(board, tmp_path / "system", patch)
+            yield board
+            device.close()
+        else:
+            patch.setitem(sys.modules, "pynq", make_module(board))
+            yield board
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def no_pynq(monkeypatch) -> None:
 @pytest.fixture
 def board_build(own_build) -> Path:
     """A build with its bitstream."""
-    (own_build / "accel.bit").write_bytes(b"bits")
+    (own_build / "accel.bit").write_bytes(bitstream())
     (own_build / "accel.hwh").write_text(description())
     return own_build
 

@@ -21,6 +21,8 @@ import numpy as np
 from moesaic.spec.executor import WINDOW_ALIGNMENT, Executor, MachineFault, Memory, Program
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
 from moesaic.spec.registers import (
+    CONTROL_START,
+    CONTROL_STOP,
     COUNTER_BASE,
     COUNTERS,
     INTERRUPT_DONE,
@@ -29,6 +31,15 @@ from moesaic.spec.registers import (
     STATUS_BUSY,
     STATUS_DONE,
     STATUS_FAULT,
+    STATUS_STOPPED,
+)
+from tests.host.interrupt_controller import (
+    ACKNOWLEDGE,
+    CLEAR_ENABLE,
+    MASTER_ENABLE,
+    SET_ENABLE,
+    InterruptController,
+    is_edge_triggered,
 )
 
 CYCLES_PER_INSTRUCTION = 100
@@ -51,17 +62,16 @@ class Buffer(np.ndarray):
 
     def freebuffer(self) -> None:
         self.board.check_alive(self)
-        assert not self.board.busy, "memory freed under a running accelerator"
-        del self.board.dram[self.physical_address]
-        self.board.buffers.remove(self.physical_address)
+        self.board.release(self.physical_address)
 
 
 @dataclass
 class Board:
     """The hardware and its faults.
 
-    polls: reads of STATUS until a run is done. hangs: a run never ends and ignores MAX_CYCLES, until the bitstream is loaded
-    again. reload_error: what Overlay.download raises, with the machine left as it is. fault: what the next run ends with.
+    polls: reads of STATUS until a run is done. ignores_stop: as a bitstream from before CONTROL had a stop bit. hangs: a run never
+    ends and ignores MAX_CYCLES and the stop, until the bitstream is loaded again. reload_error: what Overlay.download raises, with the
+    machine left as it is. fault: what the next run ends with.
     allocations_left: allocate fails after so many; None means never. interrupts: the design connects the interrupt;
     lose_interrupts: it never arrives. on_poll: called at every read of STATUS. rails: what get_rails returns.
     devices: what PYNQ finds.
@@ -69,6 +79,7 @@ class Board:
 
     machine: Executor
     polls: int = 3
+    ignores_stop: bool = False
     hangs: bool = False
     allocations_left: int | None = None
     interrupts: bool = False
@@ -83,9 +94,12 @@ class Board:
     buffers: list[int] = field(default_factory=list)
     flushed: list[Buffer] = field(default_factory=list)
     downloads: int = 0
+    status_reads: int = 0
+    stops: int = 0
     starts: int = 0
     waits: int = 0
     busy: bool = False
+    controller: InterruptController = field(default_factory=InterruptController)
     _polls_left: int = 0
     _next_address: int = _DRAM_START
 
@@ -96,22 +110,33 @@ class Board:
         """A new bitstream: registers at their reset values, nothing running."""
         self.downloads += 1
         self.busy = self.hangs = False
+        self.controller.reset()
         self.registers = dict.fromkeys(_BY_OFFSET, 0)
         fingerprint = int(self.machine.fingerprint, 16)
         self.registers[0x020], self.registers[0x024] = fingerprint & 0xFFFFFFFF, fingerprint >> 32
 
     def allocate(self, size: int) -> Buffer:
+        buffer = np.full(size, 0x5A, np.uint8).view(Buffer)
+        buffer.board, buffer.physical_address, buffer.flushes = self, self.reserve(size), 0
+        self.flushed.append(buffer)
+        return buffer
+
+    def reserve(self, size: int) -> int:
+        """The address of so many bytes of DRAM."""
         if self.allocations_left is not None:
             if self.allocations_left == 0:
                 raise RuntimeError("Failed to allocate Memory!")
             self.allocations_left -= 1
-        buffer = np.full(size, 0x5A, np.uint8).view(Buffer)
-        buffer.board, buffer.physical_address, buffer.flushes = self, self._next_address, 0
-        self.dram[self._next_address] = self._new_memory(size)
-        self.buffers.append(self._next_address)
-        self.flushed.append(buffer)
+        address = self._next_address
+        self.dram[address] = self._new_memory(size)
+        self.buffers.append(address)
         self._next_address += (size + 0xFFF) & ~0xFFF
-        return buffer
+        return address
+
+    def release(self, address: int) -> None:
+        assert not self.busy, "memory freed under a running accelerator"
+        del self.dram[address]
+        self.buffers.remove(address)
 
     def _new_memory(self, size: int) -> np.ndarray:
         return np.full(size, 0xC3, np.uint8)
@@ -119,6 +144,7 @@ class Board:
     def read(self, offset: int) -> int:
         register = _BY_OFFSET[offset]
         if register.name == "STATUS":
+            self.status_reads += 1
             self._poll()
         return self.registers[offset]
 
@@ -127,10 +153,18 @@ class Board:
         if register.access == "w1c":
             self.registers[offset] &= ~value
         elif register.name == "CONTROL":
-            if value & 1 and not self.busy:
+            if value & CONTROL_START and not self.busy:
                 self._start()
+            if value & CONTROL_STOP and self.busy:
+                self._stop()
         elif register.access == "rw":
             self.registers[offset] = value
+        self._settle()
+
+    def _settle(self) -> None:
+        """Show the interrupt controller the level of irq."""
+        raised = bool(self._named("INTERRUPT_ENABLE") & self._named("INTERRUPT_STATUS"))
+        self.controller.input(raised and not self.lose_interrupts)
 
     def _named(self, name: str) -> int:
         return self.registers[next(r.offset for r in REGISTERS if r.name == name)]
@@ -145,6 +179,11 @@ class Board:
         for name in ("FAULT", "FAULT_UNIT", "FAULT_TAG"):
             self._set(name, 0)
         self._set("STATUS", STATUS_BUSY)
+
+    def _stop(self) -> None:
+        self.stops += 1
+        if not (self.ignores_stop or self.hangs):
+            self._end(STATUS_DONE | STATUS_STOPPED)
 
     def _poll(self) -> None:
         if self.on_poll is not None:
@@ -184,16 +223,29 @@ class Board:
             self._set("FAULT", int(fault.cause))
             self._set("FAULT_UNIT", FAULT_UNIT_NAMES.index(fault.unit))
             self._set("FAULT_TAG", fault.tag)
+        self._end(status)
+
+    def _end(self, status: int) -> None:
         self._set("STATUS", status)
         self._set("INTERRUPT_STATUS", INTERRUPT_DONE)
         self.busy = False
+        self._settle()
+
+    def pass_time(self) -> None:
+        """Nobody reads registers while the processor waits for an interrupt, but the machine goes on."""
+        if self.busy and not self.hangs:
+            self._finish()
 
     async def wait_for_interrupt(self) -> None:
+        """What PYNQ does with the controller for a wait: enable, and at the interrupt disable and acknowledge."""
         self.waits += 1
-        while self.lose_interrupts or not self._named("INTERRUPT_ENABLE") & self._named("INTERRUPT_STATUS"):
+        self.controller.write(SET_ENABLE, 1)
+        self.controller.write(MASTER_ENABLE, 3)
+        while not self.controller.irq():
             await asyncio.sleep(0)
-            if self.busy and not self.hangs:
-                self._finish()
+            self.pass_time()
+        self.controller.write(CLEAR_ENABLE, 1)
+        self.controller.write(ACKNOWLEDGE, 1)
 
 
 def interrupt_pins(description: ElementTree.Element) -> dict[str, dict]:
@@ -263,6 +315,7 @@ def make_module(board: Board) -> types.ModuleType:
             for entry in description.iter("MEMRANGE"):
                 self.ip_dict[entry.get("INSTANCE")]["phys_addr"] = int(entry.get("BASEVALUE"), 16)
             self.interrupt_pins = interrupt_pins(description.getroot()) if board.interrupts else {}
+            board.controller.edge = is_edge_triggered(description.getroot())
             board.download()
 
         def download(self) -> None:

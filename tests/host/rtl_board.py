@@ -6,7 +6,6 @@ accesses, so a read of STATUS lets some pass first, as it passes on a board betw
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ class RtlBoard(Board):
 
     def download(self) -> None:
         self.downloads += 1
+        self.controller.reset()
         self.end()
         self.machine = RtlExecutor(self.rtl_directory, self.configuration)
         self.busy = False
@@ -55,7 +55,7 @@ class RtlBoard(Board):
     def read(self, offset: int) -> int:
         if offset == BY_NAME["STATUS"].offset:
             if self.busy and not self.hangs:
-                self.machine.advance(CYCLES_BETWEEN_POLLS)
+                self._show(self.machine.advance(CYCLES_BETWEEN_POLLS))
             if self.on_poll is not None:
                 self.on_poll()
             status = self.machine.read_register(offset)
@@ -69,7 +69,10 @@ class RtlBoard(Board):
                 self._map(space)
             self.starts += 1
             self.busy = True
+        if offset == BY_NAME["CONTROL"].offset and self.hangs:
+            value &= CONTROL_START  # no cycle passes in which it could be obeyed
         self.machine.write_register(offset, value)
+        self._show(self.machine.advance(1))
 
     def _map(self, space: Space) -> None:
         """Connect the buffer that the window registers point into, all of it: what the registers say is for the RTL to obey."""
@@ -80,7 +83,10 @@ class RtlBoard(Board):
         start = next(start for start, memory in self.dram.items() if start <= base < start + len(memory))
         self.machine.map_memory(space, start, self._files[start], len(self.dram[start]))
 
-    async def wait_for_interrupt(self) -> None:
-        self.waits += 1
-        while not self.machine.advance(CYCLES_BETWEEN_POLLS) or self.lose_interrupts:
-            await asyncio.sleep(0)
+    def _show(self, raised: bool) -> None:
+        """Show the interrupt controller the level of irq."""
+        self.controller.input(raised and not self.lose_interrupts)
+
+    def pass_time(self) -> None:
+        if self.busy and not self.hangs:
+            self._show(self.machine.advance(CYCLES_BETWEEN_POLLS))

@@ -133,7 +133,35 @@ def test_machine_that_never_answers_is_reloaded(board, board_build, build, inter
     board.hangs = True
     with pytest.raises(MachineFault, match="TIMEOUT"):
         executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
-    assert board.downloads == 2 and not board.busy
+    assert board.stops == 1 and board.downloads == 2 and not board.busy
+    executor._timeout_seconds = 60.0
+    assert_next_run_is_right(executor, build)
+    executor.close()
+
+
+@pytest.mark.parametrize("interrupts", [False, True], ids=["polling", "interrupt"])
+def test_run_that_takes_too_long_is_stopped_and_nothing_is_reloaded(board, board_build, build, interrupts):
+    board.interrupts, board.polls = interrupts, 1_000_000
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=0.05)
+    board.pass_time = lambda: None  # nothing ends the run but the driver
+    for _ in range(3):
+        with pytest.raises(MachineFault, match="TIMEOUT"):
+            executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+        assert not board.busy
+    assert board.stops == 3 and board.downloads == 1
+    del board.pass_time
+    board.polls, executor._timeout_seconds = 3, 60.0
+    assert_next_run_is_right(executor, build)
+    executor.close()
+
+
+def test_bitstream_that_does_not_know_the_stop_is_reloaded(board, board_build, build):
+    board.ignores_stop, board.polls = True, 1_000_000
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=0.05)
+    with pytest.raises(MachineFault, match="TIMEOUT"):
+        executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+    assert board.stops == 1 and board.downloads == 2 and not board.busy
+    board.polls, executor._timeout_seconds = 3, 60.0
     assert_next_run_is_right(executor, build)
     executor.close()
 
@@ -149,8 +177,9 @@ def test_machine_that_can_neither_answer_nor_be_reloaded_keeps_its_memory(board,
         with pytest.raises(UserError, match="could not be loaded again"):
             executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
         assert board.busy and board.buffers == kept and len(kept) >= 2
-        board.reload_error = None
+        board.reload_error, executor._timeout_seconds = None, 60.0
         assert_next_run_is_right(executor, build)
+        executor._timeout_seconds = 0.05
     board.hangs, board.reload_error, starts = True, error, board.starts
     with pytest.raises(UserError, match="TIMEOUT"):
         executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
@@ -198,8 +227,19 @@ def test_interrupted_user_leaves_the_machine_idle(executor, build, board):
     board.on_poll, board.polls = press_control_c, 100
     with pytest.raises(KeyboardInterrupt):
         executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
-    assert not board.busy
+    assert not board.busy and board.stops == 1 and board.downloads == 1
+    board.polls = 3
     assert_next_run_is_right(executor, build)
+
+
+def test_close_stops_a_run(board, board_build, build):
+    """Such as one whose thread is still in it when the process ends."""
+    executor = BoardExecutor(board_build / "accel.bit")
+    executor.upload(build.new_memory())
+    board.polls = 1_000_000
+    board._start()
+    executor.close()
+    assert board.stops == 1 and board.downloads == 1 and not board.busy and board.buffers == []
 
 
 @pytest.mark.parametrize("available", [0, 1], ids=lambda n: f"{n}-buffers")
@@ -213,18 +253,39 @@ def test_allocation_failure_names_the_window_and_frees_the_rest(executor, build,
     assert_next_run_is_right(executor, build)
 
 
-def test_interrupt_ends_the_wait(board, board_build, build):
-    board.interrupts, board.polls = True, 1_000_000  # polling alone would run into the time limit
-    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=5)
-    for image_seed in range(3):
+@pytest.mark.parametrize("edge", [True, False], ids=["edge", "level"])
+def test_every_run_sleeps_until_its_interrupt(board, board_build, build, edge):
+    """Also behind a controller that latches levels, as block designs before had: it wakes each wait but the first at once."""
+    board.interrupts, board.polls = True, 1_000_000  # polling alone would take very long
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=60)
+    board.controller.edge = edge
+    for image_seed in range(4):
+        reads = board.status_reads
         check_task(executor, build, "depth", image_seed)
-    assert board.waits == 3
+        assert board.status_reads - reads <= 4
+    assert board.waits == (4 if edge else 1 + 2 * 3)
+    executor.close()
+
+
+def test_an_interrupt_left_over_from_a_stopped_run(board, board_build, build):
+    """The controller has latched the end of a run that nobody waited for; the next run sleeps all the same."""
+    board.interrupts, board.polls = True, 1_000_000
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=0.05)
+    board.pass_time = lambda: None
+    with pytest.raises(MachineFault, match="TIMEOUT"):
+        executor.run(build.tasks["depth"].program, build.new_memory(), LIMIT)
+    assert board.controller.latched
+    del board.pass_time
+    executor._timeout_seconds = 60.0
+    reads = board.status_reads
+    assert_next_run_is_right(executor, build)
+    assert board.status_reads - reads <= 4
     executor.close()
 
 
 def test_lost_interrupt_falls_back_to_polling(board, board_build, build):
     board.interrupts = board.lose_interrupts = True
-    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=0.1)
+    executor = BoardExecutor(board_build / "accel.bit", timeout_seconds=2.0)
     for image_seed in range(3):
         check_task(executor, build, "depth", image_seed)
     assert board.waits == 1

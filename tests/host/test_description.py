@@ -10,6 +10,7 @@ from moesaic.spec.configuration import load_configuration
 from moesaic.spec.registers import REGISTER_FILE_BYTES
 from tests.hls.vendor_tcl import VivadoTcl
 from tests.host.description import description
+from tests.host.interrupt_controller import is_edge_triggered
 from tests.host.mock_pynq import REGISTERS_ADDRESS, interrupt_pins
 
 ROOT = ElementTree.fromstring(description())
@@ -43,6 +44,9 @@ def test_blocks_pins_addresses_and_registers_are_those_of_the_scripts(tmp_path):
     for sink in ("interrupts/intr", "ps/pl_ps_irq0"):
         assert nets[sink] == nets[vivado.net[sink]] == vivado.net[sink].replace("/", "_")
 
+    settings = {entry.get("NAME"): entry.get("VALUE") for entry in MODULES["interrupts"].iter("PARAMETER")}
+    assert settings == {name: vivado.cells["interrupts"].settings[f"CONFIG.{name}"] for name in settings}
+
     ranges = {
         entry.get("INSTANCE"): (int(entry.get("BASEVALUE"), 16), int(entry.get("HIGHVALUE"), 16))
         for entry in ROOT.iter("MEMRANGE")
@@ -60,6 +64,13 @@ def test_blocks_pins_addresses_and_registers_are_those_of_the_scripts(tmp_path):
         for register in MODULES[IP_NAME].iter("REGISTER")
     }
     assert registers == vivado.registers
+
+
+def test_the_interrupt_controller_latches_edges(tmp_path):
+    """PYNQ's documentation asks for it; set by hand, so that Vivado does not take the sensitivity of what is connected."""
+    vivado = built(tmp_path)
+    assert vivado.cells["interrupts"].settings["CONFIG.C_KIND_OF_INTR.VALUE_SRC"] == "USER"
+    assert is_edge_triggered(ROOT)
 
 
 def test_pynq_finds_the_interrupt_behind_the_controller():

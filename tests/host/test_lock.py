@@ -12,6 +12,7 @@ import pytest
 import moesaic
 from moesaic.errors import UserError
 from moesaic.host.lock import DeviceLock
+from tests.host.description import bitstream
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLD = (
@@ -57,7 +58,7 @@ def test_the_board_is_given_back(board_build, board, build, what):
         (board_build / "accel.bit").write_bytes(b"")
         with pytest.raises(UserError, match="cannot be loaded"):
             moesaic.open(board_build, "board")
-        (board_build / "accel.bit").write_bytes(b"bits")
+        (board_build / "accel.bit").write_bytes(bitstream())
     elif what == "fingerprint":
         board.machine.fingerprint = "0123456789abcdef"
         with pytest.raises(UserError, match="0123456789abcdef"):

@@ -280,6 +280,26 @@ def test_the_rate_does_not_hold_up_a_step(build):
     assert take(drawing, 1) == [1]
 
 
+def test_frames_come_at_the_rate(build, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("moesaic.host.viewer.stream_control.time.monotonic", lambda: clock[0])
+    control, due = StreamControl(build, ["depth"], rate=2), []
+    monkeypatch.setattr(control._changed, "wait", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    for _ in control.frames(numbered(4)):
+        due.append(clock[0])
+        control.settle(len(due) - 1)
+        clock[0] += 0.1
+    assert due == pytest.approx([0.0, 0.5, 1.0, 1.5])
+
+
+def test_a_live_stream_counts_what_it_drops(accelerator, build):
+    control = StreamControl(build, ["depth"], live=True)
+    with Viewer(build, "emulator", control, "127.0.0.1", 0) as viewer:
+        shown = watch(accelerator, frames(12), viewer)
+        state, pictures = frame(viewer)
+    assert shown + state["dropped"] == 12 and np.array_equal(pictures[INPUT], frames(12)[-1])
+
+
 def test_frames_taken_back_at_the_end_still_come(control):
     drawing = control.frames(numbered(2))
     take(drawing, 2)

@@ -2,8 +2,8 @@
 
 A mutant is one textual change in one file of hls/hardware/rtl, listed in mutants.toml beside this file. The design is copied, changed,
 built and run on whole networks of awkward sizes (every instruction, every destination, pruned pathways, conditional loads, fixed
-and random DRAM timing). It is caught when a memory image differs from the reference machine's, or the run faults or hangs. One that
-does not compile is an error, not a catch.
+and random DRAM timing), after runs that the host stops. It is caught when a memory image differs from the reference machine's, a run
+faults or hangs, or a stop does not end one. One that does not compile is an error, not a catch.
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault
 from moesaic.spec.machine import ReferenceMachine
+from moesaic.spec.registers import STATUS_DONE, STATUS_STOPPED
 from tests.hls.random_bundle import random_bundle
+from tests.sim.stopping import run_and_stop
 
 LIST = Path(__file__).with_name("mutants.toml")
 MAX_CYCLES = 2_000_000
 RANDOM_SEEDS = (None, 1, 2)
+STOPS = (50, 700, 2_000, 4_500)
+"""Cycles after which runs are stopped before the first whole one."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,12 @@ def verdict(rtl: Path, build: Build, expected: list[np.ndarray]) -> str:
         try:
             with RtlExecutor(rtl, build.configuration, random_seed=seed) as executor:
                 memory = _memory(build)
+                first = next(iter(build.tasks.values())).program
+                for cycles in STOPS:
+                    with tempfile.TemporaryDirectory(prefix="dram-") as directory:
+                        status = run_and_stop(executor, first, _memory(build), cycles, Path(directory))
+                    if status != STATUS_DONE | STATUS_STOPPED:
+                        return f"STATUS {status:#x} after a stop at {cycles} cycles ({timing})"
                 for (name, task), frame in zip(build.tasks.items(), expected):
                     executor.run(task.program, memory, MAX_CYCLES)
                     wrong = int(np.count_nonzero(memory.frame != frame))

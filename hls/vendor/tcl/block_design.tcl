@@ -67,8 +67,11 @@ if {$engine eq "hls"} {
 }
 
 # --- control: registers and the interrupt controller, through which PYNQ waits for the accelerator ---
+# Its input is edge-triggered: PYNQ acknowledges an interrupt in the controller before the driver clears it in the accelerator, so a
+# level would be latched again and wake the next wait at once (Xilinx/PYNQ issue 1315 and pull request 1318; AMD PG099). Set by hand,
+# because the sensitivity would otherwise be taken from the accelerator's irq, which is a level.
 create_bd_cell -type ip -vlnv xilinx.com:ip:axi_intc interrupts
-set_property -dict {CONFIG.C_IRQ_CONNECTION 1} [get_bd_cells interrupts]
+set_property -dict {CONFIG.C_IRQ_CONNECTION 1 CONFIG.C_KIND_OF_INTR.VALUE_SRC USER CONFIG.C_KIND_OF_INTR 0xFFFFFFFF} [get_bd_cells interrupts]
 create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect control
 set_property -dict {CONFIG.NUM_SI 1 CONFIG.NUM_MI 2} [get_bd_cells control]
 connect_bd_intf_net [get_bd_intf_pins ps/M_AXI_HPM0_FPD] [get_bd_intf_pins control/S00_AXI]
