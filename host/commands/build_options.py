@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from moesaic.host.executors import executor_names
-from moesaic.host.runtime import Accelerator
+from moesaic.host.runtime import MAX_CYCLES, Accelerator, open_build
 
 ALL_TASKS = "all"
 
@@ -28,13 +28,25 @@ def add_images(parser: argparse.ArgumentParser) -> None:
 
 
 def add_executor(parser: argparse.ArgumentParser) -> None:
-    """Add the option --executor: auto, or one of executor_names."""
+    """Add the options --executor, which is auto or one of executor_names, and --max-cycles; open_chosen obeys them."""
     parser.add_argument(
         "--executor",
         choices=("auto", *executor_names()),
         default="auto",
         help="auto takes the board if there is one, else the emulator; rtl simulates the RTL; all give the same integers (default: auto)",
     )
+    parser.add_argument(
+        "--max-cycles",
+        type=int,
+        default=MAX_CYCLES,
+        metavar="N",
+        help=f"stop a run after so many cycles, on machines that have a clock (default: {MAX_CYCLES})",
+    )
+
+
+def open_chosen(arguments: argparse.Namespace) -> Accelerator:
+    """Open the build on the executor of add_executor's options. UserError as in open_build."""
+    return open_build(arguments.build, arguments.executor, arguments.max_cycles)
 
 
 def add_tasks(parser: argparse.ArgumentParser) -> None:
