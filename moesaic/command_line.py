@@ -24,7 +24,7 @@ GROUP = "moesaic.commands"
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
-_OWN_COMMANDS = ("run", "compare", "profile", "watch", "deploy", "doctor")
+_OWN_COMMANDS = ("run", "compare", "profile", "watch", "deploy", "doctor", "selftest")
 
 
 class Command(Protocol):
