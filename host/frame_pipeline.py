@@ -1,7 +1,9 @@
-"""Streams of frames: while the machine computes one, the next is prepared and uploaded and the previous one downloaded and decoded.
+"""The line of frames before the machine, the only way to it: whatever threads frames come from, they are served in that order.
 
-Three threads pass frames on through channels. Two memories circulate between the first thread and the last (double buffering): one
-holds the frame being computed while the other is emptied and filled. Results come in the order of the frames.
+Three threads take a frame through its stages: one uploads, one computes, one downloads and decodes. While the machine computes a
+frame, the next one is uploaded and the previous one decoded. As many memories as there are frame windows go round between the first
+thread and the last; a frame has one of them to itself from its upload to the end of its download. No signal handler runs in these
+threads, so that Ctrl-C cannot tear a stage in two.
 """
 
 from __future__ import annotations
@@ -9,234 +11,161 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Generic, TypeVar
-
-import numpy as np
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import NamedTuple
 
 from moesaic.errors import UserError
-from moesaic.host.phases import Frame, Phases
-from moesaic.host.result import Result
-from moesaic.spec.build import Build
+from moesaic.host.phases import Frame, Outcome, Phases
 from moesaic.spec.executor import Memory
 
-Choice = str | Sequence[str]
-"""What to run on a frame: one task, as TASK or TASK@PATHWAY, or several."""
-
-Tasks = str | Sequence[Choice] | Callable[[int], Choice]
-"""What to run in a stream: one task for all frames, several that the frames take in turn, or a function of the frame's index."""
-
-_Item = TypeVar("_Item")
-_RESULTS_AHEAD = 2
 _STOP_SECONDS = 1.0
-"""How long a stoppable machine, and then a source of frames, may take to come to an end when the stream is ended."""
+"""How long a machine that can be stopped may go on with a frame that nobody waits for any more."""
 
 
-class _Closed(Exception):
-    """The channel was closed: the stream ends."""
-
-
-class _Channel(Generic[_Item]):
-    """A queue between two threads. Any thread can close it, which wakes both; once closed, it hands on nothing more."""
-
-    def __init__(self, capacity: int) -> None:
-        self._items: deque[_Item] = deque()
-        self._capacity = capacity
-        self._closed = False
-        self._changed = threading.Condition()
-
-    def put(self, item: _Item) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
-            if self._closed:
-                raise _Closed
-            self._items.append(item)
-            self._changed.notify_all()
-
-    def get(self) -> _Item:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._items)
-            if self._closed:
-                raise _Closed
-            item = self._items.popleft()
-            self._changed.notify_all()
-            return item
-
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-
-class _End:
-    """Follows the last frame: the stream is over, because of an error or not."""
-
-    def __init__(self, error: BaseException | None = None) -> None:
-        self.error = error
-
-
-def _join(thread: threading.Thread, seconds: float | None) -> None:
-    """Wait for a thread that was started, unless it is the current one, in which a forgotten stream may have been collected."""
-    if thread.ident is not None and thread is not threading.current_thread():
-        thread.join(seconds)
-
-
-def choice_of(tasks: Tasks, index: int) -> tuple[str, ...]:
-    """The names, as TASK or TASK@PATHWAY, of what is run on the frame of this index."""
-    if callable(tasks):
-        chosen = tasks(index)
-    elif isinstance(tasks, str):
-        chosen = tasks
-    else:
-        chosen = tasks[index % len(tasks)]
-    return (chosen,) if isinstance(chosen, str) else tuple(chosen)
-
-
-def check_tasks(build: Build, tasks: Tasks) -> None:
-    """UserError if there is no name, or one known beforehand is not the build's. What a function will return is not checked."""
-    if callable(tasks):
-        return
-    if not tasks:
-        raise UserError(f"a stream of 0 tasks; build {build.name} has {', '.join(sorted(build.tasks))}")
-    for index in range(1 if isinstance(tasks, str) else len(tasks)):
-        for name in choice_of(tasks, index):
-            build.task(name)
+class _Job(NamedTuple):
+    frame: Frame
+    future: Future[Outcome]
 
 
 class Pipeline:
-    """One stream, from start() to stop(). memories: shared in turn by the frames in the machine; at least two, to overlap."""
+    """Takes frames from any thread. Its own threads are started with the first frame and end with close().
 
-    def __init__(
-        self,
-        build: Build,
-        phases: Phases,
-        memories: Sequence[Memory],
-        frames: Iterable[np.ndarray | Path | str],
-        tasks: Tasks,
-    ) -> None:
-        self._build, self._phases, self._frames, self._tasks = build, phases, frames, tasks
-        self._free = _Channel[Memory](len(memories))
-        self._uploaded = _Channel[Frame | _End](len(memories) + 1)
-        self._computed = _Channel[Frame | _End](len(memories) + 1)
-        self._results = _Channel[Result | _End](_RESULTS_AHEAD)
-        self._channels = (self._free, self._uploaded, self._computed, self._results)
+    name: of the build, for errors. memories: one for each frame that may be in the machine's hands at once.
+    """
+
+    def __init__(self, name: str, phases: Phases, memories: Sequence[Memory]) -> None:
+        self._name, self._phases = name, phases
+        self._free = SimpleQueue[Memory]()
         for memory in memories:
             self._free.put(memory)
-        self._stopped = False
-        self._feeding = threading.RLock()  # held by the feeder while it waits for a memory or has one
-        # Daemons: neither a camera nor results that nobody takes may keep the process alive. Whoever starts a stream stops it.
-        self._feeder = threading.Thread(target=self._feed, name="moesaic-feed", daemon=True)
-        self._workers = (
-            threading.Thread(
-                target=self._each,
-                args=(self._uploaded, self._compute, self._computed),
-                name="moesaic-compute",
-                daemon=True,
-            ),
-            threading.Thread(
-                target=self._each,
-                args=(self._computed, self._finish, self._results),
-                name="moesaic-decode",
-                daemon=True,
-            ),
+        self._line = SimpleQueue[_Job | None]()
+        self._uploaded = SimpleQueue[_Job | None]()
+        self._computed = SimpleQueue[_Job | None]()
+        self._lock = threading.RLock()  # a forgotten stream may be collected, and end, while this very thread holds it
+        self._closed = False
+        self._computing: Future[Outcome] | None = None
+        stages = (
+            ("upload", self._line, self._upload, self._uploaded),
+            ("compute", self._uploaded, self._compute, self._computed),
+            ("finish", self._computed, self._finish, None),
         )
+        # Daemons: results that nobody takes may not keep the process alive. Whoever opened the build closes it.
+        self._threads = [
+            threading.Thread(target=_stage, args=(source, step, target), name=f"moesaic-{name}", daemon=True)
+            for name, source, step, target in stages
+        ]
 
-    def start(self) -> None:
-        """Start the threads."""
-        for thread in (self._feeder, *self._workers):
-            thread.start()
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._closed
 
-    def stop(self) -> None:
-        """End the threads, once the machine has finished what it is doing. Stopping twice is harmless.
+    def closed_error(self) -> UserError:
+        """What a frame ends with that close() overtook."""
+        return UserError(f"build {self._name} was closed before the frame was done; open it again with moesaic.open")
 
-        A board gets a second for that. A source of frames that has not returned after another second is abandoned.
+    def is_stage(self, thread: threading.Thread) -> bool:
+        """Whether the thread is one of the pipeline's own, which cannot wait for a frame."""
+        return thread in self._threads
+
+    def put(self, frame: Frame, future: Future[Outcome] | None = None) -> Future[Outcome]:
+        """Put a prepared frame at the end of the line; returns the future of its outcome, a new one if none is given.
+
+        The future can be cancelled until a memory is free for the frame and its upload begins. Never blocks. UserError if the
+        pipeline was closed.
         """
-        if self._stopped:
-            return
-        for channel in self._channels:
-            channel.close()
-        self._phases.limit(time.monotonic() + _STOP_SECONDS)
+        job = _Job(frame, Future() if future is None else future)
+        with self._lock:
+            if self._closed:
+                raise self.closed_error()
+            if self._threads[0].ident is None:
+                for thread in self._threads:
+                    thread.start()
+            self._line.put(job)
+        return job.future
+
+    def abandon(self, futures: Iterable[Future[Outcome]]) -> None:
+        """Let go of frames that nobody waits for any more: cancel those that wait; a board gets a second for one that it computes."""
+        left = [future for future in futures if not future.cancel()]
+        with self._lock:
+            if self._computing is not None and any(future is self._computing for future in left):
+                self._phases.limit(time.monotonic() + _STOP_SECONDS)
+
+    def close(self) -> None:
+        """End the threads. Calling it twice, or from several threads, is harmless.
+
+        The frame that is computed is finished (a board gets a second for it), as are those that wait for their download. All others
+        end with closed_error().
+        """
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._line.put(None)
+            if self._computing is not None:
+                self._phases.limit(time.monotonic() + _STOP_SECONDS)
+        for thread in self._threads:
+            if thread.ident is not None and thread is not threading.current_thread():
+                thread.join()
+
+    def _upload(self, job: _Job) -> bool:
+        memory = self._free.get()
+        if not job.future.set_running_or_notify_cancel():
+            self._free.put(memory)
+            return False
+        job.frame.memory = memory
+        if self._closed:
+            return self._fail(job, self.closed_error())
         try:
-            with self._feeding:
-                pass  # from here on the feeder holds no memory and gets none
-            for worker in self._workers:
-                _join(worker, None)
+            self._phases.upload(job.frame)
+        except BaseException as error:
+            return self._fail(job, error)
+        return True
+
+    def _compute(self, job: _Job) -> bool:
+        with self._lock:
+            closed = self._closed
+            self._computing = None if closed else job.future
+        if closed:
+            return self._fail(job, self.closed_error())
+        try:
+            self._phases.compute(job.frame)
+        except BaseException as error:
+            return self._fail(job, error)
         finally:
-            self._phases.limit(math.inf)
-        _join(self._feeder, _STOP_SECONDS)
-        self._stopped = True
+            with self._lock:
+                self._computing = None
+                self._phases.limit(math.inf)
+        return True
 
-    def results(self) -> Iterator[Result]:
-        """The results in order. The error of a frame is raised in its place and ends the stream.
-
-        UserError if another run or close() ended the stream.
-        """
-        while True:
-            try:
-                item = self._results.get()
-            except _Closed:
-                raise UserError(
-                    f"the stream of build {self._build.name} was ended by another run or by close(); start it again after that"
-                ) from None
-            if isinstance(item, _End):
-                if item.error is not None:
-                    raise item.error
-                return
-            yield item
-
-    def _feed(self) -> None:
+    def _finish(self, job: _Job) -> bool:
         try:
-            try:
-                for index, source in enumerate(self._frames):
-                    self._feed_frame(index, source)
-                end = _End()
-            except _Closed:
-                raise
-            except BaseException as error:
-                end = _End(error)
-            self._uploaded.put(end)
-        except _Closed:
-            pass
-
-    def _feed_frame(self, index: int, source: np.ndarray | Path | str) -> None:
-        image, placement, seconds = self._phases.prepare(source, f"frame {index}")
-        for name in choice_of(self._tasks, index):
-            self._build.task(name)
-            with self._feeding:
-                frame = Frame(index, name, image, placement, self._free.get(), seconds)
-                self._phases.upload(frame)
-            self._uploaded.put(frame)
-            seconds = {"prepare": 0.0}  # counted with the frame's first task
-
-    def _each(
-        self, source: _Channel[Frame | _End], step: Callable[[Frame], _Item], target: _Channel[_Item | _End]
-    ) -> None:
-        """Take every frame from one channel through a step to the next channel."""
+            self._phases.download(job.frame)
+        except BaseException as error:
+            return self._fail(job, error)
+        self._free.put(job.frame.memory)
         try:
-            while True:
-                item = source.get()
-                if isinstance(item, _End):
-                    done = item
-                else:
-                    try:
-                        done = step(item)
-                    except _Closed:
-                        raise
-                    except BaseException as error:
-                        done = _End(error)
-                target.put(done)
-                if isinstance(done, _End):
-                    return
-        except _Closed:
-            pass
+            outcome = self._phases.decode(job.frame)
+        except BaseException as error:
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(outcome)
+        return True
 
-    def _compute(self, frame: Frame) -> Frame:
-        self._phases.compute(frame)
-        return frame
+    def _fail(self, job: _Job, error: BaseException) -> bool:
+        """End a frame, which has a memory, with an error; after close(), whose consequence it may be, with closed_error()."""
+        self._free.put(job.frame.memory)
+        job.future.set_exception(self.closed_error() if self._closed else error)
+        return False
 
-    def _finish(self, frame: Frame) -> Result:
-        self._phases.download(frame)
-        self._free.put(frame.memory)
-        return self._phases.decode(frame)
+
+def _stage(source: SimpleQueue, step: Callable[[_Job], bool], target: SimpleQueue | None) -> None:
+    """Take each job from one queue through a step and, unless that ends it, on to the next queue, until None comes."""
+    while (job := source.get()) is not None:
+        goes_on = step(job)
+        if goes_on and target is not None:
+            target.put(job)
+        del job  # or its image would be kept until the next one comes
+    if target is not None:
+        target.put(None)

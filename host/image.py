@@ -79,6 +79,17 @@ class Image:
         check_sides(image, name)
         return image
 
+    def kept(self) -> Image:
+        """The same image, which stays so when its array is filled again or its Pillow image changed. UserError as in `pixels`."""
+        source = self.source
+        if isinstance(source, (str, os.PathLike, bytes)):
+            return self
+        if isinstance(source, bytearray):
+            return replace(self, source=bytes(source))
+        if is_pillow_image(source):
+            return Image(self.pixels(), resize=self.resize)
+        return replace(self, source=_as_array(source, "the image").copy())
+
     def description(self, usual: InputDescription) -> InputDescription:
         """How this image gets to the size of a network with the description `usual`."""
         if self.resize is None or self.resize == usual.resize:

@@ -1,4 +1,4 @@
-"""The steps of a frame: `run` takes them one after the other, `stream` side by side for neighbouring frames."""
+"""The steps of a frame, which moesaic.host.frame_pipeline takes side by side for neighbouring frames."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from moesaic.spec.placement import Placement
 from moesaic.spec.predictions import decode
 from moesaic.spec.resize import fit
 
+PATTERN = 0xA5
+"""The byte that fills frame windows in advance."""
 PHASES = ("prepare", "upload", "compute", "download", "decode")
 
 
@@ -46,21 +48,34 @@ class StagedExecutor(Executor, Protocol):
         ...
 
 
+class Whole(NamedTuple):
+    """The frame window after a run, uint8 (frame_bytes,), and the run's counters."""
+
+    window: np.ndarray
+    counters: Counters
+
+
+Outcome = Result | Whole
+"""What becomes of a frame."""
+
+
 @dataclass
 class Frame:
     """A frame on its way. name: the task, or task and pathway (moesaic.spec.pathway_names).
 
     index: number of the frame in its stream. image: what the network sees, uint8 (height, width, 3). placement: which part of the
-    given image that is. memory: the one whose frame window it uses. seconds: time taken, by phase. counters: there once it is
-    computed. raw: there once it is downloaded, int16 (height, width, channels).
+    given image that is. seconds: time taken, by phase. whole: the outcome is the whole frame window, which is filled with a pattern
+    before the image is written. memory: the one whose frame window it uses, from its upload to its download. counters: there once it
+    is computed. raw: there once it is downloaded, int16 (height, width, channels), or the window, uint8 (frame_bytes,).
     """
 
     index: int
     name: str
     image: np.ndarray
     placement: Placement
-    memory: Memory
     seconds: dict[str, float]
+    whole: bool = False
+    memory: Memory = field(init=False)
     counters: Counters = field(init=False)
     raw: np.ndarray = field(init=False)
 
@@ -75,7 +90,7 @@ class Frame:
 
 
 class Phases:
-    """The steps on one build and one executor. Each step may run in its own thread, for different memories."""
+    """The steps on one build and one executor. Each step may run in its own thread, for different frames; `prepare` in many."""
 
     def __init__(self, build: Build, executor: Executor, max_cycles: int) -> None:
         self._build, self._executor, self._max_cycles = build, executor, max_cycles
@@ -98,9 +113,11 @@ class Phases:
     def upload(self, frame: Frame) -> None:
         """Write the image into the frame's memory and copy it to the machine."""
         with frame.timed("upload"):
+            if frame.whole:
+                frame.memory.frame[:] = PATTERN
             self._build.write_image(frame.memory.frame, frame.image)
             if self._staged is not None:
-                self._staged.upload(frame.memory, self._image)
+                self._staged.upload(frame.memory, slice(None) if frame.whole else self._image)
 
     def compute(self, frame: Frame) -> None:
         """Run the task. FrameFault if the machine stops; the next run is not affected."""
@@ -115,21 +132,25 @@ class Phases:
                 raise FrameFault(fault, frame.name, tags[fault.tag] if known else "no layer") from None
 
     def download(self, frame: Frame) -> None:
-        """Fetch the task's output; after that, the memory can take another frame."""
+        """Fetch a copy of the task's output, or of the whole window; after that, the memory can take another frame."""
         with frame.timed("download"):
+            task, part = self._build.task(frame.name), slice(None)
+            if not frame.whole:
+                part = slice(task.output_offset, task.output_offset + 2 * int(np.prod(task.output_shape)))
             if self._staged is not None:
-                task = self._build.task(frame.name)
-                size = 2 * int(np.prod(task.output_shape))
-                self._staged.download(frame.memory, slice(task.output_offset, task.output_offset + size))
-            frame.raw = self._build.read_output(frame.memory.frame, frame.name)
+                self._staged.download(frame.memory, part)
+            window = frame.memory.frame
+            frame.raw = window.copy() if frame.whole else self._build.read_output(window, frame.name)
 
     def limit(self, deadline: float) -> None:
         """If the machine can be stopped, have runs give up at `deadline`, a time of time.monotonic()."""
         if self._staged is not None:
             self._staged.limit(deadline)
 
-    def decode(self, frame: Frame) -> Result:
-        """The result, with the output in the task's own terms."""
+    def decode(self, frame: Frame) -> Outcome:
+        """The result, with the output in the task's own terms, or the whole window."""
+        if frame.whole:
+            return Whole(frame.raw, frame.counters)
         program = self._build.task(frame.name)
         with frame.timed("decode"):
             decoded = decode(program.kind, frame.raw, program.output_scale, program.pooling, program.output)

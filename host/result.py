@@ -42,6 +42,7 @@ class Result:
         decoded: raw in the task's own terms; for shape, dtype and unit see moesaic.spec.predictions.decode.
         counters: see moesaic.spec.executor.Counters; "cycles" only from a machine with a clock.
         index: number of the frame in its stream, from 0.
+        dropped: of a stream of newest frames, how many the source delivered since the frame of the result before this one; else 0.
         seconds: how long each of moesaic.host.phases.PHASES took, by this machine's processor.
         class_names: of a task with classes, as far as they are known.
         grid: of features, the rows and columns of patches, whose tokens are the last of `decoded`; (0, 0) for other kinds.
@@ -59,6 +60,7 @@ class Result:
     seconds: dict[str, float]
     class_names: tuple[str, ...] = ()
     grid: tuple[int, int] = (0, 0)
+    dropped: int = 0
 
     @property
     def picture(self) -> np.ndarray:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import weakref
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import SupportsIndex
+from typing import SupportsIndex, cast
 
 import numpy as np
 
 from moesaic.emulator import Emulator
-from moesaic.errors import InternalError, UserError
+from moesaic.errors import UserError
 from moesaic.host.bitstream import find_bitstream, require_bitstream
 from moesaic.host.board import FRAME_WINDOWS, BoardExecutor
-from moesaic.host.frame_pipeline import Pipeline, Tasks, check_tasks
-from moesaic.host.phases import Frame, Phases
+from moesaic.host.frame_pipeline import Pipeline
+from moesaic.host.frame_stream import NewestStream, Stream, Tasks, check_tasks
+from moesaic.host.image import ImageLike, as_image
+from moesaic.host.phases import PATTERN, Frame, Outcome, Phases, Whole
 from moesaic.host.power import PowerMeter
 from moesaic.host.pynq_interface import board_missing
 from moesaic.host.result import FrameFault, Result
+from moesaic.host.submissions import Submissions
 from moesaic.spec.build import Build, TaskProgram, load_build
 from moesaic.spec.executor import MAX_CYCLES, Counters, Executor, Memory
 from moesaic.spec.machine import ReferenceMachine
@@ -30,36 +36,49 @@ __all__ = ["EXECUTORS", "MAX_CYCLES", "Accelerator", "FrameFault", "Result", "op
 
 EXECUTORS = ("auto", "board", "emulator", "reference")
 
-_PATTERN = 0xA5
 _LARGEST_MAX_CYCLES = (1 << 32) - 1
 _LOG = logging.getLogger("moesaic")
 
 
 class _Session:
-    """What has to be ended no matter how an accelerator is left: first the running stream, then the executor."""
+    """What has to be ended no matter how an accelerator is left: streams, the line of frames, then the executor."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, build: Build, phases: Phases, executor: Executor) -> None:
+        constants = build.constants.copy()
+        constants.flags.writeable = False  # then a board loads them once
+        memories = [Memory(constants, np.full(build.frame_bytes, PATTERN, np.uint8)) for _ in range(FRAME_WINDOWS)]
         self.executor = executor
-        self.pipeline: Pipeline | None = None
-
-    def end_stream(self) -> None:
-        if self.pipeline is not None:
-            self.pipeline.stop()
-            self.pipeline = None
+        self.pipeline = Pipeline(build.name, phases, memories)
+        self.submissions = Submissions(build, phases, self.pipeline)
+        self.streams = set[Stream]()
+        self.process = os.getpid()
 
     def close(self) -> None:
-        """Closes the executor even if Ctrl-C comes while the stream is being ended."""
+        """Closes the executor even if Ctrl-C comes while the last frame is waited for.
+
+        Not in a child that was forked: the machine is its parent's.
+        """
+        if self.process != os.getpid():
+            return
         try:
-            self.end_stream()
+            for stream in tuple(self.streams):
+                stream.stop()
+            self.pipeline.close()
+            self.submissions.close()
         finally:
             self.executor.close()
 
 
 class Accelerator:
-    """A build opened on an executor, which it owns.
+    """A build opened on an executor, which it owns. Any thread may use it, inside an event loop or not.
 
-    A running stream is ended and the executor closed by `close()`, by garbage collection or at the end of the process, whichever
-    comes first. Raises UserError if the fingerprints of build and executor differ.
+    There is one machine and one line before it: frames are served in the order in which they get in line, whichever threads, tasks and
+    pathways they come from. `run` gets in line with one frame once it has prepared the image, a stream with up to
+    moesaic.host.frame_stream.FRAMES_AHEAD frames, and all that was submitted, in that order, with as many. So nobody waits for more
+    than these few frames of each other user. Every result has arrays of its own.
+
+    The executor is closed by `close()`, by garbage collection or at the end of the process, whichever comes first. Raises UserError
+    if the fingerprints of build and executor differ. A process forked from the one that opened it gets UserErrors.
 
     Attributes:
         build: the build that was opened.
@@ -81,14 +100,10 @@ class Accelerator:
         self.executor_name = executor_name
         self.executor_reason = executor_reason
         self.max_cycles = max_cycles
-        self._session = _Session(executor)
+        self._phases = Phases(build, executor, max_cycles)
+        self._session = _Session(build, self._phases, executor)
         # The executor has its own finalizer, which is older, so at the end of the process this one runs first.
         self._finalizer = weakref.finalize(self, self._session.close)
-        self._phases = Phases(build, executor, max_cycles)
-        first = build.new_memory()
-        first.constants.flags.writeable = False
-        self._memories = [first]
-        self._memories += [self._new_memory() for _ in range(FRAME_WINDOWS - 1)]
 
     @property
     def fingerprint(self) -> str:
@@ -103,8 +118,8 @@ class Accelerator:
         """
         return dict(self.build.tasks)
 
-    def run(self, image: np.ndarray | Path | str, task: str, pathway: str | None = None) -> Result:
-        """Run a task on one image.
+    def run(self, image: ImageLike, task: str, pathway: str | None = None) -> Result:
+        """Run a task on one image, and wait for it.
 
         Args:
             image: uint8 (height, width, 3), RGB, of any size; the path of an image file, or its bytes; an image of Pillow; or a
@@ -116,20 +131,34 @@ class Accelerator:
                 pathway from frame to frame costs nothing.
 
         Raises:
-            UserError: the task or pathway is unknown, or the image is not as above.
+            UserError: the task or pathway is unknown, the image is not as above, or the build is closed meanwhile.
             FrameFault: the machine stopped. The accelerator remains usable.
-        """
-        self._end_stream()
-        name = pathway_name(task, pathway)
-        self.build.task(name)
-        prepared, placement, seconds = self._phases.prepare(image, "the image")
-        frame = Frame(0, name, prepared, placement, self._memories[0], seconds)
-        self._phases.upload(frame)
-        self._phases.compute(frame)
-        self._phases.download(frame)
-        return self._phases.decode(frame)
 
-    def stream(self, frames: Iterable[np.ndarray | Path | str], tasks: Tasks) -> Iterator[Result]:
+        After Ctrl-C a board gets a second to end the frame before it is stopped.
+        """
+        result = self._run(image, _name(task, pathway), whole=False)
+        assert isinstance(result, Result)
+        return result
+
+    def submit(self, image: ImageLike, task: str, pathway: str | None = None) -> Future[Result]:
+        """Run a task on one image without waiting for it. Arguments are those of `run`; the image may be changed afterwards.
+
+        Returns the future of the result, which also gets the errors that `run` raises. What was submitted is run in that order.
+        Until its upload to the machine begins, `cancel` withdraws it. In an event loop, `await asyncio.wrap_future(future)`.
+
+        Functions added with add_done_callback are called by the machine's own threads and hold them up: they must be short, may
+        submit further images, and cannot `run`.
+        """
+        self._require_open()
+        try:
+            name, kept = _name(task, pathway), as_image(image).kept()
+        except UserError as error:
+            future = Future[Result]()
+            future.set_exception(error)
+            return future
+        return cast("Future[Result]", self._session.submissions.submit(kept, name))
+
+    def stream(self, frames: Iterable[ImageLike], tasks: Tasks, *, newest: bool = False) -> Iterator[Result]:
         """Run a stream of images, overlapping preparation, transfers, computation and decoding of neighbouring frames.
 
         Args:
@@ -137,40 +166,60 @@ class Accelerator:
                 there is room.
             tasks: names, as TASK or TASK@PATHWAY: one name for all frames, a sequence that the frames take in turn, or a function
                 of the frame's index. A frame for which the sequence or function gives several names runs all of them.
+            newest: of a live source, such as a camera, run the newest frame each time and drop the others: another thread draws
+                frames as fast as they come, so that they do not grow old in a queue. A result that was not taken is replaced by the
+                next, too. `Result.dropped` says how many frames were left out. The last frame is not dropped.
 
         Yields results in order; `Result.index` is the number of the frame. The first frame that cannot be read, prepared or run
         raises its error in its turn and ends the stream, as does leaving the loop; the accelerator remains usable. Raises UserError
         at once for names that the build does not have.
+
+        Runs and other streams may go on beside it, in the loop's body, too. A loop that stands still keeps nobody waiting.
         """
         self._require_open()
         check_tasks(self.build, tasks)
-        return self._results(frames, tasks)
+        if isinstance(frames, (str, bytes, os.PathLike)) or not isinstance(frames, Iterable):
+            raise UserError(
+                f"the frames of a stream are {type(frames).__name__} {frames!r}; pass a list, or anything else that yields images"
+            )
+        return self._results(frames, tasks, newest)
 
-    def _results(self, frames: Iterable[np.ndarray | Path | str], tasks: Tasks) -> Iterator[Result]:
-        self._end_stream()
-        pipeline = self._session.pipeline = Pipeline(self.build, self._phases, self._memories, frames, tasks)
+    def _results(self, frames: Iterable[ImageLike], tasks: Tasks, newest: bool) -> Iterator[Result]:
+        self._require_open()
+        session, kind = self._session, NewestStream if newest else Stream
+        stream = kind(self.build, self._phases, session.pipeline, frames, tasks)
+        session.streams.add(stream)
         try:
-            pipeline.start()
-            yield from pipeline.results()
+            yield from stream.results()
         finally:
-            pipeline.stop()
+            stream.stop()
+            session.streams.discard(stream)
 
-    def run_whole(
-        self, image: np.ndarray | Path | str, task: str, pathway: str | None = None
-    ) -> tuple[np.ndarray, Counters]:
+    def run_whole(self, image: ImageLike, task: str, pathway: str | None = None) -> tuple[np.ndarray, Counters]:
         """Run a task and return the whole frame window, uint8 (frame_bytes,), and the counters.
 
         The window is filled with a pattern before the image is written, so two machines that return the same bytes agree on every
-        byte that the program writes and on every byte that it must leave alone. Arguments are those of `run`; MachineFault if the
-        machine stops, UserError as in `run`.
+        byte that the program writes and on every byte that it must leave alone. Arguments and errors are those of `run`.
         """
-        self._end_stream()
-        memory = self._new_memory()
-        program = self.build.task(pathway_name(task, pathway)).program
-        prepared, _, _ = self._phases.prepare(image, "the image")
-        self.build.write_image(memory.frame, prepared)
-        counters = self._session.executor.run(program, memory, self.max_cycles)
-        return memory.frame, counters
+        outcome = self._run(image, _name(task, pathway), whole=True)
+        assert isinstance(outcome, Whole)
+        return outcome.window, outcome.counters
+
+    def _run(self, image: ImageLike, name: str, whole: bool) -> Outcome:
+        self._require_open()
+        pipeline = self._session.pipeline
+        if pipeline.is_stage(threading.current_thread()):
+            raise UserError(
+                "run was called by a function added with add_done_callback, in a thread that the machine needs; "
+                "call submit there, or run in another thread"
+            )
+        self.build.task(name)
+        future = pipeline.put(Frame(0, name, *self._phases.prepare(image, "the image"), whole=whole))
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C, or the frame's own error
+            pipeline.abandon([future])
+            raise
 
     def power(self) -> dict[str, float]:
         """Read the board's power rails: name to watts at this moment. UserError if there are none."""
@@ -181,21 +230,20 @@ class Accelerator:
         return executor.power()
 
     def _require_open(self) -> None:
+        if self._session.process != os.getpid():
+            raise UserError(
+                f"build {self.build.name} was opened by process {self._session.process}, this is process {os.getpid()}, which was "
+                "forked from it; open the build in each process"
+            )
         if not self._finalizer.alive:
-            raise InternalError(f"build {self.build.name} was closed")
-
-    def _end_stream(self) -> None:
-        """End what a loop left behind, such as a notebook's after Ctrl-C: it must not obstruct the next run."""
-        self._require_open()
-        self._session.end_stream()
-
-    def _new_memory(self) -> Memory:
-        """A memory that shares its constants with all others and has its own frame window, filled with a pattern."""
-        frame = np.full(self.build.frame_bytes, _PATTERN, np.uint8)
-        return Memory(self._memories[0].constants, frame)
+            raise UserError(f"build {self.build.name} was closed; open it again with moesaic.open")
 
     def close(self) -> None:
-        """End a running stream and free the machine. Closing twice is harmless."""
+        """Free the machine. Closing twice is harmless.
+
+        The frame that the machine computes is finished, for which a board gets a second, and its result delivered. Everything that
+        waits, in `run`, in futures or in streams, ends with UserError, as does every later call.
+        """
         self._finalizer()
 
     def __enter__(self) -> Accelerator:
@@ -203,6 +251,15 @@ class Accelerator:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _name(task: str, pathway: str | None) -> str:
+    """The name of a task's pathway. UserError for a pathway that is no text; Build.task checks the rest."""
+    if pathway is not None and not isinstance(pathway, str):
+        raise UserError(
+            f"a pathway is named by a text, not by {type(pathway).__name__} {pathway!r}; the build's tasks list theirs"
+        )
+    return task if pathway is None else pathway_name(task, pathway)
 
 
 def open_build(path: Path | str, executor: str | Executor | None = None, max_cycles: int = MAX_CYCLES) -> Accelerator:

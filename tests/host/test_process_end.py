@@ -19,7 +19,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of 
 atexit.register(lambda: print("buffers", len(board.buffers), "busy", board.busy, flush=True))
 from pathlib import Path
 import numpy as np
-import moesaic.host.lock, moesaic.host.frame_pipeline
+import moesaic.host.lock, moesaic.host.frame_pipeline, moesaic.host.frame_stream
 from moesaic.host.board import BoardExecutor
 from moesaic.spec.build import load_build
 from moesaic.spec.machine import ReferenceMachine
@@ -27,18 +27,18 @@ from tests.host.mock_pynq import Board, make_module
 
 directory, lock_file, interrupts, stop_seconds = sys.argv[1:]
 moesaic.host.lock.default_lock_file = lambda: Path(lock_file)
-moesaic.host.frame_pipeline._STOP_SECONDS = float(stop_seconds)
+moesaic.host.frame_pipeline._STOP_SECONDS = moesaic.host.frame_stream._STOP_SECONDS = float(stop_seconds)
 board = Board(ReferenceMachine(load_build(directory).configuration), interrupts=interrupts == "True")
 sys.modules["pynq"] = make_module(board)
 BoardExecutor.__init__.__kwdefaults__["timeout_seconds"] = 1000.0
 frame = np.zeros((40, 40, 3), np.uint8)
-stop = moesaic.host.frame_pipeline.Pipeline.stop
+close = moesaic.host.frame_pipeline.Pipeline.close
 
 def told(pipeline):
-    print("stopping", flush=True)
-    stop(pipeline)
+    print("closing", flush=True)
+    close(pipeline)
 
-moesaic.host.frame_pipeline.Pipeline.stop = told
+moesaic.host.frame_pipeline.Pipeline.close = told
 
 def blocked():
     yield frame
@@ -61,6 +61,19 @@ with moesaic.open(directory, "board") as accelerator:
     next(stream)
     board.hangs = True
     list(stream)
+"""
+RUNNING = """
+def watch():
+    while not (board.hangs and board.busy):
+        time.sleep(0.001)
+    print("waiting", flush=True)
+
+threading.Thread(target=watch, daemon=True).start()
+board.hangs = True
+with moesaic.open(directory, "board") as accelerator:
+    board.hangs = True
+    futures = [accelerator.submit(frame, "depth") for _ in range(9)]
+    accelerator.run(frame, "depth")
 """
 BLOCKED = """
 with moesaic.open(directory, "board") as accelerator:
@@ -118,6 +131,14 @@ def test_control_c_while_the_machine_hangs(start, interrupts):
     assert check_end(process, -signal.SIGINT).endswith("KeyboardInterrupt\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_run_waits_behind_others(start, number):
+    process = start(f"from moesaic.command_line import _terminate; signal.signal({number:d}, _terminate)\n" + RUNNING)
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(number)
+    check_end(process, 143)
+
+
 def test_control_c_while_the_camera_delivers_nothing(start):
     process = start(BLOCKED)
     assert process.stdout.readline() == "waiting\n"
@@ -125,11 +146,10 @@ def test_control_c_while_the_camera_delivers_nothing(start):
     assert check_end(process, -signal.SIGINT).endswith("KeyboardInterrupt\n")
 
 
-@pytest.mark.parametrize("times", [1, 2], ids=["once more", "twice more"])
-def test_control_c_again_while_the_stream_is_ended(start, times):
-    """First the loop is left, then the `with` block, then that leaves the stream to itself and closes the board."""
-    process = start(HANGING, stop_seconds=5.0)
-    for line in ("waiting\n", *["stopping\n"] * times):
+def test_control_c_again_while_the_build_is_closed(start):
+    """First the loop is left, then the `with` block, which waits for the frame in the machine no longer and closes the board."""
+    process = start(HANGING, stop_seconds=1000.0)
+    for line in ("waiting\n", "closing\n"):
         assert process.stdout.readline() == line
         process.send_signal(signal.SIGINT)
     check_end(process, -signal.SIGINT)

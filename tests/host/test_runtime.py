@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import moesaic
-from moesaic.errors import InternalError, UserError
+from moesaic.errors import UserError
 from moesaic.files import manifest_sha256
 from moesaic.host.runtime import FrameFault
 from moesaic.spec.configuration import load_configuration
@@ -285,8 +285,15 @@ def test_closed_build_does_not_run(saved_build, image):
     accelerator = moesaic.open(saved_build, "reference")
     accelerator.close()
     accelerator.close()
-    with pytest.raises(InternalError, match="closed"):
-        accelerator.run(image, "depth")
+    for call in (
+        lambda: accelerator.run(image, "depth"),
+        lambda: accelerator.run_whole(image, "depth"),
+        lambda: accelerator.submit(image, "depth"),
+        lambda: accelerator.stream([image], "depth"),
+        accelerator.power,
+    ):
+        with pytest.raises(UserError, match=r"was closed; open it again with moesaic\.open"):
+            call()
 
 
 def test_build_whose_fingerprint_was_edited(own_build, build):

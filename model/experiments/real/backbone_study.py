@@ -17,13 +17,16 @@ from moesaic.model.experiments.real.fidelity import (
     intersection_over_union,
 )
 from moesaic.model.experiments.real.saliency_package import SaliencyNetwork, network_input
-from moesaic.model.finetuning.integer_training import distil_in_integers
+from moesaic.model.finetuning.integer_training import DISTILLING_RATE, distil_in_integers
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.quantisation.post_training import DEFAULT_PTQ, integer_network, scales_for
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 
 SALIENT = 0.5
 """A pixel is salient if its probability is at least this."""
+
+TRAINED = "trained in integers"
+"""Name of the figures after label-free training."""
 
 _DISTILLED_BATCH = 4
 
@@ -50,13 +53,15 @@ class BackboneStudy:
 
     def run(self) -> dict:
         """Every figure: see the functions below. `step` is called with the name of each before it is measured."""
-        parts: dict[str, Callable[[], dict]] = {"backbone": self._backbone, "trained in integers": self._trained}
+        parts: dict[str, Callable[[], dict]] = {"backbone": self._backbone, TRAINED: self._trained}
         parts |= {f"onnxruntime {method}": lambda method=method: self._onnxruntime(method) for method in self.methods}
         parts |= {f"edit {edit}": lambda edit=edit: self._edit(edit) for edit in EDITS}
         found = {}
         for name, measure in parts.items():
             self.step(name)
-            found[name] = measure_once(self.directory / f"{name.replace(' ', '-')}-{self.key}.json", measure)
+            steps = f"-{self.distilling_steps}-steps" if name == TRAINED else ""
+            path = self.directory / f"{name.replace(' ', '-')}{steps}-{self.key}.json"
+            found[name] = measure_once(path, measure)
         return found
 
     def _backbone(self) -> dict:
@@ -76,10 +81,9 @@ class BackboneStudy:
         """db, iou: as of the backbone, after label-free training in integers; the float network is the one before it."""
         exact, saliency = float_features(self.model, self.measured), self.published.run(self.measured)[0]
         model, scales = copy.deepcopy(self.model), scales_for(self.model, self.calibration, DEFAULT_PTQ)
-        training = TrainingConfiguration(steps=self.distilling_steps, batch=_DISTILLED_BATCH, warmup=0)
-        distil_in_integers(
-            model, scales, self.pictures, Recipe(self.model.configuration, training), self.distilling_steps
-        )
+        training = TrainingConfiguration(self.distilling_steps, _DISTILLED_BATCH, DISTILLING_RATE, warmup=0)
+        recipe = Recipe(self.model.configuration, training)
+        distil_in_integers(model, scales, self.pictures, recipe, self.distilling_steps, rate=DISTILLING_RATE)
         found = integer_features(integer_network(model, self.calibration, scales=scales), self.measured)
         maps = self.published.decode(found, *self.measured.shape[1:3])
         return {"db": decibels(exact, found), "iou": _overlaps(saliency, maps)}

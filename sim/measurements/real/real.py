@@ -21,7 +21,7 @@ from moesaic.host.image_files import encode_png
 from moesaic.model.evaluation.agreement import top_k_agreement
 from moesaic.model.experiments.kept_measurements import content_key, measure_once
 from moesaic.model.experiments.real import onnxruntime_int8
-from moesaic.model.experiments.real.backbone_study import BackboneStudy
+from moesaic.model.experiments.real.backbone_study import TRAINED, BackboneStudy
 from moesaic.model.experiments.real.network import import_backbone, with_experts
 from moesaic.model.experiments.real.photographs import MEASURED, SEEN, Photograph, fitted, random_crops
 from moesaic.model.experiments.real.saliency_package import ORIGIN, SaliencyNetwork
@@ -90,7 +90,6 @@ class Real:
             key = self._key(
                 measured=sha256_of(images.tobytes()),
                 calibration=sha256_of(calibration.tobytes()),
-                steps=self.distilling_steps,
             )
             study = BackboneStudy(
                 backbone,
@@ -248,8 +247,8 @@ class Real:
                     "name": "DINOv2 ViT-S/14",
                     "pictures": [one.name for one in self.photographs],
                     "ptq_db": backbone["ptq_db"],
-                    "trained_db": study["trained in integers"]["db"],
-                    "iou": study["trained in integers"]["iou"],
+                    "trained_db": study[TRAINED]["db"],
+                    "iou": study[TRAINED]["iou"],
                     "ptq_iou": backbone["iou"],
                     "onnxruntime_db": max(theirs, default=None),
                 }
