@@ -12,9 +12,9 @@ import numpy as np
 from moesaic.errors import UserError
 
 ENCODINGS = ("log", "linear")
-_AXES = (("right", "left"), ("down", "up"), ("away", "viewer"))
+AXES = (("right", "left"), ("down", "up"), ("away", "viewer"))
 """The project's axes x, y and z, each by its own direction and the opposite one."""
-_USUAL_AXES = tuple(own for own, _ in _AXES)
+_USUAL_AXES = tuple(own for own, _ in AXES)
 DEPTH_UNIT = 4.0
 """Metres: the usual unit of a logarithmic depth output."""
 _UNITS = {"log": DEPTH_UNIT, "linear": 1.0}
@@ -41,7 +41,7 @@ class OutputDescription:
         if type(self.unit) not in (int, float) or not 0 <= self.unit < math.inf:
             raise UserError(f"output.unit is {self.unit!r}, it must be a number of metres, or 0 for the usual one")
         if not isinstance(self.axes, tuple) or sorted(map(_axis, self.axes)) != [0, 1, 2]:
-            choice = ", ".join(f"{own} or {other}" for own, other in _AXES)
+            choice = ", ".join(f"{own} or {other}" for own, other in AXES)
             raise UserError(f"output.axes is {self.axes!r}: name each of {choice} once")
 
     @property
@@ -62,7 +62,7 @@ class OutputDescription:
         matrix = np.zeros((3, 3))
         for channel, direction in enumerate(self.axes):
             axis = _axis(direction)
-            matrix[axis, channel] = 1 if direction == _AXES[axis][0] else -1
+            matrix[axis, channel] = 1 if direction == AXES[axis][0] else -1
         return matrix
 
     def to_dict(self) -> dict:
@@ -85,7 +85,7 @@ class OutputDescription:
 
 def _axis(direction: object) -> int:
     """The index of the axis along which a direction lies; -1 if it is none."""
-    return next((i for i, pair in enumerate(_AXES) if direction in pair), -1)
+    return next((i for i, pair in enumerate(AXES) if direction in pair), -1)
 
 
 USUAL_OUTPUT = OutputDescription()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from moesaic.hls.hardware.runtime_tables import runtime_tables
 from moesaic.pages.tables import Cell, Column, Table
 from moesaic.spec import isa, registers
 from moesaic.spec.arithmetic import EXP2_TABLE, NORM_WIDTH_MAX, SHIFT_MAX, TABLE_ENTRIES, TABLE_INDEX_BITS
@@ -438,5 +439,6 @@ TABLE_FILES: dict[str, Callable[[], str]] = {
     "hls/hardware/cpp/legality.hpp": cpp_legality,
     "docs/isa.md": isa_page,
     "docs/registers.md": registers_page,
+    "host/cpp/src/tables.hpp": runtime_tables,
 }
 """Path in the repository to the function that generates the file's text."""

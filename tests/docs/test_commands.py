@@ -3,7 +3,7 @@
 Commands stand in console blocks, after a `$`, and as inline code. `moesaic` commands are run unless PARSED_ONLY says why not; those are
 parsed by the command's own parser, and so is what sudo starts on a board or torchrun on several processes. Targets of make are
 looked up by make itself, paths of pytest in the tree. An inline mention that leaves out what a command requires, such as `moesaic
-run --pathway fast`, is parsed as far as it goes.
+run --tasks depth@fast`, is parsed as far as it goes.
 """
 
 from __future__ import annotations
@@ -56,8 +56,12 @@ PARSED_ONLY = {
 OTHER_PROGRAMS = {
     ".": "enters an environment",
     "apt-get": "of Debian",
+    "build/cpp-runtime/moesaic_frames": "tests/host/cpp/test_package.py runs it",
+    "cmake": "tests/host/cpp/test_package.py runs it",
     "cp": "of the system",
+    "g++": "of the system; the emulator is compiled with these options",
     "grep": "on a board",
+    "gst-launch-1.0": "of GStreamer; needs a camera",
     "hls4ml": "of hls4ml",
     "pip": "of Python",
     "pre-commit": "of its own package",
