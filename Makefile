@@ -19,9 +19,9 @@ WORKERS ?= 2
 
 NUMPY1 := build/numpy1
 PYNQ := build/pynq
-PYNQ_TESTS := board frame_pipeline hwh lock pathways pynq_reader runtime
+PYNQ_TESTS := board frame_stream hwh lock newest_stream pathways pynq_reader runtime threads
 HOST_TESTS := board compatibility deploy frame_sources hwh image image_files lock pathways png power prediction_pictures process_end pynq_reader resize \
-  runtime same_integers frame_pipeline
+  runtime same_integers frame_stream newest_stream threads
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo real bench bench-experts results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants resources bitstream docs doctor tables clean
