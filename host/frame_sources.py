@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.files import PICTURE_SUFFIXES, pictures_in
 
-_Frame = TypeVar("_Frame")
-
 
 def is_pictures(source: str) -> bool:
     """Whether `source` names a folder or an image file; all other sources need OpenCV."""
     return Path(source).is_dir() or Path(source).suffix.lower() in PICTURE_SUFFIXES
+
+
+def is_camera(source: str) -> bool:
+    """Whether `source` is a camera, which goes on whether frames are taken or not."""
+    return source.isdecimal() or source.startswith("/dev/")
 
 
 def open_frames(source: str, endless: bool) -> Iterator[np.ndarray | Path]:
@@ -88,13 +89,3 @@ def _frames_of(capture, cv2) -> Iterator[np.ndarray]:
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     finally:
         capture.release()
-
-
-def paced(frames: Iterable[_Frame], rate: float) -> Iterator[_Frame]:
-    """Yield the same frames, at most `rate` of them per second; a rate of 0 sets no limit."""
-    due = time.monotonic()
-    for frame in frames:
-        if rate > 0:
-            time.sleep(max(0.0, due - time.monotonic()))
-            due = max(due, time.monotonic()) + 1 / rate
-        yield frame
