@@ -28,13 +28,17 @@ def add_images(parser: argparse.ArgumentParser) -> None:
 
 
 def add_executor(parser: argparse.ArgumentParser) -> None:
-    """Add the options --executor, which is auto or one of executor_names, and --max-cycles; open_chosen obeys them."""
+    """Add the option --executor: auto, or one of executor_names."""
     parser.add_argument(
         "--executor",
         choices=("auto", *executor_names()),
         default="auto",
         help="auto takes the board if there is one, else the emulator; rtl simulates the RTL; all give the same integers (default: auto)",
     )
+
+
+def add_max_cycles(parser: argparse.ArgumentParser) -> None:
+    """Add the option --max-cycles."""
     parser.add_argument(
         "--max-cycles",
         type=int,
@@ -45,7 +49,7 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
 
 
 def open_chosen(arguments: argparse.Namespace) -> Accelerator:
-    """Open the build on the executor of add_executor's options. UserError as in open_build."""
+    """Open the build on the executor of --executor and with --max-cycles. UserError as in open_build."""
     return open_build(arguments.build, arguments.executor, arguments.max_cycles)
 
 

@@ -12,6 +12,7 @@ from moesaic.host.commands.build_options import (
     add_build,
     add_executor,
     add_images,
+    add_max_cycles,
     add_tasks,
     chosen_tasks,
     open_chosen,
@@ -73,6 +74,7 @@ class CompareCommand:
         add_images(parser)
         add_tasks(parser)
         add_executor(parser)
+        add_max_cycles(parser)
         parser.add_argument(
             "--against", choices=executor_names(), default="emulator", help="the other machine (default: emulator)"
         )

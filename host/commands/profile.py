@@ -13,7 +13,14 @@ import numpy as np
 from moesaic.argument_types import positive
 from moesaic.errors import UserError
 from moesaic.files import write_file
-from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks, open_chosen
+from moesaic.host.commands.build_options import (
+    add_build,
+    add_executor,
+    add_max_cycles,
+    add_tasks,
+    chosen_tasks,
+    open_chosen,
+)
 from moesaic.host.image_files import read_image
 from moesaic.host.phases import PHASES
 from moesaic.host.result import Result
@@ -109,6 +116,7 @@ class ProfileCommand:
         parser.add_argument("image", type=Path, help="PNG or PPM; more with Pillow")
         add_tasks(parser)
         add_executor(parser)
+        add_max_cycles(parser)
         parser.add_argument("--frames", type=positive, default=10, help="runs of each task (default: 10)")
         parser.add_argument("--json", type=Path, help="write the figures to this file, too")
 

@@ -21,6 +21,7 @@ from moesaic.host.commands.build_options import (
     add_build,
     add_executor,
     add_images,
+    add_max_cycles,
     add_tasks,
     chosen_tasks,
     open_chosen,
@@ -148,6 +149,7 @@ class RunCommand:
         add_images(parser)
         add_tasks(parser)
         add_executor(parser)
+        add_max_cycles(parser)
         parser.add_argument(
             "--resize", choices=RESIZES[1:], help="how images get to the network's size (default: as it was trained)"
         )

@@ -11,7 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.argument_types import natural, positive
-from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks, open_chosen
+from moesaic.host.commands.build_options import (
+    add_build,
+    add_executor,
+    add_max_cycles,
+    add_tasks,
+    chosen_tasks,
+    open_chosen,
+)
 from moesaic.host.frame_sources import is_camera, is_pictures, open_frames
 from moesaic.host.result import Result
 from moesaic.host.runtime import Accelerator
@@ -73,6 +80,7 @@ class WatchCommand:
         parser.add_argument("source", help="folder of pictures, picture, video file, number of a camera or /dev/videoN")
         add_tasks(parser)
         add_executor(parser)
+        add_max_cycles(parser)
         parser.add_argument(
             "--address",
             default="127.0.0.1",
