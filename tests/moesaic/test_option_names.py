@@ -12,7 +12,7 @@ from moesaic.command_line import GROUP
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 DECLARED = tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"][GROUP]
 OTHER_NAMES = {
-    "--bundle": "--output", "--directory": "--output", "--input": "--image", "--picture": "--image", "--model": "--recipe",
+    "--directory": "--output", "--input": "--image", "--picture": "--image", "--model": "--recipe",
     "--pathway": "--tasks TASK@PATHWAY", "--configuration": "--config", "--machine": "--executor",
 }  # fmt: skip
 """Names that no command has, and the one that it has for what they would mean."""
