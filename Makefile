@@ -19,9 +19,9 @@ WORKERS ?= 2
 
 NUMPY1 := build/numpy1
 PYNQ := build/pynq
-PYNQ_TESTS := board frame_pipeline hwh lock pathways pynq_reader runtime
+PYNQ_TESTS := board frame_stream hwh lock newest_stream pathways pynq_reader runtime threads
 HOST_TESTS := board compatibility deploy frame_sources hwh image image_files lock pathways png power prediction_pictures process_end pynq_reader resize \
-  runtime same_integers frame_pipeline
+  runtime same_integers frame_stream newest_stream threads
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo real bench bench-experts results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants resources bitstream docs doctor tables clean
@@ -37,8 +37,8 @@ demo: $(STAMP) ## Train, export, generate, simulate and compare on real photogra
 real: $(REAL_STAMP) ## A published DINOv2 on photographs: integers, four tasks with experts, RTL; resumable; writes build/real/index.html
 	$(VENV)/bin/moesaic real
 
-bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumably: MODEL=m3vit_tiny, INPUT=128x256 for one; writes build/bench
-	$(VENV)/bin/moesaic bench $(if $(MODEL),--model $(MODEL)) $(if $(INPUT),--input $(INPUT)) $(BENCH_FLAGS)
+bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumably: RECIPE=m3vit_tiny, SIZE=128x256 for one; writes build/bench
+	$(VENV)/bin/moesaic bench $(if $(RECIPE),--recipe $(RECIPE)) $(if $(SIZE),--size $(SIZE)) $(BENCH_FLAGS)
 
 results: $(STAMP) ## Train and measure what docs/results.md shows, resumably, JOBS=2 trainings at a time; writes that page and build/results
 	$(VENV)/bin/moesaic results --jobs $(or $(JOBS),2)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from moesaic.errors import UserError
+from moesaic.files import refuse_lfs_pointer
 from moesaic.spec.configuration import HardwareConfiguration
 
 NAME = "accel.bit"
@@ -26,10 +27,12 @@ def _places(build_directory: Path, configuration: HardwareConfiguration) -> Iter
 def find_bitstream(build_directory: Path, configuration: HardwareConfiguration) -> Path | None:
     """The first accel.bit with its accel.hwh (the description that PYNQ reads) beside it, or None.
 
-    UserError if the record beside it says that it was made for another configuration.
+    UserError if it is a pointer of Git LFS, or the record beside it says that it was made for another configuration.
     """
     for path in _places(build_directory, configuration):
         if path.is_file() and path.with_suffix(".hwh").is_file():
+            for file in (path, path.with_suffix(".hwh")):
+                refuse_lfs_pointer(file)
             _check_record(path, configuration)
             return path
     return None
@@ -37,7 +40,7 @@ def find_bitstream(build_directory: Path, configuration: HardwareConfiguration) 
 
 def _check_record(path: Path, configuration: HardwareConfiguration) -> None:
     try:
-        recorded = json.loads(path.with_name(RECORD).read_text())["fingerprint"]
+        recorded = json.loads(path.with_name(RECORD).read_text(encoding="utf-8"))["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # no record; the accelerator itself is asked once it is loaded
     if recorded != configuration.fingerprint:

@@ -38,6 +38,7 @@ FRAME_WINDOWS = 2
 """Number of frame windows: while the machine works in one, the next frame is written to the other."""
 _POLL_SECONDS = 50e-6
 _INTERRUPT_SECONDS = 1.0
+_LATE_SECONDS = 0.02
 _STOP_SECONDS = 0.1
 
 
@@ -356,7 +357,11 @@ class BoardExecutor:
                 raise MachineFault(Fault.TIMEOUT, "fetch", 0)
             if interrupt is None:
                 time.sleep(_POLL_SECONDS)
-            elif not self._await_interrupt(interrupt, seconds) and self._done():
+            elif (
+                not self._await_interrupt(interrupt, seconds)
+                and self._done()
+                and not self._await_interrupt(interrupt, _LATE_SECONDS)  # the run may have ended since
+            ):
                 self._interrupt = None  # it got lost; the next one would too
         self._write("INTERRUPT_STATUS", INTERRUPT_DONE)
 

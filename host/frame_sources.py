@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from moesaic.errors import UserError
-
-PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm")
-"""Suffixes of the files that count as pictures."""
-_Frame = TypeVar("_Frame")
+from moesaic.files import PICTURE_SUFFIXES, pictures_in
 
 
 def is_pictures(source: str) -> bool:
     """Whether `source` names a folder or an image file; all other sources need OpenCV."""
-    return Path(source).is_dir() or Path(source).suffix.lower() in PICTURES
+    return Path(source).is_dir() or Path(source).suffix.lower() in PICTURE_SUFFIXES
+
+
+def is_camera(source: str) -> bool:
+    """Whether `source` is a camera, which goes on whether frames are taken or not."""
+    return source.isdecimal() or source.startswith("/dev/")
 
 
 def open_frames(source: str, endless: bool) -> Iterator[np.ndarray | Path]:
@@ -43,10 +43,25 @@ def open_frames(source: str, endless: bool) -> Iterator[np.ndarray | Path]:
     return _captured(int(source) if source.isdecimal() else source)
 
 
-def _pictures(path: Path, endless: bool) -> Iterator[Path]:
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES) if path.is_dir() else [path]
+def image_paths(sources: Sequence[Path]) -> list[Path]:
+    """The image files that are named, and those in the folders that are, in order of their names. UserError for an empty folder."""
+    return [path for source in sources for path in _files_of(source)]
+
+
+def _files_of(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    try:
+        files = pictures_in(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); name a folder that can be") from None
     if not files:
-        raise UserError(f"{path} holds 0 pictures; put files named {', '.join(PICTURES)} there")
+        raise UserError(f"{path} holds 0 pictures; put files named {', '.join(PICTURE_SUFFIXES)} there")
+    return files
+
+
+def _pictures(path: Path, endless: bool) -> Iterator[Path]:
+    files = _files_of(path)
     return itertools.cycle(files) if endless else iter(files)
 
 
@@ -74,13 +89,3 @@ def _frames_of(capture, cv2) -> Iterator[np.ndarray]:
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     finally:
         capture.release()
-
-
-def paced(frames: Iterable[_Frame], rate: float) -> Iterator[_Frame]:
-    """Yield the same frames, at most `rate` of them per second; a rate of 0 sets no limit."""
-    due = time.monotonic()
-    for frame in frames:
-        if rate > 0:
-            time.sleep(max(0.0, due - time.monotonic()))
-            due = max(due, time.monotonic()) + 1 / rate
-        yield frame

@@ -11,12 +11,12 @@ from moesaic.spec.predictions import top_classes
 _BAR_PITCH, _BAR_GAP, _BAR_LENGTH, _GROUND = 24, 6, 200, 24
 _PATCH_PIXELS = 8
 _TAIL = 0.02  # share of the patches at each end of a component that saturate
-_DEPTH_STOPS = np.array(
+DEPTH_STOPS = np.array(
     [[253, 231, 76], [247, 150, 60], [214, 74, 92], [136, 34, 122], [58, 16, 100], [12, 8, 38]], np.float64
 )
 
 
-_SALIENCY_STOPS = np.array(
+SALIENCY_STOPS = np.array(
     [[12, 16, 48], [40, 60, 150], [20, 150, 160], [120, 200, 90], [245, 210, 60], [255, 250, 220]], np.float64
 )
 
@@ -55,7 +55,7 @@ def depth_picture(depth: np.ndarray, nearest: float | None = None, farthest: flo
     depth = np.maximum(depth, NEAREST_SHOWN)
     low = np.log(max(depth.min() if nearest is None else nearest, NEAREST_SHOWN))
     high = np.log(max(depth.max() if farthest is None else farthest, NEAREST_SHOWN))
-    return _ramp(np.clip((np.log(depth) - low) / max(high - low, 1e-9), 0, 1), _DEPTH_STOPS)
+    return _ramp(np.clip((np.log(depth) - low) / max(high - low, 1e-9), 0, 1), DEPTH_STOPS)
 
 
 def _ramp(position: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ def normals_picture(normals: np.ndarray) -> np.ndarray:
 
 def saliency_picture(saliency: np.ndarray) -> np.ndarray:
     """Draw a heat map: dark blue at 0, green at one half, nearly white at 1. saliency: probabilities 0 to 1, (height, width)."""
-    return _ramp(np.asarray(saliency, np.float64), _SALIENCY_STOPS)
+    return _ramp(np.asarray(saliency, np.float64), SALIENCY_STOPS)
 
 
 def edges_picture(edges: np.ndarray) -> np.ndarray:

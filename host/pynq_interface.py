@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.installation import how_to_get_pynq
 
 
 class Overlay(Protocol):
@@ -126,8 +127,7 @@ def import_pynq() -> Pynq:
         _look_for_devices(pynq)
     except ImportError:
         raise UserError(
-            "pynq is missing: the board is driven through it; on a PYNQ image install it with: pip install pynq, "
-            "elsewhere use the emulator"
+            f"pynq is missing: the board is driven through it; {how_to_get_pynq()}, or use the emulator"
         ) from None
     except Exception as error:  # whatever goes wrong in it on a machine that it was not made for
         raise UserError(

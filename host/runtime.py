@@ -15,10 +15,10 @@ from typing import SupportsIndex, cast
 
 import numpy as np
 
-from moesaic.emulator import Emulator
 from moesaic.errors import UserError
-from moesaic.host.bitstream import find_bitstream, require_bitstream
-from moesaic.host.board import FRAME_WINDOWS, BoardExecutor
+from moesaic.host.bitstream import find_bitstream
+from moesaic.host.board import FRAME_WINDOWS
+from moesaic.host.executors import executor_names, make_executor
 from moesaic.host.frame_pipeline import Pipeline
 from moesaic.host.frame_stream import NewestStream, Stream, Tasks, check_tasks
 from moesaic.host.image import ImageLike, as_image
@@ -29,12 +29,9 @@ from moesaic.host.result import FrameFault, Result
 from moesaic.host.submissions import Submissions
 from moesaic.spec.build import Build, TaskProgram, load_build
 from moesaic.spec.executor import MAX_CYCLES, Counters, Executor, Memory
-from moesaic.spec.machine import ReferenceMachine
 from moesaic.spec.pathway_names import pathway_name
 
-__all__ = ["EXECUTORS", "MAX_CYCLES", "Accelerator", "FrameFault", "Result", "open_build"]
-
-EXECUTORS = ("auto", "board", "emulator", "reference")
+__all__ = ["MAX_CYCLES", "Accelerator", "FrameFault", "Result", "open_build"]
 
 _LARGEST_MAX_CYCLES = (1 << 32) - 1
 _LOG = logging.getLogger("moesaic")
@@ -267,7 +264,8 @@ def open_build(path: Path | str, executor: str | Executor | None = None, max_cyc
 
     Args:
         path: the directory.
-        executor: "board", "emulator" (the build's C++, compiled by g++ when first used) or "reference" (numpy, slow). None and
+        executor: "board", "emulator" (the build's C++, compiled by g++ when first used), "reference" (numpy, slow), or, where
+            simulators are installed, "rtl" (the build's RTL under Verilator, slower still, with the cycles of a board). None and
             "auto" take the board if PYNQ finds one and there is a bitstream for this configuration, otherwise the emulator;
             `Accelerator.executor_reason` says which it was. An object that implements moesaic.spec.executor.Executor is used as it
             is, and belongs to the accelerator from then on.
@@ -278,10 +276,10 @@ def open_build(path: Path | str, executor: str | Executor | None = None, max_cyc
             fingerprint is not the build's.
     """
     limit = _checked_max_cycles(max_cycles)
-    name = "auto" if executor is None else executor
-    if name not in EXECUTORS if isinstance(name, str) else not isinstance(name, Executor):
+    name, known = "auto" if executor is None else executor, ("auto", *executor_names())
+    if name not in known if isinstance(name, str) else not isinstance(name, Executor):
         raise UserError(
-            f"unknown executor {name!r}; known: {', '.join(EXECUTORS)}, and objects with the fingerprint, run and close of "
+            f"unknown executor {name!r}; known: {', '.join(known)}, and objects with the fingerprint, run and close of "
             "moesaic.spec.executor.Executor"
         )
     if not isinstance(path, (str, Path)):
@@ -293,10 +291,10 @@ def open_build(path: Path | str, executor: str | Executor | None = None, max_cyc
     if not isinstance(name, str):
         return Accelerator(build, name, type(name).__name__, "it was passed in", limit)
     if name != "auto":
-        return Accelerator(build, _make_executor(name, directory, build), name, "it was asked for", limit)
+        return Accelerator(build, make_executor(name, directory, build), name, "it was asked for", limit)
     name, reason = _choose(directory, build)
     try:
-        made = _make_executor(name, directory, build)
+        made = make_executor(name, directory, build)
     except UserError as error:
         raise UserError(f"{error} (taken by auto: {reason})") from error
     _LOG.info("build %s on the %s: %s", build.name, name, reason)
@@ -324,11 +322,3 @@ def _choose(directory: Path, build: Build) -> tuple[str, str]:
             f"{build.fingerprint})",
         )
     return "board", f"PYNQ finds a board, and {bitstream} is for this configuration"
-
-
-def _make_executor(name: str, directory: Path, build: Build) -> Executor:
-    if name == "board":
-        return BoardExecutor(require_bitstream(directory, build.configuration))
-    if name == "emulator":
-        return Emulator(directory / "cpp", build.configuration)
-    return ReferenceMachine(build.configuration)

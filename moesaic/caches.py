@@ -16,6 +16,7 @@ from pathlib import Path
 
 from moesaic.errors import UserError
 
+_PROBE_BYTES = 1 << 16
 _private: list[Path] = []
 """This process's substitute for the cache, once it was needed; at most one folder."""
 
@@ -30,7 +31,7 @@ def cache_directory(kind: str) -> Path:
         directory = root / "moesaic" / kind
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            os.rmdir(tempfile.mkdtemp(prefix=".probe-", dir=directory))
+            _require_room(directory)
         except OSError as error:
             refusals.append(f"{directory}: {error.strerror or error}")
         else:
@@ -38,6 +39,13 @@ def cache_directory(kind: str) -> Path:
     directory = _private_directory("; ".join(refusals) or "there is no home directory") / kind
     directory.mkdir(exist_ok=True)
     return directory
+
+
+def _require_room(directory: Path) -> None:
+    """OSError unless a file of some bytes can be written there: a full disk may still take directories."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        file.write(bytes(_PROBE_BYTES))
+        file.flush()
 
 
 def _roots() -> list[Path]:

@@ -9,21 +9,30 @@ an object with `name`, `help`, `configure(parser)` and `run(arguments) -> exit c
 from __future__ import annotations
 
 import argparse
+import errno
+import io
+import os
+import platform
+import select
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import EntryPoint, entry_points
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TextIO
 
 from moesaic.errors import UserError
-from moesaic.installation import how_to_install
+from moesaic.installation import how_to_install, newer_python
 
 GROUP = "moesaic.commands"
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_CLOSED_PIPE = 141
 EXIT_TERMINATED = 143
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_NEWER_PYTHON = ("tomllib",)
+"""Modules of Python that the oldest which runs the runtime has not."""
 _OWN_COMMANDS = ("run", "compare", "profile", "watch", "deploy", "doctor")
 
 
@@ -56,6 +65,11 @@ def _missing_packages(command: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
+        if package in _NEWER_PYTHON:
+            raise UserError(
+                f"moesaic {command} needs a newer Python than {platform.python_version()}: it has no {package}; get one with: "
+                f"{newer_python()}"
+            ) from None
         if package in {"moesaic"} | sys.stdlib_module_names:
             raise
         raise UserError(
@@ -110,8 +124,50 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _tell(error: Exception) -> int:
-    print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
+    with suppress(OSError):  # nobody may be left to read it
+        print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
     return EXIT_USER_ERROR
+
+
+def _write_what_the_terminal_can_show() -> None:
+    """Have characters that the encoding of a stream lacks written as ?, instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _flush_output() -> None:
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+
+
+def _is_abandoned(stream: TextIO | None) -> bool:
+    """Whether a stream is a pipe that nobody reads any more."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)  # type: ignore[union-attr]  # without a stream, an AttributeError
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def _give_up_output() -> None:
+    """Have Python not try again, at its end, to write what standard output does not take."""
+    with suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell_os_error(error: OSError) -> int:
+    """Exit code after an error of the system: a closed pipe ends in silence, a full or read-only disk in one line."""
+    if isinstance(error, BrokenPipeError) and _is_abandoned(sys.stdout):
+        _give_up_output()
+        return EXIT_CLOSED_PIPE
+    if error.errno not in _NO_ROOM:
+        raise error
+    if error.filename is None:
+        _give_up_output()
+    place = error.filename or "standard output or a file"
+    return _tell(UserError(f"{place} cannot be written ({error.strerror}); make room, or write elsewhere"))
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
@@ -123,14 +179,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in argv (default: the process's arguments) and return its exit code.
 
     The code is 2, after one line on stderr, for anything the user or the machine did wrong, and 130 after Ctrl-C. After --help
-    argparse exits by itself; SIGTERM exits with 143.
+    argparse exits by itself; SIGTERM exits with 143, a closed pipe on standard output with 141.
     """
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
+    _write_what_the_terminal_can_show()
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        try:
+            code = _run(list(sys.argv[1:] if argv is None else argv))
+        except SystemExit as end:  # after --help
+            _flush_output()
+            raise end
+        _flush_output()
+        return code
     except UserError as error:
         return _tell(error)
+    except OSError as error:
+        return _tell_os_error(error)
     except Exception as error:
         from moesaic.spec.executor import MachineFault  # needs numpy, which `moesaic doctor` does without
 

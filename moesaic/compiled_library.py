@@ -13,7 +13,8 @@ from moesaic.errors import InternalError, UserError
 from moesaic.files import writing
 
 _LOG_TAIL_LINES = 20
-_DISK_FULL = "No space left on device"
+DISK_FULL = "No space left on device"
+"""What compilers print when it is."""
 
 
 def compile_library(name: str, entry: Path, included: Sequence[Path], flags: Sequence[str], cache: Path) -> Path:
@@ -45,7 +46,7 @@ def compile_library(name: str, entry: Path, included: Sequence[Path], flags: Seq
         command = [compiler, *flags, "-shared", "-fPIC", "-I", str(entry.parent), str(entry), "-o", str(partial)]
         process = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if process.returncode != 0:
-            if _DISK_FULL in process.stderr:
+            if DISK_FULL in process.stderr:
                 raise UserError(
                     f"{cache} or {tempfile.gettempdir()} is full: the {name} cannot be compiled; make room, or set XDG_CACHE_HOME"
                     " and TMPDIR to folders on another disk"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +16,35 @@ from moesaic.errors import UserError
 
 MANIFEST_HASH = "sha256"
 """Key of the hash that a manifest has of itself."""
+PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
+"""Of the names of image files that folders are searched for."""
 _LFS = b"version https://git-lfs.github.com/spec/"
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a path or a folder in it is hidden, as .DS_Store, ._photograph.jpg and .thumbnails/ are."""
+    return any(part.startswith(".") and part not in (".", "..") for part in path.parts)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The image files in a folder, but not below it, in the order of their names. Hidden ones are none."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("."))
 
 
 def is_lfs_pointer(content: bytes) -> bool:
     """Whether this is the beginning of what Git LFS leaves in a file's place until the file is fetched."""
     return content.startswith(_LFS)
+
+
+def refuse_lfs_pointer(path: Path) -> None:
+    """UserError if a file is a pointer of Git LFS; whoever reads it then says what else is wrong with it."""
+    try:
+        with open(path, "rb") as file:
+            found = is_lfs_pointer(file.read(len(_LFS)))
+    except OSError:
+        return
+    if found:
+        raise UserError(f"{path} is a pointer of Git LFS, not the file; fetch that with: git lfs pull")
 
 
 def sha256_of(data: bytes) -> str:
@@ -45,26 +69,48 @@ def require_writable(directory: Path) -> None:
     """
     directory = Path(directory)
     with writing(directory):
-        place = Path(os.path.realpath(directory))
-        while not os.path.lexists(place):
-            place = place.parent
-        os.rmdir(tempfile.mkdtemp(prefix=".moesaic.", dir=place))
+        os.rmdir(new_directory(directory))
+
+
+def new_directory(target: Path) -> Path:
+    """Make a hidden, empty directory in `target` or, if that does not exist, in the nearest folder above it that does.
+
+    Its mode is what the umask leaves, as that of all files and directories written here. OSError if it cannot be made.
+    """
+    place = Path(os.path.realpath(target))
+    while not os.path.lexists(place):
+        place = place.parent
+    path = place / f".moesaic.{secrets.token_hex(6)}"
+    path.mkdir()
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file, whole or not at all, making missing directories: yields the path of an empty file that takes its place at the end.
+
+    UserError if it cannot be written.
+    """
+    path = Path(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+        # Made by os.open, whose mode is subject to the umask; the files of `tempfile` are their owner's alone.
+        os.close(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        mode = stat.S_IMODE(staging.stat().st_mode)
+        try:
+            yield staging
+            os.chmod(staging, mode)  # a library may have put another file there
+            os.replace(staging, path)
+        except BaseException:
+            staging.unlink(missing_ok=True)
+            raise
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all, making missing directories. UserError if it cannot be written."""
-    path = Path(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, staging = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.chmod(staging, 0o644)
-            os.replace(staging, path)
-        except BaseException:
-            os.unlink(staging)
-            raise
+    with replacing(path) as staging:
+        staging.write_bytes(content)
 
 
 def manifest_sha256(manifest: dict) -> str:
@@ -99,7 +145,7 @@ def _write_directory(named: Path, manifest_name: str, manifest: dict, files: dic
     if os.path.lexists(target) and not (target / manifest_name).is_file():
         raise UserError(f"{named} exists and has no {manifest_name}: it is not overwritten; name another directory")
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    staging = new_directory(target.parent)
     try:
         for path in _foreign_files(target, manifest_name):
             (staging / path).parent.mkdir(parents=True, exist_ok=True)
@@ -108,8 +154,7 @@ def _write_directory(named: Path, manifest_name: str, manifest: dict, files: dic
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             (staging / name).unlink(missing_ok=True)
             (staging / name).write_bytes(content)
-        (staging / manifest_name).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-        staging.chmod(0o755)
+        (staging / manifest_name).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         _replace(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -118,7 +163,7 @@ def _write_directory(named: Path, manifest_name: str, manifest: dict, files: dic
 def _foreign_files(directory: Path, manifest_name: str) -> list[Path]:
     """Relative paths of the files below a directory that its manifest does not list; if that is damaged, all but the manifest."""
     try:
-        listed = set(json.loads((directory / manifest_name).read_text())["files"])
+        listed = set(json.loads((directory / manifest_name).read_text(encoding="utf-8"))["files"])
     except FileNotFoundError:
         return []
     except (KeyError, TypeError, ValueError):
@@ -148,8 +193,9 @@ def read_manifest(directory: Path, manifest_name: str, format_name: str, version
     remedy: what the error tells the user to do.
     """
     path = Path(directory) / manifest_name
+    refuse_lfs_pointer(path)
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{directory} is no {format_name}: {manifest_name} is missing; {remedy}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -184,5 +230,6 @@ def read_file(directory: Path, manifest: dict, name: str, remedy: str) -> bytes:
         raise UserError(f"{path} cannot be read ({error}); {remedy}") from None
     found = sha256_of(content)
     if found != expected:
+        refuse_lfs_pointer(path)
         raise UserError(f"{path} is altered: SHA-256 {found} where {expected} was written; {remedy}")
     return content

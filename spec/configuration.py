@@ -212,7 +212,7 @@ def load_configuration(path: Path | str) -> HardwareConfiguration:
     if path.suffix != ".toml" and len(path.parts) == 1:
         path = _directory() / f"{path}.toml"
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = [shipped.stem for shipped in shipped_configurations()]
         raise UserError(f"no hardware configuration at {path}; known: {', '.join(known)}") from None

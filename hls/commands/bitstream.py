@@ -46,7 +46,7 @@ class BitstreamCommand:
         directory = make_bitstream(
             configuration, arguments.engine, arguments.clock, arguments.jobs, arguments.output, arguments.work
         )
-        made = json.loads((directory / MANIFEST).read_text())
+        made = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
         timing = made["timing"]
         print(
             f"{directory}: engine {made['engine']}, {made['clock_mhz']} MHz, worst setup slack {timing['setup_worst']} ns"

@@ -25,7 +25,9 @@ class CheckProgramCommand:
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("build", type=Path, help="build directory, from `moesaic generate`")
         parser.add_argument(
-            "--task", action="append", help="task, or TASK@ALTERNATIVE; may be given again (default: every pathway)"
+            "--tasks",
+            metavar="TASK[@PATHWAY],…",
+            help="tasks of the build, separated by commas (default: every pathway)",
         )
         parser.add_argument("--orders", type=positive, default=8, help="orders to try for each program (default: 8)")
         parser.add_argument("--seed", type=seed, default=0, help="of orders, image and memories (default: 0)")
@@ -35,7 +37,7 @@ class CheckProgramCommand:
         from moesaic.spec.build import load_build
 
         build = load_build(arguments.build)
-        names = list(dict.fromkeys(arguments.task or build.pathways))
+        names = list(dict.fromkeys(arguments.tasks.split(",") if arguments.tasks else build.pathways))
         for name in names:
             build.task(name)
         found = {name: _problem(build, name, arguments.orders, arguments.seed) for name in names}

@@ -22,7 +22,7 @@ class VitisCommand:
             "--output", type=Path, help="project directory (default: build/vitis/<model>-<configuration>)"
         )
         parser.add_argument(
-            "--task", action="append", help="golden vectors for this task; may be given again (default: all)"
+            "--tasks", metavar="TASK,…", help="golden vectors for these tasks, separated by commas (default: all)"
         )
         parser.add_argument(
             "--seed", type=seed, default=0, help="of the picture that the vectors are made with (default: 0)"
@@ -37,7 +37,7 @@ class VitisCommand:
         from moesaic.spec.configuration import load_configuration
 
         build = generate(load_bundle(arguments.bundle), load_configuration(arguments.config))
-        tasks = list(dict.fromkeys(arguments.task or build.tasks))
+        tasks = list(dict.fromkeys(arguments.tasks.split(",") if arguments.tasks else build.tasks))
         directory = arguments.output or Path("build") / "vitis" / build.name
         write_project(build, tasks, arguments.seed, directory)
         print(f"{directory}: fingerprint {build.fingerprint}, golden vectors for {', '.join(tasks)}")

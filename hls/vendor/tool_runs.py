@@ -62,7 +62,7 @@ def run_script(command: Sequence[str], script: str, directory: Path, log: str) -
     log: name of the log file that the tool writes; its output goes to `<script>.out`.
     """
     print(f"{Path(command[0]).name} {script}: log in {directory / log}", flush=True)
-    with open(directory / f"{script}.out", "w") as output:
+    with open(directory / f"{script}.out", "w", encoding="utf-8") as output:
         process = subprocess.run(
             [*command, script], cwd=directory, stdout=output, stderr=subprocess.STDOUT, check=False
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from moesaic.host.runtime import EXECUTORS, Accelerator
+from moesaic.host.executors import executor_names
+from moesaic.host.runtime import Accelerator
 
 ALL_TASKS = "all"
 
@@ -15,13 +16,24 @@ def add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("build", type=Path, help="build directory, from `moesaic generate`")
 
 
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Add the argument `images`, Paths for moesaic.host.frame_sources.image_paths."""
+    parser.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="image files, or folders of them: PNG or PPM; more with Pillow",
+    )
+
+
 def add_executor(parser: argparse.ArgumentParser) -> None:
-    """Add the option --executor, one of EXECUTORS."""
+    """Add the option --executor: auto, or one of executor_names."""
     parser.add_argument(
         "--executor",
-        choices=EXECUTORS,
+        choices=("auto", *executor_names()),
         default="auto",
-        help="auto takes the board if there is one, else the emulator; all give the same integers (default: auto)",
+        help="auto takes the board if there is one, else the emulator; rtl simulates the RTL; all give the same integers (default: auto)",
     )
 
 
@@ -36,7 +48,7 @@ def add_tasks(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_tasks(accelerator: Accelerator, text: str) -> list[str]:
-    """The names in the order given, each once. UserError for one that the build does not have."""
+    """The names in the order given, each once. UserError if one is not the build's."""
     names = list(accelerator.tasks) if text == ALL_TASKS else list(dict.fromkeys(text.split(",")))
     for name in names:
         accelerator.build.task(name)

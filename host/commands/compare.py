@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
+from moesaic.host.commands.build_options import add_build, add_executor, add_images, add_tasks, chosen_tasks
+from moesaic.host.executors import executor_names
+from moesaic.host.frame_sources import image_paths
 from moesaic.host.image_files import read_image
-from moesaic.host.runtime import EXECUTORS, Accelerator, open_build
+from moesaic.host.runtime import Accelerator, open_build
 from moesaic.spec.build import Build
 from moesaic.spec.pathway_names import split_pathway_name
 
@@ -61,17 +63,17 @@ class CompareCommand:
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
         add_build(parser)
-        parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG or PPM; more with Pillow")
+        add_images(parser)
         add_tasks(parser)
         add_executor(parser)
         parser.add_argument(
-            "--against", choices=EXECUTORS[1:], default="emulator", help="the other machine (default: emulator)"
+            "--against", choices=executor_names(), default="emulator", help="the other machine (default: emulator)"
         )
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         """Print a line for each frame and task. Returns 0 if all are equal, 1 if not."""
-        images = {path: read_image(path) for path in arguments.images}
+        images = {path: read_image(path) for path in image_paths(arguments.images)}
         with open_build(arguments.build, arguments.executor) as accelerator:
             if accelerator.executor_name == arguments.against:
                 raise UserError(

@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from moesaic.installation import how_to_install
+from moesaic.installation import how_to_get_pynq, how_to_install
 from moesaic.vendor_tools import VITIS_HLS, VITIS_RUN, VIVADO, VendorTool, find_tool, tool_version
 
 if TYPE_CHECKING:
@@ -171,14 +171,7 @@ ITEMS = (
     _vendor(VIVADO, "install AMD Vivado and source its settings64.sh"),
     _vendor(VITIS_HLS, "install AMD Vitis up to 2024.2, or use vitis-run"),
     _vendor(VITIS_RUN, "install AMD Vitis and source its settings64.sh"),
-    Item(
-        "pynq",
-        partial(package_version, "pynq"),
-        "running on the board",
-        "it is part of PYNQ's images for boards",
-        "3.0",
-        "4.0",
-    ),
+    Item("pynq", partial(package_version, "pynq"), "running on the board", how_to_get_pynq(), "3.0", "4.0"),
 )
 
 

@@ -1,32 +1,100 @@
-"""The command `moesaic run`: pictures of what the tasks predict, the most probable classes, and features as arrays."""
+"""The command `moesaic run`: pictures of what the tasks predict, the most probable classes, arrays, and figures of each run."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import io
+import json
+import os
+import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.files import write_file
-from moesaic.host.commands.build_options import ALL_TASKS, add_build, add_executor
-from moesaic.host.image_files import read_image, write_picture
+from moesaic.files import new_directory, require_writable, write_file, writing
+from moesaic.host.commands.build_options import (
+    add_build,
+    add_executor,
+    add_images,
+    add_tasks,
+    chosen_tasks,
+)
+from moesaic.host.frame_sources import image_paths
+from moesaic.host.image import Image
+from moesaic.host.image_files import write_picture
+from moesaic.host.phases import PHASES
 from moesaic.host.result import Result
-from moesaic.host.runtime import open_build
+from moesaic.host.runtime import Accelerator, open_build
 from moesaic.spec.heads import CLASSIFICATION, FEATURES
+from moesaic.spec.input_description import RESIZES
 from moesaic.spec.pathway_names import pathway_name
 
 
-def _picture_paths(images: list[Path], names: list[str], directory: Path) -> dict[tuple[Path, str], Path]:
-    """Where the picture of each image and task goes: <directory>/<image's name>.<task>.png, or .<task>@<pathway>.png."""
+def _require_different_names(images: list[Path]) -> None:
     repeated = [name for name, count in Counter(image.stem for image in images).items() if count > 1]
     if repeated:
         raise UserError(
-            f"{len(images)} images but the name {repeated[0]} comes twice; run images of one name separately"
+            f"{len(images)} images but the name {repeated[0]} comes twice, and what is written is named after it; rename one, or run "
+            "them apart with another --output"
         )
-    return {(image, name): directory / f"{image.stem}.{name}.png" for image in images for name in names}
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    np.save(content := io.BytesIO(), array)
+    write_file(path, content.getvalue())
+
+
+@contextmanager
+def _all_or_nothing(directory: Path) -> Iterator[Path]:
+    """A new directory whose files are moved into `directory` at the end, which is made if need be; removed after an error."""
+    require_writable(directory)
+    with writing(directory):
+        staging = new_directory(Path(os.path.abspath(directory)))
+    try:
+        yield staging
+        with writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            for path in sorted(staging.iterdir()):
+                path.replace(directory / path.name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _figures(image: Path, result: Result, picture: Path, raw: Path | None) -> dict:
+    """Of one run, as JSON values. seen: the part of the image that the network saw, in its pixels."""
+    placement, cycles = result.placement, result.counters.get("cycles")
+    return {
+        "image": str(image),
+        "task": result.task,
+        "pathway": result.pathway,
+        "cycles": cycles,
+        "milliseconds": {phase: 1e3 * result.seconds[phase] for phase in PHASES},
+        "counters": result.counters,
+        "size": dict(zip(("height", "width"), placement.image)),
+        "seen": dict(zip(("top", "left", "height", "width"), map(float, placement.seen))),
+        "picture": str(picture),
+        "raw": None if raw is None else str(raw),
+    }
+
+
+def _write_csv(path: Path, runs: list[dict]) -> None:
+    """One line for each run; what is nested has its keys joined, as in seen_top."""
+    rows = []
+    for run in runs:
+        row = {}
+        for name, value in run.items():
+            row |= {f"{name}_{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(content := io.StringIO(), list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_file(path, content.getvalue().encode())
 
 
 def _summary(image: Path, result: Result, where: Path, executor: str) -> str:
@@ -37,42 +105,78 @@ def _summary(image: Path, result: Result, where: Path, executor: str) -> str:
     return "\n".join([line, *(f"  {100 * one.probability:5.1f} %  {one.label}" for one in best)])
 
 
-def _write_features(result: Result, picture: Path) -> None:
-    """Write the tokens, float32 (tokens, channels), as an .npy file beside their picture."""
-    content = io.BytesIO()
-    np.save(content, result.decoded)
-    write_file(picture.with_name(f"{picture.name.removesuffix('.png')}.npy"), content.getvalue())
+def run_all(
+    accelerator: Accelerator,
+    images: list[Path],
+    names: list[str],
+    output: Path,
+    with_raw: bool = False,
+    resize: str | None = None,
+) -> tuple[list[dict], list[str]]:
+    """Run tasks on image files and write what they predict into the directory `output`, all or, after an error, nothing.
+
+    names: as TASK or TASK@PATHWAY. with_raw: also write `Result.raw`. resize: see moesaic.host.image.Image. Returns the figures of
+    each run and a summary of it.
+    """
+    _require_different_names(images)
+    runs, lines = [], []
+    with _all_or_nothing(output) as staging:
+        for result in accelerator.stream((Image(path, resize=resize) for path in images), [tuple(names)]):
+            image = images[result.index]
+            stem = f"{image.stem}.{pathway_name(result.task, result.pathway)}"
+            picture, raw = f"{stem}.png", f"{stem}.raw.npy" if with_raw else None
+            write_picture(staging / picture, result.picture)
+            if result.kind == FEATURES:
+                _write_array(staging / f"{stem}.npy", result.decoded)
+            if raw is not None:
+                _write_array(staging / raw, result.raw)
+            runs.append(_figures(image, result, output / picture, None if raw is None else output / raw))
+            lines.append(_summary(image, result, output / picture, accelerator.executor_name))
+    return runs, lines
 
 
 class RunCommand:
     """Runs the tasks of a build on images."""
 
     name = "run"
-    help = "run tasks of a build on images, on the board or on the emulator"
+    help = "run tasks of a build on images, on the board, the emulator or the simulated RTL"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
         add_build(parser)
-        parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG or PPM; more with Pillow")
-        parser.add_argument("--task", default=ALL_TASKS, help="task of the build (default: all)")
-        parser.add_argument("--pathway", help="alternative pathway of the task (default: the task's own)")
+        add_images(parser)
+        add_tasks(parser)
         add_executor(parser)
         parser.add_argument(
-            "--output", type=Path, default=Path("predictions"), help="directory of the pictures written"
+            "--resize", choices=RESIZES[1:], help="how images get to the network's size (default: as it was trained)"
         )
+        parser.add_argument(
+            "--output",
+            type=Path,
+            default=Path("predictions"),
+            help="directory of what is written (default: predictions)",
+        )
+        parser.add_argument(
+            "--raw", action="store_true", help="also write each task's integers, int16, as IMAGE.TASK.raw.npy"
+        )
+        parser.add_argument("--json", type=Path, help="write cycles, times and placement of each run to this file, too")
+        parser.add_argument("--csv", type=Path, help="the same as a table")
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
-        """All images are read and run before the first picture is written. Returns 0."""
-        images = {path: read_image(path) for path in arguments.images}
+        """All images are run before anything is written. Returns 0."""
+        images = image_paths(arguments.images)
+        for path in (arguments.json, arguments.csv):
+            if path is not None:
+                require_writable(path.parent)
         with open_build(arguments.build, arguments.executor) as accelerator:
-            tasks = list(accelerator.tasks) if arguments.task == ALL_TASKS else [arguments.task]
-            names = [pathway_name(task, arguments.pathway) for task in tasks]
-            paths = _picture_paths(arguments.images, names, arguments.output)
-            results = list(accelerator.stream(images.values(), [tuple(names)]))
-            for (image, name), result in zip(paths, results):
-                write_picture(paths[image, name], result.picture)
-                if result.kind == FEATURES:
-                    _write_features(result, paths[image, name])
-                print(_summary(image, result, paths[image, name], accelerator.executor_name))
+            names = chosen_tasks(accelerator, arguments.tasks)
+            runs, lines = run_all(accelerator, images, names, arguments.output, arguments.raw, arguments.resize)
+            build = accelerator.build
+            about = {"build": build.name, "fingerprint": build.fingerprint, "executor": accelerator.executor_name}
+        if arguments.json is not None:
+            write_file(arguments.json, (json.dumps({**about, "runs": runs}, indent=1) + "\n").encode())
+        if arguments.csv is not None:
+            _write_csv(arguments.csv, [{**run, **about} for run in runs])
+        print("\n".join(lines))
         return 0

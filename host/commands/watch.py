@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import numpy as np
 
 from moesaic.argument_types import natural, positive
 from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
-from moesaic.host.frame_sources import is_pictures, open_frames, paced
+from moesaic.host.frame_sources import is_camera, is_pictures, open_frames
 from moesaic.host.result import Result
 from moesaic.host.runtime import Accelerator, open_build
 from moesaic.host.viewer import Viewer
+from moesaic.host.viewer.stream_control import StreamControl
 
 _PICTURES_PER_SECOND = 2
 _LARGEST_PORT = 65_535
@@ -32,20 +34,30 @@ def watch(accelerator: Accelerator, frames: Iterable[np.ndarray | Path], viewer:
 
     frames: uint8 (height, width, 3), RGB, or paths of image files.
     """
+    control = viewer.control
     expected: dict[int, int] = {}
 
     def chosen(index: int) -> tuple[str, ...]:
-        names = viewer.chosen
+        names = control.chosen
         expected[index] = len(names)
         return names
 
-    shown, results = 0, list[Result]()
-    for result in accelerator.stream(frames, chosen):
-        results.append(result)
-        if len(results) == expected[result.index]:
-            viewer.show(results)
-            del expected[result.index]
-            shown, results = shown + 1, []
+    shown, dropped, results = 0, 0, list[Result]()
+    try:
+        for result in accelerator.stream(control.frames(frames), chosen, newest=control.live):
+            results.append(result)
+            if len(results) == expected[result.index]:
+                drawn = control.settle(result.index)
+                if drawn is not None:
+                    dropped += result.dropped
+                    age = time.monotonic() - drawn.moment
+                    viewer.show(results, drawn.image, age, dropped if control.live else None)
+                    shown += 1
+                for index in [index for index in expected if index <= result.index]:
+                    del expected[index]
+                results = []
+    finally:
+        control.close()  # a source that waits holds up the end of the stream
     return shown
 
 
@@ -62,10 +74,20 @@ class WatchCommand:
         add_tasks(parser)
         add_executor(parser)
         parser.add_argument(
-            "--address", default="127.0.0.1", help="address to serve at; 0.0.0.0 for all (default: this machine's)"
+            "--address",
+            default="127.0.0.1",
+            help="IPv4 or IPv6 address to serve at; 0.0.0.0 or :: for all (default: 127.0.0.1, for this machine alone)",
         )
         parser.add_argument(
             "--port", type=_port, default=8000, help="port to serve at, 0 for a free one (default: 8000)"
+        )
+        parser.add_argument(
+            "--allow-host",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="another name for this machine in the browser's address bar; its addresses, its host name and localhost are "
+            "allowed anyway; may be repeated",
         )
         parser.add_argument(
             "--rate",
@@ -82,14 +104,13 @@ class WatchCommand:
         frames = open_frames(arguments.source, endless=pictures)
         rate = arguments.rate if arguments.rate is not None else _PICTURES_PER_SECOND if pictures else 0
         with open_build(arguments.build, arguments.executor) as accelerator:
-            names = chosen_tasks(accelerator, arguments.tasks)
+            build, executor_name = accelerator.build, accelerator.executor_name
+            live = is_camera(arguments.source)
+            control = StreamControl(build, chosen_tasks(accelerator, arguments.tasks), rate, live)
             with Viewer(
-                accelerator.build, accelerator.executor_name, names, arguments.address, arguments.port
+                build, executor_name, control, arguments.address, arguments.port, arguments.allow_host
             ) as viewer:
-                print(
-                    f"{accelerator.build.name} on the {accelerator.executor_name}: {viewer.url} (Ctrl-C ends)",
-                    flush=True,
-                )
-                shown = watch(accelerator, paced(itertools.islice(frames, arguments.frames), rate), viewer)
+                print(f"{build.name} on the {executor_name}: {viewer.url} (Ctrl-C ends)", flush=True)
+                shown = watch(accelerator, itertools.islice(frames, arguments.frames), viewer)
         print(f"{shown} frames shown")
         return 0

@@ -27,7 +27,7 @@ class BenchExpertsCommand:
         ):
             value = getattr(default, name)
             parser.add_argument(f"--{name}", type=positive, default=value, help=f"{what} (default {value})")
-        parser.add_argument("--directory", type=Path, default=Path("build/results"), help="where the figures are kept")
+        parser.add_argument("--output", type=Path, default=Path("build/results"), help="where the figures are kept")
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -37,6 +37,6 @@ class BenchExpertsCommand:
 
         settings = TimingSettings(arguments.recipe, arguments.batch, arguments.repeats, arguments.threads)
         console = Console()
-        measure_anew(settings, arguments.directory, console)
-        console.print(f"tables: {settings.path(arguments.directory)}", soft_wrap=True)
+        measure_anew(settings, arguments.output, console)
+        console.print(f"tables: {settings.path(arguments.output)}", soft_wrap=True)
         return 0

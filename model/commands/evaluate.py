@@ -27,7 +27,7 @@ class EvaluateCommand:
         add_checkpoint(parser, "what to measure")
         add_data_root(parser)
         parser.add_argument(
-            "--scenes",
+            "--samples",
             type=positive,
             help="held-out scenes, or images of the data set (default 128 scenes, or all images)",
         )
@@ -59,7 +59,7 @@ class EvaluateCommand:
             raise UserError(f"{given[0]} is for integers: leave it or --float-only out")
         state, root = checkpoint.load(arguments.checkpoint), arguments.data_root
         recipe, model, console = state.recipe, state.build_model().eval().to(device), Console()
-        count = arguments.scenes or (HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
+        count = arguments.samples or (HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
         held_out, network = open_validation(recipe, root), None
         scales, seen = load_scales(arguments, recipe.model), np.empty(0)

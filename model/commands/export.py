@@ -52,7 +52,7 @@ class ExportCommand:
             "--checkpoint", type=Path, help="what to export (default build/model.safetensors, unless --random-weights)"
         )
         output = parser.add_mutually_exclusive_group()
-        output.add_argument("--bundle", type=Path, default=Path("build/bundle"), help="directory to write")
+        output.add_argument("--output", type=Path, default=Path("build/bundle"), help="directory to write")
         output.add_argument(
             "--onnx-only",
             type=Path,
@@ -87,7 +87,9 @@ class ExportCommand:
             help="add the quantised network to the bundle as ONNX, model.TASK.qdq.onnx, for onnxruntime and Netron",
         )
         add_data_root(parser)
-        parser.add_argument("--scenes", type=positive, help="held-out scenes or images for the figures (default 128)")
+        parser.add_argument(
+            "--samples", type=positive, help="held-out samples, scenes or images, for the figures (default 128)"
+        )
         add_device(parser)
         parser.set_defaults(device=None)  # shows whether the option was given
         add_quantisation(parser)
@@ -117,7 +119,7 @@ class ExportCommand:
         import torch
 
         torch.set_num_threads(arguments.threads)
-        require_writable(arguments.onnx_only or arguments.bundle)
+        require_writable(arguments.onnx_only or arguments.output)
         if random:
             _export_random_weights(arguments)
         elif onnx_only:
@@ -140,14 +142,14 @@ def _export_random_weights(arguments: argparse.Namespace) -> None:
     if arguments.tasks:
         changes["tasks"] = tuple(model.task(name) for name in arguments.tasks.split(","))
     recipe = Recipe(dataclasses.replace(model, **changes), recipe.training)
-    name, settings = arguments.name or arguments.bundle.name, settings_of(arguments)
+    name, settings = arguments.name or arguments.output.name, settings_of(arguments)
     bundle = build_random_bundle(name, recipe, arguments.random_weights, settings)
-    bundle.save(arguments.bundle)
+    bundle.save(arguments.output)
     console = Console()
     print_table(console, _expert_load_table(bundle.report["expert_load"]), "expert load of the golden image")
     layer, share = max(bundle.report["saturated_shares"].items(), key=lambda entry: entry[1], default=("any", 0))
     console.print(f"largest share of saturated values: {share:.4f}, in {layer}")
-    console.print(f"bundle: {arguments.bundle} (random weights, not trained)", soft_wrap=True)
+    console.print(f"bundle: {arguments.output} (random weights, not trained)", soft_wrap=True)
 
 
 def _export_onnx(arguments: argparse.Namespace) -> None:
@@ -184,21 +186,21 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
         steps = arguments.fine_tune or 0
         bar = progress.add_task("fine-tuning", total=steps, visible=steps > 0)
         bundle = build_bundle(
-            arguments.name or arguments.bundle.name,
+            arguments.name or arguments.output.name,
             state.build_model().to(device),
             state.recipe,
             budget=budget,
             alternatives=alternatives,
             fine_tune_steps=steps,
             advance=lambda: progress.advance(bar),
-            validation=arguments.scenes or HELD_OUT_SCENES,
+            validation=arguments.samples or HELD_OUT_SCENES,
             data_root=arguments.data_root,
             settings=settings_of(arguments),
             scales=load_scales(arguments, state.recipe.model),
             pictures=arguments.pictures,
             qdq=bool(arguments.qdq),
         )
-    bundle.save(arguments.bundle)
+    bundle.save(arguments.output)
     metrics = {name: task.metrics for name, task in pathways(bundle.tasks).items()}
     print_table(console, accuracy_table(metrics), "accuracy on held-out images")
     print_layers(console, {name: LayerFigures(**values) for name, values in bundle.report["layers"].items()})
@@ -206,7 +208,7 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
     for task, decibels in bundle.report.get("qdq_decibels", {}).items():
         distance = "equal to" if decibels is None else f"{decibels:.1f} dB from"
         console.print(f"model.{task}.qdq.onnx: onnxruntime's outputs are {distance} the integers'", soft_wrap=True)
-    console.print(f"bundle: {arguments.bundle}", soft_wrap=True)
+    console.print(f"bundle: {arguments.output}", soft_wrap=True)
 
 
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], purpose: str) -> None:

@@ -17,7 +17,7 @@ class ResultsCommand:
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--jobs", type=positive, default=2, help="processes that train side by side (default 2)")
-        parser.add_argument("--directory", type=Path, default=Path("build/results"), help="where runs are kept")
+        parser.add_argument("--output", type=Path, default=Path("build/results"), help="where runs are kept")
         parser.add_argument(
             "--page",
             type=Path,
@@ -36,10 +36,10 @@ class ResultsCommand:
         from moesaic.model.experiments.timing_settings import TimingSettings
 
         console, root = Console(), checkout()
-        page = arguments.page or (root / "docs" if root else arguments.directory) / "results.md"
-        results = execute_all(arguments.directory, arguments.jobs, console)
-        keep_measurements(arguments.directory / "results.json", results)
+        page = arguments.page or (root / "docs" if root else arguments.output) / "results.md"
+        results = execute_all(arguments.output, arguments.jobs, console)
+        keep_measurements(arguments.output / "results.json", results)
         # Timed last, when training has finished.
-        write_page(page, results, measure_once(TimingSettings(), arguments.directory, console))
+        write_page(page, results, measure_once(TimingSettings(), arguments.output, console))
         console.print(f"results: {page}", soft_wrap=True)
         return 0

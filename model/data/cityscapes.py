@@ -65,13 +65,13 @@ class Cityscapes(FileDataset):
     def list_names(self, split: str) -> list[str]:
         top = self.root / "leftImg8bit" / split
         if not top.is_dir():
-            if any((self.root / "train" / "image").glob("*.npy")):
+            if any((self.root / "train" / "image").glob("[!.]*.npy")):
                 raise UserError(
                     f"{self.root} holds the reduced Cityscapes of MTAN: take a recipe of data cityscapes-mtan"
                 )
             raise UserError(f"{self.name}: {top} is missing: {self.remedy}")
         ending = f"_{_FILES['leftImg8bit']}"
-        files = sorted(path.relative_to(top).as_posix() for path in top.glob(f"*/*{ending}"))
+        files = sorted(path.relative_to(top).as_posix() for path in top.glob(f"[!.]*/[!.]*{ending}"))
         return [f"{split}/{file.removesuffix(ending)}" for file in files]
 
     def image_path(self, name: str) -> Path:

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.files import PICTURE_SUFFIXES, is_hidden
 from moesaic.model.data.dataset_files import FileDataset
 from moesaic.spec.heads import CLASSIFICATION
-
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp")
-"""Of the names of image files that folders are searched for."""
 
 
 class ImageFolder(FileDataset):
@@ -28,7 +26,8 @@ class ImageFolder(FileDataset):
 
     def __init__(self, root: Path, split: str, tasks: Collection[str] | None = None, count: int | None = None) -> None:
         train = root / "train"
-        classes = sorted(path.name for path in train.iterdir() if path.is_dir()) if train.is_dir() else []
+        folders = train.iterdir() if train.is_dir() else ()
+        classes = sorted(path.name for path in folders if path.is_dir() and not is_hidden(Path(path.name)))
         self.class_names = {CLASSIFICATION: tuple(classes)} if classes else {}
         super().__init__(root, split, tasks, count)
 
@@ -40,9 +39,9 @@ class ImageFolder(FileDataset):
     def list_names(self, split: str) -> list[str]:
         """Paths relative to the directory: the first image of every class, then the second, and so on."""
         paths = (self.root / split).rglob("*")
-        names = [
-            p.relative_to(self.root).as_posix() for p in paths if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()
-        ]
+        pictures = [p for p in paths if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
+        relative = [path.relative_to(self.root) for path in pictures]
+        names = [path.as_posix() for path in relative if not is_hidden(path)]
         seen: Counter[str] = Counter()
         turn = {}
         for name in sorted(names):

@@ -14,7 +14,7 @@ def content_key(settings: dict) -> str:
 
 def read_measurements(path: Path) -> dict:
     """The measurements in the file; empty if it does not exist."""
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def keep_measurements(path: Path, measurements: dict | list) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from moesaic.errors import UserError
+from moesaic.files import refuse_lfs_pointer
 from moesaic.model.network.finite import require_finite
 
 _SUFFIXES = (".pth", ".pt", ".bin", ".tar")
@@ -99,7 +100,8 @@ def read_foreign_checkpoint(path: Path) -> ForeignCheckpoint:
     """The weights in a .safetensors or PyTorch file, a transformers model directory, or a directory of files per rank.
 
     The last holds 0.pth, 1.pth, ..., each with one rank's experts. Nothing in a file is executed. The prefix "module." of
-    data-parallel training is removed. UserError if a file is missing, damaged or of another kind, if the ranks are not complete, or
+    data-parallel training and "_orig_mod." of torch.compile are removed. UserError if a file is missing,
+    damaged or of another kind, if the ranks are not complete, or
     if a weight is not finite.
     """
     if path.is_dir():
@@ -129,12 +131,14 @@ def read_settings(path: Path) -> dict:
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix("module."): value for name, value in tensors.items()}
+    """Without what data-parallel training puts before names, and torch.compile before those of the modules that it compiled."""
+    return {name.replace("_orig_mod.", "").removeprefix("module."): value for name, value in tensors.items()}
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist: name a .safetensors or .pth file, or a directory of ranks")
+    refuse_lfs_pointer(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.files import PICTURE_SUFFIXES, is_hidden
 from moesaic.model.data.dataset_files import read_image
-from moesaic.model.data.image_folder import PICTURE_SUFFIXES
 from moesaic.model.recipes.recipe import ModelConfiguration
 from moesaic.spec.resize import fit
 
@@ -21,7 +21,7 @@ def read_pictures(folder: Path, configuration: ModelConfiguration, count: int | 
     paths = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not is_hidden(path.relative_to(folder))
     )
     if not paths:
         raise UserError(f"{folder} has no pictures: put some there ({', '.join(PICTURE_SUFFIXES)})")

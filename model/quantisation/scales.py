@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from moesaic.errors import UserError
-from moesaic.files import write_file
+from moesaic.files import refuse_lfs_pointer, write_file
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration
 
@@ -116,6 +116,7 @@ class Scales:
     def load(cls, path: Path, configuration: ModelConfiguration) -> Scales:
         """Read the scales of a model with this configuration. UserError if the file is missing, damaged or for another model."""
         remedy = "make them with `moesaic qat`"
+        refuse_lfs_pointer(path)
         try:
             with safe_open(path, framework="np") as file:
                 settings = (file.metadata() or {})[_FORMAT]

@@ -1,7 +1,6 @@
 """A training state in one safetensors file: weights and optimizer moments as tensors, step and recipe as metadata."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from moesaic.errors import UserError
-from moesaic.files import writing
+from moesaic.files import refuse_lfs_pointer, replacing
 from moesaic.model.network.finite import require_finite
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe
@@ -100,22 +99,18 @@ def save(path: Path, state: Checkpoint) -> None:
     numbers = {"step": state.step, "scale": state.scale, "selection": asdict(state.selection)}
     # A single entry, because the library would write several in an order that varies from run to run.
     metadata = {_FORMAT: json.dumps(numbers | {"recipe": state.recipe.to_dict()}, sort_keys=True)}
-    partial = path.with_name(path.name + ".partial")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
         try:
             save_file(tensors, partial, metadata)
-            os.replace(partial, path)
         except SafetensorError as error:
             raise UserError(f"{path} cannot be written ({error}); name another place or make room") from None
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint. UserError if the file is missing, damaged or of another kind, or if a weight is not finite."""
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist: train one with `moesaic train`")
+    refuse_lfs_pointer(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

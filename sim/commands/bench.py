@@ -14,8 +14,8 @@ class BenchCommand:
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--model", help="only this model (default: m3vit_tiny and m3vit_small)")
-        parser.add_argument("--input", help="only this input, as HEIGHTxWIDTH (default: all)")
+        parser.add_argument("--recipe", help="only this model (default: m3vit_tiny and m3vit_small)")
+        parser.add_argument("--size", metavar="HxW", help="only this image size, such as 128x256 (default: all)")
         parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
         parser.add_argument("--frames", action="store_true", help="the frames against their limits")
         parser.add_argument("--ablation", action="store_true", help="each technique off, on m3vit_tiny 128x256")
@@ -42,7 +42,7 @@ class BenchCommand:
         from moesaic.sim.measurements.benchmark.summary import show
         from moesaic.spec.configuration import load_configuration
 
-        frames = chosen_frames(arguments.model, arguments.input)
+        frames = chosen_frames(arguments.recipe, arguments.size)
         configuration = load_configuration(arguments.config)
         parts = [part for part in PARTS if getattr(arguments, part)] or PARTS
         require_tools()

@@ -18,7 +18,7 @@ class TimelineCommand:
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("build", type=Path, help="build directory, from `moesaic generate`")
         parser.add_argument("--task", required=True, help="task of the build")
-        parser.add_argument("--input", type=Path, help="picture to run (default: a photograph)")
+        parser.add_argument("--image", type=Path, help="image to run (default: a photograph)")
         parser.add_argument(
             "--output",
             type=Path,
@@ -47,7 +47,7 @@ class TimelineCommand:
         build = load_build(arguments.build)
         program = build.task(arguments.task).program
         seen = build.image_height, build.image_width, build.input
-        sample = (read_samples([arguments.input], *seen) if arguments.input else photographs(*seen))[0]
+        sample = (read_samples([arguments.image], *seen) if arguments.image else photographs(*seen))[0]
         require_tools(["rtl"])
         for path in (arguments.output, arguments.waveform):
             if path is not None:

@@ -35,6 +35,12 @@ def simulated_executors(
     return {name: known[name] for name in names}
 
 
+def open_rtl(directory: Path, configuration: HardwareConfiguration) -> RtlExecutor:
+    """The RTL of a build directory, simulated; the runtime's executor "rtl". UserError if a tool is missing."""
+    require_tools(("rtl",))
+    return RtlExecutor(directory / "rtl", configuration)
+
+
 def require_tools(names: Sequence[str] = SIMULATED) -> None:
     """Raise UserError, naming the first missing program or package, unless this machine has all that these executors need."""
     if "csim" in names and shutil.which("g++") is None:

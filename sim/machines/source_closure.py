@@ -36,7 +36,7 @@ def source_closure(top: str, directories: Iterable[Path]) -> list[Path]:
 
     def visit(name: str) -> None:
         seen.add(name)
-        text = _STRING.sub(" ", _COMMENT.sub(" ", files[name].read_text()))
+        text = _STRING.sub(" ", _COMMENT.sub(" ", files[name].read_text(encoding="utf-8")))
         for used in dict.fromkeys(_IDENTIFIER.findall(text)):
             if used in files and used not in seen:
                 visit(used)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moesaic.caches import cache_directory
+from moesaic.compiled_library import DISK_FULL
 from moesaic.errors import InternalError, UserError
 from moesaic.files import writing
 from moesaic.installation import how_to_install
@@ -141,7 +142,7 @@ def build(
         scratch_directory = tempfile.TemporaryDirectory(prefix=f".{top}-", dir=build_directory)
     with scratch_directory as scratch:
         work = Path(scratch)
-        (work / "visibility.vlt").write_text(visibility)
+        (work / "visibility.vlt").write_text(visibility, encoding="utf-8")
         log = work / "build.log"
         libraries = cocotb_config.libs_dir
         _run(
@@ -223,6 +224,10 @@ def _run(command: Sequence[str], verilator: Verilator, log: Path, top: str) -> N
         refusals = dict.fromkeys(_REFUSAL.findall(text))
         if refusals:
             raise UserError(f"'{top}' cannot be built: {'; '.join(refusals)}")
+        if DISK_FULL in text:
+            raise UserError(
+                f"{log.parent.parent} is full: '{top}' cannot be built; make room, or set XDG_CACHE_HOME to another disk"
+            )
         tail = "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
         raise InternalError(f"the Verilator build of '{top}' failed (exit status {status}):\n{tail}")
 

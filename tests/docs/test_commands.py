@@ -3,7 +3,7 @@
 Commands stand in console blocks, after a `$`, and as inline code. `moesaic` commands are run unless PARSED_ONLY says why not; those are
 parsed by the command's own parser, and so is what sudo starts on a board or torchrun on several processes. Targets of make are
 looked up by make itself, paths of pytest in the tree. An inline mention that leaves out what a command requires, such as `moesaic
-run --pathway fast`, is parsed as far as it goes.
+run --tasks depth@fast`, is parsed as far as it goes.
 """
 
 from __future__ import annotations

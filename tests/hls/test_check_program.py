@@ -30,7 +30,7 @@ def instructions(build: Build) -> list[Issued]:
 
 def check(build: Build, directory, capsys: pytest.CaptureFixture, *options: str) -> tuple[int, str]:
     build.save(directory / "build")
-    code = main(["check-program", str(directory / "build"), "--task", TASK, "--orders", "4", *options])
+    code = main(["check-program", str(directory / "build"), "--tasks", TASK, "--orders", "4", *options])
     return code, capsys.readouterr().out
 
 

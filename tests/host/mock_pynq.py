@@ -98,6 +98,7 @@ class Board:
     stops: int = 0
     starts: int = 0
     waits: int = 0
+    waiting: bool = False
     busy: bool = False
     controller: InterruptController = field(default_factory=InterruptController)
     _polls_left: int = 0
@@ -109,7 +110,7 @@ class Board:
     def download(self) -> None:
         """A new bitstream: registers at their reset values, nothing running."""
         self.downloads += 1
-        self.busy = self.hangs = False
+        self.busy = self.hangs = self.waiting = False
         self.controller.reset()
         self.registers = dict.fromkeys(_BY_OFFSET, 0)
         fingerprint = int(self.machine.fingerprint, 16)
@@ -237,13 +238,19 @@ class Board:
             self._finish()
 
     async def wait_for_interrupt(self) -> None:
-        """What PYNQ does with the controller for a wait: enable, and at the interrupt disable and acknowledge."""
-        self.waits += 1
-        self.controller.write(SET_ENABLE, 1)
-        self.controller.write(MASTER_ENABLE, 3)
+        """What PYNQ does with the controller for a wait: enable, and at the interrupt disable and acknowledge.
+
+        A wait that is cancelled leaves it enabled, and the next one goes on waiting for that.
+        """
+        if not self.waiting:
+            self.waits += 1
+            self.waiting = True
+            self.controller.write(SET_ENABLE, 1)
+            self.controller.write(MASTER_ENABLE, 3)
         while not self.controller.irq():
             await asyncio.sleep(0)
             self.pass_time()
+        self.waiting = False
         self.controller.write(CLEAR_ENABLE, 1)
         self.controller.write(ACKNOWLEDGE, 1)
 

@@ -39,7 +39,7 @@ class RtlBoard(Board):
         self.controller.reset()
         self.end()
         self.machine = RtlExecutor(self.rtl_directory, self.configuration)
-        self.busy = False
+        self.busy = self.waiting = False
 
     def end(self) -> None:
         if self.machine is not None:

@@ -51,7 +51,7 @@ def test_run_writes_a_picture_for_each_task(run_moesaic, saved_build, image, ima
 
 
 def test_run_on_the_board_prints_cycles(run_moesaic, board_build, board, image_file, tmp_path):
-    code, out, _ = run_moesaic("run", board_build, image_file, "--task", "depth", "--output", tmp_path / "out")
+    code, out, _ = run_moesaic("run", board_build, image_file, "--tasks", "depth", "--output", tmp_path / "out")
     assert code == 0
     assert "cycles" in out and "(board)" in out
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["photograph.depth.png"]
@@ -120,7 +120,7 @@ def test_fingerprint_mismatch_prints_both(wrong_run, board_build, board, build):
 
 
 def test_unknown_task(wrong_run, saved_build):
-    result = wrong_run(saved_build, "--executor", "reference", "--task", "pose")
+    result = wrong_run(saved_build, "--executor", "reference", "--tasks", "pose")
     assert_user_error(result, "'pose'", "depth, normals, segmentation")
 
 
@@ -155,7 +155,7 @@ def test_no_compiler(wrong_run, saved_build, monkeypatch):
 
 
 def test_no_pynq(wrong_run, board_build, no_pynq):
-    assert_user_error(wrong_run(board_build, "--executor", "board"), "pynq is missing", "pip install")
+    assert_user_error(wrong_run(board_build, "--executor", "board"), "pynq is missing", "PYNQ's image")
 
 
 def test_machine_fault(wrong_run, board_build, board):
@@ -166,7 +166,7 @@ def test_machine_fault(wrong_run, board_build, board):
 
 def test_output_that_is_a_file(run_moesaic, saved_build, image_file):
     result = run_moesaic(
-        "run", saved_build, image_file, "--executor", "reference", "--task", "depth", "--output", image_file
+        "run", saved_build, image_file, "--executor", "reference", "--tasks", "depth", "--output", image_file
     )
     assert_user_error(result, "cannot be written", "another place")
 
@@ -214,13 +214,14 @@ def test_not_installed(monkeypatch, capsys):
 def test_termination_gives_everything_back(saved_build, image_file, tmp_path):
     """SIGTERM ends a command as Ctrl-C does: its `with` blocks are left."""
     code = (
-        "import sys, time\nfrom moesaic import command_line\nimport moesaic.host.commands.run as run\n"
-        "def wait(path):\n    try:\n        print('reading', flush=True)\n        time.sleep(60)\n    finally:\n        print('left')\n"
-        "run.read_image = wait\nsys.exit(command_line.main(sys.argv[1:]))"
+        "import contextlib, sys, time\nfrom moesaic import command_line\nimport moesaic.host.commands.run as run\n"
+        "@contextlib.contextmanager\ndef opened(*words):\n"
+        "    try:\n        print('running', flush=True)\n        time.sleep(60)\n        yield\n    finally:\n        print('left')\n"
+        "run.open_build = opened\nsys.exit(command_line.main(sys.argv[1:]))"
     )
     words = [sys.executable, "-c", code, "run", str(saved_build), str(image_file), "--output", str(tmp_path / "out")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=PYPROJECT.parent) as process:
-        assert process.stdout.readline() == "reading\n"
+        assert process.stdout.readline() == "running\n"
         process.terminate()
         assert process.stdout.read() == "left\n"
     assert process.returncode == command_line.EXIT_TERMINATED

@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-import time
 import types
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.host.frame_sources import is_pictures, open_frames, paced
+from moesaic.host.frame_sources import is_camera, is_pictures, open_frames
 from moesaic.host.image_files import encode_png
 
 
@@ -87,13 +86,8 @@ def test_what_cannot_be_read(cv2, tmp_path, monkeypatch):
         open_frames("0", endless=False)
 
 
-def test_paced(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
-    due = []
-    for _ in paced(range(4), 2):
-        due.append(clock[0])
-        clock[0] += 0.1
-    assert due == pytest.approx([0.0, 0.5, 1.0, 1.5])
-    assert list(paced(range(3), 0)) == [0, 1, 2]
+@pytest.mark.parametrize(
+    ("source", "camera"), [("0", True), ("/dev/video1", True), ("film.mp4", False), ("photos", False)]
+)
+def test_cameras(source, camera):
+    assert is_camera(source) == camera

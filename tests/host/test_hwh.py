@@ -85,3 +85,10 @@ def test_a_block_that_pynq_does_not_know(board_build, board, monkeypatch):
     monkeypatch.setattr(pynq, "Overlay", Forgetful)
     with pytest.raises(UserError, match=r"no address; it has interrupts, ps"):
         moesaic.open(board_build, "board")
+
+
+@pytest.mark.parametrize("name", ["accel.bit", "accel.hwh"])
+def test_a_pointer_of_git_lfs_is_no_bitstream(board_build, build, name):
+    (board_build / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n")
+    with pytest.raises(UserError, match=f"{name} is a pointer of Git LFS.*git lfs pull"):
+        find_bitstream(board_build, build.configuration)

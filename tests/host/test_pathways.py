@@ -72,7 +72,7 @@ def test_a_task_lists_its_pathways(saved_build):
 
 def test_the_command_takes_a_pathway(run_moesaic, saved_build, image, image_file, tmp_path):
     words = ("run", saved_build, image_file, "--executor", "reference", "--output", tmp_path / "out")
-    code, out, _ = run_moesaic(*words, "--task", "normals", "--pathway", "lean")
+    code, out, _ = run_moesaic(*words, "--tasks", "normals@lean")
     assert code == 0 and "normals@lean: " in out
     with moesaic.open(saved_build, "reference") as accelerator:
         result = accelerator.run(image, "normals", "lean")
@@ -84,9 +84,9 @@ def test_a_pathway_that_a_task_lacks_is_refused_before_anything_is_written(
     run_moesaic, saved_build, image_file, tmp_path
 ):
     words = ("run", saved_build, image_file, "--executor", "reference", "--output", tmp_path / "out")
-    code, _, error = run_moesaic(*words, "--pathway", "lean")
+    code, _, error = run_moesaic(*words, "--tasks", "segmentation@lean")
     assert code == 2 and error.count("\n") == 1
     assert "unknown pathway 'lean' of task segmentation" in error and "no alternative" in error
-    code, _, error = run_moesaic(*words, "--task", "normals", "--pathway", "fast")
+    code, _, error = run_moesaic(*words, "--tasks", "normals@fast")
     assert code == 2 and "the alternatives lean" in error
     assert not (tmp_path / "out").exists()

@@ -153,7 +153,7 @@ def test_control_c_while_the_rtl_runs(rtl_board, board_build):
         rtl_board.on_poll = press
         with pytest.raises(KeyboardInterrupt):
             accelerator.run(pictures(1)[0], "normals")
-        assert not rtl_board.busy
+        assert not rtl_board.busy and rtl_board.downloads == 1, "stopped, not loaded again"
         check_next_run(accelerator, board_build)
     assert rtl_board.buffers == []
 

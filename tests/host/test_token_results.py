@@ -15,6 +15,7 @@ from moesaic.host.commands.run import RunCommand
 from moesaic.host.png import encode_png
 from moesaic.host.prediction_pictures import class_colour
 from moesaic.host.viewer import Viewer
+from moesaic.host.viewer.stream_control import StreamControl
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.spec.build import load_build
 from moesaic.spec.configuration import load_configuration
@@ -87,15 +88,17 @@ def test_run_prints_classes_and_writes_tokens(directory, results, tmp_path, caps
 
 
 def test_the_viewer_names_classes_and_components(directory, results) -> None:
-    with Viewer(load_build(directory), "reference", list(results), "127.0.0.1", 0) as viewer:
-        viewer.show(list(results.values()))
+    build = load_build(directory)
+    with Viewer(build, "reference", StreamControl(build, list(results)), "127.0.0.1", 0) as viewer:
+        viewer.show(list(results.values()), picture(REGISTERS, 1), 0.5)
         panels = {panel["name"]: panel["legend"] for panel in viewer.state()["panels"]}
         assert viewer.picture(0, "features") == encode_png(results["features"].picture, 1)
     best = results["classes_0"].top()
     colours = ["#" + bytes(class_colour(one.index).tolist()).hex() for one in best]
-    assert [entry["colour"] for entry in panels["classes_0"]] == colours
-    assert panels["classes_0"][0]["text"] == f"{best[0].label} {100 * best[0].probability:.1f} %"
-    assert panels["features"] == [{"text": "first three principal components of 2 x 4 patches"}]
+    entries = panels["classes_0"]["entries"]
+    assert [entry["colour"] for entry in entries] == colours
+    assert (entries[0]["text"], entries[0]["share"]) == (best[0].label, best[0].probability)
+    assert panels["features"] == {"entries": [{"text": "first three principal components of 2 × 4 patches"}]}
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,22 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.files import manifest_sha256, read_file, read_manifest, require_writable, write_directory
+from moesaic.files import (
+    is_hidden,
+    manifest_sha256,
+    pictures_in,
+    read_file,
+    read_manifest,
+    replacing,
+    require_writable,
+    write_directory,
+    write_file,
+)
 
 MANIFEST = {"format": "thing", "version": 1, "table": {3: [1.5, float("nan")]}}
 
@@ -103,3 +114,53 @@ def test_a_foreign_directory_is_not_overwritten(tmp_path):
     with pytest.raises(UserError, match=r"has no thing\.json: it is not overwritten"):
         write(tmp_path, one="1")
     assert os.listdir(tmp_path) == ["mine"]
+
+
+@pytest.fixture(params=[0o022, 0o027, 0o077, 0o002], ids=lambda mask: f"umask-{mask:03o}")
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_what_is_written_follows_the_umask(tmp_path, umask):
+    write_file(tmp_path / "new" / "file", b"1")
+    write_file(tmp_path / "new" / "file", b"2")
+    write(tmp_path / "directory", one="1", **{"below/two": "2"})
+    write(tmp_path / "directory", one="1", **{"below/two": "2"})
+    modes = {path.relative_to(tmp_path).as_posix(): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes.pop("new/file") == 0o666 & ~umask
+    for name in ("thing.json", "one", "below/two"):
+        assert modes.pop(f"directory/{name}") == 0o666 & ~umask
+    assert modes == dict.fromkeys(("new", "directory", "directory/below"), 0o777 & ~umask)
+
+
+def test_a_library_that_puts_its_own_file_in_place_does_not_change_the_mode(tmp_path, umask):
+    """As safetensors does, whose files are their owner's alone."""
+    with replacing(tmp_path / "checkpoint") as staging:
+        staging.unlink()
+        staging.write_bytes(b"1")
+        staging.chmod(0o600)
+    assert (tmp_path / "checkpoint").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\nsize 1\n"
+
+
+def test_a_pointer_of_git_lfs_is_called_so(tmp_path):
+    write(tmp_path / "a", one="1")
+    manifest = read_manifest(tmp_path / "a", "thing.json", "thing", 1, "remedy")
+    (tmp_path / "a" / "one").write_bytes(POINTER)
+    with pytest.raises(UserError, match=r"one is a pointer of Git LFS, not the file; fetch that with: git lfs pull"):
+        read_file(tmp_path / "a", manifest, "one", "remedy")
+    (tmp_path / "a" / "thing.json").write_bytes(POINTER)
+    with pytest.raises(UserError, match=r"thing\.json is a pointer of Git LFS"):
+        read_manifest(tmp_path / "a", "thing.json", "thing", 1, "remedy")
+
+
+def test_pictures_are_no_hidden_files(tmp_path):
+    for name in ("b.png", "a.JPG", "._b.png", ".hidden.jpg", ".DS_Store", "c.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in pictures_in(tmp_path)] == ["a.JPG", "b.png"]
+    assert is_hidden(Path("a/.thumbnails/b.png")) and is_hidden(Path("._b.png"))
+    assert not is_hidden(Path("../a/b.png")) and not is_hidden(Path("./b.c.png"))

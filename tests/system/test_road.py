@@ -77,7 +77,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
     road = Road(tmp_path_factory.mktemp("road"))
     (road.root / "small.toml").write_text(RECIPE)
     assert command("train", "--recipe", road.root / "small.toml", "--checkpoint", road.checkpoint) == 0
-    assert command("export", "--checkpoint", road.checkpoint, "--bundle", road.bundle, "--scenes", 8) == 0
+    assert command("export", "--checkpoint", road.checkpoint, "--output", road.bundle, "--samples", 8) == 0
     assert command("generate", road.bundle, "--config", "tiny", "--output", road.build) == 0
     return road
 
@@ -266,7 +266,7 @@ def test_a_report_of_things_that_do_not_belong_together(
 
 def test_an_unknown_task_and_an_unreadable_picture(capsys: pytest.CaptureFixture, road: Road, tmp_path: Path) -> None:
     write_picture(tmp_path / "photo.png", np.zeros((8, 8, 3), np.uint8))
-    error = refused(capsys, "run", road.build, tmp_path / "photo.png", "--task", "edges", "--output", tmp_path / "out")
+    error = refused(capsys, "run", road.build, tmp_path / "photo.png", "--tasks", "edges", "--output", tmp_path / "out")
     assert "unknown task 'edges'" in error and ", ".join(TASKS) in error
     (tmp_path / "broken.png").write_bytes((tmp_path / "photo.png").read_bytes()[:30])
     assert "broken.png" in refused(capsys, "run", road.build, tmp_path / "broken.png", "--output", tmp_path / "out")
@@ -277,7 +277,7 @@ def test_outputs_that_cannot_be_written(capsys: pytest.CaptureFixture, road: Roa
     (tmp_path / "file").write_text("")
     place = tmp_path / "file" / "below"
     for words in (
-        ("export", "--checkpoint", road.checkpoint, "--bundle", place),
+        ("export", "--checkpoint", road.checkpoint, "--output", place),
         ("generate", road.bundle, "--output", place),
         ("report", road.bundle, road.build, "--output", place),
     ):

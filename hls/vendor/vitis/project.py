@@ -59,7 +59,7 @@ def settings(configuration: HardwareConfiguration, clock_mhz: float = CLOCK_MHZ)
 def scripts() -> dict[str, str]:
     """The Tcl scripts, which are the same for every project: file name to text."""
     folder = resources.files("moesaic.hls.vendor").joinpath("tcl")
-    return {name: folder.joinpath(name).read_text() for name in _SCRIPTS}
+    return {name: folder.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS}
 
 
 def _cases(build: Build, runs: Sequence[GoldenRun], bases: tuple[int, int]) -> str:
@@ -92,7 +92,7 @@ def project_files(build: Build, runs: Sequence[GoldenRun], clock_mhz: float = CL
     constant_base = WINDOW_ALIGNMENT  # a guard page below it
     frame_base = constant_base + round_up(build.constants.size, WINDOW_ALIGNMENT)
     memory_beats = (frame_base + build.frame_bytes) // BEAT_BYTES
-    bench = resources.files("moesaic.hls.vendor").joinpath("vitis", "testbench.cpp").read_text()
+    bench = resources.files("moesaic.hls.vendor").joinpath("vitis", "testbench.cpp").read_text(encoding="utf-8")
     files = {f"src/{name}": text for name, text in kernel_sources(build.configuration, memory_beats).items()}
     files |= {"tb/testbench.cpp": bench, "tb/cases.hpp": _cases(build, runs, (constant_base, frame_base))}
     files |= {**scripts(), "settings.tcl": settings(build.configuration, clock_mhz)}

@@ -62,7 +62,7 @@ def _make_kernel(configuration: HardwareConfiguration, clock_mhz: float, command
     files |= {**scripts(), "settings.tcl": vitis_settings(configuration, clock_mhz)}
     for name, text in files.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text(text)
+        (project / name).write_text(text, encoding="utf-8")
     run_script(command, "export.tcl", project, "vitis_hls.log")
     component = project / _KERNEL_IP / "component.xml"
     if not component.is_file():
@@ -91,8 +91,8 @@ def describe(configuration: HardwareConfiguration, engine: str, clock_mhz: float
 
     Raises InternalError if a report lacks a figure.
     """
-    timing = parse_timing((results / "timing_summary.rpt").read_text())
-    used = parse_hierarchy((results / "utilization_hierarchical.rpt").read_text(), _INSTANCES[engine])
+    timing = parse_timing((results / "timing_summary.rpt").read_text(encoding="utf-8"))
+    used = parse_hierarchy((results / "utilization_hierarchical.rpt").read_text(encoding="utf-8"), _INSTANCES[engine])
     sources = sorted(accelerator_sources(configuration).items())
     return {
         "format": FORMAT,
@@ -102,13 +102,13 @@ def describe(configuration: HardwareConfiguration, engine: str, clock_mhz: float
         "engine": engine,
         "sources_sha256": sha256_of(b"".join(f"{name}\0{sha256_of(content)}\n".encode() for name, content in sources)),
         "board": board_part(configuration),
-        "vivado": (results / "vivado_version.txt").read_text().strip(),
+        "vivado": (results / "vivado_version.txt").read_text(encoding="utf-8").strip(),
         "clock_mhz": clock_mhz,
         "highest_clock_mhz": round(timing.highest_clock_mhz(clock_mhz), 1),
         "timing": timing.to_dict(),
-        "utilization": parse_utilization((results / "utilization.rpt").read_text()),
+        "utilization": parse_utilization((results / "utilization.rpt").read_text(encoding="utf-8")),
         "accelerator": _comparison(engine, check_fit(configuration).to_dict(), used),
-        "power_estimated_by_vivado_w": parse_power((results / "power.rpt").read_text()),
+        "power_estimated_by_vivado_w": parse_power((results / "power.rpt").read_text(encoding="utf-8")),
     }
 
 

@@ -37,7 +37,7 @@ class Port:
 
 def read_ports(module: str) -> list[Port]:
     """The ports of `hls/hardware/rtl/<module>.sv`, in order. Raises InternalError for a port that the wrapper cannot take."""
-    text = (RTL_DIRECTORY / f"{module}.sv").read_text()
+    text = (RTL_DIRECTORY / f"{module}.sv").read_text(encoding="utf-8")
     header = text[text.index(f"module {module}") : text.index(");\n", text.index(") (\n"))]
     ports = []
     for line in header[header.index(") (\n") + 4 :].splitlines():

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from moesaic.errors import UserError
+from moesaic.files import refuse_lfs_pointer
 
 _PROTOBUF_LIMIT = 2**31 - 1
 _OLDEST_OPSET = 11
@@ -95,6 +96,7 @@ def _load(path: Path) -> onnx.ModelProto:
     if path.stat().st_size == 0:
         raise UserError(f"{path} has 0 bytes: export or copy it again")
     try:
+        refuse_lfs_pointer(path)
         model = onnx.load(path)
     except DecodeError:
         raise UserError(f"{path} is no ONNX file, or damaged: export or copy it again") from None

@@ -134,7 +134,7 @@ def _compile(rtl: Path, case: Case, simulators: Path) -> float | None:
     note = executable.parent / "seconds.json"
     if executable.stat().st_mtime >= started:
         note.write_text(json.dumps(time.time() - started))
-    return json.loads(note.read_text()) if note.exists() else None
+    return json.loads(note.read_text(encoding="utf-8")) if note.exists() else None
 
 
 def _reference(prepared: Prepared, task: str) -> _Expected:

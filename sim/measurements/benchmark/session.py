@@ -124,7 +124,7 @@ class Session:
         entries: dict[str, list[dict]] = {part: [] for part in PARTS}
         path = self.output / "bench.json"
         try:
-            earlier = json.loads(path.read_text())
+            earlier = json.loads(path.read_text(encoding="utf-8"))
             same = earlier["fingerprint"] == cases[0].configuration.fingerprint
             chosen = {_identity_of(case) for case in cases}
             for part in PARTS if same else ():
@@ -163,7 +163,7 @@ class Session:
     def _result(self, prepared: Prepared, title: str, sources: _Sources) -> dict:
         path = self.measurements / f"{prepared.key}.json"
         if path.exists():
-            result = json.loads(path.read_text())
+            result = json.loads(path.read_text(encoding="utf-8"))
             self.console.print(f"{title}: {result['cycles']:,} cycles, kept from before", highlight=False)
             return result
         work = Progress()

@@ -23,7 +23,7 @@ def synthesised_modules(configuration: HardwareConfiguration, synthesis: Path) -
     configuration or from other RTL.
     """
     try:
-        document = json.loads(synthesis.read_text())
+        document = json.loads(synthesis.read_text(encoding="utf-8"))
         if (document["fingerprint"], document["sources"]) != (configuration.fingerprint, synthesised_hash()):
             return None
         return {row["module"]: row["own"] for row in document["modules"]}

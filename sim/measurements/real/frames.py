@@ -114,7 +114,7 @@ class Simulation:
         path = self._path(job)
         if not path.with_suffix(".json").is_file():
             return None
-        figures = json.loads(path.with_suffix(".json").read_text())
+        figures = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         output = np.frombuffer(path.with_suffix(".int16").read_bytes(), "<i2").reshape(figures.pop("shape"))
         return Frame(job[0].name, job[1], output=output, **figures)
 

@@ -69,7 +69,7 @@ def elaborate(top: str, sources: Sequence[Path], parameters: Mapping[str, int | 
                 f'write_rtlil "{raw}"',
             ]
         )
-        bases = {name: _base(name, header) for header, name, _ in _MODULE.findall(raw.read_text())}
+        bases = {name: _base(name, header) for header, name, _ in _MODULE.findall(raw.read_text(encoding="utf-8"))}
         kept = [name for name, base in bases.items() if base not in MERGED]
         yosys.run(
             [
@@ -81,7 +81,11 @@ def elaborate(top: str, sources: Sequence[Path], parameters: Mapping[str, int | 
                 f'write_rtlil "{split}"',
             ]
         )
-        texts = {name: body for header, name, body in _MODULE.findall(split.read_text()) if "\\blackbox" not in header}
+        texts = {
+            name: body
+            for header, name, body in _MODULE.findall(split.read_text(encoding="utf-8"))
+            if "\\blackbox" not in header
+        }
     modules = {name: _module(name, bases[name], body, texts) for name, body in texts.items()}
     top_name = next(name for name in modules if bases[name] == top)
     ordered: dict[str, Module] = {}

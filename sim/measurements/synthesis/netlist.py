@@ -90,9 +90,9 @@ def synthesise(modules: Mapping[str, Module], batch: Iterable[str]) -> dict[str,
     )
     with tempfile.TemporaryDirectory(prefix="moesaic-") as directory:
         source, result = Path(directory) / "batch.il", Path(directory) / "batch.json"
-        source.write_text(text)
+        source.write_text(text, encoding="utf-8")
         yosys.run([f'read_rtlil "{source}"', SYNTHESIS, f'write_json "{result}"'])
-        written = json.loads(result.read_text())["modules"]
+        written = json.loads(result.read_text(encoding="utf-8"))["modules"]
     # JSON omits the backslash of a public name.
     return {name: _netlist(written[name.removeprefix("\\")]) for name in batch}
 

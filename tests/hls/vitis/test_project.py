@@ -140,7 +140,7 @@ def test_the_command_writes_a_project_of_the_tasks_asked_for(
 ) -> None:
     network(SMALL, 0).save(tmp_path / "bundle")
     project = tmp_path / "project"
-    assert run_command(tmp_path / "bundle", "--output", project, "--task", "depth", "--task", "depth") == 0
+    assert run_command(tmp_path / "bundle", "--output", project, "--tasks", "depth,depth") == 0
     printed = capsys.readouterr().out
     assert "golden vectors for depth\n" in printed
     for step in ("csim", "csynth", "cosim", "export"):
@@ -163,7 +163,7 @@ def test_the_command_writes_a_project_of_the_tasks_asked_for(
 def test_the_command_leaves_nothing_for_an_unknown_task(tmp_path: Path) -> None:
     network(SMALL, 0).save(tmp_path / "bundle")
     with pytest.raises(UserError, match=r"unknown task 'flow'.*depth, normals, segmentation"):
-        run_command(tmp_path / "bundle", "--output", tmp_path / "project", "--task", "flow")
+        run_command(tmp_path / "bundle", "--output", tmp_path / "project", "--tasks", "flow")
     assert not (tmp_path / "project").exists()
 
 

@@ -11,7 +11,7 @@ from tests.model.calling import call
 
 
 def test_tables_are_kept(own_recipe, tmp_path):
-    words = ("--recipe", own_recipe, "--batch", 2, "--repeats", 1, "--directory", tmp_path)
+    words = ("--recipe", own_recipe, "--batch", 2, "--repeats", 1, "--output", tmp_path)
     assert call(BenchExpertsCommand, *words) == 0
     document = json.loads(TimingSettings(str(own_recipe), batch=2).path(tmp_path).read_text())
     assert [len(document[table]["rows"]) for table in ("training", "layer", "tasks")] == [4, 3, 3]
@@ -24,4 +24,4 @@ def test_tables_are_kept(own_recipe, tmp_path):
 def test_what_cannot_be_compared_is_said(own_recipe, tmp_path):
     own_recipe.write_text(own_recipe.read_text().replace("expert_hidden = 16", "expert_hidden = 8"))
     with pytest.raises(UserError, match="2 experts of 8 units are not the MLP's 32"):
-        call(BenchExpertsCommand, "--recipe", own_recipe, "--directory", tmp_path)
+        call(BenchExpertsCommand, "--recipe", own_recipe, "--output", tmp_path)

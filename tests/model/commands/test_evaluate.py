@@ -9,7 +9,7 @@ from tests.model.calling import call
 
 
 def test_evaluate_prints_float_and_integer(checkpoint_path, capsys):
-    assert call(EvaluateCommand, "--checkpoint", checkpoint_path, "--scenes", 4) == 0
+    assert call(EvaluateCommand, "--checkpoint", checkpoint_path, "--samples", 4) == 0
     text = capsys.readouterr().out
     for word in ("segmentation", "depth", "normals", "mIoU", "float", "integer", "agreement"):
         assert word in text
@@ -17,7 +17,7 @@ def test_evaluate_prints_float_and_integer(checkpoint_path, capsys):
 
 def test_evaluate_in_float_alone(pup_path, checkpoint_path, capsys, monkeypatch):
     monkeypatch.setattr("moesaic.model.quantisation.post_training.integer_network", None)
-    words = ("--scenes", 2, "--float-only", "--device", "cpu")
+    words = ("--samples", 2, "--float-only", "--device", "cpu")
     for path in (checkpoint_path, pup_path):
         assert call(EvaluateCommand, "--checkpoint", path, *words) == 0
         text = capsys.readouterr().out

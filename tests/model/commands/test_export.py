@@ -20,8 +20,8 @@ from tests.model.calling import call
 @pytest.fixture(scope="module")
 def bundle_path(checkpoint_path, tmp_path_factory):
     path = tmp_path_factory.mktemp("bundle") / "odd"
-    words = ("--scenes", 4, "--device", "cpu")
-    assert call(ExportCommand, "--checkpoint", checkpoint_path, "--bundle", path, *words) == 0
+    words = ("--samples", 4, "--device", "cpu")
+    assert call(ExportCommand, "--checkpoint", checkpoint_path, "--output", path, *words) == 0
     return path
 
 
@@ -112,7 +112,7 @@ def export(*words):
 
 def test_command_writes_a_bundle_of_that_size_and_those_tasks(tmp_path, capsys):
     path = tmp_path / "untrained"
-    words = ("--recipe", "demo", "--size", "48x32", "--tasks", "depth,segmentation", "--bundle", path)
+    words = ("--recipe", "demo", "--size", "48x32", "--tasks", "depth,segmentation", "--output", path)
     assert export("--random-weights", 5, *words) == 0
     printed = capsys.readouterr().out
     assert "not trained" in printed and "tokens per" in printed
@@ -138,7 +138,7 @@ def test_command_writes_a_bundle_of_that_size_and_those_tasks(tmp_path, capsys):
 )
 def test_options_that_do_not_go_together_are_named(tmp_path, words, message):
     with pytest.raises(UserError, match=message):
-        export(*words, "--bundle", tmp_path / "bundle")
+        export(*words, "--output", tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
 

@@ -20,7 +20,7 @@ from tests.model.calling import call
 def test_the_application_takes_any_pathway_for_any_frame(small_recipe, tmp_path, without_onnx):
     recipe = Recipe(small_recipe.model, small_recipe.training, DataConfiguration(validation=4))
     train(recipe, tmp_path / "model.safetensors")
-    words = ["--checkpoint", tmp_path / "model.safetensors", "--bundle", tmp_path / "bundle", "--scenes", 2]
+    words = ["--checkpoint", tmp_path / "model.safetensors", "--output", tmp_path / "bundle", "--samples", 2]
     words += ["--experts-kept", "4", "--alternative", "fast=2x1", "--alternative", "best=6", "--fine-tune", 3]
     assert call(ExportCommand, *words) == 0
     bundle = load_bundle(tmp_path / "bundle")

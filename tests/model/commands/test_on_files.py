@@ -42,7 +42,7 @@ def test_evaluate_reads_the_recipes_data_set(checkpoint, root, capsys):
 
 
 def test_the_bundle_has_the_data_sets_classes_and_one_of_its_images(checkpoint, root, tmp_path, without_onnx):
-    words = ("--checkpoint", checkpoint, "--data-root", root, "--bundle", tmp_path / "bundle")
+    words = ("--checkpoint", checkpoint, "--data-root", root, "--output", tmp_path / "bundle")
     assert call(ExportCommand, *words) == 0
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.tasks["segmentation"].class_names == CLASSES and bundle.tasks["edges"].class_names == ()

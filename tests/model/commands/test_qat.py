@@ -44,7 +44,7 @@ def test_what_qat_leaves_is_exported_to_the_bit(checkpoint_path, tmp_path, witho
     scales = Scales.load(scales_path(output), CONFIGURATION)
     network = integer_network(model, SCENES.images, scales=scales)
     assert_the_same(FakeQuantised(model, scales), network, SCENES.images[:1])
-    words = ("--bundle", tmp_path / "four", "--scenes", 2, "--scales", scales_path(output))
+    words = ("--output", tmp_path / "four", "--samples", 2, "--scales", scales_path(output))
     assert call(ExportCommand, "--checkpoint", output, *words) == 0
     bundle = load_bundle(tmp_path / "four")
     assert bundle.architecture.expert_weight_bits == 4
@@ -56,8 +56,8 @@ def test_what_qat_leaves_is_exported_to_the_bit(checkpoint_path, tmp_path, witho
 
 
 def test_flags_of_export_and_evaluate(checkpoint_path, tmp_path, without_onnx):
-    words = ("--scenes", 2, "--calibration", "percentile", "--percentile", 99.5, "--clip-weights", "--expert-bits", 4)
-    assert call(ExportCommand, "--checkpoint", checkpoint_path, "--bundle", tmp_path / "b", *words) == 0
+    words = ("--samples", 2, "--calibration", "percentile", "--percentile", 99.5, "--clip-weights", "--expert-bits", 4)
+    assert call(ExportCommand, "--checkpoint", checkpoint_path, "--output", tmp_path / "b", *words) == 0
     assert load_bundle(tmp_path / "b").report["quantisation"] == {
         "method": "percentile",
         "percentile": 99.5,

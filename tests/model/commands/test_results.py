@@ -14,7 +14,7 @@ def test_experts_are_timed_when_every_run_is_done(tmp_path, monkeypatch):
     order, page_path = [], tmp_path / "page.md"
     monkeypatch.setattr(results_study, "execute_all", lambda *_: order.append("runs") or measurements())
     monkeypatch.setattr(expert_timing, "measure_once", lambda *_: order.append("experts") or EXPERTS)
-    words = ("--directory", tmp_path / "kept", "--page", page_path)
+    words = ("--output", tmp_path / "kept", "--page", page_path)
     assert call(ResultsCommand, *words) == 0 and order == ["runs", "experts"]
     assert page_path.read_text() == results_markdown(measurements(), EXPERTS)
 

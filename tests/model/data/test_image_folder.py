@@ -74,3 +74,13 @@ def test_what_is_missing_is_named(root, tmp_path):
         ImageFolder(tmp_path / "nowhere", "train", ())
     with pytest.raises(UserError, match="imagefolder lies in files: give the directory"):
         open_dataset("imagefolder", None, "train", 8, 8)
+
+
+def test_hidden_files_and_folders_are_no_samples(root):
+    """What file managers and Macs leave beside photographs."""
+    before = ImageFolder(root, "train")
+    for name in ("cat/._a.png", "cat/.hidden.png", "dog/.thumbnails/c.png", ".cache/x.png"):
+        (root / "train" / name).parent.mkdir(exist_ok=True)
+        (root / "train" / name).write_bytes(b"no picture")
+    found = ImageFolder(root, "train")
+    assert found.names == before.names and found.class_names == before.class_names

@@ -75,7 +75,7 @@ def test_classifications_and_features_are_exported(recipe, calibration_images, p
 
 
 def test_the_command_adds_the_files_and_says_how_near_they_are(checkpoint_path, tmp_path, capsys):
-    words = ("--scenes", 2, "--device", "cpu", "--qdq", "--bundle", tmp_path / "bundle")
+    words = ("--samples", 2, "--device", "cpu", "--qdq", "--output", tmp_path / "bundle")
     assert call(ExportCommand, "--checkpoint", checkpoint_path, *words) == 0
     printed = " ".join(capsys.readouterr().out.split())
     bundle = load_bundle(tmp_path / "bundle")

@@ -14,6 +14,7 @@ from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint, read_f
 from moesaic.model.importing.plain_vit import convert_plain_vit, read_names
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT
+from moesaic.model.training.checkpoint import load
 
 WIDTH, DEPTH, HEADS, PATCH, HIDDEN = 24, 2, 3, 8, 40
 
@@ -272,3 +273,22 @@ def test_files_that_are_none_are_refused(tmp_path):
     ):
         with pytest.raises(UserError, match=words):
             read_foreign_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "blocks._orig_mod."]
+)
+def test_what_wrappers_put_before_names_is_removed(tmp_path, prefix):
+    """Those of data-parallel training and torch.compile, of the whole model or of a part."""
+    torch.save({f"{prefix}norm.weight": torch.ones(3)}, tmp_path / "model.pth")
+    (name,) = read_foreign_checkpoint(tmp_path / "model.pth").tensors
+    assert name == ("blocks.norm.weight" if prefix.startswith("blocks") else "norm.weight")
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pth"])
+def test_a_pointer_of_git_lfs_is_called_so(tmp_path, ending):
+    (tmp_path / f"model{ending}").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n")
+    with pytest.raises(UserError, match=f"model{ending} is a pointer of Git LFS.*git lfs pull"):
+        read_foreign_checkpoint(tmp_path / f"model{ending}")
+    with pytest.raises(UserError, match="is a pointer of Git LFS"):
+        load(tmp_path / f"model{ending}")

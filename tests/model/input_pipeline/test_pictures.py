@@ -21,7 +21,9 @@ def test_pictures_come_as_the_network_sees_them(tmp_path):
     (tmp_path / "more").mkdir()
     for name, image in zip(("b.png", "a.png", "more/c.png"), images):
         Image.fromarray(image).save(tmp_path / name)
-    (tmp_path / ".hidden.png").write_bytes(b"no picture")
+    (tmp_path / ".thumbnails").mkdir()
+    for name in (".hidden.png", "more/._c.png", ".thumbnails/a.png"):
+        (tmp_path / name).write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("no picture")
     padded = dataclasses.replace(CONFIGURATION, input=InputDescription(resize="pad"))
     found = read_pictures(tmp_path, padded)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -367,3 +368,13 @@ def test_a_recipe_that_is_not_text(tmp_path):
     (tmp_path / "odd.toml").write_bytes(b"steps = \xff\xfe")
     with pytest.raises(UserError, match=r"odd.toml is not UTF-8 text \(.* at byte 8\)"):
         load_recipe(str(tmp_path / "odd.toml"))
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002], ids=oct)
+def test_a_checkpoint_follows_the_umask(recipe, tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        checkpoint.save(tmp_path / "model.safetensors", checkpoint.Checkpoint(recipe, 0, {}, {}))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o666 & ~mask

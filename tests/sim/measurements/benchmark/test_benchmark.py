@@ -466,9 +466,9 @@ def command(*words):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "m3vit_huge"], "no benchmark of model 'm3vit_huge'; there are m3vit_tiny, m3vit_small"),
+        (["--recipe", "m3vit_huge"], "no benchmark of model 'm3vit_huge'; there are m3vit_tiny, m3vit_small"),
         (
-            ["--model", "m3vit_tiny", "--input", "224x224"],
+            ["--recipe", "m3vit_tiny", "--size", "224x224"],
             "no benchmark of input '224x224' of m3vit_tiny; there are m3vit_tiny",
         ),
         (["--config", "zcu999"], "no hardware configuration at"),
@@ -484,4 +484,4 @@ def test_wrong_arguments_are_one_line(capsys, words, message):
 
 def test_make_passes_its_variables_on():
     recipe = (Path(__file__).resolve().parents[4] / "Makefile").read_text()
-    assert "--model $(MODEL)" in recipe and "--input $(INPUT)" in recipe
+    assert "--recipe $(RECIPE)" in recipe and "--size $(SIZE)" in recipe

@@ -286,7 +286,7 @@ def test_command_with_a_waveform(directory, tmp_path, capsys):
         (["--task", TASK, "--waveform", "w.fst", "--from", "5", "--to", "4"], "--from 5 is after --to 4"),
         (["--task", TASK, "--waveform", "w.fst", "--from", "-1", "--to", "4"], "-1 is below 0"),
         (["--task", TASK, "--output", "/proc/no/trace.json"], "/proc/no cannot be written"),
-        (["--task", TASK, "--input", "missing.png"], "missing.png cannot be read"),
+        (["--task", TASK, "--image", "missing.png"], "missing.png cannot be read"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ",
 )

@@ -1,0 +1,37 @@
+"""The machines on which a build can be opened, by name: those of the runtime, and those that other parts add.
+
+Others are found through the entry-point group `moesaic.executors`, so that no part has to import another: an entry point leads to a
+function of the build's directory and configuration that returns a moesaic.spec.executor.Executor.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from moesaic.emulator import Emulator
+from moesaic.host.bitstream import require_bitstream
+from moesaic.host.board import BoardExecutor
+from moesaic.spec.build import Build
+from moesaic.spec.executor import Executor
+from moesaic.spec.machine import ReferenceMachine
+
+GROUP = "moesaic.executors"
+_OWN = ("board", "emulator", "reference")
+
+
+def executor_names() -> tuple[str, ...]:
+    """The names that make_executor knows."""
+    return (*_OWN, *sorted({entry.name for entry in entry_points(group=GROUP)} - set(_OWN)))
+
+
+def make_executor(name: str, directory: Path, build: Build) -> Executor:
+    """Open an executor, one of executor_names, for a build in a directory. UserError if something that it needs is missing."""
+    if name == "board":
+        return BoardExecutor(require_bitstream(directory, build.configuration))
+    if name == "emulator":
+        return Emulator(directory / "cpp", build.configuration)
+    if name == "reference":
+        return ReferenceMachine(build.configuration)
+    (entry,) = {entry.value: entry for entry in entry_points(group=GROUP) if entry.name == name}.values()
+    return entry.load()(directory, build.configuration)

@@ -1,0 +1,38 @@
+"""Options have the same names on all commands."""
+
+import argparse
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import tomllib
+
+from moesaic.command_line import GROUP
+
+PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+DECLARED = tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"][GROUP]
+OTHER_NAMES = {
+    "--bundle": "--output", "--directory": "--output", "--input": "--image", "--picture": "--image", "--model": "--recipe",
+    "--pathway": "--tasks TASK@PATHWAY", "--configuration": "--config", "--machine": "--executor",
+}  # fmt: skip
+"""Names that no command has, and the one that it has for what they would mean."""
+ELSEWHERE = {("deploy", "--directory")}
+"""On another machine, where nothing is made by these rules."""
+
+
+def actions(name: str) -> list[argparse.Action]:
+    parser = argparse.ArgumentParser()
+    EntryPoint(name, DECLARED[name], GROUP).load().configure(parser)
+    return parser._actions[1:]
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_one_name_for_one_thing(name):
+    for action in actions(name):
+        for option in action.option_strings:
+            assert option not in OTHER_NAMES or (name, option) in ELSEWHERE, OTHER_NAMES.get(option)
+            if option == "--task":
+                assert action.nargs is None and not isinstance(action, argparse._AppendAction), "several are --tasks"
+            if option in ("--output", "--json", "--csv", "--checkpoint"):
+                assert action.type is Path
+        assert action.help, f"{name} {action.dest} has no help"
