@@ -16,6 +16,7 @@ import numpy as np
 
 from moesaic.errors import InternalError, UserError
 from moesaic.host.hwh import accelerator_of
+from moesaic.host.interrupt_counts import interrupts_so_far
 from moesaic.host.lock import DeviceLock
 from moesaic.host.power import rail_power
 from moesaic.host.pynq_interface import Interrupt, Overlay, Pynq, import_pynq
@@ -309,6 +310,21 @@ class BoardExecutor:
         if frame is None:
             raise InternalError("a memory that was not uploaded")
         frame.read(memory.frame, part)
+
+    def read_register(self, offset: int) -> int:
+        """The 32-bit control register at a byte offset, see moesaic.spec.registers."""
+        self._require_open()
+        return int(self._registers.read(offset))
+
+    def write_register(self, offset: int, value: int) -> None:
+        """Write the control register at a byte offset while no run is under way; the next run sets those that it needs."""
+        self._require_open()
+        self._registers.write(offset, value)
+
+    def interrupts(self) -> int | None:
+        """Interrupts that have reached the processor so far; None if runs end without one here, or nobody counts them."""
+        self._require_open()
+        return interrupts_so_far() if self._usable_interrupt() is not None else None
 
     def limit(self, deadline: float) -> None:
         """Have the current run and later ones give up waiting at `deadline`, a time of time.monotonic() or infinity.

@@ -17,14 +17,13 @@ from typing import Any
 from moesaic.errors import UserError
 from moesaic.host.bitstream import RECORD
 from moesaic.host.hwh import accelerator_of
+from moesaic.host.interrupt_counts import UIO_NAME, interrupts_so_far
 from moesaic.host.lock import lock_holder
 from moesaic.host.pynq_interface import board_missing, import_pynq
 from moesaic.spec.registers import BY_NAME, REGISTER_FILE_BYTES
 
 _PROBE_ERRORS = (UserError, OSError, RuntimeError, AttributeError, KeyError, ValueError)
 """What PYNQ raises where something that it looks for is missing."""
-UIO_NAME = "fabric"
-"""Name of the UIO device that PYNQ's images give to the interrupt lines of the programmable logic."""
 
 
 @dataclass(frozen=True)
@@ -194,23 +193,12 @@ def _interrupt(root: Path) -> Finding:
             continue
     for device, name in names:
         if name == UIO_NAME:
-            return Finding("interrupt", "ok", f"/dev/{device}, {interrupts_so_far(root)} so far")
+            return Finding("interrupt", "ok", f"/dev/{device}, {interrupts_so_far(root) or 0} so far")
     others = ", ".join(f"{name} is {device}" for device, name in names) or "no UIO device at all"
     return Finding(
         "interrupt", "missing", f"no UIO device {UIO_NAME} ({others})",
         "the device tree of PYNQ's images has it; without it runs are right, but the processor polls for their end",
     )  # fmt: skip
-
-
-def interrupts_so_far(root: Path = Path("/")) -> int:
-    """Interrupts from the programmable logic since the board started, on all processors (/proc/interrupts)."""
-    try:
-        lines = (root / "proc/interrupts").read_text().splitlines()
-    except OSError:
-        return 0
-    processors = len(lines[0].split()) if lines else 0
-    ours = [line.split() for line in lines[1:] if line.split()[-1:] == [UIO_NAME]]
-    return sum(int(number) for words in ours for number in words[1 : 1 + processors])
 
 
 def _opencv() -> Finding:

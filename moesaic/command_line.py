@@ -33,7 +33,7 @@ EXIT_TERMINATED = 143
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _NEWER_PYTHON = ("tomllib",)
 """Modules of Python that the oldest which runs the runtime has not."""
-_OWN_COMMANDS = ("run", "compare", "profile", "watch", "deploy", "doctor")
+_OWN_COMMANDS = ("run", "compare", "profile", "watch", "deploy", "doctor", "selftest")
 
 
 class Command(Protocol):

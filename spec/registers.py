@@ -28,7 +28,8 @@ class Register:
     """A 32-bit register.
 
     offset: bytes from the start of the register file. access: "rw", "ro" (writes are ignored) or "w1c" (writing ones clears). bits:
-    the named ones; all others read as 0. A register without named bits holds one unsigned number.
+    the named ones; all others read as 0. A register without named bits holds one unsigned number. writable: mask of the bits of a
+    "rw" register that keep what is written; all others read as 0.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Register:
     access: str
     doc: str
     bits: tuple[Bit, ...] = ()
+    writable: int = 0xFFFF_FFFF
 
 
 _START = Bit("start", 0, "writing 1 while idle clears counters and status and runs; ignored during a run; reads as 0")
@@ -60,7 +62,7 @@ STATUS_STOPPED = _STOPPED.mask
 INTERRUPT_DONE = _INTERRUPT.mask
 
 _CONTROL = (
-    Register("CONTROL", 0x000, "rw", "starts and stops a run", (_START, _STOP)),
+    Register("CONTROL", 0x000, "rw", "starts and stops a run", (_START, _STOP), 0),
     Register("STATUS", 0x004, "ro", "state of the run", (_BUSY, _DONE, _FAULT, _STOPPED)),
     Register("FAULT", 0x008, "ro", "cause of the last fault, see Fault in the instruction set"),
     Register(
@@ -70,17 +72,37 @@ _CONTROL = (
         "unit that faulted: " + ", ".join(f"{number} {name}" for number, name in enumerate(FAULT_UNIT_NAMES)),
     ),
     Register("FAULT_TAG", 0x010, "ro", "tag of the instruction that the faulting unit was executing"),
-    Register("INTERRUPT_ENABLE", 0x014, "rw", "which bits of INTERRUPT_STATUS raise irq", (_INTERRUPT,)),
+    Register(
+        "INTERRUPT_ENABLE", 0x014, "rw", "which bits of INTERRUPT_STATUS raise irq", (_INTERRUPT,), _INTERRUPT.mask
+    ),
     Register("INTERRUPT_STATUS", 0x018, "w1c", "what has happened since it was cleared", (_INTERRUPT,)),
     Register("FINGERPRINT_LOW", 0x020, "ro", "configuration fingerprint, bits 31..0"),
     Register("FINGERPRINT_HIGH", 0x024, "ro", "configuration fingerprint, bits 63..32"),
-    Register("CONSTANT_BASE_LOW", 0x030, "rw", "byte address of the constant window in DRAM, multiple of 4,096"),
-    Register("CONSTANT_BASE_HIGH", 0x034, "rw", "bits 39..32 of that address"),
+    Register(
+        "CONSTANT_BASE_LOW",
+        0x030,
+        "rw",
+        "byte address of the constant window in DRAM, multiple of 4,096",
+        writable=0xFFFF_F000,
+    ),
+    Register("CONSTANT_BASE_HIGH", 0x034, "rw", "bits 39..32 of that address", writable=0xFF),
     Register("CONSTANT_SIZE", 0x038, "rw", "bytes of the constant window; accesses beyond it fault"),
-    Register("FRAME_BASE_LOW", 0x040, "rw", "byte address of the frame window in DRAM, multiple of 4,096"),
-    Register("FRAME_BASE_HIGH", 0x044, "rw", "bits 39..32 of that address"),
+    Register(
+        "FRAME_BASE_LOW",
+        0x040,
+        "rw",
+        "byte address of the frame window in DRAM, multiple of 4,096",
+        writable=0xFFFF_F000,
+    ),
+    Register("FRAME_BASE_HIGH", 0x044, "rw", "bits 39..32 of that address", writable=0xFF),
     Register("FRAME_SIZE", 0x048, "rw", "bytes of the frame window; accesses beyond it fault"),
-    Register("PROGRAM_OFFSET", 0x050, "rw", "byte offset of the program in the constant window, multiple of 64"),
+    Register(
+        "PROGRAM_OFFSET",
+        0x050,
+        "rw",
+        "byte offset of the program in the constant window, multiple of 64",
+        writable=0xFFFF_FFC0,
+    ),
     Register("PROGRAM_SIZE", 0x054, "rw", "bytes of the program, multiple of 64; running past it is an address fault"),
     Register("MAX_CYCLES", 0x058, "rw", "a run of more cycles faults with TIMEOUT; 0 means no limit"),
 )

@@ -71,10 +71,10 @@ class Contents:
 
 
 def _below(directory: Path) -> Iterator[tuple[str, Path]]:
-    """The files of a folder that are neither hidden nor compiled, with their relative paths."""
+    """The files of a folder that are neither hidden nor compiled (`__pycache__`, `build`), with their relative paths."""
     for path in sorted(directory.rglob("*")):
         parts = path.relative_to(directory).parts
-        if path.is_file() and "__pycache__" not in parts and not any(part.startswith(".") for part in parts):
+        if path.is_file() and not any(part in ("__pycache__", "build") or part.startswith(".") for part in parts):
             yield "/".join(parts), path
 
 

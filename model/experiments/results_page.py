@@ -54,6 +54,7 @@ def results_markdown(results: list[dict], experts: dict) -> str:
         f"{recipe.data.validation} held-out scenes of {model.image_height}x{model.image_width} pixels. Every run takes {training.steps:,}"
         f" steps of {training.batch} images. Numbers are the mean",
         "over the seeds ± the standard deviation (of the sample); what is compared within a row was measured on the same scenes.",
+        "What integers leave of a network that others trained, beside onnxruntime's, is in [real.md](real.md#what-is-measured).",
         "",
         "## Multi-task networks of equal work",
         "",

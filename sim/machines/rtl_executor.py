@@ -221,6 +221,10 @@ class RtlExecutor:
         """Write the 32-bit control register at byte `offset` over AXI4-Lite. Map the windows that a run uses before starting it."""
         self._access("write", offset, value)
 
+    def interrupts(self) -> int:
+        """Rising edges of the interrupt line since the executor was made."""
+        return int(self._access("interrupts"))
+
     def map_memory(self, space: Space, base: int, file: Path, size: int) -> None:
         """Map a file at a physical address; the accelerator shares its bytes with everyone else who maps the file.
 

@@ -154,6 +154,13 @@ async def access(dut: Dut, control: ControlPort, dram: Dram, job: Job) -> Job:
     return {"value": None}
 
 
+async def count_interrupts(dut: Dut, count: list[int]) -> None:
+    """Count the rising edges of irq in count[0]."""
+    while True:
+        await RisingEdge(dut.irq_o)
+        count[0] += 1
+
+
 @cocotb.test()
 async def serve(dut: Dut) -> None:
     """Reset the machine, send its fingerprint, and answer jobs until the socket closes."""
@@ -165,7 +172,7 @@ async def serve(dut: Dut) -> None:
         stream.write(json.dumps(message) + "\n")
         stream.flush()
 
-    dram = Dram()
+    dram, interrupts = Dram(), [0]
     options = json.loads(stream.readline())
     dram.set_timing(options["latency"], options["bytes_per_cycle"])
     dram.set_random(options["random_seed"])
@@ -176,11 +183,14 @@ async def serve(dut: Dut) -> None:
     await ClockCycles(dut.clk_i, 8)
     dut.rst_ni.value = 1
     await ClockCycles(dut.clk_i, 8)
+    cocotb.start_soon(count_interrupts(dut, interrupts))
     fingerprint = await control.read("FINGERPRINT_HIGH") << 32 | await control.read("FINGERPRINT_LOW")
     answer({"fingerprint": f"{fingerprint:016x}"})
     for line in stream:
         job = json.loads(line)
-        if "access" in job:
+        if job.get("access") == "interrupts":
+            answer({"value": interrupts[0]})
+        elif "access" in job:
             answer(await access(dut, control, dram, job))
         else:
             answer(await run_job(dut, control, dram, options["load_ports"], job))

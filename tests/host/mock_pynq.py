@@ -159,7 +159,7 @@ class Board:
             if value & CONTROL_STOP and self.busy:
                 self._stop()
         elif register.access == "rw":
-            self.registers[offset] = value
+            self.registers[offset] = value & register.writable
         self._settle()
 
     def _settle(self) -> None:

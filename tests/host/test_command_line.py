@@ -204,7 +204,7 @@ def test_not_installed(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command_line.main(["--help"])
     out = capsys.readouterr().out
-    for name in ("compare", "deploy", "doctor", "profile", "run", "watch"):
+    for name in ("compare", "deploy", "doctor", "profile", "run", "selftest", "watch"):
         assert f"  {name} " in out
     assert command_line.main(["train"]) == 2
     captured = capsys.readouterr()

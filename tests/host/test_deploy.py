@@ -179,7 +179,7 @@ def test_the_copy_runs_on_the_board(run_moesaic, remote, board_build, image_file
     found = files_below(there)
     assert {
         "moesaic",
-        "lib/moesaic/host/viewer.html",
+        "lib/moesaic/host/viewer/page.html",
         "lib/moesaic/host/board.py",
         "lib/moesaic/spec/build.py",
         f"{place}/build.json",
