@@ -8,10 +8,9 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import SupportsIndex, cast
+from typing import cast
 
 import numpy as np
 
@@ -303,8 +302,8 @@ def open_build(path: Path | str, executor: str | Executor | None = None, max_cyc
 
 def _checked_max_cycles(value: object) -> int:
     """The value as an int, numpy's integers too. UserError if it is none or does not fit the accelerator's register."""
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool) and 1 <= index(value) <= _LARGEST_MAX_CYCLES:
-        return index(value)
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 1 <= value <= _LARGEST_MAX_CYCLES:
+        return int(value)
     raise UserError(
         f"max_cycles is {value!r}; it takes an integer from 1 to {_LARGEST_MAX_CYCLES}, and {MAX_CYCLES} by default"
     )

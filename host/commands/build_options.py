@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from moesaic.host.executors import executor_names
-from moesaic.host.runtime import Accelerator
+from moesaic.host.runtime import MAX_CYCLES, Accelerator, open_build
 
 ALL_TASKS = "all"
 
@@ -35,6 +35,22 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto takes the board if there is one, else the emulator; rtl simulates the RTL; all give the same integers (default: auto)",
     )
+
+
+def add_max_cycles(parser: argparse.ArgumentParser) -> None:
+    """Add the option --max-cycles."""
+    parser.add_argument(
+        "--max-cycles",
+        type=int,
+        default=MAX_CYCLES,
+        metavar="N",
+        help=f"stop a run after so many cycles, on machines that have a clock (default: {MAX_CYCLES})",
+    )
+
+
+def open_chosen(arguments: argparse.Namespace) -> Accelerator:
+    """Open the build on the executor of --executor and with --max-cycles. UserError as in open_build."""
+    return open_build(arguments.build, arguments.executor, arguments.max_cycles)
 
 
 def add_tasks(parser: argparse.ArgumentParser) -> None:

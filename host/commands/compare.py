@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.host.commands.build_options import add_build, add_executor, add_images, add_tasks, chosen_tasks
+from moesaic.host.commands.build_options import (
+    add_build,
+    add_executor,
+    add_images,
+    add_max_cycles,
+    add_tasks,
+    chosen_tasks,
+    open_chosen,
+)
 from moesaic.host.executors import executor_names
 from moesaic.host.frame_sources import image_paths
 from moesaic.host.image_files import read_image
@@ -66,6 +74,7 @@ class CompareCommand:
         add_images(parser)
         add_tasks(parser)
         add_executor(parser)
+        add_max_cycles(parser)
         parser.add_argument(
             "--against", choices=executor_names(), default="emulator", help="the other machine (default: emulator)"
         )
@@ -74,7 +83,7 @@ class CompareCommand:
     def run(arguments: argparse.Namespace) -> int:
         """Print a line for each frame and task. Returns 0 if all are equal, 1 if not."""
         images = {path: read_image(path) for path in image_paths(arguments.images)}
-        with open_build(arguments.build, arguments.executor) as accelerator:
+        with open_chosen(arguments) as accelerator:
             if accelerator.executor_name == arguments.against:
                 raise UserError(
                     f"the {arguments.against} against itself says nothing: there is no board here, or no bitstream; "

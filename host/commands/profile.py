@@ -13,11 +13,18 @@ import numpy as np
 from moesaic.argument_types import positive
 from moesaic.errors import UserError
 from moesaic.files import write_file
-from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
+from moesaic.host.commands.build_options import (
+    add_build,
+    add_executor,
+    add_max_cycles,
+    add_tasks,
+    chosen_tasks,
+    open_chosen,
+)
 from moesaic.host.image_files import read_image
 from moesaic.host.phases import PHASES
 from moesaic.host.result import Result
-from moesaic.host.runtime import Accelerator, open_build
+from moesaic.host.runtime import Accelerator
 from moesaic.pages.number_formats import count, decimals
 from moesaic.pages.tables import Column, Table
 from moesaic.spec.pathway_names import split_pathway_name
@@ -109,13 +116,14 @@ class ProfileCommand:
         parser.add_argument("image", type=Path, help="PNG or PPM; more with Pillow")
         add_tasks(parser)
         add_executor(parser)
+        add_max_cycles(parser)
         parser.add_argument("--frames", type=positive, default=10, help="runs of each task (default: 10)")
         parser.add_argument("--json", type=Path, help="write the figures to this file, too")
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         image = read_image(arguments.image)
-        with open_build(arguments.build, arguments.executor) as accelerator:
+        with open_chosen(arguments) as accelerator:
             names = chosen_tasks(accelerator, arguments.tasks)
             profile = measure(accelerator, image, names, arguments.frames)
         if arguments.json is not None:

@@ -21,15 +21,17 @@ from moesaic.host.commands.build_options import (
     add_build,
     add_executor,
     add_images,
+    add_max_cycles,
     add_tasks,
     chosen_tasks,
+    open_chosen,
 )
 from moesaic.host.frame_sources import image_paths
 from moesaic.host.image import Image
 from moesaic.host.image_files import write_picture
 from moesaic.host.phases import PHASES
 from moesaic.host.result import Result
-from moesaic.host.runtime import Accelerator, open_build
+from moesaic.host.runtime import Accelerator
 from moesaic.spec.heads import CLASSIFICATION, FEATURES
 from moesaic.spec.input_description import RESIZES
 from moesaic.spec.pathway_names import pathway_name
@@ -147,6 +149,7 @@ class RunCommand:
         add_images(parser)
         add_tasks(parser)
         add_executor(parser)
+        add_max_cycles(parser)
         parser.add_argument(
             "--resize", choices=RESIZES[1:], help="how images get to the network's size (default: as it was trained)"
         )
@@ -169,7 +172,7 @@ class RunCommand:
         for path in (arguments.json, arguments.csv):
             if path is not None:
                 require_writable(path.parent)
-        with open_build(arguments.build, arguments.executor) as accelerator:
+        with open_chosen(arguments) as accelerator:
             names = chosen_tasks(accelerator, arguments.tasks)
             runs, lines = run_all(accelerator, images, names, arguments.output, arguments.raw, arguments.resize)
             build = accelerator.build

@@ -11,10 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.argument_types import natural, positive
-from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
+from moesaic.host.commands.build_options import (
+    add_build,
+    add_executor,
+    add_max_cycles,
+    add_tasks,
+    chosen_tasks,
+    open_chosen,
+)
 from moesaic.host.frame_sources import is_camera, is_pictures, open_frames
 from moesaic.host.result import Result
-from moesaic.host.runtime import Accelerator, open_build
+from moesaic.host.runtime import Accelerator
 from moesaic.host.viewer import Viewer
 from moesaic.host.viewer.stream_control import StreamControl
 
@@ -73,6 +80,7 @@ class WatchCommand:
         parser.add_argument("source", help="folder of pictures, picture, video file, number of a camera or /dev/videoN")
         add_tasks(parser)
         add_executor(parser)
+        add_max_cycles(parser)
         parser.add_argument(
             "--address",
             default="127.0.0.1",
@@ -103,7 +111,7 @@ class WatchCommand:
         pictures = is_pictures(arguments.source)
         frames = open_frames(arguments.source, endless=pictures)
         rate = arguments.rate if arguments.rate is not None else _PICTURES_PER_SECOND if pictures else 0
-        with open_build(arguments.build, arguments.executor) as accelerator:
+        with open_chosen(arguments) as accelerator:
             build, executor_name = accelerator.build, accelerator.executor_name
             live = is_camera(arguments.source)
             control = StreamControl(build, chosen_tasks(accelerator, arguments.tasks), rate, live)

@@ -497,3 +497,11 @@ def test_an_output_that_cannot_be_made_is_said_before_the_work(run_moesaic, own_
         assert run_moesaic("generate", own_bundle, "--output", tmp_path / "build")[0] == 0
         words = (own_bundle, tmp_path / "build", *words)
     assert_user_error(run_moesaic(command, *words), f"{place} cannot be written (Not a directory)")
+
+
+@pytest.mark.parametrize("command", ["run", "compare", "profile", "watch"])
+@pytest.mark.parametrize("value", ["-5", "0", "x", "1.5", "4294967296"])
+def test_max_cycles_that_no_machine_keeps(run_moesaic, saved_build, image_file, command, value):
+    code, _, err = run_moesaic(command, saved_build, image_file, "--executor", "reference", f"--max-cycles={value}")
+    assert code == 2 and err.count("\n") == 1
+    assert "max_cycles is" in err or "--max-cycles" in err

@@ -12,7 +12,7 @@ from moesaic.errors import UserError
 from moesaic.host.frame_stream import _NEWEST_AHEAD, _UNSEEN_MOST
 from moesaic.spec.machine import ReferenceMachine
 
-LONG = 60.0
+LONG = 600.0
 NAMES = ("depth", "segmentation")
 
 

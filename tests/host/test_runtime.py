@@ -148,7 +148,9 @@ def test_first_open_of_the_process_finds_the_board(board_build, board, image, re
         assert np.array_equal(raw, reference.run(image, "depth").raw)
 
 
-@pytest.mark.parametrize("value", [-5, 0, 1 << 32, "x", "5", True, 1.5, math.nan, None, [1], np.float32(3)], ids=repr)
+@pytest.mark.parametrize(
+    "value", [-5, 0, 1 << 32, "x", "5", True, 1.5, math.nan, None, [1], np.float32(3), np.ones(1, int)], ids=repr
+)
 def test_max_cycles_that_the_machine_cannot_keep(saved_build, value):
     with pytest.raises(
         UserError, match=re.escape(f"max_cycles is {value!r}; it takes an integer from 1 to 4294967295")

@@ -36,7 +36,7 @@ class Recorded:
         self.images = images
         self.results = [{task: accelerator.run(image, task) for task in self.build.tasks} for image in images]
 
-    def stream(self, frames, tasks):
+    def stream(self, frames, tasks, newest):
         for index, image in enumerate(frames):
             for task in tasks(index):
                 yield dataclasses.replace(self.results[image[0, 0, 0] // 60][task], index=index)
