@@ -71,8 +71,6 @@ void MappedRegisters::write(std::uint32_t offset, std::uint32_t value) {
 }
 
 bool UioInterrupt::arm() {
-  while (wait(std::chrono::milliseconds(0))) {
-  }
   const std::uint32_t one = 1;
   ssize_t written = 0;
   do {

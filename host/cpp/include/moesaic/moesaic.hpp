@@ -208,9 +208,9 @@ class Registers {
 class Interrupt {
  public:
   virtual ~Interrupt() = default;
-  // Forget interrupts that have come, and let the next one through; false if the system delivers none.
+  // Let the next one through; false if the system delivers none.
   virtual bool arm() = 0;
-  // Whether one came in time.
+  // Whether one came in time. It may be an old one: what counts is STATUS.
   virtual bool wait(std::chrono::milliseconds longest) = 0;
 };
 
