@@ -48,7 +48,7 @@ class BackboneStudy:
     directory: Path
     key: str
     methods: Sequence[str] = onnxruntime_int8.METHODS
-    distilling_steps: int = 40
+    distilling_steps: int = 24
     step: Callable[[str], None] = lambda name: None
 
     def run(self) -> dict:

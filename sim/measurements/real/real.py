@@ -69,7 +69,7 @@ class Real:
     simulated: Sequence[str] = ("coffee", "camera")
     processes: int = 2
     methods: Sequence[str] = onnxruntime_int8.METHODS
-    distilling_steps: int = 40
+    distilling_steps: int = 24
     _started: float = field(default_factory=time.perf_counter)
 
     def run(self) -> dict:
