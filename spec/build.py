@@ -6,16 +6,17 @@ once into the constant window of DRAM), cpp/ and rtl/ (the sources of the accele
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.files import read_file, read_manifest, write_directory
+from moesaic.files import MANIFEST_HASH, read_file, read_manifest, write_directory
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
-from moesaic.spec.heads import CLASSIFICATION, FEATURES, POOLINGS, ROWS_LEAST
+from moesaic.spec.heads import CLASSIFICATION, FEATURES, KINDS, POOLINGS, ROWS_LEAST
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
@@ -23,6 +24,11 @@ from moesaic.spec.pathway_names import is_alternative_name, pathway_name, split_
 FORMAT, VERSION = "moesaic build", 1
 MANIFEST = "build.json"
 _REMEDY = "make it again with `moesaic generate`"
+_ENTRIES = {
+    "format", "version", "name", "configuration", "fingerprint", "image", "frame_bytes", "tasks", "tags", "report",
+    "bundle_sha256", "input", "files", MANIFEST_HASH,
+}  # fmt: skip
+_NORMAL_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -241,6 +247,8 @@ def load_build(directory: Path | str) -> Build:
     directory = Path(directory)
     manifest = read_manifest(directory, MANIFEST, FORMAT, VERSION, _REMEDY)
     contents = {name: read_file(directory, manifest, name, _REMEDY) for name in manifest["files"]}
+    if unknown := sorted(manifest.keys() - _ENTRIES):
+        raise UserError(f"{directory / MANIFEST} is malformed: it has an unknown entry {unknown[0]!r}; {_REMEDY}")
     try:
         configuration = HardwareConfiguration.from_dict(manifest["configuration"])
         image = manifest["image"]
@@ -287,6 +295,8 @@ def _problem(build: Build) -> str:
     if patch and build.image_width % patch:
         return f"its image of {build.image_width} pixels a line is not made of runs of {patch}"
     constants, frame = build.constants.size, build.frame_bytes
+    if type(frame) is not int or not 0 < frame < 1 << 32:
+        return f"its frame_bytes is {frame!r}, not an integer from 1 to {(1 << 32) - 1}"
     places = [("the image", build.image_offset, build.image_bytes, frame)]
     for name, task in build.tasks.items():
         for alternative in task.alternatives:
@@ -311,6 +321,13 @@ def _problem(build: Build) -> str:
 def _kind_problem(task: TaskProgram) -> str:
     """What is wrong with the fields that belong to particular kinds of task; empty if nothing is."""
     rows = task.output_shape[1]
+    if task.kind not in KINDS:
+        return f"kind {task.kind!r} is none of {', '.join(KINDS)}"
+    if task.kind == "normals" and task.channels != _NORMAL_CHANNELS:
+        return f"kind normals has {task.channels} channels, it needs {_NORMAL_CHANNELS}"
+    scale = task.output_scale
+    if type(scale) not in (int, float) or not math.isfinite(scale) or scale <= 0:
+        return f"output_scale is {scale!r}, not a finite number above 0"
     if (task.kind == CLASSIFICATION) != bool(task.pooling) or (task.pooling and task.pooling not in POOLINGS):
         return f"pooling {task.pooling!r} does not suit kind {task.kind!r}"
     if task.kind == CLASSIFICATION and rows < ROWS_LEAST[task.pooling]:
