@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,7 @@ class Emulator:
     """Executor in compiled C++, see moesaic.spec.executor. It counts what the reference machine counts.
 
     sources: directory with the C++ files of one configuration. seed: for the memory contents at power-up, 0 to 2**64 - 1. cache,
-    flags: see compile_emulator. Any number of emulators may exist side by side; each may be used by one thread at a time.
+    flags: see compile_emulator. Any number of emulators may exist side by side; runs of one wait for each other.
 
     UserError if the sources are of another configuration or memory runs out, and see compile_emulator.
     """
@@ -92,15 +93,14 @@ class Emulator:
         self._machine = library.moesaic_create(seed)
         if not self._machine:
             raise UserError(f"not enough memory for an emulator of configuration {configuration.name}")
-        self._release = weakref.finalize(self, library.moesaic_destroy, self._machine)
+        self._running = threading.Lock()
+        self._release = weakref.finalize(self, _destroy, library, self._machine, self._running)
 
     def run(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
         """See moesaic.spec.executor.Executor. There is no clock: TIMEOUT is raised once no unit can proceed, max_cycles is ignored.
 
         InternalError for a closed emulator and for windows that are not as moesaic.spec.executor.Memory says.
         """
-        if not self._release.alive:
-            raise InternalError("the emulator was closed")
         for name, window in (("constants", memory.constants), ("frame", memory.frame)):
             if window.dtype != np.uint8 or not window.flags.c_contiguous or window.size >= 1 << 32:
                 raise InternalError(f"memory.{name} must be contiguous uint8 of less than 4 GiB")
@@ -108,12 +108,15 @@ class Emulator:
             raise InternalError("memory.frame must be writeable")
         result = (ctypes.c_uint64 * (3 + len(COUNTER_NAMES)))()
         waiting = (ctypes.c_uint32 * (2 * len(Unit) + 1))()
-        self._library.moesaic_run(
-            self._machine,
-            memory.constants.ctypes.data, memory.constants.size,
-            memory.frame.ctypes.data, memory.frame.size,
-            program.offset, program.size, result, waiting,
-        )  # fmt: skip
+        with self._running:
+            if not self._release.alive:
+                raise InternalError("the emulator was closed")
+            self._library.moesaic_run(
+                self._machine,
+                memory.constants.ctypes.data, memory.constants.size,
+                memory.frame.ctypes.data, memory.frame.size,
+                program.offset, program.size, result, waiting,
+            )  # fmt: skip
         fault, unit, tag, *counters = result
         if fault != Fault.NONE:
             detail = _waits(list(waiting)) if fault == Fault.TIMEOUT else ""
@@ -121,8 +124,13 @@ class Emulator:
         return dict(zip(COUNTER_NAMES, counters, strict=True))
 
     def close(self) -> None:
-        """Free the machine; closing twice is harmless."""
+        """Free the machine, once a run in another thread has ended; closing twice is harmless."""
         self._release()
+
+
+def _destroy(library: ctypes.CDLL, machine: int, running: threading.Lock) -> None:
+    with running:
+        library.moesaic_destroy(machine)
 
 
 def _waits(waiting: Sequence[int]) -> str:

@@ -182,4 +182,6 @@ class RunCommand:
         if arguments.csv is not None:
             _write_csv(arguments.csv, [{**run, **about} for run in runs])
         print("\n".join(lines))
+        if arguments.executor == "auto":
+            print(f"auto took the {accelerator.executor_name}: {accelerator.executor_reason}")
         return 0

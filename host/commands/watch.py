@@ -118,6 +118,8 @@ class WatchCommand:
             with Viewer(
                 build, executor_name, control, arguments.address, arguments.port, arguments.allow_host
             ) as viewer:
+                if arguments.executor == "auto":
+                    print(f"auto took the {executor_name}: {accelerator.executor_reason}")
                 print(f"{build.name} on the {executor_name}: {viewer.url} (Ctrl-C ends)", flush=True)
                 shown = watch(accelerator, itertools.islice(frames, arguments.frames), viewer)
         print(f"{shown} frames shown")

@@ -217,7 +217,7 @@ def test_termination_gives_everything_back(saved_build, image_file, tmp_path):
         "import contextlib, sys, time\nfrom moesaic import command_line\nimport moesaic.host.commands.run as run\n"
         "@contextlib.contextmanager\ndef opened(*words):\n"
         "    try:\n        print('running', flush=True)\n        time.sleep(60)\n        yield\n    finally:\n        print('left')\n"
-        "run.open_build = opened\nsys.exit(command_line.main(sys.argv[1:]))"
+        "run.open_chosen = opened\nsys.exit(command_line.main(sys.argv[1:]))"
     )
     words = [sys.executable, "-c", code, "run", str(saved_build), str(image_file), "--output", str(tmp_path / "out")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=PYPROJECT.parent) as process:
