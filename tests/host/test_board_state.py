@@ -14,6 +14,7 @@ from moesaic.host import board_state as module
 from moesaic.host.board_state import Finding, board_state, is_board
 from moesaic.host.interrupt_counts import interrupts_so_far
 from moesaic.host.lock import DeviceLock, lock_holder
+from moesaic.host.pynq_interface import import_pynq
 
 INTERRUPTS = """\
            CPU0       CPU1
@@ -45,7 +46,7 @@ def root(tmp_path) -> Path:
 @pytest.fixture
 def sound(root, board, board_build, monkeypatch) -> types.ModuleType:
     """A board with a bitstream loaded, and the PYNQ that has loaded it."""
-    pynq = sys.modules["pynq"]
+    pynq = import_pynq()
     overlay = pynq.Overlay(str(board_build / "accel.bit"))
     pynq.PL = types.SimpleNamespace(bitfile_name=str(board_build / "accel.bit"), ip_dict=overlay.ip_dict)
     monkeypatch.delenv("XILINX_XRT", raising=False)
