@@ -20,7 +20,7 @@ WORKERS ?= 2
 NUMPY1 := build/numpy1
 PYNQ := build/pynq
 PYNQ_TESTS := board frame_stream hwh lock newest_stream pathways pynq_reader runtime threads
-HOST_TESTS := board compatibility deploy frame_sources hwh image image_files lock pathways png power prediction_pictures process_end pynq_reader resize \
+HOST_TESTS := board compatibility deploy frame_sources hwh image image_files lock pathways png power prediction_pictures process_end pynq_reader \
   runtime same_integers frame_stream newest_stream threads
 
 .DEFAULT_GOAL := help
@@ -58,7 +58,7 @@ test-host-numpy1: ## Run the tests of the runtime that need numpy alone with num
 	@# The tests read configurations, which a board does not.
 	$(NUMPY1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  echo 'from tomli import *' > $$(echo $(NUMPY1)/lib/python3*/site-packages)/tomllib.py
-	$(NUMPY1)/bin/python -m pytest -o filterwarnings= $(HOST_TESTS:%=tests/host/test_%.py)
+	$(NUMPY1)/bin/python -m pytest -o filterwarnings= $(HOST_TESTS:%=tests/host/test_%.py) tests/spec/test_resize.py
 
 test-host-pynq: ## Run the driver's tests over the package pynq 4.0 itself, fetched into build/pynq, on a fake XRT, FPGA manager and UIO
 	$(PYTHON) -m venv --clear $(PYNQ)

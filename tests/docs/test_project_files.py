@@ -40,3 +40,12 @@ def test_hooks_are_those_of_lint():
         program, subcommand = hook["entry"].split()[:2]
         assert program == ".venv/bin/ruff"
         assert f"ruff {subcommand}" in makefile
+
+
+def test_the_makefile_names_tests_that_exist():
+    """Those of environments of their own, which no other run would miss."""
+    text = (REPOSITORY / "Makefile").read_text().replace("\\\n", "")
+    lists = re.findall(r"^[A-Z]+_TESTS := (.*)$", text, re.MULTILINE)
+    assert len(lists) == 2
+    missing = [n for names in lists for n in names.split() if not (REPOSITORY / f"tests/host/test_{n}.py").is_file()]
+    assert missing == []
