@@ -10,8 +10,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from moesaic.emulator import Emulator
-from moesaic.host.bitstream import require_bitstream
+from moesaic.host.bitstream import find_bitstream, require_bitstream
 from moesaic.host.board import BoardExecutor
+from moesaic.host.pynq_interface import board_missing
 from moesaic.spec.build import Build
 from moesaic.spec.executor import Executor
 from moesaic.spec.machine import ReferenceMachine
@@ -35,3 +36,17 @@ def make_executor(name: str, directory: Path, build: Build) -> Executor:
         return ReferenceMachine(build.configuration)
     (entry,) = {entry.value: entry for entry in entry_points(group=GROUP) if entry.name == name}.values()
     return entry.load()(directory, build.configuration)
+
+
+def choose_executor(directory: Path, build: Build) -> tuple[str, str]:
+    """The executor that auto takes, and why: the board if PYNQ finds one and there is a bitstream for it, otherwise the emulator."""
+    if missing := board_missing():
+        return "emulator", missing
+    bitstream = find_bitstream(directory, build.configuration)
+    if bitstream is None:
+        return (
+            "emulator",
+            f"PYNQ finds a board, but there is no bitstream for configuration {build.configuration.name} (fingerprint "
+            f"{build.fingerprint})",
+        )
+    return "board", f"PYNQ finds a board, and {bitstream} is for this configuration"

@@ -15,15 +15,13 @@ from typing import cast
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.host.bitstream import find_bitstream
 from moesaic.host.board import FRAME_WINDOWS
-from moesaic.host.executors import executor_names, make_executor
+from moesaic.host.executors import choose_executor, executor_names, make_executor
 from moesaic.host.frame_pipeline import Pipeline
 from moesaic.host.frame_stream import NewestStream, Stream, Tasks, check_tasks
 from moesaic.host.image import ImageLike, as_image
 from moesaic.host.phases import PATTERN, Frame, Outcome, Phases, Whole
 from moesaic.host.power import PowerMeter
-from moesaic.host.pynq_interface import board_missing
 from moesaic.host.result import FrameFault, Result
 from moesaic.host.submissions import Submissions
 from moesaic.spec.build import Build, TaskProgram, load_build
@@ -291,7 +289,7 @@ def open_build(path: Path | str, executor: str | Executor | None = None, max_cyc
         return Accelerator(build, name, type(name).__name__, "it was passed in", limit)
     if name != "auto":
         return Accelerator(build, make_executor(name, directory, build), name, "it was asked for", limit)
-    name, reason = _choose(directory, build)
+    name, reason = choose_executor(directory, build)
     try:
         made = make_executor(name, directory, build)
     except UserError as error:
@@ -307,17 +305,3 @@ def _checked_max_cycles(value: object) -> int:
     raise UserError(
         f"max_cycles is {value!r}; it takes an integer from 1 to {_LARGEST_MAX_CYCLES}, and {MAX_CYCLES} by default"
     )
-
-
-def _choose(directory: Path, build: Build) -> tuple[str, str]:
-    """The executor that auto takes, and why."""
-    if missing := board_missing():
-        return "emulator", missing
-    bitstream = find_bitstream(directory, build.configuration)
-    if bitstream is None:
-        return (
-            "emulator",
-            f"PYNQ finds a board, but there is no bitstream for configuration {build.configuration.name} (fingerprint "
-            f"{build.fingerprint})",
-        )
-    return "board", f"PYNQ finds a board, and {bitstream} is for this configuration"

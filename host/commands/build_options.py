@@ -7,6 +7,7 @@ from pathlib import Path
 
 from moesaic.host.executors import executor_names
 from moesaic.host.runtime import MAX_CYCLES, Accelerator, open_build
+from moesaic.spec.build import Build
 
 ALL_TASKS = "all"
 
@@ -63,9 +64,9 @@ def add_tasks(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_tasks(accelerator: Accelerator, text: str) -> list[str]:
+def chosen_tasks(build: Build, text: str) -> list[str]:
     """The names in the order given, each once. UserError if one is not the build's."""
-    names = list(accelerator.tasks) if text == ALL_TASKS else list(dict.fromkeys(text.split(",")))
+    names = list(build.tasks) if text == ALL_TASKS else list(dict.fromkeys(text.split(",")))
     for name in names:
-        accelerator.build.task(name)
+        build.task(name)
     return names

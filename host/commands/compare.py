@@ -90,7 +90,7 @@ class CompareCommand:
                     "name another machine with --executor or --against"
                 )
             with open_build(arguments.build, arguments.against) as other:
-                return _compare_all(accelerator, other, images, chosen_tasks(accelerator, arguments.tasks))
+                return _compare_all(accelerator, other, images, chosen_tasks(accelerator.build, arguments.tasks))
 
 
 def _compare_all(accelerator: Accelerator, other: Accelerator, images: dict[Path, np.ndarray], names: list[str]) -> int:

@@ -124,7 +124,7 @@ class ProfileCommand:
     def run(arguments: argparse.Namespace) -> int:
         image = read_image(arguments.image)
         with open_chosen(arguments) as accelerator:
-            names = chosen_tasks(accelerator, arguments.tasks)
+            names = chosen_tasks(accelerator.build, arguments.tasks)
             profile = measure(accelerator, image, names, arguments.frames)
         if arguments.json is not None:
             write_file(arguments.json, (json.dumps(profile, indent=1) + "\n").encode())

@@ -173,7 +173,7 @@ class RunCommand:
             if path is not None:
                 require_writable(path.parent)
         with open_chosen(arguments) as accelerator:
-            names = chosen_tasks(accelerator, arguments.tasks)
+            names = chosen_tasks(accelerator.build, arguments.tasks)
             runs, lines = run_all(accelerator, images, names, arguments.output, arguments.raw, arguments.resize)
             build = accelerator.build
             about = {"build": build.name, "fingerprint": build.fingerprint, "executor": accelerator.executor_name}

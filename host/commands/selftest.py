@@ -15,10 +15,8 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.files import require_writable, write_file
-from moesaic.host.bitstream import find_bitstream
-from moesaic.host.commands.build_options import ALL_TASKS, add_build, add_executor, add_tasks
-from moesaic.host.executors import make_executor
-from moesaic.host.pynq_interface import board_missing
+from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
+from moesaic.host.executors import choose_executor, make_executor
 from moesaic.host.selftest import (
     FAILED,
     NOT_MEASURED,
@@ -30,7 +28,7 @@ from moesaic.host.selftest import (
     run_check,
 )
 from moesaic.pages.number_formats import count
-from moesaic.spec.build import Build, load_build
+from moesaic.spec.build import load_build
 from moesaic.spec.bundle import load_bundle
 
 EXIT_FAILED = 1
@@ -114,13 +112,6 @@ def run_checks(checks: dict[str, Callable[[], dict]]) -> list[Check]:
     return results
 
 
-def _chosen_executor(name: str, directory: Path, build: Build) -> str:
-    """What auto stands for: the board if PYNQ finds one and there is a bitstream for it."""
-    if name != "auto":
-        return name
-    return "board" if not board_missing() and find_bitstream(directory, build.configuration) else "emulator"
-
-
 class SelftestCommand:
     """Tests a machine."""
 
@@ -143,15 +134,15 @@ class SelftestCommand:
     def run(arguments: argparse.Namespace) -> int:
         """Returns 0 if nothing failed, 1 otherwise; what an executor cannot show is not measured and no failure."""
         build = load_build(arguments.build)
-        names = list(build.tasks) if arguments.tasks == ALL_TASKS else list(dict.fromkeys(arguments.tasks.split(",")))
-        for name in names:
-            build.task(name)
+        names = chosen_tasks(build, arguments.tasks)
         bundle = None if arguments.bundle is None else load_bundle(arguments.bundle)
         if bundle is not None:
             require_bundle_of(build, bundle)
         if arguments.output is not None:
             require_writable(arguments.output.absolute().parent)
-        executor_name = _chosen_executor(arguments.executor, arguments.build, build)
+        executor_name = arguments.executor
+        if executor_name == "auto":
+            executor_name, _ = choose_executor(arguments.build, build)
         executor = make_executor(executor_name, arguments.build, build)
         try:
             if executor.fingerprint != build.fingerprint:

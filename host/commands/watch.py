@@ -114,7 +114,7 @@ class WatchCommand:
         with open_chosen(arguments) as accelerator:
             build, executor_name = accelerator.build, accelerator.executor_name
             live = is_camera(arguments.source)
-            control = StreamControl(build, chosen_tasks(accelerator, arguments.tasks), rate, live)
+            control = StreamControl(build, chosen_tasks(accelerator.build, arguments.tasks), rate, live)
             with Viewer(
                 build, executor_name, control, arguments.address, arguments.port, arguments.allow_host
             ) as viewer:
