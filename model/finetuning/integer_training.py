@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +91,7 @@ def distil_in_integers(
 def _train(
     model: M3ViT,
     batches: Iterable[Callable[[], Tensor]],
-    optimizers: Sequence[torch.optim.Optimizer],
+    optimizers: list[torch.optim.Optimizer],
     training: TrainingConfiguration,
     rate: float,
     advance: Callable[[float], None],
@@ -100,7 +100,7 @@ def _train(
     losses, steps = [], training.steps
     model.train()
     for step, batch in enumerate(batches):
-        set_learning_rate(list(optimizers), training, step)
+        set_learning_rate(optimizers, training, step)
         try:
             loss = batch()
         except OverflowError:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from moesaic.model.experiments.real.saliency_package import SaliencyNetwork, net
 from moesaic.model.finetuning.integer_training import DISTILLING_RATE, distil_in_integers
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.quantisation.post_training import DEFAULT_PTQ, integer_network, scales_for
+from moesaic.model.quantisation.scales import Scales
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 
 SALIENT = 0.5
@@ -64,32 +66,44 @@ class BackboneStudy:
             found[name] = measure_once(path, measure)
         return found
 
+    @cached_property
+    def _exact(self) -> np.ndarray:
+        """The model's float features of the measured pictures."""
+        return float_features(self.model, self.measured)
+
+    @cached_property
+    def _published(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ONNX network's saliency and features of the measured pictures."""
+        return self.published.run(self.measured)
+
+    @cached_property
+    def _scales(self) -> Scales:
+        """Those of post-training quantisation."""
+        return scales_for(self.model, self.calibration, DEFAULT_PTQ)
+
+    def _in_integers(self, model: M3ViT) -> tuple[float, list[float]]:
+        """Decibels of a model's integer features against float's, and the overlaps of its salient pixels with the ONNX network's."""
+        found = integer_features(integer_network(model, self.calibration, scales=self._scales), self.measured)
+        maps = self.published.decode(found, *self.measured.shape[1:3])
+        return decibels(self._exact, found), _overlaps(self._published[0], maps)
+
     def _backbone(self) -> dict:
-        """import_difference: largest absolute difference of our float features from the ONNX network's. ptq_db, iou: see `_against`."""
-        exact = float_features(self.model, self.measured)
-        saliency, features = self.published.run(self.measured)
-        found = integer_features(integer_network(self.model, self.calibration), self.measured)
-        height, width = self.measured.shape[1:3]
-        maps = self.published.decode(found, height, width)
-        return {
-            "import_difference": float(np.abs(exact - features).max()),
-            "ptq_db": decibels(exact, found),
-            "iou": _overlaps(saliency, maps),
-        }
+        """import_difference: largest absolute difference of our float features from the ONNX network's. ptq_db, iou: see `_in_integers`."""
+        ptq_db, iou = self._in_integers(self.model)
+        difference = float(np.abs(self._exact - self._published[1]).max())
+        return {"import_difference": difference, "ptq_db": ptq_db, "iou": iou}
 
     def _trained(self) -> dict:
         """db, iou: as of the backbone, after label-free training in integers; the float network is the one before it."""
-        exact, saliency = float_features(self.model, self.measured), self.published.run(self.measured)[0]
-        model, scales = copy.deepcopy(self.model), scales_for(self.model, self.calibration, DEFAULT_PTQ)
+        model = copy.deepcopy(self.model)
         training = TrainingConfiguration(self.distilling_steps, _DISTILLED_BATCH, DISTILLING_RATE, warmup=0)
         recipe = Recipe(self.model.configuration, training)
-        distil_in_integers(model, scales, self.pictures, recipe, self.distilling_steps, rate=DISTILLING_RATE)
-        found = integer_features(integer_network(model, self.calibration, scales=scales), self.measured)
-        maps = self.published.decode(found, *self.measured.shape[1:3])
-        return {"db": decibels(exact, found), "iou": _overlaps(saliency, maps)}
+        distil_in_integers(model, self._scales, self.pictures, recipe, self.distilling_steps, rate=DISTILLING_RATE)
+        db, iou = self._in_integers(model)
+        return {"db": db, "iou": iou}
 
     def _onnxruntime(self, method: str) -> dict:
-        saliency, features = self.published.run(self.measured)
+        saliency, features = self._published
         quantised = onnxruntime_int8.quantised(self.published.model, network_input(self.calibration), method)
         maps, found = SaliencyNetwork(quantised).run(self.measured)
         return {"db": decibels(features, found), "iou": _overlaps(saliency, maps)}
