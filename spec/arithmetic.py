@@ -24,13 +24,15 @@ TABLE_ENTRIES = 1 << TABLE_INDEX_BITS
 EXP_FRACTION_BITS = 8
 EXP_ONE = 1 << 16
 PROBABILITY_MAX = 127
-PROBABILITY_ROUNDING = np.array([4_096, 36_864, 20_480, 53_248, 12_288, 45_056, 28_672, 61_440], np.int64)
-"""What is added to 65,536 times a probability before its fraction is dropped, by column modulo 8: (bit-reversed column + 1/2) / 8.
+PROBABILITY_ROUNDING = (39 * np.arange(64, dtype=np.int64) % 64 * 2 + 1) << 9
+"""What is added to 65,536 times a probability before its fraction is dropped, by column modulo 64.
 
 A fixed half would round every probability below 1/254 of the row's largest to 0. Of many columns with small probabilities, these keep
-as many as their sum says, evenly spread: ordered dithering (Bayer 1973).
+as many as their sum says, evenly spread over any run of columns and over columns at equal distances, such as those of an image's column
+of patches: ordered dithering (Bayer 1973) by multiples of the golden ratio, here 39/64 (Weyl's sequence).
 """
 SCORE_BITS = 16
+SCORE_SHIFT_MAX = 7
 NORM_FRACTION_BITS = 10
 NORM_WIDTH_MAX = 1024
 NORM_SHIFT_MAX = 31
@@ -111,7 +113,7 @@ def isqrt(value: np.ndarray) -> np.ndarray:
 def softmax_probability(exponential: np.ndarray) -> np.ndarray:
     """Exponentials in Q0.16 (0..65,536), [..., columns], as unnormalised probabilities, int64 0..127 of the same shape.
 
-    (127 * exponential + PROBABILITY_ROUNDING[column modulo 8]) >> 16.
+    (127 * exponential + PROBABILITY_ROUNDING[column modulo 64]) >> 16.
     """
     exponential = np.asarray(exponential, np.int64)
     rounding = np.resize(PROBABILITY_ROUNDING, exponential.shape[-1])
@@ -187,9 +189,14 @@ def route_token(logits: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]
     return selected, scores
 
 
-def weigh_by_score(value: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """int16 values times Q0.16 router scores: round_shift(value * score, 16). Shapes broadcast."""
-    return round_shift(np.asarray(value, np.int64) * np.asarray(score, np.int64), SCORE_BITS)
+def weigh_by_score(value: np.ndarray, score: np.ndarray, shift: int) -> np.ndarray:
+    """int16 values times Q0.16 router scores and 2**shift, saturated to int16. Shapes broadcast.
+
+    shift: 0 to SCORE_SHIFT_MAX. A value stands for 2**shift units of the residual stream, so that an expert's result may exceed the
+    range of the stream, of which its score takes a part.
+    """
+    weighed = np.asarray(value, np.int64) * np.asarray(score, np.int64)
+    return saturate(round_shift(weighed, SCORE_BITS - shift), 16)
 
 
 def matmul_exact(a: np.ndarray, b_transposed: np.ndarray) -> np.ndarray:

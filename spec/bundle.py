@@ -13,6 +13,7 @@ NAME.gamma and NAME.beta int16 (width,) and NAME.shift uint8 (). T is prefix_tok
     blocks.I.query, .key, .value     linear (width, width), heads are contiguous slices of the output
     blocks.I.scores.multiplier, .scores.shift    uint16 (), uint8 (): scale products to int16 in 1/256 octave
     blocks.I.attention_shift         uint8 (): attention result = value scale * 2**-shift
+    blocks.I.score_shift             uint8 (), of a MoE block: an expert's result, before its score, = stream scale * 2**shift
     blocks.I.projection              linear, added to the residual
     blocks.I.mlp.up, .mlp.down       linear (dense blocks); .mlp.table int8 (1024,): GELU, indexed by up's result + 512
     blocks.I.router.PATHWAY          linear (kept experts in ascending order, width), to int16 in 1/256 octave; PATHWAY is TASK for a
@@ -46,7 +47,7 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
-from moesaic.spec.arithmetic import TABLE_ENTRIES
+from moesaic.spec.arithmetic import SCORE_SHIFT_MAX, TABLE_ENTRIES
 from moesaic.spec.heads import DENSE_KINDS, final_norm, head_layers, moe_blocks_run, task_problem
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
@@ -399,6 +400,7 @@ def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict
             expected[f"{block}.mlp.table"] = ((TABLE_ENTRIES,), "int8")
             continue
         expected[f"{block}.experts.table"] = ((TABLE_ENTRIES,), "int8")
+        expected[f"{block}.score_shift"] = ((), "uint8")
         for name, task in every.items():
             if i in task.pathway:
                 linear(f"{block}.router.{name}", len(task.pathway[i]), a.width)
@@ -428,6 +430,10 @@ def check_tensors(bundle: Bundle) -> None:
         if found != expected[name]:
             raise UserError(
                 f"bundle {bundle.name}: tensor {name} is {found}, the architecture says {expected[name]}; {_REMEDY}"
+            )
+        if name.endswith(".score_shift") and bundle.tensors[name] > SCORE_SHIFT_MAX:
+            raise UserError(
+                f"bundle {bundle.name}: tensor {name} is {bundle.tensors[name]}, at most {SCORE_SHIFT_MAX} is possible; {_REMEDY}"
             )
         top = INT4_MAX if bundle.architecture.expert_weight_bits == 4 and is_expert_weight(name) else 127
         if name.endswith(".weight") and bundle.tensors[name].min(initial=0) < -top:

@@ -296,7 +296,8 @@ Table t occupies bytes [{TABLE_ENTRIES} * t, {TABLE_ENTRIES} * (t + 1)) of the t
                     int8:     act int8  at d_address + r * d_pitch + n     = saturate8(v)
                     int16:    act int16 at d_address + r * d_pitch + 2 * n = saturate16(v)
                     residual: act int16 at d_address + (token if scatter else r) * d_pitch + 2 * n:
-                              saturate16(old + (round_shift(saturate16(v) * score, 16) if scatter else saturate16(v)))
+                              saturate16(old + (weighed if scatter else saturate16(v))), where
+                              weighed = saturate16(round_shift(saturate16(v) * score, 16 - score_shift))
                     keys:     weight int8 at d_address + (r // C) * d_pitch + (n // L) * C * L + (r % C) * L + n % L
                     values:   weight int8 at d_address + j * d_pitch + (r // L) * C * L + c * L + r % L
         if track_max: row_max[row_base + r] = max over n of saturate16(v)
@@ -312,6 +313,9 @@ A parameter block holds C entries of 8 bytes in the weight memory: bias int32, m
             Field("gather", 0, 14, 1, "rows of a are the queue's tokens"),
             Field("scatter", 0, 15, 1, "rows of the result go to the queue's tokens, weighted by their scores"),
             Field("table_index", 0, 16, 1, "which table"),
+            Field(
+                "score_shift", 0, 17, 3, "with scatter, results are in units of 2**score_shift of the residual stream"
+            ),
             Field("rows", 4, 0, 16, "M; with gather or scatter, the most queue entries to take"),
             Field("columns", 4, 16, 16, "N", least=1),
             Field("depth", 5, 0, 16, "K", least=1, multiple=L),

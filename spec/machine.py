@@ -279,7 +279,7 @@ class ReferenceMachine:
         if destination == Destination.RESIDUAL:
             if f["scatter"]:
                 scores = self.queue_score[f["queue"], f["queue_first"] : f["queue_first"] + rows]
-                update = weigh_by_score(update, scores[:, None])
+                update = weigh_by_score(update, scores[:, None], f["score_shift"])
             update = saturate(target[target_rows].astype(np.int64) + update, 16)
         target[target_rows] = update
 

@@ -175,7 +175,7 @@ class Emitter:
     def linear(
         self, part: LinearPart, block: Span, source: Matrix, source_row: int, target: Matrix, target_row: int, rows: int,
         residual: bool = False, table: Span | None = None, gather: bool = False, scatter: bool = False, queue: int = 0,
-        queue_first: int = 0,
+        queue_first: int = 0, score_shift: int = 0,
     ) -> None:  # fmt: skip
         """Emit part of a linear layer, from rows of `source`, int8, to rows of `target`, int8 or int16.
 
@@ -184,6 +184,7 @@ class Emitter:
         table: where the GELU table through which the result passes lies, if any.
         gather: the rows of `source` are the tokens in the expert queue.
         scatter: the rows of `target` are those tokens.
+        score_shift: with `scatter`, the result is in units of 2**score_shift of those of `target`.
 
         With either, the product takes at most `rows` entries of the queue, from queue_first on.
         """
@@ -202,7 +203,7 @@ class Emitter:
             a_address=source.span.start if gather else source.address(source_row), a_pitch=source.pitch,
             d_address=(target.span.start if scatter else target.address(target_row)) + target.element_bytes * part.first_column,
             d_pitch=target.pitch, table_enable=int(table is not None), table_index=0 if table is None else table.start // TABLE_ENTRIES,
-            gather=int(gather), scatter=int(scatter), queue=queue, queue_first=queue_first,
+            gather=int(gather), scatter=int(scatter), queue=queue, queue_first=queue_first, score_shift=score_shift,
         )  # fmt: skip
 
     def linear_to_weights(

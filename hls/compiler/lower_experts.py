@@ -144,6 +144,7 @@ class Experts:
         e.linear(
             part, spans[block.name], self._hidden[work.n % 2], 0, plan.residual, 0, work.most, residual=True, scatter=True,
             queue=work.slot, queue_first=work.first,
+            score_shift=int(plan.target.bundle.tensors[f"{self._block}.score_shift"]),
         )  # fmt: skip
         if work.last:
             plan.act.free(self._hidden if plan.whole else [*self._hidden, self._normed])

@@ -231,10 +231,12 @@ class _Graph:
         )
         probabilities = self.node("Softmax", f"{router}.probabilities", [scores], axis=-1)
         weights = self.node("Mul", f"{router}.scores", [probabilities, mask])
+        unit = 2.0 ** int(self.tensors[f"{block}.score_shift"])
         for column, e in enumerate(kept):
             expert = f"{block}.experts.{e}"
             hidden = self.hidden(f"{expert}.up", f"{block}.experts.table", normed)
-            update = self.stored(f"{expert}.down.stored", self.linear(f"{expert}.down", hidden), np.int16)
+            update = self.linear(f"{expert}.down", hidden, unit=unit)
+            update = self.stored(f"{expert}.down.stored", update, np.int16, unit)
             place = self.constant(f"{router}.column{column}", np.array([column]), np.int64)
             weight = self.node("Gather", f"{expert}.score", [weights, place], axis=1)
             x = self.added(block, f"experts.{e}.down", x, self.node("Mul", f"{expert}.weighed", [update, weight]))

@@ -213,8 +213,9 @@ class _Pass:
                 continue
             hidden = self._gelu(i, f"{expert}.up", self._linear(f"{expert}.up", normed[queue], 10))
             update = self._linear(f"{expert}.down", hidden, 16)
-            update = ops.weigh_by_score(update, scores[queue, column, None], self.integer(f"{expert}.down"))
-            x = ops.saturate(x.index_add(0, queue, update), 16, self.integer(f"{expert}.down"))
+            integer, shift = self.integer(f"{expert}.down"), self.scales.blocks[i].score_shift
+            update = ops.weigh_by_score(update, scores[queue, column, None], shift, integer)
+            x = ops.saturate(x.index_add(0, queue, update), 16, integer)
         return x
 
     def _head(self, x: Tensor) -> Tensor:

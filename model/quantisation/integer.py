@@ -135,14 +135,14 @@ class IntegerNetwork:
         logits = saturate(self._linear(f"{block}.router.{task}", normed), 16)
         self._note(f"{block}.router", logits, np.int16)
         selected, scores = route_token(logits, self.pathways[task].top_k)
-        x = x.copy()
+        x, shift = x.copy(), int(self.tensors[f"{block}.score_shift"])
         for column, e in enumerate(experts):
             queue = np.flatnonzero(selected[:, column])
             if len(queue) == 0:
                 continue
             hidden = self._up(f"{block}.experts.{e}.up", f"{block}.experts.table", normed[queue])
             update = saturate(self._linear(f"{block}.experts.{e}.down", hidden), 16)
-            x[queue] = saturate(x[queue] + weigh_by_score(update, scores[queue, column, None]), 16)
+            x[queue] = saturate(x[queue] + weigh_by_score(update, scores[queue, column, None], shift), 16)
         return x
 
     def _head(self, task: str, x: np.ndarray) -> np.ndarray:

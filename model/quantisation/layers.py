@@ -134,5 +134,5 @@ def _mixture(moe: MoE, i: int, scales: Scales, pathways: Pathways) -> Iterator[t
     up_bias, down_bias = moe.up_bias.double(), moe.down_bias.double()
     for e in sorted({e for experts in kept.values() for e in experts}):
         yield f"experts.{e}.up", LinearLayer(up_weight[e], up_bias[e], of.norm2, of.up(e))
-        down = LinearLayer(down_weight[e], down_bias[e], of.down(e), ActivationScale(scales.stream))
+        down = LinearLayer(down_weight[e], down_bias[e], of.down(e), ActivationScale(scales.update(i)))
         yield f"experts.{e}.down", down

@@ -185,6 +185,8 @@ def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str
         tensors[f"blocks.{i}.scores.shift"] = shift.astype(np.uint8)
         tensors[f"blocks.{i}.attention_shift"] = np.asarray(block.attention_shift, np.uint8)
         kind = "experts" if c.is_moe(i) else "mlp"
+        if c.is_moe(i):
+            tensors[f"blocks.{i}.score_shift"] = np.asarray(block.score_shift, np.uint8)
         tensors[f"blocks.{i}.{kind}.table"] = gelu_table(block.gelu_index, block.hidden)
     tasks = {name: c.bundle_task(name, pathways[name], scales.outputs[name]) for name in c.task_names}
     return tasks, tensors

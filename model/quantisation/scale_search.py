@@ -23,7 +23,7 @@ from moesaic.model.quantisation.gelu import gelu_table
 from moesaic.model.quantisation.layers import OCTAVE, head_linears
 from moesaic.model.quantisation.scales import INT16_MAX, ActivationScale, BlockScales, Scales
 from moesaic.model.quantisation.settings import PtqSettings
-from moesaic.spec.arithmetic import EXP_FRACTION_BITS, TABLE_ENTRIES
+from moesaic.spec.arithmetic import EXP_FRACTION_BITS, SCORE_SHIFT_MAX, TABLE_ENTRIES
 from moesaic.spec.heads import final_norm
 
 OUTPUT_HEADROOM = 1.5  # factor on the range of a task's output, for pictures unlike those of the calibration
@@ -55,10 +55,11 @@ def choose_scales(
     """
     search = _Search(model, seen, held_out, pathways, settings)
     with torch.inference_mode():
+        stream = search.stream()
         return Scales(
             settings=settings,
-            stream=search.stream(),
-            blocks=tuple(search.block(i) for i in range(model.configuration.depth)),
+            stream=stream,
+            blocks=tuple(search.block(i, stream) for i in range(model.configuration.depth)),
             final_norms={name: search.norm(name, readers) for name, readers in _readers_of_final_norms(model).items()},
             outputs={
                 task: OUTPUT_HEADROOM * max(seen.outputs[task], held_out.outputs[task], _LEAST_RANGE) / INT16_MAX
@@ -83,8 +84,8 @@ class _Search:
         self.model, self.seen, self.held_out, self.pathways = model, seen, held_out, pathways
         self.by_error, self.part = settings.method == "mse", settings.percentile / 100
 
-    def block(self, i: int) -> BlockScales:
-        """The scales of block i."""
+    def block(self, i: int, stream: float) -> BlockScales:
+        """The scales of block i. stream: the value of one unit of the residual stream."""
         name, attention = f"blocks.{i}", self.model.blocks[i].attention
         query, key, value = attention.qkv.weight.float().cpu().chunk(3)
         norm1 = self.norm(f"{name}.norm1", [query, key, value])
@@ -93,7 +94,8 @@ class _Search:
         values, shift = self.value(name, _least_ranges(value, norm1), projection)
         norm2 = self.norm(f"{name}.norm2", self.readers_of_norm2(i))
         index, hidden, factors = self.gelu(name, self.readers_of_hidden(i))
-        return BlockScales(norm1, queries, keys, values, shift, norm2, index, hidden, factors)
+        score_shift = self.score_shift(name, stream)
+        return BlockScales(norm1, queries, keys, values, shift, score_shift, norm2, index, hidden, factors)
 
     def norm(self, name: str, readers: Sequence[Tensor]) -> ActivationScale:
         """Scale and offset, [channels] each, of a layer norm's result that linear layers with these weights [out, channels] read.
@@ -218,7 +220,12 @@ class _Search:
         updates = [name for name in self.seen.samples if name.endswith(".update")]
         largest = max(
             _LEAST_RANGE,
-            *(float(np.abs(bound).max()) for name in names + updates for bound in self.bounds(name, quantile=False)),
+            *(float(np.abs(bound).max()) for name in names for bound in self.bounds(name, quantile=False)),
+            *(
+                float(np.abs(bound).max()) / 2**SCORE_SHIFT_MAX
+                for name in updates
+                for bound in self.bounds(name, quantile=False)
+            ),
         )
         if not self.by_error:
             return OUTPUT_HEADROOM * largest / INT16_MAX
@@ -236,10 +243,28 @@ class _Search:
                 rounding = (unit * unit * (1 + additions) / 12) / saturated.var(1, keepdim=True).clamp(min=unit * unit)
                 total += (((_normed(saturated) - y).square() + rounding) / variance).mean().item()
             for update, score in weighed:
-                total += ((update.clamp(low, high) - update) * score / typical).square().mean().item()
+                clamped = update.clamp(low * 2**SCORE_SHIFT_MAX, high * 2**SCORE_SHIFT_MAX)
+                total += ((clamped - update) * score / typical).square().mean().item()
             return total
 
         return _widest([part * largest / INT16_MAX for part in _STREAM_PARTS], error)
+
+    def score_shift(self, name: str, stream: float) -> int:
+        """The shift of the experts' results in block `name`, see `BlockScales`, judged by what their scores make of them; 0 without."""
+        if f"{name}.update" not in self.seen.samples:
+            return 0
+        if not self.by_error:
+            largest = max(float(np.abs(bound).max()) for bound in self.bounds(f"{name}.update"))
+            needed = max(largest * OUTPUT_HEADROOM / INT16_MAX / stream, 1.0)
+            return min(math.ceil(math.log2(needed)), SCORE_SHIFT_MAX)
+        update, score = self.both(f"{name}.update"), self.both(f"{name}.score")
+
+        def error(shift: int) -> float:
+            unit = stream * 2**shift
+            found = (update / unit).round().clamp(-INT16_MAX - 1, INT16_MAX) * unit
+            return ((found - update) * score).square().mean().item() + stream**2 / 12
+
+        return _widest(range(SCORE_SHIFT_MAX, -1, -1), error)
 
     def bounds(self, name: str, *, per_channel: bool = True, quantile: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """The least and largest value of a point, float64 [channels] each, or of all channels; or quantiles, by the settings."""

@@ -27,7 +27,7 @@ from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration
 
 INT16_MAX = (1 << 15) - 1
-_FORMAT = "moesaic-scales-2"
+_FORMAT = "moesaic-scales-3"
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,10 @@ class BlockScales:
     """The scales of one block.
 
     query: float64 [width], the value of one unit of a query. key: [width] each; the product of a query's and a key's scale is the same
-    in all channels. value: [width] each. The result of attention has the scale value / 2**attention_shift. gelu_index: of the GELU
-    table's index (10 bits), numbers. hidden: of the table's entries, numbers: the input of an MLP's or expert's second layer.
+    in all channels. value: [width] each. The result of attention has the scale value / 2**attention_shift. score_shift: an
+    expert's result, before its score weighs it, has the scale of the residual stream times 2**score_shift; 0 without experts.
+    gelu_index: of the GELU table's index (10 bits), numbers. hidden: of the table's entries, numbers: the input of an MLP's or
+    expert's second layer.
     unit_factors: float64 [MLPs, hidden], one MLP or every expert: a unit far larger than others is divided by its factor in front of
     GELU and multiplied by it behind. That is exact where GELU is straight, and off by at most 0.17 of the factor; others have 1.
     """
@@ -59,6 +61,7 @@ class BlockScales:
     key: ActivationScale
     value: ActivationScale
     attention_shift: int
+    score_shift: int
     norm2: ActivationScale
     gelu_index: ActivationScale
     hidden: ActivationScale
@@ -98,6 +101,10 @@ class Scales:
     blocks: tuple[BlockScales, ...]
     final_norms: dict[str, ActivationScale]
     outputs: dict[str, float]
+
+    def update(self, block: int) -> float:
+        """The value of one unit of an expert's result in a block, before its score weighs it."""
+        return self.stream * 2 ** self.blocks[block].score_shift
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, completely or not at all. UserError if it cannot be written."""
@@ -160,5 +167,6 @@ def _block(arrays: dict[str, np.ndarray], name: str) -> BlockScales:
         query=arrays[f"{name}.query"],
         unit_factors=arrays[f"{name}.unit_factors"],
         attention_shift=int(arrays[f"{name}.attention_shift"]),
+        score_shift=int(arrays[f"{name}.score_shift"]),
         **{part: _activation(arrays, f"{name}.{part}") for part in parts},
     )

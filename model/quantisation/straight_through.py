@@ -160,10 +160,10 @@ def route(logits: Tensor, top_k: int, integer: bool = True) -> tuple[Tensor, Ten
     return top_k_mask(logits.detach(), min(top_k, logits.shape[1])), scores
 
 
-def weigh_by_score(value: Tensor, score: Tensor, integer: bool = True) -> Tensor:
-    """Values times scores, where the score 65,536 stands for 1; the shapes broadcast."""
-    weighed = value * score / (1 << SCORE_BITS)
-    return round_half_up(weighed) if integer else weighed
+def weigh_by_score(value: Tensor, score: Tensor, shift: int, integer: bool = True) -> Tensor:
+    """Values times scores, where the score 65,536 stands for 2**-shift; the shapes broadcast."""
+    weighed = value * score / (1 << (SCORE_BITS - shift))
+    return saturate(round_half_up(weighed), 16) if integer else weighed
 
 
 def _of_rows(function: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], values: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moesaic.spec.arithmetic import TABLE_ENTRIES, fixed_point_multiplier
+from moesaic.spec.arithmetic import SCORE_SHIFT_MAX, TABLE_ENTRIES, fixed_point_multiplier
 from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
 
 
@@ -28,6 +28,8 @@ def random_bundle(architecture: Architecture, tasks: dict[str, Task], seed: int)
             tensors[name] = rng.integers(-6000, 6001, shape).astype(dtype)
         elif part == "attention_shift":
             tensors[name] = np.array(1, dtype)
+        elif part == "score_shift":
+            tensors[name] = np.array(rng.integers(0, SCORE_SHIFT_MAX + 1), dtype)
         elif part == "table":
             x = (np.arange(TABLE_ENTRIES) - TABLE_ENTRIES // 2) / 64
             tensors[name] = np.clip(np.round(127 / 6 * np.where(x > 0, x, 0.1 * np.sin(x))), -128, 127).astype(dtype)

@@ -422,7 +422,7 @@ def route(case: Case) -> None:
         if rng.random() < 0.3:
             part["rows"] = int(rng.integers(0, tokens))
         if kind == 0:
-            case.emit("matmul", **{**product, **part}, **residual, gather=1, scatter=1)
+            case.emit("matmul", **{**product, **part}, **residual, gather=1, scatter=1, score_shift=expert % 8)
         elif kind == 1:
             case.emit(
                 "matmul",
@@ -431,7 +431,7 @@ def route(case: Case) -> None:
                 gather=1,
             )
         else:
-            case.emit("matmul", **{**product, **part}, **residual, scatter=1)
+            case.emit("matmul", **{**product, **part}, **residual, scatter=1, score_shift=expert % 8)
         case.emit(
             "load", dram_offset=64, local_address=case.reserve_act(16), bytes=16, count_1=1, count_2=1, count_3=1,
             skip_if_empty=1, queue=expert,
@@ -480,7 +480,7 @@ def degenerate_route(case: Case, kind: str, tokens: int, sizes: tuple[int, int] 
         # As in a network: the first product gathers the queue's tokens, the second scatters into the residual stream.
         hidden = into_act(case, Destination.INT8, tokens, first["columns"])
         case.emit("matmul", **first, **hidden, gather=1, queue=expert)
-        case.emit("matmul", **second, **residual, scatter=1, queue=expert)
+        case.emit("matmul", **second, **residual, scatter=1, queue=expert, score_shift=expert % 8)
         case.emit("matmul", **second, **residual, gather=1, scatter=1, queue=expert)
     return [tokens if expert in chosen else 0 for expert in range(experts)]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from moesaic.hls.compiler.arena import Span
 from moesaic.hls.compiler.assembler import Assembler
-from moesaic.spec.arithmetic import SHIFT_MAX, TABLE_ENTRIES
+from moesaic.spec.arithmetic import SCORE_SHIFT_MAX, SHIFT_MAX, TABLE_ENTRIES
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.isa import PARAMETER_ENTRY, Destination, LoadDestination, Space
@@ -202,6 +202,7 @@ class ProgramMaker:
             "queue_first": self._between(0, self.tokens // 2) if rng.random() < 0.3 else 0,
             "output_shift": self._between(0, 20),
             "table_index": self._pick(2),
+            "score_shift": self._pick(SCORE_SHIFT_MAX + 1),
             **fixed,
         }
         rows = self.tokens if f["gather"] or f["scatter"] else f["rows"]

@@ -10,7 +10,7 @@ from moesaic.sim.bench_kit import clocking
 from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
-from moesaic.spec.arithmetic import SHIFT_MAX
+from moesaic.spec.arithmetic import SCORE_SHIFT_MAX, SHIFT_MAX
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.isa import OPERAND_BYTES, PARAMETER_ENTRY, Destination, Fault, pack
 from moesaic.spec.machine import ReferenceMachine
@@ -76,6 +76,7 @@ def random_fields(c: HardwareConfiguration, rng: np.random.Generator, most_rows:
         f["gather"] = int(rng.random() < 0.3)
     if destination == Destination.RESIDUAL:
         f["scatter"] = int(rng.random() < 0.5)
+        f["score_shift"] = int(rng.integers(SCORE_SHIFT_MAX + 1))
     if destination == Destination.INT8:
         f["table_enable"] = int(rng.random() < 0.4)
     if destination == Destination.INT16:

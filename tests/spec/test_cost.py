@@ -25,7 +25,7 @@ def test_weight_bytes_are_those_of_the_layers_on_the_path():
     attention = 4 * linear(D, D) + 2 * norm + scores + 1
     embedding = linear(D, 8 * 8 * 4) + 2 * TOKENS * D
     dense = linear(40, D) + linear(D, 40) + 1024
-    moe = linear(3, D) + 3 * (linear(10, D) + linear(D, 10)) + 1024
+    moe = linear(3, D) + 3 * (linear(10, D) + linear(D, 10)) + 1024 + 1
     assert weight_bytes(A, TASK) == embedding + 2 * attention + dense + moe + norm + linear(16, D)
     fewer = replace(TASK, pathway={1: (2,)}, top_k=1)
     assert weight_bytes(A, TASK) - weight_bytes(A, fewer) == linear(2, D) + 2 * (linear(10, D) + linear(D, 10))

@@ -100,7 +100,7 @@ class PlainMatmul:
             address = f["d_address"] + (token if f["scatter"] else r) * f["d_pitch"] + 2 * n
             update = clip(value, 16)
             if f["scatter"]:
-                update = round_shift(update * score, 16)
+                update = clip(round_shift(update * score, 16 - f["score_shift"]), 16)
             self._write(self.act, address, 2, clip(self._read(self.act, address, 2) + update, 16))
         elif f["destination"] == Destination.KEYS:
             offset = (r // columns) * f["d_pitch"] + (n // lanes) * word + (r % columns) * lanes + n % lanes
@@ -138,6 +138,7 @@ def test_matmul_is_its_loop_nest(variant, configuration, seed):
         "a_address": 256 + depth, "a_pitch": 128, "b_address": 0, "b_stride": 64 * columns, "param_address": 16384,
         "param_stride": 8 * columns, "d_address": 32768, "d_pitch": 256 if VARIANTS[variant]["destination"] < 3 else 4096,
         "gather": 0, "scatter": 0, "row_scale": 0, "table_enable": 0, "table_index": 0, "track_max": 0, "output_shift": 0,
+        "score_shift": int(rng.integers(8)),
         **VARIANTS[variant],
     }  # fmt: skip
     blocks = np.zeros(3 * columns, PARAMETER_ENTRY)

@@ -185,6 +185,7 @@ struct Matmul {
   uint32_t gather;
   uint32_t scatter;
   uint32_t table_index;
+  uint32_t score_shift;
   uint32_t rows;
   uint32_t columns;
   uint32_t depth;
@@ -216,6 +217,7 @@ inline Matmul decode_matmul(const uint32_t *words) {
   fields.gather = (words[0] >> 14) & 0x1U;
   fields.scatter = (words[0] >> 15) & 0x1U;
   fields.table_index = (words[0] >> 16) & 0x1U;
+  fields.score_shift = (words[0] >> 17) & 0x7U;
   fields.rows = words[4] & 0xffffU;
   fields.columns = words[4] >> 16;
   fields.depth = words[5] & 0xffffU;

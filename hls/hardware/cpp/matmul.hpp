@@ -146,7 +146,7 @@ write_act_lanes:
 #pragma HLS UNROLL
     int64_t update = saturate(results.value[c], 16);
     if (f.destination == DESTINATION_RESIDUAL) {
-      if (f.scatter) update = round_shift(multiply<16, 17>(update, score), 16);
+      if (f.scatter) update = saturate(round_shift(multiply<16, 17>(update, score), 16 - f.score_shift), 16);
       update = saturate(int16_of(word, c) + update, 16);
     }
     if (c < valid) {

@@ -11,11 +11,9 @@ namespace moesaic {
 
 constexpr uint32_t PROBABILITY_MAX = 127;
 
-// Added before the fraction of a probability is dropped, 16 bits: (the column's low three bits in reverse + 1/2) / 8. Ordered
-// dithering, which keeps the sum of many small probabilities.
-constexpr uint32_t probability_rounding(uint32_t column) {
-  return ((column & 1) << 15) | ((column & 2) << 13) | ((column & 4) << 11) | (1u << 12);
-}
+// Added before the fraction of a probability is dropped, 16 bits: (39 times the column modulo 64 + 1/2) / 64. Ordered dithering by
+// multiples of the golden ratio, which keeps the sum of many small probabilities.
+constexpr uint32_t probability_rounding(uint32_t column) { return ((column * 39 & 63) << 10) | (1u << 9); }
 
 // Cycles for a word: one read and one write; half a beat is read before it is written where TILE_COLUMNS is 8.
 constexpr int SOFTMAX_II = TILE_COLUMNS < int(BEAT_BYTES) ? 2 : 1;
@@ -44,8 +42,9 @@ softmax_words:
 #pragma HLS UNROLL
       const int32_t distance = maximum - int16_of(word, c);
       const uint32_t exponential = exp2_q16(distance > 0 ? uint32_t(distance) : 0);
-      const bool valid = g * TILE_COLUMNS + uint32_t(c) < columns;
-      const uint32_t probability = (exponential * PROBABILITY_MAX + probability_rounding(uint32_t(c))) >> 16;
+      const uint32_t column = g * TILE_COLUMNS + uint32_t(c);
+      const bool valid = column < columns;
+      const uint32_t probability = (exponential * PROBABILITY_MAX + probability_rounding(column)) >> 16;
       result[c] = valid ? uint8_t(probability) : uint8_t(0);
       word_sum += result[c];
     }

@@ -245,6 +245,7 @@ module moesaic_matmul #(
     logic table_index;
     logic track_max;
     logic weigh;
+    logic [2:0] score_shift;
     logic [7:0] output_shift;
   } mode_t;
 
@@ -341,7 +342,8 @@ module moesaic_matmul #(
       step_slot_q <= slot_q;
       step_mode_q <= {
         instr_q.row_scale, instr_q.table_enable, instr_q.table_index, instr_q.track_max,
-        instr_q.scatter && instr_q.destination == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL), instr_q.output_shift
+        instr_q.scatter && instr_q.destination == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL), instr_q.score_shift,
+        instr_q.output_shift
       };
       reads_blocks_q <= !instr_q.row_scale && instr_q.param_stride != '0;
       holds_blocks_q <= column_tiles_q <= 16'(ParameterTiles);
@@ -564,6 +566,7 @@ module moesaic_matmul #(
       .tile_table_index_i (record_mode.table_index),
       .tile_track_max_i   (record_mode.track_max),
       .tile_weigh_i       (record_mode.weigh),
+      .tile_score_shift_i (record_mode.score_shift),
       .tile_output_shift_i(record_mode.output_shift),
       .tile_rows_i        (record_rows),
       .tile_entry_i       (record_entry),

@@ -36,6 +36,7 @@ module moesaic_matmul_drain #(
     input  logic                                            tile_table_index_i,
     input  logic                                            tile_track_max_i,
     input  logic                                            tile_weigh_i,
+    input  logic [2:0]                                      tile_score_shift_i,
     input  logic [7:0]                                      tile_output_shift_i,
     input  logic [$clog2(TileRows+1)-1:0]                   tile_rows_i,
     input  logic [$clog2(RowEntries)-1:0]                   tile_entry_i,     // of row 0 in the row statistics
@@ -96,6 +97,7 @@ module moesaic_matmul_drain #(
     logic table_index;
     logic track_max;
     logic weigh;
+    logic [2:0] score_shift;
     logic first;
     logic last;
     logic [7:0] output_shift;
@@ -146,8 +148,8 @@ module moesaic_matmul_drain #(
       .valid_i(tile_valid_i),
       .ready_o(tile_ready),
       .data_i ({
-        tile_row_scale_i, tile_table_enable_i, tile_table_index_i, tile_track_max_i, tile_weigh_i, tile_first_i, tile_last_i,
-        tile_output_shift_i, tile_rows_i, tile_entry_i, tile_columns_i, tile_block_i
+        tile_row_scale_i, tile_table_enable_i, tile_table_index_i, tile_track_max_i, tile_weigh_i,
+        tile_score_shift_i, tile_first_i, tile_last_i, tile_output_shift_i, tile_rows_i, tile_entry_i, tile_columns_i, tile_block_i
       }),
       .valid_o(queue_valid),
       .ready_i(tile_load),
@@ -218,6 +220,8 @@ module moesaic_matmul_drain #(
   logic [7:0] output_shift_q;
   logic second_row, second_row_q;
   logic [15:0] score_late, row_multiplier_0;
+  logic [2:0] score_shift_late;
+  logic [5:0] weigh_shift;
   logic [ActPorts-1:0][5:0] row_shift;
   logic [5:0] row_shift_0;
   logic [1:0][TileColumns-1:0][15:0] scaled;
@@ -228,6 +232,8 @@ module moesaic_matmul_drain #(
   assign second_row = weigh_q && ActPorts == 2 && row_in_tile_q[0];
   assign row_multiplier_0 = scale_rd_multiplier_i[second_row_q];
   assign row_shift_0 = row_shift[second_row_q];
+
+  assign weigh_shift = 6'd16 - {3'b0, score_shift_late};
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_row_shift
     assign row_shift[p] = (8'(scale_rd_shift_i[p]) > output_shift_q) ? scale_rd_shift_i[p] - output_shift_q[5:0] : '0;
@@ -242,13 +248,13 @@ module moesaic_matmul_drain #(
   end
 
   moesaic_delay_line #(
-      .Width ($bits(score_late)),
+      .Width ($bits({score_shift_late, score_late})),
       .Stages(RequantiseCycles + 1)
   ) u_score_delay (
       .clk_i,
       .enable_i(1'b1),
-      .data_i  (score_i),
-      .data_o  (score_late)
+      .data_i  ({tile_q.score_shift, score_i}),
+      .data_o  ({score_shift_late, score_late})
   );
 
   for (genvar c = 0; c < TileColumns; c++) begin : gen_lane
@@ -268,7 +274,7 @@ module moesaic_matmul_drain #(
         .result_o        (scaled[0][c])
     );
 
-    // Weighing is requantising by the score and a shift of 16.
+    // Weighing is requantising by the score.
     moesaic_requantise u_second (
         .clk_i,
         .enable_i        (weigh_q ? valid_q[RequantiseCycles-1+:RequantiseCycles] : {valid_q[RequantiseCycles-2:0], take}),
@@ -278,7 +284,7 @@ module moesaic_matmul_drain #(
         .multiplier_i    (parameters.multiplier),
         .shift_i         (parameters.shift),
         .row_multiplier_i(weigh_q ? score_late : scale_rd_multiplier_i[ActPorts-1]),
-        .row_shift_i     (weigh_q ? 6'd16 : row_shift[ActPorts-1]),
+        .row_shift_i     (weigh_q ? weigh_shift : row_shift[ActPorts-1]),
         .result_o        (scaled[1][c])
     );
   end

@@ -48,8 +48,9 @@ module moesaic_softmax #(
   localparam int unsigned SumWidth    = 23;    // 65,535 * 127 < 2**23
   localparam int unsigned Quads       = Lanes / 4;
   localparam int unsigned Parts       = (Quads + 3) / 4;
-  // Added before the fraction of a probability is dropped, by column: ordered dithering, which keeps the sum of many small ones.
-  localparam logic [8*24-1:0] Rounding = {24'd61440, 24'd28672, 24'd45056, 24'd12288, 24'd53248, 24'd20480, 24'd36864, 24'd4096};
+  // 1/64 of what is added before the fraction of a probability is dropped is this times its column: ordered dithering by multiples
+  // of the golden ratio, which keeps the sum of many small probabilities.
+  localparam int unsigned Golden      = 39;
 
   moesaic_isa_pkg::softmax_t instr;
   assign instr = instr_i;
@@ -190,6 +191,14 @@ module moesaic_softmax #(
   logic [SumWidth-1:0] row_sum_q;
   logic row_first_q;
 
+  // Of lane 0, and of each lane. With 64 lanes a lane's is always the same.
+  logic [5:0] phase_q;
+  logic [Lanes-1:0][5:0] phase;
+
+  for (genvar l = 0; l < Lanes; l++) begin : gen_phase
+    assign phase[l] = phase_q + 6'(Golden * l);
+  end
+
   always_comb begin
     part = '0;
     for (int g = 0; g < int'(Quads); g++) part[g/4] = part[g/4] + 11'(quad_q[g]);
@@ -200,9 +209,11 @@ module moesaic_softmax #(
   always_ff @(posedge clk_i) begin
     distance_q <= distance;
     for (int l = 0; l < int'(Lanes); l++) begin
-      // 127 times the exponential, without a multiplier; a lane's columns are all the same modulo 8
-      probability_q[l] <= 8'(({exponential[l], 7'h0} + Rounding[24*(l%8)+:24] - 24'(exponential[l])) >> 16);
+      // 127 times the exponential, without a multiplier
+      probability_q[l] <= 8'(({exponential[l], 7'h0} + {8'd0, phase[l], 1'b1, 9'd0} - 24'(exponential[l])) >> 16);
     end
+    if (!rst_ni) phase_q <= '0;
+    else if (valid_q[5]) phase_q <= last_q[5] ? '0 : phase_q + 6'(Golden * Lanes);
     for (int g = 0; g < int'(Quads); g++) begin
       quad_q[g] <= 9'(probability_q[4*g]) + 9'(probability_q[4*g+1]) + 9'(probability_q[4*g+2]) + 9'(probability_q[4*g+3]);
     end
