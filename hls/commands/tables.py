@@ -9,7 +9,7 @@ class TablesCommand:
     """Writes the files that are derived from the tables in spec."""
 
     name = "tables"
-    help = "write again what is derived from the instruction and register tables: RTL package, C++ header, manual pages"
+    help = "write again what is derived from tables: RTL package, C++ headers, manual pages, register and source lists"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ class TablesCommand:
     def run(arguments: argparse.Namespace) -> int:
         from moesaic.errors import UserError
         from moesaic.files import write_file
-        from moesaic.hls.hardware.generated_files import TABLE_FILES
+        from moesaic.hls.hardware.table_files import TABLE_FILES
         from moesaic.installation import checkout
 
         root = checkout()

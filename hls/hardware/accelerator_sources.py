@@ -11,7 +11,7 @@ HARDWARE_DIRECTORY = Path(__file__).parent
 RTL_DIRECTORY = HARDWARE_DIRECTORY / "rtl"
 CPP_DIRECTORY = HARDWARE_DIRECTORY / "cpp"
 
-_PARAMETERS = (
+PARAMETERS = (
     ("TileRows", "tile_rows"),
     ("TileColumns", "tile_columns"),
     ("TileDepth", "tile_depth"),
@@ -28,11 +28,12 @@ _PARAMETERS = (
     ("Experts", "experts"),
     ("InstructionQueue", "instruction_queue"),
 )
+"""The sizes: parameter of the RTL and field of the configuration."""
 
 
 def rtl_parameters(configuration: HardwareConfiguration) -> dict[str, str]:
     """Parameters of the RTL module `accelerator`: name to SystemVerilog literal."""
-    values = {name: str(getattr(configuration, field)) for name, field in _PARAMETERS}
+    values = {name: str(getattr(configuration, field)) for name, field in PARAMETERS}
     return {**values, "Fingerprint": f"64'h{configuration.fingerprint}"}
 
 

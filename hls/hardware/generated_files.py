@@ -1,6 +1,6 @@
 """Generates the SystemVerilog package, the C++ headers and two manual pages from the tables in spec.
 
-`moesaic tables` writes the files in `TABLE_FILES`; the header of a configuration goes into its build instead.
+`moesaic tables` writes them (`table_files`); the header of a configuration goes into its build instead.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from moesaic.hls.hardware.runtime_tables import runtime_tables
 from moesaic.pages.tables import Cell, Column, Table
 from moesaic.spec import isa, registers
 from moesaic.spec.arithmetic import EXP2_TABLE, NORM_WIDTH_MAX, SHIFT_MAX, TABLE_ENTRIES, TABLE_INDEX_BITS
@@ -431,14 +430,3 @@ def registers_page() -> str:
         rows.append((f"0x{register.offset:03x}", Cell(register.name, "code"), register.access, register.doc + bits))
     lines.append(Table([Column(name) for name in ("offset", "name", "access", "meaning")], rows).to_markdown())
     return "\n".join([*lines, ""])
-
-
-TABLE_FILES: dict[str, Callable[[], str]] = {
-    "hls/hardware/rtl/moesaic_isa_pkg.sv": systemverilog_package,
-    "hls/hardware/cpp/isa.hpp": cpp_header,
-    "hls/hardware/cpp/legality.hpp": cpp_legality,
-    "docs/isa.md": isa_page,
-    "docs/registers.md": registers_page,
-    "host/cpp/src/tables.hpp": runtime_tables,
-}
-"""Path in the repository to the function that generates the file's text."""

@@ -59,6 +59,7 @@ OTHER_PROGRAMS = {
     "build/cpp-runtime/moesaic_frames": "tests/host/cpp/test_package.py runs it",
     "cmake": "tests/host/cpp/test_package.py runs it",
     "cp": "of the system",
+    "fusesoc": "tests/hls/test_reuse.py runs it",
     "g++": "of the system; the emulator is compiled with these options",
     "grep": "on a board",
     "gst-launch-1.0": "of GStreamer; needs a camera",

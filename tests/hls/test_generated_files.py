@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from moesaic import installation
 from moesaic.errors import UserError
 from moesaic.hls.commands.tables import TablesCommand
-from moesaic.hls.hardware.generated_files import TABLE_FILES, cpp_configuration
+from moesaic.hls.hardware.generated_files import cpp_configuration
+from moesaic.hls.hardware.table_files import TABLE_FILES
 from moesaic.spec import registers
 from moesaic.spec.arithmetic import EXP2_TABLE
 from moesaic.spec.configuration import load_configuration
