@@ -30,6 +30,8 @@ DISTILLING_RATE = 2e-5
 DISTILLED_PICTURES = 1024
 """The most pictures that `moesaic qat --distil` holds in memory."""
 _WARMUP = 0.05  # of the steps
+_CONTRAST, _BRIGHTNESS = (0.3, 1.2), (0.3, 1.3)  # factors of pictures to distil with
+_UNCHANGED = 0.2  # of the pictures keep theirs
 _LEAST_SIZE = 1e-6  # root mean square that a tensor of weights near zero counts as having, so that it can move
 
 
@@ -73,12 +75,13 @@ def distil_in_integers(
 ) -> list[float]:
     """Train the network in integers, as `fine_tune_in_integers` does, to do on pictures what it does in float; no labels are needed.
 
-    The loss is the natural logarithm of the squared error of a picture's tokens that a head reads, after the final norm, and of its
-    result, each relative to the float network's own variance: the mean over pictures, summed over tasks. The logarithm keeps the
-    few pictures that integers represent worst from directing every step. The optimizer is Adafactor (Shazeer and Stern 2018), whose
-    steps are a part `rate` of the size of each tensor, not the recipe's: in a network of others that size differs by orders of
-    magnitude, the more so where LayerScale is folded into a layer. pictures: uint8 [N, height, width, 3], of which each step draws
-    a batch of the recipe's size, mirrored or not. Returns the loss of each step. UserError if training diverges.
+    The loss is the natural logarithm of the squared error of a picture's tokens that a head reads, after the final norm, and of
+    its result, each relative to the float network's own variance: the mean over pictures, summed over tasks. The logarithm keeps
+    the few pictures that integers represent worst from directing every step. The optimizer is Adafactor (Shazeer and Stern 2018),
+    whose steps are a part `rate` of the size of each tensor, not the recipe's: in a network of others that size differs by orders
+    of magnitude, the more so where LayerScale is folded into a layer. pictures: uint8 [N, height, width, 3], of which each step
+    draws a batch of the recipe's size, mirrored or not, each with a contrast and a brightness of its own: few pictures stand for
+    many. Returns the loss of each step. UserError if training diverges.
     """
     teacher = copy.deepcopy(model).eval()
     network = FakeQuantised(model, scales)
@@ -133,7 +136,7 @@ def _distance(teacher: M3ViT, network: FakeQuantised, recipe: Recipe, pictures: 
     """The loss of a step of `distil_in_integers`, a scalar."""
     rng = np.random.default_rng([recipe.training.seed, step])
     batch = pictures[rng.choice(len(pictures), min(recipe.training.batch, len(pictures)), replace=False)]
-    batch = batch[:, :, ::-1] if rng.integers(2) else batch
+    batch = _varied(batch[:, :, ::-1] if rng.integers(2) else batch, rng)
     images, parameters = torch.from_numpy(np.ascontiguousarray(batch)).to(network.device), network.derive()
     c, total = recipe.model, []
     for task in c.task_names:
@@ -145,6 +148,16 @@ def _distance(teacher: M3ViT, network: FakeQuantised, recipe: Recipe, pictures: 
         scale, offset = (torch.as_tensor(part, device=result.device) for part in (norm.scale, norm.offset))
         total += [_log_error(integers[name] * scale + offset, tokens.clone()), _log_error(result, exact.clone())]
     return torch.stack(total).sum().float()
+
+
+def _varied(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Pictures uint8 [N, height, width, 3], each with other contrast and brightness, but for some that stay as they are."""
+    pictures = pictures.astype(np.float32)
+    mean = pictures.mean((1, 2, 3), keepdims=True)
+    contrast, brightness = (rng.uniform(*ends, mean.shape).astype(np.float32) for ends in (_CONTRAST, _BRIGHTNESS))
+    varied = (pictures - mean) * contrast + mean * brightness
+    chosen = np.where(rng.random(mean.shape) < _UNCHANGED, pictures, varied)
+    return chosen.clip(0, 255).round().astype(np.uint8)
 
 
 def _teach(teacher: M3ViT, batch: np.ndarray, task: str) -> tuple[Tensor, Tensor]:
