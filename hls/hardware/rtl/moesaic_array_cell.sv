@@ -18,10 +18,10 @@ module moesaic_array_cell #(
   /* verilator no_inline_module */
 
   logic signed [36:0] sum;
-  logic signed [17:0] low;
-  logic signed [18:0] high;
-  logic signed [31:0] accumulator_0_q;
-  logic signed [31:0] accumulator_1_q;
+  logic [17:0] low;
+  logic [18:0] high;
+  logic [31:0] accumulator_0_q;
+  logic [31:0] accumulator_1_q;
 
   moesaic_packed_dot #(
       .TileDepth(TileDepth)
@@ -38,8 +38,8 @@ module moesaic_array_cell #(
 
   always_ff @(posedge clk_i) begin
     if (valid_i) begin
-      accumulator_0_q <= 32'(low) + (first_i ? 32'sd0 : accumulator_0_q) + 32'sd1;
-      accumulator_1_q <= 32'(high) + (first_i ? 32'sd0 : accumulator_1_q) + 32'(signed'({1'b0, sum[17]}));
+      accumulator_0_q <= {{14{low[17]}}, low} + (first_i ? '0 : accumulator_0_q) + 32'd1;
+      accumulator_1_q <= {{13{high[18]}}, high} + (first_i ? '0 : accumulator_1_q) + 32'(low[17]);
     end
     if (capture_i) held_o <= {accumulator_1_q, accumulator_0_q};
   end

@@ -114,7 +114,7 @@ module moesaic_dsp48_mac #(
       a_q <= a_i;
       b_q <= b_i;
       product_q <= a_q * b_q;
-      sum_q <= (First ? $signed(Start) : cascade_i) + 48'(product_q);
+      sum_q <= (First ? $signed(Start) : cascade_i) + $signed({{3{product_q[44]}}, product_q});
     end
   end
 

@@ -253,7 +253,7 @@ module moesaic_layer_norm #(
     sb_total   = '0;
     sb_squares = '0;
     for (int l = 0; l < int'(NormLanes); l++) begin
-      sb_total   = sb_total + TotalWidth'($signed(sb_x_q[l]));
+      sb_total   = sb_total + {{(TotalWidth - 16) {sb_x_q[l][15]}}, sb_x_q[l]};
       sb_squares = sb_squares + SquaresWidth'(sb_square_q[l]);
     end
   end
@@ -271,7 +271,7 @@ module moesaic_layer_norm #(
     end
     for (int l = 0; l < int'(NormLanes); l++) begin
       sa_x_q[l]      <= st_mask_q[l] ? st_word_q[16*l+:16] : '0;
-      sb_square_q[l] <= 32'($signed(sa_x_q[l])) * 32'($signed(sa_x_q[l]));
+      sb_square_q[l] <= $signed(sa_x_q[l]) * $signed(sa_x_q[l]);
     end
     sb_x_q       <= sa_x_q;
     sc_total_q   <= sb_total;
@@ -385,11 +385,11 @@ module moesaic_layer_norm #(
 
   always_comb begin
     for (int l = 0; l < int'(NormLanes); l++) begin
-      y_shifted[l] = 45'($signed(rounded_q[l]) >>> nm_shift_q[4]);
+      y_shifted[l] = $signed(rounded_q[l]) >>> nm_shift_q[4];
       y[l]         = y_shifted[l][15:0];
       if ($signed(y_shifted[l]) > 45'sd32767) y[l] = 16'h7fff;
       if ($signed(y_shifted[l]) < -45'sd32768) y[l] = 16'h8000;
-      result_shifted[l] = 34'($signed(result_sum_q[l]) >>> shift_q);
+      result_shifted[l] = $signed(result_sum_q[l]) >>> shift_q;
       result[l]         = result_shifted[l][7:0];
       if ($signed(result_shifted[l]) > 34'sd127) result[l] = 8'h7f;
       if ($signed(result_shifted[l]) < -34'sd128) result[l] = 8'h80;
@@ -409,9 +409,9 @@ module moesaic_layer_norm #(
       gamma_q[2][l]   <= gamma_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
       beta_q[2][l]    <= beta_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
       mask_q[2][l]    <= !nm_last_word_q || last_mask_q[nm_step_d_q[1]*NormLanes+l];
-      product_q[l]    <= 45'($signed(x_q[l])) * 45'($signed({1'b0, nm_multiplier_q[2]}));
+      product_q[l]    <= $signed(x_q[l]) * $signed({1'b0, nm_multiplier_q[2]});
       rounded_q[l]    <= product_q[l] + nm_offset_q[3];
-      affine_q[l]     <= 34'($signed(y_q[l])) * 34'($signed(gamma_q[5][l]));
+      affine_q[l]     <= $signed(y_q[l]) * $signed(gamma_q[5][l]);
       result_sum_q[l] <= affine_q[l] + {{8{beta_q[6][l][15]}}, beta_q[6][l], 10'd0} + result_half;
     end
     gamma_q[5:3] <= gamma_q[4:2];

@@ -76,6 +76,7 @@ module moesaic_matmul_drain #(
   localparam int unsigned CountBits = $clog2(TileRows + 1);
   localparam int unsigned ColumnBits = $clog2(TileColumns) + 1;
   localparam int unsigned PortBits = $clog2(ActPorts);
+  localparam logic [EntryBits-1:0] GroupMask = {EntryBits{1'b1}} << PortBits;  // of an entry: its group of ActPorts
   localparam int unsigned BlockBits = $clog2(ParameterTiles);
   localparam int unsigned BlockWords = 8 / TileDepth;
   localparam int unsigned WordColumns = TileColumns / BlockWords;
@@ -199,7 +200,7 @@ module moesaic_matmul_drain #(
   assign entry = tile_q.entry + EntryBits'(row_in_tile_q);
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_entry
-    assign scale_rd_address_o[p] = (entry & ~EntryBits'(ActPorts - 1)) | EntryBits'(p);
+    assign scale_rd_address_o[p] = (entry & GroupMask) | EntryBits'(p);
   end
 
   always_ff @(posedge clk_i) begin
@@ -279,7 +280,7 @@ module moesaic_matmul_drain #(
         .clk_i,
         .enable_i        (weigh_q ? valid_q[RequantiseCycles-1+:RequantiseCycles] : {valid_q[RequantiseCycles-2:0], take}),
         .row_scale_i     (weigh_q || tile_q.row_scale),
-        .sum_i           (weigh_q ? 32'($signed(scaled[0][c])) : row[ActPorts-1][c]),
+        .sum_i           (weigh_q ? {{16{scaled[0][c][15]}}, scaled[0][c]} : row[ActPorts-1][c]),
         .bias_i          (parameters.bias),
         .multiplier_i    (parameters.multiplier),
         .shift_i         (parameters.shift),

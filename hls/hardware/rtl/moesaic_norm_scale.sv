@@ -58,7 +58,7 @@ module moesaic_norm_scale #(
   assign sums_end = va_step_q == 2'd3;
 
   always_comb begin
-    va_term = VarianceWidth'($signed(va_p_q));
+    va_term = {{(VarianceWidth - 45) {va_p_q[44]}}, va_p_q};
     case (va_steps_q[3])
       2'd1: va_term = va_term << 17;
       2'd3: va_term = va_term << 26;
@@ -70,12 +70,12 @@ module moesaic_norm_scale #(
 
   always_ff @(posedge clk_i) begin
     unique case (va_step_q)
-      2'd0: {va_a_q, va_b_q} <= {27'($signed(total)), 1'b0, total[16:0]};
-      2'd1: {va_a_q, va_b_q} <= {27'($signed(total)), 18'($signed(total[25:17]))};
+      2'd0: {va_a_q, va_b_q} <= {total[25], total, 1'b0, total[16:0]};
+      2'd1: {va_a_q, va_b_q} <= {total[25], total, {9{total[25]}}, total[25:17]};
       2'd2: {va_a_q, va_b_q} <= {1'b0, squares[25:0], 18'(width_i)};
       2'd3: {va_a_q, va_b_q} <= {27'(squares[40:26]), 18'(width_i)};
     endcase
-    va_m_q <= 45'($signed(va_a_q)) * 45'($signed(va_b_q));
+    va_m_q <= $signed(va_a_q) * $signed(va_b_q);
     va_p_q <= va_m_q;
     case (va_steps_q[3])
       2'd0: variance_q <= -va_term;
@@ -183,9 +183,9 @@ module moesaic_norm_scale #(
   logic [44:0] sc_m_q, sc_p_q, sc_offset_q;
 
   always_ff @(posedge clk_i) begin
-    sc_a_q      <= mantissa_valid ? 27'($signed(row_total)) : 27'(width_i);
+    sc_a_q      <= mantissa_valid ? {row_total[25], row_total} : 27'(width_i);
     sc_b_q      <= mantissa_valid ? 18'(mantissa) : sc_b_q;
-    sc_m_q      <= 45'($signed(sc_a_q)) * 45'($signed(sc_b_q));
+    sc_m_q      <= $signed(sc_a_q) * $signed(sc_b_q);
     sc_p_q      <= sc_m_q;
     sc_offset_q <= (45'd1 << (6'(row_pairs) + 6'd4)) - sc_p_q;
     if (!rst_ni) sc_valid_q <= '0;

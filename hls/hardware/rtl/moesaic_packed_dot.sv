@@ -38,7 +38,7 @@ module moesaic_packed_dot #(
         .clk_i,
         .enable_i,
         .a_i      (weights_i[k]),
-        .b_i      (18'(signed'(a_i[k]))),
+        .b_i      ({{10{a_i[k][7]}}, a_i[k]}),
         .cascade_i(cascade[k]),
         .cascade_o(cascade[k+1]),
         .sum_o    (sums[k])

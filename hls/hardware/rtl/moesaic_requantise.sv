@@ -49,7 +49,7 @@ module moesaic_requantise (
 
   always_ff @(posedge clk_i) begin
     if (enable_i[0]) begin
-      biased_q <= 33'(sum_i) + (row_scale_i ? 33'sd0 : 33'(bias_i));
+      biased_q <= {sum_i[31], sum_i} + (row_scale_i ? 33'd0 : {bias_i[31], bias_i});
       row_scale_0_q <= row_scale_i;
       multiplier_0_q <= multiplier_i;
       shift_0_q <= shift_i;

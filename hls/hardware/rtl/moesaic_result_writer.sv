@@ -67,9 +67,9 @@ module moesaic_result_writer #(
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_row
     for (genvar c = 0; c < TileColumns; c++) begin : gen_lane
-      logic signed [16:0] sum;
+      logic [16:0] sum;
 
-      assign sum = 17'($signed(value_i[p][c])) + (residual ? 17'($signed(old_i[p][c])) : 17'sd0);
+      assign sum = {value_i[p][c][15], value_i[p][c]} + (residual ? {old_i[p][c][15], old_i[p][c]} : '0);
       assign added[p][c] = (sum[16] != sum[15]) ? {sum[16], {15{~sum[16]}}} : sum[15:0];
     end
   end

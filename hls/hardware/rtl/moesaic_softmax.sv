@@ -175,7 +175,7 @@ module moesaic_softmax #(
 
   always_comb begin
     for (int l = 0; l < int'(Lanes); l++) begin
-      difference[l] = 17'($signed(max_rd_data_i)) - 17'($signed(score[l]));
+      difference[l] = {max_rd_data_i[15], max_rd_data_i} - {score[l][15], score[l]};
       distance[l]   = difference[l][16] ? '0 : difference[l][15:0];
       if (last_q[2] && !last_mask_q[l]) distance[l] = '1;
     end
