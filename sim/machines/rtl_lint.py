@@ -1,4 +1,7 @@
-"""Lint all RTL with Verilator -Wall and slang, which find different faults, and with Yosys, which must be able to read it."""
+"""Lint all RTL with Verilator -Wall and slang, which find different faults, and with Yosys, which must be able to read it.
+
+What all of them accept and one synthesis tool has misread is refused, too (`refused_casts`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from moesaic.hls.hardware.accelerator_sources import rtl_parameters
+from moesaic.sim.machines.refused_casts import refused_casts
 from moesaic.sim.machines.rtl_directories import RTL_DIRECTORIES, SYSTEM_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.machines.verilator import lint
@@ -79,7 +83,7 @@ def check(top: str, parameters: Mapping[str, int | str] | None = None) -> str:
 
 
 def check_all() -> dict[str, str]:
-    """Lint each module with its defaults, and the whole accelerator in every shipped configuration.
+    """Lint each module with its defaults, the whole accelerator in every shipped configuration, and the casts of every file.
 
     Return a description of each check with its findings; an empty string means clean.
     """
@@ -89,4 +93,6 @@ def check_all() -> dict[str, str]:
         findings |= {f"{top} ({path.stem})": check(top, parameters) for top in CONFIGURED_TOPS}
         sources = source_closure(SYNTHESISED_TOP, RTL_DIRECTORIES)
         findings[f"{SYNTHESISED_TOP} ({path.stem}), Yosys"] = yosys(SYNTHESISED_TOP, sources, parameters)
+    for directory in RTL_DIRECTORIES:
+        findings |= {f"{path.name}, casts": "\n".join(refused_casts(path)) for path in sorted(directory.glob("*.sv"))}
     return findings
