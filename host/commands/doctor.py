@@ -163,6 +163,13 @@ ITEMS = (
         "yosys", partial(package_version, "pyosys"), "the synthesis check of the RTL", how_to_install("pyosys"), "0.70"
     ),
     Item(
+        "iverilog",
+        partial(program_version, "iverilog", "-V"),
+        "the accelerator in four states",
+        "apt-get install iverilog",
+        "11",
+    ),
+    Item(
         "tkinter",
         partial(module_version, "tkinter"),
         "the check of the Tcl scripts (tests)",

@@ -50,6 +50,7 @@ PARSED_ONLY = {
     "bitstream": "needs Vivado",
     "deploy": "needs a board",
     "watch": "serves until it is stopped",
+    "netlist": "simulates in four states for minutes; tests/sim/measurements/netlist_run does",
     "lint": "checks all RTL for a minute; `make lint` is tests/test_style.py's and tests/sim's",
     "tables": "writes into the checkout",
 }

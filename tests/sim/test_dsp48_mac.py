@@ -1,6 +1,6 @@
 """One link of a cascade: the behavioural description and the instantiated slice both follow the equations of UG579.
 
-The slice that is instantiated is a model of ours (designs/dsp48e2), written from the guide; AMD's own has not been run.
+The slice that is instantiated is a model of ours (sim/measurements/netlist_run/cells), written from the guide; AMD's own has not been run.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from moesaic.sim.bench_kit import clocking
 from moesaic.sim.bench_kit.random_values import random_generator, with_corners
 from moesaic.sim.bench_kit.runner import RTL_DIRECTORIES, run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
+from moesaic.sim.measurements.netlist_run.cells import CELL_DIRECTORY
 from tests.sim import test_packed_dot
 
-MODEL = Path(__file__).parent / "designs" / "dsp48e2"
+MODEL = CELL_DIRECTORY
 START = (1 << 48) - 5
 LINKS = {"first": 1, "next": 0}
 VARIANTS = ("behavioural", "instantiated")

@@ -1,6 +1,9 @@
 // The part of AMD's DSP48E2 that dsp48_mac uses, written from the equations of the user guide (UG579): 27 x 18 multiplier,
 // W, X, Y and Z multiplexers (tables of OPMODE), P = Z + W + X + Y + CIN (ALUMODE 0000), input, M and P registers with their
 // enables. Anything that is set otherwise than modelled stops the simulation.
+//
+// An unknown bit of an operand makes unknown what depends on it, and no more: bit i of a product or sum depends on bits 0 to i. The
+// lower half of two packed products is thus known whatever the upper operand holds.
 module DSP48E2 #(
     parameter AMULTSEL = "A",
     parameter BMULTSEL = "B",
@@ -55,12 +58,45 @@ module DSP48E2 #(
     output logic [7:0]  XOROUT
 );
 
+  // The bits of value from the lowest unknown bit of either operand on are unknown.
+  function automatic logic [47:0] known_below(input logic [47:0] value, input logic [47:0] operands);
+    known_below = value;
+    for (int i = 0; i < 48; i++) if ((^(operands & ((48'd2 << i) - 48'd1))) === 1'bx) known_below[i] = 1'bx;
+  endfunction
+
+  function automatic logic [44:0] product(input logic signed [26:0] a, input logic signed [17:0] b);
+    logic signed [26:0] a_known;
+    logic signed [17:0] b_known;
+    logic signed [44:0] known;
+    if ((^{a, b}) !== 1'bx) begin
+      product = a * b;
+    end else begin
+      for (int i = 0; i < 27; i++) a_known[i] = a[i] === 1'b1;
+      for (int i = 0; i < 18; i++) b_known[i] = b[i] === 1'b1;
+      known = a_known * b_known;
+      product = 45'(known_below({3'b000, known}, {21'd0, a} ^ {30'd0, b}));
+    end
+  endfunction
+
+  function automatic logic [47:0] total(input logic [47:0] one, input logic [47:0] other);
+    logic [47:0] one_known, other_known;
+    if ((^{one, other}) !== 1'bx) begin
+      total = one + other;
+    end else begin
+      for (int i = 0; i < 48; i++) begin
+        one_known[i] = one[i] === 1'b1;
+        other_known[i] = other[i] === 1'b1;
+      end
+      total = known_below(one_known + other_known, one ^ other);
+    end
+  endfunction
+
   if (AMULTSEL != "A" || BMULTSEL != "B" || A_INPUT != "DIRECT" || B_INPUT != "DIRECT" || USE_MULT != "MULTIPLY" ||
       USE_SIMD != "ONE48") begin : gen_path
-    $fatal(1, "DSP48E2: only A * B from the ports is modelled");
+    initial $fatal(1, "DSP48E2: only A * B from the ports is modelled");
   end
   if (AREG > 1 || BREG > 1 || OPMODEREG != 0 || ALUMODEREG != 0 || INMODEREG != 0 || CARRYINREG != 0) begin : gen_registers
-    $fatal(1, "DSP48E2: at most one input register, and no control registers, are modelled");
+    initial $fatal(1, "DSP48E2: at most one input register, and no control registers, are modelled");
   end
 
   logic signed [26:0] a_q, a_used;
@@ -71,7 +107,7 @@ module DSP48E2 #(
   // With one input register (AREG, BREG = 1) it is register 2, and INMODE 00000 selects it.
   assign a_used = (AREG == 1) ? a_q : A[26:0];
   assign b_used = (BREG == 1) ? b_q : B;
-  assign m_used = (MREG == 1) ? m_q : a_used * b_used;
+  assign m_used = (MREG == 1) ? m_q : product(a_used, b_used);
 
   always_comb begin
     case (OPMODE[8:7])
@@ -89,7 +125,7 @@ module DSP48E2 #(
     endcase
     // The two partial products of the multiplier come through X and Y together.
     xy = (OPMODE[3:0] == 4'b0101) ? 48'(m_used) : (OPMODE[3:0] == 4'b0000) ? '0 : 'x;
-    alu = z + w + xy;
+    alu = total(total(z, w), xy);
   end
 
   always_ff @(posedge CLK) begin
@@ -98,7 +134,7 @@ module DSP48E2 #(
     if (RSTB) b_q <= '0;
     else if (CEB2) b_q <= B;
     if (RSTM) m_q <= '0;
-    else if (CEM) m_q <= a_used * b_used;
+    else if (CEM) m_q <= product(a_used, b_used);
     if (RSTP) p_q <= '0;
     else if (CEP) p_q <= alu;
     if (ALUMODE != 4'b0000 || INMODE != 5'b00000 || CARRYINSEL != 3'b000 || CARRYIN || OPMODE[6:4] > 3'd3 ||

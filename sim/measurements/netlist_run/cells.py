@@ -1,0 +1,43 @@
+"""Models of the cells that a netlist instantiates: Yosys' own, and those in cells/ of what Yosys only knows the pins of."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from pathlib import Path
+
+from moesaic.errors import InternalError
+from moesaic.sim.measurements.synthesis import yosys
+
+CELL_DIRECTORY = Path(__file__).parent / "cells"
+"""One file for each cell that Yosys has no model of, written from AMD's user guides."""
+
+_MODULE = re.compile(r"^module (\w+)\b.*?^endmodule$", re.MULTILINE | re.DOTALL)
+_SPECIFY = re.compile(r"^ *specify\b.*?^ *endspecify\n", re.MULTILINE | re.DOTALL)
+_INSTANCE = re.compile(r"^  (\w+) (?:#\(|\\?\S+ +\()", re.MULTILINE)
+_DEFINED = re.compile(r"^module (\\\S+|\w+)", re.MULTILINE)
+
+
+def cell_models(netlist: str) -> str:
+    """Verilog text with a model of each primitive cell that a netlist uses, without timing checks.
+
+    netlist: Verilog as Yosys writes it, one instance a line.
+
+    Raises:
+        UserError: Yosys is missing.
+        InternalError: there is no model of a cell.
+    """
+    yosys.version()
+    library = importlib.resources.files("pyosys") / "share" / "xilinx" / "cells_sim.v"
+    theirs = {match.group(1): match.group() for match in _MODULE.finditer(library.read_text(encoding="utf-8"))}
+    missing = sorted(set(_INSTANCE.findall(netlist)) - set(_DEFINED.findall(netlist)))
+    models = []
+    for name in missing:
+        ours = CELL_DIRECTORY / f"{name}.sv"
+        if ours.exists():
+            models.append(ours.read_text(encoding="utf-8"))
+        elif name in theirs:
+            models.append(_SPECIFY.sub("", theirs[name]) + "\n")
+        else:
+            raise InternalError(f"the netlist uses {name}, of which neither Yosys nor {CELL_DIRECTORY} has a model")
+    return "\n".join(models)
