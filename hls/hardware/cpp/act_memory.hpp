@@ -102,6 +102,7 @@ inline void write_act_half(ActMemory &act, uint32_t index, const uint8_t *byte, 
   }
 }
 
+#ifdef MOESAIC_AP_TYPES
 inline int16_t int16_of(const ActWord &word, int lane) {
   return int16_t(uint16_t(word.byte[2 * lane] | (uint32_t(word.byte[2 * lane + 1]) << 8)));
 }
@@ -110,6 +111,19 @@ inline void set_int16(ActWord &word, int lane, int16_t value) {
   word.byte[2 * lane] = uint8_t(uint16_t(value) & 0xff);
   word.byte[2 * lane + 1] = uint8_t(uint16_t(value) >> 8);
 }
+#else
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the emulator's processor keeps an int16 as the machine does");
+
+inline int16_t int16_of(const ActWord &word, int lane) {
+  int16_t value;
+  std::memcpy(&value, word.byte + 2 * lane, sizeof value);
+  return value;
+}
+
+inline void set_int16(ActWord &word, int lane, int16_t value) {
+  std::memcpy(word.byte + 2 * lane, &value, sizeof value);
+}
+#endif
 
 }  // namespace moesaic
 

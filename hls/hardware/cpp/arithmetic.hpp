@@ -23,17 +23,19 @@ inline int64_t multiply(int64_t left, int64_t right) {
 }
 
 // Clip to the range of a signed integer of `bits` bits.
-inline int64_t saturate(int64_t value, int bits) {
+template <typename Integer>
+inline Integer saturate(Integer value, int bits) {
 #pragma HLS INLINE
-  const int64_t top = (int64_t(1) << (bits - 1)) - 1;
-  return value > top ? top : value < -top - 1 ? -top - 1 : value;
+  const Integer top = Integer((Integer(1) << (bits - 1)) - 1);
+  const Integer bottom = Integer(-top - 1);
+  return value > top ? top : value < bottom ? bottom : value;
 }
 
-// value / 2**shift to nearest, halves towards plus infinity. Only the low six bits of shift count, as in hardware.
+// value / 2**shift to nearest, halves towards plus infinity; value of at most 63 bits. Only the low six bits of shift count, as in
+// hardware. One bit is kept below the result and rounds it: one shifter, where half of 2**shift would take a second.
 inline int64_t round_shift(int64_t value, uint32_t shift) {
 #pragma HLS INLINE
-  shift &= 63;
-  return (value + ((int64_t(1) << shift) >> 1)) >> shift;
+  return ((value * 2 >> (shift & 63)) + 1) >> 1;
 }
 
 // Number of bits of value; 0 for 0.

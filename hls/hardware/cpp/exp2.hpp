@@ -12,7 +12,7 @@ inline uint32_t exp2_q16(uint32_t distance) {
 #pragma HLS INLINE
 #pragma HLS BIND_STORAGE variable=EXP2_TABLE type=rom_np impl=lutram
   const uint32_t octaves = (distance >> 8) < 18 ? distance >> 8 : 18;
-  return uint32_t(round_shift(EXP2_TABLE[distance & 0xff], octaves));
+  return ((EXP2_TABLE[distance & 0xff] * 2 >> octaves) + 1) >> 1;  // as round_shift, in 32 bits
 }
 
 }  // namespace moesaic

@@ -14,9 +14,9 @@ struct GeluTable {
   int8_t byte[TABLE_COPIES][TABLE_BYTES];
 };
 
-inline int8_t look_up(const GeluTable &table, int lane, uint32_t which, int64_t value) {
+inline int8_t look_up(const GeluTable &table, int lane, uint32_t which, int16_t value) {
 #pragma HLS INLINE
-  const int32_t index = int32_t(saturate(value, TABLE_INDEX_BITS)) + TABLE_ENTRIES / 2;
+  const int32_t index = saturate(value, TABLE_INDEX_BITS) + TABLE_ENTRIES / 2;
   return table.byte[lane / 2][which * TABLE_ENTRIES + uint32_t(index)];
 }
 

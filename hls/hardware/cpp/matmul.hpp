@@ -59,6 +59,10 @@ operand_rows:
         }
       }
     }
+#ifdef MOESAIC_AP_TYPES
+#else
+    operand.offset[i] = native::row_offset<native::Best>(operand.row[i][0][0] + f.a_address % ACT_WORD_BYTES, f.depth);
+#endif
   }
   return FAULT_NONE;
 }
@@ -97,16 +101,16 @@ inline void multiply_tile(const Matmul &f, const Machine &machine, uint64_t b_ad
     words[k] = weight_word_bytes(machine.weight, machine.act, uint32_t(b_address / WEIGHT_WORD_BYTES) + k);
   }
   const int8_t *values = operand.row[0][0][0] + f.a_address % ACT_WORD_BYTES;
-  native::multiply_tile<native::Best>(values, OPERAND_BYTES, rows, words, steps, accumulators.sum);
+  native::multiply_tile<native::Best>(values, OPERAND_BYTES, operand.offset, rows, words, steps, accumulators.sum);
 }
 #endif
 
-// Results of one row, requantised and looked up.
+// Results of one row, requantised to 16 bits and looked up; a destination may take fewer bits.
 struct RowResults {
-  int64_t value[TILE_COLUMNS];
+  int16_t value[TILE_COLUMNS];
 };
 
-inline void requantise_row(const Matmul &f, const int32_t *sum, const Parameter *parameters,
+inline void requantise_row(const Matmul &f, const int32_t *sum, const Parameters &parameters,
                            const RowStatistics &statistics, const GeluTable &table, uint32_t r, RowResults &results) {
 #pragma HLS INLINE
   uint32_t row_multiplier = 0;
@@ -119,11 +123,17 @@ inline void requantise_row(const Matmul &f, const int32_t *sum, const Parameter 
 requantise_lanes:
   for (int c = 0; c < TILE_COLUMNS; c++) {
 #pragma HLS UNROLL
-    const int64_t bias = f.row_scale ? 0 : parameters[c].bias;
-    const uint32_t multiplier = f.row_scale ? row_multiplier : parameters[c].multiplier;
-    const uint32_t shift = f.row_scale ? row_shift : parameters[c].shift;
-    const int64_t value = requantise(sum[c] + bias, multiplier, shift);
-    results.value[c] = f.table_enable ? look_up(table, c, f.table_index, value) : value;
+    const int64_t bias = f.row_scale ? 0 : parameters.bias[c];
+    const uint32_t multiplier = f.row_scale ? row_multiplier : parameters.multiplier[c];
+    const uint32_t shift = f.row_scale ? row_shift : parameters.shift[c];
+    results.value[c] = int16_t(saturate(requantise(sum[c] + bias, multiplier, shift), 16));
+  }
+  if (f.table_enable) {
+  look_up_lanes:
+    for (int c = 0; c < TILE_COLUMNS; c++) {
+#pragma HLS UNROLL
+      results.value[c] = look_up(table, c, f.table_index, results.value[c]);
+    }
   }
 }
 
@@ -141,20 +151,29 @@ inline void write_act_row(const Matmul &f, ActMemory &act, const RowResults &res
   const int half = int(address / TILE_COLUMNS % 2);
   ActWord word = read_act_word(act, index);
 #pragma HLS ARRAY_PARTITION variable=word.byte type=complete
-write_act_lanes:
-  for (int c = 0; c < TILE_COLUMNS; c++) {
+  if (f.destination == DESTINATION_INT8) {
+  write_halves:
+    for (int h = 0; h < 2; h++) {
 #pragma HLS UNROLL
-    int64_t update = saturate(results.value[c], 16);
-    if (f.destination == DESTINATION_RESIDUAL) {
-      if (f.scatter) update = saturate(round_shift(multiply<16, 17>(update, score), 16 - f.score_shift), 16);
-      update = saturate(int16_of(word, c) + update, 16);
-    }
-    if (c < valid) {
-      if (f.destination == DESTINATION_INT8) {
-        word.byte[half * TILE_COLUMNS + c] = uint8_t(saturate(results.value[c], 8) & 0xff);
-      } else {
-        set_int16(word, c, int16_t(update));
+    write_int8_lanes:
+      for (int c = 0; c < TILE_COLUMNS; c++) {
+#pragma HLS UNROLL
+        const uint8_t before = word.byte[h * TILE_COLUMNS + c];
+        const int16_t update = saturate(results.value[c], 8);
+        word.byte[h * TILE_COLUMNS + c] = h == half && c < valid ? uint8_t(update & 0xff) : uint8_t(before);
       }
+    }
+  } else {
+  write_int16_lanes:
+    for (int c = 0; c < TILE_COLUMNS; c++) {
+#pragma HLS UNROLL
+      const int16_t before = int16_of(word, c);
+      int32_t update = results.value[c];
+      if (f.destination == DESTINATION_RESIDUAL) {
+        if (f.scatter) update = int32_t(saturate(round_shift(multiply<16, 17>(update, score), 16 - f.score_shift), 16));
+        update = saturate(before + update, 16);
+      }
+      set_int16(word, c, c < valid ? int16_t(update) : before);
     }
   }
   write_act_word(act, index, word);
@@ -183,7 +202,7 @@ key_groups:
         for (int l = 0; l < TILE_DEPTH; l++) {
 #pragma HLS UNROLL
           if (g * TILE_DEPTH + l < valid) {
-            const int64_t value = saturate(results.value[g * TILE_DEPTH + l], 8);
+            const int16_t value = saturate(results.value[g * TILE_DEPTH + l], 8);
             set_beat_byte(beat, int(address % BEAT_BYTES) + l, uint8_t(value & 0xff));
           }
         }
@@ -220,15 +239,14 @@ inline int16_t largest(const RowResults &results, int valid, int16_t maximum) {
 maximum_lanes:
   for (int c = 0; c < TILE_COLUMNS; c++) {
 #pragma HLS UNROLL
-    const int16_t value = int16_t(saturate(results.value[c], 16));
-    if (c < valid && value > maximum) maximum = value;
+    if (c < valid && results.value[c] > maximum) maximum = results.value[c];
   }
   return maximum;
 }
 
 // A tile of results to the activation memory.
 inline uint32_t drain_to_act(const Matmul &f, Machine &machine, const TileRows &tile, const Accumulators &accumulators,
-                             const Parameter *parameters, uint32_t j, int valid, int16_t *maximum) {
+                             const Parameters &parameters, uint32_t j, int valid, int16_t *maximum) {
 #pragma HLS INLINE
   uint32_t fault = FAULT_NONE;
 drain_rows:
@@ -248,14 +266,14 @@ drain_rows:
     } else {
       fault = FAULT_ADDRESS;
     }
-    maximum[i] = largest(results, valid, maximum[i]);
+    if (f.track_max) maximum[i] = largest(results, valid, maximum[i]);
   }
   return fault;
 }
 
 // A tile of results to the weight memory.
 inline uint32_t drain_to_weight(const Matmul &f, Machine &machine, const TileRows &tile,
-                                const Accumulators &accumulators, const Parameter *parameters, uint32_t j, int valid) {
+                                const Accumulators &accumulators, const Parameters &parameters, uint32_t j, int valid) {
 #pragma HLS INLINE
 drain_rows:
   for (int i = 0; i < tile.count; i++) {
@@ -288,14 +306,16 @@ inline uint32_t matmul(const Matmul &f, Machine &machine, Events &events) {
   TileRows tile;
   Operand operand;
   Accumulators accumulators;
-  Parameter parameters[TILE_COLUMNS];
+  Parameters parameters;
   int16_t maximum[TILE_ROWS];
   // Registers: tile, accumulators, parameters, maxima. LUT RAM: an operand row is OPERAND_PARTS memories, TILE_DEPTH bytes wide.
 #pragma HLS ARRAY_PARTITION variable=tile.source type=complete
 #pragma HLS ARRAY_PARTITION variable=tile.target type=complete
 #pragma HLS ARRAY_PARTITION variable=tile.score type=complete
 #pragma HLS ARRAY_PARTITION variable=accumulators.sum type=complete dim=0
-#pragma HLS ARRAY_PARTITION variable=parameters type=complete
+#pragma HLS ARRAY_PARTITION variable=parameters.bias type=complete
+#pragma HLS ARRAY_PARTITION variable=parameters.multiplier type=complete
+#pragma HLS ARRAY_PARTITION variable=parameters.shift type=complete
 #pragma HLS ARRAY_PARTITION variable=maximum type=complete
 #pragma HLS ARRAY_PARTITION variable=operand.row type=complete dim=1
 #pragma HLS ARRAY_PARTITION variable=operand.row type=complete dim=3

@@ -14,6 +14,10 @@ constexpr int OPERAND_PARTS = ACT_WORD_BYTES / TILE_DEPTH;
 // The rows of a tile, in words of the activation memory: a fetch writes a word, a step reads one part of it, TILE_DEPTH bytes.
 struct Operand {
   int8_t row[TILE_ROWS][OPERAND_WORDS][OPERAND_PARTS][TILE_DEPTH];
+#ifdef MOESAIC_AP_TYPES
+#else
+  int32_t offset[TILE_ROWS];  // see native_array.hpp
+#endif
 };
 
 struct Accumulators {

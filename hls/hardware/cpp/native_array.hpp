@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "configuration.hpp"
 
@@ -148,52 +149,71 @@ typedef Scalar Best;
 
 typedef std::conditional<TILE_DEPTH == 8, uint64_t, uint32_t>::type RowValues;
 
-// Sums of Rows rows of values, `pitch` bytes apart, over `steps` words; sums[r][c] is that of column c.
+// Calls `body` with the constants from 0 on. Sums stay in registers only where g++ sees no loop around them.
+template <typename Body, int... Index>
+__attribute__((always_inline)) inline void each(std::integer_sequence<int, Index...>, const Body &body) {
+  const int called[] = {(body(std::integral_constant<int, Index>()), 0)...};
+  static_cast<void>(called);
+}
+
+// What WEIGHT_OFFSET adds to each sum of a row of `count` values.
+template <typename Kind>
+inline int32_t row_offset(const int8_t *values, uint32_t count) {
+  int32_t total = 0;
+  if (Kind::WEIGHT_OFFSET != 0) {
+    for (uint32_t l = 0; l < count; l++) total += values[l];
+  }
+  return Kind::WEIGHT_OFFSET * total;
+}
+
+// Sums of Rows rows of values, `pitch` bytes apart, over `steps` words; sums[r][c] is that of column c. offsets: row_offset of each row.
 template <typename Kind, int Rows>
-inline void multiply_rows(const int8_t *values, uint32_t pitch, const uint8_t *const *words, uint32_t steps,
-                          int32_t (*sums)[TILE_COLUMNS]) {
+inline void multiply_rows(const int8_t *values, uint32_t pitch, const int32_t *offsets, const uint8_t *const *words,
+                          uint32_t steps, int32_t (*sums)[TILE_COLUMNS]) {
   constexpr int VECTORS = WORD_BYTES / vector_bytes<Kind>();
   constexpr int LANES = VECTORS * int(sizeof(typename Kind::Sum) / sizeof(int32_t));
+  const std::make_integer_sequence<int, Rows> rows{};
+  const std::make_integer_sequence<int, VECTORS> vectors{};
   typename Kind::Sum sum[Rows][VECTORS];
-  for (int r = 0; r < Rows; r++) {
-    for (int v = 0; v < VECTORS; v++) sum[r][v] = Kind::zero();
-  }
+  each(rows, [&](auto r) __attribute__((always_inline)) {
+    each(vectors, [&](auto v) __attribute__((always_inline)) { sum[r][v] = Kind::zero(); });
+  });
   for (uint32_t k = 0; k < steps; k++) {
     typename Kind::Factors weights[VECTORS];
-    for (int v = 0; v < VECTORS; v++) weights[v] = Kind::weights(words[k] + v * vector_bytes<Kind>());
-    for (int r = 0; r < Rows; r++) {
+    each(vectors, [&](auto v) __attribute__((always_inline)) {
+      weights[v] = Kind::weights(words[k] + v * vector_bytes<Kind>());
+    });
+    each(rows, [&](auto r) __attribute__((always_inline)) {
       RowValues part;
       std::memcpy(&part, values + r * pitch + k * TILE_DEPTH, sizeof part);
       const typename Kind::Factors row = Kind::row(part);
-      for (int v = 0; v < VECTORS; v++) sum[r][v] = Kind::add(sum[r][v], weights[v], row);
-    }
+      each(vectors, [&](auto v) __attribute__((always_inline)) { sum[r][v] = Kind::add(sum[r][v], weights[v], row); });
+    });
   }
-  for (int r = 0; r < Rows; r++) {
-    int32_t total = 0;
-    if (Kind::WEIGHT_OFFSET != 0) {
-      for (uint32_t l = 0; l < steps * TILE_DEPTH; l++) total += values[r * pitch + l];
-    }
+  each(rows, [&](auto r) __attribute__((always_inline)) {
     int32_t lanes[LANES];
-    for (int v = 0; v < VECTORS; v++) Kind::store(lanes + v * (LANES / VECTORS), sum[r][v]);
+    each(vectors, [&](auto v) __attribute__((always_inline)) {
+      Kind::store(lanes + v * (LANES / VECTORS), sum[r][v]);
+    });
     for (int c = 0; c < TILE_COLUMNS; c++) {
-      int32_t whole = -Kind::WEIGHT_OFFSET * total;
+      int32_t whole = -offsets[r];
       for (int l = 0; l < LANES / TILE_COLUMNS; l++) whole += lanes[c * (LANES / TILE_COLUMNS) + l];
       sums[r][c] = whole;
     }
-  }
+  });
 }
 
 // The same for any number of rows, as many at a time as registers hold.
 template <typename Kind>
-inline void multiply_tile(const int8_t *values, uint32_t pitch, int rows, const uint8_t *const *words, uint32_t steps,
-                          int32_t (*sums)[TILE_COLUMNS]) {
+inline void multiply_tile(const int8_t *values, uint32_t pitch, const int32_t *offsets, int rows,
+                          const uint8_t *const *words, uint32_t steps, int32_t (*sums)[TILE_COLUMNS]) {
   constexpr int VECTORS = WORD_BYTES / vector_bytes<Kind>();
   constexpr int TOGETHER = Kind::SUMS > VECTORS ? Kind::SUMS / VECTORS : 1;
   int r = 0;
   for (; r + TOGETHER <= rows; r += TOGETHER) {
-    multiply_rows<Kind, TOGETHER>(values + r * pitch, pitch, words, steps, sums + r);
+    multiply_rows<Kind, TOGETHER>(values + r * pitch, pitch, offsets + r, words, steps, sums + r);
   }
-  for (; r < rows; r++) multiply_rows<Kind, 1>(values + r * pitch, pitch, words, steps, sums + r);
+  for (; r < rows; r++) multiply_rows<Kind, 1>(values + r * pitch, pitch, offsets + r, words, steps, sums + r);
 }
 
 }  // namespace native

@@ -79,17 +79,18 @@ inline void write_weight_beat(WeightMemory &weight, ActMemory &act, uint32_t ind
   }
 }
 
-struct Parameter {
-  int32_t bias;
-  uint32_t multiplier;
-  uint32_t shift;
+// How the sums of a tile's columns are requantised.
+struct Parameters {
+  int32_t bias[TILE_COLUMNS];
+  uint32_t multiplier[TILE_COLUMNS];
+  uint32_t shift[TILE_COLUMNS];
 };
 
 constexpr int WORD_PARAMETERS = WEIGHT_WORD_BYTES / PARAMETER_BYTES;
 constexpr int PARAMETER_WORDS = TILE_COLUMNS / WORD_PARAMETERS;
 
 // The parameters of TILE_COLUMNS columns. address: a multiple of WEIGHT_WORD_BYTES.
-inline void read_parameters(const WeightMemory &weight, const ActMemory &act, uint64_t address, Parameter *parameters) {
+inline void read_parameters(const WeightMemory &weight, const ActMemory &act, uint64_t address, Parameters &parameters) {
 parameter_words:
   for (int w = 0; w < PARAMETER_WORDS; w++) {
     // II=1: one word is read, its parameters are registers.
@@ -106,11 +107,11 @@ parameter_words:
 #pragma HLS UNROLL
         byte[b] = word.byte[i * PARAMETER_BYTES + b];
       }
-      Parameter &parameter = parameters[w * WORD_PARAMETERS + i];
-      parameter.bias = int32_t(byte[PARAMETER_BIAS_BYTE] | byte[PARAMETER_BIAS_BYTE + 1] << 8 | byte[PARAMETER_BIAS_BYTE + 2] << 16 |
-                               byte[PARAMETER_BIAS_BYTE + 3] << 24);
-      parameter.multiplier = byte[PARAMETER_MULTIPLIER_BYTE] | byte[PARAMETER_MULTIPLIER_BYTE + 1] << 8;
-      parameter.shift = byte[PARAMETER_SHIFT_BYTE];
+      const int c = w * WORD_PARAMETERS + i;
+      parameters.bias[c] = int32_t(byte[PARAMETER_BIAS_BYTE] | byte[PARAMETER_BIAS_BYTE + 1] << 8 |
+                                   byte[PARAMETER_BIAS_BYTE + 2] << 16 | byte[PARAMETER_BIAS_BYTE + 3] << 24);
+      parameters.multiplier[c] = byte[PARAMETER_MULTIPLIER_BYTE] | byte[PARAMETER_MULTIPLIER_BYTE + 1] << 8;
+      parameters.shift[c] = byte[PARAMETER_SHIFT_BYTE];
     }
   }
 }

@@ -72,7 +72,7 @@ int check(int seed) {
 
   TileRows tile = {};
   Accumulators accumulators;
-  Parameter parameters[TILE_COLUMNS];
+  Parameters parameters;
   int16_t maximum[TILE_ROWS] = {};
   tile.count = TILE_ROWS;
   for (int i = 0; i < TILE_ROWS; i++) {
@@ -80,7 +80,11 @@ int check(int seed) {
     tile.score[i] = below(random, 65536);
     for (int c = 0; c < TILE_COLUMNS; c++) accumulators.sum[i][c] = int32_t(random()) >> 8;
   }
-  for (Parameter &parameter : parameters) parameter = {int32_t(random()) >> 12, below(random, 65536), 16 + below(random, 8)};
+  for (int c = 0; c < TILE_COLUMNS; c++) {
+    parameters.bias[c] = int32_t(random()) >> 12;
+    parameters.multiplier[c] = below(random, 65536);
+    parameters.shift[c] = 16 + below(random, 8);
+  }
   const int valid = 1 + int(below(random, TILE_COLUMNS));
   Matmul product = {};
   product.d_address = uint32_t(source);
@@ -92,7 +96,7 @@ int check(int seed) {
   }
 
   RowResults results;
-  for (int64_t &value : results.value) value = int64_t(random() % 512) - 256;
+  for (int16_t &value : results.value) value = int16_t(int(random() % 512) - 256);
   const uint32_t row = below(random, 2 * TILE_COLUMNS);
   for (uint64_t place : {uint64_t(32 * WEIGHT_WORD_BYTES), uint64_t(WEIGHT_BYTES) + 16 * WEIGHT_WORD_BYTES}) {
     product.d_address = uint32_t(place);

@@ -28,7 +28,9 @@ PROGRAM = """
 using namespace moesaic;
 extern "C" void products(const int8_t *values, uint32_t pitch, int rows, const uint8_t *const *words, uint32_t steps,
                          int32_t (*sums)[TILE_COLUMNS]) {
-  native::multiply_tile<native::Best>(values, pitch, rows, words, steps, sums);
+  int32_t offsets[12];
+  for (int r = 0; r < rows; r++) offsets[r] = native::row_offset<native::Best>(values + r * pitch, steps * TILE_DEPTH);
+  native::multiply_tile<native::Best>(values, pitch, offsets, rows, words, steps, sums);
 }
 __attribute__((used)) auto kept = &products;
 int main() { return 0; }
