@@ -33,7 +33,7 @@ VIVADO = VendorTool("vivado", (2023, 1), None, "bitstreams: `moesaic bitstream`"
 VITIS_HLS = VendorTool(
     "vitis_hls", (2023, 1), (2024, 2), "synthesis and co-simulation of the C++, bitstreams with ENGINE=hls"
 )
-VITIS_RUN = VendorTool("vitis-run", (2023, 1), None, "the same as vitis_hls, which it follows")
+VITIS_RUN = VendorTool("vitis-run", (2023, 2), None, "the same as vitis_hls, which it follows; 2023.1 has no vitis-run")
 
 
 def find_tool(tool: VendorTool) -> Path | None:

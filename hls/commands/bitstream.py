@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from moesaic.argument_types import positive
+from moesaic.hls.vendor.engines import TAKES_TURNS
 from moesaic.spec.clock import CLOCK_MHZ
 
 
@@ -22,7 +23,10 @@ class BitstreamCommand:
             "--config", default="zcu104", help="name in configs/ or path of a TOML file (default: zcu104)"
         )
         parser.add_argument(
-            "--engine", choices=("rtl", "hls"), default="rtl", help="SystemVerilog or HLS C++ (default: rtl)"
+            "--engine",
+            choices=("rtl", "hls"),
+            default="rtl",
+            help=f"SystemVerilog or HLS C++; {TAKES_TURNS} (default: rtl)",
         )
         parser.add_argument("--clock", type=positive, default=CLOCK_MHZ, help=f"clock in MHz (default: {CLOCK_MHZ})")
         parser.add_argument(
@@ -43,6 +47,8 @@ class BitstreamCommand:
         from moesaic.spec.configuration import load_configuration
 
         configuration = load_configuration(arguments.config)
+        if arguments.engine == "hls":
+            print(f"note: {TAKES_TURNS}")
         directory = make_bitstream(
             configuration, arguments.engine, arguments.clock, arguments.jobs, arguments.output, arguments.work
         )

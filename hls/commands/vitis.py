@@ -31,6 +31,7 @@ class VitisCommand:
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         from moesaic.hls.compiler.generate import generate
+        from moesaic.hls.vendor.engines import TAKES_TURNS
         from moesaic.hls.vendor.tool_runs import hls_invocations
         from moesaic.hls.vendor.vitis.project import STEPS, write_project
         from moesaic.spec.bundle import load_bundle
@@ -41,6 +42,8 @@ class VitisCommand:
         directory = arguments.output or Path("build") / "vitis" / build.name
         write_project(build, tasks, arguments.seed, directory)
         print(f"{directory}: fingerprint {build.fingerprint}, golden vectors for {', '.join(tasks)}")
+        print(f"note: {TAKES_TURNS}")
         for step in STEPS:
-            print(f"{step}: " + ", or ".join(f"{program} {directory}/{step}.tcl" for program in hls_invocations()))
+            commands = (f"{command} {directory}/{step}.tcl ({range_})" for range_, command in hls_invocations().items())
+            print(f"{step}: {', or '.join(commands)}")
         return 0

@@ -32,9 +32,12 @@ def hls_command() -> list[str] | None:
     return None if classic is None else [str(classic), "-f"]
 
 
-def hls_invocations() -> tuple[str, str]:
-    """The two commands with which a user can run a Vitis HLS Tcl script, to which the script is appended."""
-    return f"{VITIS_HLS.program} -f", f"{VITIS_RUN.program} --mode hls --tcl"
+def hls_invocations() -> dict[str, str]:
+    """The versions of Vitis in words, to the command that runs a Vitis HLS Tcl script there, to which the script is appended."""
+    return {
+        VITIS_RUN.range: f"{VITIS_RUN.program} --mode hls --tcl",
+        VITIS_HLS.range: f"{VITIS_HLS.program} -f",
+    }
 
 
 def require_plain_path(directory: Path) -> None:

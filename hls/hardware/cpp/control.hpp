@@ -12,12 +12,10 @@
 
 namespace moesaic {
 
-// The registers that the host writes before a run.
+// The registers that the host writes before a run, without the places of the windows.
 struct RunInputs {
-  ReadWindow fetch_constants;
-  ReadWindow load_constants;
-  ReadWindow load_frame;
-  WriteWindow store_frame;
+  uint32_t constant_size;
+  uint32_t frame_size;
   uint32_t program_offset;
   uint32_t program_size;
 };
@@ -38,14 +36,15 @@ struct Waits {
   uint32_t full_queue;
 };
 
-inline uint32_t execute(uint32_t unit, const uint32_t *words, const RunInputs &inputs, Machine &machine,
-                        Events &events) {
+inline uint32_t execute(uint32_t unit, const uint32_t *words, const Beat *load_constants, const Beat *load_frame,
+                        Beat *store_frame, const RunInputs &inputs, Machine &machine, Events &events) {
 #pragma HLS INLINE
   switch (unit) {
     case UNIT_LOAD:
-      return load(decode_load(words), inputs.load_constants, inputs.load_frame, machine, events);
+      return load(decode_load(words), load_constants, inputs.constant_size, load_frame, inputs.frame_size, machine,
+                  events);
     case UNIT_STORE:
-      return store(decode_store(words), inputs.store_frame, machine, events);
+      return store(decode_store(words), store_frame, inputs.frame_size, machine, events);
     case UNIT_MATMUL:
       return matmul(decode_matmul(words), machine, events);
     case UNIT_VECTOR:
@@ -81,8 +80,10 @@ waiting_units:
   waits.full_queue = state.holding ? unit_of(decode_header(state.words).opcode) : uint32_t(UNITS);
 }
 
-// waits: written if the run ends with FAULT_TIMEOUT.
-inline RunOutputs run(Machine &machine, const RunInputs &inputs, Waits &waits) {
+// The windows of DRAM as each unit reaches them: synthesis has a port for what is only read. waits: written if the run ends with
+// FAULT_TIMEOUT.
+inline RunOutputs run(Machine &machine, const Beat *fetch_constants, const Beat *load_constants, const Beat *load_frame,
+                      Beat *store_frame, const RunInputs &inputs, Waits &waits) {
 #pragma HLS INLINE
   Events events = {0, 0, 0, 0};
   Semaphores semaphores;
@@ -101,13 +102,13 @@ inline RunOutputs run(Machine &machine, const RunInputs &inputs, Waits &waits) {
 #pragma HLS ARRAY_PARTITION variable=state.words type=complete
   state.position = inputs.program_offset;
   state.end = uint64_t(inputs.program_offset) + inputs.program_size;
-  if (state.end > inputs.fetch_constants.size) state.end = inputs.fetch_constants.size;
+  if (state.end > inputs.constant_size) state.end = inputs.constant_size;
 
   bool progress = true;
 turns:
   while (progress) {
     progress = false;
-    const uint32_t fetch_fault = fetch(state, inputs.fetch_constants, queues, events);
+    const uint32_t fetch_fault = fetch(state, fetch_constants, queues, events);
     if (fetch_fault != FAULT_NONE) return stop(fetch_fault, UNIT_FETCH, 0, events);
   units:
     for (uint32_t unit = 0; unit < UNITS; unit++) {
@@ -117,7 +118,7 @@ turns:
         const Header header = decode_header(words);
         if (!try_wait(semaphores, header.wait_mask)) break;
         progress = true;
-        uint32_t fault = execute(unit, words, inputs, machine, events);
+        uint32_t fault = execute(unit, words, load_constants, load_frame, store_frame, inputs, machine, events);
         if (fault == FAULT_NONE) fault = signal(semaphores, header.signal_mask);
         if (fault != FAULT_NONE) return stop(fault, unit, header.tag, events);
         pop(queues, unit);

@@ -1,4 +1,7 @@
-// A beat, 16 bytes: what DRAM moves at a time and what the on-chip memories are made of; and a window of DRAM.
+// A beat, 16 bytes: what DRAM moves at a time and what the on-chip memories are made of.
+//
+// A window of DRAM is a pointer to its first beat and a size in bytes, always apart: a pointer in a struct that is passed by reference
+// is a pointer to a pointer, which Vitis HLS refuses. Indices into a window are of 64 bits: those of 32 may wrap, so no burst is made.
 #ifndef MOESAIC_DRAM_HPP
 #define MOESAIC_DRAM_HPP
 
@@ -67,17 +70,6 @@ inline void pack(const uint8_t *bytes, Beat *beats) {
   std::memcpy(beats, bytes, Bytes);
 }
 #endif
-
-// size: bytes. Accesses are whole beats, at multiples of 16.
-struct ReadWindow {
-  const Beat *data;
-  uint32_t size;
-};
-
-struct WriteWindow {
-  Beat *data;
-  uint32_t size;
-};
 
 // Whether `bytes` bytes at `address` lie inside a memory of `size` bytes. 64 bits, so nothing wraps.
 inline bool inside(uint64_t address, uint64_t bytes, uint64_t size) { return address + bytes <= size; }

@@ -58,13 +58,13 @@ void moesaic_run(void *machine, const uint8_t *constants, uint32_t constant_size
   const Beat *constant_beats = reinterpret_cast<const Beat *>(constants);
   Beat *frame_beats = reinterpret_cast<Beat *>(frame);
   RunInputs inputs;
-  inputs.fetch_constants = inputs.load_constants = ReadWindow{constant_beats, constant_size};
-  inputs.load_frame = ReadWindow{frame_beats, frame_size};
-  inputs.store_frame = WriteWindow{frame_beats, frame_size};
+  inputs.constant_size = constant_size;
+  inputs.frame_size = frame_size;
   inputs.program_offset = program_offset;
   inputs.program_size = program_size;
   Waits waits = {};
-  const RunOutputs outputs = run(*static_cast<Machine *>(machine), inputs, waits);
+  const RunOutputs outputs = run(*static_cast<Machine *>(machine), constant_beats, constant_beats, frame_beats,
+                                 frame_beats, inputs, waits);
   result[0] = outputs.fault;
   result[1] = outputs.fault_unit;
   result[2] = outputs.fault_tag;

@@ -29,13 +29,14 @@ own_semaphores:
   return (header.wait_mask & ~may_wait) == 0 && (header.signal_mask & ~may_signal) == 0;
 }
 
-inline void read_instruction(const ReadWindow &constants, uint64_t position, uint32_t *words) {
+inline void read_instruction(const Beat *constants, uint64_t position, uint32_t *words) {
 #pragma HLS INLINE
+  const uint64_t first = position / BEAT_BYTES;
 instruction_beats:
-  for (uint32_t i = 0; i < INSTRUCTION_BYTES / BEAT_BYTES; i++) {
+  for (uint64_t i = 0; i < INSTRUCTION_BYTES / BEAT_BYTES; i++) {
     // II=1: a burst gives one beat a cycle, and the words of an instruction are registers.
 #pragma HLS PIPELINE II=1
-    const Beat beat = constants.data[position / BEAT_BYTES + i];
+    const Beat beat = constants[first + i];
   instruction_words:
     for (uint32_t w = 0; w < BEAT_BYTES / 4; w++) {
 #pragma HLS UNROLL
@@ -47,7 +48,7 @@ instruction_beats:
 }
 
 // Dispatches until a queue is full or the program has ended.
-inline uint32_t fetch(Fetch &state, const ReadWindow &constants, IssueQueues &queues, Events &events) {
+inline uint32_t fetch(Fetch &state, const Beat *constants, IssueQueues &queues, Events &events) {
 #pragma HLS INLINE
 dispatch:
   while (!state.ended) {

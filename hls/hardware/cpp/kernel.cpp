@@ -37,7 +37,9 @@ extern "C" void kernel(const Beat *load_memory, Beat *main_memory, uint64_t cons
 #pragma HLS INTERFACE mode=ap_vld port=read_beats
 #pragma HLS INTERFACE mode=ap_vld port=write_beats
 #pragma HLS INTERFACE mode=ap_ctrl_hs port=return
-  static Machine machine;
+  // Not static: such an array is given its initial values with the bitstream, and UltraRAM takes none. No program uses what an earlier
+  // run has left.
+  Machine machine;
   // A word of a memory is an element of each of its RAMs, 128 bits wide: two block RAMs or two UltraRAMs side by side.
 #pragma HLS ARRAY_PARTITION variable=machine.act.block type=complete dim=2
 #pragma HLS ARRAY_PARTITION variable=machine.act.block type=complete dim=3
@@ -57,17 +59,19 @@ extern "C" void kernel(const Beat *load_memory, Beat *main_memory, uint64_t cons
 #pragma HLS BIND_STORAGE variable=machine.queue.token type=ram_2p impl=bram
 #pragma HLS BIND_STORAGE variable=machine.queue.score type=ram_2p impl=bram
 
+  clear(machine.queue);
   RunInputs inputs;
-  inputs.fetch_constants = ReadWindow{main_memory + constant_base / BEAT_BYTES, constant_size};
-  inputs.load_constants = ReadWindow{load_memory + constant_base / BEAT_BYTES, constant_size};
-  inputs.load_frame = ReadWindow{load_memory + frame_base / BEAT_BYTES, frame_size};
-  inputs.store_frame = WriteWindow{main_memory + frame_base / BEAT_BYTES, frame_size};
+  inputs.constant_size = constant_size;
+  inputs.frame_size = frame_size;
   inputs.program_offset = program_offset;
   inputs.program_size = program_size;
   Waits waits;  // for the emulator: the register file has no place for it
 #pragma HLS ARRAY_PARTITION variable=waits.semaphores type=complete
 #pragma HLS ARRAY_PARTITION variable=waits.tag type=complete
-  const RunOutputs outputs = run(machine, inputs, waits);
+  const uint64_t constants = constant_base / BEAT_BYTES;
+  const uint64_t frame = frame_base / BEAT_BYTES;
+  const RunOutputs outputs = run(machine, main_memory + constants, load_memory + constants, load_memory + frame,
+                                 main_memory + frame, inputs, waits);
   *fault = outputs.fault;
   *fault_unit = outputs.fault_unit;
   *fault_tag = outputs.fault_tag;

@@ -8,39 +8,38 @@
 namespace moesaic {
 
 // A run into the memory that `destination` names. Each call names its window: synthesis cannot choose between pointers.
-inline void load_run(const ReadWindow &window, const Run &run, uint32_t destination, uint32_t beats,
-                     Machine &machine) {
+inline void load_run(const Beat *window, const Run &run, uint32_t destination, uint32_t beats, Machine &machine) {
 #pragma HLS INLINE
-  const uint32_t first = uint32_t(run.dram / BEAT_BYTES);
+  const uint64_t first = run.dram / BEAT_BYTES;
   const uint32_t local = uint32_t(run.local / BEAT_BYTES);
   if (destination == LOAD_TO_ACT) {
   load_act_beats:
-    for (uint32_t i = 0; i < beats; i++) {
+    for (uint64_t i = 0; i < beats; i++) {
       // II=1: a burst gives one beat a cycle, and a beat is one element of one RAM.
 #pragma HLS PIPELINE II=1
-      write_act_beat(machine.act, local + i, window.data[first + i]);
+      write_act_beat(machine.act, local + uint32_t(i), window[first + i]);
     }
   } else if (destination == LOAD_TO_WEIGHT) {
   load_weight_beats:
-    for (uint32_t i = 0; i < beats; i++) {
+    for (uint64_t i = 0; i < beats; i++) {
       // II=1: as above; a beat goes to the one memory or the other.
 #pragma HLS PIPELINE II=1
-      write_weight_beat(machine.weight, machine.act, local + i, window.data[first + i]);
+      write_weight_beat(machine.weight, machine.act, local + uint32_t(i), window[first + i]);
     }
   } else {
   load_table_beats:
-    for (uint32_t i = 0; i < beats; i++) {
-      const Beat beat = window.data[first + i];
-      write_table_beat(machine.table, (local + i) * BEAT_BYTES, beat);
+    for (uint64_t i = 0; i < beats; i++) {
+      const Beat beat = window[first + i];
+      write_table_beat(machine.table, (local + uint32_t(i)) * BEAT_BYTES, beat);
     }
   }
 }
 
-inline uint32_t load(const Load &f, const ReadWindow &constants, const ReadWindow &frame, Machine &machine,
-                     Events &events) {
+inline uint32_t load(const Load &f, const Beat *constants, uint32_t constant_size, const Beat *frame,
+                     uint32_t frame_size, Machine &machine, Events &events) {
 #pragma HLS INLINE
   if (f.skip_if_empty && machine.queue.count[f.queue] == 0) return FAULT_NONE;
-  const uint64_t window_size = f.space == SPACE_CONSTANT ? constants.size : frame.size;
+  const uint64_t window_size = f.space == SPACE_CONSTANT ? constant_size : frame_size;
   const uint64_t size = f.destination == LOAD_TO_ACT      ? uint64_t(ACT_BYTES)
                         : f.destination == LOAD_TO_WEIGHT ? uint64_t(WEIGHT_WINDOW_BYTES)
                                                           : uint64_t(TABLE_BYTES);

@@ -30,6 +30,8 @@ constexpr int PACKED_FIELD_BITS = 18;
 // high sum needs no correction.
 inline DotPair packed_dot(const int8_t *a, const uint8_t *low, const uint8_t *high) {
 #pragma HLS INLINE
+  // Balancing, on by default for integers, would make a tree of the chain: adders in logic instead of the cascade within the DSPs.
+#pragma HLS EXPRESSION_BALANCE off
   PackedSum sum = 0;
 dot_cascade:
   for (int k = 0; k < TILE_DEPTH; k++) {

@@ -7,7 +7,7 @@
 
 namespace moesaic {
 
-inline uint32_t store(const Store &f, const WriteWindow &frame, const Machine &machine, Events &events) {
+inline uint32_t store(const Store &f, Beat *frame, uint32_t frame_size, const Machine &machine, Events &events) {
 #pragma HLS INLINE
 store_3:
   for (uint32_t i3 = 0; i3 < f.count_3; i3++) {
@@ -16,15 +16,15 @@ store_3:
     store_1:
       for (uint32_t i1 = 0; i1 < f.count_1; i1++) {
         const Run run = transfer_run(f, i1, i2, i3);
-        if (!inside(run.dram, f.bytes, frame.size) || !inside_act(run.local, f.bytes)) return FAULT_ADDRESS;
+        if (!inside(run.dram, f.bytes, frame_size) || !inside_act(run.local, f.bytes)) return FAULT_ADDRESS;
         const uint32_t beats = f.bytes / BEAT_BYTES;
-        const uint32_t first = uint32_t(run.dram / BEAT_BYTES);
+        const uint64_t first = run.dram / BEAT_BYTES;
         const uint32_t local = uint32_t(run.local / BEAT_BYTES);
       store_beats:
-        for (uint32_t i = 0; i < beats; i++) {
+        for (uint64_t i = 0; i < beats; i++) {
           // II=1: a beat is one element of one RAM, and a burst takes one a cycle.
 #pragma HLS PIPELINE II=1
-          frame.data[first + i] = read_act_beat(machine.act, local + i);
+          frame[first + i] = read_act_beat(machine.act, local + uint32_t(i));
         }
         events.write_beats += beats;
       }

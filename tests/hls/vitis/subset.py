@@ -25,6 +25,7 @@ PRAGMAS: dict[str, tuple[dict[str, str], set[str]]] = {
     ),
     "PIPELINE": ({"II": _NUMBER_OR_NAME}, {"II"}),
     "UNROLL": ({"factor": _NUMBER_OR_NAME}, set()),
+    "EXPRESSION_BALANCE": ({"off": ""}, {"off"}),
     "INLINE": ({}, set()),
     "ARRAY_PARTITION": (
         {"variable": _VARIABLE, "type": "complete|cyclic|block", "factor": _NUMBER_OR_NAME, "dim": _NUMBER}, {"variable", "type"},
@@ -107,7 +108,10 @@ def findings(files: Mapping[str, str]) -> list[str]:
     """Everything that is not of the subset in the files of a kernel, name to text; empty if all is."""
     sources = [read(name, text) for name, text in files.items()]
     found = [finding for source in sources for finding in _check(source)]
-    checks = (_recursion, _unbound, _unknown_variables, _dependences)
+    checks = (
+        _recursion, _unbound, _unknown_variables, _dependences, _pointers_to_pointers, _static_ultra_ram, _unsure_bursts,
+        _balanced_chains,
+    )  # fmt: skip
     return [*found, *(finding for check in checks for finding in check(sources))]
 
 
@@ -376,3 +380,76 @@ def _dependences(sources: list[Source]) -> Iterator[str]:
             for struct, name in sorted((read & written & rams) - said):
                 place = f"{function.source.name}:{function.source.numbers[function.first + head]}"
                 yield f"{place}: the pipelined loop reads and writes {struct}.{name} without DEPENDENCE"
+
+
+def _pointers_to_pointers(sources: list[Source]) -> Iterator[str]:
+    """Pointers in structs, which are passed by reference, and references to or arrays of pointers: [HLS 214-134] ends synthesis.
+
+    Reported for spcl/dace (issue 536) and UCLA-VAST/tapa (issue 55).
+    """
+    for source in sources:
+        within = None
+        for index, line in enumerate(source.lines):
+            opened = re.match(r"struct (\w+) \{", line)
+            within = opened[1] if opened else None if line.startswith("};") else within
+            place = f"{source.name}:{source.numbers[index]}"
+            if within and re.match(r"\s+(?:const )?\w+ \*", line) and "(" not in line:
+                yield f"{place}: struct {within} holds a pointer, to which a reference points [HLS 214-134]"
+            if re.search(r"\*\s*(?:const )?[&*]\s*\w|\w \*(?:const )?\w+\[", line):
+                yield f"{place}: a pointer to a pointer [HLS 214-134]"
+
+
+def _static_ultra_ram(sources: list[Source]) -> Iterator[str]:
+    """Static objects in UltraRAM: they are given initial values with the bitstream (UG1399, Initializing and Resetting Arrays)."""
+    for function in _functions(sources):
+        static = {match[1] for line in function.body if (match := re.match(r"\s*static \w+ (\w+)", line))}
+        for index, line in enumerate(function.body):
+            root = re.split(r"[.-]", _variable(line) or "")[0]
+            if "impl=uram" in line and root in static:
+                place = f"{function.source.name}:{function.source.numbers[function.first + index]}"
+                yield f"{place}: {root} is static, and UltraRAM takes no initial values"
+
+
+def _in_unrolled_loop(body: list[str], index: int) -> bool:
+    """Whether the innermost loop around a line of a function is unrolled."""
+    depth = 0
+    for above in range(index - 1, -1, -1):
+        depth += body[above].count("{") - body[above].count("}")
+        if depth > 0 and _is_loop(body[above]):
+            return any(line.startswith("#pragma HLS UNROLL") for line in body[above + 1 : above + 3])
+        depth = min(depth, 0)
+    return False
+
+
+def _unsure_bursts(sources: list[Source]) -> Iterator[str]:
+    """Accesses to DRAM whose index has operators other than +, or variables of fewer than 64 bits, whose sum may wrap.
+
+    Vitis HLS could not analyse the pattern and would make no burst: [HLS 214-229], UG1448, Burst Inference Failure 7.
+    """
+    for function in _functions(sources):
+        ports = {name for name, declared in function.variables.items() if declared == ("Beat", 1)}
+        body = "\n".join(function.body)
+        counters = {name: type_ for type_, name in re.findall(r"for \((\w+) (\w+) = ", body)}
+        for index, line in enumerate(function.body):
+            for port, subscript in re.findall(r"\b(\w+)\[([^\]]*)\]", line):
+                if port not in ports or _in_unrolled_loop(function.body, index):
+                    continue  # all at once is a word of an on-chip memory
+                place = f"{function.source.name}:{function.source.numbers[function.first + index]}"
+                if re.search(r"[^\w +]", subscript):
+                    yield f"{place}: {port}[{subscript}] is no sum, so that no burst is made [HLS 214-229]"
+                for name in re.findall(r"[A-Za-z_]\w*", subscript):
+                    type_ = counters.get(name) or function.variables.get(name, ("", 0))[0]
+                    if type_ != "uint64_t":
+                        yield f"{place}: {name}, which indexes {port}, may wrap, so that no burst is made [HLS 214-229]"
+
+
+def _balanced_chains(sources: list[Source]) -> Iterator[str]:
+    """Chains of DSPs, an unrolled sum of products, that expression balancing would make a tree: it is on by default (UG1399)."""
+    for function in _functions(sources):
+        body = function.body
+        for index, line in enumerate(body):
+            if _is_loop(line) and any(text.startswith("#pragma HLS UNROLL") for text in body[index + 1 : index + 3]):
+                chained = any(re.search(r"\+= [^;]*\w \* \w", text) for text in _block(body[index:]))
+                if chained and "#pragma HLS EXPRESSION_BALANCE off" not in body:
+                    place = f"{function.source.name}:{function.source.numbers[function.first + index]}"
+                    yield f"{place}: {function.name} chains products, and lacks EXPRESSION_BALANCE off"

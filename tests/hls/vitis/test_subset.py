@@ -58,6 +58,28 @@ BREAKS = {
         "layer_norm.hpp", "#pragma HLS DEPENDENCE variable=act.block type=inter dependent=false\n", "",
         "reads and writes ActMemory.block without DEPENDENCE",
     ),
+    "a pointer in a struct": (
+        "control.hpp", "struct RunInputs {\n", "struct RunInputs {\n  const Beat *load_constants;\n",
+        "struct RunInputs holds a pointer, to which a reference points [HLS 214-134]",
+    ),
+    "a reference to a pointer": ("fetch.hpp", "const Beat *constants, uint64_t", "const Beat *&constants, uint64_t", "[HLS 214-134]"),
+    "an array of pointers": ("load.hpp", "  if (destination ==", "  const Beat *windows[2];\n  if (destination ==", "[HLS 214-134]"),
+    "a static object in UltraRAM": (
+        "kernel.cpp", "  Machine machine;\n", "  static Machine machine;\n", "machine is static, and UltraRAM takes no initial values",
+    ),
+    "a first beat that may wrap": (
+        "load.hpp", "const uint64_t first = run.dram / BEAT_BYTES", "const uint32_t first = uint32_t(run.dram / BEAT_BYTES)",
+        "first, which indexes window, may wrap, so that no burst is made [HLS 214-229]",
+    ),
+    "a count of beats that may wrap": (
+        "store.hpp", "for (uint64_t i = 0; i < beats", "for (uint32_t i = 0; i < beats", "i, which indexes frame, may wrap",
+    ),
+    "a division in an index": (
+        "fetch.hpp", "constants[first + i]", "constants[position / BEAT_BYTES + i]", "is no sum, so that no burst is made [HLS 214-229]",
+    ),
+    "a chain that becomes a tree": (
+        "packed_dot.hpp", "#pragma HLS EXPRESSION_BALANCE off\n", "", "packed_dot chains products, and lacks EXPRESSION_BALANCE off",
+    ),
     "recursion": ("isqrt.hpp", "uint32_t root = 0;", "uint32_t root = value ? isqrt(0) : 0;", "isqrt is recursive"),
 }  # fmt: skip
 

@@ -95,6 +95,13 @@ def test_an_old_tool_is_refused_with_both_versions(tools) -> None:
         run()
 
 
+def test_a_vitis_run_of_2023_1_is_none(tools) -> None:
+    tools("vivado", "2023.1", VIVADO)
+    tools("vitis-run", "2023.1", VITIS)
+    with pytest.raises(UserError, match=r"vitis-run \(2023.2 and later; 2023.1 was found\) or vitis_hls"):
+        run("--engine", "hls")
+
+
 @pytest.mark.parametrize(
     "engine, hls", [("rtl", None), ("hls", ("vitis-run", "2025.1")), ("hls", ("vitis_hls", "2023.1"))]
 )
@@ -118,6 +125,7 @@ def test_a_bitstream_that_the_host_finds(tools, tmp_path: Path, engine: str, hls
     assert find_bitstream(tmp_path / "no-build", TINY) == target / "accel.bit"
     printed = capsys.readouterr().out
     assert f"engine {engine}, 300 MHz, worst setup slack 0.021 ns" in printed
+    assert ("about eight times the cycles" in printed) == (engine == "hls")
     assert (f"dsp: 1629 used, {estimated} estimated" if engine == "rtl" else "dsp: 1729 used\n") in printed
 
 
