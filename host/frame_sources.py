@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from moesaic.errors import UserError
 from moesaic.files import PICTURE_SUFFIXES, pictures_in
+from moesaic.host.image import Image
 
 
 def is_pictures(source: str) -> bool:
@@ -22,8 +21,8 @@ def is_camera(source: str) -> bool:
     return source.isdecimal() or source.startswith("/dev/")
 
 
-def open_frames(source: str, endless: bool) -> Iterator[np.ndarray | Path]:
-    """Open a source of frames for `Accelerator.stream`: paths, or uint8 (height, width, 3), RGB.
+def open_frames(source: str, endless: bool) -> Iterator[Image | Path]:
+    """Open a source of frames for `Accelerator.stream`: paths, or images of arrays as OpenCV gives them.
 
     Args:
         source: a folder, whose images come in order of their names; an image file; a video file; or a camera, by its number or as
@@ -65,7 +64,7 @@ def _pictures(path: Path, endless: bool) -> Iterator[Path]:
     return itertools.cycle(files) if endless else iter(files)
 
 
-def _captured(source: int | str) -> Iterator[np.ndarray]:
+def _captured(source: int | str) -> Iterator[Image]:
     try:
         import cv2  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -77,15 +76,15 @@ def _captured(source: int | str) -> Iterator[np.ndarray]:
     if not capture.isOpened():
         capture.release()
         raise UserError(f"source {source} cannot be opened by OpenCV; name another video file or camera")
-    return _frames_of(capture, cv2)
+    return _frames_of(capture)
 
 
-def _frames_of(capture, cv2) -> Iterator[np.ndarray]:
+def _frames_of(capture) -> Iterator[Image]:
     try:
         while True:
             there, frame = capture.read()
             if not there:
                 return
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield Image(frame, channels="bgr")
     finally:
         capture.release()

@@ -16,7 +16,13 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.host.board import FRAME_WINDOWS
-from moesaic.host.executors import choose_executor, executor_names, make_executor
+from moesaic.host.executors import (
+    checked_max_cycles,
+    choose_executor,
+    executor_names,
+    make_executor,
+    require_fingerprint,
+)
 from moesaic.host.frame_pipeline import Pipeline
 from moesaic.host.frame_stream import NewestStream, Stream, Tasks, check_tasks
 from moesaic.host.image import ImageLike, as_image
@@ -30,7 +36,6 @@ from moesaic.spec.pathway_names import pathway_name
 
 __all__ = ["MAX_CYCLES", "Accelerator", "FrameFault", "Result", "open_build"]
 
-_LARGEST_MAX_CYCLES = (1 << 32) - 1
 _LOG = logging.getLogger("moesaic")
 
 
@@ -84,12 +89,11 @@ class Accelerator:
     def __init__(
         self, build: Build, executor: Executor, executor_name: str, executor_reason: str, max_cycles: int
     ) -> None:
-        if executor.fingerprint != build.fingerprint:
+        try:
+            require_fingerprint(executor, executor_name, build)
+        except UserError:
             executor.close()
-            raise UserError(
-                f"build {build.name} has fingerprint {build.fingerprint}, the {executor_name} has {executor.fingerprint}; "
-                "generate the build for the configuration of that machine, or load the bitstream of the build"
-            )
+            raise
         self.build = build
         self.executor_name = executor_name
         self.executor_reason = executor_reason
@@ -272,7 +276,7 @@ def open_build(path: Path | str, executor: str | Executor | None = None, max_cyc
         UserError: an argument is not as above, the build is damaged, something that the executor needs is missing, or its
             fingerprint is not the build's.
     """
-    limit = _checked_max_cycles(max_cycles)
+    limit = checked_max_cycles(max_cycles)
     name, known = "auto" if executor is None else executor, ("auto", *executor_names())
     if name not in known if isinstance(name, str) else not isinstance(name, Executor):
         raise UserError(
@@ -296,12 +300,3 @@ def open_build(path: Path | str, executor: str | Executor | None = None, max_cyc
         raise UserError(f"{error} (taken by auto: {reason})") from error
     _LOG.info("build %s on the %s: %s", build.name, name, reason)
     return Accelerator(build, made, name, reason, limit)
-
-
-def _checked_max_cycles(value: object) -> int:
-    """The value as an int, numpy's integers too. UserError if it is none or does not fit the accelerator's register."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 1 <= value <= _LARGEST_MAX_CYCLES:
-        return int(value)
-    raise UserError(
-        f"max_cycles is {value!r}; it takes an integer from 1 to {_LARGEST_MAX_CYCLES}, and {MAX_CYCLES} by default"
-    )

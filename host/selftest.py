@@ -146,8 +146,8 @@ def _require_equal(found: np.ndarray, expected: np.ndarray, where: str) -> None:
 class Machine:
     """What the checks share: the executor and the build whose windows it is tested with."""
 
-    def __init__(self, executor: Executor, build: Build, name: str) -> None:
-        self.executor, self.build, self.name = executor, build, name
+    def __init__(self, executor: Executor, build: Build, name: str, max_cycles: int = MAX_CYCLES) -> None:
+        self.executor, self.build, self.name, self.max_cycles = executor, build, name, max_cycles
         self.title = "reference machine" if name == "reference" else name
         self.configuration = build.configuration
         self.constant_bytes = build.constants.size // BEAT_BYTES * BEAT_BYTES
@@ -160,7 +160,7 @@ class Machine:
                 f"the build's constant window of {constants.size:,} bytes has no room for the test program"
             )
         constants[offset : offset + len(code)] = np.frombuffer(code, np.uint8)
-        return self.executor.run(Program(offset, len(code)), Memory(constants, frame), MAX_CYCLES)
+        return self.executor.run(Program(offset, len(code)), Memory(constants, frame), self.max_cycles)
 
 
 def check_processor_memory(machine: Machine) -> dict:
@@ -319,7 +319,7 @@ def check_task(machine: Machine, name: str, bundle: Bundle | None) -> dict:
     memory = build.new_memory()
     build.write_image(memory.frame, image)
     program = build.task(name).program
-    counters = machine.executor.run(program, memory, MAX_CYCLES)
+    counters = machine.executor.run(program, memory, machine.max_cycles)
     figures: dict = {"counters": counters}
     if bundle is not None:
         found, expected = build.read_output(memory.frame, name), bundle.golden[f"{name}/output"]
@@ -334,7 +334,7 @@ def check_task(machine: Machine, name: str, bundle: Bundle | None) -> dict:
     expected_memory = build.new_memory()
     build.write_image(expected_memory.frame, image)
     reference = ReferenceMachine(build.configuration)
-    expected_counters = reference.run(program, expected_memory, MAX_CYCLES)
+    expected_counters = reference.run(program, expected_memory, machine.max_cycles)
     _require_equal(memory.frame, expected_memory.frame, f"task {name}, frame window against the reference machine")
     for counter in _SHARED_COUNTERS:
         if counter in counters and counters[counter] != expected_counters[counter]:
@@ -390,10 +390,10 @@ def check_rate(machine: Machine, reads: bool, writes: bool) -> dict:
     if isinstance(executor, StagedExecutor):
         executor.upload(memory, slice(None))
         begin = time.perf_counter()
-        counters = executor.compute(program, memory, MAX_CYCLES)
+        counters = executor.compute(program, memory, machine.max_cycles)
         seconds = time.perf_counter() - begin
     else:
-        counters = executor.run(program, memory, MAX_CYCLES)
+        counters = executor.run(program, memory, machine.max_cycles)
     if "cycles" not in counters:
         raise NotMeasured(f"the {machine.title} has no clock")
     beats = moved // BEAT_BYTES

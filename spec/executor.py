@@ -1,4 +1,4 @@
-"""The interface that every machine implements: the reference machine, csim, the simulated RTL and the board."""
+"""The interface that every machine implements: the reference machine, the emulator, the simulated RTL and the board."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from moesaic.argument_types import positive
-from moesaic.hls.vendor.engines import TAKES_TURNS
+from moesaic.hls.vendor.tool_runs import TAKES_TURNS
 from moesaic.spec.clock import CLOCK_MHZ
 
 

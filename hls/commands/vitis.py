@@ -31,8 +31,7 @@ class VitisCommand:
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         from moesaic.hls.compiler.generate import generate
-        from moesaic.hls.vendor.engines import TAKES_TURNS
-        from moesaic.hls.vendor.tool_runs import hls_invocations
+        from moesaic.hls.vendor.tool_runs import TAKES_TURNS, hls_invocations
         from moesaic.hls.vendor.vitis.project import STEPS, write_project
         from moesaic.spec.bundle import load_bundle
         from moesaic.spec.configuration import load_configuration

@@ -10,6 +10,9 @@ from pathlib import Path
 from moesaic.errors import UserError
 from moesaic.vendor_tools import VITIS_HLS, VITIS_RUN, VendorTool, find_tool, is_supported, tool_version
 
+TAKES_TURNS = "the units of engine hls take turns instead of overlapping: about eight times the cycles of engine rtl, the same integers"
+"""What to know before choosing between the two engines."""
+
 
 def usable(tool: VendorTool) -> Path | None:
     """Path of a tool's program if it is on PATH in a version that the flows support, else None."""

@@ -28,7 +28,14 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_executor(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that runs a build has: --tasks, --executor and --max-cycles, see chosen_tasks and open_chosen."""
+    _add_tasks(parser)
+    _add_executor(parser)
+    _add_max_cycles(parser)
+
+
+def _add_executor(parser: argparse.ArgumentParser) -> None:
     """Add the option --executor: auto, or one of executor_names."""
     parser.add_argument(
         "--executor",
@@ -38,7 +45,7 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_max_cycles(parser: argparse.ArgumentParser) -> None:
+def _add_max_cycles(parser: argparse.ArgumentParser) -> None:
     """Add the option --max-cycles."""
     parser.add_argument(
         "--max-cycles",
@@ -54,7 +61,7 @@ def open_chosen(arguments: argparse.Namespace) -> Accelerator:
     return open_build(arguments.build, arguments.executor, arguments.max_cycles)
 
 
-def add_tasks(parser: argparse.ArgumentParser) -> None:
+def _add_tasks(parser: argparse.ArgumentParser) -> None:
     """Add the option --tasks, whose text chosen_tasks takes."""
     parser.add_argument(
         "--tasks",

@@ -10,10 +10,8 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.host.commands.build_options import (
     add_build,
-    add_executor,
     add_images,
-    add_max_cycles,
-    add_tasks,
+    add_run_options,
     chosen_tasks,
     open_chosen,
 )
@@ -72,9 +70,7 @@ class CompareCommand:
     def configure(parser: argparse.ArgumentParser) -> None:
         add_build(parser)
         add_images(parser)
-        add_tasks(parser)
-        add_executor(parser)
-        add_max_cycles(parser)
+        add_run_options(parser)
         parser.add_argument(
             "--against", choices=executor_names(), default="emulator", help="the other machine (default: emulator)"
         )

@@ -15,9 +15,7 @@ from moesaic.errors import UserError
 from moesaic.files import write_file
 from moesaic.host.commands.build_options import (
     add_build,
-    add_executor,
-    add_max_cycles,
-    add_tasks,
+    add_run_options,
     chosen_tasks,
     open_chosen,
 )
@@ -114,9 +112,7 @@ class ProfileCommand:
     def configure(parser: argparse.ArgumentParser) -> None:
         add_build(parser)
         parser.add_argument("image", type=Path, help="PNG or PPM; more with Pillow")
-        add_tasks(parser)
-        add_executor(parser)
-        add_max_cycles(parser)
+        add_run_options(parser)
         parser.add_argument("--frames", type=positive, default=10, help="runs of each task (default: 10)")
         parser.add_argument("--json", type=Path, help="write the figures to this file, too")
 

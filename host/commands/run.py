@@ -19,10 +19,8 @@ from moesaic.errors import UserError
 from moesaic.files import new_directory, require_writable, write_file, writing
 from moesaic.host.commands.build_options import (
     add_build,
-    add_executor,
     add_images,
-    add_max_cycles,
-    add_tasks,
+    add_run_options,
     chosen_tasks,
     open_chosen,
 )
@@ -147,9 +145,7 @@ class RunCommand:
     def configure(parser: argparse.ArgumentParser) -> None:
         add_build(parser)
         add_images(parser)
-        add_tasks(parser)
-        add_executor(parser)
-        add_max_cycles(parser)
+        add_run_options(parser)
         parser.add_argument(
             "--resize", choices=RESIZES[1:], help="how images get to the network's size (default: as it was trained)"
         )

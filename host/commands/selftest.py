@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from moesaic.errors import UserError
 from moesaic.files import require_writable, write_file
-from moesaic.host.commands.build_options import add_build, add_executor, add_tasks, chosen_tasks
-from moesaic.host.executors import choose_executor, make_executor
+from moesaic.host.commands.build_options import add_build, add_run_options, chosen_tasks
+from moesaic.host.executors import checked_max_cycles, choose_executor, make_executor, require_fingerprint
 from moesaic.host.selftest import (
     FAILED,
     NOT_MEASURED,
@@ -121,8 +120,7 @@ class SelftestCommand:
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
         add_build(parser)
-        add_tasks(parser)
-        add_executor(parser)
+        add_run_options(parser)
         parser.add_argument(
             "--bundle",
             type=Path,
@@ -133,6 +131,7 @@ class SelftestCommand:
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         """Returns 0 if nothing failed, 1 otherwise; what an executor cannot show is not measured and no failure."""
+        max_cycles = checked_max_cycles(arguments.max_cycles)
         build = load_build(arguments.build)
         names = chosen_tasks(build, arguments.tasks)
         bundle = None if arguments.bundle is None else load_bundle(arguments.bundle)
@@ -145,12 +144,8 @@ class SelftestCommand:
             executor_name, _ = choose_executor(arguments.build, build)
         executor = make_executor(executor_name, arguments.build, build)
         try:
-            if executor.fingerprint != build.fingerprint:
-                raise UserError(
-                    f"build {build.name} has fingerprint {build.fingerprint}, the {executor_name} has {executor.fingerprint}; "
-                    "load the bitstream of the build"
-                )
-            machine = Machine(executor, build, executor_name)
+            require_fingerprint(executor, executor_name, build)
+            machine = Machine(executor, build, executor_name, max_cycles)
             print(f"{build.name} ({build.fingerprint}) on the {executor_name}")
             checks = run_checks(checks_of(machine, names, bundle))
         finally:

@@ -6,20 +6,16 @@ import argparse
 import itertools
 import time
 from collections.abc import Iterable
-from pathlib import Path
-
-import numpy as np
 
 from moesaic.argument_types import natural, positive
 from moesaic.host.commands.build_options import (
     add_build,
-    add_executor,
-    add_max_cycles,
-    add_tasks,
+    add_run_options,
     chosen_tasks,
     open_chosen,
 )
 from moesaic.host.frame_sources import is_camera, is_pictures, open_frames
+from moesaic.host.image import ImageLike
 from moesaic.host.result import Result
 from moesaic.host.runtime import Accelerator
 from moesaic.host.viewer import Viewer
@@ -36,10 +32,10 @@ def _port(text: str) -> int:
     return value
 
 
-def watch(accelerator: Accelerator, frames: Iterable[np.ndarray | Path], viewer: Viewer) -> int:
+def watch(accelerator: Accelerator, frames: Iterable[ImageLike], viewer: Viewer) -> int:
     """Run each frame on what the page chooses for it, and show the results; returns how many frames were shown.
 
-    frames: uint8 (height, width, 3), RGB, or paths of image files.
+    frames: as moesaic.host.image.Image takes them.
     """
     control = viewer.control
     expected: dict[int, int] = {}
@@ -78,9 +74,7 @@ class WatchCommand:
     def configure(parser: argparse.ArgumentParser) -> None:
         add_build(parser)
         parser.add_argument("source", help="folder of pictures, picture, video file, number of a camera or /dev/videoN")
-        add_tasks(parser)
-        add_executor(parser)
-        add_max_cycles(parser)
+        add_run_options(parser)
         parser.add_argument(
             "--address",
             default="127.0.0.1",

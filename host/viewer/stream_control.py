@@ -6,13 +6,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.host.image_files import read_image
+from moesaic.host.image import ImageLike, as_image
 from moesaic.spec.build import Build
 
 _MOST_STEPS = 100
@@ -106,7 +105,7 @@ class StreamControl:
             self._closed = True
             self._change()
 
-    def frames(self, source: Iterable[np.ndarray | Path]) -> Iterator[np.ndarray]:
+    def frames(self, source: Iterable[ImageLike]) -> Iterator[np.ndarray]:
         """The frames for the stream: those of `source`, images or image files, as pause, step and rate allow.
 
         The n-th frame that this yields has index n in the stream, see `settle`. UserError for a file that cannot be read.
@@ -124,7 +123,7 @@ class StreamControl:
                     if self._wait_for_returned():
                         continue
                     return
-                drawn = DrawnFrame(read_image(image) if isinstance(image, Path) else image, time.monotonic())
+                drawn = DrawnFrame(as_image(image).pixels(), time.monotonic())
                 with self._changed:
                     if not self._wanted:
                         if not self.live:

@@ -23,8 +23,8 @@ class ReportCommand:
         parser.add_argument("--checkpoint", type=Path, help="the trained model, to show float predictions as well")
         parser.add_argument(
             "--executors",
-            default="csim,rtl",
-            help="machines to compare with the reference, by comma (default csim,rtl)",
+            default="emulator,rtl",
+            help="machines to compare with the reference, by comma (default emulator,rtl)",
         )
         parser.add_argument("--output", type=Path, default=Path("build/report"), help="directory to write")
 

@@ -15,7 +15,7 @@ from moesaic.sim.machines.verilator import find_verilator
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Executor
 
-SIMULATED = ("csim", "rtl")
+SIMULATED = ("emulator", "rtl")
 
 
 def simulated_executors(
@@ -26,7 +26,7 @@ def simulated_executors(
     Raises UserError for a name outside SIMULATED.
     """
     known: dict[str, Callable[[], Executor]] = {
-        "csim": lambda: Emulator(directory / "cpp", configuration),
+        "emulator": lambda: Emulator(directory / "cpp", configuration),
         "rtl": lambda: RtlExecutor(directory / "rtl", configuration),
     }
     for name in names:
@@ -43,8 +43,8 @@ def open_rtl(directory: Path, configuration: HardwareConfiguration) -> RtlExecut
 
 def require_tools(names: Sequence[str] = SIMULATED) -> None:
     """Raise UserError, naming the first missing program or package, unless this machine has all that these executors need."""
-    if "csim" in names and shutil.which("g++") is None:
-        raise UserError("g++ is missing: C simulation needs it; get it with: apt-get install g++")
+    if "emulator" in names and shutil.which("g++") is None:
+        raise UserError("g++ is missing: the emulator needs it; get it with: apt-get install g++")
     if "rtl" in names:
         find_verilator()
         if find_spec("cocotb_tools") is None:

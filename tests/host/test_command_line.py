@@ -466,7 +466,7 @@ def test_numbers_out_of_range(run_moesaic, words, part):
     assert_user_error(run_moesaic(*words), part, f"moesaic {words[0]} --help")
 
 
-@pytest.mark.parametrize(("executor", "missing"), [("csim", "g++ is missing"), ("rtl", "perl is missing")])
+@pytest.mark.parametrize(("executor", "missing"), [("emulator", "g++ is missing"), ("rtl", "perl is missing")])
 def test_report_says_what_is_missing_before_it_starts(
     run_moesaic, own_bundle, tmp_path, monkeypatch, executor, missing
 ):
@@ -499,9 +499,10 @@ def test_an_output_that_cannot_be_made_is_said_before_the_work(run_moesaic, own_
     assert_user_error(run_moesaic(command, *words), f"{place} cannot be written (Not a directory)")
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "profile", "watch"])
+@pytest.mark.parametrize("command", ["run", "compare", "profile", "watch", "selftest"])
 @pytest.mark.parametrize("value", ["-5", "0", "x", "1.5", "4294967296"])
 def test_max_cycles_that_no_machine_keeps(run_moesaic, saved_build, image_file, command, value):
-    code, _, err = run_moesaic(command, saved_build, image_file, "--executor", "reference", f"--max-cycles={value}")
+    words = (saved_build,) if command == "selftest" else (saved_build, image_file)
+    code, _, err = run_moesaic(command, *words, "--executor", "reference", f"--max-cycles={value}")
     assert code == 2 and err.count("\n") == 1
     assert "max_cycles is" in err or "--max-cycles" in err

@@ -292,6 +292,20 @@ def test_wrong_results_of_a_task(emulator, build):
     assert found.state == FAILED and "counter matmul_array" in found.detail
 
 
+def test_every_run_has_the_limit_asked_for(emulator, build):
+    limits = set()
+
+    class Watched(Faulty):
+        def run(self, program, memory, max_cycles):
+            limits.add(max_cycles)
+            return super().run(program, memory, max_cycles)
+
+    checks = checks_of(Machine(Watched(emulator), build, "machine", 12_345), list(build.tasks), None)
+    for name, one in checks.items():
+        run_check(name, one)
+    assert limits == {12_345}
+
+
 def test_a_machine_that_stops(emulator, build):
     def fail(memory):
         raise MachineFault(Fault.AXI_READ, "load", 0)

@@ -37,4 +37,4 @@ def wrong_bytes(entry: dict) -> int:
 
     entry: of bench.json, or as measured.
     """
-    return entry["mismatched_bytes"] + (entry["csim_mismatched_bytes"] or 0) + entry["integer_network_mismatches"]
+    return entry["mismatched_bytes"] + (entry["emulator_mismatched_bytes"] or 0) + entry["integer_network_mismatches"]

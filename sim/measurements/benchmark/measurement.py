@@ -122,9 +122,9 @@ def measure(prepared: Prepared, progress: Progress, simulators: Path) -> dict:
         for task in tasks:
             progress.step = f"{task} on the reference machine"
             expected[task] = _reference(prepared, task)
-        csim_mismatched = _run_csim(prepared, directory / "cpp", expected, progress) if case.csim else None
+        emulator_mismatched = _run_csim(prepared, directory / "cpp", expected, progress) if case.csim else None
         runs, last = _run_rtl(prepared, directory / "rtl", expected, progress, simulators)
-    return _figures(prepared, runs, last, expected, build_seconds, csim_mismatched)
+    return _figures(prepared, runs, last, expected, build_seconds, emulator_mismatched)
 
 
 def _compile(rtl: Path, case: Case, simulators: Path) -> float | None:
@@ -264,7 +264,7 @@ def _figures(
     observed: _Observed,
     expected: dict[str, _Expected],
     build_seconds: float | None,
-    csim_mismatched: int | None,
+    emulator_mismatched: int | None,
 ) -> dict:
     case, build = prepared.case, prepared.build
     run, c = observed.run, case.configuration
@@ -279,7 +279,7 @@ def _figures(
         "dram_bytes": run.dram_bytes,
         "mismatched_bytes": sum(each.mismatched_bytes for each in runs),
         "compared_bytes": len(runs) * build.frame_bytes,
-        "csim_mismatched_bytes": csim_mismatched,
+        "emulator_mismatched_bytes": emulator_mismatched,
         "integer_network_mismatches": sum(
             int(np.count_nonzero(values != prepared.bundle.golden[f"{name}/output"])) for name, values in golden.items()
         ),

@@ -11,7 +11,7 @@ from moesaic.sim.measurements.road.figures import disagreements
 
 EXECUTORS = {
     "reference": "reference machine: what every instruction means, in numpy",
-    "csim": "C simulation: the accelerator's C++ under g++",
+    "emulator": "emulator: the accelerator's C++ under g++",
     "rtl": "RTL simulation: the accelerator's SystemVerilog under Verilator, with a DRAM model",
 }
 """Executors, each with a description."""

@@ -129,7 +129,7 @@ def document(networks, output):
 def test_figures_of_a_frame(document, networks):
     (entry,) = document["frames"]
     assert (entry["model"], entry["input"], entry["asked"]) == ("small", "32x32", 10**6)
-    assert entry["mismatched_bytes"] == entry["csim_mismatched_bytes"] == entry["integer_network_mismatches"] == 0
+    assert entry["mismatched_bytes"] == entry["emulator_mismatched_bytes"] == entry["integer_network_mismatches"] == 0
     assert entry["compared_bytes"] > 5 * 32 * 32 * 4
     assert 0 < entry["limit"] < entry["cycles"] < entry["total_cycles"] == entry["counters"]["cycles"]
     assert entry["head_cycles"] == entry["total_cycles"] - entry["cycles"]

@@ -80,7 +80,7 @@ def subject() -> Subject:
 
 
 def run(subject: Subject, **machine) -> tuple:
-    measured = measure(subject, {"csim": lambda: CsimExecutor(TINY), "rtl": lambda: Clocked(**machine)})
+    measured = measure(subject, {"emulator": lambda: CsimExecutor(TINY), "rtl": lambda: Clocked(**machine)})
     return measured, figures(measured)
 
 
@@ -89,7 +89,7 @@ def test_figures_are_those_of_the_runs(subject: Subject) -> None:
     assert disagreements(report) == []
     assert report["fingerprint"] == TINY.fingerprint and report["router_topk_agreement"] == 0.875
     assert report["executors"]["rtl"]["frames"] == 2 * PICTURES * TASKS
-    assert report["executors"]["csim"]["compared_bytes"] == PICTURES * TASKS * subject.build.frame_bytes
+    assert report["executors"]["emulator"]["compared_bytes"] == PICTURES * TASKS * subject.build.frame_bytes
     arrays = {
         name: [r.counters["matmul_array"] for r in measured.streams["reference"] if r.task == name]
         for name in report["tasks"]
@@ -251,8 +251,8 @@ def test_a_build_of_another_bundle_is_refused_with_both_named(subject: Subject) 
 
 def test_a_machine_of_another_configuration_is_refused_with_both_fingerprints(subject: Subject) -> None:
     other = dataclasses.replace(TINY, name="other", tile_rows=8)
-    with pytest.raises(UserError, match=f"{TINY.fingerprint}, the csim executor has {other.fingerprint}"):
-        measure(subject, {"csim": lambda: ReferenceMachine(other)})
+    with pytest.raises(UserError, match=f"{TINY.fingerprint}, the emulator executor has {other.fingerprint}"):
+        measure(subject, {"emulator": lambda: ReferenceMachine(other)})
 
 
 def test_photographs_are_real_and_fill_the_picture() -> None:
