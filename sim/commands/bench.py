@@ -21,6 +21,11 @@ class BenchCommand:
         parser.add_argument("--ablation", action="store_true", help="each technique off, on m3vit_tiny 128x256")
         parser.add_argument("--scaling", action="store_true", help="other arrays and DRAM rates, at 128x256")
         parser.add_argument(
+            "--dram",
+            metavar="NAME",
+            help="the frames behind a model of the board's DDR4, and nothing else: ddr4-2133 (as the preset has it) or ddr4-2400",
+        )
+        parser.add_argument(
             "--resources",
             type=Path,
             metavar="FILE",
@@ -35,16 +40,22 @@ class BenchCommand:
 
         from moesaic.caches import cache_directory
         from moesaic.files import require_writable
+        from moesaic.sim.machines.ddr4 import require_ddr4
         from moesaic.sim.machines.simulated_executors import require_tools
         from moesaic.sim.measurements.benchmark.bundles import Bundles
-        from moesaic.sim.measurements.benchmark.cases import PARTS, chosen_cases, chosen_frames
+        from moesaic.sim.measurements.benchmark.cases import PARTS, chosen_cases, chosen_frames, dram_cases
         from moesaic.sim.measurements.benchmark.session import Session
         from moesaic.sim.measurements.benchmark.summary import show
         from moesaic.spec.configuration import load_configuration
 
         frames = chosen_frames(arguments.recipe, arguments.size)
         configuration = load_configuration(arguments.config)
-        parts = [part for part in PARTS if getattr(arguments, part)] or PARTS
+        if arguments.dram:
+            require_ddr4(arguments.dram)
+            cases = dram_cases(configuration, frames, arguments.dram)
+        else:
+            parts = [part for part in PARTS if getattr(arguments, part)] or PARTS
+            cases = chosen_cases(configuration, frames, parts)
         require_tools()
         require_writable(arguments.output)
         console = Console()
@@ -56,7 +67,7 @@ class BenchCommand:
             simulators=cache_directory("simulators"),
             measurements=cache_directory("measurements"),
         )
-        document = session.run(chosen_cases(configuration, frames, parts))
+        document = session.run(cases)
         show(document, console)
         console.print(f"page: {arguments.output / 'index.html'} and bench.json", soft_wrap=True)
         return 0

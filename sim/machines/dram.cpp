@@ -6,6 +6,9 @@
 // reads take their data when the address is taken and writes land when their response is offered, the earliest and the
 // latest moment that AXI allows, so a master that does not wait for the response before it reads back gets old data.
 // Addresses outside the mapped windows answer DECERR; nothing wraps.
+//
+// Behind dram_set_ddr4, timing is that of ddr4.hpp instead. Reads and writes of a port then do not share its rate, but ports that lead
+// to the same port of the processing system share one beat of read data per cycle.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,6 +22,7 @@
 #include <deque>
 #include <vector>
 
+#include "ddr4.hpp"
 #include "svdpi.h"
 
 namespace {
@@ -27,6 +31,7 @@ constexpr int kPorts = 5;  // four of the load unit and the main port
 constexpr int kWindows = 2;
 constexpr uint64_t kBeatBytes = 16;
 constexpr int64_t kOneByte = 65536;  // token bucket units
+constexpr uint64_t kRequestBeats = Ddr4::kRequestBytes / kBeatBytes;
 constexpr size_t kReadsOutstanding = 16;
 constexpr size_t kWritesOutstanding = 16;
 
@@ -117,6 +122,11 @@ int64_t total_rate = 128 * kOneByte / 3;  // 42.67 bytes per cycle: 12.8 GB/s at
 int64_t total_tokens = 0;
 uint64_t total_cycle = 0;
 bool random_mode = false;
+bool ddr4_mode = false;
+Ddr4 ddr4;
+uint64_t ddr4_seed = 0;
+uint64_t ddr4_begin = 0;                           // cycle 0 of the DDR4
+std::array<int, kPorts> channels{0, 1, 2, 3, 4};  // port of the processing system that a port leads to
 bool error_armed = false;
 uint64_t error_address = 0;
 
@@ -143,6 +153,24 @@ uint64_t due_after(Port& port) {
 // Pauses happen in random mode only; the draw is skipped otherwise so that both modes stay reproducible.
 bool paused(Port& port, Pauses& pauses) { return random_mode && pauses.pause(port.random); }
 
+int index_of(const Port& port) { return int(&port - ports.data()); }
+
+// Whether a beat is the last of its burst or of a request to the DDR4.
+bool ends_request(const Burst& burst, size_t beat) {
+  return beat + 1 == burst.beats || (burst.address / kBeatBytes + beat + 1) % kRequestBeats == 0;
+}
+
+size_t requests_of(const Burst& burst) {
+  const uint64_t first = burst.address / kBeatBytes;
+  return size_t((first + burst.beats - 1) / kRequestBeats - first / kRequestBeats + 1);
+}
+
+void restart_ddr4() {
+  if (!ddr4_mode) return;
+  ddr4_begin = total_cycle;
+  ddr4.restart(ddr4_seed);
+}
+
 void take_read_address(Port& port, uint64_t address, uint32_t length) {
   Burst burst{address & ~(kBeatBytes - 1), length + 1, due_after(port), kOkay, {}, 0};
   burst.data.resize(burst.beats);
@@ -156,6 +184,7 @@ void take_read_address(Port& port, uint64_t address, uint32_t length) {
     } else {
       beat.data.fill(0xee);
     }
+    if (ddr4_mode && ends_request(burst, index)) ddr4.read(index_of(port), beat.address);
   }
   port.reads.push_back(std::move(burst));
 }
@@ -169,6 +198,7 @@ Violation take_write_beat(Port& port, const uint8_t* data, uint16_t strobe, bool
   beat.response = respond(beat.address, locate(beat.address));
   burst.response = std::max(burst.response, beat.response);
   burst.data.push_back(beat);
+  if (ddr4_mode && ends_request(burst, burst.data.size() - 1)) ddr4.write(index_of(port), beat.address);
   if (last && burst.data.size() < burst.beats) return kLastTooEarly;
   if (burst.data.size() == burst.beats) {
     if (!last) return kLastMissing;
@@ -193,6 +223,7 @@ void refill(Port& port) {
   if (port.cycle > total_cycle) {
     total_cycle = port.cycle;
     total_tokens = std::min(total_tokens + total_rate, total_rate + 2 * int64_t(kBeatBytes) * kOneByte);
+    if (ddr4_mode) ddr4.advance(total_cycle - ddr4_begin);
   }
   port.tokens = std::min<int64_t>(port.tokens + kBeatBytes * kOneByte, kBeatBytes * kOneByte);
 }
@@ -204,8 +235,23 @@ bool goes_before(const Port& one, const Port& other) {
   return &one < &other;
 }
 
+// Whether the data of the next beat are there, and no port that shares the way out has had its turn or is to have it before this one.
+bool may_read_ddr4(const Port& port) {
+  const int index = index_of(port);
+  if (!ddr4.read_ready(index)) return false;
+  for (const Port& other : ports) {
+    const int rival = index_of(other);
+    if (rival == index || channels[size_t(rival)] != channels[size_t(index)]) continue;
+    if (other.served == port.cycle) return false;
+    const bool waits = other.cycle != port.cycle && !other.out.r_valid && ddr4.read_ready(rival);
+    if (waits && goes_before(other, port)) return false;
+  }
+  return true;
+}
+
 // Whether the bucket holds a beat for this port after one for each port that is to be served before it in this cycle.
 bool may_read(const Port& port) {
+  if (ddr4_mode) return may_read_ddr4(port);
   int64_t needed = int64_t(kBeatBytes) * kOneByte;
   for (const Port& other : ports) {
     const bool waits = other.cycle != port.cycle && !other.reads.empty() && port.cycle >= other.reads.front().due;
@@ -214,7 +260,19 @@ bool may_read(const Port& port) {
   return port.tokens >= int64_t(kBeatBytes) * kOneByte && total_tokens >= needed;
 }
 
+bool read_is_due(const Port& port) { return ddr4_mode || port.cycle >= port.reads.front().due; }
+
+bool may_write(const Port& port) {
+  return ddr4_mode ? ddr4.write_room(index_of(port)) : port.tokens >= 0 && total_tokens >= 0;
+}
+
+bool is_written(const Port& port) {
+  const Burst& burst = port.responses.front();
+  return ddr4_mode ? ddr4.writes_done(index_of(port), requests_of(burst)) : port.cycle >= burst.due;
+}
+
 void spend(Port& port) {
+  if (ddr4_mode) return;
   port.tokens -= kBeatBytes * kOneByte;
   total_tokens -= kBeatBytes * kOneByte;
 }
@@ -232,6 +290,7 @@ int dram_map(int index, uint64_t base, uint64_t bytes, const char* path) {
   if (window.data != nullptr) munmap(window.data, window.mapped);
   window = Window{};
   for (Port& port : ports) port.served = port.starved = 0;
+  restart_ddr4();
   if (bytes == 0) return 0;
   const int file = open(path, O_RDWR);
   if (file < 0) return errno;
@@ -251,6 +310,27 @@ int dram_map(int index, uint64_t base, uint64_t bytes, const char* path) {
 void dram_set_timing(uint32_t cycles, uint64_t rate) {
   latency = std::max<uint32_t>(cycles, 1);
   total_rate = int64_t(rate);
+}
+
+// Names of the parameters of a DDR4, in the order in which dram_set_ddr4 takes their values, each followed by a space.
+const char* dram_ddr4_parameters() {
+#define DDR4_FIELD(name) #name " "
+  return DDR4_PARAMETERS(DDR4_FIELD);
+#undef DDR4_FIELD
+}
+
+// Time everything by a DDR4. shared: for each port, the number of the port of the processing system that it leads to. seed: when the
+// first refresh of a run is due. Call it before the first transaction.
+void dram_set_ddr4(const int64_t* values, const int* shared, uint64_t seed) {
+  Ddr4Parameters parameters;
+#define DDR4_FIELD(name) parameters.name = *values++;
+  DDR4_PARAMETERS(DDR4_FIELD)
+#undef DDR4_FIELD
+  ddr4.configure(parameters);
+  std::copy(shared, shared + kPorts, channels.begin());
+  ddr4_seed = seed;
+  ddr4_mode = true;
+  restart_ddr4();
 }
 
 // Random latencies and pauses on all channels; enabled 0 returns to the fixed timing.
@@ -282,6 +362,7 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
     port.reads.clear();
     port.writes.clear();
     port.responses.clear();
+    restart_ddr4();
     out = Outputs{};
   } else {
     // What happened in the cycle that ends now.
@@ -299,12 +380,13 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
 
     // What is offered in the cycle that begins.
     bool read_starved = false;
-    if (!out.r_valid && !port.reads.empty() && port.cycle >= port.reads.front().due && !paused(port, port.r_pauses)) {
+    if (!out.r_valid && !port.reads.empty() && read_is_due(port) && !paused(port, port.r_pauses)) {
       if (may_read(port)) {
         spend(port);
         port.served = port.cycle;
         port.bytes_read += kBeatBytes;
         Burst& burst = port.reads.front();
+        if (ddr4_mode && ends_request(burst, burst.done)) ddr4.drop_read(index);
         const Beat& beat = burst.data[burst.done++];
         out.r_valid = true;
         out.r_data = beat.data;
@@ -316,8 +398,8 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
         port.starved = port.cycle;
       }
     }
-    if (!out.b_valid && !port.responses.empty() && port.cycle >= port.responses.front().due &&
-        !paused(port, port.b_pauses)) {
+    if (!out.b_valid && !port.responses.empty() && is_written(port) && !paused(port, port.b_pauses)) {
+      if (ddr4_mode) ddr4.drop_writes(index, requests_of(port.responses.front()));
       land(port.responses.front());
       out.b_valid = true;
       out.b_response = port.responses.front().response;
@@ -325,8 +407,7 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
     }
     out.ar_ready = port.reads.size() < kReadsOutstanding && !paused(port, port.ar_pauses);
     out.aw_ready = port.writes.size() + port.responses.size() < kWritesOutstanding && !paused(port, port.aw_pauses);
-    out.w_ready = !port.writes.empty() && port.tokens >= 0 && total_tokens >= 0 && !read_starved &&
-                  !paused(port, port.w_pauses);
+    out.w_ready = !port.writes.empty() && may_write(port) && (ddr4_mode || !read_starved) && !paused(port, port.w_pauses);
   }
   *ar_ready = out.ar_ready;
   *r_valid = out.r_valid;

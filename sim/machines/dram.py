@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+from moesaic.sim.machines.ddr4 import Ddr4Timing
 
 CONSTANT_WINDOW = 0
 FRAME_WINDOW = 1
-SOURCES = (Path(__file__).parent / "dram.cpp",)
+PORTS = 5
+"""Ports that the model has, used or not."""
+SOURCES = tuple(Path(__file__).parent / name for name in ("dram.cpp", "ddr4.cpp", "ddr4.hpp"))
 
 
 class Dram:
@@ -20,6 +25,11 @@ class Dram:
         self._map.argtypes = [ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p]
         self._set_timing = library.dram_set_timing
         self._set_timing.argtypes = [ctypes.c_uint32, ctypes.c_uint64]
+        self._set_ddr4 = library.dram_set_ddr4
+        self._set_ddr4.argtypes = [ctypes.POINTER(ctypes.c_int64), ctypes.POINTER(ctypes.c_int), ctypes.c_uint64]
+        self._set_ddr4.restype = None
+        self._ddr4_parameters = library.dram_ddr4_parameters
+        self._ddr4_parameters.restype = ctypes.c_char_p
         self._set_random = library.dram_set_random
         self._set_random.argtypes = [ctypes.c_int, ctypes.c_uint64]
         self._set_error = library.dram_set_error
@@ -44,6 +54,17 @@ class Dram:
     def set_timing(self, latency: int, bytes_per_cycle: float) -> None:
         """Set the cycles from a read address to its first beat (at least 1) and the bytes per cycle of all ports together."""
         self._set_timing(latency, int(bytes_per_cycle * 65536))
+
+    def set_ddr4(self, timing: Ddr4Timing, channels: Sequence[int] = range(PORTS), seed: int = 0) -> None:
+        """Time everything by a DDR4 from now on; call it before the first transaction.
+
+        channels: for each port, the number of the processing system's port that it leads to; those without a number lead to one
+        each. seed: when the first refresh of a run is due.
+        """
+        names = self._ddr4_parameters().decode().split()
+        values = [timing.parameters[name] for name in names]
+        ports = [*channels, *(PORTS + n for n in range(PORTS - len(channels)))]
+        self._set_ddr4((ctypes.c_int64 * len(values))(*values), (ctypes.c_int * PORTS)(*ports), seed)
 
     def set_random(self, seed: int | None) -> None:
         """Draw latencies, and pauses on all channels, at random from `seed`; None restores the fixed timing."""

@@ -19,8 +19,11 @@ import numpy as np
 from moesaic.errors import InternalError
 from moesaic.files import write_file
 from moesaic.hls.hardware.accelerator_sources import rtl_parameters
-from moesaic.sim.machines import dram, recorder
+from moesaic.hls.vendor.vivado.workspace import memory_map
+from moesaic.sim.machines import dram as dram_model
+from moesaic.sim.machines import recorder
 from moesaic.sim.machines.cocotb_process import cocotb_environment, simulator_arguments
+from moesaic.sim.machines.ddr4 import FLAT, require_ddr4
 from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.machines.verilator import build
@@ -69,7 +72,7 @@ def build_simulator(
         source_closure(TOP, [rtl_directory, SYSTEM_DIRECTORY]),
         build_directory,
         parameters=rtl_parameters(configuration),
-        cpp_sources=(*dram.SOURCES, *recorder.SOURCES, *([_WAVEFORM_SOURCE] if waveforms else [])),
+        cpp_sources=(*dram_model.SOURCES, *recorder.SOURCES, *([_WAVEFORM_SOURCE] if waveforms else [])),
         public=("clk_i", "rst_ni", "irq_o", "s_axi_control_*", *(["run_start_o"] if waveforms else [])),
         trace=waveforms,
     )
@@ -85,6 +88,8 @@ class RtlExecutor:
             pauses on all DRAM channels. It also seeds the power-up contents of registers and memories.
         latency: cycles from a read address to its first beat, at least 1.
         bytes_per_cycle: bytes that all DRAM ports together move per cycle; each moves at most 16.
+        dram: one of moesaic.sim.machines.ddr4.DRAMS. For those other than "flat", latency and bytes_per_cycle do not count, ports lead
+            to those of the ZCU104 as in the block design, and random_seed, besides pausing channels, shifts the refresh.
         timeline: record the events of every run, at next to no cost.
         waveforms: compile a simulator that can record `window`; it runs more slowly and takes longer to build.
         build_directory: where compiled simulators are kept; None for the cache (moesaic.caches).
@@ -100,7 +105,7 @@ class RtlExecutor:
             main_read, main_written.
 
     Raises:
-        UserError: a tool or a source file is missing.
+        UserError: a tool or a source file is missing, or the DRAM is unknown.
         InternalError: the design does not compile, its fingerprint differs from the configuration's, or the simulator dies.
     """
 
@@ -112,10 +117,13 @@ class RtlExecutor:
         random_seed: int | None = None,
         latency: int = LATENCY,
         bytes_per_cycle: float = BYTES_PER_CYCLE,
+        dram: str = FLAT,
         timeline: bool = False,
         waveforms: bool = False,
         build_directory: Path | None = None,
     ) -> None:
+        if dram != FLAT:
+            require_ddr4(dram)
         self.error_at: tuple[Space, int] | None = None
         self.window: Window | None = None
         self.events = np.empty(0, recorder.EVENT)
@@ -150,6 +158,8 @@ class RtlExecutor:
             "load_ports": configuration.load_ports,
             "latency": latency,
             "bytes_per_cycle": bytes_per_cycle,
+            "dram": dram,
+            "channels": _channels(configuration.load_ports),
             "random_seed": random_seed,
         }
         self.fingerprint: str = self._ask(options)["fingerprint"]
@@ -303,6 +313,12 @@ class RtlExecutor:
             self.close()
             raise InternalError(f"the RTL simulator died (exit status {self._process.returncode}):\n{tail}")
         return json.loads(reply)
+
+
+def _channels(load_ports: int) -> list[int]:
+    """For each port of the DRAM model, a number of the processing system's port to which the block design connects it."""
+    ports = list(memory_map("rtl", load_ports).values())
+    return [ports.index(port) for port in ports]
 
 
 def _kill(process: subprocess.Popen) -> None:

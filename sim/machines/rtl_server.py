@@ -20,6 +20,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, First, RisingEdge, Timer, Trigger
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
+from moesaic.sim.machines.ddr4 import DDR4, FLAT
 from moesaic.sim.machines.dram import CONSTANT_WINDOW, FRAME_WINDOW, Dram
 from moesaic.sim.machines.dut import Dut
 from moesaic.sim.machines.recorder import Recorder
@@ -176,6 +177,8 @@ async def serve(dut: Dut) -> None:
     options = json.loads(stream.readline())
     dram.set_timing(options["latency"], options["bytes_per_cycle"])
     dram.set_random(options["random_seed"])
+    if options["dram"] != FLAT:
+        dram.set_ddr4(DDR4[options["dram"]], options["channels"], options["random_seed"] or 0)
 
     control = ControlPort(dut)
     dut.rst_ni.value = 0

@@ -95,7 +95,8 @@ def build(
         sources: SystemVerilog files, packages first.
         build_directory: where builds are kept, created if missing; None for the cache (moesaic.caches).
         parameters: values of the top module's parameters; strings are passed verbatim, as SystemVerilog literals.
-        cpp_sources: C++ files with the DPI functions that the sources import; their C symbols are visible to dlopen.
+        cpp_sources: C++ files with the DPI functions that the sources import, and the headers (.hpp) beside them; their C symbols are
+            visible to dlopen.
         public: patterns of the top module's signals that cocotb can see. Nothing below the top module is visible, which
             makes simulation several times faster than a build by cocotb itself.
         trace: allow waveforms (FST): of all cycles with the simulator's `--trace`, of a few with
@@ -152,7 +153,7 @@ def build(
                 "-LDFLAGS", f"-rdynamic -Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
                 str(work / "visibility.vlt"), *(str(path.resolve()) for path in sources),
                 str(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"),
-                *(str(path.resolve()) for path in cpp_sources),
+                *(str(path.resolve()) for path in cpp_sources if path.suffix != ".hpp"),
             ],
             verilator, log, top,
         )  # fmt: skip

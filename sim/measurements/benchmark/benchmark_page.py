@@ -18,6 +18,7 @@ from moesaic.sim.measurements.benchmark.benchmark_tables import (
     ablation_table,
     account_table,
     asked_table,
+    dram_table,
     estimates_table,
     frame_details_table,
     frame_name,
@@ -52,6 +53,7 @@ def benchmark_page(document: dict) -> str:
         _units(document["frames"]),
         _ablation(document["ablation"], document["modules"]),
         _scaling(document["scaling"]),
+        _dram(document["dram"], document["frames"]),
         _speed(document["frames"]),
         _estimates([*document["frames"], *document["ablation"], *document["scaling"]]),
         _proof(document),
@@ -230,6 +232,16 @@ def _scaling(entries: Sequence[dict]) -> Markup | None:
         "B/cycle has a fourth load port; an array of more than 12 rows does not fit the ZCU104 but a larger part of its family."
     )
     return section("Scaling", introduction, *parts, scaling_table(entries).to_html())
+
+
+def _dram(entries: Sequence[dict], frames: Sequence[dict]) -> Markup | None:
+    if not entries:
+        return None
+    introduction = (
+        f"The frames behind a model of the board's DDR4 and its controller, instead of the flat one of {BYTES_PER_CYCLE:.2f} bytes a "
+        "cycle: banks, rows, refresh, turnaround, queues. The limit assumes what the load ports and the memory's pins can move."
+    )
+    return section("Behind a DDR4", introduction, dram_table(entries, frames).to_html())
 
 
 def _speed(entries: Sequence[dict]) -> Markup | None:

@@ -160,6 +160,24 @@ def scaling_table(entries: Sequence[dict]) -> Table:
     return Table(columns, rows)
 
 
+def dram_table(entries: Sequence[dict], frames: Sequence[dict]) -> Table:
+    """Frames behind a DDR4, beside the same behind the flat model if they were run. entries, frames: those parts of bench.json."""
+    flat = {frame_name(e): e["cycles"] for e in frames}
+    columns = (
+        Column("encoder"), Column("DRAM"), Column("cycles", count), Column("flat model", count), Column("difference", signed(2, " %")),
+        Column("limit", count), Column("ratio", decimals(3)), Column("DRAM MB", millions()), Column("bytes that differ", count),
+    )  # fmt: skip
+    rows = []
+    for e in entries:
+        other = flat.get(frame_name(e))
+        difference = None if other is None else 100 * (e["cycles"] / other - 1)
+        rows.append((
+            frame_name(e), e["label"], e["cycles"], other, difference, e["limit"], e["ratio"], e["dram_bytes"],
+            _differing(e["mismatched_bytes"]),
+        ))  # fmt: skip
+    return Table(columns, rows)
+
+
 def estimates_table(entries: Sequence[dict]) -> Table:
     """Estimated beside measured cycles of whole frames."""
     columns = (

@@ -1,4 +1,4 @@
-"""What is benchmarked: frames of the models, each technique switched off in turn, other arrays and other DRAM rates."""
+"""What is benchmarked: frames of the models, each technique switched off in turn, other arrays, other DRAM rates, a DDR4."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 
 from moesaic.errors import UserError
 from moesaic.hls.compiler.schedule import Schedule
+from moesaic.sim.machines.ddr4 import DDR4, FLAT
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.dram_timing import BYTES_PER_CYCLE
+from moesaic.spec.dram_timing import BEAT_BYTES, BYTES_PER_CYCLE
 
 TASKS = ("segmentation", "depth")
 PARTS = ("frames", "ablation", "scaling")
+DRAM_PART = "dram"
+"""The part that is run only if a DRAM is chosen: frames behind a DDR4."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ class Frame:
 class Case:
     """A frame on a machine.
 
-    part: one of PARTS. label: what is special about the case. bytes_per_cycle: DRAM rate of all ports together. csim: whether to
-    run the C++ compiled by g++ as well. series: what a scaling case varies; empty for other cases.
+    part: one of PARTS, or DRAM_PART. label: what is special about the case. bytes_per_cycle: DRAM rate of all ports together.
+    csim: whether to run the C++ compiled by g++ as well. series: what a scaling case varies; empty for other cases. dram: one of
+    moesaic.sim.machines.ddr4.DRAMS.
     """
 
     part: str
@@ -51,6 +55,7 @@ class Case:
     bytes_per_cycle: float = BYTES_PER_CYCLE
     csim: bool = False
     series: str = ""
+    dram: str = FLAT
 
 
 _A, _B = TASKS
@@ -124,6 +129,15 @@ def scaling_cases(
             case = dataclasses.replace(base, part="scaling", label=case.label, series="DRAM")
         cases.append(case)
     return cases
+
+
+def dram_cases(configuration: HardwareConfiguration, frames: Sequence[Frame], dram: str) -> list[Case]:
+    """Every frame, with its first task, behind a DDR4 (a key of moesaic.sim.machines.ddr4.DDR4).
+
+    Their limit assumes what ports and pins can move.
+    """
+    rate = float(min(BEAT_BYTES * configuration.load_ports, DDR4[dram].peak))
+    return [Case(DRAM_PART, dram, _once(frame), configuration, bytes_per_cycle=rate, dram=dram) for frame in frames]
 
 
 def _once(frame: Frame) -> Frame:

@@ -17,6 +17,7 @@ from moesaic.emulator import Emulator
 from moesaic.hls.compiler.generate import generate
 from moesaic.hls.hardware.accelerator_sources import rtl_parameters
 from moesaic.sim.machines import dram, recorder
+from moesaic.sim.machines.ddr4 import DDR4, FLAT
 from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
 from moesaic.sim.machines.rtl_executor import RtlExecutor, build_simulator
 from moesaic.sim.measurements.benchmark import account
@@ -74,6 +75,7 @@ def _key(case: Case, bundle: Bundle, build: Build) -> str:
         "parameters": rtl_parameters(case.configuration),
         "bytes_per_cycle": round(case.bytes_per_cycle, 6),
         "latency": LATENCY,
+        "dram": None if case.dram == FLAT else dict(DDR4[case.dram].parameters),
         "sequence": case.frame.sequence,
         "csim": case.csim,
         "counters": COUNTERS,
@@ -212,7 +214,7 @@ def _run_rtl(
     runs: list[Run] = []
     observed: list[_Observed] = []
     with RtlExecutor(
-        rtl, case.configuration, latency=LATENCY, bytes_per_cycle=case.bytes_per_cycle, timeline=True,
+        rtl, case.configuration, latency=LATENCY, bytes_per_cycle=case.bytes_per_cycle, dram=case.dram, timeline=True,
         build_directory=simulators,
     ) as executor:  # fmt: skip
         progress.cycles = lambda: executor.simulated_cycles

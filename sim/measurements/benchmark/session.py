@@ -20,7 +20,7 @@ from moesaic.hls.compiler.cycle_estimate import estimate_frame
 from moesaic.model.network.vit import M3ViT
 from moesaic.sim.measurements.benchmark.asked import asked_figures, missed
 from moesaic.sim.measurements.benchmark.benchmark_page import benchmark_page
-from moesaic.sim.measurements.benchmark.cases import FRAMES, PARTS, Case, Frame
+from moesaic.sim.measurements.benchmark.cases import DRAM_PART, FRAMES, PARTS, Case, Frame
 from moesaic.sim.measurements.benchmark.derived import derived_figures, wrong_bytes
 from moesaic.sim.measurements.benchmark.emulator_speed import emulator_speed
 from moesaic.sim.measurements.benchmark.measurement import Prepared, Progress, measure, prepare
@@ -30,6 +30,7 @@ from moesaic.spec.bundle import Bundle
 from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.executor import MachineFault
 
+_ALL_PARTS = (*PARTS, DRAM_PART)
 _PLACES = {(frame.model, frame.input): place for place, frame in enumerate(FRAMES)}
 
 
@@ -121,13 +122,13 @@ class Session:
 
     def _others(self, cases: Sequence[Case], sources: _Sources) -> dict[str, list[dict]]:
         """The entries of earlier runs for other cases, if everything that their figures depend on is unchanged."""
-        entries: dict[str, list[dict]] = {part: [] for part in PARTS}
+        entries: dict[str, list[dict]] = {part: [] for part in _ALL_PARTS}
         path = self.output / "bench.json"
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
             same = earlier["fingerprint"] == cases[0].configuration.fingerprint
             chosen = {_identity_of(case) for case in cases}
-            for part in PARTS if same else ():
+            for part in _ALL_PARTS if same else ():
                 entries[part] = [
                     entry
                     for entry in earlier[part]
@@ -200,7 +201,7 @@ class Session:
             "configuration": first.configuration.to_dict(),
             "fingerprint": first.configuration.fingerprint,
             "sources": sources.everything,
-            "asked": asked_figures(entries),
+            "asked": asked_figures({part: entries[part] for part in PARTS}),
             **entries,
             "modules": synthesised_modules(first.configuration, self.synthesis),
             "cases_left": left,

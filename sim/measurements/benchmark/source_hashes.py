@@ -9,7 +9,7 @@ from pathlib import Path
 
 _LOADED = ("hls/**/*.py", "model/**/*.py", "spec/*.py")
 _READ = (
-    "hls/hardware/rtl/*.sv", "hls/hardware/cpp/*", "model/recipes/**/*.toml", "sim/machines/rtl/*.sv", "sim/machines/*.cpp",
+    "hls/hardware/rtl/*.sv", "hls/hardware/cpp/*", "model/recipes/**/*.toml", "sim/machines/rtl/*.sv", "sim/machines/*.?pp",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from moesaic.pages.terminal import print_table
 from moesaic.sim.measurements.benchmark.benchmark_tables import (
     ablation_table,
+    dram_table,
     frame_name,
     frames_table,
     scaling_table,
@@ -28,3 +29,6 @@ def show(document: dict, console: Console) -> None:
     if document["scaling"]:
         scaling = scaling_table(document["scaling"])
         print_table(console, scaling.select("model", "machine", "cycles", "ratio", "DRAM MB"), "scaling")
+    if document["dram"]:
+        columns = ("encoder", "DRAM", "cycles", "flat model", "difference", "ratio")
+        print_table(console, dram_table(document["dram"], document["frames"]).select(*columns), "behind a DDR4")

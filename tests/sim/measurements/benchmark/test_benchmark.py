@@ -30,6 +30,7 @@ from moesaic.sim.measurements.benchmark.cases import (
     ALL_OFF,
     ALL_ON,
     BYTES_PER_CYCLE,
+    DRAM_PART,
     FRAMES,
     PARTS,
     Case,
@@ -37,6 +38,7 @@ from moesaic.sim.measurements.benchmark.cases import (
     ablation_cases,
     chosen_cases,
     chosen_frames,
+    dram_cases,
     scaling_cases,
 )
 from moesaic.sim.measurements.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
@@ -66,6 +68,7 @@ CASES = (
         bytes_per_cycle=8.0,
         series="DRAM",
     ),
+    *dram_cases(TINY, [FRAME], "ddr4-2133"),
 )
 
 
@@ -146,7 +149,7 @@ def test_figures_of_a_frame(document, networks):
 
 
 def test_units_and_account_add_up(document):
-    for part in ("frames", "ablation", "scaling"):
+    for part in ("frames", "ablation", "scaling", "dram"):
         for entry in document[part]:
             assert set(entry["array"]) == set(CAUSES)
             assert sum(entry["array"].values()) == entry["cycles"]
@@ -169,6 +172,14 @@ def test_slower_machines_are_slower(document):
     assert slow["limit"] == round(max(slow["weight_bytes"] / 8.0, slow["macs"] / TINY.macs_per_cycle))
     assert slow["array"]["dram"] > frame["array"]["dram"] and slow["dram_bytes"] < frame["dram_bytes"]
     assert all(entry["estimated_cycles"] > 0 for entry in (frame, on, off, slow))
+
+
+def test_a_ddr4_costs_other_cycles_and_no_byte(document):
+    (frame,), (entry,) = document["frames"], document["dram"]
+    assert entry["label"] == "ddr4-2133" and entry["task"] == FRAME.sequence[0]
+    assert entry["mismatched_bytes"] == entry["integer_network_mismatches"] == 0
+    assert entry["limit"] < entry["cycles"] != frame["cycles"]
+    assert entry["bytes_per_cycle"] == 16 * TINY.load_ports
 
 
 def test_files_say_the_same(document, output):
@@ -194,7 +205,7 @@ def test_the_terminal_has_the_figures_of_the_page(document, output):
     show(document, console)
     text, page = console.file.getvalue(), (output / "index.html").read_text()
     assert max(map(len, text.splitlines())) <= 80
-    for part in PARTS:
+    for part in (*PARTS, DRAM_PART):
         for entry in document[part]:
             for figure in (f"{entry['cycles']:,}", f"{entry['ratio']:.3f}"):
                 assert figure in text and f">{figure}</td>" in page
@@ -227,7 +238,7 @@ def test_technique_costs_come_from_synthesis_of_the_same_rtl(document, tmp_path)
 
 def test_finished_cases_are_kept(document, networks, output, monkeypatch):
     kept = {path: path.stat().st_mtime_ns for path in (output / "measurements").iterdir()}
-    assert len(kept) == 3  # the ablation's "all on" is the frame's own case
+    assert len(kept) == 4  # the ablation's "all on" is the frame's own case
     monkeypatch.setattr(
         "moesaic.sim.measurements.benchmark.session.measure", lambda *_: pytest.fail("it was run again")
     )
@@ -238,7 +249,7 @@ def test_finished_cases_are_kept(document, networks, output, monkeypatch):
 
 def test_entries_of_other_cases_stay_while_the_sources_do(document, networks, output, monkeypatch):
     def run_one():
-        return session(output, networks).run(CASES[3:])
+        return session(output, networks).run(CASES[3:4])
 
     assert run_one() == document
     monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.sources_hash", lambda: "other")
@@ -257,7 +268,7 @@ def test_an_entry_of_other_sources_is_not_kept_though_the_document_says_so(docum
     written = json.loads(before)
     written["frames"][0]["sources"] = "other"
     path.write_text(json.dumps(written))
-    alone = session(output, networks).run(CASES[3:])
+    alone = session(output, networks).run(CASES[3:4])
     assert alone["frames"] == [] and alone["ablation"] == document["ablation"]
     path.write_text(before)
 
@@ -328,11 +339,11 @@ def test_missed_figures_are_told_at_the_end(networks, document, output):
 
 
 def test_what_a_result_depends_on(networks, monkeypatch):
-    (case, _, off, _) = CASES
+    case, _, off, _, behind = CASES
     bundle = networks.bundle
     key = prepare(case, bundle).key
     assert prepare(dataclasses.replace(case, part="scaling", label="other"), bundle).key == key
-    others = [off, dataclasses.replace(case, csim=False), dataclasses.replace(case, bytes_per_cycle=8.0)]
+    others = [off, dataclasses.replace(case, csim=False), dataclasses.replace(case, bytes_per_cycle=8.0), behind]
     others.append(dataclasses.replace(case, configuration=dataclasses.replace(TINY, instruction_queue=16)))
     keys = {key, *(prepare(other, bundle).key for other in others), prepare(case, network(SMALL, 6)).key}
     sources = dict(prepare(case, bundle).build.files)
@@ -340,7 +351,7 @@ def test_what_a_result_depends_on(networks, monkeypatch):
     changed = dataclasses.replace(prepare(case, bundle).build, files=sources)
     monkeypatch.setattr(measurement, "generate", lambda *_, **__: changed)
     keys.add(prepare(case, bundle).key)
-    assert len(keys) == 7
+    assert len(keys) == 8
 
 
 def test_differing_bytes_are_an_error_after_all_is_written(tmp_path):
@@ -472,9 +483,10 @@ def command(*words):
             "no benchmark of input '224x224' of m3vit_tiny; there are m3vit_tiny",
         ),
         (["--config", "zcu999"], "no hardware configuration at"),
+        (["--dram", "ddr5"], "no DDR4 'ddr5': choose ddr4-2133, ddr4-2400"),
         (["--output", "/proc/bench"], "/proc/bench cannot be written"),
     ],
-    ids=["model", "input", "configuration", "output"],
+    ids=["model", "input", "configuration", "dram", "output"],
 )
 def test_wrong_arguments_are_one_line(capsys, words, message):
     assert command(*words) == EXIT_USER_ERROR
