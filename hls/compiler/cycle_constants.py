@@ -1,7 +1,8 @@
 """The constants of the cycle model: what the formulas of moesaic.hls.compiler.cycle_model cannot derive from a configuration.
 
-They were fitted to whole frames on the simulated RTL, where units wait for one another. `moesaic fit-cycles` measures each one with
-programs that isolate it, and shows the measured values beside these.
+`moesaic fit-cycles` measures each one on the simulated RTL with programs that isolate it, and shows the measured values beside these.
+They are such values, of small configurations and of zcu104, but for `load_spacing`: alone, loads follow one another without a gap, while
+whole frames of zcu104, where loads wait for room, fit best with 45.
 """
 
 from __future__ import annotations
@@ -18,50 +19,57 @@ class CycleConstants:
     """Each field's metadata holds its unit and its meaning in words. None of the constants includes the DRAM latency."""
 
     fetch_start: float = _constant(
-        30.0, "cycles", "from start to the first instruction's hand-over, beside a DRAM latency"
+        3, "cycles", "from start to the first instruction's hand-over, beside a DRAM latency"
     )
     hand_over: float = _constant(2, "cycles", "from the hand-over of an instruction until its unit can take it")
     signal: float = _constant(1, "cycles", "from a completion until a unit that waits for it can take its instruction")
     turnaround: float = _constant(
         1, "cycles", "from a unit's completion, or from its taking one, to its taking the next"
     )
-    run_end: float = _constant(10, "cycles", "from the last completion to the end of the run")
+    run_end: float = _constant(3, "cycles", "from the last completion to the end of the run")
 
     product_start: float = _constant(
         14, "cycles", "from the taking of a product to its first step, beside its rows' ports"
     )
-    product_gather: float = _constant(7, "cycles", "the same, in addition where rows are gathered from a queue")
+    product_gather: float = _constant(1, "cycles", "the same, in addition where rows are gathered from a queue")
     product_end: float = _constant(
-        20, "cycles", "from the last step of a product to its completion, beside its rows' ports"
+        13, "cycles", "from the last step of a product to its completion, beside the cascade and its last tile's drain"
     )
     product_scatter: float = _constant(
-        6, "cycles", "the same, in addition where rows are scattered to a queue's tokens"
+        0, "cycles", "the same, in addition where rows are scattered to a queue's tokens"
     )
-    product_keys: float = _constant(15, "cycles", "the same, in addition where the result is keys")
+    product_keys: float = _constant(-3, "cycles", "the same, in addition where the result is keys")
     product_empty: float = _constant(4, "cycles", "of a product whose queue has no tokens")
     product_spacing: float = _constant(2, "cycles", "least between the completions of two products")
 
-    load_start: float = _constant(26, "cycles", "from the taking of a load to its first data, beside a DRAM latency")
-    load_spacing: float = _constant(45, "cycles", "from the last data of a load to the first of the next")
-    load_end: float = _constant(6, "cycles", "from the last data of a load to its completion")
-    load_table: float = _constant(250, "cycles", "a table takes in addition, entry by entry")
+    load_start: float = _constant(6, "cycles", "from the taking of a load to its first data, beside a DRAM latency")
+    load_spacing: float = _constant(12, "cycles", "from the last data of a load to the first of the next")
+    load_end: float = _constant(8, "cycles", "from the last data of a load to its completion")
+    load_table_beat: float = _constant(4, "cycles", "of 16 bytes that a load writes to a table")
     load_skipped: float = _constant(3, "cycles", "of a load whose queue is empty, before load_end")
     load_skipped_spacing: float = _constant(
         1, "cycles", "least from a completion to a load's whose queue is empty, before load_end"
     )
-    load_act_rate: float = _constant(32.0, "bytes/cycle", "most that the activation memory takes")
-    store_overhead: float = _constant(50, "cycles", "of a store beside its data")
+    load_act_word: float = _constant(2, "cycles", "of a word that a load writes to the activation memory")
+    store_overhead: float = _constant(24, "cycles", "of a store beside its data, and beside a DRAM latency")
+    burst: float = _constant(
+        8, "cycles", "of a burst beside a DRAM latency, for which its port has one burst less under way"
+    )
 
     softmax_overhead: float = _constant(22, "cycles", "of a softmax beside its rows")
     softmax_rivals: float = _constant(
-        1.28, "ratio", "of a softmax's rows beside products, which use the same memory, to the same alone"
+        1,
+        "ratio",
+        "of the banks' cycles in which a softmax's writes wait for products to those in which products write",
     )
     norm_row_latency: float = _constant(
         38, "cycles", "a row takes in addition to its two sweeps, with four rows in flight"
     )
     norm_overhead: float = _constant(53, "cycles", "of a layer norm beside its rows")
     norm_rivals: float = _constant(
-        1.05, "ratio", "of a layer norm's rows beside products, which use the same memory, to the same alone"
+        1,
+        "ratio",
+        "of the banks' cycles in which a layer norm's reads wait for products to those in which products read",
     )
     route_row: float = _constant(7.3, "cycles", "least per token of a route")
     route_column: float = _constant(1.5, "cycles/expert", "of a route beside its tokens")

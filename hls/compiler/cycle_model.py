@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from moesaic.hls.compiler.assembler import Entry
 from moesaic.hls.compiler.cycle_constants import CycleConstants
-from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.configuration import ULTRA_BANKS, HardwareConfiguration
 from moesaic.spec.dram_timing import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
 from moesaic.spec.isa import (
     BY_NAME,
@@ -32,8 +32,14 @@ from moesaic.spec.isa import (
 
 _TWO_AT_A_TIME = (Unit.MATMUL, Unit.LOAD)
 """Units that can take an instruction while the previous one is still executing, if its `overlap` field allows it."""
+_OUTSTANDING, _BURST_BYTES = 16, 256
+"""Bursts that a port has under way in DRAM, and what load and store ask for in one."""
 _NORM_ROWS = 4
 """Rows that a layer norm has in flight."""
+_RIVALS, _BUSY = 2, 0.9
+"""Products beside which a vector instruction runs: those just before it. The most that they use of the banks."""
+_NORM_WORD = 2
+"""Cycles from one word that a layer norm reads to the next, at least."""
 
 
 class ExecutionEstimate(NamedTuple):
@@ -59,6 +65,14 @@ class ExecutionEstimate(NamedTuple):
     size: int = 0
     steps: float = 0.0
     waits: tuple[tuple[str, float], ...] = ()
+
+
+class _Accesses(NamedTuple):
+    """Words that a product reads and writes, by the part of the activation memory, and the cycles in which it does."""
+
+    cycles: float
+    reads: dict[int, float]
+    writes: dict[int, float]
 
 
 @dataclass
@@ -101,6 +115,7 @@ class CycleModel:
         dispatched = self.latency + k.fetch_start
         executions: list[ExecutionEstimate] = []
         queues = _Queues(counts)
+        rivals: deque[_Accesses] = deque(maxlen=_RIVALS)
         for entry in entries:
             f, unit = entry.fields, BY_NAME[entry.name].unit
             dispatched = max(dispatched + INSTRUCTION_BYTES / BEAT_BYTES, taken[unit].popleft())
@@ -123,6 +138,7 @@ class CycleModel:
                     steps = self._steps(f, rows)
                     waits = (waited_for, waiting), ("start", idle - waiting), ("drain", last - first - steps)
                     front_free = last
+                    rivals.append(self._accesses(f, rows, last - first))
                 finish = last + self._matmul_tail(f, rows) if rows else take + k.product_empty
                 finish = max(finish, done[unit] + k.product_spacing)
             elif unit == Unit.LOAD:
@@ -131,18 +147,17 @@ class CycleModel:
                 finish = max(take + k.load_skipped, done[unit] + k.load_skipped_spacing)
                 if size:
                     first = max(take + k.load_start + self.latency, data_free + k.load_spacing)
-                    finish = last = first + size / self._load_rate(f)
-                    if f["destination"] == LoadDestination.TABLE:
-                        finish += k.load_table
-                    data_free = finish
+                    bursts = _bursts(f) * self._burst_cycles() / c.load_ports
+                    data_free = finish = last = first + max(size / self._load_rate(f), bursts)
                 finish += k.load_end
             elif unit == Unit.STORE:
                 size = _transfer_bytes(f)
-                finish = take + size / self.store_rate + k.store_overhead
+                bursts = _bursts(f) * self._burst_cycles()
+                finish = take + self.latency + max(size / self.store_rate, bursts) + k.store_overhead
             else:
                 if entry.name == "route":
                     queues.route(f)
-                finish = take + self._duration(entry.name, f)
+                finish = take + self._duration(entry.name, f, rivals if done[Unit.MATMUL] > take else ())
             before[unit], done[unit] = done[unit], finish
             taken[unit].append(take)
             executions.append(ExecutionEstimate(entry, unit, dispatched, take, finish, first, last, size, steps, waits))
@@ -160,17 +175,21 @@ class CycleModel:
         c = self.configuration
         return self._row_tiles(rows) * -(-f["columns"] // c.tile_columns) * (f["depth"] // c.tile_depth)
 
-    def _groups(self, rows: float) -> int:
-        """Cycles in which one word of each row of a tile passes the ports of the activation memory."""
-        c = self.configuration
-        return math.ceil(min(rows, c.tile_rows) / c.act_ports)
+    def _groups(self, count: float) -> float:
+        """Groups of rows, one row per port of the activation memory, in `count` rows."""
+        return -(-count // self.configuration.act_ports)
+
+    def _first_word(self, f: dict[str, int], rows: float) -> float:
+        """Cycles until the first word of each row of a tile is there; rows of a queue are looked up one by one."""
+        count = min(rows, self.configuration.tile_rows)
+        return math.ceil(count) if f.get("gather") else math.ceil(self._groups(count) * self._fetch_conflict(f))
 
     def _matmul_front(self, f: dict[str, int], rows: float, take: float, front_free: float) -> tuple[float, float]:
         """When the first step starts and the last ends. Operands are fetched while the array still works on the previous product."""
         if not rows:
             return take, take
         gather = self.constants.product_gather if f.get("gather") else 0
-        first = max(take + self.constants.product_start + self._groups(rows) + gather, front_free)
+        first = max(take + self.constants.product_start + self._first_word(f, rows) + gather, front_free)
         return first, first + self._work(f, rows)
 
     def _work(self, f: dict[str, int], rows: float) -> float:
@@ -178,22 +197,20 @@ class CycleModel:
         c = self.configuration
         steps, column_tiles = f["depth"] // c.tile_depth, -(-f["columns"] // c.tile_columns)
         words = -(-(f["a_address"] % c.act_word_bytes + f["depth"]) // c.act_word_bytes)
-        if self._same_bank(f["a_pitch"]):
-            words *= c.act_ports
+        conflict = self._fetch_conflict(f)
+        residual = f["destination"] == Destination.RESIDUAL and self._region(f["a_address"]) == self._region(
+            f["d_address"]
+        )
         shared = f["b_address"] >= c.weight_bytes and f["a_address"] < c.shared_bytes
+        # The share of the banks that a word of the weights occupies in each step.
+        occupied = c.weight_word_bytes / (c.act_word_bytes * c.act_banks) if shared else 0.0
 
         def row_tile(count: float) -> float:
-            groups = -(-count // c.act_ports)
-            drain = groups
-            if f.get("scatter"):
-                drain = count
-            elif f["destination"] == Destination.KEYS:
-                drain *= min(-(-f["columns"] // c.tile_depth), c.tile_columns // c.tile_depth)
-            elif f["destination"] == Destination.RESIDUAL and self._same_bank(f["d_pitch"]):
-                drain *= c.act_ports
-            array = column_tiles * max(steps, drain)
-            # Weights in the shared memory occupy its read ports, so the array waits while operands from there are fetched.
-            return array + groups * words if shared else max(array, groups * words)
+            array = column_tiles * max(steps, self._drain(f, count, c.tile_columns))
+            fetch = self._groups(count) * words * conflict
+            if residual:
+                fetch = max(fetch, count * (words + column_tiles) / self._banks(f["a_address"]))
+            return array + fetch if occupied == 1 else max(array, fetch / (1 - occupied))
 
         full, rest = divmod(rows, c.tile_rows)
         if rows == int(rows):
@@ -209,35 +226,89 @@ class CycleModel:
             1 if column_tiles <= PARAMETER_BLOCKS else self._row_tiles(rows)
         )
 
-    def _same_bank(self, pitch: int) -> bool:
-        """Whether neighbouring rows at this pitch start in the same bank."""
+    def _accesses(self, f: dict[str, int], rows: float, cycles: float) -> _Accesses:
         c = self.configuration
-        return c.act_ports > 1 and pitch % (c.act_word_bytes * c.act_banks) == 0
+        words = -(-(f["a_address"] % c.act_word_bytes + f["depth"]) // c.act_word_bytes)
+        results = rows * -(-f["columns"] // c.tile_columns)
+        target = self._region(f["d_address"])
+        reads = {self._region(f["a_address"]): rows * words}
+        if f["destination"] == Destination.RESIDUAL:
+            reads[target] = reads.get(target, 0.0) + results
+        to_weight = f["destination"] in (Destination.KEYS, Destination.VALUES)
+        return _Accesses(cycles, reads, {} if to_weight else {target: results})
+
+    def _busy(self, rivals: Sequence[tuple[float, dict[int, float]]], address: int) -> float:
+        """Share of the cycles in which products use a bank of the part that an address lies in. rivals: cycles, words by part."""
+        cycles = sum(each for each, _ in rivals)
+        words = sum(moved.get(self._region(address), 0.0) for _, moved in rivals)
+        return min(words / (cycles * self._banks(address)), _BUSY) if cycles else 0.0
+
+    def _drain(self, f: dict[str, int], count: float, columns: int) -> float:
+        """Cycles in which `count` rows of a tile with so many columns are requantised and written."""
+        if f.get("scatter"):
+            return count
+        if f["destination"] == Destination.KEYS:
+            return self._groups(count) * -(-min(f["columns"], columns) // self.configuration.tile_depth)
+        if f["destination"] == Destination.VALUES:
+            return self._groups(count)
+        return self._groups(count) * self._conflict(f["d_address"], f["d_pitch"])
+
+    def _fetch_conflict(self, f: dict[str, int]) -> float:
+        """Cycles per group in which operands are fetched. Of a queue, any two tokens may be neighbours."""
+        if not f.get("gather") or self.configuration.act_ports == 1:
+            return self._conflict(f["a_address"], f["a_pitch"])
+        banks = self._banks(f["a_address"])
+        return 1 + math.gcd(f["a_pitch"] // self.configuration.act_word_bytes, banks) / banks
+
+    def _conflict(self, address: int, pitch: int) -> int:
+        """Cycles in which the ports move a word each of neighbouring rows: as many as ports if those lie in the same bank."""
+        c = self.configuration
+        return c.act_ports if pitch // c.act_word_bytes % self._banks(address) == 0 else 1
+
+    def _region(self, address: int) -> int:
+        """Which part of the activation memory an address lies in, each of which has banks of its own."""
+        c = self.configuration
+        return 0 if address < c.shared_bytes else 1 if address < c.act_bytes - c.act_ultra_bytes else 2
+
+    def _banks(self, address: int) -> int:
+        return ULTRA_BANKS if self._region(address) == 2 else self.configuration.act_banks
 
     def _matmul_tail(self, f: dict[str, int], rows: float) -> float:
-        k = self.constants
-        rest = rows % self.configuration.tile_rows or rows
+        c, k = self.configuration, self.constants
+        rest = rows % c.tile_rows or min(rows, c.tile_rows)
         more = k.product_scatter if f.get("scatter") else k.product_keys if f["destination"] == Destination.KEYS else 0
-        return k.product_end + self._groups(rest) + more
+        drain = math.ceil(self._drain(f, rest, (f["columns"] - 1) % c.tile_columns + 1))
+        return k.product_end + c.tile_depth + drain + more
 
     # --- other instructions ---------------------------------------------------------------------------------------
 
     def _load_rate(self, f: dict[str, int]) -> float:
+        c = self.configuration
         if f["destination"] == LoadDestination.WEIGHT:
-            return self.load_rate
+            return min(self.load_rate, c.weight_word_bytes)  # one word a cycle
         if f["destination"] == LoadDestination.ACT:
-            return min(self.load_rate, self.constants.load_act_rate)
-        return BEAT_BYTES
+            return min(self.load_rate, c.act_word_bytes / self.constants.load_act_word)
+        return BEAT_BYTES / self.constants.load_table_beat
 
-    def _duration(self, name: str, f: dict[str, int]) -> float:
+    def _burst_cycles(self) -> float:
+        """Least cycles of a port per burst: so many are under way at once, and each takes the latency."""
+        return (self.latency + self.constants.burst) / _OUTSTANDING
+
+    def _duration(self, name: str, f: dict[str, int], rivals: Sequence[_Accesses]) -> float:
         c, k = self.configuration, self.constants
         if name == "softmax":
-            row = -(-f["columns"] // (c.tile_columns * c.act_ports))
-            return k.softmax_rivals * f["rows"] * row + k.softmax_overhead
+            row = -(-f["columns"] // (c.tile_columns * c.act_ports)) * (c.act_ports if c.act_banks == 1 else 1)
+            # A write that lost its bank finds it free in the next cycle, unless the products use all banks at once.
+            target = f["destination_address"]
+            busy = k.softmax_rivals * self._busy([(each.cycles, each.writes) for each in rivals], target)
+            wait = busy if self._banks(target) > c.act_ports else busy / (1 - busy)
+            return f["rows"] * row * (1 + wait) + k.softmax_overhead
         if name == "layer_norm":
-            row = -(-f["columns"] // c.tile_columns) * c.tile_columns // c.norm_lanes
-            cycles_per_row = max(row, (2 * row + k.norm_row_latency) / _NORM_ROWS)
-            return k.norm_rivals * f["rows"] * cycles_per_row + row + k.norm_overhead
+            words, steps = -(-f["columns"] // c.tile_columns), c.tile_columns // c.norm_lanes
+            busy = k.norm_rivals * self._busy([(each.cycles, each.reads) for each in rivals], f["source_address"])
+            read = words * (max(steps, _NORM_WORD) + busy / (1 - busy))
+            cycles_per_row = max(read, (read + words * steps + k.norm_row_latency) / _NORM_ROWS)
+            return f["rows"] * cycles_per_row + words * steps + k.norm_overhead
         return f["rows"] * max(f["columns"] + 1, k.route_row) + k.route_column * f["columns"] + k.route_overhead
 
 
@@ -275,6 +346,10 @@ class _Queues:
         if not (f.get("gather") or f.get("scatter")):
             return f["rows"]
         return min(max(self._counts[f["queue"]] - f["queue_first"], 0), f["rows"])
+
+
+def _bursts(f: dict[str, int]) -> int:
+    return -(-f["bytes"] // _BURST_BYTES) * f["count_1"] * f["count_2"] * f["count_3"]
 
 
 def _transfer_bytes(f: dict[str, int]) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from moesaic.argument_types import positive
+
 
 class FitCyclesCommand:
     """The constants of the cycle model, measured on the simulated RTL."""
@@ -14,9 +16,20 @@ class FitCyclesCommand:
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
+        parser.add_argument(
+            "--random",
+            type=positive,
+            metavar="COUNT",
+            help="instead: compare estimates with the RTL on this many random configurations of each size, resumably",
+        )
+        parser.add_argument(
+            "--size", help="of the random configurations, only small, middle or large ones (default: all)"
+        )
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
+        if arguments.random:
+            return _compare(arguments.size, arguments.random)
         from rich.console import Console
 
         from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
@@ -44,9 +57,36 @@ class FitCyclesCommand:
         rows = [(fit.name, fit.present, fit.fitted, fit.unit, fit.figures, fit.error) for fit in fits]
         instructions, measured, present, fitted = fitting.longest_run(fits)
         notes = (
-            "error: of the model with the present values, root of the mean square, in cycles or in a rate's unit",
+            "error: of the model with the present values, root of the mean square, in cycles",
             f"a frame of {instructions:,} instructions: {measured:,.0f} cycles measured, {present:,.0f} ({present / measured - 1:+.1%})"
             f" modelled, {fitted:,.0f} ({fitted / measured - 1:+.1%}) with the fitted values",
         )
         print_table(console, Table(columns, rows, notes), f"{configuration.name}, in RTL")
         return 0
+
+
+def _compare(only: str | None, samples: int) -> int:
+    from rich.console import Console
+
+    from moesaic.caches import cache_directory
+    from moesaic.errors import InternalError, UserError
+    from moesaic.pages.terminal import print_table
+    from moesaic.sim.machines.simulated_executors import require_tools
+    from moesaic.sim.measurements.benchmark.bundles import Bundles
+    from moesaic.sim.measurements.estimate_check.comparison import compare, comparison_table
+    from moesaic.sim.measurements.estimate_check.sampling import SIZES, draw_sample
+
+    if only is not None and only not in SIZES:
+        raise UserError(f"unknown size {only!r}: choose {', '.join(SIZES)}")
+    require_tools(["rtl"])
+    console, bundles = Console(), Bundles(cache_directory("bundles"))
+    found = []
+    for sample in (draw_sample(size, seed) for size in ([only] if only else SIZES) for seed in range(samples)):
+        with console.status(sample.name):
+            found.append(compare(sample, bundles, cache_directory("simulators"), cache_directory("measurements")))
+        line = f"{sample.name}: {found[-1].cycles:,} cycles, estimate {100 * found[-1].error:+.1f} %"
+        console.print(line, highlight=False)
+    print_table(console, comparison_table(found), "whole frames of random networks on random configurations")
+    if wrong := [each.sample.name for each in found if each.wrong]:
+        raise InternalError(f"bytes of the RTL and of the reference machine differ: {', '.join(wrong)}")
+    return 0

@@ -24,7 +24,7 @@ def machine(constants: CycleConstants):
     """What measures on a machine that is the model with other constants; alone, nothing makes a unit slower."""
 
     def measure(experiment):
-        rivals = {} if len(experiment.entries) > 10 else dict.fromkeys(RIVALS, 1.0)
+        rivals = {} if len(experiment.entries) > 10 else dict.fromkeys(RIVALS, 0.0)
         counts = queue_counts(ZCU104, experiment)
         return modelled_times(
             CycleModel(ZCU104, constants=replace(constants, **rivals)).run(experiment.entries, counts)

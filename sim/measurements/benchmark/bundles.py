@@ -37,11 +37,14 @@ class Bundles:
 
     def get(self, frame: Frame) -> Bundle:
         """The bundle of a frame; making it takes a minute or more."""
-        recipe = frame_recipe(frame)
-        path = self._directory / f"{frame.model}-{frame.input}-{_key(recipe)}"
+        return self.of_recipe(f"{frame.model}-{frame.input}", frame_recipe(frame))
+
+    def of_recipe(self, name: str, recipe: Recipe) -> Bundle:
+        """The bundle of a recipe with random weights, called `name`."""
+        path = self._directory / f"{name}-{_key(recipe)}"
         if path not in self._loaded:
             if not path.exists():
-                self._make(frame, recipe, path)
+                self._make(name, recipe, path)
             self._loaded = {path: load_bundle(path)}  # only one at a time, as they are large
         return self._loaded[path]
 
@@ -52,11 +55,11 @@ class Bundles:
         return M3ViT(frame_recipe(frame).model).eval()
 
     @staticmethod
-    def _make(frame: Frame, recipe: Recipe, path: Path) -> None:
+    def _make(name: str, recipe: Recipe, path: Path) -> None:
         from moesaic.model.export.bundle_export import build_random_bundle
 
         torch.set_num_threads(1)  # the fastest on few cores
-        build_random_bundle(f"{frame.model}-{frame.input}", recipe, SEED).save(path)
+        build_random_bundle(name, recipe, SEED).save(path)
 
 
 def _key(recipe: Recipe) -> str:

@@ -30,7 +30,7 @@ class Fit:
     """The result for one constant.
 
     name, unit, meaning: see CycleConstants. present, fitted: value in use and value fitted. figures: how many figures the fit rests
-    on. error: root-mean-square error of the figures in the model with the present value, in cycles, or in a rate's unit.
+    on. error: root-mean-square error of the figures in the model with the present value, in cycles.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Fitting:
 
     def _modelled(self, name: str, values: dict[str, float]) -> np.ndarray:
         """The figures that show a constant, from the model with these values of constants."""
-        alone = {} if name in RIVALS else dict.fromkeys(RIVALS, 1.0)
+        alone = {} if name in RIVALS else dict.fromkeys(RIVALS, 0.0)
         constants = replace(CycleConstants(), **{**values, **alone})
         return np.concatenate([_figures(each, self._model(each.experiment, constants)) for each in self._seen[name]])
 

@@ -88,11 +88,13 @@ class Probe:
         )  # fmt: skip
         return self
 
-    def store(self, size: int) -> Probe:
-        """Store `size` bytes from the upper half of the activation memory."""
+    def store(self, size: int, *, runs: int = 1) -> Probe:
+        """Store `runs` runs of `size` bytes from the upper half of the activation memory."""
+        total = runs * size
         self._emit(
-            "store", (Span("act", self._half, self._half + size),), (Span("frame", 0, size),), space=int(Space.FRAME),
-            dram_offset=0, local_address=self._half, bytes=size, count_1=1, count_2=1, count_3=1,
+            "store", (Span("act", self._half, self._half + total),), (Span("frame", 0, total),), space=int(Space.FRAME),
+            dram_offset=0, local_address=self._half, bytes=size, count_1=runs, dram_stride_1=size, local_stride_1=size, count_2=1,
+            count_3=1,
         )  # fmt: skip
         return self
 

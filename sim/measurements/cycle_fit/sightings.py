@@ -14,7 +14,7 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.isa import Destination, LoadDestination
 
 RIVALS = ("softmax_rivals", "norm_rivals")
-"""Constants that are 1 in a program in which nothing else uses the activation memory."""
+"""Constants that are 0 in a program in which nothing else uses the activation memory."""
 _TABLE_BYTES, _LOAD_BYTES = 1024, 65_536
 
 
@@ -22,7 +22,7 @@ _TABLE_BYTES, _LOAD_BYTES = 1024, 65_536
 class Sighting:
     """Figures of a run that depend linearly on a constant.
 
-    constant: its name in CycleConstants. figures: computes them from the times of a run, in cycles, or in bytes per cycle for a rate.
+    constant: its name in CycleConstants. figures: computes them from the times of a run, in cycles.
     """
 
     constant: str
@@ -58,7 +58,7 @@ def sightings(configuration: HardwareConfiguration) -> Iterator[Sighting]:
 
     yield from _of_units(probe)
     yield from _of_products(probe, configuration.tile_rows)
-    yield from _of_loads(probe, min(_LOAD_BYTES, configuration.weight_bytes // 2))
+    yield from _of_loads(probe, min(_LOAD_BYTES, configuration.weight_bytes // 2), configuration.act_word_bytes)
     yield from _of_others(probe)
     frame = frame_experiment(configuration)
     for constant, name in zip(RIVALS, ("softmax", "layer_norm")):
@@ -94,10 +94,10 @@ def _of_products(probe: Callable[[], Probe], tile: int) -> Iterator[Sighting]:
     yield Sighting("product_spacing", behind.finish(), _completions(-1))
 
 
-def _of_loads(probe: Callable[[], Probe], size: int) -> Iterator[Sighting]:
+def _of_loads(probe: Callable[[], Probe], size: int, act_word: int) -> Iterator[Sighting]:
     act, weight, table = LoadDestination.ACT, LoadDestination.WEIGHT, LoadDestination.TABLE
     both = probe().load(act, size // 4).load(act, size).finish()
-    yield Sighting("load_act_rate", both, lambda run: 3 * size / 4 / _longer(1, 0)(run))
+    yield Sighting("load_act_word", both, lambda run: _longer(1, 0)(run) * act_word / (3 * size / 4))
     long = probe().load(weight, 2 * size).finish()
     yield Sighting("load_start", long, lambda run: run.first[0] - run.taken[0])
     yield Sighting("load_end", long, _duration(0))
@@ -105,12 +105,13 @@ def _of_loads(probe: Callable[[], Probe], size: int) -> Iterator[Sighting]:
     several = probe().load(weight, part).load(weight, part, at=part).load(weight, part, at=2 * part).finish()
     for n in (1, 2):
         yield Sighting("load_spacing", several, _completions(n))
-    yield Sighting("load_table", probe().load(table, _TABLE_BYTES).finish(), _duration(0))
+    yield Sighting("load_table_beat", probe().load(table, _TABLE_BYTES).finish(), _duration(0))
     yield Sighting("load_skipped", probe().route(2, 4).load(act, size, queue=3).finish(), _duration(-1))
     behind = probe().route(1, 2).load(weight, size).load(act, size, queue=1).finish()
     yield Sighting("load_skipped_spacing", behind, _completions(-1))
     for count in (1024, 4096, 16_384):
         yield Sighting("store_overhead", probe().store(count).finish(), _duration(0))
+    yield Sighting("burst", probe().store(16, runs=256).finish(), _duration(0))
 
 
 def _of_others(probe: Callable[[], Probe]) -> Iterator[Sighting]:

@@ -1,0 +1,126 @@
+"""The estimate of a sample beside its frame on the simulated RTL; each measured frame is kept."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from moesaic.files import write_file
+from moesaic.hls.compiler.cycle_estimate import FrameEstimate, estimate_frame
+from moesaic.pages.number_formats import count, signed
+from moesaic.pages.tables import Column, Table
+from moesaic.sim.machines.rtl_executor import RtlExecutor
+from moesaic.sim.measurements.benchmark.bundles import Bundles
+from moesaic.sim.measurements.benchmark.cases import Case, Frame
+from moesaic.sim.measurements.benchmark.measurement import FINAL_NORM, prepare
+from moesaic.sim.measurements.estimate_check.sampling import TASK, Sample
+from moesaic.sim.measurements.timeline.timeline import build_timeline
+from moesaic.spec.build import Build
+from moesaic.spec.bundle import Bundle
+from moesaic.spec.executor import MAX_CYCLES, Memory
+from moesaic.spec.machine import Fields, ReferenceMachine
+
+TOLERANCE = 0.05
+"""Largest relative error that is asked of an estimate."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sample's frame.
+
+    cycles, encoder: measured on the RTL, of the whole frame and up to its final layer norm. wrong: bytes of the frame memory that
+    differ from the reference machine's. estimate: from sizes alone. routed: the same with each expert's tokens as they were.
+    """
+
+    sample: Sample
+    cycles: int
+    encoder: int
+    wrong: int
+    estimate: FrameEstimate
+    routed: FrameEstimate
+
+    @property
+    def error(self) -> float:
+        """Relative error of the estimated cycles of the whole frame, signed."""
+        return self.estimate.cycles / self.cycles - 1
+
+
+def compare(sample: Sample, bundles: Bundles, simulators: Path, measurements: Path) -> Comparison:
+    """Compare one sample, running its frame unless that was measured before.
+
+    simulators, measurements: directories in which compiled simulators and measured frames are kept.
+
+    Raises UserError if a tool is missing, MachineFault if a machine stops the run, InternalError if the simulator dies.
+    """
+    model = sample.recipe.model
+    bundle = bundles.of_recipe(sample.name, sample.recipe)
+    frame = Frame(sample.name, model.image_height, model.image_width, (TASK,))
+    prepared = prepare(Case("estimates", "", frame, sample.configuration), bundle)
+    path = measurements / f"{prepared.key}-estimate.json"
+    if not path.exists():
+        write_file(path, json.dumps(_measure(prepared.build, bundle, simulators)).encode())
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    counts = measured.pop("counts")
+    guesses = (
+        estimate_frame(bundle.architecture, bundle.tasks, TASK, sample.configuration, counts=each)
+        for each in (None, counts)
+    )
+    return Comparison(sample, **measured, **dict(zip(("estimate", "routed"), guesses)))
+
+
+def _measure(build: Build, bundle: Bundle, simulators: Path) -> dict:
+    program, counts = build.task(TASK).program, []
+
+    def watch(name: str, fields: Fields, machine: ReferenceMachine) -> None:
+        if name == "route":
+            counts[len(counts) - bool(fields["append"]) :] = [machine.queue_count.tolist()]
+
+    def memory() -> Memory:
+        fresh = build.new_memory()
+        build.write_image(fresh.frame, bundle.golden["image"])
+        return fresh
+
+    expected, found = memory(), memory()
+    ReferenceMachine(build.configuration, observe=watch).run(program, expected, MAX_CYCLES)
+    with tempfile.TemporaryDirectory(prefix="moesaic-estimate-") as scratch:
+        rtl = Path(scratch) / "rtl"
+        rtl.mkdir()
+        for name, content in build.files.items():
+            if name.startswith("rtl/"):
+                (Path(scratch) / name).write_bytes(content)
+        with RtlExecutor(rtl, build.configuration, timeline=True, build_directory=simulators) as executor:
+            cycles = executor.run(program, found, MAX_CYCLES)["cycles"]
+            timeline = build_timeline(executor.events, build, TASK)
+    return {
+        "cycles": cycles,
+        "encoder": timeline.last_done(lambda execution: execution.name == FINAL_NORM) + 1,
+        "wrong": int(np.count_nonzero(found.frame != expected.frame)),
+        "counts": counts,
+    }
+
+
+def comparison_table(found: Sequence[Comparison]) -> Table:
+    """Each sample's configuration, cycles and errors, and whether the error is below TOLERANCE."""
+    columns = (
+        Column("sample"), Column("array"), Column("ports"), Column("banks"), Column("load ports"), Column("cycles", count),
+        Column("estimate", count), Column("error", signed(1, " %")), Column("as routed", signed(1, " %")), Column("verdict"),
+    )  # fmt: skip
+    rows = []
+    for each in found:
+        c = each.sample.configuration
+        rows.append((
+            each.sample.name, f"{c.tile_rows}x{c.tile_columns}x{c.tile_depth}", c.act_ports, c.act_banks, c.load_ports, each.cycles,
+            each.estimate.cycles, 100 * each.error, 100 * (each.routed.cycles / each.cycles - 1),
+            "met" if abs(each.error) <= TOLERANCE else "missed",
+        ))  # fmt: skip
+    worst = max(found, key=lambda each: abs(each.error))
+    notes = (
+        f"asked: within {100 * TOLERANCE:.0f} %; the worst is {worst.sample.name} with {100 * worst.error:+.1f} %",
+        "as routed: the error of the estimate that is told how many tokens each expert got",
+    )
+    return Table(columns, rows, notes)

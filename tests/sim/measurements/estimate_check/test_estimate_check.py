@@ -1,0 +1,98 @@
+"""Random configurations: what is drawn, and the estimate of their cycles beside the RTL's."""
+
+from pathlib import Path
+
+import pytest
+
+from moesaic.caches import cache_directory
+from moesaic.command_line import EXIT_USER_ERROR, main
+from moesaic.hls.compiler.cycle_estimate import estimate_frame
+from moesaic.hls.compiler.cycle_model import CycleModel
+from moesaic.sim.measurements.benchmark.bundles import Bundles
+from moesaic.sim.measurements.cycle_fit.probe import Probe
+from moesaic.sim.measurements.estimate_check.comparison import TOLERANCE, Comparison, compare, comparison_table
+from moesaic.sim.measurements.estimate_check.sampling import SIZES, TASK, draw_sample
+from moesaic.spec.configuration import load_configuration
+from moesaic.spec.dram_timing import LATENCY
+from moesaic.spec.isa import LoadDestination
+
+# Cycles of whole frames, as `moesaic fit-cycles --random` measured them.
+RECORDED = {
+    "small-1": 17_836,
+    "small-4": 80_181,
+    "small-5": 59_587,
+    "small-9": 49_738,
+    "middle-6": 20_933,
+}
+
+
+def sample_of(name: str):
+    size, seed = name.split("-")
+    return draw_sample(size, int(seed))
+
+
+def estimate(sample):
+    model = sample.recipe.model
+    tasks = {name: model.bundle_task(name, whole) for name, whole in model.whole_pathways.items()}
+    return estimate_frame(model.architecture, tasks, TASK, sample.configuration)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_estimates_of_random_configurations(name: str) -> None:
+    assert estimate(sample_of(name)).cycles == pytest.approx(RECORDED[name], rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_samples_differ_are_legal_and_the_same_every_time(size: str) -> None:
+    samples = [draw_sample(size, seed) for seed in range(4)]
+    assert samples == [draw_sample(size, seed) for seed in range(4)]
+    assert len({sample.configuration.fingerprint for sample in samples}) == len(samples)
+    low, high = SIZES[size].macs
+    assert all(low <= sample.configuration.macs_per_cycle <= high for sample in samples)
+
+
+def cycles_of(probe: Probe) -> float:
+    """Cycles of a program's last instruction."""
+    *_, last = CycleModel(probe.configuration).run(probe.finish().entries).executions
+    return last.done - last.taken
+
+
+def test_what_the_memories_take_bounds_loads_and_short_runs_take_longer() -> None:
+    """A word a cycle goes to the weights, one every other cycle to the activations; 16 bursts are under way at once."""
+    tiny, size = load_configuration("tiny"), 8192
+    assert size / tiny.weight_word_bytes < cycles_of(Probe(tiny).load(LoadDestination.WEIGHT, size)) < size / 24
+    assert 2 * size / tiny.act_word_bytes < cycles_of(Probe(tiny).load(LoadDestination.ACT, size)) < size / 7
+    long, short = cycles_of(Probe(tiny).store(4096)), cycles_of(Probe(tiny).store(16, runs=256))
+    assert long < 4096 / 16 + 100 and short > 256 * LATENCY / 16
+
+
+def test_rows_in_one_bank_drain_one_by_one() -> None:
+    """Results of one word a row lie in successive banks, those of as many words as banks in the same."""
+    tiny = load_configuration("tiny")
+    apart, together = (
+        cycles_of(Probe(tiny).product(64, tiles, 1)) / tiles for tiles in (tiny.act_banks - 1, tiny.act_banks)
+    )
+    assert together > 1.5 * apart
+
+
+def test_the_table_says_what_was_missed() -> None:
+    sample = sample_of("small-1")
+    guess = estimate(sample)
+    fine, off = (Comparison(sample, round(guess.cycles * k), 1, 0, guess, guess) for k in (1.01, 1.2))
+    table = comparison_table([fine, off])
+    assert [row[-1] for row in table.rows] == ["met", "missed"]
+    assert "small-1 with -16.7 %" in table.notes[0]
+
+
+def test_an_unknown_size_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit-cycles", "--random", "1", "--size", "huge"]) == EXIT_USER_ERROR
+    assert "unknown size 'huge': choose small, middle, large" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["small-1", "small-6"])
+def test_estimates_beside_the_rtl(name: str, tmp_path: Path) -> None:
+    found = compare(sample_of(name), Bundles(tmp_path), cache_directory("simulators"), tmp_path)
+    assert found.wrong == 0
+    assert abs(found.error) <= TOLERANCE
+    assert found.encoder < found.cycles
