@@ -1,8 +1,7 @@
 """The constants of the cycle model: what the formulas of moesaic.hls.compiler.cycle_model cannot derive from a configuration.
 
 `moesaic fit-cycles` measures each one on the simulated RTL with programs that isolate it, and shows the measured values beside these.
-They are such values, of small configurations and of zcu104, but for `load_spacing`: alone, loads follow one another without a gap, while
-whole frames of zcu104, where loads wait for room, fit best with 45.
+They are such values, of small configurations and of zcu104.
 """
 
 from __future__ import annotations
@@ -42,8 +41,9 @@ class CycleConstants:
     product_empty: float = _constant(4, "cycles", "of a product whose queue has no tokens")
     product_spacing: float = _constant(2, "cycles", "least between the completions of two products")
 
+    load_share: float = _constant(0.985, "ratio", "of the rate of all DRAM ports that loads reach")
     load_start: float = _constant(6, "cycles", "from the taking of a load to its first data, beside a DRAM latency")
-    load_spacing: float = _constant(12, "cycles", "from the last data of a load to the first of the next")
+    load_spacing: float = _constant(6, "cycles", "from the last data of a load to the first of the next")
     load_end: float = _constant(8, "cycles", "from the last data of a load to its completion")
     load_table_beat: float = _constant(4, "cycles", "of 16 bytes that a load writes to a table")
     load_skipped: float = _constant(3, "cycles", "of a load whose queue is empty, before load_end")
@@ -57,20 +57,10 @@ class CycleConstants:
     )
 
     softmax_overhead: float = _constant(22, "cycles", "of a softmax beside its rows")
-    softmax_rivals: float = _constant(
-        1,
-        "ratio",
-        "of the banks' cycles in which a softmax's writes wait for products to those in which products write",
-    )
     norm_row_latency: float = _constant(
         38, "cycles", "a row takes in addition to its two sweeps, with four rows in flight"
     )
     norm_overhead: float = _constant(53, "cycles", "of a layer norm beside its rows")
-    norm_rivals: float = _constant(
-        1,
-        "ratio",
-        "of the banks' cycles in which a layer norm's reads wait for products to those in which products read",
-    )
     route_row: float = _constant(7.3, "cycles", "least per token of a route")
     route_column: float = _constant(1.5, "cycles/expert", "of a route beside its tokens")
     route_overhead: float = _constant(22, "cycles", "of a route beside its tokens and experts")

@@ -98,7 +98,7 @@ class CycleModel:
         constants: CycleConstants = CycleConstants(),  # noqa: B008 - frozen
     ) -> None:
         self.configuration, self.latency, self.constants = configuration, latency, constants
-        self.load_rate = min(BEAT_BYTES * configuration.load_ports, bytes_per_cycle)
+        self.load_rate = min(BEAT_BYTES * configuration.load_ports, constants.load_share * bytes_per_cycle)
         self.store_rate = min(BEAT_BYTES, bytes_per_cycle)
 
     def run(self, entries: list[Entry], counts: Sequence[Sequence[int]] | None = None) -> ProgramEstimate:
@@ -300,12 +300,12 @@ class CycleModel:
             row = -(-f["columns"] // (c.tile_columns * c.act_ports)) * (c.act_ports if c.act_banks == 1 else 1)
             # A write that lost its bank finds it free in the next cycle, unless the products use all banks at once.
             target = f["destination_address"]
-            busy = k.softmax_rivals * self._busy([(each.cycles, each.writes) for each in rivals], target)
+            busy = self._busy([(each.cycles, each.writes) for each in rivals], target)
             wait = busy if self._banks(target) > c.act_ports else busy / (1 - busy)
             return f["rows"] * row * (1 + wait) + k.softmax_overhead
         if name == "layer_norm":
             words, steps = -(-f["columns"] // c.tile_columns), c.tile_columns // c.norm_lanes
-            busy = k.norm_rivals * self._busy([(each.cycles, each.reads) for each in rivals], f["source_address"])
+            busy = self._busy([(each.cycles, each.reads) for each in rivals], f["source_address"])
             read = words * (max(steps, _NORM_WORD) + busy / (1 - busy))
             cycles_per_row = max(read, (read + words * steps + k.norm_row_latency) / _NORM_ROWS)
             return f["rows"] * cycles_per_row + words * steps + k.norm_overhead

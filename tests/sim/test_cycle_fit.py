@@ -1,6 +1,6 @@
 """The constants of the cycle model: what is put into a machine is found again, and the times of the RTL are read right."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.sim.measurements.cycle_fit.fitting import Fitting, measure_on_rtl, queue_counts
 from moesaic.sim.measurements.cycle_fit.probe import Probe
 from moesaic.sim.measurements.cycle_fit.run_times import modelled_times
-from moesaic.sim.measurements.cycle_fit.sightings import RIVALS, sightings
+from moesaic.sim.measurements.cycle_fit.sightings import sightings
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.isa import LoadDestination
 
@@ -21,14 +21,11 @@ NAMES = [constant.name for constant in fields(CycleConstants)]
 
 
 def machine(constants: CycleConstants):
-    """What measures on a machine that is the model with other constants; alone, nothing makes a unit slower."""
+    """What measures on a machine that is the model with other constants."""
 
     def measure(experiment):
-        rivals = {} if len(experiment.entries) > 10 else dict.fromkeys(RIVALS, 0.0)
         counts = queue_counts(ZCU104, experiment)
-        return modelled_times(
-            CycleModel(ZCU104, constants=replace(constants, **rivals)).run(experiment.entries, counts)
-        )
+        return modelled_times(CycleModel(ZCU104, constants=constants).run(experiment.entries, counts))
 
     return measure
 

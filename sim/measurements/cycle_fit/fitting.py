@@ -13,7 +13,7 @@ from moesaic.hls.compiler.cycle_model import CycleModel
 from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.sim.measurements.cycle_fit.probe import Experiment
 from moesaic.sim.measurements.cycle_fit.run_times import RunTimes, measured_times, modelled_times
-from moesaic.sim.measurements.cycle_fit.sightings import RIVALS, Sighting
+from moesaic.sim.measurements.cycle_fit.sightings import Sighting
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import MAX_CYCLES
 from moesaic.spec.machine import Fields, ReferenceMachine
@@ -108,8 +108,7 @@ class Fitting:
 
     def _modelled(self, name: str, values: dict[str, float]) -> np.ndarray:
         """The figures that show a constant, from the model with these values of constants."""
-        alone = {} if name in RIVALS else dict.fromkeys(RIVALS, 0.0)
-        constants = replace(CycleConstants(), **{**values, **alone})
+        constants = replace(CycleConstants(), **values)
         return np.concatenate([_figures(each, self._model(each.experiment, constants)) for each in self._seen[name]])
 
     def _least_squares(self, name: str, known: dict[str, float], target: np.ndarray, start: float) -> float:

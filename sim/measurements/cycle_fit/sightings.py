@@ -7,14 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moesaic.hls.compiler.assembler import Entry
 from moesaic.sim.measurements.cycle_fit.probe import Experiment, Probe, frame_experiment
 from moesaic.sim.measurements.cycle_fit.run_times import RunTimes
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.isa import Destination, LoadDestination
 
-RIVALS = ("softmax_rivals", "norm_rivals")
-"""Constants that are 0 in a program in which nothing else uses the activation memory."""
 _TABLE_BYTES, _LOAD_BYTES = 1024, 65_536
 
 
@@ -44,12 +41,6 @@ def _completions(n: int) -> Callable[[RunTimes], float]:
     return lambda run: run.done[n] - run.done[n - 1]
 
 
-def _durations(entries: list[Entry], name: str) -> Callable[[RunTimes], np.ndarray]:
-    """The durations of all instructions with this name."""
-    chosen = np.array([entry.name == name for entry in entries])
-    return lambda run: run.done[chosen] - run.taken[chosen]
-
-
 def sightings(configuration: HardwareConfiguration) -> Iterator[Sighting]:
     """All sightings, with at least one for every constant."""
 
@@ -61,8 +52,7 @@ def sightings(configuration: HardwareConfiguration) -> Iterator[Sighting]:
     yield from _of_loads(probe, min(_LOAD_BYTES, configuration.weight_bytes // 2), configuration.act_word_bytes)
     yield from _of_others(probe)
     frame = frame_experiment(configuration)
-    for constant, name in zip(RIVALS, ("softmax", "layer_norm")):
-        yield Sighting(constant, frame, _durations(frame.entries, name))
+    yield Sighting("run_end", frame, lambda run: run.cycles - np.max(run.done))
 
 
 def _of_units(probe: Callable[[], Probe]) -> Iterator[Sighting]:
@@ -100,6 +90,7 @@ def _of_loads(probe: Callable[[], Probe], size: int, act_word: int) -> Iterator[
     yield Sighting("load_act_word", both, lambda run: _longer(1, 0)(run) * act_word / (3 * size / 4))
     long = probe().load(weight, 2 * size).finish()
     yield Sighting("load_start", long, lambda run: run.first[0] - run.taken[0])
+    yield Sighting("load_share", long, lambda run: run.last[0] - run.first[0])
     yield Sighting("load_end", long, _duration(0))
     part = size // 4
     several = probe().load(weight, part).load(weight, part, at=part).load(weight, part, at=2 * part).finish()
