@@ -157,7 +157,7 @@ class CycleModel:
             else:
                 if entry.name == "route":
                     queues.route(f)
-                finish = take + self._duration(entry.name, f, rivals if done[Unit.MATMUL] > take else ())
+                finish = take + self._duration(entry.name, f, rivals, done[Unit.MATMUL] > take)
             before[unit], done[unit] = done[unit], finish
             taken[unit].append(take)
             executions.append(ExecutionEstimate(entry, unit, dispatched, take, finish, first, last, size, steps, waits))
@@ -189,8 +189,23 @@ class CycleModel:
         if not rows:
             return take, take
         gather = self.constants.product_gather if f.get("gather") else 0
-        first = max(take + self.constants.product_start + self._first_word(f, rows) + gather, front_free)
-        return first, first + self._work(f, rows)
+        ready = take + self.constants.product_start + self._first_word(f, rows) + gather
+        first = max(ready, front_free)
+        return first, first + self._work(f, rows) + max(self._first_tile(f, rows) - (first - ready), 0)
+
+    def _first_tile(self, f: dict[str, int], rows: float) -> float:
+        """Cycles by which the first column tile waits for its operands, if none of them were fetched beside another product.
+
+        Where the fetch of a row tile takes longer than all its column tiles, `_work` has counted that.
+        """
+        c, count = self.configuration, min(rows, self.configuration.tile_rows)
+        words = -(-(f["a_address"] % c.act_word_bytes + f["depth"]) // c.act_word_bytes)
+        group = self._groups(count) * self._fetch_conflict(f)
+        tiles = -(-f["columns"] // c.tile_columns) * max(
+            f["depth"] // c.tile_depth, self._drain(f, count, c.tile_columns)
+        )
+        waits = (words - 1) * max(group - c.act_word_bytes / c.tile_depth, 0)
+        return max(waits - max(words * group - tiles, 0), 0)
 
     def _work(self, f: dict[str, int], rows: float) -> float:
         """Cycles that the array spends on a product: its steps, or its tiles' drain or operand fetch where that takes longer."""
@@ -294,18 +309,21 @@ class CycleModel:
         """Least cycles of a port per burst: so many are under way at once, and each takes the latency."""
         return (self.latency + self.constants.burst) / _OUTSTANDING
 
-    def _duration(self, name: str, f: dict[str, int], rivals: Sequence[_Accesses]) -> float:
+    def _duration(self, name: str, f: dict[str, int], rivals: Sequence[_Accesses], beside: bool) -> float:
+        """Cycles of an instruction of the vector unit or of route. beside: products run at its start."""
         c, k = self.configuration, self.constants
         if name == "softmax":
             row = -(-f["columns"] // (c.tile_columns * c.act_ports)) * (c.act_ports if c.act_banks == 1 else 1)
             # A write that lost its bank finds it free in the next cycle, unless the products use all banks at once.
             target = f["destination_address"]
             busy = self._busy([(each.cycles, each.writes) for each in rivals], target)
-            wait = busy if self._banks(target) > c.act_ports else busy / (1 - busy)
-            return f["rows"] * row * (1 + wait) + k.softmax_overhead
+            wait = f["rows"] * row * (busy if self._banks(target) > c.act_ports else busy / (1 - busy))
+            # Where softmax is the slower one, it waits for no more than the writes of a product.
+            most = max((sum(each.writes.values()) for each in rivals), default=0.0) / self._banks(target)
+            return f["rows"] * row + min(wait, most) + k.softmax_overhead
         if name == "layer_norm":
             words, steps = -(-f["columns"] // c.tile_columns), c.tile_columns // c.norm_lanes
-            busy = self._busy([(each.cycles, each.reads) for each in rivals], f["source_address"])
+            busy = self._busy([(each.cycles, each.reads) for each in rivals], f["source_address"]) if beside else 0.0
             read = words * (max(steps, _NORM_WORD) + busy / (1 - busy))
             cycles_per_row = max(read, (read + words * steps + k.norm_row_latency) / _NORM_ROWS)
             return f["rows"] * cycles_per_row + words * steps + k.norm_overhead
