@@ -70,7 +70,7 @@ class ActUnit:
     async def dump(self, size: int) -> np.ndarray:
         words = size // self.word_bytes
         content = bytearray()
-        for cycle in range(words + 4):
+        for cycle in range(words + 8):
             self.dut.dump_valid_i.value = int(cycle < words)
             self.dut.dump_address_i.value = min(cycle, words - 1)
             await RisingEdge(self.dut.clk_i)

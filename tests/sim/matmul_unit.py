@@ -150,7 +150,7 @@ class MatmulUnit:
             getattr(dut, f"{name}_dump_{port}") for port in ("valid_i", "data_valid_o", "data_o")
         )
         content = bytearray()
-        for cycle in range(words + 4):
+        for cycle in range(words + 8):
             valid.value = int(cycle < words)
             dut.dump_address_i.value = min(cycle, words - 1)
             await RisingEdge(dut.clk_i)
@@ -163,7 +163,7 @@ class MatmulUnit:
         maxima = []
         for row in rows:
             self.dut.dump_address_i.value = row
-            await ClockCycles(self.dut.clk_i, 2)
+            await ClockCycles(self.dut.clk_i, 4)
             maxima.append(self.dut.row_maximum_o.value.to_signed())
         return np.array(maxima, np.int64)
 

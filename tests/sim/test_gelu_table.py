@@ -14,7 +14,7 @@ from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.arithmetic import TABLE_ENTRIES, saturate
 
-CYCLES = 3
+CYCLES = 4
 EXTREMES = np.array([-32768, -513, -512, -511, -1, 0, 1, 510, 511, 512, 32767])
 
 

@@ -9,7 +9,7 @@ import cocotb
 import numpy as np
 import pytest
 from cocotb.clock import Clock
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ClockCycles, RisingEdge
 
 from moesaic.sim.bench_kit import clocking
 from moesaic.sim.bench_kit.clocking import CLOCK_PERIOD_STEPS
@@ -20,6 +20,12 @@ from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.configuration import load_configuration
 
 CYCLES = 3000
+READ_CYCLES = 4
+"""From a grant to its answer."""
+WRITE_CYCLES, SHARED_WRITE_CYCLES = 2, 4
+"""From a grant to the first read that sees it; the latter of weights in the shared part, which pass through both memories."""
+MAXIMUM_CYCLES, SCALE_CYCLES = 3, 2
+"""From an address to its row statistics."""
 PORTS = ("*_i", "*_ni", "*_o")
 PARAMETERS = (
     "TileColumns", "TileDepth", "ActBytes", "ActBanks", "ActUltraBytes", "SharedBytes", "WeightBytes", "NumReads", "NumWrites",
@@ -67,18 +73,21 @@ class Window:
     """The clients of one memory: they are driven, and their grants by the lowest index in each bank, answers and faults checked.
 
     dut, prefix: the ports are `<prefix>rd_valid_i` and so on. content: bytes, of which the window's word 0 begins at first.
-    hot: see random_address. bank: the bank that serves a word address. always_read: there is no rd_ready_o.
+    shared: the first word whose writes take SHARED_WRITE_CYCLES. hot: see random_address. bank: the bank that serves a word address.
+    always_read: there is no rd_ready_o.
     """
 
     def __init__(
         self, dut, rng: np.random.Generator, prefix: str, content: bytearray, first: int, words: int, word_bytes: int,
-        reads: int, writes: int, bank: Callable[[int], int], *, hot: int = 0, always_read: bool = False,
+        reads: int, writes: int, bank: Callable[[int], int], *, shared: int | None = None, hot: int = 0, always_read: bool = False,
     ) -> None:  # fmt: skip
         self.dut, self.prefix, self.content, self.first = dut, prefix, content, first
         self.words, self.word_bytes, self.bank, self.always_read = words, word_bytes, bank, always_read
         self.readers = [Client(rng, words, hot, word_bytes) for _ in range(reads)]
         self.writers = [Client(rng, words, hot, word_bytes) for _ in range(writes)]
-        self.due: deque[list[int | None]] = deque([[None] * reads, [None] * reads])
+        self.due: deque[list[int | None]] = deque([[None] * reads for _ in range(READ_CYCLES)])
+        self.shared = words if shared is None else shared
+        self.cycle, self.writing = 0, []
         self.shown: list[int | None] = [None] * reads
         self.rd_fault = self.wr_fault = 0
         self.checked = self.refused = self.faults = 0
@@ -106,6 +115,7 @@ class Window:
             self.port("wr_strobe_i").value = pack([0] * last + [(1 << self.word_bytes) - 1], self.word_bytes)
             await RisingEdge(self.dut.clk_i)
         self.port("wr_valid_i").value = 0
+        await ClockCycles(self.dut.clk_i, SHARED_WRITE_CYCLES)
 
     def offer(self) -> None:
         for client in (*self.readers, *self.writers):
@@ -124,7 +134,7 @@ class Window:
         return any(c.valid for c in (*self.readers, *self.writers))
 
     def check_answers(self) -> None:
-        """What shows now was granted one (faults) and two (data) cycles ago; data stays until the next answer."""
+        """What shows now was granted one (faults) and READ_CYCLES (data) ago; data stays until the next answer."""
         answers = self.due.popleft()
         valid = sum((a is not None) << i for i, a in enumerate(answers))
         assert int(self.port("rd_data_valid_o").value) == valid
@@ -153,20 +163,27 @@ class Window:
         return granted
 
     def take_reads(self, taken: Iterable[int] = ()) -> None:
-        """Before all writes of the same cycle."""
+        """After the writes of enough cycles ago."""
         ready = (1 << len(self.readers)) - 1 if self.always_read else int(self.port("rd_ready_o").value)
         granted = self.check_grants(self.readers, ready, taken, "read")
         answers = [self.word(c.address) if i in granted else None for i, c in enumerate(self.readers)]
         self.due.append(answers)
         self.rd_fault = sum((self.readers[i].address >= self.words) << i for i in granted)
 
+    def write(self) -> None:
+        """What reads of this cycle see; the first to be called in a cycle."""
+        self.cycle += 1
+        for _, address, data, strobe in (w for w in self.writing if w[0] == self.cycle):
+            self.set_word(address, merged(self.word(address), data, strobe, self.word_bytes))
+        self.writing = [w for w in self.writing if w[0] > self.cycle]
+
     def take_writes(self, taken: Iterable[int] = ()) -> None:
         self.wr_fault = 0
         for number in self.check_grants(self.writers, int(self.port("wr_ready_o").value), taken, "write"):
             client = self.writers[number]
             if client.address < self.words:
-                old = self.word(client.address)
-                self.set_word(client.address, merged(old, client.data, client.strobe, self.word_bytes))
+                cycles = WRITE_CYCLES if client.address < self.shared else SHARED_WRITE_CYCLES
+                self.writing.append((self.cycle + cycles, client.address, client.data, client.strobe))
             else:
                 self.wr_fault |= 1 << number
 
@@ -205,8 +222,9 @@ async def memory_traffic(dut):
         args["NumWrites"], act_bank(args),
     )  # fmt: skip
     weight = Window(
-        dut, rng, "weight_", content, 0, words, wide_bytes, 1, 2, lambda address: 0, hot=own_words - 6, always_read=True
-    )
+        dut, rng, "weight_", content, 0, words, wide_bytes, 1, 2, lambda address: 0, shared=own_words, hot=own_words - 6,
+        always_read=True,
+    )  # fmt: skip
 
     def banks(clients: list[Client]) -> set[int]:
         """What the first of the clients takes from the activation memory, also for an address outside by its low bits."""
@@ -219,6 +237,7 @@ async def memory_traffic(dut):
     await act.fill()
     await weight.fill()
     behind = 0
+    late_taken: deque[set[int]] = deque([set(), set()])
     for cycle in range(CYCLES):
         if cycle % 500 < 480:
             act.offer()
@@ -229,7 +248,11 @@ async def memory_traffic(dut):
         await RisingEdge(dut.clk_i)
         act.check_answers()
         weight.check_answers()
-        rd_taken, wr_taken = banks(weight.readers), banks(weight.writers)
+        act.write()
+        weight.write()
+        # a weight is written to the activation memory two cycles after its grant
+        late_taken.append(banks(weight.writers))
+        rd_taken, wr_taken = banks(weight.readers), late_taken.popleft()
         behind += any(c.valid and act.bank(c.address) in rd_taken for c in act.readers)
         behind += any(c.valid and act.bank(c.address) in wr_taken for c in act.writers)
         weight.take_reads()
@@ -248,9 +271,19 @@ async def row_traffic(dut):
     ports, entries = (int(cocotb.plusargs[name]) for name in ("ActPorts", "RowEntries"))
     row_bits = (entries - 1).bit_length()
     maxima, scales = [0] * entries, [(0, 0)] * entries
-    board = Scoreboard("maxima and scales")
+    max_board, scale_board = Scoreboard("maxima"), Scoreboard("scales")
     Clock(dut.clk_i, CLOCK_PERIOD_STEPS, unit="step").start()
-    for cycle in range(entries + 1400):
+    last = entries + 1400
+
+    def observe(cycle: int) -> None:
+        if entries + MAXIMUM_CYCLES <= cycle < last + MAXIMUM_CYCLES:
+            max_board.observe(int(dut.max_rd_data_o.value))
+        if entries + SCALE_CYCLES <= cycle < last + SCALE_CYCLES:
+            multipliers = unpack(int(dut.scale_rd_multiplier_o.value), 16, ports, signed=False)
+            shifts = unpack(int(dut.scale_rd_shift_o.value), 6, ports, signed=False)
+            scale_board.observe(list(zip(multipliers, shifts)))
+
+    for cycle in range(last):
         filling = cycle < entries
         max_writes = rng.random(ports) < 0.4
         max_entries = ports * rng.integers(0, entries // ports, ports) + np.arange(ports)
@@ -273,22 +306,20 @@ async def row_traffic(dut):
         dut.scale_wr_multiplier_i.value, dut.scale_wr_shift_i.value = scale
         dut.scale_rd_address_i.value = pack(scale_reads, row_bits)
         await RisingEdge(dut.clk_i)
-        if cycle > entries:
-            multipliers = unpack(int(dut.scale_rd_multiplier_o.value), 16, ports, signed=False)
-            shifts = unpack(int(dut.scale_rd_shift_o.value), 6, ports, signed=False)
-            board.observe((int(dut.max_rd_data_o.value), *zip(multipliers, shifts)))
+        observe(cycle)
         for p in np.flatnonzero(max_writes):
             maxima[max_entries[p]] = int(max_data[p])
         if scale_write:
             scales[scale_entry] = scale
         if filling:
             continue
-        board.expect([(maxima[max_read], *(scales[e] for e in scale_reads))])
-    await RisingEdge(dut.clk_i)
-    multipliers = unpack(int(dut.scale_rd_multiplier_o.value), 16, ports, signed=False)
-    shifts = unpack(int(dut.scale_rd_shift_o.value), 6, ports, signed=False)
-    board.observe((int(dut.max_rd_data_o.value), *zip(multipliers, shifts)))
-    board.close()
+        max_board.expect([maxima[max_read]])
+        scale_board.expect([[scales[e] for e in scale_reads]])
+    for cycle in range(last, last + MAXIMUM_CYCLES):
+        await RisingEdge(dut.clk_i)
+        observe(cycle)
+    max_board.close()
+    scale_board.close()
 
 
 @pytest.mark.parametrize("ports, entries", [(1, 16), (2, 16), (2, 128), (2, 2048)])

@@ -15,6 +15,8 @@ from moesaic.spec.machine import ReferenceMachine
 from tests.sim.act_unit import RIVALS, ActUnit, Outcome, bench_configuration, reference_outcome
 
 ACT_BYTES = 16384
+QUEUE_CYCLES = 3
+"""From an address to its entry."""
 INT16 = np.iinfo(np.int16)
 
 
@@ -39,13 +41,13 @@ class RouteUnit(ActUnit):
         """Per expert the (token, score) entries."""
         addresses = [(e, i) for e, count in enumerate(self.counts()) for i in range(count)]
         queues = [[] for _ in range(self.experts)]
-        for position, (expert, index) in enumerate([*addresses, (0, 0)]):
+        for position, (expert, index) in enumerate([*addresses, *[(0, 0)] * QUEUE_CYCLES]):
             self.dut.rd_expert_i.value = expert
             self.dut.rd_index_i.value = index
             await RisingEdge(self.dut.clk_i)
-            if position > 0:
+            if position >= QUEUE_CYCLES:
                 entry = (int(self.dut.rd_token_o.value), int(self.dut.rd_score_o.value))
-                queues[addresses[position - 1][0]].append(entry)
+                queues[addresses[position - QUEUE_CYCLES][0]].append(entry)
         return queues
 
 

@@ -1,5 +1,7 @@
 """The store unit against the reference machine: the whole frame window after every instruction, and every fault."""
 
+from collections import deque
+
 import cocotb
 import numpy as np
 import pytest
@@ -27,6 +29,8 @@ from tests.sim.transfers import (
 )
 
 FRAME_BYTES = 2 * 4096 + 96
+READ_CYCLES = 4
+"""From the activation memory's grant to its answer."""
 
 
 class Bench:
@@ -50,15 +54,21 @@ class Bench:
         dut.frame_base_i.value, dut.frame_size_i.value = FRAME_BASE, FRAME_BYTES
 
     async def answer_reads(self, pauses):
-        """Answers exactly two cycles after the grant, garbage otherwise."""
+        """Answers exactly READ_CYCLES after the grant, garbage otherwise."""
         dut, word = self.dut, self.configuration.act_word_bytes
         ready, granted = False, None
+        waiting: deque[int | None] = deque([None] * (READ_CYCLES - 2))
         dut.act_rd_ready_i.value = 0
         dut.act_rd_data_valid_i.value = 0
         while True:
             await RisingEdge(dut.clk_i)
-            dut.act_rd_data_valid_i.value = int(granted is not None)
-            data = self.rng.bytes(word) if granted is None else self.machine.act[word * granted :][:word].tobytes()
+            waiting.append(granted)
+            answered = waiting.popleft()
+            if dut.rst_ni.value == 0:  # the memory is reset together with the unit
+                waiting = deque([None] * (READ_CYCLES - 2))
+                answered = None
+            dut.act_rd_data_valid_i.value = int(answered is not None)
+            data = self.rng.bytes(word) if answered is None else self.machine.act[word * answered :][:word].tobytes()
             dut.act_rd_data_i.value = int.from_bytes(data, "little")
             taken = ready and dut.rst_ni.value == 1 and dut.act_rd_valid_o.value == 1
             granted = int(dut.act_rd_address_o.value) if taken else None

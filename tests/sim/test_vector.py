@@ -15,6 +15,8 @@ from moesaic.spec.machine import ReferenceMachine
 from tests.sim.act_unit import RIVALS, ActUnit, Outcome, bench_configuration, reference_outcome
 
 ACT_BYTES = 32768
+SCALE_CYCLES = 2
+"""From an address to its scale."""
 INT16 = np.iinfo(np.int16)
 
 
@@ -40,10 +42,10 @@ class VectorUnit(ActUnit):
     async def dump_scales(self) -> np.ndarray:
         """(entries, 2): multiplier, shift."""
         scales = []
-        for entry in range(self.entries + 1):
+        for entry in range(self.entries + SCALE_CYCLES):
             self.dut.row_address_i.value = min(entry, self.entries - 1)
             await RisingEdge(self.dut.clk_i)
-            if entry >= 1:
+            if entry >= SCALE_CYCLES:
                 scales.append((int(self.dut.row_multiplier_o.value), int(self.dut.row_shift_o.value)))
         return np.array(scales)
 

@@ -63,6 +63,12 @@ module moesaic_accelerator #(
   end
 
   // --- control ---
+  // The units and memories are let go by copies of core_rst_n, a cycle later, each with less than 500 loads.
+  localparam int unsigned ResetFront     = Units;
+  localparam int unsigned ResetAct       = Units + 1;
+  localparam int unsigned ResetWeight    = Units + 2;
+  localparam int unsigned Resets         = Units + 3;
+  logic [Resets-1:0] unit_rst_n;
   logic core_rst_n, start, halt, fetch_idle, load_idle, store_idle, end_reached, fetch_beat;
   logic [LoadPorts-1:0] load_beats;
   logic [39:0] constant_base, frame_base;
@@ -83,7 +89,7 @@ module moesaic_accelerator #(
     fault_cause_q <= fault_cause;
     fault_tag_q   <= fault_tag;
     units_empty_q <= &empty;
-    if (!core_rst_n) begin
+    if (!unit_rst_n[ResetFront]) begin
       fault_q       <= '0;
       units_empty_q <= 1'b0;
     end
@@ -119,6 +125,14 @@ module moesaic_accelerator #(
       .read_beats_i    ({fetch_beat, load_beats})
   );
 
+  for (genvar r = 0; r < int'(Resets); r++) begin : gen_reset
+    moesaic_replica u_copy (
+        .clk_i,
+        .data_i(core_rst_n),
+        .data_o(unit_rst_n[r])
+    );
+  end
+
   // --- fetch, issue, semaphores ---
   logic [Units-1:0] dispatch_valid, dispatch_ready;
   logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] dispatch_instr;
@@ -132,7 +146,7 @@ module moesaic_accelerator #(
       .QueueTokens(QueueTokens)
   ) u_fetch (
       .clk_i,
-      .rst_ni          (core_rst_n),
+      .rst_ni          (unit_rst_n[ResetFront]),
       .start_i         (start),
       .constant_base_i (constant_base),
       .constant_size_i (constant_size),
@@ -158,7 +172,7 @@ module moesaic_accelerator #(
       .Units(Units)
   ) u_semaphores (
       .clk_i,
-      .rst_ni       (core_rst_n),
+      .rst_ni       (unit_rst_n[ResetFront]),
       .wait_mask_i  (wait_mask),
       .ready_o      (semaphores_ready),
       .take_i       (take),
@@ -176,7 +190,7 @@ module moesaic_accelerator #(
         .InstructionQueue(InstructionQueue)
     ) u_issue (
         .clk_i,
-        .rst_ni            (core_rst_n),
+        .rst_ni            (unit_rst_n[ResetFront]),
         .dispatch_valid_i  (dispatch_valid[u]),
         .dispatch_ready_o  (dispatch_ready[u]),
         .dispatch_instr_i  (dispatch_instr),
@@ -226,7 +240,7 @@ module moesaic_accelerator #(
       .NumWrites    (NumWrites)
   ) u_act_memory (
       .clk_i,
-      .rst_ni             (core_rst_n),
+      .rst_ni             (unit_rst_n[ResetAct]),
       .rd_valid_i         (act_rd_valid),
       .rd_ready_o         (act_rd_ready),
       .rd_address_i       (act_rd_address),
@@ -263,7 +277,7 @@ module moesaic_accelerator #(
       .SharedBytes(SharedBytes)
   ) u_weight_memory (
       .clk_i,
-      .rst_ni             (core_rst_n),
+      .rst_ni             (unit_rst_n[ResetWeight]),
       .rd_valid_i         (weight_rd_valid),
       .rd_address_i       (weight_rd_address),
       .rd_data_valid_o    (weight_rd_data_valid),
@@ -357,7 +371,7 @@ module moesaic_accelerator #(
       .Experts    (Experts)
   ) u_load (
       .clk_i,
-      .rst_ni             (core_rst_n),
+      .rst_ni             (unit_rst_n[Load]),
       .instr_valid_i      (instr_valid[Load]),
       .instr_ready_o      (instr_ready[Load]),
       .instr_i            (instr[Load]),
@@ -397,7 +411,7 @@ module moesaic_accelerator #(
       .ActBytes   (ActBytes)
   ) u_store (
       .clk_i,
-      .rst_ni             (core_rst_n),
+      .rst_ni             (unit_rst_n[Store]),
       .instr_valid_i      (instr_valid[Store]),
       .instr_ready_o      (instr_ready[Store]),
       .instr_i            (instr[Store]),
@@ -429,7 +443,7 @@ module moesaic_accelerator #(
       .Experts    (Experts)
   ) u_matmul (
       .clk_i,
-      .rst_ni                (core_rst_n),
+      .rst_ni                (unit_rst_n[Matmul]),
       .instr_valid_i         (instr_valid[Matmul]),
       .instr_ready_o         (instr_ready[Matmul]),
       .instr_i               (instr[Matmul]),
@@ -488,7 +502,7 @@ module moesaic_accelerator #(
       .RowEntries (RowEntries)
   ) u_vector (
       .clk_i,
-      .rst_ni               (core_rst_n),
+      .rst_ni               (unit_rst_n[Vector]),
       .instr_valid_i        (instr_valid[Vector]),
       .instr_ready_o        (instr_ready[Vector]),
       .instr_i              (instr[Vector]),
@@ -522,7 +536,7 @@ module moesaic_accelerator #(
       .Experts    (Experts)
   ) u_route (
       .clk_i,
-      .rst_ni             (core_rst_n),
+      .rst_ni             (unit_rst_n[Route]),
       .instr_valid_i      (instr_valid[Route]),
       .instr_ready_o      (instr_ready[Route]),
       .instr_i            (instr[Route]),
@@ -564,7 +578,7 @@ module moesaic_accelerator #(
 
 `ifndef SYNTHESIS
   logic armed;
-  moesaic_assertions_armed u_armed (.clk_i, .rst_ni(core_rst_n), .armed_o(armed));
+  moesaic_assertions_armed u_armed (.clk_i, .rst_ni(unit_rst_n[Route]), .armed_o(armed));
   always_ff @(posedge clk_i) begin
     if (armed) begin
       store_reads_inside: assert (!act_rd_fault[ReadStore]);

@@ -1,4 +1,5 @@
-// One bank of the activation memory: a simple dual-port block RAM with byte write enables, read one cycle later.
+// One bank of the activation memory: a simple dual-port block RAM with byte write enables, read two cycles later: the second
+// register is the block RAM's own output register (UG901). Not reset, nor is the memory: nobody looks at what was not read.
 module moesaic_act_bank #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned Words = 2048
@@ -23,8 +24,11 @@ module moesaic_act_bank #(
     end
   end
 
+  logic [16*TileColumns-1:0] rd_data_q;
+
   always_ff @(posedge clk_i) begin
-    if (rd_enable_i) rd_data_o <= memory[rd_address_i];
+    if (rd_enable_i) rd_data_q <= memory[rd_address_i];
+    rd_data_o <= rd_data_q;
   end
 
 endmodule

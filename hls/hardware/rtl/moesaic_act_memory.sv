@@ -2,14 +2,20 @@
 // ActBanks on the low bits of the word address, the rest in two banks of UltraRAM, interleaved on its lowest bit. The lowest
 // SharedBytes have ActBanks banks of their own.
 //
-// Each bank serves one read and one write per cycle; the client with the lowest index wins. A read is answered exactly two
-// cycles after its grant, without back-pressure, and its data stays until the client's next answer. A write granted in cycle t is
-// seen by reads granted from t + 1 on. Addresses are word addresses, compared over all 32 bits: one beyond the memory is granted,
-// reads zero, writes nothing and raises the client's fault output in the cycle after the grant.
+// Each bank serves one read and one write per cycle; the client with the lowest index wins. A read is answered exactly
+// moesaic_memory_pkg::ACT_READ_CYCLES after its grant, without back-pressure, and its data stays until the client's next answer. A
+// write granted in cycle t is seen by reads granted from t + 2 on. Addresses are word addresses, compared over all 32 bits: one
+// beyond the memory is granted, reads zero, writes nothing and raises the client's fault output in the cycle after the grant.
 //
 // The lowest SharedBytes continue the weight memory (weight_memory has the addresses): its words, WideWords of these side by
 // side in as many banks, are read and written through the wide port, which goes before all clients and never waits. Its read
-// data is there after one cycle, unregistered.
+// data is there three cycles after the request, straight from the banks' output registers.
+//
+// Everything that chooses stands between registers:
+//   read   t: grant | t + 1: address at the bank | t + 2: its latch | t + 3: its output register, multiplexer | t + 4: answer
+//   write  t: grant | t + 1: multiplexer | t + 2: address and data at the bank
+// A select of a multiplexer has at most 3 loads for each of SliceBits bits, 384; an enable SliceBits, 128; each slice has copies of
+// both.
 module moesaic_act_memory #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned ActBytes = 131072,
@@ -68,6 +74,15 @@ module moesaic_act_memory #(
   localparam int unsigned RowBits = (BramRowBits > UltraRowBits) ? BramRowBits : UltraRowBits;
   localparam int unsigned AddressBits = $clog2(Words);
   localparam int unsigned WordBits = 16 * TileColumns;
+  localparam int unsigned SliceBits = (WordBits > 128) ? 128 : WordBits;
+  localparam int unsigned Slices = WordBits / SliceBits;
+  // Of a word: its bank, and one more that reads zero.
+  localparam int unsigned SelectBits = $clog2(Banks + 1);
+  localparam int unsigned Answers = 1 << SelectBits;
+  // Who writes to a bank: a client, or the wide port.
+  localparam int unsigned WriterBits = $clog2(NumWrites + 1);
+  localparam int unsigned ClientBits = (NumWrites > 1) ? $clog2(NumWrites) : 1;
+  localparam int unsigned WideWriter = NumWrites;
   localparam int unsigned WideShift = $clog2(WideWords);
   localparam int unsigned WideGroups = (ActBanks > WideWords) ? ActBanks / WideWords : 1;
   localparam int unsigned GroupShift = $clog2(WideGroups);
@@ -87,13 +102,15 @@ module moesaic_act_memory #(
     $fatal(1, "act_memory: WideWords is %0d, it must divide ActBanks, %0d, for a wide word lies in one row", WideWords, ActBanks);
   end
 
-  logic [Banks-1:0] bank_rd_enable;
-  logic [Banks-1:0][RowBits-1:0] bank_rd_row;
-  logic [Banks-1:0][WordBits-1:0] bank_rd_data;
-  logic [Banks-1:0] bank_wr_enable;
-  logic [Banks-1:0][RowBits-1:0] bank_wr_row;
-  logic [Banks-1:0][WordBits-1:0] bank_wr_data;
-  logic [Banks-1:0][2*TileColumns-1:0] bank_wr_strobe;
+  // of a cycle's grants
+  logic [Banks-1:0] bank_rd_enable, bank_wr_enable;
+  logic [Banks-1:0][RowBits-1:0] bank_rd_row, bank_wr_row;
+  logic [Banks-1:0][WriterBits-1:0] bank_writer;
+  // what a bank sees
+  logic [Banks-1:0] bank_rd_enable_q, bank_wr_enable_q;
+  logic [Banks-1:0][RowBits-1:0] bank_rd_row_q, bank_wr_row_q;
+  logic [Banks-1:0][WordBits-1:0] bank_rd_data, bank_wr_data_q;
+  logic [Banks-1:0][2*TileColumns-1:0] bank_wr_strobe_q;
 
   logic [NumReads-1:0][BankBits-1:0] rd_bank;
   logic [NumReads-1:0] rd_outside;
@@ -168,21 +185,76 @@ module moesaic_act_memory #(
   always_comb begin
     bank_wr_enable = wide_wr_bank;
     bank_wr_row = '0;
-    bank_wr_data = '0;
-    bank_wr_strobe = '0;
+    bank_writer = '0;
     for (int b = 0; b < Banks; b++) begin
       if (wide_wr_bank[b]) begin
         bank_wr_row[b] = RowBits'(wide_wr_address_i >> GroupShift);
-        bank_wr_data[b] = wide_wr_data_i[WordBits*(b%WideWords)+:WordBits];
-        bank_wr_strobe[b] = wide_wr_strobe_i[2*TileColumns*(b%WideWords)+:2*TileColumns];
+        bank_writer[b] = WriterBits'(WideWriter);
       end
       for (int c = 0; c < NumWrites; c++) begin
         if (!bank_wr_enable[b] && wr_valid_i[c] && wr_bank[c] == BankBits'(b)) begin
           bank_wr_enable[b] = 1'b1;
           bank_wr_row[b] = row_of(wr_address_i[c], b);
-          bank_wr_data[b] = wr_data_i[c];
-          bank_wr_strobe[b] = wr_outside[c] ? '0 : wr_strobe_i[c];
+          bank_writer[b] = WriterBits'(c);
         end
+      end
+    end
+  end
+
+  // --- reads reach the bank a cycle after their grant, writes two cycles after it, with the data that was chosen in between ---
+
+  logic [Banks-1:0] late_wr_enable_q;
+  logic [Banks-1:0][RowBits-1:0] late_wr_row_q;
+  logic [NumWrites-1:0][WordBits-1:0] late_wr_data_q;
+  logic [NumWrites-1:0][2*TileColumns-1:0] late_wr_strobe_q;
+  logic [WideWords-1:0][WordBits-1:0] wide_wr_data_q;
+  logic [WideWords-1:0][2*TileColumns-1:0] wide_wr_strobe_q;
+
+  // Not reset: addresses, data and read enables, for a read without a client is seen by nobody.
+  always_ff @(posedge clk_i) begin
+    bank_rd_enable_q <= bank_rd_enable;
+    bank_rd_row_q <= bank_rd_row;
+    late_wr_row_q <= bank_wr_row;
+    bank_wr_row_q <= late_wr_row_q;
+    late_wr_data_q <= wr_data_i;
+    wide_wr_data_q <= wide_wr_data_i;
+    wide_wr_strobe_q <= wide_wr_strobe_i;
+    for (int c = 0; c < NumWrites; c++) late_wr_strobe_q[c] <= wr_outside[c] ? '0 : wr_strobe_i[c];
+    late_wr_enable_q <= rst_ni ? bank_wr_enable : '0;
+    bank_wr_enable_q <= rst_ni ? late_wr_enable_q : '0;
+  end
+
+  for (genvar b = 0; b < Banks; b++) begin : gen_writer
+    logic [WriterBits-1:0] strobe_writer;
+
+    moesaic_replica #(
+        .Width(WriterBits)
+    ) u_strobe_writer (
+        .clk_i,
+        .data_i(bank_writer[b]),
+        .data_o(strobe_writer)
+    );
+
+    // A shared bank b holds word b % WideWords of a wide one.
+    always_ff @(posedge clk_i) begin
+      bank_wr_strobe_q[b] <= (b < SharedBanks && strobe_writer == WriterBits'(WideWriter))
+          ? wide_wr_strobe_q[b%WideWords] : late_wr_strobe_q[ClientBits'(strobe_writer)];
+    end
+
+    for (genvar s = 0; s < Slices; s++) begin : gen_slice
+      logic [WriterBits-1:0] writer;
+
+      moesaic_replica #(
+          .Width(WriterBits)
+      ) u_writer (
+          .clk_i,
+          .data_i(bank_writer[b]),
+          .data_o(writer)
+      );
+
+      always_ff @(posedge clk_i) begin
+        bank_wr_data_q[b][SliceBits*s+:SliceBits] <= (b < SharedBanks && writer == WriterBits'(WideWriter))
+            ? wide_wr_data_q[b%WideWords][SliceBits*s+:SliceBits] : late_wr_data_q[ClientBits'(writer)][SliceBits*s+:SliceBits];
       end
     end
   end
@@ -193,13 +265,13 @@ module moesaic_act_memory #(
         .Words(SharedRows)
     ) u_bank (
         .clk_i,
-        .rd_enable_i (bank_rd_enable[b]),
-        .rd_address_i(SharedRowBits'(bank_rd_row[b])),
+        .rd_enable_i (bank_rd_enable_q[b]),
+        .rd_address_i(SharedRowBits'(bank_rd_row_q[b])),
         .rd_data_o   (bank_rd_data[b]),
-        .wr_enable_i (bank_wr_enable[b]),
-        .wr_address_i(SharedRowBits'(bank_wr_row[b])),
-        .wr_data_i   (bank_wr_data[b]),
-        .wr_strobe_i (bank_wr_strobe[b])
+        .wr_enable_i (bank_wr_enable_q[b]),
+        .wr_address_i(SharedRowBits'(bank_wr_row_q[b])),
+        .wr_data_i   (bank_wr_data_q[b]),
+        .wr_strobe_i (bank_wr_strobe_q[b])
     );
   end
 
@@ -209,13 +281,13 @@ module moesaic_act_memory #(
         .Words(BlockRows)
     ) u_bank (
         .clk_i,
-        .rd_enable_i (bank_rd_enable[b]),
-        .rd_address_i(BlockRowBits'(bank_rd_row[b])),
+        .rd_enable_i (bank_rd_enable_q[b]),
+        .rd_address_i(BlockRowBits'(bank_rd_row_q[b])),
         .rd_data_o   (bank_rd_data[b]),
-        .wr_enable_i (bank_wr_enable[b]),
-        .wr_address_i(BlockRowBits'(bank_wr_row[b])),
-        .wr_data_i   (bank_wr_data[b]),
-        .wr_strobe_i (bank_wr_strobe[b])
+        .wr_enable_i (bank_wr_enable_q[b]),
+        .wr_address_i(BlockRowBits'(bank_wr_row_q[b])),
+        .wr_data_i   (bank_wr_data_q[b]),
+        .wr_strobe_i (bank_wr_strobe_q[b])
     );
   end
 
@@ -225,46 +297,77 @@ module moesaic_act_memory #(
         .Words(1 << UltraRowBits)
     ) u_bank (
         .clk_i,
-        .rd_enable_i (bank_rd_enable[b]),
-        .rd_address_i(UltraRowBits'(bank_rd_row[b])),
+        .rd_enable_i (bank_rd_enable_q[b]),
+        .rd_address_i(UltraRowBits'(bank_rd_row_q[b])),
         .rd_data_o   (bank_rd_data[b]),
-        .wr_enable_i (bank_wr_enable[b]),
-        .wr_address_i(UltraRowBits'(bank_wr_row[b])),
-        .wr_data_i   (bank_wr_data[b]),
-        .wr_strobe_i (bank_wr_strobe[b])
+        .wr_enable_i (bank_wr_enable_q[b]),
+        .wr_address_i(UltraRowBits'(bank_wr_row_q[b])),
+        .wr_data_i   (bank_wr_data_q[b]),
+        .wr_strobe_i (bank_wr_strobe_q[b])
     );
   end
 
-  logic [31:0] wide_group_q;
+  // --- answers ---
 
-  always_ff @(posedge clk_i) wide_group_q <= wide_rd_address_i & (WideGroups - 1);
+  // Until the banks' output registers show the word of a grant.
+  localparam int unsigned BankCycles = moesaic_memory_pkg::ACT_READ_CYCLES - 1;
+
+  logic [BankCycles-1:0][31:0] wide_group_q;
+
+  always_ff @(posedge clk_i) wide_group_q <= {wide_group_q[BankCycles-2:0], wide_rd_address_i & (WideGroups - 1)};
 
   always_comb begin
     wide_rd_data_o = '0;
     for (int b = 0; b < int'(SharedBanks); b++) begin
-      if (wide_group_q == 32'(b >> WideShift)) wide_rd_data_o[WordBits*(b%WideWords)+:WordBits] = bank_rd_data[b];
+      if (wide_group_q[BankCycles-1] == 32'(b >> WideShift)) wide_rd_data_o[WordBits*(b%WideWords)+:WordBits] = bank_rd_data[b];
     end
   end
 
-  // The bank answers after one cycle; the second one selects the bank into the client's register.
-  logic [NumReads-1:0] pending_q;
-  logic [NumReads-1:0][BankBits-1:0] pending_bank_q;
+  logic [Answers-1:0][WordBits-1:0] answers;
+
+  assign answers = {((Answers - Banks) * WordBits)'(0), bank_rd_data};
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      pending_q <= '0;
-      rd_data_valid_o <= '0;
-      rd_fault_o <= '0;
-      wr_fault_o <= '0;
-    end else begin
-      pending_q <= rd_valid_i & rd_ready_o;
-      rd_data_valid_o <= pending_q;
-      rd_fault_o <= rd_valid_i & rd_ready_o & rd_outside;
-      wr_fault_o <= wr_valid_i & wr_ready_o & wr_outside;
-    end
-    pending_bank_q <= rd_bank;
+    rd_fault_o <= rst_ni ? rd_valid_i & rd_ready_o & rd_outside : '0;
+    wr_fault_o <= rst_ni ? wr_valid_i & wr_ready_o & wr_outside : '0;
+  end
+
+  // By the cycles since the grant, less one.
+  logic [BankCycles:0][NumReads-1:0] pending_q;
+  logic [BankCycles-2:0][NumReads-1:0][SelectBits-1:0] select_q;
+  logic [NumReads-1:0][SelectBits:0] next_answer;  // that it comes, and from where
+
+  // Not reset: selects, which mean something only with an answer.
+  always_ff @(posedge clk_i) begin
+    pending_q <= rst_ni ? {pending_q[BankCycles-1:0], rd_valid_i & rd_ready_o} : '0;
     for (int c = 0; c < NumReads; c++) begin
-      if (pending_q[c]) rd_data_o[c] <= rd_fault_o[c] ? '0 : bank_rd_data[pending_bank_q[c]];
+      select_q[0][c] <= rd_outside[c] ? SelectBits'(Banks) : SelectBits'(rd_bank[c]);
+      for (int i = 1; i < int'(BankCycles) - 1; i++) select_q[i][c] <= select_q[i-1][c];
+    end
+  end
+
+  assign rd_data_valid_o = pending_q[BankCycles];
+
+  always_comb begin
+    for (int c = 0; c < NumReads; c++) next_answer[c] = {pending_q[BankCycles-2][c], select_q[BankCycles-2][c]};
+  end
+
+  for (genvar c = 0; c < NumReads; c++) begin : gen_answer
+    for (genvar s = 0; s < Slices; s++) begin : gen_slice
+      logic answered;
+      logic [SelectBits-1:0] select;
+
+      moesaic_replica #(
+          .Width(SelectBits + 1)
+      ) u_select (
+          .clk_i,
+          .data_i(next_answer[c]),
+          .data_o({answered, select})
+      );
+
+      always_ff @(posedge clk_i) begin
+        if (answered) rd_data_o[c][SliceBits*s+:SliceBits] <= answers[select][SliceBits*s+:SliceBits];
+      end
     end
   end
 

@@ -1,4 +1,6 @@
-// One bank of the activation memory in UltraRAM: one read and one write with byte enables per cycle, read one cycle later.
+// One bank of the activation memory in UltraRAM: one read and one write with byte enables per cycle, read two
+// cycles later: the second register is the UltraRAM's own output register (UG901). Not reset, nor is the memory: nobody looks at
+// what was not read.
 module moesaic_act_ultra_bank #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned Words = 1024
@@ -31,8 +33,11 @@ module moesaic_act_ultra_bank #(
       end
     end
 
+    logic [8*SliceBytes-1:0] rd_data_q;
+
     always_ff @(posedge clk_i) begin
-      if (rd_enable_i) rd_data_o[8*SliceBytes*s+:8*SliceBytes] <= memory[rd_address_i];
+      if (rd_enable_i) rd_data_q <= memory[rd_address_i];
+      rd_data_o[8*SliceBytes*s+:8*SliceBytes] <= rd_data_q;
     end
   end
 

@@ -43,7 +43,7 @@ module moesaic_control #(
     Halt
   } state_t;
   state_t state_q;
-  logic release_q;
+  logic release_q, released_q;
 
   // --- registers ---
   logic irq_enable_q, irq_status_q, done_q, faulted_q, stopped_q;
@@ -166,7 +166,7 @@ module moesaic_control #(
 
   // Registers are random before the first clock edge: the units are held by the outer reset too.
   assign core_rst_no = rst_ni && release_q;
-  assign start_o     = state_q == Prepare && release_q;
+  assign start_o     = state_q == Prepare && released_q;
   assign halt_o      = state_q == Halt;
 
   logic [2:0] completed, read_beats;
@@ -239,8 +239,9 @@ module moesaic_control #(
         end
       end
       Prepare: begin
-        release_q <= 1'b1;
-        if (release_q) state_q <= Run;
+        release_q  <= 1'b1;
+        released_q <= release_q;
+        if (released_q) state_q <= Run;
       end
       Run: begin
         if (fault != '0 || (timeout && !finished)) begin
@@ -260,6 +261,7 @@ module moesaic_control #(
         if (bus_idle_i) begin
           state_q      <= Idle;
           release_q    <= 1'b0;
+          released_q   <= 1'b0;
           done_q       <= 1'b1;
           irq_status_q <= 1'b1;
         end
@@ -269,6 +271,7 @@ module moesaic_control #(
     if (!rst_ni) begin
       state_q          <= Idle;
       release_q        <= 1'b0;
+      released_q       <= 1'b0;
       write_accept_q   <= 1'b0;
       read_accept_q    <= 1'b0;
       bvalid_q         <= 1'b0;

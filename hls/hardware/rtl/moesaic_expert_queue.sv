@@ -1,7 +1,8 @@
 // The expert queues: per expert the tokens routed to it, in order, with their router scores.
 //
 // A push shows in count_o in the next cycle and can be read from the one after. One into a full queue is dropped and raises
-// overflow_o in the same cycle. rst_ni is the reset of the whole accelerator:
+// overflow_o in the same cycle. A read is answered moesaic_memory_pkg::QUEUE_READ_CYCLES after its address: the address, the memory and its
+// output register take a cycle each, none of them reset. rst_ni is the reset of the whole accelerator:
 // like the entries, the counts outlive the core's reset between two runs.
 module moesaic_expert_queue #(
     parameter int unsigned Experts     = 16,
@@ -16,7 +17,7 @@ module moesaic_expert_queue #(
     input  logic [15:0]                    push_token_i,
     input  logic [15:0]                    push_score_i,
     output logic                           overflow_o,
-    // read by matmul and load; the entry answers in the cycle after its address
+    // read by matmul and load
     output logic [Experts-1:0][16:0]       count_o,
     input  logic [$clog2(Experts)-1:0]     rd_expert_i,
     input  logic [$clog2(QueueTokens)-1:0] rd_index_i,
@@ -66,8 +67,13 @@ module moesaic_expert_queue #(
     if (push_q) entries[push_address_q] <= push_entry_q;
   end
 
+  logic [ExpertBits+IndexBits-1:0] rd_address_q;
+  logic [31:0] rd_entry_q;
+
   always_ff @(posedge clk_i) begin
-    {rd_score_o, rd_token_o} <= entries[{rd_expert_i, rd_index_i}];
+    rd_address_q <= {rd_expert_i, rd_index_i};
+    rd_entry_q <= entries[rd_address_q];
+    {rd_score_o, rd_token_o} <= rd_entry_q;
   end
 
 `ifndef SYNTHESIS

@@ -85,14 +85,14 @@ module moesaic_fetch #(
       .data_o ({buffer_error, buffer_data})
   );
 
-  // Four beats make an instruction, the first the least significant.
+  // Four beats make an instruction, the first the least significant, each with an enable of its own, of 128 loads.
   logic instr_valid_q, instr_error_q;
   logic [1:0] beats_q;
   logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_q;
 
   // The header comes with the first beat, and is decoded while the last one arrives.
   moesaic_isa_pkg::header_t header;
-  assign header = instr_q >> 128;
+  assign header = instr_q;
 
   logic is_end, own_semaphores, legal_q, is_end_q, good, sent, resolve;
   logic [Units-1:0] unit, unit_q;
@@ -111,12 +111,10 @@ module moesaic_fetch #(
 
   // A beat is judged from its registers while the next one arrives, the last one as it arrives.
   logic [31:0] word_0_q;
-  logic [127:0] newest;
   logic [3:0] beat_legal;
-  assign newest        = instr_q[511:384];
   assign beat_legal[0] = moesaic_isa_pkg::legal_beat_0(word_0_q);
-  assign beat_legal[1] = moesaic_isa_pkg::legal_beat_1(word_0_q, newest, TileColumns, TileDepth, Experts, QueueTokens);
-  assign beat_legal[2] = moesaic_isa_pkg::legal_beat_2(word_0_q, newest, TileColumns, TileDepth, Experts);
+  assign beat_legal[1] = moesaic_isa_pkg::legal_beat_1(word_0_q, instr_q[255:128], TileColumns, TileDepth, Experts, QueueTokens);
+  assign beat_legal[2] = moesaic_isa_pkg::legal_beat_2(word_0_q, instr_q[383:256], TileColumns, TileDepth, Experts);
   assign beat_legal[3] = moesaic_isa_pkg::legal_beat_3(word_0_q, buffer_data, TileColumns, TileDepth);
   assign good           = legal_q && !instr_error_q;
   assign resolve        = instr_valid_q && !stopped_q;
@@ -170,10 +168,10 @@ module moesaic_fetch #(
         2'd2:    legal_q <= legal_q && beat_legal[1];
         2'd3:    legal_q <= is_end || (legal_q && beat_legal[2] && beat_legal[3] && unit != '0 && own_semaphores);
       endcase
-      instr_q       <= {buffer_data, instr_q[511:128]};
       instr_error_q <= buffer_error || (instr_error_q && beats_q != 2'd0);
       beats_q       <= beats_q + 2'd1;
     end
+    for (int b = 0; b < 4; b++) if (buffer_pop && beats_q == 2'(b)) instr_q[128*b+:128] <= buffer_data;
     if (buffer_pop && beats_q == 2'd3) instr_valid_q <= 1'b1;
     else if (sent) instr_valid_q <= 1'b0;
 

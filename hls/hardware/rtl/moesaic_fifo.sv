@@ -1,4 +1,7 @@
 // First-word-fall-through queue in LUT RAM. Depth is a power of two, at least 2. Valid and ready come from registers.
+//
+// A place to read has a load in each LUT of LUT RAM, one for each bit in queues of 64 entries: wider ones than SliceBits have a copy
+// of it for every slice. The entries are not reset: only what was written is shown.
 module moesaic_fifo #(
     parameter int unsigned Width = 8,
     parameter int unsigned Depth = 16
@@ -19,9 +22,11 @@ module moesaic_fifo #(
     $fatal(1, "fifo: Depth is %0d, it must be a power of two, at least 2", Depth);
   end
 
-  (* ram_style = "distributed" *) logic [Width-1:0] memory[Depth];
+  localparam int unsigned SliceBits = (Width > 448) ? 448 : Width;
+  localparam int unsigned Slices = (Width + SliceBits - 1) / SliceBits;
+
   // One bit more than an address: equal pointers mean empty, pointers Depth apart mean full.
-  logic [AddressBits:0] write_q, read_q, read_next, write_next;
+  logic [AddressBits:0] write_q, read_q, read, read_next, write_next;
   logic valid_q, ready_q, push, pop, one_entry, one_place;
 
   assign push       = valid_i && ready_q;
@@ -33,22 +38,44 @@ module moesaic_fifo #(
 
   assign ready_o = ready_q;
   assign valid_o = valid_q;
-  assign data_o  = memory[read_q[AddressBits-1:0]];
+  assign read    = !rst_ni ? '0 : pop ? read_next : read_q;
 
   always_ff @(posedge clk_i) begin
-    if (push) begin
-      memory[write_q[AddressBits-1:0]] <= data_i;
-      write_q <= write_next;
-    end
-    if (pop) read_q <= read_next;
+    if (push) write_q <= write_next;
+    read_q  <= read;
     valid_q <= push || (valid_q && !(pop && one_entry));
     ready_q <= pop || (ready_q && !(push && one_place));
     if (!rst_ni) begin
       write_q <= '0;
-      read_q  <= '0;
       valid_q <= 1'b0;
       ready_q <= 1'b1;
     end
+  end
+
+  for (genvar s = 0; s < Slices; s++) begin : gen_slice
+    localparam int unsigned First = SliceBits * s;
+    localparam int unsigned Bits = (Width - First > SliceBits) ? SliceBits : Width - First;
+
+    (* ram_style = "distributed" *) logic [Bits-1:0] memory[Depth];
+    logic [AddressBits-1:0] place;
+
+    if (Slices == 1) begin : gen_own
+      assign place = read_q[AddressBits-1:0];
+    end else begin : gen_copy
+      moesaic_replica #(
+          .Width(AddressBits)
+      ) u_place (
+          .clk_i,
+          .data_i(read[AddressBits-1:0]),
+          .data_o(place)
+      );
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (push) memory[write_q[AddressBits-1:0]] <= data_i[First+:Bits];
+    end
+
+    assign data_o[First+:Bits] = memory[place];
   end
 
 `ifndef SYNTHESIS

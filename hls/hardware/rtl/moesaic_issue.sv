@@ -47,13 +47,40 @@ module moesaic_issue #(
   );
 
   // In execution: the older, and with it perhaps the younger. Signals and tags of both are kept here.
-  logic head_valid_q, older_valid_q, younger_valid_q;
-  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] head_q;
+  logic head_valid, older_valid_q, younger_valid_q;
   logic [31:0] older_tag_q, younger_tag_q;
   logic [moesaic_isa_pkg::SEMAPHORES-1:0] older_mask_q, younger_mask_q;
 
+  // The head of the queue. What takes it comes late in a cycle, and moves its header and a few bits beside.
+  localparam int unsigned HeaderBits = 128;
   moesaic_isa_pkg::header_t head;
-  assign head = head_q;
+  logic [HeaderBits-1:0] head_header;
+
+  moesaic_skid_buffer #(
+      .Width(HeaderBits)
+  ) u_header (
+      .clk_i,
+      .rst_ni,
+      .valid_i(queue_valid),
+      .ready_o(queue_ready),
+      .data_i (queue_data[HeaderBits-1:0]),
+      .valid_o(head_valid),
+      .ready_i(take_o),
+      .data_o (head_header)
+  );
+
+  moesaic_payload_pair #(
+      .Width($bits(instr_o))
+  ) u_head (
+      .clk_i,
+      .rst_ni,
+      .enters_i(queue_valid && queue_ready),
+      .leaves_i(take_o),
+      .data_i  (queue_data),
+      .data_o  (instr_o)
+  );
+
+  assign head = ($bits(instr_o))'(head_header);
 
   // An instruction that takes its semaphores in the cycle in which its predecessor completes saves a cycle, but the
   // predecessor's own signals are counted only after that cycle.
@@ -61,23 +88,17 @@ module moesaic_issue #(
   assign none_stays        = !older_valid_q || (done_i && !younger_valid_q);
   assign one_stays         = older_valid_q && (younger_valid_q == done_i);
   assign free              = none_stays || (one_stays && head.overlap);
-  assign queue_ready       = !head_valid_q || take_o;
   assign wait_mask_o       = head.wait_mask;
-  assign instr_valid_o     = head_valid_q && free && semaphores_ready_i;
+  assign instr_valid_o     = head_valid && free && semaphores_ready_i;
   assign take_o            = instr_valid_o && instr_ready_i;
-  assign instr_o           = head_q;
   assign signal_o          = done_i;
   assign signal_mask_o     = older_mask_q;
   assign tag_o             = fault_older_i || !younger_valid_q ? older_tag_q : younger_tag_q;
   assign busy_o            = older_valid_q;
-  assign empty_o           = !older_valid_q && !head_valid_q && !queue_valid;
-  assign semaphore_stall_o = head_valid_q && !older_valid_q && !semaphores_ready_i;
+  assign empty_o           = !older_valid_q && !head_valid && !queue_valid;
+  assign semaphore_stall_o = head_valid && !older_valid_q && !semaphores_ready_i;
 
   always_ff @(posedge clk_i) begin
-    if (queue_ready) begin
-      head_valid_q <= queue_valid;
-      head_q       <= queue_data;
-    end
     if (done_i) begin
       older_valid_q   <= younger_valid_q;
       older_tag_q     <= younger_tag_q;
@@ -95,7 +116,6 @@ module moesaic_issue #(
       younger_mask_q  <= head.signal_mask;
     end
     if (!rst_ni) begin
-      head_valid_q    <= 1'b0;
       older_valid_q   <= 1'b0;
       younger_valid_q <= 1'b0;
       older_tag_q     <= '0;

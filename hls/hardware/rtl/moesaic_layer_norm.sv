@@ -3,6 +3,10 @@
 // Each row is read once: its words go into a row buffer while sum(x) and sum(x**2) accumulate; norm_scale makes of them what the
 // row is multiplied by and what is added; the row is normalised from the buffer. The buffer holds four rows, so the three phases
 // of successive rows overlap. gamma and beta are read once per instruction, while the first rows need no read.
+//
+// All products have the three registers of a DSP48E2: squares; a row times its multiplier, plus its offset; y times gamma, plus beta and
+// half of the last bit. Enables and the buffers' addresses have copies for each 64 bits of a word, with 256 loads at most. Not reset:
+// data, and what says something about data, next to the valid bits that are.
 module moesaic_layer_norm #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned NormLanes   = 4
@@ -194,60 +198,93 @@ module moesaic_layer_norm #(
     else slots_used_q <= slots_used_q + 3'(slot_taken) - 3'(slot_released);
   end
 
-  // What each answer is, two cycles after its grant.
-  logic [2:1] answer_parameter_q, answer_beta_q, answer_last_q;
-  logic [2:1][RowWordBits-1:0] answer_word_q;
-  logic [2:1][1:0] answer_slot_q;
-  logic answer_row, parameters_there_q;
+  // What each answer is. A row's word moves registers in slices, and the row buffer, whose enables come from copies.
+  localparam int unsigned Answer = moesaic_memory_pkg::ACT_READ_CYCLES;
+  logic [Answer:1] answer_row_q, answer_parameter_q, answer_beta_q, answer_last_q;
+  logic [Answer:1][RowWordBits-1:0] answer_word_q;
+  logic [Answer:1][1:0] answer_slot_q;
+  logic parameters_there_q;
 
   always_ff @(posedge clk_i) begin
-    answer_parameter_q <= {answer_parameter_q[1], rd_grant && asked.parameter_word};
-    answer_beta_q      <= {answer_beta_q[1], asked.beta};
-    answer_last_q      <= {answer_last_q[1], asked.last};
-    answer_word_q      <= {answer_word_q[1], asked.word};
-    answer_slot_q      <= {answer_slot_q[1], asked.slot};
+    answer_row_q       <= {answer_row_q[Answer-1:1], row_granted};
+    answer_parameter_q <= {answer_parameter_q[Answer-1:1], rd_grant && asked.parameter_word};
+    answer_beta_q      <= {answer_beta_q[Answer-1:1], asked.beta};
+    answer_last_q      <= {answer_last_q[Answer-1:1], asked.last};
+    answer_word_q      <= {answer_word_q[Answer-1:1], asked.word};
+    answer_slot_q      <= {answer_slot_q[Answer-1:1], asked.slot};
     if (start) parameters_there_q <= 1'b0;
-    else if (answer_parameter_q[2] && answer_last_q[2]) parameters_there_q <= 1'b1;
-    if (!rst_ni) answer_parameter_q <= '0;
+    else if (answer_parameter_q[Answer] && answer_last_q[Answer]) parameters_there_q <= 1'b1;
+    if (!rst_ni) begin
+      answer_row_q       <= '0;
+      answer_parameter_q <= '0;
+    end
   end
-  assign answer_row = act_rd_data_valid_i && busy && !answer_parameter_q[2];
 
   // --- buffers -------------------------------------------------------------------------------------------------------
 
-  (* ram_style = "distributed" *) logic [WordBits-1:0] row_buffer[Slots * RowWords];
-  (* ram_style = "distributed" *) logic [WordBits-1:0] gamma_buffer[RowWords];
-  (* ram_style = "distributed" *) logic [WordBits-1:0] beta_buffer[RowWords];
-  logic [WordBits-1:0] x_word_q, gamma_word_q, beta_word_q;
-  logic [RowWordBits-1:0] nm_word_q;
-  logic [1:0] nm_slot_q;
+  // Slices of 64 bits: the places to read have a load in every LUT of LUT RAM, 256 in a slice.
+  localparam int unsigned SliceBits = 64;
 
-  always_ff @(posedge clk_i) begin
-    if (answer_row) row_buffer[{answer_slot_q[2], answer_word_q[2]}] <= act_rd_data_i;
-  end
-  always_ff @(posedge clk_i) begin
-    if (answer_parameter_q[2] && !answer_beta_q[2]) gamma_buffer[answer_word_q[2]] <= act_rd_data_i;
-  end
-  always_ff @(posedge clk_i) begin
-    if (answer_parameter_q[2] && answer_beta_q[2]) beta_buffer[answer_word_q[2]] <= act_rd_data_i;
-  end
-  always_ff @(posedge clk_i) begin
-    x_word_q     <= row_buffer[{nm_slot_q, nm_word_q}];
-    gamma_word_q <= gamma_buffer[nm_word_q];
-    beta_word_q  <= beta_buffer[nm_word_q];
+  logic [WordBits-1:0] x_word_q, gamma_word_q, beta_word_q;
+  logic [RowWordBits-1:0] nm_word_q, nm_word;
+  logic [1:0] nm_slot_q, nm_slot;
+  logic [WordBits-1:0] st_word_q, st_rest;
+
+  for (genvar s = 0; s < WordBits / SliceBits; s++) begin : gen_slice
+    (* ram_style = "distributed" *) logic [SliceBits-1:0] row_buffer[Slots * RowWords];
+    (* ram_style = "distributed" *) logic [SliceBits-1:0] gamma_buffer[RowWords];
+    (* ram_style = "distributed" *) logic [SliceBits-1:0] beta_buffer[RowWords];
+    logic [RowWordBits-1:0] word;
+    logic [1:0] slot;
+    logic answer_row;
+
+    moesaic_replica #(
+        .Width($bits({slot, word}))
+    ) u_place (
+        .clk_i,
+        .data_i({nm_slot, nm_word}),
+        .data_o({slot, word})
+    );
+
+    moesaic_replica u_row (
+        .clk_i,
+        .data_i(answer_row_q[Answer-1]),
+        .data_o(answer_row)
+    );
+
+    always_ff @(posedge clk_i) begin
+      if (answer_row) row_buffer[{answer_slot_q[Answer], answer_word_q[Answer]}] <= act_rd_data_i[SliceBits*s+:SliceBits];
+    end
+    always_ff @(posedge clk_i) begin
+      if (answer_parameter_q[Answer] && !answer_beta_q[Answer]) gamma_buffer[answer_word_q[Answer]] <= act_rd_data_i[SliceBits*s+:SliceBits];
+    end
+    always_ff @(posedge clk_i) begin
+      if (answer_parameter_q[Answer] && answer_beta_q[Answer]) beta_buffer[answer_word_q[Answer]] <= act_rd_data_i[SliceBits*s+:SliceBits];
+    end
+    always_ff @(posedge clk_i) begin
+      x_word_q[SliceBits*s+:SliceBits]     <= row_buffer[{slot, word}];
+      gamma_word_q[SliceBits*s+:SliceBits] <= gamma_buffer[word];
+      beta_word_q[SliceBits*s+:SliceBits]  <= beta_buffer[word];
+    end
+
+    // The word of a row, from which NormLanes elements are taken in each cycle.
+    always_ff @(posedge clk_i) st_word_q[SliceBits*s+:SliceBits] <= answer_row ? act_rd_data_i[SliceBits*s+:SliceBits] : st_rest[SliceBits*s+:SliceBits];
   end
 
   // --- statistics: NormLanes elements per cycle, elements beyond the row count as 0 ----------------------------------
 
-  logic [WordBits-1:0] st_word_q;
   logic [TileColumns-1:0] st_mask_q;
   logic st_active_q, st_last_q;
   logic [StepBits-1:0] st_step_q;
-  logic [3:1] sa_valid_q, sa_last_q;
-  logic [NormLanes-1:0][15:0] sa_x_q, sb_x_q;
-  logic [NormLanes-1:0][31:0] sb_square_q;
+  // Stages: 1 elements, 2 their squares, 3 the multiplier's second register, 4 the sums of the lanes.
+  logic [4:1] sa_valid_q, sa_last_q;
+  logic [NormLanes-1:0][15:0] sa_x_q, sm_x_q, sb_x_q;
+  logic [NormLanes-1:0][31:0] sm_square_q, sb_square_q;
   logic [TotalWidth-1:0] sb_total, sc_total_q, total_q;
   logic [SquaresWidth-1:0] sb_squares, sc_squares_q, squares_q;
   logic sum_first_q, sum_valid_q;
+
+  assign st_rest = st_word_q >> (16 * NormLanes);
 
   always_comb begin
     sb_total   = '0;
@@ -259,38 +296,38 @@ module moesaic_layer_norm #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (answer_row) begin
-      st_word_q <= act_rd_data_i;
-      st_mask_q <= answer_last_q[2] ? last_mask_q : '1;
-      st_last_q <= answer_last_q[2];
+    if (answer_row_q[Answer]) begin
+      st_mask_q <= answer_last_q[Answer] ? last_mask_q : '1;
+      st_last_q <= answer_last_q[Answer];
       st_step_q <= '0;
     end else begin
-      st_word_q <= st_word_q >> (16 * NormLanes);
       st_mask_q <= st_mask_q >> NormLanes;
       st_step_q <= st_step_q + 1'b1;
     end
     for (int l = 0; l < int'(NormLanes); l++) begin
       sa_x_q[l]      <= st_mask_q[l] ? st_word_q[16*l+:16] : '0;
-      sb_square_q[l] <= $signed(sa_x_q[l]) * $signed(sa_x_q[l]);
+      sm_square_q[l] <= $signed(sa_x_q[l]) * $signed(sa_x_q[l]);
     end
-    sb_x_q       <= sa_x_q;
+    sm_x_q       <= sa_x_q;
+    sb_x_q       <= sm_x_q;
+    sb_square_q  <= sm_square_q;
     sc_total_q   <= sb_total;
     sc_squares_q <= sb_squares;
-    if (sa_valid_q[3]) begin
+    if (sa_valid_q[4]) begin
       total_q     <= (sum_first_q ? '0 : total_q) + sc_total_q;
       squares_q   <= (sum_first_q ? '0 : squares_q) + sc_squares_q;
-      sum_first_q <= sa_last_q[3];
+      sum_first_q <= sa_last_q[4];
     end
-    sa_last_q <= {sa_last_q[2:1], st_last_q && st_step_q == StepBits'(Steps - 1)};
+    sa_last_q <= {sa_last_q[3:1], st_last_q && st_step_q == StepBits'(Steps - 1)};
     if (!rst_ni) begin
       st_active_q <= 1'b0;
       sa_valid_q  <= '0;
       sum_first_q <= 1'b1;
       sum_valid_q <= 1'b0;
     end else begin
-      st_active_q <= answer_row || (st_active_q && st_step_q != StepBits'(Steps - 1));
-      sa_valid_q  <= {sa_valid_q[2:1], st_active_q};
-      sum_valid_q <= sa_valid_q[3] && sa_last_q[3];
+      st_active_q <= answer_row_q[Answer] || (st_active_q && st_step_q != StepBits'(Steps - 1));
+      sa_valid_q  <= {sa_valid_q[3:1], st_active_q};
+      sum_valid_q <= sa_valid_q[4] && sa_last_q[4];
     end
   end
 
@@ -343,18 +380,22 @@ module moesaic_layer_norm #(
   assign nm_row_end       = nm_issue && nm_group_end && nm_word_q == last_word_q;
   assign slot_released    = nm_row_end;
 
+  always_comb begin
+    nm_word = nm_word_q;
+    nm_slot = nm_slot_q;
+    if (nm_issue && nm_group_end) nm_word = (nm_word_q == last_word_q) ? '0 : nm_word_q + 1'b1;
+    if (nm_row_end) nm_slot = nm_slot_q + 2'd1;
+    if (!rst_ni || start) {nm_word, nm_slot} = '0;
+  end
+
   always_ff @(posedge clk_i) begin
+    nm_word_q <= nm_word;
+    nm_slot_q <= nm_slot;
     if (!rst_ni || start) begin
       nm_step_q   <= '0;
-      nm_word_q   <= '0;
-      nm_slot_q   <= '0;
       in_flight_q <= '0;
     end else begin
-      if (nm_issue) begin
-        nm_step_q <= nm_group_end ? '0 : nm_step_q + 1'b1;
-        if (nm_group_end) nm_word_q <= (nm_word_q == last_word_q) ? '0 : nm_word_q + 1'b1;
-        if (nm_row_end) nm_slot_q <= nm_slot_q + 2'd1;
-      end
+      if (nm_issue) nm_step_q <= nm_group_end ? '0 : nm_step_q + 1'b1;
       in_flight_q <= in_flight_q + ($clog2(OutputGroups) + 1)'(nm_issue && nm_step_q == '0)
                                  - ($clog2(OutputGroups) + 1)'(wr_granted);
     end
@@ -371,10 +412,10 @@ module moesaic_layer_norm #(
   logic [7:2][NormLanes-1:0] mask_q;
   logic [NormLanes-1:0][15:0] x_q;
   logic [5:2][NormLanes-1:0][15:0] gamma_q;
-  logic [6:2][NormLanes-1:0][15:0] beta_q;
+  logic [5:2][NormLanes-1:0][15:0] beta_q;
   logic [NormLanes-1:0][44:0] product_q, rounded_q;
   logic [NormLanes-1:0][15:0] y, y_q;
-  logic [NormLanes-1:0][33:0] affine_q, result_sum_q;
+  logic [NormLanes-1:0][33:0] affine_q, added_q, result_sum_q;
   logic [NormLanes-1:0][7:0] result, result_q;
   logic [TileColumns-1:0][7:0] group_q;
   logic [33:0] result_half;
@@ -412,10 +453,11 @@ module moesaic_layer_norm #(
       product_q[l]    <= $signed(x_q[l]) * $signed({1'b0, nm_multiplier_q[2]});
       rounded_q[l]    <= product_q[l] + nm_offset_q[3];
       affine_q[l]     <= $signed(y_q[l]) * $signed(gamma_q[5][l]);
-      result_sum_q[l] <= affine_q[l] + {{8{beta_q[6][l][15]}}, beta_q[6][l], 10'd0} + result_half;
+      added_q[l]      <= {{8{beta_q[5][l][15]}}, beta_q[5][l], 10'd0} + result_half;
+      result_sum_q[l] <= affine_q[l] + added_q[l];
     end
     gamma_q[5:3] <= gamma_q[4:2];
-    beta_q[6:3]  <= beta_q[5:2];
+    beta_q[5:3]  <= beta_q[4:2];
     mask_q[7:3]  <= mask_q[6:2];
     y_q          <= y;
     result_q     <= result;

@@ -1,7 +1,8 @@
 // The load unit: copies runs from a DRAM window to the activation, weight or table memory.
 //
 // transfer_loop walks and checks the runs, burst_splitter makes bursts of them, and they go round the ports (load_port), whose
-// words are written one per cycle. Two instructions may be in flight: once all bursts of one are asked for, the next one is
+// words are written one per cycle: a port's turn is chosen in one cycle, its word in the next, lane by lane with copies of the choice, of
+// 128 loads each, and waits in one of two entries. Two instructions may be in flight: once all bursts of one are asked for, the next one is
 // walked. An instruction is complete when the memory has accepted the last word of each of its bursts. Once halted or faulted
 // the unit swallows read data, so draining the bus never waits for a memory.
 module moesaic_load #(
@@ -56,6 +57,7 @@ module moesaic_load #(
   localparam int unsigned Lanes           = WeightWordBytes / 16;
   localparam int unsigned TableBytes      = 2 * moesaic_isa_pkg::TABLE_ENTRIES;
   localparam int unsigned MaxBeats        = Lanes > 16 ? Lanes : 16;
+  localparam int unsigned TagBits         = Lanes + 32;    // strobes; address, destination, owner, end of burst
   localparam int unsigned BurstBits       = 8;    // of a count of bursts: four ports hold fewer than 64 each
 
   moesaic_isa_pkg::load_t instr;
@@ -191,13 +193,14 @@ module moesaic_load #(
     );
   end
 
-  // Words of all ports, one per cycle, through one register.
-  logic out_valid_q, out_owner_q, out_ends_burst_q, out_ready, act_written_q, ended_q, ended_owner_q;
-  logic [1:0] out_destination_q;
-  logic [27:0] out_address_q;
-  logic [8*WeightWordBytes-1:0] out_data_q, out_data_d;
-  logic [Lanes-1:0] out_strobe_q, out_strobe_d;
-  logic [31:0] out_tag_d;
+  // Words of all ports, one per cycle.
+  logic out_valid, out_owner, out_ends_burst, out_ready, out_free, leaves, act_written_q, ended_q, ended_owner_q, coming_q;
+  logic [1:0] out_destination;
+  logic [1:0] held_q;  // words on their way and in the two entries
+  logic [27:0] out_address;
+  logic [8*WeightWordBytes-1:0] out_data, chosen_data;
+  logic [Lanes-1:0] out_strobe;
+  logic [TagBits-1:0] chosen_tag, chosen_tag_q;
 
   moesaic_round_robin #(
       .Requests(LoadPorts)
@@ -209,36 +212,76 @@ module moesaic_load #(
       .grant_o  (word_grant)
   );
 
-  assign word_take = !out_valid_q || out_ready;
+  assign leaves    = out_valid && out_ready;
+  assign word_take = word_valid != '0 && (held_q != 2'd2 || leaves);
 
   always_comb begin
-    out_data_d   = '0;
-    out_strobe_d = '0;
-    out_tag_d    = '0;
+    chosen_tag = '0;
     for (int p = 0; p < int'(LoadPorts); p++) begin
       if (word_grant[p]) begin
-        out_data_d   = out_data_d | word_data[p];
-        out_strobe_d = out_strobe_d | word_strobe[p];
-        out_tag_d    = out_tag_d | {word_address[p], word_destination[p], word_owner[p], word_ends_burst[p]};
+        chosen_tag = chosen_tag | {word_strobe[p], word_address[p], word_destination[p], word_owner[p], word_ends_burst[p]};
       end
     end
   end
 
+  for (genvar l = 0; l < Lanes; l++) begin : gen_lane
+    logic [LoadPorts-1:0] chosen;
+
+    moesaic_replica #(
+        .Width(LoadPorts)
+    ) u_chosen (
+        .clk_i,
+        .data_i(word_grant),
+        .data_o(chosen)
+    );
+
+    always_comb begin
+      chosen_data[128*l+:128] = '0;
+      for (int p = 0; p < int'(LoadPorts); p++) begin
+        if (chosen[p]) chosen_data[128*l+:128] = chosen_data[128*l+:128] | word_data[p][128*l+:128];
+      end
+    end
+  end
+
+  moesaic_skid_buffer #(
+      .Width(TagBits)
+  ) u_out (
+      .clk_i,
+      .rst_ni,
+      .valid_i(coming_q),
+      .ready_o(out_free),
+      .data_i (chosen_tag_q),
+      .valid_o(out_valid),
+      .ready_i(out_ready),
+      .data_o ({out_strobe, out_address, out_destination, out_owner, out_ends_burst})
+  );
+
+  moesaic_payload_pair #(
+      .Width(8 * WeightWordBytes)
+  ) u_out_data (
+      .clk_i,
+      .rst_ni,
+      .enters_i(coming_q),
+      .leaves_i(leaves),
+      .data_i  (chosen_data),
+      .data_o  (out_data)
+  );
+
   // The activation memory decides late in a cycle whom it serves, so a word for it leaves the register in the cycle after.
-  assign act_wr_valid_o      = out_valid_q && 4'(out_destination_q) == moesaic_isa_pkg::LOAD_TO_ACT && !act_written_q && !drop;
-  assign act_wr_address_o    = 32'(out_address_q);
-  assign act_wr_data_o       = out_data_q[8*ActWordBytes-1:0];
-  assign weight_wr_valid_o   = out_valid_q && 4'(out_destination_q) == moesaic_isa_pkg::LOAD_TO_WEIGHT && !drop;
-  assign weight_wr_address_o = 32'(out_address_q);
-  assign weight_wr_data_o    = out_data_q;
-  assign table_wr_valid_o    = out_valid_q && 4'(out_destination_q) == moesaic_isa_pkg::LOAD_TO_TABLE && !drop;
-  assign table_wr_address_o  = {out_address_q, 4'd0};
-  assign table_wr_data_o     = out_data_q[127:0];
+  assign act_wr_valid_o      = out_valid && 4'(out_destination) == moesaic_isa_pkg::LOAD_TO_ACT && !act_written_q && !drop;
+  assign act_wr_address_o    = 32'(out_address);
+  assign act_wr_data_o       = out_data[8*ActWordBytes-1:0];
+  assign weight_wr_valid_o   = out_valid && 4'(out_destination) == moesaic_isa_pkg::LOAD_TO_WEIGHT && !drop;
+  assign weight_wr_address_o = 32'(out_address);
+  assign weight_wr_data_o    = out_data;
+  assign table_wr_valid_o    = out_valid && 4'(out_destination) == moesaic_isa_pkg::LOAD_TO_TABLE && !drop;
+  assign table_wr_address_o  = {out_address, 4'd0};
+  assign table_wr_data_o     = out_data[127:0];
 
   always_comb begin
-    for (int i = 0; i < int'(ActWordBytes / 16); i++) act_wr_strobe_o[16*i+:16] = {16{out_strobe_q[i]}};
-    for (int i = 0; i < int'(Lanes); i++) weight_wr_strobe_o[16*i+:16] = {16{out_strobe_q[i]}};
-    case (4'(out_destination_q))
+    for (int i = 0; i < int'(ActWordBytes / 16); i++) act_wr_strobe_o[16*i+:16] = {16{out_strobe[i]}};
+    for (int i = 0; i < int'(Lanes); i++) weight_wr_strobe_o[16*i+:16] = {16{out_strobe[i]}};
+    case (4'(out_destination))
       moesaic_isa_pkg::LOAD_TO_ACT:    out_ready = act_written_q || drop;
       moesaic_isa_pkg::LOAD_TO_WEIGHT: out_ready = weight_wr_ready_i;
       default:                 out_ready = table_wr_ready_i;
@@ -277,14 +320,11 @@ module moesaic_load #(
     for (int i = 0; i < 2; i++)
       bursts_q[i] <= bursts_q[i] + BurstBits'(dispatch && walked_q == 1'(i)) - BurstBits'(ended_q && ended_owner_q == 1'(i));
     act_written_q <= act_wr_valid_o && act_wr_ready_i;
-    ended_q       <= out_valid_q && out_ready && !drop && out_ends_burst_q;
-    ended_owner_q <= out_owner_q;
-    if (word_take) begin
-      out_valid_q  <= word_valid != '0;
-      out_data_q   <= out_data_d;
-      out_strobe_q <= out_strobe_d;
-      {out_address_q, out_destination_q, out_owner_q, out_ends_burst_q} <= out_tag_d;
-    end
+    ended_q       <= out_valid && out_ready && !drop && out_ends_burst;
+    ended_owner_q <= out_owner;
+    coming_q     <= word_take;
+    chosen_tag_q <= chosen_tag;
+    held_q       <= held_q + 2'(word_take) - 2'(leaves);
     if (done_q) issue_oldest_q <= !issue_oldest_q;
     if (!faulted_q && !halt_i) begin
       if (error != '0) begin
@@ -303,7 +343,8 @@ module moesaic_load #(
       walked_q       <= 1'b1;
       loaded_q       <= '0;
       bursts_q       <= '0;
-      out_valid_q    <= 1'b0;
+      coming_q       <= 1'b0;
+      held_q         <= '0;
       act_written_q  <= 1'b0;
       ended_q        <= 1'b0;
       done_q         <= 1'b0;
@@ -319,6 +360,7 @@ module moesaic_load #(
   always_ff @(posedge clk_i) begin
     if (armed) begin
       in_flight_in_range: assert (loaded_q <= 2'd2);
+      words_never_refused: assert (out_free || !coming_q);
       completes_only_what_is_in_flight: assert (loaded_q != '0 || !finished);
       bursts_never_wrap_down: assert (bursts_q[ended_owner_q] != '0 || !ended_q || (dispatch && walked_q == ended_owner_q));
       bursts_never_wrap_up: assert (bursts_q[walked_q] != '1 || !dispatch || (ended_q && walked_q == ended_owner_q));

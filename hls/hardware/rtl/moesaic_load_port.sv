@@ -24,7 +24,7 @@ module moesaic_load_port #(
 
     output logic                               word_valid_o,
     input  logic                               word_ready_i,
-    output logic [8*TileColumns*TileDepth-1:0] word_data_o,
+    output logic [8*TileColumns*TileDepth-1:0] word_data_o,         // of the word shown in the cycle before
     output logic [TileColumns*TileDepth/16-1:0] word_strobe_o,      // of 16 bytes each
     output logic [27:0]                        word_address_o,      // in words of the destination; table: 16 bytes
     output logic [1:0]                         word_destination_o,

@@ -107,7 +107,7 @@ module moesaic_matmul #(
   localparam int unsigned ParameterTiles = moesaic_isa_pkg::PARAMETER_BLOCKS;
   localparam int unsigned BlockBits = $clog2(ParameterTiles);
   // From a step's issue to the operands at the array, and to the last parameter register.
-  localparam int unsigned ReadCycles = 3;
+  localparam int unsigned ReadCycles = moesaic_memory_pkg::WEIGHT_READ_CYCLES + 1;
 
   if (TileDepth != 4 && TileDepth != 8) begin : gen_check_depth
     $fatal(1, "matmul: TileDepth is %0d, it must be 4 or 8", TileDepth);
@@ -480,7 +480,6 @@ module moesaic_matmul #(
       .wr_group_i (buffer_group),
       .wr_slot_i  (buffer_slot),
       .wr_data_i  (buffer_data),
-      .rd_enable_i(step_valid_q[0]),
       .rd_slot_i  (operand_slot_q),
       .rd_part_i  (operand_part_q),
       .rd_data_o  (operands)

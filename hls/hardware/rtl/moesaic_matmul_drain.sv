@@ -82,7 +82,7 @@ module moesaic_matmul_drain #(
   localparam int unsigned WordColumns = TileColumns / BlockWords;
   localparam int unsigned ValueQueue = 16;
   localparam int unsigned RequantiseCycles = 6;
-  localparam int unsigned TableCycles = 3;
+  localparam int unsigned TableCycles = moesaic_memory_pkg::TABLE_READ_CYCLES;
   localparam int unsigned Cycles = RequantiseCycles + TableCycles;
   localparam int unsigned WeighCycles = 2 * RequantiseCycles;
 
@@ -186,8 +186,8 @@ module moesaic_matmul_drain #(
 
   logic weigh_q;  // the rows in the pipeline are weighed
   logic [$clog2(ValueQueue):0] in_flight_q;
-  logic [CountBits-1:0] row_in_tile_q, taken_rows;
-  logic [EntryBits-1:0] entry;
+  logic [CountBits-1:0] row_in_tile_q, taken_rows, next_row;
+  logic [EntryBits-1:0] entry, next_entry;
 
   assign taken_rows = tile_q.weigh ? CountBits'(1) : CountBits'(ActPorts);
   assign take = row_valid && tile_valid && tile_q.weigh == weigh_q && (!tile_q.weigh || score_valid_i)
@@ -199,8 +199,16 @@ module moesaic_matmul_drain #(
   assign score_ready_o = take && tile_q.weigh;
   assign entry = tile_q.entry + EntryBits'(row_in_tile_q);
 
+  // Scales are asked for in the cycle before their row can be taken, and due in the one after it is.
+  assign next_row = take ? row_in_tile_q + taken_rows : row_in_tile_q;
+  assign next_entry = tile_load ? queued.entry : tile_q.entry + EntryBits'(next_row);
+
+  if (moesaic_memory_pkg::SCALE_READ_CYCLES != 2) begin : gen_check_scale
+    $fatal(1, "matmul_drain: a scale is read in %0d cycles, it must be 2", moesaic_memory_pkg::SCALE_READ_CYCLES);
+  end
+
   for (genvar p = 0; p < ActPorts; p++) begin : gen_entry
-    assign scale_rd_address_o[p] = (entry & GroupMask) | EntryBits'(p);
+    assign scale_rd_address_o[p] = (next_entry & GroupMask) | EntryBits'(p);
   end
 
   always_ff @(posedge clk_i) begin

@@ -22,7 +22,7 @@ module moesaic_operand_fetch #(
     input  logic [$clog2(RingWords):0]                    words_i,         // words of one row
     input  logic [31:0]                                   address_i,       // word address of row 0
     input  logic [31-$clog2(2*TileColumns):0]             pitch_i,         // words between rows
-    // tokens of the expert queue, one cycle after their index; always granted
+    // tokens of the expert queue, moesaic_memory_pkg::QUEUE_READ_CYCLES after their index; always granted
     output logic                                          queue_valid_o,
     output logic [15:0]                                   queue_index_o,
     input  logic [15:0]                                   queue_token_i,
@@ -33,7 +33,7 @@ module moesaic_operand_fetch #(
     input  logic [ActPorts-1:0]                           rd_data_valid_i,
     input  logic [ActPorts-1:0][16*TileColumns-1:0]       rd_data_i,
     output logic                                          fault_slot_o,
-    // operand buffer: rows wr_group_o * ActPorts on
+    // operand buffer: rows wr_group_o * ActPorts on; group and slot come a cycle before their data
     output logic [ActPorts-1:0]                           wr_enable_o,
     output logic [$clog2(TileRows+1)-1:0]                 wr_group_o,
     output logic [$clog2(RingWords)-1:0]                  wr_slot_o,
@@ -71,16 +71,21 @@ module moesaic_operand_fetch #(
   assign queue_valid_o = lookup && gather_i;
   assign queue_index_o = lookup_index_q;
 
-  logic [1:0] stage_valid_q, stage_half_q, stage_ends_group_q;
-  logic [1:0][CountBits-1:0] stage_row_q;
-  logic [OffsetBits-1:0] product_q, running_q;
+  // A gathered row's base: its token, in a register of the multiplier like the pitch, the product, and the sum.
+  localparam int unsigned GatherCycles = moesaic_memory_pkg::QUEUE_READ_CYCLES + 3;
+
+  logic [GatherCycles-1:0] stage_valid_q, stage_half_q, stage_ends_group_q;
+  logic [GatherCycles-1:0][CountBits-1:0] stage_row_q;
+  logic [15:0] token_q;
+  logic [PitchBits-1:0] pitch_q;
+  logic [OffsetBits-1:0] product_q, gathered_q, running_q;
   logic base_valid, base_half, base_ends_group;
   logic [CountBits-1:0] base_row, base_group;
 
-  assign base_valid = gather_i ? stage_valid_q[1] : lookup;
-  assign base_half = gather_i ? stage_half_q[1] : lookup_half_q;
-  assign base_row = gather_i ? stage_row_q[1] : lookup_in_tile_q;
-  assign base_ends_group = gather_i ? stage_ends_group_q[1] : lookup_ends_group;
+  assign base_valid = gather_i ? stage_valid_q[GatherCycles-1] : lookup;
+  assign base_half = gather_i ? stage_half_q[GatherCycles-1] : lookup_half_q;
+  assign base_row = gather_i ? stage_row_q[GatherCycles-1] : lookup_in_tile_q;
+  assign base_ends_group = gather_i ? stage_ends_group_q[GatherCycles-1] : lookup_ends_group;
   assign base_group = base_row >> PortBits;
 
   always_ff @(posedge clk_i) begin
@@ -91,11 +96,14 @@ module moesaic_operand_fetch #(
       running_q <= running_q + (OffsetBits'(pitch_i) << PortBits);
       if (lookup_ends_tile) lookup_half_q <= ~lookup_half_q;
     end
-    stage_valid_q <= {stage_valid_q[0], queue_valid_o};
-    stage_half_q <= {stage_half_q[0], lookup_half_q};
-    stage_row_q <= {stage_row_q[0], lookup_in_tile_q};
-    stage_ends_group_q <= {stage_ends_group_q[0], lookup_ends_group};
-    product_q <= OffsetBits'(queue_token_i) * OffsetBits'(pitch_i);
+    stage_valid_q <= {stage_valid_q[GatherCycles-2:0], queue_valid_o};
+    stage_half_q <= {stage_half_q[GatherCycles-2:0], lookup_half_q};
+    stage_row_q <= {stage_row_q[GatherCycles-2:0], lookup_in_tile_q};
+    stage_ends_group_q <= {stage_ends_group_q[GatherCycles-2:0], lookup_ends_group};
+    token_q <= queue_token_i;
+    pitch_q <= pitch_i;
+    product_q <= OffsetBits'(token_q) * OffsetBits'(pitch_q);
+    gathered_q <= OffsetBits'(address_i) + product_q;
     if (issue_ends_tile) known_q[issue_half_q] <= '0;
     if (base_valid && base_ends_group) known_q[base_half] <= base_group + 1'b1;
     tiles_ahead_q <= tiles_ahead_q + 2'(lookup_ends_tile) - 2'(issue_ends_tile);
@@ -141,7 +149,7 @@ module moesaic_operand_fetch #(
     logic [OffsetBits-1:0] sum;
     logic [32:0] base, end_sum;
 
-    assign sum = gather_i ? OffsetBits'(address_i) + product_q : running_q + OffsetBits'(p) * OffsetBits'(pitch_i);
+    assign sum = gather_i ? gathered_q : running_q + OffsetBits'(p) * OffsetBits'(pitch_i);
     assign base = bases[{issue_half_q, GroupBits'(issue_group_q)}];
     assign end_sum = {1'b0, base[31:0]} + 33'(issue_word_q);
     assign address[p] = (base[32] || end_sum[32]) ? '1 : end_sum[31:0];
@@ -198,23 +206,25 @@ module moesaic_operand_fetch #(
     end
   end
 
-  // --- answers, two cycles after their grant ---
+  // --- answers ---
 
-  logic [1:0][CountBits-1:0] answer_group_q;
-  logic [1:0][SlotBits-1:0] answer_word_q;
-  logic [1:0] answer_ends_word_q;
+  localparam int unsigned AnswerCycles = moesaic_memory_pkg::ACT_READ_CYCLES;
+
+  logic [AnswerCycles-2:0][CountBits-1:0] answer_group_q;
+  logic [AnswerCycles-2:0][SlotBits-1:0] answer_word_q;
+  logic [AnswerCycles-1:0] answer_ends_word_q;
 
   assign wr_enable_o = rd_data_valid_i;
-  assign wr_group_o = answer_group_q[1];
-  assign wr_slot_o = answer_word_q[1];
+  assign wr_group_o = answer_group_q[AnswerCycles-2];
+  assign wr_slot_o = answer_word_q[AnswerCycles-2];
   assign wr_data_o = rd_data_i;
 
   always_ff @(posedge clk_i) begin
-    answer_group_q <= {answer_group_q[0], request_group};
-    answer_word_q <= {answer_word_q[0], request_word};
+    answer_group_q <= {answer_group_q[AnswerCycles-3:0], request_group};
+    answer_word_q <= {answer_word_q[AnswerCycles-3:0], request_word};
     // the last port's grant, and so its answer, completes the word
-    answer_ends_word_q <= {answer_ends_word_q[0], request_leaves && request_ends_word};
-    if (answer_ends_word_q[1]) filled_o <= filled_o + 1'b1;
+    answer_ends_word_q <= {answer_ends_word_q[AnswerCycles-2:0], request_leaves && request_ends_word};
+    if (answer_ends_word_q[AnswerCycles-1]) filled_o <= filled_o + 1'b1;
     if (!rst_ni) begin
       answer_ends_word_q <= '0;
       filled_o <= '0;

@@ -1,7 +1,9 @@
 // Two-entry stream register in front of several ports: an entry waits until each port that it wants has taken it, in any order,
 // and leaves with the last one. Neither ready nor payload passes combinationally; one entry per cycle.
 //
-// A memory decides late in a cycle whom it serves: what asks it comes from registers here, and its answer moves nothing else.
+// A memory decides late in a cycle whom it serves: what asks it comes from registers here, and its answer moves nothing else. It
+// does enable the payload, so that one of more than some hundred bits belongs into a payload_pair beside this. The payload is not
+// reset: it means something only with an entry.
 module moesaic_port_buffer #(
     parameter int unsigned Width = 8,
     parameter int unsigned Ports = 2

@@ -32,7 +32,7 @@ module moesaic_result_address #(
     input  logic [31:0]                                   address_i,        // bytes
     input  logic [31:0]                                   pitch_i,          // bytes
     input  logic                                          oldest_i,
-    // tokens of the expert queue, one cycle after their index, when it is free
+    // tokens of the expert queue, moesaic_memory_pkg::QUEUE_READ_CYCLES after their index, when it is free
     input  logic                                          queue_ready_i,
     output logic [$clog2(Experts)-1:0]                    queue_expert_o,
     output logic [15:0]                                   queue_index_o,
@@ -144,70 +144,92 @@ module moesaic_result_address #(
 
   // --- address = base + index * pitch + column part, in halves of act words or in weight words ---
   // The next instruction may start while the last rows of one are on their way, so they take along what they need of it.
+  // A step waits for the queue's answer, which makes its operands, of one multiplier with all its registers: index and pitch,
+  // product, and sum with the column part.
 
-  logic [3:0] valid_q, final_q;
-  logic [3:0][ActPorts-1:0] used_q;
-  logic [3:0][ColumnShift:0] columns_q;
-  logic [3:0][ColumnShift-1:0] lane_q;
-  logic [2:0][15:0] score_q;
-  logic [3:0] slot_late_q;
-  logic [3:0][2:0] destination_late_q;
-  logic [3:0] weight_q, weigh_q, half_step_q;
-  logic [3:0][PitchBits-1:0] pitch_late_q;
-  logic [1:0][15:0] row_q, column_tile_late_q;
-  logic [15:0] index, index_q;
-  logic [PitchBits+15:0] product_q;
+  typedef struct packed {
+    logic ends_product;
+    logic [ActPorts-1:0] used;
+    logic [ColumnShift:0] columns;
+    logic [ColumnShift-1:0] lane;
+    logic slot;
+    logic [2:0] destination;
+    logic weigh;
+    logic scatter;
+    logic half_step;
+    logic [PitchBits-1:0] pitch;
+    logic [31:0] base;
+    logic [15:0] row;
+    logic [15:0] column_tile;
+  } step_t;
+
+  localparam int unsigned QueueCycles = moesaic_memory_pkg::QUEUE_READ_CYCLES;
+  // Stages behind the answer: operands, product, sum.
+  localparam int unsigned Stages = 3;
+
+  logic [QueueCycles+Stages-1:0] valid_q;
+  step_t this_step, waited, operands_q, multiplied_q, summed_q;
+  logic [Stages-1:0][15:0] score_q;
+  logic [Stages-1:0] weight_q;
+  logic [15:0] index;
+  logic [16:0] index_q;  // in halves
+  logic [PitchBits+16:0] product_q;
   logic [SumBits-1:0] part_q, sum_q;
   logic [ActPorts-1:0] used;
-  logic scatter_late_q;
-  logic [1:0][31:0] base_late_q;
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_used
     assign used[p] = p == 0 || (!scatter_q && 16'(row_in_tile_q) + 16'(p) < left_q);
   end
 
-  logic late_to_keys, late_to_values;
+  assign this_step = {
+    ends_row_tile && last_row_tile, used, last_column_tile ? tail_columns_q : (ColumnShift + 1)'(TileColumns),
+    to_values ? ColumnShift'(row[DepthShift-1:0]) : row[ColumnShift-1:0], slot_q, destination_q,
+    scatter_q && destination_q == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL), scatter_q, pitch_half_q, pitch_q, base_q, row, column_tile_q
+  };
 
-  assign late_to_keys = destination_late_q[0] == 3'(moesaic_isa_pkg::DESTINATION_KEYS);
-  assign late_to_values = destination_late_q[0] == 3'(moesaic_isa_pkg::DESTINATION_VALUES);
+  moesaic_delay_line #(
+      .Width ($bits(this_step)),
+      .Stages(QueueCycles)
+  ) u_wait (
+      .clk_i,
+      .enable_i(1'b1),
+      .data_i  (this_step),
+      .data_o  (waited)
+  );
+
+  logic waited_to_keys, waited_to_values;
+
+  assign waited_to_keys = waited.destination == 3'(moesaic_isa_pkg::DESTINATION_KEYS);
+  assign waited_to_values = waited.destination == 3'(moesaic_isa_pkg::DESTINATION_VALUES);
 
   always_comb begin
-    if (late_to_keys) index = row_q[0] >> ColumnShift;
-    else if (late_to_values) index = column_tile_late_q[0];
-    else index = scatter_late_q ? queue_token_i : row_q[0];
+    if (waited_to_keys) index = waited.row >> ColumnShift;
+    else if (waited_to_values) index = waited.column_tile;
+    else index = waited.scatter ? queue_token_i : waited.row;
   end
 
+  // Not reset: what means something only with a row.
   always_ff @(posedge clk_i) begin
-    valid_q <= rst_ni ? {valid_q[2:0], step} : '0;
-    final_q <= {final_q[2:0], ends_row_tile && last_row_tile};
-    used_q <= {used_q[2:0], used};
-    columns_q <= {columns_q[2:0], last_column_tile ? tail_columns_q : (ColumnShift + 1)'(TileColumns)};
-    lane_q <= {lane_q[2:0], to_values ? ColumnShift'(row[DepthShift-1:0]) : row[ColumnShift-1:0]};
-    slot_late_q <= {slot_late_q[2:0], slot_q};
-    destination_late_q <= {destination_late_q[2:0], destination_q};
-    weight_q <= {weight_q[2:0], to_weight};
-    weigh_q <= {weigh_q[2:0], scatter_q && destination_q == 3'(moesaic_isa_pkg::DESTINATION_RESIDUAL)};
-    pitch_late_q <= {pitch_late_q[2:0], pitch_q};
-    half_step_q <= {half_step_q[2:0], pitch_half_q};
-    scatter_late_q <= scatter_q;
-    base_late_q <= {base_late_q[0], base_q};
-    row_q <= {row_q[0], row};
-    column_tile_late_q <= {column_tile_late_q[0], column_tile_q};
-    // stage 1: the queue memory's answer, which comes late in the cycle, is only chosen
-    index_q <= index;
-    score_q <= {score_q[1:0], queue_score_i};
-    // stage 2
-    product_q <= (PitchBits + 16)'(index_q) * (PitchBits + 16)'(pitch_late_q[1]);
-    case (destination_late_q[1])
-      3'(moesaic_isa_pkg::DESTINATION_KEYS): part_q <= SumBits'(base_late_q[1]) + (SumBits'(column_tile_late_q[1]) << (ColumnShift - DepthShift));
-      3'(moesaic_isa_pkg::DESTINATION_VALUES): part_q <= SumBits'(base_late_q[1]) + SumBits'(row_q[1] >> DepthShift);
+    valid_q <= rst_ni ? {valid_q[QueueCycles+Stages-2:0], step} : '0;
+    operands_q <= waited;
+    multiplied_q <= operands_q;
+    summed_q <= multiplied_q;
+    weight_q <= {weight_q[Stages-2:0], waited_to_keys || waited_to_values};
+    score_q <= {score_q[Stages-2:0], queue_score_i};
+    // stage 0: the queue memory's answer, which comes late in the cycle, is only chosen
+    index_q <= (waited_to_keys || waited_to_values) ? {1'b0, index} : {index, 1'b0};
+    // stage 1
+    product_q <= (PitchBits + 17)'(index_q) * (PitchBits + 17)'(operands_q.pitch);
+    case (operands_q.destination)
+      3'(moesaic_isa_pkg::DESTINATION_KEYS): part_q <= SumBits'(operands_q.base) + (SumBits'(operands_q.column_tile) << (ColumnShift - DepthShift));
+      3'(moesaic_isa_pkg::DESTINATION_VALUES): part_q <= SumBits'(operands_q.base) + SumBits'(operands_q.row >> DepthShift);
       3'(moesaic_isa_pkg::DESTINATION_INT8): begin
-        part_q <= SumBits'(base_late_q[1]) + SumBits'(column_tile_late_q[1]) + SumBits'(half_step_q[1] ? index_q : '0);
+        part_q <= SumBits'(operands_q.base) + SumBits'(operands_q.column_tile) + SumBits'(operands_q.half_step ? index_q[16:1] : '0);
       end
-      default: part_q <= SumBits'(base_late_q[1]) + (SumBits'(column_tile_late_q[1]) << 1);
+      default: part_q <= SumBits'(operands_q.base) + (SumBits'(operands_q.column_tile) << 1);
     endcase
-    // stage 3
-    sum_q <= part_q + (weight_q[2] ? SumBits'(product_q) : SumBits'(product_q) << 1);
+    // stage 2
+    sum_q <= part_q + SumBits'(product_q);
   end
 
   logic [ActPorts-1:0][31:0] new_address;
@@ -230,19 +252,22 @@ module moesaic_result_address #(
     logic [SumBits-1:0] sum, word;
     for (int p = 0; p < ActPorts; p++) begin
       sum = sum_q;
-      if (p != 0 && !weight_q[3]) sum = sum_q + SumBits'({pitch_late_q[3], half_step_q[3]});
-      word = weight_q[3] ? sum : sum >> 1;
+      if (p != 0 && !weight_q[Stages-1]) sum = sum_q + SumBits'({summed_q.pitch, summed_q.half_step});
+      word = weight_q[Stages-1] ? sum : sum >> 1;
       new_address[p] = (word[SumBits-1:32] != '0) ? '1 : word[31:0];
-      new_half[p] = !weight_q[3] && sum[0];
+      new_half[p] = !weight_q[Stages-1] && sum[0];
     end
-    record = {new_address, new_half, used_q[3], slot_late_q[3], destination_late_q[3], lane_q[3], columns_q[3], final_q[3]};
+    record = {
+      new_address, new_half, summed_q.used, summed_q.slot, summed_q.destination, summed_q.lane,
+      summed_q.columns, summed_q.ends_product
+    };
   end
 
   // --- scores ---
 
   logic score_push, score_ready;
 
-  assign score_push = valid_q[3] && weigh_q[3];
+  assign score_push = valid_q[QueueCycles+Stages-1] && summed_q.weigh;
 
   moesaic_fifo #(
       .Width($bits(score_o)),
@@ -252,7 +277,7 @@ module moesaic_result_address #(
       .rst_ni,
       .valid_i(score_push),
       .ready_o(score_ready),
-      .data_i (score_q[2]),
+      .data_i (score_q[Stages-1]),
       .valid_o(score_valid_o),
       .ready_i(score_ready_i),
       .data_o (score_o)
@@ -271,7 +296,7 @@ module moesaic_result_address #(
   ) u_pending (
       .clk_i,
       .rst_ni,
-      .valid_i(valid_q[3]),
+      .valid_i(valid_q[QueueCycles+Stages-1]),
       .ready_o(record_ready),
       .data_i (record),
       .valid_o(queued_valid),
@@ -347,7 +372,7 @@ module moesaic_result_address #(
     if (armed) begin
       rows_in_flight_in_range: assert (in_flight_q <= (AheadBits + 1)'(Ahead));
       scores_never_refused: assert (score_ready || !score_push);
-      records_never_refused: assert (record_ready || !valid_q[3]);
+      records_never_refused: assert (record_ready || !valid_q[QueueCycles+Stages-1]);
       located_never_refused: assert (located_ready || !queued_valid || !admit);
       old_words_never_refused: assert ((old_ready | ~rd_data_valid_i) == '1);
     end

@@ -3,6 +3,8 @@
 // ActPorts rows per cycle go to act, each through its own port, or, as all of them lie in the same weight word, to weight for
 // values; keys take one write for every TileDepth columns. finished_o is high in the cycle after the last write of a product
 // was accepted. slot_o is the instruction of the writes of the cycle before.
+//
+// The rows wait in payloads of PayloadColumns columns, each with copies of what chooses among its bytes: at most 288 loads.
 module moesaic_result_writer #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned TileDepth = 4,
@@ -47,6 +49,8 @@ module moesaic_result_writer #(
   localparam int unsigned Groups = TileColumns / TileDepth;
   localparam int unsigned GroupBits = (Groups > 1) ? $clog2(Groups) : 1;
   localparam int unsigned PortBits = $clog2(ActPorts);
+  localparam int unsigned PayloadColumns = 4;
+  localparam int unsigned Payloads = TileColumns / PayloadColumns;
 
   // --- add ---
 
@@ -74,17 +78,22 @@ module moesaic_result_writer #(
     end
   end
 
-  logic to_keys, to_bytes, final_rows, slot, leaves;
+  logic keys, bytes_only, to_keys, final_rows, slot, leaves;
   logic [ActPorts-1:0] used, half;
   logic [ActPorts-1:0][31:0] address;
   logic [TileColumns-1:0] column_used;
   logic [ColumnShift-1:0] lane;
   logic [GroupBits-1:0] last_group, group_q;  // of keys
   logic [ActPorts-1:0][TileColumns-1:0][15:0] row;
+  // copies of to_keys and of "only bytes" for the columns of a payload
+  logic [Payloads-1:0] column_to_keys, column_to_bytes;
+
+  assign keys = destination_i == 3'(moesaic_isa_pkg::DESTINATION_KEYS);
+  assign bytes_only = destination_i == 3'(moesaic_isa_pkg::DESTINATION_INT8);
 
   // The port to weight takes the rows with their last group.
   moesaic_port_buffer #(
-      .Width($bits({row, address, half, used, column_used, lane, last_group, to_keys, to_bytes, final_rows, slot})),
+      .Width($bits({address, half, used, column_used, lane, last_group, to_keys, final_rows, slot})),
       .Ports(ActPorts + 1)
   ) u_rows (
       .clk_i,
@@ -92,15 +101,38 @@ module moesaic_result_writer #(
       .valid_i     (value_valid_i && place_valid_i),
       .ready_o     (ready),
       .ports_i     ({to_weight, used_i & {ActPorts{!to_weight}}}),
-      .data_i      ({
-        added, address_i, half_i, used_i, columns_used, lane_i, groups, destination_i == 3'(moesaic_isa_pkg::DESTINATION_KEYS),
-        destination_i == 3'(moesaic_isa_pkg::DESTINATION_INT8), final_i, slot_i
-      }),
+      .data_i      ({address_i, half_i, used_i, columns_used, lane_i, groups, keys, final_i, slot_i}),
       .port_valid_o({weight_wr_valid_o, act_wr_valid_o}),
       .port_ready_i({weight_wr_ready_i && (!to_keys || group_q == last_group), act_wr_ready_i}),
-      .data_o      ({row, address, half, used, column_used, lane, last_group, to_keys, to_bytes, final_rows, slot}),
+      .data_o      ({address, half, used, column_used, lane, last_group, to_keys, final_rows, slot}),
       .leaves_o    (leaves)
   );
+
+  // Values in the order of their payloads: columns, then rows.
+  localparam int unsigned PayloadBits = 16 * ActPorts * PayloadColumns;
+  logic [Payloads-1:0][PayloadBits-1:0] part, added_part;
+
+  always_comb begin
+    for (int c = 0; c < TileColumns; c++) begin
+      for (int p = 0; p < ActPorts; p++) begin
+        added_part[c/PayloadColumns][16*((c%PayloadColumns)*ActPorts+p)+:16] = added[p][c];
+        row[p][c] = part[c/PayloadColumns][16*((c%PayloadColumns)*ActPorts+p)+:16];
+      end
+    end
+  end
+
+  for (genvar g = 0; g < Payloads; g++) begin : gen_payload
+    moesaic_payload_pair #(
+        .Width(PayloadBits + 2)
+    ) u_payload (
+        .clk_i,
+        .rst_ni,
+        .enters_i(value_valid_i && place_valid_i && ready),
+        .leaves_i(leaves),
+        .data_i  ({added_part[g], keys, bytes_only}),
+        .data_o  ({part[g], column_to_keys[g], column_to_bytes[g]})
+    );
+  end
 
   // --- the write ---
 
@@ -138,10 +170,12 @@ module moesaic_result_writer #(
 
   always_comb begin
     for (int p = 0; p < ActPorts; p++) begin
-      act_wr_data_o[p] = to_bytes ? {2{bytes[p]}} : row[p];
+      act_wr_data_o[p] = row[p];
       act_wr_strobe_o[p] = half[p] ? {column_used, {TileColumns{1'b0}}} : {{TileColumns{1'b0}}, column_used};
-      if (!to_bytes) begin
-        for (int c = 0; c < TileColumns; c++) act_wr_strobe_o[p][2*c+:2] = {2{column_used[c]}};
+      // by the place in the word of 16 bits, where two bytes may lie instead
+      for (int c = 0; c < TileColumns; c++) begin
+        if (column_to_bytes[c/PayloadColumns]) act_wr_data_o[p][16*c+:16] = {bytes[p][(2*c+1)%TileColumns], bytes[p][2*c%TileColumns]};
+        else act_wr_strobe_o[p][2*c+:2] = {2{column_used[c]}};
       end
     end
   end
@@ -153,7 +187,7 @@ module moesaic_result_writer #(
   always_comb begin
     for (int c = 0; c < TileColumns; c++) begin
       for (int i = 0; i < TileDepth; i++) begin
-        if (to_keys) begin
+        if (column_to_keys[c/PayloadColumns]) begin
           weight_wr_data_o[8*(c*TileDepth+i)+:8] = group_bytes[c%ActPorts][i];
           weight_wr_strobe_o[c*TileDepth+i] = group_used[i] && used[c%ActPorts]
               && lane >> PortBits == ColumnShift'(c / ActPorts);

@@ -289,24 +289,28 @@ module moesaic_route #(
   assign pop       = entry_valid && scale_valid;
   assign push_last = pop && entry_last;
 
-  // Stages: 1 exponential times mantissa, 2 score: the product shifted by one bit less than it is worth, and rounded. The sum has
-  // 17 bits at least, for the largest exponential is 65,536.
-  logic [1:0] ps_selected_q;
-  logic [1:0][ExpertBits-1:0] ps_expert_q;
-  logic [1:0][15:0] ps_token_q;
-  logic [15:0] token_q, score_q;
-  logic [32:0] product_q, rounded;
-  logic [5:0] product_shift_q;
+  // Stages: 0 exponential and mantissa, 1 their product, 2 its second register, 3 score: the product shifted by one bit less than it
+  // is worth, and rounded. The sum has 17 bits at least, for the largest exponential is 65,536.
+  logic [3:0] ps_selected_q;
+  logic [3:0][ExpertBits-1:0] ps_expert_q;
+  logic [3:0][15:0] ps_token_q;
+  logic [16:0] exponential_q;
+  logic [15:0] token_q, score_q, mantissa_q;
+  logic [32:0] multiplied_q, product_q, rounded;
+  logic [2:0][5:0] product_shift_q;
   logic pushing_q;
 
-  assign rounded = ((product_q >> product_shift_q) + 33'd1) >> 1;
+  assign rounded = ((product_q >> product_shift_q[2]) + 33'd1) >> 1;
 
   always_ff @(posedge clk_i) begin
-    product_q       <= 33'(entry_exponential) * 33'(mantissa);
-    product_shift_q <= sum_bits - 6'd2;
+    exponential_q   <= entry_exponential;
+    mantissa_q      <= mantissa;
+    multiplied_q    <= 33'(exponential_q) * 33'(mantissa_q);
+    product_q       <= multiplied_q;
+    product_shift_q <= {product_shift_q[1:0], sum_bits - 6'd2};
     score_q         <= (rounded > 33'd65535) ? 16'hffff : rounded[15:0];
-    ps_expert_q     <= {ps_expert_q[0], entry_expert};
-    ps_token_q      <= {ps_token_q[0], token_q};
+    ps_expert_q     <= {ps_expert_q[2:0], entry_expert};
+    ps_token_q      <= {ps_token_q[2:0], token_q};
     if (start) begin
       token_q   <= instr.first;
       pushing_q <= instr.rows != '0;
@@ -318,13 +322,13 @@ module moesaic_route #(
       pushing_q     <= 1'b0;
       ps_selected_q <= '0;
     end else begin
-      ps_selected_q <= {ps_selected_q[0], pop && entry_selected};
+      ps_selected_q <= {ps_selected_q[2:0], pop && entry_selected};
     end
   end
 
-  assign queue_push_valid_o  = ps_selected_q[1];
-  assign queue_push_expert_o = ps_expert_q[1];
-  assign queue_push_token_o  = ps_token_q[1];
+  assign queue_push_valid_o  = ps_selected_q[3];
+  assign queue_push_expert_o = ps_expert_q[3];
+  assign queue_push_token_o  = ps_token_q[3];
   assign queue_push_score_o  = score_q;
 
   // Done follows finished by one cycle, in which the queue memory takes the last push.

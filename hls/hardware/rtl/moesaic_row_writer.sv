@@ -51,18 +51,29 @@ module moesaic_row_writer #(
       .data_o (data)
   );
 
-  // The memory decides late in a cycle whom it serves: its grant moves nothing but this.
+  // The memory decides late in a cycle whom it serves: its grant moves nothing but these.
   moesaic_skid_buffer #(
-      .Width($bits({write_data, act_wr_address_o, write_halves, write_last}))
+      .Width($bits({act_wr_address_o, write_halves, write_last}))
   ) u_write (
       .clk_i,
       .rst_ni,
       .valid_i(queue_valid),
       .ready_o(write_ready),
-      .data_i ({data, half_q >> 1, halves, last}),
+      .data_i ({half_q >> 1, halves, last}),
       .valid_o(act_wr_valid_o),
       .ready_i(act_wr_ready_i),
-      .data_o ({write_data, act_wr_address_o, write_halves, write_last})
+      .data_o ({act_wr_address_o, write_halves, write_last})
+  );
+
+  moesaic_payload_pair #(
+      .Width($bits(data))
+  ) u_data (
+      .clk_i,
+      .rst_ni,
+      .enters_i(taken),
+      .leaves_i(grant),
+      .data_i  (data),
+      .data_o  (write_data)
   );
 
   moesaic_row_address u_row (

@@ -44,7 +44,7 @@ module moesaic_softmax #(
   localparam int unsigned LaneShift   = $clog2(Lanes);
   localparam int unsigned WordShift   = $clog2(2 * TileColumns);
   localparam int unsigned RowBits     = $clog2(RowEntries);
-  localparam int unsigned OutputSteps = 16;    // in flight at most; requests and pipeline alone hold 9
+  localparam int unsigned OutputSteps = 32;    // in flight at most; requests and pipeline alone hold 11
   localparam int unsigned SumWidth    = 23;    // 65,535 * 127 < 2**23
   localparam int unsigned Quads       = Lanes / 4;
   localparam int unsigned Parts       = (Quads + 3) / 4;
@@ -154,18 +154,24 @@ module moesaic_softmax #(
     else if (ask != wr_granted) in_flight_q <= ask ? in_flight_q + 1'b1 : in_flight_q - 1'b1;
   end
 
-  // The maximum is looked up one cycle after the step, so it arrives with the scores, two cycles after the step.
+  // The maximum is looked up one cycle after the step, so it arrives with the scores.
   logic [RowBits-1:0] max_row_q;
   assign max_rd_address_o = max_row_q;
   always_ff @(posedge clk_i) max_row_q <= row_base_q + step_row;
 
-  // Stages: 2 scores, 3 distance, 4 and 5 exponential, 6 probability, 7 sums of four, 8 of sixteen, 9 of the step, 10 of the row.
-  logic [10:1] valid_q, last_q;
+  // Stages: Scores, then 1 distance, 2 and 3 exponential, 4 probability, 5 sums of four, 6 of sixteen, 7 of the step, 8 of the row.
+  localparam int unsigned Scores = moesaic_memory_pkg::ACT_READ_CYCLES;
+  logic [Scores+8:1] valid_q, last_q;
+
+  if (moesaic_memory_pkg::MAXIMUM_READ_CYCLES + 1 != Scores) begin : gen_check_maximum
+    $fatal(1, "softmax: a maximum arrives %0d cycles after its step, it must be %0d, with the scores",
+           moesaic_memory_pkg::MAXIMUM_READ_CYCLES + 1, Scores);
+  end
 
   always_ff @(posedge clk_i) begin
-    last_q <= {last_q[9:1], step_row_end};
+    last_q <= {last_q[Scores+7:1], step_row_end};
     if (!rst_ni) valid_q <= '0;
-    else valid_q <= {valid_q[9:1], step};
+    else valid_q <= {valid_q[Scores+7:1], step};
   end
 
   // A lane beyond the row is as far away as can be, which gives probability 0.
@@ -177,7 +183,7 @@ module moesaic_softmax #(
     for (int l = 0; l < int'(Lanes); l++) begin
       difference[l] = {max_rd_data_i[15], max_rd_data_i} - {score[l][15], score[l]};
       distance[l]   = difference[l][16] ? '0 : difference[l][15:0];
-      if (last_q[2] && !last_mask_q[l]) distance[l] = '1;
+      if (last_q[Scores] && !last_mask_q[l]) distance[l] = '1;
     end
   end
 
@@ -213,15 +219,15 @@ module moesaic_softmax #(
       probability_q[l] <= 8'(({exponential[l], 7'h0} + {8'd0, phase[l], 1'b1, 9'd0} - 24'(exponential[l])) >> 16);
     end
     if (!rst_ni) phase_q <= '0;
-    else if (valid_q[5]) phase_q <= last_q[5] ? '0 : phase_q + 6'(Golden * Lanes);
+    else if (valid_q[Scores+3]) phase_q <= last_q[Scores+3] ? '0 : phase_q + 6'(Golden * Lanes);
     for (int g = 0; g < int'(Quads); g++) begin
       quad_q[g] <= 9'(probability_q[4*g]) + 9'(probability_q[4*g+1]) + 9'(probability_q[4*g+2]) + 9'(probability_q[4*g+3]);
     end
     part_q     <= part;
     step_sum_q <= step_sum;
-    if (valid_q[9]) begin
+    if (valid_q[Scores+7]) begin
       row_sum_q   <= (row_first_q ? '0 : row_sum_q) + SumWidth'(step_sum_q);
-      row_first_q <= last_q[9];
+      row_first_q <= last_q[Scores+7];
     end
     if (!rst_ni) row_first_q <= 1'b1;
   end
@@ -236,7 +242,7 @@ module moesaic_softmax #(
   ) u_reciprocal (
       .clk_i,
       .rst_ni,
-      .valid_i   (valid_q[10] && last_q[10]),
+      .valid_i   (valid_q[Scores+8] && last_q[Scores+8]),
       .value_i   (row_sum_q),
       .valid_o   (scale_we_o),
       .mantissa_o(scale_wr_multiplier_o),
@@ -272,7 +278,7 @@ module moesaic_softmax #(
       .pitch_i      (instr.destination_pitch),
       .last_step_i  (last_step_q),
       .last_groups_i(last_words),
-      .valid_i      (valid_q[6]),
+      .valid_i      (valid_q[Scores+4]),
       .ready_o      (queue_ready),
       .data_i       (probability_q),
       .active_o     (writing),
@@ -293,8 +299,8 @@ module moesaic_softmax #(
   always_ff @(posedge clk_i) begin
     if (armed) begin
       steps_in_flight_in_range: assert (in_flight_q <= ($clog2(OutputSteps) + 1)'(OutputSteps));
-      output_never_refused: assert (queue_ready || !valid_q[6]);
-      scores_come_with_their_step: assert (act_rd_data_valid_i != '0 || !valid_q[2]);
+      output_never_refused: assert (queue_ready || !valid_q[Scores+4]);
+      scores_come_with_their_step: assert (act_rd_data_valid_i != '0 || !valid_q[Scores]);
       every_scale_has_its_row: assert (scaling_q || !scale_we_o);
     end
   end

@@ -130,14 +130,16 @@ module moesaic_store #(
   );
   assign act_rd_address_o = rd_address >> $clog2(WordBytes);
 
-  // The memory answers two cycles after the grant; what the answer is for travels along.
-  logic last_1_q, last_2_q;
-  logic [31:0] offset_1_q, offset_2_q;
+  // What the answer is for travels along.
+  localparam int unsigned AnswerCycles = moesaic_memory_pkg::ACT_READ_CYCLES;
+  localparam int unsigned OffsetBits = $clog2(WordBytes);
+  logic [AnswerCycles-1:0] last_late_q;
+  logic [AnswerCycles-1:0][OffsetBits-1:0] offset_late_q;
   logic [127:0] beat_data;
   always_comb begin
     beat_data = '0;
     for (int i = 0; i < int'(WordBytes / 16); i++)
-      if (offset_2_q == 32'(16 * i)) beat_data = act_rd_data_i[128*i+:128];
+      if (offset_late_q[AnswerCycles-1] == OffsetBits'(16 * i)) beat_data = act_rd_data_i[128*i+:128];
   end
 
   logic data_ready, data_valid, data_pop, data_last;
@@ -150,7 +152,7 @@ module moesaic_store #(
       .rst_ni,
       .valid_i(act_rd_data_valid_i),
       .ready_o(data_ready),
-      .data_i ({last_2_q, beat_data}),
+      .data_i ({last_late_q[AnswerCycles-1], beat_data}),
       .valid_o(data_valid),
       .ready_i(data_pop),
       .data_o ({data_last, data})
@@ -217,10 +219,8 @@ module moesaic_store #(
 
     if (requested) beat_index_q <= beat_last ? 8'd0 : beat_index_q + 8'd1;
     credits_q  <= credits_q + 7'(data_pop) - 7'(requested);
-    last_1_q   <= rd_last;
-    last_2_q   <= last_1_q;
-    offset_1_q <= rd_address & (WordBytes - 1);
-    offset_2_q <= offset_1_q;
+    last_late_q   <= {last_late_q[AnswerCycles-2:0], rd_last};
+    offset_late_q <= {offset_late_q[AnswerCycles-2:0], rd_address[OffsetBits-1:0]};
 
     if (send) begin
       awvalid_q <= 1'b1;

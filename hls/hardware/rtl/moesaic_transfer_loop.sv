@@ -59,20 +59,23 @@ module moesaic_transfer_loop (
 
   always_ff @(posedge clk_i) begin
     fault_q <= 1'b0;
-    if (start_i) begin
-      active_q         <= 1'b1;
+    // What stays as it is during the walk needs no start: that has enough loads, 258.
+    if (!busy_o) begin
       bytes_q          <= instr.bytes;
       count_1_q        <= instr.count_1;
       count_2_q        <= instr.count_2;
-      left_1_q         <= instr.count_1;
-      left_2_q         <= instr.count_2;
-      left_3_q         <= instr.count_3;
       dram_stride_1_q  <= instr.dram_stride_1;
       dram_stride_2_q  <= instr.dram_stride_2;
       dram_stride_3_q  <= instr.dram_stride_3;
       local_stride_1_q <= instr.local_stride_1;
       local_stride_2_q <= instr.local_stride_2;
       local_stride_3_q <= instr.local_stride_3;
+    end
+    if (start_i) begin
+      active_q         <= 1'b1;
+      left_1_q         <= instr.count_1;
+      left_2_q         <= instr.count_2;
+      left_3_q         <= instr.count_3;
       dram_1_q         <= Bits'(instr.dram_offset);
       dram_2_q         <= Bits'(instr.dram_offset);
       dram_3_q         <= Bits'(instr.dram_offset);

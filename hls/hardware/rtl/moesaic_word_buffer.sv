@@ -1,5 +1,8 @@
 // A queue of memory words that arrive in beats of 16 bytes: each beat goes to its lane of the word at the tail, and the last
 // one of a word completes it. Data lies in LUT RAM only. Depth is a power of two, at least 2; Lanes too.
+//
+// The data of a word is there in the cycle after it was taken: each lane has a copy of the place to read, with 128 loads at most. What was not
+// written is not reset, and nobody looks at it.
 module moesaic_word_buffer #(
     parameter int unsigned Lanes    = 2,
     parameter int unsigned TagWidth = 8,
@@ -15,7 +18,7 @@ module moesaic_word_buffer #(
     input  logic [TagWidth-1:0]      tag_i,       // kept of the last beat
     output logic                     valid_o,
     input  logic                     ready_i,
-    output logic [128*Lanes-1:0]     data_o,      // lanes that were not written: anything
+    output logic [128*Lanes-1:0]     data_o,      // of the word shown in the cycle before; lanes that were not written: anything
     output logic [Lanes-1:0]         strobe_o,
     output logic [TagWidth-1:0]      tag_o
 );
@@ -58,7 +61,17 @@ module moesaic_word_buffer #(
   for (genvar l = 0; l < Lanes; l++) begin : gen_lane
     (* ram_style = "distributed" *) logic [127:0] memory[Depth];
 
-    assign data_o[128*l+:128] = memory[read_q[AddressBits-1:0]];
+    logic [AddressBits-1:0] place;
+
+    moesaic_replica #(
+        .Width(AddressBits)
+    ) u_place (
+        .clk_i,
+        .data_i(read_q[AddressBits-1:0]),
+        .data_o(place)
+    );
+
+    assign data_o[128*l+:128] = memory[place];
 
     always_ff @(posedge clk_i) begin
       if (write && lane[l]) memory[write_q[AddressBits-1:0]] <= data_i;

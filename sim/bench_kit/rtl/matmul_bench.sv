@@ -100,7 +100,8 @@ module matmul_bench #(
   logic [8*TileColumns*TileDepth-1:0] weight_wr_data;
   logic [TileColumns*TileDepth-1:0] weight_wr_strobe;
   logic weight_rd_valid, weight_rd_fault, weight_data_valid;
-  logic [1:0] weight_dump_q;
+  localparam int unsigned WeightCycles = moesaic_memory_pkg::WEIGHT_READ_CYCLES;
+  logic [WeightCycles-1:0] weight_dump_q;
   logic [ActPorts-1:0] max_we;
   logic [ActPorts-1:0][EntryBits-1:0] max_wr_address, scale_rd_address;
   logic [ActPorts-1:0][15:0] max_wr_data, scale_multiplier;
@@ -130,7 +131,7 @@ module matmul_bench #(
   assign act_dump_data_o = rd_data[2*ActPorts];
   assign act_wr_ready = wr_ready[ActPorts-1:0] & ~wr_stall;
   assign weight_wr_ready = weight_ready[0] && !weight_stall;
-  assign weight_dump_data_valid_o = weight_data_valid && weight_dump_q[1];
+  assign weight_dump_data_valid_o = weight_data_valid && weight_dump_q[WeightCycles-1];
 
   moesaic_matmul #(
       .TileRows   (TileRows),
@@ -167,7 +168,7 @@ module matmul_bench #(
       .act_wr_fault_i        (wr_fault[ActPorts-1:0]),
       .weight_rd_valid_o     (weight_rd_valid),
       .weight_rd_address_o   (weight_rd_address),
-      .weight_rd_data_valid_i(weight_data_valid && !weight_dump_q[1]),
+      .weight_rd_data_valid_i(weight_data_valid && !weight_dump_q[WeightCycles-1]),
       .weight_rd_data_i      (weight_dump_data_o),
       .weight_rd_fault_i     (weight_rd_fault),
       .weight_wr_valid_o     (weight_wr_valid),
@@ -299,7 +300,7 @@ module matmul_bench #(
   );
 
   always_ff @(posedge clk_i) begin
-    weight_dump_q <= {weight_dump_q[0], weight_dump_valid_i};
+    weight_dump_q <= {weight_dump_q[WeightCycles-2:0], weight_dump_valid_i};
     if (counters_clear_i) begin
       array_count_o <= '0;
       operand_stall_count_o <= '0;

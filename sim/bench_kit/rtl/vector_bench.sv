@@ -54,11 +54,11 @@ module vector_bench #(
   logic [ActPorts-1:0] row_we;
   logic [ActPorts-1:0][15:0] row_multiplier;
   logic [ActPorts-1:0][5:0] row_shift;
-  logic [$clog2(RowEntries)-1:0] row_q;
+  logic [moesaic_memory_pkg::SCALE_READ_CYCLES-1:0][$clog2(RowEntries)-1:0] row_q;
   assign row_we = row_we_i ? ActPorts'(1 << (32'(row_address_i) % ActPorts)) : '0;
-  always_ff @(posedge clk_i) row_q <= row_address_i;
-  assign row_multiplier_o = row_multiplier[32'(row_q)%ActPorts];
-  assign row_shift_o      = row_shift[32'(row_q)%ActPorts];
+  always_ff @(posedge clk_i) row_q <= {row_q[moesaic_memory_pkg::SCALE_READ_CYCLES-2:0], row_address_i};
+  assign row_multiplier_o = row_multiplier[32'(row_q[moesaic_memory_pkg::SCALE_READ_CYCLES-1])%ActPorts];
+  assign row_shift_o      = row_shift[32'(row_q[moesaic_memory_pkg::SCALE_READ_CYCLES-1])%ActPorts];
 
   moesaic_vector #(
       .TileColumns(TileColumns),
