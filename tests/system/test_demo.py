@@ -36,7 +36,7 @@ def demo(directory: Path, recipe: Recipe = RECIPE) -> tuple[Demo, io.StringIO]:
     samples = photographs(16, 24) + rendered_scenes(1, 16, 24)
     console = Console(file=text, width=100)
     return Demo(
-        directory, recipe, load_configuration("tiny"), samples, console, validation=4, executors=("csim",)
+        directory, recipe, load_configuration("tiny"), samples, console, validation=4, executors=("emulator",)
     ), text
 
 
@@ -45,8 +45,8 @@ def test_a_second_demo_trains_again_only_what_is_not_there(tmp_path: Path) -> No
     report = first.run()
     assert json.loads((tmp_path / "report.json").read_text()) == report
     assert (tmp_path / "report.html").is_file() and text.getvalue().rstrip().endswith("report.html and report.json")
-    assert report["executors"]["csim"] | {"simulation_seconds": 0} == {
-        "frames": 3, "simulation_seconds": 0, "mismatched_bytes": 0, "compared_bytes": report["executors"]["csim"]["compared_bytes"],
+    assert report["executors"]["emulator"] | {"simulation_seconds": 0} == {
+        "frames": 3, "simulation_seconds": 0, "mismatched_bytes": 0, "compared_bytes": report["executors"]["emulator"]["compared_bytes"],
     }  # fmt: skip
 
     weights = (tmp_path / "model.safetensors").read_bytes()
