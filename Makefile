@@ -85,7 +85,7 @@ lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and
 mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice; MUTANTS="NAME ..." for some
 	$(PY) -m tests.mutants.run $(MUTANTS)
 
-resources: $(STAMP) ## Synthesise with Yosys (CONFIG=zcu104): DSP, RAM, LUT and longest paths; does it fit the device?
+resources: $(STAMP) ## Synthesise with Yosys (CONFIG=zcu104) and judge by the device's guidelines; fails where one is broken
 	$(VENV)/bin/moesaic resources --config $(or $(CONFIG),zcu104)
 
 bitstream: $(NUMPY_STAMP) ## Make bitstreams/<config>-<fingerprint>/ with AMD's tools: CONFIG=zcu104 ENGINE=rtl|hls, BITSTREAM_FLAGS="--clock 250"

@@ -22,7 +22,7 @@ class HardwareConfiguration:
     """Sizes of one accelerator. What depends on a model (tokens, widths, heads, tasks) is in the programs, not here.
 
     name: of the configuration; part of build names, but not of the fingerprint.
-    part: the device, a key of moesaic.hls.hardware.resource_estimate.DEVICES; not in the fingerprint either.
+    part: the device, a key of moesaic.hls.hardware.devices.DEVICES; not in the fingerprint either.
     tile_rows: rows (tokens) of the matmul array, 1 to 64. Example: 12.
     tile_columns: columns (output channels) of the array, and the elements that the vector unit reads per cycle; a power of two, 8
         to 64. Example: 32.

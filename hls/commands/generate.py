@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from moesaic.hls.compiler.generate import generate
+from moesaic.hls.hardware.resource_estimate import Resources, judge
 from moesaic.spec.bundle import load_bundle
 from moesaic.spec.configuration import load_configuration
 
@@ -36,4 +37,7 @@ class GenerateCommand:
             f" activations {build.report['act_bytes_peak']} of {configuration.act_bytes} bytes"
         )
         print("estimate before place and route: " + ", ".join(f"{amount} {name}" for name, amount in resources.items()))
+        for judgement in judge(configuration, Resources(**resources)):
+            if not judgement.kept:
+                print(f"outside the guidelines: {judgement}")
         return 0

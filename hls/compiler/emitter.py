@@ -182,8 +182,8 @@ class Emitter:
         block: where the part lies in the weight memory.
         residual: add the result to what `target` holds.
         table: where the GELU table through which the result passes lies, if any.
-        gather: the rows of `source` are the tokens in the expert queue.
-        scatter: the rows of `target` are those tokens.
+        gather: the rows of `source` are the tokens in the expert queue, whose number 0 is source_row.
+        scatter: the rows of `target` are those tokens, whose number 0 is target_row.
         score_shift: with `scatter`, the result is in units of 2**score_shift of those of `target`.
 
         With either, the product takes at most `rows` entries of the queue, from queue_first on.
@@ -200,8 +200,8 @@ class Emitter:
             reads.append(QUEUES)
         self.matmul(
             part.name, reads=tuple(reads), writes=(written,), destination=destination, rows=rows, **self._packed(part, block),
-            a_address=source.span.start if gather else source.address(source_row), a_pitch=source.pitch,
-            d_address=(target.span.start if scatter else target.address(target_row)) + target.element_bytes * part.first_column,
+            a_address=source.address(source_row), a_pitch=source.pitch,
+            d_address=target.address(target_row) + target.element_bytes * part.first_column,
             d_pitch=target.pitch, table_enable=int(table is not None), table_index=0 if table is None else table.start // TABLE_ENTRIES,
             gather=int(gather), scatter=int(scatter), queue=queue, queue_first=queue_first, score_shift=score_shift,
         )  # fmt: skip
@@ -286,13 +286,14 @@ class Emitter:
     def _softmax(self, tag: str, reads: tuple[Span, ...], writes: tuple[Span, ...], **fields: int) -> None:
         self._assembler.emit("softmax", tag, reads=reads, writes=writes, **fields)
 
-    def route(self, tag: str, logits: Matrix, first: int, count: int, append: bool) -> None:
+    def route(self, tag: str, logits: Matrix, first: int, count: int, number: int, append: bool) -> None:
         """Send tokens [first, first + count) to the queues of their top-k experts, chosen by their `logits`, int16.
 
+        number: of the first of them in the queues, where `linear` finds them.
         append: keep what the queues already hold.
         """
         self._assembler.emit(
             "route", tag, reads=(logits.rows(first, count),), writes=(QUEUES,), rows=count, columns=logits.columns,
-            append=int(append), first=first, source_address=logits.address(first), source_pitch=logits.pitch,
+            append=int(append), first=number, source_address=logits.address(first), source_pitch=logits.pitch,
             top_k=self._target.task.top_k,
         )  # fmt: skip

@@ -12,6 +12,7 @@ blocks of rows, and experts in slices of their queues. Keys and values of all to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -73,28 +74,30 @@ class LoweredTask:
 def lower_task(target: Target) -> LoweredTask:
     """The program of a target, with the division of the shared memory that the cycle model finds fastest.
 
-    More room for weights lets them be loaded earlier, but weights in the shared memory slow down access to activations. Divisions
-    with weights there are tried only if they leave room for whole matrices of activations. Raises UserError if a size exceeds the
-    machine's limits, or if a buffer does not fit however the memory is divided.
+    More room for weights lets them be loaded earlier, but weights in the shared memory slow down access to activations. So divisions
+    with weights there are tried only if they leave room for whole matrices of activations, or if the weights in use need that room.
+    Raises UserError if a size exceeds the machine's limits, or if a buffer does not fit however the memory is divided.
     """
     check_machine_limits(target)
     model = CycleModel(target.configuration)
-    try:
-        fastest = _lower(TaskPlan(target, 0))
-    except DoesNotFit as reason:
-        raise UserError(f"the model does not fit configuration {target.configuration.name}: {reason}") from None
-    least = model.run(fastest.entries).cycles
-    for weights_end in _divisions(target.configuration):
+    fastest, least = None, math.inf
+    reason: DoesNotFit | None = None
+    for weights_end in (0, *_divisions(target.configuration)):
         try:
             plan = TaskPlan(target, weights_end)
-            if not plan.whole:
+            if fastest and not plan.whole:
                 break
             candidate = _lower(plan)
-        except DoesNotFit:
-            break  # more room for weights leaves even less for activations
+        except DoesNotFit as refusal:
+            if fastest:
+                break  # more room for weights leaves even less for activations
+            reason = reason or refusal
+            continue
         cycles = model.run(candidate.entries).cycles
         if cycles < least:
             fastest, least = candidate, cycles
+    if fastest is None:
+        raise UserError(f"the model does not fit configuration {target.configuration.name}: {reason}") from None
     return fastest
 
 

@@ -1,4 +1,4 @@
-"""Estimates how much of its device a configuration needs, and refuses a configuration that cannot fit.
+"""Estimates how much of its device a configuration needs, and refuses a configuration that the device does not hold.
 
 The counts of DSPs, BRAMs and URAMs follow from the structure of the machine; LUTs are a fitted formula per unit. All agree with
 open synthesis (`make resources`). No figure comes from place and route.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from moesaic.errors import UserError
+from moesaic.hls.hardware.devices import device_of
+from moesaic.hls.hardware.guidelines import Judgement, judge_shares
 from moesaic.spec.configuration import ULTRA_BANKS, HardwareConfiguration
 
 
@@ -26,19 +28,10 @@ class Resources:
         return asdict(self)
 
 
-DEVICES = {
-    "XCZU7EV": Resources(dsp=1728, bram36=312, uram=96, lut=230_400),
-    "XCZU15EG": Resources(dsp=3528, bram36=744, uram=112, lut=341_280),
-}
-"""What each device has. Source: AMD DS891, Zynq UltraScale+ MPSoC overview."""
-
-LIMITS = {
-    "XCZU7EV": Resources(dsp=1641, bram36=281, uram=86, lut=172_000),
-    "XCZU15EG": Resources(dsp=3351, bram36=669, uram=100, lut=255_000),
-}
-"""What a design may use: 95 % of a device's DSPs, 90 % of its RAM and 75 % of its LUTs, on which routability depends."""
-
-_BRAM_DEPTH, _URAM_DEPTH, _RAM_DATA_BITS = 512, 4096, 64
+BRAM_DEPTH, URAM_DEPTH = 512, 4096
+"""Words of a block as wide as it can be: 72 bits."""
+_RAM_DATA_BITS = 64
+"""Of the 72, those that a byte of eight bits uses in eight lanes."""
 _QUEUE_DEPTH = 1024
 _MULTIPLIER_BITS = 26
 """Widest unsigned operand, in bits, that one DSP48E2 takes; its other operand has at most 17 bits."""
@@ -83,19 +76,25 @@ def _dsp(c: HardwareConfiguration) -> int:
 def _bram36(c: HardwareConfiguration) -> int:
     block_bytes = c.act_bytes - c.act_ultra_bytes
     depths = [part // (c.act_word_bytes * c.act_banks) for part in (c.shared_bytes, block_bytes - c.shared_bytes)]
-    act = c.act_banks * (8 * c.act_word_bytes // _RAM_DATA_BITS) * sum(-(-depth // _BRAM_DEPTH) for depth in depths)
+    blocks = sum(-(-_power_of_two(depth) // BRAM_DEPTH) for depth in depths)
+    act = c.act_banks * (8 * c.act_word_bytes // _RAM_DATA_BITS) * blocks
     queues = -(-c.experts * c.queue_tokens // _QUEUE_DEPTH)
     rows = c.row_entries // c.act_ports
     # in half blocks: 16 bits per row, 1,024 deep; 22 bits per row, 512 deep; one table per two lanes
-    halves = c.act_ports * (-(-rows // 1024) + -(-rows // _BRAM_DEPTH)) + _lanes(c) // 2
+    halves = c.act_ports * (-(-rows // 1024) + -(-rows // BRAM_DEPTH)) + _lanes(c) // 2
     return act + queues + -(-halves // 2)
+
+
+def _power_of_two(depth: int) -> int:
+    """The power of two that a depth is rounded up to, as Vivado may do for block RAM; 0 for 0."""
+    return 1 << (depth - 1).bit_length() if depth else 0
 
 
 def _uram(c: HardwareConfiguration) -> int:
     weight_words, ultra_words = c.weight_bytes // c.weight_word_bytes, c.act_ultra_bytes // c.act_word_bytes
-    weights = 8 * c.weight_word_bytes // _RAM_DATA_BITS * -(-weight_words // _URAM_DEPTH)
+    weights = 8 * c.weight_word_bytes // _RAM_DATA_BITS * -(-weight_words // URAM_DEPTH)
     return weights + ULTRA_BANKS * (8 * c.act_word_bytes // _RAM_DATA_BITS) * -(
-        -ultra_words // (ULTRA_BANKS * _URAM_DEPTH)
+        -ultra_words // (ULTRA_BANKS * URAM_DEPTH)
     )
 
 
@@ -121,25 +120,23 @@ def _lut_terms(c: HardwareConfiguration) -> dict[str, float]:
     }
 
 
-def check_part(configuration: HardwareConfiguration) -> None:
-    """Raises UserError if the configuration's part is unknown."""
-    if configuration.part not in DEVICES:
-        raise UserError(
-            f"configuration {configuration.name}: part {configuration.part} is unknown; known: {', '.join(DEVICES)}"
-        )
+def judge(configuration: HardwareConfiguration, need: Resources) -> list[Judgement]:
+    """The need held against the guidelines for the configuration's part. Raises UserError if the part is unknown."""
+    return judge_shares(need.to_dict(), device_of(configuration))
 
 
 def check_fit(configuration: HardwareConfiguration) -> Resources:
-    """The estimated resources of a configuration that fits its part.
+    """The estimated resources of a configuration that its part holds, whether or not it is inside the guidelines.
 
-    Raises UserError if the part is unknown, or if a resource is exceeded, with its name, the amount needed and the amount usable.
+    Raises UserError if the part is unknown, or if it has less of a resource than needed, with its name and both amounts.
     """
-    check_part(configuration)
-    need, limits = estimate_resources(configuration), LIMITS[configuration.part].to_dict()
+    device = device_of(configuration)
+    need = estimate_resources(configuration)
     for name, amount in need.to_dict().items():
-        if amount > limits[name]:
+        total = getattr(device, name)
+        if amount > total:
             raise UserError(
                 f"configuration {configuration.name} does not fit {configuration.part}: it needs about {amount} {name},"
-                f" {limits[name]} are usable; reduce the array or the memories"
+                f" the part has {total}; reduce the array or the memories"
             )
     return need

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from moesaic.argument_types import image_size
 from moesaic.errors import UserError
+from moesaic.hls.hardware.devices import device_of
+from moesaic.hls.hardware.guidelines import NAMES, allowed
+from moesaic.hls.hardware.resource_estimate import Resources, judge
 from moesaic.spec.clock import CLOCK_HZ, CLOCK_MHZ
+from moesaic.spec.configuration import HardwareConfiguration
 
 
 class EstimateCommand:
@@ -37,10 +42,11 @@ class EstimateCommand:
         from moesaic.pages.number_formats import count, decimals
         from moesaic.pages.tables import Column, Table
         from moesaic.pages.terminal import print_table
+        from moesaic.sim.measurements.exploration.frames import network
         from moesaic.spec.configuration import load_configuration
 
         configuration = load_configuration(arguments.config)
-        architecture, tasks = _network(arguments.recipe, arguments.size)
+        architecture, tasks = network(arguments.recipe, arguments.size)
         task = arguments.task or next(iter(tasks))
         if task not in tasks:
             raise UserError(f"unknown task {task!r}: this model has {', '.join(tasks)}")
@@ -62,22 +68,27 @@ class EstimateCommand:
             f"array: {e.steps:,.0f} cycles at work, idle for {waits}; {100 * use:.1f} % of its multiplications are the network's"
         )
         console.print(f"DRAM: {e.read_bytes:,.0f} bytes read, {e.written_bytes:,.0f} written")
-        console.print(f"resources before place and route: {r.dsp} DSP, {r.bram36} BRAM36, {r.uram} URAM, {r.lut} LUT")
+        for line in _held(configuration, r):
+            console.print(line, soft_wrap=True)
         if arguments.json:
             write_file(arguments.json, json.dumps(asdict(e), indent=1).encode())
         return 0
 
 
-def _network(name: str, size: tuple[int, int] | None):
-    from dataclasses import replace
-
-    from moesaic.model.recipes.recipe import load_recipe
-    from moesaic.spec.bundle import load_bundle, pathways
-
-    if Path(name).is_dir():
-        bundle = load_bundle(name)
-        return bundle.architecture, pathways(bundle.tasks)
-    model = load_recipe(name).model
-    if size:
-        model = replace(model, image_height=size[0], image_width=size[1])
-    return model.architecture, {name: model.bundle_task(name, whole) for name, whole in model.whole_pathways.items()}
+def _held(configuration: HardwareConfiguration, need: Resources) -> Iterator[str]:
+    """Whether the part holds the configuration, with each guideline and total beside the need, and then what is outside."""
+    device, judgements = device_of(configuration), judge(configuration, need)
+    amounts = need.to_dict()
+    held = all(amount <= getattr(device, name) for name, amount in amounts.items())
+    inside = "inside the guidelines" if all(judgement.kept for judgement in judgements) else "outside the guidelines"
+    verdict = (
+        f"{configuration.part} holds {configuration.name}, {inside}"
+        if held
+        else f"{configuration.part} does not hold {configuration.name}"
+    )
+    figures = ", ".join(
+        f"{amount:,} {NAMES[name]} (guideline {allowed(device, name):,}, device {getattr(device, name):,})"
+        for name, amount in amounts.items()
+    )
+    yield f"{verdict}; before place and route: {figures}"
+    yield from (str(judgement) for judgement in judgements if not judgement.kept)

@@ -10,7 +10,7 @@ class ResourcesCommand:
     """Open synthesis of the accelerator for one configuration."""
 
     name = "resources"
-    help = "synthesise the accelerator with Yosys: DSP, block RAM, UltraRAM, LUT and longest path of every module"
+    help = "synthesise the accelerator with Yosys and judge it by the guidelines of its part; exit code 1 where one is broken"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,17 +26,23 @@ class ResourcesCommand:
         from moesaic.caches import cache_directory
         from moesaic.files import require_writable, write_file
         from moesaic.hls.hardware.accelerator_sources import rtl_parameters
-        from moesaic.hls.hardware.resource_estimate import check_part
+        from moesaic.hls.hardware.devices import device_of
+        from moesaic.hls.hardware.guidelines import big_blocks_percent
         from moesaic.pages.terminal import print_table
         from moesaic.sim.machines.rtl_lint import SYNTHESISED_TOP
-        from moesaic.sim.measurements.synthesis import synthesis_report, yosys
+        from moesaic.sim.measurements.synthesis import judging, synthesis_report, yosys
         from moesaic.sim.measurements.synthesis.module_synthesis import measure
-        from moesaic.sim.measurements.synthesis.synthesis_page import resources_markdown, resources_table
+        from moesaic.sim.measurements.synthesis.synthesis_page import (
+            guidelines_table,
+            nets_table,
+            resources_markdown,
+            resources_table,
+        )
         from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash, synthesised_sources
         from moesaic.spec.configuration import load_configuration
 
         configuration, output = load_configuration(arguments.config), arguments.output
-        check_part(configuration)
+        device = device_of(configuration)
         yosys.version()
         require_writable(output)
         console = Console()
@@ -45,20 +51,27 @@ class ResourcesCommand:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
         sources = synthesised_hash()  # hashed before synthesis reads them, which is minutes before the report
-        results = measure(
+        design = measure(
             SYNTHESISED_TOP, synthesised_sources(), rtl_parameters(configuration), cache_directory("netlists"), say
         )
-        document = synthesis_report.document(configuration, results, sources)
+        judgements, need = judging.judge(design, device), judging.need_of(design)
+        document = synthesis_report.document(configuration, device, design, need, judgements, sources)
+        page = resources_markdown(configuration, design, judgements, big_blocks_percent(need, device))
         write_file(output / "resources.json", (json.dumps(document, indent=1) + "\n").encode())
-        write_file(output / "resources.md", resources_markdown(configuration, results).encode())
+        write_file(output / "resources.md", page.encode())
 
-        title = f"{configuration.name} on {configuration.part}: an estimate before place and route"
-        print_table(console, resources_table(results), title)
+        subject = f"{configuration.name} on {configuration.part}"
+        print_table(console, resources_table(design.results), f"{subject}: an estimate before place and route")
+        print_table(console, nets_table(design.nets), "largest fan-out by kind of pin")
+        print_table(console, guidelines_table(judgements), "guidelines")
         for line in (
             synthesis_report.NOTE,
             synthesis_report.RULE,
             f"written: {output / 'resources.md'} and resources.json",
         ):
             say(line)
-        say(document["verdict"])
-        return 0
+        summary, *broken = synthesis_report.verdict(judgements)
+        say(f"{subject} {summary}")
+        for line in broken:
+            say(line)
+        return 1 if broken else 0

@@ -47,6 +47,7 @@ PARSED_ONLY = {
     "report": "simulates for a minute; tests/sim has it",
     "bench": "simulates for hours",
     "resources": "synthesises for minutes",
+    "explore": "estimates for a minute; tests/sim/measurements/exploration has it",
     "bitstream": "needs Vivado",
     "deploy": "needs a board",
     "watch": "serves until it is stopped",

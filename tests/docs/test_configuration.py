@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.hls.hardware.resource_estimate import DEVICES
+from moesaic.hls.hardware.devices import DEVICES
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration, shipped_configurations
 from tests.docs.markdown import REPOSITORY, blocks
 

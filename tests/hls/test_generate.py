@@ -8,7 +8,7 @@ from moesaic.errors import UserError
 from moesaic.hls.compiler import lowering
 from moesaic.hls.compiler.generate import generate
 from moesaic.hls.compiler.schedule import Schedule
-from moesaic.hls.hardware.resource_estimate import check_fit, estimate_resources
+from moesaic.hls.hardware.resource_estimate import check_fit, estimate_resources, judge
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.sim.measurements.road.layer_check import check_layers
 from moesaic.spec.build import load_build
@@ -157,10 +157,16 @@ def test_zcu104_fits_its_device_and_a_larger_array_does_not() -> None:
     zcu104 = load_configuration("zcu104")
     need = check_fit(zcu104)
     assert need.dsp <= 1728 and need.bram36 <= 312 and need.uram <= 96 and need.lut <= 230_400
+    broken = {
+        judgement.guideline: (judgement.found, judgement.limit)
+        for judgement in judge(zcu104, need)
+        if not judgement.kept
+    }
+    assert broken["DSP48E2"] == (need.dsp, 1382)
     larger = dataclasses.replace(zcu104, name="larger", tile_rows=16)
     with pytest.raises(UserError) as caught:
         check_fit(larger)
-    match = re.search(r"larger does not fit XCZU7EV: it needs about (\d+) dsp, (\d+) are usable", str(caught.value))
+    match = re.search(r"larger does not fit XCZU7EV: it needs about (\d+) dsp, the part has (\d+);", str(caught.value))
     assert int(match[1]) == estimate_resources(larger).dsp > int(match[2])
     with pytest.raises(UserError, match="does not fit"):
         generate(network(SMALL, 0), larger)

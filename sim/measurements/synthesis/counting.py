@@ -9,8 +9,9 @@ from moesaic.errors import InternalError
 from moesaic.sim.measurements.synthesis.elaboration import Module
 from moesaic.sim.measurements.synthesis.netlist import Netlist
 
-RESOURCES = ("dsp", "bram18", "uram", "lut", "ff", "carry4")
-"""Kinds of resources. LUT counts lookup tables, inverters and LUTs used as memory. Yosys maps to CARRY4; two make a CARRY8.
+RESOURCES = ("dsp", "bram18", "uram", "lut", "lut_memory", "ff", "carry4")
+"""Kinds of resources. LUT counts lookup tables, inverters and LUTs used as memory, which lut_memory counts alone. Yosys maps to CARRY4; two
+make a CARRY8.
 
 A LUT has two outputs that share five inputs (AMD UG574): in a carry chain O6 produces S and O5 produces DI. Yosys maps them to two
 cells; where such a pair fits into one LUT, it is counted once.
@@ -23,7 +24,7 @@ _LUT_MEMORIES = {
 }  # fmt: skip
 _COSTS: dict[str, dict[str, int]] = {
     **{f"LUT{inputs}": {"lut": 1} for inputs in range(1, 7)},
-    **{name: {"lut": luts} for name, luts in _LUT_MEMORIES.items()},
+    **{name: {"lut": luts, "lut_memory": luts} for name, luts in _LUT_MEMORIES.items()},
     **{name: {"ff": 1} for name in ("FDRE", "FDSE", "FDCE", "FDPE")},
     "INV": {"lut": 1},
     "CARRY4": {"carry4": 1},

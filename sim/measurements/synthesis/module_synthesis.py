@@ -9,11 +9,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from moesaic.files import write_file
-from moesaic.sim.measurements.synthesis import counting, netlist, path_delays
+from moesaic.sim.measurements.synthesis import counting, loads, memories, netlist, path_delays, slices
 from moesaic.sim.measurements.synthesis.elaboration import Module, elaborate
 
 
@@ -23,7 +23,8 @@ class Result(path_delays.Timed):
 
     module: its name in the sources. instances: number in the whole design. own: resources of one instance without the modules below
     it. total: the same with them. paths: the longest paths between registers through the module's own logic, longest first; see
-    `path_delays.Model`. loops: number of combinational loops that its own logic closes.
+    `path_delays.Model`. loops: number of combinational loops that its own logic closes. memories: its own in block RAM and UltraRAM.
+    unregistered: of its own DSP slices, how many lack each register; see `slices.missing`.
     """
 
     module: str
@@ -32,6 +33,21 @@ class Result(path_delays.Timed):
     total: Counter[str]
     paths: tuple[path_delays.Path, ...]
     loops: int
+    memories: tuple[memories.Memory, ...] = ()
+    unregistered: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A design.
+
+    results: from the leaves up, the last one for the top module. nets: the net with most loads for each of loads.KINDS, and for "net" by
+    loads.Net.counted. control_sets: their number.
+    """
+
+    results: tuple[Result, ...]
+    nets: Mapping[str, loads.Net]
+    control_sets: int
 
 
 def measure(
@@ -40,8 +56,8 @@ def measure(
     parameters: Mapping[str, int | str],
     cache: Path,
     progress: Callable[[str], None] = lambda line: None,
-) -> list[Result]:
-    """Synthesise a design module by module; return results from the leaves up, the last one for `top`.
+) -> Measured:
+    """Synthesise a design module by module.
 
     Args:
         top: name of the top module.
@@ -67,38 +83,69 @@ def measure(
         done += len(group)
         names = ", ".join(dict.fromkeys(modules[name].base for name in group))
         progress(f"{done}/{len(modules)} synthesised: {names} ({time.monotonic() - started:.0f} s)")
-    own, models = _analyses(modules, keys, cache, progress)
+    analyses = _analyses(modules, keys, cache, progress)
+    own = {name: analysis.own for name, analysis in analyses.items()}
     instances, totals = counting.instances(modules), counting.sums(modules, own)
-    return [
-        Result(module.base, instances[name], own[name], totals[name], models[name].paths, models[name].loops)
+    progress("memories")
+    held = memories.find(modules)
+    nets, control_sets = loads.whole(analyses[list(modules)[-1]].loads)
+    results = tuple(
+        Result(
+            module.base,
+            instances[name],
+            own[name],
+            totals[name],
+            analyses[name].timing.paths,
+            analyses[name].timing.loops,
+            tuple(held.get(name, ())),
+            analyses[name].unregistered,
+        )
         for name, module in modules.items()
-    ]
+    )
+    return Measured(results, nets, control_sets)
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    own: Counter[str]
+    timing: path_delays.Model
+    loads: loads.Loads
+    unregistered: dict[str, int]
+
+
+_RULES = ("counting.py", "path_delays.py", "loads.py", "slices.py")
 
 
 def _analyses(
     modules: Mapping[str, Module], keys: Mapping[str, str], cache: Path, progress: Callable[[str], None]
-) -> tuple[dict[str, Counter[str]], dict[str, path_delays.Model]]:
-    rules = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("counting.py", "path_delays.py"))
-    own: dict[str, Counter[str]] = {}
-    models: dict[str, path_delays.Model] = {}
-    shown: dict[str, path_delays.Model] = {}
+) -> dict[str, _Analysis]:
+    rules = b"".join(Path(__file__).with_name(name).read_bytes() for name in _RULES)
+    found: dict[str, _Analysis] = {}
+    timed: dict[str, path_delays.Model] = {}
+    loaded: dict[str, loads.Loads] = {}
     chained: dict[str, str] = {}
     for name, module in modules.items():
-        # Paths cross module boundaries, so a model depends on all modules below.
+        # Paths and nets cross module boundaries, so a model depends on all modules below.
         text = keys[name] + "".join(sorted({chained[below] for below in module.instances}))
         chained[name] = hashlib.sha256(rules + text.encode()).hexdigest()[:24]
         path = cache / f"{module.base}-{chained[name]}.model.gz"
         if path.exists():
-            counts, fields = json.loads(gzip.decompress(path.read_bytes()))
-            own[name], models[name] = Counter(counts), _decode(fields)
+            counts, fields, nets, unregistered = json.loads(gzip.decompress(path.read_bytes()))
+            found[name] = _Analysis(Counter(counts), _decode(fields), loads.decode(nets), unregistered)
         else:
-            progress(f"longest paths of {module.base}")
+            progress(f"longest paths and largest nets of {module.base}")
             written = netlist.load(cache, module, keys[name])
-            own[name], models[name] = counting.count(written, modules), path_delays.analyse(written, shown)
-            content = json.dumps([own[name], _encode(models[name])]).encode()
-            write_file(path, gzip.compress(content, compresslevel=3, mtime=0))
-        shown[name.removeprefix("\\")] = models[name]
-    return own, models
+            found[name] = analysis = _Analysis(
+                counting.count(written, modules),
+                path_delays.analyse(written, timed),
+                loads.analyse(written, loaded),
+                slices.missing(written),
+            )
+            kept = [analysis.own, _encode(analysis.timing), loads.encode(analysis.loads), analysis.unregistered]
+            write_file(path, gzip.compress(json.dumps(kept).encode(), compresslevel=3, mtime=0))
+        plain = name.removeprefix("\\")
+        timed[plain], loaded[plain] = found[name].timing, found[name].loads
+    return found
 
 
 def _encode(model: path_delays.Model) -> list:

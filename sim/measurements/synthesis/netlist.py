@@ -7,7 +7,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from moesaic.errors import InternalError
@@ -17,6 +17,9 @@ from moesaic.sim.measurements.synthesis.elaboration import Module
 
 SYNTHESIS = "synth_xilinx -family xcup -noiopad -noclkbuf -top batch"
 _BATCH_BYTES = 300_000
+_FORMAT = "2"
+"""Of what is kept; part of its hash."""
+_SLICE, _REGISTERS = "DSP48E2", ("AREG", "BREG", "MREG", "PREG")
 
 
 @dataclass(frozen=True)
@@ -25,28 +28,33 @@ class Netlist:
 
     ports: name to (direction, bits). cells: (name, type, port to bits), where a type is a primitive or a module; unconnected ports
     are left out. names: bit to the name of its signal, in the sources or, failing that, in Yosys. Bits are integers, or "0", "1"
-    and "x" for constants.
+    and "x" for constants. registers: name of a DSP48E2 to the numbers of registers that its parameters AREG,
+    BREG, MREG and PREG ask for.
     """
 
     ports: Mapping[str, tuple[str, list[int | str]]]
     cells: list[tuple[str, str, dict[str, list[int | str]]]]
     names: Mapping[int, str]
+    registers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Return the netlist as gzip-compressed JSON."""
         names = {str(bit): name for bit, name in self.names.items()}
-        return gzip.compress(json.dumps([self.ports, self.cells, names]).encode(), compresslevel=3, mtime=0)
+        return gzip.compress(
+            json.dumps([self.ports, self.cells, names, self.registers]).encode(), compresslevel=3, mtime=0
+        )
 
     @staticmethod
     def decode(data: bytes) -> Netlist:
         """Return the netlist that `encode` turned into `data`."""
-        ports, cells, names = json.loads(gzip.decompress(data))
-        return Netlist(ports, [tuple(cell) for cell in cells], {int(bit): name for bit, name in names.items()})
+        ports, cells, names, registers = json.loads(gzip.decompress(data))
+        bits = {int(bit): name for bit, name in names.items()}
+        return Netlist(ports, [tuple(cell) for cell in cells], bits, registers)
 
 
 def keys(modules: Mapping[str, Module]) -> dict[str, str]:
     """Module name to the hash under which its netlist is kept, 24 hex digits. Raises UserError if Yosys is missing."""
-    shape = f"{yosys.version()}\n{SYNTHESIS}\n"
+    shape = f"{yosys.version()}\n{SYNTHESIS}\n{_FORMAT}\n"
     return {
         name: hashlib.sha256(
             (shape + module.text + "".join(sorted({modules[below].interface for below in module.instances}))).encode()
@@ -114,7 +122,12 @@ def _netlist(module: dict) -> Netlist:
     )
     if internal:
         raise InternalError(f"synthesis left {', '.join(internal)}")
-    return Netlist(ports, [cell for cell in cells if cell[1] != "$scopeinfo"], names)
+    registers = {
+        name: {key: int(cell["parameters"][key], 2) for key in _REGISTERS}
+        for name, cell in module["cells"].items()
+        if cell["type"] == _SLICE and all(key in cell["parameters"] for key in _REGISTERS)
+    }
+    return Netlist(ports, [cell for cell in cells if cell[1] != "$scopeinfo"], names, registers)
 
 
 def load(cache: Path, module: Module, key: str) -> Netlist:

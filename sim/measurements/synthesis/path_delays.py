@@ -2,9 +2,12 @@
 
 The budget follows AMD's own pre-placement check (`report_failfast` of the Vivado Tcl store): 0.300 ns for each LUT including the
 net that it drives, on an UltraScale+ part of speed grade -2, and one more level if a path does not start at a flip-flop or does not
-end at a flip-flop's data pin. That check leaves out carry chains and memories. The delays used for them here are assumptions: one
-level plus a little for its length for a carry chain, 1.5 ns from its clock for a RAM without output register (UG949), and 1.5 ns
-for a multiplier whose operands or product are not registered. No figure includes fan-out, placement or clock skew.
+end at a flip-flop's data pin. That check leaves out carry chains and memories. AMD's method guide and data sheet price the blocks: a RAM's
+data leave it 1.5 ns after the clock, or 0.4 ns if its output register is in use, which it is where nothing but flip-flops take the data
+(UG949, "Optimizing Paths with Dedicated Blocks and Macro Primitives"; UG1388 has 1.2 and 0.3 ns for the next generation), and a multiplier
+whose product is not registered takes 1.84 ns (DS925: 544 MHz without that register at speed grade -2). UG949 asks for 0.5 ns to spare on
+paths that begin or end at a block. A carry chain is assumed to take one level plus a little for its length. No figure includes fan-out,
+placement or clock skew.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ CARRY_ENTRY_NS = 0.300
 CARRY_STEP_NS = 0.015
 WIDE_MUX_NS = 0.100
 RAM_OUTPUT_NS = 1.5
-MULTIPLY_NS = 1.5
+RAM_REGISTER_NS = 0.4
+MULTIPLY_NS = 1.84
+BLOCK_MARGIN_NS = 0.5
 CLOCK_NS = round(1000 / CLOCK_MHZ, 2)
 KEPT = 10
 """The most paths reported for a module."""
@@ -30,6 +35,8 @@ _FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
 _CLOCKS = {"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK", "CLKA", "CLKB"}
 _RAMS = ("RAMB18E2", "RAMB36E2", "URAM288")
 _CARRY_BITS = 4
+_RAM, _DSP = "(RAM", "(DSP"
+"""How names of starts and ends at blocks are marked."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class Path:
     levels: int
     start: str
     end: str
+
+    @property
+    def at_block(self) -> bool:
+        """Whether it begins or ends at a block RAM, an UltraRAM or a DSP."""
+        return any(mark in name for name in (self.start, self.end) for mark in (_RAM, _DSP))
 
 
 class Timed:
@@ -211,12 +223,16 @@ def _graph(netlist: Netlist, below: Mapping[str, Model]) -> _Graph:
 
     registers = {bit for _, kind, pins in netlist.cells if kind in _FLIP_FLOPS for bit in pins["Q"]}
     loads = _loads(netlist)
+    held = {bit for bit in _ram_outputs(netlist) if loads[bit] == {"D"}}  # by the output registers
     for name, kind, pins in netlist.cells:
         if kind in below:
             _instance(name, below[kind], pins, start, end, arc)
         elif kind in _FLIP_FLOPS:
             label = named(pins["Q"][0])
-            start(pins["Q"][0], 0.0, label)
+            if pins["D"][0] in held:
+                start(pins["Q"][0], RAM_REGISTER_NS, f"{label} {_RAM} register)")
+            else:
+                start(pins["Q"][0], 0.0, label)
             for pin, bits in pins.items():
                 if pin not in _CLOCKS and pin != "Q":
                     end(bits[0], 0.0 if pin == "D" else LEVEL_NS, label if pin == "D" else f"{label} ({pin})")
@@ -235,12 +251,24 @@ def _graph(netlist: Netlist, below: Mapping[str, Model]) -> _Graph:
             for pin, bits in pins.items():
                 for bit in bits:
                     if pin.startswith(("DOUT", "CASDOUT")):
-                        start(bit, RAM_OUTPUT_NS, f"{named(bit)} (RAM)")
+                        if bit not in held:
+                            start(bit, RAM_OUTPUT_NS, f"{named(bit)} {_RAM})")
                     elif pin not in _CLOCKS:
-                        end(bit, LEVEL_NS, f"{name} (RAM {pin})")
+                        end(bit, LEVEL_NS, f"{name} {_RAM} {pin})")
         elif kind == "DSP48E2":
             _slice(name, pins, registers, loads, named, start, end, arc)
     return _Graph(arcs, starts, ends)
+
+
+def _ram_outputs(netlist: Netlist) -> set[int | str]:
+    return {
+        bit
+        for _, kind, pins in netlist.cells
+        if kind in _RAMS
+        for pin, bits in pins.items()
+        if pin.startswith("DOUT")
+        for bit in bits
+    }
 
 
 def _loads(netlist: Netlist) -> dict[int | str, set[str]]:
@@ -307,13 +335,13 @@ def _slice(name, pins, registers, loads, named, start, end, arc) -> None:
     taken = own or all(loads[bit] <= {"D", "DSP48E2.P"} for bit in results)
     for bit in operands:
         if fed or taken:
-            end(bit, LEVEL_NS if fed else MULTIPLY_NS, f"{name} (DSP)")
+            end(bit, LEVEL_NS if fed else MULTIPLY_NS, f"{name} {_DSP})")
         else:
             for result in results:
                 arc(bit, result, 2 * MULTIPLY_NS, 0)
     for bit in results:
         if fed or taken:
-            start(bit, LEVEL_NS if taken else MULTIPLY_NS, f"{named(bit)} (DSP)")
+            start(bit, LEVEL_NS if taken else MULTIPLY_NS, f"{named(bit)} {_DSP})")
     for pin in ("C", "CEP", "CEM", "CEA2", "CEB2"):
         for bit in pins.get(pin, ()):
-            end(bit, LEVEL_NS, f"{name} (DSP {pin})")
+            end(bit, LEVEL_NS, f"{name} {_DSP} {pin})")

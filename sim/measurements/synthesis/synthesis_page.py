@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from moesaic.hls.hardware.guidelines import BIG_BLOCKS_PERCENT, Judgement
 from moesaic.pages.number_formats import count, decimals
 from moesaic.pages.tables import Cell, Column, Table, Tone, Value
-from moesaic.sim.measurements.synthesis import path_delays
-from moesaic.sim.measurements.synthesis.module_synthesis import Result
-from moesaic.sim.measurements.synthesis.synthesis_report import COUNTED, NOTE, RULE, Row, blocks, rows, verdict, whole
+from moesaic.sim.measurements.synthesis import loads, path_delays
+from moesaic.sim.measurements.synthesis.module_synthesis import Measured, Result
+from moesaic.sim.measurements.synthesis.synthesis_report import (
+    COUNTED,
+    GUIDELINES,
+    NOTE,
+    RULE,
+    Row,
+    blocks,
+    rows,
+    verdict,
+)
 from moesaic.spec.configuration import HardwareConfiguration
 
 _MEETS = f"<= {path_delays.CLOCK_NS}"
@@ -53,8 +63,62 @@ def paths_table(paths: Iterable[tuple[str, path_delays.Path]]) -> Table:
     return Table(columns, entries)
 
 
-def resources_markdown(configuration: HardwareConfiguration, results: Sequence[Result]) -> str:
-    """A Markdown page with resources and worst paths of every module, and the verdict."""
+def guidelines_table(judgements: Sequence[Judgement]) -> Table:
+    """A row for each guideline with both numbers; broken ones with their remedy."""
+    columns = (
+        Column("guideline"), Column("found", align="right"), Column("at most", align="right"), Column("% of device", align="right"),
+        Column("% allowed", align="right"), Column("kept", align="right"), Column("where"), Column("remedy"),
+    )  # fmt: skip
+    return Table(columns, map(_guideline_row, judgements))
+
+
+def _guideline_row(judgement: Judgement) -> list[Value | Cell]:
+    tone: Tone = "plain" if judgement.kept else "bad"
+    share = "" if judgement.percent is None else f"{judgement.percent:.1f}"
+    allowed = "" if judgement.limit_percent is None else f"{judgement.limit_percent:g}"
+    return [
+        judgement.guideline,
+        Cell(f"{judgement.found:,.12g}", tone),
+        f"{judgement.limit:,.12g}",
+        share,
+        allowed,
+        Cell("yes" if judgement.kept else "NO", tone),
+        Cell(judgement.where, "code") if judgement.where else "",
+        "" if judgement.kept else judgement.remedy,
+    ]
+
+
+def nets_table(nets: Mapping[str, loads.Net]) -> Table:
+    """The net with most loads of each kind of pin."""
+    columns = (
+        Column("kind of pin"),
+        Column("loads", count),
+        Column("of all its loads", count),
+        Column("driven by"),
+        Column("net"),
+    )
+    entries = [
+        (
+            kind,
+            nets[kind].loads[kind],
+            nets[kind].loads.total(),
+            "flip-flop" if nets[kind].registered else "logic",
+            Cell(nets[kind].name, "code"),
+        )
+        for kind in loads.KINDS
+        if kind in nets
+    ]
+    return Table(columns, entries)
+
+
+def resources_markdown(
+    configuration: HardwareConfiguration, design: Measured, judgements: Sequence[Judgement], big_blocks: float
+) -> str:
+    """A Markdown page with guidelines, resources, largest nets and worst paths, and the verdict.
+
+    big_blocks: mean share of DSP, block RAM and UltraRAM, percent.
+    """
+    results = design.results
     modules = rows(results)
     top = modules[0]
     slowest_first = sorted(
@@ -65,7 +129,20 @@ def resources_markdown(configuration: HardwareConfiguration, results: Sequence[R
         "",
         NOTE,
         "",
+        "## Guidelines",
+        "",
+        GUIDELINES,
+        f"The mean share of DSP, block RAM and UltraRAM is {big_blocks:.1f} %, where report_failfast advises {BIG_BLOCKS_PERCENT:g} %.",
+        "",
+        guidelines_table(judgements).to_markdown(),
+        "",
+        "## Modules",
+        "",
         resources_table(results).to_markdown(),
+        "",
+        "## Largest fan-out by kind of pin",
+        "",
+        nets_table(design.nets).to_markdown(),
         "",
         "## Worst paths of each module",
         "",
@@ -79,6 +156,6 @@ def resources_markdown(configuration: HardwareConfiguration, results: Sequence[R
         "",
         paths_table((top.module, path) for path in top.paths).to_markdown(),
         "",
-        verdict(whole(results), configuration.part),
+        f"{configuration.name} on {configuration.part} {verdict(judgements)[0]}",
     ]
     return "\n".join(lines) + "\n"

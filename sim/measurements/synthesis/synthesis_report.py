@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moesaic.hls.hardware.resource_estimate import LIMITS, Resources
+from moesaic.hls.hardware.devices import Device
+from moesaic.hls.hardware.guidelines import Judgement, big_blocks_percent
+from moesaic.hls.hardware.resource_estimate import Resources
 from moesaic.sim.measurements.synthesis import path_delays, yosys
-from moesaic.sim.measurements.synthesis.module_synthesis import Result
+from moesaic.sim.measurements.synthesis.module_synthesis import Measured, Result
 from moesaic.sim.measurements.synthesis.netlist import SYNTHESIS
 from moesaic.spec.clock import CLOCK_MHZ
 from moesaic.spec.configuration import HardwareConfiguration
@@ -21,12 +23,17 @@ NOTE = (
 RULE = (
     f"Path delays assume {path_delays.LEVEL_NS:.3f} ns for a LUT with the net behind it, and a level more at a start that is no"
     " flip-flop or an end that is not a flip-flop's data, as AMD's report_failfast does for UltraScale+ at speed grade -2;"
-    f" a carry chain {path_delays.CARRY_ENTRY_NS:.3f} ns and {path_delays.CARRY_STEP_NS:.3f} ns for every four bits, a RAM without output"
-    f" register {path_delays.RAM_OUTPUT_NS} ns (UG949), an unregistered side of a multiplier {path_delays.MULTIPLY_NS} ns: assumptions."
-    f" Judged against {path_delays.CLOCK_NS} ns ({CLOCK_MHZ} MHz); fan-out, placement and skew are not in them."
+    f" a carry chain {path_delays.CARRY_ENTRY_NS:.3f} ns and {path_delays.CARRY_STEP_NS:.3f} ns for every four bits; a RAM without output"
+    f" register {path_delays.RAM_OUTPUT_NS} ns, with it {path_delays.RAM_REGISTER_NS} ns (UG949); a multiplier whose product is not"
+    f" registered {path_delays.MULTIPLY_NS} ns (DS925). Judged against {path_delays.CLOCK_NS} ns ({CLOCK_MHZ} MHz), and"
+    f" {path_delays.BLOCK_MARGIN_NS} ns less at RAMs and DSPs (UG949); fan-out, placement and skew are not in them."
 )
-_NAMES = {"dsp": "DSP48E2", "bram36": "BRAM36", "uram": "URAM288", "lut": "LUT"}
-COUNTED = ("dsp", "bram36", "uram", "lut", "ff", "carry4")
+GUIDELINES = (
+    "Shares, control sets and the 10,000 loads are those of AMD's report_failfast, which allows a whole design 70 % of the LUTs: 5 % are"
+    " left to the block design around the accelerator. The 500 loads of a control net are the project's own. Block RAM counts with depths"
+    " rounded up to powers of two, as Vivado may do."
+)
+COUNTED = ("dsp", "bram36", "uram", "lut", "lut_memory", "ff", "carry4")
 """The resources reported for each module."""
 
 
@@ -81,18 +88,27 @@ def whole(results: Sequence[Result]) -> Resources:
     return Resources(total["dsp"], -(-total["bram18"] // 2), total["uram"], total["lut"])
 
 
-def verdict(need: Resources, part: str) -> str:
-    """A line that states whether the design fits into the usable resources of the part."""
-    limit = LIMITS[part].to_dict()
-    pairs = need.to_dict().items()
-    fits = all(amount <= limit[name] for name, amount in pairs)
-    figures = ", ".join(f"{_NAMES[name]} {amount:,} of {limit[name]:,}" for name, amount in pairs)
-    return f"{'fits' if fits else 'does not fit'} {part}: {figures}"
+def verdict(judgements: Sequence[Judgement]) -> list[str]:
+    """A line that counts the guidelines kept, and one for each that is broken."""
+    broken = [judgement for judgement in judgements if not judgement.kept]
+    if not broken:
+        return [f"keeps all {len(judgements)} guidelines"]
+    return [f"breaks {len(broken)} of {len(judgements)} guidelines", *map(str, broken)]
 
 
-def document(configuration: HardwareConfiguration, results: Sequence[Result], sources: str) -> dict:
-    """The content of resources.json. sources: hash of what was synthesised; see synthesised_hash."""
-    need, limit = whole(results), LIMITS[configuration.part]
+def document(
+    configuration: HardwareConfiguration,
+    device: Device,
+    design: Measured,
+    need: dict[str, float],
+    judgements: Sequence[Judgement],
+    sources: str,
+) -> dict:
+    """The content of resources.json.
+
+    need: by resource; see judging.need_of. sources: hash of what was synthesised; see synthesised_hash.
+    """
+    results = design.results
     return {
         "configuration": configuration.name,
         "fingerprint": configuration.fingerprint,
@@ -114,7 +130,13 @@ def document(configuration: HardwareConfiguration, results: Sequence[Result], so
             for row in rows(results)
         ],
         "units": {result.module: blocks(result.total) for result in results if result.instances == 1},
-        "machine": {**need.to_dict(), "ff": results[-1].total["ff"], "carry4": results[-1].total["carry4"]},
-        "limits": limit.to_dict(),
-        "verdict": verdict(need, configuration.part),
+        "machine": {**whole(results).to_dict(), **need, "carry4": results[-1].total["carry4"]},
+        "device": vars(device),
+        "big_blocks_percent": round(big_blocks_percent(need, device), 1),
+        "nets": {
+            kind: {"name": net.name, "registered": net.registered, "loads": net.loads}
+            for kind, net in design.nets.items()
+        },
+        "guidelines": [{**vars(judgement), "kept": judgement.kept} for judgement in judgements],
+        "verdict": verdict(judgements)[0],
     }

@@ -10,10 +10,12 @@ import pytest
 from moesaic.errors import InternalError
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
 from moesaic.hls.hardware.accelerator_sources import rtl_parameters
-from moesaic.hls.hardware.resource_estimate import LIMITS, Resources, estimate_resources
+from moesaic.hls.hardware.devices import DEVICES
+from moesaic.hls.hardware.resource_estimate import estimate_resources
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.synthesis import (
     counting,
+    judging,
     module_synthesis,
     netlist,
 )
@@ -32,8 +34,8 @@ LEVEL = timing.LEVEL_NS
 
 
 def measured(top: str, cache: Path, directory: Path = RTL, **parameters: int) -> dict[str, module_synthesis.Result]:
-    results = module_synthesis.measure(top, source_closure(top, [directory]), parameters, cache)
-    return {result.module: result for result in results}
+    design = module_synthesis.measure(top, source_closure(top, [directory]), parameters, cache)
+    return {result.module: result for result in design.results}
 
 
 def lut(name: str, inputs: list, output: int) -> tuple[str, str, dict]:
@@ -189,8 +191,11 @@ def test_one_path_is_kept_for_each_pair_of_instances():
 def test_path_from_a_memory_and_along_a_carry_chain():
     wide = {"DOUTADOUT": [50], "ADDRARDADDR": [51], "CLKARDCLK": [1]}
     cells = [("m", "RAMB36E2", wide), flip_flop("r", 50, 52)]
+    held = timing.analyse(Netlist({}, [*cells, lut("l", [52], 53), flip_flop("s", 53, 54)], {52: "r_q"}), {}).worst
+    assert (held.delay, held.start) == (timing.RAM_REGISTER_NS + LEVEL, "r_q (RAM register)") and held.at_block
+    cells = [("m", "RAMB36E2", wide), lut("l", [50], 51), flip_flop("r", 51, 52)]
     worst = timing.analyse(Netlist({}, cells, {50: "data", 52: "r_q"}), {}).worst
-    assert (worst.delay, worst.start) == (timing.RAM_OUTPUT_NS, "data (RAM)")
+    assert (worst.delay, worst.start) == (timing.RAM_OUTPUT_NS + LEVEL, "data (RAM)") and worst.at_block
     chain = [flip_flop("a", 60, 60), lut("p", [60, "0"], 61)]
     carry = "0"
     for link in range(3):
@@ -222,7 +227,9 @@ def test_combinational_loop_is_found():
 
 def test_cells_are_counted_and_unknown_ones_refused():
     cells = [("m", "RAM64M8", {}), ("r", "RAMB18E2", {}), ("i", "INV", {}), ("x", "MUXF7", {}), ("u", "below", {})]
-    assert counting.count(Netlist({}, cells, {}), {"\\below": None}) == Counter({"lut": 9, "bram18": 1})
+    assert counting.count(Netlist({}, cells, {}), {"\\below": None}) == Counter(
+        {"lut": 9, "lut_memory": 8, "bram18": 1}
+    )
     with pytest.raises(InternalError, match="no cost is known for cell LATCH"):
         counting.count(Netlist({}, [("l", "LATCH", {})], {}), {})
 
@@ -235,15 +242,6 @@ def test_luts_of_a_carry_bit_share_one_if_nothing_else_needs_the_second():
     assert counting.count(Netlist(seen, [gate, gated, bit], {}), {})["lut"] == 2
     wide = [lut("gate", [10, 11, 15], 12), lut("s", [12, 13, 16, 17], 14), bit]
     assert counting.count(Netlist({}, wide, {}), {})["lut"] == 2
-
-
-def test_verdict_has_the_figures_and_the_limits():
-    limit = LIMITS["XCZU7EV"]
-    assert limit == Resources(dsp=1641, bram36=281, uram=86, lut=172_000)
-    fits = "DSP48E2 1,641 of 1,641, BRAM36 281 of 281, URAM288 86 of 86, LUT 172,000 of 172,000"
-    assert report.verdict(limit, "XCZU7EV") == f"fits XCZU7EV: {fits}"
-    over = Resources(**{**limit.to_dict(), "uram": 87})
-    assert report.verdict(over, "XCZU7EV").startswith("does not fit XCZU7EV: DSP48E2 1,641 of 1,641, BRAM36 281")
 
 
 def made_up(module: str, instances: int, delays: tuple[float, ...], loops: int = 0) -> module_synthesis.Result:
@@ -263,11 +261,13 @@ def test_table_and_page_have_every_module_and_the_whole():
     table = resources_table(results)
     figures = {row[0][0]: [words for words, _ in row[1:]] for row in table.written()}
     assert list(figures) == ["top", "slow", "loop", "leaf", "whole"]
-    assert figures["leaf"] == ["3", "12", "4.5", "0", "3,600", "1,500", "0", "2.00", "7", "yes"]
+    assert figures["leaf"] == ["3", "12", "4.5", "0", "3,600", "0", "1,500", "0", "2.00", "7", "yes"]
     assert figures["slow"][-3:] == ["4.00", "7", "NO"] and figures["loop"][-3:] == ["loop", "", "NO"]
-    assert figures["whole"] == ["", "20", "7.5", "0", "6,000", "2,500", "0", "4.00", "", "2 miss"]
+    assert figures["whole"] == ["", "20", "7.5", "0", "6,000", "0", "2,500", "0", "4.00", "", "2 miss"]
     assert {row[0][0] for row in table.written() if row[-1][1] == "bad"} == {"slow", "loop"}
-    page = resources_markdown(load_configuration("tiny"), results)
+    design = module_synthesis.Measured(tuple(results), {}, 7)
+    judgements = judging.judge(design, DEVICES["XCZU7EV"])
+    page = resources_markdown(load_configuration("tiny"), design, judgements, 12.5)
     assert table.to_markdown() in page
     paths = [line.split(" | ")[:2] for line in page.splitlines() if "`from_q[1]`" in line]
     slow = [["| slow", "4.00"], ["| slow", "3.50"]]
@@ -278,13 +278,18 @@ def test_table_and_page_have_every_module_and_the_whole():
 def test_estimate_agrees_with_synthesis_of_the_test_configuration(tmp_path):
     tiny = load_configuration("tiny")
     sources = source_closure("moesaic_accelerator", [RTL])
-    results = module_synthesis.measure("moesaic_accelerator", sources, rtl_parameters(tiny), tmp_path)
+    design = module_synthesis.measure("moesaic_accelerator", sources, rtl_parameters(tiny), tmp_path)
+    results = design.results
     need, expected = report.whole(results), estimate_resources(tiny)
     assert (need.dsp, need.bram36, need.uram) == (expected.dsp, expected.bram36, expected.uram)
     assert need.lut == pytest.approx(expected.lut, rel=0.1)
     assert all(result.loops == 0 for result in results)
-    document = report.document(tiny, results, "hash")
-    assert document["verdict"].startswith("fits XCZU7EV: ")
+    device = DEVICES["XCZU7EV"]
+    judgements, taken = judging.judge(design, device), judging.need_of(design)
+    document = report.document(tiny, device, design, taken, judgements, "hash")
     assert sum(module["own"]["lut"] for module in document["modules"]) == need.lut
-    page = resources_markdown(tiny, results)
+    assert {judgement.guideline for judgement in judgements if judgement.percent is not None and judgement.kept} >= {
+        "DSP48E2", "BRAM36", "URAM288", "LUT"
+    }  # fmt: skip
+    page = resources_markdown(tiny, design, judgements, document["big_blocks_percent"])
     assert "estimate before place and route" in page and page.endswith(document["verdict"] + "\n")

@@ -1,0 +1,1 @@
+"""What `moesaic explore` shows of the configurations that the compiler's exploration finds."""
