@@ -69,7 +69,7 @@ def guidelines_table(judgements: Sequence[Judgement]) -> Table:
         Column("guideline"), Column("found", align="right"), Column("at most", align="right"), Column("% of device", align="right"),
         Column("% allowed", align="right"), Column("kept", align="right"), Column("where"), Column("remedy"),
     )  # fmt: skip
-    return Table(columns, map(_guideline_row, judgements))
+    return Table(columns, [_guideline_row(judgement) for judgement in judgements])
 
 
 def _guideline_row(judgement: Judgement) -> list[Value | Cell]:
