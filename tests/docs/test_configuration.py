@@ -12,7 +12,7 @@ from tests.docs.markdown import REPOSITORY, blocks
 PAGE = REPOSITORY / "docs" / "configuration.md"
 TABLE = [
     [cell.strip() for cell in line.strip().strip("|").split(" | ")]
-    for line in PAGE.read_text().splitlines()
+    for line in PAGE.read_text().partition("## Fields")[2].partition("\n\n## ")[0].splitlines()
     if line.startswith("| ")
 ]
 HEADING, ROWS = TABLE[0], {row[0].strip("`"): dict(zip(TABLE[0], row)) for row in TABLE[1:]}
