@@ -1,4 +1,4 @@
-"""The vendor tools' names for the devices of moesaic.hls.hardware.resource_estimate and for their boards."""
+"""The vendor tools' names for the devices of moesaic.hls.hardware.devices and for their boards."""
 
 from __future__ import annotations
 
