@@ -138,7 +138,7 @@ def test_report_of_the_road(road: Road, capsys: pytest.CaptureFixture) -> None:
         assert 0 < task["rtl"]["utilisation"] <= task["rtl"]["array_busy"] < 1
     rtl = report["executors"]["rtl"]
     assert rtl["frames"] == 2 * 3 * len(TASKS) and rtl["cycles"] > 0 and rtl["mismatched_bytes"] == 0
-    assert report["executors"]["csim"]["mismatched_bytes"] == 0 and "reference" in report["executors"]
+    assert report["executors"]["emulator"]["mismatched_bytes"] == 0 and "reference" in report["executors"]
     assert report["integer_network"]["mismatched_outputs"] == 0
     assert report["task_switch_extra_cycles"] == 0
     assert report["router_topk_agreement"] == bundle.report["router_topk_agreement"]
