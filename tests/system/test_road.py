@@ -107,11 +107,11 @@ def test_every_layer_on_the_machine_is_the_golden_vector_of_the_bundle(road: Roa
     assert compared >= len(TASKS) * 17
 
 
-@pytest.mark.parametrize("name", ["csim", "rtl", "rtl with random DRAM timing"])
+@pytest.mark.parametrize("name", ["emulator", "rtl", "rtl with random DRAM timing"])
 def test_whole_memory_images_are_equal_for_every_task_and_layer(road: Road, observed: Build, name: str) -> None:
     """On one machine, tasks alternating; every layer is in the image."""
     image = load_bundle(road.bundle).golden["image"]
-    if name in ("csim", "rtl"):
+    if name in ("emulator", "rtl"):
         machine = simulated_executors(road.build, observed.configuration)[name]()
     else:
         machine = RtlExecutor(road.build / "rtl", observed.configuration, random_seed=5)
