@@ -32,10 +32,10 @@ class CycleConstants:
     )
     product_gather: float = _constant(1, "cycles", "the same, in addition where rows are gathered from a queue")
     product_end: float = _constant(
-        13, "cycles", "from the last step of a product to its completion, beside the cascade and its last tile's drain"
+        15, "cycles", "from the last step of a product to its completion, beside the cascade and its last tile's drain"
     )
     product_scatter: float = _constant(
-        0, "cycles", "the same, in addition where rows are scattered to a queue's tokens"
+        -1, "cycles", "the same, in addition where rows are scattered to a queue's tokens"
     )
     product_keys: float = _constant(-3, "cycles", "the same, in addition where the result is keys")
     product_empty: float = _constant(4, "cycles", "of a product whose queue has no tokens")

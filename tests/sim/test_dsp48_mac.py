@@ -17,13 +17,14 @@ from moesaic.sim.bench_kit.random_values import random_generator, with_corners
 from moesaic.sim.bench_kit.runner import RTL_DIRECTORIES, run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.sim.measurements.netlist_run.cells import CELL_DIRECTORY
-from tests.sim import test_packed_dot
+from tests.sim import test_packed_dot, test_requantise
 
 MODEL = CELL_DIRECTORY
-START = (1 << 48) - 5
-LINKS = {"first": 1, "next": 0}
+LINKS = {"first": 0, "next": 1}
+"""Value of the parameter Cascaded: the first of a cascade, or a multiplication by itself, adds c_i."""
 VARIANTS = ("behavioural", "instantiated")
 CYCLES = 2000
+LATENCY = 3
 
 
 def directories(variant: str, place: Path) -> tuple[Path, ...]:
@@ -37,28 +38,24 @@ def directories(variant: str, place: Path) -> tuple[Path, ...]:
 
 @cocotb.test()
 async def link_follows_the_equations(dut):
-    """P <- (first ? RND : PCIN) + M, M <- A * B, with A, B, M and P holding while their enable is low."""
-    rng, first = random_generator(), int(cocotb.plusargs["first"])
+    """P <- (cascaded ? PCIN : C) + M, M <- A * B; C is a cycle, PCIN two cycles after the operands."""
+    rng, cascaded = random_generator(), int(cocotb.plusargs["cascaded"])
     a_in = with_corners(rng, -(1 << 26), (1 << 26) - 1, CYCLES)
     b_in = with_corners(rng, -(1 << 17), (1 << 17) - 1, CYCLES)
+    c_in = with_corners(rng, -(1 << 47), (1 << 47) - 1, CYCLES)
     cascade_in = with_corners(rng, -(1 << 47), (1 << 47) - 1, CYCLES)
-    enable = rng.random(CYCLES) < 0.8
-    enable[:3] = True
     board = Scoreboard("sums")
-    a = b = m = p = None
     Clock(dut.clk_i, clocking.CLOCK_PERIOD_STEPS, unit="step").start()
     for cycle in range(CYCLES):
         dut.a_i.value, dut.b_i.value = int(a_in[cycle]), int(b_in[cycle])
-        dut.cascade_i.value, dut.enable_i.value = int(cascade_in[cycle]), int(enable[cycle])
+        dut.c_i.value, dut.cascade_i.value = int(c_in[cycle]), int(cascade_in[cycle])
         await RisingEdge(dut.clk_i)
-        if p is not None:
-            board.expect([(p, p)])
+        if cycle >= LATENCY:
+            first = cycle - LATENCY
+            addend = int(cascade_in[first + 2] if cascaded else c_in[first + 1])
+            total = (addend + int(a_in[first]) * int(b_in[first])) % (1 << 48)
+            board.expect([(total, total)])
             board.observe((dut.sum_o.value.to_unsigned(), dut.cascade_o.value.to_unsigned()))
-        if enable[cycle]:
-            addend = START if first else int(cascade_in[cycle])
-            p = (addend + m) % (1 << 48) if m is not None else None
-            m = a * b if a is not None else None
-            a, b = int(a_in[cycle]), int(b_in[cycle])
     board.close()
 
 
@@ -69,8 +66,8 @@ def test_dsp48_mac(seed, variant, link, tmp_path):
     run_module_test(
         "moesaic_dsp48_mac",
         __name__,
-        parameters={"First": LINKS[link], "Start": f"48'd{START}"},
-        plusargs={"first": LINKS[link]},
+        parameters={"Cascaded": LINKS[link]},
+        plusargs={"cascaded": LINKS[link]},
         seed=seed,
         rtl_directories=directories(variant, tmp_path),
     )
@@ -83,5 +80,16 @@ def test_packed_dot_on_instantiated_slices(tmp_path):
         test_packed_dot.__name__,
         parameters={"TileDepth": 8},
         plusargs={"depth": 8},
+        rtl_directories=directories("instantiated", tmp_path),
+    )
+
+
+@pytest.mark.parametrize("row_scale", [0, 1])
+def test_requantise_on_instantiated_slices(row_scale, tmp_path):
+    """One lane of the requantiser gives the same integers on a slice as on its description."""
+    run_module_test(
+        "moesaic_requantise",
+        test_requantise.__name__,
+        plusargs={"row_scale": row_scale},
         rtl_directories=directories("instantiated", tmp_path),
     )

@@ -38,21 +38,23 @@ async def equals_the_arithmetic(dut):
     gaps = rng.random(8 * COUNT) < 0.3
     entered = [False] * STAGES  # of the last cycles, latest first
     sent, cycle = 0, 0
-    dut.row_scale_i.value = row_scale
     Clock(dut.clk_i, clocking.CLOCK_PERIOD_STEPS, unit="step").start()
     await RisingEdge(dut.clk_i)
     while not board.complete:
         enter = sent < COUNT and not gaps[cycle]
         late = sent - 1  # what entered a cycle ago shows its row scale now
-        dut.enable_i.value = sum(flag << stage for stage, flag in enumerate([enter, *entered[:-1]]))
         dut.row_multiplier_i.value = int(multipliers[late]) if entered[0] else int(rng.integers(1 << 16))
         dut.row_shift_i.value = int(shifts[late]) if entered[0] else int(rng.integers(64))
         if enter:
-            dut.sum_i.value = int(sums[sent])
-            dut.bias_i.value = int(biases[sent])
+            dut.row_scale_i.value = row_scale
+            dut.sum_i.value = int(sums[sent]) % (1 << 32)
+            dut.bias_i.value = int(biases[sent]) % (1 << 32)
             dut.multiplier_i.value = int(rng.integers(1 << 16)) if row_scale else int(multipliers[sent])
             dut.shift_i.value = int(rng.integers(64)) if row_scale else int(shifts[sent])
             sent += 1
+        else:
+            dut.row_scale_i.value = int(rng.integers(2))
+            dut.sum_i.value = int(rng.integers(1 << 32))
         await RisingEdge(dut.clk_i)
         if entered[-1]:
             board.observe(dut.result_o.value.to_signed())

@@ -8,10 +8,12 @@ moesaic_act_bank.sv
 moesaic_act_memory.sv
 moesaic_act_ultra_bank.sv
 moesaic_array_cell.sv
+moesaic_array_columns.sv
 moesaic_assertions_armed.sv
 moesaic_burst_splitter.sv
 moesaic_control.sv
 moesaic_delay_line.sv
+moesaic_drain_columns.sv
 moesaic_dsp48_mac.sv
 moesaic_exp2.sv
 moesaic_expert_queue.sv
@@ -34,6 +36,8 @@ moesaic_operand_fetch.sv
 moesaic_packed_dot.sv
 moesaic_payload_pair.sv
 moesaic_port_buffer.sv
+moesaic_queue_level.sv
+moesaic_queue_memory.sv
 moesaic_reciprocal.sv
 moesaic_replica.sv
 moesaic_requantise.sv

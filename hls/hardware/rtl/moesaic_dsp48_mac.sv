@@ -1,18 +1,18 @@
-// One DSP48E2 as a link of a cascade: sum_o = cascade + a_i * b_i, three enabled cycles after the operands.
+// One DSP48E2: sum_o = c_i + a_i * b_i, or, as a link of a cascade, cascade_i + a_i * b_i, three cycles after a_i and b_i.
 //
-// The first link of a cascade starts from the constant Start, the others from cascade_i, the sum of the link before, which must
-// come from a slice's dedicated output. Registers: operands, product, sum.
+// c_i is taken a cycle after the operands that it is added to. cascade_i is the sum of the link before, from its cascade_o, a
+// dedicated wire, two cycles after the operands. Every register that a slice has is used and always moves: operands, addend,
+// product, sum.
 //
-// The behavioural description is what is simulated, and a synthesis tool may infer the slice from it. With MOESAIC_DSP48E2
-// defined the slice is instantiated instead (AMD UG579: OPMODE, ALUMODE and the register attributes), for tools that cannot.
+// Simulators read the behavioural description. A design for AMD's devices defines MOESAIC_DSP48E2 and gets the slice itself
+// (AMD UG579: OPMODE, ALUMODE and the register attributes), so that no tool has to infer it.
 module moesaic_dsp48_mac #(
-    parameter bit First = 1'b0,
-    parameter logic [47:0] Start = '0
+    parameter bit Cascaded = 1'b0
 ) (
     input  logic               clk_i,
-    input  logic               enable_i,
     input  logic signed [26:0] a_i,
     input  logic signed [17:0] b_i,
+    input  logic signed [47:0] c_i,
     input  logic signed [47:0] cascade_i,
     output logic signed [47:0] cascade_o,
     output logic signed [47:0] sum_o
@@ -20,12 +20,14 @@ module moesaic_dsp48_mac #(
 
 `ifdef MOESAIC_DSP48E2
 
-  // {W, Z, Y, X}: W adds Start (RND) in the first link, Z the cascade in the others; X and Y add the product.
-  localparam logic [8:0] OpMode = First ? 9'b10_000_01_01 : 9'b00_001_01_01;
+  // {W, Z, Y, X}: Z adds the cascade or C, X and Y the product.
+  localparam logic [8:0] OpMode = Cascaded ? 9'b00_001_01_01 : 9'b00_011_01_01;
 
-  logic [47:0] first_or_cascade;
+  // What is not added is a constant at the slice.
+  logic [47:0] addend, cascade;
 
-  assign first_or_cascade = First ? 48'd0 : 48'(cascade_i);
+  assign addend = Cascaded ? 48'd0 : c_i;
+  assign cascade = Cascaded ? cascade_i : 48'd0;
 
   DSP48E2 #(
       .AMULTSEL("A"),
@@ -34,7 +36,6 @@ module moesaic_dsp48_mac #(
       .B_INPUT("DIRECT"),
       .USE_MULT("MULTIPLY"),
       .USE_SIMD("ONE48"),
-      .RND(Start),
       .AREG(1),
       .ACASCREG(1),
       .BREG(1),
@@ -53,9 +54,9 @@ module moesaic_dsp48_mac #(
       .CLK(clk_i),
       .A({{3{a_i[26]}}, a_i}),
       .B(b_i),
-      .C(48'd0),
+      .C(addend),
       .D(27'd0),
-      .PCIN(first_or_cascade),
+      .PCIN(cascade),
       .PCOUT(cascade_o),
       .P(sum_o),
       .OPMODE(OpMode),
@@ -64,12 +65,12 @@ module moesaic_dsp48_mac #(
       .CARRYIN(1'b0),
       .CARRYINSEL(3'b000),
       .CEA1(1'b0),
-      .CEA2(enable_i),
+      .CEA2(1'b1),
       .CEB1(1'b0),
-      .CEB2(enable_i),
-      .CEM(enable_i),
-      .CEP(enable_i),
-      .CEC(1'b0),
+      .CEB2(1'b1),
+      .CEM(1'b1),
+      .CEP(1'b1),
+      .CEC(1'b1),
       .CED(1'b0),
       .CEAD(1'b0),
       .CECTRL(1'b0),
@@ -107,15 +108,14 @@ module moesaic_dsp48_mac #(
   logic signed [26:0] a_q;
   logic signed [17:0] b_q;
   logic signed [44:0] product_q;
-  logic signed [47:0] sum_q;
+  logic signed [47:0] c_q, sum_q;
 
   always_ff @(posedge clk_i) begin
-    if (enable_i) begin
-      a_q <= a_i;
-      b_q <= b_i;
-      product_q <= a_q * b_q;
-      sum_q <= (First ? $signed(Start) : cascade_i) + $signed({{3{product_q[44]}}, product_q});
-    end
+    a_q <= a_i;
+    b_q <= b_i;
+    c_q <= c_i;
+    product_q <= a_q * b_q;
+    sum_q <= (Cascaded ? cascade_i : c_q) + $signed({{3{product_q[44]}}, product_q});
   end
 
   assign cascade_o = sum_q;

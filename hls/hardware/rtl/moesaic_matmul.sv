@@ -395,12 +395,13 @@ module moesaic_matmul #(
 
   // --- reads: one weight word per step or parameter word, and the operands of the step in the buffer ---
 
-  logic [ReadCycles-1:0] step_valid_q, step_first_q, parameter_valid_q, parameter_high_q;
+  logic [ReadCycles-1:0] step_valid_q, step_first_q, parameter_valid_q;
+  logic [ReadCycles-2:0] parameter_high_q;
   logic [ReadCycles:0] step_last_q;
   logic [SlotBits-1:0] operand_slot_q;
   logic [PartBits-1:0] operand_part_q;
   logic [TileRows-1:0][TileDepth-1:0][7:0] operands;
-  logic [ReadCycles-1:0][BlockBits-1:0] parameter_block_q;
+  logic [ReadCycles-2:0][BlockBits-1:0] parameter_block_q;
 
   always_ff @(posedge clk_i) begin
     weight_rd_address_o <= (read_address[47:32] != '0) ? '1 : read_address[31:0];
@@ -408,8 +409,8 @@ module moesaic_matmul #(
     operand_slot_q <= released_q[SlotBits-1:0] + position_q[PartBits+:SlotBits];
     operand_part_q <= position_q[PartBits-1:0];
     step_first_q <= {step_first_q[ReadCycles-2:0], step_q == '0};
-    parameter_high_q <= {parameter_high_q[ReadCycles-2:0], parameter_word_q};
-    parameter_block_q <= {parameter_block_q[ReadCycles-2:0], block_write_q};
+    parameter_high_q <= {parameter_high_q[ReadCycles-3:0], parameter_word_q};
+    parameter_block_q <= {parameter_block_q[ReadCycles-3:0], block_write_q};
     if (!rst_ni) begin
       step_valid_q <= '0;
       step_last_q <= '0;
@@ -501,9 +502,8 @@ module moesaic_matmul #(
       .Stages(ReadCycles)
   ) u_groups_delay (
       .clk_i,
-      .enable_i(1'b1),
-      .data_i  (tile_groups_q),
-      .data_o  (array_groups)
+      .data_i(tile_groups_q),
+      .data_o(array_groups)
   );
 
   moesaic_matmul_array #(
@@ -514,7 +514,6 @@ module moesaic_matmul #(
   ) u_array (
       .clk_i,
       .rst_ni,
-      .enable_i   (in_flight_q != '0),
       .valid_i    (step_valid_q[ReadCycles-1]),
       .first_i    (step_first_q[ReadCycles-1]),
       .last_i     (step_last_q[ReadCycles-1]),
@@ -531,12 +530,11 @@ module moesaic_matmul #(
       .Stages(ReadCycles + 1)
   ) u_record_delay (
       .clk_i,
-      .enable_i(1'b1),
-      .data_i  ({
+      .data_i({
         step_mode_q, block_q, tile_rows_q, entry_q, last_column_tile ? step_tail_q : (ColumnShift + 1)'(TileColumns), first_column_tile,
         last_column_tile
       }),
-      .data_o  ({record_mode, record_block, record_rows, record_entry, record_columns, record_first, record_last})
+      .data_o({record_mode, record_block, record_rows, record_entry, record_columns, record_first, record_last})
   );
 
   logic value_valid, value_ready, score_valid, score_ready;
@@ -555,9 +553,9 @@ module moesaic_matmul #(
   ) u_drain (
       .clk_i,
       .rst_ni,
-      .block_wr_valid_i   (parameter_valid_q[ReadCycles-1]),
-      .block_wr_address_i (parameter_block_q[ReadCycles-1]),
-      .block_wr_high_i    (parameter_high_q[ReadCycles-1]),
+      .block_wr_valid_i   (parameter_valid_q[ReadCycles-2]),
+      .block_wr_address_i (parameter_block_q[ReadCycles-2]),
+      .block_wr_high_i    (parameter_high_q[ReadCycles-2]),
       .block_wr_data_i    (weight_rd_data_i),
       .tile_valid_i       (step_last_q[ReadCycles]),
       .tile_row_scale_i   (record_mode.row_scale),

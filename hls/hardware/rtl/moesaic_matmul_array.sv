@@ -2,9 +2,14 @@
 //
 // A step (valid_i) multiplies a_i, TileDepth bytes of every row, with b_i, one weight word (TileDepth bytes of every
 // column). first_i starts a tile and last_i ends it; after the last step the tile's first `groups_i` * ActPorts rows come out
-// at row_o, ActPorts per cycle with row_valid_o, while the next tile's steps go in. There is no back-pressure: the caller
-// keeps the last steps of two tiles at least `groups_i` of the earlier tile apart, and has room for the rows. enable_i must
-// be high from the first step until the last row is out.
+// at row_o, ActPorts per cycle, each in the cycle after a row_valid_o, while the next tile's steps go in. There is no
+// back-pressure: the caller keeps the last steps of two tiles at least `groups_i` of the earlier tile apart, and has room for
+// the rows.
+//
+// Operands and sums always move, so nothing enables the DSPs, their operand registers or the rows on their way out; what is no
+// step is not added up. What adds and holds goes through a tree of registers: one here for TileColumns / 2 pairs of columns, one
+// in each pair for its TileRows cells, one in each cell for 64 flip-flops. The group that leaves: one here, ActPorts in each
+// pair. An operand has TileColumns / 2 loads (its sign 11 times as many), a weight TileRows.
 module moesaic_matmul_array #(
     parameter int unsigned TileRows = 4,
     parameter int unsigned TileColumns = 8,
@@ -13,7 +18,6 @@ module moesaic_matmul_array #(
 ) (
     input  logic                                          clk_i,
     input  logic                                          rst_ni,
-    input  logic                                          enable_i,
     input  logic                                          valid_i,
     input  logic                                          first_i,
     input  logic                                          last_i,
@@ -25,8 +29,6 @@ module moesaic_matmul_array #(
 );
 
   localparam int unsigned CountBits = $clog2(TileRows + 1);
-  localparam int unsigned Groups = TileRows / ActPorts;
-  localparam int unsigned GroupBits = (Groups > 1) ? $clog2(Groups) : 1;
   localparam int unsigned Pairs = TileColumns / 2;
   // From a step at the inputs to its sum at the accumulators: two operand registers and the cascade.
   localparam int unsigned Latency = TileDepth + 4;
@@ -52,7 +54,6 @@ module moesaic_matmul_array #(
         .Stages(k + 1)
     ) u_a_delay (
         .clk_i,
-        .enable_i,
         .data_i(a_new),
         .data_o(a_old)
     );
@@ -61,13 +62,12 @@ module moesaic_matmul_array #(
         .Stages(k + 1)
     ) u_b_delay (
         .clk_i,
-        .enable_i,
         .data_i(b_new),
         .data_o(b_old)
     );
 
     always_ff @(posedge clk_i) begin
-      if (enable_i) a_q <= a_old;
+      a_q <= a_old;
     end
 
     for (genvar p = 0; p < Pairs; p++) begin : gen_pair
@@ -80,59 +80,40 @@ module moesaic_matmul_array #(
 
       // w1 * 2**18 + w0: the sign of w0 borrows from w1.
       always_ff @(posedge clk_i) begin
-        if (enable_i) weights_q <= {{w1[7], w1} - 9'(w0[7]), {10{w0[7]}}, w0};
+        weights_q <= {{w1[7], w1} - 9'(w0[7]), {10{w0[7]}}, w0};
       end
     end
   end
 
-  logic [Latency-1:0] valid_q;
-  logic [Latency-1:0] first_q;
-  logic [Latency:0] last_q;
-  logic [Latency:0][CountBits-1:0] groups_q;
+  // A register in each pair and one in each cell are the last two stages of what belongs to the sums.
+  logic [Latency-3:0] valid_q, first_q;
+  logic [Latency-1:0] last_q;
+  logic [Latency-1:0][CountBits-1:0] groups_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       valid_q <= '0;
       last_q <= '0;
     end else begin
-      valid_q <= {valid_q[Latency-2:0], valid_i};
-      last_q <= {last_q[Latency-1:0], valid_i & last_i};
+      valid_q <= {valid_q[Latency-4:0], valid_i};
+      last_q <= {last_q[Latency-2:0], valid_i & last_i};
     end
-    first_q <= {first_q[Latency-2:0], first_i};
-    groups_q <= {groups_q[Latency-1:0], groups_i};
-  end
-
-  logic [Groups-1:0][ActPorts-1:0][TileColumns-1:0][31:0] held;
-
-  for (genvar r = 0; r < TileRows; r++) begin : gen_cell_row
-    for (genvar p = 0; p < Pairs; p++) begin : gen_cell
-      moesaic_array_cell #(
-          .TileDepth(TileDepth)
-      ) u_cell (
-          .clk_i,
-          .enable_i,
-          .a_i      (a_skewed[r]),
-          .weights_i(weights_skewed[p]),
-          .valid_i  (valid_q[Latency-1]),
-          .first_i  (first_q[Latency-1]),
-          .capture_i(last_q[Latency]),
-          .held_o   (held[r/ActPorts][r%ActPorts][2*p+:2])
-      );
-    end
+    first_q <= {first_q[Latency-4:0], first_i};
+    groups_q <= {groups_q[Latency-2:0], groups_i};
   end
 
   logic [CountBits-1:0] remaining_q;
   logic [CountBits-1:0] group_q;
 
+  // Counted a cycle ahead of the pairs' selects.
   always_ff @(posedge clk_i) begin
     row_valid_o <= remaining_q != 0;
     if (remaining_q != 0) begin
       remaining_q <= remaining_q - 1'b1;
       group_q <= group_q + 1'b1;
-      row_o <= held[GroupBits'(group_q)];
     end
-    if (last_q[Latency]) begin
-      remaining_q <= groups_q[Latency];
+    if (last_q[Latency-1]) begin
+      remaining_q <= groups_q[Latency-1];
       group_q <= '0;
     end
     if (!rst_ni) begin
@@ -141,12 +122,35 @@ module moesaic_matmul_array #(
     end
   end
 
+  for (genvar p = 0; p < Pairs; p++) begin : gen_columns
+    logic [64*ActPorts-1:0] row;
+
+    moesaic_array_columns #(
+        .TileRows (TileRows),
+        .TileDepth(TileDepth),
+        .ActPorts (ActPorts)
+    ) u_columns (
+        .clk_i,
+        .a_i      (a_skewed),
+        .weights_i(weights_skewed[p]),
+        .valid_i  (valid_q[Latency-3]),
+        .first_i  (first_q[Latency-3]),
+        .capture_i(last_q[Latency-2]),
+        .group_i  (group_q),
+        .row_o    (row)
+    );
+
+    for (genvar r = 0; r < ActPorts; r++) begin : gen_port
+      assign row_o[r][2*p+:2] = row[64*r+:64];
+    end
+  end
+
 `ifndef SYNTHESIS
   logic armed;
   moesaic_assertions_armed u_armed (.clk_i, .rst_ni, .armed_o(armed));
   always_ff @(posedge clk_i) begin
     if (armed) begin
-      tile_is_out_before_the_next: assert (remaining_q <= CountBits'(1) || !last_q[Latency]);
+      tile_is_out_before_the_next: assert (remaining_q <= CountBits'(1) || !last_q[Latency-1]);
     end
   end
 `endif

@@ -9,7 +9,12 @@
 //
 // The pipeline never stalls: rows enter when the queue of values has room for them. Its caller has room for RowQueue groups
 // of ActPorts rows and for TileQueue tiles (row_taken_o and tile_taken_o give it back). A tile's record must arrive before
-// its first row.
+// its first row. Rows, and blocks, come in the cycle after row_valid_i and block_wr_valid_i.
+//
+//   0: row taken | 1: read | 2..7: requantise | 8..11: table | 12: value          weighed rows: 8..13: requantise again | 14: value
+//
+// What is decided in a cycle is carried out a cycle later, by the slices of SliceColumns columns (moesaic_drain_columns), each with
+// registers of its own: a register here has a load in every slice, one there at most 66 * SliceColumns.
 module moesaic_matmul_drain #(
     parameter int unsigned TileRows = 4,
     parameter int unsigned TileColumns = 8,
@@ -27,7 +32,7 @@ module moesaic_matmul_drain #(
     input  logic [$clog2(ParameterTiles)-1:0]               block_wr_address_i,
     input  logic                                            block_wr_high_i,  // the second of two words
     /* verilator lint_off UNUSEDSIGNAL */
-    input  logic [8*TileColumns*TileDepth-1:0]              block_wr_data_i,
+    input  logic [8*TileColumns*TileDepth-1:0]              block_wr_data_i,  // in the next cycle
     /* verilator lint_on UNUSEDSIGNAL */
     // tiles
     input  logic                                            tile_valid_i,
@@ -46,7 +51,7 @@ module moesaic_matmul_drain #(
     input  logic [$clog2(ParameterTiles)-1:0]               tile_block_i,
     output logic                                            tile_taken_o,
     // rows
-    input  logic                                            row_valid_i,
+    input  logic                                            row_valid_i,  // row_i comes in the next cycle
     input  logic [ActPorts-1:0][TileColumns-1:0][31:0]      row_i,
     output logic                                            row_taken_o,
     // router scores of the rows of weighed tiles
@@ -80,17 +85,25 @@ module moesaic_matmul_drain #(
   localparam int unsigned BlockBits = $clog2(ParameterTiles);
   localparam int unsigned BlockWords = 8 / TileDepth;
   localparam int unsigned WordColumns = TileColumns / BlockWords;
-  localparam int unsigned ValueQueue = 16;
+  localparam int unsigned SliceColumns = 4;
+  localparam int unsigned Slices = TileColumns / SliceColumns;
+  localparam int unsigned ValueQueue = 32;
+  // From the cycle in which a row is taken to those in which it is at the requantiser, the table, and the queue of values.
+  localparam int unsigned RowCycle = 2;
   localparam int unsigned RequantiseCycles = 6;
   localparam int unsigned TableCycles = moesaic_memory_pkg::TABLE_READ_CYCLES;
-  localparam int unsigned Cycles = RequantiseCycles + TableCycles;
-  localparam int unsigned WeighCycles = 2 * RequantiseCycles;
+  localparam int unsigned ScaledCycle = RowCycle + RequantiseCycles;
+  localparam int unsigned ValueCycle = ScaledCycle + TableCycles;
+  localparam int unsigned WeighedCycle = ScaledCycle + RequantiseCycles;
+
+  if (TileColumns % SliceColumns != 0 || WordColumns % SliceColumns != 0) begin : gen_check
+    $fatal(1, "matmul_drain: TileColumns is %0d, a block's word must hold a multiple of %0d", TileColumns, SliceColumns);
+  end
 
   // --- queues ---
 
   logic row_valid, tile_valid, tile_load, queue_valid, take, tile_ends, group_ends;
-  logic row_ready, tile_ready, value_ready, value_push;
-  logic [ActPorts-1:0][TileColumns-1:0][31:0] row;
+  logic tile_ready, value_next, value_push_q;
 
   typedef struct packed {
     logic row_scale;
@@ -108,36 +121,25 @@ module moesaic_matmul_drain #(
     logic [BlockBits-1:0] block;
   } tile_t;
 
-  // An entry of a block, moesaic_isa_pkg::parameter_t, without the bits of it that are always zero.
-  typedef struct packed {
-    logic [5:0] shift;
-    logic [15:0] multiplier;
-    logic [31:0] bias;
-  } entry_t;
-
-  localparam entry_t NoEntry = '0;
-  localparam int unsigned EntryWidth = $bits(NoEntry);
   localparam int unsigned BlockEntryWidth = 8 * moesaic_isa_pkg::PARAMETER_BYTES;
 
-  // In the queue, and the one whose rows are taken; the block of the latter is in parameters_q.
+  // In the queue, and the one whose rows are taken.
   tile_t queued;
   /* verilator lint_off UNUSEDSIGNAL */
   tile_t tile_q;
   /* verilator lint_on UNUSEDSIGNAL */
-  logic [TileColumns-1:0][EntryWidth-1:0] parameters_q;
+  // A cycle later, for the parameters of the first row that is taken from it then.
+  logic tile_load_q;
+  logic [BlockBits-1:0] block_q;
 
-  moesaic_fifo #(
-      .Width($bits(row)),
+  moesaic_queue_level #(
       .Depth(RowQueue)
   ) u_rows (
       .clk_i,
       .rst_ni,
-      .valid_i(row_valid_i),
-      .ready_o(row_ready),
-      .data_i (row_i),
-      .valid_o(row_valid),
-      .ready_i(take && group_ends),
-      .data_o (row)
+      .push_i (row_valid_i),
+      .pop_i  (take && group_ends),
+      .valid_o(row_valid)
   );
 
   moesaic_fifo #(
@@ -164,24 +166,8 @@ module moesaic_matmul_drain #(
     else if (queue_valid) tile_valid <= 1'b1;
     else if (tile_ends) tile_valid <= 1'b0;
     if (tile_load) tile_q <= queued;
-  end
-
-  // Entries without their unused bits, in one memory per weight word of a block.
-  for (genvar w = 0; w < BlockWords; w++) begin : gen_block_word
-    (* ram_style = "distributed" *) logic [EntryWidth*WordColumns-1:0] blocks[ParameterTiles];
-    logic [EntryWidth*WordColumns-1:0] entries;
-
-    for (genvar c = 0; c < WordColumns; c++) begin : gen_parameters
-      assign entries[EntryWidth*c+:EntryWidth] = block_wr_data_i[BlockEntryWidth*c+:EntryWidth];
-    end
-
-    always_ff @(posedge clk_i) begin
-      if (block_wr_valid_i && block_wr_high_i == 1'(w)) blocks[block_wr_address_i] <= entries;
-    end
-
-    always_ff @(posedge clk_i) begin
-      if (tile_load) parameters_q[w*WordColumns+:WordColumns] <= blocks[queued.block];
-    end
+    tile_load_q <= rst_ni && tile_load;
+    block_q <= queued.block;
   end
 
   logic weigh_q;  // the rows in the pipeline are weighed
@@ -225,124 +211,83 @@ module moesaic_matmul_drain #(
 
   // --- requantise, weigh, and look up ---
 
-  logic [WeighCycles-1:0] valid_q;
+  logic [WeighedCycle-2:0] valid_q;  // in cycle 1, 2, ...
   logic [7:0] output_shift_q;
   logic second_row, second_row_q;
-  logic [15:0] score_late, row_multiplier_0;
+  logic [15:0] score_late;
   logic [2:0] score_shift_late;
-  logic [5:0] weigh_shift;
+  logic [1:0][15:0] row_multiplier_q;
+  logic [1:0][5:0] row_shift_q;
   logic [ActPorts-1:0][5:0] row_shift;
-  logic [5:0] row_shift_0;
-  logic [1:0][TileColumns-1:0][15:0] scaled;
-  logic [ActPorts-1:0][TileColumns-1:0][15:0] scaled_late, value;
+  logic [ActPorts-1:0][TileColumns-1:0][15:0] scaled, value;
   logic [ActPorts-1:0][TileColumns-1:0][7:0] looked_up;
 
   // A weighed row in the second place of its group.
   assign second_row = weigh_q && ActPorts == 2 && row_in_tile_q[0];
-  assign row_multiplier_0 = scale_rd_multiplier_i[second_row_q];
-  assign row_shift_0 = row_shift[second_row_q];
-
-  assign weigh_shift = 6'd16 - {3'b0, score_shift_late};
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_row_shift
     assign row_shift[p] = (8'(scale_rd_shift_i[p]) > output_shift_q) ? scale_rd_shift_i[p] - output_shift_q[5:0] : '0;
   end
 
+  // Weighing is requantising by the score, in the lanes of the last port.
   always_ff @(posedge clk_i) begin
-    // only weighed rows go beyond the table
-    valid_q <= rst_ni
-        ? {valid_q[WeighCycles-2:Cycles-1] & {(WeighCycles - Cycles) {weigh_q}}, valid_q[Cycles-2:0], take} : '0;
+    valid_q <= rst_ni ? {valid_q[WeighedCycle-3:0], take} : '0;
     output_shift_q <= tile_q.output_shift;
     second_row_q <= second_row;
+    row_multiplier_q <= {weigh_q ? score_late : scale_rd_multiplier_i[ActPorts-1], scale_rd_multiplier_i[second_row_q]};
+    row_shift_q <= {weigh_q ? 6'd16 - {3'b0, score_shift_late} : row_shift[ActPorts-1], row_shift[second_row_q]};
   end
 
+  // In row_multiplier_q when the row is in stage 0 for the second time, and in the slices when it is in stage 1.
   moesaic_delay_line #(
       .Width ($bits({score_shift_late, score_late})),
-      .Stages(RequantiseCycles + 1)
+      .Stages(ScaledCycle - 1)
   ) u_score_delay (
       .clk_i,
-      .enable_i(1'b1),
-      .data_i  ({tile_q.score_shift, score_i}),
-      .data_o  ({score_shift_late, score_late})
+      .data_i({tile_q.score_shift, score_i}),
+      .data_o({score_shift_late, score_late})
   );
 
-  for (genvar c = 0; c < TileColumns; c++) begin : gen_lane
-    entry_t parameters;
-    assign parameters = parameters_q[c];
-
-    moesaic_requantise u_first (
-        .clk_i,
-        .enable_i        ({valid_q[RequantiseCycles-2:0], take}),
-        .row_scale_i     (tile_q.row_scale),
-        .sum_i           (row[second_row][c]),
-        .bias_i          (parameters.bias),
-        .multiplier_i    (parameters.multiplier),
-        .shift_i         (parameters.shift),
-        .row_multiplier_i(row_multiplier_0),
-        .row_shift_i     (row_shift_0),
-        .result_o        (scaled[0][c])
-    );
-
-    // Weighing is requantising by the score.
-    moesaic_requantise u_second (
-        .clk_i,
-        .enable_i        (weigh_q ? valid_q[RequantiseCycles-1+:RequantiseCycles] : {valid_q[RequantiseCycles-2:0], take}),
-        .row_scale_i     (weigh_q || tile_q.row_scale),
-        .sum_i           (weigh_q ? {{16{scaled[0][c][15]}}, scaled[0][c]} : row[ActPorts-1][c]),
-        .bias_i          (parameters.bias),
-        .multiplier_i    (parameters.multiplier),
-        .shift_i         (parameters.shift),
-        .row_multiplier_i(weigh_q ? score_late : scale_rd_multiplier_i[ActPorts-1]),
-        .row_shift_i     (weigh_q ? weigh_shift : row_shift[ActPorts-1]),
-        .result_o        (scaled[1][c])
-    );
-  end
-
-  logic [CountBits-1:0] late_row, last_row;
-  logic [EntryBits-1:0] late_entry, last_entry;
-  logic [ColumnBits-1:0] late_columns, next_columns;
+  logic [CountBits-1:0] last_row;
+  logic [EntryBits-1:0] last_entry;
+  logic [ColumnBits-1:0] next_columns;
   logic [TileColumns-1:0] last_count_q;
-  logic [ActPorts-1:0] used, late_used, last_used;
-  logic late_enable, late_index, late_first, late_last;
-  logic next_enable, last_enable_q, last_first, last_last;
+  logic [ActPorts-1:0] used, last_used;
+  logic late_enable, late_index, last_first, last_last, next_enable;
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_used
     assign used[p] = tile_q.track_max && row_in_tile_q + CountBits'(p) < tile_q.rows;
   end
 
   moesaic_delay_line #(
-      .Width ($bits({late_row, late_entry, late_columns, late_used, late_enable, late_index, late_first, late_last})),
-      .Stages(RequantiseCycles)
+      .Width ($bits({late_enable, late_index})),
+      .Stages(ScaledCycle)
   ) u_late (
       .clk_i,
-      .enable_i(1'b1),
-      .data_i  ({row_in_tile_q, entry, tile_q.columns, used, tile_q.table_enable, tile_q.table_index, tile_q.first, tile_q.last}),
-      .data_o  ({late_row, late_entry, late_columns, late_used, late_enable, late_index, late_first, late_last})
-  );
-
-  moesaic_delay_line #(
-      .Width ($bits({last_row, last_entry, last_used, last_first, last_last})),
-      .Stages(TableCycles)
-  ) u_last (
-      .clk_i,
-      .enable_i(1'b1),
-      .data_i  ({late_row, late_entry, late_used, late_first, late_last}),
-      .data_o  ({last_row, last_entry, last_used, last_first, last_last})
+      .data_i({tile_q.table_enable, tile_q.table_index}),
+      .data_o({late_enable, late_index})
   );
 
   // What chooses among the values, and which of them count, is ready in registers when they come.
   moesaic_delay_line #(
       .Width ($bits({next_columns, next_enable})),
-      .Stages(TableCycles - 1)
+      .Stages(ValueCycle - 1)
   ) u_next (
       .clk_i,
-      .enable_i(1'b1),
-      .data_i  ({late_columns, late_enable}),
-      .data_o  ({next_columns, next_enable})
+      .data_i({tile_q.columns, tile_q.table_enable}),
+      .data_o({next_columns, next_enable})
+  );
+
+  moesaic_delay_line #(
+      .Width ($bits({last_row, last_entry, last_used, last_first, last_last})),
+      .Stages(ValueCycle)
+  ) u_last (
+      .clk_i,
+      .data_i({row_in_tile_q, entry, used, tile_q.first, tile_q.last}),
+      .data_o({last_row, last_entry, last_used, last_first, last_last})
   );
 
   always_ff @(posedge clk_i) begin
-    last_enable_q <= next_enable && !weigh_q;
     for (int c = 0; c < int'(TileColumns); c++) last_count_q[c] <= ColumnBits'(c) < next_columns;
   end
 
@@ -351,9 +296,9 @@ module moesaic_matmul_drain #(
   ) u_table (
       .clk_i,
       .rst_ni,
-      .lookup_i    (valid_q[RequantiseCycles-1] && late_enable),
+      .lookup_i    (valid_q[ScaledCycle-1] && late_enable),
       .index_i     (late_index),
-      .value_i     (scaled[ActPorts-1:0]),
+      .value_i     (scaled),
       .result_o    (looked_up),
       .wr_valid_i  (table_wr_valid_i),
       .wr_ready_o  (table_wr_ready_o),
@@ -362,41 +307,72 @@ module moesaic_matmul_drain #(
       .wr_fault_o  (table_wr_fault_o)
   );
 
-  moesaic_delay_line #(
-      .Width ($bits(scaled_late)),
-      .Stages(TableCycles)
-  ) u_scaled_delay (
-      .clk_i,
-      .enable_i(1'b1),
-      .data_i  (scaled[ActPorts-1:0]),
-      .data_o  (scaled_late)
-  );
+  assign value_next = weigh_q ? valid_q[WeighedCycle-2] : valid_q[ValueCycle-2];
 
-  always_comb begin
-    value = scaled_late;
-    if (last_enable_q) begin
-      for (int p = 0; p < ActPorts; p++) begin
-        for (int c = 0; c < TileColumns; c++) value[p][c] = {{8{looked_up[p][c][7]}}, looked_up[p][c]};
-      end
-    end
-    if (weigh_q) value[0] = scaled[1];
-  end
+  always_ff @(posedge clk_i) value_push_q <= rst_ni && value_next;
 
-  assign value_push = weigh_q ? valid_q[WeighCycles-1] : valid_q[Cycles-1];
-
-  moesaic_fifo #(
-      .Width($bits(value_o)),
+  moesaic_queue_level #(
       .Depth(ValueQueue)
   ) u_values (
       .clk_i,
       .rst_ni,
-      .valid_i(value_push),
-      .ready_o(value_ready),
-      .data_i (value),
-      .valid_o(value_valid_o),
-      .ready_i(value_ready_i),
-      .data_o (value_o)
+      .push_i (value_push_q),
+      .pop_i  (value_valid_o && value_ready_i),
+      .valid_o(value_valid_o)
   );
+
+  // --- the slices ---
+
+  logic [Slices-1:0][SliceColumns-1:0][BlockEntryWidth-1:0] slice_entries;
+  logic [Slices-1:0][ActPorts-1:0][SliceColumns-1:0][31:0] slice_row;
+  logic [Slices-1:0][ActPorts-1:0][SliceColumns-1:0][15:0] slice_scaled, slice_value, slice_oldest;
+  logic [Slices-1:0][ActPorts-1:0][SliceColumns-1:0][7:0] slice_looked_up;
+
+  for (genvar s = 0; s < Slices; s++) begin : gen_slice
+    for (genvar c = 0; c < SliceColumns; c++) begin : gen_column
+      assign slice_entries[s][c] = block_wr_data_i[BlockEntryWidth*((SliceColumns*s+c)%WordColumns)+:BlockEntryWidth];
+
+      for (genvar p = 0; p < ActPorts; p++) begin : gen_port
+        assign slice_row[s][p][c] = row_i[p][SliceColumns*s+c];
+        assign slice_looked_up[s][p][c] = looked_up[p][SliceColumns*s+c];
+        assign scaled[p][SliceColumns*s+c] = slice_scaled[s][p][c];
+        assign value[p][SliceColumns*s+c] = slice_value[s][p][c];
+        assign value_o[p][SliceColumns*s+c] = slice_oldest[s][p][c];
+      end
+    end
+
+    moesaic_drain_columns #(
+        .Columns       (SliceColumns),
+        .ActPorts      (ActPorts),
+        .RowQueue      (RowQueue),
+        .ValueQueue    (ValueQueue),
+        .ParameterTiles(ParameterTiles),
+        .TableCycles   (TableCycles)
+    ) u_columns (
+        .clk_i,
+        .rst_ni,
+        .block_wr_valid_i  (block_wr_valid_i && block_wr_high_i == 1'(SliceColumns * s / WordColumns)),
+        .block_wr_address_i,
+        .block_wr_data_i   (slice_entries[s]),
+        .load_i            (tile_load_q),
+        .block_i           (block_q),
+        .row_push_i        (row_valid_i),
+        .row_i             (slice_row[s]),
+        .row_pop_i         (take && group_ends),
+        .second_i          (second_row),
+        .row_scale_i       (tile_q.row_scale),
+        .weigh_i           (weigh_q),
+        .row_multiplier_i  (row_multiplier_q),
+        .row_shift_i       (row_shift_q),
+        .scaled_o          (slice_scaled[s]),
+        .looked_up_i       (slice_looked_up[s]),
+        .table_enable_i    (next_enable),
+        .value_o           (slice_value[s]),
+        .value_push_i      (value_next),
+        .value_pop_i       (value_valid_o && value_ready_i),
+        .oldest_o          (slice_oldest[s])
+    );
+  end
 
   // --- row maxima ---
 
@@ -411,7 +387,7 @@ module moesaic_matmul_drain #(
     ) u_maximum (
         .clk_i,
         .rst_ni,
-        .valid_i         (last_used[p] && valid_q[Cycles-1]),
+        .valid_i         (last_used[p] && valid_q[ValueCycle-1]),
         .row_i           (PortRowBits'(last_row >> PortBits)),
         .entry_i         (last_entry | EntryBits'(p)),
         .first_i         (last_first),
@@ -430,9 +406,7 @@ module moesaic_matmul_drain #(
   always_ff @(posedge clk_i) begin
     if (armed) begin
       values_in_flight_in_range: assert (in_flight_q <= ($clog2(ValueQueue) + 1)'(ValueQueue));
-      rows_never_refused: assert (row_ready || !row_valid_i);
       tiles_never_refused: assert (tile_ready || !tile_valid_i);
-      values_never_refused: assert (value_ready || !value_push);
     end
   end
 `endif

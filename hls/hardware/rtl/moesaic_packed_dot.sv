@@ -14,7 +14,6 @@ module moesaic_packed_dot #(
     parameter int unsigned TileDepth = 4
 ) (
     input  logic                          clk_i,
-    input  logic                          enable_i,
     input  logic [TileDepth-1:0][7:0]     a_i,
     input  logic [TileDepth-1:0][26:0]    weights_i,
     output logic signed [36:0]            sum_o
@@ -32,13 +31,12 @@ module moesaic_packed_dot #(
 
   for (genvar k = 0; k < TileDepth; k++) begin : gen_dsp
     moesaic_dsp48_mac #(
-        .First(k == 0),
-        .Start(-48'sd1)
+        .Cascaded(k != 0)
     ) u_slice (
         .clk_i,
-        .enable_i,
         .a_i      (weights_i[k]),
         .b_i      ({{10{a_i[k][7]}}, a_i[k]}),
+        .c_i      ('1),
         .cascade_i(cascade[k]),
         .cascade_o(cascade[k+1]),
         .sum_o    (sums[k])

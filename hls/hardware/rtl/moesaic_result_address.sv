@@ -192,7 +192,6 @@ module moesaic_result_address #(
       .Stages(QueueCycles)
   ) u_wait (
       .clk_i,
-      .enable_i(1'b1),
       .data_i  (this_step),
       .data_o  (waited)
   );

@@ -19,6 +19,9 @@ MEMORY_PORTS = ("HP0", "HP1", "HP3")
 
 SYNTHESIS_STRATEGY = "Flow_PerfOptimized_high"
 IMPLEMENTATION_STRATEGY = "Performance_ExplorePostRoutePhysOpt"
+_SLICE = "rtl/moesaic_dsp48_mac.sv"
+_INSTANTIATED = b"`define MOESAIC_DSP48E2\n"
+"""In front of the slice's source: a define of the project would not travel with the packaged IP."""
 _ACCESS = {"rw": "read-write", "ro": "read-only", "w1c": "read-write"}
 """Register access in IP-XACT terms, in which write-one-to-clear belongs to fields; a register's description states it."""
 _SCRIPTS = ("vivado.tcl", "package_ip.tcl", "block_design.tcl", "implementation.tcl", "constraints.xdc")
@@ -76,6 +79,7 @@ def workspace_files(configuration: HardwareConfiguration, engine: str, clock_mhz
     """Every file of the workspace: path to content. The HLS engine also needs the kernel's IP, which goes into kernel_ip/."""
     sources = accelerator_sources(configuration)
     files = {path: content for path, content in sources.items() if path.startswith("rtl/") and path.endswith(".sv")}
+    files[_SLICE] = _INSTANTIATED + files[_SLICE]
     files[f"rtl/{MODULE}.v"] = wrapper(configuration, engine).encode()
     files["settings.tcl"] = settings(configuration, engine, clock_mhz, jobs).encode()
     folder = resources.files("moesaic.hls.vendor").joinpath("tcl")

@@ -12,11 +12,13 @@ from moesaic.hls.vendor.vivado.wrapper import ENGINES, MODULE, interfaces, wrapp
 from moesaic.sim.machines.rtl_lint import WAIVERS
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.machines.verilator import lint
+from moesaic.sim.measurements.netlist_run.cells import CELL_DIRECTORY
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.registers import REGISTERS
 from tests.hls.vendor_tcl import VivadoTcl
 
 TINY = load_configuration("tiny")
+DSP_MODEL = CELL_DIRECTORY / "DSP48E2.sv"
 KERNEL = Path(__file__).resolve().parents[3] / "hls" / "hardware" / "cpp" / "kernel.cpp"
 
 
@@ -28,6 +30,16 @@ def write_workspace(directory: Path, configuration: HardwareConfiguration, engin
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(content)
     return directory
+
+
+def with_slices(directory: Path) -> list[Path]:
+    """What lint reads beside a workspace's RTL: waivers, and the slice's model, which leaves pins unused."""
+    waivers = directory / "slices.vlt"
+    rules = ("UNUSEDPARAM", "UNUSEDSIGNAL")
+    waivers.write_text(
+        "`verilator_config\n" + "".join(f'lint_off -rule {rule} -file "*/DSP48E2.sv"\n' for rule in rules)
+    )
+    return [WAIVERS, waivers, DSP_MODEL]
 
 
 def run(directory: Path, inferred: str = "") -> VivadoTcl:
@@ -154,12 +166,25 @@ def test_the_stubs_notice(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "results" / "accel.bit").exists()
 
 
+def test_vivado_gets_instantiated_slices(tmp_path: Path) -> None:
+    """The source itself says so, whichever project reads it, and names no multiplication that a tool would have to infer."""
+    write_workspace(tmp_path, TINY, "rtl")
+    source = tmp_path / "rtl" / "moesaic_dsp48_mac.sv"
+    assert source.read_text().startswith("`define MOESAIC_DSP48E2\n")
+    assert (tmp_path / "package_ip.tcl").read_text().count("rtl *.sv") == 1
+    assert lint("moesaic_dsp48_mac", [*with_slices(tmp_path), source], {}) == ""
+
+
 @pytest.mark.parametrize("configuration", ["tiny", "zcu104"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_wrapper_is_verilog_around_the_whole_accelerator(tmp_path: Path, engine: str, configuration: str) -> None:
     write_workspace(tmp_path, load_configuration(configuration), engine)
-    sources = [*source_closure(ENGINES[engine], [tmp_path / "rtl"]), tmp_path / "rtl" / f"{MODULE}.v"]
-    assert lint(MODULE, [WAIVERS, *sources], {}) == ""
+    sources = [
+        *with_slices(tmp_path),
+        *source_closure(ENGINES[engine], [tmp_path / "rtl"]),
+        tmp_path / "rtl" / f"{MODULE}.v",
+    ]
+    assert lint(MODULE, sources, {}) == ""
     signals = wrapper_signals(engine, 3)
     assert {"aclk", "aresetn", "irq"} <= set(signals)
     assert interfaces(engine, 3)[0] == "s_axi_control"

@@ -1,5 +1,5 @@
 // The part of AMD's DSP48E2 that dsp48_mac uses, written from the equations of the user guide (UG579): 27 x 18 multiplier,
-// W, X, Y and Z multiplexers (tables of OPMODE), P = Z + W + X + Y + CIN (ALUMODE 0000), input, M and P registers with their
+// W, X, Y and Z multiplexers (tables of OPMODE), P = Z + W + X + Y + CIN (ALUMODE 0000), input, C, M and P registers with their
 // enables. Anything that is set otherwise than modelled stops the simulation.
 //
 // An unknown bit of an operand makes unknown what depends on it, and no more: bit i of a product or sum depends on bits 0 to i. The
@@ -102,11 +102,12 @@ module DSP48E2 #(
   logic signed [26:0] a_q, a_used;
   logic signed [17:0] b_q, b_used;
   logic signed [44:0] m_q, m_used;
-  logic [47:0] p_q, alu, w, xy, z;
+  logic [47:0] c_q, c_used, p_q, alu, w, xy, z;
 
   // With one input register (AREG, BREG = 1) it is register 2, and INMODE 00000 selects it.
   assign a_used = (AREG == 1) ? a_q : A[26:0];
   assign b_used = (BREG == 1) ? b_q : B;
+  assign c_used = (CREG == 1) ? c_q : C;
   assign m_used = (MREG == 1) ? m_q : product(a_used, b_used);
 
   always_comb begin
@@ -114,13 +115,13 @@ module DSP48E2 #(
       2'b00: w = '0;
       2'b01: w = p_q;
       2'b10: w = RND;
-      default: w = C;
+      default: w = c_used;
     endcase
     case (OPMODE[6:4])
       3'b000: z = '0;
       3'b001: z = PCIN;
       3'b010: z = p_q;
-      3'b011: z = C;
+      3'b011: z = c_used;
       default: z = 'x;
     endcase
     // The two partial products of the multiplier come through X and Y together.
@@ -133,6 +134,8 @@ module DSP48E2 #(
     else if (CEA2) a_q <= A[26:0];
     if (RSTB) b_q <= '0;
     else if (CEB2) b_q <= B;
+    if (RSTC) c_q <= '0;
+    else if (CEC) c_q <= C;
     if (RSTM) m_q <= '0;
     else if (CEM) m_q <= product(a_used, b_used);
     if (RSTP) p_q <= '0;
