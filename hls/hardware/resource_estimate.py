@@ -28,10 +28,10 @@ class Resources:
         return asdict(self)
 
 
-BRAM_DEPTH, URAM_DEPTH = 512, 4096
-"""Words of a block as wide as it can be: 72 bits."""
+BRAM_DEPTH, URAM_DEPTH, URAM_BITS = 512, 4096, 72
+"""Words of a block as wide as it can be, and their bits: nine bytes, of which the weight memory uses all."""
 _RAM_DATA_BITS = 64
-"""Of the 72, those that a byte of eight bits uses in eight lanes."""
+"""Of the 72, those that the activation memory uses: its words are 8 bytes a block."""
 _QUEUE_DEPTH = 1024
 _MULTIPLIER_BITS = 26
 """Widest unsigned operand, in bits, that one DSP48E2 takes; its other operand has at most 17 bits."""
@@ -92,7 +92,7 @@ def _power_of_two(depth: int) -> int:
 
 def _uram(c: HardwareConfiguration) -> int:
     weight_words, ultra_words = c.weight_bytes // c.weight_word_bytes, c.act_ultra_bytes // c.act_word_bytes
-    weights = 8 * c.weight_word_bytes // _RAM_DATA_BITS * -(-weight_words // URAM_DEPTH)
+    weights = -(-8 * c.weight_word_bytes // URAM_BITS) * -(-weight_words // URAM_DEPTH)
     return weights + ULTRA_BANKS * (8 * c.act_word_bytes // _RAM_DATA_BITS) * -(
         -ultra_words // (ULTRA_BANKS * URAM_DEPTH)
     )

@@ -7,7 +7,8 @@
 //
 //   read   t: request, which asks the shared part | t + 1: address | t + 2: latch | t + 3: output register, multiplexer | t + 4: answer
 //   write  t: grant | t + 1: multiplexer | t + 2: the word at the UltraRAM, or at the wide port of the activation memory
-// What chooses and what enables is there once for each slice of 8 bytes: at most 72 loads. An address has one load in each UltraRAM.
+// What chooses and what enables is there once for each slice of 9 bytes, all that an UltraRAM is wide: at most 81 loads. An address
+// has one load in each UltraRAM.
 module moesaic_weight_memory #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned TileDepth = 4,
@@ -44,13 +45,11 @@ module moesaic_weight_memory #(
   localparam int unsigned AddressBits = $clog2(Words);
   // Few bits tell the parts apart; what lies outside of both is read or written in one of them, as zeros or without strobes.
   localparam int unsigned AllBits = $clog2(AllWords + 1);
-  // Slices as wide as the data of one UltraRAM; the strobes of most slices are zero in most writes of load.
-  localparam int unsigned SliceBytes = 8;
-  localparam int unsigned Slices = WordBytes / SliceBytes;
+  // Slices as wide as one UltraRAM, 72 bits, with a write enable for each byte; the last one takes what is left. The strobes of most
+  // slices are zero in most writes of load.
+  localparam int unsigned SliceBytes = 9;
+  localparam int unsigned Slices = (WordBytes + SliceBytes - 1) / SliceBytes;
 
-  if (WordBytes % SliceBytes != 0) begin : gen_check_word
-    $fatal(1, "weight_memory: a word has TileColumns * TileDepth = %0d bytes, they must be a multiple of %0d", WordBytes, SliceBytes);
-  end
   if (WeightBytes % WordBytes != 0 || Words < 2) begin : gen_check_words
     $fatal(1, "weight_memory: WeightBytes is %0d, it must hold whole words of %0d bytes, at least two", WeightBytes, WordBytes);
   end
@@ -122,8 +121,11 @@ module moesaic_weight_memory #(
   end
 
   for (genvar s = 0; s < Slices; s++) begin : gen_slice
-    (* ram_style = "ultra" *) logic [8*SliceBytes-1:0] memory[Words];
-    logic [8*SliceBytes-1:0] latch_q, output_q;
+    localparam int unsigned First = SliceBytes * s;
+    localparam int unsigned Bytes = (s == Slices - 1) ? WordBytes - First : SliceBytes;
+
+    (* ram_style = "ultra" *) logic [8*Bytes-1:0] memory[Words];
+    logic [8*Bytes-1:0] latch_q, output_q;
     logic client, wr_enable_q, answered, own, shared;
 
     // --- the slice's copies of what chooses ---
@@ -143,15 +145,15 @@ module moesaic_weight_memory #(
     );
 
     always_ff @(posedge clk_i) begin
-      wr_data_q[8*SliceBytes*s+:8*SliceBytes] <= client_data_q[client][8*SliceBytes*s+:8*SliceBytes];
-      wr_strobe_q[SliceBytes*s+:SliceBytes] <= client_strobe_q[client][SliceBytes*s+:SliceBytes];
-      wr_enable_q <= rst_ni && wr_valid_q && !wr_shared && client_strobe_q[client][SliceBytes*s+:SliceBytes] != '0;
+      wr_data_q[8*First+:8*Bytes] <= client_data_q[client][8*First+:8*Bytes];
+      wr_strobe_q[First+:Bytes] <= client_strobe_q[client][First+:Bytes];
+      wr_enable_q <= rst_ni && wr_valid_q && !wr_shared && client_strobe_q[client][First+:Bytes] != '0;
     end
 
     always_ff @(posedge clk_i) begin
       if (wr_enable_q) begin
-        for (int b = 0; b < SliceBytes; b++) begin
-          if (wr_strobe_q[SliceBytes*s+b]) memory[wr_address_q][8*b+:8] <= wr_data_q[8*(s*SliceBytes+b)+:8];
+        for (int b = 0; b < Bytes; b++) begin
+          if (wr_strobe_q[First+b]) memory[wr_address_q][8*b+:8] <= wr_data_q[8*(First+b)+:8];
         end
       end
     end
@@ -163,8 +165,8 @@ module moesaic_weight_memory #(
 
     always_ff @(posedge clk_i) begin
       if (answered) begin
-        rd_data_o[8*SliceBytes*s+:8*SliceBytes] <= output_q & {8 * SliceBytes{own}}
-            | shared_rd_data_i[8*SliceBytes*s+:8*SliceBytes] & {8 * SliceBytes{shared}};
+        rd_data_o[8*First+:8*Bytes] <= output_q & {8 * Bytes{own}}
+            | shared_rd_data_i[8*First+:8*Bytes] & {8 * Bytes{shared}};
       end
     end
   end
