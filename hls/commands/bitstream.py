@@ -10,6 +10,28 @@ from moesaic.argument_types import positive
 from moesaic.hls.vendor.tool_runs import TAKES_TURNS
 from moesaic.spec.clock import CLOCK_MHZ
 
+AUTO = "auto"
+
+
+def _clock(text: str) -> float | str:
+    """A clock in MHz, or "auto"."""
+    if text == AUTO:
+        return text
+    try:
+        clock = float(text)
+    except ValueError:
+        clock = 0.0
+    if not 1 <= clock < 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a clock from 1 to 1000 MHz nor auto")
+    return clock
+
+
+def _board_files(arguments: argparse.Namespace) -> str:
+    """The folder of board files for settings.tcl: absolute, or as given if another machine will look for it."""
+    if arguments.board_files is None:
+        return ""
+    return str(arguments.board_files if arguments.project_only is not None else arguments.board_files.resolve())
+
 
 class BitstreamCommand:
     """Makes a bitstream from a hardware configuration."""
@@ -28,7 +50,16 @@ class BitstreamCommand:
             default="rtl",
             help=f"SystemVerilog or HLS C++; {TAKES_TURNS} (default: rtl)",
         )
-        parser.add_argument("--clock", type=positive, default=CLOCK_MHZ, help=f"clock in MHz (default: {CLOCK_MHZ})")
+        parser.add_argument(
+            "--clock",
+            type=_clock,
+            default=float(CLOCK_MHZ),
+            help=f"clock in MHz (default: {CLOCK_MHZ}), or auto: the highest that is met, in as few runs as possible",
+        )
+        parser.add_argument("--floorplan", action="store_true", help="keep the array to clock regions of its own")
+        parser.add_argument(
+            "--board-files", type=Path, metavar="DIR", help="folder of Vivado board files (default: those of Vivado)"
+        )
         parser.add_argument(
             "--jobs", type=positive, default=os.cpu_count() or 1, help="processes of Vivado (default: cores)"
         )
@@ -38,25 +69,61 @@ class BitstreamCommand:
         parser.add_argument(
             "--work", type=Path, default=Path("build/vivado"), help="projects and logs (default: build/vivado)"
         )
+        instead = parser.add_mutually_exclusive_group()
+        instead.add_argument(
+            "--project-only",
+            type=Path,
+            metavar="DIR",
+            help="write the project for a machine that has Vivado; run nothing",
+        )
+        instead.add_argument(
+            "--collect",
+            type=Path,
+            metavar="DIR",
+            help="keep the results of such a project; no other option but --output",
+        )
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         import json
 
-        from moesaic.hls.vendor.vivado.bitstream import MANIFEST, make_bitstream
+        from moesaic.errors import UserError
+        from moesaic.hls.vendor.vivado.bitstream import MANIFEST, collect, make_bitstream
+        from moesaic.hls.vendor.vivado.project import ProjectOptions, commands, write_project
         from moesaic.spec.configuration import load_configuration
 
-        configuration = load_configuration(arguments.config)
-        if arguments.engine == "hls":
-            print(f"note: {TAKES_TURNS}")
-        directory = make_bitstream(
-            configuration, arguments.engine, arguments.clock, arguments.jobs, arguments.output, arguments.work
+        search = arguments.clock == AUTO
+        options = ProjectOptions(
+            arguments.engine,
+            float(CLOCK_MHZ) if search else arguments.clock,
+            arguments.jobs,
+            arguments.floorplan,
+            _board_files(arguments),
         )
+        if arguments.project_only is not None:
+            if search:
+                raise UserError(
+                    "--clock auto needs the runs that --project-only leaves to another machine: name a clock in MHz; the results that "
+                    "come back say how far it is from the highest"
+                )
+            write_project(load_configuration(arguments.config), options, arguments.project_only)
+            print(f"{arguments.project_only}: run there: {' && '.join(commands(options.engine))}")
+            return 0
+        if arguments.collect is not None:
+            directory = collect(arguments.collect, arguments.output)
+        else:
+            configuration = load_configuration(arguments.config)
+            if arguments.engine == "hls":
+                print(f"note: {TAKES_TURNS}")
+            directory = make_bitstream(configuration, options, search, arguments.output, arguments.work)
         made = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-        timing = made["timing"]
+        timing, tried = made["timing"], made["clocks_tried"]
         print(
-            f"{directory}: engine {made['engine']}, {made['clock_mhz']} MHz, worst setup slack {timing['setup_worst']} ns"
+            f"{directory}: engine {made['engine']}, {made['clock_mhz']:g} MHz (the board makes {made['clock_made_mhz']:g}), worst setup "
+            f"slack {timing['setup_worst']} ns"
         )
+        if search:
+            print(f"  the highest clock that is met, of {len(tried)} tried")
         for name, amounts in made["accelerator"].items():
             estimate = f", {amounts['estimated']} estimated" if "estimated" in amounts else ""
             print(f"  {name}: {amounts['used']:g} used{estimate}")

@@ -1,8 +1,9 @@
 """Vendor commands for a Tcl interpreter: they run nothing, but know their options, keep what was built, and refuse the rest.
 
 A script that uses a command, option, object or property that is not known here fails, as does one that connects a pin twice,
-or two of different widths. What the stubs know was written by hand from the vendor's manuals (AMD UG835 for Vivado, UG1399 for
-Vitis HLS, UG1118 for the IP packager, and the manuals of the IP blocks); no vendor tool was asked.
+or two of different widths. What the names do was written by hand from the vendor's manuals (AMD UG835 for Vivado, UG1399 for
+Vitis HLS, UG1118 for the IP packager, and the manuals of the IP blocks); no vendor tool was asked. The names themselves come from
+scripts and manuals that others published: each stands in vendor_names.toml with its place, see test_vendor_names.py.
 """
 
 from __future__ import annotations
@@ -40,8 +41,16 @@ class VendorTcl:
         self.failures: list[str] = []
         self.printed: list[str] = []
         self.exit_code: int | None = None
+        self.commands: dict[str, set[str]] = {}
         self._define("exit", {}, (0, 1), self._exit)
-        self.interpreter.createcommand("puts", lambda *words: self.printed.append(" ".join(words)))
+        self.interpreter.eval("rename puts puts_to_file")
+        self.interpreter.createcommand("puts", self._puts)
+
+    def _puts(self, *words: str) -> None:
+        if len(words) == 2 and words[0].startswith("file"):
+            self.interpreter.call("puts_to_file", *words)
+        else:
+            self.printed.append(" ".join(words))
 
     def _exit(self, call: Call) -> str:
         self.exit_code = int(call.words[0]) if call.words else 0
@@ -55,6 +64,7 @@ class VendorTcl:
         handler: Callable[[Call], object] | None = None,
     ) -> None:
         """options: name to whether a value follows. words: least and most other arguments. handler: gives the result."""
+        self.commands[name] = set(options)
         if "::" in name:
             self.interpreter.eval(f"namespace eval {name.rpartition('::')[0]} {{}}")
 
@@ -77,6 +87,16 @@ class VendorTcl:
 
     def split(self, text: str) -> list[str]:
         return [str(word) for word in self.interpreter.splitlist(text)]
+
+    def run_hook(self, script: Path) -> str:
+        """Run a script that a tool runs by itself. What is wrong, or nothing."""
+        if not script.is_file():
+            return f"{script} does not exist"
+        try:
+            self.interpreter.call("source", str(script))
+        except tkinter.TclError as error:
+            return str(error)
+        return ""
 
     def source(self, script: Path) -> None:
         """Run a script to its end or its exit."""
@@ -259,7 +279,9 @@ _MEGAHERTZ = r"\d{1,3}(\.\d{1,3})?"
 _PROPAGATED = None
 _SETTINGS: dict[str, dict[str, str | None]] = {
     "zynq_ultra_ps_e": {
-        r"PSU__USE__(M_AXI_GP[0-2]|S_AXI_GP[0-6]|IRQ0)": _SWITCH,
+        r"PSU__USE__M_AXI_GP[0-2]": _SWITCH,
+        r"PSU__USE__S_AXI_GP[0-6]": _SWITCH,
+        r"PSU__USE__IRQ0": _SWITCH,
         r"PSU__MAXIGP[0-2]__DATA_WIDTH": _WIDTH,
         r"PSU__SAXIGP[0-6]__DATA_WIDTH": _WIDTH,
         r"PSU__FPGA_PL0_ENABLE": _SWITCH,
@@ -272,10 +294,16 @@ _SETTINGS: dict[str, dict[str, str | None]] = {
         "USE_LOCKED": "true|false",
         "USE_RESET": "true|false",
         "RESET_TYPE": "ACTIVE_HIGH|ACTIVE_LOW",
-        "RESET_PORT_NAME": "resetn?",
+        "RESET_PORT": "resetn?",
     },
-    "smartconnect": {"NUM_SI": _COUNT, "NUM_MI": _COUNT, "NUM_CLKS": _COUNT},
-    "axi_intc": {"C_IRQ_CONNECTION": _SWITCH, r"C_KIND_OF_INTR\.VALUE_SRC": "USER", "C_KIND_OF_INTR": "0x[0-9A-F]{8}"},
+    "smartconnect": {"NUM_SI": _COUNT, "NUM_MI": _COUNT},
+    "axi_interconnect": {"NUM_SI": _COUNT, "NUM_MI": _COUNT},
+    "axi_intc": {
+        "C_IRQ_CONNECTION": _SWITCH,
+        r"C_(KIND_OF|ASYNC)_INTR\.VALUE_SRC": "USER",
+        "C_KIND_OF_INTR": "0x[0-9A-F]{8}",
+        "C_ASYNC_INTR": "0x[0-9A-F]{8}",
+    },
 }
 """Block to its settings, each with the values it takes; _PROPAGATED where the tool takes the value from what is connected."""
 
@@ -292,12 +320,21 @@ _PROPERTIES = {
     },
     "block": {"range": r"\d+"},
     "system.bd": {"synth_checkpoint_mode": "None|Singular|Hierarchical"},
-    "constraints.xdc": {"used_in_synthesis": "true|false"},
+    "constraints.tcl": {"used_in_synthesis": "true|false"},
+    "floorplan.tcl": {"used_in_synthesis": "true|false"},
 }  # fmt: skip
 """Kind of object to its properties, each with the values that our scripts may give it."""
 
 _CONTROL_APERTURES = ((0xA000_0000, 256 << 20), (0x4_0000_0000, 4 << 30), (0x10_0000_0000, 224 << 30))
 """Where M_AXI_HPM0_FPD lies in the map of the processors (AMD UG1085, address map): first byte and size."""
+
+BOARD_PARTS = {"xilinx.com:zcu104:part0:1.1": 2, "xilinx.com:zcu102:part0:3.4": 4, "xilinx.com:kv260_som:part0:1.4": 4}
+"""Board parts of a usual installation, and the GiB of DDR that their presets set up (Xilinx/XilinxBoardStore)."""
+
+CLOCK_REGIONS = {f"X{x}Y{y}": 0 if x == 0 and y < 4 else 72 if x == 0 else 88 for x in range(4) for y in range(6)}
+"""DSP48E2 by clock region: 1,728 as an XCZU7EV has, none where its processing system lies; how they are spread is made up."""
+ARRAY = "system_i/accelerator/inst/u_accelerator/u_accelerator/u_matmul/u_array"
+HOOKS = {"STEPS.PLACE_DESIGN.TCL.PRE", "STEPS.ROUTE_DESIGN.TCL.PRE"}
 
 _STRATEGIES = {
     "synth_1": {
@@ -313,10 +350,26 @@ _STRATEGIES = {
 class VivadoTcl(VendorTcl):
     """Vivado with its IP packager and IP integrator, as far as an embedded design of one accelerator needs them."""
 
-    def __init__(self, workspace: Path, kernel: Path | None = None, inferred: str = "") -> None:
-        """inferred: what the packager makes of irq by itself: "" (nothing), "interrupt" or "sensitivity" (it with parameter)."""
+    def __init__(
+        self,
+        workspace: Path,
+        kernel: Path | None = None,
+        inferred: str = "",
+        board_parts: tuple[str, ...] = tuple(BOARD_PARTS),
+    ) -> None:
+        """inferred: what the packager makes of irq by itself: "" (nothing), "interrupt" or "sensitivity" (it with parameter).
+
+        board_parts: those that Vivado finds without board.repoPaths.
+        """
         super().__init__()
         self.workspace = workspace
+        self.board_parts = list(board_parts)
+        self.constraints: list[str] = []
+        self.false_paths: list[str] = []
+        self.uncertainty = self.placed_with = 0.0
+        self.pblock: list[str] = []
+        self.placed_in_pblock = ""
+        self.array_dsp = 1280
         self._infers = inferred
         self.file_properties: dict[str, dict[str, str]] = {}
         self.out_of_context = True
@@ -350,6 +403,8 @@ class VivadoTcl(VendorTcl):
         d("set_property", {"-dict": False}, (2, 3), self._set_property)
         d("get_property", {}, (2, 2), self._get_property)
         d("version", {"-short": False}, (0, 0), lambda call: "2023.1")
+        d("set_param", {}, (2, 2), self._set_param)
+        d("get_board_parts", {"-quiet": False}, (0, 1), self._get_board_parts)
         # IP packager
         package = {"-import_files": False, "-force": False}
         d("ipx::package_project", {"-root_dir": True, "-vendor": True, "-library": True, "-taxonomy": True, **package}, (0, 0),
@@ -395,8 +450,34 @@ class VivadoTcl(VendorTcl):
         d("report_utilization", {**report, "-hierarchical": False, "-hierarchical_depth": True}, (0, 0), self._report)
         d("report_power", report, (0, 0), self._report)
         d("report_drc", report, (0, 0), self._report)
+        d("xilinx::designutils::report_failfast", {**report, "-detailed_reports": True}, (0, 0), self._report)
+        d("report_qor_assessment", report, (0, 0), self._report)
+        d("report_control_sets", {**report, "-verbose": False}, (0, 0), self._report)
+        fanout = {**report, "-timing": False, "-load_types": False, "-max_nets": True}
+        d("report_high_fanout_nets", fanout, (0, 0), self._report)
+        # the design, in constraints and hooks
+        d("get_pins", {"-quiet": False}, (1, 1), self._get_design_pins)
+        d("get_clocks", {"-quiet": False, "-of_objects": True}, (0, 0), self._get_clocks)
+        d("set_clock_uncertainty", {"-setup": False}, (2, 2), self._set_uncertainty)
+        d("set_false_path", {"-through": True}, (0, 0), lambda call: self.false_paths.append(call.options["-through"]))
+        d("get_cells", {"-quiet": False, "-hierarchical": False, "-filter": True}, (0, 0), self._get_design_cells)
+        d("get_clock_regions", {}, (0, 1), lambda call: call.words or list(CLOCK_REGIONS))
+        d("get_sites", {"-quiet": False, "-of_objects": True, "-filter": True}, (0, 0), self._get_sites)
+        d("create_pblock", {}, (1, 1), lambda call: call.words[0])
+        d("resize_pblock", {"-add": True}, (1, 1), lambda call: self.pblock.append(call.options["-add"]))
+        d("add_cells_to_pblock", {}, (2, 2), lambda call: setattr(self, "placed_in_pblock", call.words[1]))
 
     # --- project ---
+
+    def _set_param(self, call: Call) -> None:
+        if call.words[0] != "board.repoPaths":
+            raise StubError(f"no parameter {call.words[0]}")
+        for folder in self.split(call.words[1]):
+            self.board_parts += [path.read_text().strip() for path in Path(folder).glob("*.board_part")]
+
+    def _get_board_parts(self, call: Call) -> list[str]:
+        pattern = call.words[0] if call.words else "*"
+        return [name for name in self.board_parts if fnmatch.fnmatch(name, pattern)]
 
     def _create_project(self, call: Call) -> None:
         self.project = {"part": call.options["-part"]}
@@ -409,6 +490,8 @@ class VivadoTcl(VendorTcl):
                 raise StubError(f"{file} does not exist")
         if call.options.get("-fileset", "constrs_1") != "constrs_1":
             raise StubError(f"no fileset {call.options['-fileset']}")
+        if "-fileset" in call.options:
+            self.constraints += files
         self.files += files
 
     def _set_property(self, call: Call) -> None:
@@ -420,11 +503,14 @@ class VivadoTcl(VendorTcl):
             values = {name: value}
         kind, _, name = target.partition(":")
         if target in self.runs:
-            if set(values) != {"strategy"} or values["strategy"] not in _STRATEGIES[target]:
+            (name,) = values
+            if not (name == "strategy" and values[name] in _STRATEGIES[target]) and name not in HOOKS:
                 raise StubError(f"{values} is no strategy of {target}")
             holder = self.runs[target]
         elif kind in _PROPERTIES:
             self._check_values(target, _PROPERTIES[kind], values)
+            if values.get("board_part", self.board_parts[0]) not in self.board_parts:
+                raise StubError(f"no board part {values['board_part']}")
             holder = {
                 "project": self.project, "fileset": self.fileset, "core": self.core, "block": self.core,
                 "parameter": self.parameters.get(name), "register": self.registers.get(name),
@@ -456,9 +542,15 @@ class VivadoTcl(VendorTcl):
 
     def _get_property(self, call: Call) -> str:
         name, run = call.words
+        if name == "CONFIG.FREQ_HZ" and run == "clock_wizard/clk_out1":
+            return str(
+                round(float(self.cells["clock_wizard"].settings["CONFIG.CLKOUT1_REQUESTED_OUT_FREQ"]) * 0.9999e6)
+            )
+        if run not in self.runs:
+            raise StubError(f"{run} has no property {name}")
         return {
-            "PROGRESS": "100%" if self.runs[run].get("ended") else "0%",
-            "STATUS": "not started",
+            "PROGRESS": "100%" if self.runs[run].get("ended") else "50%",
+            "STATUS": self.runs[run].get("status", "not started"),
             "DIRECTORY": str(self.workspace / "accelerator_system" / "accelerator_system.runs" / run),
         }[name]
 
@@ -549,7 +641,8 @@ class VivadoTcl(VendorTcl):
             own_pins = {n: p for n, p in self.ports.items() if n in self.loose or p.role}
             self.cells[name] = Cell(kind, own_pins, interfaces)
         elif kind == "moesaic:hls:kernel":
-            if self._kernel is None or not any(path.endswith("kernel_ip") for path in self._repositories()):
+            places = [path for path in self._repositories() if path.endswith("kernel/kernel_project/solution/impl/ip")]
+            if self._kernel is None or not places:
                 raise StubError("the kernel's IP is in no repository")
             self.cells[name] = kernel_cell(self._kernel)
         elif kind.split(":")[:2] == ["xilinx.com", "ip"] and kind.split(":")[2] in _BLOCKS:
@@ -628,11 +721,16 @@ class VivadoTcl(VendorTcl):
             raise StubError(f"no address space {call.words}")
         return "space:ps/Data"
 
+    def gibibytes(self) -> int:
+        """The DDR that the board's preset sets up."""
+        return BOARD_PARTS[self._cell("ps").settings["preset"]]
+
     def _all_segments(self) -> list[str]:
         found = ["accelerator/s_axi_control/reg0", "interrupts/S_AXI/Reg"]
-        for gp, port in ((2, "HP0"), (3, "HP1"), (4, "HP2"), (5, "HP3")):
+        high = ["DDR_HIGH"] if self.gibibytes() > 2 else []
+        for gp, port in _MEMORY_PORTS.items():
             if self._cell("ps").settings.get(f"CONFIG.PSU__USE__S_AXI_GP{gp}") == "1":
-                found += [f"ps/SAXIGP{gp}/{port}_{part}" for part in ("DDR_LOW", "DDR_HIGH", "QSPI", "LPS_OCM")]
+                found += [f"ps/SAXIGP{gp}/{port}_{part}" for part in ("DDR_LOW", *high, "QSPI", "LPS_OCM")]
         return found
 
     def _get_segments(self, call: Call) -> list[str]:
@@ -643,7 +741,7 @@ class VivadoTcl(VendorTcl):
 
     def _assign(self, call: Call) -> None:
         size = call.options["-range"]
-        bytes_ = int(size.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(size[-1], 0)
+        bytes_ = int(size.rstrip("KMG"), 0) << {"K": 10, "M": 20, "G": 30}.get(size[-1], 0)
         offset = int(call.options["-offset"], 0)
         if offset % bytes_:
             raise StubError(f"offset {offset:#x} is no multiple of the range {bytes_:#x}")
@@ -677,10 +775,23 @@ class VivadoTcl(VendorTcl):
                 for interface, mode in self.interfaces(name).items():
                     if mode == "master":
                         found += self._unassigned(f"{name}/{interface}")
+        for end, other in self.interface_net.items():
+            if self.clock_of(end) != self.clock_of(other):
+                found.append(f"{end} is clocked by {self.clock_of(end)}, {other} by {self.clock_of(other)}")
         for slave in ("accelerator/s_axi_control/reg0", "interrupts/S_AXI/Reg"):
             if ("space:ps/Data", slave) not in self.segments:
                 found.append(f"segment {slave} has no address")
         return found
+
+    def clock_of(self, interface: str) -> str:
+        """What drives the clock of a cell's interface, or "" if nothing does."""
+        cell, _, name = interface.partition("/")
+        side = name.partition("_")[0]
+        own = re.sub(r"^([MS])_AXI_", lambda found: f"{found[1]}axi", name).lower()
+        for pin in (f"{side}_ACLK", f"{own}_aclk", "aclk", "ap_clk", "s_axi_aclk"):
+            if pin in self.pins(cell):
+                return self.net.get(f"{cell}/{pin}", "")
+        return ""
 
     def memory_port(self, master: str) -> str:
         """The processing system's port that a master reaches through its SmartConnect."""
@@ -690,15 +801,16 @@ class VivadoTcl(VendorTcl):
     def _unassigned(self, master: str) -> list[str]:
         if master not in self.interface_net:
             return []
-        port = re.fullmatch(r"ps/S_AXI_(HP\d)_FPD", self.memory_port(master))[1]
+        port = re.fullmatch(r"ps/S_AXI_(HPC?\d)_FPD", self.memory_port(master))[1]
         found = []
         for segment in self._all_segments():
             if f"/{port}_" in segment:
                 key = (f"space:{master}", segment)
                 if key not in self.segments and key not in self.excluded:
                     found.append(f"segment {segment} is neither assigned to nor excluded from {master}")
-                if segment.endswith("DDR_LOW") and self.segments.get(key) != (0, 2 << 30):
-                    found.append(f"{master} does not see the DDR at {port}")
+                for name, base in (("DDR_LOW", 0), ("DDR_HIGH", 0x8_0000_0000)):
+                    if segment.endswith(name) and self.segments.get(key) != (base, 2 << 30):
+                        found.append(f"{master} does not see {name} at {port}")
         return found
 
     def _validate(self, call: Call) -> None:
@@ -739,6 +851,9 @@ class VivadoTcl(VendorTcl):
         run = self.runs[self._get_run(call)]
         if run.get("launched") != "write_bitstream":
             raise StubError("the run was not launched up to the bitstream")
+        run["status"] = self._implement(run)
+        if run["status"] != "write_bitstream Complete!":
+            return
         run["ended"] = "yes"
         root = self.workspace / "accelerator_system"
         for path in (
@@ -748,6 +863,49 @@ class VivadoTcl(VendorTcl):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"stand-in for {path.name}\n")
 
+    def _implement(self, run: dict[str, str]) -> str:
+        """Read the constraints and run the hooks as an implementation does. The run's status."""
+        for script in self.constraints:
+            if self.file_properties.get(Path(script).name, {}).get("used_in_synthesis") != "false":
+                return f"synth_design ERROR: {script} names what only the implemented design has"
+            problem = self.run_hook(Path(script))
+            if problem:
+                return f"init_design ERROR: {problem}"
+        for step in ("PLACE", "ROUTE"):
+            script = run.get(f"STEPS.{step}_DESIGN.TCL.PRE")
+            problem = self.run_hook(Path(script)) if script else ""
+            if problem:
+                return f"{step.lower()}_design ERROR: {problem}"
+            if step == "PLACE":
+                self.placed_with = self.uncertainty
+        return "write_bitstream Complete!"
+
+    # --- the design ---
+
+    def _get_design_pins(self, call: Call) -> str:
+        """Pins of the block design's cells, below the wrapper's instance of it."""
+        top, _, path = call.words[0].partition("/")
+        cell, _, pin = path.partition("/")
+        return call.words[0] if top == "system_i" and cell in self.cells and pin in self.pins(cell) else ""
+
+    def _get_clocks(self, call: Call) -> str:
+        return "clk_out1_system_clock_wizard_0" if call.options["-of_objects"].endswith("/clk_out1") else ""
+
+    def _set_uncertainty(self, call: Call) -> None:
+        if not call.words[1]:
+            raise StubError("no valid object")
+        self.uncertainty = float(call.words[0])
+
+    def _get_design_cells(self, call: Call) -> list[str]:
+        if "REF_NAME == DSP48E2" in call.options["-filter"]:
+            return [f"{ARRAY}/u_dsp{index}" for index in range(self.array_dsp)]
+        return [ARRAY] if fnmatch.fnmatch(f"NAME =~ {ARRAY}", call.options["-filter"]) else []
+
+    def _get_sites(self, call: Call) -> list[str]:
+        if call.options["-filter"] != "SITE_TYPE == DSP48E2":
+            raise StubError(f"no sites by {call.options['-filter']}")
+        return [f"DSP48E2_{call.options['-of_objects']}_{i}" for i in range(CLOCK_REGIONS[call.options["-of_objects"]])]
+
     def _open_run(self, call: Call) -> None:
         if not self.runs[call.words[0]].get("ended"):
             raise StubError("the run has not ended")
@@ -756,7 +914,13 @@ class VivadoTcl(VendorTcl):
     def _report(self, call: Call) -> None:
         if not self.runs["impl_1"].get("open"):
             raise StubError("no implemented design is open")
+        if self.uncertainty:
+            raise StubError(f"{call.command} with {self.uncertainty} ns of user uncertainty")
         Path(call.options["-file"]).write_text(f"stand-in for {call.command}\n")
+
+
+_MEMORY_PORTS = {0: "HPC0", 1: "HPC1", 2: "HP0", 3: "HP1", 4: "HP2", 5: "HP3"}
+"""S_AXI_GP number to the port that it is (AMD PG201)."""
 
 
 def _processing_system(cell: Cell) -> tuple[dict[str, Pin], dict[str, str]]:
@@ -771,7 +935,7 @@ def _processing_system(cell: Cell) -> tuple[dict[str, Pin], dict[str, str]]:
     if on("USE__M_AXI_GP0"):
         interfaces["M_AXI_HPM0_FPD"] = "master"
         pins["maxihpm0_fpd_aclk"] = Pin("input", 1, "clock")
-    for gp, port in ((2, "HP0"), (3, "HP1"), (4, "HP2"), (5, "HP3")):
+    for gp, port in _MEMORY_PORTS.items():
         if on(f"USE__S_AXI_GP{gp}"):
             interfaces[f"S_AXI_{port}_FPD"] = "slave"
             pins[f"saxi{port.lower()}_fpd_aclk"] = Pin("input", 1, "clock")
@@ -783,7 +947,7 @@ def _clock_wizard(cell: Cell) -> tuple[dict[str, Pin], dict[str, str]]:
     if cell.settings.get("CONFIG.USE_LOCKED") == "true":
         pins["locked"] = Pin("output")
     if cell.settings.get("CONFIG.USE_RESET") == "true":
-        pins[cell.settings.get("CONFIG.RESET_PORT_NAME", "reset")] = Pin("input", 1, "reset")
+        pins[cell.settings.get("CONFIG.RESET_PORT", "reset")] = Pin("input", 1, "reset")
     return pins, {}
 
 
@@ -800,6 +964,15 @@ def _smartconnect(cell: Cell) -> tuple[dict[str, Pin], dict[str, str]]:
     return {"aclk": Pin("input", 1, "clock"), "aresetn": Pin("input", 1, "reset")}, interfaces
 
 
+def _interconnect(cell: Cell) -> tuple[dict[str, Pin], dict[str, str]]:
+    slaves, masters = (int(cell.settings.get(f"CONFIG.NUM_{kind}", "1")) for kind in ("SI", "MI"))
+    sides = [f"S{index:02d}" for index in range(slaves)] + [f"M{index:02d}" for index in range(masters)]
+    pins = {}
+    for prefix in ("", *(f"{side}_" for side in sides)):
+        pins |= {f"{prefix}ACLK": Pin("input", 1, "clock"), f"{prefix}ARESETN": Pin("input", 1, "reset")}
+    return pins, {f"{side}_AXI": "slave" if side.startswith("S") else "master" for side in sides}
+
+
 def _interrupt_controller(cell: Cell) -> tuple[dict[str, Pin], dict[str, str]]:
     pins = {"s_axi_aclk": Pin("input", 1, "clock"), "s_axi_aresetn": Pin("input", 1, "reset")}
     pins["intr"] = Pin("input", 1, "interrupt")
@@ -813,5 +986,6 @@ _BLOCKS = {
     "clk_wiz": _clock_wizard,
     "proc_sys_reset": _reset,
     "smartconnect": _smartconnect,
+    "axi_interconnect": _interconnect,
     "axi_intc": _interrupt_controller,
 }

@@ -3,9 +3,10 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from moesaic.hls.vendor.vivado.workspace import CONTROL_ADDRESS, INTERRUPT_CONTROLLER_ADDRESS, workspace_files
+from moesaic.hls.vendor.vivado.workspace import workspace_files
 from moesaic.hls.vendor.vivado.wrapper import INTERRUPT, interfaces
 from moesaic.host.hwh import IP_NAME
+from moesaic.spec.board import load_board
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.registers import REGISTER_FILE_BYTES
 from tests.hls.vendor_tcl import VivadoTcl
@@ -14,12 +15,13 @@ from tests.host.interrupt_controller import is_edge_triggered
 from tests.host.mock_pynq import REGISTERS_ADDRESS, interrupt_pins
 
 ROOT = ElementTree.fromstring(description())
+PORTS = load_board("zcu104").ports
 MODULES = {module.get("INSTANCE"): module for module in ROOT.iter("MODULE")}
 
 
 def built(directory: Path) -> VivadoTcl:
     """The block design that the scripts make in the stubs of Vivado's commands."""
-    for name, content in workspace_files(load_configuration("tiny"), "rtl", 300.0, 2).items():
+    for name, content in workspace_files(load_configuration("tiny"), load_board("zcu104"), "rtl", 300.0, 2).items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(content)
     vivado = VivadoTcl(directory)
@@ -52,10 +54,10 @@ def test_blocks_pins_addresses_and_registers_are_those_of_the_scripts(tmp_path):
         for entry in ROOT.iter("MEMRANGE")
     }
     assert ranges == {
-        "accelerator": (CONTROL_ADDRESS, CONTROL_ADDRESS + REGISTER_FILE_BYTES - 1),
-        "interrupts": (INTERRUPT_CONTROLLER_ADDRESS, INTERRUPT_CONTROLLER_ADDRESS + 0xFFFF),
+        "accelerator": (PORTS.control_address, PORTS.control_address + REGISTER_FILE_BYTES - 1),
+        "interrupts": (PORTS.interrupt_controller_address, PORTS.interrupt_controller_address + 0xFFFF),
     }
-    assert CONTROL_ADDRESS == REGISTERS_ADDRESS
+    assert PORTS.control_address == REGISTERS_ADDRESS
     (slave,) = [name for name in interfaces("rtl", 1) if name.startswith("s_")]
     assert [block.get("INTERFACE") for block in ROOT.iter("ADDRESSBLOCK")] == [slave]
 

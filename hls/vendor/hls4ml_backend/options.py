@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from moesaic.errors import UserError
-from moesaic.hls.vendor.parts import board_part, ordering_code
+from moesaic.spec.board import Board, board_of
 from moesaic.spec.clock import CLOCK_MHZ
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 
@@ -26,33 +26,31 @@ def initial_config(options: dict) -> dict:
             raise UserError(f"backend moesaic has no option {name!r}; it takes {', '.join(OPTIONS)}")
     given = {name: value for name, value in options.items() if value is not None}
     configuration = load_configuration(given.get("configuration", "tiny"))
-    _check_part(configuration, given.get("part"))
-    _check_board(configuration, given.get("board"))
+    board = board_of(configuration)
+    _check_part(configuration, board, given.get("part"))
+    _check_board(configuration, board, given.get("board"))
     _check_io_type(given.get("io_type", _IO_TYPE))
     return {
         "Configuration": str(given.get("configuration", "tiny")),
         "Task": _names(given.get("task", ())),
-        "Part": ordering_code(configuration),
+        "Part": board.part,
         "ClockPeriod": _clock_period(given.get("clock_period", 1000 / CLOCK_MHZ)),
         "HLSConfig": {},
     }
 
 
-def _check_part(configuration: HardwareConfiguration, part: str | None) -> None:
-    known = (ordering_code(configuration), configuration.part)
+def _check_part(configuration: HardwareConfiguration, its: Board, part: str | None) -> None:
+    known = (its.part, its.device_name)
     if part is not None and part.lower() not in (name.lower() for name in known):
         raise UserError(
             f"part {part}: configuration {configuration.name} is for {known[0]}; leave part out, or name a configuration for it"
         )
 
 
-def _check_board(configuration: HardwareConfiguration, board: str | None) -> None:
-    if board is None:
-        return
-    preset = board_part(configuration)
-    if board.lower() not in (preset, preset.split(":")[1]):
+def _check_board(configuration: HardwareConfiguration, its: Board, board: str | None) -> None:
+    if board is not None and board.lower() not in (its.board_part, its.name):
         raise UserError(
-            f"board {board}: configuration {configuration.name} is for {preset.split(':')[1]}; leave board out, or name a"
+            f"board {board}: configuration {configuration.name} is for {its.name}; leave board out, or name a"
             " configuration for it"
         )
 

@@ -3,6 +3,7 @@
 set root [file normalize [file dirname [info script]]]
 source [file join $root settings.tcl]
 if {[catch {
+  source [file join $root board_files.tcl]
   source [file join $root package_ip.tcl]
   source [file join $root block_design.tcl]
   source [file join $root implementation.tcl]

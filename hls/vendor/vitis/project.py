@@ -10,9 +10,9 @@ from pathlib import Path
 from moesaic.files import require_writable, write_directory
 from moesaic.hls.compiler.arena import round_up
 from moesaic.hls.hardware.accelerator_sources import accelerator_sources
-from moesaic.hls.vendor.parts import ordering_code
 from moesaic.hls.vendor.tool_runs import require_plain_path
 from moesaic.hls.vendor.vitis.testbench_data import GoldenRun, golden_run, random_picture
+from moesaic.spec.board import board_of
 from moesaic.spec.build import Build
 from moesaic.spec.clock import CLOCK_MHZ
 from moesaic.spec.configuration import HardwareConfiguration
@@ -47,10 +47,10 @@ def kernel_sources(configuration: HardwareConfiguration, memory_beats: int | Non
 
 
 def settings(configuration: HardwareConfiguration, clock_mhz: float = CLOCK_MHZ) -> str:
-    """Text of settings.tcl, what the scripts need to know about a configuration. Raises UserError for an unknown part."""
+    """Text of settings.tcl, what the scripts need to know about a configuration. Raises UserError for an unknown board."""
     return (
         f"# configuration {configuration.name}, fingerprint {configuration.fingerprint}\n"
-        f"set part {ordering_code(configuration)}\n"
+        f"set part {board_of(configuration).part}\n"
         f"set clock_period {1000 / clock_mhz:.3f}\n"
         f"set clock_uncertainty {_CLOCK_UNCERTAINTY_NS}\n"
     )

@@ -76,6 +76,12 @@ def parse_timing(text: str) -> Timing:
     )
 
 
+def user_uncertainty_ns(text: str) -> float:
+    """The largest uncertainty that set_clock_uncertainty added to a path in report_timing_summary, ns; 0 if none did."""
+    found = re.findall(rf"User Uncertainty\s*\(UU\):\s*({_NUMBER})ns", text)
+    return max(map(float, found), default=0.0)
+
+
 def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 

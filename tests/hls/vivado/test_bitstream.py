@@ -16,6 +16,7 @@ from moesaic.errors import UserError
 from moesaic.hls.commands.bitstream import BitstreamCommand
 from moesaic.hls.hardware.resource_estimate import estimate_resources
 from moesaic.hls.vendor.vivado.bitstream import make_bitstream
+from moesaic.hls.vendor.vivado.project import ProjectOptions
 from moesaic.host.bitstream import find_bitstream
 from moesaic.spec.configuration import load_configuration
 from tests.hls.vendor_tcl import VivadoTcl
@@ -112,7 +113,8 @@ def test_a_bitstream_that_the_host_finds(tools, tmp_path: Path, engine: str, hls
     assert run("--engine", engine) == 0
     target = tmp_path / "bitstreams" / f"tiny-{TINY.fingerprint}"
     assert sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()) == [
-        "accel.bit", "accel.hwh", "build.json", "reports/drc.rpt", "reports/power.rpt", "reports/timing_summary.rpt",
+        "accel.bit", "accel.hwh", "build.json", "reports/control_sets.rpt", "reports/drc.rpt", "reports/failfast.rpt",
+        "reports/high_fanout_nets.rpt", "reports/power.rpt", "reports/qor_assessment.rpt", "reports/timing_summary.rpt",
         "reports/utilization.rpt", "reports/utilization_hierarchical.rpt",
     ]  # fmt: skip
     made = json.loads((target / "build.json").read_text())
@@ -124,9 +126,50 @@ def test_a_bitstream_that_the_host_finds(tools, tmp_path: Path, engine: str, hls
     assert made["power_estimated_by_vivado_w"] == 11.842
     assert find_bitstream(tmp_path / "no-build", TINY) == target / "accel.bit"
     printed = capsys.readouterr().out
-    assert f"engine {engine}, 300 MHz, worst setup slack 0.021 ns" in printed
+    assert f"engine {engine}, 300 MHz (the board makes 299.97), worst setup slack 0.021 ns" in printed
     assert ("about eight times the cycles" in printed) == (engine == "hls")
     assert (f"dsp: 1629 used, {estimated} estimated" if engine == "rtl" else "dsp: 1729 used\n") in printed
+
+
+AUTO = VIVADO.replace(
+    "sys.exit(vivado.exit_code)",
+    """
+clock = float(next(line for line in open("settings.tcl") if line.startswith("set clock_mhz")).split("{")[1].split("}")[0])
+slack = round(1000 / clock - LONGEST, 3)
+p = Path("results/timing_summary.rpt")
+p.write_text(p.read_text().replace("      0.021  ", f"{min(slack, 0.01):11.3f}  "))
+""",
+)
+"""A stand-in for Vivado whose design has a longest path of LONGEST ns, whatever the clock."""
+
+
+def test_auto_ends_with_the_highest_clock_that_is_met(tools, tmp_path: Path, capsys) -> None:
+    tools("vivado", "2023.1", AUTO.replace("LONGEST", "3.6"))
+    assert run("--clock", "auto") == 0
+    made = json.loads((tmp_path / "bitstreams" / f"tiny-{TINY.fingerprint}" / "build.json").read_text())
+    assert [(tried["clock_mhz"], tried["met"]) for tried in made["clocks_tried"]] == [
+        (300.0, False),
+        (made["clock_mhz"], True),
+    ]
+    assert 277.0 <= made["clock_mhz"] <= 1000 / 3.6 and made["timing"]["met"]
+    printed = capsys.readouterr().out
+    assert f"300 MHz: worst setup slack -0.267 ns; next: {made['clock_mhz']:g} MHz" in printed
+    assert "; no other clock is tried" in printed and "the highest clock that is met, of 2 tried" in printed
+    work = tmp_path / "build" / "vivado" / f"tiny-{TINY.fingerprint}-rtl"
+    assert sorted(path.name for path in work.iterdir()) == sorted(["300-mhz", f"{made['clock_mhz']:g}-mhz"])
+
+
+def test_auto_on_a_design_that_meets_nothing(tools, tmp_path: Path) -> None:
+    tools("vivado", "2023.1", AUTO.replace("LONGEST", "(1000 / clock + 0.5)"))
+    with pytest.raises(UserError, match=r"timing is met at none of the clocks tried: 300 MHz \(-0.5 ns\), 260"):
+        run("--clock", "auto")
+    assert not (tmp_path / "bitstreams").exists()
+
+
+def test_auto_ends_where_a_slower_clock_does_not_help(tools, tmp_path: Path) -> None:
+    tools("vivado", "2023.1", slack("        0.010  ", "       -0.002  "))
+    with pytest.raises(UserError, match=r"the worst slack is -0.002 ns in hold; the bitstream is not kept; read"):
+        run("--clock", "auto")
 
 
 def failing(change: str) -> str:
@@ -141,7 +184,7 @@ def slack(old: str, new: str) -> str:
 FAILURES = {
     "setup": (
         slack("      0.021  ", "     -0.500  "),
-        "timing is not met at 300 MHz: the worst slack is -0.5 ns in setup; the bitstream is not kept; ask for a clock of 260 MHz or read ",
+        "the worst slack is -0.5 ns in setup; the bitstream is not kept; ask for a clock of 260 MHz or auto, or read ",
     ),
     "hold": (
         slack("        0.010  ", "       -0.002  "),
@@ -197,9 +240,9 @@ def test_a_path_with_a_space_is_refused(tools, tmp_path: Path, engine: str) -> N
     assert not (tmp_path / "my work").exists()
 
 
-def test_a_device_without_a_board(tools, tmp_path: Path) -> None:
+def test_sizes_for_no_board(tools, tmp_path: Path) -> None:
     import dataclasses
 
     other = dataclasses.replace(TINY, part="XCZU15EG")
-    with pytest.raises(UserError, match="no board preset for part XCZU15EG"):
-        make_bitstream(other, "rtl", 300, 1, tmp_path / "out", tmp_path / "work")
+    with pytest.raises(UserError, match="no board has the part XCZU15EG; known: XCK26"):
+        make_bitstream(other, ProjectOptions("rtl", 300.0, 1), False, tmp_path / "out", tmp_path / "work")
