@@ -508,6 +508,7 @@ module moesaic_layer_norm #(
       groups_in_flight_in_range: assert (in_flight_q <= ($clog2(OutputGroups) + 1)'(OutputGroups));
       output_never_refused: assert (output_ready || !nm_valid_q[9] || !nm_end_q[9]);
       scale_never_refused: assert (scale_ready || !scale_made);
+      words_come_with_their_requests: assert (act_rd_data_valid_i || !(answer_row_q[Answer] || answer_parameter_q[Answer]));
     end
   end
 `endif

@@ -80,13 +80,11 @@ module moesaic_result_address #(
   logic [31:0] base_q;              // in halves of act words, or in weight words
   logic [PitchBits-1:0] pitch_q;    // in act words, or in weight words
   logic pitch_half_q;               // and half an act word
-  logic start, to_keys, to_values, to_weight, start_to_weight;
+  logic start, to_values, start_to_weight;
 
   assign start = start_valid_i && start_ready_o;
   assign start_to_weight = destination_i == 3'(moesaic_isa_pkg::DESTINATION_KEYS) || destination_i == 3'(moesaic_isa_pkg::DESTINATION_VALUES);
-  assign to_keys = destination_q == 3'(moesaic_isa_pkg::DESTINATION_KEYS);
   assign to_values = destination_q == 3'(moesaic_isa_pkg::DESTINATION_VALUES);
-  assign to_weight = to_keys || to_values;
 
   always_ff @(posedge clk_i) begin
     if (start) begin
@@ -168,7 +166,10 @@ module moesaic_result_address #(
   localparam int unsigned Stages = 3;
 
   logic [QueueCycles+Stages-1:0] valid_q;
-  step_t this_step, waited, operands_q, multiplied_q, summed_q;
+  step_t this_step, waited, operands_q, multiplied_q;
+  /* verilator lint_off UNUSEDSIGNAL */
+  step_t summed_q;
+  /* verilator lint_on UNUSEDSIGNAL */
   logic [Stages-1:0][15:0] score_q;
   logic [Stages-1:0] weight_q;
   logic [15:0] index;
