@@ -21,17 +21,6 @@ MEMORY_PORTS = ("HP0", "HP1", "HP2", "HP3", "HPC0", "HPC1")
 
 
 @dataclass(frozen=True)
-class Device:
-    """What the fabric has: DSP48E2 slices, BRAM36 and URAM288 blocks, LUTs and flip-flops."""
-
-    dsp: int
-    bram36: int
-    uram: int
-    lut: int
-    ff: int
-
-
-@dataclass(frozen=True)
 class Ports:
     """How the fabric is connected to the processing system.
 
@@ -113,7 +102,6 @@ class Board:
     title: str
     part: str
     board_part: str
-    device: Device
     ports: Ports
     ddr: Ddr
     clock: Clock
@@ -162,7 +150,7 @@ class Board:
         return _make(Board, str(values.get("name", "?")), values)
 
 
-_SECTIONS = {"device": Device, "ports": Ports, "ddr": Ddr, "clock": Clock, "pynq": Pynq, "power": Power}
+_SECTIONS = {"ports": Ports, "ddr": Ddr, "clock": Clock, "pynq": Pynq, "power": Power}
 _TYPES = {"int": int, "float": (int, float), "str": str, "dict[str, str]": dict}
 
 

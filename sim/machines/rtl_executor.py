@@ -27,6 +27,7 @@ from moesaic.sim.machines.ddr4 import FLAT, require_ddr4
 from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.machines.verilator import build
+from moesaic.spec.board import board_of
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram_timing import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
@@ -159,7 +160,7 @@ class RtlExecutor:
             "latency": latency,
             "bytes_per_cycle": bytes_per_cycle,
             "dram": dram,
-            "channels": _channels(configuration.load_ports),
+            "channels": _channels(configuration),
             "random_seed": random_seed,
         }
         self.fingerprint: str = self._ask(options)["fingerprint"]
@@ -315,9 +316,9 @@ class RtlExecutor:
         return json.loads(reply)
 
 
-def _channels(load_ports: int) -> list[int]:
+def _channels(configuration: HardwareConfiguration) -> list[int]:
     """For each port of the DRAM model, a number of the processing system's port to which the block design connects it."""
-    ports = list(memory_map("rtl", load_ports).values())
+    ports = list(memory_map(board_of(configuration), "rtl", configuration.load_ports).values())
     return [ports.index(port) for port in ports]
 
 

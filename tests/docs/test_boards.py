@@ -2,6 +2,7 @@
 
 import pytest
 
+from moesaic.hls.hardware.devices import DEVICES
 from moesaic.spec.board import known_boards, load_board
 from moesaic.spec.clock import CLOCK_MHZ
 from tests.docs.markdown import REPOSITORY
@@ -21,7 +22,7 @@ def test_there_is_a_column_for_each_board():
 @pytest.mark.parametrize("name", known_boards())
 def test_the_cells_are_what_the_file_says(name):
     b = load_board(name)
-    device, ddr = b.device, b.ddr
+    device, ddr = DEVICES[b.device_name], b.ddr
     mhz = CLOCK_MHZ * b.clock.pl_clk0_mhz / 100
     expected = {
         "board": b.title,

@@ -58,14 +58,10 @@ def test_every_shipped_configuration_has_a_board(path) -> None:
     assert board_of(configuration).device_name == configuration.part
 
 
-@pytest.mark.parametrize("name", known_boards())
-def test_the_device_is_the_one_that_is_judged(name: str) -> None:
-    board = load_board(name)
-    judged = DEVICES[board.device_name]
-    assert dataclasses.asdict(board.device) == {
-        field: getattr(judged, field) for field in ("dsp", "bram36", "uram", "lut", "ff")
-    }
-    assert [other for other in known_boards() if load_board(other).device_name == board.device_name] == [name]
+def test_every_board_has_a_device_of_its_own_that_is_judged() -> None:
+    names = [load_board(name).device_name for name in known_boards()]
+    assert len(set(names)) == len(names)
+    assert set(names) <= set(DEVICES)
 
 
 def test_an_unknown_board_and_a_part_without_one() -> None:
@@ -78,9 +74,9 @@ def test_an_unknown_board_and_a_part_without_one() -> None:
 WRONG = {
     "a field that is missing": ({"title": None}, r"board zcu104: missing \['title'\], unknown nothing"),
     "a field that nobody knows": ({"fan": 1}, r"missing nothing, unknown \['fan'\]"),
-    "a section that is none": ({"device": 3}, "3 where the fields of Device belong"),
-    "a count that is text": ({"device.dsp": "1728"}, "device: dsp = '1728', but it must be of the type int"),
-    "a count that is a truth": ({"device.uram": True}, "uram = True, but it must be of the type int"),
+    "a section that is none": ({"clock": 3}, "3 where the fields of Clock belong"),
+    "a count that is text": ({"ddr.bits": "64"}, "ddr: bits = '64', but it must be of the type int"),
+    "a count that is a truth": ({"ddr.bits": True}, "bits = True, but it must be of the type int"),
     "a port that is none": ({"ports.memory": ["HP0", "ACP"]}, r"ports.memory = \['HP0', 'ACP'\], but it must name some of HP0"),
     "a port twice": ({"ports.memory": ["HP0", "HP0"]}, "each once"),
     "no DRAM": ({"ddr.ranges": []}, "ddr.ranges is empty"),
