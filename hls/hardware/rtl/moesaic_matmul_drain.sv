@@ -189,7 +189,7 @@ module moesaic_matmul_drain #(
   assign next_row = take ? row_in_tile_q + taken_rows : row_in_tile_q;
   assign next_entry = tile_load ? queued.entry : tile_q.entry + EntryBits'(next_row);
 
-  if (moesaic_memory_pkg::SCALE_READ_CYCLES != 2) begin : gen_check_scale
+  if (moesaic_memory_pkg::SCALE_READ_CYCLES != 2) begin : gen_latency
     $fatal(1, "matmul_drain: a scale is read in %0d cycles, it must be 2", moesaic_memory_pkg::SCALE_READ_CYCLES);
   end
 

@@ -163,7 +163,7 @@ module moesaic_softmax #(
   localparam int unsigned Scores = moesaic_memory_pkg::ACT_READ_CYCLES;
   logic [Scores+8:1] valid_q, last_q;
 
-  if (moesaic_memory_pkg::MAXIMUM_READ_CYCLES + 1 != Scores) begin : gen_check_maximum
+  if (moesaic_memory_pkg::MAXIMUM_READ_CYCLES + 1 != Scores) begin : gen_latency
     $fatal(1, "softmax: a maximum arrives %0d cycles after its step, it must be %0d, with the scores",
            moesaic_memory_pkg::MAXIMUM_READ_CYCLES + 1, Scores);
   end

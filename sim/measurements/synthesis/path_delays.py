@@ -223,7 +223,7 @@ def _graph(netlist: Netlist, below: Mapping[str, Model]) -> _Graph:
 
     registers = {bit for _, kind, pins in netlist.cells if kind in _FLIP_FLOPS for bit in pins["Q"]}
     loads = _loads(netlist)
-    held = {bit for bit in _ram_outputs(netlist) if loads[bit] == {"D"}}  # by the output registers
+    held = {bit for bit, pin in _ram_outputs(netlist).items() if loads[bit] - {pin} == {"D"}}  # by the output registers
     for name, kind, pins in netlist.cells:
         if kind in below:
             _instance(name, below[kind], pins, start, end, arc)
@@ -256,13 +256,15 @@ def _graph(netlist: Netlist, below: Mapping[str, Model]) -> _Graph:
                     elif pin not in _CLOCKS:
                         end(bit, LEVEL_NS, f"{name} {_RAM} {pin})")
         elif kind == "DSP48E2":
-            _slice(name, pins, registers, loads, named, start, end, arc)
+            own = any(netlist.registers.get(name, {}).values())
+            _slice(name, pins, own, registers, loads, named, start, end, arc)
     return _Graph(arcs, starts, ends)
 
 
-def _ram_outputs(netlist: Netlist) -> set[int | str]:
+def _ram_outputs(netlist: Netlist) -> dict[int | str, str]:
+    """Bit to the pin of a block RAM or an UltraRAM that drives it."""
     return {
-        bit
+        bit: f"{kind}.{pin}"
         for _, kind, pins in netlist.cells
         if kind in _RAMS
         for pin, bits in pins.items()
@@ -272,7 +274,7 @@ def _ram_outputs(netlist: Netlist) -> set[int | str]:
 
 
 def _loads(netlist: Netlist) -> dict[int | str, set[str]]:
-    """Bit to what it drives: "D" for a flip-flop's data pin, "port" for an output port, otherwise "<cell type>.<pin>"."""
+    """Bit to every pin that it has: "D" for a flip-flop's data pin, "port" for an output port, otherwise "<cell type>.<pin>"."""
     loads: dict[int | str, set[str]] = defaultdict(set)
     for _, kind, pins in netlist.cells:
         for pin, bits in pins.items():
@@ -326,11 +328,10 @@ def _lut_memory(kind, pins, named, start, end, arc) -> None:
                     arc(bit, output, LEVEL_NS, 1)
 
 
-def _slice(name, pins, registers, loads, named, start, end, arc) -> None:
-    """A DSP slice. An instantiated one has registers of its own; one that Yosys mapped a product to relies on the flip-flops around it."""
+def _slice(name, pins, own, registers, loads, named, start, end, arc) -> None:
+    """A DSP slice. An instantiated one has its `own` registers; one that Yosys mapped a product to relies on the flip-flops around it."""
     operands = [bit for pin in ("A", "B", "D") for bit in pins.get(pin, ()) if isinstance(bit, int)]
     results = [bit for bit in pins["P"] if isinstance(bit, int)]
-    own = any(isinstance(bit, int) for bit in pins.get("CEM", ()))
     fed = own or all(bit in registers for bit in operands)
     taken = own or all(loads[bit] <= {"D", "DSP48E2.P"} for bit in results)
     for bit in operands:

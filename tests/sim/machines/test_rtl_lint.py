@@ -22,7 +22,7 @@ endmodule
 """
 REFUSED_PARAMETERS = [
     ("moesaic_accelerator", {"TileColumns": 12}, "TileColumns is 12, it must be a power of two, at least 8"),
-    ("moesaic_accelerator", {"TileDepth": 16}, "TileDepth is 16, it must be 4 or 8"),
+    ("moesaic_accelerator", {"TileDepth": 2}, "TileDepth is 2, it must be 4 or 8"),
     ("moesaic_accelerator", {"TileRows": 5}, "ActPorts is 2, it must be 1 or 2 and divide TileRows, 5"),
     ("moesaic_accelerator", {"LoadPorts": 5}, "LoadPorts is 5, it must be 1 to 4"),
     ("moesaic_act_memory", {"ActBytes": 32832}, "ActBytes - ActUltraBytes is 64, it must be a multiple of 64"),
@@ -40,17 +40,15 @@ REFUSED_PARAMETERS = [
     ("moesaic_layer_norm", {"NormLanes": 3}, "NormLanes is 3, it must divide TileColumns, 8"),
     ("moesaic_matmul", {"TileDepth": 2}, "TileDepth is 2, it must be 4 or 8"),
     ("moesaic_matmul", {"TileRows": 5}, "ActPorts is 2, it must be 1 or 2 and divide TileRows, 5"),
+    ("moesaic_gelu_table", {"Lanes": 6}, "Lanes is 6, it must be a multiple of 8"),
+    ("moesaic_matmul_drain", {"TileColumns": 4}, "TileColumns is 4, a block's word must hold a multiple of 4"),
+    ("moesaic_queue_memory", {"Depth": 12}, "Depth is 12, it must be a power of two, at least 2"),
     ("moesaic_packed_dot", {"TileDepth": 16}, "TileDepth is 16, the low field holds the sum of at most 8 products"),
     ("moesaic_reciprocal", {"Width": 40}, "Width is 40, it must be 16 to 32"),
     (
         "moesaic_row_statistics",
         {"ActPorts": 3},
         "ActPorts is 3, it must be a power of two that divides RowEntries, 128",
-    ),
-    (
-        "moesaic_weight_memory",
-        {"TileColumns": 9},
-        "a word has TileColumns * TileDepth = 36 bytes, they must be a multiple of 8",
     ),
     (
         "moesaic_weight_memory",
