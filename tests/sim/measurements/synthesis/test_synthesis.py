@@ -48,7 +48,9 @@ def flip_flop(name: str, data: int | str, output: int, **pins: int) -> tuple[str
 
 
 def test_slices_and_their_cascade_cost_no_fabric(tmp_path):
-    dot = measured("moesaic_array_cell", tmp_path, TileDepth=8)["moesaic_packed_dot"]  # Yosys 0.70 stops at it as the top
+    dot = measured("moesaic_array_cell", tmp_path, TileDepth=8)[
+        "moesaic_packed_dot"
+    ]  # Yosys 0.70 stops at it as the top
     assert dot.total == Counter({"dsp": 8})
 
 
