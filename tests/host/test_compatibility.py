@@ -17,7 +17,7 @@ TREES = {path.relative_to(REPOSITORY): ast.parse(path.read_text(), feature_versi
 # Imported where they are used, with a word for the user where they are missing.
 OPTIONAL = {"pynq", "PIL", "cv2"}
 # tomllib came with Python 3.11; a build holds its configuration, so a board never reads one from TOML.
-AFTER_3_10 = {"tomllib": {"spec/configuration.py"}}
+AFTER_3_10 = {"tomllib": {"spec/board.py", "spec/configuration.py"}}
 
 # Main namespace, from numpy's release notes of 2.0 to 2.3.
 ONLY_IN_NUMPY_2 = (

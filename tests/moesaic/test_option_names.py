@@ -16,8 +16,8 @@ OTHER_NAMES = {
     "--pathway": "--tasks TASK@PATHWAY", "--configuration": "--config", "--machine": "--executor",
 }  # fmt: skip
 """Names that no command has, and the one that it has for what they would mean."""
-ELSEWHERE = {("deploy", "--directory"), ("doctor", "--json")}
-"""On another machine, where nothing is made by these rules; and printed, as nothing is written."""
+ELSEWHERE = {("deploy", "--directory"), ("doctor", "--json"), ("explore", "--model")}
+"""On another machine, where nothing is made by these rules; printed, as nothing is written; and a recipe with an input size."""
 
 
 def actions(name: str) -> list[argparse.Action]:

@@ -89,7 +89,7 @@ class Bench:
             await RisingEdge(self.dut.clk_i)
         self.rest()
         await ClockCycles(self.dut.clk_i, 3)
-        assert self.dut.halt_o.value == 0 and self.dut.core_rst_no.value == 0
+        assert self.dut.core_rst_no.value == 0, "units are not held"
 
     def fault(self, causes, tags):
         """causes, tags: by unit."""

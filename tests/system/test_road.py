@@ -229,7 +229,9 @@ def test_a_bundle_without_a_readable_manifest(capsys: pytest.CaptureFixture, bun
 
 def test_a_model_that_does_not_fit(capsys: pytest.CaptureFixture, road: Road, tmp_path: Path) -> None:
     tiny = (Path(__file__).parents[2] / "configs" / "tiny.toml").read_text()
-    (tmp_path / "less.toml").write_text(tiny.replace("weight_bytes = 131072", "weight_bytes = 8192"))
+    (tmp_path / "less.toml").write_text(
+        tiny.replace("weight_bytes = 131072", "weight_bytes = 8192").replace("shared_bytes = 32768", "shared_bytes = 0")
+    )
     error = refused(capsys, "generate", road.bundle, "--config", tmp_path / "less.toml", "--output", tmp_path / "out")
     numbers = [int(word) for word in error.split() if word.isdigit()]
     assert "weight memory" in error and len(numbers) >= 2 and numbers[0] > numbers[1]

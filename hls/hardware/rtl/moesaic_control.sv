@@ -167,7 +167,8 @@ module moesaic_control #(
   // Registers are random before the first clock edge: the units are held by the outer reset too.
   assign core_rst_no = rst_ni && release_q;
   assign start_o     = state_q == Prepare && released_q;
-  assign halt_o      = state_q == Halt;
+  // Until the copies of the reset hold the units, a cycle after the bus was idle, they must not ask for more.
+  assign halt_o      = state_q == Halt || state_q == Idle;
 
   logic [2:0] completed, read_beats;
   always_comb begin
