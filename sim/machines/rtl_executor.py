@@ -106,7 +106,7 @@ class RtlExecutor:
             main_read, main_written.
 
     Raises:
-        UserError: a tool or a source file is missing, or the DRAM is unknown.
+        UserError: a tool or a source file is missing, the DRAM is unknown, or it is not "flat" and no board has the part.
         InternalError: the design does not compile, its fingerprint differs from the configuration's, or the simulator dies.
     """
 
@@ -123,8 +123,10 @@ class RtlExecutor:
         waveforms: bool = False,
         build_directory: Path | None = None,
     ) -> None:
+        channels: list[int] = []
         if dram != FLAT:
             require_ddr4(dram)
+            channels = _channels(configuration)
         self.error_at: tuple[Space, int] | None = None
         self.window: Window | None = None
         self.events = np.empty(0, recorder.EVENT)
@@ -160,7 +162,7 @@ class RtlExecutor:
             "latency": latency,
             "bytes_per_cycle": bytes_per_cycle,
             "dram": dram,
-            "channels": _channels(configuration),
+            "channels": channels,
             "random_seed": random_seed,
         }
         self.fingerprint: str = self._ask(options)["fingerprint"]

@@ -1,6 +1,7 @@
 """The RTL executor, with a stand-in for the accelerator: runs, faults, errors, a dead simulator, and what it leaves."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from moesaic.errors import InternalError, UserError
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
+from moesaic.sim.machines.ddr4 import DDR4
 from moesaic.sim.machines.rtl_executor import RtlExecutor, Window
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.spec.configuration import load_configuration
@@ -61,6 +63,14 @@ def test_runs_share_one_simulation_and_take_the_same_cycles(rtl_directory):
     # Three latencies of 60 cycles, 4 + 1 + 4 beats, and a few cycles of handshakes: the copier overlaps nothing.
     assert len(cycles) == 1
     assert 3 * 60 + 9 <= cycles.pop() <= 3 * 60 + 9 + 12
+
+
+def test_only_a_model_of_ddr4_needs_a_board_with_the_part(rtl_directory):
+    boardless = replace(CONFIGURATION, part="XCZU15EG")
+    with RtlExecutor(rtl_directory, boardless) as executor:
+        check_run(executor, 0)
+    with pytest.raises(UserError, match="no board has the part XCZU15EG"):
+        RtlExecutor(rtl_directory, boardless, dram=next(iter(DDR4)))
 
 
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
