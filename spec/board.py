@@ -1,7 +1,7 @@
 """The boards that accelerators are made for: one TOML file each, in spec/boards/, with the public source of every datum.
 
-The vendor flow, the estimate of resources, deployment, doctor, self-test and driver read it. On a board itself, where Python may be
-too old to read TOML, the same data come as JSON with the bitstream (its build.json).
+The vendor flow reads it, and so does the RTL executor with a model of the board's DDR4. Projects for Vivado and reports of bitstreams
+hold the same data as JSON.
 """
 
 from __future__ import annotations

@@ -138,6 +138,11 @@ class HardwareConfiguration:
         require(self.tables == 2, "tables", "2")
 
     @property
+    def array(self) -> str:
+        """Rows x columns x depth of the array, to be shown."""
+        return f"{self.tile_rows}x{self.tile_columns}x{self.tile_depth}"
+
+    @property
     def act_word_bytes(self) -> int:
         """Bytes of one word of the activation memory: tile_columns int16."""
         return 2 * self.tile_columns

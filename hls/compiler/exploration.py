@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import geometric_mean
 
 from moesaic.errors import UserError
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
@@ -49,7 +50,7 @@ class Candidate:
     @property
     def score(self) -> float:
         """The geometric mean of the cycles."""
-        return math.exp(sum(map(math.log, self.cycles)) / len(self.cycles))
+        return geometric_mean(self.cycles)
 
 
 def explore(
@@ -170,8 +171,9 @@ def _likeness(division: HardwareConfiguration, best: HardwareConfiguration) -> t
 
 def _bound(array: HardwareConfiguration, frames: Sequence[Frame]) -> float:
     """The geometric mean over the frames of the cycles that tiles, drain and weights take at least."""
-    bounds = [max(_steps(array, f), weight_bytes(f.architecture, f.tasks[f.task]) / BYTES_PER_CYCLE) for f in frames]
-    return math.exp(sum(map(math.log, bounds)) / len(bounds))
+    return geometric_mean(
+        max(_steps(array, f), weight_bytes(f.architecture, f.tasks[f.task]) / BYTES_PER_CYCLE) for f in frames
+    )
 
 
 def _steps(c: HardwareConfiguration, frame: Frame) -> float:

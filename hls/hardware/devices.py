@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from moesaic.errors import UserError
 from moesaic.spec.configuration import HardwareConfiguration
 
+LEVEL_NS = 0.300
+"""Delay of a LUT with the net behind it that AMD's report_failfast allows at speed grade -2 of UltraScale+."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -23,7 +26,7 @@ class Device:
     lut: int
     lut_memory: int
     ff: int
-    level_ns: float = 0.300
+    level_ns: float = LEVEL_NS
 
 
 DEVICES = {

@@ -66,7 +66,8 @@ def system_rdl() -> str:
     return "\n".join([*lines, "};", ""])
 
 
-_IP_XACT_ACCESS = {"rw": "read-write", "ro": "read-only", "w1c": "read-write", "wo": "write-only"}
+IP_XACT_ACCESS = {"rw": "read-write", "ro": "read-only", "w1c": "read-write", "wo": "write-only"}
+"""Access in IP-XACT terms, in which write-one-to-clear is a modification of the value written, and belongs to fields."""
 _NAMESPACES = (
     'xmlns:ipxact="http://www.accellera.org/XMLSchema/IPXACT/1685-2014" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
     ' xsi:schemaLocation="http://www.accellera.org/XMLSchema/IPXACT/1685-2014'
@@ -105,7 +106,7 @@ def _ip_xact_field(part: _Part) -> list[str]:
     inner.append(f"<ipxact:bitWidth>{part.width}</ipxact:bitWidth>")
     if part.access == "ro":
         inner.append("<ipxact:volatile>true</ipxact:volatile>")
-    inner.append(f"<ipxact:access>{_IP_XACT_ACCESS[part.access]}</ipxact:access>")
+    inner.append(f"<ipxact:access>{IP_XACT_ACCESS[part.access]}</ipxact:access>")
     if part.access == "w1c":
         inner.append("<ipxact:modifiedWriteValue>oneToClear</ipxact:modifiedWriteValue>")
     return ["          <ipxact:field>", *(f"            {line}" for line in inner), "          </ipxact:field>"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from moesaic.errors import UserError
-from moesaic.hls.hardware.devices import device_of
+from moesaic.hls.hardware.devices import Device, device_of
 from moesaic.hls.hardware.guidelines import Judgement, judge_shares
 from moesaic.spec.configuration import ULTRA_BANKS, HardwareConfiguration
 
@@ -76,7 +76,7 @@ def _dsp(c: HardwareConfiguration) -> int:
 def _bram36(c: HardwareConfiguration) -> int:
     block_bytes = c.act_bytes - c.act_ultra_bytes
     depths = [part // (c.act_word_bytes * c.act_banks) for part in (c.shared_bytes, block_bytes - c.shared_bytes)]
-    blocks = sum(-(-_power_of_two(depth) // BRAM_DEPTH) for depth in depths)
+    blocks = sum(-(-power_of_two(depth) // BRAM_DEPTH) for depth in depths)
     act = c.act_banks * (8 * c.act_word_bytes // _RAM_DATA_BITS) * blocks
     queues = -(-c.experts * c.queue_tokens // _QUEUE_DEPTH)
     rows = c.row_entries // c.act_ports
@@ -85,7 +85,7 @@ def _bram36(c: HardwareConfiguration) -> int:
     return act + queues + -(-halves // 2)
 
 
-def _power_of_two(depth: int) -> int:
+def power_of_two(depth: int) -> int:
     """The power of two that a depth is rounded up to, as Vivado may do for block RAM; 0 for 0."""
     return 1 << (depth - 1).bit_length() if depth else 0
 
@@ -125,6 +125,11 @@ def judge(configuration: HardwareConfiguration, need: Resources) -> list[Judgeme
     return judge_shares(need.to_dict(), device_of(configuration))
 
 
+def exceeded(need: Resources, device: Device) -> list[str]:
+    """Names of the resources of which the device has less than needed, guidelines aside."""
+    return [name for name, amount in need.to_dict().items() if amount > getattr(device, name)]
+
+
 def check_fit(configuration: HardwareConfiguration) -> Resources:
     """The estimated resources of a configuration that its part holds, whether or not it is inside the guidelines.
 
@@ -132,11 +137,9 @@ def check_fit(configuration: HardwareConfiguration) -> Resources:
     """
     device = device_of(configuration)
     need = estimate_resources(configuration)
-    for name, amount in need.to_dict().items():
-        total = getattr(device, name)
-        if amount > total:
-            raise UserError(
-                f"configuration {configuration.name} does not fit {configuration.part}: it needs about {amount} {name},"
-                f" the part has {total}; reduce the array or the memories"
-            )
+    for name in exceeded(need, device):
+        raise UserError(
+            f"configuration {configuration.name} does not fit {configuration.part}: it needs about"
+            f" {getattr(need, name)} {name}, the part has {getattr(device, name)}; reduce the array or the memories"
+        )
     return need

@@ -220,12 +220,8 @@ class _Search:
         updates = [name for name in self.seen.samples if name.endswith(".update")]
         largest = max(
             _LEAST_RANGE,
-            *(float(np.abs(bound).max()) for name in names for bound in self.bounds(name, quantile=False)),
-            *(
-                float(np.abs(bound).max()) / 2**SCORE_SHIFT_MAX
-                for name in updates
-                for bound in self.bounds(name, quantile=False)
-            ),
+            *(self.magnitude(name, quantile=False) for name in names),
+            *(self.magnitude(name, quantile=False) / 2**SCORE_SHIFT_MAX for name in updates),
         )
         if not self.by_error:
             return OUTPUT_HEADROOM * largest / INT16_MAX
@@ -254,8 +250,7 @@ class _Search:
         if f"{name}.update" not in self.seen.samples:
             return 0
         if not self.by_error:
-            largest = max(float(np.abs(bound).max()) for bound in self.bounds(f"{name}.update"))
-            needed = max(largest * OUTPUT_HEADROOM / INT16_MAX / stream, 1.0)
+            needed = max(self.magnitude(f"{name}.update") * OUTPUT_HEADROOM / INT16_MAX / stream, 1.0)
             return min(math.ceil(math.log2(needed)), SCORE_SHIFT_MAX)
         update, score = self.both(f"{name}.update"), self.both(f"{name}.score")
 
@@ -280,6 +275,10 @@ class _Search:
         tail = (1 - self.part) / 2
         low, high = np.quantile(rows, (tail, 1 - tail), axis=0 if per_channel else None)
         return low, high
+
+    def magnitude(self, name: str, *, quantile: bool = True) -> float:
+        """The largest magnitude of the bounds of a point."""
+        return max(float(np.abs(bound).max()) for bound in self.bounds(name, quantile=quantile))
 
     def kept_rows(self, name: str) -> _KeptRows:
         """Rows of a point "up" to judge by: all with the largest hidden units, and some of the others, which count for more."""

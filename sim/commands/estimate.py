@@ -12,7 +12,7 @@ from moesaic.argument_types import image_size
 from moesaic.errors import UserError
 from moesaic.hls.hardware.devices import device_of
 from moesaic.hls.hardware.guidelines import NAMES, allowed
-from moesaic.hls.hardware.resource_estimate import Resources, judge
+from moesaic.hls.hardware.resource_estimate import Resources, exceeded, judge
 from moesaic.spec.clock import CLOCK_HZ, CLOCK_MHZ
 from moesaic.spec.configuration import HardwareConfiguration
 
@@ -79,11 +79,10 @@ def _held(configuration: HardwareConfiguration, need: Resources) -> Iterator[str
     """Whether the part holds the configuration, with each guideline and total beside the need, and then what is outside."""
     device, judgements = device_of(configuration), judge(configuration, need)
     amounts = need.to_dict()
-    held = all(amount <= getattr(device, name) for name, amount in amounts.items())
     inside = "inside the guidelines" if all(judgement.kept for judgement in judgements) else "outside the guidelines"
     verdict = (
         f"{configuration.part} holds {configuration.name}, {inside}"
-        if held
+        if not exceeded(need, device)
         else f"{configuration.part} does not hold {configuration.name}"
     )
     figures = ", ".join(

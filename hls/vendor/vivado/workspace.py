@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from moesaic.hls.hardware.accelerator_sources import accelerator_sources
+from moesaic.hls.hardware.register_files import IP_XACT_ACCESS
 from moesaic.hls.vendor.vivado.wrapper import INTERRUPT, MODULE, interfaces, wrapper
 from moesaic.spec.board import Board
 from moesaic.spec.configuration import HardwareConfiguration
@@ -15,8 +16,6 @@ IMPLEMENTATION_STRATEGY = "Performance_ExplorePostRoutePhysOpt"
 _SLICE = "rtl/moesaic_dsp48_mac.sv"
 _INSTANTIATED = b"`define MOESAIC_DSP48E2\n"
 """In front of the slice's source: a define of the project would not travel with the packaged IP."""
-_ACCESS = {"rw": "read-write", "ro": "read-only", "w1c": "read-write"}
-"""Register access in IP-XACT terms, in which write-one-to-clear belongs to fields; a register's description states it."""
 _SCRIPTS = (
     "vivado.tcl", "board_files.tcl", "package_ip.tcl", "block_design.tcl", "implementation.tcl", "constraints.tcl",
     "before_placement.tcl", "before_routing.tcl", "floorplan.tcl",
@@ -70,7 +69,7 @@ def settings(
         "control_address": f"0x{board.ports.control_address:08x}",
         "control_bytes": str(REGISTER_FILE_BYTES),
         "register_map": " ".join(
-            f"{register.name} 0x{register.offset:03x} {_ACCESS[register.access]} {{{register.doc}}}"
+            f"{register.name} 0x{register.offset:03x} {IP_XACT_ACCESS[register.access]} {{{register.doc}}}"
             for register in REGISTERS
         ),
         "interrupt_pin": board.ports.interrupt,

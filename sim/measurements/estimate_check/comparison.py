@@ -114,7 +114,7 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
     for each in found:
         c = each.sample.configuration
         rows.append((
-            each.sample.name, f"{c.tile_rows}x{c.tile_columns}x{c.tile_depth}", c.act_ports, c.act_banks, c.load_ports, each.cycles,
+            each.sample.name, c.array, c.act_ports, c.act_banks, c.load_ports, each.cycles,
             each.estimate.cycles, 100 * each.error, 100 * (each.routed.cycles / each.cycles - 1),
             "met" if abs(each.error) <= TOLERANCE else "missed",
         ))  # fmt: skip

@@ -16,12 +16,6 @@ from moesaic.pages.tables import Column, Table
 _SHARES = {"dsp": "DSP %", "bram36": "BRAM %", "uram": "URAM %", "lut": "LUT %"}
 
 
-def array_of(candidate: Candidate) -> str:
-    """Rows x columns x depth of the array."""
-    c = candidate.configuration
-    return f"{c.tile_rows}x{c.tile_columns}x{c.tile_depth}"
-
-
 def candidates_table(candidates: Sequence[Candidate], frames: Sequence[Frame]) -> Table:
     """A row for each candidate: sizes, encoder cycles of each frame, and shares of the device."""
     columns = (
@@ -37,7 +31,7 @@ def _row(candidate: Candidate) -> list[str | float]:
     totals = {name: getattr(device, name) for name in _SHARES}
     shares = [100 * amount / totals[name] if totals[name] else 0.0 for name, amount in candidate.need.to_dict().items()]
     memories = (c.weight_bytes / 1024, c.shared_bytes / 1024, c.act_bytes / 1024)
-    return [c.name, array_of(candidate), c.macs_per_cycle, *memories, *candidate.cycles, *shares]
+    return [c.name, c.array, c.macs_per_cycle, *memories, *candidate.cycles, *shares]
 
 
 def configuration_toml(candidate: Candidate, frames: Sequence[Frame]) -> str:
@@ -62,7 +56,10 @@ def pareto_chart(candidates: Sequence[Candidate], front: Sequence[Candidate]) ->
         Line("configuration inside the guidelines", [point], REFERENCE) for point in dict.fromkeys(points(candidates))
     ]
     best = Line(
-        "no other has fewer cycles on as few DSPs", points(front), SERIES[0], labels=[array_of(c) for c in front]
+        "no other has fewer cycles on as few DSPs",
+        points(front),
+        SERIES[0],
+        labels=[c.configuration.array for c in front],
     )
     every = points(candidates)
     axes = (

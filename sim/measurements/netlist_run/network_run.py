@@ -13,6 +13,7 @@ from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.netlist_run.netlists import read_by_yosys
 from moesaic.sim.measurements.netlist_run.simulation import NetlistRun, NetlistSimulator
 from moesaic.spec.build import Build
+from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.executor import MAX_CYCLES, Memory
 from moesaic.spec.machine import ReferenceMachine
 from moesaic.spec.registers import STATUS_DONE
@@ -90,4 +91,4 @@ def _problems(run: NetlistRun, reference: Memory, bad: np.ndarray, build: Build)
 
 
 def _whole_beats(content: np.ndarray) -> np.ndarray:
-    return np.pad(content, (0, -content.size % 16))
+    return np.pad(content, (0, -content.size % BEAT_BYTES))

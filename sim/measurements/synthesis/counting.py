@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from moesaic.errors import InternalError
 from moesaic.sim.measurements.synthesis.elaboration import Module
-from moesaic.sim.measurements.synthesis.netlist import Netlist
+from moesaic.sim.measurements.synthesis.netlist import FLIP_FLOPS, Netlist
 
 RESOURCES = ("dsp", "bram18", "uram", "lut", "lut_memory", "ff", "carry4")
 """Kinds of resources. LUT counts lookup tables, inverters and LUTs used as memory, which lut_memory counts alone. Yosys maps to CARRY4; two
@@ -25,7 +25,7 @@ _LUT_MEMORIES = {
 _COSTS: dict[str, dict[str, int]] = {
     **{f"LUT{inputs}": {"lut": 1} for inputs in range(1, 7)},
     **{name: {"lut": luts, "lut_memory": luts} for name, luts in _LUT_MEMORIES.items()},
-    **{name: {"ff": 1} for name in ("FDRE", "FDSE", "FDCE", "FDPE")},
+    **{name: {"ff": 1} for name in FLIP_FLOPS},
     "INV": {"lut": 1},
     "CARRY4": {"carry4": 1},
     "RAMB18E2": {"bram18": 1},

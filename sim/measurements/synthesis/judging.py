@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from moesaic.hls.hardware import guidelines
-from moesaic.hls.hardware.devices import Device
+from moesaic.hls.hardware.devices import LEVEL_NS, Device
 from moesaic.hls.hardware.guidelines import MOST_CONTROL_LOADS, MOST_LOADS, Judgement
 from moesaic.sim.measurements.synthesis import path_delays, slices
 from moesaic.sim.measurements.synthesis.module_synthesis import Measured
@@ -99,7 +99,7 @@ def _modules(counts: Counter[str]) -> str:
 
 
 def _paths(design: Measured, device: Device) -> list[Judgement]:
-    slower = device.level_ns / path_delays.LEVEL_NS
+    slower = device.level_ns / LEVEL_NS
     modules = rows(design.results)
     every = [(row.module, path) for row in modules for path in row.paths]
     found = [Judgement("combinational loops", sum(row.loops for row in modules), 0, "a register in the loop")]

@@ -11,14 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from moesaic.sim.measurements.synthesis.netlist import Netlist
+from moesaic.sim.measurements.synthesis.netlist import CLOCKS, FLIP_FLOPS, Netlist
 
 KINDS = ("data", "logic", "enable", "reset", "address", "dsp")
 """Kinds of pins: data of flip-flops, memories and DSPs; inputs of LUTs, carry chains and multiplexers; clock enables of flip-flops; resets
 of anything; addresses, enables and write enables of memories, whether block RAM, UltraRAM or LUTs; enables and modes of DSPs. Clocks count
 nowhere."""
-_FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
-_CLOCKS = ("C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK", "CLKA", "CLKB")
 _DSP_DATA = ("A", "B", "C", "D", "ACIN", "BCIN", "PCIN", "CARRYIN", "CARRYCASCIN", "MULTSIGNIN")
 _OUTPUTS = {
     "DSP48E2": ("P", "PCOUT", "ACOUT", "BCOUT", "CARRYOUT", "CARRYCASCOUT", "MULTSIGNOUT", "XOROUT", "OVERFLOW", "UNDERFLOW",
@@ -65,9 +63,9 @@ class Loads:
 
 def kind_of(cell: str, pin: str) -> str | None:
     """The kind of a primitive's pin, None for an output or a clock."""
-    if pin in _CLOCKS:
+    if pin in CLOCKS:
         return None
-    if cell in _FLIP_FLOPS:
+    if cell in FLIP_FLOPS:
         return {"D": "data", "CE": "enable", "Q": None}.get(pin, "reset")
     if cell == "DSP48E2":
         if pin in _OUTPUTS[cell]:
@@ -110,9 +108,9 @@ def analyse(netlist: Netlist, below: Mapping[str, Loads]) -> Loads:
             for bit in bits:
                 if use:
                     loads[same.one(bit)][use] += 1
-                elif pin not in _CLOCKS and isinstance(bit, int):
-                    drivers[bit] = Net(netlist.names.get(bit, "?"), kind in _FLIP_FLOPS, Counter())
-        if kind in _FLIP_FLOPS:
+                elif pin not in CLOCKS and isinstance(bit, int):
+                    drivers[bit] = Net(netlist.names.get(bit, "?"), kind in FLIP_FLOPS, Counter())
+        if kind in FLIP_FLOPS:
             reset = next((pins[pin][0] for pin in ("R", "S", "CLR", "PRE") if pin in pins), "0")
             pairs.add((same.one(pins.get("CE", ["1"])[0]), same.one(reset)))
     return _closed(netlist, same, loads, drivers, worst, pairs, sets)

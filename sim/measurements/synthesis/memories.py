@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from moesaic.hls.hardware.resource_estimate import power_of_two
 from moesaic.sim.measurements.synthesis import yosys
 from moesaic.sim.measurements.synthesis.elaboration import Module
 
@@ -55,7 +56,7 @@ class Memory:
         """Block RAMs of 18 Kb that it takes more if its depth is rounded up to a power of two, as Vivado may do."""
         if self.style != "block":
             return 0
-        return _blocks(self.width, 1 << (self.depth - 1).bit_length()) - _blocks(self.width, self.depth)
+        return _blocks(self.width, power_of_two(self.depth)) - _blocks(self.width, self.depth)
 
 
 def _blocks(width: int, depth: int) -> int:

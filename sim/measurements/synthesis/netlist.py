@@ -15,6 +15,9 @@ from moesaic.files import write_file
 from moesaic.sim.measurements.synthesis import yosys
 from moesaic.sim.measurements.synthesis.elaboration import Module
 
+FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
+CLOCKS = ("C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK", "CLKA", "CLKB")
+"""Clock pins of flip-flops, memories and DSPs."""
 SYNTHESIS = "synth_xilinx -family xcup -noiopad -noclkbuf -top batch"
 _BATCH_BYTES = 300_000
 _FORMAT = "2"

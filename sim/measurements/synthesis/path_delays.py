@@ -16,10 +16,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from moesaic.sim.measurements.synthesis.netlist import Netlist
+from moesaic.hls.hardware.devices import LEVEL_NS
+from moesaic.sim.measurements.synthesis.netlist import CLOCKS, FLIP_FLOPS, Netlist
 from moesaic.spec.clock import CLOCK_MHZ
 
-LEVEL_NS = 0.300
 CARRY_ENTRY_NS = 0.300
 CARRY_STEP_NS = 0.015
 WIDE_MUX_NS = 0.100
@@ -31,8 +31,6 @@ CLOCK_NS = round(1000 / CLOCK_MHZ, 2)
 KEPT = 10
 """The most paths reported for a module."""
 
-_FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
-_CLOCKS = {"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK", "CLKA", "CLKB"}
 _RAMS = ("RAMB18E2", "RAMB36E2", "URAM288")
 _CARRY_BITS = 4
 _RAM, _DSP = "(RAM", "(DSP"
@@ -221,20 +219,20 @@ def _graph(netlist: Netlist, below: Mapping[str, Model]) -> _Graph:
     def named(bit: int | str) -> str:
         return netlist.names.get(bit, "?") if isinstance(bit, int) else str(bit)
 
-    registers = {bit for _, kind, pins in netlist.cells if kind in _FLIP_FLOPS for bit in pins["Q"]}
+    registers = {bit for _, kind, pins in netlist.cells if kind in FLIP_FLOPS for bit in pins["Q"]}
     loads = _loads(netlist)
     held = {bit for bit, pin in _ram_outputs(netlist).items() if loads[bit] - {pin} == {"D"}}  # by the output registers
     for name, kind, pins in netlist.cells:
         if kind in below:
             _instance(name, below[kind], pins, start, end, arc)
-        elif kind in _FLIP_FLOPS:
+        elif kind in FLIP_FLOPS:
             label = named(pins["Q"][0])
             if pins["D"][0] in held:
                 start(pins["Q"][0], RAM_REGISTER_NS, f"{label} {_RAM} register)")
             else:
                 start(pins["Q"][0], 0.0, label)
             for pin, bits in pins.items():
-                if pin not in _CLOCKS and pin != "Q":
+                if pin not in CLOCKS and pin != "Q":
                     end(bits[0], 0.0 if pin == "D" else LEVEL_NS, label if pin == "D" else f"{label} ({pin})")
         elif kind.startswith("LUT") or kind == "INV":
             for pin, bits in pins.items():
@@ -253,7 +251,7 @@ def _graph(netlist: Netlist, below: Mapping[str, Model]) -> _Graph:
                     if pin.startswith(("DOUT", "CASDOUT")):
                         if bit not in held:
                             start(bit, RAM_OUTPUT_NS, f"{named(bit)} {_RAM})")
-                    elif pin not in _CLOCKS:
+                    elif pin not in CLOCKS:
                         end(bit, LEVEL_NS, f"{name} {_RAM} {pin})")
         elif kind == "DSP48E2":
             own = any(netlist.registers.get(name, {}).values())
@@ -279,7 +277,7 @@ def _loads(netlist: Netlist) -> dict[int | str, set[str]]:
     for _, kind, pins in netlist.cells:
         for pin, bits in pins.items():
             for bit in bits:
-                loads[bit].add("D" if kind in _FLIP_FLOPS and pin == "D" else f"{kind}.{pin}")
+                loads[bit].add("D" if kind in FLIP_FLOPS and pin == "D" else f"{kind}.{pin}")
     for direction, bits in netlist.ports.values():
         if direction == "output":
             for bit in bits:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from moesaic.sim.measurements.synthesis.netlist import Netlist
+from moesaic.sim.measurements.synthesis.netlist import FLIP_FLOPS, Netlist
 
 REGISTERS = ("A/B", "M", "P")
-_FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
 _TAKEN = {"D", "DSP48E2"}
 
 
 def missing(netlist: Netlist) -> dict[str, int]:
     """Register, of REGISTERS, to the number of the netlist's own DSP slices that lack it; those that none lacks are left out."""
-    driven = {pins["Q"][0]: pins["D"][0] for _, kind, pins in netlist.cells if kind in _FLIP_FLOPS}
+    driven = {pins["Q"][0]: pins["D"][0] for _, kind, pins in netlist.cells if kind in FLIP_FLOPS}
     behind: dict[int | str, list[int | str]] = defaultdict(list)
     for output, data in driven.items():
         behind[data].append(output)
@@ -25,11 +24,7 @@ def missing(netlist: Netlist) -> dict[str, int]:
     for _, kind, pins in netlist.cells:
         for pin, bits in pins.items():
             use = (
-                "DSP48E2"
-                if kind == "DSP48E2" and pin != "P"
-                else "D"
-                if kind in _FLIP_FLOPS and pin == "D"
-                else "other"
+                "DSP48E2" if kind == "DSP48E2" and pin != "P" else "D" if kind in FLIP_FLOPS and pin == "D" else "other"
             )
             if pin in ("Q", "P"):
                 continue

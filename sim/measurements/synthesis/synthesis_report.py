@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moesaic.hls.hardware.devices import Device
+from moesaic.hls.hardware.devices import LEVEL_NS, Device
 from moesaic.hls.hardware.guidelines import Judgement, big_blocks_percent
-from moesaic.hls.hardware.resource_estimate import Resources
 from moesaic.sim.measurements.synthesis import path_delays, yosys
 from moesaic.sim.measurements.synthesis.module_synthesis import Measured, Result
 from moesaic.sim.measurements.synthesis.netlist import SYNTHESIS
@@ -21,7 +20,7 @@ NOTE = (
     " CARRY8."
 )
 RULE = (
-    f"Path delays assume {path_delays.LEVEL_NS:.3f} ns for a LUT with the net behind it, and a level more at a start that is no"
+    f"Path delays assume {LEVEL_NS:.3f} ns for a LUT with the net behind it, and a level more at a start that is no"
     " flip-flop or an end that is not a flip-flop's data, as AMD's report_failfast does for UltraScale+ at speed grade -2;"
     f" a carry chain {path_delays.CARRY_ENTRY_NS:.3f} ns and {path_delays.CARRY_STEP_NS:.3f} ns for every four bits; a RAM without output"
     f" register {path_delays.RAM_OUTPUT_NS} ns, with it {path_delays.RAM_REGISTER_NS} ns (UG949); a multiplier whose product is not"
@@ -82,12 +81,6 @@ def rows(results: Sequence[Result]) -> list[Row]:
     return table
 
 
-def whole(results: Sequence[Result]) -> Resources:
-    """Resources of the whole design; half a block RAM is rounded up to a whole one."""
-    total = results[-1].total
-    return Resources(total["dsp"], -(-total["bram18"] // 2), total["uram"], total["lut"])
-
-
 def verdict(judgements: Sequence[Judgement]) -> list[str]:
     """A line that counts the guidelines kept, and one for each that is broken."""
     broken = [judgement for judgement in judgements if not judgement.kept]
@@ -130,7 +123,7 @@ def document(
             for row in rows(results)
         ],
         "units": {result.module: blocks(result.total) for result in results if result.instances == 1},
-        "machine": {**whole(results).to_dict(), **need, "carry4": results[-1].total["carry4"]},
+        "machine": {**need, "carry4": results[-1].total["carry4"]},
         "device": vars(device),
         "big_blocks_percent": round(big_blocks_percent(need, device), 1),
         "nets": {
