@@ -16,12 +16,13 @@ import numpy as np
 from moesaic.errors import InternalError, UserError
 from moesaic.host.phases import StagedExecutor
 from moesaic.host.power import PowerMeter
+from moesaic.host.rate_programs import RateProgram, all_ports, read_port
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.executor import MAX_CYCLES, Counters, Executor, MachineFault, Memory, Program
-from moesaic.spec.isa import INSTRUCTION_BYTES, LoadDestination, Space, Unit, pack, semaphore
+from moesaic.spec.isa import INSTRUCTION_BYTES, Space, Unit, pack, semaphore
 from moesaic.spec.legality import encode
 from moesaic.spec.machine import ReferenceMachine
 from moesaic.spec.registers import BY_NAME, REGISTERS, STATUS_BUSY
@@ -347,75 +348,78 @@ def check_task(machine: Machine, name: str, bundle: Bundle | None) -> dict:
 # --- DRAM rate and power ------------------------------------------------------------------------------------------------------
 
 
-def _rate_program(machine: Machine, reads: bool, writes: bool, total: int) -> tuple[bytes, int]:
-    """Loads from the constant window and stores to the frame window that do not wait for each other; the bytes of each direction.
+def _rate_bytes(machine: Machine) -> int:
+    return min(max(machine.constant_bytes, _RATE_BYTES[0]), _RATE_BYTES[1])
 
-    Loads take turns at two halves of the weight memory, whose words are the widest, so that each may overlap the one before it.
-    """
-    c = machine.configuration
-    half = c.weight_bytes // 2 // c.weight_word_bytes * c.weight_word_bytes
-    piece = min(
-        half,
-        c.act_bytes // BEAT_BYTES * BEAT_BYTES,
-        machine.constant_bytes,
-        machine.build.frame_bytes // BEAT_BYTES * BEAT_BYTES,
+
+def check_all_ports(machine: Machine, reads: bool, writes: bool) -> dict:
+    """Bytes a cycle through all read ports of the load unit, through the store unit's write port, or both at once."""
+    frame_bytes = machine.build.frame_bytes
+    return _measured(
+        machine,
+        all_ports(machine.configuration, reads, writes, _rate_bytes(machine), machine.constant_bytes, frame_bytes),
     )
-    count = max(total // piece, 1)
-    code = b""
-    for number in range(count):
-        overlap = int(number > 0)
-        if reads:
-            offset = number * piece % (machine.constant_bytes - piece + BEAT_BYTES) // BEAT_BYTES * BEAT_BYTES
-            values = _transfer(offset, half * (number % 2), piece)
-            code += encode(
-                "load", c, space=Space.CONSTANT, destination=LoadDestination.WEIGHT, overlap=overlap, **values
-            )
-        if writes:
-            code += encode("store", c, space=Space.FRAME, overlap=overlap, **_transfer(0, 0, piece))
-    return code + pack("end"), count * piece
 
 
-def check_rate(machine: Machine, reads: bool, writes: bool) -> dict:
-    """Bytes a cycle through the load unit's read ports, through the store unit's write port, or both at once.
+def check_read_port(machine: Machine, port: int) -> dict:
+    """Bytes a cycle through one read port of the load unit."""
+    configuration = machine.configuration
+    program = read_port(configuration, port, _rate_bytes(machine) // configuration.load_ports, machine.constant_bytes)
+    for place, needed, there in (
+        ("the build's constant window", program.window_bytes, machine.constant_bytes),
+        ("the weight memory", program.weight_bytes, configuration.weight_bytes),
+    ):
+        if needed > there:
+            raise NotMeasured(f"{place} has {there:,} bytes, and a port by itself needs {needed:,}")
+    return _measured(machine, program)
 
-    On a board, bytes a second by the processor's clock, too. The machine's counts of beats must be those of the program.
-    """
-    total = min(max(machine.constant_bytes, _RATE_BYTES[0]), _RATE_BYTES[1])
-    code, moved = _rate_program(machine, reads, writes, total)
+
+def _measured(machine: Machine, program: RateProgram) -> dict:
+    """The figures of a run: on a board, bytes a second by the processor's clock, too. Counts of beats must be those of the program."""
     constants, frame = (np.zeros(size, np.uint8) for size in (machine.build.constants.size, machine.build.frame_bytes))
-    machine.run_code(code, constants, frame)  # memory is allocated and constants are loaded here
+    machine.run_code(program.code, constants, frame)  # memory is allocated and constants are loaded here
     constants.flags.writeable = False
     executor, seconds = machine.executor, None
-    program, memory = Program(0, len(code)), Memory(constants, frame)
+    place, memory = Program(0, len(program.code)), Memory(constants, frame)
     if isinstance(executor, StagedExecutor):
         executor.upload(memory, slice(None))
         begin = time.perf_counter()
-        counters = executor.compute(program, memory, machine.max_cycles)
+        counters = executor.compute(place, memory, machine.max_cycles)
         seconds = time.perf_counter() - begin
     else:
-        counters = executor.run(program, memory, machine.max_cycles)
+        counters = executor.run(place, memory, machine.max_cycles)
     if "cycles" not in counters:
         raise NotMeasured(f"the {machine.title} has no clock")
-    beats = moved // BEAT_BYTES
-    if writes and counters["write_beats"] != beats:
-        raise Failure(f"COUNTER_WRITE_BEATS is {counters['write_beats']:,} where {beats:,} beats were stored")
-    if reads and counters["read_beats"] < beats:
-        raise Failure(f"COUNTER_READ_BEATS is {counters['read_beats']:,} where at least {beats:,} beats were loaded")
+    stored = program.written_bytes // BEAT_BYTES
+    if counters["write_beats"] != stored:
+        raise Failure(f"COUNTER_WRITE_BEATS is {counters['write_beats']:,} where {stored:,} beats were stored")
+    if counters["read_beats"] < program.read_beats:
+        raise Failure(
+            f"COUNTER_READ_BEATS is {counters['read_beats']:,} where at least {program.read_beats:,} beats were loaded"
+        )
     cycles = counters["cycles"]
     figures: dict = {"cycles": cycles}
-    for direction, wanted, unit in (("read", reads, "load"), ("write", writes, "store")):
-        if wanted:
+    for direction, unit, moved, ports in (
+        ("read", "load", program.read_bytes, program.read_ports),
+        ("write", "store", program.written_bytes, 1),
+    ):
+        if moved:
             busy = counters[f"{unit}_busy"]
             if not 0 < busy <= cycles:
                 raise Failure(
                     f"COUNTER_{unit.upper()}_BUSY is {busy:,} in a run of {cycles:,} cycles that moved {moved:,} bytes"
+                )
+            if moved > busy * ports * BEAT_BYTES:
+                raise Failure(
+                    f"{moved:,} bytes in {busy:,} cycles are more than {ports * BEAT_BYTES} a cycle, which is all that {ports} "
+                    f"port{'s' * (ports > 1)} can move"
                 )
             figures[direction] = {
                 "bytes": moved,
                 "bytes_per_cycle": moved / busy,
                 "busy_cycles": busy,
                 "dram_stall_cycles": counters[f"{unit}_dram_stall"],
-                "ports": machine.configuration.load_ports if unit == "load" else 1,
+                "ports": ports,
             }
             if seconds is not None:
                 figures[direction]["megabytes_per_second"] = moved / seconds / 1e6
@@ -444,9 +448,13 @@ def checks_of(machine: Machine, names: Sequence[str], bundle: Bundle | None) -> 
         "frame memory": lambda: check_frame_memory(machine),
         "interrupts": lambda: check_interrupts(machine),
         **{f"task {name}": lambda name=name: check_task(machine, name, bundle) for name in names},
-        "read rate": lambda: check_rate(machine, True, False),
-        "write rate": lambda: check_rate(machine, False, True),
-        "read and write rate": lambda: check_rate(machine, True, True),
+        **{
+            f"read rate, port {port}": lambda port=port: check_read_port(machine, port)
+            for port in range(machine.configuration.load_ports)
+        },
+        "read rate": lambda: check_all_ports(machine, True, False),
+        "write rate": lambda: check_all_ports(machine, False, True),
+        "read and write rate": lambda: check_all_ports(machine, True, True),
         "power": lambda: check_power(machine),
     }
 

@@ -218,7 +218,7 @@ class Board:
             if 0 < self._named("MAX_CYCLES") < cycles:
                 raise MachineFault(Fault.TIMEOUT, "fetch", 0)
             for index, (name, _) in enumerate(COUNTERS):
-                self.registers[COUNTER_BASE + 4 * index] = {**counters, "cycles": cycles}.get(name, 0)
+                self.registers[COUNTER_BASE + 4 * index] = {"cycles": cycles, **counters}.get(name, 0)
         except MachineFault as fault:
             status |= STATUS_FAULT
             self._set("FAULT", int(fault.cause))

@@ -1,6 +1,7 @@
 """`moesaic selftest` on sound machines, and on machines that are broken in one place, which it has to name."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,9 @@ def test_on_the_board(board_executor, board, build):
         for name, one in checks_of(Machine(board_executor, build, "board"), ["depth"], None).items()
     }
     states = {name: result.state for name, result in results.items()}
-    assert {name for name, state in states.items() if state != PASSED} == {"power"}
+    assert {name for name, state in states.items() if state != PASSED} == {"power"}, [
+        result.detail for result in results.values()
+    ]
     assert results["interrupts"].figures == {"runs": 16, "interrupts": 16}
     assert results["power"].state == NOT_MEASURED and "no power rails" in results["power"].detail
     assert results["registers"].figures == {"registers": len(REGISTERS)}
@@ -321,20 +324,53 @@ class Clocked(Faulty):
     def run(self, program: object, memory: Memory, max_cycles: int) -> dict:
         counters = super().run(program, memory, max_cycles)
         busy = {
-            "cycles": 9_000,
-            "load_busy": 300,
-            "store_busy": 400,
+            "cycles": 1_000_000,
+            "load_busy": counters["read_beats"],
+            "store_busy": 2 * counters["write_beats"],
             "load_dram_stall": 100,
             "store_dram_stall": 50,
         }
-        return {**counters, **busy}
+        return {**busy, **counters}
+
+
+def test_every_port_alone(emulator, build):
+    """The emulator knows the bytes, the RTL bench of the load unit knows the ports: tests/sim/test_read_ports.py."""
+    rates = [name for name in checks_of(Machine(emulator, build, "machine"), [], None) if "port" in name]
+    assert rates == [f"read rate, port {port}" for port in range(build.configuration.load_ports)]
+    for name in rates:
+        found = check(Clocked(emulator), build, name)
+        assert found.state == PASSED, found.detail
+        read = found.figures["read"]
+        assert read["ports"] == 1 and read["bytes"] >= (1 << 16) // 3 - 1280 and 13 < read["bytes_per_cycle"] < 16
+        found = check(emulator, build, name)
+        assert found.state == NOT_MEASURED and "no clock" in found.detail
+        fast = Clocked(emulator, after=lambda memory, counters: counters.update(load_busy=counters["read_beats"] // 2))
+        found = check(fast, build, name)
+        assert found.state == FAILED and "more than 16 a cycle, which is all that 1 port can move" in found.detail
+
+
+def test_a_port_alone_needs_room(emulator, build, monkeypatch):
+    machine = Machine(emulator, build, "machine")
+    for attribute, value, part in (
+        ("constant_bytes", 1024, "constant window has 1,024"),
+        ("weight", 64, "weight memory"),
+    ):
+        if attribute == "weight":
+            smaller = replace(build.configuration, weight_bytes=value)
+            monkeypatch.setattr(machine, "configuration", smaller)
+        else:
+            monkeypatch.setattr(machine, attribute, value)
+        found = run_check("one", lambda: selftest.check_read_port(machine, 0))
+        assert found.state == NOT_MEASURED and part in found.detail
+        monkeypatch.undo()
 
 
 def test_rates(emulator, build):
     found = check(Clocked(emulator), build, "read and write rate")
     assert found.state == PASSED
     read, write = found.figures["read"], found.figures["write"]
-    assert read["bytes"] == write["bytes"] >= 1 << 16 and read["bytes_per_cycle"] == read["bytes"] / 300
+    assert read["bytes"] == write["bytes"] >= 1 << 16 and write["bytes_per_cycle"] == 8.0
+    assert read["bytes_per_cycle"] == read["bytes"] / read["busy_cycles"]
     assert (read["ports"], write["ports"], write["dram_stall_cycles"]) == (build.configuration.load_ports, 1, 50)
     assert set(check(Clocked(emulator), build, "read rate").figures) == {"cycles", "read"}
     for counter, change in (("write_beats", 1), ("read_beats", -100_000)):
@@ -387,6 +423,8 @@ def test_on_the_rtl(rtl, build):
     ]
     assert 8 < results["write rate"].figures["write"]["bytes_per_cycle"] <= 16
     assert 16 < results["read rate"].figures["read"]["bytes_per_cycle"] <= 16 * build.configuration.load_ports
+    for port in range(build.configuration.load_ports):
+        assert 14 < results[f"read rate, port {port}"].figures["read"]["bytes_per_cycle"] <= 16
 
 
 def test_registers_that_the_rtl_lacks(rtl, build, monkeypatch):
