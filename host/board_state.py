@@ -52,8 +52,8 @@ def own_command(*words: str) -> str:
 
 
 def board_state(root: Path = Path("/")) -> list[Finding]:
-    """Findings about root rights, device, XRT, bitstream, lock, interrupt and OpenCV. root: of the file system."""
-    return [_rights(), _device(), _xrt(root), _bitstream(root), _lock(root), _interrupt(root), _opencv()]
+    """Findings about root rights, device, XRT, bitstream, lock, interrupt, g++ and OpenCV. root: of the file system."""
+    return [_rights(), _device(), _xrt(root), _bitstream(root), _lock(root), _interrupt(root), _compiler(), _opencv()]
 
 
 def _rights() -> Finding:
@@ -199,6 +199,16 @@ def _interrupt(root: Path) -> Finding:
         "interrupt", "missing", f"no UIO device {UIO_NAME} ({others})",
         "the device tree of PYNQ's images has it; without it runs are right, but the processor polls for their end",
     )  # fmt: skip
+
+
+def _compiler() -> Finding:
+    path = shutil.which("g++")
+    if path is None:
+        return Finding(
+            "g++", "missing", "not there",
+            "only for the emulator, and to resize pictures in about half the time: sudo apt-get install g++",
+        )  # fmt: skip
+    return Finding("g++", "ok", path)
 
 
 def _opencv() -> Finding:

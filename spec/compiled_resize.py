@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from moesaic.compiled_library import compile_library
 from moesaic.errors import InternalError, UserError
 from moesaic.spec.filter_taps import Taps
 
+_LOG = logging.getLogger("moesaic")
 _SOURCE = Path(__file__).parent / "resize.cpp"
 _FLAGS = ("-std=c++14", "-O3")
 
@@ -74,8 +76,9 @@ class CompiledResize:
 
 @cache
 def compiled_resize() -> CompiledResize | None:
-    """The functions, compiled when they are first needed; None where that cannot be done, as without g++."""
+    """The functions, compiled when they are first needed; None where that cannot be done, as without g++, which the log tells."""
     try:
         return CompiledResize(compile_library("resize", _SOURCE, (), _FLAGS, cache_directory("resize")))
-    except (UserError, InternalError, OSError):
+    except (UserError, InternalError, OSError) as error:
+        _LOG.info("numpy resizes images, which takes longer: %s", error)
         return None

@@ -13,7 +13,10 @@ from moesaic.spec.placement import Placement, place
 
 LARGEST_SIDE = 16_384
 """Largest side of an image, in pixels: up to it the sums in `resize` stay below 2**63 for targets of at least 8 pixels a side."""
-_BAND = 16
+_MIDDLE = 128
+"""Of the range of a pixel."""
+_BAND = 8
+"""Target pixels in one matrix product: few, so that little of the matrix is zeros, and enough for the product to be worth its call."""
 
 
 def _exact_type(largest: int) -> type:
@@ -96,9 +99,15 @@ def _linear(image: np.ndarray, height: int, width: int, rows: slice, columns: sl
     if compiled is not None:
         return compiled.linear(image, vertical[rows], horizontal[columns], of_line is not np.float32)
     lines = _along_columns(image, vertical, rows, of_line)
-    total = _along_rows(lines, horizontal, columns, of_all)
     divisor = (down[:, None] * across[None, :])[..., None]
-    return ((total.astype(np.int64) + divisor // 2) // divisor).astype(np.uint8)
+    if of_all is np.int64:
+        return ((_along_rows(lines, horizontal, columns, of_all) + divisor // 2) // divisor).astype(np.uint8)
+    # From the middle of the range, sums along both axes are half as large and more often fit the faster type.
+    lines -= _MIDDLE * down.astype(of_line)[:, None, None]
+    total = _along_rows(lines, horizontal, columns, _exact_type(_MIDDLE * int(down.max()) * int(across.max())))
+    quotient = np.add(total, _MIDDLE * divisor + divisor // 2, dtype=np.float64)
+    np.divide(quotient, divisor, out=quotient)
+    return quotient.astype(np.uint8)  # exact: a quotient that is no integer is further from one than float64 rounds
 
 
 def _cubic(image: np.ndarray, height: int, width: int, rows: slice, columns: slice) -> np.ndarray:

@@ -127,7 +127,13 @@ ITEMS = (
         "1.23",
     ),
     Item("torch", partial(package_version, "torch"), "train, evaluate, export", how_to_install("torch"), "2.5"),
-    Item("g++", partial(program_version, "g++"), "the emulator, C and RTL simulation", "apt-get install g++", "7"),
+    Item(
+        "g++",
+        partial(program_version, "g++"),
+        "the emulator, C and RTL simulation, faster resizing",
+        "apt-get install g++",
+        "7",
+    ),
     Item(
         "clang++",
         partial(program_version, "clang++"),
@@ -239,7 +245,7 @@ class DoctorCommand:
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
-        """On a board, what it has of root rights, device, XRT, bitstream, lock, interrupt and OpenCV comes first. Returns 0."""
+        """On a board, what it has of root rights, device, XRT, bitstream, lock, interrupt, g++ and OpenCV comes first. Returns 0."""
         if arguments.json:
             print(json.dumps(report(), indent=1))
             return 0

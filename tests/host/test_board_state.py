@@ -64,7 +64,7 @@ def finding(root: Path, name: str) -> Finding:
 
 def test_nothing_is_missing(root, sound, board_build, build):
     findings = board_state(root)
-    assert [f.name for f in findings] == ["root", "device", "XRT", "bitstream", "lock", "interrupt", "OpenCV"]
+    assert [f.name for f in findings] == ["root", "device", "XRT", "bitstream", "lock", "interrupt", "g++", "OpenCV"]
     assert {f.state for f in findings} == {"ok"} and not any(f.remedy for f in findings)
     told = {f.name: f.found for f in findings}
     assert told["bitstream"] == f"{board_build / 'accel.bit'}, fingerprint {build.fingerprint}"
@@ -191,6 +191,14 @@ def test_interrupt(root, sound):
     assert interrupts_so_far(root) is None
 
 
+def test_compiler(root, sound, monkeypatch):
+    monkeypatch.setattr(module.shutil, "which", lambda name: None)
+    found = finding(root, "g++")
+    assert found.state == "missing" and found.remedy.endswith("sudo apt-get install g++") and "resize" in found.remedy
+    monkeypatch.setattr(module.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert finding(root, "g++") == module.Finding("g++", "ok", "/usr/bin/g++")
+
+
 def test_opencv(root, sound, monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "cv2" else object())
     found = finding(root, "OpenCV")
@@ -211,7 +219,7 @@ def test_doctor_on_a_board(run_moesaic, root, sound, monkeypatch):
     code, out, err = run_moesaic("doctor")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].split() == ["root", "ok", "yes"] and lines[7] == "" and lines[8].startswith("python ")
+    assert lines[0].split() == ["root", "ok", "yes"] and lines[8] == "" and lines[9].startswith("python ")
     code, out, _ = run_moesaic("doctor", "--json")
     told = json.loads(out)
     assert code == 0 and (told["format"], told["version"]) == ("moesaic doctor", 1)

@@ -123,10 +123,12 @@ def test_sums_of_the_largest_images_fit_64_bits():
     assert 255 * largest**2 + largest**2 < 1 << 63
 
 
-def test_without_a_compiler_numpy_does_it(monkeypatch):
+def test_without_a_compiler_numpy_does_it(monkeypatch, caplog):
     monkeypatch.setenv("PATH", "")
+    caplog.set_level("INFO", "moesaic")
     compiled_resize.cache_clear()
     assert compiled_resize() is None
+    assert "numpy resizes images" in caplog.text and "apt-get install g++" in caplog.text
     compiled_resize.cache_clear()
 
 
