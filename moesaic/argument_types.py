@@ -45,6 +45,14 @@ def share(text: str) -> float:
     return value
 
 
+def names(text: str) -> list[str]:
+    """Names separated by commas, such as depth,normals, in their order and each once."""
+    parts = text.split(",")
+    if "" in parts:
+        raise ArgumentTypeError(f"{text!r} is no list of names, such as depth,normals")
+    return list(dict.fromkeys(parts))
+
+
 def three_numbers(text: str) -> tuple[float, ...]:
     """Three numbers, for R, G and B, separated by commas, such as 0.5,0.5,0.5."""
     parts = text.split(",")

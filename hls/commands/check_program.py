@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moesaic.argument_types import positive, seed
+from moesaic.argument_types import names, positive, seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,7 @@ class CheckProgramCommand:
         parser.add_argument("build", type=Path, help="build directory, from `moesaic generate`")
         parser.add_argument(
             "--tasks",
+            type=names,
             metavar="TASK[@PATHWAY],…",
             help="tasks of the build, separated by commas (default: every pathway)",
         )
@@ -37,10 +38,10 @@ class CheckProgramCommand:
         from moesaic.spec.build import load_build
 
         build = load_build(arguments.build)
-        names = list(dict.fromkeys(arguments.tasks.split(",") if arguments.tasks else build.pathways))
-        for name in names:
+        chosen = arguments.tasks or list(build.pathways)
+        for name in chosen:
             build.task(name)
-        found = {name: _problem(build, name, arguments.orders, arguments.seed) for name in names}
+        found = {name: _problem(build, name, arguments.orders, arguments.seed) for name in chosen}
         for name, problem in found.items():
             print(f"{name}: {problem or f'one result in program order and in {arguments.orders} other orders'}")
         return 1 if any(found.values()) else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from moesaic.argument_types import seed
+from moesaic.argument_types import names, seed
 
 
 class VitisCommand:
@@ -22,7 +22,10 @@ class VitisCommand:
             "--output", type=Path, help="project directory (default: build/vitis/<model>-<configuration>)"
         )
         parser.add_argument(
-            "--tasks", metavar="TASK,…", help="golden vectors for these tasks, separated by commas (default: all)"
+            "--tasks",
+            type=names,
+            metavar="TASK,…",
+            help="golden vectors for these tasks, separated by commas (default: all)",
         )
         parser.add_argument(
             "--seed", type=seed, default=0, help="of the picture that the vectors are made with (default: 0)"
@@ -37,7 +40,7 @@ class VitisCommand:
         from moesaic.spec.configuration import load_configuration
 
         build = generate(load_bundle(arguments.bundle), load_configuration(arguments.config))
-        tasks = list(dict.fromkeys(arguments.tasks.split(",") if arguments.tasks else build.tasks))
+        tasks = arguments.tasks or list(build.tasks)
         directory = arguments.output or Path("build") / "vitis" / build.name
         write_project(build, tasks, arguments.seed, directory)
         print(f"{directory}: fingerprint {build.fingerprint}, golden vectors for {', '.join(tasks)}")

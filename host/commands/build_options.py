@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from moesaic.argument_types import names
 from moesaic.host.executors import executor_names
 from moesaic.host.runtime import MAX_CYCLES, Accelerator, open_build
 from moesaic.spec.build import Build
-
-ALL_TASKS = "all"
 
 
 def add_build(parser: argparse.ArgumentParser) -> None:
@@ -62,18 +61,19 @@ def open_chosen(arguments: argparse.Namespace) -> Accelerator:
 
 
 def _add_tasks(parser: argparse.ArgumentParser) -> None:
-    """Add the option --tasks, whose text chosen_tasks takes."""
+    """Add the option --tasks, whose value chosen_tasks takes."""
     parser.add_argument(
         "--tasks",
-        default=ALL_TASKS,
+        type=names,
         metavar="TASK[@PATHWAY],…",
         help="tasks of the build, separated by commas, @ takes an alternative pathway (default: all, on their own pathways)",
     )
 
 
-def chosen_tasks(build: Build, text: str) -> list[str]:
-    """The names in the order given, each once. UserError if one is not the build's."""
-    names = list(build.tasks) if text == ALL_TASKS else list(dict.fromkeys(text.split(",")))
-    for name in names:
+def chosen_tasks(build: Build, chosen: list[str] | None) -> list[str]:
+    """The chosen ones, or all on their own pathways. UserError if one is not the build's."""
+    if chosen is None:
+        return list(build.tasks)
+    for name in chosen:
         build.task(name)
-    return names
+    return chosen

@@ -8,7 +8,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moesaic.argument_types import image_size, positive, seed
+from moesaic.argument_types import image_size, names, positive, seed
 from moesaic.errors import UserError
 from moesaic.files import require_writable, write_file
 from moesaic.model.commands.model_options import (
@@ -103,7 +103,12 @@ class ExportCommand:
         )
         untrained.add_argument("--recipe", help=f"one of {recipe_choices()} or a .toml file (default demo)")
         untrained.add_argument("--size", type=image_size, metavar="HxW", help="image size instead of the recipe's")
-        untrained.add_argument("--tasks", help="only these tasks of the recipe, separated by commas (default: all)")
+        untrained.add_argument(
+            "--tasks",
+            type=names,
+            metavar="TASK,…",
+            help="only these tasks of the recipe, separated by commas (default: all)",
+        )
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -140,7 +145,7 @@ def _export_random_weights(arguments: argparse.Namespace) -> None:
     if arguments.size:
         changes |= {"image_height": arguments.size[0], "image_width": arguments.size[1]}
     if arguments.tasks:
-        changes["tasks"] = tuple(model.task(name) for name in arguments.tasks.split(","))
+        changes["tasks"] = tuple(model.task(name) for name in arguments.tasks)
     recipe = Recipe(dataclasses.replace(model, **changes), recipe.training)
     name, settings = arguments.name or arguments.output.name, settings_of(arguments)
     bundle = build_random_bundle(name, recipe, arguments.random_weights, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from moesaic.argument_types import natural
+from moesaic.argument_types import names, natural
 
 
 class ReportCommand:
@@ -23,8 +23,10 @@ class ReportCommand:
         parser.add_argument("--checkpoint", type=Path, help="the trained model, to show float predictions as well")
         parser.add_argument(
             "--executors",
-            default="emulator,rtl",
-            help="machines to compare with the reference, by comma (default emulator,rtl)",
+            type=names,
+            default=["emulator", "rtl"],
+            metavar="EXECUTOR,…",
+            help="machines to compare with the reference, separated by commas (default emulator,rtl)",
         )
         parser.add_argument("--output", type=Path, default=Path("build/report"), help="directory to write")
 
@@ -45,11 +47,10 @@ class ReportCommand:
 
         bundle, build = load_bundle(arguments.bundle), load_build(arguments.build)
         size = build.image_height, build.image_width
-        names = [name for name in arguments.executors.split(",") if name]
         seen = (*size, build.input)
-        executors = simulated_executors(arguments.build, build.configuration, names)
+        executors = simulated_executors(arguments.build, build.configuration, arguments.executors)
         check_origin(bundle, build)
-        require_tools(names)
+        require_tools(arguments.executors)
         require_writable(arguments.output)
         samples = read_samples(arguments.images, *seen) if arguments.images else photographs(*seen)
         samples += rendered_scenes(arguments.scenes, *size)

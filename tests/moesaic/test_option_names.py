@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tomllib
 
+from moesaic.argument_types import names
 from moesaic.command_line import GROUP
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
@@ -35,4 +36,13 @@ def test_one_name_for_one_thing(name):
                 assert action.nargs is None and not isinstance(action, argparse._AppendAction), "several are --tasks"
             if option in ("--output", "--json", "--csv", "--checkpoint") and (name, option) not in ELSEWHERE:
                 assert action.type is Path
+            if option in ("--tasks", "--executors"):
+                assert action.type is names
         assert action.help, f"{name} {action.dest} has no help"
+
+
+def test_names_are_separated_by_commas():
+    assert names("depth") == ["depth"] and names("normals,depth,normals") == ["normals", "depth"]
+    for text in ("", "depth,", ",", "depth,,normals"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no list of names"):
+            names(text)
