@@ -12,7 +12,7 @@ from moesaic.files import is_lfs_pointer, write_file
 from moesaic.host.colour_profiles import png_to_srgb
 from moesaic.host.exif import orientation_of, upright
 from moesaic.host.pillow_images import decode_with_pillow
-from moesaic.host.png import SIGNATURE, decode_chunks, encode_png, read_chunks
+from moesaic.host.png import SIGNATURE, TooLarge, decode_chunks, encode_png, read_chunks
 from moesaic.spec.resize import LARGEST_SIDE
 
 __all__ = ["check_sides", "encode_png", "opaque_rgb", "read_image", "write_picture"]
@@ -89,6 +89,8 @@ def _decode_png(data: bytes) -> np.ndarray:
     try:
         chunks = read_chunks(data)
         image = decode_chunks(chunks)
+    except TooLarge as error:
+        raise ValueError(f"{error}; shrink or cut it first") from None
     except ValueError as error:
         raise ValueError(f"{error}; fetch it or save it again") from None
     frames = int.from_bytes(chunks.get(b"acTL", b"")[:4], "big")

@@ -54,9 +54,11 @@ def decode_with_pillow(data: bytes) -> np.ndarray:
             return pillow_pixels(picture)
     except Image.UnidentifiedImageError:
         raise ValueError("it is no image in a format that Pillow reads; save it as PNG or JPEG") from None
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"it is larger than Pillow reads ({error}); shrink or cut it first") from None
+    except (OSError, SyntaxError, EOFError) as error:
         reason = str(error).replace("\n", " ")
-        raise ValueError(f"it is damaged or too large ({reason}); fetch it or save it again") from None
+        raise ValueError(f"it is damaged ({reason}); fetch it or save it again") from None
 
 
 def pillow_pixels(picture: Image.Image) -> np.ndarray:
@@ -69,8 +71,11 @@ def pillow_pixels(picture: Image.Image) -> np.ndarray:
             f"its pixels are numbers of mode {mode}, which do not say what is black and what is white; scale them to 8 bits, or pass"
             ' moesaic.Image(numpy.asarray(picture), channels="grey", value_range=(BLACK, WHITE))'
         )
-    if "transparency" in picture.info and mode in ("L", "RGB", "P"):
-        image = np.asarray(picture.convert("RGBA"))
+    uncovered = _uncovered(picture)
+    if ("transparency" in picture.info and mode in ("L", "RGB", "P")) or uncovered is not None:
+        image = np.array(picture.convert("RGBA"))
+        if uncovered is not None:
+            image[uncovered, -1] = 0
     else:
         image = np.atleast_3d(np.asarray(picture.convert(_CONVERTED[mode]) if mode in _CONVERTED else picture))
     opaque = image.shape[2] - 1 if image.shape[2] in (2, 4) else image.shape[2]
@@ -78,6 +83,20 @@ def pillow_pixels(picture: Image.Image) -> np.ndarray:
     if opaque != image.shape[2]:
         colours = np.dstack([colours, image[..., opaque:]])
     return upright(colours, picture.getexif().get(ORIENTATION, 1))
+
+
+def _uncovered(picture: Image.Image) -> np.ndarray | None:
+    """Where the canvas of a GIF is not covered by its first picture, bool (height, width); None if nothing is bare.
+
+    Viewers show nothing there, Pillow a colour of the palette.
+    """
+    box = getattr(picture, "dispose_extent", None)
+    if picture.format != "GIF" or box is None or picture.tell() != 0 or tuple(box) == (0, 0, *picture.size):
+        return None
+    left, top, right, bottom = box
+    bare = np.ones(picture.size[::-1], bool)
+    bare[top:bottom, left:right] = False
+    return bare
 
 
 def _in_srgb(image: np.ndarray, picture: Image.Image) -> np.ndarray:

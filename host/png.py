@@ -38,6 +38,10 @@ def encode_png(image: np.ndarray, compression: int = 9) -> bytes:
     return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 
+class TooLarge(ValueError):
+    """A file is sound, but has more pixels than are read."""
+
+
 def decode_png(data: bytes) -> np.ndarray:
     """The image in a PNG file, uint8 (height, width, channels), see decode_chunks. ValueError as read_chunks and decode_chunks."""
     return decode_chunks(read_chunks(data))
@@ -47,7 +51,7 @@ def decode_chunks(chunks: dict[bytes, bytes]) -> np.ndarray:
     """The image in a file's chunks, uint8 (height, width, channels): 1 grey, 2 grey and alpha, 3 RGB (also from a palette), 4 RGBA.
 
     Other bit depths are rescaled to 8 bits, to the nearest value. A transparent colour and a palette with transparency give an alpha
-    channel. ValueError says what is wrong with the file.
+    channel. ValueError says what is wrong with the file, TooLarge that its sides are too long.
     """
     if len(chunks.get(b"IHDR", b"")) != 13 or b"IDAT" not in chunks:
         raise ValueError("it has no header or no pixels")
@@ -55,7 +59,7 @@ def decode_chunks(chunks: dict[bytes, bytes]) -> np.ndarray:
     if depth not in _DEPTHS.get(colour, ()) or interlace not in (0, 1) or compression or filtering:
         raise ValueError(f"there is no bit depth {depth} of colour type {colour}, or no interlace {interlace}")
     if not (1 <= width <= _LARGEST_SIDE and 1 <= height <= _LARGEST_SIDE):
-        raise ValueError(f"it is {width}x{height} pixels, a side may have 1 to {_LARGEST_SIDE}")
+        raise TooLarge(f"it is {width}x{height} pixels, a side may have 1 to {_LARGEST_SIDE}")
     passes = [p for p in (_ADAM7 if interlace else [(0, 1, 0, 1)]) if p[0] < height and p[2] < width]
     sizes = [(-(-(height - top) // down), -(-(width - left) // across)) for top, down, left, across in passes]
     channels = _CHANNELS[colour]

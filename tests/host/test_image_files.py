@@ -185,6 +185,11 @@ def saved(picture: Image.Image, ending: str, **options: object) -> bytes:
     return file.getvalue()
 
 
+def overwritten(data: bytes, place: int, content: bytes) -> bytes:
+    return data[:place] + content + data[place + len(content) :]
+
+
+JPEG = saved(Image.fromarray(RGB), "JPEG")
 PALETTE = Image.fromarray(RGB).quantize(16)
 INDICES = np.asarray(PALETTE)
 REFUSED = {
@@ -194,6 +199,14 @@ REFUSED = {
     "GIF with a transparent index": (
         saved(PALETTE, "GIF", transparency=int(INDICES[0, 0])), f"{(INDICES[0, 0] == INDICES).sum()} of its 204 pixels are transparent"
     ),
+    "GIF smaller than its canvas": (
+        overwritten(saved(PALETTE, "GIF"), 6, struct.pack("<HH", 20, 12)), "36 of its 240 pixels are transparent"
+    ),
+    "JPEG larger than Pillow reads": (
+        overwritten(JPEG, JPEG.index(b"\xff\xc0") + 5, struct.pack(">HH", 65000, 65000)), "larger than Pillow reads.*; shrink or cut it"
+    ),
+    "PNG with a long side": (saved(Image.new("RGB", (17_000, 2)), "PNG"), "17000x2 pixels.*1 to 16384; shrink or cut it first$"),
+    "PPM with a long side": (b"P5 17000 1 255\n" + bytes(17_000), "17000x1 pixels.*1 to 16384, shrink or cut it first$"),
     "PNG with a transparent index": (
         saved(PALETTE, "PNG", transparency=int(INDICES[0, 0])), f"{(INDICES[0, 0] == INDICES).sum()} of its 204 pixels are transparent"
     ),
