@@ -126,7 +126,7 @@ class SelftestCommand:
             type=Path,
             help="compare tasks with its golden vectors, which is faster than the reference machine",
         )
-        parser.add_argument("--output", type=Path, metavar="FILE", help="write the report, JSON, to this file")
+        parser.add_argument("--json", type=Path, help="write the report to this file, too")
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -137,8 +137,8 @@ class SelftestCommand:
         bundle = None if arguments.bundle is None else load_bundle(arguments.bundle)
         if bundle is not None:
             require_bundle_of(build, bundle)
-        if arguments.output is not None:
-            require_writable(arguments.output.absolute().parent)
+        if arguments.json is not None:
+            require_writable(arguments.json.absolute().parent)
         executor_name = arguments.executor
         if executor_name == "auto":
             executor_name, _ = choose_executor(arguments.build, build)
@@ -151,8 +151,8 @@ class SelftestCommand:
         finally:
             executor.close()
         report = report_of(machine, checks, _environment())
-        if arguments.output is not None:
-            write_file(arguments.output, (json.dumps(report, indent=1) + "\n").encode())
+        if arguments.json is not None:
+            write_file(arguments.json, (json.dumps(report, indent=1) + "\n").encode())
         failed = [check.name for check in checks if check.state == FAILED]
         skipped = sum(check.state == NOT_MEASURED for check in checks)
         passed = len(checks) - len(failed) - skipped

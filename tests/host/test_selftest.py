@@ -66,9 +66,7 @@ class Faulty:
 
 
 def test_on_the_emulator(run_moesaic, saved_build, build, tmp_path):
-    code, out, err = run_moesaic(
-        "selftest", saved_build, "--executor", "emulator", "--output", tmp_path / "report.json"
-    )
+    code, out, err = run_moesaic("selftest", saved_build, "--executor", "emulator", "--json", tmp_path / "report.json")
     assert (code, err) == (0, "") and "0 failed" in out.splitlines()[-1]
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["format"], report["version"], report["passed"]) == ("moesaic selftest", 1, True)
@@ -138,7 +136,7 @@ def test_exit_code_and_last_line(run_moesaic, saved_build, build, monkeypatch, t
         "emulator",
         "--tasks",
         "depth",
-        "--output",
+        "--json",
         tmp_path / "report.json",
     )
     code, out, err = run_moesaic(*words)
@@ -152,7 +150,7 @@ def test_exit_code_and_last_line(run_moesaic, saved_build, build, monkeypatch, t
 def test_mistakes(run_moesaic, saved_build, tmp_path):
     for words, part in (
         (("--tasks", "pose"), "unknown task 'pose'"),
-        (("--output", tmp_path / "file" / "report.json"), "cannot be written"),
+        (("--json", tmp_path / "file" / "report.json"), "cannot be written"),
         (("--executor", "board"), "bitstream"),
     ):
         (tmp_path / "file").write_text("")

@@ -38,6 +38,8 @@ def test_one_name_for_one_thing(name):
                 assert action.type is Path
             if option in ("--tasks", "--executors"):
                 assert action.type is names
+            if option == "--output":
+                assert "report" not in str(action.help), "figures beside what is printed are --json and --csv"
         assert action.help, f"{name} {action.dest} has no help"
 
 
