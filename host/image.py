@@ -184,6 +184,8 @@ def _is_range(value: object) -> bool:
 
 
 def _as_array(source: object, name: str) -> np.ndarray:
+    if masked := int(np.ma.count_masked(source)) if isinstance(source, np.ma.MaskedArray) else 0:
+        raise UserError(f"{name} has {masked:,} masked values; say what is to be seen there: array.filled(VALUE)")
     try:
         array = np.asarray(source)
     except (TypeError, ValueError, RuntimeError) as error:

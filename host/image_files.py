@@ -53,9 +53,8 @@ def check_sides(image: np.ndarray, name: str) -> None:
     """Raise UserError unless the image's sides have 1 to 16,384 pixels. name: what the error calls it, as in "frame 3"."""
     height, width = image.shape[:2]
     if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
-        raise UserError(
-            f"{name} has {width}x{height} pixels; a side may have 1 to {LARGEST_SIDE}, shrink or cut it first"
-        )
+        remedy = "shrink or cut it first" if width and height else "and this is no picture at all"
+        raise UserError(f"{name} has {width}x{height} pixels; a side may have 1 to {LARGEST_SIDE}, {remedy}")
 
 
 def opaque_rgb(image: np.ndarray) -> np.ndarray:

@@ -28,7 +28,8 @@ def is_hidden(path: Path) -> bool:
 
 def pictures_in(folder: Path) -> list[Path]:
     """The image files in a folder, but not below it, in the order of their names. Hidden ones are none."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("."))
+    named = (p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("."))
+    return sorted(p for p in named if not p.is_dir())
 
 
 def is_lfs_pointer(content: bytes) -> bool:

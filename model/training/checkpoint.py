@@ -116,9 +116,13 @@ def load(path: Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no mapping)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"checkpoint {path} is damaged ({error}): train again or take another copy") from error
+        raise UserError(
+            f"checkpoint {path} is damaged or in another format ({error}): take another copy, or bring it in with `moesaic import`"
+        ) from error
     if _FORMAT not in metadata:
-        raise UserError(f"checkpoint {path} is no {_FORMAT}: train again with `moesaic train`")
+        raise UserError(
+            f"checkpoint {path} is no {_FORMAT}: name one of `moesaic train`, or make one of it with `moesaic import`"
+        )
     parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "sampler": {}}
     try:
         state = json.loads(metadata[_FORMAT])

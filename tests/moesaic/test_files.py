@@ -161,6 +161,7 @@ def test_a_pointer_of_git_lfs_is_called_so(tmp_path):
 def test_pictures_are_no_hidden_files(tmp_path):
     for name in ("b.png", "a.JPG", "._b.png", ".hidden.jpg", ".DS_Store", "c.txt"):
         (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
     assert [path.name for path in pictures_in(tmp_path)] == ["a.JPG", "b.png"]
     assert is_hidden(Path("a/.thumbnails/b.png")) and is_hidden(Path("._b.png"))
     assert not is_hidden(Path("../a/b.png")) and not is_hidden(Path("./b.c.png"))
