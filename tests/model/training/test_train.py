@@ -281,14 +281,14 @@ def test_damaged_checkpoints_are_named(checkpoint_path, tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         checkpoint.load(tmp_path / "none")
     save_file({"x": torch.zeros(1)}, tmp_path / "other")
-    with pytest.raises(UserError, match="other is no moesaic-checkpoint.*`moesaic import`"):
+    with pytest.raises(UserError, match=r"other is no moesaic-checkpoint.*`moesaic import`"):
         checkpoint.load(tmp_path / "other")
     truncated = tmp_path / "truncated"
     truncated.write_bytes(checkpoint_path.read_bytes()[:-100])
     with pytest.raises(UserError, match="truncated is damaged"):
         checkpoint.load(truncated)
     torch.save({"x": torch.zeros(1)}, tmp_path / "of_torch")
-    with pytest.raises(UserError, match="of_torch is damaged or in another format.*`moesaic import`"):
+    with pytest.raises(UserError, match=r"of_torch is damaged or in another format.*`moesaic import`"):
         checkpoint.load(tmp_path / "of_torch")
 
 
