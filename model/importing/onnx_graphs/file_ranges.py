@@ -1,9 +1,10 @@
 """Ranges of activations that a quantised graph states, and the scales that follow from them.
 
 Our norms' results and values take the graph's integers as they are: n stands for the same value, whether the graph's are signed or
-not. Queries and keys take its ranges by their larger sides, hidden units and GELU's index by what GELU leaves of them; attention has
-the value's unit divided by a power of two. The residual stream has 16 bits, and its largest magnitude gets a headroom, since 8-bit
-graphs clip at it.
+not. So do keys, but for a whole number per channel, which moves the channel's usual range to 0: scores of keys with a large bias would
+not fit 16 bits, and what is added to all keys alike, the softmax cancels. Queries take the larger side of the graph's range, hidden
+units and GELU's index what GELU leaves of it; attention has the value's unit divided by a power of two. The residual stream has 16
+bits, and its largest magnitude gets a headroom, since 8-bit graphs clip at it.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def points_of(depth: int) -> list[str]:
 
 def file_ranges(found: VisionTransformer) -> dict[str, FileRange]:
     """The ranges that a quantised graph states, by blocks.I.POINT, norm and stream; empty for a graph in floating point."""
-    ranges: dict[str, FileRange | None] = {"norm": _range_of(found.norm)}
+    per_token = found.norm.source.of is found.streams[-1]
+    ranges: dict[str, FileRange | None] = {"norm": _range_of(found.norm) if per_token else None}
     for i, block in enumerate(found.blocks):
         tensors: tuple[Value, ...] = (
             *(
@@ -130,6 +132,13 @@ def _activation(found: FileRange, calibrated: ActivationScale) -> ActivationScal
     return ActivationScale(step, offset, calibrated.centre)
 
 
+def _key(found: FileRange, calibrated: ActivationScale) -> ActivationScale:
+    """The unit of keys in a graph, one for all channels, so that products with queries have one; offsets are multiples of it."""
+    step = float(found.step.max()) * (found.high - found.low) / (_INT8_LEVELS - 1)
+    width = np.size(calibrated.scale)
+    return ActivationScale(np.full(width, step), step * np.round(np.broadcast_to(calibrated.offset, width) / step))
+
+
 def _block(scales: BlockScales, ranges: dict[str, FileRange], name: str) -> BlockScales:
     found = {point: ranges[f"{name}.{point}"] for point in _POINTS if f"{name}.{point}" in ranges}
     changes: dict = {
@@ -138,10 +147,8 @@ def _block(scales: BlockScales, ranges: dict[str, FileRange], name: str) -> Bloc
         if point in found
     }
     if "query" in found and "key" in found:
-        # One unit each, so that their product is the same in all channels.
-        width, key = len(scales.query), found["key"]
-        changes["query"] = np.full(width, found["query"].magnitude / _INT8_MAX)
-        changes["key"] = ActivationScale(np.full(width, key.magnitude / _INT8_MAX), np.zeros(width))
+        changes["query"] = np.full(len(scales.query), found["query"].magnitude / _INT8_MAX)
+        changes["key"] = _key(found["key"], scales.key)
     if "hidden" in found or "up" in found:
         changes["unit_factors"] = np.ones_like(scales.unit_factors)
     if "hidden" in found:

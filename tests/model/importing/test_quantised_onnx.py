@@ -7,11 +7,13 @@ import json
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+import torch
+from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from moesaic.errors import UserError
 from moesaic.model.commands.import_ import ImportCommand
+from moesaic.model.experiments.real.onnxruntime_int8 import quantised
 from moesaic.model.importing.onnx_graphs.checkpoint import read_onnx_checkpoint
 from moesaic.model.importing.onnx_graphs.file_ranges import points_of, with_file_ranges
 from moesaic.model.network.vit import normalise
@@ -21,8 +23,8 @@ from moesaic.model.quantisation.post_training import DEFAULT_PTQ, scales_for
 from moesaic.model.quantisation.quantise import quantise
 from moesaic.model.quantisation.scales import Scales
 from moesaic.model.training import checkpoint
-from tests.model.importing.test_onnx import EDGE, HandWritten, export, features_of_file, imported
-from tests.model.importing.test_transformers import DEPTH, dense, our_features
+from tests.model.importing.test_onnx import EDGE, HandWritten, Outputs, export, features_of_file, imported
+from tests.model.importing.test_transformers import DEPTH, dense, network, our_features
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (6, EDGE, EDGE, 3), np.uint8)
 IMAGES = ((PIXELS / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)).transpose(0, 3, 1, 2).astype(np.float32)
@@ -238,3 +240,46 @@ def test_integers_that_are_read_otherwise_than_written_are_refused(recipe, graph
     onnx.save(model, path)
     with pytest.raises(UserError, match=r"\(DequantizeLinear\): it dequantises with another scale"):
         imported(path, dense(recipe))
+
+
+@pytest.fixture(scope="module")
+def dinov2(tmp_path_factory):
+    """A DINOv2 of the library, quantised as `make real` quantises the published one; keys have a bias far larger than they are."""
+    directory, source = tmp_path_factory.mktemp("dinov2"), network("dinov2")
+    with torch.no_grad():
+        for name, value in source.named_parameters():
+            if name.endswith(("key.bias", "k_proj.bias")):
+                value.mul_(600)
+    path = export(Outputs(source), directory / "float.onnx", opset=17)
+    quantised_path = directory / "int8.onnx"
+    onnx.save(quantised(onnx.load(path), IMAGES[:4], "MinMax"), quantised_path)
+    return quantised_path
+
+
+def test_a_dinov2_keeps_its_integers_and_ranges(recipe, dinov2):
+    """LayerScale may turn the sign of a row; keys have the file's step and whole numbers of it as offsets, so scores fit."""
+    model, name = imported(dinov2, dense(recipe))
+    ranges = read_onnx_checkpoint(dinov2, (EDGE, EDGE), True).ranges
+    scales = with_file_ranges(scales_for(model, PIXELS[:4], DEFAULT_PTQ), ranges)
+    tensors, tasks = _quantised(model, scales)
+    stored = [
+        numpy_helper.to_array(t).T for t in onnx.load(dinov2).graph.initializer if t.data_type == TensorProto.INT8
+    ]
+    for layer in [
+        key.removesuffix(".weight") for key in tensors if key.startswith("blocks.") and key.endswith(".weight")
+    ]:
+        found = tensors[f"{layer}.weight"]
+        assert any(other.shape == found.shape and np.array_equal(abs(other), abs(found)) for other in stored), layer
+    for i, block in enumerate(scales.blocks):
+        key = ranges[f"blocks.{i}.key"]
+        assert np.allclose(block.key.scale, key.step, rtol=1e-6) and np.abs(block.key.offset).max() > 20 * key.step[0]
+        assert np.allclose(block.key.offset / key.step[0], np.round(block.key.offset / key.step[0]))
+    record = {}
+    run = IntegerNetwork(model.configuration.architecture, tasks, tensors)
+    run.run(PIXELS[4:5], next(iter(tasks)), record)
+    assert max(abs(record[f"blocks.{i}.scores"].astype(int)).max() for i in range(DEPTH)) < 32767
+    norm = scales.final_norms["norm"]
+    found = record["norm"] * np.asarray(norm.scale) + norm.offset
+    expected = our_features(model, normalise(PIXELS[4:5], model.configuration.input)).numpy()
+    theirs = features_of_file(dinov2, name, IMAGES[4:5])
+    assert decibels(expected, found) > decibels(expected, theirs) - 1
