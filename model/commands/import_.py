@@ -194,11 +194,11 @@ def _convert_m3vit(
     backbone_only, features = arguments.backbone_only, arguments.features
     if recipe is None:
         raise UserError("the weights of M3ViT do not tell its tasks and experts: state them in a --recipe")
-    if features and (features != [None] or not backbone_only):
-        raise UserError("features of M3ViT are those of its last block: state --backbone-only --features alone")
+    if features and not backbone_only:
+        raise UserError("features of M3ViT take the place of its decoders: state --backbone-only, too")
     model = recipe.model
     if features:
-        model = with_features(model)
+        model = with_features(model, features)
     elif not backbone_only:
         model = with_source_outputs(model)
     weights = convert_m3vit(source, model, heads=heads, grid=grid, backbone_only=backbone_only)

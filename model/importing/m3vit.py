@@ -1,6 +1,7 @@
 """Upstream M3ViT (github.com/VITA-Group/M3ViT): a backbone with FastMoE experts, gates, and a SETR-PUP head per task."""
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from torch import Tensor
@@ -14,6 +15,7 @@ from moesaic.model.importing.backbone import (
     take_norm,
 )
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
+from moesaic.model.importing.source_recipe import drop_blocks
 from moesaic.model.network.heads import PUP_CHANNELS, PUP_STAGES
 from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
 from moesaic.spec.heads import DENSE_KINDS, FEATURES
@@ -58,8 +60,9 @@ def convert_m3vit(
     Upstream numbers gates by task, in a fixed order that does not depend on the order of weights in the file. The only decoder of a
     single-task network becomes the head of the recipe's task. heads, grid: see `convert_plain_vit`.
     backbone_only: leave out the decoders; the recipe may then have any head, and some of the source's tasks alone. A task of kind
-    "features" takes the norm with which the decoder of that name begins, if the recipe's head is "setr-pup". UserError if tasks, heads
-    or gate are not the recipe's, or if a weight is missing, of another shape or unknown.
+    "features" takes the norm with which the decoder of that name begins, if the recipe's head is "setr-pup". Features of an earlier block
+    may be called TASK_BLOCK, and blocks that no task runs are left out if all tasks are such. UserError if tasks, heads or gate are not
+    the recipe's, or if a weight is missing, of another shape or unknown.
     """
     c = configuration
     require_heads(c, heads)
@@ -76,19 +79,24 @@ def convert_m3vit(
     found = {str(match[1]) for name in source.tensors if (match := _DECODER.match(name))}
     tasks = [*(task for task in TASK_NAMES if task in found), *sorted(found - TASK_NAMES.keys())]
     ours = [TASK_NAMES.get(task, task) for task in tasks]
-    if set(c.task_names) - set(ours) or (set(ours) - set(c.task_names) and not backbone_only):
+    origins = _origins(c.tasks, ours)
+    if set(origins.values()) - set(ours) or (set(ours) - set(c.task_names) and not backbone_only):
         raise UserError(f"{source.path}: the source has tasks {', '.join(ours)}, the recipe {', '.join(c.task_names)}")
+    if all(task.last_block is not None for task in c.tasks):
+        drop_blocks(source, c.depth)
     weights = take_embedding(source, c, grid)
     for block in range(c.depth):
         weights |= take_attention(source, c, block)
-        weights |= _take_moe(source, c, block, ours) if c.is_moe(block) else take_mlp(source, c, block)
+        weights |= _take_moe(source, c, block, ours, origins) if c.is_moe(block) else take_mlp(source, c, block)
     for name in list(source.tensors):
         if name.startswith("gate_task_represent."):
             source.tensors.pop(name)  # taken by every layer, see `_take_task_embedding`
     if backbone_only:
-        for task, our in zip(tasks, ours):
-            if our in c.task_names and c.task(our).kind == FEATURES and c.head == "setr-pup":
-                weights |= take_norm(source, f"decoders.{task}.norm", f"heads.{our}.norm", c.width)
+        theirs = dict(zip(ours, tasks))
+        for name, origin in origins.items():
+            if c.task(name).kind == FEATURES and c.head == "setr-pup":
+                copy = ForeignCheckpoint(source.path, source.tensors)  # for several blocks of the task
+                weights |= take_norm(copy, f"decoders.{theirs[origin]}.norm", f"heads.{name}.norm", c.width)
         source.drop("decoders.")
     else:
         for task, our in zip(tasks, ours):
@@ -97,10 +105,39 @@ def convert_m3vit(
     return weights
 
 
-def with_features(c: ModelConfiguration) -> ModelConfiguration:
-    """The configuration with features in place of every task's output, after the norm of the task's decoder, on the same routers."""
-    tasks = tuple(TaskConfiguration(task.name, kind=FEATURES) for task in c.tasks)
-    return replace(c, tasks=tasks, head="setr-pup")
+def with_features(c: ModelConfiguration, blocks: Collection[int | None] = (None,)) -> ModelConfiguration:
+    """The configuration with features in place of every task's output, after the norm of the task's decoder, on the same routers.
+
+    blocks: of which; those of block N are called TASK_N, those of the last one, for None, TASK. The network ends where the last of them
+    does. UserError if there is no such block.
+    """
+    for n in blocks:
+        if n is not None and n >= c.depth:
+            raise UserError(f"features of block {n} are asked for, the recipe has blocks 0 to {c.depth - 1}")
+    tasks = tuple(
+        TaskConfiguration(task.name if n is None else f"{task.name}_{n}", kind=FEATURES, last_block=n)
+        for task in c.tasks
+        for n in blocks
+    )
+    depth = max(c.depth if n is None else n + 1 for n in blocks)
+    moe = tuple(i for i in range(depth) if c.is_moe(i))
+    return replace(
+        c,
+        tasks=tasks,
+        head="setr-pup",
+        depth=depth,
+        moe_blocks=moe,
+        **({} if moe else {"experts": 0, "top_k": 0, "expert_hidden": 0}),
+    )
+
+
+def _origins(tasks: Iterable[TaskConfiguration], known: Collection[str]) -> dict[str, str]:
+    """The source's task, by our names, that each task is: its own name, or TASK for features called TASK_BLOCK."""
+    found = {}
+    for task in tasks:
+        origin = task.name.removesuffix(f"_{task.last_block}")
+        found[task.name] = origin if task.name not in known and task.kind == FEATURES and origin in known else task.name
+    return found
 
 
 def with_source_outputs(c: ModelConfiguration) -> ModelConfiguration:
@@ -136,7 +173,10 @@ def _name_only_task(source: ForeignCheckpoint, c: ModelConfiguration) -> None:
     }
 
 
-def _take_moe(source: ForeignCheckpoint, c: ModelConfiguration, block: int, tasks: list[str]) -> dict[str, Tensor]:
+def _take_moe(
+    source: ForeignCheckpoint, c: ModelConfiguration, block: int, tasks: list[str], origins: dict[str, str]
+) -> dict[str, Tensor]:
+    """The experts and gates of a block. tasks: the source's, by our names. origins: by our tasks, see `_origins`."""
     theirs, ours = f"blocks.{block}.mlp", f"blocks.{block}.mlp"
     e, d, h = c.experts, c.width, c.expert_hidden
     weights = {
@@ -149,12 +189,17 @@ def _take_moe(source: ForeignCheckpoint, c: ModelConfiguration, block: int, task
     if c.gate == "multi":
         for i, task in enumerate(tasks):
             gate = source.take(f"{theirs}.gate.{i}.w_gate", d, e)
-            if task in c.task_names:
-                weights[f"{ours}.routers.{task}.linear.weight"] = gate.T.contiguous()
+            for name in c.tasks_through(block):
+                if origins[name] == task:
+                    weights[f"{ours}.routers.{name}.linear.weight"] = gate.T.contiguous()
         return weights
     inputs = d + (c.task_embedding if c.gate == "task-conditioned" else 0)
     weights[f"{ours}.routers.all.linear.weight"] = source.take(f"{theirs}.gate.w_gate", inputs, e).T.contiguous()
-    return weights | (_take_task_embedding(source, c, ours, tasks) if c.gate == "task-conditioned" else {})
+    if c.gate != "task-conditioned":
+        return weights
+    return weights | _take_task_embedding(
+        source, c, ours, [tasks.index(origins[name]) for name in c.tasks_through(block)], len(tasks)
+    )
 
 
 def _refuse_other_gates(source: ForeignCheckpoint, path: str, gate: str) -> None:
@@ -173,10 +218,13 @@ def _refuse_other_gates(source: ForeignCheckpoint, path: str, gate: str) -> None
 
 
 def _take_task_embedding(
-    source: ForeignCheckpoint, c: ModelConfiguration, ours: str, order: list[str]
+    source: ForeignCheckpoint, c: ModelConfiguration, ours: str, numbers: list[int], tasks: int
 ) -> dict[str, Tensor]:
-    """The task embedding, which upstream's layers share while each of ours has its own. order: the source's tasks, by our names."""
-    v, tasks = c.task_embedding, len(order)
+    """The task embedding, which upstream's layers share while each of ours has its own.
+
+    numbers: the source's of our tasks that run the block. tasks: how many the source has.
+    """
+    v = c.task_embedding
     weights = {}
     for their, our, shape in (("fc1", "up", (v, tasks)), ("fc2", "down", (v, v)), ("norm", "norm", (v,))):
         for part, sizes in (("weight", shape), ("bias", shape[:1])):
@@ -184,7 +232,7 @@ def _take_task_embedding(
             weights[f"{ours}.routers.all.{our}.{part}"] = value = source.take(name, *sizes)
             source.tensors[name] = value  # the next layer takes it again
     one_hot = f"{ours}.routers.all.up.weight"
-    weights[one_hot] = weights[one_hot][:, [order.index(task) for task in c.task_names]]
+    weights[one_hot] = weights[one_hot][:, numbers]
     return weights
 
 

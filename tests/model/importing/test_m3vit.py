@@ -72,8 +72,8 @@ def upstream_state(gate="multi", seed=0, experts=EXPERTS):
     return state
 
 
-def upstream_prediction(state, images, task, gate):
-    """The published computation of one task, for images normalised as upstream does."""
+def upstream_prediction(state, images, task, gate, depth=2):
+    """The published computation of one task, for images normalised as upstream does. depth: blocks before the decoder."""
     state = {name.removeprefix("module.").removeprefix("backbone."): value for name, value in state.items()}
     number = list(TASKS).index(task)
 
@@ -85,7 +85,7 @@ def upstream_prediction(state, images, task, gate):
 
     x = F.conv2d(images, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=PATCH)
     x = torch.cat([state["cls_token"].expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], 1) + state["pos_embed"]
-    for i in range(2):
+    for i in range(depth):
         batch, tokens, _ = x.shape
         qkv = linear(f"blocks.{i}.attn.qkv", norm(f"blocks.{i}.norm1", x)).reshape(batch, tokens, 3, HEADS, -1)
         y = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(x.shape)
@@ -315,14 +315,14 @@ def test_the_backbone_alone_takes_any_head(recipe, gate):
         assert name in kept or torch.equal(value, whole.state_dict()[name]), name
 
 
-def upstream_tokens(state, images, task, gate):
+def upstream_tokens(state, images, task, gate, depth=2):
     """What the decoder of a task begins with: patch tokens after its norm, for images normalised as upstream does."""
     seen = []
     patched = pytest.MonkeyPatch()
     with patched.context() as patch:
         whole = F.layer_norm
         patch.setattr(F, "layer_norm", lambda *words: seen.append(whole(*words)) or seen[-1])
-        upstream_prediction(state, images, task, gate)
+        upstream_prediction(state, images, task, gate, depth)
     return seen[-1]
 
 
@@ -341,6 +341,29 @@ def test_the_encoder_alone_gives_what_each_decoder_begins_with(recipe, gate, nam
         assert (model(images, name)[:, 1:] - expected).abs().max() < 1e-4, name
     with pytest.raises(UserError, match=f"task {names[0]} of the recipe is no decoder of M3ViT"):
         convert_m3vit(source_of(state), c, heads=HEADS)
+
+
+@pytest.mark.parametrize("blocks", [(0, None), (1, 0), (0,)], ids=str)
+@pytest.mark.parametrize("gate", ["multi", "single", "task-conditioned"])
+def test_features_of_any_block_are_its_tokens_routed_as_the_task_routes(recipe, gate, blocks):
+    """After the norm of the task's decoder; the oracle is upstream's network, whose last block comes earlier."""
+    state, c = upstream_state(gate), configuration(recipe, gate)
+    encoder = with_features(c, blocks)
+    assert encoder.depth == max(c.depth if n is None else n + 1 for n in blocks)
+    model = M3ViT(encoder).eval()
+    assert initialise(model, convert_m3vit(source_of(state), encoder, heads=HEADS, backbone_only=True)) == []
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for task, our in (("semseg", "segmentation"), ("human_parts", "parts"), ("depth", "depth")):
+        for n in blocks:
+            depth = c.depth if n is None else n + 1
+            expected = upstream_tokens(state, images, task, gate, depth)
+            found = model(images, our if n is None else f"{our}_{n}")[:, 1:]
+            assert expected.std() > 0.1 and (found - expected).abs().max() < 1e-4, (task, n)
+
+
+def test_features_of_a_block_that_is_not_there_are_refused(recipe):
+    with pytest.raises(UserError, match="features of block 9 are asked for, the recipe has blocks 0 to 1"):
+        with_features(configuration(recipe), [9])
 
 
 def test_wrong_heads_missing_and_unknown_weights_are_named(recipe):
