@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -71,6 +72,17 @@ def require_writable(directory: Path) -> None:
     directory = Path(directory)
     with writing(directory):
         os.rmdir(new_directory(directory))
+
+
+def require_file_writable(path: Path) -> None:
+    """UserError unless a file can be written as `path`, a new one or in place of another. For use before long work.
+
+    Leaves nothing behind.
+    """
+    with writing(path):
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    require_writable(path.parent)
 
 
 def new_directory(target: Path) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 
 from moesaic.argument_types import positive
 from moesaic.errors import UserError
-from moesaic.files import write_file
+from moesaic.files import require_file_writable, write_file
 from moesaic.host.commands.build_options import (
     add_build,
     add_run_options,
@@ -119,6 +119,8 @@ class ProfileCommand:
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         image = read_image(arguments.image)
+        if arguments.json is not None:
+            require_file_writable(arguments.json)
         with open_chosen(arguments) as accelerator:
             names = chosen_tasks(accelerator.build, arguments.tasks)
             profile = measure(accelerator, image, names, arguments.frames)

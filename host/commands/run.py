@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.files import new_directory, require_writable, write_file, writing
+from moesaic.files import new_directory, require_file_writable, require_writable, write_file, writing
 from moesaic.host.commands.build_options import (
     add_build,
     add_images,
@@ -167,7 +167,7 @@ class RunCommand:
         images = image_paths(arguments.images)
         for path in (arguments.json, arguments.csv):
             if path is not None:
-                require_writable(path.parent)
+                require_file_writable(path)
         with open_chosen(arguments) as accelerator:
             names = chosen_tasks(accelerator.build, arguments.tasks)
             runs, lines = run_all(accelerator, images, names, arguments.output, arguments.raw, arguments.resize)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moesaic.files import require_writable, write_file
+from moesaic.files import require_file_writable, write_file
 from moesaic.host.commands.build_options import add_build, add_run_options, chosen_tasks
 from moesaic.host.executors import checked_max_cycles, choose_executor, make_executor, require_fingerprint
 from moesaic.host.selftest import (
@@ -138,7 +138,7 @@ class SelftestCommand:
         if bundle is not None:
             require_bundle_of(build, bundle)
         if arguments.json is not None:
-            require_writable(arguments.json.absolute().parent)
+            require_file_writable(arguments.json)
         executor_name = arguments.executor
         if executor_name == "auto":
             executor_name, _ = choose_executor(arguments.build, build)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from moesaic.argument_types import image_size, natural, positive, share, three_numbers
 from moesaic.errors import UserError
-from moesaic.files import require_writable
+from moesaic.files import require_file_writable
 from moesaic.model.commands.model_options import add_data_root, recipe_choices
 from moesaic.model.commands.qat import scales_path
 from moesaic.model.recipes.recipe import Recipe, load_recipe
@@ -132,7 +132,7 @@ class ImportCommand:
         from moesaic.model.training import checkpoint
 
         recipe, console = load_recipe(arguments.recipe) if arguments.recipe else None, Console()
-        require_writable(arguments.checkpoint.parent)
+        require_file_writable(arguments.checkpoint)
         kind = _format(arguments)
         if recipe is not None and arguments.size:
             raise UserError("--size is for imports without --recipe: leave one of them out")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from moesaic.errors import UserError
-from moesaic.files import require_writable
+from moesaic.files import require_file_writable
 from moesaic.model.data.samples import Batch, Dataset
 from moesaic.model.evaluation.evaluate import measure_float
 from moesaic.model.input_pipeline.held_out import open_validation
@@ -176,9 +176,7 @@ def train(
     console = (console or Console()) if ranks.first else Console(quiet=True)
     require_trainable(recipe)
     require_divisible(recipe, ranks.size)
-    if path.is_dir():
-        raise UserError(f"checkpoint {path} is a directory: name a file")
-    require_writable(path.parent)
+    require_file_writable(path)
     initial = None
     if recipe.training.initialise_from and not resume:
         state = checkpoint.load(Path(recipe.training.initialise_from))

@@ -34,7 +34,7 @@ class TimelineCommand:
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         from moesaic.errors import UserError
-        from moesaic.files import require_writable
+        from moesaic.files import require_file_writable
         from moesaic.sim.machines.rtl_executor import RtlExecutor
         from moesaic.sim.machines.simulated_executors import require_tools
         from moesaic.sim.measurements.road.inputs import photographs, read_samples
@@ -51,7 +51,7 @@ class TimelineCommand:
         require_tools(["rtl"])
         for path in (arguments.output, arguments.waveform):
             if path is not None:
-                require_writable(path.parent)
+                require_file_writable(path)
 
         memory = build.new_memory()
         build.write_image(memory.frame, sample.image)

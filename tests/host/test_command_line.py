@@ -499,6 +499,20 @@ def test_an_output_that_cannot_be_made_is_said_before_the_work(run_moesaic, own_
     assert_user_error(run_moesaic(command, *words), f"{place} cannot be written (Not a directory)")
 
 
+@pytest.mark.parametrize(
+    ("command", "option"), [("run", "--json"), ("run", "--csv"), ("profile", "--json"), ("selftest", "--json")]
+)
+def test_a_folder_in_place_of_a_file_is_said_before_the_work(
+    run_moesaic, saved_build, image_file, tmp_path, command, option
+):
+    words = [saved_build] if command == "selftest" else [saved_build, image_file]
+    words += ["--output", tmp_path / "made"] if command == "run" else []
+    (tmp_path / "folder").mkdir()
+    code, out, err = run_moesaic(command, *words, "--executor", "reference", option, tmp_path / "folder")
+    assert (code, out) == (2, "") and f"{tmp_path / 'folder'} cannot be written (Is a directory)" in err
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.mark.parametrize("command", ["run", "compare", "profile", "watch", "selftest"])
 @pytest.mark.parametrize("value", ["-5", "0", "x", "1.5", "4294967296"])
 def test_max_cycles_that_no_machine_keeps(run_moesaic, saved_build, image_file, command, value):

@@ -15,6 +15,7 @@ from moesaic.files import (
     read_file,
     read_manifest,
     replacing,
+    require_file_writable,
     require_writable,
     write_directory,
     write_file,
@@ -106,7 +107,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, place):
 def test_asking_whether_a_place_is_writable_leaves_nothing(tmp_path):
     require_writable(tmp_path / "one" / "two")
     require_writable(tmp_path)
+    require_file_writable(tmp_path / "one" / "file")
+    require_file_writable(Path(os.path.relpath(tmp_path / "file")))
     assert os.listdir(tmp_path) == []
+    with pytest.raises(UserError, match=r"cannot be written \(Is a directory\)"):
+        require_file_writable(tmp_path)
 
 
 def test_a_foreign_directory_is_not_overwritten(tmp_path):

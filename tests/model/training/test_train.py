@@ -327,7 +327,7 @@ def test_checkpoints_that_do_not_fit_are_named(recipe, tmp_path, damage):
 def test_a_checkpoint_that_cannot_be_written_leaves_nothing(recipe, tmp_path, monkeypatch):
     recipe = short(recipe, steps=1)
     (tmp_path / "directory").mkdir()
-    with pytest.raises(UserError, match="is a directory"):
+    with pytest.raises(UserError, match="Is a directory"):
         train(recipe, tmp_path / "directory")
     with pytest.raises(UserError, match=r"directory cannot be written \(Is a directory\)"):
         checkpoint.save(tmp_path / "directory", checkpoint.Checkpoint(recipe, 0, {}, {}))
