@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -162,6 +163,20 @@ class Machine:
             )
         constants[offset : offset + len(code)] = np.frombuffer(code, np.uint8)
         return self.executor.run(Program(offset, len(code)), Memory(constants, frame), self.max_cycles)
+
+    @cached_property
+    def _counters_of_a_copy(self) -> Counters:
+        constants, frame = np.zeros(self.build.constants.size, np.uint8), np.zeros(self.build.frame_bytes, np.uint8)
+        move = Move(Space.FRAME, 0, BEAT_BYTES, BEAT_BYTES)
+        return self.run_code(copy_program([move], self.configuration), constants, frame)
+
+    def has_clock(self) -> bool:
+        """Whether it counts cycles."""
+        return "cycles" in self._counters_of_a_copy
+
+    def counts_busy_cycles(self) -> bool:
+        """Whether its units count the cycles in which they are busy; the kernel of the engine hls does not."""
+        return any(self._counters_of_a_copy.get(f"{unit}_busy") for unit in ("load", "store"))
 
 
 def check_processor_memory(machine: Machine) -> dict:
@@ -371,6 +386,10 @@ def check_read_port(machine: Machine, port: int) -> dict:
     ):
         if needed > there:
             raise NotMeasured(f"{place} has {there:,} bytes, and a port by itself needs {needed:,}")
+    if machine.has_clock() and not machine.counts_busy_cycles():
+        raise NotMeasured(
+            "this machine counts no busy cycles, as the engine hls, whose kernel has one read port: see read rate"
+        )
     return _measured(machine, program)
 
 
@@ -405,6 +424,9 @@ def _measured(machine: Machine, program: RateProgram) -> dict:
     ):
         if moved:
             busy = counters[f"{unit}_busy"]
+            counted = busy != 0 or machine.counts_busy_cycles()
+            if not counted:
+                busy = cycles
             if not 0 < busy <= cycles:
                 raise Failure(
                     f"COUNTER_{unit.upper()}_BUSY is {busy:,} in a run of {cycles:,} cycles that moved {moved:,} bytes"
@@ -417,7 +439,7 @@ def _measured(machine: Machine, program: RateProgram) -> dict:
             figures[direction] = {
                 "bytes": moved,
                 "bytes_per_cycle": moved / busy,
-                "busy_cycles": busy,
+                "busy_cycles": busy if counted else None,
                 "dram_stall_cycles": counters[f"{unit}_dram_stall"],
                 "ports": ports,
             }

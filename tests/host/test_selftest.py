@@ -347,6 +347,24 @@ def test_every_port_alone(emulator, build):
         assert found.state == FAILED and "more than 16 a cycle, which is all that 1 port can move" in found.detail
 
 
+def test_a_machine_that_counts_no_busy_cycles(emulator, build):
+    """The kernel of the engine hls: rates are those of whole runs. One broken counter is not taken for that."""
+
+    def kernel(memory, counters):
+        counters.update(load_busy=0, store_busy=0)
+
+    for name in ("read rate", "write rate"):
+        found = check(Clocked(emulator, after=kernel), build, name)
+        assert found.state == PASSED, found.detail
+        (rate,) = (found.figures[way] for way in ("read", "write") if way in found.figures)
+        assert rate["busy_cycles"] is None and rate["bytes_per_cycle"] == rate["bytes"] / 1_000_000
+    found = check(Clocked(emulator, after=kernel), build, "read rate, port 1")
+    assert found.state == NOT_MEASURED and "one read port" in found.detail
+    broken = Clocked(emulator, after=lambda memory, counters: counters.update(load_busy=0))
+    found = check(broken, build, "read rate")
+    assert found.state == FAILED and "COUNTER_LOAD_BUSY is 0" in found.detail
+
+
 def test_a_port_alone_needs_room(emulator, build, monkeypatch):
     machine = Machine(emulator, build, "machine")
     for attribute, value, part in (
