@@ -75,6 +75,9 @@ def test_the_scripts_build_a_whole_design(tmp_path: Path, engine: str, load_port
         assert values["description"] == register.doc
     assert vivado.net["interrupts/intr"] == "accelerator/irq"
     assert vivado.net["ps/pl_ps_irq0"] == "interrupts/irq"
+    inputs = {name.removeprefix("CONFIG.C_"): value for name, value in vivado.cells["interrupts"].settings.items()}
+    assert inputs["KIND_OF_INTR.VALUE_SRC"] == inputs["ASYNC_INTR.VALUE_SRC"] == "USER", "irq is a level"
+    assert int(inputs["KIND_OF_INTR"], 0) & 1 and int(inputs["ASYNC_INTR"], 0) & 1, "edges, of another clock"
     assert vivado.net["accelerator/aclk"] == "clock_wizard/clk_out1"
     assert vivado.clock_of("accelerator/s_axi_control") == "clock_wizard/clk_out1"
     slow = ("control/ACLK", "control/S00_ACLK", "ps/maxihpm0_fpd_aclk", "interrupts/s_axi_aclk")
