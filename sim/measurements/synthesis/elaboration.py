@@ -55,7 +55,7 @@ def elaborate(top: str, sources: Sequence[Path], parameters: Mapping[str, int | 
     Raises:
         InternalError: Yosys is missing or cannot read the sources.
     """
-    overrides = "".join(f" -chparam {name} {value}" for name, value in sorted(parameters.items()))
+    overrides = "".join(f" -set {name} {value}" for name, value in sorted(parameters.items()))
     defines = " ".join(f"-D {name}" for name in DEFINES)
     with tempfile.TemporaryDirectory(prefix="moesaic-") as directory:
         raw, split = Path(directory) / "raw.il", Path(directory) / "split.il"
@@ -63,7 +63,9 @@ def elaborate(top: str, sources: Sequence[Path], parameters: Mapping[str, int | 
             [
                 "read_verilog -lib +/xilinx/cells_xtra.v",
                 f"read_verilog -sv {defines} " + " ".join(f'"{path}"' for path in sources),
-                f"hierarchy -check -purge_lib -top {top}{overrides}",
+                # not as options of hierarchy, which, in Yosys 0.70, makes a top whose instances have parameters of their own twice
+                *([f"chparam{overrides} {top}"] if overrides else []),
+                f"hierarchy -check -purge_lib -top {top}",
                 "chformal -remove",
                 "proc",
                 f'write_rtlil "{raw}"',
@@ -71,12 +73,13 @@ def elaborate(top: str, sources: Sequence[Path], parameters: Mapping[str, int | 
         )
         bases = {name: _base(name, header) for header, name, _ in _MODULE.findall(raw.read_text(encoding="utf-8"))}
         kept = [name for name, base in bases.items() if base not in MERGED]
+        top_name = next(name for name, base in bases.items() if base == top)
         yosys.run(
             [
                 f'read_rtlil "{raw}"',
                 *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in kept),
                 "flatten",
-                f"hierarchy -top {top}",
+                f"hierarchy -top {top_name}",
                 "opt_clean -purge",
                 f'write_rtlil "{split}"',
             ]
@@ -87,7 +90,6 @@ def elaborate(top: str, sources: Sequence[Path], parameters: Mapping[str, int | 
             if "\\blackbox" not in header
         }
     modules = {name: _module(name, bases[name], body, texts) for name, body in texts.items()}
-    top_name = next(name for name in modules if bases[name] == top)
     ordered: dict[str, Module] = {}
 
     def visit(name: str) -> None:
