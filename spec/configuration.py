@@ -202,7 +202,7 @@ def _directory() -> Path:
 
 def shipped_configurations() -> list[Path]:
     """TOML files of the configurations that come with moesaic, sorted; each can be loaded by its name alone."""
-    return sorted(_directory().glob("*.toml"))
+    return sorted(_directory().glob("*.toml"), key=lambda path: path.stem)
 
 
 def load_configuration(path: Path | str) -> HardwareConfiguration:

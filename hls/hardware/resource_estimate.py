@@ -33,8 +33,6 @@ BRAM_DEPTH, URAM_DEPTH, URAM_BITS = 512, 4096, 72
 _RAM_DATA_BITS = 64
 """Of the 72, those that the activation memory uses: its words are 8 bytes a block."""
 _QUEUE_DEPTH = 1024
-_MULTIPLIER_BITS = 26
-"""Widest unsigned operand, in bits, that one DSP48E2 takes; its other operand has at most 17 bits."""
 
 
 def estimate_resources(configuration: HardwareConfiguration) -> Resources:
@@ -67,10 +65,8 @@ def _act_banks(c: HardwareConfiguration) -> int:
 
 def _dsp(c: HardwareConfiguration) -> int:
     array = -(-c.macs_per_cycle // 2)
-    # operand_fetch and result_address each multiply a pitch, in words of the activation memory
-    addresses = 2 * -(-(32 - (c.act_word_bytes.bit_length() - 1)) // _MULTIPLIER_BITS)
-    norm_scale, route = 2, 1
-    return array + _lanes(c) + 3 * c.norm_lanes + addresses + norm_scale + route
+    operand_fetch, result_address, norm_scale, route = 1, 1, 2, 1
+    return array + _lanes(c) + 3 * c.norm_lanes + operand_fetch + result_address + norm_scale + route
 
 
 def _bram36(c: HardwareConfiguration) -> int:
@@ -105,19 +101,28 @@ def _lut(c: HardwareConfiguration) -> int:
 def _lut_terms(c: HardwareConfiguration) -> dict[str, float]:
     """One term for each unit that scales, fitted to the synthesis of both configurations, and one for everything else."""
     lanes, word = _lanes(c), c.weight_word_bytes
-    clients = 4 * c.act_ports + 4  # that access the activation memory
     return {
-        "array": 32 * c.tile_rows * c.tile_columns,  # accumulators, two per cell
-        "skew": 9.5 * c.tile_rows * lanes,  # and the drain of the array
-        "lanes": 1020 * lanes,  # requantise, tables, row maxima, results, softmax
+        "array": 48.5 * c.tile_rows * c.tile_columns,  # accumulators, two per cell, and their way out
+        "skew": 5.3 * c.tile_rows * lanes,
+        "lanes": 800 * lanes,  # requantise, tables, row maxima, results, softmax
         "operands": 785 * c.tile_rows,
-        "layer_norm": 830 * c.norm_lanes,
+        "layer_norm": 785 * c.norm_lanes,
         "load": c.load_ports * (8 * word + 450),
-        "weights": 20 * word,
-        "activations": 8.4 * c.tile_columns * clients * _act_banks(c),
+        "weights": 29.4 * word,
+        "activations": _act_lut(c),
         "queues": 27 * c.instruction_queue,
-        "rest": 18_600,
+        "rest": 21_300,
     }
+
+
+def _act_lut(c: HardwareConfiguration) -> float:
+    """Multiplexers of the activation memory, four words a LUT for each bit, and the arbitration among its clients."""
+    reads, writes = 3 * c.act_ports + 2, c.act_ports + 2
+    shared = c.act_banks if c.shared_bytes else 0
+    parts = 1 + bool(shared) + bool(c.act_ultra_bytes)
+    answer = (2 if shared else 1) * -(-(c.act_banks - 1) // 3) + (parts > 1)
+    writer = _act_banks(c) * -(-(writes - 1) // 3) + shared
+    return 8 * c.act_word_bytes * (reads * answer + writer) + 19 * (reads + writes) * _act_banks(c)
 
 
 def judge(configuration: HardwareConfiguration, need: Resources) -> list[Judgement]:

@@ -12,22 +12,24 @@ from moesaic.sim.measurements.benchmark.asked import ESTIMATE_TOLERANCE
 from moesaic.sim.measurements.benchmark.bundles import frame_recipe
 from moesaic.sim.measurements.benchmark.cases import FRAMES, scaling_cases
 from moesaic.spec.bundle import Task
-from moesaic.spec.configuration import load_configuration
+from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.dram_timing import BYTES_PER_CYCLE
 from tests.docs.figures import FIGURES
 
-ZCU104 = load_configuration("zcu104")
+ZCU104, FULL = load_configuration("zcu104"), load_configuration("zcu104-full")
 TINY_128, SMALL_128, SMALL_224, SMALL_480 = FRAMES
-# Cycles of the encoder and of the whole frame, of each.
+# Cycles of the encoder and of the whole frame, of each. What else was recorded is of zcu104-full.
 RECORDED_FRAMES = {
-    frame: (recorded["encoder"], recorded["whole"])
-    for frame, recorded in ((frame, FIGURES["frames"][f"{frame.model} {frame.input}"]) for frame in FRAMES)
+    (machine, frame): (recorded["encoder"], recorded["whole"])
+    for machine in (ZCU104, FULL)
+    for frame in FRAMES
+    if (recorded := FIGURES["frames"][machine.name].get(f"{frame.model} {frame.input}"))
 }
 RECORDED_SCALING = {
     frame: {
         **{label: tuple(cycles) for label, cycles in FIGURES["scaling"][frame.model].items()},
-        "12 rows": RECORDED_FRAMES[frame],
-        "42.67 B/cycle": RECORDED_FRAMES[frame],
+        "12 rows": RECORDED_FRAMES[FULL, frame],
+        "42.67 B/cycle": RECORDED_FRAMES[FULL, frame],
     }
     for frame in (TINY_128, SMALL_128)
 }
@@ -38,7 +40,7 @@ OFF = {
 }
 
 
-def estimate(frame, configuration=ZCU104, schedule=Schedule(), bytes_per_cycle=BYTES_PER_CYCLE):  # noqa: B008 - frozen
+def estimate(frame, configuration=FULL, schedule=Schedule(), bytes_per_cycle=BYTES_PER_CYCLE):  # noqa: B008 - frozen
     model = frame_recipe(frame).model
     architecture = model.architecture
     everyone = dict.fromkeys(architecture.moe_blocks, tuple(range(architecture.experts)))
@@ -57,15 +59,19 @@ def assert_near(found, recorded):
     assert found.cycles == pytest.approx(whole, rel=ESTIMATE_TOLERANCE)
 
 
-@pytest.mark.parametrize("frame", RECORDED_FRAMES, ids=lambda frame: f"{frame.model} {frame.input}")
-def test_frames(frame):
-    assert_near(estimate(frame), RECORDED_FRAMES[frame])
+@pytest.mark.parametrize(
+    ("machine", "frame"),
+    RECORDED_FRAMES,
+    ids=lambda value: value.name if isinstance(value, HardwareConfiguration) else f"{value.model} {value.input}",
+)
+def test_frames(machine, frame):
+    assert_near(estimate(frame, machine), RECORDED_FRAMES[machine, frame])
 
 
 @pytest.mark.parametrize("label", RECORDED_SCALING[TINY_128])
 @pytest.mark.parametrize("frame", RECORDED_SCALING, ids=lambda frame: frame.model)
 def test_other_arrays_and_rates(frame, label):
-    cases = scaling_cases(ZCU104, frame, (4, 6, 12, 24), (32 / 3, 64 / 3, BYTES_PER_CYCLE, 64.0))
+    cases = scaling_cases(FULL, frame, (4, 6, 12, 24), (32 / 3, 64 / 3, BYTES_PER_CYCLE, 64.0))
     (case,) = (case for case in cases if case.label == label)
     assert_near(
         estimate(frame, case.configuration, bytes_per_cycle=case.bytes_per_cycle), RECORDED_SCALING[frame][label]
@@ -77,7 +83,7 @@ def test_techniques_off(technique):
     assert_near(estimate(TINY_128, schedule=OFF[technique]), FIGURES["ablation"][technique])
 
 
-@pytest.mark.parametrize("frame", RECORDED_FRAMES, ids=lambda frame: f"{frame.model} {frame.input}")
+@pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: f"{frame.model} {frame.input}")
 def test_repeated_blocks_stand_for_those_left_out(frame, monkeypatch):
     short = estimate(frame)
     monkeypatch.setattr(estimation, "_repetition", lambda *_: (0, 0))
@@ -104,7 +110,7 @@ def test_tokens_on_their_own_load_only_their_experts():
     """Bytes of experts: tokens * top_k * bytes of one, for each of the six blocks that have some."""
     architecture = frame_recipe(TINY_128).model.architecture
     together, alone = estimate(TINY_128), estimate(TINY_128, schedule=Schedule(expert_tokens=1))
-    a, c = architecture, ZCU104
+    a, c = architecture, FULL
     one = 2 * a.width * a.expert_hidden + 8 * (a.width + a.expert_hidden)
     blocks = len(a.moe_blocks)
     programs = 64 * sum(alone.instructions.values()) - 64 * sum(together.instructions.values())
@@ -124,7 +130,7 @@ def test_a_vector_pass_is_added_for_gelu():
 
 def test_less_of_anything_takes_longer():
     """Fewer rows, lower rates and a longer way to DRAM never make a frame faster."""
-    slow = dataclasses.replace(ZCU104, name="slow", tile_rows=4)
+    slow = dataclasses.replace(FULL, name="slow", tile_rows=4)
     assert estimate(TINY_128, slow).cycles > estimate(TINY_128).cycles
     assert estimate(TINY_128, bytes_per_cycle=16.0).cycles > estimate(TINY_128).cycles
-    assert CycleModel(ZCU104, latency=600).run([]).cycles > CycleModel(ZCU104).run([]).cycles
+    assert CycleModel(FULL, latency=600).run([]).cycles > CycleModel(FULL).run([]).cycles

@@ -21,7 +21,7 @@ SHAPES = {
     "odd": {"TileRows": 3, "TileColumns": 16, "TileDepth": 8, "ActPorts": 1},
     "row": {"TileRows": 1, "TileColumns": 8, "TileDepth": 8, "ActPorts": 1},
     "pair": {"TileRows": 2, "TileColumns": 16, "TileDepth": 8, "ActPorts": 2},
-    "zcu104": {"TileRows": 12, "TileColumns": 32, "TileDepth": 8, "ActPorts": 2},
+    "zcu104": {"TileRows": 10, "TileColumns": 32, "TileDepth": 8, "ActPorts": 2},
 }
 EXPERTS = 4
 _INPUTS = (

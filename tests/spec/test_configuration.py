@@ -12,16 +12,17 @@ from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 TINY = load_configuration("tiny")
 
 
-@pytest.mark.parametrize("name", ["tiny", "zcu104"])
+@pytest.mark.parametrize("name", ["tiny", "zcu104", "zcu104-full"])
 def test_known_configurations_round_trip(name):
     configuration = load_configuration(name)
     assert configuration.name == name
     assert HardwareConfiguration.from_dict(configuration.to_dict()) == configuration
 
 
-def test_zcu104_is_the_array_of_the_documents():
-    configuration = load_configuration("zcu104")
-    assert configuration.macs_per_cycle == 3072
+@pytest.mark.parametrize(("name", "macs"), [("zcu104", 2560), ("zcu104-full", 3072)])
+def test_zcu104_is_the_array_of_the_documents(name, macs):
+    configuration = load_configuration(name)
+    assert configuration.macs_per_cycle == macs
     assert configuration.weight_word_bytes == 256
     assert configuration.act_word_bytes == 64
 
@@ -65,7 +66,7 @@ def test_missing_and_unknown_fields_are_named():
 
 
 def test_files(tmp_path):
-    with pytest.raises(UserError, match="known: tiny, zcu104"):
+    with pytest.raises(UserError, match="known: tiny, zcu104, zcu104-full"):
         load_configuration("huge")
     path = tmp_path / "mine.toml"
     path.write_text("tile_rows = ")

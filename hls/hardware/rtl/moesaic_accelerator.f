@@ -30,6 +30,7 @@ moesaic_load_port.sv
 moesaic_matmul.sv
 moesaic_matmul_array.sv
 moesaic_matmul_drain.sv
+moesaic_mux4.sv
 moesaic_norm_scale.sv
 moesaic_operand_buffer.sv
 moesaic_operand_fetch.sv
@@ -50,6 +51,8 @@ moesaic_row_maximum.sv
 moesaic_row_statistics.sv
 moesaic_row_writer.sv
 moesaic_semaphores.sv
+moesaic_shift_coarse.sv
+moesaic_shift_fine.sv
 moesaic_skid_buffer.sv
 moesaic_softmax.sv
 moesaic_store.sv

@@ -14,8 +14,8 @@
 // Everything that chooses stands between registers:
 //   read   t: grant | t + 1: address at the bank | t + 2: its latch | t + 3: its output register, multiplexer | t + 4: answer
 //   write  t: grant | t + 1: multiplexer | t + 2: address and data at the bank
-// A select of a multiplexer has at most 3 loads for each of SliceBits bits, 384; an enable SliceBits, 128; each slice has copies of
-// both.
+// A select of a multiplexer has at most 3 loads for each of SliceBits bits, 384; an enable or a reset SliceBits, 128; each slice has
+// copies of all.
 module moesaic_act_memory #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned ActBytes = 131072,
@@ -76,13 +76,13 @@ module moesaic_act_memory #(
   localparam int unsigned WordBits = 16 * TileColumns;
   localparam int unsigned SliceBits = (WordBits > 128) ? 128 : WordBits;
   localparam int unsigned Slices = WordBits / SliceBits;
-  // Of a word: its bank, and one more that reads zero.
-  localparam int unsigned SelectBits = $clog2(Banks + 1);
-  localparam int unsigned Answers = 1 << SelectBits;
+  // Of a word: its part of the memory, shared, block RAM, or one of the two banks of UltraRAM, and its bank in the first two.
+  localparam int unsigned LaneBits = (ActBanks > 1) ? BlockShift : 1;
+  localparam logic [1:0] PartShared = 2'd0;
+  localparam logic [1:0] PartBlock = 2'd1;
+  localparam logic [1:0] PartUltra = 2'd2;
   // Who writes to a bank: a client, or the wide port.
-  localparam int unsigned WriterBits = $clog2(NumWrites + 1);
   localparam int unsigned ClientBits = (NumWrites > 1) ? $clog2(NumWrites) : 1;
-  localparam int unsigned WideWriter = NumWrites;
   localparam int unsigned WideShift = $clog2(WideWords);
   localparam int unsigned WideGroups = (ActBanks > WideWords) ? ActBanks / WideWords : 1;
   localparam int unsigned GroupShift = $clog2(WideGroups);
@@ -105,7 +105,8 @@ module moesaic_act_memory #(
   // of a cycle's grants
   logic [Banks-1:0] bank_rd_enable, bank_wr_enable;
   logic [Banks-1:0][RowBits-1:0] bank_rd_row, bank_wr_row;
-  logic [Banks-1:0][WriterBits-1:0] bank_writer;
+  logic [Banks-1:0] bank_wide;
+  logic [Banks-1:0][ClientBits-1:0] bank_client;
   // what a bank sees
   logic [Banks-1:0] bank_rd_enable_q, bank_wr_enable_q;
   logic [Banks-1:0][RowBits-1:0] bank_rd_row_q, bank_wr_row_q;
@@ -185,17 +186,15 @@ module moesaic_act_memory #(
   always_comb begin
     bank_wr_enable = wide_wr_bank;
     bank_wr_row = '0;
-    bank_writer = '0;
+    bank_wide = wide_wr_bank;
+    bank_client = '0;
     for (int b = 0; b < Banks; b++) begin
-      if (wide_wr_bank[b]) begin
-        bank_wr_row[b] = RowBits'(wide_wr_address_i >> GroupShift);
-        bank_writer[b] = WriterBits'(WideWriter);
-      end
+      if (wide_wr_bank[b]) bank_wr_row[b] = RowBits'(wide_wr_address_i >> GroupShift);
       for (int c = 0; c < NumWrites; c++) begin
         if (!bank_wr_enable[b] && wr_valid_i[c] && wr_bank[c] == BankBits'(b)) begin
           bank_wr_enable[b] = 1'b1;
           bank_wr_row[b] = row_of(wr_address_i[c], b);
-          bank_writer[b] = WriterBits'(c);
+          bank_client[b] = ClientBits'(c);
         end
       end
     end
@@ -225,36 +224,37 @@ module moesaic_act_memory #(
   end
 
   for (genvar b = 0; b < Banks; b++) begin : gen_writer
-    logic [WriterBits-1:0] strobe_writer;
+    logic strobe_wide;
+    logic [ClientBits-1:0] strobe_client;
 
     moesaic_replica #(
-        .Width(WriterBits)
+        .Width(ClientBits + 1)
     ) u_strobe_writer (
         .clk_i,
-        .data_i(bank_writer[b]),
-        .data_o(strobe_writer)
+        .data_i({bank_wide[b], bank_client[b]}),
+        .data_o({strobe_wide, strobe_client})
     );
 
     // A shared bank b holds word b % WideWords of a wide one.
     always_ff @(posedge clk_i) begin
-      bank_wr_strobe_q[b] <= (b < SharedBanks && strobe_writer == WriterBits'(WideWriter))
-          ? wide_wr_strobe_q[b%WideWords] : late_wr_strobe_q[ClientBits'(strobe_writer)];
+      bank_wr_strobe_q[b] <= (b < SharedBanks && strobe_wide) ? wide_wr_strobe_q[b%WideWords] : late_wr_strobe_q[strobe_client];
     end
 
     for (genvar s = 0; s < Slices; s++) begin : gen_slice
-      logic [WriterBits-1:0] writer;
+      logic wide;
+      logic [ClientBits-1:0] client;
 
       moesaic_replica #(
-          .Width(WriterBits)
+          .Width(ClientBits + 1)
       ) u_writer (
           .clk_i,
-          .data_i(bank_writer[b]),
-          .data_o(writer)
+          .data_i({bank_wide[b], bank_client[b]}),
+          .data_o({wide, client})
       );
 
       always_ff @(posedge clk_i) begin
-        bank_wr_data_q[b][SliceBits*s+:SliceBits] <= (b < SharedBanks && writer == WriterBits'(WideWriter))
-            ? wide_wr_data_q[b%WideWords][SliceBits*s+:SliceBits] : late_wr_data_q[ClientBits'(writer)][SliceBits*s+:SliceBits];
+        bank_wr_data_q[b][SliceBits*s+:SliceBits] <= (b < SharedBanks && wide)
+            ? wide_wr_data_q[b%WideWords][SliceBits*s+:SliceBits] : late_wr_data_q[client][SliceBits*s+:SliceBits];
       end
     end
   end
@@ -323,9 +323,30 @@ module moesaic_act_memory #(
     end
   end
 
-  logic [Answers-1:0][WordBits-1:0] answers;
+  // Four parts, each of few words: a LUT for every four banks and one for the parts, for each bit of a client. What a device's
+  // configuration has not, is zero.
+  logic [ActBanks-1:0][WordBits-1:0] shared_data, block_data;
+  logic [1:0][WordBits-1:0] ultra_data;
 
-  assign answers = {((Answers - Banks) * WordBits)'(0), bank_rd_data};
+  assign block_data = bank_rd_data[SharedBanks+:ActBanks];
+
+  if (SharedWords > 0) begin : gen_shared_data
+    assign shared_data = bank_rd_data[ActBanks-1:0];
+  end else begin : gen_no_shared_data
+    assign shared_data = '0;
+  end
+
+  if (UltraWords > 0) begin : gen_ultra_data
+    assign ultra_data = bank_rd_data[FirstUltra+:2];
+  end else begin : gen_no_ultra_data
+    assign ultra_data = '0;
+  end
+
+  function automatic logic [1:0] part_of(input logic [AddressBits-1:0] address);
+    part_of = PartBlock;
+    if (SharedWords > 0 && 32'(address) < SharedEnd) part_of = PartShared;
+    if (UltraWords > 0 && 32'(address) >= BlockWords) part_of = PartUltra | 2'(address[0]);
+  endfunction
 
   always_ff @(posedge clk_i) begin
     rd_fault_o <= rst_ni ? rd_valid_i & rd_ready_o & rd_outside : '0;
@@ -334,39 +355,64 @@ module moesaic_act_memory #(
 
   // By the cycles since the grant, less one.
   logic [BankCycles:0][NumReads-1:0] pending_q;
-  logic [BankCycles-2:0][NumReads-1:0][SelectBits-1:0] select_q;
-  logic [NumReads-1:0][SelectBits:0] next_answer;  // that it comes, and from where
+  logic [BankCycles-2:0][NumReads-1:0] outside_q;
+  logic [BankCycles-2:0][NumReads-1:0][1:0] part_q;
+  logic [BankCycles-2:0][NumReads-1:0][LaneBits-1:0] lane_q;
+  logic [NumReads-1:0][LaneBits+3:0] next_answer;  // that it comes, that it is zero, and from where
 
   // Not reset: selects, which mean something only with an answer.
   always_ff @(posedge clk_i) begin
     pending_q <= rst_ni ? {pending_q[BankCycles-1:0], rd_valid_i & rd_ready_o} : '0;
+    outside_q <= {outside_q[BankCycles-3:0], rd_outside};
     for (int c = 0; c < NumReads; c++) begin
-      select_q[0][c] <= rd_outside[c] ? SelectBits'(Banks) : SelectBits'(rd_bank[c]);
-      for (int i = 1; i < int'(BankCycles) - 1; i++) select_q[i][c] <= select_q[i-1][c];
+      part_q[0][c] <= part_of(AddressBits'(rd_address_i[c]));
+      lane_q[0][c] <= LaneBits'(rd_address_i[c] & (ActBanks - 1));
+    end
+    for (int i = 1; i < int'(BankCycles) - 1; i++) begin
+      part_q[i] <= part_q[i-1];
+      lane_q[i] <= lane_q[i-1];
     end
   end
 
   assign rd_data_valid_o = pending_q[BankCycles];
 
   always_comb begin
-    for (int c = 0; c < NumReads; c++) next_answer[c] = {pending_q[BankCycles-2][c], select_q[BankCycles-2][c]};
+    for (int c = 0; c < NumReads; c++) begin
+      next_answer[c] = {
+        pending_q[BankCycles-2][c],
+        pending_q[BankCycles-2][c] && outside_q[BankCycles-2][c],
+        part_q[BankCycles-2][c],
+        lane_q[BankCycles-2][c]
+      };
+    end
   end
 
   for (genvar c = 0; c < NumReads; c++) begin : gen_answer
     for (genvar s = 0; s < Slices; s++) begin : gen_slice
-      logic answered;
-      logic [SelectBits-1:0] select;
+      logic answered, zero;
+      logic [1:0] part;
+      logic [LaneBits-1:0] lane;
+      logic [SliceBits-1:0] data;
 
       moesaic_replica #(
-          .Width(SelectBits + 1)
+          .Width(LaneBits + 4)
       ) u_select (
           .clk_i,
           .data_i(next_answer[c]),
-          .data_o({answered, select})
+          .data_o({answered, zero, part, lane})
       );
 
+      always_comb begin
+        case (part)
+          PartShared: data = shared_data[lane][SliceBits*s+:SliceBits];
+          PartBlock: data = block_data[lane][SliceBits*s+:SliceBits];
+          default: data = ultra_data[part[0]][SliceBits*s+:SliceBits];
+        endcase
+      end
+
       always_ff @(posedge clk_i) begin
-        if (answered) rd_data_o[c][SliceBits*s+:SliceBits] <= answers[select][SliceBits*s+:SliceBits];
+        if (zero) rd_data_o[c][SliceBits*s+:SliceBits] <= '0;
+        else if (answered) rd_data_o[c][SliceBits*s+:SliceBits] <= data;
       end
     end
   end

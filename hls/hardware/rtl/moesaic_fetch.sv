@@ -32,7 +32,7 @@ module moesaic_fetch #(
 );
 
   localparam int unsigned BufferInstructions = 16;
-  localparam int unsigned BurstInstructions  = 4;
+  localparam int unsigned BurstInstructions  = 4;    // of 64 bytes, so that a burst is of 256 and its bounds are of few bits
   localparam int unsigned Units              = moesaic_isa_pkg::UNITS;
 
   // Prefetch. The first two cycles find out how many whole instructions lie before the end of program and window.
@@ -48,18 +48,16 @@ module moesaic_fetch #(
   logic [7:0] arlen_q;
 
   logic [32:0] program_end, window_end;
-  logic [26:0] to_boundary, burst;
+  logic [2:0] to_boundary, to_end, burst;
   logic ask, beat, drop;
 
   assign program_end = {1'b0, program_offset_i} + {1'b0, program_size_i};
   assign window_end  = {1'b0, constant_size_i};
-  assign to_boundary = 27'd64 - 27'(address_q[11:6]);
-  always_comb begin
-    burst = 27'(BurstInstructions);
-    if (to_boundary < burst) burst = to_boundary;
-    if (left_q < burst) burst = left_q;
-  end
-  assign ask  = ready_q && !stopped_q && !halt_i && left_q != '0 && 27'(room_q) >= burst && (!arvalid_q || m_axi_i.arready);
+  // Less than a burst to a boundary of 4 KiB, or to the end: few bits tell.
+  assign to_boundary = (&address_q[11:8]) ? 3'(BurstInstructions) - 3'(address_q[7:6]) : 3'(BurstInstructions);
+  assign to_end      = (left_q[26:2] == '0) ? 3'(left_q[1:0]) : 3'(BurstInstructions);
+  assign burst       = (to_end < to_boundary) ? to_end : to_boundary;
+  assign ask  = ready_q && !stopped_q && !halt_i && left_q != '0 && room_q >= 5'(burst) && (!arvalid_q || m_axi_i.arready);
   assign beat = m_axi_i.rvalid;
   assign drop = stopped_q || halt_i;
 
@@ -130,11 +128,12 @@ module moesaic_fetch #(
   assign fault_o       = fault_q;
   assign fault_cause_o = cause_q;
 
-  logic exhausted;
-  assign exhausted = ready_q && left_q == '0 && idle_o && !buffer_valid && !instr_valid_q && !stopped_q;
+  // Nothing changes that any more, so it may be known late.
+  logic exhausted_q;
 
   always_ff @(posedge clk_i) begin
     fault_q       <= 1'b0;
+    exhausted_q   <= rst_ni && ready_q && left_q == '0 && idle_o && !buffer_valid && !instr_valid_q;
     limit_valid_q <= start_i;
     limit_q       <= program_end < window_end ? program_end[31:0] : constant_size_i;
     if (limit_valid_q) begin
@@ -142,19 +141,19 @@ module moesaic_fetch #(
       left_q    <= limit_q > program_offset_i ? 27'((limit_q - program_offset_i) >> 6) : '0;
       address_q <= constant_base_i + 40'(program_offset_i);
     end else if (ask) begin
-      left_q    <= left_q - burst;
-      address_q <= address_q + {7'd0, burst, 6'd0};
+      left_q    <= left_q - 27'(burst);
+      address_q <= address_q + {31'd0, burst, 6'd0};
     end
     if (ask) begin
       arvalid_q <= 1'b1;
       araddr_q  <= address_q;
-      arlen_q   <= {burst[5:0], 2'b00} - 8'd1;
+      arlen_q   <= {3'd0, burst, 2'b00} - 8'd1;
     end else if (m_axi_i.arready) begin
       arvalid_q <= 1'b0;
     end
-    outstanding_q <= outstanding_q + (ask ? {burst[4:0], 2'b00} : 7'd0) - 7'(beat);
+    outstanding_q <= outstanding_q + (ask ? {2'd0, burst, 2'b00} : 7'd0) - 7'(beat);
     freed_q       <= buffer_pop && beats_q == 2'd3;
-    room_q        <= room_q - (ask ? burst[4:0] : 5'd0) + 5'(freed_q);
+    room_q        <= room_q - (ask ? 5'(burst) : 5'd0) + 5'(freed_q);
 
     if (buffer_pop) begin
       unit_q        <= unit;
@@ -182,7 +181,7 @@ module moesaic_fetch #(
       stopped_q <= 1'b1;
       fault_q   <= 1'b1;
       cause_q   <= instr_error_q ? moesaic_isa_pkg::FAULT_AXI_READ : moesaic_isa_pkg::FAULT_BAD_INSTRUCTION;
-    end else if (exhausted && !halt_i) begin
+    end else if (exhausted_q && !stopped_q && !halt_i) begin
       stopped_q <= 1'b1;
       fault_q   <= 1'b1;
       cause_q   <= moesaic_isa_pkg::FAULT_ADDRESS;

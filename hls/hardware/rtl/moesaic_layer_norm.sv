@@ -402,64 +402,125 @@ module moesaic_layer_norm #(
   end
 
   // Stages: 1 words from the buffers, 2 lanes, 3 times multiplier, 4 + offset, 5 y, 6 y * gamma, 7 + beta + half, 8 result,
-  // 9 the half word collected.
+  // 9 the half word collected. The registers of 2 to 4 and of 5 to 7 are those of two DSP48E2.
   logic [9:1] nm_valid_q, nm_end_q;
   logic [8:1][StepBits-1:0] nm_step_d_q;
   logic nm_last_word_q;
-  logic [2:1][25:0] nm_multiplier_q;
-  logic [3:1][44:0] nm_offset_q;
+  logic [25:0] nm_multiplier_q;
+  logic [2:1][44:0] nm_offset_q;
   logic [4:1][5:0] nm_shift_q;
   logic [7:2][NormLanes-1:0] mask_q;
-  logic [NormLanes-1:0][15:0] x_q;
-  logic [5:2][NormLanes-1:0][15:0] gamma_q;
+  logic [NormLanes-1:0][15:0] x;
+  logic [4:2][NormLanes-1:0][15:0] gamma_q;
   logic [5:2][NormLanes-1:0][15:0] beta_q;
-  logic [NormLanes-1:0][44:0] product_q, rounded_q;
-  logic [NormLanes-1:0][15:0] y, y_q;
-  logic [NormLanes-1:0][33:0] affine_q, added_q, result_sum_q;
+  /* verilator lint_off UNUSEDSIGNAL */
+  logic [NormLanes-1:0][47:0] rounded, affine, norm_cascade, affine_cascade;
+  /* verilator lint_on UNUSEDSIGNAL */
+  logic [NormLanes-1:0][15:0] y;
+  logic [NormLanes-1:0][33:0] added;
   logic [NormLanes-1:0][7:0] result, result_q;
   logic [TileColumns-1:0][7:0] group_q;
   logic [33:0] result_half;
-  logic [NormLanes-1:0][44:0] y_shifted;
-  logic [NormLanes-1:0][33:0] result_shifted;
+  logic [NormLanes-1:0][15:0] y_shifted;
+  logic [NormLanes-1:0][7:0] result_shifted;
+  logic [NormLanes-1:0] y_beyond, result_beyond;
 
   assign result_half = (shift_q == '0) ? '0 : 34'd1 << (shift_q - 5'd1);
 
   always_comb begin
     for (int l = 0; l < int'(NormLanes); l++) begin
-      y_shifted[l] = $signed(rounded_q[l]) >>> nm_shift_q[4];
-      y[l]         = y_shifted[l][15:0];
-      if ($signed(y_shifted[l]) > 45'sd32767) y[l] = 16'h7fff;
-      if ($signed(y_shifted[l]) < -45'sd32768) y[l] = 16'h8000;
-      result_shifted[l] = $signed(result_sum_q[l]) >>> shift_q;
-      result[l]         = result_shifted[l][7:0];
-      if ($signed(result_shifted[l]) > 34'sd127) result[l] = 8'h7f;
-      if ($signed(result_shifted[l]) < -34'sd128) result[l] = 8'h80;
+      x[l]      = x_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
+      added[l]  = {{8{beta_q[5][l][15]}}, beta_q[5][l], 10'd0} + result_half;
+      y[l]      = y_beyond[l] ? {rounded[l][44], {15{~rounded[l][44]}}} : y_shifted[l];
+      result[l] = result_beyond[l] ? {affine[l][33], {7{~affine[l][33]}}} : result_shifted[l];
       if (!mask_q[7][l]) result[l] = '0;
     end
+  end
+
+  for (genvar l = 0; l < NormLanes; l++) begin : gen_lane
+    moesaic_dsp48_mac u_norm (
+        .clk_i,
+        .a_i      ({1'b0, nm_multiplier_q}),
+        .b_i      ({{2{x[l][15]}}, x[l]}),
+        .c_i      ({{3{nm_offset_q[2][44]}}, nm_offset_q[2]}),
+        .cascade_i('0),
+        .cascade_o(norm_cascade[l]),
+        .sum_o    (rounded[l])
+    );
+
+    moesaic_dsp48_mac u_affine (
+        .clk_i,
+        .a_i      ({{11{y[l][15]}}, y[l]}),
+        .b_i      ({{2{gamma_q[4][l][15]}}, gamma_q[4][l]}),
+        .c_i      ({{14{added[l][33]}}, added[l]}),
+        .cascade_i('0),
+        .cascade_o(affine_cascade[l]),
+        .sum_o    (affine[l])
+    );
+
+    logic [18:0] y_coarse;
+    logic [10:0] result_coarse;
+    logic y_beyond_coarse, y_beyond_fine, result_beyond_coarse, result_beyond_fine;
+
+    moesaic_shift_coarse #(
+        .Width(45),
+        .Kept (19)
+    ) u_y_coarse (
+        .value_i (rounded[l][44:0]),
+        .shift_i (nm_shift_q[4][5:2]),
+        .value_o (y_coarse),
+        .beyond_o(y_beyond_coarse)
+    );
+
+    moesaic_shift_fine #(
+        .Width(16)
+    ) u_y_fine (
+        .value_i (y_coarse),
+        .sign_i  (rounded[l][44]),
+        .shift_i (nm_shift_q[4][1:0]),
+        .value_o (y_shifted[l]),
+        .beyond_o(y_beyond_fine)
+    );
+
+    moesaic_shift_coarse #(
+        .Width(34),
+        .Kept (11)
+    ) u_result_coarse (
+        .value_i (affine[l][33:0]),
+        .shift_i ({1'b0, shift_q[4:2]}),
+        .value_o (result_coarse),
+        .beyond_o(result_beyond_coarse)
+    );
+
+    moesaic_shift_fine #(
+        .Width(8)
+    ) u_result_fine (
+        .value_i (result_coarse),
+        .sign_i  (affine[l][33]),
+        .shift_i (shift_q[1:0]),
+        .value_o (result_shifted[l]),
+        .beyond_o(result_beyond_fine)
+    );
+
+    assign y_beyond[l] = y_beyond_coarse || y_beyond_fine;
+    assign result_beyond[l] = result_beyond_coarse || result_beyond_fine;
   end
 
   always_ff @(posedge clk_i) begin
     nm_end_q        <= {nm_end_q[8:1], nm_group_end};
     nm_step_d_q     <= {nm_step_d_q[7:1], nm_step_q};
     nm_last_word_q  <= nm_word_q == last_word_q;
-    nm_multiplier_q <= {nm_multiplier_q[1], nm_multiplier};
-    nm_offset_q     <= {nm_offset_q[2:1], nm_offset};
+    nm_multiplier_q <= nm_multiplier;
+    nm_offset_q     <= {nm_offset_q[1], nm_offset};
     nm_shift_q      <= {nm_shift_q[3:1], nm_shift};
     for (int l = 0; l < int'(NormLanes); l++) begin
-      x_q[l]          <= x_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
       gamma_q[2][l]   <= gamma_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
       beta_q[2][l]    <= beta_word_q[16*(nm_step_d_q[1]*NormLanes+l)+:16];
       mask_q[2][l]    <= !nm_last_word_q || last_mask_q[nm_step_d_q[1]*NormLanes+l];
-      product_q[l]    <= $signed(x_q[l]) * $signed({1'b0, nm_multiplier_q[2]});
-      rounded_q[l]    <= product_q[l] + nm_offset_q[3];
-      affine_q[l]     <= $signed(y_q[l]) * $signed(gamma_q[5][l]);
-      added_q[l]      <= {{8{beta_q[5][l][15]}}, beta_q[5][l], 10'd0} + result_half;
-      result_sum_q[l] <= affine_q[l] + added_q[l];
     end
-    gamma_q[5:3] <= gamma_q[4:2];
+    gamma_q[4:3] <= gamma_q[3:2];
     beta_q[5:3]  <= beta_q[4:2];
     mask_q[7:3]  <= mask_q[6:2];
-    y_q          <= y;
     result_q     <= result;
     for (int l = 0; l < int'(NormLanes); l++) group_q[nm_step_d_q[8]*NormLanes+l] <= result_q[l];
     if (!rst_ni) nm_valid_q <= '0;

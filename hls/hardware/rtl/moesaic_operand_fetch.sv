@@ -51,6 +51,8 @@ module moesaic_operand_fetch #(
   localparam int unsigned PitchBits = 32 - $clog2(2 * TileColumns);
   // A token times a pitch, and an address.
   localparam int unsigned OffsetBits = PitchBits + 17;
+  // A multiplier takes that many bits of a pitch; behind a longer one, the second row is beyond any memory already.
+  localparam int unsigned FactorBits = 26;
   localparam logic [CountBits-1:0] LastGroup = CountBits'(Groups - 1);
 
   // --- base addresses of the rows, up to two row tiles ahead: {beyond 32 bits, address} ---
@@ -71,14 +73,16 @@ module moesaic_operand_fetch #(
   assign queue_valid_o = lookup && gather_i;
   assign queue_index_o = lookup_index_q;
 
-  // A gathered row's base: its token, in a register of the multiplier like the pitch, the product, and the sum.
+  // A gathered row's base: one multiplier with all its registers, of token and pitch, of the product, and of the sum.
   localparam int unsigned GatherCycles = moesaic_memory_pkg::QUEUE_READ_CYCLES + 3;
 
   logic [GatherCycles-1:0] stage_valid_q, stage_half_q, stage_ends_group_q;
   logic [GatherCycles-1:0][CountBits-1:0] stage_row_q;
-  logic [15:0] token_q;
-  logic [PitchBits-1:0] pitch_q;
-  logic [OffsetBits-1:0] product_q, gathered_q, running_q;
+  logic [FactorBits-1:0] factor;
+  logic [OffsetBits-1:0] running_q;
+  /* verilator lint_off UNUSEDSIGNAL */
+  logic [47:0] gathered, cascade;
+  /* verilator lint_on UNUSEDSIGNAL */
   logic base_valid, base_half, base_ends_group;
   logic [CountBits-1:0] base_row, base_group;
 
@@ -87,6 +91,17 @@ module moesaic_operand_fetch #(
   assign base_row = gather_i ? stage_row_q[GatherCycles-1] : lookup_in_tile_q;
   assign base_ends_group = gather_i ? stage_ends_group_q[GatherCycles-1] : lookup_ends_group;
   assign base_group = base_row >> PortBits;
+  assign factor = (32'(pitch_i) >> FactorBits != '0) ? '1 : FactorBits'(pitch_i);
+
+  moesaic_dsp48_mac u_gathered (
+      .clk_i,
+      .a_i      ({1'b0, factor}),
+      .b_i      ({2'b00, queue_token_i}),
+      .c_i      ({16'd0, address_i}),
+      .cascade_i('0),
+      .cascade_o(cascade),
+      .sum_o    (gathered)
+  );
 
   always_ff @(posedge clk_i) begin
     if (lookup) begin
@@ -100,10 +115,6 @@ module moesaic_operand_fetch #(
     stage_half_q <= {stage_half_q[GatherCycles-2:0], lookup_half_q};
     stage_row_q <= {stage_row_q[GatherCycles-2:0], lookup_in_tile_q};
     stage_ends_group_q <= {stage_ends_group_q[GatherCycles-2:0], lookup_ends_group};
-    token_q <= queue_token_i;
-    pitch_q <= pitch_i;
-    product_q <= OffsetBits'(token_q) * OffsetBits'(pitch_q);
-    gathered_q <= OffsetBits'(address_i) + product_q;
     if (issue_ends_tile) known_q[issue_half_q] <= '0;
     if (base_valid && base_ends_group) known_q[base_half] <= base_group + 1'b1;
     tiles_ahead_q <= tiles_ahead_q + 2'(lookup_ends_tile) - 2'(issue_ends_tile);
@@ -149,7 +160,7 @@ module moesaic_operand_fetch #(
     logic [OffsetBits-1:0] sum;
     logic [32:0] base, end_sum;
 
-    assign sum = gather_i ? gathered_q : running_q + OffsetBits'(p) * OffsetBits'(pitch_i);
+    assign sum = gather_i ? gathered[OffsetBits-1:0] : running_q + OffsetBits'(p) * OffsetBits'(pitch_i);
     assign base = bases[{issue_half_q, GroupBits'(issue_group_q)}];
     assign end_sum = {1'b0, base[31:0]} + 33'(issue_word_q);
     assign address[p] = (base[32] || end_sum[32]) ? '1 : end_sum[31:0];

@@ -64,7 +64,8 @@ module moesaic_result_address #(
   localparam int unsigned ColumnShift = $clog2(TileColumns);
   localparam int unsigned DepthShift = $clog2(TileDepth);
   localparam int unsigned WordShift = ColumnShift + DepthShift;
-  localparam int unsigned PitchBits = 31 - ColumnShift;
+  // A multiplier takes that many bits of a pitch; behind a longer one, the second row is beyond any memory already.
+  localparam int unsigned PitchBits = 26;
   localparam int unsigned CountBits = $clog2(TileRows + 1);
   localparam int unsigned Ahead = 32;
   localparam int unsigned AheadBits = $clog2(Ahead);
@@ -81,9 +82,11 @@ module moesaic_result_address #(
   logic [PitchBits-1:0] pitch_q;    // in act words, or in weight words
   logic pitch_half_q;               // and half an act word
   logic start, to_values, start_to_weight;
+  logic [31:0] start_pitch;
 
   assign start = start_valid_i && start_ready_o;
   assign start_to_weight = destination_i == 3'(moesaic_isa_pkg::DESTINATION_KEYS) || destination_i == 3'(moesaic_isa_pkg::DESTINATION_VALUES);
+  assign start_pitch = start_to_weight ? pitch_i >> WordShift : pitch_i >> (ColumnShift + 1);
   assign to_values = destination_q == 3'(moesaic_isa_pkg::DESTINATION_VALUES);
 
   always_ff @(posedge clk_i) begin
@@ -95,7 +98,7 @@ module moesaic_result_address #(
       tail_columns_q <= tail_columns_i;
       column_tiles_q <= column_tiles_i;
       base_q <= start_to_weight ? address_i >> WordShift : address_i >> ColumnShift;
-      pitch_q <= start_to_weight ? PitchBits'(pitch_i >> WordShift) : pitch_i[31:ColumnShift+1];
+      pitch_q <= (start_pitch >> PitchBits != '0) ? '1 : PitchBits'(start_pitch);
       pitch_half_q <= !start_to_weight && pitch_i[ColumnShift];
     end
   end
@@ -143,7 +146,7 @@ module moesaic_result_address #(
   // --- address = base + index * pitch + column part, in halves of act words or in weight words ---
   // The next instruction may start while the last rows of one are on their way, so they take along what they need of it.
   // A step waits for the queue's answer, which makes its operands, of one multiplier with all its registers: index and pitch,
-  // product, and sum with the column part.
+  // product and column part, and their sum.
 
   typedef struct packed {
     logic ends_product;
@@ -173,9 +176,12 @@ module moesaic_result_address #(
   logic [Stages-1:0][15:0] score_q;
   logic [Stages-1:0] weight_q;
   logic [15:0] index;
-  logic [16:0] index_q;  // in halves
-  logic [PitchBits+16:0] product_q;
-  logic [SumBits-1:0] part_q, sum_q;
+  logic [16:0] factor;   // the index in halves
+  logic [15:0] index_q;
+  logic [SumBits-1:0] part, address_sum;
+  /* verilator lint_off UNUSEDSIGNAL */
+  logic [47:0] cascade;
+  /* verilator lint_on UNUSEDSIGNAL */
   logic [ActPorts-1:0] used;
 
   for (genvar p = 0; p < ActPorts; p++) begin : gen_used
@@ -206,7 +212,27 @@ module moesaic_result_address #(
     if (waited_to_keys) index = waited.row >> ColumnShift;
     else if (waited_to_values) index = waited.column_tile;
     else index = waited.scatter ? queue_token_i : waited.row;
+    // the queue memory's answer, which comes late in the cycle, is only chosen
+    factor = (waited_to_keys || waited_to_values) ? {1'b0, index} : {index, 1'b0};
+    case (operands_q.destination)
+      3'(moesaic_isa_pkg::DESTINATION_KEYS): part = SumBits'(operands_q.base) + (SumBits'(operands_q.column_tile) << (ColumnShift - DepthShift));
+      3'(moesaic_isa_pkg::DESTINATION_VALUES): part = SumBits'(operands_q.base) + SumBits'(operands_q.row >> DepthShift);
+      3'(moesaic_isa_pkg::DESTINATION_INT8): begin
+        part = SumBits'(operands_q.base) + SumBits'(operands_q.column_tile) + SumBits'(operands_q.half_step ? index_q : '0);
+      end
+      default: part = SumBits'(operands_q.base) + (SumBits'(operands_q.column_tile) << 1);
+    endcase
   end
+
+  moesaic_dsp48_mac u_address (
+      .clk_i,
+      .a_i      ({1'b0, waited.pitch}),
+      .b_i      ({1'b0, factor}),
+      .c_i      (part),
+      .cascade_i('0),
+      .cascade_o(cascade),
+      .sum_o    (address_sum)
+  );
 
   // Not reset: what means something only with a row.
   always_ff @(posedge clk_i) begin
@@ -216,20 +242,7 @@ module moesaic_result_address #(
     summed_q <= multiplied_q;
     weight_q <= {weight_q[Stages-2:0], waited_to_keys || waited_to_values};
     score_q <= {score_q[Stages-2:0], queue_score_i};
-    // stage 0: the queue memory's answer, which comes late in the cycle, is only chosen
-    index_q <= (waited_to_keys || waited_to_values) ? {1'b0, index} : {index, 1'b0};
-    // stage 1
-    product_q <= (PitchBits + 17)'(index_q) * (PitchBits + 17)'(operands_q.pitch);
-    case (operands_q.destination)
-      3'(moesaic_isa_pkg::DESTINATION_KEYS): part_q <= SumBits'(operands_q.base) + (SumBits'(operands_q.column_tile) << (ColumnShift - DepthShift));
-      3'(moesaic_isa_pkg::DESTINATION_VALUES): part_q <= SumBits'(operands_q.base) + SumBits'(operands_q.row >> DepthShift);
-      3'(moesaic_isa_pkg::DESTINATION_INT8): begin
-        part_q <= SumBits'(operands_q.base) + SumBits'(operands_q.column_tile) + SumBits'(operands_q.half_step ? index_q[16:1] : '0);
-      end
-      default: part_q <= SumBits'(operands_q.base) + (SumBits'(operands_q.column_tile) << 1);
-    endcase
-    // stage 2
-    sum_q <= part_q + SumBits'(product_q);
+    index_q <= index;
   end
 
   logic [ActPorts-1:0][31:0] new_address;
@@ -251,8 +264,8 @@ module moesaic_result_address #(
   always_comb begin
     logic [SumBits-1:0] sum, word;
     for (int p = 0; p < ActPorts; p++) begin
-      sum = sum_q;
-      if (p != 0 && !weight_q[Stages-1]) sum = sum_q + SumBits'({summed_q.pitch, summed_q.half_step});
+      sum = address_sum;
+      if (p != 0 && !weight_q[Stages-1]) sum = address_sum + SumBits'({summed_q.pitch, summed_q.half_step});
       word = weight_q[Stages-1] ? sum : sum >> 1;
       new_address[p] = (word[SumBits-1:32] != '0) ? '1 : word[31:0];
       new_half[p] = !weight_q[Stages-1] && sum[0];

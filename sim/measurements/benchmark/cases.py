@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from moesaic.errors import UserError
@@ -23,14 +23,14 @@ class Frame:
     """An input of a model.
 
     model: name of a recipe. height, width: pixels. sequence: tasks run one after the other in one simulation.
-    asked: target for the encoder, at most so many cycles; None if there is no target.
+    asked: name of a configuration to the target for the encoder on it, at most so many cycles; others have none.
     """
 
     model: str
     height: int
     width: int
     sequence: tuple[str, ...]
-    asked: int | None = None
+    asked: Mapping[str, int] = field(default_factory=dict, hash=False, compare=False)
 
     @property
     def input(self) -> str:
@@ -62,10 +62,10 @@ _A, _B = TASKS
 # Every change between the two tasks and every repetition: a frame's cost must not depend on the frame before it.
 _EVERY_CHANGE = (_A, _B, _A, _B, _B)
 FRAMES = (
-    Frame("m3vit_tiny", 128, 256, _EVERY_CHANGE, 490_000),
-    Frame("m3vit_small", 128, 256, _EVERY_CHANGE, 1_180_000),
-    Frame("m3vit_small", 224, 224, (_A, _B, _A), 1_760_000),
-    Frame("m3vit_small", 480, 640, (_A, _B), 15_000_000),
+    Frame("m3vit_tiny", 128, 256, _EVERY_CHANGE, {"zcu104": 490_000, "zcu104-full": 470_000}),
+    Frame("m3vit_small", 128, 256, _EVERY_CHANGE, {"zcu104": 1_300_000, "zcu104-full": 1_150_000}),
+    Frame("m3vit_small", 224, 224, (_A, _B, _A), {"zcu104": 2_030_000, "zcu104-full": 1_720_000}),
+    Frame("m3vit_small", 480, 640, (_A, _B), {"zcu104": 17_500_000, "zcu104-full": 15_000_000}),
 )
 
 _OFF = {
@@ -88,11 +88,13 @@ def ablation_cases(configuration: HardwareConfiguration, frame: Frame) -> list[C
 
     Without the unified unit there would be two units, one for attention and one for the other layers. They would share the DSPs but
     never work at the same time, because each needs the other's results, so such a machine takes the cycles of an array with half
-    the rows.
+    the rows, rounded up to a multiple of act_ports.
     """
     (base,) = frame_cases(configuration, [frame])
     frame = _once(frame)
-    half = dataclasses.replace(configuration, name=f"{configuration.name}-half", tile_rows=configuration.tile_rows // 2)
+    ports = configuration.act_ports
+    rows = ports * -(-configuration.tile_rows // (2 * ports))
+    half = dataclasses.replace(configuration, name=f"{configuration.name}-half", tile_rows=rows)
     everything = {key: value for change in _OFF.values() for key, value in change.items()}
     return [
         dataclasses.replace(base, part="ablation", label=ALL_ON),
@@ -148,7 +150,8 @@ def _once(frame: Frame) -> Frame:
 _SWEPT_INPUT = "128x256"
 _ABLATION_MODEL = "m3vit_tiny"
 _LARGER_PART = "XCZU15EG"  # a part of the same family with twice the DSPs
-SCALING_ROWS = (4, 6, 12, 24)
+SCALING_ROWS = (4, 6, 24)
+"""Beside those of the machine itself."""
 SCALING_RATES = (32 / 3, 64 / 3, BYTES_PER_CYCLE, 64.0)
 
 
@@ -174,5 +177,6 @@ def chosen_cases(configuration: HardwareConfiguration, frames: Sequence[Frame], 
                 cases += ablation_cases(configuration, frame)
     if "scaling" in parts:
         for frame in smallest:
-            cases += scaling_cases(configuration, frame, SCALING_ROWS, SCALING_RATES)
+            rows = sorted({*SCALING_ROWS, configuration.tile_rows})
+            cases += scaling_cases(configuration, frame, rows, SCALING_RATES)
     return cases

@@ -19,7 +19,7 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
     return {
         "limit": round(limit),
         "ratio": cycles / limit,
-        "asked": case.frame.asked,
+        "asked": case.frame.asked.get(case.configuration.name),
         "macs": macs,
         "weight_bytes": weight_bytes,
         "mac_utilisation": macs / (cycles * c.macs_per_cycle),

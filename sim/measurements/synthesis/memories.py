@@ -87,7 +87,8 @@ def _of_module(module: dict) -> list[Memory]:
     loads: dict[int, set[str]] = defaultdict(set)
     for cell in module["cells"].values():
         for pin, bits in cell["connections"].items():
-            if cell["port_directions"].get(pin) != "output":
+            # Yosys does not know the pins of an instantiated DSP48E2; none of its outputs is a memory's data.
+            if cell.get("port_directions", {}).get(pin) != "output":
                 use = "register" if cell["type"] in _REGISTERS and pin == "D" else "other"
                 for bit in bits:
                     loads[bit].add(use)
