@@ -48,7 +48,7 @@ class EvaluateCommand:
         from moesaic.model.evaluation.evaluate import compare
         from moesaic.model.evaluation.layer_figures import FIGURE_PICTURES, measure_layers
         from moesaic.model.input_pipeline.held_out import calibration_images, first_images, open_validation
-        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, integer_network, scales_for
+        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, integer_network
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
         from moesaic.pages.terminal import print_table
@@ -65,8 +65,8 @@ class EvaluateCommand:
         scales, seen = load_scales(arguments, recipe.model), np.empty(0)
         if recipe.model.has_integer_form and not arguments.float_only:
             seen = calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures)
-            scales = scales or scales_for(model, seen, settings)
-            network = integer_network(model, seen, scales=scales)
+            rounded, scales = (model, scales) if scales else calibrated(model, seen, settings)
+            network = integer_network(rounded, seen, scales=scales)
         metrics = compare(model, network, held_out, console=console)
         print_table(console, accuracy_table(metrics), "accuracy on held-out images")
         if arguments.float_only:

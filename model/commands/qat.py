@@ -63,7 +63,7 @@ class QatCommand:
             fine_tune_in_integers,
         )
         from moesaic.model.input_pipeline.held_out import calibration_images
-        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, require_light_head, scales_for
+        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, require_light_head
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
 
@@ -78,11 +78,11 @@ class QatCommand:
             )
         require_writable(output.parent)
         state = checkpoint.load(arguments.checkpoint)
-        model = state.build_model().eval().to(device)
+        exact = state.build_model().eval().to(device)
         require_light_head(state.recipe.model)
         count = DISTILLED_PICTURES if arguments.distil else CALIBRATION_SCENES
         seen = calibration_images(state.recipe, arguments.data_root, count, arguments.pictures)
-        scales = scales_for(model, seen[:: -(-len(seen) // CALIBRATION_SCENES)], settings)
+        model, scales = calibrated(exact, seen[:: -(-len(seen) // CALIBRATION_SCENES)], settings)
         columns = (TextColumn("training in integers"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("loss {task.fields[loss]:.3f}"), console=console) as progress:
             bar = progress.add_task("", total=arguments.steps, loss=float("nan"))
@@ -91,7 +91,9 @@ class QatCommand:
                 progress.update(bar, advance=1, loss=loss)
 
             if arguments.distil:
-                distil_in_integers(model, scales, seen, state.recipe, arguments.steps, rate=rate, advance=advance)
+                distil_in_integers(
+                    model, scales, seen, state.recipe, arguments.steps, teacher=exact, rate=rate, advance=advance
+                )
             else:
                 root = arguments.data_root
                 fine_tune_in_integers(

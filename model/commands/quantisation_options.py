@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moesaic.errors import UserError
-from moesaic.model.quantisation.settings import METHODS, PtqSettings
+from moesaic.model.quantisation.settings import METHODS, ROUNDINGS, PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration
 from moesaic.spec.bundle import EXPERT_WEIGHT_BITS
 
@@ -30,6 +30,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--clip-weights", action="store_true", default=None, help="search the scale of weights by least squared error"
+    )
+    group.add_argument(
+        "--rounding",
+        choices=ROUNDINGS,
+        help=f"of weights: each makes up for the errors of those before it, or to the nearest integer (default {default.rounding})",
     )
     group.add_argument(
         "--pictures",
@@ -57,13 +62,14 @@ def settings_of(arguments: argparse.Namespace) -> PtqSettings:
         "percentile": percentile,
         "clip_weights": arguments.clip_weights,
         "expert_bits": arguments.expert_bits,
+        "rounding": arguments.rounding,
     }
     return PtqSettings(**{name: value for name, value in given.items() if value is not None})
 
 
 def settings_options(arguments: argparse.Namespace) -> list[str]:
     """Those options of `add_settings` that are on the command line."""
-    names = ("calibration", "percentile", "clip_weights", "expert_bits", "pictures")
+    names = ("calibration", "percentile", "clip_weights", "expert_bits", "rounding", "pictures")
     return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is not None]
 
 

@@ -56,7 +56,7 @@ class SensitivityCommand:
         )
         from moesaic.model.experiments.sensitivity_study import measure_sensitivity
         from moesaic.model.input_pipeline.held_out import calibration_images, open_validation
-        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, require_light_head, scales_for
+        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, require_light_head
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
         from moesaic.pages.terminal import print_table
@@ -69,10 +69,11 @@ class SensitivityCommand:
         recipe, model = state.recipe, state.build_model().eval().to(device)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=arguments.samples))
         require_light_head(recipe.model)
-        scales = scales_for(model, calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures), settings)
+        seen = calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures)
+        rounded, scales = calibrated(model, seen, settings)
         held_out = open_validation(recipe, root)
         found = measure_sensitivity(
-            model, scales, held_out, level=arguments.level, mode=arguments.mode, console=console
+            model, rounded, scales, held_out, level=arguments.level, mode=arguments.mode, console=console
         )
         print_table(console, narrow_sensitivity_table(found), "sensitivity to integers")
         write_file(arguments.output / "sensitivity.svg", sensitivity_chart(found).to_svg().encode())

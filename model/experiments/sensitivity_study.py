@@ -77,6 +77,7 @@ def layer_groups(configuration: ModelConfiguration, level: str) -> dict[str, tup
 
 def measure_sensitivity(
     model: M3ViT,
+    rounded: M3ViT,
     scales: Scales,
     data: Dataset,
     *,
@@ -86,13 +87,14 @@ def measure_sensitivity(
 ) -> Sensitivity:
     """What each group of layers loses.
 
-    data: has ground truth for all tasks. level: one of LEVELS, see `layer_groups`. mode: one of MODES, see `Sensitivity`. console:
-    where to show a progress bar. UserError if the data does not fit the model, see `evaluate`.
+    rounded, scales: see `calibrated`; the integers are of this model's weights. data: has ground truth for all tasks. level: one of
+    LEVELS, see `layer_groups`. mode: one of MODES, see `Sensitivity`. console: where to show a progress bar. UserError if the data does
+    not fit the model, see `evaluate`.
     """
     groups = layer_groups(model.configuration, level)
     every = [name for names in groups.values() for name in names]
     with torch.no_grad():
-        whole, real = FakeQuantised(model, scales), FakeQuantised(model, scales, ())
+        whole, real = FakeQuantised(rounded, scales), FakeQuantised(model, scales, ())
         integers, reals = whole.derive(), real.derive()
     signal = _Compared(real, reals)
     compared = {"real": signal, "integers": _Compared(whole, integers, signal)}

@@ -31,12 +31,12 @@ from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.post_training import (
     CALIBRATION_SCENES,
     DEFAULT_PTQ,
+    calibrated,
     integer_network,
     require_light_head,
-    scales_for,
 )
 from moesaic.model.quantisation.scales import Scales
-from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.model.quantisation.settings import NEAREST, PtqSettings
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.spec.bundle import Bundle, Task
 
@@ -79,8 +79,8 @@ def build_bundle(
     plan = plan_pathways(model, usage, budget, alternatives or {})
     if fine_tune_steps:
         fine_tune_on_pathways(model, recipe, plan.every, fine_tune_steps, data_root=data_root, advance=advance)
-    scales = scales or scales_for(model, seen, settings, plan)
-    network = integer_network(model, seen, plan, scales=scales)
+    rounded, scales = (model, scales) if scales else calibrated(model, seen, settings, plan)
+    network = integer_network(rounded, seen, plan, scales=scales)
     data = dataclasses.replace(recipe.data, validation=validation)
     held_out = open_validation(dataclasses.replace(recipe, data=data), data_root)
     tasks = _with_metrics(model, network, held_out)
@@ -143,13 +143,15 @@ def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSetti
     """The bundle of an untrained network for measuring speed, see `moesaic.model.network.random_weights`.
 
     It is made like that of a trained network, but has no accuracy figures and no ONNX files. Updates and router loads are adjusted on
-    the image of the golden vectors, so that this frame has the intended loads; the scales come from other scenes. The report has
+    the image of the golden vectors, so that this frame has the intended loads; the scales come from other scenes. Weights are rounded to
+    the nearest integer whatever the settings say, since there is no accuracy to keep. The report has
     "random_weights" (the seed) and the golden vectors' "expert_load" and "saturated_shares". UserError without the light head.
     """
     require_light_head(recipe.model)
     image = validation_scenes(recipe, 1).images
     model = random_model(recipe.model, seed, image)
     scenes = max(_RANDOM_CALIBRATION_SCENES, math.ceil(_RANDOM_CALIBRATION_TOKENS / recipe.model.tokens))
+    settings = dataclasses.replace(settings, rounding=NEAREST)
     network = integer_network(model, training_scenes(recipe, 0, scenes).images, settings=settings)
     golden = golden_vectors(network, image[0])
     return Bundle(

@@ -70,6 +70,7 @@ def distil_in_integers(
     recipe: Recipe,
     steps: int,
     *,
+    teacher: M3ViT | None = None,
     rate: float = DISTILLING_RATE,
     advance: Callable[[float], None] = lambda loss: None,
 ) -> list[float]:
@@ -81,11 +82,12 @@ def distil_in_integers(
     whose steps are a part `rate` of the size of each tensor, not the recipe's: in a network of others that size differs by orders
     of magnitude, the more so where LayerScale is folded into a layer. pictures: uint8 [N, height, width, 3], of which each step
     draws a batch of the recipe's size, mirrored or not, each with a contrast and a brightness of its own: few pictures stand for
-    many. Returns the loss of each step. UserError if training diverges.
+    many. teacher: the network in float, in evaluation mode; by default the model as it is. Returns the loss of each step. UserError
+    if training diverges.
     """
-    teacher = copy.deepcopy(model).eval()
+    exact = copy.deepcopy(model).eval() if teacher is None else teacher
     network = FakeQuantised(model, scales)
-    found = (lambda step=step: _distance(teacher, network, recipe, pictures, step) for step in range(steps))
+    found = (lambda step=step: _distance(exact, network, recipe, pictures, step) for step in range(steps))
     optimizer = torch.optim.Adafactor(model.parameters(), lr=rate, eps=(None, _LEAST_SIZE))
     optimizer.param_groups[0]["peak"] = rate
     return _train(model, found, [optimizer], _short(recipe.training, steps, rate), rate, advance)

@@ -22,6 +22,7 @@ _SPLIT = 3
 _ROWS_KEPT = 2048  # rows of samples kept per point, approximately
 _LARGEST_KEPT = 32  # rows of each call with the largest hidden units
 _STREAM_ROWS = 256  # fewer, since there are many points of the residual stream
+_MOMENT_ROWS = 16384  # rows in the moments of a point, approximately
 _PICTURES_KEPT, _QUERIES_KEPT = 4, 128  # whose attention is kept, and queries of each
 
 
@@ -35,6 +36,37 @@ class Range:
     def widened(self, other: Range) -> Range:
         """The range of all values that are in either."""
         return Range(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+
+@dataclass
+class Moments:
+    """Of the inputs of a linear layer: how many rows they are of, their sum [channels], and the sum of their products [channels, channels].
+
+    float64, on the CPU.
+    """
+
+    rows: int
+    total: Tensor
+    products: Tensor
+
+    @classmethod
+    def of(cls, rows: Tensor) -> Moments:
+        """Of rows [rows, channels]."""
+        rows = rows.float()
+        return cls(len(rows), rows.sum(0, dtype=torch.float64).cpu(), (rows.mT @ rows).double().cpu())
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.rows + other.rows, self.total + other.total, self.products + other.products)
+
+    @property
+    def mean(self) -> Tensor:
+        """[channels]."""
+        return self.total / self.rows
+
+    @property
+    def covariance(self) -> Tensor:
+        """[channels, channels]."""
+        return self.products / self.rows - self.mean[:, None] * self.mean
 
 
 @dataclass
@@ -56,20 +88,23 @@ class Calibration:
     norm, without `position_means`: blocks.I.{stream1, stream2} and stream; row by row with up, blocks.I.count, how many rows each row
     stands for (those with the largest hidden units are all kept); and in MoE blocks blocks.I.expert (its number), blocks.I.score, and
     blocks.I.update, an expert's result before the score weighs it. attention: by block, "blocks.I". outputs: the largest magnitude of
-    each task's output; a classification's is that of every row of the machine, before they are added up.
+    each task's output; a classification's is that of every row of the machine, before they are added up. moments: if they were asked
+    for, of the points blocks.I.{norm1, attention, norm2} and of hidden units, blocks.I.mlp.hidden or blocks.I.experts.E.hidden.
     """
 
     samples: dict[str, np.ndarray] = field(default_factory=dict)
     ranges: dict[str, Range] = field(default_factory=dict)
     attention: dict[str, list[AttentionSample]] = field(default_factory=dict)
     outputs: dict[str, float] = field(default_factory=dict)
+    moments: dict[str, Moments] = field(default_factory=dict)
 
 
 class _Recorder:
     """Collects what forward hooks see; keeps evenly spaced rows, equally many of each call."""
 
-    def __init__(self, calls: int) -> None:
-        self.calls = calls
+    def __init__(self, calls: int, moments: bool) -> None:
+        self.calls, self.with_moments = calls, moments
+        self.moments: dict[str, Moments] = {}
         self.parts: dict[str, list[np.ndarray]] = {}
         self.ranges: dict[str, Range] = {}
         self.attention: dict[str, list[AttentionSample]] = {}
@@ -111,6 +146,24 @@ class _Recorder:
         for part, values in ({"up": rows, "count": count} | beside).items():
             self.keep(f"{name}.{part}", values[places])
 
+    def add_moments(self, name: str, value: Tensor) -> None:
+        """Add rows [..., channels] to the moments of a point."""
+        if self.with_moments and value.numel():
+            rows = value.reshape(-1, value.shape[-1])
+            found = Moments.of(rows[:: self.step(rows, kept=_MOMENT_ROWS)])
+            self.moments[name] = self.moments[name] + found if name in self.moments else found
+
+    def read_by_linear(self, name: str, value: Tensor) -> None:
+        """Note value [..., channels], the input of a linear layer."""
+        self.sample(name, value)
+        self.add_moments(name, value)
+
+    def hidden(self, name: str, up: Tensor) -> None:
+        """Note the inputs of GELU of a dense MLP."""
+        self.up(name, up)
+        if self.with_moments:
+            self.add_moments(f"{name}.mlp.hidden", F.gelu(up))
+
     def stream(self, name: str, value: Tensor) -> None:
         self.sample(name, value, kept=_STREAM_ROWS)
 
@@ -136,7 +189,9 @@ class _Recorder:
             if len(queue) == 0:
                 continue
             up = torch.addmm(moe.up_bias[e], queue, moe.up_weight[e])
-            update = torch.addmm(moe.down_bias[e], F.gelu(up), moe.down_weight[e])
+            hidden = F.gelu(up)
+            self.add_moments(f"{name}.experts.{e}.hidden", hidden)
+            update = torch.addmm(moe.down_bias[e], hidden, moe.down_weight[e])
             self.up(name, up, share, update=update, score=score, expert=torch.full_like(score, e))
 
 
@@ -164,8 +219,8 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
     def after(module: torch.nn.Module, see: Callable) -> torch.utils.hooks.RemovableHandle:
         return module.register_forward_hook(lambda m, arguments, result: see(result))
 
-    def sample(name: str) -> Callable[[Tensor], None]:
-        return lambda value: recorder.sample(name, value)
+    def read_by_linear(name: str) -> Callable[[Tensor], None]:
+        return lambda value: recorder.read_by_linear(name, value)
 
     def stream(name: str) -> Callable[[Tensor], None]:
         return lambda value: recorder.stream(name, value - means)
@@ -178,15 +233,15 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
         handles += [
             before(block.norm1, stream(f"{name}.stream1")),
             before(block.norm2, stream(f"{name}.stream2")),
-            after(block.norm1, sample(f"{name}.norm1")),
-            after(block.norm2, sample(f"{name}.norm2")),
+            after(block.norm1, read_by_linear(f"{name}.norm1")),
+            after(block.norm2, read_by_linear(f"{name}.norm2")),
             after(attention.qkv, lambda value, name=name: recorder.query_key_value(name, value)),
-            before(attention.projection, sample(f"{name}.attention")),
+            before(attention.projection, read_by_linear(f"{name}.attention")),
         ]
         if isinstance(mlp, MoE):
             handles.append(before(mlp, lambda x, tasks, n=name, m=mlp: recorder.experts(n, m, x, tasks[0])))
         else:
-            handles.append(after(mlp.up, lambda value, name=name: recorder.up(name, value)))
+            handles.append(after(mlp.up, lambda value, name=name: recorder.hidden(name, value)))
     return handles
 
 
@@ -198,13 +253,14 @@ def split_pictures(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return images[~judged], images[judged]
 
 
-def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
+def calibrate(model: M3ViT, images: np.ndarray, moments: bool = False) -> Calibration:
     """Run every task over images uint8 [N, height, width, 3], on the model's device and current pathways, and record its activations.
 
+    moments: whether to record those, which takes longer.
     UserError that names the first point at which a value is not finite.
     """
     starts, device = range(0, len(images), _BATCH), model.device
-    recorder = _Recorder(calls=len(starts) * len(model.configuration.tasks))
+    recorder = _Recorder(len(starts) * len(model.configuration.tasks), moments)
     result = Calibration()
     handles = _hooks(model, recorder)
     try:
@@ -217,7 +273,7 @@ def calibrate(model: M3ViT, images: np.ndarray) -> Calibration:
             handle.remove()
     result.outputs = recorder.outputs
     result.samples = {name: np.concatenate(parts) for name, parts in recorder.parts.items()}
-    result.ranges, result.attention = recorder.ranges, recorder.attention
+    result.ranges, result.attention, result.moments = recorder.ranges, recorder.attention, recorder.moments
     _require_finite(result)
     return result
 
@@ -249,4 +305,14 @@ def merge(calibrations: list[Calibration]) -> Calibration:
             name: [p for one in calibrations for p in one.attention[name]] for name in calibrations[0].attention
         },
         outputs={task: max(one.outputs[task] for one in calibrations) for task in calibrations[0].outputs},
+        moments=merged_moments(calibrations),
     )
+
+
+def merged_moments(calibrations: list[Calibration]) -> dict[str, Moments]:
+    """The moments of all calibrations together, by point."""
+    moments: dict[str, Moments] = {}
+    for one in calibrations:
+        for name, found in one.moments.items():
+            moments[name] = moments[name] + found if name in moments else found
+    return moments

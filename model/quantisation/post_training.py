@@ -8,12 +8,20 @@ from moesaic.errors import UserError
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.alternatives import PathwayPlan, add_alternatives
 from moesaic.model.pathways.pathway import on_pathways, whole_network
-from moesaic.model.quantisation.calibration import Calibration, calibrate, merge, split_pictures
+from moesaic.model.quantisation.calibration import (
+    Calibration,
+    Moments,
+    calibrate,
+    merge,
+    merged_moments,
+    split_pictures,
+)
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.quantise import quantise, require_score_ratios
 from moesaic.model.quantisation.scale_search import choose_scales
 from moesaic.model.quantisation.scales import Scales
-from moesaic.model.quantisation.settings import PtqSettings
+from moesaic.model.quantisation.settings import FEEDBACK, NEAREST, PtqSettings
+from moesaic.model.quantisation.weight_rounding import with_rounding_feedback
 from moesaic.model.recipes.recipe import ModelConfiguration
 
 CALIBRATION_SCENES = 64
@@ -30,16 +38,30 @@ def integer_network(
     """The model quantised with scales from calibration images, uint8 [N, height, width, 3].
 
     plan: the integer network's pathways, all of which the scales suit; by default only the whole network. settings: how the scales
-    are chosen. scales: use these instead, with their own settings, for instance after fine-tuning in integers.
+    are chosen, and how weights are rounded. scales: use these instead, with their own settings, and round each weight to the nearest
+    integer: for a model from `calibrated` or from training in integers.
     UserError if the model does not have the light head, or has values too large for integers.
     """
     require_light_head(model.configuration)
     plan = PathwayPlan(whole_network(model)) if plan is None else plan
     if scales is None:
-        scales = scales_for(model, images, settings, plan)
+        model, scales = calibrated(model, images, settings, plan)
     architecture = dataclasses.replace(model.configuration.architecture, expert_weight_bits=scales.settings.expert_bits)
     tasks, tensors = add_alternatives(plan, *quantise(model, scales, plan.union))
     return IntegerNetwork(architecture, tasks, tensors)
+
+
+def calibrated(
+    model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: PathwayPlan | None = None
+) -> tuple[M3ViT, Scales]:
+    """A model whose weights round to the integers that the settings ask for, and scales for it; see `scales_for`.
+
+    The model is the one that was given, or with rounding by feedback a copy with other weights.
+    """
+    scales, moments = _measured(model, images, settings, plan)
+    if settings.rounding == NEAREST:
+        return model, scales
+    return with_rounding_feedback(model, scales, moments, plan.union if plan else whole_network(model)), scales
 
 
 def scales_for(model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: PathwayPlan | None = None) -> Scales:
@@ -47,6 +69,13 @@ def scales_for(model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: Pa
 
     UserError if the model does not have the light head, or if values are not finite or too large for integers, which it names.
     """
+    return _measured(model, images, dataclasses.replace(settings, rounding=NEAREST), plan)[0]
+
+
+def _measured(
+    model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: PathwayPlan | None
+) -> tuple[Scales, dict[str, Moments]]:
+    """The scales, and if weights are to be rounded with feedback, moments of what their layers read."""
     require_light_head(model.configuration)
     every = plan.every if plan else [whole_network(model)]
     seen: list[Calibration] = []
@@ -54,11 +83,11 @@ def scales_for(model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: Pa
     for pathways in every:
         with on_pathways(model, pathways):
             for part, found in zip(split_pictures(images), (seen, held_out)):
-                found.append(calibrate(model, part))
+                found.append(calibrate(model, part, moments=settings.rounding == FEEDBACK))
     union = plan.union if plan else every[0]
     scales = choose_scales(model, merge(seen), merge(held_out), union, settings)
     require_score_ratios(scales, model.configuration.head_dim)
-    return scales
+    return scales, merged_moments(seen + held_out)
 
 
 def require_light_head(configuration: ModelConfiguration) -> None:

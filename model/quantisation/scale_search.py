@@ -161,12 +161,28 @@ class _Search:
             step = torch.from_numpy(unit).float()
             return ((rows - centre) / step).round().clamp(-_INT8_MAX - 1, _INT8_MAX) * step - (rows - centre)
 
+        def value_error(unit: np.ndarray) -> float:
+            return (clipping(unit, values) * weight).square().sum(1).mean().item()
+
         units = [half * part / _INT8_MAX for part in _PARTS]
-        unit = _widest(units, lambda unit: (clipping(unit, values) * weight).square().sum().item())
-        shift = _widest(
-            _ATTENTION_SHIFTS, lambda n: (clipping(unit / 2**n, attended) @ projection.T).square().sum().item()
-        )
+        unit = _widest(units, value_error)
+        low, high = self.bounds(f"{name}.attention")
+        needed = np.maximum(high - middle, middle - low) * (unit / half)
+        averaging = self.averaging(name)
+
+        def error(candidate: tuple[np.ndarray, int]) -> float:
+            unit, shift = candidate
+            result = clipping(unit / 2**shift, attended) @ projection.T
+            return averaging * value_error(unit) + result.square().sum(1).mean().item()
+
+        unit, shift = min(((np.maximum(unit, needed * 2**n), n) for n in _ATTENTION_SHIFTS), key=error)
         return ActivationScale(unit, middle, self.mean(f"{name}.attention")), shift
+
+    def averaging(self, name: str) -> float:
+        """What part of the squared error of values is left in the result of attention: the mean of the sums of squared weights."""
+        heads = self.model.configuration.heads
+        found = [_attention_weights(one, heads).square().sum(-1).mean() for one in self.held_out.attention[name]]
+        return torch.stack(found).mean().item()
 
     def gelu(self, name: str, readers: Sequence[Tensor]) -> tuple[ActivationScale, ActivationScale, np.ndarray]:
         """The scales of the GELU table's index and of its entries, and the factors of units, see `BlockScales`.
@@ -395,6 +411,12 @@ def _normed(x: Tensor) -> Tensor:
     return torch.nn.functional.layer_norm(x, x.shape[-1:])
 
 
+def _attention_weights(picture: AttentionSample, heads: int) -> Tensor:
+    """The exact weights [heads, queries, keys] of a picture's attention."""
+    q, k = (torch.from_numpy(rows).unflatten(-1, (heads, -1)).transpose(0, 1) for rows in (picture.query, picture.key))
+    return torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), -1)
+
+
 def _attention_error(picture: AttentionSample, heads: int, query: np.ndarray, key: ActivationScale) -> float:
     """The squared error of attention's result with integer queries, keys and scores, relative to its own square."""
     q, k, v = (torch.from_numpy(part) for part in (picture.query, picture.key, picture.value))
@@ -410,5 +432,5 @@ def _attention_error(picture: AttentionSample, heads: int, query: np.ndarray, ke
     scores = per_head(q_units) @ per_head(k_units).mT * (float((query * key.scale).max()) * octave)
     values = per_head(v - v.mean(0))
     found = torch.softmax(scores.clamp(-_SCORE_LIMIT, _SCORE_LIMIT) * math.log(2), -1) @ values
-    exact = torch.softmax(per_head(q) @ per_head(k).mT * octave * math.log(2), -1) @ values
+    exact = _attention_weights(picture, heads) @ values
     return ((found - exact).square().sum() / exact.square().sum().clamp(min=1e-30)).item()

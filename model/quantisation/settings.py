@@ -6,6 +6,8 @@ from moesaic.errors import UserError
 from moesaic.spec.bundle import EXPERT_WEIGHT_BITS
 
 METHODS = ("mse", "percentile")
+FEEDBACK, NEAREST = "feedback", "nearest"
+ROUNDINGS = (FEEDBACK, NEAREST)
 
 
 @dataclass(frozen=True)
@@ -16,13 +18,15 @@ class PtqSettings:
     gave its range; "percentile" takes the range in which `percentile` percent of the values lie (above 50, up to 100: all of them).
     clip_weights: search for each weight row the scale with the
     least squared error, instead of dividing its largest magnitude by the largest integer; 4-bit rows are always searched.
-    expert_bits: bits of an expert's weight, 8 or 4. UserError for any other setting.
+    expert_bits: bits of an expert's weight, 8 or 4. rounding: of weights, with "feedback" see
+    `moesaic.model.quantisation.weight_rounding`, or to the "nearest" integer. UserError for any other setting.
     """
 
     method: str = "mse"
     percentile: float = 100.0
     clip_weights: bool = False
     expert_bits: int = 8
+    rounding: str = FEEDBACK
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -32,3 +36,5 @@ class PtqSettings:
         if self.expert_bits not in EXPERT_WEIGHT_BITS:
             choices = " or ".join(map(str, EXPERT_WEIGHT_BITS))
             raise UserError(f"expert weights of {self.expert_bits} bits are not supported: choose {choices}")
+        if self.rounding not in ROUNDINGS:
+            raise UserError(f"rounding {self.rounding!r} is unknown: choose from {', '.join(ROUNDINGS)}")

@@ -20,7 +20,7 @@ from moesaic.model.experiments.real.fidelity import (
 from moesaic.model.experiments.real.saliency_package import SaliencyNetwork, network_input
 from moesaic.model.finetuning.integer_training import DISTILLING_RATE, distil_in_integers
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.quantisation.post_training import DEFAULT_PTQ, integer_network, scales_for
+from moesaic.model.quantisation.post_training import DEFAULT_PTQ, calibrated, integer_network
 from moesaic.model.quantisation.scales import Scales
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 
@@ -77,28 +77,30 @@ class BackboneStudy:
         return self.published.run(self.measured)
 
     @cached_property
-    def _scales(self) -> Scales:
-        """Those of post-training quantisation."""
-        return scales_for(self.model, self.calibration, DEFAULT_PTQ)
+    def _calibrated(self) -> tuple[M3ViT, Scales]:
+        """The model with weights that round as post-training quantisation chooses, and its scales."""
+        return calibrated(self.model, self.calibration, DEFAULT_PTQ)
 
     def _in_integers(self, model: M3ViT) -> tuple[float, list[float]]:
         """Decibels of a model's integer features against float's, and the overlaps of its salient pixels with the ONNX network's."""
-        found = integer_features(integer_network(model, self.calibration, scales=self._scales), self.measured)
+        found = integer_features(integer_network(model, self.calibration, scales=self._calibrated[1]), self.measured)
         maps = self.published.decode(found, *self.measured.shape[1:3])
         return decibels(self._exact, found), _overlaps(self._published[0], maps)
 
     def _backbone(self) -> dict:
         """import_difference: largest absolute difference of our float features from the ONNX network's. ptq_db, iou: see `_in_integers`."""
-        ptq_db, iou = self._in_integers(self.model)
+        ptq_db, iou = self._in_integers(self._calibrated[0])
         difference = float(np.abs(self._exact - self._published[1]).max())
         return {"import_difference": difference, "ptq_db": ptq_db, "iou": iou}
 
     def _trained(self) -> dict:
         """db, iou: as of the backbone, after label-free training in integers; the float network is the one before it."""
-        model = copy.deepcopy(self.model)
+        model, scales = copy.deepcopy(self._calibrated[0]), self._calibrated[1]
         training = TrainingConfiguration(self.distilling_steps, _DISTILLED_BATCH, DISTILLING_RATE, warmup=0)
         recipe = Recipe(self.model.configuration, training)
-        distil_in_integers(model, self._scales, self.pictures, recipe, self.distilling_steps, rate=DISTILLING_RATE)
+        distil_in_integers(
+            model, scales, self.pictures, recipe, self.distilling_steps, teacher=self.model, rate=DISTILLING_RATE
+        )
         db, iou = self._in_integers(model)
         return {"db": db, "iou": iou}
 

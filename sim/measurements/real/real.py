@@ -42,7 +42,7 @@ from moesaic.spec.bundle import Bundle, load_bundle
 from moesaic.spec.configuration import HardwareConfiguration
 
 _CALIBRATION_SEED, _DISTILLING_SEED = 21, 22
-_VERSION = 3
+_VERSION = 4
 """Of everything that is kept; raise it when code changes what a step gives."""
 
 

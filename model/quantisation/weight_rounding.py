@@ -1,0 +1,137 @@
+"""The rounding of weights with error feedback: each weight makes up for the rounding of those before it.
+
+Rounding every weight to the nearest integer is best for inputs that have nothing to do with one another. Those of a transformer do, so
+the weights of a row are rounded one by one, and the error of each is passed on to the rest in proportion to how the inputs move together
+on the calibration pictures: GPTQ (Frantar et al., ICLR 2023, algorithm 1). What remains in the mean of a result goes into the bias.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moesaic.model.network.moe import MoE
+from moesaic.model.network.vit import Block, M3ViT
+from moesaic.model.pathways.pathway import Pathways
+from moesaic.model.quantisation.calibration import Moments
+from moesaic.model.quantisation.layers import LinearLayer, linear_layers
+from moesaic.model.quantisation.quantise import quantise_linear, weight_options
+from moesaic.model.quantisation.scales import Scales
+
+_DAMPING = 0.01  # of the mean variance of the inputs, added to each: the share of GPTQ's section 3
+_ROUNDING_VARIANCE = 1 / 12  # of an input, in its own units
+_BLOCK = 64  # columns whose errors are passed on together
+_WITHIN = 0.49  # how far a stored weight may be from its integer, in units of the row
+
+
+def with_rounding_feedback(model: M3ViT, scales: Scales, moments: Mapping[str, Moments], pathways: Pathways) -> M3ViT:
+    """A copy of the model, with weights that `quantise_linear` rounds to the integers which error feedback chooses.
+
+    moments: by point, see `Calibration`. pathways: each task's. The layers are those between the norms: queries, keys, values,
+    projections, MLPs and the experts that a task uses; routers, heads and the patch embedding keep their weights. Each row keeps its
+    scale. At 8 bits a weight keeps what lies between it and its integer, as far as that goes, so that training may go on from it.
+    """
+    rounded = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, layer in linear_layers(model, scales, pathways):
+            if point := _point_of_input(name):
+                weight, bias = _with_feedback(layer, moments.get(point), **weight_options(name, scales))
+                _store(rounded, name, weight, bias)
+    return rounded
+
+
+def _point_of_input(name: str) -> str:
+    """The point at which `Calibration` has the moments of a layer's input; empty for the layers that keep their weights."""
+    block, _, part = name.rpartition(".")
+    prefix = ".".join(name.split(".")[:2])
+    if part in ("query", "key", "value"):
+        return f"{prefix}.norm1"
+    if part == "projection":
+        return f"{prefix}.attention"
+    if part == "up":
+        return f"{prefix}.norm2"
+    return f"{block}.hidden" if part == "down" else ""
+
+
+def _with_feedback(layer: LinearLayer, moments: Moments | None, bits: int, clip: bool) -> tuple[Tensor, Tensor]:
+    """The weight [out, in] and bias [out], float64, that stand for a layer's integers after error feedback.
+
+    moments: None if no token was seen, as in an expert that is never chosen.
+    """
+    if moments is None:
+        return layer.weight, layer.bias
+    largest = (1 << (bits - 1)) - 1
+    step, offset = (_channels(part, layer.weight) for part in (layer.input_scale.scale, layer.input_scale.offset))
+    mean = (moments.mean.to(step.device) - offset) / step
+    covariance = moments.covariance.to(step.device) / step[:, None] / step
+    covariance.diagonal().add_(_ROUNDING_VARIANCE)
+    covariance.diagonal().add_(_DAMPING * covariance.diagonal().mean())
+    exact = quantise_linear(layer, bits, clip, integer=False)
+    units, scale = exact.weight, exact.ratio * _channels(layer.output_scale.scale, layer.bias)
+    integers, before = round_with_feedback(units, covariance, largest)
+    within = integers + (before - integers).clamp(-_WITHIN, _WITHIN)
+    kept = integers if clip else torch.where(integers.abs() < largest, within, integers)
+    unit = scale[:, None] / step
+    bias = layer.bias + layer.weight @ offset + ((units - integers) * scale[:, None]) @ mean
+    centre = _channels(layer.input_scale.centre, layer.weight)
+    # quantise_linear adds what the integers lack at the usual input; that of the weights kept is not part of the layer
+    bias = bias - ((kept - integers) * unit) @ (centre - offset)
+    return kept * unit, bias - (kept * unit) @ offset
+
+
+def round_with_feedback(units: Tensor, covariance: Tensor, largest: int) -> tuple[Tensor, Tensor]:
+    """Integers of at most `largest` for weights [out, in] in units of their rows, and the weights as they were when it was their turn.
+
+    covariance: of the inputs, [in, in], positive definite. Columns take turns in the order of their inputs' variance. A weight that is
+    the largest of its row, within half a unit of `largest` or beyond, becomes `largest`, so that the row keeps its scale.
+    """
+    order = covariance.diagonal().argsort(descending=True, stable=True)
+    factor = torch.linalg.cholesky(
+        torch.cholesky_inverse(torch.linalg.cholesky(covariance[order][:, order])), upper=True
+    )
+    left, before, integers = units[:, order].clone(), torch.empty_like(units), torch.empty_like(units)
+    ends = left.abs() >= largest - 0.5
+    fixed = left.sign() * largest
+    for first in range(0, left.shape[1], _BLOCK):
+        last = min(first + _BLOCK, left.shape[1])
+        part, own = left[:, first:last], factor[first:last, first:last]
+        errors = torch.empty_like(part)
+        for i, column in enumerate(range(first, last)):
+            now = part[:, i].clone()
+            rounded = torch.where(ends[:, column], fixed[:, column], now.round().clamp(-largest, largest))
+            errors[:, i] = (now - rounded) / own[i, i]
+            part[:, i:] -= errors[:, i, None] * own[i, i:]
+            before[:, column], integers[:, column] = now, rounded
+        left[:, last:] -= errors @ factor[first:last, last:]
+    places = order.argsort()
+    return integers[:, places], before[:, places]
+
+
+def _store(model: M3ViT, name: str, weight: Tensor, bias: Tensor) -> None:
+    """Set the weight [out, in] and bias [out] of the layer called `name` in a model."""
+    _, index, *inner, part = name.split(".")
+    block = cast("Block", model.blocks[int(index)])
+    attention, mlp = block.attention, block.mlp
+    if part in ("query", "key", "value"):
+        width = model.configuration.width
+        first = ("query", "key", "value").index(part) * width
+        targets = attention.qkv.weight[first : first + width], attention.qkv.bias[first : first + width]
+    elif part == "projection":
+        targets = attention.projection.weight, attention.projection.bias
+    elif isinstance(mlp, MoE):
+        e = int(inner[-1])
+        weights, biases = (mlp.up_weight, mlp.up_bias) if part == "up" else (mlp.down_weight, mlp.down_bias)
+        targets = weights[e].mT, biases[e]
+    else:
+        linear = mlp.up if part == "up" else mlp.down
+        targets = linear.weight, linear.bias
+    for target, value in zip(targets, (weight, bias)):
+        target.copy_(value)
+
+
+def _channels(values: np.ndarray | float, like: Tensor) -> Tensor:
+    """Values as a float64 tensor with one element per column of `like` (its last dimension), on the same device."""
+    return torch.from_numpy(np.broadcast_to(np.asarray(values, np.float64), like.shape[-1:]).copy()).to(like.device)
