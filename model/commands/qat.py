@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moesaic.argument_types import positive
 from moesaic.errors import UserError
-from moesaic.files import require_writable
+from moesaic.files import require_file_writable
 from moesaic.model.commands.model_options import add_checkpoint, add_data_root, add_device, add_threads
 from moesaic.model.commands.quantisation_options import add_settings, settings_of
 
@@ -76,7 +76,7 @@ class QatCommand:
             raise UserError(
                 f"--rate {rate:g} is not above 0 and up to 1: choose a part of what it says, such as {usual:g}"
             )
-        require_writable(output.parent)
+        require_file_writable(output)
         state = checkpoint.load(arguments.checkpoint)
         exact = state.build_model().eval().to(device)
         require_light_head(state.recipe.model)

@@ -63,6 +63,7 @@ def test_flags_of_export_and_evaluate(checkpoint_path, tmp_path, without_onnx):
         "percentile": 99.5,
         "clip_weights": True,
         "expert_bits": 4,
+        "rounding": "feedback",
     }
     assert call(EvaluateCommand, "--checkpoint", checkpoint_path, *words) == 0
     with pytest.raises(UserError, match=r"--percentile 99 is of no use with the calibration by mse"):
