@@ -31,6 +31,7 @@ A fixed half would round every probability below 1/254 of the row's largest to 0
 as many as their sum says, evenly spread over any run of columns and over columns at equal distances, such as those of an image's column
 of patches: ordered dithering (Bayer 1973) by multiples of the golden ratio, here 39/64 (Weyl's sequence).
 """
+MEAN_SHIFT = 2
 SCORE_BITS = 16
 SCORE_SHIFT_MAX = 7
 NORM_FRACTION_BITS = 10
@@ -66,6 +67,16 @@ def requantise(accumulator: np.ndarray, multiplier: np.ndarray, shift: np.ndarra
     The product of 27 signed and 16 unsigned bits fits one 27x18 DSP multiplier.
     """
     return round_shift(saturate(accumulator, ACCUMULATOR_CLIP_BITS) * np.asarray(multiplier, np.int64), shift)
+
+
+def mean_of_rows(x: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """The mean of int16 rows, int64 [..., columns], values of int16.
+
+    x: [..., rows, columns], values of int16, fewer than 8,192 rows. multiplier, shift: of `requantise`, about 2**MEAN_SHIFT / rows.
+    saturate16(requantise(sum over rows of x >> MEAN_SHIFT)): the machine adds up 64 times the high bytes, and the low ones without
+    their last bits, so that a row's weight is 8 bits. What is cut off is the same in all channels on average.
+    """
+    return saturate(requantise((np.asarray(x, np.int64) >> MEAN_SHIFT).sum(-2), multiplier, shift), 16)
 
 
 def exp2_q16(distance: np.ndarray) -> np.ndarray:

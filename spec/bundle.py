@@ -20,17 +20,19 @@ NAME.gamma and NAME.beta int16 (width,) and NAME.shift uint8 (). T is prefix_tok
                                      task's default pathway and TASK@ALTERNATIVE for another one, see Task
     blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,). If expert_weight_bits is 4, the weights are in
                                      [-7, 7] and stored as moesaic.spec.int4 packs them: uint8 (out, ceil(in / 2))
-    norm                             final layer norm of all tasks but features; absent if there is no other task
+    norm                             final layer norm of all tasks without one of their own; absent if there is no such task
     heads.TASK                       linear (upscale * upscale * channels, width), order [y][x][channel], to int16
-    heads.TASK.class, .mean, .distillation   linear (channels, width), to int16: one or two of them in place of heads.TASK in a
-                                     classification, see moesaic.spec.heads
-    heads.TASK.norm                  layer norm in front of the head of features
+    heads.TASK.class, .mean, .distillation, .mean_before_norm   linear (channels, width), to int16: one or two of them in place of
+                                     heads.TASK in a classification, see moesaic.spec.heads
+    heads.TASK.norm                  layer norm in front of the head of features, and behind the mean of .mean_before_norm
+    heads.TASK.pool.multiplier, .pool.shift      uint16 (), uint8 (), with .mean_before_norm: its mean_of_rows of the patch tokens
 
 Golden vectors: `image` uint8 (height, width, 3) and PATHWAY/LAYER for: patch_embed int16 (T, width), the residual after embedding;
 blocks.I.norm1 int8; .query, .key, .value int8; .scores int16 (heads, T, T); .probabilities int8 (heads, T, T); .attention int8
 (T, width); .projection int16, the residual after attention; .norm2 int8; .hidden int8 (T, mlp_hidden) in dense blocks; .router
-int16 (T, kept experts) in MoE blocks; .output int16, the residual after the block; the final norm int8 (heads.TASK.norm of features) for
-the tokens that moesaic.spec.heads.head_tokens gives; output int16 (rows, columns, channels), see `output_shape`. Scores and
+int16 (T, kept experts) in MoE blocks; .output int16, the residual after the block; the final norm int8, by its name, for
+the tokens that moesaic.spec.heads.head_tokens gives, or for the one row that moesaic.spec.heads.pools_first makes; output int16
+(rows, columns, channels), see `output_shape`. Scores and
 probabilities are left out if there are more than 256 tokens. A pathway has no vectors of blocks that its task does not run.
 """
 
@@ -48,7 +50,7 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
 from moesaic.spec.arithmetic import SCORE_SHIFT_MAX, TABLE_ENTRIES
-from moesaic.spec.heads import DENSE_KINDS, final_norm, head_layers, moe_blocks_run, task_problem
+from moesaic.spec.heads import DENSE_KINDS, final_norm, head_layers, moe_blocks_run, pool, pools_first, task_problem
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
@@ -410,6 +412,8 @@ def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict
     for name in dict.fromkeys(final_norm(name, task) for name, task in tasks.items()):
         norm(name)
     for name, task in tasks.items():
+        if pools_first(task):
+            expected[f"{pool(name)}.multiplier"], expected[f"{pool(name)}.shift"] = ((), "uint16"), ((), "uint8")
         for layer in head_layers(a, name, task):
             linear(layer.name, task.upscale * task.upscale * task.channels, a.width)
     return expected

@@ -13,17 +13,19 @@ KINDS = (*DENSE_KINDS, CLASSIFICATION, FEATURES)
 
 CLASS, MEAN, DISTILLATION = "class", "mean", "distillation"
 CLASS_AND_MEAN, CLASS_AND_DISTILLATION = f"{CLASS}+{MEAN}", f"{CLASS}+{DISTILLATION}"
-POOLINGS = {CLASS: 1, MEAN: 0, CLASS_AND_MEAN: 1, CLASS_AND_DISTILLATION: 2}
+MEAN_BEFORE_NORM = "mean_before_norm"
+POOLINGS = {CLASS: 1, MEAN: 0, CLASS_AND_MEAN: 1, CLASS_AND_DISTILLATION: 2, MEAN_BEFORE_NORM: 0}
 """How a classification gets from tokens to one vector of logits, and how many prefix tokens that needs at least.
 
 "class": a linear layer on the class token (ViT, DeiT). "mean": one on the mean of the patch tokens. "class+mean": the sum of one on
 the class token and one on the mean of the patch tokens (DINOv2). "class+distillation": the mean of one on the class token and one on
-the distillation token (distilled DeiT).
+the distillation token (distilled DeiT). "mean_before_norm": one on a layer norm of the mean of the patch tokens, which are not
+normalised themselves (timm's `fc_norm`).
 """
-ROWS_LEAST = {CLASS: 1, MEAN: 1, CLASS_AND_MEAN: 2, CLASS_AND_DISTILLATION: 2}
+ROWS_LEAST = {CLASS: 1, MEAN: 1, CLASS_AND_MEAN: 2, CLASS_AND_DISTILLATION: 2, MEAN_BEFORE_NORM: 1}
 """How many rows a head with this pooling gives at least."""
 SHARED_NORM = "norm"
-"""The final layer norm in front of all heads but those of features."""
+"""The final layer norm in front of all heads but those with one of their own, see `final_norm`."""
 
 
 class Sizes(Protocol):
@@ -55,7 +57,7 @@ class Kind(Protocol):
 
 
 class HeadLayer(NamedTuple):
-    """A linear layer of a head. name: in the bundle. It reads tokens [first, first + count)."""
+    """A linear layer of a head. name: in the bundle. It reads tokens [first, first + count), or the one row that `pools_first` makes."""
 
     name: str
     first: int
@@ -74,7 +76,7 @@ def head_layers(architecture: Sizes, name: str, task: Kind) -> tuple[HeadLayer, 
         return (HeadLayer(path, 0, a.tokens),)
     if task.kind != CLASSIFICATION:
         return (HeadLayer(path, *patches),)
-    rows = {CLASS: (0, 1), MEAN: patches, DISTILLATION: (1, 1)}
+    rows = {CLASS: (0, 1), MEAN: patches, DISTILLATION: (1, 1), MEAN_BEFORE_NORM: (0, 1)}
     return tuple(HeadLayer(f"{path}.{part}", *rows[part]) for part in task.pooling.split("+"))
 
 
@@ -83,15 +85,33 @@ def head_task(layer: str) -> str:
     return layer.split(".")[1]
 
 
+def pools_first(task: Kind) -> bool:
+    """Whether a task's final layer norm takes the mean of the patch tokens, one row, instead of tokens."""
+    return task.pooling == MEAN_BEFORE_NORM
+
+
+def pool(name: str) -> str:
+    """The mean that the final layer norm of the task called `name` takes, in a bundle; see `moesaic.spec.arithmetic.mean_of_rows`."""
+    return f"heads.{name}.pool"
+
+
 def final_norm(name: str, task: Kind) -> str:
-    """The layer norm in front of the head of the task called `name`: features have their own, all other heads share one."""
-    return f"heads.{name}.norm" if task.kind == FEATURES else SHARED_NORM
+    """The layer norm in front of the head of the task called `name`.
+
+    Features have their own, and so has a classification that normalises the mean of the tokens; all other heads share one.
+    """
+    return f"heads.{name}.norm" if task.kind == FEATURES or pools_first(task) else SHARED_NORM
 
 
 def head_tokens(architecture: Sizes, name: str, task: Kind) -> list[int]:
-    """The tokens that the final layer norm of a task takes, in order: all for a dense head, otherwise those that the head reads."""
+    """The tokens that the final layer norm of a task takes, in order: all for a dense head, otherwise those that the head reads.
+
+    A task that `pools_first` has the patches, whose mean it takes.
+    """
     if task.kind in DENSE_KINDS:
         return list(range(architecture.tokens))
+    if pools_first(task):
+        return list(range(architecture.prefix_tokens, architecture.tokens))
     layers = head_layers(architecture, name, task)
     return [token for layer in layers for token in range(layer.first, layer.first + layer.count)]
 
@@ -135,7 +155,7 @@ def logits(raw: np.ndarray, pooling: str) -> np.ndarray:
     pooling: a key of POOLINGS.
     """
     rows = raw.astype(np.int64 if raw.dtype.kind in "iu" else np.float64)
-    if pooling in (CLASS, MEAN, CLASS_AND_DISTILLATION):
+    if pooling != CLASS_AND_MEAN:
         return rows.sum(-2) / rows.shape[-2]
     patches = rows[..., 1:, :]
     return rows[..., 0, :] + patches.sum(-2) / patches.shape[-2]

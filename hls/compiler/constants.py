@@ -9,6 +9,7 @@ import numpy as np
 
 from moesaic.hls.compiler.arena import round_up
 from moesaic.hls.compiler.padded_layers import linear_shapes, padded_linear
+from moesaic.hls.compiler.pool_constants import POOL_CONSTANTS
 from moesaic.hls.compiler.weight_layout import (
     linear_bytes,
     norm_bytes,
@@ -20,7 +21,7 @@ from moesaic.hls.compiler.weight_layout import (
 from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.bundle import Architecture, Bundle, Task
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.heads import final_norm
+from moesaic.spec.heads import final_norm, pool, pools_first
 
 _ALIGNMENT = 64
 
@@ -62,7 +63,8 @@ def block_sizes(
     """Name and size in bytes of every block of a network, in the order of the constant window.
 
     The blocks are position (int16, rows padded to words of the activation memory), one per layer norm and linear layer,
-    BLOCK.scores (one parameter block), and BLOCK.mlp.table or BLOCK.experts.table.
+    BLOCK.scores (one parameter block), and BLOCK.mlp.table or BLOCK.experts.table. With a task that pools first, there are its
+    heads.TASK.pool (one parameter block) and moesaic.hls.compiler.pool_constants.
     """
     a, c = architecture, configuration
     yield "position", a.tokens * round_up(2 * a.width, c.act_word_bytes)
@@ -73,6 +75,9 @@ def block_sizes(
         yield table_name(a, i), TABLE_ENTRIES
     for name, (outputs, inputs) in linear_shapes(a, tasks, c).items():
         yield name, linear_bytes(c, outputs, inputs)
+    if pooling := [name for name, task in tasks.items() if pools_first(task)]:
+        yield from ((pool(name), parameter_bytes(c)) for name in pooling)
+        yield from ((name, len(content(c, a))) for name, content in POOL_CONSTANTS.items())
 
 
 def pack_network(bundle: Bundle, configuration: HardwareConfiguration) -> Constants:
@@ -85,13 +90,15 @@ def pack_network(bundle: Bundle, configuration: HardwareConfiguration) -> Consta
 
 def _content(bundle: Bundle, configuration: HardwareConfiguration, name: str) -> np.ndarray:
     a, tensors = bundle.architecture, bundle.tensors
+    if name in POOL_CONSTANTS:
+        return POOL_CONSTANTS[name](configuration, a)
     if name == "position":
         position = np.zeros((a.tokens, round_up(2 * a.width, configuration.act_word_bytes)), np.uint8)
         position[:, : 2 * a.width] = tensors["position"].astype("<i2").view(np.uint8)
         return position.reshape(-1)
     if name.endswith(".table"):
         return tensors[name].view(np.uint8)
-    if name.endswith(".scores"):
+    if f"{name}.multiplier" in tensors and f"{name}.weight" not in tensors:
         ones = np.ones(configuration.tile_columns, np.int64)
         multiplier, shift = tensors[f"{name}.multiplier"], tensors[f"{name}.shift"]
         return parameter_block(configuration, 0 * ones, multiplier * ones, shift * ones)

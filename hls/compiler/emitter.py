@@ -175,7 +175,7 @@ class Emitter:
     def linear(
         self, part: LinearPart, block: Span, source: Matrix, source_row: int, target: Matrix, target_row: int, rows: int,
         residual: bool = False, table: Span | None = None, gather: bool = False, scatter: bool = False, queue: int = 0,
-        queue_first: int = 0, score_shift: int = 0,
+        queue_first: int = 0, score_shift: int = 0, source_byte: int = 0,
     ) -> None:  # fmt: skip
         """Emit part of a linear layer, from rows of `source`, int8, to rows of `target`, int8 or int16.
 
@@ -185,6 +185,7 @@ class Emitter:
         gather: the rows of `source` are the tokens in the expert queue, whose number 0 is source_row.
         scatter: the rows of `target` are those tokens, whose number 0 is target_row.
         score_shift: with `scatter`, the result is in units of 2**score_shift of those of `target`.
+        source_byte: where in a row of `source` the layer's inputs begin.
 
         With either, the product takes at most `rows` entries of the queue, from queue_first on.
         """
@@ -200,7 +201,7 @@ class Emitter:
             reads.append(QUEUES)
         self.matmul(
             part.name, reads=tuple(reads), writes=(written,), destination=destination, rows=rows, **self._packed(part, block),
-            a_address=source.address(source_row), a_pitch=source.pitch,
+            a_address=source.address(source_row) + source_byte, a_pitch=source.pitch,
             d_address=target.address(target_row) + target.element_bytes * part.first_column,
             d_pitch=target.pitch, table_enable=int(table is not None), table_index=0 if table is None else table.start // TABLE_ENTRIES,
             gather=int(gather), scatter=int(scatter), queue=queue, queue_first=queue_first, score_shift=score_shift,
@@ -208,17 +209,18 @@ class Emitter:
 
     def linear_to_weights(
         self, part: LinearPart, block: Span, source: Matrix, first: int, count: int, destination: Destination, target: Span,
-        offset: int, pitch: int,
+        offset: int, pitch: int, source_byte: int = 0,
     ) -> None:  # fmt: skip
         """Emit a linear layer from rows [first, first + count) of `source`, int8, into the weight memory, as keys or values.
 
         target: the whole region that is written.
         offset: bytes from its start to where these rows go.
         pitch: bytes from tile to tile.
+        source_byte: where in a row of `source` the layer's inputs begin.
         """
         self.matmul(
             part.name, reads=(source.rows(first, count), block), writes=(target,), destination=destination, rows=count,
-            **self._packed(part, block), a_address=source.address(first), a_pitch=source.pitch,
+            **self._packed(part, block), a_address=source.address(first) + source_byte, a_pitch=source.pitch,
             d_address=target.start + offset, d_pitch=pitch,
         )  # fmt: skip
 

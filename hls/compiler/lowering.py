@@ -27,12 +27,13 @@ from moesaic.hls.compiler.lower_experts import Experts
 from moesaic.hls.compiler.lower_head import DenseHead, TokenHead
 from moesaic.hls.compiler.lower_mlp import Mlp
 from moesaic.hls.compiler.lower_patch_embedding import PatchEmbedding
+from moesaic.hls.compiler.lower_pooled_head import PooledHead
 from moesaic.hls.compiler.machine_limits import check_machine_limits
 from moesaic.hls.compiler.target import Target
 from moesaic.hls.compiler.task_plan import TaskPlan
 from moesaic.spec.build import Observation
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.heads import DENSE_KINDS, blocks_run
+from moesaic.spec.heads import DENSE_KINDS, blocks_run, pools_first
 
 _SHARED_STEP = 4096
 _SHARED_PARTS = 4
@@ -121,4 +122,7 @@ def _layers(plan: TaskPlan) -> Iterator[Layer]:
     for i in range(blocks_run(a, plan.task)):
         yield Attention(plan, i)
         yield Experts(plan, i) if i in a.moe_blocks else Mlp(plan, i)
-    yield DenseHead(plan) if plan.task.kind in DENSE_KINDS else TokenHead(plan)
+    if pools_first(plan.task):
+        yield PooledHead(plan)
+    else:
+        yield DenseHead(plan) if plan.task.kind in DENSE_KINDS else TokenHead(plan)

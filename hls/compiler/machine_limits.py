@@ -6,6 +6,7 @@ from moesaic.errors import UserError
 from moesaic.hls.compiler.padded_layers import patch_bytes, stored_channels
 from moesaic.hls.compiler.target import Target
 from moesaic.spec.arithmetic import NORM_WIDTH_MAX
+from moesaic.spec.heads import pools_first
 from moesaic.spec.isa import OPERAND_BYTES
 
 _WEIGHT_BITS = 8
@@ -33,4 +34,6 @@ def check_machine_limits(target: Target) -> None:
     deepest = max(a.mlp_hidden, a.expert_hidden, patch_bytes(a), a.heads * target.head_pitch)
     limit("the depth of a product", deepest, OPERAND_BYTES)
     limit("the number of tokens", a.tokens, OPERAND_BYTES)
+    if pools_first(task):
+        limit("the number of tokens of which a head takes the mean", a.tokens, (OPERAND_BYTES - 2 * c.tile_depth) // 2)
     limit("the number of outputs per token", task.upscale * task.upscale * stored_channels(task), _COLUMNS_END - 1)

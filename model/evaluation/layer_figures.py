@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moesaic.model.network.heads import FeaturesHead
+from moesaic.model.network.heads import normalised
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.pathway import on_pathways, pathways_of
@@ -22,7 +22,7 @@ from moesaic.model.quantisation.residual_stream import position_means
 from moesaic.model.quantisation.scales import ActivationScale, Scales
 from moesaic.pages.number_formats import decimals, percent
 from moesaic.pages.tables import Cell, Column, Table, Value
-from moesaic.spec.heads import final_norm, head_tokens
+from moesaic.spec.heads import DENSE_KINDS, final_norm
 
 FIGURE_PICTURES = 8
 """A sufficient number of pictures: each brings every token of every layer."""
@@ -100,7 +100,7 @@ def _scale_of(name: str, task: str, scales: Scales) -> ActivationScale:
 def _float_values(model: M3ViT, network: IntegerNetwork, image: np.ndarray, task: str) -> dict[str, np.ndarray]:
     """The float network's values where the integer network records some, [rows, channels] float64, for one image [1, h, w, 3]."""
     found: dict[str, np.ndarray] = {}
-    own, configuration = network.tasks[task], model.configuration
+    own = network.tasks[task]
 
     def note(name: str, value: Tensor) -> None:
         found[name] = value.detach().double().cpu().numpy()
@@ -114,10 +114,8 @@ def _float_values(model: M3ViT, network: IntegerNetwork, image: np.ndarray, task
         note(f"{block}.router", moe.logits(task, x.flatten(0, 1))[:, kept])
 
     def head(module: nn.Module, x: Tensor, result: Tensor) -> None:
-        tokens = head_tokens(configuration.architecture, task, own)
-        features = isinstance(module, FeaturesHead)
-        note(final_norm(task, own), result if features else x[:, tokens])
-        if features or own.kind in ("classification",):
+        note(final_norm(task, own), normalised(module, x, result))
+        if own.kind not in DENSE_KINDS:
             return
         note(f"heads.{task}", result.movedim(1, -1))
 

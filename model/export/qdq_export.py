@@ -27,6 +27,8 @@ from moesaic.spec.heads import (
     blocks_run,
     final_norm,
     head_layers,
+    pool,
+    pools_first,
 )
 
 OPSET = 21  # the first with 16-bit integers
@@ -248,11 +250,22 @@ class _Graph:
         for layer in head_layers(self.a, self.task, self.of):
             span = (("first", layer.first), ("end", layer.first + layer.count), ("axis", 0))
             span = [self.constant(f"{layer.name}.{part}", np.array([value]), np.int64) for part, value in span]
-            tokens = self.node("Slice", f"{layer.name}.stream", [x, *span])
+            tokens = self.mean(x) if pools_first(self.of) else self.node("Slice", f"{layer.name}.stream", [x, *span])
             tokens = self.norm(name, tokens, to=f"{layer.name}.tokens")
             sums = self.linear(layer.name, tokens, unit=unit)
             parts.append(self.stored(f"{layer.name}.stored", sums, np.int16, unit, self.arranged_output))
         return self.logits(parts) if self.of.kind == CLASSIFICATION else parts[0]
+
+    def mean(self, x: str) -> str:
+        """The mean of the patch tokens, [1, D], as the machine stores it."""
+        name = pool(self.task)
+        first, end = (
+            self.constant(f"{name}.{part}", np.array([value]), np.int64)
+            for part, value in (("first", self.a.prefix_tokens), ("end", self.a.tokens))
+        )
+        axis = self.constant("axis.first", np.array([0]), np.int64)
+        patches = self.node("Slice", f"{name}.patches", [x, first, end, axis])
+        return self.stored(name, self.node("ReduceMean", f"{name}.real", [patches, axis], keepdims=1), np.int16)
 
     def arranged_output(self, integers: str) -> str:
         """The head's integers [tokens, outputs] in the shape of the prediction; those of a classification as they are."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from moesaic.errors import UserError
 from moesaic.model.data.samples import Batch
 from moesaic.model.input_pipeline.training_batches import open_training
-from moesaic.model.network.heads import FeaturesHead
+from moesaic.model.network.heads import normalised
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
 from moesaic.model.quantisation.scales import Scales
@@ -21,7 +21,7 @@ from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 from moesaic.model.tasks.definitions import find_task
 from moesaic.model.training.optimizer import build_optimizers, set_learning_rate
 from moesaic.model.training.train import require_trainable
-from moesaic.spec.heads import final_norm, head_tokens
+from moesaic.spec.heads import final_norm
 
 RATE = 0.02
 """Default fraction of the recipe's learning rates; small, since rounding changes the network only a little."""
@@ -165,12 +165,9 @@ def _varied(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _teach(teacher: M3ViT, batch: np.ndarray, task: str) -> tuple[Tensor, Tensor]:
     """The float network's result for a task, and the tokens [N, tokens, width] that its head reads."""
     c, seen = teacher.configuration, []
-    own, head = c.bundle_task(task, c.whole_pathways[task]), teacher.heads[task]
-    tokens = head_tokens(c.architecture, task, own)
+    head = teacher.heads[task]
     handle = head.register_forward_hook(
-        lambda module, arguments, result: seen.append(
-            result if isinstance(module, FeaturesHead) else arguments[0][:, tokens]
-        )
+        lambda module, arguments, result: seen.append(normalised(module, arguments[0], result))
     )
     try:
         result = teacher(normalise(batch, c.input).to(teacher.device), task)

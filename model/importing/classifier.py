@@ -10,15 +10,18 @@ from torch import Tensor
 from moesaic.errors import UserError
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
-from moesaic.spec.heads import CLASS, CLASS_AND_DISTILLATION, CLASS_AND_MEAN, CLASSIFICATION, MEAN
+from moesaic.spec.heads import CLASS, CLASS_AND_DISTILLATION, CLASS_AND_MEAN, CLASSIFICATION, MEAN, MEAN_BEFORE_NORM
 
 _PAIRS = (("cls_classifier", "distillation_classifier"), ("head", "head_dist"))
 _SINGLE = ("classifier", "head", "fc")
 _BEFORE = {
-    "fc_norm.": "a norm of the pooled tokens (fc_norm)",
     "pre_logits.": "a layer before the classifier (pre_logits)",
     "attn_pool.": "attention pooling",
 }
+CLASS_NAMES = ("id2label", "label_names")
+"""Settings that name classes, of transformers and of timm."""
+
+_NORM_OF_MEAN = "fc_norm"
 _TIMM_POOLS = {"avg": MEAN, "token": CLASS}
 
 
@@ -26,12 +29,14 @@ _TIMM_POOLS = {"avg": MEAN, "token": CLASS}
 class Classifier:
     """A source's classifier. pooling: a key of moesaic.spec.heads.POOLINGS, whose parts the layers follow: (weight [classes, D], bias).
 
-    class_names: one per class; empty if the source does not tell.
+    class_names: one per class; empty if the source does not tell. norm: weight and bias of the layer norm between the mean of the
+    tokens and the layer, for the pooling that has one.
     """
 
     pooling: str
     layers: tuple[tuple[Tensor, Tensor], ...]
     class_names: tuple[str, ...]
+    norm: tuple[Tensor, Tensor] | None = None
 
     @property
     def classes(self) -> int:
@@ -44,10 +49,13 @@ class Classifier:
 
     def weights(self, task: str) -> dict[str, Tensor]:
         """The layers by `M3ViT`'s names, as the head of a task."""
+        parts = {f"layers.{i}": layer for i, layer in enumerate(self.layers)} | (
+            {"norm": self.norm} if self.norm else {}
+        )
         return {
-            f"heads.{task}.layers.{i}.{part}": value
-            for i, layer in enumerate(self.layers)
-            for part, value in zip(("weight", "bias"), layer)
+            f"heads.{task}.{name}.{part}": value
+            for name, both in parts.items()
+            for part, value in zip(("weight", "bias"), both)
         }
 
 
@@ -72,7 +80,8 @@ def take_classifier(source: ForeignCheckpoint) -> Classifier | None:
         (weight, bias), width = layers[0], len(embedding)
         layers = [(weight[:, :width].clone(), bias), (weight[:, width:].clone(), bias.new_zeros(classes))]
         pooling = CLASS_AND_MEAN
-    return Classifier(pooling, tuple(layers), _class_names(source.settings, classes))
+    norm = _norm_of_mean(source) if pooling == MEAN_BEFORE_NORM else None
+    return Classifier(pooling, tuple(layers), class_names(source.settings, classes), norm)
 
 
 def place_classifier(
@@ -110,16 +119,31 @@ def _layer(source: ForeignCheckpoint, name: str) -> tuple[Tensor, Tensor]:
 
 
 def _pooling(source: ForeignCheckpoint) -> str:
-    """How a classifier with as many inputs as a token has channels pools: by the settings, else the class token if there is one."""
+    """How a classifier with as many inputs as a token has channels pools: by the settings, else as its weights show.
+
+    timm's fc_norm takes the place of the final norm and follows the pooling, which is the mean unless the settings say otherwise. Of
+    one token it is the same as a final norm.
+    """
     stated = source.settings.get("global_pool")
     if stated is not None and stated not in _TIMM_POOLS:
         raise _refusal(source, f"the pooling {stated} (global_pool in config.json)")
+    if f"{_NORM_OF_MEAN}.weight" in source.tensors:
+        if "norm.weight" in source.tensors:
+            raise _refusal(source, f"a norm behind the pooling and another one before it ({_NORM_OF_MEAN} and norm)")
+        return CLASS if stated is not None and _TIMM_POOLS[stated] == CLASS else MEAN_BEFORE_NORM
     if stated is not None:
         return _TIMM_POOLS[stated]
     return CLASS if "cls_token" in source.tensors else MEAN
 
 
-def _class_names(settings: dict, classes: int) -> tuple[str, ...]:
+def _norm_of_mean(source: ForeignCheckpoint) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the norm behind the pooling; the source keeps them, for the features of its tokens."""
+    copy = ForeignCheckpoint(source.path, source.tensors)
+    weight = copy.take(f"{_NORM_OF_MEAN}.weight", None)
+    return weight, copy.take_or_zeros(f"{_NORM_OF_MEAN}.bias", len(weight))
+
+
+def class_names(settings: dict, classes: int) -> tuple[str, ...]:
     """The names in transformers' id2label or timm's label_names; empty if there are none for every class, or only LABEL_0 and so on."""
     labels = settings.get("id2label")
     found = settings.get("label_names")

@@ -5,7 +5,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
-from moesaic.spec.heads import CLASS, CLASS_AND_DISTILLATION, CLASSIFICATION, DISTILLATION, FEATURES, MEAN
+from moesaic.spec.heads import (
+    CLASS,
+    CLASS_AND_DISTILLATION,
+    CLASSIFICATION,
+    DISTILLATION,
+    FEATURES,
+    MEAN,
+    MEAN_BEFORE_NORM,
+)
 
 PUP_CHANNELS = 256
 PUP_STAGES = 4
@@ -70,24 +78,35 @@ class SetrPupHead(nn.Module):
 class ClassificationHead(nn.Module):
     """Tokens [B, prefix + patches, D] to logits [B, classes].
 
-    pooling: one of moesaic.spec.heads.POOLINGS; there is one layer for each of its parts, in their order.
+    pooling: one of moesaic.spec.heads.POOLINGS; there is one layer for each of its parts, in their order. With "mean_before_norm"
+    the head has a layer norm of its own, and its tokens are those of the last block, not normalised.
     """
 
-    def __init__(self, width: int, classes: int, pooling: str, prefix: int) -> None:
+    def __init__(self, width: int, classes: int, pooling: str, prefix: int, epsilon: float) -> None:
         super().__init__()
-        read = {CLASS: slice(0, 1), DISTILLATION: slice(1, 2), MEAN: slice(prefix, None)}
+        patches = slice(prefix, None)
+        read = {CLASS: slice(0, 1), DISTILLATION: slice(1, 2), MEAN: patches, MEAN_BEFORE_NORM: patches}
         self._tokens = [read[part] for part in pooling.split("+")]
         self.layers = nn.ModuleList(nn.Linear(width, classes) for _ in self._tokens)
         self.pooling = pooling
+        self.norm = nn.LayerNorm(width, eps=epsilon) if pooling == MEAN_BEFORE_NORM else None
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = [layer(x[:, tokens].mean(1)) for layer, tokens in zip(self.layers, self._tokens)]
+        pooled = [layer(part.mean(1)) for layer, part in zip(self.layers, self._parts(x))]
         total = torch.stack(pooled).sum(0)
         return total / 2 if self.pooling == CLASS_AND_DISTILLATION else total
 
+    def read(self, x: Tensor) -> Tensor:
+        """What the layers read, one part after another: [B, rows, D], normalised."""
+        return torch.cat(self._parts(x), 1)
+
     def rows(self, x: Tensor) -> Tensor:
-        """What the machine computes, [B, rows, classes]: the layer of every token that is read; moesaic.spec.heads.logits adds up."""
-        return torch.cat([layer(x[:, tokens]) for layer, tokens in zip(self.layers, self._tokens)], 1)
+        """What the machine computes, [B, rows, classes]: the layer of every row that is read; moesaic.spec.heads.logits adds up."""
+        return torch.cat([layer(part) for layer, part in zip(self.layers, self._parts(x))], 1)
+
+    def _parts(self, x: Tensor) -> list[Tensor]:
+        parts = [x[:, tokens] for tokens in self._tokens]
+        return parts if self.norm is None else [self.norm(part.mean(1, keepdim=True)) for part in parts]
 
 
 class FeaturesHead(nn.Module):
@@ -101,10 +120,17 @@ class FeaturesHead(nn.Module):
         return self.norm(x)
 
 
+def normalised(head: nn.Module, x: Tensor, result: Tensor) -> Tensor:
+    """What the final layer norm gives for a head that makes `result` of x: [B, rows, D], all tokens for a dense one."""
+    if isinstance(head, FeaturesHead):
+        return result
+    return head.read(x) if isinstance(head, ClassificationHead) else x
+
+
 def build_head(c: ModelConfiguration, task: TaskConfiguration) -> nn.Module:
     """The head of a task; that of a dense task is the one that the configuration selects."""
     if task.kind == CLASSIFICATION:
-        return ClassificationHead(c.width, task.channels, task.pooling, c.prefix_tokens)
+        return ClassificationHead(c.width, task.channels, task.pooling, c.prefix_tokens, c.norm_epsilon)
     if task.kind == FEATURES:
         return FeaturesHead(nn.Identity() if c.head == "light" else nn.LayerNorm(c.width, eps=c.norm_epsilon))
     if c.head == "light":

@@ -12,6 +12,7 @@ from moesaic.errors import UserError
 from moesaic.model.network.heads import build_head, final_norm
 from moesaic.model.network.moe import MoE
 from moesaic.model.recipes.recipe import ModelConfiguration
+from moesaic.spec.heads import pools_first
 from moesaic.spec.input_description import InputDescription
 
 # Letters in shape comments: B = batch, T = tokens, D = width, H = heads, C = channels of a head.
@@ -133,6 +134,11 @@ class M3ViT(nn.Module):
             x = F.pad(x, (0, 0, others, 0))
         return torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1) + self.position
 
+    def _predict(self, task: str, x: Tensor) -> Tensor:
+        """The task's prediction from the tokens [B, T, D] of the last block that it runs."""
+        first = pools_first(self.configuration.task(task))
+        return self.heads[task](x if first else self.norm(x))
+
     def forward(self, images: Tensor, task: str) -> Tensor:
         """The task's prediction [B, C, height * r / patch, width * r / patch], with r output pixels per patch edge.
 
@@ -175,7 +181,7 @@ class M3ViT(nn.Module):
             if not ending:
                 continue
             parts = dict(zip(running, [x] * len(running) if shared else x.chunk(len(running))))
-            predictions |= {task: self.heads[task](self.norm(parts[task])) for task in running if task in ending}
+            predictions |= {task: self._predict(task, parts[task]) for task in running if task in ending}
             running = tuple(task for task in running if task not in ending)
             if not running:
                 break

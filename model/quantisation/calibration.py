@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moesaic.errors import UserError
-from moesaic.model.network.heads import ClassificationHead, FeaturesHead
+from moesaic.model.network.heads import ClassificationHead, normalised
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.quantisation.residual_stream import position_means
-from moesaic.spec.heads import final_norm, head_layers
+from moesaic.spec.heads import DENSE_KINDS, final_norm, pools_first
 
 _BATCH = 16
 _SPLIT = 3
@@ -199,13 +199,13 @@ def _hook_head(model: M3ViT, recorder: _Recorder, task: str) -> torch.utils.hook
     """Record what a task's head reads and the magnitude of what the machine's layers give for it."""
     c = model.configuration
     own, head = c.bundle_task(task, c.whole_pathways[task]), model.heads[task]
-    tokens = [
-        t for layer in head_layers(c.architecture, task, own) for t in range(layer.first, layer.first + layer.count)
-    ]
+    means = position_means(model)
 
     def see(module: torch.nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
-        read = result if isinstance(head, FeaturesHead) else arguments[0][:, tokens]
-        recorder.sample(final_norm(task, own), read)
+        if pools_first(own):
+            recorder.stream("stream", arguments[0] - means)
+        read = normalised(head, arguments[0], result)
+        recorder.sample(final_norm(task, own), read[:, c.prefix_tokens :] if own.kind in DENSE_KINDS else read)
         rows = head.rows(arguments[0]) if isinstance(head, ClassificationHead) else result
         recorder.outputs[task] = max(recorder.outputs.get(task, 0.0), rows.abs().max().item())
 

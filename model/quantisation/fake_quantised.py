@@ -16,6 +16,7 @@ from moesaic.model.quantisation.layers import linear_layers, norm_layers
 from moesaic.model.quantisation.quantise import (
     LinearIntegers,
     NormIntegers,
+    mean_ratio,
     quantise_linear,
     quantise_norm,
     quantise_position,
@@ -24,7 +25,16 @@ from moesaic.model.quantisation.quantise import (
 )
 from moesaic.model.quantisation.scales import Scales
 from moesaic.spec.arithmetic import fixed_point_multiplier
-from moesaic.spec.heads import CLASS_AND_DISTILLATION, DENSE_KINDS, FEATURES, final_norm, head_layers, head_tokens
+from moesaic.spec.heads import (
+    CLASS_AND_DISTILLATION,
+    DENSE_KINDS,
+    FEATURES,
+    final_norm,
+    head_layers,
+    head_tokens,
+    pool,
+    pools_first,
+)
 
 # Letters in shape comments: N = images, T = tokens, D = width, H = heads. Rows are the N * T tokens of all images.
 
@@ -222,6 +232,10 @@ class _Pass:
         c, unit = self.model.configuration, self.scales.outputs[self.task]
         own = c.bundle_task(self.task, self.network.pathways[self.task])
         x = x.view(self.count, c.tokens, -1)[:, head_tokens(c.architecture, self.task, own)]
+        if pools_first(own):
+            integer, ratio = self.integer(pool(self.task)), mean_ratio(x.shape[1])
+            ratio = float(np.ldexp(*_mantissa_and_exponent(ratio))) if integer else ratio
+            x = ops.mean_of_rows(x, ratio, integer)[:, None]
         x = self._norm(final_norm(self.task, own), x.reshape(-1, c.width)).view(x.shape)
         layers = head_layers(c.architecture, self.task, own)
         if own.kind in DENSE_KINDS:

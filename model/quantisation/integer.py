@@ -8,6 +8,7 @@ from moesaic.spec.arithmetic import (
     TABLE_INDEX_BITS,
     layer_norm,
     matmul_exact,
+    mean_of_rows,
     requantise,
     route_token,
     saturate,
@@ -15,7 +16,7 @@ from moesaic.spec.arithmetic import (
     weigh_by_score,
 )
 from moesaic.spec.bundle import Architecture, Task, output_shape, pathways
-from moesaic.spec.heads import DENSE_KINDS, blocks_run, final_norm, head_layers, head_tokens
+from moesaic.spec.heads import DENSE_KINDS, blocks_run, final_norm, head_layers, head_tokens, pool, pools_first
 from moesaic.spec.pathway_names import split_pathway_name
 from moesaic.spec.predictions import real_output
 
@@ -148,6 +149,9 @@ class IntegerNetwork:
     def _head(self, task: str, x: np.ndarray) -> np.ndarray:
         a, own, name = self.architecture, self.pathways[task], split_pathway_name(task)[0]
         x = x.reshape(self._count, a.tokens, -1)[:, head_tokens(a, name, own)]
+        if pools_first(own):
+            multiplier, shift = (self.tensors[f"{pool(name)}.{part}"] for part in ("multiplier", "shift"))
+            x = mean_of_rows(x, multiplier, shift)[:, None]
         x = self._norm(final_norm(name, own), x.reshape(-1, a.width)).reshape(*x.shape)
         if own.kind in DENSE_KINDS:
             output = self._dense_output(f"heads.{name}", x[:, a.prefix_tokens :], own.upscale)

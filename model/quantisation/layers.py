@@ -75,7 +75,7 @@ def norm_layers(model: M3ViT, scales: Scales) -> Iterator[tuple[str, NormLayer]]
         yield f"blocks.{i}.norm2", layer(block.norm2, of.norm2)
     for name, result in scales.final_norms.items():
         head = None if name == SHARED_NORM else model.heads[head_task(name)]
-        own = head.norm if isinstance(head, FeaturesHead) else None
+        own = head.norm if isinstance(head, FeaturesHead | ClassificationHead) else None
         yield name, layer(own if isinstance(own, nn.LayerNorm) else model.norm, result)
 
 

@@ -20,8 +20,9 @@ from moesaic.model.quantisation.gelu import gelu_table
 from moesaic.model.quantisation.layers import OCTAVE, LinearLayer, NormLayer, linear_layers, norm_layers, position
 from moesaic.model.quantisation.scales import INT16_MAX, BlockScales, Scales
 from moesaic.model.quantisation.straight_through import round_nearest
-from moesaic.spec.arithmetic import NORM_FRACTION_BITS, fixed_point_multiplier
+from moesaic.spec.arithmetic import MEAN_SHIFT, NORM_FRACTION_BITS, fixed_point_multiplier
 from moesaic.spec.bundle import Task, is_expert_weight
+from moesaic.spec.heads import pool, pools_first
 
 BIAS_MAX = 1 << 25  # half the range of the 27-bit accumulator; the other half is left for the products
 _NORM_SHIFT_MAX = 24
@@ -134,6 +135,11 @@ def score_ratio(scales: BlockScales, head_dim: int) -> float:
     return scales.score * OCTAVE / math.sqrt(head_dim)
 
 
+def mean_ratio(rows: int) -> float:
+    """The factor that `moesaic.spec.arithmetic.mean_of_rows` takes for a mean of so many rows in their own unit."""
+    return 2.0**MEAN_SHIFT / rows
+
+
 class WeightOptions(TypedDict):
     """Arguments of `quantise_linear` that depend on the layer."""
 
@@ -188,6 +194,11 @@ def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str
         if c.is_moe(i):
             tensors[f"blocks.{i}.score_shift"] = np.asarray(block.score_shift, np.uint8)
         tensors[f"blocks.{i}.{kind}.table"] = gelu_table(block.gelu_index, block.hidden)
+    for task in c.tasks:
+        if pools_first(task):
+            multiplier, shift = fixed_point_multiplier(mean_ratio(c.architecture.patches))
+            tensors[f"{pool(task.name)}.multiplier"] = multiplier.astype(np.uint16)
+            tensors[f"{pool(task.name)}.shift"] = shift.astype(np.uint8)
     tasks = {name: c.bundle_task(name, pathways[name], scales.outputs[name]) for name in c.task_names}
     return tasks, tensors
 

@@ -20,6 +20,7 @@ from moesaic.spec.arithmetic import (
     ACCUMULATOR_CLIP_BITS,
     EXP_FRACTION_BITS,
     EXP_ONE,
+    MEAN_SHIFT,
     NORM_FRACTION_BITS,
     PROBABILITY_MAX,
     PROBABILITY_ROUNDING,
@@ -164,6 +165,13 @@ def weigh_by_score(value: Tensor, score: Tensor, shift: int, integer: bool = Tru
     """Values times scores, where the score 65,536 stands for 2**-shift; the shapes broadcast."""
     weighed = value * score / (1 << (SCORE_BITS - shift))
     return saturate(round_half_up(weighed), 16) if integer else weighed
+
+
+def mean_of_rows(value: Tensor, ratio: float, integer: bool = True) -> Tensor:
+    """The mean over the rows of values [..., rows, columns]. ratio: multiplier / 2**shift."""
+    unit = 2**MEAN_SHIFT
+    total = (straight_through(value / unit, (value / unit).floor()) if integer else value / unit).sum(-2)
+    return saturate(requantise(total, ratio, integer), 16, integer)
 
 
 def _of_rows(function: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], values: Tensor) -> Tensor:

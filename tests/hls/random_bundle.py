@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moesaic.spec.arithmetic import SCORE_SHIFT_MAX, TABLE_ENTRIES, fixed_point_multiplier
+from moesaic.spec.arithmetic import MEAN_SHIFT, SCORE_SHIFT_MAX, TABLE_ENTRIES, fixed_point_multiplier
 from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
 
 
@@ -49,6 +49,10 @@ def _scale(architecture: Architecture, tensors: dict[str, np.ndarray]) -> None:
         _, shift = fixed_point_multiplier(wanted / (73 * 40 * np.sqrt(inputs)))
         tensors[f"{layer}.shift"] = np.full(len(tensors[name]), int(shift), np.uint8)
     head_dim = architecture.width // architecture.heads
+    for name in [name for name in tensors if name.endswith("pool.multiplier")]:
+        multiplier, shift = fixed_point_multiplier(2.0**MEAN_SHIFT / architecture.patches)
+        tensors[name] = np.array(multiplier, np.uint16)
+        tensors[name.replace("multiplier", "shift")] = np.array(shift, np.uint8)
     for name in [name for name in tensors if name.endswith("scores.multiplier")]:
         multiplier, shift = fixed_point_multiplier(500 / (40 * 40 * np.sqrt(head_dim)))
         tensors[name] = np.array(multiplier, np.uint16)

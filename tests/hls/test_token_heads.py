@@ -10,6 +10,7 @@ from moesaic.hls.compiler.cycle_estimate import estimate_frame
 from moesaic.hls.compiler.generate import generate
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.sim.measurements.road.layer_check import check_layers
+from moesaic.spec.arithmetic import MEAN_SHIFT, fixed_point_multiplier, mean_of_rows
 from moesaic.spec.build import Build, load_build
 from moesaic.spec.bundle import Architecture, Task, load_bundle, output_shape
 from moesaic.spec.configuration import load_configuration
@@ -87,7 +88,7 @@ def test_multiply_accumulates_and_bytes_of_a_head_are_those_of_the_rows_it_reads
     tasks = token_tasks_of(REGISTERS)
     width, patches = REGISTERS.width, REGISTERS.patches
     encoder = frame_macs(REGISTERS, tasks["features"])
-    rows = {"class": 1, "mean": patches, "class+mean": 1 + patches, "class+distillation": 2}
+    rows = {"class": 1, "mean": patches, "class+mean": 1 + patches, "class+distillation": 2, "mean_before_norm": 1}
     for task in tasks.values():
         if task.kind == "classification":
             assert frame_macs(REGISTERS, task) - encoder == rows[task.pooling] * width * task.channels
@@ -116,7 +117,7 @@ def test_bundles_and_builds_keep_what_is_special_about_a_task(tmp_path) -> None:
     build.save(tmp_path / "build")
     assert load_build(tmp_path / "build").tasks == build.tasks
     text = (tmp_path / "bundle" / "bundle.json").read_text()
-    assert text.count('"pooling"') == 4 and text.count('"last_block"') == 1
+    assert text.count('"pooling"') == 5 and text.count('"last_block"') == 1
     assert (tmp_path / "build" / "build.json").read_text().count('"grid"') == 2
     features, depth = build.tasks["features"], build.tasks["depth"]
     assert (features.grid, features.prefix_tokens) == (REGISTERS.grid, 5)
@@ -167,3 +168,20 @@ def test_logits_are_exact_sums() -> None:
     assert np.array_equal(logits(raw, "class+mean"), (wide[:, 0] + wide[:, 1:].sum(1) / 1024).astype(float))
     assert np.array_equal(logits(raw[:, :2], "class+distillation"), ((wide[:, 0] + wide[:, 1]) / 2).astype(float))
     assert np.array_equal(logits(raw / 7, "mean"), (raw / 7).mean(1))
+
+
+def test_a_mean_of_tokens_is_exact_but_for_its_last_bits() -> None:
+    """The bytes of the extremes, of both signs; without 2 bits of 16 the mean is off by what every channel loses alike."""
+    x = np.random.default_rng(1).integers(-32768, 32768, (1201, 64))
+    x[:, :4], x[::2, 4] = (-32768, 32767, -1, 0), 255
+    multiplier, shift = fixed_point_multiplier(2.0**MEAN_SHIFT / len(x))
+    found = mean_of_rows(x.astype(np.int16), multiplier, shift)
+    assert np.abs(found - (x.mean(0) - 1.5)).max() < 2.5
+    assert np.array_equal(found[:4], [-32768, 32764, -4, 0])
+
+
+def test_a_mean_of_more_tokens_than_a_row_of_weights_holds_is_refused() -> None:
+    large = dataclasses.replace(SMALL, image_height=8 * 16, image_width=8 * 128, moe_blocks=())
+    task = dataclasses.replace(wide("mean_before_norm"), pathway={})
+    with pytest.raises(UserError, match="the number of tokens of which a head takes the mean is 2049, at most 20"):
+        generate(random_bundle(large, {"mean": task}, 4), ZCU104)

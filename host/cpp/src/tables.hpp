@@ -212,13 +212,15 @@ constexpr std::string_view POOLING_CLASS = "class";
 constexpr std::string_view POOLING_MEAN = "mean";
 constexpr std::string_view POOLING_CLASS_AND_MEAN = "class+mean";
 constexpr std::string_view POOLING_CLASS_AND_DISTILLATION = "class+distillation";
-constexpr std::array<std::string_view, 4> POOLING_NAMES = {
+constexpr std::string_view POOLING_MEAN_BEFORE_NORM = "mean_before_norm";
+constexpr std::array<std::string_view, 5> POOLING_NAMES = {
     "class",
     "mean",
     "class+mean",
-    "class+distillation"};
+    "class+distillation",
+    "mean_before_norm"};
 // Rows that a head with each pooling gives at least.
-constexpr std::array<std::uint32_t, 4> POOLING_ROWS = {1, 1, 2, 2};
+constexpr std::array<std::uint32_t, 5> POOLING_ROWS = {1, 1, 2, 2, 1};
 
 // Inputs.
 constexpr std::uint32_t LARGEST_SIDE = 16384;

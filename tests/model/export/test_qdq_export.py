@@ -61,7 +61,7 @@ def test_stored_integers_are_the_machines(network, calibration_images):
         assert (difference == 0).mean() > (0.5 if name == "blocks.0.norm2" else 0.9), name
 
 
-@pytest.mark.parametrize("pooling", ["class", "mean", "class+mean"])
+@pytest.mark.parametrize("pooling", ["class", "mean", "class+mean", "mean_before_norm"])
 def test_classifications_and_features_are_exported(recipe, calibration_images, pooling):
     tasks = (
         TaskConfiguration("classification", 7, pooling=pooling),

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from moesaic.errors import UserError
@@ -233,6 +234,25 @@ def test_timms_classifiers_pool_as_their_settings_say(tmp_path, pool, pooling):
     assert (model(x, "classification") - expected).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("pool", ["avg", None, "token"])
+def test_a_norm_behind_the_pooling_stays_there(tmp_path, pool):
+    """timm's fc_norm and MAE's: `VisionTransformer.forward_head` pools the patches, then normalises, then classifies."""
+    state = timm_state()
+    moved = {f"fc_{name}": state[name] for name in ("norm.weight", "norm.bias")}
+    settings = {"global_pool": pool} if pool else {}
+    words = timm(tmp_path, moved, settings, **dict.fromkeys(("norm.weight", "norm.bias")))
+    assert call(ImportCommand, *words, "--features") == 0
+    recipe, model = loaded(tmp_path / "out.safetensors")
+    assert recipe.recipe.model.tasks[0].pooling == ("class" if pool == "token" else "mean_before_norm")
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    tokens = after_blocks(model, x)
+    pooled = tokens[:, 0] if pool == "token" else tokens[:, 1:].mean(1)
+    pooled = F.layer_norm(pooled, (24,), state["norm.weight"], state["norm.bias"], 1e-6)
+    expected = pooled @ state["head.weight"].T + state["head.bias"]
+    assert expected.std() > 0.1 and (model(x, "classification") - expected).abs().max() < 1e-4
+    assert torch.equal(model(x, "features"), model.norm(tokens))
+
+
 def after_blocks(model, x):
     tokens = model.embed(x)
     for block in model.blocks:
@@ -260,7 +280,7 @@ def test_distilled_heads_of_timm_and_deit_are_a_pair(tmp_path):
         (
             {"fc_norm.weight": torch.ones(24)},
             {},
-            r"has a norm of the pooled tokens \(fc_norm\) \(fc_norm.weight\), which",
+            r"has a norm behind the pooling and another one before it \(fc_norm and",
         ),
         ({"pre_logits.fc.weight": torch.ones(24, 24)}, {}, r"has a layer before the classifier \(pre_logits\)"),
         (

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import torch.nn.functional as F
 from onnx.reference import ReferenceEvaluator
 
 from moesaic.errors import UserError
@@ -91,13 +92,27 @@ def test_several_tasks_at_once_with_other_gates(gate: str, images: np.ndarray) -
 def test_heads_pool_as_they_say(model: M3ViT, images: np.ndarray) -> None:
     with torch.inference_mode():
         tokens = model(normalise(images, CONFIGURATION.input), "features")
-        for name, pooling in zip(("classes_0", "classes_1", "classes_2", "classes_3"), POOLINGS):
-            head = model.heads[name]
+        for n, pooling in enumerate(POOLINGS):
+            if pooling == "mean_before_norm":
+                continue
+            head = model.heads[f"classes_{n}"]
             parts = {"class": tokens[:, 0], "mean": tokens[:, 2:].mean(1), "distillation": tokens[:, 1]}
             wanted = torch.stack([layer(parts[part]) for layer, part in zip(head.layers, pooling.split("+"))])
             wanted = wanted.mean(0) if pooling == "class+distillation" else wanted.sum(0)
             assert torch.allclose(head(tokens), wanted, atol=1e-5)
             assert np.allclose(logits(head.rows(tokens).numpy(), pooling), wanted, atol=1e-5)
+
+
+def test_a_norm_of_the_mean_takes_tokens_that_are_not_normalised(model: M3ViT, images: np.ndarray) -> None:
+    x = normalise(images, CONFIGURATION.input)
+    with torch.inference_mode():
+        tokens = model.embed(x)
+        for block in model.blocks:
+            tokens, _ = block(tokens, ("classes_4",))
+        head = model.heads["classes_4"]
+        wanted = head.layers[0](F.layer_norm(tokens[:, 2:].mean(1), (32,), head.norm.weight, head.norm.bias, 1e-6))
+        assert torch.allclose(model(x, "classes_4"), wanted, atol=1e-5)
+        assert not torch.allclose(model(x, "classes_4"), head(model.norm(tokens)), atol=1e-1)
 
 
 def test_features_of_a_block_are_its_normalised_tokens(model: M3ViT, images: np.ndarray) -> None:
@@ -177,7 +192,13 @@ def test_pathways_leave_out_blocks_that_are_not_run(model: M3ViT, images: np.nda
 def test_scales_are_kept_in_files(scales: Scales, tmp_path) -> None:
     scales.save(tmp_path / "scales")
     found = Scales.load(tmp_path / "scales", CONFIGURATION)
-    assert list(found.final_norms) == ["norm", "heads.features.norm", "heads.features_0.norm", "heads.features_1.norm"]
+    assert list(found.final_norms) == [
+        "norm",
+        "heads.classes_4.norm",
+        "heads.features.norm",
+        "heads.features_0.norm",
+        "heads.features_1.norm",
+    ]
     for name, scale in scales.final_norms.items():
         assert np.array_equal(found.final_norms[name].scale, scale.scale)
     assert found.outputs == scales.outputs
@@ -185,7 +206,7 @@ def test_scales_are_kept_in_files(scales: Scales, tmp_path) -> None:
 
 def test_onnx_gives_logits_and_tokens(model: M3ViT, images: np.ndarray) -> None:
     x = normalise(images[:1], CONFIGURATION.input)
-    for task in ("classes_2", "features_1"):
+    for task in ("classes_2", "classes_4", "features_1"):
         file = onnx.load(io.BytesIO(export_onnx(model, (task,))))
         (found,) = ReferenceEvaluator(file).run([task], {"image": x.numpy()})
         assert np.abs(found - predict(model, images[:1], task)).max() < 1e-4
