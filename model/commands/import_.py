@@ -138,8 +138,6 @@ class ImportCommand:
             raise UserError("--size is for imports without --recipe: leave one of them out")
         if kind == "onnx":
             size = (recipe.model.image_height, recipe.model.image_width) if recipe else arguments.size
-            if size is None:
-                raise UserError(f"{arguments.source} has no image size of its own: state --size or a --recipe")
             source = read_onnx_checkpoint(arguments.source, size, arguments.backbone_only)
         else:
             source = read_foreign_checkpoint(arguments.source)
@@ -219,10 +217,14 @@ def _convert_plain_vit(
     import dataclasses
 
     from moesaic.model.importing.classifier import place_classifier
+    from moesaic.model.importing.onnx_graphs.checkpoint import OnnxCheckpoint
     from moesaic.model.importing.plain_vit import convert_plain_vit, read_names, with_source_tokens
     from moesaic.model.importing.source_recipe import drop_blocks, feature_tasks, recipe_of_source
 
-    classifier = None if kind == "onnx" else read_names(source, kind, classifier=not arguments.backbone_only)
+    if isinstance(source, OnnxCheckpoint):
+        classifier = source.classifier
+    else:
+        classifier = read_names(source, kind, classifier=not arguments.backbone_only)
     extra = feature_tasks(source, arguments.features or [])
     head: dict[str, Tensor] = {}
     if recipe is None:

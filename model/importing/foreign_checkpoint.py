@@ -25,8 +25,8 @@ _NUMBERS = [
 ]
 """NumPy's numbers and arrays, in which training scripts store results beside the weights, under their names in NumPy 1 and 2."""
 _WHOLE_MODELS = ("model.safetensors", "pytorch_model.bin")  # transformers' file names in a model directory
-PREPROCESSOR = "preprocessor_config.json"
-_SETTINGS = (PREPROCESSOR, "config.json")
+PREPROCESSOR, CONFIGURATION = "preprocessor_config.json", "config.json"
+_SETTINGS = (PREPROCESSOR, CONFIGURATION)
 _NUMBER = re.compile(r"\d+")
 _REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -60,11 +60,12 @@ class Graph:
     outputs: tuple[str, ...]
 
 
-def read_graph(path: Path, image_size: tuple[int, int]) -> Graph:
+def read_graph(path: Path, image_size: tuple[int, int] | None) -> Graph:
     """The graph in an ONNX file, for a batch of one image; height and width are image_size where the file leaves them open.
 
     onnxruntime's basic optimisation folds what is constant, such as shapes and interpolated positions. UserError if the file is
-    missing, empty, damaged, of an unknown opset or larger than 2 GB, has external data that are missing, or does not take one image.
+    missing, empty, damaged, of an unknown opset or larger than 2 GB, has external data that are missing, does not take one image, or
+    leaves sizes open though there is no image_size.
     """
     model = _load(path)
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
@@ -122,11 +123,15 @@ def _sizes(value: onnx.ValueInfoProto) -> list[int | str]:
     return [dim.dim_value or dim.dim_param or "?" for dim in value.type.tensor_type.shape.dim]
 
 
-def _set_shape(path: Path, image: onnx.ValueInfoProto, image_size: tuple[int, int]) -> tuple[int, ...]:
+def _set_shape(path: Path, image: onnx.ValueInfoProto, image_size: tuple[int, int] | None) -> tuple[int, ...]:
     """Fix the input's open sizes in place, and return its shape."""
     sizes = image.type.tensor_type.shape.dim
     channels_last = sizes[3].dim_value == 3 and sizes[1].dim_value != 3
-    wanted = (1, *image_size, 3) if channels_last else (1, 3, *image_size)
+    sides = sizes[1:3] if channels_last else sizes[2:]
+    if image_size is None and not all(side.dim_value for side in sides):
+        raise UserError(f"{path}: input {image.name} leaves the image's size open: state --size or a --recipe")
+    height, width = image_size or (side.dim_value for side in sides)
+    wanted = (1, height, width, 3) if channels_last else (1, 3, height, width)
     if sizes[0].dim_value > 1:
         raise UserError(
             f"{path}: input {image.name} takes {sizes[0].dim_value} images at once, expected 1: export it with a batch of 1"

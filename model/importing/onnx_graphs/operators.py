@@ -16,22 +16,26 @@ from moesaic.model.importing.onnx_graphs.graph_file import Node
 from moesaic.model.importing.onnx_graphs.values import (
     Attended,
     Centred,
+    ClassProbabilities,
     Deviation,
     Embedding,
     Error,
     Gelu,
     Image,
     Integers,
+    Joined,
     Linear,
     Mean,
     Normalised,
     Patches,
+    Pooled,
     Probabilities,
     Refusal,
     Scores,
     Squared,
     Stored,
     Stream,
+    Summed,
     Updated,
     Value,
     whole,
@@ -198,11 +202,29 @@ def _concat(node: Node, operands: list[Operand], opset: int) -> list[Result]:
         return [Embedding(patches, index, constant)]
     parts = [as_value(operand) for operand in operands]
     first = parts[0]
+    if axis % len(first.shape) == len(first.shape) - 1 and all(_is_row(part) for part in parts):
+        return [_joined(node, parts)]
     if any(part.source is not first.source for part in parts):
         raise Refusal(f"it joins {first} to something else; expected constant tokens before embedded patches")
     if any(not (np.array_equal(p.scale, first.scale) and np.array_equal(p.offset, first.offset)) for p in parts):
         raise Refusal("it joins differently scaled parts, as in rotary positions; expected whole heads")
     return [first.moved(lambda _: np.concatenate([part.index for part in parts], axis))]
+
+
+def _is_row(tensor: Value) -> bool:
+    """Whether a tensor is one whole row of a source that is no residual stream or its layers' result: of a final norm, or a mean."""
+    rows, columns = tensor.rows.ravel(), tensor.columns.ravel()
+    return (
+        isinstance(tensor.source, Normalised | Pooled)
+        and len(columns) == tensor.source.channels
+        and bool((rows == rows[0]).all() and (columns == np.arange(len(columns))).all())
+    )
+
+
+def _joined(node: Node, parts: list[Value]) -> Value[Joined]:
+    """Rows side by side, as a classifier reads a class token and a mean."""
+    shape = (*parts[0].shape[:-1], sum(part.index.size for part in parts))
+    return whole(Joined(node, 1, shape[-1], tuple(parts)), shape)
 
 
 def _as_embedding(operand: Operand, patches: Patches) -> Embedding:
@@ -292,6 +314,8 @@ def _residual(node: Node, left: Operand, right: Operand) -> Value:
     if isinstance(right.source, Stream):
         left, right = right, left
     stream, update = left.source, right.source
+    if isinstance(stream, Linear) and isinstance(update, Linear) and stream.rows == update.rows == 1:
+        return _summed(node, left, right)
     if not isinstance(stream, Stream):
         raise Refusal(f"it adds {left} and {right}; expected the residual stream and a linear layer")
     if not isinstance(update, Linear):
@@ -301,6 +325,13 @@ def _residual(node: Node, left: Operand, right: Operand) -> Value:
         raise Refusal("it adds parts to the residual stream, or scales it; expected every token of both")
     added = Value(update, right.index, right.scale, right.offset)
     return whole(Updated(node, stream.rows, stream.channels, stream, added), shape)
+
+
+def _summed(node: Node, left: Value, right: Value) -> Value[Summed]:
+    """Two linear layers of a row each, added up as by a distilled classifier."""
+    if not (left.is_whole and right.is_whole) or left.shape != right.shape:
+        raise Refusal(f"it adds parts of {left} and {right}; expected a classifier's two layers")
+    return whole(Summed(node, 1, left.source.channels, (left, right)), left.shape)
 
 
 def _sub(node: Node, operands: list[Operand], opset: int) -> list[Result]:
@@ -404,6 +435,8 @@ def _reduce_mean(node: Node, operands: list[Operand], opset: int) -> list[Result
     source, kept = tensor.source, bool(node.attributes.get("keepdims", 1))
     if axes is None or len(axes) != 1:
         raise Refusal(f"it takes a mean of {tensor} over axes {axes}; expected one over channels, for a layer norm")
+    if (pooled := _pooled(node, tensor, axes[0], kept)) is not None:
+        return [pooled]
     rows = np.moveaxis(tensor.rows, axes[0], -1)
     every = np.sort(np.moveaxis(tensor.columns, axes[0], -1), -1)
     if (
@@ -418,6 +451,25 @@ def _reduce_mean(node: Node, operands: list[Operand], opset: int) -> list[Result
     index = np.expand_dims(rows[..., 0], axes[0]) if kept else rows[..., 0]
     _require_stream(tensor)
     return [Value(Mean(node, source.rows, 1, source), index, np.ones(1), np.zeros(1))]
+
+
+def _pooled(node: Node, tensor: Value, axis: int, kept: bool) -> Value[Pooled] | None:
+    """The mean over tokens, from one of them to the last, of the residual stream or of a layer norm; None if it is none."""
+    source = tensor.source
+    rows, columns = (np.moveaxis(part, axis, -1) for part in (tensor.rows, tensor.columns))
+    first = int(rows.flat[0])
+    if (
+        not isinstance(source, Stream | Normalised)
+        or rows.shape[-1] != source.rows - first
+        or (columns != columns[..., :1]).any()
+        or not np.array_equal(columns[..., 0].ravel(), np.arange(source.channels))
+        or (rows != np.arange(first, source.rows)).any()
+    ):
+        return None
+    result = whole(Pooled(node, 1, source.channels, source, first), np.shape(columns[..., 0]))
+    if kept:
+        result = result.moved(lambda array: np.expand_dims(array, axis))
+    return result.with_channels(tensor.scale, tensor.offset)
 
 
 def _sqrt(node: Node, operands: list[Operand], opset: int) -> list[Result]:
@@ -594,6 +646,8 @@ def _softmax(node: Node, operands: list[Operand], opset: int) -> list[Result]:
     scores = as_value(operands[0])
     source = scores.source
     axis = node.attributes.get("axis", -1 if opset >= 13 else 1) % len(scores.shape)
+    if isinstance(source, Linear | Summed) and source.rows == 1 and scores.is_whole and axis == len(scores.shape) - 1:
+        return [whole(ClassProbabilities(node, *_size(scores), scores), scores.shape)]
     if not isinstance(source, Scores) or not scores.is_whole or axis != len(scores.shape) - 1:
         raise Refusal(f"a softmax of {scores}; expected one of the products of queries and keys, over keys")
     if (scores.scale != scores.scale[0]).any() or (scores.offset != scores.offset[0]).any():

@@ -128,6 +128,43 @@ class Normalised(Source):
 
 
 @dataclass(eq=False)
+class Pooled(Source):
+    """The mean of rows `first` and on of `of`, channel by channel: one row."""
+
+    of: Source
+    first: int
+
+    kind = "a mean of tokens"
+
+
+@dataclass(eq=False)
+class Joined(Source):
+    """Rows of several layers side by side: one row."""
+
+    parts: tuple[Value, ...]
+
+    kind = "several vectors side by side"
+
+
+@dataclass(eq=False)
+class Summed(Source):
+    """The sum of linear layers of one row each."""
+
+    parts: tuple[Value[Linear], ...]
+
+    kind = "a sum of linear layers"
+
+
+@dataclass(eq=False)
+class ClassProbabilities(Source):
+    """Softmax of a classifier's logits."""
+
+    logits: Value
+
+    kind = "probabilities of classes"
+
+
+@dataclass(eq=False)
 class Error(Source):
     """The error function of a linear layer's result, a part of GELU."""
 

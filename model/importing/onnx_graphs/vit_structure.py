@@ -1,4 +1,4 @@
-"""A plain vision transformer found in a graph: from the patch embedding along the residual stream to the final norm."""
+"""A plain vision transformer found in a graph: from the patch embedding along the residual stream to the final norm or a classifier."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.model.importing.onnx_graphs.classifier_structure import FoundClassifier, read_classifier
 from moesaic.model.importing.onnx_graphs.graph_file import Graph, Node
 from moesaic.model.importing.onnx_graphs.operators import apply
 from moesaic.model.importing.onnx_graphs.values import (
     Attended,
+    ClassProbabilities,
     Embedded,
     Embedding,
     Gelu,
@@ -20,8 +22,11 @@ from moesaic.model.importing.onnx_graphs.values import (
     Linear,
     Normalised,
     Patches,
+    Pooled,
     Refusal,
+    Source,
     Stream,
+    Summed,
     Unknown,
     Updated,
     Value,
@@ -59,11 +64,12 @@ class Block:
 
 @dataclass(frozen=True)
 class VisionTransformer:
-    """What a graph computes up to its final norm.
+    """What a graph computes.
 
     prefix: the prefix tokens with their positions, float64 [prefix tokens, channels]. position: of the patches, [rows * columns,
     channels]. streams: the residual stream before the first block and after each update. norm: the final norm's tensor, called
-    norm_name in the graph. epsilon: of every layer norm.
+    norm_name in the graph: of every token or, if the classifier's pooling says so, of the mean of the patches. epsilon: of every layer
+    norm. classifier: what follows the final norm, if it is one.
     """
 
     patches: Patches
@@ -75,6 +81,7 @@ class VisionTransformer:
     norm_name: str
     heads: int
     epsilon: float
+    classifier: FoundClassifier | None = None
 
 
 class Walk:
@@ -129,7 +136,7 @@ def _image(graph: Graph) -> Value:
 
 
 def find_vision_transformer(graph: Graph, backbone_only: bool) -> VisionTransformer:
-    """The vision transformer in a graph. backbone_only: leave out what comes after the final norm.
+    """The vision transformer in a graph, with its classifier. backbone_only: leave out what comes after the final norm.
 
     UserError names the first node that is no part of one: what was found there, and what was expected.
     """
@@ -147,9 +154,11 @@ def find_vision_transformer(graph: Graph, backbone_only: bool) -> VisionTransfor
     }
     if len(epsilons) > 1:
         raise UserError(f"{graph.path}: its layer norms have epsilons {sorted(epsilons)}; expected one for all of them")
-    if not backbone_only:
-        _require_nothing_after(walk, name)
     patches, prefix, position = _embedded(graph, first)
+    classifier = None
+    if not backbone_only:
+        logits, classifier = _find_classifier(walk, updates[-1], norm, len(prefix))
+        _require_nothing_after(walk, name, logits)
     return VisionTransformer(
         patches=patches,
         prefix=prefix,
@@ -160,6 +169,7 @@ def find_vision_transformer(graph: Graph, backbone_only: bool) -> VisionTransfor
         norm_name=name,
         heads=len(blocks[0].query.value.index),
         epsilon=epsilons.pop(),
+        classifier=classifier,
     )
 
 
@@ -191,11 +201,11 @@ def _residual_stream(walk: Walk) -> tuple[Embedded, list[Updated]]:
 
 
 def _final_norm(walk: Walk, stream: Stream) -> tuple[str, Value[Normalised]]:
-    """The layer norm of the last stream with its weight and bias, and the name of its tensor."""
+    """The layer norm of the last stream, or of the mean of its tokens, with its weight and bias, and the name of its tensor."""
     norms: dict[str, Value[Normalised]] = {}
     for name, tensor in walk.tensors.items():
         source = tensor.source if isinstance(tensor, Value) else None
-        if isinstance(tensor, Value) and isinstance(source, Normalised) and source.of is stream:
+        if isinstance(tensor, Value) and isinstance(source, Normalised) and _takes(source.of, stream):
             norms[name] = Value(source, tensor.index, tensor.scale, tensor.offset)
     if len({norm.source for norm in norms.values()}) != 1:
         found = "several layer norms" if norms else "no layer norm"
@@ -208,12 +218,49 @@ def _final_norm(walk: Walk, stream: Stream) -> tuple[str, Value[Normalised]]:
     return name, norms[name]
 
 
-def _require_nothing_after(walk: Walk, norm: str) -> None:
-    """UserError unless every node is needed for the final norm, or only passes it on."""
+def _takes(source: Source, stream: Stream) -> bool:
+    """Whether a norm's operand is the stream itself or a mean of its tokens."""
+    return source is stream or (isinstance(source, Pooled) and source.of is stream)
+
+
+def _find_classifier(
+    walk: Walk, stream: Stream, norm: Value[Normalised], prefix: int
+) -> tuple[tuple[str, ...], FoundClassifier | None]:
+    """The classifier among the graph's outputs, and the outputs that are its logits, probabilities or parts; otherwise none and None.
+
+    UserError, with the node, for what only begins like a classifier.
+    """
+    outputs = {
+        name: logits for name in walk.graph.outputs if (logits := _logits_of(walk.tensors.get(name))) is not None
+    }
+    parts = [
+        part.source for logits in outputs.values() if isinstance(logits.source, Summed) for part in logits.source.parts
+    ]
+    wholes = {logits.source: logits for logits in outputs.values() if logits.source not in parts}
+    if not wholes:
+        return (), None
+    source, logits = next(iter(wholes.items()))
+    try:
+        found = read_classifier(logits, stream, norm, prefix)
+    except Refusal as refusal:
+        raise UserError(f"{walk.graph.path}: {source.node}: {refusal}; leave it out with --backbone-only") from None
+    own = (source, *(part.source for part in source.parts)) if isinstance(source, Summed) else (source,)
+    return tuple(name for name, logits in outputs.items() if logits.source in own), found
+
+
+def _logits_of(tensor: object) -> Value | None:
+    """The logits that a tensor is or makes probabilities of; None for anything else."""
+    if isinstance(tensor, Value) and isinstance(tensor.source, ClassProbabilities):
+        return tensor.source.logits
+    return tensor if isinstance(tensor, Value) and isinstance(tensor.source, Linear | Summed) else None
+
+
+def _require_nothing_after(walk: Walk, norm: str, logits: tuple[str, ...]) -> None:
+    """UserError unless every node is needed for the final norm or the logits, or only passes the norm on."""
     graph, producers = walk.graph, {}
     for node in graph.nodes:
         producers |= dict.fromkeys(node.outputs, node)
-    needed, names = set(), [norm]
+    needed, names = set(), [norm, *logits]
     while names:
         node = producers.get(names.pop())
         if node is not None and node not in needed:
@@ -221,11 +268,19 @@ def _require_nothing_after(walk: Walk, norm: str) -> None:
             names += node.inputs
     others = [node for node in graph.nodes if node not in needed and not _passes_on(walk, node, walk.tensors[norm])]
     if others:
+        refused = next((unknown for node in others if (unknown := _refused_at(walk, node)) is not None), None)
+        found = f"{refused.node}: {refused.reason}; it" if refused else f"{others[0]}"
         more = f" and {len(others) - 1} more nodes" if len(others) > 1 else ""
         raise UserError(
-            f"{graph.path}: {others[0]}{more} follow the final norm ({norm}): a head that the accelerator does not run;"
+            f"{graph.path}: {found}{more} follow the final norm ({norm}): a head that the accelerator does not run;"
             " leave it out with --backbone-only"
         )
+
+
+def _refused_at(walk: Walk, node: Node) -> Unknown | None:
+    """What is wrong with a node, if it was refused itself and not for what it reads."""
+    found = (walk.tensors.get(name) for name in node.outputs)
+    return next((value for value in found if isinstance(value, Unknown) and value.node is node), None)
 
 
 def _passes_on(walk: Walk, node: Node, tensor: object) -> bool:

@@ -98,7 +98,7 @@ def imported(path, c, backbone_only=False, heads=HEADS):
     """Our model of the file, and the name of its features in the file."""
     graph = read_graph(path, (c.image_height, c.image_width))
     found = find_vision_transformer(graph, backbone_only)
-    source = as_checkpoint(graph, found)
+    source = as_checkpoint(graph, found, {})
     assert source.settings["num_attention_heads"] == heads
     c = dataclasses.replace(with_source_tokens(source, c), input=source_input(source, "onnx").description)
     model = M3ViT(c).eval()
@@ -261,13 +261,12 @@ def test_a_network_as_timm_writes_it_is_read(recipe, tmp_path, extra, exporter):
     assert_same_features(export(HandWritten(extra), tmp_path / "model.onnx", exporter), dense(recipe))
 
 
-def test_a_classifier_is_left_out_by_choice_alone(recipe, tmp_path):
+def test_a_classifier_is_left_out_by_choice(recipe, tmp_path):
     path = export(HandWritten(classes=7), tmp_path / "model.onnx")
-    with pytest.raises(
-        UserError, match=r"node \S+ \(Gather\) and 1 more nodes follow the final norm .*--backbone-only"
-    ):
-        imported(path, dense(recipe))
     assert_same_features(path, dense(recipe), backbone_only=True)
+    graph = read_graph(path, (EDGE, EDGE))
+    found, without = (find_vision_transformer(graph, backbone_only) for backbone_only in (False, True))
+    assert found.classifier is not None and found.classifier.pooling == "class" and without.classifier is None
 
 
 NOT_PLAIN = {
