@@ -61,14 +61,15 @@ class EvaluateCommand:
         recipe, model, console = state.recipe, state.build_model().eval().to(device), Console()
         count = arguments.samples or (HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
-        held_out, network = open_validation(recipe, root), None
+        held_out, network = open_validation(recipe, root, arguments.pictures), None
         scales, seen = load_scales(arguments, recipe.model), np.empty(0)
         if recipe.model.has_integer_form and not arguments.float_only:
             seen = calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures)
             rounded, scales = (model, scales) if scales else calibrated(model, seen, settings)
             network = integer_network(rounded, seen, scales=scales)
         metrics = compare(model, network, held_out, console=console)
-        print_table(console, accuracy_table(metrics), "accuracy on held-out images")
+        if metrics:
+            print_table(console, accuracy_table(metrics), "accuracy on held-out images")
         if arguments.float_only:
             return 0
         if network is None or scales is None:

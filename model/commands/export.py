@@ -207,7 +207,8 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
         )
     bundle.save(arguments.output)
     metrics = {name: task.metrics for name, task in pathways(bundle.tasks).items()}
-    print_table(console, accuracy_table(metrics), "accuracy on held-out images")
+    if any(metrics.values()):
+        print_table(console, accuracy_table(metrics), "accuracy on held-out images")
     print_layers(console, {name: LayerFigures(**values) for name, values in bundle.report["layers"].items()})
     console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
     for task, decibels in bundle.report.get("qdq_decibels", {}).items():

@@ -113,6 +113,12 @@ class ImportCommand:
             help="where to write; the scales of a quantised graph go beside it, for `moesaic export --scales`",
         )
         add_data_root(parser)
+        parser.add_argument(
+            "--pictures",
+            type=Path,
+            metavar="FOLDER",
+            help="calibrate what a quantised graph does not state on the pictures in this folder instead of the recipe's data",
+        )
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -258,19 +264,17 @@ def _write_scales(
     from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, DEFAULT_PTQ, require_light_head, scales_for
 
     require_light_head(recipe.model)
-    seen = calibration_images(recipe, arguments.data_root, CALIBRATION_SCENES)
+    seen = calibration_images(recipe, arguments.data_root, CALIBRATION_SCENES, arguments.pictures)
     scales = with_file_ranges(scales_for(model.eval(), seen, DEFAULT_PTQ), ranges)
     path = scales_path(arguments.checkpoint)
     scales.save(path)
-    points = points_of(recipe.model.depth)
+    points, where = points_of(recipe.model.depth), "" if arguments.pictures else " of the recipe"
     others = [point for point in points if point not in ranges]
     console.print(
         f"scales: {path}, {len(points) - len(others)} of {len(points)} from the graph's ranges", soft_wrap=True
     )
     if others:
-        console.print(
-            f"calibrated on {len(seen)} images of the recipe, since the graph states no range: {', '.join(others)}"
-        )
+        console.print(f"calibrated on {len(seen)} images{where}, since the graph states no range: {', '.join(others)}")
     console.print(
         f"calibrated likewise, for the heads as they are now: outputs of {', '.join(recipe.model.task_names)}"
     )

@@ -87,6 +87,11 @@ def require_tasks(dataset: Dataset, wanted: Mapping[str, int]) -> None:
             raise UserError(f"{dataset.name} has no truth for task {task!r}: choose from {', '.join(dataset.tasks)}")
         if dataset.tasks[task] != channels:
             have = dataset.tasks[task]
+            if task == CLASSIFICATION:
+                raise UserError(
+                    f"the network has {channels} classes, {dataset.name} {have}: give a directory with a folder for each class, or leave"
+                    " it out and state --pictures FOLDER, to quantise without labels"
+                )
             raise UserError(
                 f"task {task} has {channels} channels in the recipe, {dataset.name} needs {have}: correct it"
             )

@@ -64,10 +64,12 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Every task's metric for several networks, by task and by the predictor's name, in one pass over the data.
 
-    Features are compared with those of the first network, and left out if there is no other. Where the configuration's input says how
+    Features are compared with those of the first network, and left out if there is no other. Data without any ground truth measure
+    nothing else. Where the configuration's input says how
     images are resized, dense predictions of samples from files are measured at each image's own pixels, otherwise at the network's.
-    data: has ground truth for all other tasks; it is read batch by batch and need not fit into memory. console: where to show a
-    progress bar, nowhere if None. UserError if the data set lacks a task or its samples do not have the configuration's image size.
+    data: has ground truth for all other tasks, or for none; it is read batch by batch and need not fit into memory. console: where to
+    show a progress bar, nowhere if None. UserError if the data set lacks a task or its samples do not have the configuration's image
+    size.
     """
     measured = _measure(predictors, configuration, data, console)
     return {task: metrics[TASKS[configuration.task(task).kind].metric] for task, metrics in measured.items()}
@@ -78,8 +80,13 @@ def _measure(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """All metrics as in `evaluate`, by task, the metric's name and the predictor's name; a task's own metric comes first."""
     found = {task.name: find_task(task.kind, task.channels, output=task.output) for task in configuration.tasks}
-    tasks = {name: task for name, task in found.items() if task.kind != FEATURES or len(predictors) > 1}
-    require_tasks(data, wanted_truth(configuration))
+    tasks = {
+        name: task
+        for name, task in found.items()
+        if (len(predictors) > 1 if task.kind == FEATURES else len(data.tasks) > 0)
+    }
+    if data.tasks:
+        require_tasks(data, wanted_truth(configuration))
     meters = {
         name: {
             metric: {network: meter() for network in predictors}

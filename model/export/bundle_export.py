@@ -68,7 +68,8 @@ def build_bundle(
     fine_tune_steps: first train the model on these pathways in turn; advance is called after each step. validation: number of
     held-out images for the accuracy figures. calibration: number of training images for the scales. settings, scales: see
     `integer_network`. data_root: directory of the data set's files, None for scenes. pictures: a folder with pictures to calibrate on
-    instead. The report has "layers", the figures of `measure_layers` on the first held-out images, or on these pictures. qdq: add
+    instead; without data_root they also are the held-out images, without accuracy. The report has "layers", the figures of
+    `measure_layers` on the first held-out images, or on these pictures. qdq: add
     quantised ONNX files, and how near onnxruntime's outputs of them are on calibration images to the report's "qdq_decibels".
     UserError if the model does not have the light head, a budget cannot be met, or the data cannot be read.
     """
@@ -82,7 +83,7 @@ def build_bundle(
     rounded, scales = (model, scales) if scales else calibrated(model, seen, settings, plan)
     network = integer_network(rounded, seen, plan, scales=scales)
     data = dataclasses.replace(recipe.data, validation=validation)
-    held_out = open_validation(dataclasses.replace(recipe, data=data), data_root)
+    held_out = open_validation(dataclasses.replace(recipe, data=data), data_root, pictures)
     tasks = _with_metrics(model, network, held_out)
     judged = (seen if pictures else first_images(held_out, FIGURE_PICTURES))[:FIGURE_PICTURES]
     layers = measure_layers(model, network, scales, judged)

@@ -76,7 +76,9 @@ def take_classifier(source: ForeignCheckpoint) -> Classifier | None:
     inputs, classes = layers[0][0].shape[1], len(layers[0][1])
     pooling = CLASS_AND_DISTILLATION if pair else _pooling(source)
     embedding = source.tensors.get("patch_embed.proj.weight")
-    if embedding is not None and inputs == 2 * len(embedding) and not pair:
+    if embedding is not None and inputs not in (len(embedding), (1 if pair else 2) * len(embedding)):
+        raise _refusal(source, f"{inputs} inputs where a token has {len(embedding)} channels ({names[0]}.weight)")
+    if embedding is not None and inputs == 2 * len(embedding):
         (weight, bias), width = layers[0], len(embedding)
         layers = [(weight[:, :width].clone(), bias), (weight[:, width:].clone(), bias.new_zeros(classes))]
         pooling = CLASS_AND_MEAN

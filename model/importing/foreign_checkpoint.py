@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +19,13 @@ from moesaic.model.network.finite import require_finite
 
 _SUFFIXES = (".pth", ".pt", ".bin", ".tar")
 _WRAPPERS = ("state_dict", "model", "teacher")  # entries under which programs save a state dict
-_NUMBERS = [
+_HARMLESS = [
+    Namespace,
     *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     *((np.empty(0).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *(np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64"))),
 ]
-"""NumPy's numbers and arrays, in which training scripts store results beside the weights, under their names in NumPy 1 and 2."""
+"""What training scripts store beside the weights: their arguments, and results in NumPy's numbers and arrays of NumPy 1 and 2."""
 _WHOLE_MODELS = ("model.safetensors", "pytorch_model.bin")  # transformers' file names in a model directory
 PREPROCESSOR, CONFIGURATION = "preprocessor_config.json", "config.json"
 _SETTINGS = (PREPROCESSOR, CONFIGURATION)
@@ -144,15 +146,14 @@ def _read_file(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         if path.suffix not in _SUFFIXES:
             raise UserError(f"checkpoint {path} is none of .safetensors, {', '.join(_SUFFIXES)}: convert or rename it")
-        with torch.serialization.safe_globals(_NUMBERS):
+        with torch.serialization.safe_globals(_HARMLESS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         text = _COLOURS.sub("", str(error)).strip()
         refused = _REFUSED.search(text)
         reason = f"it holds {refused[1]}" if refused else text.splitlines()[0][:120] if text else type(error).__name__
-        raise UserError(
-            f"checkpoint {path} cannot be read as tensors alone ({reason}): save its state dict as .safetensors"
-        ) from None
+        remedy = "save its state dict as .safetensors" if refused else "take another copy"
+        raise UserError(f"checkpoint {path} cannot be read as tensors alone ({reason}): {remedy}") from None
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]

@@ -26,8 +26,9 @@ LIBRARIES = ("timm", "transformers", "deit", "dino", "dinov2")
 """The libraries whose files can be read; deit, dino and dinov2 are the authors' own files, which use timm's names."""
 
 _ANTIALIASED, _WITH_OFFSET = PositionResampling(antialias=True), PositionResampling(offset=0.1)
-_CLASSIFIERS = ("head.", "head_dist.", "pre_logits.", "fc.", "pooler.")  # whole-image classifiers
-_CLASSIFIERS += ("classifier.", "cls_classifier.", "distillation_classifier.", "fc_norm.", "attn_pool.")
+_HEADS = ("head.", "head_dist.", "pre_logits.", "fc.", "attn_pool.")  # of whole images
+_HEADS += ("classifier.", "cls_classifier.", "distillation_classifier.")
+_BESIDE_HEADS = ("mask_token", "pooler.", "fc_norm.")  # no part of a head that runs, or taken with it
 _PATCHES = "patch_embed.proj.weight"
 
 
@@ -43,7 +44,7 @@ def read_names(source: ForeignCheckpoint, library: str, classifier: bool = False
 
     Whole-image classifiers and mask tokens are taken out. A norm that the source applies to the mean of all tokens becomes the norm of
     every token. UserError if the names are transformers' but `library` is another, if the source is more than a plain vision
-    transformer, or if a classifier that is wanted cannot run.
+    transformer, or if a classifier that is wanted, or another head in its place, cannot run.
     """
     refuse_unsupported(source)
     theirs = has_transformers_names(source)
@@ -61,7 +62,12 @@ def read_names(source: ForeignCheckpoint, library: str, classifier: bool = False
     found = take_classifier(source) if classifier else None
     if "norm.weight" not in source.tensors:
         source.rename(lambda name: name.removeprefix("fc_") if name.startswith("fc_norm.") else name)
-    source.drop("mask_token", *_CLASSIFIERS)
+    if classifier and (left := next((name for name in source.tensors if name.startswith(_HEADS)), None)):
+        raise UserError(
+            f"{source.path}: the source has a head that is no linear layer of pooled tokens ({left}), which the machine does not"
+            " run: leave it out with --backbone-only"
+        )
+    source.drop(*_BESIDE_HEADS, *_HEADS)
     return found
 
 

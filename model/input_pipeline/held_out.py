@@ -8,7 +8,7 @@ from moesaic.model.data.registry import open_dataset
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Dataset, require_tasks
 from moesaic.model.data.scenes import Scenes
-from moesaic.model.input_pipeline.pictures import read_pictures
+from moesaic.model.input_pipeline.pictures import Unlabelled, read_pictures
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe
 
 
@@ -32,12 +32,15 @@ def wanted_truth(model: ModelConfiguration) -> dict[str, int]:
     return {task.kind: task.channels for task in model.tasks_with_truth}
 
 
-def open_validation(recipe: Recipe, root: Path | None) -> Dataset:
+def open_validation(recipe: Recipe, root: Path | None, pictures: Path | None = None) -> Dataset:
     """The held-out samples selected by the recipe's `validation`, at the model's size; files are read when a sample is accessed.
 
-    root: the directory that holds the data set's files, None for scenes. UserError if the data set cannot be read or lacks a task.
+    root: the directory that holds the data set's files, None for scenes. pictures: a folder to take them from instead if there is no
+    root for a data set in files, see `read_pictures`; they have no ground truth. UserError if the data set cannot be read or lacks a task.
     """
     model, data = recipe.model, recipe.data
+    if data.name != RenderedScenes.name and root is None and pictures is not None:
+        return Unlabelled(read_pictures(pictures, model, data.validation or None))
     if data.name == RenderedScenes.name:
         return RenderedScenes(validation_scenes(recipe, data.validation))
     wanted, size = wanted_truth(model), (model.image_height, model.image_width)

@@ -1,5 +1,6 @@
 """Any pictures of a folder, as a network sees them: to calibrate on, and to learn from without labels."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,26 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.files import PICTURE_SUFFIXES, is_hidden
 from moesaic.model.data.dataset_files import read_image
+from moesaic.model.data.samples import Sample
 from moesaic.model.recipes.recipe import ModelConfiguration
 from moesaic.spec.resize import fit
+
+
+class Unlabelled:
+    """Images uint8 [N, height, width, 3] as a data set without ground truth (`moesaic.model.data.samples.Dataset`)."""
+
+    name = "pictures"
+
+    def __init__(self, images: np.ndarray) -> None:
+        self._images = images
+        self.tasks: Mapping[str, int] = {}
+        self.class_names: Mapping[str, tuple[str, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(self._images[index], {}, f"picture {index}")
 
 
 def read_pictures(folder: Path, configuration: ModelConfiguration, count: int | None = None) -> np.ndarray:

@@ -3,17 +3,22 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import save_file
 
 from moesaic.errors import UserError
+from moesaic.model.commands.evaluate import EvaluateCommand
+from moesaic.model.commands.export import ExportCommand
 from moesaic.model.commands.import_ import ImportCommand
 from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.importing.plain_vit import read_names
 from moesaic.model.network.vit import normalise
 from moesaic.model.training import checkpoint
+from moesaic.spec.bundle import load_bundle
 from tests.model.calling import call
 from tests.model.importing.test_plain_vit import timm_state
 
@@ -96,6 +101,24 @@ def test_logits_are_those_of_the_library(tmp_path, images, family):
     with torch.no_grad():
         found = model(normalise(images, model.configuration.input), "classification")
     assert expected.std() > 0.1 and (found - expected).abs().max() < 1e-4
+
+
+def test_pictures_without_labels_are_enough_to_quantise(tmp_path, capsys):
+    """There is no data set with all classes of a published network at hand: accuracy is then not measured, all else is."""
+    out, pictures, bundle = tmp_path / "out.safetensors", tmp_path / "pictures", tmp_path / "bundle"
+    call(
+        ImportCommand, saved(network("distilled"), tmp_path / "model"), "--format", "transformers", "--checkpoint", out
+    )
+    pictures.mkdir()
+    for n, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3), np.uint8)):
+        Image.fromarray(pixels).save(pictures / f"{n}.png")
+    assert call(ExportCommand, "--checkpoint", out, "--pictures", pictures, "--output", bundle) == 0
+    task = load_bundle(bundle).tasks["classification"]
+    assert (task.pooling, task.channels, task.metrics) == ("class+distillation", CLASSES, {})
+    assert call(EvaluateCommand, "--checkpoint", out, "--pictures", pictures) == 0
+    assert "blocks.1" in capsys.readouterr().out
+    with pytest.raises(UserError, match="imagefolder lies in files: give the directory"):
+        call(EvaluateCommand, "--checkpoint", out)
 
 
 def test_class_names_are_those_of_the_settings(tmp_path):
@@ -281,6 +304,12 @@ def test_distilled_heads_of_timm_and_deit_are_a_pair(tmp_path):
             {"fc_norm.weight": torch.ones(24)},
             {},
             r"has a norm behind the pooling and another one before it \(fc_norm and",
+        ),
+        ({"head.weight": torch.ones(1000, 96)}, {}, r"has 96 inputs where a token has 24 channels \(head.weight\)"),
+        (
+            {"head.mlp.0.weight": torch.ones(24, 24)},
+            {},
+            r"has a head that is no linear layer of pooled tokens \(head.mlp.0.w",
         ),
         ({"pre_logits.fc.weight": torch.ones(24, 24)}, {}, r"has a layer before the classifier \(pre_logits\)"),
         (

@@ -1,5 +1,6 @@
 """Vision transformers with timm's names: the same computation after the import, and what is refused."""
 
+import argparse
 import dataclasses
 import math
 
@@ -236,7 +237,7 @@ def test_files_of_every_kind_are_read(tmp_path, kind):
     elif kind == "pth":
         torch.save(state, path)
     elif kind == "DeiT's":
-        torch.save({"model": state}, path)
+        torch.save({"model": state, "args": argparse.Namespace(lr=0.1, eval=False)}, path)
     else:
         torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}, "epoch": 3}, path)
     found = read_foreign_checkpoint(path).tensors

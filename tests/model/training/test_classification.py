@@ -69,5 +69,8 @@ def test_features_alone_have_nothing_to_train(root, tmp_path):
 
 def test_a_data_set_with_other_classes_is_refused(root, tmp_path):
     own = dataclasses.replace(recipe((TaskConfiguration("classification", 3),)))
-    with pytest.raises(UserError, match="classification has 3 channels in the recipe, imagefolder needs 2"):
+    with pytest.raises(
+        UserError,
+        match="the network has 3 classes, imagefolder 2: give a directory with a folder",
+    ):
         train(own, tmp_path / "model.safetensors", data_root=root)
