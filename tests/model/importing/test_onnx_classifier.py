@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from PIL import Image
 from torch import nn
 
 from moesaic.errors import UserError
@@ -153,3 +155,36 @@ def test_open_sizes_have_to_be_stated(tmp_path):
     )
     with pytest.raises(UserError, match="input image leaves the image's size open: state --size or a --recipe"):
         call(ImportCommand, path)
+
+
+class Noise(CalibrationDataReader):
+    """Four images to calibrate on."""
+
+    def __init__(self, edge):
+        self.remaining = iter(np.random.default_rng(0).standard_normal((4, 1, 3, edge, edge)).astype(np.float32))
+
+    def get_next(self):
+        image = next(self.remaining, None)
+        return None if image is None else {"image": image}
+
+
+@pytest.mark.parametrize("operators", [None, ["MatMul", "Gemm", "Conv"]], ids=["all", "linear"])
+@pytest.mark.parametrize("family", ["distilled", "dinov2", "fc_norm"])
+def test_quantised_graphs_keep_their_classifier(tmp_path, family, operators):
+    """Its weights are those that the integers stand for, so logits are near the float network's."""
+    source, edge = (Pooling("avg", True), WRITTEN) if family == "fc_norm" else (Outputs(network(family)), EDGE)
+    path = export(source, tmp_path / "float.onnx", opset=18, image=(1, 3, edge, edge))
+    quantize_static(
+        path, tmp_path / "int8.onnx", Noise(edge), quant_format=QuantFormat.QDQ, per_channel=True, op_types_to_quantize=operators
+    )  # fmt: skip
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (edge, edge, 3), np.uint8)).save(
+        tmp_path / "pictures/0.png"
+    )
+    out = tmp_path / "out.safetensors"
+    words = ("--pictures", tmp_path / "pictures", "--checkpoint", out, "--size", f"{edge}x{edge}")
+    assert call(ImportCommand, tmp_path / "int8.onnx", *words) == 0
+    state, pixels = checkpoint.load(out), torch.randn(4, 3, edge, edge, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = source(pixels), state.build_model().eval()(pixels, "classification")
+    assert 0 < (found - expected).abs().max() < 0.15 * expected.std()
