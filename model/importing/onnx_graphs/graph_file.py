@@ -18,6 +18,7 @@ from moesaic.files import refuse_lfs_pointer
 
 _PROTOBUF_LIMIT = 2**31 - 1
 _OLDEST_OPSET = 11
+_HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 _KEPT = (
     # onnxruntime's basic optimisations that would merge operations, or move them away from what a quantiser measured
     *("MatMulAddFusion", "TransposeOptimizer", "ConvAddFusion", "ConvMulFusion", "ConvBNFusion", "GemmTransposeFusion"),
@@ -68,6 +69,7 @@ def read_graph(path: Path, image_size: tuple[int, int] | None) -> Graph:
     leaves sizes open though there is no image_size.
     """
     model = _load(path)
+    _widen(model)
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     newest = onnx.defs.onnx_opset_version()
     if not _OLDEST_OPSET <= opset <= newest:
@@ -107,6 +109,24 @@ def _load(path: Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise UserError(f"{path} is no ONNX file, or has no nodes: export or copy it again")
     return model
+
+
+def _widen(model: onnx.ModelProto) -> None:
+    """Turn 16-bit floating point into float32, in place: its values stay, and onnxruntime need not take operations apart for it."""
+    graph = model.graph
+    tensors = list(graph.initializer)
+    for node in (*graph.node, *(node for function in model.functions for node in function.node)):
+        for entry in node.attribute:
+            if entry.type == onnx.AttributeProto.TENSOR:
+                tensors.append(entry.t)
+            elif node.op_type == "Cast" and entry.name == "to" and entry.i in _HALVES:
+                entry.i = onnx.TensorProto.FLOAT
+    for tensor in tensors:
+        if tensor.data_type in _HALVES:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    for value in (*graph.input, *graph.output):
+        if value.type.tensor_type.elem_type in _HALVES:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
 
 
 def _image_input(path: Path, model: onnx.ModelProto) -> onnx.ValueInfoProto:

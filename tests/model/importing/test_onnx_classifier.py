@@ -3,10 +3,12 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import torch.nn.functional as F
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from onnxruntime.transformers.float16 import convert_float_to_float16
 from PIL import Image
 from torch import nn
 
@@ -27,7 +29,7 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (3, EDGE, EDGE, 3), np.uint8)
 
 
-def assert_same_logits(path, source, images, *words):
+def assert_same_logits(path, source, images, *words, tolerance=1e-4):
     """Through the command, without a recipe; returns the only task."""
     out = path.with_suffix(".safetensors")
     assert call(ImportCommand, path, "--checkpoint", out, *words) == 0
@@ -36,7 +38,7 @@ def assert_same_logits(path, source, images, *words):
     pixels = normalise(images, state.recipe.model.input)
     with torch.no_grad():
         expected, found = source(pixels), model(pixels, "classification")
-    assert state.finished and expected.std() > 0.1 and (found - expected).abs().max() < 1e-4
+    assert state.finished and expected.std() > 0.1 and (found - expected).abs().max() < tolerance
     return task
 
 
@@ -155,6 +157,16 @@ def test_open_sizes_have_to_be_stated(tmp_path):
     )
     with pytest.raises(UserError, match="input image leaves the image's size open: state --size or a --recipe"):
         call(ImportCommand, path)
+
+
+@pytest.mark.parametrize("keep_io_types", [True, False])
+def test_weights_of_16_bits_are_widened(tmp_path, images, keep_io_types):
+    source = Outputs(network("deit").half().float())
+    path = export(source, tmp_path / "model.onnx", image=(1, 3, EDGE, EDGE))
+    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=keep_io_types), path)
+    assert (
+        assert_same_logits(path, source, images, tolerance=5e-3).pooling == "class"
+    )  # 1 / sqrt(channels) has 16 bits, too
 
 
 class Noise(CalibrationDataReader):
