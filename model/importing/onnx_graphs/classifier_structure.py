@@ -50,7 +50,7 @@ def read_classifier(logits: Value, stream: Stream, norm: Value[Normalised], pref
 def _layer(logits: Value) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias of the linear layer of one row that gives the tensor."""
     layer: Linear = logits.source
-    if layer.rows != 1 or logits.index.size != layer.channels or layer.read.source.rows < 1:
+    if layer.rows != 1 or logits.index.size != layer.channels:
         raise Refusal(f"a linear layer of {layer.rows} rows; expected one of the class token or of a mean of tokens")
     order = logits.columns.ravel()
     scale, offset = logits.scale[order], logits.offset[order]
