@@ -37,7 +37,8 @@ class HardwareConfiguration:
     shared_bytes: bytes at the bottom of the activation memory that also continue the weight memory: weight address weight_bytes + i
         is activation address i, so a program divides them as its model needs. Weight reads take precedence over activations.
     act_ultra_bytes: bytes at the top of the activation memory that lie in UltraRAM, in two banks; 0 for none.
-    weight_bytes: bytes of the weight memory, which also holds parameters, keys and values.
+    weight_bytes: bytes of the weight memory, which also holds parameters, keys and values; in UltraRAM, or in block RAM if the part has
+        no UltraRAM.
     row_entries: rows of softmax statistics, a power of two from 2. queue_tokens: entries per expert queue, a power of two from 2 to
         65,536. experts: the most experts that one layer may have, a power of two from 2 to 64.
     instruction_queue: instructions that can wait in front of each unit, a power of two from 2. tables: GELU tables, always 2.

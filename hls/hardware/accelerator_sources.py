@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from moesaic.hls.hardware.devices import has_ultra
 from moesaic.hls.hardware.generated_files import cpp_configuration
 from moesaic.spec.configuration import HardwareConfiguration
 
@@ -34,19 +35,25 @@ PARAMETERS = (
 def rtl_parameters(configuration: HardwareConfiguration) -> dict[str, str]:
     """Parameters of the RTL module `accelerator`: name to SystemVerilog literal."""
     values = {name: str(getattr(configuration, field)) for name, field in PARAMETERS}
-    return {**values, "Fingerprint": f"64'h{configuration.fingerprint}"}
+    weight_ultra = f"1'b{int(has_ultra(configuration))}"
+    return {**values, "WeightUltra": weight_ultra, "Fingerprint": f"64'h{configuration.fingerprint}"}
 
 
 def accelerator_sources(configuration: HardwareConfiguration) -> dict[str, bytes]:
     """Every source file of a build: path within the build to content.
 
-    cpp/ includes the generated configuration.hpp; rtl/ includes parameters.f, the parameters as -G options.
+    cpp/ includes the generated configuration.hpp; rtl/ includes parameters.f, the parameters as -G options. For a part without UltraRAM,
+    the C++ binds all memories to block RAM.
     """
     files: dict[str, bytes] = {}
     for directory, endings in ((CPP_DIRECTORY, (".hpp", ".cpp")), (RTL_DIRECTORY, (".sv",))):
         for path in sorted(directory.iterdir()):
             if path.suffix in endings:
                 files[f"{directory.name}/{path.name}"] = path.read_bytes()
+    if not has_ultra(configuration):
+        for name, content in files.items():
+            if name.startswith("cpp/"):
+                files[name] = content.replace(b" impl=uram", b" impl=bram")
     options = "".join(f"-G{name}={value}\n" for name, value in rtl_parameters(configuration).items())
     return {
         **files,

@@ -38,6 +38,12 @@ DEVICES = {
 """By part. All are taken at speed grade -2; the K26 at -2LV, whose logic is slower."""
 
 
+def has_ultra(configuration: HardwareConfiguration) -> bool:
+    """Whether the weight memory lies in UltraRAM: unless a configuration's part is known to have none."""
+    device = DEVICES.get(configuration.part)
+    return device is None or device.uram > 0
+
+
 def device_of(configuration: HardwareConfiguration) -> Device:
     """The device that a configuration is for. Raises UserError, with the known ones, if it is unknown."""
     name, part = configuration.name, configuration.part

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from moesaic.errors import UserError
-from moesaic.hls.hardware.devices import Device, device_of
+from moesaic.hls.hardware.devices import Device, device_of, has_ultra
 from moesaic.hls.hardware.guidelines import Judgement, judge_shares
 from moesaic.spec.configuration import ULTRA_BANKS, HardwareConfiguration
 
@@ -29,9 +29,9 @@ class Resources:
 
 
 BRAM_DEPTH, URAM_DEPTH, URAM_BITS = 512, 4096, 72
-"""Words of a block as wide as it can be, and their bits: nine bytes, of which the weight memory uses all."""
+"""Words of a block as wide as it can be, and their bits: nine bytes, of which the weight memory uses all in UltraRAM."""
 _RAM_DATA_BITS = 64
-"""Of the 72, those that the activation memory uses: its words are 8 bytes a block."""
+"""Of the 72, those that the activation memory uses, and a weight memory in block RAM: their words are 8 bytes a block."""
 _QUEUE_DEPTH = 1024
 
 
@@ -74,11 +74,13 @@ def _bram36(c: HardwareConfiguration) -> int:
     depths = [part // (c.act_word_bytes * c.act_banks) for part in (c.shared_bytes, block_bytes - c.shared_bytes)]
     blocks = sum(-(-power_of_two(depth) // BRAM_DEPTH) for depth in depths)
     act = c.act_banks * (8 * c.act_word_bytes // _RAM_DATA_BITS) * blocks
+    words = 0 if has_ultra(c) else power_of_two(c.weight_bytes // c.weight_word_bytes)
+    weights = -(-8 * c.weight_word_bytes // _RAM_DATA_BITS) * -(-words // BRAM_DEPTH)
     queues = -(-c.experts * c.queue_tokens // _QUEUE_DEPTH)
     rows = c.row_entries // c.act_ports
     # in half blocks: 16 bits per row, 1,024 deep; 22 bits per row, 512 deep; one table per two lanes
     halves = c.act_ports * (-(-rows // 1024) + -(-rows // BRAM_DEPTH)) + _lanes(c) // 2
-    return act + queues + -(-halves // 2)
+    return act + weights + queues + -(-halves // 2)
 
 
 def power_of_two(depth: int) -> int:
@@ -89,7 +91,7 @@ def power_of_two(depth: int) -> int:
 def _uram(c: HardwareConfiguration) -> int:
     weight_words, ultra_words = c.weight_bytes // c.weight_word_bytes, c.act_ultra_bytes // c.act_word_bytes
     weights = -(-8 * c.weight_word_bytes // URAM_BITS) * -(-weight_words // URAM_DEPTH)
-    return weights + ULTRA_BANKS * (8 * c.act_word_bytes // _RAM_DATA_BITS) * -(
+    return weights * has_ultra(c) + ULTRA_BANKS * (8 * c.act_word_bytes // _RAM_DATA_BITS) * -(
         -ultra_words // (ULTRA_BANKS * URAM_DEPTH)
     )
 
@@ -99,7 +101,7 @@ def _lut(c: HardwareConfiguration) -> int:
 
 
 def _lut_terms(c: HardwareConfiguration) -> dict[str, float]:
-    """One term for each unit that scales, fitted to the synthesis of both configurations, and one for everything else."""
+    """One term for each unit that scales, fitted to the synthesis of the shipped configurations, and one for everything else."""
     lanes, word = _lanes(c), c.weight_word_bytes
     return {
         "array": 48.5 * c.tile_rows * c.tile_columns,  # accumulators, two per cell, and their way out

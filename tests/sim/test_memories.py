@@ -357,6 +357,11 @@ def test_memories(columns, depth, banks, shared_rows, ultra_words, ports, seed):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("seed", [0], ids=lambda s: f"seed{s}")
+def test_weights_in_block_ram(seed):
+    run_memory_traffic(seed, 8, 8, 25 * 64, 4, 0, 8 * 64, 24 * 64, 8, 4, WeightUltra=0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0], ids=lambda s: f"seed{s}")
 def test_zcu104_size(seed):
@@ -367,9 +372,9 @@ def test_zcu104_size(seed):
     )  # fmt: skip
 
 
-def run_memory_traffic(seed, *values):
-    """values: of PARAMETERS."""
-    parameters = dict(zip(PARAMETERS, values, strict=True))
+def run_memory_traffic(seed, *values, **others):
+    """values: of PARAMETERS. others: further parameters of the bench, by name."""
+    parameters = {**dict(zip(PARAMETERS, values, strict=True)), **others}
     run_module_test(
         "memories_bench",
         __name__,

@@ -12,6 +12,7 @@ module moesaic_accelerator #(
     parameter int unsigned ActUltraBytes    = 32768,
     parameter int unsigned SharedBytes      = 32768,
     parameter int unsigned WeightBytes      = 131072,
+    parameter bit          WeightUltra      = 1'b1,
     parameter int unsigned RowEntries       = 128,
     parameter int unsigned QueueTokens      = 128,
     parameter int unsigned Experts          = 16,
@@ -274,7 +275,8 @@ module moesaic_accelerator #(
       .TileColumns(TileColumns),
       .TileDepth  (TileDepth),
       .WeightBytes(WeightBytes),
-      .SharedBytes(SharedBytes)
+      .SharedBytes(SharedBytes),
+      .Ultra      (WeightUltra)
   ) u_weight_memory (
       .clk_i,
       .rst_ni             (unit_rst_n[ResetWeight]),

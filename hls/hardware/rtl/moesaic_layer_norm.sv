@@ -5,7 +5,7 @@
 // of successive rows overlap. gamma and beta are read once per instruction, while the first rows need no read.
 //
 // All products have the three registers of a DSP48E2: squares; a row times its multiplier, plus its offset; y times gamma, plus beta and
-// half of the last bit. Enables and the buffers' addresses have copies for each 64 bits of a word, with 256 loads at most. Not reset:
+// half of the last bit. Enables and the buffers' addresses have copies for each slice of a word, with 256 loads at most. Not reset:
 // data, and what says something about data, next to the valid bits that are.
 module moesaic_layer_norm #(
     parameter int unsigned TileColumns = 8,
@@ -222,8 +222,8 @@ module moesaic_layer_norm #(
 
   // --- buffers -------------------------------------------------------------------------------------------------------
 
-  // Slices of 64 bits: the places to read have a load in every LUT of LUT RAM, 256 in a slice.
-  localparam int unsigned SliceBits = 64;
+  // The places to read have a load in every LUT of LUT RAM, 256 in a slice: of 64 bits, where a row has 32 words.
+  localparam int unsigned SliceBits = 64 * 32 / RowWords;
 
   logic [WordBits-1:0] x_word_q, gamma_word_q, beta_word_q;
   logic [RowWordBits-1:0] nm_word_q, nm_word;

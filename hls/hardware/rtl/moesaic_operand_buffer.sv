@@ -4,7 +4,7 @@
 // bytes of every row are read per cycle, four cycles after their position (word rd_slot_i, bytes rd_part_i * TileDepth on).
 //
 // Every row has registers of its own for the place that is written, and every Slices-th part of a row for the one that is read: an
-// address has a load in each LUT of LUT RAM, 256 in a slice of 256 bits and 64 words. None of the registers is reset, nor is the
+// address has a load in each LUT of LUT RAM, 256 in a slice of 256 bits and 64 words, or of 128 bits and 128 words. None of the registers is reset, nor is the
 // memory: nobody looks at what was not written.
 module moesaic_operand_buffer #(
     parameter int unsigned TileRows = 4,
@@ -28,7 +28,7 @@ module moesaic_operand_buffer #(
   localparam int unsigned PlaceBits = $clog2(2 * TileColumns / TileDepth);
   localparam int unsigned PartBits = 8 * TileDepth;
   localparam int unsigned WordBits = 16 * TileColumns;
-  localparam int unsigned Slices = (WordBits > 256) ? WordBits / 256 : 1;
+  localparam int unsigned Slices = (WordBits * RingWords > 256 * 64) ? WordBits * RingWords / (256 * 64) : 1;
   localparam int unsigned SliceBits = WordBits / Slices;
 
   logic [SlotBits-1:0] rd_slot_q;

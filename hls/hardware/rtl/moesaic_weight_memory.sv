@@ -1,19 +1,20 @@
-// The weight memory: words of TileColumns * TileDepth bytes, one read port and one write port, in UltraRAM. The words after
-// the last one, SharedBytes of them, lie in the lowest part of the activation memory, behind its wide port.
+// The weight memory: words of TileColumns * TileDepth bytes, one read port and one write port, in UltraRAM, or in block RAM if Ultra is 0.
+// The words after the last one, SharedBytes of them, lie in the lowest part of the activation memory, behind its wide port.
 //
 // A read is always accepted and answered exactly moesaic_memory_pkg::WEIGHT_READ_CYCLES later. Write client 0 (matmul) goes before
 // client 1 (load); a write granted in cycle t is seen by reads of cycle t + 4 on. Addresses are word addresses, compared over all 32
 // bits: one beyond the memory reads zero, writes nothing and raises the fault output in the cycle after the request was accepted.
 //
 //   read   t: request, which asks the shared part | t + 1: address | t + 2: latch | t + 3: output register, multiplexer | t + 4: answer
-//   write  t: grant | t + 1: multiplexer | t + 2: the word at the UltraRAM, or at the wide port of the activation memory
-// What chooses and what enables is there once for each slice of 9 bytes, all that an UltraRAM is wide: at most 81 loads. An address
-// has one load in each UltraRAM.
+//   write  t: grant | t + 1: multiplexer | t + 2: the word at the RAM, or at the wide port of the activation memory
+// What chooses and what enables is there once for each slice of 9 bytes, all that an UltraRAM is wide, or of 8, the bytes of a block RAM
+// that can be written apart: at most 81 loads. An address has one load in each RAM.
 module moesaic_weight_memory #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned TileDepth = 4,
     parameter int unsigned WeightBytes = 131072,
-    parameter int unsigned SharedBytes = 32768
+    parameter int unsigned SharedBytes = 32768,
+    parameter bit          Ultra = 1'b1
 ) (
     input  logic                                            clk_i,
     input  logic                                            rst_ni,
@@ -45,9 +46,9 @@ module moesaic_weight_memory #(
   localparam int unsigned AddressBits = $clog2(Words);
   // Few bits tell the parts apart; what lies outside of both is read or written in one of them, as zeros or without strobes.
   localparam int unsigned AllBits = $clog2(AllWords + 1);
-  // Slices as wide as one UltraRAM, 72 bits, with a write enable for each byte; the last one takes what is left. The strobes of most
-  // slices are zero in most writes of load.
-  localparam int unsigned SliceBytes = 9;
+  // Slices as wide as one RAM, with a write enable for each byte; the last one takes what is left. The strobes of most slices are zero in
+  // most writes of load.
+  localparam int unsigned SliceBytes = Ultra ? 9 : 8;
   localparam int unsigned Slices = (WordBytes + SliceBytes - 1) / SliceBytes;
 
   if (WeightBytes % WordBytes != 0 || Words < 2) begin : gen_check_words
@@ -74,7 +75,7 @@ module moesaic_weight_memory #(
   localparam int unsigned WordCycles = moesaic_memory_pkg::WEIGHT_READ_CYCLES - 1;
 
   logic [WordCycles:0] pending_q;
-  // The answer is taken from the UltraRAM, or from the shared part, or, outside of both, from neither.
+  // The answer is taken from the RAMs, or from the shared part, or, outside of both, from neither.
   logic [WordCycles-2:0] own_q, shared_q;
   logic rd_enable_q;
   logic [AddressBits-1:0] rd_address_q;
@@ -124,7 +125,6 @@ module moesaic_weight_memory #(
     localparam int unsigned First = SliceBytes * s;
     localparam int unsigned Bytes = (s == Slices - 1) ? WordBytes - First : SliceBytes;
 
-    (* ram_style = "ultra" *) logic [8*Bytes-1:0] memory[Words];
     logic [8*Bytes-1:0] latch_q, output_q;
     logic client, wr_enable_q, answered, own, shared;
 
@@ -150,18 +150,31 @@ module moesaic_weight_memory #(
       wr_enable_q <= rst_ni && wr_valid_q && !wr_shared && client_strobe_q[client][First+:Bytes] != '0;
     end
 
-    always_ff @(posedge clk_i) begin
-      if (wr_enable_q) begin
-        for (int b = 0; b < Bytes; b++) begin
-          if (wr_strobe_q[First+b]) memory[wr_address_q][8*b+:8] <= wr_data_q[8*(First+b)+:8];
+    if (Ultra) begin : gen_ultra
+      (* ram_style = "ultra" *) logic [8*Bytes-1:0] memory[Words];
+
+      always_ff @(posedge clk_i) begin
+        if (wr_enable_q) begin
+          for (int b = 0; b < Bytes; b++) begin
+            if (wr_strobe_q[First+b]) memory[wr_address_q][8*b+:8] <= wr_data_q[8*(First+b)+:8];
+          end
         end
+        if (rd_enable_q) latch_q <= memory[rd_address_q];
+      end
+    end else begin : gen_block
+      (* ram_style = "block" *) logic [8*Bytes-1:0] memory[Words];
+
+      always_ff @(posedge clk_i) begin
+        if (wr_enable_q) begin
+          for (int b = 0; b < Bytes; b++) begin
+            if (wr_strobe_q[First+b]) memory[wr_address_q][8*b+:8] <= wr_data_q[8*(First+b)+:8];
+          end
+        end
+        if (rd_enable_q) latch_q <= memory[rd_address_q];
       end
     end
 
-    always_ff @(posedge clk_i) begin
-      if (rd_enable_q) latch_q <= memory[rd_address_q];
-      output_q <= latch_q;
-    end
+    always_ff @(posedge clk_i) output_q <= latch_q;
 
     always_ff @(posedge clk_i) begin
       if (answered) begin

@@ -7,6 +7,7 @@ module memories_bench #(
     parameter int unsigned ActUltraBytes = 32768,
     parameter int unsigned SharedBytes   = 32768,
     parameter int unsigned WeightBytes   = 131072,
+    parameter bit          WeightUltra   = 1'b1,
     parameter int unsigned NumReads      = 8,
     parameter int unsigned NumWrites     = 4
 ) (
@@ -79,7 +80,8 @@ module memories_bench #(
       .TileColumns(TileColumns),
       .TileDepth  (TileDepth),
       .WeightBytes(WeightBytes),
-      .SharedBytes(SharedBytes)
+      .SharedBytes(SharedBytes),
+      .Ultra      (WeightUltra)
   ) u_weight_memory (
       .clk_i,
       .rst_ni,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from moesaic.hls.hardware.accelerator_sources import accelerator_sources
 from moesaic.hls.vendor.vivado.workspace import memory_map, workspace_files
 from moesaic.hls.vendor.vivado.wrapper import ENGINES, MODULE, interfaces, wrapper_signals
 from moesaic.sim.machines.rtl_lint import WAIVERS
@@ -276,6 +277,15 @@ def test_the_stubs_notice(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "results" / "accel.bit").exists()
 
 
+@pytest.mark.parametrize(("name", "ultra"), [("zcu104", 1), ("zcu102", 0)])
+def test_a_part_without_ultraram_keeps_weights_in_block_ram(tmp_path: Path, name: str, ultra: int) -> None:
+    write_workspace(tmp_path, load_configuration(name), "rtl")
+    assert f".WeightUltra(1'b{ultra})" in (tmp_path / "rtl" / f"{MODULE}.v").read_text()
+    kernel = accelerator_sources(load_configuration(name))["cpp/kernel.cpp"].decode()
+    assert kernel.count("impl=uram") == 2 * ultra
+    assert "variable=machine.weight.lane type=ram_2p impl=" in kernel
+
+
 def test_vivado_gets_instantiated_slices(tmp_path: Path) -> None:
     """The source itself says so, whichever project reads it, and names no multiplication that a tool would have to infer."""
     write_workspace(tmp_path, TINY, "rtl")
@@ -285,7 +295,7 @@ def test_vivado_gets_instantiated_slices(tmp_path: Path) -> None:
     assert lint("moesaic_dsp48_mac", [*with_slices(tmp_path), source], {}) == ""
 
 
-@pytest.mark.parametrize("configuration", ["tiny", "zcu104"])
+@pytest.mark.parametrize("configuration", ["tiny", *known_boards()])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_wrapper_is_verilog_around_the_whole_accelerator(tmp_path: Path, engine: str, configuration: str) -> None:
     write_workspace(tmp_path, load_configuration(configuration), engine)

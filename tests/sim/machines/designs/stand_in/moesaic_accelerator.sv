@@ -15,6 +15,7 @@ module moesaic_accelerator #(
   parameter int unsigned ActUltraBytes = 0,
   parameter int unsigned SharedBytes = 0,
   parameter int unsigned WeightBytes = 0,
+  parameter bit WeightUltra = 1'b1,
   parameter int unsigned RowEntries = 0,
   parameter int unsigned QueueTokens = 0,
   parameter int unsigned Experts = 0,
