@@ -11,6 +11,7 @@ from moesaic.hls.compiler.schedule import Schedule
 from moesaic.hls.hardware.resource_estimate import check_fit, estimate_resources, judge
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.sim.measurements.road.layer_check import check_layers
+from moesaic.spec.board import board_of, known_boards
 from moesaic.spec.build import load_build
 from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import load_configuration
@@ -153,9 +154,14 @@ def test_multiply_accumulates_are_those_of_the_network() -> None:
     assert frame_macs(a, task) == expected
 
 
-def test_zcu104_is_inside_the_guidelines_its_full_form_fits_the_device_and_a_larger_array_does_not() -> None:
-    zcu104 = load_configuration("zcu104")
-    assert all(judgement.kept for judgement in judge(zcu104, check_fit(zcu104)))
+@pytest.mark.parametrize("board", known_boards())
+def test_the_configuration_of_a_board_is_inside_the_guidelines(board: str) -> None:
+    configuration = load_configuration(board)
+    assert board_of(configuration).name == board
+    assert all(judgement.kept for judgement in judge(configuration, check_fit(configuration)))
+
+
+def test_zcu104_full_fits_its_device_and_a_larger_array_does_not() -> None:
     full = load_configuration("zcu104-full")
     need = check_fit(full)
     assert need.dsp <= 1728 and need.bram36 <= 312 and need.uram <= 96 and need.lut <= 230_400

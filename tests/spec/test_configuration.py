@@ -12,7 +12,7 @@ from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 TINY = load_configuration("tiny")
 
 
-@pytest.mark.parametrize("name", ["tiny", "zcu104", "zcu104-full"])
+@pytest.mark.parametrize("name", ["kv260", "tiny", "zcu102", "zcu104", "zcu104-full"])
 def test_known_configurations_round_trip(name):
     configuration = load_configuration(name)
     assert configuration.name == name
@@ -66,7 +66,7 @@ def test_missing_and_unknown_fields_are_named():
 
 
 def test_files(tmp_path):
-    with pytest.raises(UserError, match="known: tiny, zcu104, zcu104-full"):
+    with pytest.raises(UserError, match="known: kv260, tiny, zcu102, zcu104, zcu104-full"):
         load_configuration("huge")
     path = tmp_path / "mine.toml"
     path.write_text("tile_rows = ")
