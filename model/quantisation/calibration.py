@@ -40,33 +40,33 @@ class Range:
 
 @dataclass
 class Moments:
-    """Of the inputs of a linear layer: how many rows they are of, their sum [channels], and the sum of their products [channels, channels].
+    """Of the inputs of a linear layer: the number of rows, their mean [channels], and the sum of products of deviations from it.
 
-    float64, on the CPU.
+    products: [channels, channels]. Both are float64 and on the CPU. Deviations, because the mean of a channel may be many times its
+    spread: differences of sums of squares would be noise, and no covariance.
     """
 
     rows: int
-    total: Tensor
+    mean: Tensor
     products: Tensor
 
     @classmethod
     def of(cls, rows: Tensor) -> Moments:
-        """Of rows [rows, channels]."""
-        rows = rows.float()
-        return cls(len(rows), rows.sum(0, dtype=torch.float64).cpu(), (rows.mT @ rows).double().cpu())
+        """Of one or more rows [rows, channels]."""
+        mean = rows.mean(0, dtype=torch.float64)
+        deviations = (rows - mean).float()
+        return cls(len(rows), mean.cpu(), (deviations.mT @ deviations).double().cpu())
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(self.rows + other.rows, self.total + other.total, self.products + other.products)
-
-    @property
-    def mean(self) -> Tensor:
-        """[channels]."""
-        return self.total / self.rows
+        rows, between = self.rows + other.rows, other.mean - self.mean
+        part = other.rows / rows
+        products = self.products + other.products + self.rows * part * between[:, None] * between
+        return Moments(rows, self.mean + part * between, products)
 
     @property
     def covariance(self) -> Tensor:
         """[channels, channels]."""
-        return self.products / self.rows - self.mean[:, None] * self.mean
+        return self.products / self.rows
 
 
 @dataclass

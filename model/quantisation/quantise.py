@@ -61,10 +61,10 @@ def quantise_linear(layer: LinearLayer, bits: int = 8, clip: bool = False, integ
     OverflowError if a weight is NaN or too large for the unit of the result.
     """
     source, result, largest = layer.input_scale, layer.output_scale, (1 << (bits - 1)) - 1
-    step, offset, centre = (_channels(part, layer.weight) for part in (source.scale, source.offset, source.centre))
+    step, offset, centre = (per_channel(part, layer.weight) for part in (source.scale, source.offset, source.centre))
     folded = layer.weight * step
-    bias = layer.bias + layer.weight @ offset - _channels(result.offset, layer.bias)
-    unit = _channels(result.scale, layer.bias)
+    bias = layer.bias + layer.weight @ offset - per_channel(result.offset, layer.bias)
+    unit = per_channel(result.scale, layer.bias)
     with torch.no_grad():
         scale = folded.abs().amax(1) / largest
         if clip:
@@ -91,7 +91,7 @@ def _on(device: torch.device, **values: np.ndarray) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.asarray(value, np.float64)).to(device) for name, value in values.items()}
 
 
-def _channels(values: np.ndarray | float, like: Tensor) -> Tensor:
+def per_channel(values: np.ndarray | float, like: Tensor) -> Tensor:
     """Values as a float64 tensor with one element per column of `like` (its last dimension), on the same device."""
     return torch.from_numpy(np.broadcast_to(np.asarray(values, np.float64), like.shape[-1:]).copy()).to(like.device)
 
@@ -111,7 +111,7 @@ def quantise_norm(layer: NormLayer, integer: bool = True) -> NormIntegers:
 
     With integer=False, gamma and beta are not rounded.
     """
-    scale, offset = (_channels(part, layer.gamma) for part in (layer.result.scale, layer.result.offset))
+    scale, offset = (per_channel(part, layer.gamma) for part in (layer.result.scale, layer.result.offset))
     gamma, beta = layer.gamma / scale, (layer.beta - offset) / scale
     if not integer:
         shift = torch.tensor(float(NORM_FRACTION_BITS))

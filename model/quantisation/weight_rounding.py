@@ -9,7 +9,6 @@ import copy
 from collections.abc import Mapping
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from moesaic.model.network.vit import Block, M3ViT
 from moesaic.model.pathways.pathway import Pathways
 from moesaic.model.quantisation.calibration import Moments
 from moesaic.model.quantisation.layers import LinearLayer, linear_layers
-from moesaic.model.quantisation.quantise import quantise_linear, weight_options
+from moesaic.model.quantisation.quantise import per_channel, quantise_linear, weight_options
 from moesaic.model.quantisation.scales import Scales
 
 _DAMPING = 0.01  # of the mean variance of the inputs, added to each: the share of GPTQ's section 3
@@ -64,19 +63,19 @@ def _with_feedback(layer: LinearLayer, moments: Moments | None, bits: int, clip:
     if moments is None:
         return layer.weight, layer.bias
     largest = (1 << (bits - 1)) - 1
-    step, offset = (_channels(part, layer.weight) for part in (layer.input_scale.scale, layer.input_scale.offset))
+    step, offset = (per_channel(part, layer.weight) for part in (layer.input_scale.scale, layer.input_scale.offset))
     mean = (moments.mean.to(step.device) - offset) / step
     covariance = moments.covariance.to(step.device) / step[:, None] / step
     covariance.diagonal().add_(_ROUNDING_VARIANCE)
     covariance.diagonal().add_(_DAMPING * covariance.diagonal().mean())
     exact = quantise_linear(layer, bits, clip, integer=False)
-    units, scale = exact.weight, exact.ratio * _channels(layer.output_scale.scale, layer.bias)
+    units, scale = exact.weight, exact.ratio * per_channel(layer.output_scale.scale, layer.bias)
     integers, before = round_with_feedback(units, covariance, largest)
     within = integers + (before - integers).clamp(-_WITHIN, _WITHIN)
     kept = integers if clip else torch.where(integers.abs() < largest, within, integers)
     unit = scale[:, None] / step
     bias = layer.bias + layer.weight @ offset + ((units - integers) * scale[:, None]) @ mean
-    centre = _channels(layer.input_scale.centre, layer.weight)
+    centre = per_channel(layer.input_scale.centre, layer.weight)
     # quantise_linear adds what the integers lack at the usual input; that of the weights kept is not part of the layer
     bias = bias - ((kept - integers) * unit) @ (centre - offset)
     return kept * unit, bias - (kept * unit) @ offset
@@ -130,8 +129,3 @@ def _store(model: M3ViT, name: str, weight: Tensor, bias: Tensor) -> None:
         targets = linear.weight, linear.bias
     for target, value in zip(targets, (weight, bias)):
         target.copy_(value)
-
-
-def _channels(values: np.ndarray | float, like: Tensor) -> Tensor:
-    """Values as a float64 tensor with one element per column of `like` (its last dimension), on the same device."""
-    return torch.from_numpy(np.broadcast_to(np.asarray(values, np.float64), like.shape[-1:]).copy()).to(like.device)

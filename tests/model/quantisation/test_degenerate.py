@@ -10,7 +10,7 @@ from moesaic.errors import UserError
 from moesaic.model.data.scenes import render
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
-from moesaic.model.quantisation.post_training import integer_network, scales_for
+from moesaic.model.quantisation.post_training import calibrated, integer_network
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
 from moesaic.model.training import checkpoint
@@ -34,11 +34,11 @@ def network(fill=None, parts=("",), times=1.0):
 def assert_quantises(model, images=IMAGES, **settings):
     """The integer network is the one that training in integers sees, and gives numbers."""
     with np.errstate(divide="raise", over="raise", invalid="raise"):
-        scales = scales_for(model, images, PtqSettings(**settings))
-        integer = integer_network(model, images, scales=scales)
+        rounded, scales = calibrated(model, images, PtqSettings(**settings))
+        integer = integer_network(rounded, images, scales=scales)
         found = integer.predict(images[:1], "depth")
         with torch.no_grad():
-            trained = FakeQuantised(model, scales)(torch.from_numpy(images[:1]), "depth").numpy()
+            trained = FakeQuantised(rounded, scales)(torch.from_numpy(images[:1]), "depth").numpy()
     assert np.isfinite(found).all() and np.array_equal(found, trained)
 
 
@@ -64,6 +64,16 @@ def test_constant_networks_and_pictures_quantise(settings):
     assert_quantises(network(fill=0.0, parts=("norm",)), **settings)
     assert_quantises(network(fill=0.0, parts=("position", "class_token")), np.full_like(IMAGES, 128), **settings)
     assert_quantises(network(), np.zeros_like(IMAGES), **settings)
+
+
+@pytest.mark.parametrize("value", [0.1, 5.1, -300.0])
+def test_norms_with_a_channel_that_is_always_the_same_quantise(value):
+    model = network()
+    with torch.no_grad():
+        for block in model.blocks:
+            for norm in (block.norm1, block.norm2):
+                norm.weight[3], norm.bias[3] = 0.0, value
+    assert_quantises(model)
 
 
 @pytest.mark.parametrize("times", [1e-30, 1e-8, 1e3])

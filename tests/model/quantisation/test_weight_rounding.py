@@ -6,7 +6,7 @@ import torch
 
 from moesaic.model.evaluation.evaluate import predict
 from moesaic.model.pathways.pathway import whole_network
-from moesaic.model.quantisation.calibration import calibrate
+from moesaic.model.quantisation.calibration import Moments, calibrate
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.layers import linear_layers
 from moesaic.model.quantisation.post_training import calibrated, integer_network
@@ -39,6 +39,19 @@ def test_feedback_halves_the_error_on_inputs_that_move_together(seed, largest):
     assert (integers.abs().amax(1) == largest).all()
     inside = integers.abs() < largest
     assert ((before - integers).abs() <= 0.5)[inside].all()
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_moments_of_parts_are_those_of_all_rows_however_large_their_mean(parts):
+    rows = correlated(0, channels=6).float()
+    rows[:, 2], rows[:, 4] = 5.1, rows[:, 4] + 3000
+    first, *others = (Moments.of(part) for part in rows.chunk(parts))
+    found = sum(others, first)
+    expected = torch.cov(rows.double().T, correction=0)
+    assert found.rows == len(rows)
+    assert torch.allclose(found.mean, rows.double().mean(0), rtol=1e-12)
+    assert torch.allclose(found.covariance, expected, rtol=1e-4, atol=1e-6)
+    assert found.covariance[2, 2] < 1e-20
 
 
 def test_without_correlation_every_weight_is_rounded_to_the_nearest():
