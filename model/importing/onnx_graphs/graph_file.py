@@ -124,7 +124,8 @@ def _widen(model: onnx.ModelProto) -> None:
     for tensor in tensors:
         if tensor.data_type in _HALVES:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
-    for value in (*graph.input, *graph.output):
+    described = (value for part in (graph, *model.functions) for value in part.value_info)
+    for value in (*graph.input, *graph.output, *described):
         if value.type.tensor_type.elem_type in _HALVES:
             value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
 
