@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from moesaic.model.training.checkpoint import Checkpoint
 
 _OF_BUNDLES = ("experts_kept", "alternative", "fine_tune", "qdq", "samples")
-_OF_TRAINED = ("checkpoint", "scales", "pictures", "device", *_OF_BUNDLES)
+_OF_TRAINED = ("checkpoint", "scales", "pictures", "rounding", "device", *_OF_BUNDLES)
 _OF_UNTRAINED = ("recipe", "size", "tasks")
 
 

@@ -130,6 +130,7 @@ def test_command_writes_a_bundle_of_that_size_and_those_tasks(tmp_path, capsys):
         (("--recipe", "demo"), "--recipe is for exports with --random-weights"),
         (("--random-weights", 0, "--experts-kept", 2), "--experts-kept is for exports without --random-weights"),
         (("--random-weights", 0, "--device", "cpu"), "--device is for exports without --random-weights"),
+        (("--random-weights", 0, "--rounding", "feedback"), "--rounding is for exports without --random-weights"),
         (("--random-weights", 0, "--checkpoint", "a"), "--checkpoint is for exports without --random-weights"),
         (("--random-weights", 0, "--size", "48x33"), r"image width \(33\) is not a positive multiple of 8"),
         (("--random-weights", 0, "--tasks", "depth,edges"), "segmentation, depth, normals"),
