@@ -76,16 +76,23 @@ class Arena:
 
 
 class Ring:
-    """A circular prefetch buffer inside a span: blocks are placed one after another, and no block wraps around."""
+    """A circular prefetch buffer inside a span: blocks are placed one after another, and no block wraps around.
+
+    A block that lives long, such as a router's for several groups of tokens, may lie in the way of the next round.
+    """
 
     def __init__(self, span: Span) -> None:
         self.span = span
         self._head = span.start
         self._live: list[Span] = []
 
-    def try_allocate(self, size: int) -> Span | None:
-        """A span of `size` bytes for the next block, or None while live blocks are in its way."""
-        for start in (self._head, self.span.start):
+    def try_allocate(self, size: int, anywhere: bool = False) -> Span | None:
+        """A span of `size` bytes for the next block, or None while live blocks are in its way.
+
+        anywhere: also behind each of the live blocks, for a block that cannot wait.
+        """
+        behind = sorted(block.end for block in self._live) if anywhere else []
+        for start in (self._head, self.span.start, *behind):
             block = Span(self.span.space, start, start + size)
             if block.end <= self.span.end and not any(block.overlaps(other) for other in self._live):
                 self._live.append(block)

@@ -101,7 +101,7 @@ class Prefetcher:
                 block = waiting[position][0]
                 if block.router and not self.suspect and block.router not in emitted:
                     break
-                span = self._place(block)
+                span = self._place(block, needed=waiting[position][1] <= index)
                 if span is None:
                     break
                 spans[block.name] = span
@@ -117,10 +117,10 @@ class Prefetcher:
                 if last_use[block.name] == index:
                     (self.pools[block.slots] if block.slots else self.ring).free(spans.pop(block.name))
 
-    def _place(self, block: Block) -> Span | None:
+    def _place(self, block: Block, needed: bool) -> Span | None:
         if block.slots:
             return self.pools[block.slots].try_allocate()
-        return self.ring.try_allocate(block.size)
+        return self.ring.try_allocate(block.size, anywhere=needed)
 
     def _load(self, block: Block, span: Span, routed: bool) -> None:
         destination = self.pools[block.slots].destination if block.slots else LoadDestination.WEIGHT

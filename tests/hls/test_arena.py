@@ -61,3 +61,16 @@ def test_an_empty_ring_refuses_only_what_is_larger_than_itself() -> None:
     ring.free(ring.try_allocate(640))
     assert ring.try_allocate(1025) is None
     assert ring.try_allocate(1024) == Span("weight", 0, 1024)
+
+
+def test_a_block_that_cannot_wait_goes_behind_one_that_lives_long() -> None:
+    ring = Ring(Span("weight", 0, 1024))
+    first = ring.try_allocate(320)
+    long_lived = ring.try_allocate(64)
+    assert first == Span("weight", 0, 320) and long_lived == Span("weight", 320, 384)
+    ring.free(first)
+    ring.free(ring.try_allocate(640))
+    assert ring.try_allocate(320) == first
+    assert ring.try_allocate(320) is None
+    assert ring.try_allocate(640, anywhere=True) == Span("weight", 384, 1024)
+    assert ring.try_allocate(1, anywhere=True) is None

@@ -5,7 +5,10 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.hls.compiler.generate import generate
+from moesaic.hls.compiler.lowering import lower_task
 from moesaic.hls.compiler.schedule import Schedule
+from moesaic.hls.compiler.weightless import weightless_target
+from moesaic.model.recipes.recipe import load_recipe
 from moesaic.spec.build import Build
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.executor import Memory
@@ -123,3 +126,12 @@ def test_tokens_on_their_own_load_the_experts_that_they_chose_and_no_others(toke
     code = build.tasks["normals"].program.size
     assert 16 * counters["read_beats"] - always - code == used * one
     assert used == SMALL.tokens * task.top_k if tokens == 1 else used < groups * kept
+
+
+@pytest.mark.parametrize("config", ["zcu104", "zcu104-full"])
+def test_a_router_that_serves_several_groups_of_tokens_leaves_room_for_weights(config) -> None:
+    """Of m3vit_small at 480x640 all blocks are lowered: where the weight memory is full goes round with them."""
+    model = dataclasses.replace(load_recipe("m3vit_small").model, image_height=480, image_width=640)
+    tasks = {task: model.bundle_task(task, whole) for task, whole in model.whole_pathways.items()}
+    target = weightless_target(model.architecture, tasks, "depth", load_configuration(config))
+    assert len(lower_task(target).entries) > 1000
