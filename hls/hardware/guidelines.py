@@ -36,7 +36,7 @@ _REMEDIES = {
     "bram36": "less act_bytes, or banks whose depth is a power of two",
     "uram": "less weight_bytes or act_ultra_bytes",
     "lut": "fewer tile_rows, act_banks or norm_lanes, or no shared_bytes",
-    "lut_memory": "smaller instruction_queue, or buffers in block RAM",
+    "lut_memory": "fewer tile_rows or load_ports, or a smaller instruction_queue",
     "ff": "fewer tile_rows or tile_columns",
 }
 

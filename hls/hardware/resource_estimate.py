@@ -1,7 +1,8 @@
 """Estimates how much of its device a configuration needs, and refuses a configuration that the device does not hold.
 
-The counts of DSPs, BRAMs and URAMs follow from the structure of the machine; LUTs are a fitted formula per unit. All agree with
-open synthesis (`make resources`). No figure comes from place and route.
+The counts of DSPs, BRAMs and URAMs follow from the structure of the machine; LUTs, and those of them that are memory, are fitted formulas
+per unit. For the shipped configurations, `make resources` counts as many DSPs, one UltraRAM or eight block RAMs less where a memory is
+odd, and LUTs within 6 %, as memory within 2 %. No figure comes from place and route.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from moesaic.spec.configuration import ULTRA_BANKS, HardwareConfiguration
 
 @dataclass(frozen=True)
 class Resources:
-    """Numbers of DSP48E2 slices, BRAM36 blocks, URAM288 blocks and LUTs."""
+    """Numbers of DSP48E2 slices, BRAM36 blocks, URAM288 blocks, LUTs, and those of the LUTs that are memories or shift registers."""
 
     dsp: int
     bram36: int
     uram: int
     lut: int
+    lut_memory: int
 
     def to_dict(self) -> dict[str, int]:
         """Resource name to number."""
@@ -38,25 +40,35 @@ _QUEUE_DEPTH = 1024
 def estimate_resources(configuration: HardwareConfiguration) -> Resources:
     """Estimated resources of a configuration before place and route."""
     c = configuration
-    return Resources(_dsp(c), _bram36(c), _uram(c), _lut(c))
+    lut, lut_memory = (round(sum(terms(c).values())) for terms in (_lut_terms, _lut_memory_terms))
+    return Resources(_dsp(c), _bram36(c), _uram(c), lut, lut_memory)
 
 
 def estimate_resources_of_two_units(configuration: HardwareConfiguration) -> Resources:
     """Estimated resources of a machine with two of this configuration's arrays, each with its own drain, that share all the rest."""
     c = configuration
     one, lanes = estimate_resources(c), _lanes(c)
-    array_lut = sum(term for unit, term in _lut_terms(c).items() if unit in ("array", "skew", "lanes", "operands"))
+    array_lut, array_memory = (
+        sum(term for unit, term in terms(c).items() if unit in ("array", "skew", "columns", "lanes", "operands"))
+        for terms in (_lut_terms, _lut_memory_terms)
+    )
     return Resources(
-        dsp=one.dsp + -(-c.macs_per_cycle // 2) + lanes,
+        dsp=one.dsp + -(-c.macs_per_cycle // 2) + _requantisers(c),
         bram36=one.bram36 + -(-lanes // 4),
         uram=one.uram,
         lut=one.lut + round(array_lut),
+        lut_memory=one.lut_memory + round(array_memory),
     )
 
 
 def _lanes(c: HardwareConfiguration) -> int:
-    """Results drained per cycle, each with its own requantiser and table look-up; also the scores that softmax takes per cycle."""
+    """Results drained per cycle, each with its own table look-up; also the scores that softmax takes per cycle."""
     return c.act_ports * c.tile_columns
+
+
+def _requantisers(c: HardwareConfiguration) -> int:
+    """Two for each column, however many rows are drained per cycle: weighed rows pass through both."""
+    return 2 * c.tile_columns
 
 
 def _act_banks(c: HardwareConfiguration) -> int:
@@ -66,7 +78,7 @@ def _act_banks(c: HardwareConfiguration) -> int:
 def _dsp(c: HardwareConfiguration) -> int:
     array = -(-c.macs_per_cycle // 2)
     operand_fetch, result_address, norm_scale, route = 1, 1, 2, 1
-    return array + _lanes(c) + 3 * c.norm_lanes + operand_fetch + result_address + norm_scale + route
+    return array + _requantisers(c) + 3 * c.norm_lanes + operand_fetch + result_address + norm_scale + route
 
 
 def _bram36(c: HardwareConfiguration) -> int:
@@ -96,17 +108,14 @@ def _uram(c: HardwareConfiguration) -> int:
     )
 
 
-def _lut(c: HardwareConfiguration) -> int:
-    return round(sum(_lut_terms(c).values()))
-
-
 def _lut_terms(c: HardwareConfiguration) -> dict[str, float]:
     """One term for each unit that scales, fitted to the synthesis of the shipped configurations, and one for everything else."""
     lanes, word = _lanes(c), c.weight_word_bytes
     return {
         "array": 48.5 * c.tile_rows * c.tile_columns,  # accumulators, two per cell, and their way out
         "skew": 5.3 * c.tile_rows * lanes,
-        "lanes": 800 * lanes,  # requantise, tables, row maxima, results, softmax
+        "columns": 191 * _requantisers(c),
+        "lanes": 609 * lanes,  # tables, row maxima, results, softmax
         "operands": 785 * c.tile_rows,
         "layer_norm": 785 * c.norm_lanes,
         "load": c.load_ports * (8 * word + 450),
@@ -114,6 +123,20 @@ def _lut_terms(c: HardwareConfiguration) -> dict[str, float]:
         "activations": _act_lut(c),
         "queues": 27 * c.instruction_queue,
         "rest": 21_300,
+    }
+
+
+def _lut_memory_terms(c: HardwareConfiguration) -> dict[str, float]:
+    """As `_lut_terms`, of memories and shift registers alone. A LUT of LUT RAM keeps 64 bits, or, 32 words deep at most, 32."""
+    return {
+        "skew": 8 * (c.tile_depth - 1) * (c.tile_rows + c.tile_columns) - 4 * c.tile_columns,
+        "columns": 74 * c.tile_columns,  # blocks of parameters, requantise
+        "lanes": 46 * _lanes(c),  # queues of rows and of values, tables
+        "operands": 600 * c.tile_rows,
+        "load": c.load_ports * (5 * c.weight_word_bytes + 50),
+        "instructions": 1_480 * -(-c.instruction_queue // 32),
+        "results": 13 * c.tile_columns + 400 * c.act_ports,
+        "rest": 2_900,  # of it layer norm 2,100
     }
 
 

@@ -62,4 +62,5 @@ class ExploreCommand:
             console, candidates_table(best, frames), f"{like.part}: encoder cycles by estimate, the fastest first"
         )
         console.print(f"written: {arguments.output}, a TOML file for each of these and of pareto.svg", soft_wrap=True)
+        console.print("shares are estimates; moesaic resources --config FILE judges by all guidelines", soft_wrap=True)
         return 0

@@ -103,10 +103,32 @@ def test_figures_of_the_dram_model_are_the_codes():
     assert values["cycles from a read address to the first beat in the DRAM model"] == str(LATENCY)
 
 
-def test_resources_in_the_readme_are_those_of_the_structure():
-    """DSP, BRAM and URAM follow from the structure; LUTs are counted by `make resources`."""
-    need = estimate_resources(load_configuration("zcu104"))
-    assert f"{need.dsp:,} DSP48E2, {need.bram36} BRAM36, {need.uram} URAM" in " ".join(README.split())
+COUNTED = ("zcu104", "zcu104-full", "kv260", "zcu102")
+"""Configurations of the table of what `make resources` counts, in its order."""
+
+
+def counted(guideline: str) -> list[int]:
+    """A row of that table; 0 for what a part has none of."""
+    table = (REPOSITORY / "docs/configuration.md").read_text().partition("| counted |")[2]
+    cells = row_of(table, guideline)
+    return [int(cell.partition(" ")[0].replace(",", "")) if cell[0].isdigit() else 0 for cell in cells]
+
+
+def test_resources_in_the_readme_are_those_counted():
+    dsp, bram36, uram, lut = (counted(row)[0] for row in ("DSP48E2", "BRAM36", "URAM288", "LUT"))
+    assert f"{dsp:,} DSP48E2, {bram36} BRAM36, {uram} URAM and {lut:,} LUTs" in " ".join(README.split())
+
+
+@pytest.mark.parametrize(
+    ("row", "resource", "tolerance"),
+    [
+        ("DSP48E2", "dsp", 0), ("BRAM36", "bram36", 0.03), ("URAM288", "uram", 0.03), ("LUT", "lut", 0.06),
+        ("LUT as memory", "lut_memory", 0.02),
+    ],
+)  # fmt: skip
+def test_resources_counted_are_those_estimated(row, resource, tolerance):
+    estimated = [getattr(estimate_resources(load_configuration(name)), resource) for name in COUNTED]
+    assert estimated == pytest.approx(counted(row), rel=tolerance)
 
 
 def test_mutants_in_the_readme_are_all_of_them():

@@ -106,7 +106,7 @@ def test_table_and_chart_have_every_candidate(found):
 
 def test_pareto_of_made_up_candidates():
     def made_up(dsp: int, cycles: float) -> Candidate:
-        return Candidate(TINY, Resources(dsp, 1, 1, 1), (cycles,))
+        return Candidate(TINY, Resources(dsp, 1, 1, 1, 1), (cycles,))
 
     ranked = [made_up(100, 10), made_up(120, 11), made_up(80, 12), made_up(80, 13), made_up(20, 90)]
     assert [(c.need.dsp, c.cycles[0]) for c in pareto(ranked)] == [(100, 10), (80, 12), (20, 90)]

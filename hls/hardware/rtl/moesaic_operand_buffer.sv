@@ -4,8 +4,8 @@
 // bytes of every row are read per cycle, four cycles after their position (word rd_slot_i, bytes rd_part_i * TileDepth on).
 //
 // Every row has registers of its own for the place that is written, and every Slices-th part of a row for the one that is read: an
-// address has a load in each LUT of LUT RAM, 256 in a slice of 256 bits and 64 words, or of 128 bits and 128 words. None of the registers is reset, nor is the
-// memory: nobody looks at what was not written.
+// address has a load in each LUT of LUT RAM, 256 in a slice of 256 bits and 64 words, or of 128 bits and 128 words. None of the
+// registers is reset, nor is the memory: nobody looks at what was not written.
 module moesaic_operand_buffer #(
     parameter int unsigned TileRows = 4,
     parameter int unsigned TileColumns = 8,

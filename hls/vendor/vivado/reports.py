@@ -110,11 +110,12 @@ def parse_utilization(text: str) -> dict[str, dict[str, float]]:
 
 
 def parse_hierarchy(text: str, instances: tuple[str, ...]) -> dict[str, float]:
-    """The resources that the named instances use together, from report_utilization -hierarchical: lut, ff, bram36, uram, dsp.
+    """The resources that the named instances use together, from report_utilization -hierarchical: lut, those of them that are
+    memories or shift registers, ff, bram36, uram, dsp.
 
     Raises InternalError if an instance is missing.
     """
-    total: dict[str, float] = dict.fromkeys(("lut", "ff", "bram36", "uram", "dsp"), 0.0)
+    total: dict[str, float] = dict.fromkeys(("lut", "lut_memory", "ff", "bram36", "uram", "dsp"), 0.0)
     header: list[str] = []
     wanted = set(instances)
     for line in text.splitlines():
@@ -127,6 +128,7 @@ def parse_hierarchy(text: str, instances: tuple[str, ...]) -> dict[str, float]:
             wanted.remove(cells[0])
             row = dict(zip(header, cells))
             total["lut"] += float(row["Total LUTs"])
+            total["lut_memory"] += float(row["LUTRAMs"]) + float(row["SRLs"])
             total["ff"] += float(row["FFs"])
             total["bram36"] += float(row["RAMB36"]) + float(row["RAMB18"]) / 2
             total["uram"] += float(row["URAM"])

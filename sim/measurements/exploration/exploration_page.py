@@ -13,7 +13,7 @@ from moesaic.pages.number_formats import count, decimals
 from moesaic.pages.palette import REFERENCE, SERIES
 from moesaic.pages.tables import Column, Table
 
-_SHARES = {"dsp": "DSP %", "bram36": "BRAM %", "uram": "URAM %", "lut": "LUT %"}
+_SHARES = {"dsp": "DSP %", "bram36": "BRAM %", "uram": "URAM %", "lut": "LUT %", "lut_memory": "LUT RAM %"}
 
 
 def candidates_table(candidates: Sequence[Candidate], frames: Sequence[Frame]) -> Table:

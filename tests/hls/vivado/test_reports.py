@@ -57,7 +57,7 @@ def test_utilization() -> None:
 
 def test_the_accelerator_alone() -> None:
     hierarchy = text("utilization_hierarchical")
-    alone = {"lut": 139870, "ff": 170112, "bram36": 275, "uram": 80, "dsp": 1629}
+    alone = {"lut": 139870, "lut_memory": 4980 + 1478, "ff": 170112, "bram36": 275, "uram": 80, "dsp": 1629}
     assert parse_hierarchy(hierarchy, ("accelerator",)) == alone
     assert parse_hierarchy(hierarchy, ("accelerator", "kernel"))["dsp"] == 1729
 
