@@ -47,7 +47,12 @@ class EvaluateCommand:
         from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
         from moesaic.model.evaluation.evaluate import compare
         from moesaic.model.evaluation.layer_figures import FIGURE_PICTURES, measure_layers
-        from moesaic.model.input_pipeline.held_out import calibration_images, first_images, open_validation
+        from moesaic.model.input_pipeline.held_out import (
+            calibration_images,
+            first_images,
+            open_validation,
+            validation_title,
+        )
         from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, integer_network
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
@@ -69,7 +74,7 @@ class EvaluateCommand:
             network = integer_network(rounded, seen, scales=scales)
         metrics = compare(model, network, held_out, console=console)
         if metrics:
-            print_table(console, accuracy_table(metrics), "accuracy on held-out images")
+            print_table(console, accuracy_table(metrics), validation_title(recipe, root, arguments.pictures))
         if arguments.float_only:
             return 0
         if network is None or scales is None:

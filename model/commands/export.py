@@ -176,6 +176,7 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
     from moesaic.model.evaluation.accuracy_table import accuracy_table
     from moesaic.model.evaluation.layer_figures import LayerFigures
     from moesaic.model.export.bundle_export import build_bundle
+    from moesaic.model.input_pipeline.held_out import validation_title
     from moesaic.model.pathways.alternatives import parse_alternatives
     from moesaic.model.pathways.budgets import Budget
     from moesaic.model.training.distributed import choose_device
@@ -208,7 +209,8 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
     bundle.save(arguments.output)
     metrics = {name: task.metrics for name, task in pathways(bundle.tasks).items()}
     if any(metrics.values()):
-        print_table(console, accuracy_table(metrics), "accuracy on held-out images")
+        title = validation_title(state.recipe, arguments.data_root, arguments.pictures)
+        print_table(console, accuracy_table(metrics), title)
     print_layers(console, {name: LayerFigures(**values) for name, values in bundle.report["layers"].items()})
     console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
     for task, decibels in bundle.report.get("qdq_decibels", {}).items():

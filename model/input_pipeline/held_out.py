@@ -39,7 +39,7 @@ def open_validation(recipe: Recipe, root: Path | None, pictures: Path | None = N
     root for a data set in files, see `read_pictures`; they have no ground truth. UserError if the data set cannot be read or lacks a task.
     """
     model, data = recipe.model, recipe.data
-    if data.name != RenderedScenes.name and root is None and pictures is not None:
+    if pictures is not None and _lacks_files(recipe, root):
         return Unlabelled(read_pictures(pictures, model, data.validation or None))
     if data.name == RenderedScenes.name:
         return RenderedScenes(validation_scenes(recipe, data.validation))
@@ -48,6 +48,16 @@ def open_validation(recipe: Recipe, root: Path | None, pictures: Path | None = N
     dataset = open_dataset(data.name, root, "val", *size, tasks=wanted, count=count, description=model.input)
     require_tasks(dataset, wanted)
     return dataset
+
+
+def validation_title(recipe: Recipe, root: Path | None, pictures: Path | None) -> str:
+    """What figures on the data of `open_validation` are called."""
+    calibrating = pictures is not None and _lacks_files(recipe, root)
+    return f"accuracy on {'the calibration pictures' if calibrating else 'held-out images'}"
+
+
+def _lacks_files(recipe: Recipe, root: Path | None) -> bool:
+    return recipe.data.name != RenderedScenes.name and root is None
 
 
 def first_images(dataset: Dataset, count: int) -> np.ndarray:

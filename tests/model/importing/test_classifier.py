@@ -106,9 +106,8 @@ def test_logits_are_those_of_the_library(tmp_path, images, family):
 def test_pictures_without_labels_are_enough_to_quantise(tmp_path, capsys):
     """There is no data set with all classes of a published network at hand: accuracy is then not measured, all else is."""
     out, pictures, bundle = tmp_path / "out.safetensors", tmp_path / "pictures", tmp_path / "bundle"
-    call(
-        ImportCommand, saved(network("distilled"), tmp_path / "model"), "--format", "transformers", "--checkpoint", out
-    )
+    words = (saved(network("distilled"), tmp_path / "model"), "--format", "transformers", "--checkpoint", out)
+    call(ImportCommand, *words, "--features", "last")
     pictures.mkdir()
     for n, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3), np.uint8)):
         Image.fromarray(pixels).save(pictures / f"{n}.png")
@@ -116,7 +115,9 @@ def test_pictures_without_labels_are_enough_to_quantise(tmp_path, capsys):
     task = load_bundle(bundle).tasks["classification"]
     assert (task.pooling, task.channels, task.metrics) == ("class+distillation", CLASSES, {})
     assert call(EvaluateCommand, "--checkpoint", out, "--pictures", pictures) == 0
-    assert "blocks.1" in capsys.readouterr().out
+    exported, evaluated = capsys.readouterr().out.split("bundle: ")
+    for printed in (exported, evaluated):
+        assert "blocks.1" in printed and "accuracy on the calibration pictures" in printed
     with pytest.raises(UserError, match="imagefolder lies in files: give the directory"):
         call(EvaluateCommand, "--checkpoint", out)
 
