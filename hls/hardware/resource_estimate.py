@@ -1,8 +1,8 @@
 """Estimates how much of its device a configuration needs, and refuses a configuration that the device does not hold.
 
 The counts of DSPs, BRAMs and URAMs follow from the structure of the machine; LUTs, and those of them that are memory, are fitted formulas
-per unit. For the shipped configurations, `make resources` counts as many DSPs, one UltraRAM or eight block RAMs less where a memory is
-odd, and LUTs within 6 %, as memory within 2 %. No figure comes from place and route.
+per unit. For the shipped configurations, `make resources` counts as many DSPs and BRAMs, one URAM less where it puts a narrow slice of the
+weight memory, two blocks deep, into one, and LUTs within 6 %, as memory within 2 %. No figure comes from place and route.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from moesaic.hls.hardware.resource_estimate import power_of_two
@@ -42,7 +43,7 @@ class Memory:
     """A memory in block RAM or UltraRAM.
 
     name: of the signal. style: "block" or "ultra". width, depth: in bits and words. registered: whether all its read data goes to the data
-    pins of registers and nowhere else.
+    pins of registers and nowhere else. bytewise: whether bytes of a word are written apart, so that the ninth bit of each is lost.
     """
 
     name: str
@@ -50,13 +51,15 @@ class Memory:
     width: int
     depth: int
     registered: bool
+    bytewise: bool
 
     @property
     def rounding(self) -> int:
         """Block RAMs of 18 Kb that it takes more if its depth is rounded up to a power of two, as Vivado may do."""
         if self.style != "block":
             return 0
-        return _blocks(self.width, power_of_two(self.depth)) - _blocks(self.width, self.depth)
+        width = -(-self.width // 8) * 9 if self.bytewise else self.width
+        return _blocks(width, power_of_two(self.depth)) - _blocks(width, self.depth)
 
 
 def _blocks(width: int, depth: int) -> int:
@@ -76,7 +79,16 @@ def find(modules: Mapping[str, Module]) -> dict[str, list[Memory]]:
     with tempfile.TemporaryDirectory(prefix="moesaic-") as directory:
         source, result = Path(directory) / "memories.il", Path(directory) / "memories.json"
         source.write_text(text, encoding="utf-8")
-        commands = ("opt_expr", "opt_clean", "opt_merge", "opt_dff", "opt_clean", "memory_dff", "opt_clean")
+        commands = (
+            "opt_expr",
+            "opt_clean",
+            "opt_merge",
+            "opt_dff",
+            "opt_clean",
+            "memory_dff",
+            "opt_reduce",
+            "opt_clean",
+        )
         yosys.run([f'read_rtlil "{source}"', *commands, f'write_json "{result}"'])
         written = json.loads(result.read_text(encoding="utf-8"))["modules"]
     found = {name: _of_module(written[name.removeprefix("\\")]) for name in holders}
@@ -109,5 +121,16 @@ def _of_module(module: dict) -> list[Memory]:
             if isinstance(bit, int)
         ]
         registered = all(loads[bit] <= {"register"} for bit in data)
-        memories.append(Memory(name, style, memory["width"], memory["size"], registered))
+        memories.append(Memory(name, style, memory["width"], memory["size"], registered, _bytewise(module, name)))
     return memories
+
+
+def _bytewise(module: dict, name: str) -> bool:
+    """Whether a memory's write enables, of all its write ports, have a byte that the bits beside it do not share."""
+    enables = [
+        cell["connections"]["EN"]
+        for cell in module["cells"].values()
+        if cell["type"] in ("$memwr", "$memwr_v2") and cell["parameters"]["MEMID"].lstrip("\\") == name.lstrip("\\")
+    ]
+    runs = [len(list(bits)) for _, bits in groupby(zip(*enables))]
+    return len(runs) > 1 and min(runs) == 8

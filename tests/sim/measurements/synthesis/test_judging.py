@@ -21,15 +21,19 @@ LEAF = """module leaf(input logic clk_i, input logic rst_ni, input logic enable_
   always_ff @(posedge clk_i) if (!rst_ni) q_o <= '0; else if (enable_i) q_o <= d_i;
 endmodule
 """
-MEMORY = """module {name}(input logic clk_i, input logic we_i, input logic [10:0] a_i, input logic [15:0] d_i, output logic [15:0] q_o);
+MEMORY = """module {name}(input logic clk_i, input logic [1:0] we_i, input logic [10:0] a_i,
+    input logic [15:0] d_i, output logic [15:0] q_o);
   (* ram_style = "{style}" *) logic [15:0] memory[{depth}];
   logic [15:0] data_q;
-  always_ff @(posedge clk_i) if (we_i) memory[a_i] <= d_i; else data_q <= memory[a_i];
+  always_ff @(posedge clk_i) {write} else data_q <= memory[a_i];
   {rest}
 endmodule
 """
+WHOLE = "if (we_i[0]) memory[a_i] <= d_i;"
+BYTES = "if (we_i != 0) for (int b = 0; b < 2; b++) begin if (we_i[b]) memory[a_i][8*b+:8] <= d_i[8*b+:8]; end"
 MEMORIES = {
     "held_block": ("block", 1536, "always_ff @(posedge clk_i) q_o <= data_q;"),
+    "held_bytes": ("block", 2048, "always_ff @(posedge clk_i) q_o <= data_q;"),
     "held_ultra": ("ultra", 2048, "always_ff @(posedge clk_i) q_o <= data_q;"),
     "bare": ("block", 2048, "assign q_o = data_q;"),
     "changed": ("ultra", 2048, "always_ff @(posedge clk_i) q_o <= data_q ^ d_i;"),
@@ -68,7 +72,7 @@ def _garden() -> str:
         "    leaf u_leaf (.clk_i, .rst_ni, .enable_i(enable_q), .d_i(d_i[7:0]), .q_o(leaves_o[i]));",
         "  end",
         *(
-            f"  {name} u_{name} (.clk_i, .we_i(e_i[0]), .a_i(e_i[11:1]), .d_i, .q_o(words_o[{n}]));"
+            f"  {name} u_{name} (.clk_i, .we_i(e_i[1:0]), .a_i(e_i[12:2]), .d_i, .q_o(words_o[{n}]));"
             for n, name in enumerate(MEMORIES)
         ),
         *(
@@ -86,7 +90,9 @@ def garden(tmp_path_factory) -> Measured:
     directory = tmp_path_factory.mktemp("garden")
     texts = {"leaf": LEAF, "garden": _garden()}
     texts |= {
-        name: MEMORY.format(name=name, style=style, depth=depth, rest=rest)
+        name: MEMORY.format(
+            name=name, style=style, depth=depth, rest=rest, write=BYTES if name == "held_bytes" else WHOLE
+        )
         for name, (style, depth, rest) in MEMORIES.items()
     }
     texts |= {name: PRODUCT.format(name=name, m=m, p=p) for name, (m, p, _) in PRODUCTS.items()}
@@ -236,6 +242,7 @@ def test_memories_need_an_output_register(garden, module):
     (memory,) = result(garden, module).memories
     assert (memory.style, memory.width, memory.depth) == (style, 16, depth)
     assert memory.registered == module.startswith("held")
+    assert memory.bytewise == (module == "held_bytes")
 
 
 def test_memories_without_register_are_named(garden):
@@ -247,9 +254,11 @@ def test_memories_without_register_are_named(garden):
 def test_depths_round_up_to_powers_of_two(garden):
     """1,536 words of 16 bits take two halves of 1,024 words, and so do 2,048; 64 bits show the difference."""
     assert result(garden, "held_block").memories[0].rounding == 0
-    wide = memories.Memory("m", "block", 64, 1536, True)
+    wide = memories.Memory("m", "block", 64, 1536, True, False)
     assert wide.rounding == 2  # 6 halves of 36 Kb for 3 times 512 words of 72 bits, 8 for 4
     assert replace(wide, style="ultra").rounding == 0
+    # of 9 bits, a byte that is written apart has 8: 48 halves and 64, instead of 45 and 57
+    assert [replace(wide, width=512, bytewise=bytewise).rounding for bytewise in (True, False)] == [16, 12]
     top = module_synthesis.Result("m", 4, Counter(), Counter(bram18=24), (), 0, (wide,))
     assert judging.need_of(Measured((top,), {}, 1))["bram36"] == 16
 
