@@ -5,7 +5,8 @@ import re
 import pytest
 import tomllib
 
-from moesaic.hls.hardware.resource_estimate import estimate_resources
+from moesaic.hls.hardware.resource_estimate import estimate_resources, estimate_resources_of_two_units
+from moesaic.sim.measurements.benchmark.cases import UNIFIED, ablation_cases, chosen_frames
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.dram_timing import BYTES_PER_CYCLE, LATENCY
 from tests.docs.figures import FIGURES
@@ -129,6 +130,18 @@ def test_resources_in_the_readme_are_those_counted():
 def test_resources_counted_are_those_estimated(row, resource, tolerance):
     estimated = [getattr(estimate_resources(load_configuration(name)), resource) for name in COUNTED]
     assert estimated == pytest.approx(counted(row), rel=tolerance)
+
+
+def test_two_units_in_the_benchmark():
+    """The structural estimate of zcu104-full, of which the ablation is."""
+    full = load_configuration("zcu104-full")
+    (frame,) = chosen_frames("m3vit_tiny", "128x256")
+    (half,) = (case.configuration for case in ablation_cases(full, frame) if case.label == UNIFIED)
+    two, one = estimate_resources_of_two_units(half), estimate_resources(full)
+    more = (
+        f"{two.dsp - one.dsp} DSP, {two.bram36 - one.bram36} BRAM36 and about {round(two.lut - one.lut, -3):,} LUT more"
+    )
+    assert more in row_of(BENCHMARK, "unified unit off")[-1]
 
 
 def test_mutants_in_the_readme_are_all_of_them():
