@@ -147,6 +147,11 @@ class ImportCommand:
             source = read_onnx_checkpoint(arguments.source, size, arguments.backbone_only)
         else:
             source = read_foreign_checkpoint(arguments.source)
+        ranges = source.ranges if isinstance(source, OnnxCheckpoint) else {}
+        if arguments.pictures and not ranges:
+            raise UserError(
+                f"--pictures is for quantised graphs, {arguments.source} is none: leave it out, `moesaic export` takes it"
+            )
         heads = _heads(arguments, source.settings)
         grid, given = arguments.grid or stated_grid(source), _given_input(arguments)
         described, origin = recipe.model.input if recipe else MINUS_ONE_TO_ONE, "the recipe's"
@@ -167,10 +172,9 @@ class ImportCommand:
         model = M3ViT(recipe.model)
         fresh = initialise(model, weights, seed=recipe.training.seed)
         step = 0 if fresh else recipe.training.steps  # a complete model counts as trained
-        checkpoint.save(arguments.checkpoint, checkpoint.Checkpoint(recipe, step, model.state_dict(), {}))
-        ranges = source.ranges if isinstance(source, OnnxCheckpoint) else {}
         if ranges:
             _write_scales(arguments, recipe, model, ranges, console)
+        checkpoint.save(arguments.checkpoint, checkpoint.Checkpoint(recipe, step, model.state_dict(), {}))
         if arguments.recipe and (prefix := recipe.model.prefix_tokens) != 1:
             console.print(f"prefix tokens: {prefix} (a recipe that starts from this needs prefix_tokens = {prefix})")
         if fresh:

@@ -78,16 +78,16 @@ def _measured(
     """The scales, and if weights are to be rounded with feedback, moments of what their layers read."""
     require_light_head(model.configuration)
     every = plan.every if plan else [whole_network(model)]
-    seen: list[Calibration] = []
-    held_out: list[Calibration] = []
+    parts: tuple[list[Calibration], list[Calibration]] = [], []
     for pathways in every:
         with on_pathways(model, pathways):
-            for part, found in zip(split_pictures(images), (seen, held_out)):
-                found.append(calibrate(model, part, moments=settings.rounding == FEEDBACK))
+            for pictures, found in zip(split_pictures(images), parts):
+                found.append(calibrate(model, pictures, moments=settings.rounding == FEEDBACK))
+    seen, held_out = (merge(found) for found in parts)
     union = plan.union if plan else every[0]
-    scales = choose_scales(model, merge(seen), merge(held_out), union, settings)
+    scales = choose_scales(model, seen, held_out, union, settings)
     require_score_ratios(scales, model.configuration.head_dim)
-    return scales, merged_moments(seen + held_out)
+    return scales, merged_moments([seen, held_out])
 
 
 def require_light_head(configuration: ModelConfiguration) -> None:

@@ -111,6 +111,8 @@ def test_pictures_without_labels_are_enough_to_quantise(tmp_path, capsys):
     pictures.mkdir()
     for n, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3), np.uint8)):
         Image.fromarray(pixels).save(pictures / f"{n}.png")
+    with pytest.raises(UserError, match=r"--pictures is for quantised graphs, .+ is none"):
+        call(ImportCommand, *words, "--pictures", pictures)
     assert call(ExportCommand, "--checkpoint", out, "--pictures", pictures, "--output", bundle) == 0
     task = load_bundle(bundle).tasks["classification"]
     assert (task.pooling, task.channels, task.metrics) == ("class+distillation", CLASSES, {})
