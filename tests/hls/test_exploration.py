@@ -55,7 +55,7 @@ def test_the_bound_is_none_that_an_estimate_beats(found):
         assert exploration._bound(candidate.configuration, FRAMES) <= candidate.score
 
 
-@pytest.mark.parametrize("part", [part for part, device in DEVICES.items() if device.uram])
+@pytest.mark.parametrize("part", DEVICES)
 def test_a_division_leaves_no_room_for_larger_memories(part):
     array = next(exploration._arrays(dataclasses.replace(TINY, part=part)))
     divisions = list(exploration._divisions(array))
