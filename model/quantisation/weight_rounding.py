@@ -22,7 +22,7 @@ from moesaic.model.quantisation.scales import Scales
 
 _DAMPING = 0.01  # of the mean variance of the inputs, added to each: the share of GPTQ's section 3
 _ROUNDING_VARIANCE = 1 / 12  # of an input, in its own units
-_BLOCK = 64  # columns whose errors are passed on together
+_BLOCK = 64  # inputs whose errors are passed on together
 _WITHIN = 0.49  # how far a stored weight may be from its integer, in units of the row
 
 
@@ -84,29 +84,28 @@ def _with_feedback(layer: LinearLayer, moments: Moments | None, bits: int, clip:
 def round_with_feedback(units: Tensor, covariance: Tensor, largest: int) -> tuple[Tensor, Tensor]:
     """Integers of at most `largest` for weights [out, in] in units of their rows, and the weights as they were when it was their turn.
 
-    covariance: of the inputs, [in, in], positive definite. Columns take turns in the order of their inputs' variance. A weight that is
+    covariance: of the inputs, [in, in], positive definite. Inputs take turns in the order of their variance. A weight that is
     the largest of its row, within half a unit of `largest` or beyond, becomes `largest`, so that the row keeps its scale.
     """
     order = covariance.diagonal().argsort(descending=True, stable=True)
     factor = torch.linalg.cholesky(
         torch.cholesky_inverse(torch.linalg.cholesky(covariance[order][:, order])), upper=True
     )
-    left, before, integers = units[:, order].clone(), torch.empty_like(units), torch.empty_like(units)
-    ends = left.abs() >= largest - 0.5
-    fixed = left.sign() * largest
-    for first in range(0, left.shape[1], _BLOCK):
-        last = min(first + _BLOCK, left.shape[1])
-        part, own = left[:, first:last], factor[first:last, first:last]
+    left = units.mT[order].contiguous()  # a row for each input: what takes turns lies together in memory
+    before, integers = torch.empty_like(left), torch.empty_like(left)
+    ends, fixed = left.abs() >= largest - 0.5, left.sign() * largest
+    for first in range(0, len(left), _BLOCK):
+        last = min(first + _BLOCK, len(left))
+        part, own = left[first:last], factor[first:last, first:last]
         errors = torch.empty_like(part)
-        for i, column in enumerate(range(first, last)):
-            now = part[:, i].clone()
-            rounded = torch.where(ends[:, column], fixed[:, column], now.round().clamp(-largest, largest))
-            errors[:, i] = (now - rounded) / own[i, i]
-            part[:, i:] -= errors[:, i, None] * own[i, i:]
-            before[:, column], integers[:, column] = now, rounded
-        left[:, last:] -= errors @ factor[first:last, last:]
+        for i, turn in enumerate(range(first, last)):
+            before[turn] = part[i]
+            integers[turn] = torch.where(ends[turn], fixed[turn], part[i].round().clamp(-largest, largest))
+            errors[i] = (before[turn] - integers[turn]) / own[i, i]
+            part[i + 1 :].addr_(own[i, i + 1 :], errors[i], alpha=-1)
+        left[last:] -= factor[first:last, last:].mT @ errors
     places = order.argsort()
-    return integers[:, places], before[:, places]
+    return integers[places].mT, before[places].mT
 
 
 def _store(model: M3ViT, name: str, weight: Tensor, bias: Tensor) -> None:
