@@ -52,7 +52,7 @@ def test_a_broken_layer_stands_out(model, mode):
     blocks = list(scales.blocks)
     blocks[2] = dataclasses.replace(blocks[2], value=times(blocks[2].value, 60))
     scales = dataclasses.replace(scales, blocks=tuple(blocks))
-    found = measure_sensitivity(model, scales, RenderedScenes(SCENES), mode=mode)
+    found = measure_sensitivity(model, model, scales, RenderedScenes(SCENES), mode=mode)
     for task in ("segmentation", "depth"):
         losses = {group: loss.signal_to_noise[task] for group, loss in found.groups.items()}
         worst, others = losses.pop("blocks.2.attention"), losses.values()

@@ -50,6 +50,7 @@ REFUSED_PARAMETERS = [
         {"ActPorts": 3},
         "ActPorts is 3, it must be a power of two that divides RowEntries, 128",
     ),
+    ("moesaic_shift_coarse", {"Width": 84}, "Width is 84, it must be below 80"),
     (
         "moesaic_weight_memory",
         {"WeightBytes": 65552},
