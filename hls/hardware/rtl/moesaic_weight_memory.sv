@@ -50,6 +50,9 @@ module moesaic_weight_memory #(
   // most writes of load.
   localparam int unsigned SliceBytes = Ultra ? 9 : 8;
   localparam int unsigned Slices = (WordBytes + SliceBytes - 1) / SliceBytes;
+  /* verilator lint_off UNUSEDPARAM */
+  localparam Style = Ultra ? "ultra" : "block";  // only the memory's attribute, which Verilator does not read, has it
+  /* verilator lint_on UNUSEDPARAM */
 
   if (WeightBytes % WordBytes != 0 || Words < 2) begin : gen_check_words
     $fatal(1, "weight_memory: WeightBytes is %0d, it must hold whole words of %0d bytes, at least two", WeightBytes, WordBytes);
@@ -125,6 +128,7 @@ module moesaic_weight_memory #(
     localparam int unsigned First = SliceBytes * s;
     localparam int unsigned Bytes = (s == Slices - 1) ? WordBytes - First : SliceBytes;
 
+    (* ram_style = Style *) logic [8*Bytes-1:0] memory[Words];
     logic [8*Bytes-1:0] latch_q, output_q;
     logic client, wr_enable_q, answered, own, shared;
 
@@ -150,31 +154,18 @@ module moesaic_weight_memory #(
       wr_enable_q <= rst_ni && wr_valid_q && !wr_shared && client_strobe_q[client][First+:Bytes] != '0;
     end
 
-    if (Ultra) begin : gen_ultra
-      (* ram_style = "ultra" *) logic [8*Bytes-1:0] memory[Words];
-
-      always_ff @(posedge clk_i) begin
-        if (wr_enable_q) begin
-          for (int b = 0; b < Bytes; b++) begin
-            if (wr_strobe_q[First+b]) memory[wr_address_q][8*b+:8] <= wr_data_q[8*(First+b)+:8];
-          end
+    always_ff @(posedge clk_i) begin
+      if (wr_enable_q) begin
+        for (int b = 0; b < Bytes; b++) begin
+          if (wr_strobe_q[First+b]) memory[wr_address_q][8*b+:8] <= wr_data_q[8*(First+b)+:8];
         end
-        if (rd_enable_q) latch_q <= memory[rd_address_q];
-      end
-    end else begin : gen_block
-      (* ram_style = "block" *) logic [8*Bytes-1:0] memory[Words];
-
-      always_ff @(posedge clk_i) begin
-        if (wr_enable_q) begin
-          for (int b = 0; b < Bytes; b++) begin
-            if (wr_strobe_q[First+b]) memory[wr_address_q][8*b+:8] <= wr_data_q[8*(First+b)+:8];
-          end
-        end
-        if (rd_enable_q) latch_q <= memory[rd_address_q];
       end
     end
 
-    always_ff @(posedge clk_i) output_q <= latch_q;
+    always_ff @(posedge clk_i) begin
+      if (rd_enable_q) latch_q <= memory[rd_address_q];
+      output_q <= latch_q;
+    end
 
     always_ff @(posedge clk_i) begin
       if (answered) begin
