@@ -82,10 +82,10 @@ def distil_in_integers(
     whose steps are a part `rate` of the size of each tensor, not the recipe's: in a network of others that size differs by orders
     of magnitude, the more so where LayerScale is folded into a layer. pictures: uint8 [N, height, width, 3], of which each step
     draws a batch of the recipe's size, mirrored or not, each with a contrast and a brightness of its own: few pictures stand for
-    many. teacher: the network in float, in evaluation mode; by default the model as it is. Returns the loss of each step. UserError
+    many. teacher: the network in float; by default the model as it is. Returns the loss of each step. UserError
     if training diverges.
     """
-    exact = copy.deepcopy(model).eval() if teacher is None else teacher
+    exact = copy.deepcopy(model if teacher is None else teacher).eval()  # it may be the model, which changes
     network = FakeQuantised(model, scales)
     found = (lambda step=step: _distance(exact, network, recipe, pictures, step) for step in range(steps))
     optimizer = torch.optim.Adafactor(model.parameters(), lr=rate, eps=(None, _LEAST_SIZE))

@@ -81,3 +81,14 @@ def test_distillation_brings_the_integers_nearer_to_the_float_network():
     assert len(losses) == 30 and np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.1
     assert distance() < 0.9 * before
     assert_the_same(FakeQuantised(model, scales), integer_network(model, IMAGES, scales=scales), IMAGES[:1])
+
+
+def test_a_teacher_that_is_the_model_itself_stays_as_it_was():
+    """As with `moesaic qat --distil --rounding nearest`, where no weight is rounded before training."""
+    losses = []
+    for named in (False, True):
+        model = random_model(0)
+        teacher = model if named else None
+        scales = coarse_scales(model)
+        losses.append(distil_in_integers(model, scales, IMAGES, RECIPE, 4, teacher=teacher, rate=0.01))
+    assert losses[0] == losses[1]
