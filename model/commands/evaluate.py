@@ -70,7 +70,7 @@ class EvaluateCommand:
         scales, seen = load_scales(arguments, recipe.model), np.empty(0)
         if recipe.model.has_integer_form and not arguments.float_only:
             seen = calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures)
-            rounded, scales = (model, scales) if scales else calibrated(model, seen, settings)
+            rounded, scales = calibrated(model, seen, settings, scales=scales)
             network = integer_network(rounded, seen, scales=scales)
         metrics = compare(model, network, held_out, console=console)
         if metrics:

@@ -80,7 +80,7 @@ def build_bundle(
     plan = plan_pathways(model, usage, budget, alternatives or {})
     if fine_tune_steps:
         fine_tune_on_pathways(model, recipe, plan.every, fine_tune_steps, data_root=data_root, advance=advance)
-    rounded, scales = (model, scales) if scales else calibrated(model, seen, settings, plan)
+    rounded, scales = calibrated(model, seen, settings, plan, scales)
     network = integer_network(rounded, seen, plan, scales=scales)
     data = dataclasses.replace(recipe.data, validation=validation)
     held_out = open_validation(dataclasses.replace(recipe, data=data), data_root, pictures)

@@ -195,11 +195,10 @@ class _Recorder:
             self.up(name, up, share, update=update, score=score, expert=torch.full_like(score, e))
 
 
-def _hook_head(model: M3ViT, recorder: _Recorder, task: str) -> torch.utils.hooks.RemovableHandle:
-    """Record what a task's head reads and the magnitude of what the machine's layers give for it."""
+def _hook_head(model: M3ViT, recorder: _Recorder, task: str, means: Tensor) -> torch.utils.hooks.RemovableHandle:
+    """Record what a task's head reads and the magnitude of what the machine's layers give for it. means: see `position_means`."""
     c = model.configuration
     own, head = c.bundle_task(task, c.whole_pathways[task]), model.heads[task]
-    means = position_means(model)
 
     def see(module: torch.nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
         if pools_first(own):
@@ -227,7 +226,7 @@ def _hooks(model: M3ViT, recorder: _Recorder) -> list[torch.utils.hooks.Removabl
 
     means = position_means(model)
     handles = [before(model.norm, stream("stream"))]
-    handles += [_hook_head(model, recorder, task) for task in model.configuration.task_names]
+    handles += [_hook_head(model, recorder, task, means) for task in model.configuration.task_names]
     for i, block in enumerate(model.blocks):
         name, attention, mlp = f"blocks.{i}", block.attention, block.mlp
         handles += [

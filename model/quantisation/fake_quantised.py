@@ -183,7 +183,7 @@ class _Pass:
         )  # [N, H, T, D / H]
         integer, ratio = self.integer(f"{block}.scores"), score_ratio(of, c.head_dim)
         if integer:
-            ratio = float(np.ldexp(*_mantissa_and_exponent(ratio)))
+            ratio = _fixed_point(ratio)
         scores = ops.saturate(ops.requantise(q @ k.mT, ratio, integer), 16, integer)
         probabilities = ops.softmax(scores, integer)
         attended = ops.attend(probabilities, v, of.attention_shift, self.integer(f"{block}.attention"))
@@ -234,7 +234,7 @@ class _Pass:
         x = x.view(self.count, c.tokens, -1)[:, head_tokens(c.architecture, self.task, own)]
         if pools_first(own):
             integer, ratio = self.integer(pool(self.task)), mean_ratio(x.shape[1])
-            ratio = float(np.ldexp(*_mantissa_and_exponent(ratio))) if integer else ratio
+            ratio = _fixed_point(ratio) if integer else ratio
             x = ops.mean_of_rows(x, ratio, integer)[:, None]
         x = self._norm(final_norm(self.task, own), x.reshape(-1, c.width)).view(x.shape)
         layers = head_layers(c.architecture, self.task, own)
@@ -259,6 +259,7 @@ class _Pass:
             self.record("output", output)
 
 
-def _mantissa_and_exponent(ratio: float) -> tuple[float, int]:
+def _fixed_point(ratio: float) -> float:
+    """A factor as the machine has it, multiplier / 2**shift."""
     multiplier, shift = fixed_point_multiplier(ratio)
-    return float(multiplier), -int(shift)
+    return float(np.ldexp(float(multiplier), -int(shift)))

@@ -44,20 +44,26 @@ def integer_network(
     """
     require_light_head(model.configuration)
     plan = PathwayPlan(whole_network(model)) if plan is None else plan
-    if scales is None:
-        model, scales = calibrated(model, images, settings, plan)
+    model, scales = calibrated(model, images, settings, plan, scales)
     architecture = dataclasses.replace(model.configuration.architecture, expert_weight_bits=scales.settings.expert_bits)
     tasks, tensors = add_alternatives(plan, *quantise(model, scales, plan.union))
     return IntegerNetwork(architecture, tasks, tensors)
 
 
 def calibrated(
-    model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: PathwayPlan | None = None
+    model: M3ViT,
+    images: np.ndarray,
+    settings: PtqSettings,
+    plan: PathwayPlan | None = None,
+    scales: Scales | None = None,
 ) -> tuple[M3ViT, Scales]:
     """A model whose weights round to the integers that the settings ask for, and scales for it; see `scales_for`.
 
-    The model is the one that was given, or with rounding by feedback a copy with other weights.
+    The model is the one that was given, or with rounding by feedback a copy with other weights. scales: those that the model has
+    already; then both are returned as they are.
     """
+    if scales is not None:
+        return model, scales
     scales, moments = _measured(model, images, settings, plan)
     if settings.rounding == NEAREST:
         return model, scales

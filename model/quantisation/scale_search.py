@@ -139,9 +139,10 @@ class _Search:
         if not self.by_error:
             return scales(1.0)
         pictures, heads = self.held_out.attention[name], self.model.configuration.heads
+        weights = [_attention_weights(picture, heads) for picture in pictures]
 
         def error(candidate: tuple[np.ndarray, ActivationScale]) -> float:
-            return sum(_attention_error(picture, heads, *candidate) for picture in pictures)
+            return sum(_attention_error(one, exact, *candidate) for one, exact in zip(pictures, weights))
 
         return _widest([scales(part) for part in _PARTS], error)
 
@@ -411,26 +412,32 @@ def _normed(x: Tensor) -> Tensor:
     return torch.nn.functional.layer_norm(x, x.shape[-1:])
 
 
+def _per_head(rows: Tensor, heads: int) -> Tensor:
+    """Rows [rows, width] as [heads, rows, width / heads]."""
+    return rows.unflatten(-1, (heads, -1)).transpose(0, 1)
+
+
 def _attention_weights(picture: AttentionSample, heads: int) -> Tensor:
     """The exact weights [heads, queries, keys] of a picture's attention."""
-    q, k = (torch.from_numpy(rows).unflatten(-1, (heads, -1)).transpose(0, 1) for rows in (picture.query, picture.key))
+    q, k = (_per_head(torch.from_numpy(rows), heads) for rows in (picture.query, picture.key))
     return torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), -1)
 
 
-def _attention_error(picture: AttentionSample, heads: int, query: np.ndarray, key: ActivationScale) -> float:
-    """The squared error of attention's result with integer queries, keys and scores, relative to its own square."""
-    q, k, v = (torch.from_numpy(part) for part in (picture.query, picture.key, picture.value))
+def _attention_error(picture: AttentionSample, weights: Tensor, query: np.ndarray, key: ActivationScale) -> float:
+    """The squared error of attention's result with integer queries, keys and scores, relative to its own square.
 
-    def per_head(rows: Tensor) -> Tensor:
-        return rows.unflatten(-1, (heads, -1)).transpose(0, 1)
+    weights: the exact ones, see `_attention_weights`.
+    """
+    q, k, v = (torch.from_numpy(part) for part in (picture.query, picture.key, picture.value))
+    heads = len(weights)
 
     def integers(rows: Tensor, unit: np.ndarray | float) -> Tensor:
         return (rows / torch.from_numpy(np.asarray(unit)).float()).round().clamp(-_INT8_MAX - 1, _INT8_MAX)
 
     q_units, k_units = integers(q, query), integers(k - torch.from_numpy(np.asarray(key.offset)).float(), key.scale)
     octave = OCTAVE / (1 << EXP_FRACTION_BITS) / math.sqrt(q.shape[-1] / heads)
-    scores = per_head(q_units) @ per_head(k_units).mT * (float((query * key.scale).max()) * octave)
-    values = per_head(v - v.mean(0))
+    scores = _per_head(q_units, heads) @ _per_head(k_units, heads).mT * (float((query * key.scale).max()) * octave)
+    values = _per_head(v - v.mean(0), heads)
     found = torch.softmax(scores.clamp(-_SCORE_LIMIT, _SCORE_LIMIT) * math.log(2), -1) @ values
-    exact = _attention_weights(picture, heads) @ values
+    exact = weights @ values
     return ((found - exact).square().sum() / exact.square().sum().clamp(min=1e-30)).item()
