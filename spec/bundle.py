@@ -18,8 +18,8 @@ NAME.gamma and NAME.beta int16 (width,) and NAME.shift uint8 (). T is prefix_tok
     blocks.I.mlp.up, .mlp.down       linear (dense blocks); .mlp.table int8 (1024,): GELU, indexed by up's result + 512
     blocks.I.router.PATHWAY          linear (kept experts in ascending order, width), to int16 in 1/256 octave; PATHWAY is TASK for a
                                      task's default pathway and TASK@ALTERNATIVE for another one, see Task
-    blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,). If expert_weight_bits is 4, the weights are in
-                                     [-7, 7] and stored as moesaic.spec.int4 packs them: uint8 (out, ceil(in / 2))
+    blocks.I.experts.E.up, .down     linear; blocks.I.experts.table int8 (1024,). If E is among the block's four_bit_experts, its weights
+                                     are in [-7, 7] and stored as moesaic.spec.int4 packs them: uint8 (out, ceil(in / 2))
     norm                             final layer norm of all tasks without one of their own; absent if there is no such task
     heads.TASK                       linear (upscale * upscale * channels, width), order [y][x][channel], to int16
     heads.TASK.class, .mean, .distillation, .mean_before_norm   linear (channels, width), to int16: one or two of them in place of
@@ -56,12 +56,13 @@ from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.pathway_names import is_alternative_name, is_task_name, pathway_name
 
-FORMAT, VERSION = "moesaic bundle", 2
+FORMAT, VERSION = "moesaic bundle", 3
 MANIFEST = "bundle.json"
 EXPERT_WEIGHT_BITS = (8, 4)
 PREFIX_TOKENS_MAX = 8
 _REMEDY = "make it again with `moesaic export`"
 _OF_EXPERTS = ("experts", "top_k", "expert_hidden")  # may be 0 in a dense network
+_OF_BLOCKS = ("moe_blocks", "four_bit_experts")  # all other fields of an architecture are integers
 _CLASS_TOKEN_ALONE = 1  # the number of prefix tokens if a manifest does not state it
 
 
@@ -70,8 +71,9 @@ class Architecture:
     """Sizes of a network. moe_blocks: indices of the blocks that have experts instead of an MLP; empty for a dense network.
 
     image_height, image_width: pixels, multiples of patch. width: channels of a token, a multiple of heads. depth: number of blocks.
-    top_k: experts per token. expert_weight_bits: 8, or 4 for experts whose weights are in [-7, 7]. prefix_tokens: tokens before
-    those of the patches (a class token, a distillation token, registers), 0 to PREFIX_TOKENS_MAX.
+    top_k: experts per token. prefix_tokens: tokens before those of the patches (a class token, a distillation token, registers), 0 to
+    PREFIX_TOKENS_MAX. four_bit_experts: MoE block to those of its experts, in ascending order, whose weights have 4 bits and are in
+    [-7, 7]; a block without any is not mentioned. All other weights have 8 bits.
     """
 
     image_height: int
@@ -85,8 +87,8 @@ class Architecture:
     experts: int
     top_k: int
     moe_blocks: tuple[int, ...]
-    expert_weight_bits: int = 8
     prefix_tokens: int = _CLASS_TOKEN_ALONE
+    four_bit_experts: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -103,12 +105,29 @@ class Architecture:
         """Patches of a frame."""
         return self.grid[0] * self.grid[1]
 
+    @property
+    def all_experts(self) -> dict[int, tuple[int, ...]]:
+        """MoE block to all its experts, as a pathway or `four_bit_experts` has them."""
+        return dict.fromkeys(self.moe_blocks, tuple(range(self.experts)))
+
+    def weight_bits(self, layer: str) -> int:
+        """Bits of a weight, 8 or 4, of the linear layer with this name, or of the layer to which the tensor with this name belongs."""
+        return weight_bits(layer, self.four_bit_experts)
+
     def to_dict(self) -> dict:
         """As a manifest states it; prefix_tokens is left out if it is 1, a class token alone."""
         values = asdict(self)
         if self.prefix_tokens == _CLASS_TOKEN_ALONE:
             del values["prefix_tokens"]
         return values
+
+
+def weight_bits(layer: str, four_bit_experts: dict[int, tuple[int, ...]]) -> int:
+    """See `Architecture.weight_bits`; for networks that have no architecture yet."""
+    match layer.split("."):
+        case ["blocks", block, "experts", expert, "up" | "down", *_]:
+            return 4 if int(expert) in four_bit_experts.get(int(block), ()) else 8
+    return 8
 
 
 @dataclass(frozen=True)
@@ -224,15 +243,13 @@ def load_bundle(directory: Path | str) -> Bundle:
     manifest = read_manifest(directory, MANIFEST, FORMAT, VERSION, _REMEDY)
     contents = {name: read_file(directory, manifest, name, _REMEDY) for name in manifest["files"]}
     try:
-        architecture = Architecture(
-            **{**manifest["architecture"], "moe_blocks": tuple(manifest["architecture"]["moe_blocks"])}
-        )
+        architecture = _architecture(manifest["architecture"])
         tasks = {name: _task(values) for name, values in manifest["tasks"].items()}
         tensors, golden = _arrays(contents.pop("tensors.npz")), _arrays(contents.pop("golden.npz"))
-        tensors = _unpacked(tensors, architecture, tasks)
         described = InputDescription.from_dict(manifest.get("input", {}))
         bundle = Bundle(manifest["name"], architecture, tasks, tensors, golden, contents, manifest["report"], described)
-        problem = _architecture_problem(bundle) or _task_problem(bundle)
+        if not (problem := _architecture_problem(bundle) or _task_problem(bundle)):
+            bundle.tensors = _unpacked(tensors, architecture, tasks)
     except (KeyError, TypeError, ValueError, AttributeError, EOFError, OSError, BadZipFile) as error:
         raise UserError(f"{directory / MANIFEST} is malformed ({error!r}); {_REMEDY}") from None
     except UserError as error:
@@ -251,7 +268,7 @@ def _architecture_problem(bundle: Bundle) -> str:
     for f in fields(a):
         value = getattr(a, f.name)
         least = 0 if f.name == "prefix_tokens" or (f.name in _OF_EXPERTS and not a.moe_blocks) else 1
-        if f.name != "moe_blocks" and (type(value) is not int or value < least):
+        if f.name not in _OF_BLOCKS and (type(value) is not int or value < least):
             return f"{f.name} is {value!r}, not an integer from {least}"
     for name, size, divisor in (
         ("image_height", a.image_height, a.patch),
@@ -262,12 +279,13 @@ def _architecture_problem(bundle: Bundle) -> str:
             return f"{name} ({size}) is not a multiple of {divisor}"
     if a.prefix_tokens > PREFIX_TOKENS_MAX:
         return f"prefix_tokens is {a.prefix_tokens}, at most {PREFIX_TOKENS_MAX} are possible"
-    if a.expert_weight_bits not in EXPERT_WEIGHT_BITS:
-        return (
-            f"expert_weight_bits is {a.expert_weight_bits}, it must be one of {', '.join(map(str, EXPERT_WEIGHT_BITS))}"
-        )
     if not _ascending(a.moe_blocks, a.depth):
         return f"moe_blocks {list(a.moe_blocks)} are not ascending numbers below {a.depth}"
+    for block, experts in a.four_bit_experts.items():
+        if block not in a.moe_blocks:
+            return f"four_bit_experts are in block {block}, experts are in {list(a.moe_blocks)}"
+        if not experts or not _ascending(experts, a.experts):
+            return f"four_bit_experts of block {block} are {list(experts)}, they must be ascending numbers below {a.experts}"
     return "" if bundle.tasks else "it has no task"
 
 
@@ -318,13 +336,18 @@ def _ascending(values: tuple[int, ...], end: int) -> bool:
     return all(type(value) is int and 0 <= value < end for value in values) and list(values) == sorted(set(values))
 
 
+def _architecture(values: dict) -> Architecture:
+    experts = _experts_by_block(values["four_bit_experts"])
+    return Architecture(**{**values, "moe_blocks": tuple(values["moe_blocks"]), "four_bit_experts": experts})
+
+
 def _task(values: dict) -> Task:
     known = {f.name for f in fields(Task)}
     converted = {
-        "pathway": _pathway(values["pathway"]),
+        "pathway": _experts_by_block(values["pathway"]),
         "class_names": tuple(values.get("class_names", ())),
         "alternatives": {
-            name: Alternative(**{**alternative, "pathway": _pathway(alternative["pathway"])})
+            name: Alternative(**{**alternative, "pathway": _experts_by_block(alternative["pathway"])})
             for name, alternative in values.get("alternatives", {}).items()
         },
         "output": OutputDescription.from_dict(values.get("output", {})),
@@ -332,7 +355,7 @@ def _task(values: dict) -> Task:
     return Task(**{**{key: value for key, value in values.items() if key in known}, **converted})
 
 
-def _pathway(values: dict) -> dict[int, tuple[int, ...]]:
+def _experts_by_block(values: dict) -> dict[int, tuple[int, ...]]:
     return {int(block): tuple(experts) for block, experts in values.items()}
 
 
@@ -348,28 +371,24 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def is_expert_weight(name: str) -> bool:
-    """Whether the tensor of this name holds an expert's weights."""
-    return ".experts." in name and name.endswith(".weight")
+def is_packed(architecture: Architecture, name: str) -> bool:
+    """Whether a bundle stores the tensor with this name as moesaic.spec.int4 packs it, two weights in a byte."""
+    return name.endswith(".weight") and architecture.weight_bits(name) == 4
 
 
 def _packed(bundle: Bundle) -> dict[str, np.ndarray]:
     """The tensors in the form in which they are stored."""
-    if bundle.architecture.expert_weight_bits != 4:
-        return bundle.tensors
-    return {name: pack_int4(value) if is_expert_weight(name) else value for name, value in bundle.tensors.items()}
+    a = bundle.architecture
+    return {name: pack_int4(value) if is_packed(a, name) else value for name, value in bundle.tensors.items()}
 
 
 def _unpacked(
     stored: dict[str, np.ndarray], architecture: Architecture, tasks: dict[str, Task]
 ) -> dict[str, np.ndarray]:
     """The tensors as they were before packing. Names unknown to the architecture are left for `check_tensors`."""
-    if architecture.expert_weight_bits != 4:
-        return stored
-    packed = {
-        name: shape for name, (shape, _) in expected_tensors(architecture, tasks).items() if is_expert_weight(name)
-    }
-    return {name: unpack_int4(value, packed[name][1]) if name in packed else value for name, value in stored.items()}
+    expected = expected_tensors(architecture, tasks)
+    columns = {name: shape[1] for name, (shape, _) in expected.items() if is_packed(architecture, name)}
+    return {name: unpack_int4(value, columns[name]) if name in columns else value for name, value in stored.items()}
 
 
 def expected_tensors(architecture: Architecture, tasks: dict[str, Task]) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -439,7 +458,7 @@ def check_tensors(bundle: Bundle) -> None:
             raise UserError(
                 f"bundle {bundle.name}: tensor {name} is {bundle.tensors[name]}, at most {SCORE_SHIFT_MAX} is possible; {_REMEDY}"
             )
-        top = INT4_MAX if bundle.architecture.expert_weight_bits == 4 and is_expert_weight(name) else 127
+        top = INT4_MAX if is_packed(bundle.architecture, name) else 127
         if name.endswith(".weight") and bundle.tensors[name].min(initial=0) < -top:
             raise UserError(
                 f"bundle {bundle.name}: tensor {name} has a weight of {-top - 1}, the range is {-top} to {top}; {_REMEDY}"

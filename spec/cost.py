@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from moesaic.spec.bundle import Architecture, Task, expected_tensors, is_expert_weight, output_shape
+from moesaic.spec.bundle import Architecture, Task, expected_tensors, is_packed, output_shape
 from moesaic.spec.heads import FEATURES, blocks_run, head_layers, moe_blocks_run
 
 
@@ -51,7 +51,7 @@ def weight_bytes(architecture: Architecture, task: Task) -> int:
 
 
 def _stored_bytes(architecture: Architecture, name: str, shape: tuple[int, ...], dtype: str) -> int:
-    if architecture.expert_weight_bits == 4 and is_expert_weight(name):
+    if is_packed(architecture, name):
         rows, columns = shape
         return rows * -(-columns // 2)
     return math.prod(shape) * np.dtype(dtype).itemsize

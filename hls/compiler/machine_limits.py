@@ -23,10 +23,11 @@ def check_machine_limits(target: Target) -> None:
                 f"the model does not fit configuration {c.name}: {what} is {needed}, at most {available} are supported there"
             )
 
-    bits = a.expert_weight_bits
-    if bits != _WEIGHT_BITS:
-        remedy = f"it multiplies weights of {_WEIGHT_BITS} bits; export with --expert-bits {_WEIGHT_BITS}"
-        raise UserError(f"the machine does not run expert weights of {bits} bits yet, {remedy}")
+    for block, experts in task.pathway.items():
+        bits = min(a.weight_bits(f"blocks.{block}.experts.{e}.up") for e in experts)
+        if bits != _WEIGHT_BITS:
+            remedy = f"it multiplies weights of {_WEIGHT_BITS} bits; export with --expert-bits {_WEIGHT_BITS}"
+            raise UserError(f"the machine does not run expert weights of {bits} bits yet, {remedy}")
     limit("the width", a.width, NORM_WIDTH_MAX)
     if task.pathway:
         limit("the number of tokens", a.tokens, c.queue_tokens)

@@ -45,7 +45,7 @@ def integer_network(
     require_light_head(model.configuration)
     plan = PathwayPlan(whole_network(model)) if plan is None else plan
     model, scales = calibrated(model, images, settings, plan, scales)
-    architecture = dataclasses.replace(model.configuration.architecture, expert_weight_bits=scales.settings.expert_bits)
+    architecture = dataclasses.replace(model.configuration.architecture, four_bit_experts=scales.four_bit_experts)
     tasks, tensors = add_alternatives(plan, *quantise(model, scales, plan.union))
     return IntegerNetwork(architecture, tasks, tensors)
 

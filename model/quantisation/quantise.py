@@ -21,7 +21,7 @@ from moesaic.model.quantisation.layers import OCTAVE, LinearLayer, NormLayer, li
 from moesaic.model.quantisation.scales import INT16_MAX, BlockScales, Scales
 from moesaic.model.quantisation.straight_through import round_nearest
 from moesaic.spec.arithmetic import MEAN_SHIFT, NORM_FRACTION_BITS, fixed_point_multiplier
-from moesaic.spec.bundle import Task, is_expert_weight
+from moesaic.spec.bundle import Task, weight_bits
 from moesaic.spec.heads import pool, pools_first
 
 BIAS_MAX = 1 << 25  # half the range of the 27-bit accumulator; the other half is left for the products
@@ -157,8 +157,8 @@ def require_score_ratios(scales: Scales, head_dim: int) -> None:
 
 
 def weight_options(name: str, scales: Scales) -> WeightOptions:
-    """The arguments of `quantise_linear` for the layer called `name`, according to the settings of the scales."""
-    bits = scales.settings.expert_bits if is_expert_weight(f"{name}.weight") else 8
+    """The arguments of `quantise_linear` for the layer called `name`, according to the scales and their settings."""
+    bits = weight_bits(name, scales.four_bit_experts)
     return {"bits": bits, "clip": scales.settings.clip_weights or bits < 8}
 
 

@@ -65,6 +65,7 @@ def choose_scales(
                 task: OUTPUT_HEADROOM * max(seen.outputs[task], held_out.outputs[task], _LEAST_RANGE) / INT16_MAX
                 for task in model.configuration.task_names
             },
+            four_bit_experts=model.configuration.architecture.all_experts if settings.expert_bits == 4 else {},
         )
 
 

@@ -27,7 +27,7 @@ from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration
 
 INT16_MAX = (1 << 15) - 1
-_FORMAT = "moesaic-scales-3"
+_FORMAT = "moesaic-scales-4"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Scales:
     """The scales of a whole network.
 
     stream: of the residual stream (int16). final_norms: of the norms in front of the heads, by their names in a bundle. outputs: of
-    each task's (int16).
+    each task's (int16). four_bit_experts: those whose weights have 4 bits, as moesaic.spec.bundle.Architecture has them.
     """
 
     settings: PtqSettings
@@ -101,6 +101,7 @@ class Scales:
     blocks: tuple[BlockScales, ...]
     final_norms: dict[str, ActivationScale]
     outputs: dict[str, float]
+    four_bit_experts: dict[int, tuple[int, ...]]
 
     def update(self, block: int) -> float:
         """The value of one unit of an expert's result in a block, before its score weighs it."""
@@ -116,8 +117,8 @@ class Scales:
             for field in dataclasses.fields(block):
                 arrays |= _arrays(f"blocks.{i}.{field.name}", getattr(block, field.name))
         content = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
-        settings = json.dumps(dataclasses.asdict(self.settings), sort_keys=True)
-        write_file(path, save(content, {_FORMAT: settings}))
+        choices = {"settings": dataclasses.asdict(self.settings), "four_bit_experts": self.four_bit_experts}
+        write_file(path, save(content, {_FORMAT: json.dumps(choices, sort_keys=True)}))
 
     @classmethod
     def load(cls, path: Path, configuration: ModelConfiguration) -> Scales:
@@ -126,19 +127,20 @@ class Scales:
         refuse_lfs_pointer(path)
         try:
             with safe_open(path, framework="np") as file:
-                settings = (file.metadata() or {})[_FORMAT]
+                choices = json.loads((file.metadata() or {})[_FORMAT])
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no mapping)
             blocks = tuple(_block(arrays, f"blocks.{i}") for i in range(configuration.depth))
             scales = cls(
-                settings=PtqSettings(**json.loads(settings)),
+                settings=PtqSettings(**choices["settings"]),
                 stream=float(arrays["stream"]),
                 blocks=blocks,
                 final_norms={name: _activation(arrays, name) for name in configuration.final_norms},
                 outputs={task: float(arrays[f"outputs.{task}"]) for task in configuration.task_names},
+                four_bit_experts={int(block): tuple(kept) for block, kept in choices["four_bit_experts"].items()},
             )
         except OSError as error:
             raise UserError(f"scales {path} cannot be read ({error.strerror or error}); {remedy}") from None
-        except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
             raise UserError(f"scales {path} are malformed or of another model ({error!r}); {remedy}") from None
         width = np.size(blocks[0].norm1.scale)
         if width != configuration.width or f"blocks.{configuration.depth}.query" in arrays:

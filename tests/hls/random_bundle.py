@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from moesaic.spec.arithmetic import MEAN_SHIFT, SCORE_SHIFT_MAX, TABLE_ENTRIES, fixed_point_multiplier
-from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
+from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors, is_packed
+from moesaic.spec.int4 import INT4_MAX
 
 
 def random_bundle(architecture: Architecture, tasks: dict[str, Task], seed: int) -> Bundle:
@@ -15,7 +16,8 @@ def random_bundle(architecture: Architecture, tasks: dict[str, Task], seed: int)
     for name, (shape, dtype) in expected_tensors(architecture, tasks).items():
         part = name.split(".")[-1]
         if part == "weight":
-            tensors[name] = rng.integers(-127, 128, shape).astype(dtype)
+            values = rng.integers(-127, 128, shape).astype(dtype)
+            tensors[name] = np.clip(values, -INT4_MAX, INT4_MAX) if is_packed(architecture, name) else values
         elif part == "bias":
             tensors[name] = rng.integers(-3000, 3001, shape).astype(dtype)
         elif part == "multiplier":

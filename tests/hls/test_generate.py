@@ -179,7 +179,7 @@ def test_zcu104_full_fits_its_device_and_a_larger_array_does_not() -> None:
 
 
 def test_expert_weights_of_4_bits_are_refused_with_both_numbers() -> None:
-    bundle = network(dataclasses.replace(SMALL, expert_weight_bits=4), 0)
+    bundle = network(dataclasses.replace(SMALL, four_bit_experts={1: (3,)}), 0)
     with pytest.raises(UserError, match=r"does not run expert weights of 4 bits yet, it multiplies weights of 8 bits"):
         generate(bundle, TINY)
 

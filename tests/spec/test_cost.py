@@ -37,8 +37,9 @@ def test_alternatives_are_not_on_the_path():
 
 
 def test_four_bit_experts_take_half_a_byte_a_weight():
-    four = replace(A, expert_weight_bits=4)
+    four, two = (replace(A, four_bit_experts={1: experts}) for experts in (tuple(range(6)), (1, 2, 5)))
     assert weight_bytes(A, TASK) - weight_bytes(four, TASK) == 3 * 2 * 10 * D // 2
+    assert weight_bytes(A, TASK) - weight_bytes(two, TASK) == 2 * 2 * 10 * D // 2  # expert 1 is not on the path
 
 
 def test_dram_bytes_add_image_and_output():

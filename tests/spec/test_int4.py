@@ -7,7 +7,7 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.files import read_manifest, write_directory
-from moesaic.spec.bundle import FORMAT, VERSION, is_expert_weight, load_bundle
+from moesaic.spec.bundle import FORMAT, VERSION, is_packed, load_bundle
 from moesaic.spec.int4 import pack_int4, unpack_int4
 from tests.hls.networks import ODD, network
 
@@ -39,29 +39,47 @@ def test_what_is_no_packed_matrix_is_refused():
             unpack_int4(packed, 5)
 
 
+FOUR = {1: (0, 2, 5)}
+"""The experts of the fixture that have 4 bits; the others have 8."""
+
+
 @pytest.fixture
 def bundle():
-    """A network with expert weights of 4 bits; the width, 40, is even, so one layer gets an odd number of inputs."""
-    architecture = dataclasses.replace(ODD, expert_hidden=71, expert_weight_bits=4)
-    bundle = network(architecture, 0)
-    for name, value in bundle.tensors.items():
-        if is_expert_weight(name):
-            bundle.tensors[name] = np.clip(value, -7, 7)
-    return bundle
+    """A network with some expert weights of 4 bits; the width, 40, is even, so one layer gets an odd number of inputs."""
+    return network(dataclasses.replace(ODD, expert_hidden=71, four_bit_experts=FOUR), 0)
 
 
-def test_a_bundle_stores_expert_weights_in_half_the_bytes(bundle, tmp_path):
-    bundle.save(tmp_path / "four")
+def with_bits(bundle, experts):
+    return dataclasses.replace(bundle, architecture=dataclasses.replace(bundle.architecture, four_bit_experts=experts))
+
+
+def test_bits_are_of_the_expert_whose_layer_or_tensor_it_is(bundle):
+    bits = {name: bundle.architecture.weight_bits(name) for name in bundle.tensors}
+    assert {int(name.split(".")[3]) for name, found in bits.items() if found == 4} == set(FOUR[1])
+    assert bits["blocks.1.experts.2.up.weight"] == bits["blocks.1.experts.2.down.bias"] == 4
+    assert bits["blocks.1.experts.3.up.weight"] == bits["blocks.1.experts.table"] == bits["blocks.0.mlp.up.weight"] == 8
+    assert bundle.architecture.weight_bits("blocks.1.experts.5.down") == 4
+    assert bundle.architecture.weight_bits("blocks.1.experts.1.down") == 8
+
+
+@pytest.mark.parametrize("experts", [FOUR, {1: tuple(range(6))}, {}], ids=["some", "all", "none"])
+def test_a_bundle_stores_weights_of_four_bits_in_half_the_bytes(bundle, experts, tmp_path):
+    packed = {name for name in bundle.tensors if is_packed(with_bits(bundle, experts).architecture, name)}
+    for name in packed:
+        bundle.tensors[name] = np.clip(bundle.tensors[name], -7, 7)
+    stored = with_bits(bundle, experts)
+    stored.save(tmp_path / "four")
     found = load_bundle(tmp_path / "four")
-    assert found.architecture == bundle.architecture and found.sha256 == bundle.sha256
-    assert found.tensors.keys() == bundle.tensors.keys()
-    for name, value in bundle.tensors.items():
+    assert found.architecture == stored.architecture and found.sha256 == stored.sha256
+    assert found.tensors.keys() == stored.tensors.keys()
+    for name, value in stored.tensors.items():
         assert found.tensors[name].dtype == value.dtype and np.array_equal(found.tensors[name], value), name
-    weights = sum(value.size for name, value in bundle.tensors.items() if is_expert_weight(name))
-    eight = dataclasses.replace(bundle, architecture=dataclasses.replace(bundle.architecture, expert_weight_bits=8))
-    eight.save(tmp_path / "eight")
-    sizes = [(tmp_path / name / "tensors.npz").stat().st_size for name in ("eight", "four")]
-    assert 0.45 * weights < sizes[0] - sizes[1] < 0.5 * weights
+    with_bits(bundle, {}).save(tmp_path / "eight")
+    with np.load(tmp_path / "eight/tensors.npz") as eight, np.load(tmp_path / "four/tensors.npz") as four:
+        for name, value in bundle.tensors.items():
+            rows, columns = value.shape if value.ndim == 2 else (1, value.size)
+            assert eight[name].size == rows * columns, name
+            assert four[name].size == (rows * -(-columns // 2) if name in packed else rows * columns), name
 
 
 def _stored_anew(directory, change):
@@ -75,7 +93,7 @@ def _stored_anew(directory, change):
 
 
 def test_stored_weights_of_minus_8_or_of_another_shape_are_refused(bundle, tmp_path):
-    name = next(name for name in bundle.tensors if is_expert_weight(name))
+    name = next(name for name in bundle.tensors if is_packed(bundle.architecture, name))
     bundle.save(tmp_path / "low")
     _stored_anew(tmp_path / "low", lambda tensors: tensors[name].fill(0x88))
     with pytest.raises(UserError, match=rf"{name} has a weight of -8, the range is -7 to 7"):
@@ -84,15 +102,45 @@ def test_stored_weights_of_minus_8_or_of_another_shape_are_refused(bundle, tmp_p
     _stored_anew(tmp_path / "unpacked", lambda tensors: tensors.update({name: bundle.tensors[name]}))
     with pytest.raises(UserError, match="columns of 4 bits are not int8"):
         load_bundle(tmp_path / "unpacked")
+    other = name.replace("experts.0", "experts.1")
+    bundle.save(tmp_path / "packed")
+    _stored_anew(tmp_path / "packed", lambda tensors: tensors.update({other: tensors[name]}))
+    with pytest.raises(
+        UserError, match=rf"{other} is \(\(71, 20\), 'uint8'\), the architecture says \(\(71, 40\), 'int8'\)"
+    ):
+        load_bundle(tmp_path / "packed")
 
 
-def test_another_number_of_bits_is_refused(bundle, tmp_path):
-    dataclasses.replace(bundle, architecture=dataclasses.replace(bundle.architecture, expert_weight_bits=8)).save(
-        tmp_path / "odd"
+@pytest.mark.parametrize(
+    ("experts", "message"),
+    [
+        ({"0": [1]}, r"four_bit_experts are in block 0, experts are in \[1\]"),
+        ({"1": [4, 6]}, r"four_bit_experts of block 1 are \[4, 6\], they must be ascending numbers below 6"),
+        ({"1": [4, 2]}, r"four_bit_experts of block 1 are \[4, 2\]"),
+        ({"1": []}, r"four_bit_experts of block 1 are \[\]"),
+        ({"one": [1]}, "ValueError"),
+        ([4], "AttributeError"),
+        (None, "KeyError"),
+    ],
+    ids=str,
+)
+def test_experts_that_are_not_there_are_refused(bundle, experts, message, tmp_path):
+    bundle.save(tmp_path / "b")
+    manifest = read_manifest(tmp_path / "b", "bundle.json", FORMAT, VERSION, "")
+    manifest["architecture"]["four_bit_experts"] = experts
+    if experts is None:
+        del manifest["architecture"]["four_bit_experts"]
+    files = {name: (tmp_path / "b" / name).read_bytes() for name in manifest["files"]}
+    write_directory(tmp_path / "b", "bundle.json", manifest, files)
+    with pytest.raises(UserError, match=message):
+        load_bundle(tmp_path / "b")
+
+
+def test_a_bundle_of_before_is_refused_by_its_number(bundle, tmp_path):
+    bundle.save(tmp_path / "b")
+    manifest = read_manifest(tmp_path / "b", "bundle.json", FORMAT, VERSION, "") | {"version": VERSION - 1}
+    write_directory(
+        tmp_path / "b", "bundle.json", manifest, {n: (tmp_path / "b" / n).read_bytes() for n in manifest["files"]}
     )
-    manifest = read_manifest(tmp_path / "odd", "bundle.json", FORMAT, VERSION, "")
-    manifest["architecture"]["expert_weight_bits"] = 5
-    files = {name: (tmp_path / "odd" / name).read_bytes() for name in manifest["files"]}
-    write_directory(tmp_path / "odd", "bundle.json", manifest, files)
-    with pytest.raises(UserError, match="expert_weight_bits is 5, it must be one of 8, 4"):
-        load_bundle(tmp_path / "odd")
+    with pytest.raises(UserError, match=rf"is \('{FORMAT}', 2\), this program reads \('{FORMAT}', 3\)"):
+        load_bundle(tmp_path / "b")

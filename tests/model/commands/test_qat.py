@@ -47,7 +47,11 @@ def test_what_qat_leaves_is_exported_to_the_bit(checkpoint_path, tmp_path, witho
     words = ("--output", tmp_path / "four", "--samples", 2, "--scales", scales_path(output))
     assert call(ExportCommand, "--checkpoint", output, *words) == 0
     bundle = load_bundle(tmp_path / "four")
-    assert bundle.architecture.expert_weight_bits == 4
+    assert (
+        bundle.architecture.four_bit_experts
+        == bundle.architecture.all_experts
+        == {1: (0, 1, 2, 3, 4), 3: (0, 1, 2, 3, 4)}
+    )
     assert bundle.report["quantisation"]["expert_bits"] == 4
     for name, value in network.tensors.items():
         assert np.array_equal(bundle.tensors[name], value), name

@@ -42,7 +42,7 @@ def test_loss_falls_and_the_integers_stay_exact(seed):
     trained = [name for name, value in model.named_parameters() if not value.equal(before[name])]
     assert len(trained) == len(before)
     network = integer_network(model, IMAGES, scales=scales)
-    assert network.architecture.expert_weight_bits == 4
+    assert network.architecture.four_bit_experts == scales.four_bit_experts == {1: (0, 1, 2, 3, 4), 3: (0, 1, 2, 3, 4)}
     assert_the_same(FakeQuantised(model, scales), network, IMAGES[:2])
 
 

@@ -106,6 +106,7 @@ def test_scales_read_back_and_other_models_are_refused(trained, calibration_imag
     scales.save(path)
     found = Scales.load(path, trained.configuration)
     assert (found.settings, found.stream, found.outputs) == (scales.settings, scales.stream, scales.outputs)
+    assert found.four_bit_experts == scales.four_bit_experts == {1: (0, 1, 2, 3, 4), 3: (0, 1, 2, 3, 4)}
     assert found.final_norms.keys() == {"norm"}
     for one, other in zip((*found.blocks, found.final_norms["norm"]), (*scales.blocks, scales.final_norms["norm"])):
         for name, value in dataclasses.asdict(one).items():
