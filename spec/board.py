@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from moesaic.errors import UserError
+from moesaic.spec.clock import CLOCK_MHZ
 from moesaic.spec.configuration import HardwareConfiguration
 
 MEMORY_PORTS = ("HP0", "HP1", "HP2", "HP3", "HPC0", "HPC1")
@@ -65,10 +66,15 @@ class Ddr:
 
 @dataclass(frozen=True)
 class Clock:
-    """reference_mhz: what the board's oscillator gives the processing system. pl_clk0_mhz: what that makes of a clock of 100 MHz."""
+    """Clocks in MHz.
+
+    reference_mhz: what the board's oscillator gives the processing system. pl_clk0_mhz: what that makes of a clock of 100 MHz.
+    accelerator_mhz: what accelerators are made for there, an assumption until Vivado has placed and routed one.
+    """
 
     reference_mhz: float
     pl_clk0_mhz: float
+    accelerator_mhz: float
 
 
 @dataclass(frozen=True)
@@ -199,11 +205,21 @@ def load_board(name: str) -> Board:
 
 def board_of(configuration: HardwareConfiguration) -> Board:
     """The board that has a configuration's part. UserError, with the parts that boards have, if there is none."""
-    boards = [load_board(name) for name in known_boards()]
-    for board in boards:
-        if board.device_name == configuration.part:
-            return board
-    raise UserError(
-        f"configuration {configuration.name}: no board has the part {configuration.part}; known: "
-        f"{', '.join(f'{board.device_name} ({board.name})' for board in boards)}"
-    )
+    boards = _boards_by_device()
+    if configuration.part not in boards:
+        raise UserError(
+            f"configuration {configuration.name}: no board has the part {configuration.part}; known: "
+            f"{', '.join(f'{device} ({board.name})' for device, board in boards.items())}"
+        )
+    return boards[configuration.part]
+
+
+def clock_mhz(configuration: HardwareConfiguration) -> float:
+    """The clock in MHz that a configuration's accelerator is made for: its board's, or CLOCK_MHZ if no board has its part."""
+    board = _boards_by_device().get(configuration.part)
+    return board.clock.accelerator_mhz if board else CLOCK_MHZ
+
+
+def _boards_by_device() -> dict[str, Board]:
+    boards = (load_board(name) for name in known_boards())
+    return {board.device_name: board for board in boards}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from moesaic.argument_types import positive
 from moesaic.hls.vendor.tool_runs import TAKES_TURNS
-from moesaic.spec.clock import CLOCK_MHZ
 
 AUTO = "auto"
 
@@ -53,8 +52,7 @@ class BitstreamCommand:
         parser.add_argument(
             "--clock",
             type=_clock,
-            default=float(CLOCK_MHZ),
-            help=f"clock in MHz (default: {CLOCK_MHZ}), or auto: the highest that is met, in as few runs as possible",
+            help="clock in MHz (default: its board's), or auto: the highest that is met, in as few runs as possible",
         )
         parser.add_argument("--floorplan", action="store_true", help="keep the array to clock regions of its own")
         parser.add_argument(
@@ -85,17 +83,20 @@ class BitstreamCommand:
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
-        import json
-
         from moesaic.errors import UserError
-        from moesaic.hls.vendor.vivado.bitstream import MANIFEST, collect, make_bitstream
+        from moesaic.hls.vendor.vivado.bitstream import collect, make_bitstream
         from moesaic.hls.vendor.vivado.project import ProjectOptions, commands, write_project
+        from moesaic.spec.board import clock_mhz
         from moesaic.spec.configuration import load_configuration
 
+        if arguments.collect is not None:
+            _say_made(collect(arguments.collect, arguments.output), False)
+            return 0
+        configuration = load_configuration(arguments.config)
         search = arguments.clock == AUTO
         options = ProjectOptions(
             arguments.engine,
-            float(CLOCK_MHZ) if search else arguments.clock,
+            float(clock_mhz(configuration)) if search or arguments.clock is None else arguments.clock,
             arguments.jobs,
             arguments.floorplan,
             _board_files(arguments),
@@ -106,25 +107,29 @@ class BitstreamCommand:
                     "--clock auto needs the runs that --project-only leaves to another machine: name a clock in MHz; the results that "
                     "come back say how far it is from the highest"
                 )
-            write_project(load_configuration(arguments.config), options, arguments.project_only)
+            write_project(configuration, options, arguments.project_only)
             print(f"{arguments.project_only}: run there: {' && '.join(commands(options.engine))}")
             return 0
-        if arguments.collect is not None:
-            directory = collect(arguments.collect, arguments.output)
-        else:
-            configuration = load_configuration(arguments.config)
-            if arguments.engine == "hls":
-                print(f"note: {TAKES_TURNS}")
-            directory = make_bitstream(configuration, options, search, arguments.output, arguments.work)
-        made = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-        timing, tried = made["timing"], made["clocks_tried"]
-        print(
-            f"{directory}: engine {made['engine']}, {made['clock_mhz']:g} MHz (the board makes {made['clock_made_mhz']:g}), worst setup "
-            f"slack {timing['setup_worst']} ns"
-        )
-        if search:
-            print(f"  the highest clock that is met, of {len(tried)} tried")
-        for name, amounts in made["accelerator"].items():
-            estimate = f", {amounts['estimated']} estimated" if "estimated" in amounts else ""
-            print(f"  {name}: {amounts['used']:g} used{estimate}")
+        if arguments.engine == "hls":
+            print(f"note: {TAKES_TURNS}")
+        _say_made(make_bitstream(configuration, options, search, arguments.output, arguments.work), search)
         return 0
+
+
+def _say_made(directory: Path, search: bool) -> None:
+    """Print a bitstream's clock, slack and resources. search: whether its clock was looked for."""
+    import json
+
+    from moesaic.hls.vendor.vivado.bitstream import MANIFEST
+
+    made = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    timing, tried = made["timing"], made["clocks_tried"]
+    print(
+        f"{directory}: engine {made['engine']}, {made['clock_mhz']:g} MHz (the board makes {made['clock_made_mhz']:g}), worst setup "
+        f"slack {timing['setup_worst']} ns"
+    )
+    if search:
+        print(f"  the highest clock that is met, of {len(tried)} tried")
+    for name, amounts in made["accelerator"].items():
+        estimate = f", {amounts['estimated']} estimated" if "estimated" in amounts else ""
+        print(f"  {name}: {amounts['used']:g} used{estimate}")

@@ -36,13 +36,15 @@ class VitisCommand:
         from moesaic.hls.compiler.generate import generate
         from moesaic.hls.vendor.tool_runs import TAKES_TURNS, hls_invocations
         from moesaic.hls.vendor.vitis.project import STEPS, write_project
+        from moesaic.spec.board import clock_mhz
         from moesaic.spec.bundle import load_bundle
         from moesaic.spec.configuration import load_configuration
 
-        build = generate(load_bundle(arguments.bundle), load_configuration(arguments.config))
+        configuration = load_configuration(arguments.config)
+        build = generate(load_bundle(arguments.bundle), configuration)
         tasks = arguments.tasks or list(build.tasks)
         directory = arguments.output or Path("build") / "vitis" / build.name
-        write_project(build, tasks, arguments.seed, directory)
+        write_project(build, tasks, arguments.seed, directory, clock_mhz(configuration))
         print(f"{directory}: fingerprint {build.fingerprint}, golden vectors for {', '.join(tasks)}")
         print(f"note: {TAKES_TURNS}")
         for step in STEPS:

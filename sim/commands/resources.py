@@ -39,6 +39,7 @@ class ResourcesCommand:
             resources_table,
         )
         from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_hash, synthesised_sources
+        from moesaic.spec.board import clock_mhz
         from moesaic.spec.configuration import load_configuration
 
         configuration, output = load_configuration(arguments.config), arguments.output
@@ -54,7 +55,7 @@ class ResourcesCommand:
         design = measure(
             SYNTHESISED_TOP, synthesised_sources(), rtl_parameters(configuration), cache_directory("netlists"), say
         )
-        judgements, need = judging.judge(design, device), judging.need_of(design)
+        judgements, need = judging.judge(design, device, clock_mhz(configuration)), judging.need_of(design)
         document = synthesis_report.document(configuration, device, design, need, judgements, sources)
         page = resources_markdown(configuration, design, judgements, big_blocks_percent(need, device))
         write_file(output / "resources.json", (json.dumps(document, indent=1) + "\n").encode())

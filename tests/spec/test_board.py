@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import pytest
 
 from moesaic.errors import UserError
 from moesaic.hls.hardware.devices import DEVICES
-from moesaic.spec.board import Board, DdrRange, board_of, known_boards, load_board
+from moesaic.spec.board import Board, DdrRange, board_of, clock_mhz, known_boards, load_board
+from moesaic.spec.clock import CLOCK_MHZ
 from moesaic.spec.configuration import load_configuration, shipped_configurations
 
 ZCU104 = load_board("zcu104")
@@ -62,6 +64,20 @@ def test_every_board_has_a_device_of_its_own_that_is_judged() -> None:
     names = [load_board(name).device_name for name in known_boards()]
     assert len(set(names)) == len(names)
     assert set(names) <= set(DEVICES)
+
+
+def test_the_clock_of_a_configuration_is_its_boards() -> None:
+    tiny, kv260 = load_configuration("tiny"), load_configuration("kv260")
+    assert (clock_mhz(tiny), clock_mhz(kv260)) == (300, 225)
+    assert clock_mhz(dataclasses.replace(tiny, part="XCZU15EG")) == CLOCK_MHZ
+
+
+@pytest.mark.parametrize("name", known_boards())
+def test_the_clock_is_the_highest_multiple_of_25_that_the_longest_path_allows(name: str) -> None:
+    """The machine's longest path, 3.33 ns at 0.300 ns a LUT (docs/configuration.md), at the LUTs of the board's part."""
+    board = load_board(name)
+    longest = 3.33 * DEVICES[board.device_name].level_ns / 0.300
+    assert board.clock.accelerator_mhz == 25 * math.floor(1000 / longest / 25)
 
 
 def test_an_unknown_board_and_a_part_without_one() -> None:

@@ -31,7 +31,6 @@ from moesaic.sim.measurements.benchmark.benchmark_tables import (
     units_table,
 )
 from moesaic.sim.measurements.benchmark.published import PUBLISHED
-from moesaic.spec.clock import CLOCK_MHZ
 from moesaic.spec.dram_timing import BYTES_PER_CYCLE
 
 _MEASURED = "Measured in RTL simulation of the whole accelerator with a model of the DRAM"
@@ -99,8 +98,8 @@ def _asked(figures: Sequence[dict]) -> Markup | None:
     if not figures:
         return None
     introduction = (
-        f"{_MEASURED}; seconds are those of the machine that ran it, GOPS per DSP is at an assumed {CLOCK_MHZ} MHz. The estimate is "
-        "compared for the encoder and for the whole frame; the larger difference is shown."
+        f"{_MEASURED}; seconds are those of the machine that ran it, GOPS per DSP is at the assumed clock. The estimate is compared "
+        "for the encoder and for the whole frame; the larger difference is shown."
     )
     return section("What was asked", introduction, asked_table(figures).to_html())
 
@@ -121,7 +120,7 @@ def _others(entries: Sequence[dict]) -> Markup | None:
             parts += [heading(f"{model}: cycles per frame"), bars([*published, ours]).inline()]
     introduction = (
         "Cycles per frame as published, or milliseconds times the published clock. Theirs were measured on boards where nothing else "
-        f"is said, ours in RTL simulation: a board's DRAM can be slower than the model's, and a clock of {CLOCK_MHZ} MHz is an assumption."
+        "is said, ours in RTL simulation: a board's DRAM can be slower than the model's, and the clock is an assumption."
     )
     return section("Beside what others publish", introduction, *parts, published_table().to_html())
 

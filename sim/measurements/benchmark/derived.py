@@ -5,13 +5,14 @@ from __future__ import annotations
 from moesaic.hls.hardware.resource_estimate import estimate_resources, estimate_resources_of_two_units
 from moesaic.sim.measurements.benchmark.cases import ALL_OFF, UNIFIED, Case
 from moesaic.sim.measurements.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
+from moesaic.spec.board import clock_mhz
 from moesaic.spec.bundle import Bundle
-from moesaic.spec.clock import CLOCK_HZ
 
 
 def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
     """Limit, utilisation and resources of a case, as bench.json has them. cycles: measured for the encoder on `task`."""
     c, chosen = case.configuration, bundle.tasks[task]
+    clock_hz = 1e6 * clock_mhz(c)
     macs = encoder_macs(bundle.architecture, chosen)
     weight_bytes = encoder_weight_bytes(bundle.architecture, task, chosen)
     limit = cycle_limit(macs, weight_bytes, c, case.bytes_per_cycle)
@@ -23,9 +24,9 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
         "macs": macs,
         "weight_bytes": weight_bytes,
         "mac_utilisation": macs / (cycles * c.macs_per_cycle),
-        "gops_per_dsp": 2 * macs / (cycles / CLOCK_HZ) / 1e9 / resources.dsp,
-        "milliseconds_at_assumed_clock": 1e3 * cycles / CLOCK_HZ,
-        "assumed_clock_hz": CLOCK_HZ,
+        "gops_per_dsp": 2 * macs / (cycles / clock_hz) / 1e9 / resources.dsp,
+        "milliseconds_at_assumed_clock": 1e3 * cycles / clock_hz,
+        "assumed_clock_hz": clock_hz,
         "macs_per_cycle": c.macs_per_cycle,
         "bytes_per_cycle": case.bytes_per_cycle,
         "estimated_resources": resources.to_dict(),

@@ -26,8 +26,8 @@ from moesaic.sim.measurements.benchmark.emulator_speed import emulator_speed
 from moesaic.sim.measurements.benchmark.measurement import Prepared, Progress, measure, prepare
 from moesaic.sim.measurements.benchmark.source_hashes import read_hash, sources_hash
 from moesaic.sim.measurements.benchmark.technique_resources import synthesised_modules
+from moesaic.spec.board import clock_mhz
 from moesaic.spec.bundle import Bundle
-from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.executor import MachineFault
 
 _ALL_PARTS = (*PARTS, DRAM_PART)
@@ -197,7 +197,7 @@ class Session:
         self, first: Case, entries: dict[str, list[dict]], left: int, failed: Sequence[str], sources: _Sources
     ) -> dict:
         document = {
-            "assumed_clock_hz": CLOCK_HZ,
+            "assumed_clock_hz": 1e6 * clock_mhz(first.configuration),
             "configuration": first.configuration.to_dict(),
             "fingerprint": first.configuration.fingerprint,
             "sources": sources.everything,

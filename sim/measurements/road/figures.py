@@ -10,9 +10,9 @@ import numpy as np
 from moesaic.sim.measurements.road.inputs import Sample
 from moesaic.sim.measurements.road.queue_usage import ExpertUsage
 from moesaic.sim.measurements.road.streams import FrameRecord, mismatched_bytes, switch_cost
+from moesaic.spec.board import clock_mhz
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
-from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.isa import UNIT_NAMES
 from moesaic.spec.registers import BUSY_NAMES
@@ -63,7 +63,7 @@ def figures(measurements: Measurements) -> dict:
         "name": m.build.name,
         "fingerprint": m.build.fingerprint,
         "configuration": m.build.configuration.to_dict(),
-        "assumed_clock_hz": CLOCK_HZ,
+        "assumed_clock_hz": 1e6 * clock_mhz(m.build.configuration),
         "pictures": [{"name": sample.name, "origin": sample.origin} for sample in m.samples],
         "tasks": {name: _task_figures(m, name) for name in m.build.tasks},
         "executors": {name: _executor_figures(m, name) for name in m.streams},
@@ -122,7 +122,7 @@ def _frame_figures(build: Build, records: list[dict[str, int]], macs: int) -> di
     cycles = mean("cycles")
     return {
         "cycles": cycles,
-        "milliseconds_at_assumed_clock": 1e3 * cycles / CLOCK_HZ,
+        "milliseconds_at_assumed_clock": cycles / (1e3 * clock_mhz(build.configuration)),
         "utilisation": macs / (cycles * build.configuration.macs_per_cycle),
         "array_busy": mean("matmul_array") / cycles,
         "instructions": mean("instructions"),

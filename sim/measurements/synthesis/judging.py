@@ -10,6 +10,7 @@ from moesaic.hls.hardware.guidelines import MOST_CONTROL_LOADS, MOST_LOADS, Judg
 from moesaic.sim.measurements.synthesis import path_delays, slices
 from moesaic.sim.measurements.synthesis.module_synthesis import Measured
 from moesaic.sim.measurements.synthesis.synthesis_report import rows
+from moesaic.spec.clock import CLOCK_MHZ
 
 _CONTROLS = {
     "enable": "loads of a clock enable",
@@ -38,8 +39,8 @@ def rounding(design: Measured) -> int:
     return sum(result.instances * memory.rounding for result in design.results for memory in result.memories)
 
 
-def judge(design: Measured, device: Device) -> list[Judgement]:
-    """All guidelines, in the order of the page."""
+def judge(design: Measured, device: Device, clock_mhz: float = CLOCK_MHZ) -> list[Judgement]:
+    """All guidelines, in the order of the page. clock_mhz: whose period the paths are held against."""
     return [
         *guidelines.judge_shares(need_of(design), device),
         Judgement(
@@ -50,7 +51,7 @@ def judge(design: Measured, device: Device) -> list[Judgement]:
         ),
         *_nets(design),
         *_registers(design),
-        *_paths(design, device),
+        *_paths(design, device, clock_mhz),
     ]
 
 
@@ -98,16 +99,16 @@ def _modules(counts: Counter[str]) -> str:
     return ", ".join(f"{amount} in {module}" for module, amount in counts.most_common() if amount)
 
 
-def _paths(design: Measured, device: Device) -> list[Judgement]:
-    slower = device.level_ns / LEVEL_NS
+def _paths(design: Measured, device: Device, clock_mhz: float) -> list[Judgement]:
+    slower, period = device.level_ns / LEVEL_NS, round(1000 / clock_mhz, 2)
     modules = rows(design.results)
     every = [(row.module, path) for row in modules for path in row.paths]
     found = [Judgement("combinational loops", sum(row.loops for row in modules), 0, "a register in the loop")]
     for title, limit, paths in (
-        ("ns of a path", path_delays.CLOCK_NS, [entry for entry in every if not entry[1].at_block]),
+        ("ns of a path", period, [entry for entry in every if not entry[1].at_block]),
         (
             "ns of a path at a RAM or DSP",
-            path_delays.CLOCK_NS - path_delays.BLOCK_MARGIN_NS,
+            period - path_delays.BLOCK_MARGIN_NS,
             [entry for entry in every if entry[1].at_block],
         ),
     ):

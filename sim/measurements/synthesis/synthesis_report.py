@@ -24,8 +24,9 @@ RULE = (
     " flip-flop or an end that is not a flip-flop's data, as AMD's report_failfast does for UltraScale+ at speed grade -2;"
     f" a carry chain {path_delays.CARRY_ENTRY_NS:.3f} ns and {path_delays.CARRY_STEP_NS:.3f} ns for every four bits; a RAM without output"
     f" register {path_delays.RAM_OUTPUT_NS} ns, with it {path_delays.RAM_REGISTER_NS} ns (UG949); a multiplier whose product is not"
-    f" registered {path_delays.MULTIPLY_NS} ns (DS925). Judged against {path_delays.CLOCK_NS} ns ({CLOCK_MHZ} MHz), and"
-    f" {path_delays.BLOCK_MARGIN_NS} ns less at RAMs and DSPs (UG949); fan-out, placement and skew are not in them."
+    f" registered {path_delays.MULTIPLY_NS} ns (DS925). Modules are held against {path_delays.CLOCK_NS} ns ({CLOCK_MHZ} MHz) at that speed"
+    " grade; the guidelines take the delay of a LUT of the part's own speed grade, the period of its board's clock, and"
+    f" {path_delays.BLOCK_MARGIN_NS} ns less at RAMs and DSPs (UG949). Fan-out, placement and skew are not in them."
 )
 GUIDELINES = (
     "Shares, control sets and the 10,000 loads are those of AMD's report_failfast, which allows a whole design 70 % of the LUTs: 5 % are"

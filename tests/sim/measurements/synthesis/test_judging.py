@@ -289,4 +289,7 @@ def test_paths_at_blocks_need_a_margin(register):
     assert (judgement.found, judgement.limit, judgement.kept) == (2.9, 2.83, False)
     fabric = replace(register, results=(replace(top, paths=(replace(path, start="a_q"),)),))
     assert found(fabric, "ns of a path").kept
-    assert not found(fabric, "ns of a path", DEVICES["XCK26"]).kept  # at speed grade -2LV the same logic takes 3.78 ns
+    k26 = DEVICES["XCK26"]
+    assert not found(fabric, "ns of a path", k26).kept  # at speed grade -2LV the same logic takes 3.78 ns
+    slower = {judgement.guideline: judgement for judgement in judging.judge(fabric, k26, clock_mhz=225)}["ns of a path"]
+    assert (slower.found, slower.limit, slower.kept) == (3.78, 4.44, True)
