@@ -1,9 +1,9 @@
 """What a frame costs, from sizes alone: cycles per layer, DRAM bytes and resources, without weights or simulation.
 
 The program is lowered as for a build, from tensors with the right shapes but no content, and timed by
-moesaic.hls.compiler.cycle_model. Experts are assumed to share the tokens evenly unless counts are given. Where blocks repeat, only
-two periods of them are lowered, and the second also stands for those left out (tests/hls/test_timing.py compares the result with
-that of all blocks).
+moesaic.hls.compiler.cycle_model. Experts are assumed to share the tokens evenly unless counts are given. Where blocks repeat, an
+estimate in a hurry lowers two periods of them only, and the second also stands for those left out (tests/hls/test_timing.py compares the
+result with that of all blocks).
 """
 
 from __future__ import annotations
@@ -60,17 +60,20 @@ def estimate_frame(
     schedule: Schedule = Schedule(),  # noqa: B008 - frozen
     counts: Sequence[Sequence[int]] | None = None,
     bytes_per_cycle: float = BYTES_PER_CYCLE,
+    hurry: bool = False,
 ) -> FrameEstimate:
     """Estimate one frame of a task.
 
     counts: tokens per kept expert, for each MoE block; by default an even share.
     bytes_per_cycle: throughput of all DRAM ports together.
+    hurry: whether two periods of blocks that repeat may stand for all of them. It takes a third of the time, and does not see
+        that a later block may not find room in a weight memory in pieces, which moesaic.hls.compiler.generate refuses.
 
     Raises UserError if the network does not fit the configuration.
     """
     macs = frame_macs(architecture, tasks[task])
     architecture, tasks = _first_blocks(architecture, tasks, architecture.depth - blocks_run(architecture, tasks[task]))
-    period, left_out = _repetition(architecture, tasks[task]) if counts is None else (0, 0)
+    period, left_out = _repetition(architecture, tasks[task]) if hurry and counts is None else (0, 0)
     second = range(period, 2 * period)
     lowered = lower_task(
         weightless_target(*_first_blocks(architecture, tasks, left_out * period), task, configuration, schedule)

@@ -2,7 +2,8 @@
 
 What the device decides is enumerated: the array, and how the memories are divided. Arrays are the tallest for each width and depth, and
 shorter ones; a division of the memories leaves no room that a larger memory would use. A bound ranks the arrays without lowering anything:
-those that it ranks first are estimated with every division, the others with the one most like the best found so far.
+those that it ranks first are estimated with every division, the others with the one most like the best found so far. Estimates are made
+in a hurry; at the end all blocks of the best are lowered, so that what is recommended runs.
 """
 
 from __future__ import annotations
@@ -58,11 +59,13 @@ def explore(
     frames: Sequence[Frame],
     room: Callable[[], bool] = lambda: True,
     progress: Callable[[str], None] = lambda line: None,
+    best: int = 10,
 ) -> list[Candidate]:
     """The candidates for the device of `like`, the fastest first; configurations that cannot run every frame are left out.
 
     like: a configuration for the device; what is neither array nor memory (ports, queues, rows of statistics) is as in it.
     frames: at least one. room: asked before each estimate whether there is time for it. progress: called with a line at the end.
+    best: so many of the fastest, and those of `pareto`, are estimated once more with all blocks, which takes its time.
 
     Raises UserError if no configuration inside the guidelines runs all frames, with what the last one lacks.
     """
@@ -78,17 +81,16 @@ def explore(
                 progress(
                     f"out of time after {tried} configurations; {len(ranked) - n} of {len(ranked)} arrays are left"
                 )
-                return _named(found, like, refusal)
+                return _named(_confirmed(found, frames, best), like, refusal)
             tried += 1
             try:
-                cycles = [estimate_frame(f.architecture, f.tasks, f.task, configuration).encoder_cycles for f in frames]
+                found.append(_candidate(configuration, frames, hurry=True))
             except UserError as error:
                 refusal = str(error)
                 continue
-            found.append(Candidate(configuration, estimate_resources(configuration), tuple(cycles)))
             found.sort(key=lambda candidate: candidate.score)
     progress(f"{tried} configurations inside the guidelines; {len(found)} of them run every frame")
-    return _named(found, like, refusal)
+    return _named(_confirmed(found, frames, best), like, refusal)
 
 
 def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -98,6 +100,28 @@ def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
         if not front or candidate.need.dsp < front[-1].need.dsp:
             front.append(candidate)
     return front
+
+
+def _candidate(configuration: HardwareConfiguration, frames: Sequence[Frame], hurry: bool) -> Candidate:
+    cycles = [
+        estimate_frame(f.architecture, f.tasks, f.task, configuration, hurry=hurry).encoder_cycles for f in frames
+    ]
+    return Candidate(configuration, estimate_resources(configuration), tuple(cycles))
+
+
+def _confirmed(found: Sequence[Candidate], frames: Sequence[Frame], best: int) -> list[Candidate]:
+    """The candidates with the first `best` and those of `pareto` estimated with all blocks; one that does not run is left out."""
+    ranked, whole = list(found), set[str]()
+    while waiting := [c for c in (*ranked[:best], *pareto(ranked)) if c.configuration.fingerprint not in whole]:
+        configuration = waiting[0].configuration
+        ranked.remove(waiting[0])
+        whole.add(configuration.fingerprint)
+        try:
+            ranked.append(_candidate(configuration, frames, hurry=False))
+        except UserError:
+            continue
+        ranked.sort(key=lambda candidate: candidate.score)
+    return ranked
 
 
 def _named(found: list[Candidate], like: HardwareConfiguration, refusal: str) -> list[Candidate]:

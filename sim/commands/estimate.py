@@ -13,7 +13,7 @@ from moesaic.errors import UserError
 from moesaic.hls.hardware.devices import device_of
 from moesaic.hls.hardware.guidelines import NAMES, allowed
 from moesaic.hls.hardware.resource_estimate import Resources, exceeded, judge
-from moesaic.spec.clock import CLOCK_HZ, CLOCK_MHZ
+from moesaic.spec.board import clock_mhz
 from moesaic.spec.configuration import HardwareConfiguration
 
 
@@ -59,9 +59,9 @@ class EstimateCommand:
         print_table(console, table, f"{arguments.recipe}, {task}, on {configuration.name}: estimate")
         waits = ", ".join(f"{name} {cycles:,.0f}" for name, cycles in e.waits.items())
         use = e.macs / (e.cycles * configuration.macs_per_cycle)
-        r = e.resources
+        r, mhz = e.resources, clock_mhz(configuration)
         console.print(
-            f"frame {e.cycles:,.0f} cycles ({1e3 * e.cycles / CLOCK_HZ:.2f} ms at an assumed {CLOCK_MHZ} MHz), "
+            f"frame {e.cycles:,.0f} cycles ({e.cycles / (1e3 * mhz):.2f} ms at an assumed {mhz:g} MHz), "
             f"encoder {e.encoder_cycles:,.0f}"
         )
         console.print(

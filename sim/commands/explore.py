@@ -7,7 +7,7 @@ import gc
 import time
 from pathlib import Path
 
-_SECONDS = 50.0
+_SECONDS = 45.0
 
 
 class ExploreCommand:
@@ -52,7 +52,7 @@ class ExploreCommand:
         deadline = time.monotonic() + arguments.seconds
         # Programs are many thousands of small objects without reference cycles.
         gc.disable()
-        found = explore(like, frames, lambda: time.monotonic() < deadline, console.print)
+        found = explore(like, frames, lambda: time.monotonic() < deadline, console.print, arguments.best)
         front, best = pareto(found), found[: arguments.best]
         for candidate in {c.configuration.name: c for c in (*best, *front)}.values():
             path = arguments.output / f"{candidate.configuration.name}.toml"

@@ -50,6 +50,21 @@ def test_cycles_are_those_of_the_estimate(found):
         assert (estimate.encoder_cycles, estimate.resources) == (cycles, best.need)
 
 
+def test_one_whose_later_blocks_do_not_fit_is_left_out(found, monkeypatch):
+    """What an estimate in a hurry lets through is looked at with all blocks before it is recommended."""
+    refused = found[0].configuration.fingerprint
+
+    def refusing(architecture, tasks, task, configuration, hurry):
+        if configuration.fingerprint == refused and not hurry:
+            raise UserError("no room for the third block")
+        return estimate_frame(architecture, tasks, task, configuration, hurry=hurry)
+
+    monkeypatch.setattr(exploration, "estimate_frame", refusing)
+    kept = explore(TINY, FRAMES, a_few())
+    assert len(kept) == ESTIMATES - 1
+    assert refused not in [candidate.configuration.fingerprint for candidate in kept]
+
+
 def test_the_bound_is_none_that_an_estimate_beats(found):
     for candidate in found:
         assert exploration._bound(candidate.configuration, FRAMES) <= candidate.score
