@@ -182,21 +182,24 @@ def reciprocal_square_root(variance: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.where(variance > 0, mantissa, 0), np.where(variance > 0, 21 + k, 6)
 
 
-def route_token(logits: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax, then top-k, of router logits; the scores are not renormalised.
+def route_token(logits: np.ndarray, top_k: int, absent: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax, then top-k, of router logits over the experts that are present; the scores are not renormalised.
 
-    logits: (tokens, experts), values of int16 in units of 1/256 octave. Returns selected (tokens, experts) bool, with min(top_k,
-    experts) True per token (ties go to the lowest index), and scores (tokens, experts), int64 0..65,535 in Q0.16, of the softmax
-    over all experts.
+    logits: (tokens, experts), values of int16 in units of 1/256 octave. absent: bool (experts,), True for those that no token can
+    choose; None if there are none. Returns selected (tokens, experts) bool, with min(top_k, experts present) True per token (ties go to
+    the lowest index), and scores (tokens, experts), int64 0..65,535 in Q0.16, of the softmax over all experts present; 0 if absent.
     """
     logits = np.asarray(logits, np.int64)
-    experts = logits.shape[1]
-    exponential = exp2_q16(logits.max(axis=1, keepdims=True) - logits)
+    present = np.ones(logits.shape[1], bool) if absent is None else ~absent
+    selected, scores = np.zeros(logits.shape, bool), np.zeros(logits.shape, np.int64)
+    if not present.any():
+        return selected, scores
+    taking_part = logits[:, present]
+    exponential = exp2_q16(taking_part.max(axis=1, keepdims=True) - taking_part)
     multiplier, bits = reciprocal(exponential.sum(axis=1, keepdims=True))
-    scores = np.minimum(round_shift(exponential * multiplier, bits - 1), 65_535)
-    order = np.argsort(-logits, axis=1, kind="stable")
-    selected = np.zeros(logits.shape, bool)
-    np.put_along_axis(selected, order[:, : min(top_k, experts)], True, axis=1)
+    scores[:, present] = np.minimum(round_shift(exponential * multiplier, bits - 1), 65_535)
+    order = np.flatnonzero(present)[np.argsort(-taking_part, axis=1, kind="stable")]
+    np.put_along_axis(selected, order[:, :top_k], True, axis=1)
     return selected, scores
 
 

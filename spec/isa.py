@@ -249,18 +249,30 @@ UNIT_INSTRUCTIONS = (
 
     if skip_if_empty and queue_count[queue] == 0: do nothing"""
         + _TRANSFER_LOOP
-        + f"""                memory[destination][local : local + bytes] = window[space][dram : dram + bytes]
+        + f"""                data = window[space][dram : dram + bytes]
+                if unpack: data = unpack_int4(data)
+                memory[destination][local : local + len(data)] = data
 
 Runs must not overlap on chip: the order in which an instruction writes its runs is undefined.
+`unpack` makes two int8 of each byte, the 4-bit two's complement integer of its low half and then that of its high half: `bytes` and the
+strides of DRAM count bytes in DRAM, the addresses and strides on chip count bytes on chip, and there a run is 2 * `bytes` long.
 Table t occupies bytes [{TABLE_ENTRIES} * t, {TABLE_ENTRIES} * (t + 1)) of the table memory.
 """,
         (
             *_TRANSFER,
             Field("destination", 0, 9, 2, _values(LoadDestination), greatest=_greatest(LoadDestination)),
             Field("skip_if_empty", 0, 11, 1, "do nothing if the expert's queue is empty"),
+            Field("unpack", 0, 12, 1, "bytes in DRAM hold two 4-bit integers each, which become int8"),
             Field("queue", 8, 16, 8, "expert whose queue skip_if_empty checks"),
         ),
-        (Rule(AtMost((Term("queue"),), EXPERTS - 1), (_flag("skip_if_empty"),)),),
+        (
+            Rule(AtMost((Term("queue"),), EXPERTS - 1), (_flag("skip_if_empty"),)),
+            Rule(_one_of("destination", LoadDestination.WEIGHT), (_flag("unpack"),)),
+            *(
+                Rule(MultipleOf(field, 2 * BEAT), (_flag("unpack"),))
+                for field in ("local_address", "local_stride_1", "local_stride_2", "local_stride_3")
+            ),
+        ),
         Unit.LOAD,
     ),
     UnitInstruction(
@@ -409,12 +421,14 @@ Parameters in act, for each group of C columns: 2 * C bytes of gamma (int16), th
     if not append: queue_count[all] = 0
     for r in range(rows):
         l = act int16 at source_address + r * source_pitch, columns elements
-        selected, scores = route_token(l, top_k)
+        absent = [(absent_high << 32 | absent_low) >> e & 1 for e in range(columns)]
+        selected, scores = route_token(l, top_k, absent)
         for e in range(columns):
             if selected[e]:
                 queue_entry[e][queue_count[e]] = (first + r, scores[e])
                 queue_count[e] += 1
 
+An absent expert neither takes part in the softmax nor is it chosen; if all are absent, no queue gets an entry.
 A queue that would hold more than queue_tokens entries is an address fault.
 """,
         (
@@ -423,8 +437,16 @@ A queue that would hold more than queue_tokens entries is an address fault.
             Field("columns", 4, 16, 16, "experts", least=1, greatest=EXPERTS),
             Field("source_address", 5, 0, 32, "in act", multiple=ACT_WORD),
             Field("source_pitch", 6, 0, 32, "bytes between rows", multiple=ACT_WORD),
-            Field("top_k", 7, 0, 8, "experts per token; all of them if above columns", least=1),
+            Field("top_k", 7, 0, 8, "experts per token; all that are present if above their number", least=1),
             Field("first", 7, 16, 16, "token number of row 0"),
+            Field(
+                "absent_low",
+                8,
+                0,
+                32,
+                "bit e: expert e is absent, no token can choose it; bits from columns on say nothing",
+            ),
+            Field("absent_high", 9, 0, 32, "bit e: expert 32 + e is absent"),
         ),
         (Rule(AtMost((Term("first"), Term("rows")), QUEUE_TOKENS)),),
         Unit.ROUTE,

@@ -25,6 +25,7 @@ from moesaic.spec.arithmetic import (
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.executor import Counters, MachineFault, Memory, Program
+from moesaic.spec.int4 import unpack_int4
 from moesaic.spec.isa import (
     INSTRUCTION_BYTES,
     PARAMETER_ENTRY,
@@ -176,7 +177,8 @@ class ReferenceMachine:
         target = (self.act, self.weight, self.table)[f["destination"]]
         for dram, local in self._transfers(f):
             source = self._span(window, dram, f["bytes"])
-            self._span(target, local, f["bytes"])[:] = source
+            data = unpack_int4(source[None], 2 * len(source)).view(np.uint8)[0] if f["unpack"] else source
+            self._span(target, local, len(data))[:] = data
             self._counters["read_beats"] += f["bytes"] // BEAT_BYTES
 
     def store(self, f: Fields, memory: Memory) -> None:
@@ -317,7 +319,10 @@ class ReferenceMachine:
     def route(self, f: Fields, memory: Memory) -> None:
         c = self.configuration
         logits = self._rows(f["source_address"], f["source_pitch"], f["rows"], f["columns"], "<i2")
-        selected, scores = route_token(logits, f["top_k"])
+        absent = f["absent_high"] << 32 | f["absent_low"]
+        selected, scores = route_token(
+            logits, f["top_k"], np.array([absent >> e & 1 for e in range(f["columns"])], bool)
+        )
         if not f["append"]:
             self.queue_count[:] = 0
         for e in range(f["columns"]):

@@ -410,7 +410,14 @@ def isa_page() -> str:
     introduction = (isa.__doc__ or "").strip().split("\n")[2:]
     lines = ["# Instruction set", "", _NOTICE, "", *introduction, ""]
     lines += ["The arithmetic (`requantise`, `round_shift`, `layer_norm`, `softmax_rows`, `route_token`) is defined in"]
-    lines += ["`spec/arithmetic.py`.", "", "## Header", "", "Every instruction begins with these fields.", ""]
+    lines += [
+        "`spec/arithmetic.py`, `unpack_int4` in `spec/int4.py`.",
+        "",
+        "## Header",
+        "",
+        "Every instruction begins with these fields.",
+        "",
+    ]
     lines.append(_field_table(HEADER))
     for instruction in INSTRUCTIONS:
         lines += _instruction_section(instruction)

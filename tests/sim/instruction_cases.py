@@ -413,7 +413,9 @@ def route(case: Case) -> None:
     cut = int(rng.choice([0, rows, rng.integers(0, rows + 1)]))
     case.emit("route", rows=cut, top_k=top_k, **fields)
     rest = {**fields, "source_address": source + cut * pitch}
-    case.emit("route", append=1, first=cut, rows=rows - cut, top_k=top_k, **rest)
+    # The rest of the tokens may choose among some of the experts only.
+    absent = int(rng.choice([0, rng.integers(1 << 32)]))
+    case.emit("route", append=1, first=cut, rows=rows - cut, top_k=top_k, absent_low=absent, absent_high=absent, **rest)
     product = random_product(case, tokens, columns=case.columns + 1, depth=2 * case.depth)
     residual = into_act(case, Destination.RESIDUAL, tokens, product["columns"])
     for expert in range(configuration.experts):
@@ -512,14 +514,15 @@ def separate_strides(rng: np.random.Generator, prefix: str, counts: list[int], s
 
 
 def load(case: Case) -> None:
-    """Three nested loops into each memory. Runs may overlap in DRAM; on chip the order of writes is free."""
+    """Three nested loops into each memory, weights also unpacked. Runs may overlap in DRAM; on chip the order of writes is free."""
     rng = case.rng
-    for destination in LoadDestination:
+    for destination, unpack in (*((destination, 0) for destination in LoadDestination), (LoadDestination.WEIGHT, 1)):
         local_reach = TABLE_BYTES + 1
         while local_reach > TABLE_BYTES:
             counts = [int(rng.integers(1, 5)) for _ in range(3)]
             size = 16 * int(rng.choice([1, 2, rng.integers(1, 12)]))
             local, local_reach = separate_strides(rng, "local", counts, size)
+        local, local_reach = {name: stride << unpack for name, stride in local.items()}, local_reach << unpack
         dram, reach = random_strides(rng, "dram", counts, size, 8192)
         if destination == LoadDestination.ACT:
             address = case.reserve_act(local_reach)
@@ -530,7 +533,7 @@ def load(case: Case) -> None:
         source = case.reserve_act(reach)  # the act image lies first in the constants, after 64 bytes
         case.emit(
             "load", destination=int(destination), dram_offset=64 + source - case.act_base, local_address=address, bytes=size,
-            **{f"count_{level}": count for level, count in enumerate(counts, 1)}, **dram, **local,
+            unpack=unpack, **{f"count_{level}": count for level, count in enumerate(counts, 1)}, **dram, **local,
         )  # fmt: skip
         if destination == LoadDestination.WEIGHT:
             case.dump_weight(address, round_up(local_reach, case.weight_word))

@@ -158,7 +158,10 @@ class ProgramMaker:
             fields = self._transfer(TABLE_BYTES, TABLE_BYTES, local_overlaps=False)
             local, span = 0, Span("table", 0, TABLE_BYTES)
         elif destination == LoadDestination.WEIGHT:
-            fields = self._transfer(self.weight_block, self.weight_block, local_overlaps=False)
+            unpack = self._pick(2)
+            fields = self._transfer(self.weight_block, self.weight_block >> unpack, local_overlaps=False)
+            fields = {name: value << (unpack and name.startswith("local")) for name, value in fields.items()}
+            fields["unpack"] = unpack
             span = self._weight(self._pick(BLOCKS - 1))
             local = span.start
         else:
@@ -292,7 +295,8 @@ class ProgramMaker:
         self.assembler.emit(
             "route", "route", (source,), (QUEUES,), rows=rows, columns=columns, top_k=self._between(1, columns),
             first=self._between(0, self.tokens - rows),
-            source_address=source.start,
+            source_address=source.start, absent_low=int(self.rng.choice([0, self.rng.integers(1 << 32)])),
+            absent_high=int(self.rng.choice([0, self.rng.integers(1 << 32)])),
             source_pitch=self._pitch(self._limits("route", "source_pitch"), 2 * columns, rows, self.act_block),
         )  # fmt: skip
 

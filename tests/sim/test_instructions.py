@@ -244,6 +244,10 @@ def _faults(c: HardwareConfiguration) -> dict[str, tuple[bytes, Fault, str, int]
         "load beyond weight": (
             pack("load", destination=1, local_address=c.weight_window_bytes, **load) + end, address, "load", 7,
         ),
+        "unpacked load beyond weight": (
+            pack("load", destination=1, unpack=1, **{**load, "bytes": 32}, local_address=c.weight_window_bytes - 32) + end,
+            address, "load", 7,
+        ),
         "load beyond the tables": (pack("load", destination=2, local_address=c.table_bytes, **load) + end, address, "load", 7),
         "load whose stride leaves the window": (
             pack("load", **{**load, "count_3": 3, "dram_stride_3": 0x8000_0000}) + end, address, "load", 7,

@@ -27,6 +27,7 @@ from tests.sim.transfers import (
     inside,
     random_transfer,
     unit_parameters,
+    unpacking,
 )
 
 CONSTANT_BYTES, FRAME_BYTES = 3 * 4096 + 160, 4096 + 64
@@ -114,11 +115,16 @@ class Bench:
         for name in NAMES:
             getattr(self.machine, name)[:] = self.found[name]
 
-    def random_load(self, destination=None, space=None):
+    def random_load(self, destination=None, space=None, unpack=None):
         destination = LoadDestination(self.rng.integers(3) if destination is None else destination)
         space = Space(self.rng.integers(2) if space is None else space)
         window = FRAME_BYTES if space == Space.FRAME else CONSTANT_BYTES
-        transfer = random_transfer(self.rng, window, len(self.found[destination.name.lower()]), local_overlaps=False)
+        if unpack is None:
+            unpack = destination == LoadDestination.WEIGHT and self.rng.random() < 0.5
+        room = len(self.found[destination.name.lower()]) >> int(unpack)
+        transfer = random_transfer(self.rng, window, room, local_overlaps=False)
+        if unpack:
+            transfer = unpacking(transfer)
         return {"destination": destination, "space": space, **transfer}
 
 
@@ -171,6 +177,50 @@ async def loads_what_the_reference_loads(dut):
 
 
 @cocotb.test()
+async def unpacks_at_every_alignment(dut):
+    """Runs that begin at every pair of lanes of a word and end at every other: parts of words, whole ones, several bursts."""
+    bench = Bench(dut)
+    await clocking.start(dut)
+    word_beats = bench.configuration.weight_word_bytes // (2 * BEAT_BYTES)
+    for start in range(word_beats):
+        for beats in sorted({*range(1, word_beats + 2), 16, 17, 2 * 16 + start}):
+            reach = 2 * BEAT_BYTES * (start + beats)
+            await bench.check(
+                destination=LoadDestination.WEIGHT, unpack=1, bytes=BEAT_BYTES * beats, count_1=2, count_2=1, count_3=1,
+                dram_offset=BEAT_BYTES * int(bench.rng.integers(200)), dram_stride_1=BEAT_BYTES * int(bench.rng.integers(200)),
+                local_address=2 * BEAT_BYTES * start, local_stride_1=reach + 2 * BEAT_BYTES * int(bench.rng.integers(3)),
+            )  # fmt: skip
+    bench.board.close()
+
+
+@cocotb.test()
+async def unpacked_beside_plain(dut):
+    """Two loads into the weight memory in flight, of either kind, side by side in the same words."""
+    bench = Bench(dut)
+    await clocking.start(dut)
+    stream = Stream(bench)
+    local, count = 0, 40
+    for n in range(count):
+        unpack, beats = int(bench.rng.integers(2)), int(bench.rng.choice([1, 2, 3, bench.rng.integers(1, 50)]))
+        stream.add(
+            destination=LoadDestination.WEIGHT, unpack=unpack, bytes=BEAT_BYTES * beats, count_1=1, count_2=1, count_3=1,
+            dram_offset=BEAT_BYTES * int(bench.rng.integers(400)), local_address=local, overlap=int(n > 0),
+        )  # fmt: skip
+        local += -(-(beats << unpack) // 2) * 2 * BEAT_BYTES
+    clocking.watch_progress(dut, lambda: bench.grants)
+    bench.board.expect(["done"] * count)
+    while stream.waiting or stream.flying:
+        event = await stream.step()
+        if event is not None:
+            bench.board.observe(event[0])
+            bench.machine.load(event[1], bench.memory)
+    for name in NAMES:
+        assert np.array_equal(bench.found[name], getattr(bench.machine, name)), name
+    assert stream.most_flying == 2
+    bench.board.close()
+
+
+@cocotb.test()
 async def refuses_and_recovers(dut):
     bench = Bench(dut)
     await clocking.start(dut)
@@ -189,6 +239,8 @@ async def refuses_and_recovers(dut):
         {"bytes": 16, "dram_offset": 32, "count_3": 3, "dram_stride_3": 0x8000_0000},
         {"bytes": 16, "local_address": 32, "count_2": 2, "local_stride_2": 0xFFFF_FFF0},
         {"bytes": 16, "count_1": 0xFFFF, "dram_stride_1": 0x0010_0000},
+        # Half of what is unpacked lies beyond the memory.
+        {"destination": LoadDestination.WEIGHT, "unpack": 1, "bytes": 32, "local_address": weight_bytes - 32},
     ]
     for fields in address_faults:
         before = len(bench.axi.read_bursts)
@@ -196,6 +248,15 @@ async def refuses_and_recovers(dut):
         legal = bench.axi.read_bursts[before:]
         assert len(legal) <= 1, "a run out of bounds reached the bus"
         await bench.check(**bench.random_load())
+    # Runs so long that twice their bytes, or where they end on chip, would wrap.
+    dut.constant_size_i.value = 0xFFFF_FFFF
+    for size, local in ((0x8000_0000, 0), (0xFFFF_FFF0, 64)):
+        fields = {"destination": LoadDestination.WEIGHT, "unpack": 1, "bytes": size, "local_address": local}
+        before = len(bench.axi.read_bursts)
+        await bench.check_fault(Fault.ADDRESS, **{**one, **fields})
+        assert len(bench.axi.read_bursts) == before
+    dut.constant_size_i.value = CONSTANT_BYTES
+    await bench.check(**bench.random_load())
     # A slave error in the middle of many bursts, then a window that is larger than the memory behind it.
     bench.axi.error_address = CONSTANT_BASE + 2000
     await bench.check_fault(Fault.AXI_READ, **one, bytes=CONSTANT_BYTES, space=Space.CONSTANT)
@@ -362,4 +423,4 @@ def test_load(configuration, seed):
         sizes, "load_ports", "tile_columns", "tile_depth", "act_bytes", "weight_bytes", "experts"
     )
     plusargs = {"configuration": configuration}
-    assert run_module_test("load_pins", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 6
+    assert run_module_test("load_pins", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 8

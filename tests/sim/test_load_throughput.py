@@ -13,6 +13,7 @@ from moesaic.sim.bench_kit.stream import StreamSource
 from moesaic.sim.machines.dram import CONSTANT_WINDOW, SOURCES, Dram
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.dram_timing import BYTES_PER_CYCLE, LATENCY
+from moesaic.spec.int4 import unpack_int4
 from moesaic.spec.isa import LoadDestination, pack
 from tests.sim.transfers import unit_parameters
 
@@ -53,13 +54,14 @@ class Bench:
         return last - first
 
 
-def run(size, bytes_each, destination=LoadDestination.WEIGHT, shift=0):
-    """Loads of consecutive bytes that fill `size`, on chip to the same addresses, `shift` bytes earlier."""
+def run(size, bytes_each, destination=LoadDestination.WEIGHT, shift=0, unpack=0):
+    """Loads of `size` consecutive bytes, on chip to the same addresses, `shift` bytes earlier; twice as many if they unpack."""
     return [
         {
             "destination": destination,
             "dram_offset": start + shift,
-            "local_address": start,
+            "local_address": start << unpack,
+            "unpack": unpack,
             "bytes": min(bytes_each, size - start),
             "count_1": 1,
             "count_2": 1,
@@ -92,6 +94,26 @@ async def weights_arrive_at_the_rate_of_dram(dut):
 
 
 @cocotb.test()
+async def packed_weights_arrive_at_the_rate_of_dram(dut):
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for name, bytes_each, shift, least in (
+        ("one load", 1 << 18, 0, 42.0),
+        ("36 KiB", 36 * 1024, 0, 42.0),
+        ("6 KiB", 6 * 1024, 0, 41.0),
+        ("unaligned", 36 * 1024, 48, 42.0),
+    ):
+        size = 1 << 18
+        cycles = await bench.cycles(run(size, bytes_each, shift=shift, unpack=1))
+        rate = size / cycles
+        dut._log.info(f"{name}: {rate:.2f} bytes of DRAM per cycle")
+        expected = unpack_int4(bench.content[None, shift : shift + size], 2 * size).view(np.uint8)[0]
+        assert np.array_equal(bench.found["weight"][: 2 * size], expected), name
+        assert rate >= least, f"{name}: {rate:.2f} bytes of DRAM per cycle"
+        bench.found["weight"][:] = 0
+
+
+@cocotb.test()
 async def short_runs_into_the_activation_memory(dut):
     bench = Bench(dut)
     await clocking.start(dut)
@@ -119,4 +141,4 @@ async def short_runs_into_the_activation_memory(dut):
 
 def test_throughput():
     parameters = unit_parameters(CONFIGURATION, "load_ports", "tile_columns", "tile_depth", "act_bytes", "weight_bytes")
-    assert run_module_test("load_bench", __name__, parameters=parameters, cpp_sources=SOURCES) == 2
+    assert run_module_test("load_bench", __name__, parameters=parameters, cpp_sources=SOURCES) == 3

@@ -90,7 +90,19 @@ def random_route(rng: np.random.Generator, machine: ReferenceMachine, columns: i
     first = int(rng.choice([0, c.queue_tokens - rows, rng.integers(0, c.queue_tokens - rows, endpoint=True)]))
     return {
         "rows": rows, "columns": columns, "source_address": source, "source_pitch": pitch, "top_k": top_k, "first": first,
+        **random_absent(rng, columns),
     }  # fmt: skip
+
+
+def random_absent(rng: np.random.Generator, columns: int) -> dict[str, int]:
+    """Fields that say which experts are absent: none, some, all but one, all; with anything beyond the columns."""
+    everyone = (1 << columns) - 1
+    some = int(rng.integers(0, 1 << 63, dtype=np.uint64)) & everyone
+    mask = [0, some, everyone & ~(1 << int(rng.integers(columns))), everyone][
+        int(rng.choice(4, p=[0.3, 0.4, 0.2, 0.1]))
+    ]
+    mask |= int(rng.integers(0, 1 << 63, dtype=np.uint64)) << columns & (1 << 64) - 1
+    return {"absent_low": mask & 0xFFFF_FFFF, "absent_high": mask >> 32}
 
 
 async def run_and_compare(
@@ -133,6 +145,11 @@ async def whole_instructions(dut):
             "append": first > 0,
         }
         assert (await run_and_compare(board, unit, machine, fields, int(rng.choice(RIVALS)))).cause == Fault.NONE
+    # Every way in which the first experts can be absent, with ties at the least logit that there is.
+    least = {**random_route(rng, machine, min(experts, 3)), "top_k": 2, "absent_high": 0}
+    machine.act[:] = np.frombuffer(np.full(ACT_BYTES // 2, INT16.min, "<i2").tobytes(), np.uint8)
+    for mask in range(1 << least["columns"]):
+        assert (await run_and_compare(board, unit, machine, {**least, "absent_low": mask}, 0)).cause == Fault.NONE
     await unit.reset()
     assert unit.counts() == machine.queue_count.tolist(), "the queues must outlive the reset between two runs"
     await run_and_compare(board, unit, machine, {**random_route(rng, machine, 1), "rows": 0}, 0)

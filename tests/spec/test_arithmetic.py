@@ -189,6 +189,20 @@ def test_route_token(logits, top_k):
     assert abs(sum(expected) - 65536) <= 2 * len(logits) + 4
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(int16 | st.integers(-(1 << 15), 2 - (1 << 15)), st.booleans()), min_size=1, max_size=16),
+    st.integers(0, 20),
+)
+def test_absent_experts_are_as_if_they_were_not_there(experts, top_k):
+    logits, absent = np.array([[logit for logit, _ in experts]], np.int16), np.array([gone for _, gone in experts])
+    selected, scores = a.route_token(logits, top_k, absent)
+    assert not selected[:, absent].any() and not scores[:, absent].any()
+    if not absent.all():
+        alone = a.route_token(logits[:, ~absent], top_k)
+        assert np.array_equal(selected[:, ~absent], alone[0]) and np.array_equal(scores[:, ~absent], alone[1])
+
+
 @given(int16, st.integers(0, 65535), st.integers(0, a.SCORE_SHIFT_MAX))
 def test_weigh_by_score(value, score, shift):
     exact = nearest(Fraction(value * score * 2**shift, 65536))

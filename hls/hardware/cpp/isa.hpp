@@ -99,6 +99,7 @@ struct Load {
   uint32_t local_stride_3;
   uint32_t destination;
   uint32_t skip_if_empty;
+  uint32_t unpack;
   uint32_t queue;
 };
 
@@ -124,6 +125,7 @@ inline Load decode_load(const uint32_t *words) {
   fields.local_stride_3 = words[14];
   fields.destination = (words[0] >> 9) & 0x3U;
   fields.skip_if_empty = (words[0] >> 11) & 0x1U;
+  fields.unpack = (words[0] >> 12) & 0x1U;
   fields.queue = (words[8] >> 16) & 0xffU;
   return fields;
 }
@@ -315,6 +317,8 @@ struct Route {
   uint32_t source_pitch;
   uint32_t top_k;
   uint32_t first;
+  uint32_t absent_low;
+  uint32_t absent_high;
 };
 
 inline Route decode_route(const uint32_t *words) {
@@ -331,6 +335,8 @@ inline Route decode_route(const uint32_t *words) {
   fields.source_pitch = words[6];
   fields.top_k = words[7] & 0xffU;
   fields.first = words[7] >> 16;
+  fields.absent_low = words[8];
+  fields.absent_high = words[9];
   return fields;
 }
 

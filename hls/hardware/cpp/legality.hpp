@@ -42,7 +42,12 @@ inline bool is_legal_load(const Load &f) {
          && f.dram_stride_3 % 16U == 0U
          && f.local_stride_3 % 16U == 0U
          && f.destination <= 2U
-         && (!(f.skip_if_empty == 1U) || f.queue <= uint32_t(EXPERTS - 1));
+         && (!(f.skip_if_empty == 1U) || f.queue <= uint32_t(EXPERTS - 1))
+         && (!(f.unpack == 1U) || f.destination == 1U)
+         && (!(f.unpack == 1U) || f.local_address % 32U == 0U)
+         && (!(f.unpack == 1U) || f.local_stride_1 % 32U == 0U)
+         && (!(f.unpack == 1U) || f.local_stride_2 % 32U == 0U)
+         && (!(f.unpack == 1U) || f.local_stride_3 % 32U == 0U);
 }
 
 inline bool is_legal_store(const Store &f) {

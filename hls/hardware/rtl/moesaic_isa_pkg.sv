@@ -87,7 +87,8 @@ package moesaic_isa_pkg;
     logic overlap;
     logic [5:0] unused_57;
     logic [24:0] wait_mask;
-    logic [19:0] unused_12;
+    logic [18:0] unused_13;
+    logic unpack;
     logic skip_if_empty;
     logic [1:0] destination;
     logic space;
@@ -195,7 +196,9 @@ package moesaic_isa_pkg;
   } softmax_t;
 
   typedef struct packed {
-    logic [255:0] unused_256;
+    logic [191:0] unused_320;
+    logic [31:0] absent_high;
+    logic [31:0] absent_low;
     logic [15:0] first;
     logic [7:0] unused_232;
     logic [7:0] top_k;
@@ -311,7 +314,8 @@ package moesaic_isa_pkg;
     logic legal;
     case (word_0[7:0])
       OPCODE_LOAD:
-        legal = 32'(word_0[10:9]) <= 32'd2;
+        legal = 32'(word_0[10:9]) <= 32'd2
+            && (!(32'(word_0[12]) == 32'd1) || 32'(word_0[10:9]) == 32'd1);
       OPCODE_STORE:
         legal = 32'(word_0[8]) == 32'd1;
       OPCODE_MATMUL:
@@ -342,7 +346,8 @@ package moesaic_isa_pkg;
             && beat[95:64] >= 32'd16
             && (beat[95:64] & (32'd16 - 32'd1)) == 32'd0
             && 32'(beat[111:96]) >= 32'd1
-            && 32'(beat[127:112]) >= 32'd1;
+            && 32'(beat[127:112]) >= 32'd1
+            && (!(32'(word_0[12]) == 32'd1) || (beat[63:32] & (32'd32 - 32'd1)) == 32'd0);
       OPCODE_STORE:
         legal = (beat[31:0] & (32'd16 - 32'd1)) == 32'd0
             && (beat[63:32] & (32'd16 - 32'd1)) == 32'd0
@@ -396,7 +401,8 @@ package moesaic_isa_pkg;
             && (beat[63:32] & (32'd16 - 32'd1)) == 32'd0
             && (beat[95:64] & (32'd16 - 32'd1)) == 32'd0
             && (beat[127:96] & (32'd16 - 32'd1)) == 32'd0
-            && (!(32'(word_0[11]) == 32'd1) || 32'(beat[23:16]) <= (experts - 1));
+            && (!(32'(word_0[11]) == 32'd1) || 32'(beat[23:16]) <= (experts - 1))
+            && (!(32'(word_0[12]) == 32'd1) || (beat[95:64] & (32'd32 - 32'd1)) == 32'd0);
       OPCODE_STORE:
         legal = 32'(beat[15:0]) >= 32'd1
             && (beat[63:32] & (32'd16 - 32'd1)) == 32'd0
@@ -430,7 +436,9 @@ package moesaic_isa_pkg;
       OPCODE_LOAD:
         legal = (beat[31:0] & (32'd16 - 32'd1)) == 32'd0
             && (beat[63:32] & (32'd16 - 32'd1)) == 32'd0
-            && (beat[95:64] & (32'd16 - 32'd1)) == 32'd0;
+            && (beat[95:64] & (32'd16 - 32'd1)) == 32'd0
+            && (!(32'(word_0[12]) == 32'd1) || (beat[31:0] & (32'd32 - 32'd1)) == 32'd0)
+            && (!(32'(word_0[12]) == 32'd1) || (beat[95:64] & (32'd32 - 32'd1)) == 32'd0);
       OPCODE_STORE:
         legal = (beat[31:0] & (32'd16 - 32'd1)) == 32'd0
             && (beat[63:32] & (32'd16 - 32'd1)) == 32'd0

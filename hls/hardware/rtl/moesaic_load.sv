@@ -5,6 +5,8 @@
 // 128 loads each, and waits in one of two entries. Two instructions may be in flight: once all bursts of one are asked for, the next one is
 // walked. An instruction is complete when the memory has accepted the last word of each of its bursts. Once halted or faulted
 // the unit swallows read data, so draining the bus never waits for a memory.
+//
+// Of a load that unpacks, a beat fills 32 bytes on chip: behind the loop its addresses on chip are halved, so that they count beats, too.
 module moesaic_load #(
     parameter int unsigned LoadPorts   = 3,
     parameter int unsigned TileColumns = 8,
@@ -65,7 +67,7 @@ module moesaic_load #(
 
   // Instructions in flight are told apart by one bit, which alternates. The one accepted last is walked; loaded_q is
   // the number in flight.
-  logic walked_q, space_q, faulted_q;
+  logic walked_q, space_q, unpack_q, faulted_q;
   logic [1:0] destination_q, loaded_q;
   logic [1:0][BurstBits-1:0] bursts_q;    // asked for, and not yet written
   logic oldest, walking;
@@ -100,6 +102,7 @@ module moesaic_load #(
       .rst_ni,
       .start_i      (start),
       .instr_i      (instr_i),
+      .unpack_i     (instr.unpack),
       .window_base_i(space_q ? frame_base_i : constant_base_i),
       .window_size_i(space_q ? frame_size_i : constant_size_i),
       .local_size_i (local_size),
@@ -125,7 +128,7 @@ module moesaic_load #(
       .run_valid_i    (run_valid),
       .run_ready_o    (run_ready),
       .run_address_i  (run_address),
-      .run_local_i    (run_local),
+      .run_local_i    (unpack_q ? run_local >> 1 : run_local),
       .run_beats_i    (run_beats),
       .burst_valid_o  (burst_valid),
       .burst_ready_i  (burst_ready),
@@ -173,6 +176,7 @@ module moesaic_load #(
         .burst_local_i      (burst_local),
         .burst_length_i     (burst_length),
         .burst_destination_i(destination_q),
+        .burst_unpack_i     (unpack_q),
         .burst_owner_i      (walked_q),
         .drop_i             (drop),
         .outstanding_o      (outstanding[p]),
@@ -315,6 +319,7 @@ module moesaic_load #(
       walked_q      <= !walked_q;
       space_q       <= instr.space;
       destination_q <= instr.destination;
+      unpack_q      <= instr.unpack;
     end
     loaded_q <= loaded_q + 2'(accept) - 2'(finished);
     for (int i = 0; i < 2; i++)

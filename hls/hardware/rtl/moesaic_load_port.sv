@@ -1,5 +1,7 @@
 // One AXI read port of the load unit: asks for bursts, up to 32 at a time, and assembles their beats into words of the memory
 // that each goes to. A burst stays within one block of MaxBeats on chip (burst_splitter); its end ends a word.
+//
+// The beats of a burst that is unpacked fill two lanes of a word each: an int8 for each half of a byte, the low one first.
 module moesaic_load_port #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned TileDepth   = 4,
@@ -10,9 +12,10 @@ module moesaic_load_port #(
     input  logic        burst_valid_i,
     output logic        burst_ready_o,          // registered
     input  logic [39:0] burst_address_i,
-    input  logic [31:0] burst_local_i,
+    input  logic [31:0] burst_local_i,          // what 16 bytes of the burst fill, times 16
     input  logic [7:0]  burst_length_i,
     input  logic [1:0]  burst_destination_i,    // moesaic_isa_pkg::LOAD_TO_*
+    input  logic        burst_unpack_i,         // only with LOAD_TO_WEIGHT
     input  logic        burst_owner_i,          // which of the two instructions in flight it belongs to
 
     input  logic        drop_i,                 // swallow read data
@@ -63,23 +66,23 @@ module moesaic_load_port #(
       .data_o ({ar_address, ar_length})
   );
 
-  logic note_valid, note_pop, note_owner;
+  logic note_valid, note_pop, note_owner, note_unpack;
   logic [27:0] note_local;
   logic [BlockBits-1:0] note_length;
   logic [1:0] note_destination;
 
   moesaic_fifo #(
-      .Width($bits({note_local, note_length, note_destination, note_owner})),
+      .Width($bits({note_local, note_length, note_destination, note_unpack, note_owner})),
       .Depth(Outstanding)
   ) u_notes (
       .clk_i,
       .rst_ni,
       .valid_i(push),
       .ready_o(note_ready),
-      .data_i ({burst_local_i[31:4], burst_length_i[BlockBits-1:0], burst_destination_i, burst_owner_i}),
+      .data_i ({burst_local_i[31:4], burst_length_i[BlockBits-1:0], burst_destination_i, burst_unpack_i, burst_owner_i}),
       .valid_o(note_valid),
       .ready_i(note_pop),
-      .data_o ({note_local, note_length, note_destination, note_owner})
+      .data_o ({note_local, note_length, note_destination, note_unpack, note_owner})
   );
 
   // Data channel.
@@ -120,9 +123,9 @@ module moesaic_load_port #(
         word_end     = (local_beat & 28'(TileColumns / 8 - 1)) == 28'(TileColumns / 8 - 1);
       end
       moesaic_isa_pkg::LOAD_TO_WEIGHT: begin
-        word_address = local_beat >> LaneBits;
-        lane         = LaneBits'(local_beat);
-        word_end     = (local_beat & 28'(Lanes - 1)) == 28'(Lanes - 1);
+        word_address = note_unpack ? local_beat >> (LaneBits - 1) : local_beat >> LaneBits;
+        lane         = note_unpack ? LaneBits'(local_beat << 1) : LaneBits'(local_beat);
+        word_end     = (lane | LaneBits'(note_unpack)) == LaneBits'(Lanes - 1);
       end
       default: begin
         word_address = local_beat;
@@ -130,6 +133,15 @@ module moesaic_load_port #(
         word_end     = 1'b1;
       end
     endcase
+  end
+
+  logic [1:0][127:0] lane_data;
+  always_comb begin
+    for (int h = 0; h < 2; h++) begin
+      for (int n = 0; n < 16; n++) begin
+        lane_data[h][8*n+:8] = note_unpack ? {{4{beat_data[64*h+4*n+3]}}, beat_data[64*h+4*n+:4]} : beat_data[8*n+:8];
+      end
+    end
   end
 
   moesaic_word_buffer #(
@@ -142,7 +154,8 @@ module moesaic_load_port #(
       .valid_i (beat_valid && note_valid && !drop_i && !wrong),
       .ready_o (buffer_ready),
       .lane_i  (lane),
-      .data_i  (beat_data),
+      .pair_i  (note_unpack),
+      .data_i  (lane_data),
       .last_i  (word_end || burst_end),
       .tag_i   ({word_address, note_destination, note_owner, burst_end}),
       .valid_o (word_valid_o),
@@ -169,6 +182,7 @@ module moesaic_load_port #(
   always_ff @(posedge clk_i) begin
     if (armed) begin
       burst_is_of_whole_beats: assert (burst_local_i[3:0] == '0 || !burst_valid_i);
+      only_weights_are_unpacked: assert (!burst_unpack_i || 4'(burst_destination_i) == moesaic_isa_pkg::LOAD_TO_WEIGHT || !burst_valid_i);
       bursts_are_taken_when_ready: assert (burst_ready_o || !burst_valid_i);
       beats_answer_a_burst: assert (note_valid || !beat_valid);
       index_stays_in_its_burst: assert (index_q <= note_length || !note_valid);

@@ -1,5 +1,7 @@
 // The route unit: router softmax and top-k per token, into the expert queues; moesaic.spec.arithmetic.route_token bit for bit.
 //
+// Experts that are absent lose every comparison, and their exponentials are zero.
+//
 // Three phases work on successive tokens at once: the maximum of a token's logits, two experts per cycle; rank (how many experts
 // beat this one, all compared in parallel, ties to the lowest index) and exponential, one expert per cycle; score and push, one
 // per cycle. Between the last two the sum of the exponentials runs through the reciprocal.
@@ -68,9 +70,14 @@ module moesaic_route #(
   logic [WordBits-1:0] last_word_q;
   logic [15:0] last_row_q, last_token_q;
   logic [7:0] top_k_q;
+  logic [63:0] absent;
+  logic [Experts-1:0] present_q;    // that tokens can choose
+
+  assign absent = {instr.absent_high, instr.absent_low};
 
   always_ff @(posedge clk_i) begin
     if (start) begin
+      for (int e = 0; e < int'(Experts); e++) present_q[e] <= 32'(e) < 32'(instr.columns) && !absent[e];
       last_expert_q <= ExpertBits'(instr.columns - 16'd1);
       last_word_q   <= WordBits'((instr.columns - 16'd1) >> $clog2(TileColumns));
       last_row_q    <= instr.rows - 16'd1;
@@ -88,9 +95,11 @@ module moesaic_route #(
   logic [15:0] rd_row_q;
   logic [Pairs-1:0][1:0][15:0] logits_q;
   logic [PairBits-1:0] maximum_pair_q;
+  logic [Pairs-1:0][1:0] present_pairs;
+  logic [1:0] present_pair;
   logic [1:0][15:0] pair;
   logic [15:0] pair_maximum_q, maximum_q;
-  logic pair_valid_q, pair_last_q;
+  logic pair_valid_q, pair_last_q, pair_present_q;
 
   assign act_rd_valid_o   = requesting_q;
   assign act_rd_address_o = rd_address_q;
@@ -106,7 +115,9 @@ module moesaic_route #(
       .next_o   (next_row)
   );
 
-  assign pair = logits_q[maximum_pair_q];
+  assign pair          = logits_q[maximum_pair_q];
+  assign present_pairs = (2 * Pairs)'(present_q);
+  assign present_pair  = present_pairs[maximum_pair_q];
 
   always_ff @(posedge clk_i) begin
     if (start) begin
@@ -136,7 +147,7 @@ module moesaic_route #(
         if (maximum_pair_q == PairBits'(last_expert_q >> 1)) maximum_active_q <= 1'b0;
       end
       if (pair_valid_q) begin
-        if ($signed(pair_maximum_q) > $signed(maximum_q)) maximum_q <= pair_maximum_q;
+        if (pair_present_q && $signed(pair_maximum_q) > $signed(maximum_q)) maximum_q <= pair_maximum_q;
         loaded_q <= pair_last_q;
       end
       if (hand_over) begin
@@ -152,9 +163,9 @@ module moesaic_route #(
     rd_granted_q   <= rd_grant;
     pair_valid_q   <= maximum_active_q;
     pair_last_q    <= maximum_pair_q == PairBits'(last_expert_q >> 1);
+    pair_present_q <= present_pair != '0;
     pair_maximum_q <= pair[0];
-    // the last pair of an odd number of experts is half a pair
-    if (ExpertBits'({maximum_pair_q, 1'b1}) <= last_expert_q && $signed(pair[1]) > $signed(pair[0])) pair_maximum_q <= pair[1];
+    if (present_pair[1] && (!present_pair[0] || $signed(pair[1]) > $signed(pair[0]))) pair_maximum_q <= pair[1];
     if (!rst_ni) begin
       reading_q        <= 1'b0;
       pair_valid_q     <= 1'b0;
@@ -171,11 +182,12 @@ module moesaic_route #(
   logic rank_active_q;
   logic [ExpertBits-1:0] rank_expert_q;
   logic [Experts-1:0][15:0] rank_logits_q;
-  logic [Experts-1:0] present, beats, beats_q;
+  logic [Experts-1:0] beats, beats_q;
   logic [15:0] rank_maximum_q, candidate_q, distance_q;
   logic [16:0] exponential;
   logic [4:1] rk_valid_q, rk_last_q;
   logic [4:1][ExpertBits-1:0] rk_expert_q;
+  logic [2:1] rk_present_q;
   logic [4:3] rk_selected_q;
   logic [ExpertBits:0] rank;
   logic [2:0] tokens_q;
@@ -187,10 +199,9 @@ module moesaic_route #(
   always_comb begin
     rank = '0;
     for (int e = 0; e < int'(Experts); e++) begin
-      present[e] = ExpertBits'(e) <= last_expert_q;
-      beats[e]   = present[e] && ($signed(rank_logits_q[e]) > $signed(candidate_q)
+      beats[e] = present_q[e] && ($signed(rank_logits_q[e]) > $signed(candidate_q)
                                   || (rank_logits_q[e] == candidate_q && ExpertBits'(e) < rk_expert_q[1]));
-      rank       = rank + (ExpertBits + 1)'(beats_q[e]);
+      rank     = rank + (ExpertBits + 1)'(beats_q[e]);
     end
   end
 
@@ -206,8 +217,10 @@ module moesaic_route #(
     end
     candidate_q   <= rank_logits_q[rank_expert_q];
     beats_q       <= beats;
-    distance_q    <= rank_maximum_q - candidate_q;
-    rk_selected_q <= {rk_selected_q[3], 32'(rank) < 32'(top_k_q)};
+    // nothing is left of the exponential at this distance
+    distance_q    <= rk_present_q[1] ? rank_maximum_q - candidate_q : 16'hffff;
+    rk_present_q  <= {rk_present_q[1], present_q[rank_expert_q]};
+    rk_selected_q <= {rk_selected_q[3], rk_present_q[2] && 32'(rank) < 32'(top_k_q)};
     rk_expert_q   <= {rk_expert_q[3:1], rank_expert_q};
     rk_last_q     <= {rk_last_q[3:1], rank_expert_q == last_expert_q};
     if (!rst_ni) begin

@@ -53,6 +53,7 @@ module moesaic_store #(
       .rst_ni,
       .start_i      (accept),
       .instr_i      (instr_i),
+      .unpack_i     (1'b0),
       .window_base_i(frame_base_i),
       .window_size_i(frame_size_i),
       .local_size_i (ActBytes),

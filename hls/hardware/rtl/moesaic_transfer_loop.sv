@@ -2,12 +2,14 @@
 // window and its on-chip memory. A run out of bounds raises fault_o and ends the walk before anything of it is emitted.
 //
 // 33 bits are enough for addresses that never wrap back into a window: each loop steps from the start of a run that was
-// in bounds, so its end is below 2**32 before the step and below 2**33 after. Runs of no bytes are checked, not emitted.
+// in bounds, so its end is below 2**32 before the step and below 2**33 after. A run that is unpacked takes twice its bytes on chip,
+// which needs one bit more to find where it ends. Runs of no bytes are checked, not emitted.
 module moesaic_transfer_loop (
     input  logic         clk_i,
     input  logic         rst_ni,
     input  logic         start_i,          // only while busy_o is low
     input  logic [8*moesaic_isa_pkg::INSTRUCTION_BYTES-1:0] instr_i,          // load_t; store_t has the same transfer fields
+    input  logic         unpack_i,         // of the instruction
     input  logic [39:0]  window_base_i,    // these three must hold while busy_o is high
     input  logic [31:0]  window_size_i,
     input  logic [31:0]  local_size_i,
@@ -28,12 +30,14 @@ module moesaic_transfer_loop (
   logic active_q, ends_valid_q, run_valid_q, fault_q;
   logic [15:0] count_1_q, count_2_q, left_1_q, left_2_q, left_3_q;
   logic [31:0] bytes_q;
+  logic [32:0] local_bytes_q;
   logic [31:0] dram_stride_1_q, dram_stride_2_q, dram_stride_3_q;
   logic [31:0] local_stride_1_q, local_stride_2_q, local_stride_3_q;
   // Start of the current run, of the current middle iteration and of the current outer iteration.
   logic [Bits-1:0] dram_1_q, dram_2_q, dram_3_q, local_1_q, local_2_q, local_3_q;
   logic [31:4] dram_start_q, local_start_q;
-  logic [Bits-1:0] dram_end_q, local_end_q;
+  logic [Bits-1:0] dram_end_q;
+  logic [Bits:0] local_end_q;
   logic [39:0] run_address_q;
   logic [31:0] run_local_q;
 
@@ -48,7 +52,7 @@ module moesaic_transfer_loop (
   assign dram_3_next  = dram_3_q + Bits'(dram_stride_3_q);
   assign local_2_next = local_2_q + Bits'(local_stride_2_q);
   assign local_3_next = local_3_q + Bits'(local_stride_3_q);
-  assign bad          = dram_end_q > Bits'(window_size_i) || local_end_q > Bits'(local_size_i);
+  assign bad          = dram_end_q > Bits'(window_size_i) || local_end_q > (Bits + 1)'(local_size_i);
 
   assign run_valid_o   = run_valid_q;
   assign run_address_o = run_address_q;
@@ -62,6 +66,7 @@ module moesaic_transfer_loop (
     // What stays as it is during the walk needs no start: that has enough loads, 258.
     if (!busy_o) begin
       bytes_q          <= instr.bytes;
+      local_bytes_q    <= unpack_i ? {instr.bytes, 1'b0} : {1'b0, instr.bytes};
       count_1_q        <= instr.count_1;
       count_2_q        <= instr.count_2;
       dram_stride_1_q  <= instr.dram_stride_1;
@@ -88,7 +93,7 @@ module moesaic_transfer_loop (
       dram_start_q  <= dram_1_q[31:4];
       dram_end_q    <= dram_1_q + Bits'(bytes_q);
       local_start_q <= local_1_q[31:4];
-      local_end_q   <= local_1_q + Bits'(bytes_q);
+      local_end_q   <= (Bits + 1)'(local_1_q) + (Bits + 1)'(local_bytes_q);
       if (active_q) begin
         dram_1_q  <= dram_1_q + Bits'(dram_stride_1_q);
         local_1_q <= local_1_q + Bits'(local_stride_1_q);

@@ -1,5 +1,5 @@
-// A queue of memory words that arrive in beats of 16 bytes: each beat goes to its lane of the word at the tail, and the last
-// one of a word completes it. Data lies in LUT RAM only. Depth is a power of two, at least 2; Lanes too.
+// A queue of memory words that arrive in beats of 16 bytes: each beat goes to its lane of the word at the tail, or two at once to a pair
+// of lanes, and the last one of a word completes it. Data lies in LUT RAM only. Depth is a power of two, at least 2; Lanes too.
 //
 // The data of a word is there in the cycle after it was taken: each lane has a copy of the place to read, with 128 loads at most. What was not
 // written is not reset, and nobody looks at it.
@@ -13,7 +13,8 @@ module moesaic_word_buffer #(
     input  logic                     valid_i,
     output logic                     ready_o,
     input  logic [$clog2(Lanes)-1:0] lane_i,
-    input  logic [127:0]             data_i,
+    input  logic                     pair_i,      // the lane of the same pair, too
+    input  logic [1:0][127:0]        data_i,      // for even lanes, for odd ones
     input  logic                     last_i,      // of its word
     input  logic [TagWidth-1:0]      tag_i,       // kept of the last beat
     output logic                     valid_o,
@@ -35,7 +36,7 @@ module moesaic_word_buffer #(
   logic write;
 
   always_comb begin
-    for (int l = 0; l < int'(Lanes); l++) lane[l] = 32'(lane_i) == 32'(l);
+    for (int l = 0; l < int'(Lanes); l++) lane[l] = 32'(lane_i) == 32'(l) || (pair_i && 32'(lane_i) == 32'(l ^ 1));
   end
 
   assign ready_o = (write_q ^ read_q) != {1'b1, {AddressBits{1'b0}}};
@@ -74,7 +75,7 @@ module moesaic_word_buffer #(
     assign data_o[128*l+:128] = memory[place];
 
     always_ff @(posedge clk_i) begin
-      if (write && lane[l]) memory[write_q[AddressBits-1:0]] <= data_i;
+      if (write && lane[l]) memory[write_q[AddressBits-1:0]] <= data_i[l%2];
     end
   end
 

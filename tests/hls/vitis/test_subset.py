@@ -63,7 +63,7 @@ BREAKS = {
         "struct RunInputs holds a pointer, to which a reference points [HLS 214-134]",
     ),
     "a reference to a pointer": ("fetch.hpp", "const Beat *constants, uint64_t", "const Beat *&constants, uint64_t", "[HLS 214-134]"),
-    "an array of pointers": ("load.hpp", "  if (destination ==", "  const Beat *windows[2];\n  if (destination ==", "[HLS 214-134]"),
+    "an array of pointers": ("load.hpp", "  if (f.destination ==", "  const Beat *windows[2];\n  if (f.destination ==", "[HLS 214-134]"),
     "a static object in UltraRAM": (
         "kernel.cpp", "  Machine machine;\n", "  static Machine machine;\n", "machine is static, and UltraRAM takes no initial values",
     ),
