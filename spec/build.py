@@ -7,6 +7,7 @@ once into the constant window of DRAM), cpp/ and rtl/ (the sources of the accele
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.heads import CLASSIFICATION, FEATURES, KINDS, POOLINGS, ROWS_LEAST
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
+from moesaic.spec.joint_programs import JointMember, JointProgram, ResultSet, checked_results, one_picture
+from moesaic.spec.observation import Observation
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
 
@@ -26,38 +29,9 @@ MANIFEST = "build.json"
 _REMEDY = "make it again with `moesaic generate`"
 _ENTRIES = {
     "format", "version", "name", "configuration", "fingerprint", "image", "frame_bytes", "tasks", "tags", "report",
-    "bundle_sha256", "input", "files", MANIFEST_HASH,
+    "bundle_sha256", "input", "joint", "files", MANIFEST_HASH,
 }  # fmt: skip
 _NORMAL_CHANNELS = 3
-
-
-@dataclass(frozen=True)
-class Observation:
-    """A layer's result that an observed program stores in the frame window.
-
-    offset: bytes from the start of the frame window. pitch: bytes from row to row. shape: (rows, columns) or (heads, rows,
-    columns), the rows of all heads one after the other. dtype: "int8" or "int16". group, group_pitch: if not 0, the columns form
-    groups of `group` elements (attention heads), each padded to `group_pitch`; read() drops the padding.
-    """
-
-    offset: int
-    pitch: int
-    shape: tuple[int, ...]
-    dtype: str
-    group: int = 0
-    group_pitch: int = 0
-
-    def read(self, frame: np.ndarray) -> np.ndarray:
-        """The layer's result, of this shape and dtype, from a frame window, uint8 (frame_bytes,), after a run."""
-        rows = int(np.prod(self.shape[:-1]))
-        data = frame[self.offset : self.offset + rows * self.pitch].reshape(rows, self.pitch)
-        size = np.dtype(self.dtype).itemsize
-        result = np.ascontiguousarray(data[:, : self.shape[-1] * size]).view(self.dtype).reshape(self.shape)
-        if self.group:
-            result = result.reshape(*self.shape[:-1], -1, self.group_pitch)[..., : self.group].reshape(
-                *self.shape[:-1], -1
-            )
-        return result
 
 
 @dataclass(frozen=True)
@@ -126,6 +100,7 @@ class Build:
     constants: the constant window, uint8 (bytes,). bundle_sha256: identity of the bundle that the build was made from, see
     moesaic.spec.bundle.Bundle.sha256. image_patch, image_pitch: if not 0, every run of image_patch pixels of an image line takes
     image_pitch pixels in the frame, the rest of which are zeros. input: what the network's image is, and how one gets to its size.
+    joint: programs that give several results in one run.
     """
 
     name: str
@@ -143,6 +118,7 @@ class Build:
     image_patch: int = 0
     image_pitch: int = 0
     input: InputDescription = MINUS_ONE_TO_ONE
+    joint: tuple[JointProgram, ...] = ()
 
     @property
     def image_bytes(self) -> int:
@@ -171,6 +147,7 @@ class Build:
             "bundle_sha256": self.bundle_sha256,
         }
         manifest |= {"input": stated} if (stated := self.input.to_dict()) else {}
+        manifest |= {"joint": [asdict(joint) for joint in self.joint]} if self.joint else {}
         write_directory(Path(directory), MANIFEST, manifest, {"constants.bin": self.constants.tobytes(), **self.files})
 
     def _image(self) -> dict[str, int]:
@@ -210,14 +187,46 @@ class Build:
             )
         return self.pathways[name]
 
+    def joint_program(self, results: ResultSet) -> JointProgram | None:
+        """The joint program that gives exactly these results, in this order; None if there is none."""
+        for joint in self.joint:
+            if len(joint.members) == len(results) and set(joint.results) == set(results):
+                members = dict(zip(joint.results, joint.members, strict=True))
+                return replace(joint, members=tuple(members[result] for result in results))
+        return None
+
+    def programs_for(self, names: Sequence[str]) -> list[JointProgram]:
+        """The programs that give these pathways of one image: the joint one, if the build has it, otherwise one for each.
+
+        That of a single result is described like a joint one. UserError for an unknown task.
+        """
+        tasks = [self.task(name) for name in names]
+        if joint := self.joint_program(one_picture(names)):
+            return [joint]
+        return [
+            JointProgram(
+                task.program,
+                (self.image_offset,),
+                (JointMember(name, 0, task.output_offset, task.observations),),
+                task.macs,
+            )
+            for name, task in zip(names, tasks, strict=True)
+        ]
+
+    def batches(self, name: str) -> list[int]:
+        """Of how many images the build has a joint program of this pathway, in descending order."""
+        sizes = {len(joint.image_offsets) for joint in self.joint if {n for n, _ in joint.results} == {name}}
+        return sorted(sizes, reverse=True)
+
     def new_memory(self, pattern: int = 0xA5) -> Memory:
         """Memory windows with the constants in place and every byte of the frame set to `pattern`."""
         return Memory(self.constants.copy(), np.full(self.frame_bytes, pattern, np.uint8))
 
-    def write_image(self, frame: np.ndarray, image: np.ndarray) -> None:
+    def write_image(self, frame: np.ndarray, image: np.ndarray, offset: int | None = None) -> None:
         """Put an image into the frame window: int8 = value - 128 of each colour, 4 bytes per pixel.
 
-        frame: uint8 (frame_bytes,), written in place. image: uint8 (height, width, 3), RGB. UserError for another size or dtype.
+        frame: uint8 (frame_bytes,), written in place. image: uint8 (height, width, 3), RGB. offset: bytes to where the image begins, as a
+        joint program says; None for image_offset. UserError for another size or dtype.
         """
         expected = (self.image_height, self.image_width, 3)
         if image.dtype != np.uint8 or image.shape != expected:
@@ -229,16 +238,23 @@ class Build:
         if self.image_patch:
             runs = pixels.reshape(self.image_height, -1, self.image_patch, 4)
             pixels = np.pad(runs, ((0, 0), (0, 0), (0, self.image_pitch - self.image_patch), (0, 0)))
-        frame[self.image_offset : self.image_offset + pixels.size] = pixels.reshape(-1)
+        start = self.image_offset if offset is None else offset
+        frame[start : start + pixels.size] = pixels.reshape(-1)
 
-    def read_output(self, frame: np.ndarray, task: str) -> np.ndarray:
+    def output_part(self, task: str, offset: int | None = None) -> slice:
+        """The bytes of the frame window that hold the output of a task or pathway. offset: where it begins; None for the task's own."""
+        program = self.task(task)
+        start = program.output_offset if offset is None else offset
+        return slice(start, start + 2 * int(np.prod(program.output_shape)))
+
+    def read_output(self, frame: np.ndarray, task: str, offset: int | None = None) -> np.ndarray:
         """The result of a task or pathway, a copy, int16 (height, width, channels).
 
-        frame: the frame window after a run, uint8 (frame_bytes,). UserError for an unknown task.
+        frame: the frame window after a run, uint8 (frame_bytes,). offset: where the output begins, as a member of a joint program says;
+        None for the task's own. UserError for an unknown task.
         """
         program = self.task(task)
-        size = 2 * int(np.prod(program.output_shape))
-        raw = frame[program.output_offset : program.output_offset + size].view("<i2").reshape(program.output_shape)
+        raw = frame[self.output_part(task, offset)].view("<i2").reshape(program.output_shape)
         return raw[..., : program.channels].copy()
 
 
@@ -268,6 +284,7 @@ def load_build(directory: Path | str) -> Build:
             image_patch=image.get("patch", 0),
             image_pitch=image.get("pitch", 0),
             input=InputDescription.from_dict(manifest.get("input", {})),
+            joint=tuple(map(_joint, manifest.get("joint", []))),
         )
         written = manifest["fingerprint"]
         problem = _problem(build)
@@ -310,6 +327,17 @@ def _problem(build: Build) -> str:
             return f"task {name} has {task.channels} of {channels} stored channels"
         if problem := _kind_problem(task):
             return f"task {name}: {problem}"
+    for joint in build.joint:
+        checked_results(joint.results)
+        if len(joint.image_offsets) != len({image for _, image in joint.results}):
+            return f"the joint program {joint.label} has {len(joint.image_offsets)} images"
+        places.append((f"the joint program {joint.label}", joint.program.offset, joint.program.size, constants))
+        places += [("an image", offset, build.image_bytes, frame) for offset in joint.image_offsets]
+        for member in joint.members:
+            height, width, channels = build.task(member.pathway).output_shape
+            places.append(
+                (f"the output of {member.pathway}", member.output_offset, 2 * height * width * channels, frame)
+            )
     for what, offset, size, window in places:
         if not all(type(number) is int for number in (offset, size, window)):
             return f"{what} lies at {offset!r} with {size!r} of {window!r} bytes, which are no integers"
@@ -354,9 +382,21 @@ def _task(values: dict) -> TaskProgram:
     return TaskProgram(**{**values, **_program(values), **converted})
 
 
+def _joint(values: dict) -> JointProgram:
+    members = tuple(
+        JointMember(**{**member, "observations": _observations(member["observations"])}) for member in values["members"]
+    )
+    offsets = tuple(values["image_offsets"])
+    program = Program(**values["program"])
+    return JointProgram(**{**values, "program": program, "image_offsets": offsets, "members": members})
+
+
+def _observations(values: dict) -> dict[str, Observation]:
+    return {
+        name: Observation(**{**o, "shape": tuple(o["shape"]), "kept": tuple(o["kept"])}) for name, o in values.items()
+    }
+
+
 def _program(values: dict) -> dict:
     """The fields that a task and an alternative have in common, converted."""
-    observations = {
-        name: Observation(**{**o, "shape": tuple(o["shape"])}) for name, o in values["observations"].items()
-    }
-    return {"program": Program(**values["program"]), "observations": observations}
+    return {"program": Program(**values["program"]), "observations": _observations(values["observations"])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,17 +14,29 @@ from moesaic.spec.heads import FEATURES, blocks_run, head_layers, moe_blocks_run
 
 def frame_macs(architecture: Architecture, task: Task) -> int:
     """Multiply-accumulates of one frame on a task's default pathway, with the head."""
+    return joint_macs(architecture, [task])
+
+
+def joint_macs(architecture: Architecture, tasks: Sequence[Task]) -> int:
+    """Multiply-accumulates of the default pathways of several tasks on one image, with their heads.
+
+    The network up to its first router, which they have in common, counts once.
+    """
     a = architecture
     tokens, width = a.tokens, a.width
+    first_router = min(a.moe_blocks, default=a.depth)
     macs = a.patches * a.patch * a.patch * 3 * width
-    for i in range(blocks_run(a, task)):
-        macs += 4 * tokens * width * width + 2 * tokens * tokens * width
-        if i in a.moe_blocks:
+    for i in range(max(blocks_run(a, task) for task in tasks)):
+        running = [task for task in tasks if i < blocks_run(a, task)]
+        attention = 4 * tokens * width * width + 2 * tokens * tokens * width
+        macs += attention * (1 if i <= first_router else len(running))
+        if i not in a.moe_blocks:
+            macs += tokens * 2 * width * a.mlp_hidden * (1 if i < first_router else len(running))
+            continue
+        for task in running:
             kept = len(task.pathway[i])
             macs += tokens * width * kept + min(task.top_k, kept) * tokens * 2 * width * a.expert_hidden
-        else:
-            macs += tokens * 2 * width * a.mlp_hidden
-    return macs + head_macs(a, task)
+    return macs + sum(head_macs(a, task) for task in tasks)
 
 
 def head_macs(architecture: Architecture, task: Task) -> int:

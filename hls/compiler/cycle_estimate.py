@@ -14,21 +14,23 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from moesaic.hls.compiler.cycle_model import CycleModel
-from moesaic.hls.compiler.lowering import lower_task
+from moesaic.hls.compiler.lowering import lower_program
 from moesaic.hls.compiler.schedule import Schedule
+from moesaic.hls.compiler.shared_routers import experts_of
 from moesaic.hls.compiler.weightless import weightless_target
 from moesaic.hls.hardware.resource_estimate import Resources, estimate_resources
 from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.cost import frame_macs
+from moesaic.spec.cost import joint_macs
 from moesaic.spec.dram_timing import BYTES_PER_CYCLE
 from moesaic.spec.heads import blocks_run
 from moesaic.spec.isa import INSTRUCTION_BYTES, Unit
+from moesaic.spec.joint_programs import ResultSet, one_picture
 
 
 @dataclass(frozen=True)
 class FrameEstimate:
-    """One frame of one task.
+    """One frame of one task, or one run of a joint program.
 
     cycles: from start to done.
     encoder_cycles: from start to the end of the final layer norm.
@@ -55,15 +57,16 @@ class FrameEstimate:
 def estimate_frame(
     architecture: Architecture,
     tasks: dict[str, Task],
-    task: str,
+    run: str | ResultSet,
     configuration: HardwareConfiguration,
     schedule: Schedule = Schedule(),  # noqa: B008 - frozen
     counts: Sequence[Sequence[int]] | None = None,
     bytes_per_cycle: float = BYTES_PER_CYCLE,
     hurry: bool = False,
 ) -> FrameEstimate:
-    """Estimate one frame of a task.
+    """Estimate one frame of a task, or one run of a joint program.
 
+    run: the name of the task, or the results of the joint program (moesaic.spec.joint_programs).
     counts: tokens per kept expert, for each MoE block; by default an even share.
     bytes_per_cycle: throughput of all DRAM ports together.
     hurry: whether two periods of blocks that repeat may stand for all of them. It takes a third of the time, and does not see
@@ -71,12 +74,18 @@ def estimate_frame(
 
     Raises UserError if the network does not fit the configuration.
     """
-    macs = frame_macs(architecture, tasks[task])
-    architecture, tasks = _first_blocks(architecture, tasks, architecture.depth - blocks_run(architecture, tasks[task]))
-    period, left_out = _repetition(architecture, tasks[task]) if hurry and counts is None else (0, 0)
+    results = one_picture([run]) if isinstance(run, str) else run
+    by_image: dict[int, list[Task]] = {}
+    for name, image in results:
+        by_image.setdefault(image, []).append(tasks[name])
+    macs = sum(joint_macs(architecture, of_image) for of_image in by_image.values())
+    deepest = max(blocks_run(architecture, tasks[name]) for name, _ in results)
+    architecture, tasks = _first_blocks(architecture, tasks, architecture.depth - deepest)
+    running = [tasks[name] for name, _ in results]
+    period, left_out = _repetition(architecture, running) if hurry and counts is None else (0, 0)
     second = range(period, 2 * period)
-    lowered = lower_task(
-        weightless_target(*_first_blocks(architecture, tasks, left_out * period), task, configuration, schedule)
+    lowered = lower_program(
+        weightless_target(*_first_blocks(architecture, tasks, left_out * period), results, configuration, schedule)
     )
     names = [_layer(tag) for tag in lowered.tags]
     timed = CycleModel(configuration, bytes_per_cycle).run(lowered.entries, counts)
@@ -136,9 +145,14 @@ def _layer(tag: str) -> _Layer:
     return _Layer(int(match[1]), part)
 
 
-def _repetition(architecture: Architecture, task: Task) -> tuple[int, int]:
+def _repetition(architecture: Architecture, tasks: Sequence[Task]) -> tuple[int, int]:
     """The period in which kinds of blocks repeat, and how many periods can be left out so that two remain; 0, 0 if none can."""
-    kinds = [len(task.pathway[i]) if i in architecture.moe_blocks else None for i in range(architecture.depth)]
+    if any(task.last_block is not None for task in tasks):
+        return 0, 0
+    kinds = [
+        (len(experts_of(tasks, i)), *(len(task.pathway[i]) for task in tasks)) if i in architecture.moe_blocks else None
+        for i in range(architecture.depth)
+    ]
     for period in range(1, architecture.depth // 3 + 1):
         if kinds[period:] == kinds[:-period]:
             return period, architecture.depth // period - 2
@@ -148,11 +162,16 @@ def _repetition(architecture: Architecture, task: Task) -> tuple[int, int]:
 def _first_blocks(
     architecture: Architecture, tasks: dict[str, Task], left_out: int
 ) -> tuple[Architecture, dict[str, Task]]:
-    """The network without its last `left_out` blocks; tasks that ran none of them run fewer, too, which changes no other task."""
+    """The network without its last `left_out` blocks, which tasks that ran none of them do not notice."""
     depth = architecture.depth - left_out
     moe_blocks = tuple(i for i in architecture.moe_blocks if i < depth)
     short = {
-        name: replace(task, pathway={i: task.pathway.get(i, ()) for i in moe_blocks}, alternatives={}, last_block=None)
+        name: replace(
+            task,
+            pathway={i: task.pathway.get(i, ()) for i in moe_blocks},
+            alternatives={},
+            last_block=None if blocks_run(architecture, task) >= depth else task.last_block,
+        )
         for name, task in tasks.items()
     }
     return replace(architecture, depth=depth, moe_blocks=moe_blocks), short

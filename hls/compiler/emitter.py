@@ -9,16 +9,17 @@ from moesaic.hls.compiler.arena import Span
 from moesaic.hls.compiler.assembler import Assembler, Entry
 from moesaic.hls.compiler.frame_layout import FrameLayout
 from moesaic.hls.compiler.padded_layers import PIXEL_BYTES, patch_pitch, stored_channels
-from moesaic.hls.compiler.target import Target
+from moesaic.hls.compiler.target import Member, Target
 from moesaic.hls.compiler.weight_layout import linear_depth, linear_tile_bytes, parameter_bytes
 from moesaic.spec.arithmetic import TABLE_ENTRIES
-from moesaic.spec.build import Observation
 from moesaic.spec.isa import Destination, LoadDestination, Space
+from moesaic.spec.observation import Observation
 
 QUEUES = Span("queues", 0, 1)
 """The expert queues, treated as one resource."""
 _PROGRESS = Span("progress", 0, 1)
 """A resource in name only that every matrix product writes: a load that reads it waits for all products before it."""
+_WORD = (1 << 32) - 1
 _ONCE = {"count_1": 1, "count_2": 1, "count_3": 1}
 """The counts of a transfer that consists of a single run."""
 
@@ -46,7 +47,7 @@ class Emitter:
 
     Every instruction has a tag, the name of the layer to which it belongs.
 
-    observations: where results are stored, by layer name, for the layers stored so far.
+    observations: where the layers' results are stored, by member of the target and layer name, for the layers stored so far.
     """
 
     def __init__(self, target: Target) -> None:
@@ -54,7 +55,7 @@ class Emitter:
         self._assembler = Assembler(target.configuration, {name: number for number, name in enumerate(target.tags)})
         self._frame = FrameLayout(target.frame_end)
         self._loads_ahead = target.schedule.prefetch
-        self.observations: dict[str, Observation] = {}
+        self.observations: dict[Member, dict[str, Observation]] = {member: {} for member in target.members}
 
     @property
     def entries(self) -> list[Entry]:
@@ -68,7 +69,7 @@ class Emitter:
 
     @property
     def frame_end(self) -> int:
-        """Bytes of the frame window in use, including the observations."""
+        """Bytes of the frame window in use, including what the program stores besides results."""
         return self._frame.end
 
     def program(self) -> bytes:
@@ -93,9 +94,9 @@ class Emitter:
             skip_if_empty=int(queue is not None), queue=queue or 0, **_ONCE,
         )  # fmt: skip
 
-    def load_patches(self, patches: Matrix, first: int, count: int) -> None:
-        """Load grid rows [first, first + count) of the image, one patch per row of `patches`."""
-        a, image = self._target.architecture, self._target.image_offset
+    def load_patches(self, number: int, patches: Matrix, first: int, count: int) -> None:
+        """Load grid rows [first, first + count) of image `number`, one patch per row of `patches`."""
+        a, image = self._target.architecture, self._target.image_offsets[number]
         columns, patch_line = a.grid[1], patch_pitch(a) * PIXEL_BYTES
         line = columns * patch_line
         self._assembler.emit(
@@ -117,9 +118,9 @@ class Emitter:
             count_1=act.size // zeros, local_stride_1=zeros, count_2=1, count_3=1,
         )  # fmt: skip
 
-    def store_output(self, result: Matrix, first: int, count: int) -> None:
-        """Store grid rows [first, first + count) of the task's output from the start of `result`, int16, which has a row per token."""
-        a, task, output = self._target.architecture, self._target.task, self._target.output_offset
+    def store_output(self, member: Member, result: Matrix, first: int, count: int) -> None:
+        """Store grid rows [first, first + count) of a member's output from the start of `result`, int16, which has a row per token."""
+        a, task, output = self._target.architecture, self._target.task(member), member.output_offset
         grid_rows, grid_columns = a.grid
         run = 2 * task.upscale * stored_channels(task)
         window = Span("frame", output, output + grid_rows * grid_columns * 2 * result.columns)
@@ -131,18 +132,33 @@ class Emitter:
             count_3=count, dram_stride_3=grid_columns * task.upscale * run, local_stride_3=grid_columns * result.pitch,
         )  # fmt: skip
 
-    def store_rows(self, result: Matrix, first: int, count: int, at: int) -> None:
-        """Store rows [first, first + count) of `result`, int16, in the task's output, whose rows are those of a head, from row `at` on."""
-        run, rows = 2 * stored_channels(self._target.task), result.rows(first, count)
-        start = self._target.output_offset + at * run
+    def store_rows(self, member: Member, result: Matrix, first: int, count: int, at: int) -> None:
+        """Store rows [first, first + count) of `result`, int16, in a member's output, whose rows are those of a head, from row `at` on."""
+        run, rows = 2 * stored_channels(self._target.task(member)), result.rows(first, count)
+        start = member.output_offset + at * run
         self._assembler.emit(
             "store", "output", reads=(rows,), writes=(Span("frame", start, start + count * run),), space=int(Space.FRAME),
             dram_offset=start, local_address=rows.start, bytes=run, count_1=count, dram_stride_1=run, local_stride_1=result.pitch,
             count_2=1, count_3=1,
         )  # fmt: skip
 
+    def copy_rows(self, matrix: Matrix, first: int, count: int, copies: tuple[int, ...]) -> None:
+        """Copy rows [first, first + count) of `matrix` to those from each row of `copies` on, through the frame window."""
+        source = matrix.rows(first, count)
+        place = self._frame.allocate(source.size)
+        window = Span("frame", place, place + source.size)
+        transfer = {"space": int(Space.FRAME), "dram_offset": place, "bytes": source.size, **_ONCE}
+        self._assembler.emit("store", "copy", reads=(source,), writes=(window,), local_address=source.start, **transfer)
+        for row in copies:
+            target = matrix.rows(row, count)
+            self._assembler.emit(
+                "load", "copy", reads=(window,), writes=(target,), destination=int(LoadDestination.ACT), local_address=target.start,
+                **transfer,
+            )  # fmt: skip
+
     def observe(
         self,
+        members: tuple[Member, ...],
         layer: str,
         matrix: Matrix,
         first: int,
@@ -150,21 +166,25 @@ class Emitter:
         shape: tuple[int, ...],
         at: int,
         groups: tuple[int, int] = (0, 0),
+        kept: tuple[int, ...] = (),
     ) -> None:
         """If the target is observed, store rows [first, first + count) of `matrix` in the observation of `layer`, from its row `at` on.
 
+        members: of which this is the result.
         shape: of the whole observation.
-        groups: group and group_pitch of the observation; see moesaic.spec.build.Observation.
+        groups, kept: group and group_pitch of the observation, and its own columns; see moesaic.spec.observation.Observation.
         """
         if not self._target.observe:
             return
-        if layer not in self.observations:
+        if layer not in self.observations[members[0]]:
             total = matrix.pitch
             for extent in shape[:-1]:
                 total *= extent
             place = self._frame.allocate(total)
-            self.observations[layer] = Observation(place, matrix.pitch, shape, matrix.dtype, *groups)
-        span, target = matrix.rows(first, count), self.observations[layer].offset + at * matrix.pitch
+            for member in members:
+                self.observations[member][layer] = Observation(place, matrix.pitch, shape, matrix.dtype, *groups, kept)
+        span = matrix.rows(first, count)
+        target = self.observations[members[0]][layer].offset + at * matrix.pitch
         self._assembler.emit(
             "store", layer, reads=(span,), writes=(Span("frame", target, target + span.size),), space=int(Space.FRAME),
             dram_offset=target, local_address=span.start, bytes=span.size, **_ONCE,
@@ -288,14 +308,18 @@ class Emitter:
     def _softmax(self, tag: str, reads: tuple[Span, ...], writes: tuple[Span, ...], **fields: int) -> None:
         self._assembler.emit("softmax", tag, reads=reads, writes=writes, **fields)
 
-    def route(self, tag: str, logits: Matrix, first: int, count: int, number: int, append: bool) -> None:
+    def route(
+        self, tag: str, logits: Matrix, first: int, count: int, number: int, append: bool, top_k: int, absent: int = 0
+    ) -> None:
         """Send tokens [first, first + count) to the queues of their top-k experts, chosen by their `logits`, int16.
 
         number: of the first of them in the queues, where `linear` finds them.
         append: keep what the queues already hold.
+        absent: bit n says that no token may choose expert n.
         """
+        masks = {"absent_low": absent & _WORD, "absent_high": absent >> 32} if absent else {}
         self._assembler.emit(
             "route", tag, reads=(logits.rows(first, count),), writes=(QUEUES,), rows=count, columns=logits.columns,
             append=int(append), first=number, source_address=logits.address(first), source_pitch=logits.pitch,
-            top_k=self._target.task.top_k,
+            top_k=top_k, **masks,
         )  # fmt: skip

@@ -1,4 +1,9 @@
-"""Lowers the mixture of experts: router, queues, then one expert after another over its queue into the residual stream."""
+"""Lowers the mixture of experts: routers, queues, then one expert after another over its queue into the residual streams.
+
+Lanes of several results share the queues: each lane's router appends its tokens, and an expert takes those of all lanes in a row, so
+that its weights are loaded once. The queues are numbered by the experts that any of the pathways keeps; a router whose pathway keeps
+fewer has columns of zeros for the others, which its tokens cannot choose.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,11 @@ from moesaic.hls.compiler.activations import Matrix
 from moesaic.hls.compiler.constants import table_name
 from moesaic.hls.compiler.does_not_fit import DoesNotFit
 from moesaic.hls.compiler.emitter import LinearPart
+from moesaic.hls.compiler.lanes import Lane, row_ranges
 from moesaic.hls.compiler.prefetch import Block, Spans, Step
+from moesaic.hls.compiler.program_plan import ProgramPlan
 from moesaic.hls.compiler.row_chunks import AFTER, Chunk, equal_blocks, row_chunks
-from moesaic.hls.compiler.task_plan import TaskPlan
+from moesaic.hls.compiler.shared_routers import absent, experts_of, router_block
 
 _MOST_GROUPS = 4
 _ROUTER_TILES = 8
@@ -27,7 +34,7 @@ class _Work:
     slot: number of the queue.
     expert: number of the expert.
     first, most: first entry of the slice in the queue, and the most entries that it has.
-    tokens: the group's first token and number of tokens.
+    tokens: the group's first row and number of rows.
     last: whether it is the last of the group.
     """
 
@@ -40,46 +47,122 @@ class _Work:
     last: bool
 
 
+class CopiedLanes:
+    """The lanes that transformer block i adds: copies of others, made between attention and experts, together with their norm2."""
+
+    def __init__(self, plan: ProgramPlan, i: int, copies: tuple[tuple[Lane, Lane], ...]) -> None:
+        self._plan, self._copies, self._norm = plan, copies, plan.norm(f"blocks.{i}.norm2")
+
+    def steps(self) -> Iterator[Step]:
+        """A single step, or none."""
+        if self._copies:
+            yield Step("copy", (self._norm,) if self._plan.whole else (), self._emit, fence=True)
+
+    def _emit(self, spans: Spans) -> None:
+        plan, quantum = self._plan, self._plan.configuration.tile_rows
+        targets: dict[Lane, list[Lane]] = {}
+        for lane, copy in self._copies:
+            targets.setdefault(lane, []).append(copy)
+        for lane, copies in targets.items():
+            for first, count in row_chunks(*lane.rows, quantum, AFTER):
+                starts = tuple(copy.first + first - lane.first for copy in copies)
+                plan.emitter.copy_rows(plan.residual, first, count, starts)
+                for copy, start in zip(copies, starts, strict=True):
+                    if plan.whole:
+                        plan.layer_norm(self._norm.name, spans, plan.normed, start, count, (copy,))
+
+
 class Experts:
-    """Router and experts of transformer block i, expert by expert over slices of their queues.
+    """Routers and experts of transformer block i, expert by expert over slices of their queues.
 
     The first layer of each slice is computed before the second layer of the previous slice. Where the normalised tokens do not all fit
-    beside the residual stream, they are normalised, routed and sent through the experts in groups. Queues number a group's tokens from 0.
+    beside the residual streams, they are normalised, routed and sent through the experts in groups. Queues number a group's tokens
+    from 0.
     """
 
-    def __init__(self, plan: TaskPlan, i: int) -> None:
+    def __init__(self, plan: ProgramPlan, i: int, lanes: tuple[Lane, ...]) -> None:
         a, c, act = plan.architecture, plan.configuration, plan.act
-        self._plan, self._block, self._experts = plan, f"blocks.{i}", plan.task.pathway[i]
-        self._router = plan.whole_part(f"{self._block}.router.{plan.target.pathway}")
+        self._plan, self._i, self._block, self._lanes = plan, i, f"blocks.{i}", lanes
+        self._tasks = [plan.target.task(lane.members[0]) for lane in lanes]
+        self._experts = experts_of(self._tasks, i)
         self._norm, self._table = plan.norm(f"{self._block}.norm2"), plan.table(table_name(a, i))
         self._together = plan.schedule.expert_tokens is None
+        self._ranges = row_ranges(lanes)
+        most = max(count for _, count in self._ranges)
         per_row = 2 * act.pitch(a.expert_hidden, "int8")
         what = "one row of an expert's hidden layer"
         for groups in range(1, a.tokens + 1):
-            group = plan.schedule.expert_tokens or -(-a.tokens // groups)
-            self._groups = equal_blocks(a.tokens, group)
-            self._normed_rows = a.tokens if plan.schedule.expert_tokens else self._groups[0][1]
+            group = plan.schedule.expert_tokens or -(-most // groups)
+            self._groups = self._split(group)
+            self._normed_rows = plan.rows if plan.schedule.expert_tokens else max(size for _, size in self._groups)
             extra = 0 if plan.whole else self._normed_rows * act.pitch(a.width, "int8")
             try:
-                self._slices = plan.blocks_when_empty(min(group, a.tokens), per_row, c.tile_rows, what, extra)
+                entries = max(sum(part[1] for _, part in self._parts(tokens)) for tokens in self._groups)
+                self._slices = plan.blocks_when_empty(entries, per_row, c.tile_rows, what, extra)
+                plan.blocks_when_empty(1, self._logits_bytes(), 1, "the router's logits", extra)
                 break
             except DoesNotFit:
                 if plan.whole or plan.schedule.expert_tokens or groups == _MOST_GROUPS:
                     raise
         self._hidden: list[Matrix] = []
 
-    def steps(self) -> Iterator[Step]:
-        """For each group of tokens, the router, then the experts."""
-        plan = self._plan
-        for g, tokens in enumerate(self._groups):
-            suffix = "" if len(self._groups) == 1 else f"@{g}"
-            routed = f"{self._block}.router{suffix}"
-            needed = (plan.block(self._router),) if plan.whole else (self._norm, plan.block(self._router))
-            yield Step(routed, needed, partial(self._route, tokens))
-            yield from self._expert_steps(g, routed, suffix)
+    def _split(self, most: int) -> list[Chunk]:
+        """The groups of at most so many rows; a single one if all tokens are normalised at once."""
+        if self._plan.whole and self._together:
+            return [(self._ranges[0][0], sum(self._ranges[-1]) - self._ranges[0][0])]
+        return [(start + first, size) for start, count in self._ranges for first, size in equal_blocks(count, most)]
 
-    def _expert_steps(self, g: int, routed: str, suffix: str) -> Iterator[Step]:
-        plan = self._plan
+    def _logits_bytes(self) -> int:
+        """The most bytes of logits that are in the memory at once."""
+        chunks = [self._router_chunks(*part) for tokens in self._groups for _, part in self._parts(tokens)]
+        rows = max(self._buffers(each) * max(size for _, size in each) for each in chunks)
+        return rows * self._plan.act.pitch(len(self._experts), "int16")
+
+    def _buffers(self, chunks: list[Chunk]) -> int:
+        """Buffers of logits. Where memory is short two take turns, and the array may have to wait for a chunk to be routed."""
+        return len(chunks) if self._plan.whole else min(len(chunks), 2)
+
+    def _parts(self, tokens: Chunk) -> list[tuple[Lane, Chunk]]:
+        """The lanes with rows in a group, and these rows."""
+        return [(lane, part) for lane in self._lanes if (part := lane.part(*tokens))]
+
+    @property
+    def routes_at_once(self) -> bool:
+        """Whether all tokens are one group that lies normalised in the memory, so that each lane can be routed on its own."""
+        return self._plan.whole and self._together
+
+    def steps(self) -> Iterator[Step]:
+        """For each group of tokens, the routers, then the experts."""
+        for g, tokens in enumerate(self._groups):
+            for lane, _ in self._parts(tokens):
+                yield from self._router_steps(g, lane)
+            yield from self._expert_steps(g)
+
+    def router_steps(self, lane: Lane) -> Iterator[Step]:
+        """If routes_at_once: the router of a lane; all lanes take their turns, in their order, before the expert_steps."""
+        return self._router_steps(0, lane)
+
+    def expert_steps(self) -> Iterator[Step]:
+        """If routes_at_once: what follows the routers of all lanes."""
+        return self._expert_steps(0)
+
+    def _router_steps(self, g: int, lane: Lane) -> Iterator[Step]:
+        parts, router = self._parts(self._groups[g]), self._router(lane)
+        n = [each for each, _ in parts].index(lane)
+        needed = (router,) if self._plan.whole else (self._norm, router)
+        # Loads that look at the queues wait for the last router.
+        tag = self._routed(g) if n == len(parts) - 1 else f"{self._routed(g)} of {lane.first}"
+        yield Step(tag, needed, partial(self._route, g, n, *parts[n]))
+
+    def _routed(self, g: int) -> str:
+        """The tag of the step after which the queues of a group are complete."""
+        return f"{self._block}.router{self._suffix(g)}"
+
+    def _suffix(self, g: int) -> str:
+        return "" if len(self._groups) == 1 else f"@{g}"
+
+    def _expert_steps(self, g: int) -> Iterator[Step]:
+        plan, routed, suffix = self._plan, self._routed(g), self._suffix(g)
         pending: list[Step] = []
         for work in self._works(g):
             up, down = (plan.whole_part(f"{self._block}.experts.{work.expert}.{which}") for which in ("up", "down"))
@@ -93,28 +176,53 @@ class Experts:
         pieces = [(slot, expert, *piece) for slot, expert in enumerate(self._experts) for piece in self._slices]
         return [_Work(n, *piece, self._groups[g], n == len(pieces) - 1) for n, piece in enumerate(pieces)]
 
-    # --- router ---------------------------------------------------------------------------------------------------
+    # --- routers --------------------------------------------------------------------------------------------------
 
-    def _route(self, tokens: Chunk, spans: Spans) -> None:
-        """Router logits and queues of some tokens, in chunks; without whole matrices, norm2 comes first."""
-        plan, a, e, (first, count) = self._plan, self._plan.architecture, self._plan.emitter, tokens
+    def _part(self, lane: Lane) -> LinearPart:
+        """A lane's router as a linear layer with a column for each of the queues."""
+        (member,) = lane.members
+        name, kept = f"{self._block}.router.{member.pathway}", self._plan.target.task(member).pathway[self._i]
+        block = router_block(name, kept, self._experts)
+        return LinearPart(name, block, 0, len(self._experts), self._plan.architecture.width)
+
+    def _router(self, lane: Lane) -> Block:
+        """A lane's router as a block of the weight memory."""
+        part = self._part(lane)
+        return Block(part.block, self._plan.target.constants.size[part.block], part.block)
+
+    def _route(self, g: int, n: int, lane: Lane, rows: Chunk, spans: Spans) -> None:
+        """Router logits and queues of the n-th lane of a group, in chunks; without whole matrices, norm2 comes first."""
+        plan, e, part = self._plan, self._plan.emitter, self._part(lane)
+        first, task = self._groups[g][0], plan.target.task(lane.members[0])
+        kept = task.pathway[self._i]
+        places = () if kept == self._experts else tuple(map(self._experts.index, kept))
         if plan.whole:
             self._normed = plan.normed
-        elif first == 0 or self._together:
-            self._normed = plan.act.place("the normalised tokens", self._normed_rows, a.width, "int8").holding(first)
-            if not self._together:
-                plan.layer_norm(self._norm.name, spans, self._normed, 0, a.tokens)
-        chunks = self._router_chunks(first, count)
-        most, columns = max(size for _, size in chunks), self._router.columns
-        logits = [plan.act.place("the router's logits", most, columns, "int16") for _ in chunks[:2]]
-        for n, (start, size) in enumerate(chunks):
+        elif n == 0 and (g == 0 or self._together):
+            self._place_normed(0 if not self._together else first, spans)
+        chunks = self._router_chunks(*rows)
+        most, columns = max(size for _, size in chunks), part.columns
+        buffers = self._buffers(chunks)
+        logits = [plan.act.place("the router's logits", most, columns, "int16") for _ in range(buffers)]
+        for m, (start, size) in enumerate(chunks):
             if not plan.whole and self._together:
-                plan.layer_norm(self._norm.name, spans, self._normed, start, size)
-            target = logits[n % len(logits)].holding(start)
-            e.linear(self._router, spans[self._router.block], self._normed, start, target, start, size)
-            e.observe(f"{self._block}.router", target, start, size, (a.tokens, columns), start)
-            e.route(f"{self._block}.route", target, start, size, start - first, append=n > 0)
+                plan.layer_norm(self._norm.name, spans, self._normed, start, size, (lane,))
+            target = logits[m % len(logits)].holding(start)
+            e.linear(part, spans[part.block], self._normed, start, target, start, size)
+            plan.observe(f"{self._block}.router", target, start, size, (lane,), columns, kept=places)
+            e.route(
+                f"{self._block}.route", target, start, size, start - first, append=n + m > 0, top_k=task.top_k,
+                absent=absent(kept, self._experts),
+            )  # fmt: skip
         plan.act.free(logits)
+
+    def _place_normed(self, first: int, spans: Spans) -> None:
+        """Place the normalised tokens of a group, whose first row is `first`, or of all rows, which are then normalised."""
+        plan, width = self._plan, self._plan.architecture.width
+        self._normed = plan.act.place("the normalised tokens", self._normed_rows, width, "int8").holding(first)
+        if not self._together:
+            for rows in self._ranges:
+                plan.layer_norm(self._norm.name, spans, self._normed, *rows, self._lanes)
 
     def _router_chunks(self, first: int, count: int) -> list[Chunk]:
         if not self._together:
@@ -142,7 +250,11 @@ class Experts:
     def _even_share(self, work: _Work) -> int:
         """Rows of the slice of the queue if the tokens were shared evenly among the experts."""
         experts = len(self._experts)
-        chosen = work.tokens[1] * min(self._plan.task.top_k, experts)
+        chosen = sum(
+            part[1] * min(task.top_k, len(task.pathway[self._i]))
+            for task, lane in zip(self._tasks, self._lanes, strict=True)
+            if (part := lane.part(*work.tokens))
+        )
         rows = (work.slot + 1) * chosen // experts - work.slot * chosen // experts
         return min(max(rows - work.first, 0), work.most)
 
@@ -153,11 +265,12 @@ class Experts:
             queue=work.slot, queue_first=work.first,
             score_shift=int(plan.target.bundle.tensors[f"{self._block}.score_shift"]),
         )  # fmt: skip
-        all_done = work.last and sum(work.tokens) == plan.architecture.tokens
+        all_done = work.last and work.tokens == self._groups[-1]
         if work.last and not plan.whole and (all_done or self._together):
             plan.act.free([self._normed])
         if work.last:
             plan.act.free(self._hidden)
             self._hidden = []
         if all_done:
-            plan.observe_residual(f"{self._block}.output", 0, plan.architecture.tokens)
+            for rows in self._ranges:
+                plan.observe_residual(f"{self._block}.output", *rows, self._lanes)

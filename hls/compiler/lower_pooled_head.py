@@ -8,9 +8,11 @@ from functools import partial
 
 from moesaic.hls.compiler.activations import Matrix
 from moesaic.hls.compiler.emitter import LinearPart
+from moesaic.hls.compiler.lanes import Lane
 from moesaic.hls.compiler.pool_constants import HIGH, LOW, SAME, TABLE, TOKENS, padded_tokens
 from moesaic.hls.compiler.prefetch import Block, Spans, Step
-from moesaic.hls.compiler.task_plan import TaskPlan
+from moesaic.hls.compiler.program_plan import ProgramPlan
+from moesaic.hls.compiler.target import Member
 from moesaic.hls.compiler.weight_layout import linear_tile_bytes, parameter_bytes
 from moesaic.spec.heads import final_norm, head_layers, pool
 from moesaic.spec.isa import Destination, LoadDestination
@@ -24,10 +26,12 @@ class PooledHead:
     moesaic.hls.compiler.pool_constants adds them up.
     """
 
-    def __init__(self, plan: TaskPlan) -> None:
-        a, c, name = plan.architecture, plan.configuration, split_pathway_name(plan.target.pathway)[0]
-        (layer,) = head_layers(a, name, plan.task)
-        self._plan, self._tag, self._norm = plan, pool(name), plan.norm(final_norm(name, plan.task))
+    def __init__(self, plan: ProgramPlan, lane: Lane, member: Member) -> None:
+        a, c, name = plan.architecture, plan.configuration, split_pathway_name(member.pathway)[0]
+        task = plan.target.task(member)
+        (layer,) = head_layers(a, name, task)
+        self._lane, self._member = lane, member
+        self._plan, self._tag, self._norm = plan, pool(name), plan.norm(final_norm(name, task))
         self._parts, self._rows = plan.parts(layer.name), padded_tokens(a, c)
         self._pitch = 2 * self._rows * c.tile_columns
         self._tiles = range(0, a.width, c.tile_columns)
@@ -47,21 +51,22 @@ class PooledHead:
         """Both bytes of every token, in blocks of rows."""
         plan, a, c = self._plan, self._plan.architecture, self._plan.configuration
         if plan.whole:
-            blocks, low = [(0, a.tokens)], plan.normed
+            blocks, low = [self._lane.rows], plan.normed
         else:
             multiple = math.lcm(c.tile_rows, c.tile_depth)
             blocks = plan.blocks_of(a.tokens, plan.act.pitch(a.width, "int8"), multiple, "a row of low bytes")
+            blocks = [(self._lane.first + first, count) for first, count in blocks]
             low = plan.act.place("low bytes", max(count for _, count in blocks), a.width, "int8")
         for first, count in blocks:
             for column in self._tiles:
-                self._split_tile(spans, low.holding(first), first, count, column)
+                self._split_tile(spans, low if plan.whole else low.holding(first), first, count, column)
         if not plan.whole:
             plan.act.free([low])
 
     def _split_tile(self, spans: Spans, low: Matrix, first: int, count: int, column: int) -> None:
         plan, c = self._plan, self._plan.configuration
         columns, target = min(c.tile_columns, plan.architecture.width - column), spans[self._bytes.name]
-        offset = column // c.tile_columns * self._pitch + first * c.tile_columns
+        offset = column // c.tile_columns * self._pitch + (first - self._lane.first) * c.tile_columns
         picked = LinearPart(self._tag, LOW, column, columns, 2 * c.tile_columns)
         plan.emitter.linear(
             picked, spans[LOW], plan.residual, first, low, first, count, table=spans[TABLE], source_byte=2 * column
@@ -91,7 +96,7 @@ class PooledHead:
             b_stride=self._pitch, param_address=scale.start, param_stride=0, d_address=mean.span.start, d_pitch=mean.pitch,
         )  # fmt: skip
         plan.emitter.layer_norm(self._norm.name, mean, self._normed, spans[self._norm.name], 0, 1)
-        plan.emitter.observe(self._norm.name, self._normed, 0, 1, (1, width), 0)
+        plan.emitter.observe((self._member,), self._norm.name, self._normed, 0, 1, (1, width), 0)
         act.free([weights, mean])
 
     def _classify(self, n: int, spans: Spans) -> None:
@@ -101,5 +106,5 @@ class PooledHead:
         part = self._parts[n]
         plan.emitter.linear(part, spans[part.block], self._normed, 0, self._result, 0, 1)
         if n == len(self._parts) - 1:
-            plan.emitter.store_rows(self._result, 0, 1, 0)
+            plan.emitter.store_rows(self._member, self._result, 0, 1, 0)
             plan.act.free([self._normed, self._result])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from moesaic.errors import UserError
+from moesaic.hls.compiler.lanes import rows_needed
 from moesaic.hls.compiler.padded_layers import patch_bytes, stored_channels
+from moesaic.hls.compiler.shared_routers import experts_of
 from moesaic.hls.compiler.target import Target
 from moesaic.spec.arithmetic import NORM_WIDTH_MAX
 from moesaic.spec.heads import pools_first
@@ -15,7 +17,7 @@ _COLUMNS_END = 1 << 16
 
 def check_machine_limits(target: Target) -> None:
     """Raises UserError, with the size and the limit, if a size of the network exceeds what the machine supports."""
-    a, c, task = target.architecture, target.configuration, target.task
+    a, c, tasks = target.architecture, target.configuration, [target.task(member) for member in target.members]
 
     def limit(what: str, needed: int, available: int) -> None:
         if needed > available:
@@ -23,18 +25,26 @@ def check_machine_limits(target: Target) -> None:
                 f"the model does not fit configuration {c.name}: {what} is {needed}, at most {available} are supported there"
             )
 
-    for block, experts in task.pathway.items():
+    for block, experts in (kept for task in tasks for kept in task.pathway.items()):
         bits = min(a.weight_bits(f"blocks.{block}.experts.{e}.up") for e in experts)
         if bits != _WEIGHT_BITS:
             remedy = f"it multiplies weights of {_WEIGHT_BITS} bits; export with --expert-bits {_WEIGHT_BITS}"
             raise UserError(f"the machine does not run expert weights of {bits} bits yet, {remedy}")
     limit("the width", a.width, NORM_WIDTH_MAX)
-    if task.pathway:
-        limit("the number of tokens", a.tokens, c.queue_tokens)
-        limit("the number of experts of a task", max(len(experts) for experts in task.pathway.values()), c.experts)
+    for block in sorted({block for task in tasks for block in task.pathway}):
+        of_all = " of all results together" if len(tasks) > 1 else ""
+        limit(f"the number of tokens{of_all}", rows_needed(target), c.queue_tokens)
+        experts = len(experts_of((task for task in tasks if block in task.pathway), block))
+        limit(
+            "the number of experts of a task" if len(tasks) == 1 else f"the number of experts{of_all}",
+            experts,
+            c.experts,
+        )
     deepest = max(a.mlp_hidden, a.expert_hidden, patch_bytes(a), a.heads * target.head_pitch)
     limit("the depth of a product", deepest, OPERAND_BYTES)
     limit("the number of tokens", a.tokens, OPERAND_BYTES)
-    if pools_first(task):
-        limit("the number of tokens of which a head takes the mean", a.tokens, (OPERAND_BYTES - 2 * c.tile_depth) // 2)
-    limit("the number of outputs per token", task.upscale * task.upscale * stored_channels(task), _COLUMNS_END - 1)
+    for task in tasks:
+        if pools_first(task):
+            most = (OPERAND_BYTES - 2 * c.tile_depth) // 2
+            limit("the number of tokens of which a head takes the mean", a.tokens, most)
+        limit("the number of outputs per token", task.upscale * task.upscale * stored_channels(task), _COLUMNS_END - 1)

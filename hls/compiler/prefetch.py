@@ -57,11 +57,18 @@ class SlotPool:
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the program. tag: its layer; blocks: what it needs; emit: appends its instructions, given the places of the blocks."""
+    """A part of the program.
+
+    tag: its layer.
+    blocks: what it needs.
+    emit: appends its instructions, given the places of the blocks.
+    fence: it has loads of its own, which nothing that only later steps need is loaded before.
+    """
 
     tag: str
     blocks: tuple[Block, ...]
     emit: Callable[[Spans], None]
+    fence: bool = False
 
 
 @dataclass
@@ -93,11 +100,13 @@ class Prefetcher:
             for block in step.blocks:
                 first_use.setdefault(block.name, (block, index))
         waiting = list(first_use.values())
+        fences = [index for index, step in enumerate(steps) if step.fence]
         spans: Spans = {}
         emitted: set[str] = set()
         position = 0
         for index, step in enumerate(steps):
-            while step.blocks and position < len(waiting) and (self.ahead or waiting[position][1] <= index):
+            horizon = next((n for n in fences if n >= index), len(steps)) if self.ahead else index
+            while step.blocks and position < len(waiting) and waiting[position][1] <= horizon:
                 block = waiting[position][0]
                 if block.router and not self.suspect and block.router not in emitted:
                     break

@@ -13,24 +13,37 @@ from moesaic.spec.configuration import HardwareConfiguration
 
 
 @dataclass(frozen=True)
+class Member:
+    """One result of a program.
+
+    pathway: its name (moesaic.spec.pathway_names).
+    image: number of the image that it is computed from.
+    output_offset: bytes from the start of the frame window to the output.
+    """
+
+    pathway: str
+    image: int
+    output_offset: int
+
+
+@dataclass(frozen=True)
 class Target:
-    """One pathway of a bundle, to be lowered to a program for one configuration.
+    """Pathways of a bundle on one or several images, to be lowered to one program for one configuration.
 
     bundle: its tensors may be placeholders, because only shifts are read from them.
     constants: where the weights lie in the constant window.
-    pathway: the name of the pathway (moesaic.spec.pathway_names).
-    image_offset, output_offset: byte offsets in the frame window.
-    frame_end: bytes of the frame window in use; observations are placed after them.
+    members: the results, at least one; no two of the same pathway and image.
+    image_offsets: bytes from the start of the frame window to each image.
+    frame_end: bytes of the frame window in use; what else the program stores is placed after them.
     tags: the layers named by programs lowered earlier, in the order of their tag numbers.
-    observe: also store every layer's result in the frame window (see moesaic.spec.build.Observation).
+    observe: also store every layer's result in the frame window (see moesaic.spec.observation.Observation).
     """
 
     bundle: Bundle
     configuration: HardwareConfiguration
     constants: Constants
-    pathway: str
-    image_offset: int
-    output_offset: int
+    members: tuple[Member, ...]
+    image_offsets: tuple[int, ...]
     frame_end: int
     tags: tuple[str, ...] = ()
     observe: bool = False
@@ -41,10 +54,13 @@ class Target:
         """The sizes of the network."""
         return self.bundle.architecture
 
+    def task(self, member: Member) -> Task:
+        """The task of a member, with the experts and the top-k of its pathway."""
+        return self._pathways[member.pathway]
+
     @cached_property
-    def task(self) -> Task:
-        """The task, with the experts and the top-k of the pathway."""
-        return pathways(self.bundle.tasks)[self.pathway]
+    def _pathways(self) -> dict[str, Task]:
+        return pathways(self.bundle.tasks)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, int]]:

@@ -36,6 +36,16 @@ class Linear:
 
         return Linear(pad(self.weight), pad(self.bias), pad(self.multiplier), pad(self.shift))
 
+    def with_outputs_at(self, places: np.ndarray, outputs: int) -> Linear:
+        """The layer with `outputs` outputs, of which those at `places`, one for each of its own, are its own; the others are zero."""
+
+        def put(array: np.ndarray) -> np.ndarray:
+            wide = np.zeros((outputs, *array.shape[1:]), array.dtype)
+            wide[places] = array
+            return wide
+
+        return Linear(put(self.weight), put(self.bias), put(self.multiplier), put(self.shift))
+
     def with_input_groups(self, group: int, pitch: int) -> Linear:
         """The layer with its inputs in groups of `group`, each padded with zero weights to `pitch`."""
         outputs = len(self.weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from moesaic.hls.compiler.constants import Constants, block_sizes
 from moesaic.hls.compiler.frame_layout import FrameLayout
 from moesaic.hls.compiler.padded_layers import image_bytes, stored_shape
 from moesaic.hls.compiler.schedule import Schedule
-from moesaic.hls.compiler.target import Target
-from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors
+from moesaic.hls.compiler.shared_routers import add_router_blocks
+from moesaic.hls.compiler.target import Member, Target
+from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors, pathways
 from moesaic.spec.configuration import HardwareConfiguration
 
 _FAST = Schedule()
@@ -20,20 +22,29 @@ _FAST = Schedule()
 def weightless_target(
     architecture: Architecture,
     tasks: dict[str, Task],
-    pathway: str,
+    results: Sequence[tuple[str, int]],
     configuration: HardwareConfiguration,
     schedule: Schedule = _FAST,
 ) -> Target:
-    """One pathway of a network whose tensors have the right shapes and dtypes but are zeros that take no memory."""
+    """A program of a network whose tensors have the right shapes and dtypes but are zeros that take no memory.
+
+    results: (pathway, number of the image) of each.
+    """
     constants = Constants()
     for name, size in block_sizes(architecture, tasks, configuration):
         constants.add(name, size, lambda: np.empty(0, np.uint8))
     frame = FrameLayout()
-    image = frame.allocate(image_bytes(architecture))
-    output = frame.allocate(2 * math.prod(stored_shape(architecture, tasks[pathway])))
+    every = pathways(tasks)
+    images = tuple(frame.allocate(image_bytes(architecture)) for _ in {image for _, image in results})
+    members = tuple(
+        Member(pathway, image, frame.allocate(2 * math.prod(stored_shape(architecture, every[pathway]))))
+        for pathway, image in results
+    )
     tensors = {
         name: np.broadcast_to(np.zeros((), dtype), shape)
         for name, (shape, dtype) in expected_tensors(architecture, tasks).items()
     }
     bundle = Bundle("weightless", architecture, tasks, tensors, {})
-    return Target(bundle, configuration, constants, pathway, image, output, frame.end, schedule=schedule)
+    target = Target(bundle, configuration, constants, members, images, frame.end, schedule=schedule)
+    add_router_blocks(target)
+    return target

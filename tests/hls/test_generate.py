@@ -59,8 +59,8 @@ def test_every_layer_of_every_task_is_what_the_integer_network_computes(
 @pytest.mark.parametrize("name", SLICED)
 def test_every_layer_is_right_where_whole_matrices_do_not_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plans = []
-    plan = lowering.TaskPlan
-    monkeypatch.setattr(lowering, "TaskPlan", lambda *arguments: plans.append(plan(*arguments)) or plans[-1])
+    plan = lowering.ProgramPlan
+    monkeypatch.setattr(lowering, "ProgramPlan", lambda *arguments: plans.append(plan(*arguments)) or plans[-1])
     little = dataclasses.replace(TINY, name="little", act_bytes=SLICED[name], act_ultra_bytes=0, shared_bytes=4096)
     architectures = ARCHITECTURES | {"five prefix tokens": dataclasses.replace(SMALL, prefix_tokens=5)}
     assert_layers_are_right(architectures[name], little, Schedule())

@@ -5,7 +5,7 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.hls.compiler.generate import generate
-from moesaic.hls.compiler.lowering import lower_task
+from moesaic.hls.compiler.lowering import lower_program
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.hls.compiler.weightless import weightless_target
 from moesaic.model.recipes.recipe import load_recipe
@@ -133,5 +133,5 @@ def test_a_router_that_serves_several_groups_of_tokens_leaves_room_for_weights(c
     """Of m3vit_small at 480x640 all blocks are lowered: where the weight memory is full goes round with them."""
     model = dataclasses.replace(load_recipe("m3vit_small").model, image_height=480, image_width=640)
     tasks = {task: model.bundle_task(task, whole) for task, whole in model.whole_pathways.items()}
-    target = weightless_target(model.architecture, tasks, "depth", load_configuration(config))
-    assert len(lower_task(target).entries) > 1000
+    target = weightless_target(model.architecture, tasks, [("depth", 0)], load_configuration(config))
+    assert len(lower_program(target).entries) > 1000

@@ -97,9 +97,9 @@ def test_blocks_that_differ_are_all_lowered():
     architecture = frame_recipe(TINY_128).model.architecture
     kept = {block: tuple(range(16)) for block in architecture.moe_blocks}
     task = Task("depth", 1, 2, 1.0, architecture.top_k, kept)
-    assert estimation._repetition(architecture, task) == (2, 4)
+    assert estimation._repetition(architecture, [task]) == (2, 4)
     pruned = dataclasses.replace(task, pathway={**kept, architecture.moe_blocks[2]: (0, 3, 7, 8)})
-    assert estimation._repetition(architecture, pruned) == (0, 0)
+    assert estimation._repetition(architecture, [pruned]) == (0, 0)
 
 
 @pytest.mark.slow

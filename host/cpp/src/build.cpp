@@ -245,7 +245,7 @@ void check_observations(const Table& table) {
   const Table observations = table.table("observations");
   for (const auto& [name, value] : observations.members()) {
     const Table observation(value, observations.place(name));
-    observation.allow({"offset", "pitch", "shape", "dtype", "group", "group_pitch"});
+    observation.allow({"offset", "pitch", "shape", "dtype", "group", "group_pitch", "kept"});
     for (const std::string_view field : {"offset", "pitch", "group", "group_pitch"}) {
       if (field.substr(0, 5) != "group" || observation.find(field) != nullptr) observation.number32(field);
     }
@@ -456,7 +456,7 @@ Build Build::load(const std::string& directory) {
   try {
     const Table table(manifest, "it");
     table.allow({"format", "version", "name", "configuration", "fingerprint", "image", "frame_bytes", "tasks", "tags", "report",
-                 "bundle_sha256", "input", "files", "sha256"});
+                 "bundle_sha256", "input", "joint", "files", "sha256"});
     Build build = read_manifest(table, constants);
     build.directory = directory;
     const std::string fingerprint = fingerprint_of(table.table("configuration"));

@@ -8,7 +8,7 @@ import numpy as np
 
 from moesaic.hls.compiler.arena import Span, round_up
 from moesaic.hls.compiler.assembler import Assembler, Entry
-from moesaic.hls.compiler.lowering import lower_task
+from moesaic.hls.compiler.lowering import lower_program
 from moesaic.hls.compiler.weightless import weightless_target
 from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import HardwareConfiguration
@@ -45,8 +45,10 @@ class Experiment:
 
 def frame_experiment(configuration: HardwareConfiguration) -> Experiment:
     """A frame of one dense block of width 96 on 129 tokens, in which units get in each other's way as in a real network."""
-    target = weightless_target(_NETWORK, {"normals": Task("normals", 3, 16, 1.0, 1, {})}, "normals", configuration)
-    lowered = lower_task(target)
+    target = weightless_target(
+        _NETWORK, {"normals": Task("normals", 3, 16, 1.0, 1, {})}, [("normals", 0)], configuration
+    )
+    lowered = lower_program(target)
     offset = round_up(target.constants.total, WINDOW_ALIGNMENT)
     code = lowered.emitter.program()
     return Experiment(
