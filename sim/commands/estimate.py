@@ -10,11 +10,13 @@ from pathlib import Path
 
 from moesaic.argument_types import image_size
 from moesaic.errors import UserError
+from moesaic.hls.commands.joint_options import add_joint_options, result_sets
 from moesaic.hls.hardware.devices import device_of
 from moesaic.hls.hardware.guidelines import NAMES, allowed
 from moesaic.hls.hardware.resource_estimate import Resources, exceeded, judge
 from moesaic.spec.board import clock_mhz
 from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.joint_programs import label, one_picture
 
 
 class EstimateCommand:
@@ -29,6 +31,7 @@ class EstimateCommand:
         parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
         parser.add_argument("--size", type=image_size, metavar="HxW", help="image size instead of the recipe's")
         parser.add_argument("--task", help="task, or TASK@ALTERNATIVE (default: the first)")
+        add_joint_options(parser, several=False)
         parser.add_argument("--json", type=Path, help="also write the figures to this file")
 
     @staticmethod
@@ -50,19 +53,25 @@ class EstimateCommand:
         task = arguments.task or next(iter(tasks))
         if task not in tasks:
             raise UserError(f"unknown task {task!r}: this model has {', '.join(tasks)}")
+        if arguments.joint and (arguments.batch or arguments.task):
+            raise UserError("--joint says which tasks of one image: leave --task and --batch out, or --joint")
+        joint = [arguments.joint] if arguments.joint else None
+        batch = [arguments.batch] if arguments.batch else None
+        (run,) = result_sets([task] if batch else tasks, joint, batch) or [one_picture([task])]
         # A program is many thousands of small objects without reference cycles; collecting garbage would take a third of the time.
         gc.disable()
-        e = estimate_frame(architecture, tasks, task, configuration)
+        e = estimate_frame(architecture, tasks, run, configuration)
         layers = [(name, cycles, 100 * cycles / e.cycles) for name, cycles in e.layers.items()]
         table = Table((Column("layer"), Column("cycles", count), Column("%", decimals(1))), layers)
         console = Console()
-        print_table(console, table, f"{arguments.recipe}, {task}, on {configuration.name}: estimate")
+        print_table(console, table, f"{arguments.recipe}, {label(run)}, on {configuration.name}: estimate")
         waits = ", ".join(f"{name} {cycles:,.0f}" for name, cycles in e.waits.items())
         use = e.macs / (e.cycles * configuration.macs_per_cycle)
-        r, mhz = e.resources, clock_mhz(configuration)
+        r, mhz, pictures = e.resources, clock_mhz(configuration), arguments.batch or 1
+        each = f", {e.encoder_cycles / pictures:,.0f} a picture" if pictures > 1 else ""
         console.print(
-            f"frame {e.cycles:,.0f} cycles ({e.cycles / (1e3 * mhz):.2f} ms at an assumed {mhz:g} MHz), "
-            f"encoder {e.encoder_cycles:,.0f}"
+            f"{'frame' if pictures == 1 else f'{pictures} frames'} {e.cycles:,.0f} cycles ({e.cycles / (1e3 * mhz):.2f} ms at an assumed "
+            f"{mhz:g} MHz), encoder {e.encoder_cycles:,.0f}" + each
         )
         console.print(
             f"array: {e.steps:,.0f} cycles at work, idle for {waits}; {100 * use:.1f} % of its multiplications are the network's"
