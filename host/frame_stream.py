@@ -15,9 +15,10 @@ from dataclasses import replace
 from moesaic.errors import UserError
 from moesaic.host.frame_pipeline import Pipeline
 from moesaic.host.image import ImageLike
-from moesaic.host.phases import Frame, Outcome, Phases
+from moesaic.host.phases import Frame, Outcome, Phases, Prepared, results_in
 from moesaic.host.result import Result
 from moesaic.spec.build import Build
+from moesaic.spec.joint_programs import JointProgram, one_task
 
 Choice = str | Sequence[str]
 """What to run on a frame: one task, as TASK or TASK@PATHWAY, or several."""
@@ -69,6 +70,24 @@ def check_tasks(build: Build, tasks: Tasks) -> None:
             build.task(name)
 
 
+def check_batch(build: Build, tasks: Tasks, batch: int, newest: bool) -> None:
+    """UserError if batches are of no frames or of newest ones, or the build has no joint program for a task known beforehand."""
+    if type(batch) is not int or batch < 1:
+        raise UserError(f"a stream in batches of {batch!r} frames; a batch has 1 or more")
+    if batch == 1 or callable(tasks):
+        return
+    if newest:
+        raise UserError(f"a stream of newest frames in batches of {batch}: leave batch or newest out")
+    for index in range(1 if isinstance(tasks, str) else len(tasks)):
+        for name in choice_of(tasks, index):
+            if batch not in build.batches(name):
+                known = ", ".join(map(str, build.batches(name))) or "none"
+                raise UserError(
+                    f"build {build.name} has no joint program of {batch} images of {name} (of so many it has some: {known}); "
+                    f"make one with `moesaic generate --batch {batch}`"
+                )
+
+
 class _End:
     """Follows the last frame: the stream is over, because of an error or not."""
 
@@ -77,16 +96,16 @@ class _End:
 
 
 class _Group:
-    """A frame on its way with all its tasks. tasks: how many."""
+    """A frame on its way with all its runs. runs: how many."""
 
-    def __init__(self, index: int, tasks: int) -> None:
+    def __init__(self, index: int, runs: int) -> None:
         self.index = index
-        self.tasks = tasks
+        self.runs = runs
         self.futures: list[Future[Outcome]] = []
 
     @property
     def done(self) -> bool:
-        return len(self.futures) >= self.tasks and all(future.done() for future in self.futures)
+        return len(self.futures) >= self.runs and all(future.done() for future in self.futures)
 
     @property
     def failed(self) -> bool:
@@ -95,13 +114,22 @@ class _Group:
 
 
 class Stream:
-    """One stream, from the first result that is asked for to stop(). frames: what Phases.prepare takes, drawn by another thread."""
+    """One stream, from the first result that is asked for to stop().
+
+    frames: what Phases.prepare takes, drawn by another thread. batch: how many successive frames of a task come from one run.
+    """
 
     def __init__(
-        self, build: Build, phases: Phases, pipeline: Pipeline, frames: Iterable[ImageLike], tasks: Tasks
+        self,
+        build: Build,
+        phases: Phases,
+        pipeline: Pipeline,
+        frames: Iterable[ImageLike],
+        tasks: Tasks,
+        batch: int = 1,
     ) -> None:
         self._build, self._phases, self._pipeline = build, phases, pipeline
-        self._frames, self._tasks = frames, tasks
+        self._frames, self._tasks, self._batch = frames, tasks, batch
         self._changed = threading.Condition()
         self._stopped = False
         self._room = FRAMES_AHEAD
@@ -157,12 +185,12 @@ class Stream:
                 if item.error is not None:
                     raise item.error
                 return
-            result = _result(item)
+            results = results_in(item.result())
             with self._changed:
                 self._waiting.popleft()
                 self._room += 1
                 self._changed.notify_all()
-            yield result
+            yield from results
 
     def _feed(self) -> None:
         try:
@@ -194,20 +222,49 @@ class Stream:
                 return
 
     def _feed_all(self) -> None:
+        held: list[Prepared] = []  # the beginning of a batch
+        holding: tuple[str, ...] = ()
         for index, source in self._draw():
-            image, placement, seconds = self._phases.prepare(source, f"frame {index}")
+            prepared = self._phases.prepare(source, f"frame {index}", index)
             names = choice_of(self._tasks, index)
-            group = _Group(index, len(names))
-            for name in names:
-                self._build.task(name)
-                with self._changed:
-                    self._wait(lambda: self._room > 0)
-                    self._room -= 1
-                self._put(group, self._pipeline.put(Frame(index, name, image, placement, seconds)))
-                seconds = {"prepare": 0.0}  # counted with the frame's first task
+            if held and names != holding:
+                self._feed_each(holding, held)
+                held = []
+            held, holding = [*held, prepared], names
+            batch = self._batch_of(names)
+            if batch is None:
+                self._feed_each(names, held)
+            elif len(held) == self._batch:
+                self._feed_run(_Group(held[0].index, 1), Frame(batch, held))
+            else:
+                continue
+            held = []
+        self._feed_each(holding, held)
+
+    def _batch_of(self, names: tuple[str, ...]) -> JointProgram | None:
+        """The program that a batch of frames with these tasks comes from, if there is one."""
+        if self._batch == 1 or len(names) != 1:
+            return None
+        return self._build.joint_program(one_task(names[0], self._batch))
+
+    def _feed_each(self, names: tuple[str, ...], images: Sequence[Prepared]) -> None:
+        """All tasks of each of the images."""
+        for prepared in images:
+            programs = self._build.programs_for(names)
+            group = _Group(prepared.index, len(programs))
+            for n, program in enumerate(programs):
+                # The time of an image's preparation is counted with its first run.
+                counted = prepared if n == 0 else prepared._replace(seconds=0.0)
+                self._feed_run(group, Frame(program, [counted]))
+
+    def _feed_run(self, group: _Group, frame: Frame) -> None:
+        with self._changed:
+            self._wait(lambda: self._room > 0)
+            self._room -= 1
+        self._put(group, self._pipeline.put(frame))
 
     def _put(self, group: _Group, future: Future[Outcome]) -> None:
-        """Note that a task of a frame is in line."""
+        """Note that a run of a frame is in line."""
         with self._changed:
             self._waiting.append(future)
             self._changed.notify_all()
@@ -291,7 +348,7 @@ class NewestStream(Stream):
 
     def _finish_feeding(self, end: _End) -> None:
         for group in self._groups:
-            group.tasks = len(group.futures)  # the last one may lack some, because of the error
+            group.runs = len(group.futures)  # the last one may lack some, because of the error
         self._end = end
 
     def _on_their_way(self) -> list[Future[Outcome]]:
@@ -314,11 +371,6 @@ class NewestStream(Stream):
                     raise self._end.error
                 return
             for future in group.futures:
-                yield replace(_result(future), dropped=group.index - last - 1)
+                for result in results_in(future.result()):
+                    yield replace(result, dropped=group.index - last - 1)
             last = group.index
-
-
-def _result(future: Future[Outcome]) -> Result:
-    result = future.result()
-    assert isinstance(result, Result)
-    return result

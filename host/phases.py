@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -14,6 +14,7 @@ from moesaic.host.image import ImageLike, as_image
 from moesaic.host.result import FrameFault, Result
 from moesaic.spec.build import Build
 from moesaic.spec.executor import Counters, Executor, MachineFault, Memory, Program
+from moesaic.spec.joint_programs import JointMember, JointProgram
 from moesaic.spec.pathway_names import split_pathway_name
 from moesaic.spec.placement import Placement
 from moesaic.spec.predictions import decode
@@ -55,29 +56,45 @@ class Whole(NamedTuple):
     counters: Counters
 
 
-Outcome = Result | Whole
-"""What becomes of a frame."""
+Outcome = Result | list[Result] | Whole
+"""What becomes of a frame: its result, several in the order of its program's members, or the whole window."""
+
+
+def results_in(outcome: Outcome) -> list[Result]:
+    """The results of a frame, none if its outcome is the whole window."""
+    return outcome if isinstance(outcome, list) else [outcome] if isinstance(outcome, Result) else []
+
+
+class Prepared(NamedTuple):
+    """An image, ready for the machine.
+
+    index: number of the image in its stream. image: what the network sees, uint8 (height, width, 3). placement: which part of the
+    given image that is. seconds: that its preparation took.
+    """
+
+    index: int
+    image: np.ndarray
+    placement: Placement
+    seconds: float
 
 
 @dataclass
 class Frame:
-    """A frame on its way. name: the task, or task and pathway (moesaic.spec.pathway_names).
+    """What is computed in one run, on its way. program: gives a result, or several of one or more images.
 
-    index: number of the frame in its stream. image: what the network sees, uint8 (height, width, 3). placement: which part of the
-    given image that is. seconds: time taken, by phase. whole: the outcome is the whole frame window, which is filled with a pattern
-    before the image is written. memory: the one whose frame window it uses, from its upload to its download. counters: there once it
-    is computed. raw: there once it is downloaded, int16 (height, width, channels), or the window, uint8 (frame_bytes,).
+    images: those of the program. whole: the outcome is the whole frame window, which is filled with a pattern before the images are
+    written. seconds: time taken, by phase. memory: the one whose frame window it uses, from its upload to its download. counters:
+    there once it is computed. raw: there once it is downloaded, int16 (height, width, channels) for each member, or the window, uint8
+    (frame_bytes,), alone.
     """
 
-    index: int
-    name: str
-    image: np.ndarray
-    placement: Placement
-    seconds: dict[str, float]
+    program: JointProgram
+    images: Sequence[Prepared]
     whole: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
     memory: Memory = field(init=False)
     counters: Counters = field(init=False)
-    raw: np.ndarray = field(init=False)
+    raw: list[np.ndarray] = field(init=False)
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -95,12 +112,12 @@ class Phases:
     def __init__(self, build: Build, executor: Executor, max_cycles: int) -> None:
         self._build, self._executor, self._max_cycles = build, executor, max_cycles
         self._staged: StagedExecutor | None = executor if isinstance(executor, StagedExecutor) else None
-        self._image = slice(build.image_offset, build.image_offset + build.image_bytes)
 
-    def prepare(self, source: ImageLike, name: str) -> tuple[np.ndarray, Placement, dict[str, float]]:
-        """What the network sees (moesaic.spec.resize.fit), uint8 (height, width, 3), where it lies, and the seconds taken, by phase.
+    def prepare(self, source: ImageLike, name: str, index: int = 0) -> Prepared:
+        """An image as the network sees it (moesaic.spec.resize.fit).
 
-        source: an Image, or what one is made of. name: what an error calls the image. UserError if it cannot be taken.
+        source: an Image, or what one is made of. name: what an error calls the image. index: see Prepared. UserError if it cannot be
+        taken.
         """
         begin = time.perf_counter()
         given, build = as_image(source), self._build
@@ -108,39 +125,46 @@ class Phases:
         image, placement = fit(pixels, given.description(build.input), build.image_height, build.image_width)
         if np.may_share_memory(image, pixels):
             image = image.copy()  # a camera may fill its array again while the result still shows this frame
-        return image, placement, {"prepare": time.perf_counter() - begin}
+        return Prepared(index, image, placement, time.perf_counter() - begin)
 
     def upload(self, frame: Frame) -> None:
-        """Write the image into the frame's memory and copy it to the machine."""
+        """Write the images into the frame's memory and copy them to the machine."""
         with frame.timed("upload"):
             if frame.whole:
                 frame.memory.frame[:] = PATTERN
-            self._build.write_image(frame.memory.frame, frame.image)
-            if self._staged is not None:
-                self._staged.upload(frame.memory, slice(None) if frame.whole else self._image)
+            for prepared, offset in zip(frame.images, frame.program.image_offsets, strict=True):
+                self._build.write_image(frame.memory.frame, prepared.image, offset)
+                if self._staged is not None and not frame.whole:
+                    self._staged.upload(frame.memory, slice(offset, offset + self._build.image_bytes))
+            if self._staged is not None and frame.whole:
+                self._staged.upload(frame.memory, slice(None))
 
     def compute(self, frame: Frame) -> None:
-        """Run the task. FrameFault if the machine stops; the next run is not affected."""
-        program = self._build.task(frame.name).program
+        """Run the program. FrameFault if the machine stops; the next run is not affected."""
         with frame.timed("compute"):
             try:
                 run = self._executor.run if self._staged is None else self._staged.compute
-                frame.counters = run(program, frame.memory, self._max_cycles)
+                frame.counters = run(frame.program.program, frame.memory, self._max_cycles)
             except MachineFault as fault:
                 tags = self._build.tags
                 known = fault.unit != "fetch" and fault.tag < len(tags)
-                raise FrameFault(fault, frame.name, tags[fault.tag] if known else "no layer") from None
+                raise FrameFault(fault, frame.program.label, tags[fault.tag] if known else "no layer") from None
 
     def download(self, frame: Frame) -> None:
-        """Fetch a copy of the task's output, or of the whole window; after that, the memory can take another frame."""
+        """Fetch a copy of the outputs, or of the whole window; after that, the memory can take another frame."""
+        build, window = self._build, frame.memory.frame
         with frame.timed("download"):
-            task, part = self._build.task(frame.name), slice(None)
-            if not frame.whole:
-                part = slice(task.output_offset, task.output_offset + 2 * int(np.prod(task.output_shape)))
             if self._staged is not None:
-                self._staged.download(frame.memory, part)
-            window = frame.memory.frame
-            frame.raw = window.copy() if frame.whole else self._build.read_output(window, frame.name)
+                members = frame.program.members
+                parts = [build.output_part(member.pathway, member.output_offset) for member in members]
+                for part in [slice(None)] if frame.whole else parts:
+                    self._staged.download(frame.memory, part)
+            if frame.whole:
+                frame.raw = [window.copy()]
+            else:
+                frame.raw = [
+                    build.read_output(window, member.pathway, member.output_offset) for member in frame.program.members
+                ]
 
     def limit(self, deadline: float) -> None:
         """If the machine can be stopped, have runs give up at `deadline`, a time of time.monotonic()."""
@@ -148,24 +172,29 @@ class Phases:
             self._staged.limit(deadline)
 
     def decode(self, frame: Frame) -> Outcome:
-        """The result, with the output in the task's own terms, or the whole window."""
+        """The results, with the outputs in the tasks' own terms, or the whole window."""
         if frame.whole:
-            return Whole(frame.raw, frame.counters)
-        program = self._build.task(frame.name)
-        with frame.timed("decode"):
-            decoded = decode(program.kind, frame.raw, program.output_scale, program.pooling, program.output)
-        task, pathway = split_pathway_name(frame.name)
+            return Whole(frame.raw[0], frame.counters)
+        members = frame.program.members
+        results = [self._result(frame, member, raw) for member, raw in zip(members, frame.raw, strict=True)]
+        return results if len(results) > 1 else results[0]
+
+    def _result(self, frame: Frame, member: JointMember, raw: np.ndarray) -> Result:
+        begin, task = time.perf_counter(), self._build.task(member.pathway)
+        decoded = decode(task.kind, raw, task.output_scale, task.pooling, task.output)
+        prepared, (name, pathway) = frame.images[member.image], split_pathway_name(member.pathway)
         return Result(
-            task=task,
+            task=name,
             pathway=pathway,
-            kind=program.kind,
-            image=frame.image,
-            placement=frame.placement,
-            raw=frame.raw,
+            kind=task.kind,
+            image=prepared.image,
+            placement=prepared.placement,
+            raw=raw,
             decoded=decoded,
             counters=frame.counters,
-            index=frame.index,
-            seconds=frame.seconds,
-            class_names=program.class_names,
-            grid=program.grid,
+            index=prepared.index,
+            seconds={"prepare": prepared.seconds, **frame.seconds, "decode": time.perf_counter() - begin},
+            class_names=task.class_names,
+            grid=task.grid,
+            shared=len(frame.program.members),
         )

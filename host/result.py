@@ -41,6 +41,7 @@ class Result:
         raw: int16 (height, width, channels), in units of the task's output scale; the same on every executor.
         decoded: raw in the task's own terms; for shape, dtype and unit see moesaic.spec.predictions.decode.
         counters: see moesaic.spec.executor.Counters; "cycles" only from a machine with a clock.
+        shared: how many results the run gave that these counters and the times of "upload" to "download" are of.
         index: number of the frame in its stream, from 0.
         dropped: of a stream of newest frames, how many the source delivered since the frame of the result before this one; else 0.
         seconds: how long each of moesaic.host.phases.PHASES took, by this machine's processor.
@@ -61,6 +62,7 @@ class Result:
     class_names: tuple[str, ...] = ()
     grid: tuple[int, int] = (0, 0)
     dropped: int = 0
+    shared: int = 1
 
     @property
     def picture(self) -> np.ndarray:

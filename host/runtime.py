@@ -6,11 +6,11 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import cast, overload
 
 import numpy as np
 
@@ -24,14 +24,15 @@ from moesaic.host.executors import (
     require_fingerprint,
 )
 from moesaic.host.frame_pipeline import Pipeline
-from moesaic.host.frame_stream import NewestStream, Stream, Tasks, check_tasks
+from moesaic.host.frame_stream import NewestStream, Stream, Tasks, check_batch, check_tasks
 from moesaic.host.image import ImageLike, as_image
-from moesaic.host.phases import PATTERN, Frame, Outcome, Phases, Whole
+from moesaic.host.phases import PATTERN, Frame, Outcome, Phases, Whole, results_in
 from moesaic.host.power import PowerMeter
 from moesaic.host.result import FrameFault, Result
 from moesaic.host.submissions import Submissions
 from moesaic.spec.build import Build, TaskProgram, load_build
 from moesaic.spec.executor import MAX_CYCLES, Counters, Executor, Memory
+from moesaic.spec.joint_programs import one_task
 from moesaic.spec.pathway_names import pathway_name
 
 __all__ = ["MAX_CYCLES", "Accelerator", "FrameFault", "Result", "open_build"]
@@ -116,15 +117,24 @@ class Accelerator:
         """
         return dict(self.build.tasks)
 
-    def run(self, image: ImageLike, task: str, pathway: str | None = None) -> Result:
-        """Run a task on one image, and wait for it.
+    @overload
+    def run(self, image: ImageLike, task: str, pathway: str | None = None) -> Result: ...
+
+    @overload
+    def run(self, image: ImageLike, task: Sequence[str]) -> dict[str, Result]: ...
+
+    def run(
+        self, image: ImageLike, task: str | Sequence[str], pathway: str | None = None
+    ) -> Result | dict[str, Result]:
+        """Run a task, or several, on one image, and wait for it.
 
         Args:
             image: uint8 (height, width, 3), RGB, of any size; the path of an image file, or its bytes; an image of Pillow; or a
                 moesaic.Image, which says how other arrays are to be read. How it gets to the network's size is part of the build
                 (`build.input`), by default the largest centred part with the network's proportions is resized. The result's
                 `placement` says which part the network saw.
-            task: a key of `tasks`.
+            task: a key of `tasks`; or several, as TASK or TASK@PATHWAY, for results by these names. They come from one run if the
+                build has a joint program of them (`moesaic generate --joint`), with the same integers as from runs of their own.
             pathway: an alternative of the task, such as one with fewer experts; None for the task's default. Changing task or
                 pathway from frame to frame costs nothing.
 
@@ -134,9 +144,33 @@ class Accelerator:
 
         After Ctrl-C a board gets a second to end the frame before it is stopped.
         """
-        result = self._run(image, _name(task, pathway), whole=False)
-        assert isinstance(result, Result)
-        return result
+        if not isinstance(task, (list, tuple)):
+            (result,) = self._run(image, [_name(cast("str", task), pathway)])
+            return result
+        if pathway is not None:
+            raise UserError(f"pathway {pathway!r} of {len(task)} tasks: name each as TASK@PATHWAY")
+        if not task:
+            raise UserError(f"a run of 0 tasks; build {self.build.name} has {', '.join(sorted(self.build.tasks))}")
+        results = self._run(image, list(dict.fromkeys(task)))
+        return {pathway_name(result.task, result.pathway): result for result in results}
+
+    def run_batch(self, images: Iterable[ImageLike], task: str, pathway: str | None = None) -> list[Result]:
+        """Run a task on several images, and wait for all of them; results in their order, each with its `index`.
+
+        As many at a time come from one run as the build has a joint program for (`moesaic generate --batch`). Arguments and errors are
+        those of `run`.
+        """
+        self._require_open()
+        name = _name(task, pathway)
+        prepared = [self._phases.prepare(image, f"image {n}", n) for n, image in enumerate(images)]
+        frames, sizes = [], self.build.batches(name)
+        while prepared:
+            size = next((size for size in sizes if size <= len(prepared)), 1)
+            joint = self.build.joint_program(one_task(name, size)) if size > 1 else None
+            (program,) = [joint] if joint else self.build.programs_for([name])
+            frames.append(Frame(program, prepared[:size]))
+            prepared = prepared[size:]
+        return self._results_of(frames)
 
     def submit(self, image: ImageLike, task: str, pathway: str | None = None) -> Future[Result]:
         """Run a task on one image without waiting for it. Arguments are those of `run`; the image may be changed afterwards.
@@ -156,17 +190,22 @@ class Accelerator:
             return future
         return cast("Future[Result]", self._session.submissions.submit(kept, name))
 
-    def stream(self, frames: Iterable[ImageLike], tasks: Tasks, *, newest: bool = False) -> Iterator[Result]:
+    def stream(
+        self, frames: Iterable[ImageLike], tasks: Tasks, *, newest: bool = False, batch: int = 1
+    ) -> Iterator[Result]:
         """Run a stream of images, overlapping preparation, transfers, computation and decoding of neighbouring frames.
 
         Args:
             frames: images, uint8 (height, width, 3), or paths, as `run` takes them. Another thread draws them, as far ahead as
                 there is room.
             tasks: names, as TASK or TASK@PATHWAY: one name for all frames, a sequence that the frames take in turn, or a function
-                of the frame's index. A frame for which the sequence or function gives several names runs all of them.
+                of the frame's index. A frame for which the sequence or function gives several names runs all of them, in one run
+                if the build has a joint program of them.
             newest: of a live source, such as a camera, run the newest frame each time and drop the others: another thread draws
                 frames as fast as they come, so that they do not grow old in a queue. A result that was not taken is replaced by the
                 next, too. `Result.dropped` says how many frames were left out. The last frame is not dropped.
+            batch: so many successive frames of a task come from one run, by a joint program that the build has for them (`moesaic
+                generate --batch`). The first of them waits until the others are there; what is left at the end is run alone.
 
         Yields results in order; `Result.index` is the number of the frame. The first frame that cannot be read, prepared or run
         raises its error in its turn and ends the stream, as does leaving the loop; the accelerator remains usable. Raises UserError
@@ -176,16 +215,21 @@ class Accelerator:
         """
         self._require_open()
         check_tasks(self.build, tasks)
+        check_batch(self.build, tasks, batch, newest)
         if isinstance(frames, (str, bytes, os.PathLike)) or not isinstance(frames, Iterable):
             raise UserError(
                 f"the frames of a stream are {type(frames).__name__} {frames!r}; pass a list, or anything else that yields images"
             )
-        return self._results(frames, tasks, newest)
+        return self._results(frames, tasks, newest, batch)
 
-    def _results(self, frames: Iterable[ImageLike], tasks: Tasks, newest: bool) -> Iterator[Result]:
+    def _results(self, frames: Iterable[ImageLike], tasks: Tasks, newest: bool, batch: int) -> Iterator[Result]:
         self._require_open()
-        session, kind = self._session, NewestStream if newest else Stream
-        stream = kind(self.build, self._phases, session.pipeline, frames, tasks)
+        session = self._session
+        stream = (
+            NewestStream(self.build, self._phases, session.pipeline, frames, tasks)
+            if newest
+            else Stream(self.build, self._phases, session.pipeline, frames, tasks, batch)
+        )
         session.streams.add(stream)
         try:
             yield from stream.results()
@@ -199,24 +243,36 @@ class Accelerator:
         The window is filled with a pattern before the image is written, so two machines that return the same bytes agree on every
         byte that the program writes and on every byte that it must leave alone. Arguments and errors are those of `run`.
         """
-        outcome = self._run(image, _name(task, pathway), whole=True)
+        self._require_open()
+        (program,) = self.build.programs_for([_name(task, pathway)])
+        frame = Frame(program, [self._phases.prepare(image, "the image")], whole=True)
+        (outcome,) = self._wait_for([frame])
         assert isinstance(outcome, Whole)
         return outcome.window, outcome.counters
 
-    def _run(self, image: ImageLike, name: str, whole: bool) -> Outcome:
+    def _run(self, image: ImageLike, names: list[str]) -> list[Result]:
         self._require_open()
+        programs = self.build.programs_for(names)
+        prepared = self._phases.prepare(image, "the image")
+        return self._results_of([Frame(program, [prepared]) for program in programs])
+
+    def _results_of(self, frames: list[Frame]) -> list[Result]:
+        return [result for outcome in self._wait_for(frames) for result in results_in(outcome)]
+
+    def _wait_for(self, frames: list[Frame]) -> list[Outcome]:
+        """Put frames in line and wait for all of them. The first error ends them all."""
         pipeline = self._session.pipeline
         if pipeline.is_stage(threading.current_thread()):
             raise UserError(
                 "run was called by a function added with add_done_callback, in a thread that the machine needs; "
                 "call submit there, or run in another thread"
             )
-        self.build.task(name)
-        future = pipeline.put(Frame(0, name, *self._phases.prepare(image, "the image"), whole=whole))
+        futures: list[Future[Outcome]] = []
         try:
-            return future.result()
-        except BaseException:  # Ctrl-C, or the frame's own error
-            pipeline.abandon([future])
+            futures += [pipeline.put(frame) for frame in frames]
+            return [future.result() for future in futures]
+        except BaseException:  # Ctrl-C, or a frame's own error
+            pipeline.abandon(futures)
             raise
 
     def power(self) -> dict[str, float]:

@@ -71,9 +71,8 @@ class Submissions:
         try:
             if self._pipeline.closed:
                 raise self._pipeline.closed_error()
-            self._build.task(name)
-            frame = Frame(0, name, *self._phases.prepare(image, "the image"))
-            self._pipeline.put(frame, future)
+            (program,) = self._build.programs_for([name])
+            self._pipeline.put(Frame(program, [self._phases.prepare(image, "the image")]), future)
         except BaseException as error:
             self._room.release()
             if future.set_running_or_notify_cancel():
