@@ -74,7 +74,7 @@ def block_sizes(
         yield f"blocks.{i}.scores", parameter_bytes(c)
         yield table_name(a, i), TABLE_ENTRIES
     for name, (outputs, inputs) in linear_shapes(a, tasks, c).items():
-        yield name, linear_bytes(c, outputs, inputs)
+        yield name, linear_bytes(c, outputs, inputs, a.weight_bits(name))
     if pooling := [name for name, task in tasks.items() if pools_first(task)]:
         yield from ((pool(name), parameter_bytes(c)) for name in pooling)
         yield from ((name, len(content(c, a))) for name, content in POOL_CONSTANTS.items())
@@ -104,7 +104,7 @@ def _content(bundle: Bundle, configuration: HardwareConfiguration, name: str) ->
         return parameter_block(configuration, 0 * ones, multiplier * ones, shift * ones)
     if f"{name}.gamma" in tensors:
         return pack_norm(configuration, tensors[f"{name}.gamma"], tensors[f"{name}.beta"])
-    return pack_linear(configuration, padded_linear(bundle, configuration, name))
+    return pack_linear(configuration, padded_linear(bundle, configuration, name), a.weight_bits(name))
 
 
 def table_name(architecture: Architecture, block: int) -> str:

@@ -300,7 +300,7 @@ class CycleModel:
     def _load_rate(self, f: dict[str, int]) -> float:
         c = self.configuration
         if f["destination"] == LoadDestination.WEIGHT:
-            return min(self.load_rate, c.weight_word_bytes)  # one word a cycle
+            return min(self.load_rate, c.weight_word_bytes >> f.get("unpack", 0))  # one word a cycle
         if f["destination"] == LoadDestination.ACT:
             return min(self.load_rate, c.act_word_bytes / self.constants.load_act_word)
         return BEAT_BYTES / self.constants.load_table_beat

@@ -10,7 +10,7 @@ from moesaic.hls.compiler.assembler import Assembler, Entry
 from moesaic.hls.compiler.frame_layout import FrameLayout
 from moesaic.hls.compiler.padded_layers import PIXEL_BYTES, patch_pitch, stored_channels
 from moesaic.hls.compiler.target import Member, Target
-from moesaic.hls.compiler.weight_layout import linear_depth, linear_tile_bytes, parameter_bytes
+from moesaic.hls.compiler.weight_layout import linear_depth, linear_strides
 from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.isa import Destination, LoadDestination, Space
 from moesaic.spec.observation import Observation
@@ -79,11 +79,13 @@ class Emitter:
     # --- loads and stores -----------------------------------------------------------------------------------------
 
     def load_constant(
-        self, name: str, offset: int, size: int, place: Span, destination: LoadDestination, queue: int | None = None
-    ) -> None:
+        self, name: str, offset: int, size: int, place: Span, destination: LoadDestination, queue: int | None = None,
+        unpack: bool = False,
+    ) -> None:  # fmt: skip
         """Load `size` bytes, from byte `offset` of the constant block `name`, into `place`.
 
         queue: the load is skipped if this expert queue is empty, because nothing then uses the bytes; None: it is never skipped.
+        unpack: each byte holds two weights of 4 bits, and fills two bytes of `place`.
 
         Without prefetching, a load waits for all products before it.
         """
@@ -91,7 +93,7 @@ class Emitter:
         self._assembler.emit(
             "load", name, reads=reads, writes=(place,), space=int(Space.CONSTANT), destination=int(destination),
             dram_offset=self._target.constants.offset[name] + offset, local_address=place.start, bytes=size,
-            skip_if_empty=int(queue is not None), queue=queue or 0, **_ONCE,
+            skip_if_empty=int(queue is not None), queue=queue or 0, unpack=int(unpack), **_ONCE,
         )  # fmt: skip
 
     def load_patches(self, number: int, patches: Matrix, first: int, count: int) -> None:
@@ -246,15 +248,15 @@ class Emitter:
 
     def _packed(self, part: LinearPart, block: Span) -> dict[str, int]:
         """The matmul fields that follow from the layout of a packed part."""
-        c = self._configuration
-        stride = linear_tile_bytes(c, part.inputs)
+        c, bits = self._configuration, self._target.architecture.weight_bits(part.name)
+        first, b_stride, param_stride = linear_strides(c, part.columns, part.inputs, bits)
         return {
             "columns": part.columns,
             "depth": linear_depth(c, part.inputs),
             "param_address": block.start,
-            "param_stride": stride,
-            "b_address": block.start + parameter_bytes(c),
-            "b_stride": stride,
+            "param_stride": param_stride,
+            "b_address": block.start + first,
+            "b_stride": b_stride,
         }
 
     def matmul(

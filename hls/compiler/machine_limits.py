@@ -11,7 +11,6 @@ from moesaic.spec.arithmetic import NORM_WIDTH_MAX
 from moesaic.spec.heads import pools_first
 from moesaic.spec.isa import OPERAND_BYTES
 
-_WEIGHT_BITS = 8
 _COLUMNS_END = 1 << 16
 
 
@@ -25,11 +24,6 @@ def check_machine_limits(target: Target) -> None:
                 f"the model does not fit configuration {c.name}: {what} is {needed}, at most {available} are supported there"
             )
 
-    for block, experts in (kept for task in tasks for kept in task.pathway.items()):
-        bits = min(a.weight_bits(f"blocks.{block}.experts.{e}.up") for e in experts)
-        if bits != _WEIGHT_BITS:
-            remedy = f"it multiplies weights of {_WEIGHT_BITS} bits; export with --expert-bits {_WEIGHT_BITS}"
-            raise UserError(f"the machine does not run expert weights of {bits} bits yet, {remedy}")
     limit("the width", a.width, NORM_WIDTH_MAX)
     for block in sorted({block for task in tasks for block in task.pathway}):
         of_all = " of all results together" if len(tasks) > 1 else ""

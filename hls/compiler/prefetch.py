@@ -24,7 +24,8 @@ class Block:
 
     name: unique among live blocks.
     constant, offset: name and byte offset of its source in Constants, the name "" if the machine itself writes it.
-    size: bytes.
+    size: bytes on chip.
+    packed_from: the byte from which on its source holds two weights of 4 bits in a byte, which are unpacked; None if it holds none.
     slots: the name of its slot pool, "" for the weight memory.
     expert: the queue that makes the block useless when it is empty.
     router: the tag of the step that fills that queue; None and "" if the block is always needed.
@@ -34,6 +35,7 @@ class Block:
     size: int
     constant: str = ""
     offset: int = 0
+    packed_from: int | None = None
     slots: str = ""
     expert: int | None = None
     router: str = ""
@@ -134,7 +136,17 @@ class Prefetcher:
     def _load(self, block: Block, span: Span, routed: bool) -> None:
         destination = self.pools[block.slots].destination if block.slots else LoadDestination.WEIGHT
         queue = block.expert if routed else None
-        self.emitter.load_constant(block.constant, block.offset, block.size, span, destination, queue)
+        if block.packed_from is None:
+            self.emitter.load_constant(block.constant, block.offset, block.size, span, destination, queue)
+            return
+        middle, packed = span.start + block.packed_from, (block.size - block.packed_from) // 2
+        for offset, size, place in (
+            (0, block.packed_from, span._replace(end=middle)),
+            (block.packed_from, packed, span._replace(start=middle)),
+        ):
+            self.emitter.load_constant(
+                block.constant, block.offset + offset, size, place, destination, queue, unpack=offset > 0
+            )
 
     def _refusal(self, step: Step, missing: list[Block], spans: Spans) -> DoesNotFit:
         live = sum(span.size for span in spans.values() if span.space == self.ring.span.space)

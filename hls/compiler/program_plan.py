@@ -13,7 +13,7 @@ from moesaic.hls.compiler.lanes import Lane, rows_needed
 from moesaic.hls.compiler.prefetch import Block, Prefetcher, SlotPool, Spans
 from moesaic.hls.compiler.row_chunks import Chunk, equal_blocks
 from moesaic.hls.compiler.target import Target
-from moesaic.hls.compiler.weight_layout import linear_tile_bytes, norm_bytes
+from moesaic.hls.compiler.weight_layout import linear_tile_bytes, linear_tiles, norm_bytes, packed_from
 from moesaic.spec.arithmetic import TABLE_ENTRIES
 from moesaic.spec.isa import LoadDestination
 
@@ -156,7 +156,7 @@ class ProgramPlan:
         ]
 
     def whole_part(self, name: str) -> LinearPart:
-        """A linear layer as a single part."""
+        """A linear layer as a single part, as all with weights of 4 bits are."""
         outputs, inputs = self.target.shapes[name]
         return LinearPart(name, name, 0, outputs, inputs)
 
@@ -164,8 +164,9 @@ class ProgramPlan:
         """A part as a block of the weight memory. expert, router: as for Block; suffix: appended to the block's name."""
         c = self.configuration
         tile = linear_tile_bytes(c, part.inputs)
-        offset, size = part.first_column // c.tile_columns * tile, -(-part.columns // c.tile_columns) * tile
-        return Block(part.block + suffix, size, part.name, offset, expert=expert, router=router)
+        offset, size = part.first_column // c.tile_columns * tile, linear_tiles(c, part.columns) * tile
+        packed = packed_from(c, part.columns, self.architecture.weight_bits(part.name))
+        return Block(part.block + suffix, size, part.name, offset, packed, expert=expert, router=router)
 
     def table(self, name: str) -> Block:
         """A GELU table as a block."""

@@ -1,4 +1,8 @@
-"""Packs linear layers for the weight memory: for each column tile a parameter block, then words of columns x depth."""
+"""Packs linear layers for the weight memory: for each column tile a parameter block and words of columns x depth.
+
+A layer with weights of 8 bits has each tile's words behind its block, in DRAM as on chip, so that any tiles can be loaded in one run. One
+of 4 bits has the blocks of all tiles first, then their words, two weights to a byte in DRAM, as `load` unpacks them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import numpy as np
 
 from moesaic.hls.compiler.arena import round_up
 from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.int4 import pack_int4
 from moesaic.spec.isa import PARAMETER_ENTRY
 
 
@@ -82,33 +87,61 @@ def linear_depth(configuration: HardwareConfiguration, inputs: int) -> int:
 
 
 def linear_tile_bytes(configuration: HardwareConfiguration, inputs: int) -> int:
-    """Bytes of one column tile including its parameter block: the b_stride and param_stride of a linear layer."""
-    return parameter_bytes(configuration) + linear_depth(configuration, inputs) * configuration.tile_columns
+    """Bytes on chip of one column tile including its parameter block."""
+    return parameter_bytes(configuration) + _tile_weights(configuration, inputs)
 
 
-def linear_bytes(configuration: HardwareConfiguration, outputs: int, inputs: int) -> int:
-    """Bytes of a packed linear layer."""
-    return -(-outputs // configuration.tile_columns) * linear_tile_bytes(configuration, inputs)
+def _tile_weights(configuration: HardwareConfiguration, inputs: int) -> int:
+    return linear_depth(configuration, inputs) * configuration.tile_columns
 
 
-def pack_linear(configuration: HardwareConfiguration, linear: Linear) -> np.ndarray:
-    """A linear layer packed for the weight memory, uint8 (linear_bytes,)."""
+def linear_tiles(configuration: HardwareConfiguration, outputs: int) -> int:
+    """Column tiles of a linear layer."""
+    return -(-outputs // configuration.tile_columns)
+
+
+def linear_bytes(configuration: HardwareConfiguration, outputs: int, inputs: int, bits: int = 8) -> int:
+    """Bytes in DRAM of a packed linear layer with weights of so many bits, 8 or 4; with 8, those on chip."""
+    tile = parameter_bytes(configuration) + _tile_weights(configuration, inputs) * bits // 8
+    return linear_tiles(configuration, outputs) * tile
+
+
+def packed_from(configuration: HardwareConfiguration, outputs: int, bits: int) -> int | None:
+    """Where the weights of a packed layer of 4 bits begin, in DRAM and on chip, in bytes; None with 8 bits."""
+    return linear_tiles(configuration, outputs) * parameter_bytes(configuration) if bits == 4 else None
+
+
+def linear_strides(configuration: HardwareConfiguration, outputs: int, inputs: int, bits: int) -> tuple[int, int, int]:
+    """(offset of the first weights, b_stride, param_stride) of `outputs` columns on chip, in bytes."""
+    tile = linear_tile_bytes(configuration, inputs)
+    first = packed_from(configuration, outputs, bits)
+    if first is None:
+        return parameter_bytes(configuration), tile, tile
+    return first, _tile_weights(configuration, inputs), parameter_bytes(configuration)
+
+
+def pack_linear(configuration: HardwareConfiguration, linear: Linear, bits: int = 8) -> np.ndarray:
+    """A linear layer packed as it lies in DRAM, uint8 (linear_bytes,).
+
+    bits: of a weight, 8 or 4. UserError if a weight does not fit 4 bits.
+    """
     columns, lanes = configuration.tile_columns, configuration.tile_depth
     outputs, inputs = linear.weight.shape
-    depth, tiles = linear_depth(configuration, inputs), -(-outputs // columns)
+    depth, tiles = linear_depth(configuration, inputs), linear_tiles(configuration, outputs)
     weight = np.zeros((tiles * columns, depth), np.int8)
     weight[:outputs, :inputs] = linear.weight
-    words = (
-        weight.reshape(tiles, columns, depth // lanes, lanes).transpose(0, 2, 1, 3).reshape(tiles, -1).view(np.uint8)
-    )
-    parts = []
+    words = weight.reshape(tiles, columns, depth // lanes, lanes).transpose(0, 2, 1, 3).reshape(tiles, -1)
+    blocks = []
     for j in range(tiles):
         chosen = slice(j * columns, min((j + 1) * columns, outputs))
-        parts += [
-            parameter_block(configuration, linear.bias[chosen], linear.multiplier[chosen], linear.shift[chosen]),
-            words[j],
-        ]
-    return np.concatenate(parts)
+        blocks.append(
+            parameter_block(configuration, linear.bias[chosen], linear.multiplier[chosen], linear.shift[chosen])
+        )
+    if bits == 4:
+        return np.concatenate([*blocks, *pack_int4(words)])
+    return np.concatenate(
+        [part for block, tile in zip(blocks, words, strict=True) for part in (block, tile.view(np.uint8))]
+    )
 
 
 def norm_bytes(configuration: HardwareConfiguration, width: int) -> int:

@@ -46,7 +46,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--expert-bits",
         type=int,
         choices=EXPERT_WEIGHT_BITS,
-        help=f"of the experts' weights (default {default.expert_bits}; the machine does not run 4 yet)",
+        help=f"of the experts' weights (default {default.expert_bits})",
     )
 
 

@@ -15,6 +15,7 @@ from moesaic.hls.hardware.devices import device_of
 from moesaic.hls.hardware.guidelines import NAMES, allowed
 from moesaic.hls.hardware.resource_estimate import Resources, exceeded, judge
 from moesaic.spec.board import clock_mhz
+from moesaic.spec.bundle import EXPERT_WEIGHT_BITS
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.joint_programs import label, one_picture
 
@@ -30,13 +31,19 @@ class EstimateCommand:
         parser.add_argument("recipe", help="recipe of the model, or a bundle directory")
         parser.add_argument("--config", default="zcu104", help="hardware configuration (default zcu104)")
         parser.add_argument("--size", type=image_size, metavar="HxW", help="image size instead of the recipe's")
+        parser.add_argument(
+            "--expert-bits",
+            type=int,
+            choices=EXPERT_WEIGHT_BITS,
+            help="of the experts' weights of a recipe (default 8); those of a bundle are as it says",
+        )
         parser.add_argument("--task", help="task, or TASK@ALTERNATIVE (default: the first)")
         add_joint_options(parser, several=False)
         parser.add_argument("--json", type=Path, help="also write the figures to this file")
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
-        from dataclasses import asdict
+        from dataclasses import asdict, replace
 
         from rich.console import Console
 
@@ -50,6 +57,13 @@ class EstimateCommand:
 
         configuration = load_configuration(arguments.config)
         architecture, tasks = network(arguments.recipe, arguments.size)
+        if arguments.expert_bits is not None:
+            if Path(arguments.recipe).is_dir():
+                raise UserError(
+                    f"--expert-bits is for recipes, {arguments.recipe} is a bundle, which says its own: leave it out"
+                )
+            if arguments.expert_bits == 4:
+                architecture = replace(architecture, four_bit_experts=architecture.all_experts)
         task = arguments.task or next(iter(tasks))
         if task not in tasks:
             raise UserError(f"unknown task {task!r}: this model has {', '.join(tasks)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from moesaic.spec.bundle import Architecture, Bundle, Task
@@ -50,6 +52,12 @@ NO_PREFIX = Architecture(
 )  # fmt: skip
 """12 patches and no other token."""
 
+FOUR_BITS = replace(SMALL, four_bit_experts=SMALL.all_experts)
+"""All experts with weights of 4 bits."""
+
+MIXED_BITS = replace(NARROW_HEADS, four_bit_experts={0: (1,), 1: (0, 2)})
+"""Some experts with weights of 4 bits and some of 8; hidden layers that are no multiples of a tile."""
+
 ARCHITECTURES = {
     "small": SMALL,
     "odd": ODD,
@@ -58,6 +66,8 @@ ARCHITECTURES = {
     "dense": DENSE,
     "registers": REGISTERS,
     "no prefix": NO_PREFIX,
+    "four bits": FOUR_BITS,
+    "mixed bits": MIXED_BITS,
 }
 
 

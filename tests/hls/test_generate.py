@@ -17,7 +17,7 @@ from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.cost import frame_macs
 from moesaic.spec.machine import ReferenceMachine
-from tests.hls.networks import ARCHITECTURES, ODD, REGISTERS, SMALL, network, picture, tasks_of
+from tests.hls.networks import ARCHITECTURES, MIXED_BITS, ODD, REGISTERS, SMALL, network, picture, tasks_of
 from tests.hls.random_bundle import random_bundle
 
 TINY = load_configuration("tiny")
@@ -68,7 +68,7 @@ def test_every_layer_is_right_where_whole_matrices_do_not_fit(name: str, monkeyp
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
-@pytest.mark.parametrize("architecture", [SMALL, ODD], ids=["small", "odd"])
+@pytest.mark.parametrize("architecture", [SMALL, ODD, MIXED_BITS], ids=["small", "odd", "mixed bits"])
 def test_every_layer_is_right_on_every_schedule(architecture: Architecture, schedule: Schedule) -> None:
     assert_layers_are_right(architecture, TINY, schedule)
 
@@ -176,12 +176,6 @@ def test_zcu104_full_fits_its_device_and_a_larger_array_does_not() -> None:
     assert int(match[1]) == estimate_resources(larger).dsp > int(match[2])
     with pytest.raises(UserError, match="does not fit"):
         generate(network(SMALL, 0), larger)
-
-
-def test_expert_weights_of_4_bits_are_refused_with_both_numbers() -> None:
-    bundle = network(dataclasses.replace(SMALL, four_bit_experts={1: (3,)}), 0)
-    with pytest.raises(UserError, match=r"does not run expert weights of 4 bits yet, it multiplies weights of 8 bits"):
-        generate(bundle, TINY)
 
 
 @pytest.mark.parametrize(

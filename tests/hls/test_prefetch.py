@@ -1,4 +1,4 @@
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from moesaic.model.recipes.recipe import load_recipe
 from moesaic.spec.build import Build
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.executor import Memory
-from moesaic.spec.isa import LoadDestination, Unit, semaphore
+from moesaic.spec.isa import PARAMETER_ENTRY, LoadDestination, Unit, semaphore
 from moesaic.spec.issue import Issued, read_program
 from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import ODD, SMALL, network, picture
@@ -21,7 +21,7 @@ TINY = load_configuration("tiny")
 
 
 def with_weight_bytes(size: int) -> HardwareConfiguration:
-    return dataclasses.replace(TINY, name=f"weight{size}", weight_bytes=size, shared_bytes=0)
+    return replace(TINY, name=f"weight{size}", weight_bytes=size, shared_bytes=0)
 
 
 def program_of(build: Build, task: str) -> list[Issued]:
@@ -96,6 +96,20 @@ def test_loads_of_experts_after_their_router_are_skipped_when_nobody_chose_them(
     assert everything["read_beats"] - skipping["read_beats"] == sum(unused) // 16 > 0
 
 
+def test_an_expert_of_4_bits_takes_half_the_bytes_in_two_loads_beside_each_other() -> None:
+    """Its parameters as they are, then its weights, which are unpacked; the second need not wait for the first."""
+    loads = []
+    for architecture in (SMALL, replace(SMALL, four_bit_experts={1: (2,)})):
+        build = generate(network(architecture, 0), TINY)
+        program = [i for i in program_of(build, "normals") if build.tags[i.fields["tag"]] == "blocks.1.experts.2.up"]
+        loads.append([i.fields for i in program if i.name == "load"])
+    (plain,), (parameters, weights) = loads
+    assert not plain["unpack"] and not parameters["unpack"] and weights["unpack"] and weights["overlap"]
+    assert parameters["bytes"] == SMALL.expert_hidden * PARAMETER_ENTRY.itemsize
+    assert parameters["bytes"] + 2 * weights["bytes"] == plain["bytes"]
+    assert weights["local_address"] == parameters["local_address"] + parameters["bytes"]
+
+
 @pytest.mark.parametrize("tokens", [1, 3])
 def test_tokens_on_their_own_load_the_experts_that_they_chose_and_no_others(tokens: int) -> None:
     """Patch reordering off: with one token at a time, DRAM bytes of experts are tokens * top_k * bytes of an expert."""
@@ -131,7 +145,7 @@ def test_tokens_on_their_own_load_the_experts_that_they_chose_and_no_others(toke
 @pytest.mark.parametrize("config", ["zcu104", "zcu104-full"])
 def test_a_router_that_serves_several_groups_of_tokens_leaves_room_for_weights(config) -> None:
     """Of m3vit_small at 480x640 all blocks are lowered: where the weight memory is full goes round with them."""
-    model = dataclasses.replace(load_recipe("m3vit_small").model, image_height=480, image_width=640)
+    model = replace(load_recipe("m3vit_small").model, image_height=480, image_width=640)
     tasks = {task: model.bundle_task(task, whole) for task, whole in model.whole_pathways.items()}
     target = weightless_target(model.architecture, tasks, [("depth", 0)], load_configuration(config))
     assert len(lower_program(target).entries) > 1000

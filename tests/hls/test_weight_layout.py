@@ -3,11 +3,21 @@ import dataclasses
 import numpy as np
 import pytest
 
-from moesaic.hls.compiler.weight_layout import Linear, linear_depth, linear_tile_bytes, pack_linear, pack_norm
+from moesaic.hls.compiler.weight_layout import (
+    Linear,
+    linear_bytes,
+    linear_depth,
+    linear_strides,
+    linear_tile_bytes,
+    linear_tiles,
+    pack_linear,
+    pack_norm,
+    packed_from,
+)
 from moesaic.spec.arithmetic import layer_norm, matmul_exact, requantise, saturate
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.executor import Memory
-from moesaic.spec.isa import Destination
+from moesaic.spec.isa import Destination, decode, pack
 from moesaic.spec.machine import ReferenceMachine
 
 TINY = load_configuration("tiny")
@@ -19,9 +29,9 @@ CONFIGURATIONS = {
 NO_MEMORY = Memory(np.empty(0, np.uint8), np.empty(0, np.uint8))
 
 
-def random_linear(rng: np.random.Generator, outputs: int, inputs: int) -> Linear:
+def random_linear(rng: np.random.Generator, outputs: int, inputs: int, largest: int = 127) -> Linear:
     return Linear(
-        rng.integers(-127, 128, (outputs, inputs)).astype(np.int8),
+        rng.integers(-largest, largest + 1, (outputs, inputs)).astype(np.int8),
         rng.integers(-(1 << 20), 1 << 20, outputs).astype(np.int32),
         rng.integers(1 << 15, 1 << 16, outputs).astype(np.uint16),
         rng.integers(12, 24, outputs).astype(np.uint8),
@@ -30,18 +40,29 @@ def random_linear(rng: np.random.Generator, outputs: int, inputs: int) -> Linear
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 @pytest.mark.parametrize(("outputs", "inputs"), [(8, 4), (1, 1), (9, 5), (40, 72), (31, 100), (64, 64)])
+@pytest.mark.parametrize("bits", [8, 4])
 def test_a_packed_linear_layer_is_that_layer_on_the_machine(
-    configuration: HardwareConfiguration, outputs: int, inputs: int
+    configuration: HardwareConfiguration, outputs: int, inputs: int, bits: int
 ) -> None:
     rng = np.random.default_rng(outputs * 1000 + inputs)
-    layer, machine, rows = random_linear(rng, outputs, inputs), ReferenceMachine(configuration), 7
-    packed = pack_linear(configuration, layer)
-    stride = linear_tile_bytes(configuration, inputs)
-    assert len(packed) == -(-outputs // configuration.tile_columns) * stride
+    layer = random_linear(rng, outputs, inputs, 127 if bits == 8 else 7)
+    machine, rows = ReferenceMachine(configuration), 7
+    packed = pack_linear(configuration, layer, bits)
+    assert len(packed) == linear_bytes(configuration, outputs, inputs, bits)
+    on_chip = linear_tiles(configuration, outputs) * linear_tile_bytes(configuration, inputs)
+    parameters = packed_from(configuration, outputs, bits)
+    loads = (
+        [(0, len(packed), 0)] if parameters is None else [(0, parameters, 0), (parameters, len(packed) - parameters, 1)]
+    )
+    assert sum(size << unpack for _, size, unpack in loads) == on_chip
+    for start, size, unpack in loads:
+        load = {"destination": 1, "unpack": unpack, "dram_offset": start, "local_address": start, "bytes": size}
+        code = pack("load", **load, count_1=1, count_2=1, count_3=1)
+        machine.load(decode(code)[1], Memory(packed, np.empty(0, np.uint8)))
+    first, b_stride, param_stride = linear_strides(configuration, outputs, inputs, bits)
     pitch = -(-inputs // configuration.act_word_bytes) * configuration.act_word_bytes
     result_pitch = -(-2 * outputs // configuration.act_word_bytes) * configuration.act_word_bytes
     x = rng.integers(-128, 128, (rows, inputs)).astype(np.int8)
-    machine.weight[: len(packed)] = packed
     for r in range(rows):
         machine.act[r * pitch : r * pitch + inputs] = x[r].view(np.uint8)
     target = 64 * configuration.act_word_bytes * 16
@@ -62,8 +83,8 @@ def test_a_packed_linear_layer_is_that_layer_on_the_machine(
     )
     fields |= {
         "destination": int(Destination.INT16), "rows": rows, "columns": outputs, "depth": linear_depth(configuration, inputs),
-        "a_address": 0, "a_pitch": pitch, "b_address": 8 * configuration.tile_columns, "b_stride": stride, "param_address": 0,
-        "param_stride": stride, "d_address": target, "d_pitch": result_pitch,
+        "a_address": 0, "a_pitch": pitch, "b_address": first, "b_stride": b_stride, "param_address": 0,
+        "param_stride": param_stride, "d_address": target, "d_pitch": result_pitch,
     }  # fmt: skip
     machine.matmul(fields, NO_MEMORY)
     found = np.stack([machine.act[target + r * result_pitch :][: 2 * outputs].view("<i2") for r in range(rows)])

@@ -73,12 +73,14 @@ def chosen_mutants(names: list[str]) -> list[Mutant]:
 
 
 def workload() -> Build:
-    """An observed build of a random network whose sizes are multiples of nothing; the second task's pathway is pruned.
+    """An observed build of a random network whose sizes are multiples of nothing, some of whose experts have 4 bits.
+
+    The second task's pathway is pruned.
 
     Its configuration is `tiny` with so little weight memory that experts are loaded after the router, hence conditionally.
     """
     configuration = replace(load_configuration("tiny"), weight_bytes=16384)
-    architecture = Architecture(40, 56, 8, 40, 3, 5, 100, 72, 6, 2, (1,))
+    architecture = Architecture(40, 56, 8, 40, 3, 5, 100, 72, 6, 2, (1,), four_bit_experts={1: (2, 4)})
     tasks = {
         "whole": Task("depth", 1, 8, 1.0, 2, {1: tuple(range(6))}),
         "pruned": Task("normals", 3, 8, 1.0, 1, {1: (1, 4, 5)}),
