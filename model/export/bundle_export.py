@@ -140,8 +140,12 @@ def _with_class_names(tasks: dict[str, Task], recipe: Recipe, names: Mapping[str
     }
 
 
-def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSettings = DEFAULT_PTQ) -> Bundle:
+def build_random_bundle(
+    name: str, recipe: Recipe, seed: int, settings: PtqSettings = DEFAULT_PTQ, budget: Budget | None = None
+) -> Bundle:
     """The bundle of an untrained network for measuring speed, see `moesaic.model.network.random_weights`.
+
+    budget: limits each task to the experts that it uses most on the scenes that the scales come from; None keeps all.
 
     It is made like that of a trained network, but has no accuracy figures and no ONNX files. Updates and router loads are adjusted on
     the image of the golden vectors, so that this frame has the intended loads; the scales come from other scenes. Weights are rounded to
@@ -153,7 +157,9 @@ def build_random_bundle(name: str, recipe: Recipe, seed: int, settings: PtqSetti
     model = random_model(recipe.model, seed, image)
     scenes = max(_RANDOM_CALIBRATION_SCENES, math.ceil(_RANDOM_CALIBRATION_TOKENS / recipe.model.tokens))
     settings = dataclasses.replace(settings, rounding=NEAREST)
-    network = integer_network(model, training_scenes(recipe, 0, scenes).images, settings=settings)
+    seen = training_scenes(recipe, 0, scenes).images
+    plan = None if budget is None else plan_pathways(model, measure_usage(model, seen), budget, {})
+    network = integer_network(model, seen, plan, settings=settings)
     golden = golden_vectors(network, image[0])
     return Bundle(
         name=name,

@@ -24,8 +24,11 @@ def asked_figures(parts: Mapping[str, Sequence[dict]]) -> list[dict]:
     parts: the parts of bench.json, name to entries; "frames" must be among them.
     """
     figures = [figure for entry in parts["frames"] for figure in _of_frame(entry)]
+    figures += [figure for entry in parts.get("joint", ()) for figure in _of_joint(entry)]
     for entry in (entry for entries in parts.values() for entry in entries):
-        of = ", ".join(part for part in (f"{entry['model']} {entry['input']}", entry["label"]) if part)
+        of = ", ".join(
+            part for part in (f"{entry['model']} {entry['input']}", entry["label"], entry.get("config")) if part
+        )
         error = estimate_error(entry)
         figures.append(_figure(
             "estimate against measured cycles", of, f"within {100 * ESTIMATE_TOLERANCE:.0f} %", f"{100 * error:+.2f} %",
@@ -41,6 +44,13 @@ def missed(figures: Iterable[dict]) -> list[str]:
 
 def _figure(figure: str, of: str, asked: str, measured: str, met: bool) -> dict:
     return {"figure": figure, "of": of, "asked": asked, "measured": measured, "met": met}
+
+
+def _of_joint(entry: dict) -> Iterable[dict]:
+    if entry["asked"] is not None:
+        of = f"{entry['model']} {entry['input']}, {entry['label']}, {entry['config']}"
+        cycles, asked = entry["cycles_per_picture"], entry["asked"]
+        yield _figure("cycles of the encoder per picture", of, f"at most {asked:,}", f"{cycles:,}", cycles <= asked)
 
 
 def _of_frame(entry: dict) -> Iterable[dict]:

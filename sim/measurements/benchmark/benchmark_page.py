@@ -23,6 +23,7 @@ from moesaic.sim.measurements.benchmark.benchmark_tables import (
     frame_details_table,
     frame_name,
     frames_table,
+    joint_table,
     proof_table,
     published_table,
     scaling_table,
@@ -50,11 +51,12 @@ def benchmark_page(document: dict) -> str:
         _roofline(document["frames"]),
         _account(document["frames"]),
         _units(document["frames"]),
+        _joint(document["joint"]),
         _ablation(document["ablation"], document["modules"]),
         _scaling(document["scaling"]),
         _dram(document["dram"], document["frames"]),
         _speed(document["frames"]),
-        _estimates([*document["frames"], *document["ablation"], *document["scaling"]]),
+        _estimates([*document["frames"], *document["ablation"], *document["scaling"], *document["joint"]]),
         _proof(document),
     )
 
@@ -231,6 +233,16 @@ def _scaling(entries: Sequence[dict]) -> Markup | None:
         "B/cycle has a fourth load port; an array of more than 12 rows does not fit the ZCU104 but a larger part of its family."
     )
     return section("Scaling", introduction, *parts, scaling_table(entries).to_html())
+
+
+def _joint(entries: Sequence[dict]) -> Markup | None:
+    if not entries:
+        return None
+    introduction = (
+        f"Frames that wait for fewer bytes of weights: experts of 4 bits, and pathways that keep the experts that a task uses most. "
+        f"{_MEASURED}; the limit counts the bytes that they have."
+    )
+    return section("Fewer bytes of experts", introduction, joint_table(entries).to_html())
 
 
 def _dram(entries: Sequence[dict], frames: Sequence[dict]) -> Markup | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 from moesaic.model.network.vit import M3ViT
+from moesaic.model.pathways.budgets import Budget
+from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import Recipe, load_recipe
 from moesaic.sim.measurements.benchmark.cases import TASKS, Frame
 from moesaic.sim.measurements.benchmark.source_hashes import room_files
@@ -37,14 +39,16 @@ class Bundles:
 
     def get(self, frame: Frame) -> Bundle:
         """The bundle of a frame; making it takes a minute or more."""
-        return self.of_recipe(f"{frame.model}-{frame.input}", frame_recipe(frame))
+        return self.of_recipe(
+            f"{frame.model}-{frame.input}", frame_recipe(frame), frame.expert_bits, frame.experts_kept
+        )
 
-    def of_recipe(self, name: str, recipe: Recipe) -> Bundle:
-        """The bundle of a recipe with random weights, called `name`."""
-        path = self._directory / f"{name}-{_key(recipe)}"
+    def of_recipe(self, name: str, recipe: Recipe, expert_bits: int = 8, experts_kept: int | None = None) -> Bundle:
+        """The bundle of a recipe with random weights, called `name`. expert_bits, experts_kept: as for a Frame."""
+        path = self._directory / f"{name}-{_key(recipe, expert_bits, experts_kept)}"
         if path not in self._loaded:
             if not path.exists():
-                self._make(name, recipe, path)
+                self._make(name, recipe, expert_bits, experts_kept, path)
             self._loaded = {path: load_bundle(path)}  # only one at a time, as they are large
         return self._loaded[path]
 
@@ -55,15 +59,16 @@ class Bundles:
         return M3ViT(frame_recipe(frame).model).eval()
 
     @staticmethod
-    def _make(name: str, recipe: Recipe, path: Path) -> None:
+    def _make(name: str, recipe: Recipe, expert_bits: int, experts_kept: int | None, path: Path) -> None:
         from moesaic.model.export.bundle_export import build_random_bundle
 
         torch.set_num_threads(1)  # the fastest on few cores
-        build_random_bundle(name, recipe, SEED).save(path)
+        budget = None if experts_kept is None else Budget(experts_kept)
+        build_random_bundle(name, recipe, SEED, PtqSettings(expert_bits=expert_bits), budget).save(path)
 
 
-def _key(recipe: Recipe) -> str:
-    digest = hashlib.sha256(json.dumps([recipe.to_dict(), SEED], sort_keys=True).encode())
+def _key(recipe: Recipe, expert_bits: int, experts_kept: int | None) -> str:
+    digest = hashlib.sha256(json.dumps([recipe.to_dict(), SEED, expert_bits, experts_kept], sort_keys=True).encode())
     for source in _SOURCES:
         digest.update(f"{source.name}\0{hashlib.sha256(source.read_bytes()).hexdigest()}\0".encode())
     return digest.hexdigest()[:16]

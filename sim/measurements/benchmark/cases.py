@@ -1,4 +1,4 @@
-"""What is benchmarked: frames of the models, each technique switched off in turn, other arrays, other DRAM rates, a DDR4."""
+"""What is benchmarked: frames of the models, each technique off in turn, other arrays and DRAM rates, fewer bytes of experts, a DDR4."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram_timing import BEAT_BYTES, BYTES_PER_CYCLE
 
 TASKS = ("segmentation", "depth")
-PARTS = ("frames", "ablation", "scaling")
+PARTS = ("frames", "ablation", "scaling", "joint")
 DRAM_PART = "dram"
 """The part that is run only if a DRAM is chosen: frames behind a DDR4."""
 
@@ -23,7 +23,8 @@ class Frame:
     """An input of a model.
 
     model: name of a recipe. height, width: pixels. sequence: tasks run one after the other in one simulation.
-    asked: name of a configuration to the target for the encoder on it, at most so many cycles; others have none.
+    asked: name of a configuration to the target for the encoder on it, at most so many cycles; others have none. expert_bits: of the
+    experts' weights, 8 or 4. experts_kept: per MoE block, those that the tasks use most on calibration images; None keeps all.
     """
 
     model: str
@@ -31,6 +32,8 @@ class Frame:
     width: int
     sequence: tuple[str, ...]
     asked: Mapping[str, int] = field(default_factory=dict, hash=False, compare=False)
+    expert_bits: int = 8
+    experts_kept: int | None = None
 
     @property
     def input(self) -> str:
@@ -67,6 +70,12 @@ FRAMES = (
     Frame("m3vit_small", 224, 224, (_A, _B, _A), {"zcu104": 2_030_000, "zcu104-full": 1_720_000}),
     Frame("m3vit_small", 480, 640, (_A, _B), {"zcu104": 17_500_000, "zcu104-full": 15_000_000}),
 )
+
+JOINT_FRAMES = {
+    "4-bit experts": Frame("m3vit_tiny", 128, 256, (_A,), {"zcu104": 380_000, "zcu104-full": 340_000}, expert_bits=4),
+    "8 experts": Frame("m3vit_tiny", 128, 256, (_A,), {"zcu104": 370_000, "zcu104-full": 320_000}, experts_kept=8),
+}
+"""Frames that share or save bytes of weights, by the labels of their cases."""
 
 _OFF = {
     "prefetch": {"prefetch": False},
@@ -133,6 +142,16 @@ def scaling_cases(
     return cases
 
 
+def joint_cases(configuration: HardwareConfiguration, frames: Sequence[Frame]) -> list[Case]:
+    """The frames that share or save bytes of weights, of the models and inputs of `frames`."""
+    chosen = {(frame.model, frame.input) for frame in frames}
+    return [
+        Case("joint", label, frame, configuration, csim=True)
+        for label, frame in JOINT_FRAMES.items()
+        if (frame.model, frame.input) in chosen
+    ]
+
+
 def dram_cases(configuration: HardwareConfiguration, frames: Sequence[Frame], dram: str) -> list[Case]:
     """Every frame, with its first task, behind a DDR4 (a key of moesaic.sim.machines.ddr4.DDR4).
 
@@ -179,4 +198,6 @@ def chosen_cases(configuration: HardwareConfiguration, frames: Sequence[Frame], 
         for frame in smallest:
             rows = sorted({*SCALING_ROWS, configuration.tile_rows})
             cases += scaling_cases(configuration, frame, rows, SCALING_RATES)
+    if "joint" in parts:
+        cases += joint_cases(configuration, frames)
     return cases

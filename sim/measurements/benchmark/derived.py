@@ -33,6 +33,18 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
     }
 
 
+def joint_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
+    """What bench.json says of a case of the joint part, besides `derived_figures`. cycles: measured for the encoder on `task`."""
+    return {
+        "config": case.configuration.name,
+        "tasks": [task],
+        "batch": 1,
+        "expert_bits": case.frame.expert_bits,
+        "experts_kept": max(len(experts) for experts in bundle.tasks[task].pathway.values()),
+        "cycles_per_picture": cycles,
+    }
+
+
 def wrong_bytes(entry: dict) -> int:
     """Number of bytes in which RTL or C++ differs from the reference machine, plus outputs in which that differs from the integer network.
 

@@ -16,13 +16,13 @@ def encoder_macs(architecture: Architecture, task: Task) -> int:
 
 
 def encoder_weight_bytes(architecture: Architecture, task_name: str, task: Task) -> int:
-    """Bytes of the encoder's int8 weights, with all experts of the task's pathway but without biases, tables and padding."""
+    """Bytes of the encoder's weights, with all experts of the task's pathway but without biases, tables and padding."""
     total = 0
     for name, (shape, _) in expected_tensors(architecture, {task_name: task}).items():
         path = name.split(".")
         if path[-1] != "weight" or path[0] == "heads":
             continue
-        size = shape[0] * shape[1]
+        size = shape[0] * shape[1] * architecture.weight_bits(name) // 8
         total += size * 3 // 4 if path[0] == "patch_embed" else size  # the fourth byte of a pixel is always 0
     return total
 

@@ -21,7 +21,7 @@ from moesaic.model.network.vit import M3ViT
 from moesaic.sim.measurements.benchmark.asked import asked_figures, missed
 from moesaic.sim.measurements.benchmark.benchmark_page import benchmark_page
 from moesaic.sim.measurements.benchmark.cases import DRAM_PART, FRAMES, PARTS, Case, Frame
-from moesaic.sim.measurements.benchmark.derived import derived_figures, wrong_bytes
+from moesaic.sim.measurements.benchmark.derived import derived_figures, joint_figures, wrong_bytes
 from moesaic.sim.measurements.benchmark.emulator_speed import emulator_speed
 from moesaic.sim.measurements.benchmark.measurement import Prepared, Progress, measure, prepare
 from moesaic.sim.measurements.benchmark.source_hashes import read_hash, sources_hash
@@ -31,6 +31,7 @@ from moesaic.spec.bundle import Bundle
 from moesaic.spec.executor import MachineFault
 
 _ALL_PARTS = (*PARTS, DRAM_PART)
+_OF_ANY_CONFIGURATION = ("joint",)
 _PLACES = {(frame.model, frame.input): place for place, frame in enumerate(FRAMES)}
 
 
@@ -121,14 +122,17 @@ class Session:
         return document
 
     def _others(self, cases: Sequence[Case], sources: _Sources) -> dict[str, list[dict]]:
-        """The entries of earlier runs for other cases, if everything that their figures depend on is unchanged."""
+        """The entries of earlier runs for other cases, if everything that their figures depend on is unchanged.
+
+        Those of another configuration are dropped, but for the joint part, whose entries each name their own.
+        """
         entries: dict[str, list[dict]] = {part: [] for part in _ALL_PARTS}
         path = self.output / "bench.json"
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
             same = earlier["fingerprint"] == cases[0].configuration.fingerprint
             chosen = {_identity_of(case) for case in cases}
-            for part in _ALL_PARTS if same else ():
+            for part in _ALL_PARTS if same else _OF_ANY_CONFIGURATION:
                 entries[part] = [
                     entry
                     for entry in earlier[part]
@@ -147,11 +151,13 @@ class Session:
             bundle.architecture, bundle.tasks, result["task"], case.configuration, case.schedule,
             bytes_per_cycle=case.bytes_per_cycle,
         )  # fmt: skip
+        about = case, bundle, result["task"], result["cycles"]
         return {
             "label": case.label,
             "series": case.series,
             **result,
-            **derived_figures(case, bundle, result["task"], result["cycles"]),
+            **derived_figures(*about),
+            **(joint_figures(*about) if case.part == "joint" else {}),
             "sources": sources.everything,
             "estimated_cycles": round(guess.encoder_cycles),
             "estimated_total_cycles": round(guess.cycles),
@@ -212,15 +218,15 @@ class Session:
         return document
 
 
-_Identity = tuple[str, str, str, str, str]
+_Identity = tuple[str, str, str, str, str, str]
 
 
 def _identity(part: str, entry: dict) -> _Identity:
-    return part, entry["model"], entry["input"], entry["label"], entry["series"]
+    return part, entry["model"], entry["input"], entry["label"], entry["series"], entry["configuration"]["name"]
 
 
 def _identity_of(case: Case) -> _Identity:
-    return case.part, case.frame.model, case.frame.input, case.label, case.series
+    return case.part, case.frame.model, case.frame.input, case.label, case.series, case.configuration.name
 
 
 def _order(entry: dict) -> int:

@@ -10,6 +10,7 @@ from moesaic.sim.measurements.benchmark.benchmark_tables import (
     dram_table,
     frame_name,
     frames_table,
+    joint_table,
     scaling_table,
     speed_table,
 )
@@ -29,6 +30,9 @@ def show(document: dict, console: Console) -> None:
     if document["scaling"]:
         scaling = scaling_table(document["scaling"])
         print_table(console, scaling.select("model", "machine", "cycles", "ratio", "DRAM MB"), "scaling")
+    if document["joint"]:
+        columns = ("encoder", "configuration", "bits of experts", "experts", "cycles per picture", "ratio", "asked")
+        print_table(console, joint_table(document["joint"]).select(*columns), "fewer bytes of experts")
     if document["dram"]:
         columns = ("encoder", "DRAM", "cycles", "flat model", "difference", "ratio")
         print_table(console, dram_table(document["dram"], document["frames"]).select(*columns), "behind a DDR4")

@@ -52,7 +52,7 @@ from moesaic.spec.bundle import Task
 from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Unit, pack, semaphore
-from tests.hls.networks import SMALL, network, picture
+from tests.hls.networks import FOUR_BITS, SMALL, network, picture
 
 TINY, ZCU104, FULL = (load_configuration(name) for name in ("tiny", "zcu104", "zcu104-full"))
 FRAME = Frame("small", 32, 32, ("normals", "depth", "normals", "depth", "depth"), asked={"tiny": 10**6})
@@ -69,22 +69,27 @@ CASES = (
         series="DRAM",
     ),
     *dram_cases(TINY, [FRAME], "ddr4-2133"),
+    Case("joint", "4-bit experts", dataclasses.replace(FRAME, sequence=("normals",), expert_bits=4), TINY, csim=True),
 )
 
 
 class Networks:
-    """The small network for any frame. wrong: golden output that no machine computes."""
+    """The small network for any frame, with 4-bit experts where the frame has them. wrong: golden output that no machine computes."""
 
     def __init__(self, wrong: bool = False) -> None:
-        bundle = network(SMALL, 5)
+        self.bundle, self.four_bits = (self._bundle(architecture, wrong) for architecture in (SMALL, FOUR_BITS))
+
+    @staticmethod
+    def _bundle(architecture, wrong):
+        bundle = network(architecture, 5)
         integers = IntegerNetwork(bundle.architecture, bundle.tasks, bundle.tensors)
         bundle.golden["image"] = picture(SMALL, 5)
         for task in bundle.tasks:
             bundle.golden[f"{task}/output"] = integers.run(bundle.golden["image"][None], task)[0] + wrong
-        self.bundle = bundle
+        return bundle
 
     def get(self, frame):
-        return self.bundle
+        return self.four_bits if frame.expert_bits == 4 else self.bundle
 
     def float_network(self, frame):
         torch.manual_seed(5)
@@ -149,7 +154,7 @@ def test_figures_of_a_frame(document, networks):
 
 
 def test_units_and_account_add_up(document):
-    for part in ("frames", "ablation", "scaling", "dram"):
+    for part in ("frames", "ablation", "scaling", "dram", "joint"):
         for entry in document[part]:
             assert set(entry["array"]) == set(CAUSES)
             assert sum(entry["array"].values()) == entry["cycles"]
@@ -180,6 +185,29 @@ def test_a_ddr4_costs_other_cycles_and_no_byte(document):
     assert entry["mismatched_bytes"] == entry["integer_network_mismatches"] == 0
     assert entry["limit"] < entry["cycles"] != frame["cycles"]
     assert entry["bytes_per_cycle"] == 16 * TINY.load_ports
+
+
+def test_a_joint_entry_says_what_it_is_of(document, networks):
+    (entry,) = document["joint"]
+    about = ("config", "model", "input", "tasks", "batch", "expert_bits", "experts_kept")
+    assert [entry[name] for name in about] == ["tiny", "small", "32x32", ["normals"], 1, 4, SMALL.experts]
+    assert entry["cycles_per_picture"] == entry["cycles"] and entry["mismatched_bytes"] == 0
+    experts = 2 * SMALL.experts * SMALL.width * SMALL.expert_hidden
+    assert (
+        entry["weight_bytes"] == encoder_weight_bytes(SMALL, "normals", networks.bundle.tasks["normals"]) - experts // 2
+    )
+    assert entry["ratio"] == pytest.approx(entry["cycles"] / entry["limit"], rel=1e-3)
+
+
+def test_joint_entries_of_another_configuration_are_kept(document, networks, output, tmp_path, monkeypatch):
+    (kept,) = document["joint"]
+    measured = json.loads((output / "measurements" / f"{kept['key']}.json").read_text())
+    other = dataclasses.replace(TINY, name="other", instruction_queue=16)
+    of_other = {**measured, "configuration": other.to_dict()}
+    monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.measure", lambda *_: of_other)
+    (tmp_path / "bench.json").write_text(json.dumps(document))
+    found = session(tmp_path, networks).run([dataclasses.replace(CASES[-1], configuration=other)])
+    assert [entry["config"] for entry in found["joint"]] == ["tiny", "other"] and found["frames"] == []
 
 
 def test_files_say_the_same(document, output):
@@ -238,7 +266,7 @@ def test_technique_costs_come_from_synthesis_of_the_same_rtl(document, tmp_path)
 
 def test_finished_cases_are_kept(document, networks, output, monkeypatch):
     kept = {path: path.stat().st_mtime_ns for path in (output / "measurements").iterdir()}
-    assert len(kept) == 4  # the ablation's "all on" is the frame's own case
+    assert len(kept) == 5  # the ablation's "all on" is the frame's own case
     monkeypatch.setattr(
         "moesaic.sim.measurements.benchmark.session.measure", lambda *_: pytest.fail("it was run again")
     )
@@ -339,7 +367,7 @@ def test_missed_figures_are_told_at_the_end(networks, document, output):
 
 
 def test_what_a_result_depends_on(networks, monkeypatch):
-    case, _, off, _, behind = CASES
+    case, _, off, _, behind, _ = CASES
     bundle = networks.bundle
     key = prepare(case, bundle).key
     assert prepare(dataclasses.replace(case, part="scaling", label="other"), bundle).key == key
