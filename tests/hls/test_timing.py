@@ -4,17 +4,20 @@ import dataclasses
 
 import pytest
 
+from moesaic.errors import UserError
 from moesaic.hls.compiler import cycle_estimate as estimation
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
 from moesaic.hls.compiler.cycle_model import CycleModel
+from moesaic.hls.compiler.generate import generate
 from moesaic.hls.compiler.schedule import Schedule
 from moesaic.sim.measurements.benchmark.asked import ESTIMATE_TOLERANCE
 from moesaic.sim.measurements.benchmark.bundles import frame_recipe
 from moesaic.sim.measurements.benchmark.cases import FRAMES, scaling_cases
-from moesaic.spec.bundle import Task
+from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.dram_timing import BYTES_PER_CYCLE
 from tests.docs.figures import FIGURES
+from tests.hls.random_bundle import random_bundle
 
 ZCU104, FULL = load_configuration("zcu104"), load_configuration("zcu104-full")
 TINY_128, SMALL_128, SMALL_224, SMALL_480 = FRAMES
@@ -91,6 +94,20 @@ def test_repeated_blocks_stand_for_those_left_out(frame):
         assert getattr(short, exact) == getattr(whole, exact)
     assert short.cycles == pytest.approx(whole.cycles, rel=0.005)
     assert short.encoder_cycles == pytest.approx(whole.encoder_cycles, rel=0.005)
+
+
+def test_a_later_block_without_room_is_refused_as_generate_refuses_it():
+    """Its weights would fit, but not between the routers of the groups that the block before runs its experts in."""
+    architecture = Architecture(72, 72, 8, 80, 4, 4, 240, 80, 8, 2, (0, 1, 2, 3))
+    tasks = {"depth": Task("depth", 1, 8, 1.0, 2, {block: tuple(range(8)) for block in range(4)})}
+    little = dataclasses.replace(
+        load_configuration("tiny"), act_bytes=40960, act_ultra_bytes=0, shared_bytes=0, weight_bytes=40192
+    )
+    assert estimate_frame(architecture, tasks, "depth", little, hurry=True).cycles > 0
+    with pytest.raises(UserError, match="no room for blocks.2.values"):
+        estimate_frame(architecture, tasks, "depth", little)
+    with pytest.raises(UserError, match="no room for blocks.2.values"):
+        generate(random_bundle(architecture, tasks, seed=1), little)
 
 
 def test_blocks_that_differ_are_all_lowered():
