@@ -2,8 +2,8 @@
 
 Units take their instructions in order, as soon as the queue, the semaphores and the previous instruction allow. Because an
 instruction only ever waits for earlier instructions of the program, one pass in program order finds all times. The durations of
-single instructions are formulas with constants that were measured on the RTL (moesaic.hls.compiler.cycle_constants). All times are
-in cycles.
+single instructions are formulas with constants that were measured on the RTL (moesaic.hls.compiler.cycle_constants). The one exception
+is an instruction of the vector unit, which a later product that is drained into the same banks holds up. All times are in cycles.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ class CycleModel:
         executions: list[ExecutionEstimate] = []
         queues = _Queues(counts)
         rivals: deque[_Accesses] = deque(maxlen=_RIVALS)
+        vector = vector_since = -1  # the last instruction of the vector unit, and since when that is at work without a break
         for entry in entries:
             f, unit = entry.fields, BY_NAME[entry.name].unit
             dispatched = max(dispatched + INSTRUCTION_BYTES / BEAT_BYTES, taken[unit].popleft())
@@ -139,6 +140,11 @@ class CycleModel:
                     waits = (waited_for, waiting), ("start", idle - waiting), ("drain", last - first - steps)
                     front_free = last
                     rivals.append(self._accesses(f, rows, last - first))
+                    if vector >= 0 and first < done[Unit.VECTOR] and last > vector_since:
+                        held = self._held(rivals[-1], executions[vector].entry)
+                        held *= (last - max(first, vector_since)) / (last - first)
+                        _prolong(executions, vector, held, semaphores)
+                        done[Unit.VECTOR] += held
                 finish = last + self._matmul_tail(f, rows) if rows else take + k.product_empty
                 finish = max(finish, done[unit] + k.product_spacing)
             elif unit == Unit.LOAD:
@@ -158,6 +164,10 @@ class CycleModel:
                 if entry.name == "route":
                     queues.route(f)
                 finish = take + self._duration(entry.name, f, rivals, done[Unit.MATMUL] > take)
+                if unit == Unit.VECTOR:
+                    if take > done[unit] + k.turnaround:
+                        vector_since = take
+                    vector = len(executions)
             before[unit], done[unit] = done[unit], finish
             taken[unit].append(take)
             executions.append(ExecutionEstimate(entry, unit, dispatched, take, finish, first, last, size, steps, waits))
@@ -257,6 +267,12 @@ class CycleModel:
         cycles = sum(each for each, _ in rivals)
         words = sum(moved.get(self._region(address), 0.0) for _, moved in rivals)
         return min(words / (cycles * self._banks(address)), _BUSY) if cycles else 0.0
+
+    def _held(self, product: _Accesses, vector: Entry) -> float:
+        """Cycles in which a product leaves an instruction of the vector unit no bank to write to: all of its drain, or none."""
+        target = vector.fields["destination_address"]
+        written = product.writes.get(self._region(target), 0.0) / self._banks(target)
+        return written if written >= _BUSY * product.cycles else 0.0
 
     def _drain(self, f: dict[str, int], count: float, columns: int) -> float:
         """Cycles in which `count` rows of a tile with so many columns are requantised and written."""
@@ -364,6 +380,20 @@ class _Queues:
         if not (f.get("gather") or f.get("scatter")):
             return f["rows"]
         return min(max(self._counts[f["queue"]] - f["queue_first"], 0), f["rows"])
+
+
+def _prolong(
+    executions: list[ExecutionEstimate], place: int, cycles: float, semaphores: list[deque[tuple[float, Unit]]]
+) -> None:
+    """Let an instruction complete later, for those that have not waited for it yet."""
+    before = executions[place]
+    after = before._replace(done=before.done + cycles)
+    executions[place] = after
+    for number in _bits(before.entry.signal_mask):
+        signals = semaphores[number]
+        for index, signal in enumerate(signals):
+            if signal == (before.done, before.unit):
+                signals[index] = after.done, after.unit
 
 
 def _bursts(f: dict[str, int]) -> int:

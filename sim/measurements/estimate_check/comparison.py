@@ -107,14 +107,15 @@ def _measure(build: Build, bundle: Bundle, simulators: Path) -> dict:
 def comparison_table(found: Sequence[Comparison]) -> Table:
     """Each sample's configuration, cycles and errors, and whether the error is below TOLERANCE."""
     columns = (
-        Column("sample"), Column("array"), Column("ports"), Column("banks"), Column("load ports"), Column("cycles", count),
+        Column("sample"), Column("array"), Column("ports"), Column("banks"), Column("load ports"), Column("network"),
+        Column("cycles", count),
         Column("estimate", count), Column("error", signed(1, " %")), Column("as routed", signed(1, " %")), Column("verdict"),
     )  # fmt: skip
     rows = []
     for each in found:
         c = each.sample.configuration
         rows.append((
-            each.sample.name, c.array, c.act_ports, c.act_banks, c.load_ports, each.cycles,
+            each.sample.name, c.array, c.act_ports, c.act_banks, c.load_ports, each.sample.network, each.cycles,
             each.estimate.cycles, 100 * each.error, 100 * (each.routed.cycles / each.cycles - 1),
             "met" if abs(each.error) <= TOLERANCE else "missed",
         ))  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 
 from moesaic.errors import InternalError, UserError
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
+from moesaic.hls.hardware.resource_estimate import check_fit
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
 from moesaic.spec.configuration import ULTRA_BANKS, HardwareConfiguration
 
@@ -47,6 +48,13 @@ class Sample:
     configuration: HardwareConfiguration
     recipe: Recipe
 
+    @property
+    def network(self) -> str:
+        """Its network in words: channels, tokens and experts."""
+        model = self.recipe.model
+        experts = f", {model.experts} experts, {model.top_k} chosen" if model.experts else ""
+        return f"{model.width} wide, {model.tokens} tokens{experts}"
+
 
 def draw_sample(size: str, seed: int) -> Sample:
     """The sample with this number. size: a key of SIZES. seed: 0 and up; each gives another sample, the same on every machine."""
@@ -55,6 +63,7 @@ def draw_sample(size: str, seed: int) -> Sample:
     for _ in range(_ATTEMPTS):
         try:
             configuration = _configuration(rng, name, SIZES[size])
+            check_fit(configuration)
             model = _network(rng, SIZES[size], configuration)
             tasks = {each: model.bundle_task(each, whole) for each, whole in model.whole_pathways.items()}
             estimate_frame(model.architecture, tasks, TASK, configuration)
