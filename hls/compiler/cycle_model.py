@@ -116,7 +116,8 @@ class CycleModel:
         executions: list[ExecutionEstimate] = []
         queues = _Queues(counts)
         rivals: deque[_Accesses] = deque(maxlen=_RIVALS)
-        vector = vector_since = -1  # the last instruction of the vector unit, and since when that is at work without a break
+        # The last instruction of the vector unit, and since when that is at work without a break.
+        vector, vector_since = -1, 0.0
         for entry in entries:
             f, unit = entry.fields, BY_NAME[entry.name].unit
             dispatched = max(dispatched + INSTRUCTION_BYTES / BEAT_BYTES, taken[unit].popleft())

@@ -104,9 +104,9 @@ def test_a_later_block_without_room_is_refused_as_generate_refuses_it():
         load_configuration("tiny"), act_bytes=40960, act_ultra_bytes=0, shared_bytes=0, weight_bytes=40192
     )
     assert estimate_frame(architecture, tasks, "depth", little, hurry=True).cycles > 0
-    with pytest.raises(UserError, match="no room for blocks.2.values"):
+    with pytest.raises(UserError, match=r"no room for blocks\.2\.values"):
         estimate_frame(architecture, tasks, "depth", little)
-    with pytest.raises(UserError, match="no room for blocks.2.values"):
+    with pytest.raises(UserError, match=r"no room for blocks\.2\.values"):
         generate(random_bundle(architecture, tasks, seed=1), little)
 
 
