@@ -224,21 +224,26 @@ class Stream:
     def _feed_all(self) -> None:
         held: list[Prepared] = []  # the beginning of a batch
         holding: tuple[str, ...] = ()
-        for index, source in self._draw():
-            prepared = self._phases.prepare(source, f"frame {index}", index)
-            names = choice_of(self._tasks, index)
-            if held and names != holding:
-                self._feed_each(holding, held)
-                held = []
-            held, holding = [*held, prepared], names
-            batch = self._batch_of(names)
-            if batch is None:
-                self._feed_each(names, held)
-            elif len(held) == self._batch:
-                self._feed_run(_Group(held[0].index, 1), Frame(batch, held))
-            else:
-                continue
-            held = []
+        try:
+            for index, source in self._draw():
+                prepared = self._phases.prepare(source, f"frame {index}", index)
+                names = choice_of(self._tasks, index)
+                if names != holding:
+                    beginning, held = held, []
+                    self._feed_each(holding, beginning)
+                images, held, holding = [*held, prepared], [], names
+                batch = self._batch_of(names)
+                if batch is None:
+                    self._feed_each(names, images)
+                elif len(images) < self._batch:
+                    held = images
+                else:
+                    self._feed_run(_Group(images[0].index, 1), Frame(batch, images))
+        except _Stopped:
+            raise
+        except BaseException:
+            self._feed_each(holding, held)
+            raise
         self._feed_each(holding, held)
 
     def _batch_of(self, names: tuple[str, ...]) -> JointProgram | None:
