@@ -10,7 +10,7 @@ class BenchCommand:
     """Whole frames on the simulated RTL."""
 
     name = "bench"
-    help = "run whole frames of the models on the simulated RTL: cycles against the limit, ablation, scaling, fewer bytes of experts"
+    help = "run whole frames of the models on the simulated RTL: cycles against the limit, ablation, scaling, shared weights"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,9 @@ class BenchCommand:
         parser.add_argument("--ablation", action="store_true", help="each technique off, on m3vit_tiny 128x256")
         parser.add_argument("--scaling", action="store_true", help="other arrays and DRAM rates, at 128x256")
         parser.add_argument(
-            "--joint", action="store_true", help="frames with 4-bit experts and with half of the experts"
+            "--joint",
+            action="store_true",
+            help="several tasks or pictures of one run, 4-bit experts, half of the experts",
         )
         parser.add_argument(
             "--dram",

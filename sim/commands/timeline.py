@@ -60,7 +60,7 @@ class TimelineCommand:
         ) as executor:
             executor.window = window
             cycles = executor.run(program, memory, MAX_CYCLES)["cycles"]
-        timeline = build_timeline(executor.events, build, arguments.task)
+        timeline = build_timeline(executor.events, build, build.task(arguments.task).program)
         write_trace(arguments.output, timeline, f"{build.name}, {arguments.task}")
         print(
             f"{arguments.output}: {len(timeline.executions):,} instructions in {cycles:,} cycles; open it at "

@@ -19,6 +19,7 @@ from moesaic.sim.measurements.benchmark.benchmark_tables import (
     account_table,
     asked_table,
     dram_table,
+    entry_name,
     estimates_table,
     frame_details_table,
     frame_name,
@@ -49,7 +50,7 @@ def benchmark_page(document: dict) -> str:
         _asked(document["asked"]),
         _others(document["frames"]),
         _roofline(document["frames"]),
-        _account(document["frames"]),
+        _account([*document["frames"], *document["joint"]]),
         _units(document["frames"]),
         _joint(document["joint"]),
         _ablation(document["ablation"], document["modules"]),
@@ -171,7 +172,7 @@ def _account(entries: Sequence[dict]) -> Markup | None:
         f"{_MEASURED}, cycle by cycle: in each, the array multiplies for the network, multiplies padding, or waits for one thing. "
         "A wait for a semaphore counts for the unit whose signal came last."
     )
-    rows = {frame_name(e): e["array"] for e in entries}
+    rows = {entry_name(e): e["array"] for e in entries}
     chart = stacked_bars(rows, series_colours(CAUSES), CAUSES, "cycles").inline()
     return section("Where the array's cycles go", introduction, chart, account_table(entries).to_html())
 
@@ -239,10 +240,11 @@ def _joint(entries: Sequence[dict]) -> Markup | None:
     if not entries:
         return None
     introduction = (
-        f"Frames that wait for fewer bytes of weights: experts of 4 bits, and pathways that keep the experts that a task uses most. "
-        f"{_MEASURED}; the limit counts the bytes that they have."
+        "Runs that wait for fewer bytes of weights: several tasks of a picture or several pictures of a task in one run, in which every "
+        "weight is loaded once; experts of 4 bits; and pathways that keep the experts that a task uses most. "
+        f"{_MEASURED}; cycles, limit and DRAM bytes are per picture, and the limit counts what the whole run has to multiply and load."
     )
-    return section("Fewer bytes of experts", introduction, joint_table(entries).to_html())
+    return section("Shared weights, fewer bytes", introduction, joint_table(entries).to_html())
 
 
 def _dram(entries: Sequence[dict], frames: Sequence[dict]) -> Markup | None:

@@ -19,6 +19,11 @@ def frame_name(entry: dict) -> str:
     return f"{entry['model']} {entry['input']}"
 
 
+def entry_name(entry: dict) -> str:
+    """The same; of the joint part also what is special and the configuration."""
+    return ", ".join((frame_name(entry), entry["label"], entry["config"])) if "config" in entry else frame_name(entry)
+
+
 def frames_table(entries: Sequence[dict]) -> Table:
     """The frames compared with their limits."""
     columns = (
@@ -97,7 +102,7 @@ def account_table(entries: Sequence[dict]) -> Table:
     ]
     sums = (Cell(sum(e["array"].values()), "strong") for e in entries)
     rows.append((Cell("sum: the encoder's cycles", "strong"), *sums))
-    return Table((Column("cause"), *(Column(frame_name(e), count) for e in entries)), rows)
+    return Table((Column("cause"), *(Column(entry_name(e), count) for e in entries)), rows)
 
 
 def units_table(entries: Sequence[dict]) -> Table:
@@ -163,14 +168,14 @@ def scaling_table(entries: Sequence[dict]) -> Table:
 def joint_table(entries: Sequence[dict]) -> Table:
     """The frames that share or save bytes of weights."""
     columns = (
-        Column("encoder"), Column("configuration"), Column("tasks"), Column("pictures", count), Column("bits of experts", count),
-        Column("experts", count), Column("cycles per picture", count), Column("limit", count), Column("ratio", decimals(3)),
+        Column("encoder"), Column("run"), Column("configuration"), Column("tasks"), Column("pictures", count), Column("bits of experts", count),
+        Column("experts", count), Column("per picture", count), Column("limit", count), Column("ratio", decimals(3)),
         Column("asked: at most", count), Column("asked"), Column("DRAM MB", millions()), Column("MAC use", percent()),
         Column("bytes that differ", count),
     )  # fmt: skip
     rows = [
         (
-            frame_name(e), e["config"], ", ".join(e["tasks"]), e["batch"], e["expert_bits"], e["experts_kept"], e["cycles_per_picture"],
+            frame_name(e), e["label"], e["config"], ", ".join(e["tasks"]), e["batch"], e["expert_bits"], e["experts_kept"], e["cycles_per_picture"],
             e["limit"], e["ratio"], e["asked"], None if e["asked"] is None else _verdict(e["cycles_per_picture"] <= e["asked"]),
             e["dram_bytes"], e["mac_utilisation"], _differing(wrong_bytes(e)),
         )

@@ -13,7 +13,7 @@ from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.budgets import Budget
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import Recipe, load_recipe
-from moesaic.sim.measurements.benchmark.cases import TASKS, Frame
+from moesaic.sim.measurements.benchmark.cases import Frame
 from moesaic.sim.measurements.benchmark.source_hashes import room_files
 from moesaic.spec.bundle import Bundle, load_bundle
 
@@ -23,9 +23,9 @@ _SOURCES = (*room_files("model/**/*.py"), *room_files("spec/arithmetic.py"), *ro
 
 
 def frame_recipe(frame: Frame) -> Recipe:
-    """The recipe of a frame's model, with the frame's image size and the benchmark's tasks."""
+    """The recipe of a frame's model, with the image size and the tasks of the frame."""
     recipe = load_recipe(frame.model)
-    tasks = tuple(recipe.model.task(name) for name in TASKS)
+    tasks = tuple(recipe.model.task(name) for name in frame.tasks)
     model = dataclasses.replace(recipe.model, image_height=frame.height, image_width=frame.width, tasks=tasks)
     return Recipe(model, recipe.training)
 

@@ -1,4 +1,4 @@
-"""What is benchmarked: frames of the models, each technique off in turn, other arrays and DRAM rates, fewer bytes of experts, a DDR4."""
+"""What is benchmarked: frames of the models, each technique off in turn, other arrays and DRAM rates, shared weights, a DDR4."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from moesaic.hls.compiler.schedule import Schedule
 from moesaic.sim.machines.ddr4 import DDR4, FLAT
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram_timing import BEAT_BYTES, BYTES_PER_CYCLE
+from moesaic.spec.joint_programs import ResultSet, label, one_picture, one_task
 
 TASKS = ("segmentation", "depth")
 PARTS = ("frames", "ablation", "scaling", "joint")
@@ -24,7 +25,8 @@ class Frame:
 
     model: name of a recipe. height, width: pixels. sequence: tasks run one after the other in one simulation.
     asked: name of a configuration to the target for the encoder on it, at most so many cycles; others have none. expert_bits: of the
-    experts' weights, 8 or 4. experts_kept: per MoE block, those that the tasks use most on calibration images; None keeps all.
+    experts' weights, 8 or 4. experts_kept: per MoE block, those that the tasks use most on calibration images; None keeps all. joint:
+    what comes from one run; the sequence is then its label alone (see joint_frame).
     """
 
     model: str
@@ -34,6 +36,21 @@ class Frame:
     asked: Mapping[str, int] = field(default_factory=dict, hash=False, compare=False)
     expert_bits: int = 8
     experts_kept: int | None = None
+    joint: ResultSet = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks of the network."""
+        return tuple(dict.fromkeys((*TASKS, *(name for name, _ in self.joint))))
+
+    @property
+    def pictures(self) -> int:
+        """Images of a run."""
+        return len({image for _, image in self.joint}) or 1
+
+    def results(self, run: str) -> ResultSet:
+        """What a run of the sequence gives."""
+        return self.joint or one_picture([run])
 
     @property
     def input(self) -> str:
@@ -71,9 +88,26 @@ FRAMES = (
     Frame("m3vit_small", 480, 640, (_A, _B), {"zcu104": 17_500_000, "zcu104-full": 15_000_000}),
 )
 
+
+def joint_frame(model: str, height: int, width: int, joint: ResultSet, asked: Mapping[str, int]) -> Frame:
+    """A frame whose results all come from one run. asked: cycles per image."""
+    return Frame(model, height, width, (label(joint),), asked, joint=joint)
+
+
+_THREE = (*TASKS, "normals")
 JOINT_FRAMES = {
+    "three tasks": joint_frame(
+        "m3vit_tiny", 128, 256, one_picture(_THREE), {"zcu104": 1_030_000, "zcu104-full": 860_000}
+    ),
+    "four pictures": joint_frame("m3vit_tiny", 128, 256, one_task(_A, 4), {"zcu104": 360_000, "zcu104-full": 300_000}),
     "4-bit experts": Frame("m3vit_tiny", 128, 256, (_A,), {"zcu104": 380_000, "zcu104-full": 340_000}, expert_bits=4),
     "8 experts": Frame("m3vit_tiny", 128, 256, (_A,), {"zcu104": 370_000, "zcu104-full": 320_000}, experts_kept=8),
+    "two tasks": joint_frame(
+        "m3vit_small", 128, 256, one_picture(TASKS), {"zcu104": 2_500_000, "zcu104-full": 2_100_000}
+    ),
+    "three tasks of 224x224": joint_frame(
+        "m3vit_small", 224, 224, one_picture(_THREE), {"zcu104": 5_900_000, "zcu104-full": 4_950_000}
+    ),
 }
 """Frames that share or save bytes of weights, by the labels of their cases."""
 

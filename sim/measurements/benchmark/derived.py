@@ -9,12 +9,12 @@ from moesaic.spec.board import clock_mhz
 from moesaic.spec.bundle import Bundle
 
 
-def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
-    """Limit, utilisation and resources of a case, as bench.json has them. cycles: measured for the encoder on `task`."""
-    c, chosen = case.configuration, bundle.tasks[task]
+def derived_figures(case: Case, bundle: Bundle, run: str, cycles: int) -> dict:
+    """Limit, utilisation and resources of a case, as bench.json has them. cycles: measured for the encoder in the run."""
+    c, results = case.configuration, case.frame.results(run)
     clock_hz = 1e6 * clock_mhz(c)
-    macs = encoder_macs(bundle.architecture, chosen)
-    weight_bytes = encoder_weight_bytes(bundle.architecture, task, chosen)
+    macs = encoder_macs(bundle.architecture, bundle.tasks, results)
+    weight_bytes = encoder_weight_bytes(bundle.architecture, bundle.tasks, results)
     limit = cycle_limit(macs, weight_bytes, c, case.bytes_per_cycle)
     resources = (estimate_resources_of_two_units if case.label in (UNIFIED, ALL_OFF) else estimate_resources)(c)
     return {
@@ -33,15 +33,21 @@ def derived_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
     }
 
 
-def joint_figures(case: Case, bundle: Bundle, task: str, cycles: int) -> dict:
-    """What bench.json says of a case of the joint part, besides `derived_figures`. cycles: measured for the encoder on `task`."""
+def joint_figures(case: Case, bundle: Bundle, run: str, figures: dict) -> dict:
+    """What bench.json says of a case of the joint part. figures: its other ones; cycles, limit and DRAM bytes are of the whole run.
+
+    Here cycles_per_picture, limit and dram_bytes are per image.
+    """
+    tasks, pictures = list(dict.fromkeys(name for name, _ in case.frame.results(run))), case.frame.pictures
     return {
         "config": case.configuration.name,
-        "tasks": [task],
-        "batch": 1,
+        "tasks": tasks,
+        "batch": pictures,
         "expert_bits": case.frame.expert_bits,
-        "experts_kept": max(len(experts) for experts in bundle.tasks[task].pathway.values()),
-        "cycles_per_picture": cycles,
+        "experts_kept": max(len(experts) for task in tasks for experts in bundle.tasks[task].pathway.values()),
+        "cycles_per_picture": round(figures["cycles"] / pictures),
+        "limit": round(figures["limit"] / pictures),
+        "dram_bytes": round(figures["dram_bytes"] / pictures),
     }
 
 

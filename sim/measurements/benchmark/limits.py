@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from moesaic.spec.bundle import Architecture, Task, expected_tensors
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.cost import frame_macs, head_macs
+from moesaic.spec.cost import head_macs, joint_macs
+from moesaic.spec.joint_programs import ResultSet
 
 
-def encoder_macs(architecture: Architecture, task: Task) -> int:
-    """Multiply-accumulates of the encoder for one frame, with top_k experts per token and without padding."""
-    return frame_macs(architecture, task) - head_macs(architecture, task)
-
-
-def encoder_weight_bytes(architecture: Architecture, task_name: str, task: Task) -> int:
-    """Bytes of the encoder's weights, with all experts of the task's pathway but without biases, tables and padding."""
+def encoder_macs(architecture: Architecture, tasks: dict[str, Task], results: ResultSet) -> int:
+    """Multiply-accumulates of the encoder for a run, with top_k experts per token and without padding."""
     total = 0
-    for name, (shape, _) in expected_tensors(architecture, {task_name: task}).items():
+    for image in {image for _, image in results}:
+        of_image = [tasks[name] for name, each in results if each == image]
+        total += joint_macs(architecture, of_image) - sum(head_macs(architecture, task) for task in of_image)
+    return total
+
+
+def encoder_weight_bytes(architecture: Architecture, tasks: dict[str, Task], results: ResultSet) -> int:
+    """Bytes of the encoder's weights that a run needs, with all experts of its pathways but without biases, tables and padding."""
+    total = 0
+    for name, (shape, _) in expected_tensors(architecture, {task: tasks[task] for task, _ in results}).items():
         path = name.split(".")
         if path[-1] != "weight" or path[0] == "heads":
             continue

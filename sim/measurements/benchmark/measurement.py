@@ -32,8 +32,9 @@ from moesaic.sim.measurements.timeline.timeline import Timeline, build_timeline
 from moesaic.spec.build import Build
 from moesaic.spec.bundle import Bundle
 from moesaic.spec.dram_timing import LATENCY
-from moesaic.spec.executor import MAX_CYCLES, Counters
+from moesaic.spec.executor import MAX_CYCLES, Counters, Memory
 from moesaic.spec.isa import Unit
+from moesaic.spec.joint_programs import JointProgram
 from moesaic.spec.machine import Fields, ReferenceMachine
 from moesaic.spec.registers import COUNTERS
 
@@ -62,7 +63,8 @@ class Prepared:
 
 def prepare(case: Case, bundle: Bundle) -> Prepared:
     """Generate the build of a case. Raises UserError if the network does not fit the configuration."""
-    build = generate(bundle, case.configuration, schedule=case.schedule)
+    joint = [case.frame.joint] if case.frame.joint else []
+    build = generate(bundle, case.configuration, schedule=case.schedule, joint=joint)
     return Prepared(case, bundle, build, _key(case, bundle, build))
 
 
@@ -70,13 +72,16 @@ def _key(case: Case, bundle: Bundle, build: Build) -> str:
     """Hash of programs, weights, image, sizes, DRAM rate, what is run, and the sources of the RTL, the simulation and its analysis."""
     about = {
         "analysis": content_hash(_ANALYSIS),
-        "macs": [encoder_macs(bundle.architecture, bundle.tasks[task]) for task in case.frame.sequence],
+        "macs": [
+            encoder_macs(bundle.architecture, bundle.tasks, case.frame.results(run)) for run in case.frame.sequence
+        ],
         "bundle": bundle.sha256,
         "parameters": rtl_parameters(case.configuration),
         "bytes_per_cycle": round(case.bytes_per_cycle, 6),
         "latency": LATENCY,
         "dram": None if case.dram == FLAT else dict(DDR4[case.dram].parameters),
         "sequence": case.frame.sequence,
+        "joint": case.frame.joint,
         "csim": case.csim,
         "counters": COUNTERS,
     }
@@ -93,11 +98,13 @@ def _key(case: Case, bundle: Bundle, build: Build) -> str:
 
 @dataclass
 class _Expected:
-    """What the reference machine produced for a task.
+    """What the reference machine produced for a run.
 
-    frame: the frame window, uint8 [bytes]. products, in_head: every matmul in program order, and whether the head contains it.
+    program: of the run. frame: the frame window, uint8 [bytes]. products, in_head: every matmul in program order, and whether the
+    head contains it.
     """
 
+    program: JointProgram
     frame: np.ndarray
     products: list[Product] = field(default_factory=list)
     in_head: list[bool] = field(default_factory=list)
@@ -112,7 +119,7 @@ def measure(prepared: Prepared, progress: Progress, simulators: Path) -> dict:
     Raises UserError if a tool is missing, MachineFault if a machine stops a run, InternalError if the simulator dies.
     """
     case, build = prepared.case, prepared.build
-    tasks = list(dict.fromkeys(case.frame.sequence))
+    names = list(dict.fromkeys(case.frame.sequence))
     with tempfile.TemporaryDirectory(prefix="moesaic-bench-") as scratch:
         directory = Path(scratch)
         for name, content in build.files.items():
@@ -121,9 +128,9 @@ def measure(prepared: Prepared, progress: Progress, simulators: Path) -> dict:
         progress.step = "compiling the simulator"
         build_seconds = _compile(directory / "rtl", case, simulators)
         expected = {}
-        for task in tasks:
-            progress.step = f"{task} on the reference machine"
-            expected[task] = _reference(prepared, task)
+        for name in names:
+            progress.step = f"{name} on the reference machine"
+            expected[name] = _reference(prepared, name)
         emulator_mismatched = _run_csim(prepared, directory / "cpp", expected, progress) if case.csim else None
         runs, last = _run_rtl(prepared, directory / "rtl", expected, progress, simulators)
     return _figures(prepared, runs, last, expected, build_seconds, emulator_mismatched)
@@ -139,10 +146,12 @@ def _compile(rtl: Path, case: Case, simulators: Path) -> float | None:
     return json.loads(note.read_text(encoding="utf-8")) if note.exists() else None
 
 
-def _reference(prepared: Prepared, task: str) -> _Expected:
+def _reference(prepared: Prepared, run: str) -> _Expected:
     build = prepared.build
-    memory = _memory(prepared)
-    expected = _Expected(memory.frame)
+    results = prepared.case.frame.results(run)
+    program = build.joint_program(results) or build.programs_for([name for name, _ in results])[0]
+    memory = _memory(prepared, program)
+    expected = _Expected(program, memory.frame)
 
     def observe(name: str, fields: Fields, machine: ReferenceMachine) -> None:
         if name != "matmul":
@@ -154,14 +163,40 @@ def _reference(prepared: Prepared, task: str) -> _Expected:
         expected.in_head.append(build.tags[fields["tag"]].startswith("heads."))
 
     with closing(ReferenceMachine(build.configuration, observe=observe)) as machine:
-        machine.run(build.task(task).program, memory, MAX_CYCLES)
+        machine.run(program.program, memory, MAX_CYCLES)
     return expected
 
 
-def _memory(prepared: Prepared):
+def _image(prepared: Prepared, number: int) -> np.ndarray:
+    """The bundle's golden image; the others of a batch are that one moved to the side, each by another patch."""
+    return np.roll(prepared.bundle.golden["image"], number * prepared.bundle.architecture.patch, axis=1)
+
+
+def _memory(prepared: Prepared, program: JointProgram) -> Memory:
     memory = prepared.build.new_memory()
-    prepared.build.write_image(memory.frame, prepared.bundle.golden["image"])
+    for number, offset in enumerate(program.image_offsets):
+        prepared.build.write_image(memory.frame, _image(prepared, number), offset)
     return memory
+
+
+def _wrong_outputs(prepared: Prepared, expected: _Expected) -> int:
+    """Elements in which the reference machine's outputs differ from the integer network's.
+
+    Of an image that the bundle has no golden outputs for, they are compared with those of a run of their own.
+    """
+    build, wrong = prepared.build, 0
+    for member in expected.program.members:
+        if member.image == 0:
+            golden = prepared.bundle.golden[f"{member.pathway}/output"]
+        else:
+            memory = build.new_memory()
+            build.write_image(memory.frame, _image(prepared, member.image))
+            with closing(ReferenceMachine(build.configuration)) as machine:
+                machine.run(build.task(member.pathway).program, memory, MAX_CYCLES)
+            golden = build.read_output(memory.frame, member.pathway)
+        found = build.read_output(expected.frame, member.pathway, member.output_offset)
+        wrong += int(np.count_nonzero(found != golden))
+    return wrong
 
 
 def _run_csim(prepared: Prepared, cpp: Path, expected: dict[str, _Expected], progress: Progress) -> int:
@@ -169,10 +204,10 @@ def _run_csim(prepared: Prepared, cpp: Path, expected: dict[str, _Expected], pro
     wrong = 0
     progress.step = "compiling the C++"
     with closing(Emulator(cpp, prepared.build.configuration)) as emulator:
-        for task, what in expected.items():
-            progress.step = f"{task} on the C++"
-            memory = _memory(prepared)
-            emulator.run(prepared.build.task(task).program, memory, MAX_CYCLES)
+        for name, what in expected.items():
+            progress.step = f"{name} on the C++"
+            memory = _memory(prepared, what.program)
+            emulator.run(what.program.program, memory, MAX_CYCLES)
             wrong += int(np.count_nonzero(memory.frame != what.frame))
     return wrong
 
@@ -181,8 +216,8 @@ def _run_csim(prepared: Prepared, cpp: Path, expected: dict[str, _Expected], pro
 class Run:
     """One frame of the sequence on the RTL.
 
-    before: the task of the previous frame in this simulation, None for the first frame. cycles: up to the end of the encoder.
-    total_cycles: up to the end of the run. dram_bytes, total_dram_bytes: bytes read and written in those cycles.
+    task: or the label of a joint run. before: that of the previous frame in this simulation, None for the first frame. cycles: up to
+    the end of the encoder. total_cycles: up to the end of the run. dram_bytes, total_dram_bytes: bytes read and written in those cycles.
     mismatched_bytes: bytes of the frame window that differ from the reference machine's. seconds: wall clock of the simulation.
     """
 
@@ -220,11 +255,12 @@ def _run_rtl(
         progress.cycles = lambda: executor.simulated_cycles
         for number, task in enumerate(case.frame.sequence):
             progress.step = f"{task} on the RTL, frame {number + 1} of {len(case.frame.sequence)}"
-            memory = _memory(prepared)
+            program = expected[task].program
+            memory = _memory(prepared, program)
             started = time.perf_counter()
-            counters = executor.run(build.task(task).program, memory, MAX_CYCLES)
+            counters = executor.run(program.program, memory, MAX_CYCLES)
             seconds = time.perf_counter() - started
-            timeline = build_timeline(executor.events, build, task)
+            timeline = build_timeline(executor.events, build, program.program)
             cycles = timeline.last_done(lambda execution: execution.name == FINAL_NORM) + 1
             run = Run(
                 task=task,
@@ -270,9 +306,8 @@ def _figures(
 ) -> dict:
     case, build = prepared.case, prepared.build
     run, c = observed.run, case.configuration
-    macs = encoder_macs(prepared.bundle.architecture, prepared.bundle.tasks[run.task])
+    macs = encoder_macs(prepared.bundle.architecture, prepared.bundle.tasks, case.frame.results(run.task))
     what = expected[run.task]
-    golden = {name: build.read_output(result.frame, name) for name, result in expected.items()}
     return {
         "model": case.frame.model,
         "input": case.frame.input,
@@ -282,9 +317,7 @@ def _figures(
         "mismatched_bytes": sum(each.mismatched_bytes for each in runs),
         "compared_bytes": len(runs) * build.frame_bytes,
         "emulator_mismatched_bytes": emulator_mismatched,
-        "integer_network_mismatches": sum(
-            int(np.count_nonzero(values != prepared.bundle.golden[f"{name}/output"])) for name, values in golden.items()
-        ),
+        "integer_network_mismatches": sum(_wrong_outputs(prepared, each) for each in expected.values()),
         "head_cycles": run.total_cycles - run.cycles,
         "total_cycles": run.total_cycles,
         "total_dram_bytes": run.total_dram_bytes,

@@ -148,16 +148,15 @@ class Session:
         result = self._result(prepared, title, sources)
         bundle = prepared.bundle
         guess = estimate_frame(
-            bundle.architecture, bundle.tasks, result["task"], case.configuration, case.schedule,
+            bundle.architecture, bundle.tasks, case.frame.results(result["task"]), case.configuration, case.schedule,
             bytes_per_cycle=case.bytes_per_cycle,
         )  # fmt: skip
-        about = case, bundle, result["task"], result["cycles"]
+        figures = result | derived_figures(case, bundle, result["task"], result["cycles"])
         return {
             "label": case.label,
             "series": case.series,
-            **result,
-            **derived_figures(*about),
-            **(joint_figures(*about) if case.part == "joint" else {}),
+            **figures,
+            **(joint_figures(case, bundle, result["task"], figures) if case.part == "joint" else {}),
             "sources": sources.everything,
             "estimated_cycles": round(guess.encoder_cycles),
             "estimated_total_cycles": round(guess.cycles),

@@ -31,8 +31,8 @@ def show(document: dict, console: Console) -> None:
         scaling = scaling_table(document["scaling"])
         print_table(console, scaling.select("model", "machine", "cycles", "ratio", "DRAM MB"), "scaling")
     if document["joint"]:
-        columns = ("encoder", "configuration", "bits of experts", "experts", "cycles per picture", "ratio", "asked")
-        print_table(console, joint_table(document["joint"]).select(*columns), "fewer bytes of experts")
+        columns = ("encoder", "run", "per picture", "limit", "ratio")
+        print_table(console, joint_table(document["joint"]).select(*columns), "shared weights, fewer bytes")
     if document["dram"]:
         columns = ("encoder", "DRAM", "cycles", "flat model", "difference", "ratio")
         print_table(console, dram_table(document["dram"], document["frames"]).select(*columns), "behind a DDR4")

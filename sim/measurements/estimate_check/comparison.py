@@ -95,7 +95,7 @@ def _measure(build: Build, bundle: Bundle, simulators: Path) -> dict:
                 (Path(scratch) / name).write_bytes(content)
         with RtlExecutor(rtl, build.configuration, timeline=True, build_directory=simulators) as executor:
             cycles = executor.run(program, found, MAX_CYCLES)["cycles"]
-            timeline = build_timeline(executor.events, build, TASK)
+            timeline = build_timeline(executor.events, build, build.task(TASK).program)
     return {
         "cycles": cycles,
         "encoder": timeline.last_done(lambda execution: execution.name == FINAL_NORM) + 1,

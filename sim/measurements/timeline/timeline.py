@@ -14,6 +14,7 @@ import numpy as np
 
 from moesaic.sim.machines.recorder import Kind, State
 from moesaic.spec.build import Build
+from moesaic.spec.executor import Program
 from moesaic.spec.isa import BY_NAME, FETCH, INSTRUCTION_BYTES, Unit, decode
 
 TOTALS = ("array_cycles", "bytes_read", "bytes_written")
@@ -128,16 +129,13 @@ class Timeline:
         ]
 
 
-def build_timeline(events: np.ndarray, build: Build, task: str) -> Timeline:
-    """Return the timeline of one run of a build's task.
+def build_timeline(events: np.ndarray, build: Build, program: Program) -> Timeline:
+    """Return the timeline of one run of a build's program.
 
     events: of the run, [events] of dtype moesaic.sim.machines.recorder.EVENT.
 
-    Raises:
-        UserError: the build has no such task.
-        ValueError: the events are not those of a whole run of its program.
+    Raises ValueError if the events are not those of a whole run of the program.
     """
-    program = build.task(task).program
     code = build.constants[program.offset : program.offset + program.size].tobytes()
     return Timeline(events, code, build.tags)
 

@@ -39,6 +39,7 @@ from moesaic.sim.measurements.benchmark.cases import (
     chosen_cases,
     chosen_frames,
     dram_cases,
+    joint_frame,
     scaling_cases,
 )
 from moesaic.sim.measurements.benchmark.limits import cycle_limit, encoder_macs, encoder_weight_bytes
@@ -52,6 +53,7 @@ from moesaic.spec.bundle import Task
 from moesaic.spec.clock import CLOCK_HZ
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Unit, pack, semaphore
+from moesaic.spec.joint_programs import one_picture, one_task
 from tests.hls.networks import FOUR_BITS, SMALL, network, picture
 
 TINY, ZCU104, FULL = (load_configuration(name) for name in ("tiny", "zcu104", "zcu104-full"))
@@ -69,6 +71,14 @@ CASES = (
         series="DRAM",
     ),
     *dram_cases(TINY, [FRAME], "ddr4-2133"),
+    Case(
+        "joint",
+        "two tasks",
+        joint_frame("small", 32, 32, one_picture(("normals", "depth")), {"tiny": 10**6}),
+        TINY,
+        csim=True,
+    ),
+    Case("joint", "three pictures", joint_frame("small", 32, 32, one_task("depth", 3), {"tiny": 1}), TINY, csim=True),
     Case("joint", "4-bit experts", dataclasses.replace(FRAME, sequence=("normals",), expert_bits=4), TINY, csim=True),
 )
 
@@ -188,26 +198,48 @@ def test_a_ddr4_costs_other_cycles_and_no_byte(document):
 
 
 def test_a_joint_entry_says_what_it_is_of(document, networks):
-    (entry,) = document["joint"]
+    entry = document["joint"][-1]
     about = ("config", "model", "input", "tasks", "batch", "expert_bits", "experts_kept")
     assert [entry[name] for name in about] == ["tiny", "small", "32x32", ["normals"], 1, 4, SMALL.experts]
     assert entry["cycles_per_picture"] == entry["cycles"] and entry["mismatched_bytes"] == 0
     experts = 2 * SMALL.experts * SMALL.width * SMALL.expert_hidden
-    assert (
-        entry["weight_bytes"] == encoder_weight_bytes(SMALL, "normals", networks.bundle.tasks["normals"]) - experts // 2
-    )
+    eight_bits = encoder_weight_bytes(SMALL, networks.bundle.tasks, one_picture(["normals"]))
+    assert entry["weight_bytes"] == eight_bits - experts // 2
     assert entry["ratio"] == pytest.approx(entry["cycles"] / entry["limit"], rel=1e-3)
 
 
+def test_entries_of_several_results(document, networks):
+    """Figures of the set, those of pictures divided by their number."""
+    tasks, pictures, _ = document["joint"]
+    alone = {entry["task"]: entry for entry in document["frames"]}
+    assert (tasks["task"], tasks["tasks"], tasks["batch"]) == ("normals+depth", ["normals", "depth"], 1)
+    assert (pictures["task"], pictures["tasks"], pictures["batch"]) == ("depth of 3 images", ["depth"], 3)
+    for entry in (tasks, pictures):
+        assert (
+            entry["mismatched_bytes"] == entry["emulator_mismatched_bytes"] == entry["integer_network_mismatches"] == 0
+        )
+        assert sum(entry["array"].values()) == entry["cycles"]
+        assert entry["cycles_per_picture"] == round(entry["cycles"] / entry["batch"])
+        assert entry["ratio"] == pytest.approx(entry["cycles_per_picture"] / entry["limit"], rel=1e-3)
+    results = one_picture(("normals", "depth"))
+    assert tasks["macs"] == encoder_macs(SMALL, networks.bundle.tasks, results)
+    assert pictures["macs"] == 3 * encoder_macs(SMALL, networks.bundle.tasks, one_picture(["depth"]))
+    one = encoder_weight_bytes(SMALL, networks.bundle.tasks, one_picture(["depth"]))
+    assert pictures["weight_bytes"] == one < tasks["weight_bytes"]
+    assert all(tasks["cycles"] < 2 * entry["cycles"] for entry in alone.values())
+    asked = {figure["of"]: figure["met"] for figure in document["asked"] if "per picture" in figure["figure"]}
+    assert asked["small 32x32, two tasks, tiny"] and not asked["small 32x32, three pictures, tiny"]
+
+
 def test_joint_entries_of_another_configuration_are_kept(document, networks, output, tmp_path, monkeypatch):
-    (kept,) = document["joint"]
+    kept = document["joint"][-1]
     measured = json.loads((output / "measurements" / f"{kept['key']}.json").read_text())
     other = dataclasses.replace(TINY, name="other", instruction_queue=16)
     of_other = {**measured, "configuration": other.to_dict()}
     monkeypatch.setattr("moesaic.sim.measurements.benchmark.session.measure", lambda *_: of_other)
     (tmp_path / "bench.json").write_text(json.dumps(document))
     found = session(tmp_path, networks).run([dataclasses.replace(CASES[-1], configuration=other)])
-    assert [entry["config"] for entry in found["joint"]] == ["tiny", "other"] and found["frames"] == []
+    assert [entry["config"] for entry in found["joint"]] == ["tiny", "tiny", "tiny", "other"] and found["frames"] == []
 
 
 def test_files_say_the_same(document, output):
@@ -266,7 +298,7 @@ def test_technique_costs_come_from_synthesis_of_the_same_rtl(document, tmp_path)
 
 def test_finished_cases_are_kept(document, networks, output, monkeypatch):
     kept = {path: path.stat().st_mtime_ns for path in (output / "measurements").iterdir()}
-    assert len(kept) == 5  # the ablation's "all on" is the frame's own case
+    assert len(kept) == 7  # the ablation's "all on" is the frame's own case
     monkeypatch.setattr(
         "moesaic.sim.measurements.benchmark.session.measure", lambda *_: pytest.fail("it was run again")
     )
@@ -367,7 +399,7 @@ def test_missed_figures_are_told_at_the_end(networks, document, output):
 
 
 def test_what_a_result_depends_on(networks, monkeypatch):
-    case, _, off, _, behind, _ = CASES
+    case, _, off, _, behind, *_ = CASES
     bundle = networks.bundle
     key = prepare(case, bundle).key
     assert prepare(dataclasses.replace(case, part="scaling", label="other"), bundle).key == key
@@ -417,7 +449,11 @@ def test_limits_of_the_real_frames(frame, macs, megabytes, limit):
     architecture = model.architecture
     everyone = dict.fromkeys(architecture.moe_blocks, tuple(range(architecture.experts)))
     task = Task("depth", 1, 16, 1.0, architecture.top_k, everyone)
-    found = encoder_macs(architecture, task), encoder_weight_bytes(architecture, "depth", task)
+    results = one_picture(["depth"])
+    found = (
+        encoder_macs(architecture, {"depth": task}, results),
+        encoder_weight_bytes(architecture, {"depth": task}, results),
+    )
     assert found[0] == pytest.approx(macs, rel=1e-3) and found[1] / 1e6 == pytest.approx(megabytes, abs=0.05)
     for machine, cycles in zip((ZCU104, FULL), limit, strict=True):
         assert cycle_limit(*found, machine, BYTES_PER_CYCLE) == pytest.approx(cycles, rel=5e-3)

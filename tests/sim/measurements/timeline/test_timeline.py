@@ -42,7 +42,7 @@ def run(build):
         counters = executor.run(program, memory, 10_000_000)
         waits = "matmul_semaphore", "matmul_operand", "matmul_drain", "load_dram", "store_dram"
         assert min(counters[f"{name}_stall"] for name in waits) > 0
-        return build_timeline(executor.events, build, TASK), counters, executor.dram_bytes
+        return build_timeline(executor.events, build, build.task(TASK).program), counters, executor.dram_bytes
 
 
 def cycles_in(timeline, unit, *states):
@@ -231,7 +231,7 @@ def test_a_run_that_times_out_has_a_timeline(build):
     with RtlExecutor(RTL, TINY, timeline=True) as executor:
         with pytest.raises(MachineFault, match="TIMEOUT"):
             executor.run(build.tasks[TASK].program, build.new_memory(), 3000)
-        timeline = build_timeline(executor.events, build, TASK)
+        timeline = build_timeline(executor.events, build, build.task(TASK).program)
     assert 3000 <= timeline.cycles <= 3002
     done = [execution.done is not None for execution in timeline.executions]
     assert 0 < sum(done) < len(done)
