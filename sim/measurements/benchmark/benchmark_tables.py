@@ -168,14 +168,16 @@ def scaling_table(entries: Sequence[dict]) -> Table:
 def joint_table(entries: Sequence[dict]) -> Table:
     """The frames that share or save bytes of weights."""
     columns = (
-        Column("encoder"), Column("run"), Column("configuration"), Column("tasks"), Column("pictures", count), Column("bits of experts", count),
+        Column("encoder"), Column("run"), Column("configuration"), Column("tasks"), Column("pictures", count),
+        Column("bits of experts", count),
         Column("experts", count), Column("per picture", count), Column("limit", count), Column("ratio", decimals(3)),
         Column("asked: at most", count), Column("asked"), Column("DRAM MB", millions()), Column("MAC use", percent()),
         Column("bytes that differ", count),
     )  # fmt: skip
     rows = [
         (
-            frame_name(e), e["label"], e["config"], ", ".join(e["tasks"]), e["batch"], e["expert_bits"], e["experts_kept"], e["cycles_per_picture"],
+            frame_name(e), e["label"], e["config"], ", ".join(e["tasks"]), e["batch"], e["expert_bits"], e["experts_kept"],
+            e["cycles_per_picture"],
             e["limit"], e["ratio"], e["asked"], None if e["asked"] is None else _verdict(e["cycles_per_picture"] <= e["asked"]),
             e["dram_bytes"], e["mac_utilisation"], _differing(wrong_bytes(e)),
         )
