@@ -11,6 +11,15 @@ from moesaic.hls.compiler.lanes import Lane
 from moesaic.hls.compiler.padded_layers import patch_bytes
 from moesaic.hls.compiler.prefetch import Spans, Step
 from moesaic.hls.compiler.program_plan import ProgramPlan
+from moesaic.hls.compiler.row_chunks import Chunk
+from moesaic.hls.compiler.weight_layout import linear_bytes
+
+_PARTS = 3
+"""Parts in which the layer is loaded where the array is to begin early."""
+_FIRST = 5 / 8
+"""Share of an image that comes before its weights: the array works on it while the rest of the image is loaded."""
+_WEIGHTS_SHARE = 4
+"""That is done where all weights of the layer take at most this fraction of the weight memory, in which they then lie at once."""
 
 
 class PatchEmbedding:
@@ -28,22 +37,46 @@ class PatchEmbedding:
         blocks = plan.blocks_of(grid_rows, row, 1, "one row of image patches")
         if len(blocks) > 1 and 2 * row <= plan.act.largest_gap():
             blocks = plan.blocks_of(grid_rows, 2 * row, 1, "two rows of image patches")
-        self._most = max(count for _, count in blocks) * self._grid_columns
-        self._blocks = [(image, rows) for image in range(len(lanes)) for rows in blocks]
-        self._parts = plan.parts("patch_embed")
-        # One image comes before all weights; of several, those after the first one come after the weights that embed it.
+        early = len(blocks) == 1 < grid_rows and self._weights_fit()
+        first = self._split(grid_rows) if early else blocks
+        self._blocks = [(image, rows) for image in range(len(lanes)) for rows in (first if image == 0 else blocks)]
+        self._parts = plan.parts("patch_embed", _PARTS if early else 1)
+        # Of several images, those after the first one come after the weights that embed it.
         self._several = len(lanes) > 1
-        most = min(len(self._blocks), plan.act.largest_gap() // (self._most * self._pitch))
-        self._ahead = most if self._several else min(most, 2)
+        self._weights_first = self._several or early
+        most = len(self._blocks) if self._weights_first else min(len(self._blocks), 2)
+        self._ahead = max(n for n in range(1, most + 1) if n == 1 or self._room(n) <= plan.act.largest_gap())
         self._buffers: list[Matrix] = []
+
+    def _weights_fit(self) -> bool:
+        c = self._plan.configuration
+        return linear_bytes(c, *self._plan.target.shapes["patch_embed"]) * _WEIGHTS_SHARE <= c.weight_bytes
+
+    def _split(self, grid_rows: int) -> list[Chunk]:
+        """Two blocks, the first of about its share of the rows, that fill as few row tiles of the array as possible."""
+
+        def tiles(rows: int) -> int:
+            return -(-rows * self._grid_columns // self._plan.configuration.tile_rows)
+
+        first = min(range(1, grid_rows), key=lambda n: (tiles(n) + tiles(grid_rows - n), abs(n - _FIRST * grid_rows)))
+        return [(0, first), (first, grid_rows - first)]
+
+    def _rows_of_buffer(self, n: int, ahead: int) -> int:
+        """Patches of the largest block that uses buffer n of so many."""
+        return max(count for _, (_, count) in self._blocks[n::ahead]) * self._grid_columns
+
+    def _room(self, ahead: int) -> int:
+        """Bytes of so many buffers."""
+        return sum(self._rows_of_buffer(n, ahead) for n in range(ahead)) * self._pitch
 
     def steps(self) -> Iterator[Step]:
         """The load of the first blocks, then every block through all column parts of the layer."""
         plan, blocks = self._plan, self._blocks
-        yield Step("image", (), partial(self._place, range(1 if self._several else self._ahead)))
-        if self._several:
-            first = (*map(plan.block, self._parts), plan.position(0))
-            yield Step("image", first, partial(self._place, range(1, self._ahead)), fence=True)
+        yield Step("image", (), partial(self._place, range(1 if self._weights_first else self._ahead)))
+        if self._weights_first:
+            part, *others = map(plan.block, self._parts)
+            later = partial(self._place, range(1, self._ahead))
+            yield Step("image", (part, plan.position(0), *others), later, fence=True)
         for n, (image, _) in enumerate(blocks):
             fence = self._several and n + self._ahead < len(blocks)
             for part in self._parts:
@@ -53,7 +86,8 @@ class PatchEmbedding:
     def _place(self, numbers: range, spans: Spans) -> None:
         """Place the buffers of these numbers, and load the first blocks into them."""
         for n in numbers:
-            self._buffers.append(self._plan.act.place("the image patches", self._most, self._patch_bytes, "int8"))
+            rows = self._rows_of_buffer(n, self._ahead)
+            self._buffers.append(self._plan.act.place("the image patches", rows, self._patch_bytes, "int8"))
             self._load(n)
 
     def _load(self, n: int) -> None:

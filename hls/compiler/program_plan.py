@@ -141,13 +141,13 @@ class ProgramPlan:
 
     # --- layers and their blocks of weights -----------------------------------------------------------------------
 
-    def parts(self, name: str) -> list[LinearPart]:
-        """The column parts in which a linear layer is loaded."""
+    def parts(self, name: str, least: int = 1) -> list[LinearPart]:
+        """The column parts in which a linear layer is loaded, at least so many if it has as many column tiles."""
         c = self.configuration
         outputs, inputs = self.target.shapes[name]
         tiles = -(-outputs // c.tile_columns)
         most = max(c.weight_bytes // _PART_SHARE // linear_tile_bytes(c, inputs), 1)
-        count = -(-tiles // most)
+        count = max(-(-tiles // most), min(least, tiles))
         size = -(-tiles // count) * c.tile_columns
         starts = range(0, outputs, size)
         return [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from moesaic.hls.compiler.arena import round_up
 
-BEFORE = (1, 2, 3, 3)
+BEFORE = (1, 1, 2, 3, 3)
 """Relative sizes of chunks when nothing hides the first one."""
-AFTER = (3, 3, 2, 1)
-"""Relative sizes of chunks when nothing hides the last one."""
+AFTER = (1, 2, 2, 2, 1)
+"""Relative sizes of chunks when nothing hides the last one; behind a small first one, a slower unit than the array begins early."""
 
 Chunk = tuple[int, int]
 """(first row, number of rows)."""
