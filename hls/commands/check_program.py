@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from moesaic.spec.build import Build
+    from moesaic.spec.joint_programs import JointProgram
 
 
 class CheckProgramCommand:
@@ -28,7 +29,7 @@ class CheckProgramCommand:
             "--tasks",
             type=names,
             metavar="TASK[@PATHWAY],…",
-            help="tasks of the build, separated by commas (default: every pathway)",
+            help="tasks of the build, separated by commas (default: every pathway, and every joint program)",
         )
         parser.add_argument("--orders", type=positive, default=8, help="orders to try for each program (default: 8)")
         parser.add_argument("--seed", type=seed, default=0, help="of orders, image and memories (default: 0)")
@@ -38,17 +39,21 @@ class CheckProgramCommand:
         from moesaic.spec.build import load_build
 
         build = load_build(arguments.build)
-        chosen = arguments.tasks or list(build.pathways)
-        for name in chosen:
-            build.task(name)
-        found = {name: _problem(build, name, arguments.orders, arguments.seed) for name in chosen}
-        for name, problem in found.items():
-            print(f"{name}: {problem or f'one result in program order and in {arguments.orders} other orders'}")
-        return 1 if any(found.values()) else 0
+        names = arguments.tasks or list(build.pathways)
+        chosen = [program for name in names for program in build.programs_for([name])]
+        chosen += () if arguments.tasks else build.joint
+        wrong = 0
+        for program in chosen:
+            problem = _problem(build, program, arguments.orders, arguments.seed)
+            print(
+                f"{program.label}: {problem or f'one result in program order and in {arguments.orders} other orders'}"
+            )
+            wrong += bool(problem)
+        return 1 if wrong else 0
 
 
-def _problem(build: Build, task: str, orders: int, first_seed: int) -> str:
-    """What is wrong with the program of a task, empty if nothing is."""
+def _problem(build: Build, joint: JointProgram, orders: int, first_seed: int) -> str:
+    """What is wrong with a program, empty if nothing is."""
     import numpy as np
 
     from moesaic.spec.executor import MachineFault
@@ -57,16 +62,17 @@ def _problem(build: Build, task: str, orders: int, first_seed: int) -> str:
     from moesaic.spec.unit_orders import adversarial_order, execute_in_order, find_race, unclaimed_signals
 
     configuration = build.configuration
-    size = (build.image_height, build.image_width, 3)
-    image = np.random.default_rng(first_seed).integers(0, 256, size, np.uint8)
+    size = (len(joint.image_offsets), build.image_height, build.image_width, 3)
+    images = np.random.default_rng(first_seed).integers(0, 256, size, np.uint8)
 
     def outcome(order: Iterable[int]) -> np.ndarray:
         memory = build.new_memory()
-        build.write_image(memory.frame, image)
+        for image, offset in zip(images, joint.image_offsets, strict=True):
+            build.write_image(memory.frame, image, offset)
         return execute_in_order(ReferenceMachine(configuration, seed=first_seed), program, order, memory)
 
     try:
-        program = list(read_program(build.task(task).program, build.constants, configuration))
+        program = list(read_program(joint.program, build.constants, configuration))
         drawn = [
             adversarial_order(program, configuration.instruction_queue, first_seed + number) for number in range(orders)
         ]

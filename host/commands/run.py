@@ -66,7 +66,11 @@ def _all_or_nothing(directory: Path) -> Iterator[Path]:
 
 
 def _figures(image: Path, result: Result, picture: Path, raw: Path | None) -> dict:
-    """Of one run, as JSON values. seen: the part of the image that the network saw, in its pixels."""
+    """Of one result, as JSON values.
+
+    shared: how many results the cycles, counters and milliseconds are of. seen: the part of the image that the network saw, in its
+    pixels.
+    """
     placement, cycles = result.placement, result.counters.get("cycles")
     return {
         "image": str(image),
@@ -74,6 +78,7 @@ def _figures(image: Path, result: Result, picture: Path, raw: Path | None) -> di
         "pathway": result.pathway,
         "cycles": cycles,
         "milliseconds": {phase: 1e3 * result.seconds[phase] for phase in PHASES},
+        "shared": result.shared,
         "counters": result.counters,
         "size": dict(zip(("height", "width"), placement.image)),
         "seen": dict(zip(("top", "left", "height", "width"), map(float, placement.seen))),
@@ -100,6 +105,8 @@ def _write_csv(path: Path, runs: list[dict]) -> None:
 def _summary(image: Path, result: Result, where: Path, executor: str) -> str:
     cycles = f"{result.counters['cycles']:,} cycles" if "cycles" in result.counters else "no clock"
     name = pathway_name(result.task, result.pathway)
+    if result.shared > 1:
+        cycles += f" for {result.shared} tasks"
     line = f"{image}  {name}: {cycles}, {result.counters['instructions']:,} instructions ({executor}) -> {where}"
     best = result.top() if result.kind == CLASSIFICATION else []
     return "\n".join([line, *(f"  {100 * one.probability:5.1f} %  {one.label}" for one in best)])

@@ -228,8 +228,8 @@ function showLegend(place, { entries = [], ramp, marks }) {
   });
 }
 
-function costOf({ cycles, milliseconds }) {
-  const time = `${milliseconds.toFixed(1)} ms`;
+function costOf({ cycles, milliseconds, shared }) {
+  const time = `${milliseconds.toFixed(1)} ms${shared > 1 ? ` for ${shared} tasks` : ""}`;
   return cycles === null ? time : `${cycles.toLocaleString("en")} cycles · ${time}`;
 }
 

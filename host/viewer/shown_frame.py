@@ -66,7 +66,11 @@ class ShownFrame:
         return figures, pictures
 
     def _panel(self, result: Result) -> dict:
-        """ "filled": the part of the picture that shows the image, as shares of its height and width, or None if it has no place there."""
+        """Figures of a panel.
+
+        "cycles", "milliseconds": of the run, which gave as many results as "shared" says. "filled": the part of the picture that shows
+        the image, as shares of its height and width, or None if it has no place there.
+        """
         filled = None
         if result.kind in (*DENSE_KINDS, FEATURES):
             placement = result.placement
@@ -76,6 +80,7 @@ class ShownFrame:
             "kind": result.kind,
             "cycles": result.counters.get("cycles"),
             "milliseconds": 1e3 * result.seconds["compute"],
+            "shared": result.shared,
             "legend": legend(result, self._build.task(result.task).class_names),
             "filled": filled,
             "smooth": result.kind not in ("segmentation", "parts"),

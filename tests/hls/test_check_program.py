@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from moesaic.spec.build import Build
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.isa import Unit, pack, semaphore
 from moesaic.spec.issue import Issued, read_program
+from moesaic.spec.joint_programs import one_picture, one_task
 from tests.hls.networks import SMALL, network
 
 TINY = load_configuration("tiny")
@@ -84,3 +86,24 @@ def test_a_signal_that_nobody_waits_for_is_named(build, tmp_path, capsys):
     code, text = check(with_instruction(build, last.index, signal_mask=signal), tmp_path, capsys)
     assert code == 1
     assert f"signals that nobody waits for: 1 from {last.unit.name.lower()} to route" in text
+
+
+def test_joint_programs_are_checked_too(tmp_path, capsys):
+    """With their copies of a lane through DRAM, which a store and loads have to agree on; without that wait both are named."""
+    together = generate(network(SMALL, 3), TINY, joint=[one_picture(("normals", "depth")), one_task("depth", 2)])
+    together.save(tmp_path / "build")
+    words = ["check-program", str(tmp_path / "build"), "--orders", "3"]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert "normals+depth: one result in" in text and "depth of 2 images: one result in" in text
+    joint, mask = together.joint[0], 1 << semaphore(Unit.STORE, Unit.LOAD)
+    constants = together.constants.copy()
+    for i in read_program(joint.program, constants.copy(), TINY):
+        if i.fields["wait_mask"] & mask or i.fields["signal_mask"] & mask:
+            fields = {name: value for name, value in i.fields.items() if name != "opcode"}
+            fields |= {name: fields[name] & ~mask for name in ("wait_mask", "signal_mask")}
+            start = joint.program.offset + 64 * i.index
+            constants[start : start + 64] = np.frombuffer(pack(i.name, **fields), np.uint8)
+    dataclasses.replace(together, constants=constants).save(tmp_path / "broken")
+    assert main(["check-program", str(tmp_path / "broken"), "--orders", "6"]) == 1
+    assert re.search(r"normals\+depth: .*copy.* must wait for .*copy", capsys.readouterr().out)
