@@ -24,6 +24,7 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.executor import MAX_CYCLES, Counters, Executor, MachineFault, Memory, Program
 from moesaic.spec.isa import INSTRUCTION_BYTES, Space, Unit, pack, semaphore
+from moesaic.spec.joint_programs import JointProgram
 from moesaic.spec.legality import encode
 from moesaic.spec.machine import ReferenceMachine
 from moesaic.spec.registers import BY_NAME, REGISTERS, STATUS_BUSY
@@ -360,6 +361,26 @@ def check_task(machine: Machine, name: str, bundle: Bundle | None) -> dict:
     return {**figures, "against": "reference machine", "bytes": int(memory.frame.size)}
 
 
+def check_joint_program(machine: Machine, joint: JointProgram) -> dict:
+    """A joint program on test images against the machine's own runs of each of its results."""
+    build = machine.build
+    images = [np.roll(test_image(build), image, axis=1) for image in range(len(joint.image_offsets))]
+    together = build.new_memory()
+    for image, offset in zip(images, joint.image_offsets, strict=True):
+        build.write_image(together.frame, image, offset)
+    counters = machine.executor.run(joint.program, together, machine.max_cycles)
+    compared = 0
+    for member in joint.members:
+        alone = build.new_memory()
+        build.write_image(alone.frame, images[member.image])
+        machine.executor.run(build.task(member.pathway).program, alone, machine.max_cycles)
+        found = together.frame[build.output_part(member.pathway, member.output_offset)]
+        what = f"{member.pathway} of image {member.image} by {joint.label}, output against a run of its own"
+        _require_equal(found, alone.frame[build.output_part(member.pathway)], what)
+        compared += found.size
+    return {"counters": counters, "against": "runs of their own", "bytes": int(compared)}
+
+
 # --- DRAM rate and power ------------------------------------------------------------------------------------------------------
 
 
@@ -470,6 +491,11 @@ def checks_of(machine: Machine, names: Sequence[str], bundle: Bundle | None) -> 
         "frame memory": lambda: check_frame_memory(machine),
         "interrupts": lambda: check_interrupts(machine),
         **{f"task {name}": lambda name=name: check_task(machine, name, bundle) for name in names},
+        **{
+            f"joint {joint.label}": lambda joint=joint: check_joint_program(machine, joint)
+            for joint in machine.build.joint
+            if {name for name, _ in joint.results} <= set(names)
+        },
         **{
             f"read rate, port {port}": lambda port=port: check_read_port(machine, port)
             for port in range(machine.configuration.load_ports)

@@ -357,6 +357,8 @@ class _Queues:
     def __init__(self, counts: Sequence[Sequence[int]] | None) -> None:
         self._given = None if counts is None else iter(counts)
         self._counts: list[float] = []
+        self._before: list[float] = []  # from tokens that had other queues to choose from
+        self._choice: tuple[list[int], int] = [], 0
         self._tokens, self._first, self._used = 0, 0, 0
 
     def route(self, f: dict[str, int]) -> None:
@@ -364,15 +366,20 @@ class _Queues:
             if not f.get("append"):
                 self._counts = [float(count) for count in next(self._given)]
             return
-        queues = f["columns"]
-        chosen = min(f["top_k"], queues)
+        absent = f.get("absent_low", 0) | f.get("absent_high", 0) << 32
+        queues = [queue for queue in range(f["columns"]) if not absent >> queue & 1]
+        chosen = min(f["top_k"], len(queues))
         if not f.get("append"):
-            self._tokens, self._first = 0, (self._first + self._used) % queues
+            self._before = [0.0] * f["columns"]
+        if not f.get("append") or (queues, chosen) != self._choice:
+            if f.get("append"):
+                self._before = self._counts
+            self._tokens, self._first, self._choice = 0, self._first + self._used, (queues, chosen)
         self._tokens += f["rows"]
-        self._used = round(queues * (1 - (1 - chosen / queues) ** self._tokens))
-        self._counts = [0.0] * queues
+        self._used = round(len(queues) * (1 - (1 - chosen / len(queues)) ** self._tokens))
+        self._counts = self._before.copy()
         for n in range(self._used):
-            self._counts[(self._first + n) % queues] = self._tokens * chosen / self._used
+            self._counts[queues[(self._first + n) % len(queues)]] += self._tokens * chosen / self._used
 
     def is_empty(self, queue: int) -> bool:
         return self._counts[queue] == 0

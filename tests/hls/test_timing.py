@@ -6,6 +6,7 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.hls.compiler import cycle_estimate as estimation
+from moesaic.hls.compiler import cycle_model
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
 from moesaic.hls.compiler.cycle_model import CycleModel
 from moesaic.hls.compiler.generate import generate
@@ -148,3 +149,18 @@ def test_less_of_anything_takes_longer():
     assert estimate(TINY_128, slow).cycles > estimate(TINY_128).cycles
     assert estimate(TINY_128, bytes_per_cycle=16.0).cycles > estimate(TINY_128).cycles
     assert CycleModel(FULL, latency=600).run([]).cycles > CycleModel(FULL).run([]).cycles
+
+
+def test_queues_of_pathways_with_different_experts():
+    """Tokens of each router are spread over the experts that it may choose, and add up."""
+    queues = cycle_model._Queues(None)
+    every = {"columns": 4, "top_k": 2, "rows": 30, "absent_low": 0, "absent_high": 0}
+    queues.route(every)
+    queues.route({**every, "append": 1, "rows": 10})
+    assert queues._counts == [20.0] * 4
+    queues.route({**every, "append": 1, "rows": 6, "absent_low": 0b0111, "top_k": 1})
+    assert queues._counts == [20.0, 20.0, 20.0, 26.0]
+    queues.route({**every, "append": 1, "rows": 8, "absent_low": 0b1100})
+    assert queues._counts == [28.0, 28.0, 20.0, 26.0]
+    queues.route({**every, "rows": 30})
+    assert queues._counts == [15.0] * 4

@@ -13,6 +13,8 @@ import moesaic
 from moesaic.errors import UserError
 from moesaic.hls.compiler.generate import generate
 from moesaic.host.result import FrameFault
+from moesaic.host.selftest import FAILED, PASSED, Machine, checks_of, run_check
+from moesaic.spec.build import load_build
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.joint_programs import one_picture, one_task
 from moesaic.spec.machine import ReferenceMachine
@@ -200,3 +202,27 @@ def test_on_a_board_every_image_is_uploaded_and_every_output_fetched(board, dire
         found = accelerator.run_batch(IMAGES[:2], "depth")
         assert [result.shared for result in found] == [2, 2]
         assert all(np.array_equal(result.raw, raw) for result, raw in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("label", ["normals+depth", "depth of 3 images"])
+def test_selftest_compares_joint_programs_with_runs_of_their_own(directory, machine, label: str) -> None:
+    """And names the first byte in which they differ: here the output of another picture is taken for one of the members."""
+    build = load_build(directory)
+    checks = checks_of(Machine(machine, build, "machine"), list(build.pathways), None)
+    assert [name for name in checks if name.startswith("joint")] == [f"joint {joint.label}" for joint in build.joint]
+    found = run_check(label, checks[f"joint {label}"])
+    assert (found.state, found.figures["against"]) == (PASSED, "runs of their own")
+    (joint,) = [joint for joint in build.joint if joint.label == label]
+    first, second, *others = joint.members
+    moved = dataclasses.replace(second, output_offset=build.image_offset)
+    build.joint = (dataclasses.replace(joint, members=(first, moved, *others)),)
+    found = run_check(
+        label, checks_of(Machine(machine, build, "machine"), list(build.pathways), None)[f"joint {label}"]
+    )
+    assert found.state == FAILED and f"by {label}, output against a run of its own" in found.detail
+
+
+def test_selftest_of_chosen_tasks_leaves_joint_programs_of_others_out(directory, machine) -> None:
+    checks = checks_of(Machine(machine, load_build(directory), "machine"), ["depth", "normals"], None)
+    labels = [name for name in checks if name.startswith("joint")]
+    assert labels == ["joint normals+depth", "joint depth of 3 images", "joint depth of 2 images"]
