@@ -42,7 +42,7 @@ class EvaluateCommand:
         import torch
         from rich.console import Console
 
-        from moesaic.model.commands.layer_output import print_layers
+        from moesaic.model.commands.layer_output import print_expert_bits, print_layers
         from moesaic.model.evaluation.accuracy_table import accuracy_table
         from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
         from moesaic.model.evaluation.evaluate import compare
@@ -70,7 +70,7 @@ class EvaluateCommand:
         scales, seen = load_scales(arguments, recipe.model), np.empty(0)
         if recipe.model.has_integer_form and not arguments.float_only:
             seen = calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures)
-            rounded, scales = calibrated(model, seen, settings, scales=scales)
+            rounded, scales = calibrated(model, seen, settings, scales=scales, console=console)
             network = integer_network(rounded, seen, scales=scales)
         metrics = compare(model, network, held_out, console=console)
         if metrics:
@@ -83,5 +83,6 @@ class EvaluateCommand:
             agreement = top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES))
             judged = (seen if arguments.pictures else first_images(held_out, FIGURE_PICTURES))[:FIGURE_PICTURES]
             print_layers(console, measure_layers(model, network, scales, judged))
+            print_expert_bits(console, network.architecture, network.tasks, scales.measured_bits)
             console.print(f"router top-k agreement: {agreement:.4f}")
         return 0

@@ -28,7 +28,7 @@ from moesaic.model.commands.quantisation_options import (
 from moesaic.model.recipes.recipe import Recipe, load_recipe
 from moesaic.pages.number_formats import decimals
 from moesaic.pages.tables import Column, Table
-from moesaic.spec.bundle import pathways
+from moesaic.spec.bundle import Bundle, pathways
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -154,6 +154,7 @@ def _export_random_weights(arguments: argparse.Namespace) -> None:
     print_table(console, _expert_load_table(bundle.report["expert_load"]), "expert load of the golden image")
     layer, share = max(bundle.report["saturated_shares"].items(), key=lambda entry: entry[1], default=("any", 0))
     console.print(f"largest share of saturated values: {share:.4f}, in {layer}")
+    _print_expert_bits(console, bundle)
     console.print(f"bundle: {arguments.output} (random weights, not trained)", soft_wrap=True)
 
 
@@ -170,7 +171,6 @@ def _export_onnx(arguments: argparse.Namespace) -> None:
 
 def _export_checkpoint(arguments: argparse.Namespace) -> None:
     from rich.console import Console
-    from rich.progress import Progress
 
     from moesaic.model.commands.layer_output import print_layers
     from moesaic.model.evaluation.accuracy_table import accuracy_table
@@ -188,35 +188,41 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
     alternatives = parse_alternatives(arguments.alternative or [], scope)
     console = Console()
     state = _load(arguments.checkpoint or CHECKPOINT, console)
-    with Progress(console=console) as progress:
-        steps = arguments.fine_tune or 0
-        bar = progress.add_task("fine-tuning", total=steps, visible=steps > 0)
-        bundle = build_bundle(
-            arguments.name or arguments.output.name,
-            state.build_model().to(device),
-            state.recipe,
-            budget=budget,
-            alternatives=alternatives,
-            fine_tune_steps=steps,
-            advance=lambda: progress.advance(bar),
-            validation=arguments.samples or HELD_OUT_SCENES,
-            data_root=arguments.data_root,
-            settings=settings_of(arguments),
-            scales=load_scales(arguments, state.recipe.model),
-            pictures=arguments.pictures,
-            qdq=bool(arguments.qdq),
-        )
+    bundle = build_bundle(
+        arguments.name or arguments.output.name,
+        state.build_model().to(device),
+        state.recipe,
+        budget=budget,
+        alternatives=alternatives,
+        fine_tune_steps=arguments.fine_tune or 0,
+        console=console,
+        validation=arguments.samples or HELD_OUT_SCENES,
+        data_root=arguments.data_root,
+        settings=settings_of(arguments),
+        scales=load_scales(arguments, state.recipe.model),
+        pictures=arguments.pictures,
+        qdq=bool(arguments.qdq),
+    )
     bundle.save(arguments.output)
     metrics = {name: task.metrics for name, task in pathways(bundle.tasks).items()}
     if any(metrics.values()):
         title = validation_title(state.recipe, arguments.data_root, arguments.pictures)
         print_table(console, accuracy_table(metrics), title)
     print_layers(console, {name: LayerFigures(**values) for name, values in bundle.report["layers"].items()})
+    _print_expert_bits(console, bundle)
     console.print(f"router top-k agreement: {bundle.report['router_topk_agreement']:.4f}")
     for task, decibels in bundle.report.get("qdq_decibels", {}).items():
         distance = "equal to" if decibels is None else f"{decibels:.1f} dB from"
         console.print(f"model.{task}.qdq.onnx: onnxruntime's outputs are {distance} the integers'", soft_wrap=True)
     console.print(f"bundle: {arguments.output}", soft_wrap=True)
+
+
+def _print_expert_bits(console: Console, bundle: Bundle) -> None:
+    from moesaic.model.commands.layer_output import print_expert_bits
+    from moesaic.model.quantisation.measured_bits import MeasuredBits
+
+    measured = bundle.report.get("expert_bits")
+    print_expert_bits(console, bundle.architecture, bundle.tasks, MeasuredBits(**measured) if measured else None)
 
 
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], purpose: str) -> None:

@@ -82,7 +82,7 @@ class QatCommand:
         require_light_head(state.recipe.model)
         count = DISTILLED_PICTURES if arguments.distil else CALIBRATION_SCENES
         seen = calibration_images(state.recipe, arguments.data_root, count, arguments.pictures)
-        model, scales = calibrated(exact, seen[:: -(-len(seen) // CALIBRATION_SCENES)], settings)
+        model, scales = calibrated(exact, seen[:: -(-len(seen) // CALIBRATION_SCENES)], settings, console=console)
         columns = (TextColumn("training in integers"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("loss {task.fields[loss]:.3f}"), console=console) as progress:
             bar = progress.add_task("", total=arguments.steps, loss=float("nan"))

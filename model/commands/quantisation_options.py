@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moesaic.errors import UserError
-from moesaic.model.quantisation.settings import METHODS, ROUNDINGS, PtqSettings
+from moesaic.model.quantisation.settings import AUTO, EXPERT_BITS, METHODS, ROUNDINGS, PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration
-from moesaic.spec.bundle import EXPERT_WEIGHT_BITS
 
 if TYPE_CHECKING:
     from moesaic.model.quantisation.scales import Scales
@@ -44,24 +43,42 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--expert-bits",
-        type=int,
-        choices=EXPERT_WEIGHT_BITS,
-        help=f"of the experts' weights (default {default.expert_bits})",
+        type=_bits,
+        choices=EXPERT_BITS,
+        help="of the experts' weights, which DRAM holds two to a byte if they have 4; auto: 4 for the experts on which results depend"
+        f" least (default {default.expert_bits})",
+    )
+    group.add_argument(
+        "--expert-bits-loss",
+        type=float,
+        metavar="DB",
+        help="with auto, decibels of signal to noise that 4-bit experts may take from a task's result, measured on calibration pictures"
+        f" (default {default.expert_bits_loss:g})",
     )
 
 
+def _bits(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
 def settings_of(arguments: argparse.Namespace) -> PtqSettings:
-    """The settings chosen by the options, with defaults for the rest. UserError if the percentile is invalid or would have no effect."""
+    """The settings chosen by the options, with defaults for the rest. UserError if one is invalid or would have no effect."""
     method, percentile = arguments.calibration, arguments.percentile
+    bits, loss = arguments.expert_bits, arguments.expert_bits_loss
     if percentile is not None and method != "percentile":
         raise UserError(
             f"--percentile {percentile:g} is of no use with the calibration by mse: add --calibration percentile"
+        )
+    if loss is not None and bits != AUTO:
+        raise UserError(
+            f"--expert-bits-loss {loss:g} is of no use with a fixed number of bits: add --expert-bits {AUTO}"
         )
     given = {
         "method": method,
         "percentile": percentile,
         "clip_weights": arguments.clip_weights,
-        "expert_bits": arguments.expert_bits,
+        "expert_bits": bits,
+        "expert_bits_loss": loss,
         "rounding": arguments.rounding,
     }
     return PtqSettings(**{name: value for name, value in given.items() if value is not None})
@@ -69,7 +86,7 @@ def settings_of(arguments: argparse.Namespace) -> PtqSettings:
 
 def settings_options(arguments: argparse.Namespace) -> list[str]:
     """Those options of `add_settings` that are on the command line."""
-    names = ("calibration", "percentile", "clip_weights", "expert_bits", "rounding", "pictures")
+    names = ("calibration", "percentile", "clip_weights", "expert_bits", "expert_bits_loss", "rounding", "pictures")
     return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is not None]
 
 

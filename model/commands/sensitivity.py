@@ -70,7 +70,7 @@ class SensitivityCommand:
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=arguments.samples))
         require_light_head(recipe.model)
         seen = calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures)
-        rounded, scales = calibrated(model, seen, settings)
+        rounded, scales = calibrated(model, seen, settings, console=console)
         held_out = open_validation(recipe, root)
         found = measure_sensitivity(
             model, rounded, scales, held_out, level=arguments.level, mode=arguments.mode, console=console

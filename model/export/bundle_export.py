@@ -2,8 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
 
 from moesaic.model.data.registry import class_names
 from moesaic.model.data.samples import Dataset
@@ -52,7 +55,7 @@ def build_bundle(
     budget: Budget | None = None,
     alternatives: dict[str, Budget] | None = None,
     fine_tune_steps: int = 0,
-    advance: Callable[[], None] = lambda: None,
+    console: Console | None = None,
     validation: int = 128,
     calibration: int = CALIBRATION_SCENES,
     settings: PtqSettings = DEFAULT_PTQ,
@@ -65,11 +68,12 @@ def build_bundle(
 
     budget: limits each task to the experts that it uses most on the calibration images, None to keep all; the float accuracy and the
     ONNX files are for the same pathways. alternatives: name to the budget of an additional pathway of every task.
-    fine_tune_steps: first train the model on these pathways in turn; advance is called after each step. validation: number of
+    fine_tune_steps: first train the model on these pathways in turn. console: where to show progress bars. validation: number of
     held-out images for the accuracy figures. calibration: number of training images for the scales. settings, scales: see
     `integer_network`. data_root: directory of the data set's files, None for scenes. pictures: a folder with pictures to calibrate on
     instead; without data_root they also are the held-out images, without accuracy. The report has "layers", the figures of
-    `measure_layers` on the first held-out images, or on these pictures. qdq: add
+    `measure_layers` on the first held-out images, or on these pictures, and "expert_bits", the `MeasuredBits` of experts that were
+    chosen for 4 bits. qdq: add
     quantised ONNX files, and how near onnxruntime's outputs of them are on calibration images to the report's "qdq_decibels".
     UserError if the model does not have the light head, a budget cannot be met, or the data cannot be read.
     """
@@ -79,8 +83,17 @@ def build_bundle(
     usage = measure_usage(model, seen)
     plan = plan_pathways(model, usage, budget, alternatives or {})
     if fine_tune_steps:
-        fine_tune_on_pathways(model, recipe, plan.every, fine_tune_steps, data_root=data_root, advance=advance)
-    rounded, scales = calibrated(model, seen, settings, plan, scales)
+        with Progress(console=console, disable=console is None) as progress:
+            bar = progress.add_task("fine-tuning", total=fine_tune_steps)
+            fine_tune_on_pathways(
+                model,
+                recipe,
+                plan.every,
+                fine_tune_steps,
+                data_root=data_root,
+                advance=lambda: progress.advance(bar),
+            )
+    rounded, scales = calibrated(model, seen, settings, plan, scales, console)
     network = integer_network(rounded, seen, plan, scales=scales)
     data = dataclasses.replace(recipe.data, validation=validation)
     held_out = open_validation(dataclasses.replace(recipe, data=data), data_root, pictures)
@@ -106,6 +119,7 @@ def build_bundle(
             "layers": {name: dataclasses.asdict(figures) for name, figures in layers.items()},
             "validation_scenes": validation,
             "quantisation": dataclasses.asdict(scales.settings),
+            **({"expert_bits": dataclasses.asdict(measured)} if (measured := scales.measured_bits) else {}),
             "recipe": recipe.to_dict(),
             **({"qdq_decibels": qdq_decibels(network, quantised, seen[:_QDQ_IMAGES])} if qdq else {}),
         },
@@ -150,7 +164,8 @@ def build_random_bundle(
     It is made like that of a trained network, but has no accuracy figures and no ONNX files. Updates and router loads are adjusted on
     the image of the golden vectors, so that this frame has the intended loads; the scales come from other scenes. Weights are rounded to
     the nearest integer whatever the settings say, since there is no accuracy to keep. The report has
-    "random_weights" (the seed) and the golden vectors' "expert_load" and "saturated_shares". UserError without the light head.
+    "random_weights" (the seed), the golden vectors' "expert_load" and "saturated_shares", and "expert_bits" as that of `build_bundle`.
+    UserError without the light head.
     """
     require_light_head(recipe.model)
     image = validation_scenes(recipe, 1).images
@@ -159,7 +174,8 @@ def build_random_bundle(
     settings = dataclasses.replace(settings, rounding=NEAREST)
     seen = training_scenes(recipe, 0, scenes).images
     plan = None if budget is None else plan_pathways(model, measure_usage(model, seen), budget, {})
-    network = integer_network(model, seen, plan, settings=settings)
+    _, scales = calibrated(model, seen, settings, plan)
+    network = integer_network(model, seen, plan, scales=scales)
     golden = golden_vectors(network, image[0])
     return Bundle(
         name=name,
@@ -169,6 +185,7 @@ def build_random_bundle(
         golden=golden,
         report={
             "random_weights": seed,
+            **({"expert_bits": dataclasses.asdict(measured)} if (measured := scales.measured_bits) else {}),
             "expert_load": {
                 task: {str(i): load for i, load in blocks.items()}
                 for task, blocks in expert_loads(network.tasks, golden).items()

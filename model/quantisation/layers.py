@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from moesaic.errors import InternalError
 from moesaic.model.network.heads import ClassificationHead, FeaturesHead, Head
 from moesaic.model.network.moe import MoE
-from moesaic.model.network.vit import M3ViT
+from moesaic.model.network.vit import Block, M3ViT
 from moesaic.model.pathways.pathway import Pathways
 from moesaic.model.quantisation.residual_stream import position_means, whole_position
 from moesaic.model.quantisation.scales import ActivationScale, Scales
@@ -102,6 +103,28 @@ def linear_layers(model: M3ViT, scales: Scales, pathways: Pathways) -> Iterator[
         source, unit = scales.final_norms[final_norm(task, described)], ActivationScale(scales.outputs[task])
         for layer, linear in zip(head_layers(c.architecture, task, described), head_linears(model, task)):
             yield layer.name, _identity(model, source, unit) if linear is None else _linear(linear, source, unit)
+
+
+def set_linear(model: M3ViT, name: str, weight: Tensor, bias: Tensor) -> None:
+    """Set the weight [out, in] and bias [out] of the layer between the norms that `linear_layers` calls `name`."""
+    _, index, *inner, part = name.split(".")
+    block = cast("Block", model.blocks[int(index)])
+    attention, mlp = block.attention, block.mlp
+    if part in ("query", "key", "value"):
+        width = model.configuration.width
+        first = ("query", "key", "value").index(part) * width
+        targets = attention.qkv.weight[first : first + width], attention.qkv.bias[first : first + width]
+    elif part == "projection":
+        targets = attention.projection.weight, attention.projection.bias
+    elif isinstance(mlp, MoE):
+        e = int(inner[-1])
+        weights, biases = (mlp.up_weight, mlp.up_bias) if part == "up" else (mlp.down_weight, mlp.down_bias)
+        targets = weights[e].mT, biases[e]
+    else:
+        linear = mlp.up if part == "up" else mlp.down
+        targets = linear.weight, linear.bias
+    for target, value in zip(targets, (weight, bias)):
+        target.copy_(value)
 
 
 def _linear(layer: nn.Linear, input_scale: ActivationScale, output_scale: ActivationScale) -> LinearLayer:

@@ -87,6 +87,18 @@ def quantise_linear(layer: LinearLayer, bits: int = 8, clip: bool = False, integ
     )
 
 
+def real_linear(layer: LinearLayer, integers: LinearIntegers) -> tuple[Tensor, Tensor]:
+    """The weight [out, in] and bias [out], float64, that a layer's integers stand for.
+
+    Not of the patch embedding: it has inputs that stand for nothing.
+    """
+    step, offset = (per_channel(part, layer.weight) for part in (layer.input_scale.scale, layer.input_scale.offset))
+    scale, centre = (per_channel(part, layer.bias) for part in (layer.output_scale.scale, layer.output_scale.offset))
+    unit = integers.ratio * scale
+    weight = integers.weight * unit[:, None] / step
+    return weight, integers.bias * unit + centre - weight @ offset
+
+
 def _on(device: torch.device, **values: np.ndarray) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.asarray(value, np.float64)).to(device) for name, value in values.items()}
 
@@ -175,7 +187,7 @@ def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str
     with torch.no_grad():
         put("position", np.int16, quantise_position(model, scales.stream))
         for name, layer in linear_layers(model, scales, pathways):
-            integers = _quantise_named(name, layer, scales)
+            integers = quantise_layer(name, layer, scales)
             put(f"{name}.weight", np.int8, integers.weight)
             put(f"{name}.bias", np.int32, integers.bias)
             put(f"{name}.multiplier", np.uint16, integers.multiplier)
@@ -203,7 +215,7 @@ def quantise(model: M3ViT, scales: Scales, pathways: Pathways) -> tuple[dict[str
     return tasks, tensors
 
 
-def _quantise_named(name: str, layer: LinearLayer, scales: Scales) -> LinearIntegers:
+def quantise_layer(name: str, layer: LinearLayer, scales: Scales) -> LinearIntegers:
     """`quantise_linear` with the options for the layer called `name`; its OverflowError becomes a UserError that names the layer."""
     try:
         return quantise_linear(layer, **weight_options(name, scales))

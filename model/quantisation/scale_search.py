@@ -51,6 +51,7 @@ def choose_scales(
 ) -> Scales:
     """The scales for a model in evaluation mode, with ranges from one calibration, judged by another on different pictures.
 
+    They have no expert of 4 bits: scales of activations do not depend on the bits of weights.
     pathways: each task's experts, which share the scales. With the method "percentile", `held_out` is not used.
     """
     search = _Search(model, seen, held_out, pathways, settings)
@@ -65,7 +66,7 @@ def choose_scales(
                 task: OUTPUT_HEADROOM * max(seen.outputs[task], held_out.outputs[task], _LEAST_RANGE) / INT16_MAX
                 for task in model.configuration.task_names
             },
-            four_bit_experts=model.configuration.architecture.all_experts if settings.expert_bits == 4 else {},
+            four_bit_experts={},
         )
 
 

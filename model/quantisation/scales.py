@@ -23,6 +23,7 @@ from safetensors.numpy import save
 
 from moesaic.errors import UserError
 from moesaic.files import refuse_lfs_pointer, write_file
+from moesaic.model.quantisation.measured_bits import MeasuredBits
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import ModelConfiguration
 
@@ -94,6 +95,7 @@ class Scales:
 
     stream: of the residual stream (int16). final_norms: of the norms in front of the heads, by their names in a bundle. outputs: of
     each task's (int16). four_bit_experts: those whose weights have 4 bits, as moesaic.spec.bundle.Architecture has them.
+    measured_bits: what they were chosen by, if they were chosen by measuring.
     """
 
     settings: PtqSettings
@@ -102,6 +104,7 @@ class Scales:
     final_norms: dict[str, ActivationScale]
     outputs: dict[str, float]
     four_bit_experts: dict[int, tuple[int, ...]]
+    measured_bits: MeasuredBits | None = None
 
     def update(self, block: int) -> float:
         """The value of one unit of an expert's result in a block, before its score weighs it."""
@@ -117,7 +120,11 @@ class Scales:
             for field in dataclasses.fields(block):
                 arrays |= _arrays(f"blocks.{i}.{field.name}", getattr(block, field.name))
         content = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
-        choices = {"settings": dataclasses.asdict(self.settings), "four_bit_experts": self.four_bit_experts}
+        choices = {
+            "settings": dataclasses.asdict(self.settings),
+            "four_bit_experts": self.four_bit_experts,
+            "measured_bits": self.measured_bits and dataclasses.asdict(self.measured_bits),
+        }
         write_file(path, save(content, {_FORMAT: json.dumps(choices, sort_keys=True)}))
 
     @classmethod
@@ -137,6 +144,7 @@ class Scales:
                 final_norms={name: _activation(arrays, name) for name in configuration.final_norms},
                 outputs={task: float(arrays[f"outputs.{task}"]) for task in configuration.task_names},
                 four_bit_experts={int(block): tuple(kept) for block, kept in choices["four_bit_experts"].items()},
+                measured_bits=MeasuredBits(**measured) if (measured := choices["measured_bits"]) else None,
             )
         except OSError as error:
             raise UserError(f"scales {path} cannot be read ({error.strerror or error}); {remedy}") from None

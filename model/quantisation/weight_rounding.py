@@ -7,16 +7,14 @@ on the calibration pictures: GPTQ (Frantar et al., ICLR 2023, algorithm 1). What
 
 import copy
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from moesaic.model.network.moe import MoE
-from moesaic.model.network.vit import Block, M3ViT
+from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.pathway import Pathways
 from moesaic.model.quantisation.calibration import Moments
-from moesaic.model.quantisation.layers import LinearLayer, linear_layers
+from moesaic.model.quantisation.layers import LinearLayer, linear_layers, set_linear
 from moesaic.model.quantisation.quantise import per_channel, quantise_linear, weight_options
 from moesaic.model.quantisation.scales import Scales
 
@@ -38,7 +36,7 @@ def with_rounding_feedback(model: M3ViT, scales: Scales, moments: Mapping[str, M
         for name, layer in linear_layers(model, scales, pathways):
             if point := _point_of_input(name):
                 weight, bias = _with_feedback(layer, moments.get(point), **weight_options(name, scales))
-                _store(rounded, name, weight, bias)
+                set_linear(rounded, name, weight, bias)
     return rounded
 
 
@@ -106,25 +104,3 @@ def round_with_feedback(units: Tensor, covariance: Tensor, largest: int) -> tupl
         left[last:] -= factor[first:last, last:].mT @ errors
     places = order.argsort()
     return integers[places].mT, before[places].mT
-
-
-def _store(model: M3ViT, name: str, weight: Tensor, bias: Tensor) -> None:
-    """Set the weight [out, in] and bias [out] of the layer called `name` in a model."""
-    _, index, *inner, part = name.split(".")
-    block = cast("Block", model.blocks[int(index)])
-    attention, mlp = block.attention, block.mlp
-    if part in ("query", "key", "value"):
-        width = model.configuration.width
-        first = ("query", "key", "value").index(part) * width
-        targets = attention.qkv.weight[first : first + width], attention.qkv.bias[first : first + width]
-    elif part == "projection":
-        targets = attention.projection.weight, attention.projection.bias
-    elif isinstance(mlp, MoE):
-        e = int(inner[-1])
-        weights, biases = (mlp.up_weight, mlp.up_bias) if part == "up" else (mlp.down_weight, mlp.down_bias)
-        targets = weights[e].mT, biases[e]
-    else:
-        linear = mlp.up if part == "up" else mlp.down
-        targets = linear.weight, linear.bias
-    for target, value in zip(targets, (weight, bias)):
-        target.copy_(value)

@@ -10,6 +10,7 @@ from moesaic.model.commands.export import ExportCommand
 from moesaic.model.commands.qat import QatCommand, scales_path
 from moesaic.model.data.scenes import render
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
+from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.quantisation.scales import Scales
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
@@ -67,6 +68,7 @@ def test_flags_of_export_and_evaluate(checkpoint_path, tmp_path, without_onnx):
         "percentile": 99.5,
         "clip_weights": True,
         "expert_bits": 4,
+        "expert_bits_loss": 1.0,
         "rounding": "feedback",
     }
     assert call(EvaluateCommand, "--checkpoint", checkpoint_path, *words) == 0
@@ -74,3 +76,41 @@ def test_flags_of_export_and_evaluate(checkpoint_path, tmp_path, without_onnx):
         call(EvaluateCommand, "--checkpoint", checkpoint_path, "--percentile", 99)
     with pytest.raises(UserError, match=r"--rate 2 is not above 0 and up to 1"):
         call(QatCommand, "--checkpoint", checkpoint_path, "--rate", 2)
+    for words in ((), ("--expert-bits", 4)):
+        with pytest.raises(
+            UserError, match=r"--expert-bits-loss 2 is of no use with a fixed number of bits: add --expert-bits auto"
+        ):
+            call(EvaluateCommand, "--checkpoint", checkpoint_path, "--expert-bits-loss", 2, *words)
+    with pytest.raises(
+        UserError, match=r"a loss of 0 dB for 4-bit experts is not above 0 and finite: choose one such as 1"
+    ):
+        call(EvaluateCommand, "--checkpoint", checkpoint_path, "--expert-bits", "auto", "--expert-bits-loss", 0)
+    with pytest.raises(SystemExit):
+        call(EvaluateCommand, "--checkpoint", checkpoint_path, "--expert-bits", "fewest")
+
+
+def test_bits_by_sensitivity_from_the_command_line_to_the_bundle(checkpoint_path, tmp_path, without_onnx, capsys):
+    words = ("--samples", 2, "--expert-bits", "auto", "--expert-bits-loss", 0.03, "--device", "cpu")
+    assert call(ExportCommand, "--checkpoint", checkpoint_path, "--output", tmp_path / "b", *words) == 0
+    bundle, exported = load_bundle(tmp_path / "b"), capsys.readouterr().out
+    four, measured = bundle.architecture.four_bit_experts, bundle.report["expert_bits"]
+    assert bundle.report["quantisation"]["expert_bits"] == "auto" and measured["stated"] == 0.03 >= measured["lost"]
+    count = sum(map(len, four.values()))
+    assert 0 < count < 10 and len(measured["alone"]) == 10
+    assert call(EvaluateCommand, "--checkpoint", checkpoint_path, *words) == 0
+    for text in (exported, capsys.readouterr().out):
+        assert f"cost {measured['lost']:.2f} dB of the 0.03 dB that may be lost" in " ".join(text.split())
+        assert text.count("*") == count + 1 and "bytes over DRAM a frame" in text
+    output = tmp_path / "tuned.safetensors"
+    words = ("--steps", 1, "--expert-bits", "auto", "--expert-bits-loss", 0.03, "--output", output, "--device", "cpu")
+    assert call(QatCommand, "--checkpoint", checkpoint_path, *words) == 0
+    scales = Scales.load(scales_path(output), CONFIGURATION)
+    assert scales.four_bit_experts == four
+    words = ("--output", tmp_path / "tuned", "--samples", 2, "--scales", scales_path(output))
+    assert call(ExportCommand, "--checkpoint", output, *words) == 0
+    tuned = load_bundle(tmp_path / "tuned")
+    assert tuned.architecture.four_bit_experts == four and tuned.report["expert_bits"] == measured
+    model = checkpoint.load(output).build_model().eval()
+    assert_the_same(
+        FakeQuantised(model, scales), IntegerNetwork(tuned.architecture, tuned.tasks, tuned.tensors), SCENES.images[:1]
+    )

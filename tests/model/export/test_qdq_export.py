@@ -14,6 +14,7 @@ from moesaic.model.commands.export import ExportCommand
 from moesaic.model.export.qdq_export import qdq_decibels, qdq_files, qdq_onnx
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.quantisation.post_training import integer_network
+from moesaic.model.quantisation.settings import AUTO, PtqSettings
 from moesaic.model.recipes.recipe import TaskConfiguration
 from moesaic.spec.bundle import load_bundle
 from tests.model.calling import call
@@ -30,8 +31,12 @@ def run(content, image, *names):
     return session.run(list(names), {"image": image[None]})
 
 
-def test_outputs_are_near_the_integers(network, calibration_images):
+@pytest.mark.parametrize("bits", [8, AUTO])
+def test_outputs_are_near_the_integers(trained, calibration_images, bits):
     """Dense tasks of a network with experts. Equal bytes each time; weights and table are the bundle's."""
+    network = integer_network(trained, calibration_images, settings=PtqSettings(expert_bits=bits))
+    four = [f"blocks.{i}.experts.{e}.up" for i, of in network.architecture.four_bit_experts.items() for e in of]
+    assert bool(four) == (bits == AUTO)
     files = qdq_files(network)
     assert sorted(files) == [f"model.{task}.qdq.onnx" for task in sorted(network.tasks)]
     assert files == qdq_files(network)
@@ -41,7 +46,7 @@ def test_outputs_are_near_the_integers(network, calibration_images):
     for name in network.tasks:
         model = onnx.load_from_string(files[f"model.{name}.qdq.onnx"])
         stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        for layer in ("blocks.0.query", "blocks.0.mlp.down", "blocks.1.experts.0.up", f"heads.{name}"):
+        for layer in ("blocks.0.query", "blocks.0.mlp.down", "blocks.1.experts.0.up", f"heads.{name}", *four):
             assert np.array_equal(stored[f"{layer}.weight"].T, network.tensors[f"{layer}.weight"])
             assert np.array_equal(stored[f"{layer}.bias"], network.tensors[f"{layer}.bias"])
         assert np.array_equal(stored["blocks.1.experts.table"], network.tensors["blocks.1.experts.table"])

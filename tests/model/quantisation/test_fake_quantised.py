@@ -86,6 +86,15 @@ def test_every_integer_is_the_integer_networks(model, images, settings):
     assert_the_same(FakeQuantised(model, scales), network, images)
 
 
+def test_and_so_is_every_integer_of_mixed_bits(model, images):
+    scales = dataclasses.replace(scales_of(model, images), four_bit_experts={1: (0, 3), 3: (4,)})
+    network = integer_network(model, images, scales=scales)
+    assert_the_same(FakeQuantised(model, scales), network, images)
+    for name, value in network.tensors.items():
+        if name.endswith(".weight"):
+            assert np.abs(value).max() == (7 if network.architecture.weight_bits(name) == 4 else 127), name
+
+
 def test_and_so_it_is_where_values_saturate(model, images):
     """Scales that are far too small, on noise: every saturation is reached."""
     scales = scales_of(model, images)

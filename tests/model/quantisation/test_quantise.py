@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from moesaic.errors import UserError
+from moesaic.model.pathways.pathway import whole_network
 from moesaic.model.quantisation.calibration import calibrate
 from moesaic.model.quantisation.gelu import gelu, gelu_table
-from moesaic.model.quantisation.layers import LinearLayer, NormLayer
+from moesaic.model.quantisation.layers import LinearLayer, NormLayer, linear_layers
 from moesaic.model.quantisation.post_training import scales_for
-from moesaic.model.quantisation.quantise import BIAS_MAX, quantise_linear, quantise_norm
+from moesaic.model.quantisation.quantise import BIAS_MAX, per_channel, quantise_linear, quantise_norm, real_linear
 from moesaic.model.quantisation.scales import ActivationScale, Scales
 from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.spec.arithmetic import SHIFT_MAX, layer_norm, matmul_exact, requantise
@@ -89,11 +90,32 @@ def test_clipped_weights_lose_less(bits):
     assert bits == 8 or clipped.mean() < 0.9 * plain.mean()
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+def test_what_integers_stand_for_is_near_the_layer(trained, calibration_images, bits):
+    """Weights to half a unit, and results to half a unit of the bias where the input is the usual one."""
+    scales = scales_for(trained, calibration_images[:8], PtqSettings())
+    for name, layer in linear_layers(trained, scales, whole_network(trained)):
+        if name == "patch_embed":  # its fourth byte of a pixel stands for nothing
+            continue
+        found = quantise_linear(layer, bits)
+        weight, bias = real_linear(layer, found)
+        step, centre = (per_channel(part, weight) for part in (layer.input_scale.scale, layer.input_scale.centre))
+        unit = found.ratio * per_channel(layer.output_scale.scale, bias)
+        assert ((weight - layer.weight).abs() * step <= 0.502 * unit[:, None]).all(), name
+        result, exact = weight @ centre + bias, layer.weight @ centre + layer.bias
+        assert ((result - exact).abs() <= 0.502 * unit + 1e-4 * exact.abs().max()).all(), name
+
+
 def test_settings_that_make_no_sense_are_refused():
     for values, message in (
         ({"method": "entropy"}, "'entropy' is unknown: choose from mse, percentile"),
         ({"percentile": 50}, "percentile 50 is not above 50 and up to 100"),
-        ({"expert_bits": 5}, "of 5 bits are not supported: choose 8 or 4"),
+        ({"expert_bits": 5}, "of 5 bits are not supported: choose from 8, 4, auto"),
+        ({"expert_bits": "auto", "expert_bits_loss": -1}, "a loss of -1 dB for 4-bit experts is not above 0"),
+        (
+            {"expert_bits": "auto", "expert_bits_loss": float("nan")},
+            "a loss of nan dB for 4-bit experts is not above 0",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             PtqSettings(**values)
