@@ -7,6 +7,7 @@ from pathlib import Path
 from moesaic.files import write_file
 from moesaic.model.experiments.timing_table import timing_table
 from moesaic.model.pathways.budgets import Budget
+from moesaic.model.quantisation.settings import AUTO, PtqSettings
 from moesaic.model.recipes.recipe import load_recipe
 from moesaic.model.tasks.definitions import find_task
 from moesaic.model.tasks.delta import delta_m
@@ -27,6 +28,12 @@ BUDGETS = ("16x4", "12x4", HALF, "4x4", "16x2", "8x2", "16x1", "8x1")
 """Budgets as experts kept x experts per token; the first is the whole network."""
 BUDGETED = ("multi-gate", "sampled-budgets")
 """Networks measured under these budgets without further training."""
+EXPERT_BITS = {
+    "8": PtqSettings(),
+    "4": PtqSettings(expert_bits=4),
+    **{f"auto, {loss:g} dB": PtqSettings(expert_bits=AUTO, expert_bits_loss=loss) for loss in (0.5, 1.0, 2.0)},
+}
+"""Choices of bits for the experts of the multi-gate network, as the page names them; the first is what the others are compared with."""
 
 
 def write_page(path: Path, results: list[dict], experts: dict) -> None:
@@ -68,6 +75,8 @@ def results_markdown(results: list[dict], experts: dict) -> str:
         "Post-training quantisation to int8 on 64 training scenes; the change is relative to float, positive when worse.",
         "",
         _integers(runs, seeds),
+        "",
+        *expert_bits_section([runs["multi-gate", seed] for seed in seeds]),
         "",
         "## Half of the experts",
         "",
@@ -122,6 +131,37 @@ def _integers(runs: dict, seeds: list[int]) -> str:
     agreement = _spread([100 * runs["multi-gate", seed]["agreement"] for seed in seeds], 2)
     note = f"Router top-k agreement of integers with float: {agreement} %."
     return _table(["network", "task"], ["float", "int8", "change (%)"], rows, note)
+
+
+def expert_bits_section(runs: list[dict]) -> list[str]:
+    """The section on experts of 4 bits, as lines of Markdown. runs: of the multi-gate network, one for each seed."""
+    rows: list[list[Value | Cell]] = []
+    for name in EXPERT_BITS:
+        found = [run["expert_bits"][name] for run in runs]
+        lost = "–" if found[0]["lost"] is None else _spread([one["lost"] for one in found], 2)
+        changes = [
+            _spread([_worse(task, run["float"][task], one["integer"][task]) for run, one in zip(runs, found)], 2)
+            for task in runs[0]["float"]
+        ]
+        share = _spread([100 * one["four_bit_share"] for one in found], 0)
+        rows.append([name, share, _spread([one["dram_bytes"] / 1e3 for one in found], 0), lost, *changes])
+    heads = [
+        "4-bit experts (%)",
+        "DRAM a frame (kB)",
+        "dB lost",
+        *(f"{_heading(task)} (%)" for task in runs[0]["float"]),
+    ]
+    return [
+        "## Experts of 4 bits",
+        "",
+        "The multi-gate network's experts with weights of 8 bits, of 4, and chosen by `--expert-bits auto` with what `--expert-bits-loss`"
+        " allows",
+        "([how](quantisation.md#4-bit-expert-weights)). Columns of tasks have the change relative to float, in percent, positive when"
+        " worse. The loss is the one",
+        "measured on calibration pictures; bytes are those of `moesaic.spec.cost.dram_bytes`, the mean over the tasks.",
+        "",
+        _table(["experts' bits"], heads, rows),
+    ]
 
 
 def _pathways(runs: dict, seeds: list[int]) -> str:
@@ -193,10 +233,14 @@ def _changes(title: str, pairs: list[tuple[dict[str, float], dict[str, float]]])
     rows = []
     for task in pairs[0][0]:
         before, after = ([pair[side][task] for pair in pairs] for side in (0, 1))
-        sign = -1 if _definition(task).higher_is_better else 1
-        worse = [100 * sign * (b - a) / a for a, b in zip(before, after)]
+        worse = [_worse(task, a, b) for a, b in zip(before, after)]
         rows.append([title, _heading(task), _spread(before), _spread(after), _spread(worse, 2)])
     return rows
+
+
+def _worse(task: str, before: float, after: float) -> float:
+    """By how many percent a task's metric got worse."""
+    return (-100 if _definition(task).higher_is_better else 100) * (after - before) / before
 
 
 def _definition(task: str):

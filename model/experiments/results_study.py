@@ -7,20 +7,23 @@ start resumes where the first one stopped, and a changed recipe is run anew.
 import copy
 import dataclasses
 import multiprocessing
+import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from moesaic.files import require_writable
+from moesaic.model.data.samples import Dataset
 from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
 from moesaic.model.evaluation.evaluate import measure_float, measure_integer
 from moesaic.model.experiments.kept_measurements import content_key, keep_measurements, read_measurements
-from moesaic.model.experiments.results_page import BUDGETED, BUDGETS, FINE_TUNING_STEPS, HALF
+from moesaic.model.experiments.results_page import BUDGETED, BUDGETS, EXPERT_BITS, FINE_TUNING_STEPS, HALF
 from moesaic.model.finetuning.pathway_training import fine_tune_on_pathways
 from moesaic.model.input_pipeline.held_out import first_images, open_validation, training_scenes
 from moesaic.model.network.vit import M3ViT
@@ -28,17 +31,18 @@ from moesaic.model.pathways.alternatives import pathways_within
 from moesaic.model.pathways.budgets import Budget
 from moesaic.model.pathways.pathway import on_pathways, whole_network
 from moesaic.model.pathways.usage import measure_usage
-from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, integer_network
+from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, integer_network
+from moesaic.model.quantisation.settings import PtqSettings
 from moesaic.model.recipes.recipe import Recipe, load_recipe
 from moesaic.model.training.train import train
-from moesaic.spec.cost import frame_macs
+from moesaic.spec.cost import dram_bytes, frame_macs
 
 SEEDS = (0, 1, 2)
 NETWORKS = ("multi-gate", "sampled-budgets", "single-gate", "task-conditioned", "dense")
 """Recipes in recipes/results that have every task."""
 QUANTISED = ("multi-gate", "dense")
 """Those that are also measured in integers."""
-MEASUREMENTS = 4
+MEASUREMENTS = 5
 """Version of `measure`; checkpoints measured by another version are measured again without training."""
 
 
@@ -84,7 +88,10 @@ def execute(run: SeededRun, directory: Path) -> dict:
 
 
 def measure(run: SeededRun, model: M3ViT) -> dict:
-    """MACs and float metrics by task, the number of parameters, and for some networks metrics in integers and with fewer experts."""
+    """MACs and float metrics by task, the number of parameters, and for some networks what else the page shows.
+
+    That is metrics in integers, with experts of 4 bits, and with fewer experts.
+    """
     recipe = run.recipe
     held_out = open_validation(recipe, None)
     seen = training_scenes(recipe, 0, CALIBRATION_SCENES).images
@@ -100,6 +107,9 @@ def measure(run: SeededRun, model: M3ViT) -> dict:
         result["integer"] = measure_integer(network, recipe.model, held_out)
     if run.name == NETWORKS[0]:
         result["agreement"] = top_k_agreement(model, network, first_images(held_out, AGREEMENT_SCENES))
+        result["expert_bits"] = {
+            name: measure_bits(model, seen, held_out, settings) for name, settings in EXPERT_BITS.items()
+        }
     if run.name in BUDGETED:
         usage = measure_usage(model, seen)
         result["budgets"] = {}
@@ -114,6 +124,26 @@ def measure(run: SeededRun, model: M3ViT) -> dict:
                 with on_pathways(one, pathways):
                     result[name] = measure_float(one, held_out)
     return result
+
+
+def measure_bits(model: M3ViT, seen: np.ndarray, held_out: Dataset, settings: PtqSettings) -> dict:
+    """One choice of bits for the experts: the metrics by task ("integer"), and what it costs and saves.
+
+    "four_bit_share": of all experts. "dram_bytes": of a frame, the mean over the tasks. "lost": decibels on calibration pictures, if the
+    choice was made by measuring them. seen: calibration pictures, uint8 [N, height, width, 3].
+    """
+    rounded, scales = calibrated(model, seen, settings)
+    network = integer_network(rounded, seen, scales=scales)
+    four, every = (
+        sum(map(len, experts.values())) for experts in (scales.four_bit_experts, network.architecture.all_experts)
+    )
+    measured = scales.measured_bits
+    return {
+        "integer": measure_integer(network, model.configuration, held_out),
+        "four_bit_share": four / every,
+        "dram_bytes": statistics.mean(dram_bytes(network.architecture, task) for task in network.tasks.values()),
+        "lost": None if measured is None else measured.lost,
+    }
 
 
 def execute_all(directory: Path, jobs: int, console: Console) -> list[dict]:

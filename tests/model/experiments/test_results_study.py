@@ -6,7 +6,7 @@ import json
 import pytest
 
 from moesaic.model.experiments import results_study
-from moesaic.model.experiments.results_page import BUDGETS, HALF, results_markdown
+from moesaic.model.experiments.results_page import BUDGETS, EXPERT_BITS, HALF, results_markdown
 from moesaic.model.experiments.results_study import BUDGETED, NETWORKS, QUANTISED, SeededRun, every_run, execute
 from moesaic.model.recipes.recipe import load_recipe
 
@@ -29,6 +29,10 @@ def measurements() -> list[dict]:
             result["integer"] = result["float"] | {"depth": result["float"]["depth"] * 1.002}
         if run.name == NETWORKS[0]:
             result |= {"agreement": 0.99, "all_trained_on": result["float"], "half_trained_on": result["float"]}
+            four = {"integer": result["float"], "four_bit_share": 0.625, "dram_bytes": 250_000.0, "lost": 0.875}
+            result["expert_bits"] = dict.fromkeys(EXPERT_BITS, four) | {
+                "4": four | {"integer": result["integer"], "lost": None, "four_bit_share": 1.0}
+            }
         if run.name in BUDGETED:
             half = result["float"] | {"depth": result["float"]["depth"] * 1.05}
             result["budgets"] = dict.fromkeys(BUDGETS, result["float"]) | {HALF: half}
@@ -85,6 +89,14 @@ def test_the_page_compares_half_of_the_experts_with_all():
     assert next(line for line in lines if line.startswith("| 8, 4 |")).startswith("| 8, 4 | 1.67 ± 0.00 |")
 
 
+def test_the_page_compares_bits_of_experts():
+    lines = results_markdown(measurements(), EXPERTS).splitlines()
+    found = [line for line in lines if line.startswith(tuple(f"| {name} |" for name in EXPERT_BITS))]
+    assert len(found) == len(EXPERT_BITS)
+    assert found[1] == "| 4 | 100 ± 0 | 250 ± 0 | – | 0.00 ± 0.00 | 0.20 ± 0.00 | 0.00 ± 0.00 |"
+    assert found[2].startswith("| auto, 0.5 dB | 62 ± 0 | 250 ± 0 | 0.88 ± 0.00 | 0.00")
+
+
 def test_the_page_has_what_experts_cost_and_how_it_was_timed():
     text = results_markdown(measurements(), EXPERTS)
     assert "`m3vit_tiny`, weights not trained, 2 threads of PyTorch 9.9, the median of 7" in text
@@ -121,6 +133,12 @@ def test_a_run_that_is_done_is_not_done_again(tiny, tmp_path, monkeypatch):
     first = execute(run, tmp_path)
     assert first["macs"]["depth"] > 0
     assert first.keys() >= {"float", "integer", "agreement", "budgets", "half_trained_on", "parameters"}
+    bits = first["expert_bits"]
+    assert bits["8"]["integer"] == first["integer"] and not bits["8"]["four_bit_share"]
+    assert bits["4"]["four_bit_share"] == 1 and bits["4"]["dram_bytes"] < bits["8"]["dram_bytes"]
+    for loss in (0.5, 1, 2):
+        found = bits[f"auto, {loss} dB"]
+        assert found["lost"] <= loss and bits["4"]["dram_bytes"] <= found["dram_bytes"] <= bits["8"]["dram_bytes"]
     monkeypatch.setattr(results_study, "train", None)
     path = tmp_path / f"{run.key}.json"
     assert execute(run, tmp_path) == first == json.loads(path.read_text())
