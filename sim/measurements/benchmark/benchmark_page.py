@@ -49,7 +49,7 @@ def benchmark_page(document: dict) -> str:
         _frames(document["frames"]),
         _asked(document["asked"]),
         _others(document["frames"]),
-        _roofline(document["frames"]),
+        _roofline([*document["frames"], *_of_this_configuration(document)]),
         _account([*document["frames"], *document["joint"]]),
         _units(document["frames"]),
         _joint(document["joint"]),
@@ -132,7 +132,8 @@ def _roofline(entries: Sequence[dict]) -> Markup | None:
     if not entries:
         return None
     peak, rate = entries[0]["macs_per_cycle"], entries[0]["bytes_per_cycle"]
-    points = [(e["macs"] / e["dram_bytes"], e["macs"] / e["cycles"]) for e in entries]
+    # DRAM bytes of the joint part are per picture.
+    points = [(e["macs"] / (e["dram_bytes"] * e.get("batch", 1)), e["macs"] / e["cycles"]) for e in entries]
     ridge = peak / rate
     low, high = min([x for x, _ in points] + [ridge]) / 2, max([x for x, _ in points] + [ridge]) * 2
     roof = [(low, low * rate), (ridge, peak), (high, peak)]
@@ -140,7 +141,7 @@ def _roofline(entries: Sequence[dict]) -> Markup | None:
         Line(f"roof: {peak:,} MAC a cycle, {rate:.2f} B a cycle", roof, REFERENCE, marked=False),
         *(
             Line(
-                f"{frame_name(e)}: {percent()(point[1] / min(peak, point[0] * rate))} of its roof",
+                f"{entry_name(e)}: {percent()(point[1] / min(peak, point[0] * rate))} of its roof",
                 [point],
                 SERIES[index],
             )
@@ -152,6 +153,11 @@ def _roofline(entries: Sequence[dict]) -> Markup | None:
         "up: multiply-accumulates per cycle. Left of the corner DRAM is the roof, right of it the array."
     )
     return section("Roofline", introduction, _logarithmic_chart(lines, "MACs per DRAM byte", "MACs per cycle"))
+
+
+def _of_this_configuration(document: dict) -> list[dict]:
+    """The entries of the joint part that are of the document's own configuration."""
+    return [entry for entry in document["joint"] if entry["config"] == document["configuration"]["name"]]
 
 
 def _logarithmic_chart(lines: Sequence[Line], x_title: str, y_title: str) -> Markup:
