@@ -118,7 +118,7 @@ def _lut_terms(c: HardwareConfiguration) -> dict[str, float]:
         "lanes": 609 * lanes,  # tables, row maxima, results, softmax
         "operands": 785 * c.tile_rows,
         "layer_norm": 785 * c.norm_lanes,
-        "load": c.load_ports * (8 * word + 450),
+        "load": c.load_ports * (8 * word + 800),
         "weights": 29.4 * word,
         "activations": _act_lut(c),
         "queues": 27 * c.instruction_queue,

@@ -25,14 +25,14 @@ def choice_table(architecture: Architecture, measured: MeasuredBits) -> Table:
     results = ", ".join(
         f"{name} {before:.1f} to {measured.mixed[name]:.1f} dB" for name, before in measured.eight_bits.items()
     )
-    cost = f"* has 4 bits. Together they cost {measured.lost:.2f} dB of the {measured.stated:g} dB that may be lost; results: {results}."
-    notes = [cost, "Signal to noise against float, on calibration pictures and before training in integers."]
-    if measured.alone and not four:
-        least = min(measured.alone.values())
-        notes.append(
-            f"No expert has 4 bits: the least sensitive one costs about {least:.2f} dB, allow more with --expert-bits-loss."
-        )
-    return Table(columns, rows, notes)
+    return Table(
+        columns,
+        rows,
+        (
+            f"* has 4 bits. Together they cost {measured.lost:.2f} dB of the {measured.stated:g} dB that may be lost; results: {results}.",
+            "Signal to noise against float, on calibration pictures and before training in integers.",
+        ),
+    )
 
 
 def bytes_table(architecture: Architecture, tasks: Mapping[str, Task]) -> Table:

@@ -411,11 +411,14 @@ def route(case: Case) -> None:
     case.emit("route", rows=tokens, top_k=configuration.experts, **fields)
     rows, top_k = int(rng.choice([tokens, rng.integers(1, tokens + 1)])), int(rng.integers(1, 5))
     cut = int(rng.choice([0, rows, rng.integers(0, rows + 1)]))
-    case.emit("route", rows=cut, top_k=top_k, **fields)
+    # In either part of the second one, tokens may choose among some of the experts only.
+    some, others = (
+        {"absent_low": mask, "absent_high": mask}
+        for mask in rng.integers(0, 1 << 32, 2) * rng.integers(0, 4, 2).clip(0, 1)
+    )
+    case.emit("route", rows=cut, top_k=top_k, **some, **fields)
     rest = {**fields, "source_address": source + cut * pitch}
-    # The rest of the tokens may choose among some of the experts only.
-    absent = int(rng.choice([0, rng.integers(1 << 32)]))
-    case.emit("route", append=1, first=cut, rows=rows - cut, top_k=top_k, absent_low=absent, absent_high=absent, **rest)
+    case.emit("route", append=1, first=cut, rows=rows - cut, top_k=top_k, **others, **rest)
     product = random_product(case, tokens, columns=case.columns + 1, depth=2 * case.depth)
     residual = into_act(case, Destination.RESIDUAL, tokens, product["columns"])
     for expert in range(configuration.experts):

@@ -17,12 +17,11 @@ from moesaic.model.quantisation.bit_choice import judged_pictures
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.layers import linear_layers, set_linear
-from moesaic.model.quantisation.measured_bits import MeasuredBits
 from moesaic.model.quantisation.post_training import calibrated, integer_network
 from moesaic.model.quantisation.quantise import quantise_layer, real_linear
 from moesaic.model.quantisation.scales import Scales
 from moesaic.model.quantisation.settings import AUTO, FEEDBACK, NEAREST, PtqSettings
-from moesaic.spec.bundle import Alternative, Architecture
+from moesaic.spec.bundle import Alternative
 from tests.model.quantisation.test_fake_quantised import assert_the_same
 
 EVERY = {1: (0, 1, 2, 3, 4), 3: (0, 1, 2, 3, 4)}
@@ -171,18 +170,6 @@ def test_what_was_measured_is_kept_with_the_scales(trained, calibration_images, 
     found = Scales.load(tmp_path / "scales", trained.configuration)
     assert found.settings == scales.settings and found.four_bit_experts == scales.four_bit_experts
     assert found.measured_bits == scales.measured_bits
-
-
-def test_a_table_without_experts_of_4_bits_says_what_would_have_to_be_allowed():
-    a = Architecture(16, 16, 8, 8, 2, 1, 8, 8, 2, 1, (1,))
-    alone = {"blocks.1.experts.0": 0.75, "blocks.1.experts.1": 0.333}
-    measured = MeasuredBits(0.25, 0.0, alone, {"depth": 30.0}, {"depth": 30.0})
-    assert (
-        choice_table(a, measured)
-        .notes[-1]
-        .startswith("No expert has 4 bits: the least sensitive one costs about 0.33 dB")
-    )
-    assert len(choice_table(dataclasses.replace(a, four_bit_experts={1: (1,)}), measured).notes) == 2
 
 
 def test_the_tables_say_what_was_chosen_and_what_it_saves(trained, calibration_images):
