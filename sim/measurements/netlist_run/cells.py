@@ -10,7 +10,7 @@ from moesaic.errors import InternalError
 from moesaic.sim.measurements.synthesis import yosys
 
 CELL_DIRECTORY = Path(__file__).parent / "cells"
-"""One file for each cell that Yosys has no model of, written from AMD's user guides."""
+"""One file for each cell that Yosys has no model of, written from AMD's user guides, and for what several of them share."""
 
 _MODULE = re.compile(r"^module (\w+)\b.*?^endmodule$", re.MULTILINE | re.DOTALL)
 _SPECIFY = re.compile(r"^ *specify\b.*?^ *endspecify\n", re.MULTILINE | re.DOTALL)
@@ -36,6 +36,7 @@ def cell_models(netlist: str) -> str:
         ours = CELL_DIRECTORY / f"{name}.sv"
         if ours.exists():
             models.append(ours.read_text(encoding="utf-8"))
+            missing += sorted(set(_INSTANCE.findall(models[-1])) - set(missing))
         elif name in theirs:
             models.append(_SPECIFY.sub("", theirs[name]) + "\n")
         else:

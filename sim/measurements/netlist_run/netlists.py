@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from moesaic.files import write_file
 from moesaic.sim.measurements.synthesis import yosys
 from moesaic.sim.measurements.synthesis.elaboration import elaborate
 from moesaic.sim.measurements.synthesis.netlist import SYNTHESIS
+
+_UNKNOWN_CONTENTS = re.compile(r"^ *\.INITP?_[0-9A-F]{2}\(256'hx+\),\n", re.MULTILINE)
+"""Parameters of block RAMs that say what a memory without initial contents has anyhow."""
 
 
 def read_by_yosys(top: str, sources: Sequence[Path], parameters: Mapping[str, int | str]) -> Path:
@@ -55,5 +59,5 @@ def _verilog(top: str, sources: Sequence[Path], parameters: Mapping[str, int | s
                     f'write_verilog -noattr "{result}"',
                 ]
             )
-            write_file(path, result.read_bytes())
+            write_file(path, _UNKNOWN_CONTENTS.sub("", result.read_text(encoding="utf-8")).encode())
     return path
