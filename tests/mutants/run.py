@@ -77,9 +77,9 @@ def workload() -> Build:
 
     The second task's pathway is pruned.
 
-    Its configuration is `tiny` with so little weight memory that experts are loaded after the router, hence conditionally.
+    Its configuration is `tiny` with so little room for weights that experts are loaded after the router, hence conditionally.
     """
-    configuration = replace(load_configuration("tiny"), weight_bytes=16384)
+    configuration = replace(load_configuration("tiny"), weight_bytes=8192, shared_bytes=8192)
     architecture = Architecture(40, 56, 8, 40, 3, 5, 100, 72, 6, 2, (1,), four_bit_experts={1: (2, 4)})
     tasks = {
         "whole": Task("depth", 1, 8, 1.0, 2, {1: tuple(range(6))}),
