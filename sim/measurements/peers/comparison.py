@@ -151,7 +151,8 @@ def measure_nngen(
     wrong = (run.result != expected) | (generated.expected != expected)
     resources = None
     if synthesise:
-        counted = count_resources(nngen_simulation.TOP, [generated.verilog], {}, cache_directory("netlists"), say)
+        say(f"{PEER} {design}: synthesis, which takes minutes")
+        counted = count_resources(nngen_simulation.TOP, [generated.verilog], {}, cache_directory("netlists"))
         resources = blocks(counted)
     entry = Entry(
         PEER,
