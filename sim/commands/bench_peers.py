@@ -23,7 +23,7 @@ class BenchPeersCommand:
             "--parallelism",
             nargs="+",
             metavar="INxOUT",
-            help="NNgen's channels at once, in and out (default: three sizes for each layer, 16 to 144 multipliers)",
+            help="NNgen's channels at once, in and out (default: two or three sizes for each layer, 8 to 72 multipliers)",
         )
         parser.add_argument(
             "--config",

@@ -52,7 +52,7 @@ LAYERS = (product(129, 384, 384), convolution(28, 64, 128))
 
 def nngen_parallelism(layer: Layer) -> tuple[tuple[int, int], ...]:
     """(inputs, outputs) that NNgen is to take at once, some with about as many multipliers as `tiny` has: 9 of them for a convolution's."""
-    return ((2, 2), (2, 4), (4, 4)) if layer.picture else ((4, 4), (8, 8), (16, 8))
+    return ((2, 2), (2, 4)) if layer.picture else ((2, 4), (4, 4), (8, 8))
 
 
 @dataclass(frozen=True, eq=False)
