@@ -18,16 +18,17 @@ def check_machine_limits(target: Target) -> None:
     """Raises UserError, with the size and the limit, if a size of the network exceeds what the machine supports."""
     a, c, tasks = target.architecture, target.configuration, [target.task(member) for member in target.members]
 
-    def limit(what: str, needed: int, available: int) -> None:
+    def limit(what: str, needed: int, available: int, remedy: str = "") -> None:
         if needed > available:
             raise UserError(
-                f"the model does not fit configuration {c.name}: {what} is {needed}, at most {available} are supported there"
+                f"the model does not fit configuration {c.name}: {what} is {needed}, at most {available} are supported there{remedy}"
             )
 
     limit("the width", a.width, NORM_WIDTH_MAX)
     for block in sorted({block for task in tasks for block in task.pathway}):
         of_all = " of all results together" if len(tasks) > 1 else ""
-        limit(f"the number of tokens{of_all}", rows_needed(target), c.queue_tokens)
+        fewer = f"; ask for fewer than {len(tasks)} results of a run, or choose a configuration with more queue_tokens"
+        limit(f"the number of tokens{of_all}", rows_needed(target), c.queue_tokens, fewer if of_all else "")
         experts = len(experts_of((task for task in tasks if block in task.pathway), block))
         limit(
             "the number of experts of a task" if len(tasks) == 1 else f"the number of experts{of_all}",

@@ -219,7 +219,10 @@ def test_sets_that_make_no_sense(results: ResultSet, message: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"queue_tokens": 32}, "the number of tokens of all results together is 51, at most 32 are supported there"),
+        (
+            {"queue_tokens": 32},
+            "of all results together is 51, at most 32 are supported there; ask for fewer than 3 results of a run, or",
+        ),
         (
             {"act_bytes": 6144, "act_ultra_bytes": 0, "shared_bytes": 0},
             r"needs \d+ bytes of act memory, \d+ of 6144 are available",
