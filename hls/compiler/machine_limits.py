@@ -27,7 +27,7 @@ def check_machine_limits(target: Target) -> None:
     limit("the width", a.width, NORM_WIDTH_MAX)
     for block in sorted({block for task in tasks for block in task.pathway}):
         of_all = " of all results together" if len(tasks) > 1 else ""
-        fewer = f"; ask for fewer than {len(tasks)} results of a run, or choose a configuration with more queue_tokens"
+        fewer = "; ask for fewer results of a run, or choose a configuration with more queue_tokens"
         limit(f"the number of tokens{of_all}", rows_needed(target), c.queue_tokens, fewer if of_all else "")
         experts = len(experts_of((task for task in tasks if block in task.pathway), block))
         limit(

@@ -105,7 +105,7 @@ def _write_csv(path: Path, runs: list[dict]) -> None:
 def _summary(image: Path, result: Result, where: Path, executor: str) -> str:
     cycles = f"{result.counters['cycles']:,} cycles" if "cycles" in result.counters else "no clock"
     name = pathway_name(result.task, result.pathway)
-    if result.shared > 1:
+    if result.shared > 1 and "cycles" in result.counters:
         cycles += f" for {result.shared} tasks"
     line = f"{image}  {name}: {cycles}, {result.counters['instructions']:,} instructions ({executor}) -> {where}"
     best = result.top() if result.kind == CLASSIFICATION else []

@@ -59,9 +59,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _line(check: Check) -> str:
+def _line(check: Check, width: int) -> str:
+    """width: characters of the longest check's name."""
     told = check.detail or ", ".join(_figures(check.figures))
-    return f"{check.name:<22}{check.state:<14}{told}"
+    return f"{check.name:<{width + 2}}{check.state:<14}{told}"
 
 
 def _figures(figures: dict) -> list[str]:
@@ -104,10 +105,11 @@ class _Progress:
 def run_checks(checks: dict[str, Callable[[], dict]]) -> list[Check]:
     """Run them in order, printing a line for each."""
     progress, results = _Progress(len(checks)), []
+    width = max(map(len, checks))
     for name, check in checks.items():
         progress.begin(name)
         results.append(run_check(name, check))
-        progress.end(_line(results[-1]))
+        progress.end(_line(results[-1], width))
     return results
 
 

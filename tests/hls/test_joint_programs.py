@@ -221,7 +221,7 @@ def test_sets_that_make_no_sense(results: ResultSet, message: str) -> None:
     [
         (
             {"queue_tokens": 32},
-            "of all results together is 51, at most 32 are supported there; ask for fewer than 3 results of a run, or",
+            "of all results together is 51, at most 32 are supported there; ask for fewer results of a run, or",
         ),
         (
             {"act_bytes": 6144, "act_ultra_bytes": 0, "shared_bytes": 0},
