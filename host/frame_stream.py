@@ -250,7 +250,7 @@ class Stream:
         """The program that a batch of frames with these tasks comes from, if there is one."""
         if self._batch == 1 or len(names) != 1:
             return None
-        return self._build.joint_program(one_task(names[0], self._batch))
+        return self._build.program_for(one_task(names[0], self._batch))
 
     def _feed_each(self, names: tuple[str, ...], images: Sequence[Prepared]) -> None:
         """All tasks of each of the images."""

@@ -132,12 +132,11 @@ class Phases:
         with frame.timed("upload"):
             if frame.whole:
                 frame.memory.frame[:] = PATTERN
-            for prepared, offset in zip(frame.images, frame.program.image_offsets, strict=True):
-                self._build.write_image(frame.memory.frame, prepared.image, offset)
-                if self._staged is not None and not frame.whole:
-                    self._staged.upload(frame.memory, slice(offset, offset + self._build.image_bytes))
-            if self._staged is not None and frame.whole:
-                self._staged.upload(frame.memory, slice(None))
+            self._build.write_images(frame.memory.frame, frame.program, [each.image for each in frame.images])
+            if self._staged is not None:
+                parts = [slice(start, start + self._build.image_bytes) for start in frame.program.image_offsets]
+                for part in [slice(None)] if frame.whole else parts:
+                    self._staged.upload(frame.memory, part)
 
     def compute(self, frame: Frame) -> None:
         """Run the program. FrameFault if the machine stops; the next run is not affected."""

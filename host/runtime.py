@@ -166,8 +166,8 @@ class Accelerator:
         frames, sizes = [], self.build.batches(name)
         while prepared:
             size = next((size for size in sizes if size <= len(prepared)), 1)
-            joint = self.build.joint_program(one_task(name, size)) if size > 1 else None
-            (program,) = [joint] if joint else self.build.programs_for([name])
+            program = self.build.program_for(one_task(name, size))
+            assert program is not None
             frames.append(Frame(program, prepared[:size]))
             prepared = prepared[size:]
         return self._results_of(frames)

@@ -366,8 +366,7 @@ def check_joint_program(machine: Machine, joint: JointProgram) -> dict:
     build = machine.build
     images = [np.roll(test_image(build), image, axis=1) for image in range(len(joint.image_offsets))]
     together = build.new_memory()
-    for image, offset in zip(images, joint.image_offsets, strict=True):
-        build.write_image(together.frame, image, offset)
+    build.write_images(together.frame, joint, images)
     counters = machine.executor.run(joint.program, together, machine.max_cycles)
     compared = 0
     for member in joint.members:

@@ -19,7 +19,7 @@ from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.heads import CLASSIFICATION, FEATURES, KINDS, POOLINGS, ROWS_LEAST
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
-from moesaic.spec.joint_programs import JointMember, JointProgram, ResultSet, checked_results, one_picture
+from moesaic.spec.joint_programs import JointMember, JointProgram, ResultSet, checked_results, image_count, one_picture
 from moesaic.spec.observation import Observation
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
@@ -187,8 +187,16 @@ class Build:
             )
         return self.pathways[name]
 
-    def joint_program(self, results: ResultSet) -> JointProgram | None:
-        """The joint program that gives exactly these results, in this order; None if there is none."""
+    def program_for(self, results: ResultSet) -> JointProgram | None:
+        """The program that gives exactly these results, in this order; None if there is none.
+
+        That of a single result is described like a joint one. UserError for an unknown task.
+        """
+        tasks = [self.task(name) for name, _ in results]
+        if len(results) == 1:
+            (task,), ((name, image),) = tasks, results
+            member = JointMember(name, image, task.output_offset, task.observations)
+            return JointProgram(task.program, (self.image_offset,), (member,), task.macs)
         for joint in self.joint:
             if len(joint.members) == len(results) and set(joint.results) == set(results):
                 members = dict(zip(joint.results, joint.members, strict=True))
@@ -198,20 +206,11 @@ class Build:
     def programs_for(self, names: Sequence[str]) -> list[JointProgram]:
         """The programs that give these pathways of one image: the joint one, if the build has it, otherwise one for each.
 
-        That of a single result is described like a joint one. UserError for an unknown task.
+        UserError for an unknown task.
         """
-        tasks = [self.task(name) for name in names]
-        if joint := self.joint_program(one_picture(names)):
-            return [joint]
-        return [
-            JointProgram(
-                task.program,
-                (self.image_offset,),
-                (JointMember(name, 0, task.output_offset, task.observations),),
-                task.macs,
-            )
-            for name, task in zip(names, tasks, strict=True)
-        ]
+        alone = [self.program_for(one_picture([name])) for name in names]
+        joint = self.program_for(one_picture(names))
+        return [joint] if joint else [program for program in alone if program]
 
     def batches(self, name: str) -> list[int]:
         """Of how many images the build has a joint program of this pathway, in descending order."""
@@ -240,6 +239,11 @@ class Build:
             pixels = np.pad(runs, ((0, 0), (0, 0), (0, self.image_pitch - self.image_patch), (0, 0)))
         start = self.image_offset if offset is None else offset
         frame[start : start + pixels.size] = pixels.reshape(-1)
+
+    def write_images(self, frame: np.ndarray, program: JointProgram, images: Sequence[np.ndarray]) -> None:
+        """Put the images of a program into the frame window, each as write_image does. ValueError for another number of them."""
+        for image, offset in zip(images, program.image_offsets, strict=True):
+            self.write_image(frame, image, offset)
 
     def output_part(self, task: str, offset: int | None = None) -> slice:
         """The bytes of the frame window that hold the output of a task or pathway. offset: where it begins; None for the task's own."""
@@ -329,7 +333,7 @@ def _problem(build: Build) -> str:
             return f"task {name}: {problem}"
     for joint in build.joint:
         checked_results(joint.results)
-        if len(joint.image_offsets) != len({image for _, image in joint.results}):
+        if len(joint.image_offsets) != image_count(joint.results):
             return f"the joint program {joint.label} has {len(joint.image_offsets)} images"
         places.append((f"the joint program {joint.label}", joint.program.offset, joint.program.size, constants))
         places += [("an image", offset, build.image_bytes, frame) for offset in joint.image_offsets]

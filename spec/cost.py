@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from moesaic.spec.bundle import Architecture, Task, expected_tensors, is_packed, output_shape
 from moesaic.spec.heads import FEATURES, blocks_run, head_layers, moe_blocks_run
+from moesaic.spec.joint_programs import ResultSet
 
 
 def frame_macs(architecture: Architecture, task: Task) -> int:
@@ -37,6 +38,17 @@ def joint_macs(architecture: Architecture, tasks: Sequence[Task]) -> int:
             kept = len(task.pathway[i])
             macs += tokens * width * kept + min(task.top_k, kept) * tokens * 2 * width * a.expert_hidden
     return macs + sum(head_macs(a, task) for task in tasks)
+
+
+def run_macs(architecture: Architecture, tasks: Mapping[str, Task], results: ResultSet) -> int:
+    """Multiply-accumulates of all results of a run, with what those of an image have in common counted once.
+
+    tasks: pathways by name.
+    """
+    by_image: dict[int, list[Task]] = {}
+    for name, image in results:
+        by_image.setdefault(image, []).append(tasks[name])
+    return sum(joint_macs(architecture, of_image) for of_image in by_image.values())
 
 
 def head_macs(architecture: Architecture, task: Task) -> int:

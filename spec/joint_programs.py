@@ -27,10 +27,15 @@ def one_task(name: str, images: int) -> ResultSet:
     return tuple((name, image) for image in range(images))
 
 
+def image_count(results: ResultSet) -> int:
+    """How many images the results are of."""
+    return len({image for _, image in results})
+
+
 def label(results: ResultSet) -> str:
     """Results for people: depth+normals, or depth of 4 images."""
     names = "+".join(dict.fromkeys(name for name, _ in results))
-    images = len({image for _, image in results})
+    images = image_count(results)
     return names if images == 1 else f"{names} of {images} images"
 
 

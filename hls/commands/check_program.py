@@ -67,8 +67,7 @@ def _problem(build: Build, joint: JointProgram, orders: int, first_seed: int) ->
 
     def outcome(order: Iterable[int]) -> np.ndarray:
         memory = build.new_memory()
-        for image, offset in zip(images, joint.image_offsets, strict=True):
-            build.write_image(memory.frame, image, offset)
+        build.write_images(memory.frame, joint, list(images))
         return execute_in_order(ReferenceMachine(configuration, seed=first_seed), program, order, memory)
 
     try:

@@ -21,7 +21,7 @@ from moesaic.hls.compiler.weightless import weightless_target
 from moesaic.hls.hardware.resource_estimate import Resources, estimate_resources
 from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.cost import joint_macs
+from moesaic.spec.cost import run_macs
 from moesaic.spec.dram_timing import BYTES_PER_CYCLE
 from moesaic.spec.heads import blocks_run
 from moesaic.spec.isa import INSTRUCTION_BYTES, Unit
@@ -75,10 +75,7 @@ def estimate_frame(
     Raises UserError if the network does not fit the configuration.
     """
     results = one_picture([run]) if isinstance(run, str) else run
-    by_image: dict[int, list[Task]] = {}
-    for name, image in results:
-        by_image.setdefault(image, []).append(tasks[name])
-    macs = sum(joint_macs(architecture, of_image) for of_image in by_image.values())
+    macs = run_macs(architecture, tasks, results)
     deepest = max(blocks_run(architecture, tasks[name]) for name, _ in results)
     architecture, tasks = _first_blocks(architecture, tasks, architecture.depth - deepest)
     running = [tasks[name] for name, _ in results]

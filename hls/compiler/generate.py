@@ -21,7 +21,7 @@ from moesaic.hls.hardware.resource_estimate import check_fit
 from moesaic.spec.build import AlternativeProgram, Build, TaskProgram
 from moesaic.spec.bundle import Bundle, pathways
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.cost import frame_macs, joint_macs
+from moesaic.spec.cost import frame_macs, run_macs
 from moesaic.spec.executor import WINDOW_ALIGNMENT, Program
 from moesaic.spec.heads import FEATURES
 from moesaic.spec.joint_programs import JointMember, JointProgram, ResultSet, checked_results
@@ -131,16 +131,13 @@ def _joint_program(target: Target, lowered: LoweredProgram) -> JointProgram:
         JointMember(member.pathway, member.image, member.output_offset, lowered.observations[member])
         for member in target.members
     )
-    name = "+".join(f"{member.pathway}#{member.image}" for member in members)
-    by_image = [
-        [target.task(member) for member in target.members if member.image == image]
-        for image in range(len(target.image_offsets))
-    ]
+    results = tuple((member.pathway, member.image) for member in members)
+    name = "+".join(f"{pathway}#{image}" for pathway, image in results)
     return JointProgram(
         program=_add_program(target.constants, name, lowered),
         image_offsets=target.image_offsets,
         members=members,
-        macs=sum(joint_macs(target.architecture, tasks) for tasks in by_image),
+        macs=run_macs(target.architecture, pathways(target.bundle.tasks), results),
     )
 
 

@@ -77,10 +77,12 @@ class Attention:
             slices = [(lane.first + first, count) for first, count in plan.slices]
             if plan.whole:
                 begin, end = partial(self._queries_and_values, n), partial(self._all_keys, n)
-                first, more = n == 0, n + 1 < len(self._lanes)
-                norm1 = (self._norm1,)
-                yield Step(f"{self._block}.norm1", (*norm1 * first, query, value, self._values), begin)
-                yield Step(f"{self._block}.key", (*norm1 * more, key, self._keys), end)
+                # The first lane is normalised beside its queries, each other one beside the keys of the one before it.
+                ours, following = (
+                    (self._norm1,) if condition else () for condition in (n == 0, n + 1 < len(self._lanes))
+                )
+                yield Step(f"{self._block}.norm1", (*ours, query, value, self._values), begin)
+                yield Step(f"{self._block}.key", (*following, key, self._keys), end)
             else:
                 for m in range(len(slices)):
                     needed = (self._norm1, key, self._keys, value, self._values)

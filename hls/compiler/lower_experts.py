@@ -135,18 +135,11 @@ class Experts:
         """For each group of tokens, the routers, then the experts."""
         for g, tokens in enumerate(self._groups):
             for lane, _ in self._parts(tokens):
-                yield from self._router_steps(g, lane)
-            yield from self._expert_steps(g)
+                yield from self.router_steps(lane, g)
+            yield from self.expert_steps(g)
 
-    def router_steps(self, lane: Lane) -> Iterator[Step]:
-        """If routes_at_once: the router of a lane; all lanes take their turns, in their order, before the expert_steps."""
-        return self._router_steps(0, lane)
-
-    def expert_steps(self) -> Iterator[Step]:
-        """If routes_at_once: what follows the routers of all lanes."""
-        return self._expert_steps(0)
-
-    def _router_steps(self, g: int, lane: Lane) -> Iterator[Step]:
+    def router_steps(self, lane: Lane, g: int = 0) -> Iterator[Step]:
+        """The router of a lane for group g; all its lanes take their turns, in their order, before the expert_steps."""
         parts, router = self._parts(self._groups[g]), self._router(lane)
         n = [each for each, _ in parts].index(lane)
         needed = (router,) if self._plan.whole else (self._norm, router)
@@ -161,7 +154,8 @@ class Experts:
     def _suffix(self, g: int) -> str:
         return "" if len(self._groups) == 1 else f"@{g}"
 
-    def _expert_steps(self, g: int) -> Iterator[Step]:
+    def expert_steps(self, g: int = 0) -> Iterator[Step]:
+        """What follows the routers of all lanes of group g."""
         plan, routed, suffix = self._plan, self._routed(g), self._suffix(g)
         pending: list[Step] = []
         for work in self._works(g):

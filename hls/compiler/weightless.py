@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from moesaic.hls.compiler.shared_routers import add_router_blocks
 from moesaic.hls.compiler.target import Member, Target
 from moesaic.spec.bundle import Architecture, Bundle, Task, expected_tensors, pathways
 from moesaic.spec.configuration import HardwareConfiguration
+from moesaic.spec.joint_programs import ResultSet, image_count
 
 _FAST = Schedule()
 
@@ -22,7 +22,7 @@ _FAST = Schedule()
 def weightless_target(
     architecture: Architecture,
     tasks: dict[str, Task],
-    results: Sequence[tuple[str, int]],
+    results: ResultSet,
     configuration: HardwareConfiguration,
     schedule: Schedule = _FAST,
 ) -> Target:
@@ -35,7 +35,7 @@ def weightless_target(
         constants.add(name, size, lambda: np.empty(0, np.uint8))
     frame = FrameLayout()
     every = pathways(tasks)
-    images = tuple(frame.allocate(image_bytes(architecture)) for _ in {image for _, image in results})
+    images = tuple(frame.allocate(image_bytes(architecture)) for _ in range(image_count(results)))
     members = tuple(
         Member(pathway, image, frame.allocate(2 * math.prod(stored_shape(architecture, every[pathway]))))
         for pathway, image in results

@@ -14,6 +14,7 @@ from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.executor import Memory
 from moesaic.spec.isa import PARAMETER_ENTRY, LoadDestination, Unit, semaphore
 from moesaic.spec.issue import Issued, read_program
+from moesaic.spec.joint_programs import one_picture
 from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import ODD, SMALL, network, picture
 
@@ -147,5 +148,5 @@ def test_a_router_that_serves_several_groups_of_tokens_leaves_room_for_weights(c
     """Of m3vit_small at 480x640 all blocks are lowered: where the weight memory is full goes round with them."""
     model = replace(load_recipe("m3vit_small").model, image_height=480, image_width=640)
     tasks = {task: model.bundle_task(task, whole) for task, whole in model.whole_pathways.items()}
-    target = weightless_target(model.architecture, tasks, [("depth", 0)], load_configuration(config))
+    target = weightless_target(model.architecture, tasks, one_picture(["depth"]), load_configuration(config))
     assert len(lower_program(target).entries) > 1000

@@ -1,13 +1,9 @@
 """Joint programs of whole networks: csim and RTL against the reference machine on every byte of the frame window."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
-from moesaic.emulator import Emulator
 from moesaic.hls.compiler.generate import generate
-from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.spec.build import Build, load_build
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MAX_CYCLES, Executor
@@ -21,7 +17,6 @@ SETS = {
     "four images": one_task("normals", 4),
     "two tasks of two images": (("normals", 1), ("depth", 0), ("normals", 0), ("depth", 1)),
 }
-MACHINES = ("csim", "rtl", "rtl with random DRAM timing")
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +35,6 @@ def build(directory) -> Build:
 @pytest.fixture(scope="module")
 def expected(build: Build) -> list[np.ndarray]:
     return [frame_after(build, ReferenceMachine(build.configuration), n) for n in range(len(SETS))]
-
-
-@pytest.fixture(scope="module", params=MACHINES)
-def machine(request: pytest.FixtureRequest, directory, build: Build) -> Iterator[Executor]:
-    c = build.configuration
-    if request.param == "csim":
-        executor: Executor = Emulator(directory / "cpp", c)
-    else:
-        executor = RtlExecutor(directory / "rtl", c, random_seed=5 if "random" in request.param else None)
-    yield executor
-    executor.close()
 
 
 def frame_after(build: Build, machine: Executor, number: int) -> np.ndarray:

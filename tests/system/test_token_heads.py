@@ -1,14 +1,11 @@
 """Classifications and features, whole networks: csim and RTL against the reference machine on every byte of the frame window."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from moesaic.emulator import Emulator
 from moesaic.hls.compiler.generate import generate
-from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.spec.build import Build, load_build
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MAX_CYCLES, Executor
@@ -18,7 +15,6 @@ from tests.hls.random_bundle import random_bundle
 
 NETWORK = dataclasses.replace(SMALL, prefix_tokens=2)
 TASKS = tasks_of(NETWORK) | token_tasks_of(NETWORK)
-MACHINES = ("csim", "rtl", "rtl with random DRAM timing")
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +32,6 @@ def build(directory) -> Build:
 @pytest.fixture(scope="module")
 def expected(build: Build) -> dict[str, np.ndarray]:
     return {task: frame_after(build, ReferenceMachine(build.configuration), task) for task in build.tasks}
-
-
-@pytest.fixture(scope="module", params=MACHINES)
-def machine(request: pytest.FixtureRequest, directory, build: Build) -> Iterator[Executor]:
-    c = build.configuration
-    if request.param == "csim":
-        executor: Executor = Emulator(directory / "cpp", c)
-    else:
-        executor = RtlExecutor(directory / "rtl", c, random_seed=3 if "random" in request.param else None)
-    yield executor
-    executor.close()
 
 
 def frame_after(build: Build, machine: Executor, task: str) -> np.ndarray:

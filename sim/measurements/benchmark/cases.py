@@ -11,7 +11,7 @@ from moesaic.hls.compiler.schedule import Schedule
 from moesaic.sim.machines.ddr4 import DDR4, FLAT
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram_timing import BEAT_BYTES, BYTES_PER_CYCLE
-from moesaic.spec.joint_programs import ResultSet, label, one_picture, one_task
+from moesaic.spec.joint_programs import ResultSet, image_count, label, one_picture, one_task
 
 TASKS = ("segmentation", "depth")
 PARTS = ("frames", "ablation", "scaling", "joint")
@@ -46,7 +46,7 @@ class Frame:
     @property
     def pictures(self) -> int:
         """Images of a run."""
-        return len({image for _, image in self.joint}) or 1
+        return image_count(self.joint) or 1
 
     def results(self, run: str) -> ResultSet:
         """What a run of the sequence gives."""

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from moesaic.spec.bundle import Architecture, Task, expected_tensors
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.cost import head_macs, joint_macs
+from moesaic.spec.cost import head_macs, run_macs
 from moesaic.spec.joint_programs import ResultSet
 
 
 def encoder_macs(architecture: Architecture, tasks: dict[str, Task], results: ResultSet) -> int:
     """Multiply-accumulates of the encoder for a run, with top_k experts per token and without padding."""
-    total = 0
-    for image in {image for _, image in results}:
-        of_image = [tasks[name] for name, each in results if each == image]
-        total += joint_macs(architecture, of_image) - sum(head_macs(architecture, task) for task in of_image)
-    return total
+    return run_macs(architecture, tasks, results) - sum(head_macs(architecture, tasks[name]) for name, _ in results)
 
 
 def encoder_weight_bytes(architecture: Architecture, tasks: dict[str, Task], results: ResultSet) -> int:

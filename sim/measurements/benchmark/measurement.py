@@ -149,7 +149,8 @@ def _compile(rtl: Path, case: Case, simulators: Path) -> float | None:
 def _reference(prepared: Prepared, run: str) -> _Expected:
     build = prepared.build
     results = prepared.case.frame.results(run)
-    program = build.joint_program(results) or build.programs_for([name for name, _ in results])[0]
+    program = build.program_for(results)
+    assert program is not None
     memory = _memory(prepared, program)
     expected = _Expected(program, memory.frame)
 
@@ -174,8 +175,8 @@ def _image(prepared: Prepared, number: int) -> np.ndarray:
 
 def _memory(prepared: Prepared, program: JointProgram) -> Memory:
     memory = prepared.build.new_memory()
-    for number, offset in enumerate(program.image_offsets):
-        prepared.build.write_image(memory.frame, _image(prepared, number), offset)
+    images = [_image(prepared, number) for number in range(len(program.image_offsets))]
+    prepared.build.write_images(memory.frame, program, images)
     return memory
 
 

@@ -14,6 +14,7 @@ from moesaic.spec.bundle import Architecture, Task
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import WINDOW_ALIGNMENT, Memory, Program
 from moesaic.spec.isa import PARAMETER_ENTRY, Destination, LoadDestination, Space
+from moesaic.spec.joint_programs import one_picture
 
 _NETWORK = Architecture(128, 256, 16, 96, 1, 3, 384, 8, 2, 1, ())
 _QUEUES = Span("queues", 0, 1)
@@ -46,7 +47,7 @@ class Experiment:
 def frame_experiment(configuration: HardwareConfiguration) -> Experiment:
     """A frame of one dense block of width 96 on 129 tokens, in which units get in each other's way as in a real network."""
     target = weightless_target(
-        _NETWORK, {"normals": Task("normals", 3, 16, 1.0, 1, {})}, [("normals", 0)], configuration
+        _NETWORK, {"normals": Task("normals", 3, 16, 1.0, 1, {})}, one_picture(["normals"]), configuration
     )
     lowered = lower_program(target)
     offset = round_up(target.constants.total, WINDOW_ALIGNMENT)
