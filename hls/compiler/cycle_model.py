@@ -32,7 +32,7 @@ from moesaic.spec.isa import (
 
 _TWO_AT_A_TIME = (Unit.MATMUL, Unit.LOAD)
 """Units that can take an instruction while the previous one is still executing, if its `overlap` field allows it."""
-_OUTSTANDING, _BURST_BYTES = 16, 256
+BURSTS_UNDER_WAY, BURST_BYTES = 16, 256
 """Bursts that a port has under way in DRAM, and what load and store ask for in one."""
 _NORM_ROWS = 4
 """Rows that a layer norm has in flight."""
@@ -324,7 +324,7 @@ class CycleModel:
 
     def _burst_cycles(self) -> float:
         """Least cycles of a port per burst: so many are under way at once, and each takes the latency."""
-        return (self.latency + self.constants.burst) / _OUTSTANDING
+        return (self.latency + self.constants.burst) / BURSTS_UNDER_WAY
 
     def _duration(self, name: str, f: dict[str, int], rivals: Sequence[_Accesses], beside: bool) -> float:
         """Cycles of an instruction of the vector unit or of route. beside: products run at its start."""
@@ -405,7 +405,7 @@ def _prolong(
 
 
 def _bursts(f: dict[str, int]) -> int:
-    return -(-f["bytes"] // _BURST_BYTES) * f["count_1"] * f["count_2"] * f["count_3"]
+    return -(-f["bytes"] // BURST_BYTES) * f["count_1"] * f["count_2"] * f["count_3"]
 
 
 def _transfer_bytes(f: dict[str, int]) -> int:

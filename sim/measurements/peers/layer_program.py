@@ -1,15 +1,18 @@
 """One layer as a program of its own: its loads, its products and its stores, all overlapped.
 
-Rows of the left operand come in blocks, columns in groups. A block or a group is loaded, and then multiplied with all of the other
-operand that is on chip already; a part of the result is stored as soon as it is complete. What is loaded next is what brings the
-array most work for its bytes. Where an operand does not fit on chip, its blocks or groups take turns in as many places as there are.
+Rows of the left operand come in blocks, columns in groups. What is loaded is multiplied with all of the other operand that is on chip
+already, in one product. The loads are in the order in which the array waits least, and as few as that allows; results are stored once
+the array no longer waits for loads, in pieces that leave little to store behind the last product. Each instruction less counts: at the
+start of a run, the program itself and the operands share the memory's rate. Where an operand does not fit on chip, its blocks or
+groups take turns in as many places as there are.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -17,20 +20,20 @@ from moesaic.errors import UserError
 from moesaic.hls.compiler.arena import Span, round_up
 from moesaic.hls.compiler.assembler import Assembler
 from moesaic.hls.compiler.cycle_constants import CycleConstants
-from moesaic.hls.compiler.cycle_model import CycleModel
+from moesaic.hls.compiler.cycle_model import BURST_BYTES, BURSTS_UNDER_WAY, CycleModel
 from moesaic.hls.compiler.weight_layout import Linear, linear_tile_bytes, pack_linear, parameter_bytes
 from moesaic.sim.measurements.peers.layers import Layer, Operands, bordered, our_scale
+from moesaic.sim.measurements.peers.load_order import Load, OperandParts, improved_order, soonest_order
+from moesaic.sim.measurements.peers.store_pieces import Cut, last_cuts
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.dram_timing import BYTES_PER_CYCLE
+from moesaic.spec.dram_timing import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
 from moesaic.spec.executor import WINDOW_ALIGNMENT, Memory, Program
 from moesaic.spec.isa import Destination, LoadDestination, Space
 
 _GROUP_COLUMNS = 32
 """Columns of a group."""
 _STORED_GROUPS = 2
-"""Groups of columns that are stored together, as a burst of 64 bytes for each row of the result."""
-_PIECE_BLOCKS, _LEAST_BLOCKS = 4, 2
-"""Blocks of rows that one product has at most, so that its store runs beside the next one, and those of the last."""
+"""Least groups of columns that are stored together if more are to come, as bursts of 64 bytes or more for each row of the result."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +85,10 @@ def layer_program(
     weights = pack_linear(c, linear)
     inputs = bordered(values.inputs) if layer.picture else values.inputs
     result_at = round_up(inputs.size, WINDOW_ALIGNMENT)
-    makers = [_Maker(layer, c, result_at) for _ in range(2)]
-    for maker, rows_late in zip(makers, (False, True)):
-        for number in range(passes):
-            maker.emit_pass(number, rows_late)
-    model = CycleModel(c)
-    code = min((each.assembler for each in makers), key=lambda each: model.run(each.entries).cycles).program()
+    maker = _Maker(layer, c, result_at)
+    for number in range(passes):
+        maker.emit_pass(number, _loads(layer, c))
+    code = maker.assembler.program()
     code_at = round_up(weights.size, WINDOW_ALIGNMENT)
     constants = np.zeros(round_up(code_at + len(code), WINDOW_ALIGNMENT), np.uint8)
     constants[: weights.size] = weights
@@ -97,19 +98,46 @@ def layer_program(
     return LayerProgram(layer, Program(code_at, len(code)), code, Memory(constants, frame), result_at, passes)
 
 
+@cache
+def _loads(layer: Layer, configuration: HardwareConfiguration) -> list[Load]:
+    """The loads of a pass. Raises UserError if neither operand fits whole."""
+    parts = _Maker(layer, configuration).operand_parts()
+    found = []
+    for rows_late in (False, True):
+        order = soonest_order(parts, rows_late)
+        if order is None:
+            raise UserError(
+                f"{layer.name} does not fit {configuration.name}: {parts.group_places * _GROUP_COLUMNS} of {layer.columns} columns and"
+                f" {parts.block_places * configuration.tile_rows} of {layer.rows} rows at a time, one of them has to fit whole; choose a"
+                " larger configuration"
+            )
+        found.append(improved_order(order, parts, lambda loads: _cost(layer, configuration, loads)))
+    return min(found, key=lambda loads: _cost(layer, configuration, loads))
+
+
+def _cost(layer: Layer, configuration: HardwareConfiguration, loads: Sequence[Load]) -> tuple[float, int]:
+    """Cycles of a pass with these loads, by the cycle model, and its instructions, of which fewer are better."""
+    maker = _Maker(layer, configuration)
+    maker.emit_pass(0, loads)
+    entries = maker.assembler.entries
+    return CycleModel(configuration).run(entries).cycles, len(entries)
+
+
 class _Maker:
     """Emits the instructions of one layer. Weights lie at the start of the constant window, inputs at that of the frame window."""
 
-    def __init__(self, layer: Layer, configuration: HardwareConfiguration, result_at: int) -> None:
+    def __init__(self, layer: Layer, configuration: HardwareConfiguration, result_at: int = 0) -> None:
         self.layer, self.configuration, self.result_at = layer, configuration, result_at
         self.assembler = Assembler(configuration, {})
         c = configuration
         self.block = c.tile_rows
         self.blocks = -(-layer.rows // self.block)
         self.groups = layer.columns // _GROUP_COLUMNS
-        # An odd number of words from row to row spreads rows over all banks.
+        # Of the array, for a block times a group.
+        self.steps = layer.depth // c.tile_depth * (_GROUP_COLUMNS // c.tile_columns)
+        # Neighbouring rows start in different banks.
         words = -(-layer.depth // c.act_word_bytes)
-        self.pitch = (words + 1 - words % 2) * c.act_word_bytes
+        self.pitch = (words + (words % c.act_banks == 0)) * c.act_word_bytes
         self.tile = linear_tile_bytes(c, layer.depth)
         self.group_bytes = _GROUP_COLUMNS // c.tile_columns * self.tile
         self.group_places = min(self.groups, c.weight_bytes // self.group_bytes)
@@ -129,70 +157,59 @@ class _Maker:
                 f" activations for one part, of {c.weight_bytes:,} and {c.act_bytes:,}; choose a larger configuration"
             )
 
-    def emit_pass(self, number: int, rows_late: bool) -> None:
-        """Emit the whole layer, for the time `number`.
-
-        rows_late: of two equally good orders of loads, take that with more groups of columns first.
-        """
-        self.number = number
-        groups = blocks = 0
-        for columns_next in self._order(rows_late):
-            if not columns_next:
-                self._load_block(blocks)
-                blocks += 1
-                if groups:
-                    self._multiply(blocks - 1, blocks, 0, groups)
-                if groups >= _STORED_GROUPS:
-                    self._store(blocks - 1, blocks, 0, groups - groups % _STORED_GROUPS)
-                continue
-            self._load_group(groups)
-            groups += 1
-            stored = groups % _STORED_GROUPS == 0
-            waits = (
-                groups == self.groups - 1 and blocks == self.blocks
-            )  # the last two go together, or stores would fall behind
-            together = _STORED_GROUPS if groups == self.groups and blocks == self.blocks else 1
-            first = blocks if waits else 0
-            while first < blocks:
-                end = min(first + max(min(_PIECE_BLOCKS, -(-(blocks - first) // 2)), _LEAST_BLOCKS), blocks)
-                self._multiply(first, end, groups - together, groups)
-                if stored:
-                    self._store(first, end, groups - _STORED_GROUPS, groups)
-                first = end
-
-    def _order(self, rows_late: bool) -> list[bool]:
-        """What is loaded next, from the first load to the last: a block of rows (False) or a group of columns (True).
-
-        The array ends when the last load has ended and it has done what was left then, for every load: the order is the one whose worst
-        load, in this sense, is best.
-        """
-        c, constants = self.configuration, CycleConstants()
-        words = self.layer.depth // c.act_word_bytes
-        rows = (
-            max(words * constants.load_act_word, self.layer.depth / BYTES_PER_CYCLE) * self.block
-            + constants.load_spacing
+    def operand_parts(self) -> OperandParts:
+        """What the order of the loads depends on."""
+        c, size = self.configuration, self.block * self.layer.depth
+        rates = [BYTES_PER_CYCLE, min(BYTES_PER_CYCLE, c.act_word_bytes / CycleConstants().load_act_word)]
+        return OperandParts(
+            tuple(size / rates[not self._is_wide(block, block + 1)] for block in range(self.blocks)),
+            self.block_places,
+            self.groups,
+            self.group_bytes / BYTES_PER_CYCLE,
+            self.group_places,
+            self.steps,
         )
-        columns = self.group_bytes / BYTES_PER_CYCLE + constants.load_spacing
-        steps = self.layer.depth // c.tile_depth * (_GROUP_COLUMNS // c.tile_columns)
-        best: dict[tuple[int, int], tuple[float, list[bool]]] = {(0, 0): (0.0, [])}
-        for blocks, groups in itertools.product(range(self.blocks + 1), range(self.groups + 1)):
-            arrival = rows * blocks + columns * groups
-            ways = []
-            for columns_next, a, b in ((False, blocks - 1, groups), (True, blocks, groups - 1)):
-                waits_for, all_of = (a, self.blocks) if columns_next else (b, self.groups)
-                fits = groups <= self.group_places if columns_next else blocks <= self.block_places
-                if (a, b) in best and (fits or waits_for == all_of):
-                    lost, order = best[a, b]
-                    ways.append((max(lost, arrival - steps * a * b), [*order, columns_next]))
-            if ways:
-                best[blocks, groups] = min(ways, key=lambda way: (way[0], rows_late != way[1][-1]))
-        if (self.blocks, self.groups) not in best:
-            raise UserError(
-                f"{self.layer.name} does not fit {c.name}: {self.group_places * _GROUP_COLUMNS} of {self.layer.columns} columns and"
-                f" {self.block_places * self.block} of {self.layer.rows} rows at a time, one of them has to fit whole; choose a"
-                " larger configuration"
-            )
-        return best[self.blocks, self.groups][1]
+
+    def emit_pass(self, number: int, loads: Sequence[Load]) -> None:
+        """Emit the whole layer, for the time `number`."""
+        self.number = number
+        groups = blocks = stored = 0
+        waiting = 0.0  # cycles of the last store
+        for place, load in enumerate(loads):
+            first, left = (0, groups) if load.columns else (blocks, 0)
+            if load.columns:
+                self._load_groups(groups, load.count)
+                groups += load.count
+            else:
+                self._load_blocks(blocks, load.count)
+                blocks += load.count
+            if first == blocks or left == groups:
+                continue
+            # While both rows and columns are missing, the array waits for loads, so no store takes the memory from them.
+            all_rows = load.columns and blocks == self.blocks
+            due = groups == self.groups or (all_rows and groups - stored >= _STORED_GROUPS)
+            left_stored = stored if load.columns else 0
+            cuts = [Cut(left, groups, [blocks - first])]
+            if place == len(loads) - 1:
+                cuts = last_cuts(blocks - first, left, groups, left_stored, self.steps, waiting, self._store_cycles)
+            for cut in cuts:
+                at = first
+                for count in cut.pieces:
+                    self._multiply(at, at + count, cut.left, cut.right)
+                    if due:
+                        self._store(at, at + count, left_stored, cut.right)
+                        waiting = self._store_cycles(count, cut.right - left_stored)
+                    at += count
+                left_stored = cut.right
+            if due and groups < self.groups:
+                stored = groups
+
+    def _store_cycles(self, blocks: int, groups: int) -> float:
+        """Of a store of so many blocks of rows and groups of columns, beside no loads."""
+        constants, size = CycleConstants(), groups * _GROUP_COLUMNS
+        burst = (LATENCY + constants.burst) / BURSTS_UNDER_WAY
+        row = max(size / BEAT_BYTES, -(-size // BURST_BYTES) * burst)
+        return LATENCY + constants.store_overhead + blocks * self.block * row
 
     # --- places on chip -------------------------------------------------------------------------------------------
 
@@ -212,18 +229,22 @@ class _Maker:
 
     # --- instructions ---------------------------------------------------------------------------------------------
 
-    def _load_group(self, group: int) -> None:
-        at = self._b(group)
+    def _load_groups(self, first: int, count: int) -> None:
+        at, size = self._b(first), count * self.group_bytes
         self.assembler.emit(
-            "load", "weights", (), (Span("weight", at, at + self.group_bytes),), space=Space.CONSTANT,
-            destination=LoadDestination.WEIGHT, dram_offset=group * self.group_bytes, local_address=at, bytes=self.group_bytes,
-            count_1=1, count_2=1, count_3=1,
+            "load", "weights", (), (Span("weight", at, at + size),), space=Space.CONSTANT, destination=LoadDestination.WEIGHT,
+            dram_offset=first * self.group_bytes, local_address=at, bytes=size, count_1=1, count_2=1, count_3=1,
         )  # fmt: skip
 
-    def _load_block(self, block: int) -> None:
-        first, rows, at = block * self.block, self._rows(block, block + 1), self._a(block)
+    def _load_blocks(self, block: int, blocks: int) -> None:
+        first, rows, at = block * self.block, self._rows(block, block + blocks), self._a(block)
+        wide = self._is_wide(block, block + blocks)
+        depth = self.layer.depth
         if not self.layer.picture:
-            self._load_rows(at, rows, dram=first * self.layer.depth, size=self.layer.depth, stride=self.layer.depth)
+            if self.pitch == depth:
+                self._load_rows(at, 1, wide, dram=first * depth, size=rows * depth, stride=depth)
+            else:
+                self._load_rows(at, rows, wide, dram=first * depth, size=depth, stride=depth)
             return
         side, channels = self.layer.picture, self.layer.channels
         line = (side + 2) * channels
@@ -232,19 +253,24 @@ class _Maker:
             y, x = divmod(first + done, side)
             count = min(rows - done, side - x)
             self._load_rows(
-                at + done * self.pitch, count, dram=y * line + x * channels, size=3 * channels, stride=channels, lines=3,
+                at + done * self.pitch, count, wide, dram=y * line + x * channels, size=3 * channels, stride=channels, lines=3,
                 line=line,
             )  # fmt: skip
             done += count
 
+    def _is_wide(self, first: int, end: int) -> bool:
+        """Whether blocks first..end of rows lie in the shared memory, where a load to weight addresses writes all banks in a cycle."""
+        return self._a(first) + (end - first) * self.block * self.pitch <= self.configuration.shared_bytes
+
     def _load_rows(
-        self, at: int, rows: int, *, dram: int, size: int, stride: int, lines: int = 1, line: int = 0
+        self, at: int, rows: int, wide: bool, *, dram: int, size: int, stride: int, lines: int = 1, line: int = 0
     ) -> None:
         """Rows of `lines` runs of `size` bytes each, which lie `line` bytes apart, from rows `stride` bytes apart."""
+        span = Span("act", at, at + (rows - 1) * self.pitch + lines * size)
         self.assembler.emit(
-            "load", "rows", (), (Span("act", at, at + rows * self.pitch),), space=Space.FRAME, destination=LoadDestination.ACT,
-            dram_offset=dram, local_address=at, bytes=size, count_1=lines, dram_stride_1=line, local_stride_1=size, count_2=rows,
-            dram_stride_2=stride, local_stride_2=self.pitch, count_3=1,
+            "load", "rows", (), (span,), space=Space.FRAME, destination=LoadDestination.WEIGHT if wide else LoadDestination.ACT,
+            dram_offset=dram, local_address=at + wide * self.configuration.weight_bytes, bytes=size, count_1=lines,
+            dram_stride_1=line, local_stride_1=size, count_2=rows, dram_stride_2=stride, local_stride_2=self.pitch, count_3=1,
         )  # fmt: skip
 
     def _results(self, first: int, end: int, left: int, right: int) -> tuple[Span, ...]:

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
+from moesaic.hls.compiler.assembler import Entry
+from moesaic.hls.compiler.cycle_model import CycleModel
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.sim.measurements.peers.comparison import PRODUCTS_PER_DSP
 from moesaic.sim.measurements.peers.layer_program import LayerProgram, layer_program
 from moesaic.sim.measurements.peers.layers import convolution, operands, our_result, product
+from moesaic.sim.measurements.peers.peers_page import LEAST_USE
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MAX_CYCLES, Memory
+from moesaic.spec.isa import LoadDestination, Space
 from moesaic.spec.issue import read_program
 from moesaic.spec.machine import ReferenceMachine
 from moesaic.spec.unit_orders import adversarial_order, execute_in_order
@@ -53,6 +57,37 @@ def test_no_order_of_the_units_changes_the_result(name, seed):
     order = adversarial_order(instructions, TINY.instruction_queue, seed)
     execute_in_order(ReferenceMachine(TINY), instructions, order, memory)
     assert np.array_equal(program.results(memory.frame), [our_result(layer, values)] * 2)
+
+
+def test_the_product_of_the_comparison_uses_the_array_of_zcu104_as_is_asked_by_the_cycle_model():
+    configuration, layer = load_configuration("zcu104"), product(129, 384, 384)
+    values = operands(layer)
+    program = layer_program(layer, values, configuration)
+    memory = fresh(program)
+    ReferenceMachine(configuration).run(program.program, memory, MAX_CYCLES)
+    assert np.array_equal(program.results(memory.frame), [our_result(layer, values)])
+    entries = [
+        Entry(each.name, each.fields, (), (), each.fields["wait_mask"], each.fields["signal_mask"])
+        for each in read_program(program.program, memory.constants, configuration)
+    ]
+    assert layer.macs >= LEAST_USE * configuration.macs_per_cycle * CycleModel(configuration).run(entries).cycles
+
+
+def test_rows_reach_the_shared_memory_by_weight_addresses_and_the_rest_of_the_memory_as_activations():
+    layer = product(400, 384, 64)
+    program = layer_program(layer, operands(layer), TINY)
+    loads = [
+        each.fields
+        for each in read_program(program.program, program.memory.constants, TINY)
+        if each.name == "load" and each.fields["space"] == Space.FRAME
+    ]
+    assert {load["destination"] for load in loads} == {LoadDestination.WEIGHT, LoadDestination.ACT}
+    for load in loads:
+        end = load["local_address"] + (load["count_2"] - 1) * load["local_stride_2"] + load["bytes"]
+        if load["destination"] == LoadDestination.WEIGHT:
+            assert TINY.weight_bytes <= load["local_address"] and end <= TINY.weight_bytes + TINY.shared_bytes
+        else:
+            assert end > TINY.shared_bytes
 
 
 def test_a_layer_of_which_neither_operand_fits_is_refused_with_both_numbers():
