@@ -42,7 +42,7 @@ bench: $(STAMP) ## Run whole frames of the models on the simulated RTL, resumabl
 	$(VENV)/bin/moesaic bench $(if $(RECIPE),--recipe $(RECIPE)) $(if $(SIZE),--size $(SIZE)) $(BENCH_FLAGS)
 
 results: $(STAMP) ## Train and measure what docs/results.md shows, resumably, JOBS=2 trainings at a time; writes that page and build/results
-	$(VENV)/bin/moesaic results --jobs $(or $(JOBS),2)
+	$(VENV)/bin/moesaic results --workers $(or $(JOBS),2)
 
 bench-experts: $(STAMP) ## Time the mixture of experts anew, with nothing else running; `make results` shows what this leaves in build/results
 	$(VENV)/bin/moesaic bench-experts

@@ -54,6 +54,9 @@ class MachineFault(Exception):
         self.tag = tag
         self.detail = detail
 
+    def __reduce__(self) -> tuple[type[MachineFault], tuple[Fault, str, int, str]]:
+        return MachineFault, (self.cause, self.unit, self.tag, self.detail)
+
 
 Counters = dict[str, int]
 """Counter names (moesaic.spec.registers.COUNTERS) to values. A machine without a clock leaves out what it cannot measure."""

@@ -9,7 +9,7 @@ in a hurry; at the end all blocks of the best are lowered, so that what is recom
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import geometric_mean
 
@@ -54,43 +54,76 @@ class Candidate:
         return geometric_mean(self.cycles)
 
 
+Estimated = tuple[HardwareConfiguration, "tuple[float, ...] | Exception"]
+"""A configuration with the encoder cycles of each frame, or with the UserError that says why it cannot run one."""
+Estimates = Callable[[Iterable[HardwareConfiguration], Sequence[Frame], bool], Iterable[Estimated]]
+"""Makes the estimates of configurations, in any order, and takes the next configuration only when it can be estimated. The last argument is
+`hurry` of `moesaic.hls.compiler.cycle_estimate.estimate_frame`."""
+
+
+def encoder_cycles(configuration: HardwareConfiguration, frames: Sequence[Frame], hurry: bool) -> tuple[float, ...]:
+    """The estimated cycles of each frame's encoder. UserError if the configuration cannot run one."""
+    return tuple(
+        estimate_frame(f.architecture, f.tasks, f.task, configuration, hurry=hurry).encoder_cycles for f in frames
+    )
+
+
+def one_by_one(
+    configurations: Iterable[HardwareConfiguration], frames: Sequence[Frame], hurry: bool
+) -> Iterator[Estimated]:
+    """Estimates made here, one after the other."""
+    for configuration in configurations:
+        try:
+            yield configuration, encoder_cycles(configuration, frames, hurry)
+        except UserError as error:
+            yield configuration, error
+
+
 def explore(
     like: HardwareConfiguration,
     frames: Sequence[Frame],
     room: Callable[[], bool] = lambda: True,
     progress: Callable[[str], None] = lambda line: None,
     best: int = 10,
+    estimates: Estimates = one_by_one,
 ) -> list[Candidate]:
     """The candidates for the device of `like`, the fastest first; configurations that cannot run every frame are left out.
 
     like: a configuration for the device; what is neither array nor memory (ports, queues, rows of statistics) is as in it.
     frames: at least one. room: asked before each estimate whether there is time for it. progress: called with a line at the end.
-    best: so many of the fastest, and those of `pareto`, are estimated once more with all blocks, which takes its time.
+    best: so many of the fastest, and those of `pareto`, are estimated once more with all blocks, which takes its time. estimates: who
+    makes them.
 
     Raises UserError if no configuration inside the guidelines runs all frames, with what the last one lacks.
     """
     ranked = sorted(_arrays(like), key=lambda array: _bound(array, frames))
     found: list[Candidate] = []
-    tried, refusal = 0, "its device is too small"
-    for n, array in enumerate(ranked):
-        divisions = list(_divisions(array))
-        if n >= _IN_FULL and found and divisions:
-            divisions = [max(divisions, key=lambda division: _likeness(division, found[0].configuration))]
-        for configuration in divisions:
-            if not room():
-                progress(
-                    f"out of time after {tried} configurations; {len(ranked) - n} of {len(ranked)} arrays are left"
-                )
-                return _named(_confirmed(found, frames, best), like, refusal)
-            tried += 1
-            try:
-                found.append(_candidate(configuration, frames, hurry=True))
-            except UserError as error:
-                refusal = str(error)
-                continue
-            found.sort(key=lambda candidate: candidate.score)
-    progress(f"{tried} configurations inside the guidelines; {len(found)} of them run every frame")
-    return _named(_confirmed(found, frames, best), like, refusal)
+    tried, refusal, left = 0, "its device is too small", 0
+
+    def proposals() -> Iterator[HardwareConfiguration]:
+        nonlocal tried, left
+        for n, array in enumerate(ranked):
+            divisions = list(_divisions(array))
+            if n >= _IN_FULL and found and divisions:
+                divisions = [max(divisions, key=lambda division: _likeness(division, found[0].configuration))]
+            for configuration in divisions:
+                if not room():
+                    left = len(ranked) - n
+                    return
+                tried += 1
+                yield configuration
+
+    for configuration, cycles in estimates(proposals(), frames, True):
+        if isinstance(cycles, Exception):
+            refusal = str(cycles)
+            continue
+        found.append(Candidate(configuration, estimate_resources(configuration), cycles))
+        found.sort(key=lambda candidate: candidate.score)
+    if left:
+        progress(f"out of time after {tried} configurations; {left} of {len(ranked)} arrays are left")
+    else:
+        progress(f"{tried} configurations inside the guidelines; {len(found)} of them run every frame")
+    return _named(_confirmed(found, frames, best, estimates), like, refusal)
 
 
 def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -102,24 +135,16 @@ def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
     return front
 
 
-def _candidate(configuration: HardwareConfiguration, frames: Sequence[Frame], hurry: bool) -> Candidate:
-    cycles = [
-        estimate_frame(f.architecture, f.tasks, f.task, configuration, hurry=hurry).encoder_cycles for f in frames
-    ]
-    return Candidate(configuration, estimate_resources(configuration), tuple(cycles))
-
-
-def _confirmed(found: Sequence[Candidate], frames: Sequence[Frame], best: int) -> list[Candidate]:
+def _confirmed(found: Sequence[Candidate], frames: Sequence[Frame], best: int, estimates: Estimates) -> list[Candidate]:
     """The candidates with the first `best` and those of `pareto` estimated with all blocks; one that does not run is left out."""
     ranked, whole = list(found), set[str]()
     while waiting := [c for c in (*ranked[:best], *pareto(ranked)) if c.configuration.fingerprint not in whole]:
-        configuration = waiting[0].configuration
-        ranked.remove(waiting[0])
-        whole.add(configuration.fingerprint)
-        try:
-            ranked.append(_candidate(configuration, frames, hurry=False))
-        except UserError:
-            continue
+        configurations = {c.configuration.fingerprint: c.configuration for c in waiting}
+        whole |= configurations.keys()
+        ranked = [c for c in ranked if c.configuration.fingerprint not in configurations]
+        for configuration, cycles in estimates(configurations.values(), frames, False):
+            if not isinstance(cycles, Exception):
+                ranked.append(Candidate(configuration, estimate_resources(configuration), cycles))
         ranked.sort(key=lambda candidate: candidate.score)
     return ranked
 

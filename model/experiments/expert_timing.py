@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
+from moesaic.campaign.kept_results import keep_result, read_result
 from moesaic.errors import UserError
 from moesaic.files import require_writable
-from moesaic.model.experiments.kept_measurements import keep_measurements, read_measurements
 from moesaic.model.experiments.timing_settings import TimingSettings
 from moesaic.model.experiments.timing_table import timing_table
 from moesaic.model.network.moe import MoE
@@ -253,11 +253,11 @@ def measure_anew(settings: TimingSettings, directory: Path, console: Console) ->
     """The result of `measure`, which replaces the one kept in the directory. UserError if the directory is not writable."""
     require_writable(directory)
     path = settings.path(directory)
-    keep_measurements(path, measure(settings, console))
-    return read_measurements(path)
+    keep_result(path, measure(settings, console))
+    return read_result(path)
 
 
 def measure_once(settings: TimingSettings, directory: Path, console: Console) -> dict:
     """The measurements kept in the directory; if there are none of this version, they are made and kept, see `measure_anew`."""
-    done = read_measurements(settings.path(directory))
+    done = read_result(settings.path(directory)) or {}
     return done if done.get("measurements") == MEASUREMENTS else measure_anew(settings, directory, console)

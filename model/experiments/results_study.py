@@ -6,23 +6,23 @@ start resumes where the first one stopped, and a changed recipe is run anew.
 
 import copy
 import dataclasses
-import multiprocessing
 import statistics
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from moesaic.files import require_writable
+from moesaic.campaign.campaign import run_campaign
+from moesaic.campaign.case import Case
+from moesaic.campaign.kept_results import content_key, kept_result
+from moesaic.campaign.progress import say
+from moesaic.campaign.workers import OpenWorkers
 from moesaic.model.data.samples import Dataset
 from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
 from moesaic.model.evaluation.evaluate import measure_float, measure_integer
-from moesaic.model.experiments.kept_measurements import content_key, keep_measurements, read_measurements
 from moesaic.model.experiments.results_page import BUDGETED, BUDGETS, EXPERT_BITS, FINE_TUNING_STEPS, HALF
 from moesaic.model.finetuning.pathway_training import fine_tune_on_pathways
 from moesaic.model.input_pipeline.held_out import first_images, open_validation, training_scenes
@@ -72,19 +72,15 @@ def every_run() -> list[SeededRun]:
 
 
 def execute(run: SeededRun, directory: Path) -> dict:
-    """Train and measure a run unless this is already done; returns its measurements as in its JSON file, see `measure`."""
-    result_path = directory / f"{run.key}.json"
-    done = read_measurements(result_path)
-    if done.get("measurements") == MEASUREMENTS:
-        return done
+    """Train a run unless its checkpoint is there, and measure it; see `measure`. directory: of checkpoints, on the machine that trains."""
     torch.set_num_threads(1)
+    directory.mkdir(parents=True, exist_ok=True)
     checkpoint, started = directory / f"{run.key}.safetensors", time.process_time()
+    say("training")
     model = train(run.recipe, checkpoint, resume=checkpoint.is_file(), console=Console(quiet=True))
-    seconds = done.get("training_seconds", round(time.process_time() - started))
-    result = {"name": run.name, "seed": run.seed, "measurements": MEASUREMENTS, "training_seconds": seconds}
-    result |= measure(run, model.eval())
-    keep_measurements(result_path, result)
-    return result
+    seconds = kept_result(directory / f"{run.key}-seconds.json", lambda: round(time.process_time() - started))
+    say("measuring")
+    return {"name": run.name, "seed": run.seed, "training_seconds": seconds} | measure(run, model.eval())
 
 
 def measure(run: SeededRun, model: M3ViT) -> dict:
@@ -146,22 +142,17 @@ def measure_bits(model: M3ViT, seen: np.ndarray, held_out: Dataset, settings: Pt
     }
 
 
-def execute_all(directory: Path, jobs: int, console: Console) -> list[dict]:
-    """Every run's measurements, from `jobs` parallel processes with one thread each. UserError if the directory is not writable."""
-    require_writable(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    results, runs = {}, every_run()
-    processes = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, processes:
-        bar = progress.add_task("runs", total=len(runs))
-        waiting = {processes.submit(execute, run, directory): run for run in runs}
-        try:
-            for future in as_completed(waiting):
-                results[waiting[future]] = result = future.result()
-                progress.console.print(f"{result['name']}, seed {result['seed']}: {result['float']}")
-                progress.update(bar, advance=1)
-        except BaseException:
-            processes.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [results[run] for run in runs]
+def execute_all(directory: Path, workers: OpenWorkers, console: Console) -> list[dict]:
+    """Every run's measurements, in the order of `every_run`, each made by one thread.
+
+    directory: of checkpoints and measurements; those that are there are not made again. UserError if it is not writable.
+    """
+    runs = {f"{run.key}-{MEASUREMENTS}": run for run in every_run()}
+    cases = [Case(key, f"{run.name}, seed {run.seed}", execute, (run, directory)) for key, run in runs.items()]
+    results = {}
+    for outcome in run_campaign(cases, workers, kept=directory, console=console, title="runs", total=len(cases)):
+        if outcome.error is not None:
+            raise outcome.error
+        results[outcome.case.key] = outcome.result
+        console.print(f"{outcome.case.title}: {outcome.result['float']}")
+    return [results[key] for key in runs]

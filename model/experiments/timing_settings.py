@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from moesaic.model.experiments.kept_measurements import content_key
+from moesaic.campaign.kept_results import content_key
 from moesaic.model.recipes.recipe import load_recipe
 
 

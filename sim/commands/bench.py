@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from moesaic.campaign.options import add_worker_options, chosen_workers
+
 
 class BenchCommand:
     """Whole frames on the simulated RTL."""
@@ -38,6 +40,7 @@ class BenchCommand:
             help="what `moesaic resources` counted, shown beside the ablation if it is there (default %(default)s)",
         )
         parser.add_argument("--output", type=Path, default=Path("build/bench"), help="directory to write")
+        add_worker_options(parser)
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -71,6 +74,7 @@ class BenchCommand:
             synthesis=arguments.resources,
             simulators=cache_directory("simulators"),
             measurements=cache_directory("measurements"),
+            workers=chosen_workers(arguments),
         )
         document = session.run(cases)
         show(document, console)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import time
 from pathlib import Path
+
+from moesaic.campaign.options import add_worker_options, chosen_workers
 
 _SECONDS = 45.0
 
@@ -29,6 +30,7 @@ class ExploreCommand:
         parser.add_argument("--best", type=int, default=10, help="how many to show and write (default 10)")
         parser.add_argument("--seconds", type=float, default=_SECONDS, help=f"time to look (default {_SECONDS:g})")
         parser.add_argument("--output", type=Path, default=Path("build/explore"), help="directory to write")
+        add_worker_options(parser)
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -37,6 +39,7 @@ class ExploreCommand:
         from moesaic.files import require_writable, write_file
         from moesaic.hls.compiler.exploration import explore, pareto
         from moesaic.pages.terminal import print_table
+        from moesaic.sim.measurements.exploration.estimates import estimates_by
         from moesaic.sim.measurements.exploration.exploration_page import (
             candidates_table,
             configuration_toml,
@@ -50,9 +53,14 @@ class ExploreCommand:
         require_writable(arguments.output)
         console = Console()
         deadline = time.monotonic() + arguments.seconds
-        # Programs are many thousands of small objects without reference cycles.
-        gc.disable()
-        found = explore(like, frames, lambda: time.monotonic() < deadline, console.print, arguments.best)
+        found = explore(
+            like,
+            frames,
+            lambda: time.monotonic() < deadline,
+            console.print,
+            arguments.best,
+            estimates_by(chosen_workers(arguments), console),
+        )
         front, best = pareto(found), found[: arguments.best]
         for candidate in {c.configuration.name: c for c in (*best, *front)}.values():
             path = arguments.output / f"{candidate.configuration.name}.toml"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from moesaic.argument_types import positive
+from moesaic.campaign.options import add_worker_options, chosen_workers
+from moesaic.campaign.workers import OpenWorkers
 
 
 class FitCyclesCommand:
@@ -25,11 +27,12 @@ class FitCyclesCommand:
         parser.add_argument(
             "--size", help="of the random configurations, only small, middle or large ones (default: all)"
         )
+        add_worker_options(parser)
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
         if arguments.random:
-            return _compare(arguments.size, arguments.random)
+            return _compare(arguments.size, arguments.random, chosen_workers(arguments))
         from rich.console import Console
 
         from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
@@ -65,7 +68,7 @@ class FitCyclesCommand:
         return 0
 
 
-def _compare(only: str | None, samples: int) -> int:
+def _compare(only: str | None, count: int, workers: OpenWorkers) -> int:
     from rich.console import Console
 
     from moesaic.caches import cache_directory
@@ -79,13 +82,16 @@ def _compare(only: str | None, samples: int) -> int:
     if only is not None and only not in SIZES:
         raise UserError(f"unknown size {only!r}: choose {', '.join(SIZES)}")
     require_tools(["rtl"])
-    console, bundles = Console(), Bundles(cache_directory("bundles"))
-    found = []
-    for sample in (draw_sample(size, seed) for size in ([only] if only else SIZES) for seed in range(samples)):
-        with console.status(sample.name):
-            found.append(compare(sample, bundles, cache_directory("simulators"), cache_directory("measurements")))
-        line = f"{sample.name}: {found[-1].cycles:,} cycles, estimate {100 * found[-1].error:+.1f} %"
-        console.print(line, highlight=False)
+    console = Console()
+    samples = [draw_sample(size, seed) for size in ([only] if only else SIZES) for seed in range(count)]
+    found = compare(
+        samples,
+        Bundles(cache_directory("bundles")),
+        cache_directory("simulators"),
+        cache_directory("measurements"),
+        workers,
+        console,
+    )
     print_table(console, comparison_table(found), "whole frames of random networks on random configurations")
     if wrong := [each.sample.name for each in found if each.wrong]:
         raise InternalError(f"bytes of the RTL and of the reference machine differ: {', '.join(wrong)}")

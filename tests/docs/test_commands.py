@@ -62,6 +62,7 @@ OTHER_PROGRAMS = {
     "build/cpp-runtime/moesaic_frames": "tests/host/cpp/test_package.py runs it",
     "cmake": "tests/host/cpp/test_package.py runs it",
     "cp": "of the system",
+    "dask": "needs machines; tests/moesaic/test_campaign.py starts its scheduler and workers",
     "fusesoc": "tests/hls/test_reuse.py runs it",
     "g++": "of the system; the emulator is compiled with these options",
     "grep": "on a board",

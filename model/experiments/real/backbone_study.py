@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moesaic.model.experiments.kept_measurements import measure_once
+from moesaic.campaign.kept_results import kept_result
 from moesaic.model.experiments.real import onnxruntime_int8
 from moesaic.model.experiments.real.edits import EDITS, edited
 from moesaic.model.experiments.real.fidelity import (
@@ -63,7 +63,7 @@ class BackboneStudy:
             self.step(name)
             steps = f"-{self.distilling_steps}-steps" if name == TRAINED else ""
             path = self.directory / f"{name.replace(' ', '-')}{steps}-{self.key}.json"
-            found[name] = measure_once(path, measure)
+            found[name] = kept_result(path, measure)
         return found
 
     @cached_property

@@ -1,19 +1,19 @@
-"""Run cases one after the other, keep each finished one, and write bench.json and the page after each."""
+"""Run cases, keep each finished one, and write bench.json and the page after each."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import Progress as Display
-from rich.progress import ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
+from moesaic.campaign import case as campaign
+from moesaic.campaign.campaign import run_campaign
+from moesaic.campaign.progress import watched
+from moesaic.campaign.workers import OpenWorkers
 from moesaic.errors import InternalError, UserError
 from moesaic.files import write_file
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
@@ -28,7 +28,6 @@ from moesaic.sim.measurements.benchmark.source_hashes import read_hash, sources_
 from moesaic.sim.measurements.benchmark.technique_resources import synthesised_modules
 from moesaic.spec.board import clock_mhz
 from moesaic.spec.bundle import Bundle
-from moesaic.spec.executor import MachineFault
 
 _ALL_PARTS = (*PARTS, DRAM_PART)
 _OF_ANY_CONFIGURATION = ("joint",)
@@ -47,15 +46,6 @@ class BundleSource(Protocol):
         ...
 
 
-class _Cycles(ProgressColumn):
-    """The current step and the cycles simulated so far."""
-
-    def render(self, task: Task) -> Text:
-        work: Progress = task.fields["work"]
-        cycles = work.cycles()
-        return Text(f"{work.step}{f', {cycles:,} cycles' if cycles else ''}")
-
-
 @dataclass(frozen=True)
 class _Sources:
     """Hashes of the sources at the start of a run. everything: sources_hash(). read: read_hash(), of the files that are read later."""
@@ -63,18 +53,13 @@ class _Sources:
     everything: str
     read: str
 
-    def check(self) -> None:
-        """Raise UserError if a file that a running benchmark reads has changed: its figures would belong to no state of the sources."""
-        if read_hash() != self.read:
-            raise UserError("sources were changed while the benchmark ran, so this has no result; run it again")
-
 
 @dataclass(frozen=True)
 class Session:
     """A benchmark.
 
     output: directory for bench.json and index.html. synthesis: the resources.json written by `moesaic resources`; it need not exist.
-    simulators, measurements: directories in which compiled simulators and finished cases are kept.
+    simulators, measurements: directories in which compiled simulators and finished cases are kept. workers: who runs the cases.
     """
 
     output: Path
@@ -83,6 +68,7 @@ class Session:
     synthesis: Path
     simulators: Path
     measurements: Path
+    workers: OpenWorkers
 
     def run(self, cases: Sequence[Case]) -> dict:
         """Run the cases that have no result yet, and return the content of bench.json.
@@ -98,16 +84,40 @@ class Session:
         entries = self._others(cases, sources)
         failed: list[str] = []
         unfit = 0
-        for number, case in enumerate(cases):
-            title = f"{number + 1}/{len(cases)} {name_of(case)}"
-            try:
-                entries[case.part].append(self._entry(case, title, sources))
-                entries[case.part].sort(key=_order)
-            except (UserError, MachineFault, InternalError) as error:
-                failed.append(f"{name_of(case)}: {str(error).splitlines()[0]}")
-                unfit += isinstance(error, UserError)
-                self.console.print(f"{title}: {error}", style="red", highlight=False)
-            document = self._write(cases[0], entries, len(cases) - number - 1, failed, sources)
+        places = {_identity_of(case): place for place, case in enumerate(cases)}
+
+        def fail(case: Case, error: Exception) -> None:
+            nonlocal unfit
+            failed.append(f"{name_of(case)}: {str(error).splitlines()[0]}")
+            unfit += isinstance(error, UserError)
+            self.console.print(f"{_title(case, cases)}: {error}", style="red", highlight=False)
+
+        def prepared() -> Iterator[campaign.Case]:
+            for case in cases:
+                try:
+                    require_unchanged(sources.read)
+                    ready = prepare(case, self.bundles.get(case.frame))
+                except UserError as error:
+                    fail(case, error)
+                    continue
+                arguments = ready, self.simulators, self.bundles.float_network, sources.read
+                yield campaign.Case(ready.key, _title(case, cases), run_case, arguments)
+
+        outcomes = run_campaign(
+            prepared(), self.workers, kept=self.measurements, console=self.console, title="cases", total=len(cases)
+        )
+        for done, outcome in enumerate(outcomes, 1):
+            ready: Prepared = outcome.case.arguments[0]
+            if outcome.error is not None:
+                fail(ready.case, outcome.error)
+            else:
+                entries[ready.case.part].append(self._entry(ready, outcome.result, sources))
+                entries[ready.case.part].sort(key=lambda entry: _order(entry, ready.case.part, places))
+                kept = "kept from before" if outcome.kept else _verdict(outcome.result)
+                line = f"{outcome.case.title}: {outcome.result['cycles']:,} cycles, {kept}"
+                self.console.print(line, highlight=False)
+            self._write(cases[0], entries, len(cases) - done, failed, sources)
+        document = self._write(cases[0], entries, 0, failed, sources)
         failed += [
             f"{entry['model']} {entry['input']}: {wrong_bytes(entry)} bytes differ between machines"
             for entry in (entry for part in entries.values() for entry in part)
@@ -142,11 +152,8 @@ class Session:
             pass  # no earlier run, or one by a different version: nothing to keep
         return entries
 
-    def _entry(self, case: Case, title: str, sources: _Sources) -> dict:
-        sources.check()
-        prepared = prepare(case, self._bundle(case, title))
-        result = self._result(prepared, title, sources)
-        bundle = prepared.bundle
+    def _entry(self, prepared: Prepared, result: dict, sources: _Sources) -> dict:
+        case, bundle = prepared.case, prepared.bundle
         guess = estimate_frame(
             bundle.architecture, bundle.tasks, case.frame.results(result["task"]), case.configuration, case.schedule,
             bytes_per_cycle=case.bytes_per_cycle,
@@ -161,42 +168,6 @@ class Session:
             "estimated_cycles": round(guess.encoder_cycles),
             "estimated_total_cycles": round(guess.cycles),
         }
-
-    def _bundle(self, case: Case, title: str) -> Bundle:
-        with self._display(title, Progress("random weights, measured and quantised")):
-            return self.bundles.get(case.frame)
-
-    def _result(self, prepared: Prepared, title: str, sources: _Sources) -> dict:
-        path = self.measurements / f"{prepared.key}.json"
-        if path.exists():
-            result = json.loads(path.read_text(encoding="utf-8"))
-            self.console.print(f"{title}: {result['cycles']:,} cycles, kept from before", highlight=False)
-            return result
-        work = Progress()
-        started = time.perf_counter()
-        with self._display(title, work):
-            result = measure(prepared, work, self.simulators)
-            if prepared.case.part == "frames":
-                work.step = "emulator and PyTorch, in turns"
-                result |= emulator_speed(prepared, self.bundles.float_network(prepared.case.frame))
-        sources.check()
-        write_file(path, (json.dumps(result, indent=1) + "\n").encode())
-        wrong = wrong_bytes(result)
-        self.console.print(
-            f"{title}: {result['cycles']:,} cycles, "
-            f"{f'{wrong} BYTES DIFFER' if wrong else 'equal to the reference'}, {time.perf_counter() - started:.0f} s",
-            highlight=False,
-        )
-        return result
-
-    def _display(self, title: str, work: Progress) -> Display:
-        display = Display(
-            SpinnerColumn(), TextColumn("{task.description}"), _Cycles(), TimeElapsedColumn(), console=self.console,
-            transient=True, refresh_per_second=4,
-            disable=not self.console.is_terminal,
-        )  # fmt: skip
-        display.add_task(title, total=None, work=work)
-        return display
 
     def _write(
         self, first: Case, entries: dict[str, list[dict]], left: int, failed: Sequence[str], sources: _Sources
@@ -228,9 +199,39 @@ def _identity_of(case: Case) -> _Identity:
     return case.part, case.frame.model, case.frame.input, case.label, case.series, case.configuration.name
 
 
-def _order(entry: dict) -> int:
-    """Position of an entry within its part, the same as in a run of all frames."""
-    return _PLACES.get((entry["model"], entry["input"]), 0)
+def _order(entry: dict, part: str, places: Mapping[_Identity, int]) -> tuple[int, int]:
+    """Position of an entry within its part, the same as in a run of all frames. places: of the cases of this run."""
+    return _PLACES.get((entry["model"], entry["input"]), 0), places.get(_identity(part, entry), -1)
+
+
+def _title(case: Case, cases: Sequence[Case]) -> str:
+    return f"{cases.index(case) + 1}/{len(cases)} {name_of(case)}"
+
+
+def _verdict(result: dict) -> str:
+    wrong = wrong_bytes(result)
+    return f"{wrong} BYTES DIFFER" if wrong else "equal to the reference"
+
+
+def run_case(prepared: Prepared, simulators: Path, float_network: Callable[[Frame], M3ViT], read: str) -> dict:
+    """The figures of a case, as they are kept. float_network: see BundleSource. read: `read_hash` when the benchmark began.
+
+    UserError if a file that is read has changed since, and what `measure` raises.
+    """
+    work = Progress()
+    with watched(lambda: f"{work.step}{f', {work.cycles():,} cycles' if work.cycles() else ''}"):
+        result = measure(prepared, work, simulators)
+        if prepared.case.part == "frames":
+            work.step = "emulator and PyTorch, in turns"
+            result |= emulator_speed(prepared, float_network(prepared.case.frame))
+    require_unchanged(read)
+    return result
+
+
+def require_unchanged(read: str) -> None:
+    """UserError if a file that a running benchmark reads has changed. read: `read_hash` before."""
+    if read_hash() != read:
+        raise UserError("sources were changed while the benchmark ran, so this has no result; run it again")
 
 
 def name_of(case: Case) -> str:

@@ -1,23 +1,25 @@
-"""The estimate of a sample beside its frame on the simulated RTL; each measured frame is kept."""
+"""The estimates of samples beside their frames on the simulated RTL; each measured frame is kept."""
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
-from moesaic.files import write_file
+from moesaic.campaign import case as campaign
+from moesaic.campaign.campaign import run_campaign
+from moesaic.campaign.workers import OpenWorkers
 from moesaic.hls.compiler.cycle_estimate import FrameEstimate, estimate_frame
 from moesaic.pages.number_formats import count, signed
 from moesaic.pages.tables import Column, Table
 from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.sim.measurements.benchmark.bundles import Bundles
 from moesaic.sim.measurements.benchmark.cases import Case, Frame
-from moesaic.sim.measurements.benchmark.measurement import FINAL_NORM, prepare
+from moesaic.sim.measurements.benchmark.measurement import FINAL_NORM, Prepared, prepare
 from moesaic.sim.measurements.estimate_check.sampling import TASK, Sample
 from moesaic.sim.measurements.timeline.timeline import build_timeline
 from moesaic.spec.build import Build
@@ -50,30 +52,52 @@ class Comparison:
         return self.estimate.cycles / self.cycles - 1
 
 
-def compare(sample: Sample, bundles: Bundles, simulators: Path, measurements: Path) -> Comparison:
-    """Compare one sample, running its frame unless that was measured before.
+def compare(
+    samples: Sequence[Sample],
+    bundles: Bundles,
+    simulators: Path,
+    measurements: Path,
+    workers: OpenWorkers,
+    console: Console,
+) -> list[Comparison]:
+    """Compare samples, running the frames of those that were not measured before.
 
     simulators, measurements: directories in which compiled simulators and measured frames are kept.
 
-    Raises UserError if a tool is missing, MachineFault if a machine stops the run, InternalError if the simulator dies.
+    Raises UserError if a tool is missing, MachineFault if a machine stops a run, InternalError if the simulator dies.
     """
-    model = sample.recipe.model
-    bundle = bundles.of_recipe(sample.name, sample.recipe)
-    frame = Frame(sample.name, model.image_height, model.image_width, (TASK,))
-    prepared = prepare(Case("estimates", "", frame, sample.configuration), bundle)
-    path = measurements / f"{prepared.key}-estimate.json"
-    if not path.exists():
-        write_file(path, json.dumps(_measure(prepared.build, bundle, simulators)).encode())
-    measured = json.loads(path.read_text(encoding="utf-8"))
-    counts = measured.pop("counts")
-    guesses = (
-        estimate_frame(bundle.architecture, bundle.tasks, TASK, sample.configuration, counts=each)
-        for each in (None, counts)
-    )
-    return Comparison(sample, **measured, **dict(zip(("estimate", "routed"), guesses)))
+    prepared: dict[str, Prepared] = {}
+
+    def cases() -> Iterator[campaign.Case]:
+        for sample in samples:
+            model = sample.recipe.model
+            frame = Frame(sample.name, model.image_height, model.image_width, (TASK,))
+            case = Case("estimates", "", frame, sample.configuration)
+            ready = prepared[sample.name] = prepare(case, bundles.of_recipe(sample.name, sample.recipe))
+            arguments = ready.build, ready.bundle, simulators
+            yield campaign.Case(f"{ready.key}-estimate", sample.name, measure_frame, arguments)
+
+    known = {sample.name: sample for sample in samples}
+    found: dict[str, Comparison] = {}
+    outcomes = run_campaign(cases(), workers, kept=measurements, console=console, title="frames", total=len(samples))
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+        sample, bundle = known[outcome.case.title], prepared.pop(outcome.case.title).bundle
+        measured = dict(outcome.result)
+        counts = measured.pop("counts")
+        guesses = (
+            estimate_frame(bundle.architecture, bundle.tasks, TASK, sample.configuration, counts=each)
+            for each in (None, counts)
+        )
+        found[sample.name] = one = Comparison(sample, **measured, **dict(zip(("estimate", "routed"), guesses)))
+        line = f"{sample.name}: {one.cycles:,} cycles, estimate {100 * one.error:+.1f} %"
+        console.print(line, highlight=False)
+    return [found[sample.name] for sample in samples]
 
 
-def _measure(build: Build, bundle: Bundle, simulators: Path) -> dict:
+def measure_frame(build: Build, bundle: Bundle, simulators: Path) -> dict:
+    """The figures of `Comparison` that the RTL gives, and "counts": the tokens of each expert, by router."""
     program, counts = build.task(TASK).program, []
 
     def watch(name: str, fields: Fields, machine: ReferenceMachine) -> None:

@@ -14,12 +14,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from moesaic.campaign.kept_results import content_key, kept_result
 from moesaic.errors import InternalError
 from moesaic.files import sha256_of, write_file
 from moesaic.hls.compiler.generate import generate
 from moesaic.host.image_files import encode_png
 from moesaic.model.evaluation.agreement import top_k_agreement
-from moesaic.model.experiments.kept_measurements import content_key, measure_once
 from moesaic.model.experiments.real import onnxruntime_int8
 from moesaic.model.experiments.real.backbone_study import TRAINED, BackboneStudy
 from moesaic.model.experiments.real.network import import_backbone, with_experts
@@ -185,7 +185,7 @@ class Real:
             name: dataclasses.replace(task, class_names=CLASSES if task.kind == "segmentation" else ())
             for name, task in network.tasks.items()
         }
-        agreement = measure_once(
+        agreement = kept_result(
             self._kept / f"agreement-{self._key(integers=_hash_of(network))}.json",
             lambda: {"router_topk_agreement": top_k_agreement(model, network, images)},
         )

@@ -1,13 +1,16 @@
 """The runner keeps what is done, and the page says what was measured."""
 
 import dataclasses
-import json
+import io
 
 import pytest
+from rich.console import Console
 
+from moesaic.campaign.workers import in_this_process
+from moesaic.errors import UserError
 from moesaic.model.experiments import results_study
 from moesaic.model.experiments.results_page import BUDGETS, EXPERT_BITS, HALF, results_markdown
-from moesaic.model.experiments.results_study import BUDGETED, NETWORKS, QUANTISED, SeededRun, every_run, execute
+from moesaic.model.experiments.results_study import BUDGETED, NETWORKS, QUANTISED, SeededRun, every_run, execute_all
 from moesaic.model.recipes.recipe import load_recipe
 
 
@@ -128,9 +131,10 @@ def tiny(monkeypatch):
     return recipe
 
 
-def test_a_run_that_is_done_is_not_done_again(tiny, tmp_path, monkeypatch):
-    run = SeededRun("multi-gate", 0)
-    first = execute(run, tmp_path)
+def test_runs_that_are_done_are_not_done_again(tiny, tmp_path, monkeypatch):
+    run, console = SeededRun("multi-gate", 0), Console(file=io.StringIO())
+    monkeypatch.setattr(results_study, "every_run", lambda: [run])
+    (first,) = execute_all(tmp_path, in_this_process(), console)
     assert first["macs"]["depth"] > 0
     assert first.keys() >= {"float", "integer", "agreement", "budgets", "half_trained_on", "parameters"}
     bits = first["expert_bits"]
@@ -139,11 +143,19 @@ def test_a_run_that_is_done_is_not_done_again(tiny, tmp_path, monkeypatch):
     for loss in (0.5, 1, 2):
         found = bits[f"auto, {loss} dB"]
         assert found["lost"] <= loss and bits["4"]["dram_bytes"] <= found["dram_bytes"] <= bits["8"]["dram_bytes"]
-    monkeypatch.setattr(results_study, "train", None)
-    path = tmp_path / f"{run.key}.json"
-    assert execute(run, tmp_path) == first == json.loads(path.read_text())
-    monkeypatch.undo()
-    monkeypatch.setattr(results_study, "load_recipe", lambda name: tiny)
-    monkeypatch.setattr(results_study, "FINE_TUNING_STEPS", 1)
-    path.write_text(json.dumps({"training_seconds": 77}))  # as another program measured it
-    assert execute(run, tmp_path) == first | {"training_seconds": 77}
+    with monkeypatch.context() as patch:
+        patch.setattr(results_study, "train", None)
+        assert execute_all(tmp_path, in_this_process(), console) == [first]
+    # Measured in another way, it is measured again, and the seconds stay those of its training.
+    (tmp_path / f"{run.key}-seconds.json").write_text("77")
+    monkeypatch.setattr(results_study, "MEASUREMENTS", results_study.MEASUREMENTS + 1)
+    assert execute_all(tmp_path, in_this_process(), console) == [first | {"training_seconds": 77}]
+
+
+def test_a_run_that_fails_ends_all(tiny, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise UserError("no room")
+
+    monkeypatch.setattr(results_study, "train", refuse)
+    with pytest.raises(UserError, match="no room"):
+        execute_all(tmp_path, in_this_process(), Console(file=io.StringIO()))

@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from moesaic.caches import cache_directory
+from moesaic.campaign.workers import in_this_process
 from moesaic.command_line import EXIT_USER_ERROR, main
 from moesaic.errors import InternalError, UserError
 from moesaic.hls.compiler.schedule import Schedule
@@ -136,6 +137,7 @@ def session(output: Path, networks: Networks, console: Console | None = None) ->
         synthesis=output / "resources.json",
         simulators=cache_directory("simulators"),
         measurements=output / "measurements",
+        workers=in_this_process(),
     )
 
 

@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from moesaic.caches import cache_directory
+from moesaic.campaign.workers import in_this_process
 from moesaic.command_line import EXIT_USER_ERROR, main
 from moesaic.hls.compiler.cycle_estimate import estimate_frame
 from moesaic.hls.compiler.cycle_model import CycleModel
@@ -124,7 +126,8 @@ def test_an_unknown_size_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["small-1", "small-6"])
 def test_estimates_beside_the_rtl(name: str, tmp_path: Path) -> None:
-    found = compare(sample_of(name), Bundles(tmp_path), cache_directory("simulators"), tmp_path)
+    simulators, console = cache_directory("simulators"), Console(quiet=True)
+    (found,) = compare([sample_of(name)], Bundles(tmp_path), simulators, tmp_path, in_this_process(), console)
     assert found.wrong == 0
     assert abs(found.error) <= TOLERANCE
     assert found.encoder < found.cycles
