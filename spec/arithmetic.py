@@ -19,6 +19,7 @@ ARITHMETIC = 2
 ACCUMULATOR_CLIP_BITS = 27
 MULTIPLIER_BITS = 16
 SHIFT_MAX = 47
+"""Largest shift that fixed_point_multiplier gives; requantise takes larger ones."""
 TABLE_INDEX_BITS = 10
 TABLE_ENTRIES = 1 << TABLE_INDEX_BITS
 EXP_FRACTION_BITS = 8
@@ -62,8 +63,8 @@ def round_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
 def requantise(accumulator: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """round_shift(clip27(accumulator) * multiplier, shift).
 
-    accumulator: sum of products plus bias. multiplier: 0..65,535. shift: 0..47. All are integers whose shapes broadcast; the
-    result, int64, is not saturated yet.
+    accumulator: sum of products plus bias. multiplier: 0..65,535. shift: 0..63; from 44 on the result is 0. All are integers whose
+    shapes broadcast; the result, int64, is not saturated yet.
     The product of 27 signed and 16 unsigned bits fits one 27x18 DSP multiplier.
     """
     return round_shift(saturate(accumulator, ACCUMULATOR_CLIP_BITS) * np.asarray(multiplier, np.int64), shift)

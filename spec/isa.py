@@ -18,7 +18,20 @@ proceed ends with TIMEOUT.
 An instruction is legal if its opcode is one of those below, its masks name only semaphores of its unit, and its fields obey the
 limits and rules given with it. Fetch refuses any other instruction when it reaches it: the run stops with BAD_INSTRUCTION in unit
 `fetch` with tag 0, while earlier instructions may still be executing. Units check nothing but addresses: an instruction that leaves
-its memory or its window stops the run with ADDRESS in its unit, with its tag. Bits that belong to no field are ignored.
+its memory or its window stops the run with ADDRESS in its unit, with its tag. Addresses of rows that an instruction does not have are
+no faults; but layer_norm reads its parameters and softmax needs row_base to be inside of the row statistics, or at their end, even for
+no rows. Bits that belong to no field are ignored.
+
+The first fault ends the run; the registers FAULT, FAULT_UNIT and FAULT_TAG name it. Within a unit it is that of the first instruction,
+in program order, that has one. Where instructions of several units have faults, or fetch meets an illegal instruction while others
+execute, timing decides which comes first: any of them may be named, unless a semaphore keeps it back until after another. (In one cycle,
+the lowest unit number comes first.) Timing also decides whether a semaphore passes 255 before its consumer takes from it. In all other
+respects, whether a run ends with a fault does not depend on timing; TIMEOUT depends on MAX_CYCLES.
+
+An instruction reads and writes in no defined order. Its results are undefined where its writes overlap each other, or what it reads,
+unless its description allows that. Also undefined is what two instructions that no semaphore orders do to the same bytes, and what a
+program reads without having written it: at its start, memories, row statistics and queues hold what the run before it has left. At
+power-up the queues are empty, next_token is 0, and all else is random.
 
 On-chip addresses are byte addresses. `R`, `C` and `L` below are the configuration's tile_rows, tile_columns and tile_depth; `act`
 is the activation memory (words of 2 * C bytes) and `weight` the weight memory (words of C * L bytes). Weight addresses from the
@@ -68,6 +81,9 @@ OPERAND_BYTES = 4096
 
 PARAMETER_ENTRY = np.dtype([("bias", "<i4"), ("multiplier", "<u2"), ("shift", "u1"), ("zero", "u1")])
 """One channel's entry in a matmul parameter block, 8 bytes."""
+
+PARAMETER_SHIFT_MAX = 63
+"""Largest shift that an entry can hold: the two bits above it in its byte are ignored."""
 
 PARAMETER_BLOCKS = 64
 """Parameter blocks that matmul keeps while it executes: a product with at most so many column tiles reads each block once."""
@@ -253,7 +269,7 @@ UNIT_INSTRUCTIONS = (
                 if unpack: data = unpack_int4(data)
                 memory[destination][local : local + len(data)] = data
 
-Runs must not overlap on chip: the order in which an instruction writes its runs is undefined.
+Runs must not overlap on chip.
 `unpack` makes two int8 of each byte, the 4-bit two's complement integer of its low half and then that of its high half: `bytes` and the
 strides of DRAM count bytes in DRAM, the addresses and strides on chip count bytes on chip, and there a run is 2 * `bytes` long.
 Table t occupies bytes [{TABLE_ENTRIES} * t, {TABLE_ENTRIES} * (t + 1)) of the table memory.
@@ -299,10 +315,10 @@ Table t occupies bytes [{TABLE_ENTRIES} * t, {TABLE_ENTRIES} * (t + 1)) of the t
                 b[k] = weight int8 at b_address + j * b_stride + (k // L) * C * L + c * L + k % L
                 sum = sum over k < depth of a[k] * b[k]
                 if row_scale:
-                    v = requantise(sum, row_multiplier[row_base + r], row_shift[row_base + r] - output_shift)
+                    v = requantise(sum, row_multiplier[row_base + r], max(row_shift[row_base + r] - output_shift, 0))
                 else:
                     bias, multiplier, shift = parameters at param_address + j * param_stride + c * 8
-                    v = requantise(sum + bias, multiplier, shift)
+                    v = requantise(sum + bias, multiplier, shift % 64)
                 if table_enable: v = table[table_index][clip(v, -512, 511) + 512]
                 write v as `destination` says, with n = j * C + c:
                     int8:     act int8  at d_address + r * d_pitch + n     = saturate8(v)
@@ -314,7 +330,9 @@ Table t occupies bytes [{TABLE_ENTRIES} * t, {TABLE_ENTRIES} * (t + 1)) of the t
                     values:   weight int8 at d_address + j * d_pitch + (r // L) * C * L + c * L + r % L
         if track_max: row_max[row_base + r] = max over n of saturate16(v)
 
-A parameter block holds C entries of 8 bytes in the weight memory: bias int32, multiplier uint16, shift uint8 and a byte of 0.
+A parameter block holds C entries of 8 bytes in the weight memory: bias int32, multiplier uint16, shift uint8 and a byte that is ignored.
+Every value of them is allowed. Of a shift the low six bits count; one of 44 to 63 makes every result 0.
+A residual is the only operand that may lie where the result goes.
 `keys` lays the result out as the b operand of a product that sums over its columns (Q.K^T), `values` for one that sums over its rows (P.V).
 """,
         (
@@ -376,6 +394,7 @@ A parameter block holds C entries of 8 bytes in the weight memory: bias int32, m
         act int8 at destination_address + r * destination_pitch = y, then zeros up to a multiple of C elements
 
 Parameters in act, for each group of C columns: 2 * C bytes of gamma (int16), then 2 * C bytes of beta (int16).
+A row's results may take the place of its source, from the same address on.
 """,
         (
             Field("rows", 4, 0, 16, "rows"),
@@ -400,6 +419,8 @@ Parameters in act, for each group of C columns: 2 * C bytes of gamma (int16), th
         p, multiplier, shift = softmax_rows(s, row_max[row_base + r])           # see moesaic.spec.arithmetic
         act int8 at destination_address + r * destination_pitch = p, then zeros up to a multiple of C elements
         row_multiplier[row_base + r], row_shift[row_base + r] = multiplier, shift
+
+A row's results may take the place of its source, from the same address on.
 """,
         (
             Field("rows", 4, 0, 16, "rows"),
@@ -418,6 +439,7 @@ Parameters in act, for each group of C columns: 2 * C bytes of gamma (int16), th
         6,
         """Router softmax and top-k: fill the expert queues, see moesaic.spec.arithmetic.route_token.
 
+    if append and first < next_token: fault with ADDRESS
     if not append: queue_count[all] = 0
     for r in range(rows):
         l = act int16 at source_address + r * source_pitch, columns elements
@@ -427,9 +449,11 @@ Parameters in act, for each group of C columns: 2 * C bytes of gamma (int16), th
             if selected[e]:
                 queue_entry[e][queue_count[e]] = (first + r, scores[e])
                 queue_count[e] += 1
+    next_token = first + rows
 
 An absent expert neither takes part in the softmax nor is it chosen; if all are absent, no queue gets an entry.
-A queue that would hold more than queue_tokens entries is an address fault.
+An instruction that appends takes tokens above those of all instructions since the last one that did not: a queue has a token at most
+once, so that no product scatters two rows to one place, and no queue overflows.
 """,
         (
             Field("append", 0, 8, 1, "keep the entries that the queues hold"),

@@ -29,6 +29,7 @@ from moesaic.spec.int4 import unpack_int4
 from moesaic.spec.isa import (
     INSTRUCTION_BYTES,
     PARAMETER_ENTRY,
+    PARAMETER_SHIFT_MAX,
     Destination,
     Fault,
     Space,
@@ -63,7 +64,7 @@ class ReferenceMachine:
         row_max: tracked row maxima, int64 (row_entries,), values of int16.
         row_multiplier, row_shift: what softmax leaves for dividing by a row's sum, int64 (row_entries,), 0..65,535 and 15..47.
         queue_count: entries in each expert's queue, int64 (experts,). queue_token, queue_score: the entries, int64 (experts,
-            queue_tokens), token numbers and scores in units of 2**-16.
+            queue_tokens), token numbers and scores in units of 2**-16. next_token: above the token of every entry.
 
     The methods load, store, matmul, layer_norm, softmax and route execute the instructions of those names, see moesaic.spec.isa.
 
@@ -91,6 +92,7 @@ class ReferenceMachine:
         self.queue_count = np.zeros(configuration.experts, np.int64)
         self.queue_token = np.zeros((configuration.experts, configuration.queue_tokens), np.int64)
         self.queue_score = np.zeros((configuration.experts, configuration.queue_tokens), np.int64)
+        self.next_token = 0
         self._counters: Counters = dict.fromkeys(_COUNTERS, 0)
         self._meanings = {
             "load": self.load,
@@ -137,7 +139,7 @@ class ReferenceMachine:
         """The contents of everything on chip that a program can change, uint8 (bytes,)."""
         parts = (
             self.act, self.weight, self.table, self.row_max, self.row_multiplier, self.row_shift,
-            self.queue_count, self.queue_token, self.queue_score,
+            self.queue_count, self.queue_token, self.queue_score, np.array(self.next_token),
         )  # fmt: skip
         return np.concatenate([np.ascontiguousarray(part).view(np.uint8).reshape(-1) for part in parts])
 
@@ -150,10 +152,11 @@ class ReferenceMachine:
 
     def _rows(self, address: int, pitch: int, rows: int, count: int, dtype: str) -> np.ndarray:
         """A view of `rows` rows of `count` elements in the activation memory, or an address fault."""
+        if rows == 0:
+            return np.empty((0, count), dtype)
         size = np.dtype(dtype).itemsize * count
-        extent = (rows - 1) * pitch + size if rows else 0
-        self._span(self.act, address, extent)
-        elements = self.act[address : address + size].view(dtype) if rows else np.empty(0, dtype)
+        self._span(self.act, address, (rows - 1) * pitch + size)
+        elements = self.act[address : address + size].view(dtype)
         return np.lib.stride_tricks.as_strided(elements, (rows, count), (pitch, np.dtype(dtype).itemsize))
 
     # --- load and store -------------------------------------------------------------------------------------------
@@ -240,7 +243,7 @@ class ReferenceMachine:
         return requantise(
             total + entries["bias"].astype(np.int64),
             entries["multiplier"].astype(np.int64),
-            entries["shift"].astype(np.int64),
+            entries["shift"].astype(np.int64) & PARAMETER_SHIFT_MAX,
         )
 
     def _write_tile(self, f: Fields, value: np.ndarray, tokens: np.ndarray, j: int) -> None:
@@ -317,7 +320,8 @@ class ReferenceMachine:
     # --- route ----------------------------------------------------------------------------------------------------
 
     def route(self, f: Fields, memory: Memory) -> None:
-        c = self.configuration
+        if f["append"] and f["first"] < self.next_token:
+            raise _Stop(Fault.ADDRESS)
         logits = self._rows(f["source_address"], f["source_pitch"], f["rows"], f["columns"], "<i2")
         absent = f["absent_high"] << 32 | f["absent_low"]
         selected, scores = route_token(
@@ -325,11 +329,10 @@ class ReferenceMachine:
         )
         if not f["append"]:
             self.queue_count[:] = 0
+        self.next_token = f["first"] + f["rows"]
         for e in range(f["columns"]):
             tokens = np.flatnonzero(selected[:, e])
             entries = slice(self.queue_count[e], self.queue_count[e] + len(tokens))
-            if entries.stop > c.queue_tokens:
-                raise _Stop(Fault.ADDRESS)
             self.queue_token[e, entries] = f["first"] + tokens
             self.queue_score[e, entries] = scores[tokens, e]
             self.queue_count[e] = entries.stop

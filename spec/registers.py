@@ -64,7 +64,9 @@ INTERRUPT_DONE = _INTERRUPT.mask
 _CONTROL = (
     Register("CONTROL", 0x000, "rw", "starts and stops a run", (_START, _STOP), 0),
     Register("STATUS", 0x004, "ro", "state of the run", (_BUSY, _DONE, _FAULT, _STOPPED)),
-    Register("FAULT", 0x008, "ro", "cause of the last fault, see Fault in the instruction set"),
+    Register(
+        "FAULT", 0x008, "ro", "why the last run faulted, see Fault and faults in several units in the instruction set"
+    ),
     Register(
         "FAULT_UNIT",
         0x00C,

@@ -115,7 +115,8 @@ class Case:
         corners = rng.random(block.size) < 0.15
         block["bias"][corners] = rng.choice([-(1 << 31), (1 << 31) - 1, 0, -(1 << 26)], corners.sum())
         block["multiplier"][corners] = rng.choice([0, 1, 65535], corners.sum())
-        block["shift"][corners] = rng.choice([0, 1, 26, 47], corners.sum())
+        block["shift"][corners] = rng.choice([0, 1, 26, 43, 44, 47, 63, 64, 66, 127, 255], corners.sum())
+        block["zero"][corners] = rng.integers(0, 256, corners.sum())
         address = self.reserve_weight(block.nbytes)
         self.put_weight(address, block)
         return address

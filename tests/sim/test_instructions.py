@@ -20,7 +20,7 @@ from moesaic.sim.machines.csim import CsimExecutor
 from moesaic.spec.arithmetic import reciprocal
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.executor import Executor, MachineFault, Memory, Program
-from moesaic.spec.isa import Fault, Space, Unit, pack, semaphore
+from moesaic.spec.isa import PARAMETER_ENTRY, Destination, Fault, Space, Unit, pack, semaphore
 from moesaic.spec.legality import encode
 from moesaic.spec.machine import ReferenceMachine
 from tests.sim.instruction_cases import (
@@ -30,7 +30,9 @@ from tests.sim.instruction_cases import (
     attention,
     degenerate_route,
     equal_scores,
+    into_act,
     overlapped,
+    random_product,
 )
 from tests.spec.legal_fields import SMALLEST, sides
 
@@ -274,11 +276,57 @@ def _faults(c: HardwareConfiguration) -> dict[str, tuple[bytes, Fault, str, int]
         "softmax source": (pack("softmax", source_address=c.act_bytes, **vector) + end, address, "vector", 7),
         "softmax result": (pack("softmax", destination_pitch=c.act_bytes, **vector) + end, address, "vector", 7),
         "softmax entries": (pack("softmax", row_base=last, **{**vector, "rows": 3}) + end, address, "vector", 7),
+        "route appends a token again": (
+            b"".join(
+                pack("route", tag=tag, rows=1, columns=2, top_k=1, first=first, append=append)
+                for tag, first, append in ((1, 0, 0), (2, 1, 1), (7, 1, 1))
+            ) + end, address, "route", 7,
+        ),
+        "layer norm parameters of no rows": (
+            pack("layer_norm", param_address=c.act_bytes, **{**vector, "rows": 0}) + end, address, "vector", 7,
+        ),
+        "softmax entries of no rows": (
+            pack("softmax", row_base=c.row_entries + 1, **{**vector, "rows": 0}) + end, address, "vector", 7,
+        ),
         "route source": (pack("route", tag=7, rows=1, columns=2, top_k=1, source_address=c.act_bytes) + end, address, "route", 7),
     }  # fmt: skip
 
 
+def _without_rows(c: HardwareConfiguration) -> dict[str, bytes]:
+    """Instructions that would leave memories if they had rows."""
+    far = {"source_address": _HUGE // 256 * 256, "destination_address": _HUGE // 256 * 256, "columns": 8}
+    return {
+        "layer_norm": pack("layer_norm", **far),
+        "softmax": pack("softmax", row_base=c.row_entries, **far),
+        "route": pack("route", columns=2, top_k=1, source_address=_HUGE // 256 * 256),
+        "matmul": pack(
+            "matmul", columns=1, depth=8, a_address=_HUGE // 256 * 256, b_address=_HUGE // 256 * 256, row_scale=1,
+            d_address=_HUGE // 256 * 256, row_base=c.row_entries,
+        ),
+    }  # fmt: skip
+
+
 LIMITS = [name for name, machine in MACHINES.items() if machine.configuration == "tiny" and machine.random_dram is None]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_shift_of_a_parameter(started, machine):
+    """All 256 values of the byte, with sums and multipliers of the largest magnitude, of either sign."""
+    configuration = CONFIGURATIONS[MACHINES[machine].configuration]
+    case = Case(configuration, np.random.default_rng(0))
+    columns = 1 << 8
+    product = random_product(case, rows=2, columns=columns, depth=case.depth)
+    block = np.zeros(columns, PARAMETER_ENTRY)
+    block["bias"], block["multiplier"], block["shift"] = -(1 << 31), 65_535, np.arange(columns)
+    block["bias"][1::2] = (1 << 31) - 1
+    address = case.reserve_weight(2 * block.nbytes)
+    case.put_weight(address, np.concatenate([block, block[::-1]]))
+    for half in range(2):
+        case.emit(
+            "matmul", **{**product, "param_address": address + half * block.nbytes, "param_stride": 8 * case.columns},
+            **into_act(case, Destination.INT16, 2, columns),
+        )  # fmt: skip
+    check(started(machine), configuration, *case.finish())
 
 
 @pytest.mark.parametrize("name", SMALLEST)
@@ -298,6 +346,15 @@ def test_both_sides_of_every_limit(started, machine, name):
             with pytest.raises(ValueError, match=re.escape(str(side.rule))):
                 encode(name, TINY, **side.fields)
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", _without_rows(TINY))
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_rows_leave_no_memory(started, machine, name):
+    configuration = CONFIGURATIONS[MACHINES[machine].configuration]
+    code = _without_rows(configuration)[name] + pack("end")
+    for tested in (ReferenceMachine(configuration), started(machine)):
+        assert outcome(tested, code) == (Fault.NONE, "", 0)
 
 
 def outcome(executor: Executor, code: bytes) -> tuple[Fault, str, int]:

@@ -174,16 +174,23 @@ async def faults_and_next_runs(dut):
         assert outcome.cause != Fault.NONE, f"{change} is no fault"
         fields = random_route(rng, machine, c.experts)
         assert (await run_and_compare(board, unit, machine, fields, 128)).cause == Fault.NONE
-    # every expert takes every token: the queues are full to the last entry, and one more token is too much for them
+    # every expert takes every token: the queues are full to the last entry, and no token comes twice
     full = {"columns": c.experts, "source_address": 0, "source_pitch": 2 * 64, "top_k": c.experts, "first": 0}
-    for rows, append, fault in (
-        (c.queue_tokens - 1, 0, False),
-        (1, 1, False),
-        (1, 1, True),
-        (c.queue_tokens, 0, False),
+    last = c.queue_tokens - 1
+    for rows, first, append, fault in (
+        (last, 0, 0, False),
+        (1, last, 1, False),
+        (1, last, 1, True),
+        (5, 7, 0, False),
+        (1, 11, 1, True),
+        (0, 11, 1, True),  # known over the reset after a fault
+        (0, 12, 1, False),
+        (9, 14, 1, False),
+        (c.queue_tokens, 0, 0, False),
     ):
-        outcome = await run_and_compare(board, unit, machine, {**full, "rows": rows, "append": append}, 0)
-        assert (outcome.cause == Fault.ADDRESS) == fault
+        fields = {**full, "rows": rows, "first": first, "append": append}
+        outcome = await run_and_compare(board, unit, machine, fields, 0)
+        assert (outcome.cause == Fault.ADDRESS) == fault, fields
     board.close()
 
 

@@ -51,8 +51,7 @@ logit_words:
   return maximum;
 }
 
-// False if a queue is full.
-inline bool route_token(const Route &f, const ActMemory &act, uint64_t source, uint32_t token, ExpertQueue &queue) {
+inline void route_token(const Route &f, const ActMemory &act, uint64_t source, uint32_t token, ExpertQueue &queue) {
 #pragma HLS INLINE
   int16_t logit[EXPERTS] = {};
   uint32_t exponential[EXPERTS] = {};
@@ -68,29 +67,29 @@ exponentials:
     sum += exponential[e];
   }
   const Reciprocal scale = reciprocal(sum);
-  bool room = true;
 push_experts:
   for (uint32_t e = 0; e < f.columns; e++) {
     // II=1: every expert has a queue and a count of its own, so an iteration touches nothing that the one before it did.
 #pragma HLS PIPELINE II=1
 #pragma HLS DEPENDENCE variable=queue.token type=inter dependent=false
 #pragma HLS DEPENDENCE variable=queue.score type=inter dependent=false
-    if (room && is_present(f, e) && rank_of(f, logit, e) < f.top_k) {
+    if (is_present(f, e) && rank_of(f, logit, e) < f.top_k) {
       const int64_t score = round_shift(multiply<18, 17>(exponential[e], scale.mantissa), scale.bits - 1);
-      room = push(queue, int(e), token, score < 65535 ? uint32_t(score) : 65535);
+      push(queue, int(e), token, score < 65535 ? uint32_t(score) : 65535);
     }
   }
-  return room;
 }
 
 inline uint32_t route(const Route &f, Machine &machine) {
 #pragma HLS INLINE
+  if (f.append && f.first < machine.queue.next_token) return FAULT_ADDRESS;
   if (!f.append) clear(machine.queue);
+  machine.queue.next_token = f.first + f.rows;
 route_rows:
   for (uint32_t r = 0; r < f.rows; r++) {
     const uint64_t source = f.source_address + uint64_t(r) * f.source_pitch;
     if (!inside_act(source, 2 * f.columns)) return FAULT_ADDRESS;
-    if (!route_token(f, machine.act, source, f.first + r, machine.queue)) return FAULT_ADDRESS;
+    route_token(f, machine.act, source, f.first + r, machine.queue);
   }
   return FAULT_NONE;
 }

@@ -328,7 +328,8 @@ module moesaic_accelerator #(
       .scale_rd_shift_o     (scale_rd_shift)
   );
 
-  logic queue_clear, queue_push_valid, queue_overflow;
+  logic queue_start, queue_clear, queue_push_valid;
+  logic [16:0] queue_next_token, queue_after_route;
   logic [$clog2(Experts)-1:0] queue_push_expert, queue_rd_expert;
   logic [15:0] queue_push_token, queue_push_score, queue_rd_token, queue_rd_score;
   logic [$clog2(QueueTokens)-1:0] queue_rd_index;
@@ -340,12 +341,14 @@ module moesaic_accelerator #(
   ) u_expert_queue (
       .clk_i,
       .rst_ni,
+      .start_i      (queue_start),
       .clear_i      (queue_clear),
+      .next_token_i (queue_after_route),
+      .next_token_o (queue_next_token),
       .push_valid_i (queue_push_valid),
       .push_expert_i(queue_push_expert),
       .push_token_i (queue_push_token),
       .push_score_i (queue_push_score),
-      .overflow_o   (queue_overflow),
       .count_o      (queue_count),
       .rd_expert_i  (queue_rd_expert),
       .rd_index_i   (queue_rd_index),
@@ -552,12 +555,14 @@ module moesaic_accelerator #(
       .act_rd_data_valid_i(act_rd_data_valid[ReadRoute]),
       .act_rd_data_i      (act_rd_data[ReadRoute]),
       .act_rd_fault_i     (act_rd_fault[ReadRoute]),
+      .queue_start_o      (queue_start),
       .queue_clear_o      (queue_clear),
+      .queue_next_token_o (queue_after_route),
+      .queue_next_token_i (queue_next_token),
       .queue_push_valid_o (queue_push_valid),
       .queue_push_expert_o(queue_push_expert),
       .queue_push_token_o (queue_push_token),
-      .queue_push_score_o (queue_push_score),
-      .queue_overflow_i   (queue_overflow)
+      .queue_push_score_o (queue_push_score)
   );
 
   // These units hold one instruction at a time.

@@ -1,9 +1,11 @@
 // The expert queues: per expert the tokens routed to it, in order, with their router scores.
 //
-// A push shows in count_o in the next cycle and can be read from the one after. One into a full queue is dropped and raises
-// overflow_o in the same cycle. A read is answered moesaic_memory_pkg::QUEUE_READ_CYCLES after its address: the address, the memory and its
-// output register take a cycle each, none of them reset. rst_ni is the reset of the whole accelerator:
-// like the entries, the counts outlive the core's reset between two runs.
+// A push shows in count_o in the next cycle and can be read from the one after. A read is answered moesaic_memory_pkg::QUEUE_READ_CYCLES
+// after its address: the address, the memory and its output register take a cycle each, none of them reset. rst_ni is the reset of the
+// whole accelerator: like the entries, the counts outlive the core's reset between two runs.
+//
+// next_token_o is above the token of every entry: route refuses tokens below it, so that a queue has a token at most once, and as tokens
+// are below QueueTokens, none is ever full when a token comes.
 module moesaic_expert_queue #(
     parameter int unsigned Experts     = 16,
     parameter int unsigned QueueTokens = 128
@@ -11,12 +13,14 @@ module moesaic_expert_queue #(
     input  logic                           clk_i,
     input  logic                           rst_ni,
     // written by route
-    input  logic                           clear_i,
+    input  logic                           start_i,         // of a route instruction
+    input  logic                           clear_i,         // with start_i
+    input  logic [16:0]                    next_token_i,    // with start_i: above the instruction's tokens
+    output logic [16:0]                    next_token_o,
     input  logic                           push_valid_i,
     input  logic [$clog2(Experts)-1:0]     push_expert_i,
     input  logic [15:0]                    push_token_i,
     input  logic [15:0]                    push_score_i,
-    output logic                           overflow_o,
     // read by matmul and load
     output logic [Experts-1:0][16:0]       count_o,
     input  logic [$clog2(Experts)-1:0]     rd_expert_i,
@@ -38,29 +42,30 @@ module moesaic_expert_queue #(
   (* ram_style = "block" *) logic [31:0] entries[Experts * QueueTokens];
 
   logic [Experts-1:0][16:0] count_q;
-  assign count_o = count_q;
+  logic [16:0] next_token_q;
+  assign count_o      = count_q;
+  assign next_token_o = next_token_q;
 
   logic                            push_q;
   logic [ExpertBits+IndexBits-1:0] push_address_q;
   logic [31:0]                     push_entry_q;
 
   logic [16:0] push_count;
-  logic push;
   always_comb begin
     push_count = '0;
     for (int e = 0; e < int'(Experts); e++) if (push_expert_i == ExpertBits'(e)) push_count = count_q[e];
   end
-  assign push       = push_valid_i && push_count != 17'(QueueTokens);
-  assign overflow_o = push_valid_i && !push;
 
   always_ff @(posedge clk_i) begin
-    push_q <= push;
+    push_q <= push_valid_i;
     push_address_q <= {push_expert_i, IndexBits'(push_count)};
     push_entry_q <= {push_score_i, push_token_i};
     for (int e = 0; e < int'(Experts); e++) begin
       if (!rst_ni || clear_i) count_q[e] <= '0;
-      else if (push && push_expert_i == ExpertBits'(e)) count_q[e] <= count_q[e] + 17'd1;
+      else if (push_valid_i && push_expert_i == ExpertBits'(e)) count_q[e] <= count_q[e] + 17'd1;
     end
+    if (!rst_ni) next_token_q <= '0;
+    else if (start_i) next_token_q <= next_token_i;
   end
 
   always_ff @(posedge clk_i) begin
@@ -84,7 +89,10 @@ module moesaic_expert_queue #(
     for (int e = 0; e < int'(Experts); e++) if (count_q[e] > 17'(QueueTokens)) counts_in_range = 1'b0;
   end
   always_ff @(posedge clk_i) begin
-    if (armed) count_in_range: assert (counts_in_range);
+    if (armed) begin
+      count_in_range: assert (counts_in_range);
+      never_full: assert (!push_valid_i || push_count != 17'(QueueTokens));
+    end
   end
 `endif
 

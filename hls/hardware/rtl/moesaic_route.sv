@@ -1,5 +1,7 @@
 // The route unit: router softmax and top-k per token, into the expert queues; moesaic.spec.arithmetic.route_token bit for bit.
 //
+// An instruction that appends tokens below those of the queues faults: a queue has a token at most once.
+//
 // Experts that are absent lose every comparison, and their exponentials are zero.
 //
 // Three phases work on successive tokens at once: the maximum of a token's logits, two experts per cycle; rank (how many experts
@@ -26,12 +28,14 @@ module moesaic_route #(
     input  logic [16*TileColumns-1:0] act_rd_data_i,
     input  logic                      act_rd_fault_i,
 
+    output logic                       queue_start_o,
     output logic                       queue_clear_o,
+    output logic [16:0]                queue_next_token_o,
+    input  logic [16:0]                queue_next_token_i,
     output logic                       queue_push_valid_o,
     output logic [$clog2(Experts)-1:0] queue_push_expert_o,
     output logic [15:0]                queue_push_token_o,
-    output logic [15:0]                queue_push_score_o,
-    input  logic                       queue_overflow_i
+    output logic [15:0]                queue_push_score_o
 );
 
   localparam int unsigned WordShift  = $clog2(2 * TileColumns);
@@ -46,9 +50,13 @@ module moesaic_route #(
   moesaic_isa_pkg::route_t instr;
   assign instr = instr_i;
 
-  logic start, finished;
+  logic start, finished, repeats_q;
 
-  assign queue_clear_o = start && !instr.append;
+  assign queue_start_o      = start;
+  assign queue_clear_o      = start && !instr.append;
+  assign queue_next_token_o = 17'(instr.first) + 17'(instr.rows);
+
+  always_ff @(posedge clk_i) repeats_q <= rst_ni && start && instr.append && 17'(instr.first) < queue_next_token_i;
 
   moesaic_unit_state u_state (
       .clk_i,
@@ -56,7 +64,7 @@ module moesaic_route #(
       .instr_valid_i,
       .instr_ready_o,
       .outside_i     (1'b0),
-      .memory_fault_i(act_rd_fault_i || queue_overflow_i),
+      .memory_fault_i(act_rd_fault_i || repeats_q),
       .finished_i    (finished),
       .start_o       (start),
       .busy_o,

@@ -34,7 +34,8 @@ module route_bench #(
     output logic [Experts-1:0][16:0]       count_o
 );
 
-  logic rd_valid, rd_ready, rd_data_valid, rd_fault, clear, push_valid, overflow;
+  logic rd_valid, rd_ready, rd_data_valid, rd_fault, queue_start, clear, push_valid;
+  logic [16:0] next_token, after_route;
   logic [31:0] rd_address;
   logic [16*TileColumns-1:0] rd_data;
   logic [$clog2(Experts)-1:0] push_expert;
@@ -59,12 +60,14 @@ module route_bench #(
       .act_rd_data_valid_i(rd_data_valid),
       .act_rd_data_i      (rd_data),
       .act_rd_fault_i     (rd_fault),
+      .queue_start_o      (queue_start),
       .queue_clear_o      (clear),
+      .queue_next_token_o (after_route),
+      .queue_next_token_i (next_token),
       .queue_push_valid_o (push_valid),
       .queue_push_expert_o(push_expert),
       .queue_push_token_o (push_token),
-      .queue_push_score_o (push_score),
-      .queue_overflow_i   (overflow)
+      .queue_push_score_o (push_score)
   );
 
   act_memory_bench #(
@@ -103,12 +106,14 @@ module route_bench #(
   ) u_queue (
       .clk_i,
       .rst_ni       (queue_rst_ni),
+      .start_i      (queue_start),
       .clear_i      (clear),
+      .next_token_i (after_route),
+      .next_token_o (next_token),
       .push_valid_i (push_valid),
       .push_expert_i(push_expert),
       .push_token_i (push_token),
       .push_score_i (push_score),
-      .overflow_o   (overflow),
       .count_o,
       .rd_expert_i,
       .rd_index_i,
