@@ -195,5 +195,6 @@ class Phases:
             seconds={"prepare": prepared.seconds, **frame.seconds, "decode": time.perf_counter() - begin},
             class_names=task.class_names,
             grid=task.grid,
+            output=task.output,
             shared=len(frame.program.members),
         )

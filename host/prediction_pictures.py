@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.spec.heads import CLASSIFICATION, FEATURES
+from moesaic.spec.heads import CLASSIFICATION, FEATURES, KINDS
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription, picture_of
 from moesaic.spec.predictions import top_classes
 
 _BAR_PITCH, _BAR_GAP, _BAR_LENGTH, _GROUND = 24, 6, 200, 24
@@ -120,25 +121,36 @@ def features_picture(tokens: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 
 _PICTURES = {
-    "segmentation": class_picture,
-    "parts": class_picture,
-    "saliency": saliency_picture,
-    "edges": edges_picture,
+    "classes": class_picture,
+    "heat": saliency_picture,
+    "grey": edges_picture,
     "depth": depth_picture,
-    "normals": normals_picture,
+    "directions": normals_picture,
     CLASSIFICATION: classification_picture,
 }
 
 
-def picture(kind: str, decoded: np.ndarray, grid: tuple[int, int] = (0, 0)) -> np.ndarray:
+def picture(
+    kind: str, decoded: np.ndarray, grid: tuple[int, int] = (0, 0), output: OutputDescription = USUAL_OUTPUT
+) -> np.ndarray:
     """Draw a prediction as uint8 (height, width, 3).
 
-    kind: of the task. decoded: see moesaic.spec.predictions.decode for shape, dtype and unit. grid: rows and columns of patches, of
-    features. UserError for an unknown kind.
+    kind, output: of the task, see moesaic.spec.bundle.Task. decoded: see moesaic.spec.predictions.decode for shape, dtype and unit.
+    Of several channels in shades, each pixel shows its largest; values that are no probabilities have their extremes at the ends of the
+    scale. grid: rows and columns of patches, of features. UserError for an unknown kind whose output does not say how it is drawn.
     """
     if kind == FEATURES:
         return features_picture(decoded, grid)
-    if kind not in _PICTURES:
-        known = ", ".join(sorted((*_PICTURES, FEATURES)))
-        raise UserError(f"a task of kind {kind!r} has no picture; known kinds: {known}")
-    return _PICTURES[kind](decoded)
+    if kind not in KINDS and not output.decoding:
+        raise UserError(f"a task of kind {kind!r} has no picture; known kinds: {', '.join(sorted(KINDS))}")
+    way = picture_of(kind, output)
+    return _PICTURES[way](_shade(decoded, output) if way in ("heat", "grey") else decoded)
+
+
+def _shade(decoded: np.ndarray, output: OutputDescription) -> np.ndarray:
+    """The largest channel of every pixel, (height, width), values 0 to 1."""
+    shade = decoded.max(-1) if decoded.ndim == 3 else decoded
+    if output.decoding != "values":
+        return shade
+    low, high = float(shade.min()), float(shade.max())
+    return (shade - low) / max(high - low, 1e-9)

@@ -11,7 +11,8 @@ from moesaic.host.image import ImageLike, as_image
 from moesaic.host.png import encode_png
 from moesaic.host.prediction_pictures import picture
 from moesaic.spec.executor import Counters, MachineFault
-from moesaic.spec.heads import CLASSIFICATION, DENSE_KINDS
+from moesaic.spec.heads import CLASSIFICATION, is_dense
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription, decoding_of
 from moesaic.spec.placement import Placement
 from moesaic.spec.predictions import ClassScore, top_classes
 
@@ -33,7 +34,7 @@ class Result:
     """What a task predicts for an image. A notebook shows its picture.
 
     Attributes:
-        task: its name. pathway: the alternative taken, None for the default. kind: see moesaic.spec.predictions.
+        task: its name. pathway: the alternative taken, None for the default. kind, output: see moesaic.spec.bundle.Task.
         image: what the network saw, uint8 (height, width, 3), RGB.
         placement: which part of the given image that is: `placement.seen` is (top, left, height, width) in its pixels, and
             `placement.image_points` takes points of the network's input there. Of a file, the pixels are those after it was turned
@@ -63,11 +64,17 @@ class Result:
     grid: tuple[int, int] = (0, 0)
     dropped: int = 0
     shared: int = 1
+    output: OutputDescription = USUAL_OUTPUT
+
+    @property
+    def decoding(self) -> str:
+        """What `decoded` holds, see moesaic.spec.output_description.decoding_of."""
+        return decoding_of(self.kind, self.output)
 
     @property
     def picture(self) -> np.ndarray:
         """The prediction in colour, uint8 (height, width, 3), RGB, see moesaic.host.prediction_pictures."""
-        return picture(self.kind, self.decoded, self.grid)
+        return picture(self.kind, self.decoded, self.grid, self.output)
 
     def top(self, count: int = 5) -> list[ClassScore]:
         """The most probable classes of a classification, each with index, label and probability. UserError for any other kind."""
@@ -77,16 +84,15 @@ class Result:
 
     @property
     def at_image(self) -> np.ma.MaskedArray:
-        """`decoded` at the given image's own pixels, (height, width) or (height, width, 3), masked where the network saw nothing.
+        """`decoded` at the given image's own pixels, (height, width) or (height, width, channels), masked where the network saw nothing.
 
-        Classes are those of the nearest pixel; depth, probabilities and normals are interpolated linearly, normals to unit length.
+        Classes are those of the nearest pixel; all else is interpolated linearly, normals and other directions to unit length.
         UserError for a classification and for features.
         """
-        if self.kind not in DENSE_KINDS:
+        if not is_dense(self.kind):
             raise UserError(f"task {self.task} is of kind {self.kind}: it has no value for every pixel of an image")
-        smooth = self.kind not in ("segmentation", "parts")
-        found = self.placement.to_image(self.decoded, smooth=smooth)
-        if self.kind == "normals":
+        found = self.placement.to_image(self.decoded, smooth=self.decoding != "classes")
+        if self.decoding == "directions":
             found = found / np.maximum(np.linalg.norm(found.data, axis=-1, keepdims=True), 1e-12)
         return found
 

@@ -17,11 +17,11 @@ from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, write_directory
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.executor import Memory, Program
-from moesaic.spec.heads import CLASSIFICATION, FEATURES, KINDS, POOLINGS, ROWS_LEAST
+from moesaic.spec.heads import CLASSIFICATION, FEATURES, POOLINGS, ROWS_LEAST
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.joint_programs import JointMember, JointProgram, ResultSet, checked_results, image_count, one_picture
 from moesaic.spec.observation import Observation
-from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription, output_problem
 from moesaic.spec.pathway_names import is_alternative_name, pathway_name, split_pathway_name
 
 FORMAT, VERSION = "moesaic build", 1
@@ -31,7 +31,6 @@ _ENTRIES = {
     "format", "version", "name", "configuration", "fingerprint", "image", "frame_bytes", "tasks", "tags", "report",
     "bundle_sha256", "input", "joint", "files", MANIFEST_HASH,
 }  # fmt: skip
-_NORMAL_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -353,10 +352,8 @@ def _problem(build: Build) -> str:
 def _kind_problem(task: TaskProgram) -> str:
     """What is wrong with the fields that belong to particular kinds of task; empty if nothing is."""
     rows = task.output_shape[1]
-    if task.kind not in KINDS:
-        return f"kind {task.kind!r} is none of {', '.join(KINDS)}"
-    if task.kind == "normals" and task.channels != _NORMAL_CHANNELS:
-        return f"kind normals has {task.channels} channels, it needs {_NORMAL_CHANNELS}"
+    if problem := output_problem(task.kind, task.channels, task.output):
+        return problem
     scale = task.output_scale
     if type(scale) not in (int, float) or not math.isfinite(scale) or scale <= 0:
         return f"output_scale is {scale!r}, not a finite number above 0"

@@ -50,10 +50,10 @@ import numpy as np
 from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
 from moesaic.spec.arithmetic import SCORE_SHIFT_MAX, TABLE_ENTRIES
-from moesaic.spec.heads import DENSE_KINDS, final_norm, head_layers, moe_blocks_run, pool, pools_first, task_problem
+from moesaic.spec.heads import final_norm, head_layers, is_dense, moe_blocks_run, pool, pools_first, task_problem
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
-from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription, output_problem
 from moesaic.spec.pathway_names import is_alternative_name, is_task_name, pathway_name
 
 FORMAT, VERSION = "moesaic bundle", 3
@@ -141,15 +141,14 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Task:
-    """One task. kind: one of KINDS (how the output is decoded, shown and measured).
+    """One task. kind: one of moesaic.spec.heads.KINDS, or another name; `output` then says how the output is decoded and shown.
 
     channels: of the output. upscale: output pixels per patch side. output_scale: value of one output unit. top_k: experts per
     token. pathway: block index to the experts kept, in ascending order. metrics: accuracy measured before export, e.g. {"metric":
     "mIoU", "float": 0.71, "integer": 0.70}. class_names: for segmentation and parts. alternatives: name (letters, digits, - and _)
     to another pathway, which an application may take for any frame instead of this one. pooling: of a classification, see
     moesaic.spec.heads.POOLINGS. last_block: of features, the index of the last block that runs, whose tokens the head's norm takes;
-    None is the network's last block. Classifications and features have an upscale of 1. output: what the
-    channels of depth and normals mean.
+    None is the network's last block. Classifications and features have an upscale of 1. output: what the channels mean.
     """
 
     kind: str
@@ -178,7 +177,7 @@ _UNMENTIONED = {f.name: f.default for f in fields(Task) if f.name in ("pooling",
 
 def output_shape(architecture: Architecture, task: Task) -> tuple[int, int, int]:
     """(rows, columns, channels) of a task's output: pixels of a dense one, otherwise one row with a column per row of the head."""
-    if task.kind in DENSE_KINDS:
+    if is_dense(task.kind):
         rows, columns = architecture.grid
         return rows * task.upscale, columns * task.upscale, task.channels
     return 1, sum(layer.count for layer in head_layers(architecture, "", task)), task.channels
@@ -299,9 +298,9 @@ def _task_problem(bundle: Bundle) -> str:
         for field_name, value in numbers.items():
             if type(value) is not int or value < 1:
                 return f"task {name}: {field_name} is {value!r}, not a positive integer"
-        if problem := task_problem(a, task, task.channels):
+        if problem := task_problem(a, task, task.channels) or output_problem(task.kind, task.channels, task.output):
             return f"task {name}: {problem}"
-        if task.kind not in DENSE_KINDS and task.upscale != 1:
+        if not is_dense(task.kind) and task.upscale != 1:
             return f"task {name}: its upscale is {task.upscale}, of kind {task.kind} it is 1"
         if type(task.output_scale) not in (int, float) or not 0 < task.output_scale < math.inf:
             return f"task {name}: output_scale is {task.output_scale!r}, not a positive number"

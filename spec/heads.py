@@ -8,8 +8,9 @@ import numpy as np
 
 CLASSIFICATION, FEATURES = "classification", "features"
 DENSE_KINDS = ("segmentation", "parts", "saliency", "edges", "depth", "normals")
-"""Kinds with an output for every pixel, or for every few pixels."""
+"""Kinds with an output for every pixel, or for every few pixels, whose decoding goes without saying."""
 KINDS = (*DENSE_KINDS, CLASSIFICATION, FEATURES)
+"""Every kind that is known here. A task of any other kind is dense, and its output says how it is decoded."""
 
 CLASS, MEAN, DISTILLATION = "class", "mean", "distillation"
 CLASS_AND_MEAN, CLASS_AND_DISTILLATION = f"{CLASS}+{MEAN}", f"{CLASS}+{DISTILLATION}"
@@ -54,6 +55,11 @@ class Kind(Protocol):
     def pooling(self) -> str: ...
     @property
     def last_block(self) -> int | None: ...
+
+
+def is_dense(kind: str) -> bool:
+    """Whether tasks of this kind have an output for every pixel, or for every few pixels."""
+    return kind not in (CLASSIFICATION, FEATURES)
 
 
 class HeadLayer(NamedTuple):
@@ -108,7 +114,7 @@ def head_tokens(architecture: Sizes, name: str, task: Kind) -> list[int]:
 
     A task that `pools_first` has the patches, whose mean it takes.
     """
-    if task.kind in DENSE_KINDS:
+    if is_dense(task.kind):
         return list(range(architecture.tokens))
     if pools_first(task):
         return list(range(architecture.prefix_tokens, architecture.tokens))
@@ -119,8 +125,6 @@ def head_tokens(architecture: Sizes, name: str, task: Kind) -> list[int]:
 def task_problem(architecture: Sizes, task: Kind, channels: int) -> str:
     """What is wrong with the fields of a task that belong to particular kinds; empty if nothing is. channels: of its output."""
     a, kind, pooling, last_block = architecture, task.kind, task.pooling, task.last_block
-    if kind not in KINDS:
-        return f"kind {kind!r} is none of {', '.join(KINDS)}"
     if kind == CLASSIFICATION:
         if pooling not in POOLINGS:
             return f"pooling {pooling!r} is none of {', '.join(POOLINGS)}"

@@ -1,4 +1,4 @@
-"""What a network's outputs are: the unit and scale of depth, and the axes of normals."""
+"""What a network's outputs are: how they are decoded and drawn, the unit and scale of depth, the axes of normals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.spec.heads import CLASSIFICATION, FEATURES, KINDS
 
 ENCODINGS = ("log", "linear")
 AXES = (("right", "left"), ("down", "up"), ("away", "viewer"))
@@ -20,22 +21,42 @@ DEPTH_UNIT = 4.0
 _UNITS = {"log": DEPTH_UNIT, "linear": 1.0}
 LEAST_DEPTH = 1e-9
 """Metres that a linear depth output below it stands for, as in the multi-task papers' code."""
+DECODINGS = ("classes", "probabilities", "metres", "directions", "values")
+"""What the channels of a dense output can be decoded to, see `moesaic.spec.predictions.decode`."""
+_ALWAYS = {"segmentation": "classes", "parts": "classes", "saliency": "probabilities", "edges": "probabilities"}
+_ALWAYS |= {"depth": "metres", "normals": "directions", CLASSIFICATION: CLASSIFICATION, FEATURES: FEATURES}
+PICTURES = {
+    "classes": ("classes",),
+    "heat": ("probabilities", "values"),
+    "grey": ("probabilities", "values"),
+    "depth": ("metres",),
+    "directions": ("directions",),
+}
+"""The ways to draw a dense output, and the decodings that each of them can draw; the first one for a decoding is its usual picture."""
+_CHANNELS = {"metres": 1, "directions": 3}
+"""The number of channels of the decodings that have a certain one."""
 
 
 @dataclass(frozen=True)
 class OutputDescription:
     """What a task's output channels mean. Entries for other kinds of task have no effect.
 
-    encoding: of depth: "log" outputs ln(depth / unit), "linear" outputs depth / unit. unit: metres; 0 for 4 m with "log" and 1 m with
-    "linear". axes: of normals: where the channels point, each of right or left, down or up, and away (into the picture) or viewer
-    (towards the camera) once. UserError for anything else.
+    decoding: one of DECODINGS, of a kind that is none of moesaic.spec.heads.KINDS; "" for these, which always have the same. picture:
+    how it is drawn, a key of PICTURES; "" for the usual one. encoding: of depth: "log" outputs ln(depth / unit), "linear" outputs depth
+    / unit. unit: metres; 0 for 4 m with "log" and 1 m with "linear". axes: of normals: where the channels point, each of right or left,
+    down or up, and away (into the picture) or viewer (towards the camera) once. UserError for anything else.
     """
 
     encoding: str = "log"
     unit: float = 0.0
     axes: tuple[str, ...] = _USUAL_AXES
+    decoding: str = ""
+    picture: str = ""
 
     def __post_init__(self) -> None:
+        for name, known in (("decoding", DECODINGS), ("picture", tuple(PICTURES))):
+            if getattr(self, name) not in ("", *known):
+                raise UserError(f"output.{name} is {getattr(self, name)!r}: choose {', '.join(known)}")
         if self.encoding not in ENCODINGS:
             raise UserError(f"output.encoding is {self.encoding!r}: choose {', '.join(ENCODINGS)}")
         if type(self.unit) not in (int, float) or not 0 <= self.unit < math.inf:
@@ -81,6 +102,40 @@ class OutputDescription:
             raise UserError(f"output has an unknown entry {unknown[0]!r}: choose {', '.join(known)}")
         entries: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
         return cls(**entries)
+
+
+def decoding_of(kind: str, output: OutputDescription) -> str:
+    """What an output of this kind is decoded to: one of DECODINGS, or the name of a kind that is not dense."""
+    return _ALWAYS.get(kind, output.decoding)
+
+
+def picture_of(kind: str, output: OutputDescription) -> str:
+    """How an output of this kind is drawn: a key of PICTURES, or the name of a kind that is not dense."""
+    if kind in (CLASSIFICATION, FEATURES):
+        return kind
+    if output.picture or kind == "edges":
+        return output.picture or "grey"
+    return usual_picture(decoding_of(kind, output))
+
+
+def usual_picture(decoding: str) -> str:
+    """How a dense output with this decoding is drawn where nothing else is said."""
+    return next(name for name, drawn in PICTURES.items() if decoding in drawn)
+
+
+def output_problem(kind: str, channels: int, output: OutputDescription) -> str:
+    """What is wrong with the decoding and the picture of a task of this kind, with so many channels; empty if nothing is."""
+    if kind not in KINDS and not output.decoding:
+        return f"kind {kind!r} is none of {', '.join(KINDS)}, and its output states no decoding"
+    decoding = decoding_of(kind, output)
+    if kind in KINDS and output.decoding not in ("", decoding):
+        return f"output.decoding is {output.decoding!r}, kind {kind} is always decoded to {decoding}"
+    if output.picture and decoding not in PICTURES[output.picture]:
+        drawn = " or ".join(PICTURES[output.picture])
+        return f"output.picture is {output.picture!r}, which draws {drawn}, not {decoding}"
+    if channels != _CHANNELS.get(decoding, channels):
+        return f"kind {kind} has {channels} channels, as {decoding} it needs {_CHANNELS[decoding]}"
+    return ""
 
 
 def _axis(direction: object) -> int:

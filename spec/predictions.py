@@ -8,7 +8,7 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.spec.heads import CLASSIFICATION, FEATURES, KINDS, logits
-from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
+from moesaic.spec.output_description import DECODINGS, USUAL_OUTPUT, OutputDescription, decoding_of
 
 TOWARDS_VIEWER = (0.0, 0.0, -1.0)
 """The surface normal that faces the camera: x to the right, y down, z into the picture."""
@@ -64,22 +64,29 @@ def decode(
     "saliency", "edges": probability of being salient or an edge, float32 (height, width) in 0..1.
     "depth": metres, float32 (height, width). "normals": unit vectors, float32 (height, width, 3), x right, y down, z into the
     picture; towards the viewer where the output is zero. "classification": the probability of each class, float32 (classes,).
-    "features": the tokens, float32 (tokens, channels), prefix tokens first. UserError for any other kind.
+    "features": the tokens, float32 (tokens, channels), prefix tokens first.
+    Any other kind: as `output.decoding` says. "classes", "metres" and "directions" are what segmentation, depth and normals give.
+    "probabilities": the sigmoid of each channel, "values": each channel itself, float32 (height, width), or (height, width,
+    channels) if there are several. UserError where it says nothing.
     """
-    if kind in ("segmentation", "parts"):
+    decoding = decoding_of(kind, output)
+    if decoding == "classes":
         return raw.argmax(axis=-1).astype(np.uint8)
-    if kind == CLASSIFICATION:
+    if decoding == CLASSIFICATION:
         return class_probabilities(logits(raw[0], pooling) * scale)
     values = raw.astype(np.float64) * scale
-    if kind == FEATURES:
+    if decoding == FEATURES:
         return values[0].astype(np.float32)
-    if kind in ("saliency", "edges"):
-        return probability(values[..., 0])
-    if kind == "depth":
+    if decoding in ("probabilities", "values"):
+        values = values[..., 0] if values.shape[-1] == 1 else values
+        return probability(values) if decoding == "probabilities" else values.astype(np.float32)
+    if decoding == "metres":
         return output.metres(values[..., 0]).astype(np.float32)
-    if kind == "normals":
+    if decoding == "directions":
         values = values @ output.axis_matrix.T
         length = np.linalg.norm(values, axis=-1, keepdims=True)
         unit = np.where(length > 0, values / np.where(length > 0, length, 1), np.array(TOWARDS_VIEWER))
         return unit.astype(np.float32)
-    raise UserError(f"a task of kind {kind!r} has no decoding; known kinds: {', '.join(sorted(KINDS))}")
+    raise UserError(
+        f"a task of kind {kind!r} has no decoding; known kinds: {', '.join(sorted(KINDS))}; others state {', '.join(DECODINGS)}"
+    )

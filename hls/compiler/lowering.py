@@ -35,7 +35,7 @@ from moesaic.hls.compiler.prefetch import Step
 from moesaic.hls.compiler.program_plan import ProgramPlan
 from moesaic.hls.compiler.target import Member, Target
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.heads import DENSE_KINDS, pools_first
+from moesaic.spec.heads import is_dense, pools_first
 from moesaic.spec.observation import Observation
 
 _SHARED_STEP = 4096
@@ -146,7 +146,7 @@ def _heads(plan: ProgramPlan, leaving: Sequence[tuple[Lane, Member]]) -> Iterato
 
     Where several lanes end with dense heads, all of them are normalised first, while the array works on the first head.
     """
-    dense = all(plan.target.task(member).kind in DENSE_KINDS for _, member in leaving)
+    dense = all(is_dense(plan.target.task(member).kind) for _, member in leaving)
     ahead = plan.whole and dense and len(leaving) > 1
     if ahead:
         yield from FinalNorms(plan, leaving).steps()
@@ -154,7 +154,7 @@ def _heads(plan: ProgramPlan, leaving: Sequence[tuple[Lane, Member]]) -> Iterato
         task = plan.target.task(member)
         if pools_first(task):
             yield from PooledHead(plan, lane, member).steps()
-        elif task.kind in DENSE_KINDS:
+        elif is_dense(task.kind):
             yield from DenseHead(plan, lane, member, normalised=ahead).steps()
         else:
             yield from TokenHead(plan, lane, member).steps()

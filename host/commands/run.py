@@ -30,7 +30,7 @@ from moesaic.host.image_files import write_picture
 from moesaic.host.phases import PHASES
 from moesaic.host.result import Result
 from moesaic.host.runtime import Accelerator
-from moesaic.spec.heads import CLASSIFICATION, FEATURES
+from moesaic.spec.heads import CLASSIFICATION, FEATURES, KINDS
 from moesaic.spec.input_description import RESIZES
 from moesaic.spec.pathway_names import pathway_name
 
@@ -133,7 +133,7 @@ def run_all(
             stem = f"{image.stem}.{pathway_name(result.task, result.pathway)}"
             picture, raw = f"{stem}.png", f"{stem}.raw.npy" if with_raw else None
             write_picture(staging / picture, result.picture)
-            if result.kind == FEATURES:
+            if result.kind == FEATURES or result.kind not in KINDS:
                 _write_array(staging / f"{stem}.npy", result.decoded)
             if raw is not None:
                 _write_array(staging / raw, result.raw)

@@ -13,6 +13,7 @@ from moesaic.host.prediction_pictures import (
 )
 from moesaic.host.result import Result
 from moesaic.spec.heads import CLASSIFICATION, FEATURES
+from moesaic.spec.output_description import picture_of
 
 _LISTED = 10
 """Classes that a legend names: all of a task that has no more, otherwise those with the most pixels."""
@@ -22,27 +23,33 @@ def legend(result: Result, class_names: tuple[str, ...]) -> dict:
     """The legend of a result: "entries" with "text" and perhaps "colour" and "share" (0 to 1); or "ramp", colours from left to right,
     with "marks", texts spread evenly below it. class_names: of the task, as far as they are known.
     """
-    if result.kind in ("segmentation", "parts"):
+    way = picture_of(result.kind, result.output)
+    if way == "classes":
         return {"entries": _classes(result.decoded, class_names)}
-    if result.kind == "depth":
+    if way == "depth":
         low, high = (max(float(end), NEAREST_SHOWN) for end in (result.decoded.min(), result.decoded.max()))
         marks = [low * (high / low) ** share for share in (0, 0.5, 1)]  # the scale is logarithmic
         return {"ramp": [_css(stop) for stop in DEPTH_STOPS], "marks": [f"{metres:.2f} m" for metres in marks]}
-    if result.kind == "normals":
+    if way == "directions":
         faces = (("right", (255, 128, 128)), ("up", (128, 255, 128)), ("towards the camera", (128, 128, 255)))
         return {"entries": [{"colour": _css(np.array(colour)), "text": text} for text, colour in faces]}
-    if result.kind == CLASSIFICATION:
+    if way == CLASSIFICATION:
         return {
             "entries": [
                 {"colour": _css(class_colour(best.index)), "text": best.label, "share": best.probability}
                 for best in result.top()
             ]
         }
-    if result.kind == FEATURES:
+    if way == FEATURES:
         rows, columns = result.grid
         return {"entries": [{"text": f"first three principal components of {rows} × {columns} patches"}]}
-    stops = [(0, 0, 0), (255, 255, 255)] if result.kind == "edges" else SALIENCY_STOPS
-    return {"ramp": [_css(np.array(stop)) for stop in stops], "marks": ["0 %", "50 %", "100 %"]}
+    stops = [(0, 0, 0), (255, 255, 255)] if way == "grey" else SALIENCY_STOPS
+    marks = ["0 %", "50 %", "100 %"]
+    if result.decoding == "values":
+        shown = result.decoded.max(-1) if result.decoded.ndim == 3 else result.decoded
+        low, high = float(shown.min()), float(shown.max())
+        marks = [f"{low + (high - low) * share:.3g}" for share in (0, 0.5, 1)]
+    return {"ramp": [_css(np.array(stop)) for stop in stops], "marks": marks}
 
 
 def _classes(classes: np.ndarray, names: tuple[str, ...]) -> list[dict]:

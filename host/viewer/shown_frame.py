@@ -15,7 +15,7 @@ from moesaic.host.png import encode_png
 from moesaic.host.result import Result
 from moesaic.host.viewer.legend import legend
 from moesaic.spec.build import Build
-from moesaic.spec.heads import DENSE_KINDS, FEATURES
+from moesaic.spec.heads import CLASSIFICATION
 from moesaic.spec.pathway_names import pathway_name
 from moesaic.spec.resize import resize
 
@@ -72,7 +72,7 @@ class ShownFrame:
         the image, as shares of its height and width, or None if it has no place there.
         """
         filled = None
-        if result.kind in (*DENSE_KINDS, FEATURES):
+        if result.kind != CLASSIFICATION:
             placement = result.placement
             filled = [n / whole for n, whole in zip(placement.filled, placement.size * 2)]
         return {
@@ -83,7 +83,7 @@ class ShownFrame:
             "shared": result.shared,
             "legend": legend(result, self._build.task(result.task).class_names),
             "filled": filled,
-            "smooth": result.kind not in ("segmentation", "parts"),
+            "smooth": result.decoding != "classes",
         }
 
     def archive(self, about: dict) -> bytes:

@@ -7,6 +7,7 @@ import numpy as np
 
 from moesaic.model.data.geometry import fitted_size, mirrored, resized, rotated, window
 from moesaic.model.data.samples import Sample
+from moesaic.model.tasks.registry import task_kind
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -58,30 +59,10 @@ class Augmentation:
     def _scaled(self, sample: Sample, factor: float) -> Sample:
         rows, columns = fitted_size(sample, self.height, self.width, self.description, factor)
         sample = resized(sample, rows, columns, self.description.interpolation)
-        if "depth" not in sample.targets:
-            return sample
-        depth = sample.targets["depth"]
-        depth = depth * np.float32(factor) if self.inverse_depth else depth / np.float32(factor)
-        return Sample(sample.image, sample.targets | {"depth": depth}, sample.name)
-
-
-def standard_augmentation(
-    name: str, height: int, width: int, description: InputDescription = MINUS_ONE_TO_ONE
-) -> Augmentation:
-    """The augmentation for training a network with this input on the data set called `name`, to height x width pixels.
-
-    NYUD-v2 and PASCAL-Context: scale, crop, mirror and colours as in ATRC (Bruggemann et al., ICCV 2021) and InvPT;
-    PASCAL-Context is also rotated by up to 20 degrees, as in ASTMT and M3ViT. M3ViT itself changes no colours, scales by 1, 1.2 or
-    1.5 on NYUD-v2 and by 0.75 to 1.25 on PASCAL-Context, and stretches the result to the network's size.
-    Cityscapes: any scale in the range of the loaders for MTAN's release, which take 1, 1.2 or 1.5. Scenes: our own choice.
-    """
-    if name == "scenes":
-        return Augmentation(height, width, exchange=True, description=description)
-    if name in ("cityscapes", "cityscapes-mtan"):
-        inverse = name == "cityscapes-mtan"
-        return Augmentation(height, width, scale=(1.0, 1.5), inverse_depth=inverse, description=description)
-    rotation = 20.0 if name == "pascal-context" else 0.0
-    return Augmentation(height, width, scale=(0.5, 2.0), rotation=rotation, colours=True, description=description)
+        targets = {task: task_kind(task).scaled(target, factor) for task, target in sample.targets.items()}
+        if self.inverse_depth and "depth" in targets:
+            targets["depth"] = sample.targets["depth"] * np.float32(factor)
+        return Sample(sample.image, targets, sample.name)
 
 
 def _start(rng: np.random.Generator, length: int, wanted: int) -> int:

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.model.data.augmentation import Augmentation
 from moesaic.model.data.dataset_files import FileDataset, as_depth, checked_labels, read_grey
 from moesaic.model.tasks.targets import INVALID_LABEL
+from moesaic.spec.input_description import InputDescription
 
 CLASSES = (
     *(
@@ -61,6 +63,11 @@ class Cityscapes(FileDataset):
         "camera_trainvaltest.zip from www.cityscapes-dataset.com and unpack them so that {root} holds leftImg8bit/, "
         "gtFine/, disparity/ and camera/"
     )
+
+    @classmethod
+    def augmentation(cls, height: int, width: int, description: InputDescription) -> Augmentation:
+        """Any scale in the range of the loaders for MTAN's release, which take 1, 1.2 or 1.5."""
+        return Augmentation(height, width, scale=(1.0, 1.5), description=description)
 
     def list_names(self, split: str) -> list[str]:
         top = self.root / "leftImg8bit" / split

@@ -1,8 +1,8 @@
 """Data sets stored in files: which files must exist, and readers whose errors say what is wrong."""
 
 import zlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Collection
 from pathlib import Path
 from tokenize import TokenError
 from typing import TypeVar
@@ -11,7 +11,9 @@ import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.model.data.samples import Sample
-from moesaic.model.tasks.targets import CHANNELS, INVALID, INVALID_LABEL
+from moesaic.model.data.source import DataSource
+from moesaic.model.tasks.registry import task_kind
+from moesaic.model.tasks.targets import INVALID_LABEL, METRES
 
 T = TypeVar("T")
 
@@ -20,7 +22,7 @@ _DAMAGE = (OSError, ValueError, TypeError, EOFError, SyntaxError, NotImplemented
 _SHORTEST_NORMAL = 0.5  # length; these should be unit vectors, and anything shorter marks a pixel without ground truth
 
 
-class FileDataset(ABC):
+class FileDataset(DataSource):
     """One split of a data set in the directory `root`.
 
     split: "train" or "val". tasks: those whose ground truth to read; all available ones by default. count: keep only the first
@@ -28,12 +30,25 @@ class FileDataset(ABC):
     reading a sample raises UserError if a file is damaged or does not fit.
     """
 
-    name: str
-    class_names: Mapping[str, tuple[str, ...]]
     available: tuple[str, ...]
     """The tasks for which the data set has ground truth."""
     download: str
     """What to download and where to put it, phrased to end an error message; {root} stands for the directory."""
+
+    @classmethod
+    def open(
+        cls,
+        root: Path | None,
+        split: str,
+        size: tuple[int, int],
+        tasks: Collection[str] | None,
+        count: int | None,
+        seed: int,
+    ) -> "FileDataset":
+        if root is None:
+            remedy = cls.download.format(root="the directory")
+            raise UserError(f"{cls.name} lies in files: give the directory that holds them as --data-root, or {remedy}")
+        return cls(root, split, tasks, count)
 
     def __init__(self, root: Path, split: str, tasks: Collection[str] | None = None, count: int | None = None) -> None:
         self.root = root
@@ -57,7 +72,7 @@ class FileDataset(ABC):
 
     def channels(self, task: str) -> int:
         """A task's number of output channels: one per class for a task with classes."""
-        return CHANNELS[task] if task in CHANNELS else len(self.class_names[task])
+        return task_kind(task).channels or len(self.class_names[task])
 
     @abstractmethod
     def list_names(self, split: str) -> list[str]:
@@ -153,14 +168,14 @@ def checked_labels(labels: np.ndarray, classes: int, path: Path) -> np.ndarray:
     return labels.astype(np.uint8)
 
 
-def read_array(path: Path, channels: int | None = None) -> np.ndarray:
-    """The numbers in a .npy file, [H, W], or [H, W, channels] if `channels` is given, in their stored dtype.
+def read_array(path: Path, *values: int) -> np.ndarray:
+    """The numbers in a .npy file, [H, W, *values], in their stored dtype.
 
     UserError when the file cannot be read, has another shape or holds no real numbers.
     """
     array = _read(path, lambda: np.load(path, allow_pickle=False))
-    wanted = "[H, W]" if channels is None else f"[H, W, {channels}]"
-    if array.ndim != (2 if channels is None else 3) or (channels is not None and array.shape[2] != channels):
+    wanted = f"[{', '.join(['H', 'W', *map(str, values)])}]"
+    if array.ndim < 2 or array.shape[2:] != values:
         raise UserError(f"{path} has shape {list(array.shape)}, not {wanted}: it is not the data set's file")
     if array.dtype.kind not in "fiub":
         raise UserError(f"{path} holds {array.dtype}, not numbers: it is not the data set's file")
@@ -188,7 +203,7 @@ def read_matlab(path: Path, variable: str) -> np.ndarray:
 def as_depth(metres: np.ndarray) -> np.ndarray:
     """Depth [H, W] as float32, in the unit given; values that are not finite and positive become 0, which marks them invalid."""
     with np.errstate(invalid="ignore"):
-        return np.where(np.isfinite(metres) & (metres > 0), metres, INVALID["depth"]).astype(np.float32)
+        return np.where(np.isfinite(metres) & (metres > 0), metres, METRES.invalid).astype(np.float32)
 
 
 def as_normals(vectors: np.ndarray) -> np.ndarray:

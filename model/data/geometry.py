@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from moesaic.model.data.samples import Dataset, Sample
-from moesaic.model.tasks.targets import INVALID
+from moesaic.model.tasks.registry import task_kind, truth_of
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.placement import Placement, place, resized_size
 from moesaic.spec.resize import placed
@@ -49,24 +49,23 @@ def window(
     top, left: in pixels; negative ones start outside. padding: RGB, 0 to 255.
     """
     targets = {
-        task: _window(target, top, left, height, width, INVALID[task]) for task, target in _of_pixels(sample).items()
+        task: _window(target, top, left, height, width, truth_of(task).invalid)
+        for task, target in _of_pixels(sample).items()
     }
     return _changed(sample, _window(sample.image, top, left, height, width, padding), targets)
 
 
 def mirrored(sample: Sample) -> Sample:
-    """The sample mirrored left to right; the normals' x components change sign."""
-    targets = {task: target[:, ::-1] for task, target in _of_pixels(sample).items()}
-    if "normals" in targets:
-        targets["normals"] = targets["normals"] * np.array([-1, 1, 1], np.float32)
+    """The sample mirrored left to right; the values of targets change as `Task.mirrored` of their kinds says."""
+    targets = {task: task_kind(task).mirrored(target[:, ::-1]) for task, target in _of_pixels(sample).items()}
     return _changed(sample, sample.image[:, ::-1], targets)
 
 
 def rotated(sample: Sample, degrees: float, padding: tuple[int, ...] = MINUS_ONE_TO_ONE.padding) -> Sample:
     """The sample rotated clockwise about its centre, at the same size; outside the original, padding with invalid targets.
 
-    This is what a camera rotated about its optical axis would see: depth is unchanged, normals turn with the picture. The image
-    is interpolated bilinearly, the targets are taken from the nearest pixel.
+    This is what a camera rotated about its optical axis would see: depth is unchanged, normals turn with the picture; `Task.rotated` says
+    it for each kind. The image is interpolated bilinearly, the targets are taken from the nearest pixel.
     """
     from PIL import Image
 
@@ -81,10 +80,8 @@ def rotated(sample: Sample, degrees: float, padding: tuple[int, ...] = MINUS_ONE
     targets = {}
     for task, target in _of_pixels(sample).items():
         valid = inside[..., None] if target.ndim == 3 else inside
-        targets[task] = np.where(valid, target[rows, columns], np.array(INVALID[task], target.dtype))
-    if "normals" in targets:
-        turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]], np.float32)
-        targets["normals"] = targets["normals"] @ turn.T
+        placed = np.where(valid, target[rows, columns], np.array(truth_of(task).invalid, target.dtype))
+        targets[task] = task_kind(task).rotated(placed, degrees)
     back = (cosine, sine, (width - cosine * width - sine * height) / 2)
     back += (-sine, cosine, (height - cosine * height + sine * width) / 2)
     image = Image.fromarray(np.ascontiguousarray(sample.image))
@@ -115,7 +112,9 @@ def fit(sample: Sample, height: int, width: int, description: InputDescription =
     if description.resize != "auto":
         placement = place(description, sample.image.shape[:2], (height, width))
         image = placed(sample.image, placement, description)
-        targets = {task: _placed(target, placement, INVALID[task]) for task, target in _of_pixels(sample).items()}
+        targets = {
+            task: _placed(target, placement, truth_of(task).invalid) for task, target in _of_pixels(sample).items()
+        }
         return _changed(sample, image, targets)
     rows, columns = fitted_size(sample, height, width, description)
     small = resized(sample, rows, columns, description.interpolation)

@@ -34,7 +34,10 @@ _FORMATS = {  # task: directory, and file suffixes in the two distributions
 
 
 class Nyud(FileDataset):
-    """795 training and 654 validation images, 560 x 425 or 640 x 480 pixels. The constructor is that of `FileDataset`."""
+    """795 training and 654 validation images, 560 x 425 or 640 x 480 pixels. The constructor is that of `FileDataset`.
+
+    Augmented in the usual way; M3ViT itself changes no colours, scales by 1, 1.2 or 1.5, and stretches the result to the network's size.
+    """
 
     name = "nyud"
     class_names: Mapping[str, tuple[str, ...]] = {"segmentation": CLASSES}

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.model.data.augmentation import Augmentation
 from moesaic.model.data.dataset_files import FileDataset, read_grey, read_labels, read_matlab, read_names, read_normals
 from moesaic.model.tasks.targets import INVALID_LABEL
 from moesaic.model.tasks.thinning import thin
+from moesaic.spec.input_description import InputDescription
 
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -55,6 +57,14 @@ class PascalContext(FileDataset):
         "download PASCAL_MT.tgz of ASTMT (also used by Multi-Task-Learning-PyTorch and InvPT) and unpack it so that {root} holds "
         "JPEGImages/, ImageSets/, semseg/, pascal-context/, human_parts/, normals_distill/ and sal_distill/"
     )
+
+    @classmethod
+    def augmentation(cls, height: int, width: int, description: InputDescription) -> Augmentation:
+        """The usual one, and rotated by up to 20 degrees, as in ASTMT and M3ViT.
+
+        M3ViT itself changes no colours, scales by 0.75 to 1.25, and stretches the result to the network's size.
+        """
+        return Augmentation(height, width, scale=(0.5, 2.0), rotation=20.0, colours=True, description=description)
 
     def list_names(self, split: str) -> list[str]:
         return read_names(self.find(f"ImageSets/Context/{split}.txt"))

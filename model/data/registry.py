@@ -1,24 +1,18 @@
-"""The data sets by name, and how to open them."""
+"""The data sets that are installed: those of the project and those of other packages, found by their entry points."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from moesaic.errors import UserError
-from moesaic.model.data.cityscapes import Cityscapes
-from moesaic.model.data.cityscapes_mtan import CityscapesMtan
-from moesaic.model.data.dataset_files import FileDataset
+from moesaic.extensions import Extensions
+from moesaic.model.data.augmentation import Augmentation
 from moesaic.model.data.geometry import Fitted
-from moesaic.model.data.image_folder import ImageFolder
-from moesaic.model.data.nyud import Nyud
-from moesaic.model.data.pascal_context import PascalContext
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Dataset
+from moesaic.model.data.source import DataSource
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 
-_READERS: dict[str, type[FileDataset]] = {
-    reader.name: reader for reader in (Nyud, PascalContext, Cityscapes, CityscapesMtan, ImageFolder)
-}
-DATASETS = (RenderedScenes.name, *_READERS)
+DATASETS = Extensions("moesaic.datasets", DataSource, "data set", "name")
 SPLITS = ("train", "val")
 
 
@@ -29,7 +23,7 @@ def open_dataset(
     height: int,
     width: int,
     *,
-    tasks: Collection[str] | None = None,
+    tasks: Mapping[str, int] | None = None,
     count: int | None = None,
     seed: int = 0,
     fitted: bool = True,
@@ -37,25 +31,19 @@ def open_dataset(
 ) -> Dataset:
     """The data set called `name`, one of DATASETS.
 
-    root: the directory that holds its files; None for "scenes", which are rendered. split: "train" or "val". tasks: those whose
-    ground truth to read from files, all by default. count: keep only the first `count` samples; required for scenes, which are
+    root: the directory that holds its files; None for "scenes", which are rendered. split: "train" or "val". tasks: kind to channels
+    of the ground truth to read, all by default. count: keep only the first `count` samples; required for scenes, which are
     endless. seed: selects the scenes. fitted: give every sample height x width pixels (see `geometry.fit`, which
     `description` is for); otherwise samples keep their own sizes, for an augmentation that scales and crops. Scenes are always
     rendered at height x width.
     UserError if the name, split or a task is unknown or files are missing; it says what to download and where to put it.
     """
-    _require_known(name)
+    source = DATASETS.load(name)
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r} of {name}: choose {', '.join(SPLITS)}")
-    if name == RenderedScenes.name:
-        if count is None:
-            raise UserError("scenes have no end: give the number to render")
-        return RenderedScenes.of_split(split, count, height, width, seed)
-    reader = _READERS[name]
-    if root is None:
-        remedy = reader.download.format(root="the directory")
-        raise UserError(f"{name} lies in files: give the directory that holds them as --data-root, or {remedy}")
-    dataset = reader(root, split, tasks, count)
+    dataset = source.open(root, split, (height, width), tasks, count, seed)
+    if isinstance(dataset, RenderedScenes):
+        return dataset
     return Fitted(dataset, height, width, description) if fitted else dataset
 
 
@@ -64,10 +52,11 @@ def class_names(name: str) -> Mapping[str, tuple[str, ...]]:
 
     UserError for an unknown data set.
     """
-    _require_known(name)
-    return (RenderedScenes if name == RenderedScenes.name else _READERS[name]).class_names
+    return DATASETS.load(name).class_names
 
 
-def _require_known(name: str) -> None:
-    if name not in DATASETS:
-        raise UserError(f"unknown data set {name!r}: choose {', '.join(DATASETS)}")
+def augmentation_of(
+    name: str, height: int, width: int, description: InputDescription = MINUS_ONE_TO_ONE
+) -> Augmentation:
+    """The augmentation for training a network with this input on the data set called `name`, to height x width pixels."""
+    return DATASETS.load(name).augmentation(height, width, description)

@@ -1,24 +1,52 @@
 """Rendered scenes as a data set held in memory."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from moesaic.errors import UserError
+from moesaic.model.data.augmentation import Augmentation
 from moesaic.model.data.samples import Sample
 from moesaic.model.data.scenes import PART_CLASSES, SEGMENTATION_CLASSES, Scenes, render
-from moesaic.model.tasks.targets import CHANNELS
+from moesaic.model.data.source import DataSource
+from moesaic.model.tasks.registry import task_kind
+from moesaic.spec.input_description import InputDescription
 
 _CHUNK = 16
 _SEQUENCES = {"train": 0, "val": 1}  # each seed has two sequences, so the splits never share a scene
 
 
-class RenderedScenes:
+class RenderedScenes(DataSource):
     """Scenes with ground truth for all six tasks."""
 
     name = "scenes"
     class_names: Mapping[str, tuple[str, ...]] = {"segmentation": SEGMENTATION_CLASSES, "parts": PART_CLASSES}
-    tasks: Mapping[str, int] = {task: len(names) for task, names in class_names.items()} | CHANNELS
 
     def __init__(self, scenes: Scenes) -> None:
         self.scenes = scenes
+
+    @property
+    def tasks(self) -> Mapping[str, int]:
+        """The channels of every kind that has ground truth."""
+        return {kind: task_kind(kind).channels or len(self.class_names[kind]) for kind in self.scenes.targets}
+
+    @classmethod
+    def open(
+        cls,
+        root: Path | None,
+        split: str,
+        size: tuple[int, int],
+        tasks: Mapping[str, int] | None,
+        count: int | None,
+        seed: int,
+    ) -> "RenderedScenes":
+        if count is None:
+            raise UserError("scenes have no end: give the number to render")
+        return cls.of_split(split, count, *size, seed)
+
+    @classmethod
+    def augmentation(cls, height: int, width: int, description: InputDescription) -> Augmentation:
+        """Our own choice: channels exchanged, half of the samples mirrored."""
+        return Augmentation(height, width, exchange=True, description=description)
 
     @classmethod
     def of_split(

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from moesaic.errors import InternalError, UserError
-from moesaic.model.tasks.targets import INVALID
+from moesaic.model.tasks.registry import truth_of
 from moesaic.spec.heads import CLASSIFICATION
 
 
@@ -101,11 +101,8 @@ def _check(images: np.ndarray, targets: dict[str, np.ndarray], size: tuple[int, 
     if images.dtype != np.uint8 or images.shape != (*size, 3):
         raise InternalError(f"{name}: image is {images.dtype} {images.shape}, not uint8 {(*size, 3)}")
     for task, target in targets.items():
-        if task == CLASSIFICATION:
-            shape, dtype = size[:-2], np.int32
-        else:
-            shape = (*size, 3) if task == "normals" else size
-            dtype = np.float32 if isinstance(INVALID[task], float) else np.uint8
+        truth = truth_of(task)
+        shape, dtype = (size[:-2] if truth.whole_image else (*size, *truth.values)), truth.dtype
         if target.dtype != dtype or target.shape != shape:
             raise InternalError(f"{name}: {task} is {target.dtype} {target.shape}, not {np.dtype(dtype)} {shape}")
 

@@ -16,8 +16,9 @@ from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.pathway import on_pathways, pathways_of, whole_network
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.recipes.recipe import ModelConfiguration
-from moesaic.model.tasks.definitions import TASKS, Task, find_task
-from moesaic.spec.heads import DENSE_KINDS, FEATURES
+from moesaic.model.tasks.metrics import Meter
+from moesaic.model.tasks.task import Task
+from moesaic.spec.heads import FEATURES, is_dense
 from moesaic.spec.pathway_names import pathway_name
 from moesaic.spec.placement import Placement
 
@@ -72,14 +73,23 @@ def evaluate(
     size.
     """
     measured = _measure(predictors, configuration, data, console)
-    return {task: metrics[TASKS[configuration.task(task).kind].metric] for task, metrics in measured.items()}
+    return {
+        task: {network: meter.result() for network, meter in meters.items()} for task, (_, meters) in measured.items()
+    }
+
+
+_Measured = dict[str, tuple[Task, dict[str, Meter]]]
+"""By task: what it is, and the meter of every predictor by its name."""
 
 
 def _measure(
     predictors: Mapping[str, Predictor], configuration: ModelConfiguration, data: Dataset, console: Console | None
-) -> dict[str, dict[str, dict[str, float]]]:
-    """All metrics as in `evaluate`, by task, the metric's name and the predictor's name; a task's own metric comes first."""
-    found = {task.name: find_task(task.kind, task.channels, output=task.output) for task in configuration.tasks}
+) -> _Measured:
+    """Meters that have taken in all data; see `evaluate`."""
+    found = {
+        task.name: task.definition(class_names=tuple(data.class_names.get(task.kind, ())))
+        for task in configuration.tasks
+    }
     tasks = {
         name: task
         for name, task in found.items()
@@ -87,27 +97,16 @@ def _measure(
     }
     if data.tasks:
         require_tasks(data, wanted_truth(configuration))
-    meters = {
-        name: {
-            metric: {network: meter() for network in predictors}
-            for metric, meter in {task.metric: task.meter, **task.further}.items()
-        }
-        for name, task in tasks.items()
-    }
+    meters = {name: {network: task.meter() for network in predictors} for name, task in tasks.items()}
     for batch, own in _batches(data, configuration, console):
         for name, task in tasks.items():
             first: np.ndarray | None = None
             for network, predictor in predictors.items():
                 prediction = predictor(batch.images, name)
                 first = prediction if first is None else first
-                pairs = _pairs(task, prediction, batch, own, first)
-                for shown, truth in pairs:
-                    for each in meters[name].values():
-                        each[network].update(shown, truth)
-    return {
-        name: {metric: {network: meter.result() for network, meter in each.items()} for metric, each in metrics.items()}
-        for name, metrics in meters.items()
-    }
+                for shown, truth in _pairs(task, prediction, batch, own, first):
+                    meters[name][network].update(shown, truth)
+    return {name: (task, meters[name]) for name, task in tasks.items()}
 
 
 _Own = list[tuple[Sample, Placement]]
@@ -120,9 +119,10 @@ def _pairs(
     """What a meter takes: predictions with their ground truth; for features, those of the `first` network."""
     if task.kind == FEATURES:
         yield prediction, first
-    elif task.kind in DENSE_KINDS and own:
+    elif is_dense(task.kind) and own:
         for one, (sample, placement) in zip(prediction, own, strict=True):
-            yield at_own_pixels(task.kind, one, sample.targets[task.kind], placement)
+            output = task.bundle_output(task.output)
+            yield at_own_pixels(task.kind, one, sample.targets[task.kind], placement, output)
     else:
         yield prediction, task.target(batch, prediction.shape)
 
@@ -171,10 +171,12 @@ def compare(
     data: Dataset,
     alternative: str | None = None,
     console: Console | None = None,
+    everything: bool = False,
 ) -> dict[str, dict]:
     """By task: the metric's name ("metric"), "higher_is_better", and its values "float" and, with an integer network, "integer".
 
-    Further metrics of the task are in the same form in a list under "further". The metric of features compares the integer network
+    Further figures of the task are in the same form in a list under "further": those of a short account (`Task.in_short`), or
+    `everything` that the meter knows. The metric of features compares the integer network
     with the float one, so they have no "float", and are missing without an integer network.
     Both are measured on the integer network's default pathways, or on an alternative that all its tasks have; without an integer
     network, the whole float network is measured. data, console: see `evaluate`.
@@ -184,17 +186,22 @@ def compare(
         predictors["integer"] = integer_predictor(network, alternative)
     with on_pathways(model, whole_network(model) if network is None else pathways_of(network.tasks, alternative)):
         measured = _measure(predictors, model.configuration, data, console)
-    return {task: _described(model.configuration.task(task).kind, metrics) for task, metrics in measured.items()}
+    return {name: _described(task, meters, everything) for name, (task, meters) in measured.items()}
 
 
-def _described(kind: str, metrics: dict[str, dict[str, float]]) -> dict:
-    """The entry of a task of this kind in the result of `compare`."""
-    values = [
+def _described(task: Task, meters: dict[str, Meter], everything: bool) -> dict:
+    """The entry of a task in the result of `compare`."""
+    shown = {network: meter for network, meter in meters.items() if task.kind != FEATURES or network != "float"}
+    entry = {"metric": task.metric_name, "higher_is_better": task.higher_is_better}
+    entry |= {network: meter.result() for network, meter in shown.items()}
+    further = {network: meter.further() for network, meter in shown.items()}
+    names = [name for name in next(iter(further.values())) if everything or name in task.in_short]
+    rows = [
         {
-            "metric": metric,
-            "higher_is_better": TASKS[kind].higher_is_better,
-            **{network: value for network, value in of.items() if kind != FEATURES or network != "float"},
+            "metric": name,
+            "higher_is_better": task.higher(name),
+            **{network: of[name] for network, of in further.items()},
         }
-        for metric, of in metrics.items()
+        for name in names
     ]
-    return values[0] | ({"further": values[1:]} if values[1:] else {})
+    return entry | ({"further": rows} if rows else {})

@@ -22,7 +22,7 @@ from moesaic.model.quantisation.residual_stream import position_means
 from moesaic.model.quantisation.scales import ActivationScale, Scales
 from moesaic.pages.number_formats import decimals, percent
 from moesaic.pages.tables import Cell, Column, Table, Value
-from moesaic.spec.heads import DENSE_KINDS, final_norm
+from moesaic.spec.heads import final_norm, is_dense
 
 FIGURE_PICTURES = 8
 """A sufficient number of pictures: each brings every token of every layer."""
@@ -115,7 +115,7 @@ def _float_values(model: M3ViT, network: IntegerNetwork, image: np.ndarray, task
 
     def head(module: nn.Module, x: Tensor, result: Tensor) -> None:
         note(final_norm(task, own), normalised(module, x, result))
-        if own.kind not in DENSE_KINDS:
+        if not is_dense(own.kind):
             return
         note(f"heads.{task}", result.movedim(1, -1))
 

@@ -2,34 +2,37 @@
 
 import numpy as np
 
-from moesaic.model.tasks.targets import INVALID
+from moesaic.model.tasks.registry import truth_of
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription, decoding_of
 from moesaic.spec.placement import Placement
 
 _LEAST = 1e-12  # of a probability or a length
 
 
 def at_own_pixels(
-    kind: str, prediction: np.ndarray, truth: np.ndarray, placement: Placement
+    kind: str, prediction: np.ndarray, truth: np.ndarray, placement: Placement, output: OutputDescription = USUAL_OUTPUT
 ) -> tuple[np.ndarray, np.ndarray]:
     """A prediction [C, h, w] of a whole network input, and the image's ground truth, both at the image's own pixels.
 
     Returns [1, C, H, W] and [1, H, W] or [1, H, W, 3], as meters take them. Pixels that the network did not see are invalid. Values
     are interpolated as upstream M3ViT does it before it measures (`evaluation/evaluate_utils.py`, line 312, with `utils/config.py`, lines
     42-90, and `utils/utils.py`, lines 60-78): classes by the nearest pixel; probabilities, unit normals and depth outputs linearly.
-    Unlike there, nothing is rounded to 8 bits on the way. truth: [H, W] or [H, W, 3], see `moesaic.model.tasks.targets`.
+    Unlike there, nothing is rounded to 8 bits on the way. truth: [H, W] or [H, W, 3], see `moesaic.model.tasks.targets`. output: says how
+    a kind of another package is decoded; values are interpolated linearly.
     """
     values = np.moveaxis(np.asarray(prediction, np.float32), 0, -1)
-    if kind in ("saliency", "edges"):
+    decoding = decoding_of(kind, output)
+    if decoding == "probabilities":
         shown = placement.to_image(1 / (1 + np.exp(-values.astype(np.float64))))
         probability = np.clip(shown.data.astype(np.float64), _LEAST, 1 - _LEAST)
         found = np.log(probability / (1 - probability))
-    elif kind == "normals":
+    elif decoding == "directions":
         shown = placement.to_image(values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), _LEAST))
         found = shown.data
     else:
-        shown = placement.to_image(values, smooth=kind == "depth")
+        shown = placement.to_image(values, smooth=decoding != "classes")
         found = shown.data
     unseen = np.ma.getmaskarray(shown)[..., 0]
     valid = truth.copy()
-    valid[unseen] = INVALID[kind]
+    valid[unseen] = truth_of(kind).invalid
     return np.moveaxis(found, -1, 0)[None], valid[None]

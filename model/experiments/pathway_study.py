@@ -19,7 +19,6 @@ from moesaic.model.pathways.pathway import Pathways, on_pathways, whole_network
 from moesaic.model.pathways.usage import Usage
 from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe
-from moesaic.model.tasks.definitions import find_task
 from moesaic.spec.bundle import Alternative
 from moesaic.spec.cost import dram_bytes, frame_macs, weight_bytes
 
@@ -133,7 +132,7 @@ def measure_budgets(
             tuned[group] = copy.deepcopy(model), {}
         tuned[group][1][str(budget)] = pathways_within(model, usage, budget)
     points: list[Point] = []
-    metrics = {task.name: find_task(task.kind, task.channels, output=task.output) for task in c.tasks_with_truth}
+    metrics = {task.name: task.definition() for task in c.tasks_with_truth}
     reference: dict[str, float] = {}
     for group, (one, pathways) in tuned.items():
         if group:
@@ -152,7 +151,7 @@ def measure_budgets(
             advance()
     order = {task: n for n, task in enumerate(c.task_names)}
     points.sort(key=lambda point: order[point.task])
-    judged = {name: (definition.metric, definition.higher_is_better) for name, definition in metrics.items()}
+    judged = {name: (definition.metric_name, definition.higher_is_better) for name, definition in metrics.items()}
     scope = budgets[0].scope if budgets else "layer"
     return PathwayStudy(scope, fine_tune_steps, len(held_out), c, judged, usage, points)
 

@@ -9,7 +9,6 @@ from moesaic.model.experiments.timing_table import timing_table
 from moesaic.model.pathways.budgets import Budget
 from moesaic.model.quantisation.settings import AUTO, PtqSettings
 from moesaic.model.recipes.recipe import load_recipe
-from moesaic.model.tasks.definitions import find_task
 from moesaic.model.tasks.delta import delta_m
 from moesaic.pages.tables import Cell, Column, Table, Value
 
@@ -244,8 +243,7 @@ def _worse(task: str, before: float, after: float) -> float:
 
 
 def _definition(task: str):
-    own = load_recipe("results/multi-gate").model.task(task)
-    return find_task(own.kind, own.channels)
+    return load_recipe("results/multi-gate").model.task(task).definition()
 
 
 def _heading(task: str) -> str:

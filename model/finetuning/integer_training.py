@@ -18,7 +18,6 @@ from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
 from moesaic.model.quantisation.scales import Scales
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
-from moesaic.model.tasks.definitions import find_task
 from moesaic.model.training.optimizer import build_optimizers, set_learning_rate
 from moesaic.model.training.train import require_trainable
 from moesaic.spec.heads import final_norm
@@ -188,7 +187,7 @@ def _loss(network: FakeQuantised, recipe: Recipe, batch: Batch) -> Tensor:
     images, parameters = torch.from_numpy(np.ascontiguousarray(batch.images)).to(network.device), network.derive()
     total = []
     for task in recipe.model.tasks_with_truth:
-        definition = find_task(task.kind, task.channels, recipe.training.losses, task.output)
+        definition = task.definition(recipe.training.losses)
         prediction = network(images, task.name, parameters).float()
         target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, prediction.shape)))
         total.append(definition.weight * definition.loss(prediction, target.to(network.device)))

@@ -18,7 +18,7 @@ from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
 from moesaic.model.importing.source_recipe import drop_blocks
 from moesaic.model.network.heads import PUP_CHANNELS, PUP_STAGES
 from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
-from moesaic.spec.heads import DENSE_KINDS, FEATURES
+from moesaic.spec.heads import FEATURES, is_dense
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 
 TASK_NAMES = {
@@ -66,7 +66,7 @@ def convert_m3vit(
     """
     c = configuration
     require_heads(c, heads)
-    own = [task.name for task in c.tasks if task.kind not in DENSE_KINDS]
+    own = [task.name for task in c.tasks if not is_dense(task.kind)]
     if own and not backbone_only:
         raise UserError(f"task {own[0]} of the recipe is no decoder of M3ViT: leave those out with --backbone-only")
     if c.head != "setr-pup" and not backbone_only:

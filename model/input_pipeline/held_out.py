@@ -77,5 +77,5 @@ def calibration_images(recipe: Recipe, root: Path | None, count: int, pictures: 
     if data.name == RenderedScenes.name:
         return training_scenes(recipe, 0, count).images
     size = model.image_height, model.image_width
-    dataset = open_dataset(data.name, root, "train", *size, tasks=(), count=count, description=model.input)
+    dataset = open_dataset(data.name, root, "train", *size, tasks={}, count=count, description=model.input)
     return first_images(dataset, count)

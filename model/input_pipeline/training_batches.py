@@ -8,8 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from moesaic.errors import UserError
-from moesaic.model.data.augmentation import standard_augmentation
-from moesaic.model.data.registry import open_dataset
+from moesaic.model.data.registry import augmentation_of, open_dataset
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Batch, require_tasks
 from moesaic.model.data.scenes import Scenes
@@ -84,7 +83,7 @@ def open_training(
         data.name, root, "train", *size, tasks=wanted, fitted=not data.augment, description=model.input
     )
     require_tasks(dataset, wanted)
-    augmentation = standard_augmentation(data.name, *size, model.input) if data.augment else None
+    augmentation = augmentation_of(data.name, *size, model.input) if data.augment else None
     return _ReadAhead(Loader(dataset, training.batch, training.seed, augmentation, rank, ranks))
 
 

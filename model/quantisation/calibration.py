@@ -15,7 +15,7 @@ from moesaic.model.network.heads import ClassificationHead, normalised
 from moesaic.model.network.moe import MoE
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.quantisation.residual_stream import position_means
-from moesaic.spec.heads import DENSE_KINDS, final_norm, pools_first
+from moesaic.spec.heads import final_norm, is_dense, pools_first
 
 _BATCH = 16
 _SPLIT = 3
@@ -204,7 +204,7 @@ def _hook_head(model: M3ViT, recorder: _Recorder, task: str, means: Tensor) -> t
         if pools_first(own):
             recorder.stream("stream", arguments[0] - means)
         read = normalised(head, arguments[0], result)
-        recorder.sample(final_norm(task, own), read[:, c.prefix_tokens :] if own.kind in DENSE_KINDS else read)
+        recorder.sample(final_norm(task, own), read[:, c.prefix_tokens :] if is_dense(own.kind) else read)
         rows = head.rows(arguments[0]) if isinstance(head, ClassificationHead) else result
         recorder.outputs[task] = max(recorder.outputs.get(task, 0.0), rows.abs().max().item())
 

@@ -27,11 +27,11 @@ from moesaic.model.quantisation.scales import Scales
 from moesaic.spec.arithmetic import fixed_point_multiplier
 from moesaic.spec.heads import (
     CLASS_AND_DISTILLATION,
-    DENSE_KINDS,
     FEATURES,
     final_norm,
     head_layers,
     head_tokens,
+    is_dense,
     pool,
     pools_first,
 )
@@ -238,7 +238,7 @@ class _Pass:
             x = ops.mean_of_rows(x, ratio, integer)[:, None]
         x = self._norm(final_norm(self.task, own), x.reshape(-1, c.width)).view(x.shape)
         layers = head_layers(c.architecture, self.task, own)
-        if own.kind in DENSE_KINDS:
+        if is_dense(own.kind):
             patches = self._linear(layers[0].name, x[:, c.prefix_tokens :], 16)
             output = pixel_shuffle(patches, c.grid, c.resolution, own.channels)
             self._note_output(output.movedim(1, -1))

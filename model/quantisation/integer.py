@@ -16,7 +16,7 @@ from moesaic.spec.arithmetic import (
     weigh_by_score,
 )
 from moesaic.spec.bundle import Architecture, Task, output_shape, pathways
-from moesaic.spec.heads import DENSE_KINDS, blocks_run, final_norm, head_layers, head_tokens, pool, pools_first
+from moesaic.spec.heads import blocks_run, final_norm, head_layers, head_tokens, is_dense, pool, pools_first
 from moesaic.spec.pathway_names import split_pathway_name
 from moesaic.spec.predictions import real_output
 
@@ -153,7 +153,7 @@ class IntegerNetwork:
             multiplier, shift = (self.tensors[f"{pool(name)}.{part}"] for part in ("multiplier", "shift"))
             x = mean_of_rows(x, multiplier, shift)[:, None]
         x = self._norm(final_norm(name, own), x.reshape(-1, a.width)).reshape(*x.shape)
-        if own.kind in DENSE_KINDS:
+        if is_dense(own.kind):
             output = self._dense_output(f"heads.{name}", x[:, a.prefix_tokens :], own.upscale)
         else:
             output, row = np.zeros((self._count, *output_shape(a, own)), np.int16), 0

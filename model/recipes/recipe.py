@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from moesaic.argument_types import SEED_END
 from moesaic.errors import UserError
 from moesaic.model.data.registry import DATASETS
 from moesaic.model.recipes.backbones import with_backbone
+from moesaic.model.tasks.loss_sets import DEFAULT_LOSSES, LOSS_SETS
+from moesaic.model.tasks.registry import find_task, task_kind
+from moesaic.model.tasks.task import Task as Definition
 from moesaic.spec.bundle import PREFIX_TOKENS_MAX, Alternative, Architecture, Task
-from moesaic.spec.heads import CLASS, CLASSIFICATION, DENSE_KINDS, FEATURES, MEAN, final_norm, task_problem
+from moesaic.spec.heads import CLASS, CLASSIFICATION, FEATURES, MEAN, final_norm, is_dense, task_problem
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
-from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
+from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription, output_problem
 from moesaic.spec.pathway_names import is_task_name
 
 GATES = ("multi", "single", "task-conditioned")
@@ -22,7 +26,6 @@ GATE_NOISES = ("fixed", "learned", "none")
 HEADS = ("light", "setr-pup")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 SCHEDULES = ("cosine", "poly")
-LOSSES = ("scenes", "papers")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 _RECIPES = Path(__file__).parent
@@ -33,10 +36,11 @@ class TaskConfiguration:
     """A task and its head.
 
     name: letters, digits, - and _. channels: of the output, a classification's number of classes; features have the network's width.
-    kind: a key of `moesaic.model.tasks.definitions.TASKS`, by default the name. pooling: of a classification, one of
+    kind: one that is installed (`moesaic.model.tasks.registry`), by default the name. pooling: of a classification, one of
     moesaic.spec.heads.POOLINGS, by default the class token if there is one. last_block: of features, the index of the block whose
     tokens they are, by default the last. class_names: one per channel, of a task with classes; by default those of the data set.
-    output: what the channels of depth and normals mean.
+    output: what the channels of depth and normals mean, and how they are drawn. metric: options of the kind's metric and their values, by
+    name, such as the tolerance of edges; a table in a recipe.
     """
 
     name: str
@@ -46,15 +50,22 @@ class TaskConfiguration:
     last_block: int | None = None
     class_names: tuple[str, ...] = ()
     output: OutputDescription = USUAL_OUTPUT
+    metric: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", self.kind or self.name)
+        object.__setattr__(self, "metric", _named_numbers(f"metric of task {self.name}", self.metric))
         object.__setattr__(self, "class_names", tuple(self.class_names))
 
     @property
     def has_truth(self) -> bool:
         """Whether a data set can have ground truth for this task, so that it can be trained and measured; not so of features."""
         return self.kind != FEATURES
+
+    def definition(self, losses: str = DEFAULT_LOSSES, class_names: tuple[str, ...] = ()) -> Definition:
+        """What the task predicts, its loss and its metric. class_names: where the task itself has none. UserError, see `find_task`."""
+        names = self.class_names or class_names
+        return find_task(self.kind, self.channels, losses, self.output, names, dict(self.metric))
 
     def completed(self, width: int, prefix_tokens: int) -> "TaskConfiguration":
         """The task with its defaults filled in that depend on the model."""
@@ -64,7 +75,7 @@ class TaskConfiguration:
 
     def to_dict(self) -> dict:
         """In plain types, without what is left at its default."""
-        values = dataclasses.asdict(self) | {"output": self.output.to_dict()}
+        values = dataclasses.asdict(self) | {"output": self.output.to_dict(), "metric": dict(self.metric)}
         if self.kind == self.name:
             del values["kind"]
         return {name: value for name, value in values.items() if value not in ("", (), None, {})}
@@ -153,7 +164,10 @@ class ModelConfiguration:
     def _check_task(self, task: TaskConfiguration) -> None:
         if not is_task_name(task.name):
             raise UserError(f"task {task.name!r} is not named by letters, digits and _: rename it in the recipe")
-        if problem := task_problem(self.architecture, task, task.channels):
+        described = task_kind(task.kind).bundle_output(task.output)
+        if problem := task_problem(self.architecture, task, task.channels) or output_problem(
+            task.kind, task.channels, described
+        ):
             raise UserError(f"task {task.name}: {problem}; correct the recipe")
         if task.class_names and len(task.class_names) != task.channels:
             raise UserError(f"task {task.name} has {len(task.class_names)} class names, but {task.channels} channels")
@@ -225,13 +239,13 @@ class ModelConfiguration:
         return Task(
             kind=own.kind,
             channels=own.channels,
-            upscale=self.resolution if own.kind in DENSE_KINDS else 1,
+            upscale=self.resolution if is_dense(own.kind) else 1,
             output_scale=output_scale,
             top_k=pathway.top_k,
             pathway=pathway.pathway,
             pooling=own.pooling,
             last_block=own.last_block,
-            output=own.output,
+            output=task_kind(own.kind).bundle_output(own.output),
         )
 
     @property
@@ -280,7 +294,7 @@ class DataConfiguration:
     augment: bool = True
 
     def __post_init__(self) -> None:
-        _require_one_of(self, {"name": DATASETS, "augment": (False, True)})
+        _require_one_of(self, {"name": DATASETS.names, "augment": (False, True)})
         _require_integers(self, {"validation": 0})
         if self.name == "scenes" and self.validation == 0:
             raise UserError("validation (0) means all samples, but scenes have no end: give the number to render")
@@ -294,12 +308,13 @@ class TrainingConfiguration:
     `accumulate` parts into which it is split. pool: number of rendered scenes from which batches are drawn. optimizer: "muon" uses
     Muon with `muon_learning_rate` for the blocks' weight matrices and AdamW with `learning_rate` for the rest; "adamw" and "sgd" (with
     `momentum`) take all weights. schedule: "cosine" (half a period) or "poly" (power 0.9). losses: the tasks' losses and weights,
-    "scenes" or "papers" (see `moesaic.model.tasks.losses`). balance_weight: of the load-balance loss. gradient_clip: largest norm of
+    "scenes" or "papers" (see `moesaic.model.tasks.loss_sets`). balance_weight: of the load-balance loss. gradient_clip: largest norm of
     the whole gradient, 0 for no limit. precision: of the network's arithmetic; weights stay float32.
     experts_sharded: each rank holds only its part of the experts, and tokens travel to them.
     initialise_from: checkpoint from which to take initial weights; if it is dense, experts start as copies of its MLPs.
     validate_every: steps between validations, 0 for none. The checkpoint with the best `select`, a task's name or "delta_m" (mean
-    relative gain over all tasks), is kept beside the last one.
+    relative gain over all tasks), is kept beside the last one. reference: the metric of each task to which delta_m relates, such as that
+    of a network trained for this task alone, a table in a recipe; empty takes those of the run's own first validation.
     least_experts: train for budgets that can be changed afterwards, down to this many experts per task and MoE block and one expert
     per token (`moesaic.model.pathways.sampling`); 0 trains only the whole network.
     UserError for values out of range or that do not fit together.
@@ -326,12 +341,16 @@ class TrainingConfiguration:
     validate_every: int = 0
     select: str = "delta_m"
     least_experts: int = 0
+    reference: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", _named_numbers("reference", self.reference))
+        if wrong := [task for task, value in self.reference if not value > 0]:
+            raise UserError(f"reference of {wrong[0]} is not above 0: no change relates to it")
         choices = {
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,
-            "losses": LOSSES,
+            "losses": LOSS_SETS,
             "precision": PRECISIONS,
             "experts_sharded": (False, True),
         }
@@ -371,17 +390,27 @@ class Recipe:
         select = self.training.select
         if select != "delta_m":
             self.model.task(select)
+        measured = {task.name for task in self.model.tasks_with_truth}
+        if self.training.reference and (wrong := measured ^ dict(self.training.reference).keys()):
+            raise UserError(
+                f"reference is for {', '.join(dict(self.training.reference))}, not for the tasks {', '.join(sorted(measured))}: "
+                f"correct {', '.join(sorted(wrong))}"
+            )
 
     def to_dict(self) -> dict:
         """The recipe in plain types, which `Recipe.from_dict` reads back.
 
-        Prefix tokens, norm epsilon, MoE blocks, and the descriptions of input and outputs are left out at their defaults.
+        Prefix tokens, norm epsilon, MoE blocks, reference figures, and the descriptions of input and outputs are left out at their
+        defaults.
         """
         values = dataclasses.asdict(self)
         for name, usual in _UNMENTIONED.items():
             if values["model"][name] == usual:
                 del values["model"][name]
         values["model"]["tasks"] = tuple(task.to_dict() for task in self.model.tasks)
+        del values["training"]["reference"]
+        if self.training.reference:
+            values["training"]["reference"] = dict(self.training.reference)
         del values["model"]["input"]
         if described := self.model.input.to_dict():
             values["model"]["input"] = described
@@ -415,6 +444,20 @@ _UNMENTIONED = {
 
 def _task(values: dict) -> TaskConfiguration:
     return TaskConfiguration(**{**values, "output": OutputDescription.from_dict(values.get("output", {}))})
+
+
+def _named_numbers(
+    what: str, values: Mapping[str, float] | tuple[tuple[str, float], ...]
+) -> tuple[tuple[str, float], ...]:
+    """A table of numbers by name, in the form that a frozen dataclass holds. UserError, which calls it `what`, for anything else."""
+    try:
+        found = dict(values)
+    except (TypeError, ValueError):
+        raise UserError(f"{what} ({values!r}) is no table of names and numbers: correct the recipe") from None
+    for name, value in found.items():
+        if type(name) is not str or type(value) not in (int, float) or not math.isfinite(value):
+            raise UserError(f"{what} has {name} = {value!r}, which is no number: correct the recipe")
+    return tuple(sorted(found.items()))
 
 
 _Settings = TaskConfiguration | ModelConfiguration | DataConfiguration | TrainingConfiguration

@@ -1,18 +1,23 @@
-"""The kinds of task: what each predicts, how its loss trains it, and how its metric judges it."""
+"""The project's kinds of task; other packages add theirs in the same way (`moesaic.model.tasks.task`)."""
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from types import MappingProxyType
-from typing import Protocol
+import math
 
 import numpy as np
 from torch import Tensor
 
-from moesaic.errors import InternalError, UserError
-from moesaic.model.tasks.edge_metric import EdgeMeter
-from moesaic.model.tasks.losses import LOSS_SETS, WeightedLoss
+from moesaic.model.tasks.edge_metric import TOLERANCE, EdgeMeter
+from moesaic.model.tasks.losses import (
+    WeightedLoss,
+    class_cross_entropy,
+    depth_l1,
+    depth_log_l1,
+    edges_cross_entropy,
+    image_cross_entropy,
+    loss_sets,
+    normals_cosine,
+    normals_l1,
+    saliency_cross_entropy,
+)
 from moesaic.model.tasks.metrics import (
     AccuracyMeter,
     AngleMeter,
@@ -22,116 +27,121 @@ from moesaic.model.tasks.metrics import (
     NoiseMeter,
     SaliencyMeter,
 )
-from moesaic.model.tasks.targets import CHANNELS, INVALID_LABEL
+from moesaic.model.tasks.targets import DIRECTIONS, IMAGE_CLASS, LABELS, METRES
+from moesaic.model.tasks.task import Task
 from moesaic.spec.heads import CLASSIFICATION, FEATURES
-from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
-
-DEFAULT_LOSSES = "scenes"
-LABELLED = ("segmentation", "parts")
-"""Kinds whose targets label every pixel with a class."""
-DESCRIBED = ("depth", "normals")
-"""Kinds whose outputs have a unit or axes, see `moesaic.spec.output_description`."""
 
 
-class HasTargets(Protocol):
-    """A batch from a data set, or rendered scenes. targets: by task, see `moesaic.model.tasks.targets`."""
+class Segmentation(Task):
+    """A class for every pixel."""
 
-    @property
-    def targets(self) -> dict[str, np.ndarray]: ...
+    kind, truth = "segmentation", LABELS
+    decoding = "classes"
+    metric, higher_is_better = "mIoU", True
+    losses = loss_sets(*3 * [WeightedLoss(class_cross_entropy)])
 
-
-@dataclass(frozen=True)
-class Task:
-    """One kind of task.
-
-    channels: number of output channels; 0 in TASKS if it is the number of classes, which depends on the data set, or the network's
-    width. loss, weight: see `moesaic.model.tasks.losses`; training minimises the sum of weight * loss. meter: creates the metric,
-    which takes one batch after another. metric: its name, with the unit if it has one. further: more metrics by name.
-    """
-
-    kind: str
-    channels: int
-    loss: Callable[..., Tensor]
-    weight: float
-    meter: Callable[..., Meter]
-    metric: str
-    higher_is_better: bool
-    further: Mapping[str, Callable[[], Meter]] = field(default_factory=dict)
-
-    def measure(self, predictions: np.ndarray, targets: np.ndarray) -> float:
-        """The metric of predictions [N, C, h, w] against targets [N, h, w] or [N, h, w, 3] at the same resolution."""
-        meter = self.meter()
-        meter.update(predictions, targets)
-        return meter.result()
-
-    def target(self, data: HasTargets, shape: tuple[int, ...]) -> np.ndarray:
-        """The ground truth for predictions of this shape, in its own dtype: [N, h, w] or [N, h, w, 3], of a classification [N].
-
-        Nearest neighbour: each output pixel takes the pixel that holds its centre.
-        """
-        truth = data.targets[self.kind]
-        if self.kind == CLASSIFICATION or truth.shape[1:3] == shape[2:]:
-            return truth
-        height, width = shape[2:]
-        rows = ((np.arange(height) + 0.5) * truth.shape[1] / height).astype(np.int64)
-        columns = ((np.arange(width) + 0.5) * truth.shape[2] / width).astype(np.int64)
-        return truth[:, rows[:, None], columns]
+    def meter(self) -> Meter:
+        return IouMeter(self.class_names)
 
 
-def _no_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    raise InternalError("features have no ground truth, so they have no loss")
+class Parts(Segmentation):
+    """A class for every pixel: parts of people, or of shapes."""
+
+    kind = "parts"
+    losses = loss_sets(WeightedLoss(class_cross_entropy), WeightedLoss(class_cross_entropy, 2.0))
 
 
-def _task(
-    kind: str,
-    meter: Callable[[], Meter],
-    metric: str,
-    higher_is_better: bool,
-    further: Mapping[str, Callable[[], Meter]] = MappingProxyType({}),
-) -> Task:
-    loss = LOSS_SETS[DEFAULT_LOSSES].get(kind, WeightedLoss(_no_loss, 0.0))
-    return Task(kind, CHANNELS.get(kind, 0), loss.function, loss.weight, meter, metric, higher_is_better, further)
+class Saliency(Task):
+    """Whether a pixel belongs to the salient object."""
+
+    kind, channels, truth = "saliency", 1, LABELS
+    decoding = "probabilities"
+    metric, higher_is_better = "maxF", True
+    losses = loss_sets(WeightedLoss(saliency_cross_entropy, 2.0), WeightedLoss(saliency_cross_entropy, 5.0))
+
+    def meter(self) -> Meter:
+        return SaliencyMeter()
 
 
-TASKS = {
-    task.kind: task
-    for task in (
-        _task("segmentation", IouMeter, "mIoU", higher_is_better=True),
-        _task("parts", IouMeter, "mIoU", higher_is_better=True),
-        _task("saliency", SaliencyMeter, "maxF", higher_is_better=True),
-        _task("edges", EdgeMeter, "odsF", higher_is_better=True),
-        _task("depth", DepthMeter, "rmse (m)", higher_is_better=False),
-        _task("normals", AngleMeter, "mean angle (degrees)", higher_is_better=False),
-        _task(
-            CLASSIFICATION, AccuracyMeter, "top-1", higher_is_better=True, further={"top-5": lambda: AccuracyMeter(5)}
-        ),
-        _task(FEATURES, NoiseMeter, "to float (dB)", higher_is_better=True),
-    )
-}
-"""By kind. The metric of features compares a network with another one, as they have no ground truth."""
+class Edges(Task):
+    """Whether a pixel is an edge. Its metric has the option `tolerance`, see `moesaic.model.tasks.edge_metric`."""
+
+    kind, channels, truth = "edges", 1, LABELS
+    decoding, picture = "probabilities", "grey"
+    metric, higher_is_better = "odsF", True
+    options = {"tolerance": TOLERANCE}  # noqa: RUF012 (read only)
+    losses = loss_sets(WeightedLoss(edges_cross_entropy, 10.0), WeightedLoss(edges_cross_entropy, 50.0))
+
+    def meter(self) -> Meter:
+        return EdgeMeter(self.option["tolerance"])
 
 
-def find_task(kind: str, channels: int, losses: str = DEFAULT_LOSSES, output: OutputDescription = USUAL_OUTPUT) -> Task:
-    """The kind of task, with `channels` output channels and its loss from the set `losses`, a key of LOSS_SETS.
+class Depth(Task):
+    """The distance along the optical axis, in metres."""
 
-    output: what the channels mean, which loss and metric of depth and normals take into account.
-    UserError when there is no such kind or set, or when it needs a different number of channels.
-    """
-    if kind not in TASKS:
-        raise UserError(f"unknown task {kind!r}: choose {', '.join(TASKS)}")
-    if losses not in LOSS_SETS:
-        raise UserError(f"unknown losses {losses!r}: choose {' or '.join(LOSS_SETS)}")
-    task = TASKS[kind]
-    if task.channels and task.channels != channels:
-        raise UserError(f"task {kind} has {channels} channels in the recipe, it needs {task.channels}")
-    if kind in LABELLED and not 2 <= channels <= INVALID_LABEL:
-        raise UserError(
-            f"task {kind} has {channels} channels in the recipe, it needs one per class, 2 to {INVALID_LABEL}"
-        )
-    if kind == FEATURES:
-        return dataclasses.replace(task, channels=channels)
-    loss = LOSS_SETS[losses][kind]
-    task = dataclasses.replace(task, channels=channels, loss=loss.function, weight=loss.weight)
-    if kind not in DESCRIBED:
-        return task
-    return dataclasses.replace(task, loss=partial(task.loss, output=output), meter=partial(task.meter, output=output))
+    kind, channels, truth = "depth", 1, METRES
+    decoding = "metres"
+    metric, higher_is_better = "rmse (m)", False
+    opposed = frozenset(("delta1", "delta2", "delta3"))
+    losses = loss_sets(WeightedLoss(depth_log_l1), WeightedLoss(depth_l1), WeightedLoss(depth_l1))
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return self.chosen.function(prediction, target, output=self.output)
+
+    def meter(self) -> Meter:
+        return DepthMeter(self.output)
+
+    @staticmethod
+    def scaled(target: np.ndarray, factor: float) -> np.ndarray:
+        """What looks twice as large is half as far away."""
+        return target / np.float32(factor)
+
+
+class Normals(Task):
+    """The direction of the surface."""
+
+    kind, channels, truth = "normals", 3, DIRECTIONS
+    decoding = "directions"
+    metric, higher_is_better = "mean angle (degrees)", False
+    opposed = frozenset(("within 11.25 degrees", "within 22.5 degrees", "within 30 degrees"))
+    losses = loss_sets(WeightedLoss(normals_cosine), WeightedLoss(normals_l1, 10.0), WeightedLoss(normals_cosine))
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return self.chosen.function(prediction, target, output=self.output)
+
+    def meter(self) -> Meter:
+        return AngleMeter(self.output)
+
+    @staticmethod
+    def mirrored(target: np.ndarray) -> np.ndarray:
+        return target * np.array([-1, 1, 1], np.float32)
+
+    @staticmethod
+    def rotated(target: np.ndarray, degrees: float) -> np.ndarray:
+        cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]], np.float32)
+        return target @ turn.T
+
+
+class Classification(Task):
+    """The class of the whole image."""
+
+    kind, truth = CLASSIFICATION, IMAGE_CLASS
+    decoding = CLASSIFICATION
+    metric, higher_is_better = "top-1", True
+    in_short = ("top-5",)
+    losses = loss_sets(WeightedLoss(image_cross_entropy), WeightedLoss(image_cross_entropy))
+
+    def meter(self) -> Meter:
+        return AccuracyMeter()
+
+
+class Features(Task):
+    """The tokens themselves. They have no ground truth: the metric compares them with another network's."""
+
+    kind, truth = FEATURES, None
+    decoding = FEATURES
+    metric, higher_is_better = "to float (dB)", True
+
+    def meter(self) -> Meter:
+        return NoiseMeter()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from moesaic.errors import UserError
-from moesaic.model.tasks.definitions import TASKS
+from moesaic.model.tasks.registry import task_kind
 
 
 def delta_m(
@@ -34,5 +34,5 @@ def delta_m(
             raise UserError(
                 f"delta_m: the single-task result of {task} is {single}, not above 0: no change relates to it"
             )
-        changes.append((1 if TASKS[kinds.get(task, task)].higher_is_better else -1) * (result - single) / single)
+        changes.append((1 if task_kind(kinds.get(task, task)).higher_is_better else -1) * (result - single) / single)
     return 100 * statistics.fmean(changes)

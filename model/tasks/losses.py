@@ -1,16 +1,18 @@
-"""The tasks' training losses and two sets of weights: one for the rendered scenes, one from the multi-task papers.
+"""The losses of the project's tasks; `moesaic.model.tasks.definitions` has the weights, for rendered scenes and from the multi-task papers.
 
 Every dense loss takes a prediction [B, C, h, w] and a target [B, h, w] or [B, h, w, 3]; `moesaic.model.tasks.targets` defines targets
 and invalid pixels. A loss is a float32 scalar, computed in float32 whatever the prediction's dtype. Its mean leaves invalid pixels
 out; with no valid pixel it is 0 with a zero gradient.
 
-The papers' losses and weights are those of ASTMT (Maninis et al., Attentive Single-Tasking of Multiple Tasks, CVPR 2019),
-MTI-Net (Vandenhende et al., ECCV 2020) and M3ViT (Fan et al., NeurIPS 2022), taken from their code: `losses/loss_functions.py`,
+The papers' losses and weights are those of ASTMT (Maninis et al., Attentive Single-Tasking of Multiple Tasks, CVPR 2019), MTI-Net
+(Vandenhende et al., ECCV 2020) and M3ViT (Fan et al., NeurIPS 2022), taken from their code: `losses/loss_functions.py`,
 `utils/common_config.py` and `configs/` in github.com/SimonVandenhende/Multi-Task-Learning-PyTorch and github.com/VITA-Group/M3ViT.
 PASCAL-Context: segmentation 1, parts 2, saliency 5, edges 50, normals 10. NYUD-v2: segmentation 1, depth 1, normals 10, edges 50.
-There are two differences. That code counts invalid saliency pixels as salient, and it divides the two binary losses by the number
-of all pixels, not only the valid ones. Its network outputs depth itself; one whose `OutputDescription` says so has the same L1 loss
-with the same gradient, while one that outputs a logarithm, as by default, has a gradient that grows with the predicted depth.
+MTAN (Liu et al., CVPR 2019, `im2im_pred/utils.py` in github.com/lorenmt/mtan) and LibMTL take cross-entropy, L1 and the cosine,
+each with weight 1. There are two differences from the former. That code counts invalid saliency pixels as salient, and it divides
+the two binary losses by the number of all pixels, not only the valid ones. Its network outputs depth itself; one whose
+`OutputDescription` says so has the same L1 loss with the same gradient, while one that outputs a logarithm, as by default, has a
+gradient that grows with the predicted depth.
 """
 
 import math
@@ -122,29 +124,10 @@ def image_cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
 class WeightedLoss:
     """A loss and its weight in the sum over tasks that training minimises."""
 
-    function: Callable[[Tensor, Tensor], Tensor]
+    function: Callable[..., Tensor]
     weight: float = 1.0
 
 
-LOSS_SETS = {
-    # Class weights make the binary losses small: these factors bring them to the size of the others.
-    "scenes": {
-        "segmentation": WeightedLoss(class_cross_entropy),
-        "parts": WeightedLoss(class_cross_entropy),
-        "saliency": WeightedLoss(saliency_cross_entropy, 2.0),
-        "edges": WeightedLoss(edges_cross_entropy, 10.0),
-        "depth": WeightedLoss(depth_log_l1),
-        "normals": WeightedLoss(normals_cosine),
-        "classification": WeightedLoss(image_cross_entropy),
-    },
-    "papers": {
-        "segmentation": WeightedLoss(class_cross_entropy),
-        "parts": WeightedLoss(class_cross_entropy, 2.0),
-        "saliency": WeightedLoss(saliency_cross_entropy, 5.0),
-        "edges": WeightedLoss(edges_cross_entropy, 50.0),
-        "depth": WeightedLoss(depth_l1),
-        "normals": WeightedLoss(normals_l1, 10.0),
-        "classification": WeightedLoss(image_cross_entropy),
-    },
-}
-"""Loss and weight of every kind of task but features, by the name of the set that a recipe chooses: for scenes, or as in the papers."""
+def loss_sets(scenes: WeightedLoss, papers: WeightedLoss, mtan: WeightedLoss | None = None) -> dict[str, WeightedLoss]:
+    """A kind's losses by the name of the set: for the rendered scenes, as in the papers, and as in MTAN and LibMTL on NYUv2."""
+    return {"scenes": scenes, "papers": papers} | ({} if mtan is None else {"mtan": mtan})

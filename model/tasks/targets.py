@@ -11,15 +11,39 @@ All targets but a classification's have the image's size [H, W]:
                                       picture), the zero vector invalid
     classification  int32  []         class of the whole image, -1 invalid; of a batch [B]
 
-Features have no ground truth.
+Features have no ground truth. Tasks of other packages say theirs as a `Truth`.
 """
+
+from dataclasses import dataclass
+
+import numpy as np
 
 INVALID_LABEL = 255
 """Marks a pixel without ground truth in segmentation, parts, saliency and edges."""
-INVALID = {"segmentation": INVALID_LABEL, "parts": INVALID_LABEL, "saliency": INVALID_LABEL, "edges": INVALID_LABEL}
-INVALID |= {"depth": 0.0, "normals": 0.0}
-"""Value of an invalid pixel in each dense task's target: an integer where the target is uint8, a float where it is float32."""
 INVALID_CLASS = -1
 """Marks an image without ground truth in classification."""
-CHANNELS = {"saliency": 1, "edges": 1, "depth": 1, "normals": 3}
-"""Output channels of the tasks for which this number does not depend on the data set's classes."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a kind's ground truth is. dtype: of the array. invalid: marks a pixel (or an image) without ground truth, in all its values.
+
+    values: shape of a pixel's value, () for one number. whole_image: one value for the image instead of one for every pixel.
+    """
+
+    dtype: type[np.generic]
+    invalid: float
+    values: tuple[int, ...] = ()
+    whole_image: bool = False
+
+    def valid(self, target: np.ndarray) -> np.ndarray:
+        """Which pixels of [..., H, W, *values] have ground truth, bool [..., H, W]; of whole images, which images."""
+        known = target != self.invalid
+        return known.any(tuple(range(known.ndim - len(self.values), known.ndim))) if self.values else known
+
+
+LABELS = Truth(np.uint8, INVALID_LABEL)
+"""Classes, or 0 and 1."""
+METRES = Truth(np.float32, 0.0)
+DIRECTIONS = Truth(np.float32, 0.0, (3,))
+IMAGE_CLASS = Truth(np.int32, INVALID_CLASS, whole_image=True)

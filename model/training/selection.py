@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, field
 
 from moesaic.model.recipes.recipe import Recipe
-from moesaic.model.tasks.definitions import find_task
 from moesaic.model.tasks.delta import delta_m
+from moesaic.model.tasks.registry import task_kind
 
 _LEAST_REFERENCE = 0.01
 
@@ -14,10 +14,10 @@ _LEAST_REFERENCE = 0.01
 class Selection:
     """The best validation so far.
 
-    score: higher is better; None before the first. step: its number of training steps. reference: the metrics of the run's first
-    validation by task, relative to which "delta_m" scores are computed; at least 0.01, as a network that has hardly learnt may
-    score 0. A task whose first metric is not finite (its images have no ground truth) is left out of "delta_m"; a later validation
-    that lacks the metric of a remaining task has no score.
+    score: higher is better; None before the first. step: its number of training steps. reference: the metrics by task relative to which
+    "delta_m" scores are computed: those of the recipe, else of the run's first validation, but at least 0.01, as a network that has
+    hardly learnt may score 0. A task whose first metric is not finite (its images have no ground truth) is left out of "delta_m"; a
+    later validation that lacks the metric of a remaining task has no score.
     """
 
     score: float | None = None
@@ -27,7 +27,8 @@ class Selection:
     def update(self, recipe: Recipe, metrics: dict[str, float], step: int) -> bool:
         """Take in the metrics, by task, of the validation at `step`; returns whether they are the best so far."""
         metrics = {task: value for task, value in metrics.items() if math.isfinite(value)}
-        self.reference = self.reference or {task: max(value, _LEAST_REFERENCE) for task, value in metrics.items()}
+        first = {task: max(value, _LEAST_REFERENCE) for task, value in metrics.items()}
+        self.reference = self.reference or dict(recipe.training.reference) or first
         score = self._score(recipe, metrics)
         if score is None or (self.score is not None and score <= self.score):
             return False
@@ -42,6 +43,5 @@ class Selection:
         if select == "delta_m":
             kinds = {task.name: task.kind for task in recipe.model.tasks}
             return delta_m({task: metrics[task] for task in self.reference}, self.reference, kinds)
-        own = recipe.model.task(select)
-        task = find_task(own.kind, own.channels)
-        return metrics[select] if task.higher_is_better else -metrics[select]
+        kind = task_kind(recipe.model.task(select).kind)
+        return metrics[select] if kind.higher_is_better else -metrics[select]

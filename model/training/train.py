@@ -22,7 +22,6 @@ from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.sampling import BudgetSampler
 from moesaic.model.recipes.recipe import Recipe
-from moesaic.model.tasks.definitions import find_task
 from moesaic.model.training import checkpoint
 from moesaic.model.training.distributed import DistributedModel, Ranks
 from moesaic.model.training.optimizer import build_optimizers, learning_rate, set_learning_rate
@@ -85,7 +84,7 @@ def _losses(
         predictions, balance = distributed.forward(images, names, noise)
     losses, weighted = {}, []
     for task in recipe.model.tasks_with_truth:
-        definition = find_task(task.kind, task.channels, training.losses, task.output)
+        definition = task.definition(training.losses)
         prediction = predictions[task.name].float()
         target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, prediction.shape)))
         losses[task.name] = definition.loss(prediction, target.to(device))
@@ -226,7 +225,7 @@ def require_trainable(recipe: Recipe) -> None:
     """Raise UserError unless the model's tasks can be trained with the recipe's losses, and nothing is left that no task trains."""
     model = recipe.model
     for task in model.tasks:
-        find_task(task.kind, task.channels, recipe.training.losses)
+        task.definition(recipe.training.losses)
     if not model.tasks_with_truth:
         raise UserError(
             f"nothing to train in {', '.join(model.task_names)}: features have no ground truth; add another task to the recipe"

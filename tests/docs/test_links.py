@@ -41,7 +41,7 @@ def names() -> set[str]:
     """Every public name of moesaic, also without its module's path where moesaic itself has it."""
     runpy.run_path(str(REPOSITORY / "mirror.py"), run_name="__main__")
     found = {name for module, path in modules().items() for name in public_names(module, Path(path))}
-    groups = {"moesaic.commands", "moesaic.executors"}  # of entry points
+    groups = {"moesaic.commands", "moesaic.executors", "moesaic.tasks", "moesaic.datasets"}  # of entry points
     return found | groups | {"moesaic.open", "moesaic.Image"}
 
 

@@ -15,6 +15,7 @@ from moesaic.host.prediction_pictures import (
     saliency_picture,
 )
 from moesaic.spec.heads import DENSE_KINDS
+from moesaic.spec.output_description import OutputDescription
 from moesaic.spec.predictions import decode
 
 
@@ -109,3 +110,18 @@ def test_features_are_drawn_as_their_principal_components():
     assert (np.diff(patches[..., 1], axis=1) < 0).all() and (np.diff(patches[..., 1], axis=0) == 0).all()
     assert np.array_equal(shown, picture("features", tokens, (rows, columns)))
     assert picture("features", np.ones((3, 4), np.float32), (1, 2)).shape == (8, 16, 3)
+
+
+def test_an_output_of_its_own_kind_is_drawn_as_it_says():
+    rng = np.random.default_rng(0)
+    probabilities = rng.random((4, 5, 3)).astype(np.float32)
+    own = OutputDescription(decoding="probabilities")
+    assert np.array_equal(picture("own", probabilities, output=own), saliency_picture(probabilities.max(-1)))
+    grey = OutputDescription(decoding="probabilities", picture="grey")
+    assert np.array_equal(picture("own", probabilities[..., 0], output=grey), edges_picture(probabilities[..., 0]))
+    values = np.array([[-3.0, 1.0, 5.0]], np.float32)  # the extremes are the ends of the scale
+    shown = picture("own", values, output=OutputDescription(decoding="values"))
+    assert np.array_equal(shown, saliency_picture(np.array([[0, 0.5, 1]])))
+    assert np.array_equal(
+        picture("own", np.array([[2]]), output=OutputDescription(decoding="classes")), class_picture(np.array([[2]]))
+    )

@@ -186,6 +186,8 @@ InputDescription read_input(const Table& table) {
 OutputDescription read_output_description(const Table& table) {
   table.allow(tables::OUTPUT_FIELDS);
   OutputDescription output;
+  output.decoding = choice(table, "decoding", "", names(tables::DECODING_NAMES));
+  choice(table, "picture", "", names(tables::PICTURE_NAMES));
   output.logarithmic = choice(table, "encoding", tables::USUAL_ENCODING, names(tables::ENCODING_NAMES)) == tables::ENCODING_LOG;
   output.metres_per_unit = output.logarithmic ? tables::METRES_LOG : tables::METRES_LINEAR;
   if (table.find("unit") != nullptr) {
@@ -254,6 +256,27 @@ void check_observations(const Table& table) {
   }
 }
 
+// What a task's output is decoded to; its channels suit that.
+std::string checked_decoding(const Task& task) {
+  const auto* kind = std::find(tables::KIND_NAMES.begin(), tables::KIND_NAMES.end(), task.kind);
+  const bool known = kind != tables::KIND_NAMES.end();
+  if (!known && task.output.decoding.empty()) {
+    throw Malformed{"task " + task.name + ": kind " + quoted(task.kind) + " is none of " + listed(tables::KIND_NAMES) +
+                    ", and its output states no decoding"};
+  }
+  const std::string decoding(known ? tables::KIND_DECODINGS[std::size_t(kind - tables::KIND_NAMES.begin())] : task.output.decoding);
+  if (!task.output.decoding.empty() && task.output.decoding != decoding) {
+    throw Malformed{"task " + task.name + ": output.decoding is " + quoted(task.output.decoding) + ", kind " + task.kind +
+                    " is always decoded to " + decoding};
+  }
+  const std::uint32_t wanted = decoding == tables::DECODING_DIRECTIONS ? 3 : decoding == tables::DECODING_METRES ? 1 : task.channels;
+  if (task.channels != wanted) {
+    throw Malformed{"task " + task.name + " of kind " + task.kind + " has " + std::to_string(task.channels) + " channels, it needs " +
+                    std::to_string(wanted)};
+  }
+  return decoding;
+}
+
 void check_kind(const Task& task) {
   const auto* pooling = std::find(tables::POOLING_NAMES.begin(), tables::POOLING_NAMES.end(), task.pooling);
   const bool is_classification = task.kind == tables::KIND_CLASSIFICATION;
@@ -298,9 +321,6 @@ void read_task(const std::string& name, const Table& table, Build& build) {
   }
   task.channels = table.number32("channels");
   task.kind = table.text("kind");
-  if (!contains(tables::KIND_NAMES, task.kind)) {
-    throw Malformed{"task " + name + ": kind " + quoted(task.kind) + " is none of " + listed(tables::KIND_NAMES)};
-  }
   task.output_scale = table.real("output_scale");
   task.macs = table.number("macs", 0, kMostMacs);
   for (const Json& label : table.list("class_names")) task.class_names.push_back(Table::text(label, table.place("class_names")));
@@ -321,9 +341,7 @@ void read_task(const std::string& name, const Table& table, Build& build) {
     throw Malformed{"task " + name + " has " + std::to_string(task.channels) + " of " + std::to_string(task.stored_channels) +
                     " stored channels"};
   }
-  if (task.kind == tables::KIND_NORMALS && task.channels != 3) {
-    throw Malformed{"task " + name + " of kind normals has " + std::to_string(task.channels) + " channels, it needs 3"};
-  }
+  task.output.decoding = checked_decoding(task);
   check_kind(task);
   if (table.find("alternatives") != nullptr) {
     const Table alternatives = table.table("alternatives");

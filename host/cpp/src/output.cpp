@@ -68,7 +68,8 @@ Prediction decode(const Task& task, const std::vector<std::int16_t>& raw) {
   }
   Prediction out;
   out.shape = {task.height, task.width};
-  if (task.kind == tables::KIND_SEGMENTATION || task.kind == tables::KIND_PARTS) {
+  const std::string& decoding = task.output.decoding;
+  if (decoding == tables::DECODING_CLASSES) {
     for (auto at = raw.begin(); at != raw.end(); at += std::ptrdiff_t(channels)) {
       out.classes.push_back(std::uint8_t(std::max_element(at, at + std::ptrdiff_t(channels)) - at));
     }
@@ -85,14 +86,16 @@ Prediction decode(const Task& task, const std::vector<std::int16_t>& raw) {
     for (std::size_t at = 0; at < std::size_t(task.width) * channels; at++) out.values.push_back(float(double(raw[at]) * task.output_scale));
     return out;
   }
-  if (task.kind == tables::KIND_NORMALS) out.shape.push_back(3);
+  if (channels > 1) out.shape.push_back(channels);
   for (std::size_t pixel = 0; pixel < pixels; pixel++) {
-    if (task.kind == tables::KIND_NORMALS) {
+    if (decoding == tables::DECODING_DIRECTIONS) {
       append_normal(task.output, {value(pixel, 0), value(pixel, 1), value(pixel, 2)}, out.values);
-    } else if (task.kind == tables::KIND_DEPTH) {
+    } else if (decoding == tables::DECODING_METRES) {
       out.values.push_back(metres(task.output, value(pixel, 0)));
     } else {
-      out.values.push_back(probability(value(pixel, 0)));
+      for (std::size_t c = 0; c < channels; c++) {
+        out.values.push_back(decoding == tables::DECODING_PROBABILITIES ? probability(value(pixel, c)) : float(value(pixel, c)));
+      }
     }
   }
   return out;

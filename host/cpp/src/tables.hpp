@@ -258,15 +258,44 @@ constexpr std::string_view USUAL_INTERPOLATION = "linear";
 constexpr std::string_view USUAL_PAD_SIDE = "both";
 
 // Outputs.
+constexpr std::string_view DECODING_CLASSES = "classes";
+constexpr std::string_view DECODING_PROBABILITIES = "probabilities";
+constexpr std::string_view DECODING_METRES = "metres";
+constexpr std::string_view DECODING_DIRECTIONS = "directions";
+constexpr std::string_view DECODING_VALUES = "values";
+constexpr std::array<std::string_view, 5> DECODING_NAMES = {
+    "classes",
+    "probabilities",
+    "metres",
+    "directions",
+    "values"};
+// Of every kind: its decoding, the kind itself if it is not dense.
+constexpr std::array<std::string_view, 8> KIND_DECODINGS = {
+    "classes",
+    "classes",
+    "probabilities",
+    "probabilities",
+    "metres",
+    "directions",
+    "classification",
+    "features"};
+constexpr std::array<std::string_view, 5> PICTURE_NAMES = {
+    "classes",
+    "heat",
+    "grey",
+    "depth",
+    "directions"};
 constexpr std::string_view ENCODING_LOG = "log";
 constexpr std::string_view ENCODING_LINEAR = "linear";
 constexpr std::array<std::string_view, 2> ENCODING_NAMES = {
     "log",
     "linear"};
-constexpr std::array<std::string_view, 3> OUTPUT_FIELDS = {
+constexpr std::array<std::string_view, 5> OUTPUT_FIELDS = {
     "encoding",
     "unit",
-    "axes"};
+    "axes",
+    "decoding",
+    "picture"};
 constexpr std::string_view USUAL_ENCODING = "log";
 constexpr double METRES_LOG = 4.0;
 constexpr double METRES_LINEAR = 1.0;

@@ -13,7 +13,7 @@ from moesaic.model.experiments.real.photographs import random_crops
 from moesaic.model.experiments.real.textured_scenes import textured
 from moesaic.model.finetuning.last_blocks import TrainingGroup, WeighedLoss
 from moesaic.model.recipes.recipe import ModelConfiguration
-from moesaic.model.tasks.definitions import find_task
+from moesaic.model.tasks.registry import find_task
 
 CLASSES = ("background", "ground", "object")
 """Of the segmentation: every shape of the rendered scenes is an object."""

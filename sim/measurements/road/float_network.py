@@ -7,7 +7,7 @@ import numpy as np
 from moesaic.model.evaluation.evaluate import predict
 from moesaic.model.network.vit import M3ViT
 from moesaic.sim.measurements.road.comparison import FloatNetwork
-from moesaic.spec.heads import DENSE_KINDS
+from moesaic.spec.heads import is_dense
 
 
 def float_network(model: M3ViT) -> FloatNetwork:
@@ -15,7 +15,7 @@ def float_network(model: M3ViT) -> FloatNetwork:
 
     def run(image: np.ndarray, task: str) -> np.ndarray:
         prediction = predict(model, image[None], task)[0]
-        if model.configuration.task(task).kind in DENSE_KINDS:
+        if is_dense(model.configuration.task(task).kind):
             return np.moveaxis(prediction, 0, -1)
         return prediction.reshape(1, -1, prediction.shape[-1])
 

@@ -9,7 +9,7 @@ from moesaic.hls.compiler.generate import generate
 from moesaic.spec.build import load_build
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.input_description import InputDescription
-from moesaic.spec.output_description import OutputDescription
+from moesaic.spec.output_description import DECODINGS, OutputDescription, output_problem
 from moesaic.spec.predictions import decode, top_classes
 from moesaic.spec.resize import fit
 from tests.hls.networks import REGISTERS, SMALL, tasks_of, token_tasks_of
@@ -171,6 +171,23 @@ def test_dense_outputs(driver, folder, changed_build, build, kind, output):
     driver("load", directory)
     for raw in raws(task, 8):
         check_decoded(driver, folder, load_build(directory), kind, raw)
+
+
+@pytest.mark.parametrize("decoding", DECODINGS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_outputs_of_a_kind_of_their_own(driver, folder, changed_build, build, decoding, channels):
+    height, width, _ = build.tasks["normals"].output_shape
+    output = OutputDescription(decoding=decoding)
+    task = replace(build.tasks["normals"], kind="keypoints", channels=channels, output_shape=(height, width, channels), alternatives={},
+                   output_scale=1e-3, output=output, output_offset=0)  # fmt: skip
+    directory = changed_build(tasks={"keypoints": task})
+    if problem := output_problem("keypoints", channels, output):
+        with pytest.raises(CppError, match=problem.partition(",")[0]):
+            driver("load", directory)
+        return
+    driver("load", directory)
+    for raw in raws(task, 10):
+        check_decoded(driver, folder, load_build(directory), "keypoints", raw)
 
 
 def test_token_outputs(driver, folder, tmp_path):

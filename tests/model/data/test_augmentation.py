@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from moesaic.model.data.augmentation import Augmentation, _recoloured, _turn_about_grey, standard_augmentation
+from moesaic.model.data.augmentation import Augmentation, _recoloured, _turn_about_grey
 from moesaic.model.data.geometry import fit, mirrored, resized
-from moesaic.model.data.registry import DATASETS
+from moesaic.model.data.registry import DATASETS, augmentation_of
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Sample
 from moesaic.model.data.scenes import render
@@ -32,9 +32,9 @@ def draw(augmentation, sample, seed):
     return augmentation(sample, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", DATASETS.names)
 def test_equal_random_numbers_make_equal_samples(sample, name):
-    augmentation = standard_augmentation(name, 16, 24)
+    augmentation = augmentation_of(name, 16, 24)
     images = set()
     for seed in range(8):
         one, two = draw(augmentation, sample, seed), draw(augmentation, sample, seed)
@@ -88,8 +88,8 @@ def test_rotations_are_drawn_either_way_up_to_their_bound():
         margin = changed.targets["segmentation"] == 255
         assert np.array_equal(margin, changed.targets["depth"] == 0) and (margin.any() or abs(degrees[-1]) < 2)
     assert -20 <= min(degrees) < -15 and 15 < max(degrees) <= 20
-    assert standard_augmentation("pascal-context", 24, 40).rotation == 20
-    assert not any(standard_augmentation(name, 24, 40).rotation for name in DATASETS if name != "pascal-context")
+    assert augmentation_of("pascal-context", 24, 40).rotation == 20
+    assert not any(augmentation_of(name, 24, 40).rotation for name in DATASETS.names if name != "pascal-context")
 
 
 def test_larger_is_nearer_and_smaller_has_a_margin():

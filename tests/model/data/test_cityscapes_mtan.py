@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.model.data.augmentation import Augmentation, standard_augmentation
+from moesaic.model.data.augmentation import Augmentation
 from moesaic.model.data.cityscapes import Cityscapes
 from moesaic.model.data.cityscapes_mtan import CLASSES, CityscapesMtan
-from moesaic.model.data.registry import open_dataset
+from moesaic.model.data.registry import augmentation_of, open_dataset
 from moesaic.model.data.samples import require_tasks
 from moesaic.model.recipes.recipe import load_recipe
 
@@ -67,7 +67,7 @@ def test_labels_may_be_integers(root):
 
 def test_an_inverse_depth_grows_with_the_scale(root):
     sample = CityscapesMtan(root, "train")[0]
-    assert standard_augmentation("cityscapes-mtan", 64, 64).inverse_depth
+    assert augmentation_of("cityscapes-mtan", 64, 64).inverse_depth
     twice = Augmentation(HEIGHT, WIDTH, scale=(2.0, 2.0), mirror=False, inverse_depth=True)
     found = twice(sample, np.random.default_rng(0)).targets["depth"]
     assert np.isin(found / 2, sample.targets["depth"]).all() and found.any()

@@ -7,7 +7,7 @@ from moesaic.model.data.geometry import Fitted, fit, mirrored, nearest, resized,
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Sample
 from moesaic.model.data.scenes import FOCAL, render
-from moesaic.model.tasks.targets import INVALID
+from tests.model.tasks.kinds import INVALID
 
 GREY = 128  # the pixel nearest to the middle of the network's usual range
 

@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 
 from moesaic.errors import UserError
-from moesaic.model.data.augmentation import standard_augmentation
 from moesaic.model.data.image_folder import ImageFolder
-from moesaic.model.data.registry import class_names, open_dataset
+from moesaic.model.data.registry import augmentation_of, class_names, open_dataset
 from moesaic.model.data.samples import Batch
 from moesaic.model.input_pipeline.loader import Loader
 
@@ -48,7 +47,7 @@ def test_the_class_of_an_image_survives_every_change(root):
     batch = Batch.of([fitted[n] for n in range(5)])
     assert batch.images.shape == (5, 8, 8, 3) and batch.targets["classification"].tolist() == [0, 1, 2, 0, 1]
     assert batch[1:3].targets["classification"].tolist() == [1, 2]
-    loader = Loader(ImageFolder(root, "train"), 5, 0, standard_augmentation("pascal-context", 8, 8))
+    loader = Loader(ImageFolder(root, "train"), 5, 0, augmentation_of("pascal-context", 8, 8))
     assert sorted(loader.batch(0).targets["classification"].tolist()) == [0, 0, 1, 1, 2]
 
 

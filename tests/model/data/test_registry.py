@@ -21,7 +21,7 @@ def test_scenes_open_by_name_and_splits_share_no_scene():
 
 
 def test_what_cannot_be_opened_is_named(tmp_path):
-    with pytest.raises(UserError, match="'kitti': choose scenes, nyud, pascal-context, cityscapes"):
+    with pytest.raises(UserError, match="'kitti': choose cityscapes, cityscapes-mtan, folder, imagefolder, nyud"):
         open_dataset("kitti", tmp_path, "train", 8, 8)
     with pytest.raises(UserError, match="split 'test' of nyud: choose train, val"):
         open_dataset("nyud", tmp_path, "test", 8, 8)

@@ -44,7 +44,7 @@ def test_batches_stack_samples_of_one_size_and_the_same_tasks():
 def test_wanted_tasks_must_be_there_with_as_many_channels():
     dataset = RenderedScenes(render(1, 8, 12, seed=1))
     require_tasks(dataset, {"depth": 1, "parts": 9})
-    with pytest.raises(UserError, match=r"no truth for task 'boxes': choose from segmentation, parts"):
+    with pytest.raises(UserError, match=r"no truth for task 'boxes': choose from segmentation, depth, normals, parts"):
         require_tasks(dataset, {"boxes": 1})
     with pytest.raises(UserError, match=r"segmentation has 40 channels in the recipe, scenes needs 6"):
         require_tasks(dataset, {"segmentation": 40})

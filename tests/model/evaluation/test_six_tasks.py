@@ -28,7 +28,7 @@ from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.quantisation.integer import IntegerNetwork
 from moesaic.model.quantisation.post_training import integer_network
 from moesaic.model.recipes.recipe import ModelConfiguration, Recipe, TaskConfiguration, TrainingConfiguration
-from moesaic.model.tasks.definitions import TASKS
+from moesaic.model.tasks.registry import find_task
 from moesaic.spec.bundle import load_bundle
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.predictions import decode
@@ -81,12 +81,12 @@ def test_a_data_set_is_measured_as_its_samples_in_memory_are(model, network, hel
     whole = measure_float(model, held_out)
     assert set(whole) == set(CHANNELS) and all(np.isfinite(list(whole.values())))
     for task, value in whole.items():
-        target = TASKS[task].target(held_out.scenes, (1, CHANNELS[task], *SIZE))
-        assert value == TASKS[task].measure(predict(model, held_out.scenes.images, task), target)
+        target = find_task(task).target(held_out.scenes, (1, CHANNELS[task], *SIZE))
+        assert value == find_task(task).measure(predict(model, held_out.scenes.images, task), target)
     monkeypatch.setattr("moesaic.model.evaluation.evaluate._BATCH", 2)
     assert measure_float(model, held_out) == pytest.approx(whole, rel=1e-6)
     assert measure_integer(network, CONFIGURATION, held_out) == pytest.approx(
-        {task: TASKS[task].measure(network.predict(held_out.scenes.images, task), target)
+        {task: find_task(task).measure(network.predict(held_out.scenes.images, task), target)
          for task, target in held_out.scenes.targets.items()}, rel=1e-9
     )  # fmt: skip
 

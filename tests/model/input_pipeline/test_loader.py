@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.model.data.augmentation import standard_augmentation
+from moesaic.model.data.registry import augmentation_of
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Batch
 from moesaic.model.data.scenes import render
@@ -17,7 +17,7 @@ def dataset():
 
 
 def source(dataset, batch=4, seed=0, **options):
-    return Loader(dataset, batch, seed, standard_augmentation("scenes", 16, 24), **options)
+    return Loader(dataset, batch, seed, augmentation_of("scenes", 16, 24), **options)
 
 
 def same(one, other):

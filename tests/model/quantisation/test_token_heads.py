@@ -264,7 +264,7 @@ def test_features_alone_need_no_light_head(images: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        ([TaskConfiguration("pose", 3)], "task pose: kind 'pose' is none of segmentation"),
+        ([TaskConfiguration("pose", 3)], "unknown task 'pose': choose classification"),
         ([TaskConfiguration("classification", 7, pooling="max")], "pooling 'max' is none of class, mean"),
         ([TaskConfiguration("classification", 7, class_names=("a", "b"))], "has 2 class names, but 7 channels"),
         ([TaskConfiguration("a.b", 7, "classification")], r"task 'a\.b' is not named by letters"),

@@ -7,23 +7,25 @@ import torch
 
 from moesaic.errors import UserError
 from moesaic.model import recipes
-from moesaic.model.data import cityscapes, cityscapes_mtan, nyud, pascal_context
+from moesaic.model.data import cityscapes, cityscapes_mtan, nyud, nyuv2_mtan, pascal_context
 from moesaic.model.data.registry import DATASETS, class_names
 from moesaic.model.data.scenes import SEGMENTATION_CLASSES
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe, load_recipe, recipe_names
-from moesaic.model.tasks.definitions import find_task
-from moesaic.model.tasks.targets import CHANNELS
+from moesaic.model.tasks.registry import find_task
 from moesaic.spec.input_description import InputDescription
 from moesaic.spec.output_description import OutputDescription
+from tests.model.tasks.kinds import CHANNELS
 
 RECIPES = Path(recipes.__file__).parent
 PAPER = {"pascal-context": (512, 512), "nyud": (480, 640), "cityscapes": (128, 256), "cityscapes-mtan": (128, 256)}
+PAPER |= {"nyuv2-mtan": (288, 384)}
 CLASSES = {
     "pascal-context": {"segmentation": len(pascal_context.CLASSES), "parts": len(pascal_context.PART_CLASSES)},
     "nyud": {"segmentation": len(nyud.CLASSES)},
     "cityscapes": {"segmentation": len(cityscapes.CLASSES)},
     "cityscapes-mtan": {"segmentation": len(cityscapes_mtan.CLASSES)},
+    "nyuv2-mtan": {"segmentation": len(nyuv2_mtan.CLASSES)},
     "scenes": {"segmentation": len(SEGMENTATION_CLASSES)},
 }
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 12), "base": (768, 12, 12), "large": (1024, 24, 16)}
@@ -41,7 +43,7 @@ def test_every_recipe_loads_and_fits_its_data_set(name):
         return
     directory, _, rest = name.partition("/")
     assert data == directory
-    assert (model.image_height, model.image_width) == PAPER[directory]
+    assert (model.image_height, model.image_width) == ((448, 576) if "448x576" in name else PAPER[directory])
     size = next(size for size in SIZES if size in rest.split("-"))
     assert (model.width, model.depth, model.heads) == SIZES[size]
     assert model.mlp_hidden == 4 * model.width
@@ -55,7 +57,7 @@ def test_every_recipe_loads_and_fits_its_data_set(name):
         assert recipe.training.balance_weight == pytest.approx(0.01 * 2 * gates * 16 / 15)
         assert model.gate_noise == "none"
     assert model.head == "setr-pup"
-    assert recipe.training.losses == "papers"
+    assert recipe.training.losses == ("mtan" if directory == "nyuv2-mtan" else "papers")
 
 
 def test_every_row_has_its_baselines():
@@ -141,7 +143,7 @@ def test_a_base_that_cannot_be_used_is_named(tmp_path, text, message):
         ("training", {"precision": "int8"}, r"precision \('int8'\) is unknown"),
         ("training", {"select": "edges"}, "unknown task 'edges'"),
         ("training", {"experts_sharded": 1}, r"experts_sharded \(1\) is unknown: choose False, True"),
-        ("data", {"name": "imagenet"}, r"name \('imagenet'\) is unknown: choose scenes, nyud"),
+        ("data", {"name": "imagenet"}, r"name \('imagenet'\) is unknown: choose cityscapes, cityscapes-mtan"),
         ("data", {"validation": 0}, "scenes have no end"),
         ("surprise", {}, "unknown section 'surprise'"),
     ],
@@ -161,7 +163,7 @@ def test_the_recipes_tasks_have_the_channels_of_their_data_sets():
         seen.add(recipe.data.name)
         channels = {task: len(names) for task, names in class_names(recipe.data.name).items()} | CHANNELS
         assert all(task.channels == channels[task.name] for task in recipe.model.tasks), name
-    assert seen == set(DATASETS) - {"imagefolder"}  # whose classes are whatever folders somebody has
+    assert seen == set(DATASETS.names) - {"imagefolder", "folder"}  # whose classes are whatever somebody has
 
 
 def test_recipes_with_edges_validate_on_few_images():

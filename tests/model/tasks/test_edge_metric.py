@@ -103,14 +103,15 @@ def brute_force(predictions, targets, radius):
 
 
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
-def test_brute_force(seed, monkeypatch):
-    monkeypatch.setattr("moesaic.model.tasks.edge_metric.TOLERANCE", 1.2 / np.hypot(6, 7))
+def test_brute_force(seed):
     rng = np.random.default_rng(seed)
     targets = np.zeros((2, 6, 7), np.uint8)
     targets[0, 2, 1:6] = targets[1, 1:5, 3] = 1
     targets[rng.random(targets.shape) < 0.1] = 255
     predictions = (rng.normal(-1, 1, (2, 1, 6, 7)) + 2 * (targets == 1)[:, None]).round(1)
-    found = ods(predictions, targets)
+    meter = EdgeMeter(1.2 / np.hypot(6, 7))
+    meter.update(predictions, targets)
+    found = meter.result()
     assert 0.3 < found < 1 and found == pytest.approx(brute_force(predictions, targets, 1.2))
 
 

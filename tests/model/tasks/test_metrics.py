@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.model.tasks.definitions import TASKS
 from moesaic.model.tasks.metrics import AccuracyMeter
-from moesaic.model.tasks.targets import CHANNELS, INVALID
+from moesaic.model.tasks.registry import find_task
 from moesaic.spec.heads import DENSE_KINDS
 from moesaic.spec.output_description import DEPTH_UNIT
 from moesaic.spec.predictions import decode
+from tests.model.tasks.kinds import CHANNELS, INVALID
 
 SEEDS = range(4)
 CLASSES = 4
@@ -77,14 +77,16 @@ STREAMING = [name for name in DENSE_KINDS if name != "edges"]
 @pytest.mark.parametrize("task", STREAMING)
 def test_brute_force(task, seed):
     predictions, targets = example(task, seed)
-    assert TASKS[task].measure(predictions, targets) == pytest.approx(brute_force(task, predictions, targets), rel=1e-5)
+    assert find_task(task).measure(predictions, targets) == pytest.approx(
+        brute_force(task, predictions, targets), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("task", DENSE_KINDS)
 def test_batches_add_up_and_invalid_pixels_do_not_count(task):
     predictions, targets = example(task, 0, count=7)
-    whole = TASKS[task].measure(predictions, targets)
-    meter = TASKS[task].meter()
+    whole = find_task(task).measure(predictions, targets)
+    meter = find_task(task).meter()
     for first in (0, 1, 4):
         last = {0: 1, 1: 4, 4: 7}[first]
         meter.update(predictions[first:last], targets[first:last])
@@ -99,13 +101,13 @@ def test_batches_add_up_and_invalid_pixels_do_not_count(task):
     if (
         task != "edges"
     ):  # which are thinned: an edge on invalid pixels has a say in where the thin line runs beside them
-        assert TASKS[task].measure(np.where(invalid, predictions + 3, predictions), targets) == whole
+        assert find_task(task).measure(np.where(invalid, predictions + 3, predictions), targets) == whole
 
 
 @pytest.mark.parametrize("task", DENSE_KINDS)
 def test_without_a_valid_pixel_there_is_no_result(task):
     predictions, targets = example(task, 0, invalid=1.1)
-    assert math.isnan(TASKS[task].measure(predictions, targets)) and math.isnan(TASKS[task].meter().result())
+    assert math.isnan(find_task(task).measure(predictions, targets)) and math.isnan(find_task(task).meter().result())
 
 
 def test_mean_iou_by_hand():
@@ -114,20 +116,20 @@ def test_mean_iou_by_hand():
     for x, label in enumerate([0, 1, 1, 1, 2]):
         prediction[0, label, 0, x] = 1
     # class 0: 1 of 2, class 1: 2 of 3, class 2: only where the truth is unknown, so it does not count
-    assert TASKS["segmentation"].measure(prediction, target) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert find_task("segmentation").measure(prediction, target) == pytest.approx((1 / 2 + 2 / 3) / 2)
 
 
 def test_a_class_that_the_model_does_not_have_is_named():
     with pytest.raises(UserError, match="class 6, the model only 0 to 3"):
-        TASKS["parts"].measure(np.zeros((1, 4, 1, 2)), np.array([[[6, 255]]], np.uint8))
+        find_task("parts").measure(np.zeros((1, 4, 1, 2)), np.array([[[6, 255]]], np.uint8))
 
 
 def test_depth_error_is_in_metres():
     target = np.full((1, 2, 2), 3.0)
     prediction = np.log(np.array([[[[3.0, 3.0], [5.0, 3.0]]]]) / DEPTH_UNIT)
-    assert TASKS["depth"].measure(prediction, target) == pytest.approx(1.0)
+    assert find_task("depth").measure(prediction, target) == pytest.approx(1.0)
     target[0, 0] = 0  # invalid
-    assert TASKS["depth"].measure(prediction, target) == pytest.approx(math.sqrt(2))
+    assert find_task("depth").measure(prediction, target) == pytest.approx(math.sqrt(2))
 
 
 def test_angle_ignores_length():
@@ -137,7 +139,7 @@ def test_angle_ignores_length():
     prediction[0, :, 0, 0] = 0, 0, -7
     prediction[0, :, 0, 1] = 0, 0.3, -0.3
     prediction[0, :, 0, 2] = 1, 0, 0
-    assert TASKS["normals"].measure(prediction, target) == pytest.approx(22.5)
+    assert find_task("normals").measure(prediction, target) == pytest.approx(22.5)
 
 
 def logits(probabilities):
@@ -149,33 +151,41 @@ def test_saliency_averages_precision_and_recall_over_images():
     shown = logits([[[[0.95, 0.95, 0.1, 0.1]]], [[[0.95, 0.1, 0.1, 0.1]]]])
     truth = np.array([[[1, 0, 0, 0]], [[1, 1, 1, 1]]], np.uint8)
     # precision 1/2 and 1, recall 1 and 1/4, at every threshold
-    assert TASKS["saliency"].measure(shown, truth) == pytest.approx(2 * 0.75 * 0.625 / (0.75 + 0.625))
+    assert find_task("saliency").measure(shown, truth) == pytest.approx(2 * 0.75 * 0.625 / (0.75 + 0.625))
 
 
 def test_saliency_takes_the_best_threshold():
     shown = logits([[[[0.9, 0.62, 0.58, 0.1]]]])
-    assert TASKS["saliency"].measure(shown, np.array([[[1, 1, 0, 0]]], np.uint8)) == 1
-    assert TASKS["saliency"].measure(shown, np.array([[[1, 0, 1, 0]]], np.uint8)) == pytest.approx(0.8)
+    assert find_task("saliency").measure(shown, np.array([[[1, 1, 0, 0]]], np.uint8)) == 1
+    assert find_task("saliency").measure(shown, np.array([[[1, 0, 1, 0]]], np.uint8)) == pytest.approx(0.8)
     # Below 0.2 and above 0.9 there is no threshold.
-    assert TASKS["saliency"].measure(logits([[[[0.15, 0.1]]]]), np.array([[[1, 0]]], np.uint8)) == 0
-    assert TASKS["saliency"].measure(logits([[[[0.99, 0.95]]]]), np.array([[[1, 0]]], np.uint8)) == pytest.approx(2 / 3)
+    assert find_task("saliency").measure(logits([[[[0.15, 0.1]]]]), np.array([[[1, 0]]], np.uint8)) == 0
+    assert find_task("saliency").measure(logits([[[[0.99, 0.95]]]]), np.array([[[1, 0]]], np.uint8)) == pytest.approx(
+        2 / 3
+    )
 
 
 def test_an_image_without_a_salient_pixel_lowers_recall():
     shown = logits([[[[0.99, 0.01]]], [[[0.01, 0.01]]]])
     truth = np.array([[[1, 0]], [[0, 0]]], np.uint8)
-    assert TASKS["saliency"].measure(shown, truth) == pytest.approx(0.5)
+    assert find_task("saliency").measure(shown, truth) == pytest.approx(0.5)
 
 
 def test_accuracy_by_hand():
     logits = np.array([[3, 2, 1, 0], [0, 3, 3, 1], [9, 0, 1, 2], [1, 1, 1, 1]], np.float32)
     truth = np.array([0, 2, 1, -1], np.int32)
-    assert TASKS["classification"].measure(logits, truth) == pytest.approx(1 / 3)
-    for count, hits in ((1, 1), (2, 2), (3, 2), (4, 3), (9, 3)):
-        meter = AccuracyMeter(count)
+    assert find_task("classification").measure(logits, truth) == pytest.approx(1 / 3)
+    for better, hits in (
+        (1, 3),
+        (2, 2),
+        (3, 2),
+        (4, 1),
+        (5, 0),
+    ):  # so many classes that are nowhere come before all others
+        meter = AccuracyMeter()
         for part in (slice(0, 1), slice(1, 4)):
-            meter.update(logits[part], truth[part])
-        assert meter.result() == hits / 3
+            meter.update(np.pad(logits[part], ((0, 0), (0, better)), constant_values=99), truth[part])
+        assert meter.result() == 0 and meter.further() == {"top-5": hits / 3}
     with pytest.raises(UserError, match="the truth has class 4, the model only 0 to 3"):
         AccuracyMeter().update(logits, np.array([4, 0, 0, 0]))
     assert math.isnan(AccuracyMeter().result())
@@ -183,12 +193,12 @@ def test_accuracy_by_hand():
 
 def test_features_are_compared_in_decibels():
     signal = np.full((2, 5, 4), 10.0)
-    meter = TASKS["features"].meter()
+    meter = find_task("features").meter()
     assert math.isnan(meter.result())
     meter.update(signal[:1] + 1, signal[:1])
     meter.update(signal[1:] - 1, signal[1:])
     assert meter.result() == pytest.approx(20)
     assert (
-        TASKS["features"].measure(signal, signal) == math.inf
-        and TASKS["features"].measure(signal, 0 * signal) == -math.inf
+        find_task("features").measure(signal, signal) == math.inf
+        and find_task("features").measure(signal, 0 * signal) == -math.inf
     )

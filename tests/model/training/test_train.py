@@ -18,14 +18,14 @@ from moesaic.model.input_pipeline.held_out import training_scenes, validation_sc
 from moesaic.model.input_pipeline.training_batches import draw_batch
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.recipes.recipe import (
-    LOSSES,
     OPTIMIZERS,
     DataConfiguration,
     Recipe,
     TrainingConfiguration,
     load_recipe,
 )
-from moesaic.model.tasks.definitions import find_task
+from moesaic.model.tasks.loss_sets import LOSS_SETS
+from moesaic.model.tasks.registry import find_task
 from moesaic.model.training import checkpoint
 from moesaic.model.training.distributed import Ranks
 from moesaic.model.training.optimizer import build_optimizers, learning_rate, orthogonalise
@@ -116,7 +116,7 @@ def test_accumulated_parts_are_the_step_of_the_whole_batch(recipe, optimizer):
         torch.testing.assert_close(parts[name], gradient, rtol=1e-3, atol=1e-6, msg=lambda text, n=name: f"{n}: {text}")
 
 
-@pytest.mark.parametrize("losses", LOSSES)
+@pytest.mark.parametrize("losses", LOSS_SETS)
 def test_what_is_minimised_is_the_weighted_sum_of_the_losses(recipe, losses, monkeypatch):
     changed = short(recipe, losses=losses, gradient_clip=0.0)
     run, minimised = Run.start(changed, Ranks()), []

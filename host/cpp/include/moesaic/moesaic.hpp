@@ -107,6 +107,7 @@ struct OutputDescription {
   bool logarithmic = true;      // depth: ln(depth / unit), otherwise depth / unit
   double metres_per_unit = 0;   // of depth
   std::array<std::array<double, 3>, 3> axes;  // rotates normals so that x points right, y down, z into the picture
+  std::string decoding;         // of a dense output: classes, probabilities, metres, directions or values; otherwise the kind
 
   OutputDescription();
 };
@@ -117,7 +118,7 @@ struct Task {
   Extent program;                 // in the constant window
   std::uint32_t output_offset = 0;  // bytes from the start of the frame window
   std::uint32_t height = 0, width = 0, stored_channels = 0, channels = 0;  // of the output, int16
-  std::string kind;               // segmentation, parts, saliency, edges, depth, normals, classification or features
+  std::string kind;               // segmentation, parts, saliency, edges, depth, normals, classification, features or a user's own
   double output_scale = 0;        // value of one unit of the output
   std::uint64_t macs = 0;         // multiply-accumulates per frame
   std::string pooling;            // of a classification
@@ -159,10 +160,11 @@ struct Build {
 // A prediction in its own terms, row by row. See moesaic.spec.predictions.decode.
 struct Prediction {
   std::vector<std::size_t> shape;
-  // segmentation, parts: the class of each pixel, (height, width). Empty for other kinds.
+  // classes (segmentation, parts): the class of each pixel, (height, width). Empty for other decodings.
   std::vector<std::uint8_t> classes;
-  // depth: metres (height, width). saliency, edges: probabilities (height, width). normals: unit vectors (height, width, 3), x right,
-  // y down, z into the picture. classification: probabilities (classes). features: tokens (tokens, channels). Otherwise empty.
+  // metres (depth): (height, width). probabilities (saliency, edges) and values: (height, width), or (height, width, channels) if there
+  // are several. directions (normals): unit vectors (height, width, 3), x right, y down, z into the picture. classification:
+  // probabilities (classes). features: tokens (tokens, channels). Otherwise empty.
   std::vector<float> values;
 };
 
