@@ -20,7 +20,7 @@ from moesaic.host.interrupt_counts import interrupts_so_far
 from moesaic.host.lock import DeviceLock
 from moesaic.host.power import rail_power
 from moesaic.host.pynq_interface import Interrupt, Overlay, Pynq, import_pynq
-from moesaic.spec.executor import WINDOW_ALIGNMENT, Counters, MachineFault, Memory, Program
+from moesaic.spec.executor import WINDOW_ALIGNMENT, Counters, MachineFault, Memory, Program, Progress
 from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
 from moesaic.spec.issue import semaphore_stalls
 from moesaic.spec.registers import (
@@ -277,8 +277,8 @@ class BoardExecutor:
         self._windows.place_constants(memory.constants)
         self._windows.place_frame(memory.frame, part)
 
-    def compute(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """Run a program in the window of an uploaded memory. max_cycles: 1 to 2**32 - 1.
+    def compute(self, program: Program, memory: Memory, max_cycles: int, progress: Progress | None = None) -> Counters:
+        """Run a program in the window of an uploaded memory. max_cycles: 1 to 2**32 - 1. progress: see moesaic.spec.executor.Progress.
 
         MachineFault with TIMEOUT if the machine does not finish within timeout_seconds or by the deadline of limit(). UserError if
         the board now holds another accelerator.
@@ -295,7 +295,7 @@ class BoardExecutor:
         interrupt = self._usable_interrupt()
         try:
             self._start(program, constants, frame, max_cycles, INTERRUPT_DONE if interrupt is not None else 0)
-            self._wait(interrupt)
+            self._wait(interrupt, progress)
         except BaseException as cause:
             self._make_idle(cause)
             raise
@@ -359,8 +359,8 @@ class BoardExecutor:
     def _busy(self) -> bool:
         return bool(self._read("STATUS") & STATUS_BUSY)
 
-    def _wait(self, interrupt: Interrupt | None) -> None:
-        """Wait until the run is done. MachineFault with TIMEOUT at the deadline.
+    def _wait(self, interrupt: Interrupt | None, progress: Progress | None) -> None:
+        """Wait until the run is done. MachineFault with TIMEOUT at the deadline. As long as progress is told, registers are polled.
 
         A wake-up says only that STATUS is worth reading. PYNQ's interrupt controller may still hold what it saw of the run before: a
         level that had not fallen yet when PYNQ acknowledged it, or the end of a run that nobody waited for. PYNQ has acknowledged it
@@ -371,7 +371,9 @@ class BoardExecutor:
             seconds = min(deadline, self._limit) - time.monotonic()
             if seconds < 0:
                 raise MachineFault(Fault.TIMEOUT, "fetch", 0)
-            if interrupt is None:
+            if progress is not None and not progress(self._read("COUNTER_WRITE_BEATS")):
+                progress = None
+            if interrupt is None or progress is not None:
                 time.sleep(_POLL_SECONDS)
             elif (
                 not self._await_interrupt(interrupt, seconds)

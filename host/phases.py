@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from moesaic.host.image import ImageLike, as_image
 from moesaic.host.result import FrameFault, Result
+from moesaic.host.stored_results import beats_when_stored
 from moesaic.spec.build import Build
-from moesaic.spec.executor import Counters, Executor, MachineFault, Memory, Program
+from moesaic.spec.executor import Counters, Executor, MachineFault, Memory, Program, Progress
 from moesaic.spec.joint_programs import JointMember, JointProgram
 from moesaic.spec.pathway_names import split_pathway_name
 from moesaic.spec.placement import Placement
@@ -36,8 +38,8 @@ class StagedExecutor(Executor, Protocol):
         """Copy that part (bytes) of memory.frame to the machine."""
         ...
 
-    def compute(self, program: Program, memory: Memory, max_cycles: int) -> Counters:
-        """Run a program in the window of an uploaded memory. Raises MachineFault."""
+    def compute(self, program: Program, memory: Memory, max_cycles: int, progress: Progress | None = None) -> Counters:
+        """Run a program in the window of an uploaded memory. progress: see Progress. Raises MachineFault."""
         ...
 
     def download(self, memory: Memory, part: slice) -> None:
@@ -78,19 +80,32 @@ class Prepared(NamedTuple):
     seconds: float
 
 
+class Stored(NamedTuple):
+    """An output that was fetched while its run went on.
+
+    member: number of the program's member. raw: int16 (height, width, channels). seconds: time taken, by phase.
+    """
+
+    member: int
+    raw: np.ndarray
+    seconds: dict[str, float]
+
+
 @dataclass
 class Frame:
     """What is computed in one run, on its way. program: gives a result, or several of one or more images.
 
     images: those of the program. whole: the outcome is the whole frame window, which is filled with a pattern before the images are
-    written. seconds: time taken, by phase. memory: the one whose frame window it uses, from its upload to its download. counters:
-    there once it is computed. raw: there once it is downloaded, int16 (height, width, channels) for each member, or the window, uint8
-    (frame_bytes,), alone.
+    written. stored: is given the outputs that are in memory before the run ends, by the machine's thread, if the machine shows them; the
+    outcome has them, too. seconds: time taken, by phase. memory: the one whose frame window it uses, from its upload to its download.
+    counters: there once it is computed. raw: there once it is downloaded, int16 (height, width, channels) for each member, or the window,
+    uint8 (frame_bytes,), alone.
     """
 
     program: JointProgram
     images: Sequence[Prepared]
     whole: bool = False
+    stored: Callable[[Stored], None] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     memory: Memory = field(init=False)
     counters: Counters = field(init=False)
@@ -142,12 +157,34 @@ class Phases:
         """Run the program. FrameFault if the machine stops; the next run is not affected."""
         with frame.timed("compute"):
             try:
-                run = self._executor.run if self._staged is None else self._staged.compute
+                run = self._executor.run if self._staged is None else partial(self._compute_staged, self._staged, frame)
                 frame.counters = run(frame.program.program, frame.memory, self._max_cycles)
             except MachineFault as fault:
                 tags = self._build.tags
                 known = fault.unit != "fetch" and fault.tag < len(tags)
                 raise FrameFault(fault, frame.program.label, tags[fault.tag] if known else "no layer") from None
+
+    def _compute_staged(
+        self, staged: StagedExecutor, frame: Frame, program: Program, memory: Memory, max_cycles: int
+    ) -> Counters:
+        begin, hand_over = time.perf_counter(), frame.stored
+        beats = beats_when_stored(self._build, frame.program) if hand_over is not None else []
+        waiting = sorted((count, member) for member, count in enumerate(beats) if count is not None)
+        if hand_over is None or not waiting:
+            return staged.compute(program, memory, max_cycles)
+
+        def progress(written: int) -> bool:
+            while waiting and written >= waiting[0][0]:
+                _, number = waiting.pop(0)
+                computed = time.perf_counter()
+                member = frame.program.members[number]
+                staged.download(memory, self._build.output_part(member.pathway, member.output_offset))
+                raw = self._build.read_output(memory.frame, member.pathway, member.output_offset)
+                times = {"compute": computed - begin, "download": time.perf_counter() - computed}
+                hand_over(Stored(number, raw, {**frame.seconds, **times}))
+            return bool(waiting)
+
+        return staged.compute(program, memory, max_cycles, progress)
 
     def download(self, frame: Frame) -> None:
         """Fetch a copy of the outputs, or of the whole window; after that, the memory can take another frame."""
@@ -175,10 +212,19 @@ class Phases:
         if frame.whole:
             return Whole(frame.raw[0], frame.counters)
         members = frame.program.members
-        results = [self._result(frame, member, raw) for member, raw in zip(members, frame.raw, strict=True)]
+        results = [
+            self._result(frame, member, raw, frame.counters, frame.seconds)
+            for member, raw in zip(members, frame.raw, strict=True)
+        ]
         return results if len(results) > 1 else results[0]
 
-    def _result(self, frame: Frame, member: JointMember, raw: np.ndarray) -> Result:
+    def decode_stored(self, frame: Frame, stored: Stored) -> Result:
+        """The result of an output that was fetched while its run went on, without counters."""
+        return self._result(frame, frame.program.members[stored.member], stored.raw, {}, stored.seconds)
+
+    def _result(
+        self, frame: Frame, member: JointMember, raw: np.ndarray, counters: Counters, seconds: dict[str, float]
+    ) -> Result:
         begin, task = time.perf_counter(), self._build.task(member.pathway)
         decoded = decode(task.kind, raw, task.output_scale, task.pooling, task.output)
         prepared, (name, pathway) = frame.images[member.image], split_pathway_name(member.pathway)
@@ -190,9 +236,9 @@ class Phases:
             placement=prepared.placement,
             raw=raw,
             decoded=decoded,
-            counters=frame.counters,
+            counters=counters,
             index=prepared.index,
-            seconds={"prepare": prepared.seconds, **frame.seconds, "decode": time.perf_counter() - begin},
+            seconds={"prepare": prepared.seconds, **seconds, "decode": time.perf_counter() - begin},
             class_names=task.class_names,
             grid=task.grid,
             output=task.output,

@@ -41,7 +41,8 @@ class Result:
             upright, as `moesaic.Image(path).pixels()` gives them.
         raw: int16 (height, width, channels), in units of the task's output scale; the same on every executor.
         decoded: raw in the task's own terms; for shape, dtype and unit see moesaic.spec.predictions.decode.
-        counters: see moesaic.spec.executor.Counters; "cycles" only from a machine with a clock.
+        counters: see moesaic.spec.executor.Counters; "cycles" only from a machine with a clock; empty if the
+            run was still under way (moesaic.Accelerator.run_each).
         shared: how many results the run gave that these counters and the times of "upload" to "download" are of.
         index: number of the frame in its stream, from 0.
         dropped: of a stream of newest frames, how many the source delivered since the frame of the result before this one; else 0.

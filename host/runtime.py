@@ -6,9 +6,10 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import cast, overload
 
@@ -26,13 +27,13 @@ from moesaic.host.executors import (
 from moesaic.host.frame_pipeline import Pipeline
 from moesaic.host.frame_stream import NewestStream, Stream, Tasks, check_batch, check_tasks
 from moesaic.host.image import ImageLike, as_image
-from moesaic.host.phases import PATTERN, Frame, Outcome, Phases, Whole, results_in
+from moesaic.host.phases import PATTERN, Frame, Outcome, Phases, Stored, Whole, results_in
 from moesaic.host.power import PowerMeter
 from moesaic.host.result import FrameFault, Result
 from moesaic.host.submissions import Submissions
 from moesaic.spec.build import Build, TaskProgram, load_build
 from moesaic.spec.executor import MAX_CYCLES, Counters, Executor, Memory
-from moesaic.spec.joint_programs import one_task
+from moesaic.spec.joint_programs import JointProgram, one_task
 from moesaic.spec.pathway_names import pathway_name
 
 __all__ = ["MAX_CYCLES", "Accelerator", "FrameFault", "Result", "open_build"]
@@ -149,10 +150,49 @@ class Accelerator:
             return result
         if pathway is not None:
             raise UserError(f"pathway {pathway!r} of {len(task)} tasks: name each as TASK@PATHWAY")
-        if not task:
-            raise UserError(f"a run of 0 tasks; build {self.build.name} has {', '.join(sorted(self.build.tasks))}")
-        results = self._run(image, list(dict.fromkeys(task)))
+        results = self._run(image, self._several(task))
         return {pathway_name(result.task, result.pathway): result for result in results}
+
+    def run_each(self, image: ImageLike, tasks: Sequence[str]) -> Generator[Result, None, None]:
+        """Run several tasks on one image, and yield each result as soon as it is there.
+
+        A board shows what the run of a joint program has stored, and such results come while the run goes on for the others. They have
+        no `counters` yet: those are of the whole run. Elsewhere, all results of a run come at its end.
+
+        Args:
+            image: as `run` takes it.
+            tasks: names, as TASK or TASK@PATHWAY.
+
+        Raises what `run` raises, UserError at once for names that the build does not have. If the machine stops, results that came before
+        are good. Leaving the loop lets go of the others.
+        """
+        self._require_open()
+        programs = self.build.programs_for(self._several(tasks))
+        self._require_no_stage()
+        return self._each(image, programs)
+
+    def _each(self, image: ImageLike, programs: Sequence[JointProgram]) -> Generator[Result, None, None]:
+        self._require_open()
+        pipeline, prepared = self._session.pipeline, self._phases.prepare(image, "the image")
+        futures: list[Future[Outcome]] = []
+        runs: list[tuple[Frame, SimpleQueue[Stored | None]]] = []
+        try:
+            for program in programs:
+                found = SimpleQueue[Stored | None]()
+                frame = Frame(program, [prepared], stored=found.put)
+                runs.append((frame, found))
+                futures.append(pipeline.put(frame))
+                futures[-1].add_done_callback(lambda _, found=found: found.put(None))
+            for (frame, found), future in zip(runs, futures, strict=True):
+                members = set(range(len(frame.program.members)))
+                while (stored := found.get()) is not None:
+                    members.remove(stored.member)
+                    yield self._phases.decode_stored(frame, stored)
+                results = results_in(future.result())
+                for member in sorted(members):
+                    yield results[member]
+        finally:
+            pipeline.abandon(futures)
 
     def run_batch(self, images: Iterable[ImageLike], task: str, pathway: str | None = None) -> list[Result]:
         """Run a task on several images, and wait for all of them; results in their order, each with its `index`.
@@ -261,12 +301,8 @@ class Accelerator:
 
     def _wait_for(self, frames: list[Frame]) -> list[Outcome]:
         """Put frames in line and wait for all of them. The first error ends them all."""
+        self._require_no_stage()
         pipeline = self._session.pipeline
-        if pipeline.is_stage(threading.current_thread()):
-            raise UserError(
-                "run was called by a function added with add_done_callback, in a thread that the machine needs; "
-                "call submit there, or run in another thread"
-            )
         futures: list[Future[Outcome]] = []
         try:
             futures += [pipeline.put(frame) for frame in frames]
@@ -274,6 +310,20 @@ class Accelerator:
         except BaseException:  # Ctrl-C, or a frame's own error
             pipeline.abandon(futures)
             raise
+
+    def _several(self, tasks: Sequence[str]) -> list[str]:
+        """The names, each once. UserError if there are none."""
+        if not tasks:
+            raise UserError(f"a run of 0 tasks; build {self.build.name} has {', '.join(sorted(self.build.tasks))}")
+        return list(dict.fromkeys(tasks))
+
+    def _require_no_stage(self) -> None:
+        """UserError in one of the pipeline's own threads, which cannot wait for a frame."""
+        if self._session.pipeline.is_stage(threading.current_thread()):
+            raise UserError(
+                "run was called by a function added with add_done_callback, in a thread that the machine needs; "
+                "call submit there, or run in another thread"
+            )
 
     def power(self) -> dict[str, float]:
         """Read the board's power rails: name to watts at this moment. UserError if there are none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -60,6 +61,10 @@ class MachineFault(Exception):
 
 Counters = dict[str, int]
 """Counter names (moesaic.spec.registers.COUNTERS) to values. A machine without a clock leaves out what it cannot measure."""
+
+Progress = Callable[[int], bool]
+"""Told again and again, while a run is under way, how many beats (moesaic.spec.dram_timing.BEAT_BYTES) it has written so far, until it
+returns False."""
 
 
 @runtime_checkable
