@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 from moesaic.argument_types import positive
 from moesaic.errors import UserError
-from moesaic.model.commands.model_options import HELD_OUT_SCENES, add_checkpoint, add_data_root, add_device, add_threads
+from moesaic.model.commands.model_options import (
+    HELD_OUT_SCENES,
+    add_checkpoint,
+    add_data_root,
+    add_device,
+    add_settings,
+    add_threads,
+)
 from moesaic.model.commands.quantisation_options import (
     add_quantisation,
     load_scales,
@@ -31,6 +39,14 @@ class EvaluateCommand:
             type=positive,
             help="held-out scenes, or images of the data set (default 128 scenes, or all images)",
         )
+        add_settings(parser)
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file, too")
+        parser.add_argument(
+            "--predictions",
+            type=Path,
+            metavar="DIRECTORY",
+            help="write every prediction to a file, at its image's own pixels",
+        )
         parser.add_argument("--float-only", action="store_true", help="leave the integers out, which take longest")
         add_device(parser)
         add_quantisation(parser)
@@ -42,11 +58,14 @@ class EvaluateCommand:
         import torch
         from rich.console import Console
 
+        from moesaic.files import require_file_writable
         from moesaic.model.commands.layer_output import print_expert_bits, print_layers
-        from moesaic.model.evaluation.accuracy_table import accuracy_table
+        from moesaic.model.evaluation.accuracy_table import accuracy_table, split_classes
         from moesaic.model.evaluation.agreement import AGREEMENT_SCENES, top_k_agreement
         from moesaic.model.evaluation.evaluate import compare
+        from moesaic.model.evaluation.figures_file import delta_figures, write_figures
         from moesaic.model.evaluation.layer_figures import FIGURE_PICTURES, measure_layers
+        from moesaic.model.evaluation.prediction_files import PredictionFiles
         from moesaic.model.input_pipeline.held_out import (
             calibration_images,
             first_images,
@@ -54,6 +73,7 @@ class EvaluateCommand:
             validation_title,
         )
         from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, integer_network
+        from moesaic.model.recipes.settings import changed_recipe
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
         from moesaic.pages.terminal import print_table
@@ -62,7 +82,10 @@ class EvaluateCommand:
         settings, device = settings_of(arguments), choose_device(arguments.device)
         if arguments.float_only and (given := quantisation_options(arguments)):
             raise UserError(f"{given[0]} is for integers: leave it or --float-only out")
+        if arguments.json is not None:
+            require_file_writable(arguments.json)
         state, root = checkpoint.load(arguments.checkpoint), arguments.data_root
+        state.recipe = changed_recipe(state.recipe, arguments.settings)
         recipe, model, console = state.recipe, state.build_model().eval().to(device), Console()
         count = arguments.samples or (HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
@@ -72,9 +95,20 @@ class EvaluateCommand:
             seen = calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures)
             rounded, scales = calibrated(model, seen, settings, scales=scales, console=console)
             network = integer_network(rounded, seen, scales=scales)
-        metrics = compare(model, network, held_out, console=console)
+        keep = None
+        if arguments.predictions is not None:
+            experiment = f"{recipe.data.name}_{arguments.checkpoint.stem}"
+            keep = PredictionFiles(arguments.predictions, recipe.model, held_out, experiment)
+        metrics = compare(model, network, held_out, console=console, everything=True, keep=keep)
+        title, whole, of_classes = validation_title(recipe, root, arguments.pictures), *split_classes(metrics)
         if metrics:
-            print_table(console, accuracy_table(metrics), validation_title(recipe, root, arguments.pictures))
+            print_table(console, accuracy_table(whole), title)
+        if of_classes:
+            print_table(console, accuracy_table(of_classes), f"IoU of each class: {title}")
+        for which, change in delta_figures(recipe, metrics).items():
+            console.print(f"delta_m of {which} against the recipe's reference: {change:+.2f} %")
+        if arguments.json is not None:
+            write_figures(arguments.json, arguments.checkpoint, state.step, recipe, len(held_out), metrics)
         if arguments.float_only:
             return 0
         if network is None or scales is None:

@@ -24,6 +24,18 @@ def add_checkpoint(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help=what)
 
 
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add `--set`, any number of times, for `moesaic.model.recipes.settings`."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="SECTION.ENTRY=VALUE",
+        help="set an entry of the recipe, such as training.batch=4 or model.tasks.edges.metric.tolerance=0.011; may be given again",
+    )
+
+
 def add_data_root(parser: argparse.ArgumentParser) -> None:
     """Add `--data-root`, None by default."""
     parser.add_argument("--data-root", type=Path, help="where the recipe's data set is; scenes need none")

@@ -98,9 +98,13 @@ def fitted_size(
     """
     sides = sample.image.shape[:2]
     if description.resize == "auto":
-        factor = factor * min(1.0, height / sides[0], width / sides[1])
-    else:
-        sides = resized_size(description, sides, (height, width))
+        return _shrunk(sides, height, width, factor)
+    sides = resized_size(description, sides, (height, width))
+    return [max(1, round(side * factor)) for side in sides]
+
+
+def _shrunk(sides: tuple[int, ...], height: int, width: int, factor: float = 1.0) -> list[int]:
+    factor = factor * min(1.0, height / sides[0], width / sides[1])
     return [max(1, round(side * factor)) for side in sides]
 
 
@@ -148,6 +152,15 @@ class Fitted:
     def places_whole_images(self) -> bool:
         """Whether `with_own` can say where samples lie: the description states how they are resized."""
         return self.description.resize != "auto"
+
+    def placement(self, height: int, width: int) -> Placement:
+        """Where a sample lies in its image, of height x width pixels, also where the description leaves that to `fit`."""
+        size = (self.height, self.width)
+        if self.description.resize != "auto":
+            return place(self.description, (height, width), size)
+        rows, columns = _shrunk((height, width), *size)
+        window = ((rows - self.height) // 2, (columns - self.width) // 2)
+        return Placement((height, width), (0, 0, height, width), (rows, columns), window, size)
 
     def with_own(self, index: int) -> tuple[Sample, Sample, Placement]:
         """The sample as `self[index]` gives it, the same at its own size, and where the first lies in the second."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from moesaic.model.tasks.metrics import OF_A_CLASS
 from moesaic.pages.number_formats import decimals, signed
 from moesaic.pages.tables import Column, Table
 
@@ -24,6 +25,19 @@ def accuracy_table(metrics: Mapping[str, Mapping]) -> Table:
         if (row := _row(task, one)) is not None
     ]
     return Table(columns, rows)
+
+
+def split_classes(metrics: Mapping[str, Mapping]) -> tuple[dict[str, dict], dict[str, dict]]:
+    """The metrics of `accuracy_table` without those of single classes, and these alone, called after their classes."""
+    whole, of_classes = {}, {}
+    for task, values in metrics.items():
+        further = values.get("further", ())
+        kept = [one for one in further if not one["metric"].startswith(OF_A_CLASS)]
+        whole[task] = {**values, "further": kept}
+        single = [{**one, "metric": one["metric"].removeprefix(OF_A_CLASS)} for one in further if one not in kept]
+        if single:
+            of_classes[task] = {**single[0], "further": single[1:]}
+    return whole, of_classes
 
 
 def _row(task: str, values: Mapping) -> tuple | None:

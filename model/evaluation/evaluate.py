@@ -82,10 +82,18 @@ _Measured = dict[str, tuple[Task, dict[str, Meter]]]
 """By task: what it is, and the meter of every predictor by its name."""
 
 
+Keeper = Callable[[str, str, int, np.ndarray], None]
+"""Takes every prediction: the predictor's name, the task, the first sample's number in the data, and the predictions of a batch."""
+
+
 def _measure(
-    predictors: Mapping[str, Predictor], configuration: ModelConfiguration, data: Dataset, console: Console | None
+    predictors: Mapping[str, Predictor],
+    configuration: ModelConfiguration,
+    data: Dataset,
+    console: Console | None,
+    keep: Keeper | None = None,
 ) -> _Measured:
-    """Meters that have taken in all data; see `evaluate`."""
+    """Meters that have taken in all data; see `evaluate`. keep: is given the predictions of all tasks, measured or not."""
     found = {
         task.name: task.definition(class_names=tuple(data.class_names.get(task.kind, ())))
         for task in configuration.tasks
@@ -98,14 +106,20 @@ def _measure(
     if data.tasks:
         require_tasks(data, wanted_truth(configuration))
     meters = {name: {network: task.meter() for network in predictors} for name, task in tasks.items()}
+    seen = 0
     for batch, own in _batches(data, configuration, console):
-        for name, task in tasks.items():
+        for name, task in (found if keep else tasks).items():
             first: np.ndarray | None = None
             for network, predictor in predictors.items():
                 prediction = predictor(batch.images, name)
+                if keep:
+                    keep(network, name, seen, prediction)
+                if name not in tasks:
+                    continue
                 first = prediction if first is None else first
                 for shown, truth in _pairs(task, prediction, batch, own, first):
                     meters[name][network].update(shown, truth)
+        seen += len(batch)
     return {name: (task, meters[name]) for name, task in tasks.items()}
 
 
@@ -172,6 +186,7 @@ def compare(
     alternative: str | None = None,
     console: Console | None = None,
     everything: bool = False,
+    keep: Keeper | None = None,
 ) -> dict[str, dict]:
     """By task: the metric's name ("metric"), "higher_is_better", and its values "float" and, with an integer network, "integer".
 
@@ -179,13 +194,14 @@ def compare(
     `everything` that the meter knows. The metric of features compares the integer network
     with the float one, so they have no "float", and are missing without an integer network.
     Both are measured on the integer network's default pathways, or on an alternative that all its tasks have; without an integer
-    network, the whole float network is measured. data, console: see `evaluate`.
+    network, the whole float network is measured. data, console: see `evaluate`. keep: is given the
+    predictions.
     """
     predictors = {"float": float_predictor(model)}
     if network is not None:
         predictors["integer"] = integer_predictor(network, alternative)
     with on_pathways(model, whole_network(model) if network is None else pathways_of(network.tasks, alternative)):
-        measured = _measure(predictors, model.configuration, data, console)
+        measured = _measure(predictors, model.configuration, data, console, keep)
     return {name: _described(task, meters, everything) for name, (task, meters) in measured.items()}
 
 

@@ -9,6 +9,24 @@ from moesaic.spec.placement import Placement
 _LEAST = 1e-12  # of a probability or a length
 
 
+def to_own_pixels(
+    kind: str, prediction: np.ndarray, placement: Placement, output: OutputDescription = USUAL_OUTPUT
+) -> np.ma.MaskedArray:
+    """A prediction [C, h, w] of a whole network input at the image's own pixels, [H, W, C], masked where the network saw nothing.
+
+    kind, output: of the task. For the interpolation see `at_own_pixels`.
+    """
+    values = np.moveaxis(np.asarray(prediction, np.float32), 0, -1)
+    decoding = decoding_of(kind, output)
+    if decoding == "probabilities":
+        shown = placement.to_image(1 / (1 + np.exp(-values.astype(np.float64))))
+        probability = np.clip(shown.data.astype(np.float64), _LEAST, 1 - _LEAST)
+        return np.ma.MaskedArray(np.log(probability / (1 - probability)), np.ma.getmaskarray(shown))
+    if decoding == "directions":
+        return placement.to_image(values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), _LEAST))
+    return placement.to_image(values, smooth=decoding != "classes")
+
+
 def at_own_pixels(
     kind: str, prediction: np.ndarray, truth: np.ndarray, placement: Placement, output: OutputDescription = USUAL_OUTPUT
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -20,19 +38,7 @@ def at_own_pixels(
     Unlike there, nothing is rounded to 8 bits on the way. truth: [H, W] or [H, W, 3], see `moesaic.model.tasks.targets`. output: says how
     a kind of another package is decoded; values are interpolated linearly.
     """
-    values = np.moveaxis(np.asarray(prediction, np.float32), 0, -1)
-    decoding = decoding_of(kind, output)
-    if decoding == "probabilities":
-        shown = placement.to_image(1 / (1 + np.exp(-values.astype(np.float64))))
-        probability = np.clip(shown.data.astype(np.float64), _LEAST, 1 - _LEAST)
-        found = np.log(probability / (1 - probability))
-    elif decoding == "directions":
-        shown = placement.to_image(values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), _LEAST))
-        found = shown.data
-    else:
-        shown = placement.to_image(values, smooth=decoding != "classes")
-        found = shown.data
-    unseen = np.ma.getmaskarray(shown)[..., 0]
+    shown = to_own_pixels(kind, prediction, placement, output)
     valid = truth.copy()
-    valid[unseen] = truth_of(kind).invalid
-    return np.moveaxis(found, -1, 0)[None], valid[None]
+    valid[np.ma.getmaskarray(shown)[..., 0]] = truth_of(kind).invalid
+    return np.moveaxis(shown.data, -1, 0)[None], valid[None]

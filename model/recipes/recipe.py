@@ -497,18 +497,23 @@ def recipe_names() -> list[str]:
     return sorted(path.relative_to(_RECIPES).with_suffix("").as_posix() for path in _RECIPES.rglob("*.toml"))
 
 
-def load_recipe(name: str) -> Recipe:
-    """The recipe of the package called `name`, or the one in a TOML file if `name` ends in .toml.
+def recipe_entries(name: str) -> dict:
+    """The entries of the package's recipe called `name`, or of a TOML file if `name` ends in .toml, with those of its base.
 
     A recipe with `base = "other.toml"`, a path relative to its own file, inherits the entries of that recipe and overrides or extends
-    them. UserError if there is no such recipe or it is invalid.
+    them. UserError if there is no such recipe or it cannot be read.
     """
     path = Path(name)
     if path.suffix != ".toml":
         if name not in recipe_names():
             raise UserError(f"unknown recipe {name!r}: choose {', '.join(recipe_names())} or give a .toml file")
         path = _RECIPES / f"{name}.toml"
-    data = _read_toml(path, ())
+    return _read_toml(path, ())
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe that `recipe_entries` finds. UserError if there is none, or if it is invalid."""
+    data = recipe_entries(name)
     try:
         return Recipe.from_dict(data)
     except UserError as error:

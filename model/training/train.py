@@ -26,6 +26,7 @@ from moesaic.model.training import checkpoint
 from moesaic.model.training.distributed import DistributedModel, Ranks
 from moesaic.model.training.optimizer import build_optimizers, learning_rate, set_learning_rate
 from moesaic.model.training.precision import Precision
+from moesaic.model.training.run_folder import write_run_folder
 from moesaic.model.training.scalar_log import ScalarLog, largest_expert_loads
 from moesaic.model.training.selection import Selection
 
@@ -125,9 +126,12 @@ class Run:
         return cls(recipe, model, distributed, build_optimizers(model, training), precision, sampler=sampler)
 
     def restore(self, path: Path) -> None:
-        """Continue from a checkpoint. UserError if it cannot be read or was trained with another recipe."""
+        """Continue from a checkpoint. UserError if it cannot be read or was trained with another recipe.
+
+        The recipe may have more steps than the checkpoint's: then the run is lengthened, at the learning rate of the longer schedule.
+        """
         state = checkpoint.load(path)
-        if state.recipe != self.recipe:
+        if state.recipe != self.recipe and not _lengthened(state.recipe, self.recipe):
             raise UserError(f"checkpoint {path} {_difference(state.recipe, self.recipe)}: resume with the same recipe")
         checkpoint.load_weights(self.model, self.distributed.scattered(state.weights))
         checkpoint.restore_optimizers(self.model, self.optimizers, self.distributed.scattered(state.optimizer))
@@ -164,12 +168,15 @@ def train(
     data_root: Path | None = None,
     ranks: Ranks = Ranks(),  # noqa: B008 (immutable)
     log: Path | None = None,
+    table: Path | None = None,
+    folder: Path | None = None,
 ) -> M3ViT:
     """Train the recipe's model and return it; a checkpoint is saved to `path` every `save_every` steps and at the end.
 
-    resume: continue from the checkpoint at `path`, which must have the same recipe. stop_after: stop after that many steps of the
-    recipe's schedule; a later resume continues as if there had been no break. data_root: directory of the data set's files; None
-    for scenes. log: directory for TensorBoard. With `validate_every`, the best checkpoint so far is at `best_path(path)`.
+    resume: continue from the checkpoint at `path`, which must have the same recipe, or the same with fewer steps. stop_after: stop
+    after that many steps of the recipe's schedule; a later resume continues as if there had been no break. data_root: directory of the
+    data set's files; None for scenes. log: directory for TensorBoard. table: file for the same curves, see `ScalarLog`. folder: of the
+    run, see `write_run_folder`. With `validate_every`, the best checkpoint so far is at `best_path(path)`.
     UserError before the first step if `path` cannot be written or the recipe cannot run here, and later if training diverges.
     """
     console = (console or Console()) if ranks.first else Console(quiet=True)
@@ -183,8 +190,10 @@ def train(
     run = Run.start(recipe, ranks, initial)
     if resume:
         run.restore(path)
+    if folder is not None and ranks.first:
+        write_run_folder(folder, recipe, str(ranks.device), ranks.size, resume)
     last = min(recipe.training.steps, recipe.training.steps if stop_after is None else stop_after)
-    with _progress(console) as progress, _log(log, ranks, run.step) as scalars:
+    with _progress(console) as progress, _log(log, table, ranks, run.step) as scalars:
         rendering = progress.add_task("rendering", total=recipe.training.pool, losses="", visible=False)
         source = open_training(
             recipe,
@@ -264,8 +273,8 @@ def _write_log(scalars: ScalarLog, run: Run, losses: dict[str, float], batch: Ba
 
 
 @contextmanager
-def _log(directory: Path | None, ranks: Ranks, first_step: int) -> Iterator[ScalarLog]:
-    log = ScalarLog(directory, first_step, writes=ranks.first)
+def _log(directory: Path | None, table: Path | None, ranks: Ranks, first_step: int) -> Iterator[ScalarLog]:
+    log = ScalarLog(directory, first_step, writes=ranks.first, table=table)
     try:
         yield log
     finally:
@@ -275,6 +284,12 @@ def _log(directory: Path | None, ranks: Ranks, first_step: int) -> Iterator[Scal
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[losses]}"), console=console)
+
+
+def _lengthened(found: Recipe, wanted: Recipe) -> bool:
+    """Whether `wanted` is the recipe `found` with more steps."""
+    before, after = found.to_dict(), wanted.to_dict()
+    return before["training"].pop("steps") < after["training"].pop("steps") and before == after
 
 
 def _difference(found: Recipe, wanted: Recipe) -> str:
