@@ -9,6 +9,7 @@ from pathlib import Path
 
 from moesaic.errors import UserError
 from moesaic.installation import how_to_install
+from moesaic.sim.machines.coverage_data import coverage_arguments
 
 
 def cocotb_environment(
@@ -56,11 +57,11 @@ def cocotb_environment(
 
 
 def simulator_arguments(seed: int, plusargs: Mapping[str, object] | None = None) -> list[str]:
-    """Return a simulator's command-line arguments; registers and memories start with random contents drawn from `seed`.
+    """Return a simulator's command-line arguments; registers, and memories word by word, start as noise drawn from `seed`.
 
     plusargs: name to value; the coroutines read them as strings in `cocotb.plusargs`.
     """
     # Verilator takes a 31-bit seed; 0 would let it choose one itself.
     verilator_seed = seed % (2**31 - 1) + 1
     extra = (f"+{name}={value}" for name, value in (plusargs or {}).items())
-    return ["+verilator+rand+reset+2", f"+verilator+seed+{verilator_seed}", *extra]
+    return ["+verilator+rand+reset+2", f"+verilator+seed+{verilator_seed}", *coverage_arguments(), *extra]

@@ -86,7 +86,8 @@ class RtlExecutor:
         rtl_directory: holds moesaic_accelerator.sv and its modules; usually `<build>/rtl`.
         configuration: sizes of the accelerator.
         random_seed: None for the fixed DRAM timing on which cycle counts are based; a number for random latencies and
-            pauses on all DRAM channels. It also seeds the power-up contents of registers and memories.
+            pauses on all DRAM channels.
+        power_up_seed: of what registers and memories hold at power-up: noise, word by word. None for random_seed, or 0.
         latency: cycles from a read address to its first beat, at least 1.
         bytes_per_cycle: bytes that all DRAM ports together move per cycle; each moves at most 16.
         dram: one of moesaic.sim.machines.ddr4.DRAMS. For those other than "flat", latency and bytes_per_cycle do not count, ports lead
@@ -116,6 +117,7 @@ class RtlExecutor:
         configuration: HardwareConfiguration,
         *,
         random_seed: int | None = None,
+        power_up_seed: int | None = None,
         latency: int = LATENCY,
         bytes_per_cycle: float = BYTES_PER_CYCLE,
         dram: str = FLAT,
@@ -143,7 +145,8 @@ class RtlExecutor:
         self._events_file, self._waveform_file = root / "events.bin", root / "waveform.fst"
         self._files = {Space.CONSTANT: root / "constants.bin", Space.FRAME: root / "frame.bin"}
         ours, theirs = socket.socketpair()
-        command = [str(executable), *simulator_arguments(random_seed or 0, {"job_socket": theirs.fileno()})]
+        power_up = (random_seed or 0) if power_up_seed is None else power_up_seed
+        command = [str(executable), *simulator_arguments(power_up, {"job_socket": theirs.fileno()})]
         with self._log.open("wb") as log, theirs:
             self._process = subprocess.Popen(
                 command,

@@ -25,12 +25,17 @@ from moesaic.compiled_library import DISK_FULL
 from moesaic.errors import InternalError, UserError
 from moesaic.files import writing
 from moesaic.installation import how_to_install
+from moesaic.sim.machines.coverage_data import coverage_directory
 
 _PREFIX = "Vtop"  # cocotb's main program includes "Vtop.h"
 _RUNTIME_OBJECTS = (
     "verilated.o", "verilated_vpi.o", "verilated_dpi.o", "verilated_threads.o", "verilated_random.o", "verilated_fst_c.o",
 )  # fmt: skip
 _LZ4_HEADER = Path(__file__).parent / "fst" / "lz4.h"
+_POWER_UP = Path(__file__).parent / "power_up.cpp"
+_POWER_UP_FUNCTIONS = (
+    "_Z22VL_SCOPED_RAND_RESET_Iimm", "_Z22VL_SCOPED_RAND_RESET_Qimm", "_Z22VL_SCOPED_RAND_RESET_WiPjmm",
+)  # fmt: skip
 _REFUSAL = re.compile(r"^%Error-USER(?:FATAL|ERROR): .*?:\d+:\d+: (.*)$", re.MULTILINE)
 _LOG_TAIL_LINES = 40
 _OPTIMISATION = "-O1"  # -O2 compiles the zcu104 machine 2.5 times as slowly and makes frames less than a tenth faster
@@ -83,6 +88,7 @@ def build(
     cpp_sources: Sequence[Path] = (),
     public: Sequence[str] = ("*",),
     trace: bool = False,
+    coverage: bool | None = None,
 ) -> Path:
     """Compile `top` into a simulator driven by cocotb, and return the executable.
 
@@ -101,6 +107,12 @@ def build(
             makes simulation several times faster than a build by cocotb itself.
         trace: allow waveforms (FST): of all cycles with the simulator's `--trace`, of a few with
             moesaic.sim.machines.waveform.
+        coverage: count how often lines and branches run, and bits of signals of up to 256 bits toggle
+            (moesaic.sim.machines.coverage_data); None for yes if coverage is being collected. Such simulators take three times as
+            long to build and run more slowly.
+
+    Memories, and everything else without a value of its own at the start, begin as noise (power_up.cpp), if the simulator is
+    started with moesaic.sim.machines.cocotb_process.simulator_arguments.
 
     Raises:
         UserError: a tool is missing, or an elaboration check of the design ($fatal or $error in a generate block)
@@ -118,12 +130,15 @@ def build(
         ) from None
 
     parameters = dict(parameters or {})
+    coverage = coverage_directory() is not None if coverage is None else coverage
+    cpp_sources = [*cpp_sources, _POWER_UP]
     flags = [
         "--cc", "--exe", "--vpi", "--no-timing", "--assert", "-Wall", "-Wno-fatal",
         "-Werror-USERFATAL", "-Werror-USERERROR", "--prefix", _PREFIX,
         "--x-assign", "unique", "--x-initial", "unique",
         "--top-module", top, "-o", top, "-MAKEFLAGS", "--no-print-directory",
         *(["--trace-fst", "-CFLAGS", f"-I{_LZ4_HEADER.parent}"] if trace else []),
+        *(["--coverage-line", "--coverage-toggle"] if coverage else []),
         *(f"-G{name}={value}" for name, value in sorted(parameters.items())),
     ]  # fmt: skip
     visibility = "`verilator_config\n" + "".join(
@@ -150,6 +165,7 @@ def build(
             [
                 str(verilator.executable), *flags, "--Mdir", str(work / "model"),
                 "-CFLAGS", "-std=c++17",
+                "-LDFLAGS", " ".join(f"-Wl,--wrap={name}" for name in _POWER_UP_FUNCTIONS),
                 "-LDFLAGS", f"-rdynamic -Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
                 str(work / "visibility.vlt"), *(str(path.resolve()) for path in sources),
                 str(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"),

@@ -18,9 +18,9 @@ from tests.hls.networks import ODD, network, picture
 UNEVEN = replace(ODD, image_width=40)
 TINY = load_configuration("tiny")
 MACHINES = {
-    "csim": lambda: CsimExecutor(TINY),
-    "rtl": lambda: RtlExecutor(RTL, TINY),
-    "rtl with random DRAM timing": lambda: RtlExecutor(RTL, TINY, random_seed=3),
+    "csim, power-up 61": lambda: CsimExecutor(TINY, seed=61),
+    "rtl, power-up 62": lambda: RtlExecutor(RTL, TINY, power_up_seed=62),
+    "rtl with random DRAM timing, power-up 63": lambda: RtlExecutor(RTL, TINY, random_seed=3, power_up_seed=63),
 }
 
 

@@ -29,11 +29,13 @@ from moesaic.spec.executor import MachineFault
 from moesaic.spec.machine import ReferenceMachine
 from moesaic.spec.registers import STATUS_DONE, STATUS_STOPPED
 from tests.hls.random_bundle import random_bundle
+from tests.mutants.resets import TakenReset, load_resets
 from tests.sim.stopping import run_and_stop
 
 LIST = Path(__file__).with_name("mutants.toml")
 MAX_CYCLES = 2_000_000
 RANDOM_SEEDS = (None, 1, 2)
+"""Of the DRAM's timing; machine number n of them powers up from seed n + 71."""
 STOPS = (50, 700, 2_000, 4_500)
 """Cycles after which runs are stopped before the first whole one."""
 
@@ -63,13 +65,13 @@ def load_mutants() -> list[Mutant]:
     return [Mutant(**values) for values in tomllib.loads(LIST.read_text())["mutant"]]
 
 
-def chosen_mutants(names: list[str]) -> list[Mutant]:
-    """The named mutants, all if none is named. UserError for an unknown name."""
-    known = {mutant.name: mutant for mutant in load_mutants()}
+def chosen_mutants(names: list[str]) -> list[Mutant | TakenReset]:
+    """The named mutants, resets taken away among them; all of mutants.toml if none is named. UserError for an unknown name."""
+    known: dict[str, Mutant | TakenReset] = {mutant.name: mutant for mutant in [*load_mutants(), *load_resets()]}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(f"unknown mutant {', '.join(unknown)}; known: {', '.join(known)}")
-    return [known[name] for name in names] or list(known.values())
+    return [known[name] for name in names] or [*load_mutants()]
 
 
 def workload() -> Build:
@@ -107,10 +109,10 @@ def _memory(build: Build):
 def verdict(rtl: Path, build: Build, expected: list[np.ndarray]) -> str:
     """How the design in `rtl` is caught, or "" if it behaves like the reference. InternalError if it does not compile."""
     build_simulator(rtl, build.configuration)
-    for seed in RANDOM_SEEDS:
+    for power_up, seed in enumerate(RANDOM_SEEDS, start=71):
         timing = "fixed timing" if seed is None else f"random timing, seed {seed}"
         try:
-            with RtlExecutor(rtl, build.configuration, random_seed=seed) as executor:
+            with RtlExecutor(rtl, build.configuration, random_seed=seed, power_up_seed=power_up) as executor:
                 memory = _memory(build)
                 first = next(iter(build.tasks.values())).program
                 for cycles in STOPS:

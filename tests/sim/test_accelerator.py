@@ -20,10 +20,11 @@ INSTRUCTIONS = 40
 MAX_CYCLES = 1_000_000
 
 
-@pytest.fixture(scope="module", params=[None, 3], ids=["fixed-dram", "random-dram"])
+@pytest.fixture(scope="module", params=[(None, 31), (3, 32)], ids=["fixed-dram-power31", "random-dram-power32"])
 def executor(request):
     """One machine for all tests: what a run leaves behind must not harm the next."""
-    with RtlExecutor(RTL, TINY, random_seed=request.param) as executor:
+    random_seed, power_up = request.param
+    with RtlExecutor(RTL, TINY, random_seed=random_seed, power_up_seed=power_up) as executor:
         yield executor
 
 
@@ -54,6 +55,13 @@ def test_random_program(executor, seed):
     assert bytes_moved["main_written"] == 16 * counters["write_beats"]
 
 
+@pytest.mark.parametrize("power_up", range(33, 37), ids=lambda seed: f"power{seed}")
+def test_the_first_program_after_power_up(power_up):
+    """With the fixed timing, which alone draws nothing; `check` compares all of the frame and the counters."""
+    with RtlExecutor(RTL, TINY, power_up_seed=power_up) as executor:
+        check(executor, power_up % 12)
+
+
 def test_the_reference_does_not_depend_on_what_memories_held():
     program, memory, frame, _ = case(0)
     ReferenceMachine(TINY, seed=2).run(program, memory, 0)
@@ -61,8 +69,11 @@ def test_the_reference_does_not_depend_on_what_memories_held():
 
 
 def test_the_same_program_takes_the_same_cycles():
-    with RtlExecutor(RTL, TINY) as executor:
-        assert len({check(executor, seed)["cycles"] for seed in (0, 0, 0)}) == 1
+    cycles = set()
+    for power_up in (37, 38):
+        with RtlExecutor(RTL, TINY, power_up_seed=power_up) as executor:
+            cycles |= {check(executor, seed)["cycles"] for seed in (0, 0)}
+    assert len(cycles) == 1
 
 
 @pytest.mark.parametrize("seed", range(20), ids=lambda s: f"seed{s}")
@@ -176,7 +187,7 @@ def test_other_sizes(name):
         experts=4,
     )
     configuration = odd if name == "odd" else load_configuration(name)
-    with RtlExecutor(RTL, configuration, random_seed=4) as executor:
+    with RtlExecutor(RTL, configuration, random_seed=4, power_up_seed=39) as executor:
         for seed in range(6):
             program, memory = random_program(configuration, np.random.default_rng(seed), INSTRUCTIONS)
             expected = Memory(memory.constants.copy(), memory.frame.copy())

@@ -6,9 +6,8 @@ on them is what makes its comparison with the other executors fair.
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -65,15 +64,15 @@ class Machine:
     cases: int
     random_dram: int | None = None
 
-    def start(self) -> Executor:
+    def start(self, power_up: int) -> Executor:
         configuration = CONFIGURATIONS[self.configuration]
         if self.kind == "reference":
-            return ReferenceMachine(configuration, seed=1)
+            return ReferenceMachine(configuration, seed=power_up)
         if self.kind == "csim":
-            return CsimExecutor(configuration, seed=1)
+            return CsimExecutor(configuration, seed=power_up)
         from moesaic.sim.machines.rtl_executor import RtlExecutor
 
-        return RtlExecutor(RTL, configuration, random_seed=self.random_dram)
+        return RtlExecutor(RTL, configuration, random_seed=self.random_dram, power_up_seed=power_up)
 
 
 MACHINES = {
@@ -87,18 +86,35 @@ MACHINES = {
 }
 
 
-@pytest.fixture(scope="module")
-def started() -> Iterator[Callable[[str], Executor]]:
-    """Name of a machine to its executor, one for all tests: state that a run leaves behind must not harm the next."""
-    with ExitStack() as stack:
+class Started:
+    """The machines that run now, one of each name: what a run leaves behind must not harm the next."""
 
-        @functools.cache
-        def start(name: str) -> Executor:
-            executor = MACHINES[name].start()
-            stack.callback(executor.close)
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._machines: dict[str, tuple[int, Executor]] = {}
+
+    def __call__(self, name: str, power_up: int) -> Executor:
+        """The machine of that name, powered up anew if it holds what another seed gave it."""
+        seed, executor = self._machines.get(name, (None, None))
+        if executor is not None and seed == power_up:
             return executor
+        if executor is not None:
+            executor.close()
+        executor = MACHINES[name].start(power_up)
+        self._stack.callback(executor.close)
+        self._machines[name] = power_up, executor
+        return executor
 
-        yield start
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Started]:
+    with ExitStack() as stack:
+        yield Started(stack)
+
+
+def powered(power_up: int, *names: str) -> list:
+    """(name, seed of its power-up) of every machine, or of these."""
+    return [pytest.param(name, power_up, id=f"{name}-power{power_up}") for name in names or MACHINES]
 
 
 def check(executor: Executor, configuration: HardwareConfiguration, program: Program, memory: Memory) -> None:
@@ -120,7 +136,7 @@ def check(executor: Executor, configuration: HardwareConfiguration, program: Pro
 
 
 def runs(most: int) -> list:
-    """(name of a machine, seed) of every random case, at most that many for each machine."""
+    """(name of a machine, seed of its power-up and of the case) of every random case, at most that many for each machine."""
     return [
         pytest.param(name, 1000 * number + index, id=f"{name}-seed{1000 * number + index}")
         for number, (name, machine) in enumerate(MACHINES.items())
@@ -134,28 +150,29 @@ def test_instruction(started, machine, seed, scenario):
     configuration = CONFIGURATIONS[MACHINES[machine].configuration]
     case = Case(configuration, np.random.default_rng([seed, *scenario.encode()]))
     SCENARIOS[scenario](case)
-    check(started(machine), configuration, *case.finish())
+    check(started(machine, seed), configuration, *case.finish())
 
 
 @pytest.mark.parametrize(("machine", "seed"), runs(most=3))
 def test_units_that_run_at_once(started, machine, seed):
     configuration = CONFIGURATIONS[MACHINES[machine].configuration]
-    check(started(machine), configuration, *overlapped(Case(configuration, np.random.default_rng(seed))))
+    check(started(machine, seed), configuration, *overlapped(Case(configuration, np.random.default_rng(seed))))
 
 
 @pytest.mark.parametrize("scenario", ["matmul_to_act", "matmul_to_weight", "attention"])
 @pytest.mark.parametrize("below", [0, 1024], ids=["within", "across"])
 @pytest.mark.parametrize(
-    "machine", [name for name, m in MACHINES.items() if CONFIGURATIONS[m.configuration].shared_bytes]
+    ("machine", "power_up"),
+    powered(21, *(name for name, m in MACHINES.items() if CONFIGURATIONS[m.configuration].shared_bytes)),
 )
-def test_shared_memory(started, machine, below, scenario):
+def test_shared_memory(started, machine, power_up, below, scenario):
     """Weights, parameters, keys and values in the part of the activation memory that continues the weight memory."""
     configuration = CONFIGURATIONS[MACHINES[machine].configuration]
     limit = min(32768, configuration.shared_bytes)
     rng = np.random.default_rng([below, *scenario.encode()])
     case = Case(configuration, rng, weight_limit=limit, weight_base=configuration.weight_bytes - below)
     SCENARIOS[scenario](case)
-    check(started(machine), configuration, *case.finish())
+    check(started(machine, power_up), configuration, *case.finish())
 
 
 def queue_counts(configuration: HardwareConfiguration, program: Program, memory: Memory) -> np.ndarray:
@@ -166,8 +183,8 @@ def queue_counts(configuration: HardwareConfiguration, program: Program, memory:
 
 
 @pytest.mark.parametrize("kind", DEGENERATE_ROUTES)
-@pytest.mark.parametrize("machine", MACHINES)
-def test_degenerate_routing(started, machine, kind):
+@pytest.mark.parametrize(("machine", "power_up"), powered(22))
+def test_degenerate_routing(started, machine, power_up, kind):
     """Every expert gathers and scatters its queue; a number of tokens that is no multiple of a tile."""
     configuration = CONFIGURATIONS[MACHINES[machine].configuration]
     case = Case(configuration, np.random.default_rng([7, *kind.encode()]), act_limit=configuration.act_bytes)
@@ -176,7 +193,7 @@ def test_degenerate_routing(started, machine, kind):
     assert tokens % configuration.tile_rows and tokens % configuration.tile_columns
     program, memory = case.finish()
     assert queue_counts(configuration, program, memory).tolist() == counts
-    check(started(machine), configuration, program, memory)
+    check(started(machine, power_up), configuration, program, memory)
 
 
 LONG = replace(TINY, name="long", act_bytes=262144, weight_bytes=262144, row_entries=2048)
@@ -330,10 +347,10 @@ def test_every_shift_of_a_parameter(started, machine):
 
 
 @pytest.mark.parametrize("name", SMALLEST)
-@pytest.mark.parametrize("machine", LIMITS)
-def test_both_sides_of_every_limit(started, machine, name):
+@pytest.mark.parametrize(("machine", "power_up"), powered(23, *LIMITS))
+def test_both_sides_of_every_limit(started, machine, power_up, name):
     """Just outside, every machine refuses the instruction alike and encode does not make it; inside, all do the same."""
-    executor, wrong = started(machine), []
+    executor, wrong = started(machine, power_up), []
     for side in sides(name, TINY):
         code = pack(name, tag=7, **side.fields) + pack("end")
         found = [outcome(tested, code) for tested in (ReferenceMachine(TINY), executor)]
@@ -368,14 +385,14 @@ def outcome(executor: Executor, code: bytes) -> tuple[Fault, str, int]:
 
 
 @pytest.mark.parametrize(
-    ("machine", "stuck", "full"),
+    ("machine", "power_up", "stuck", "full"),
     [
-        ("reference", "instruction 0, tag 7", "instruction 0, tag 7"),
-        ("csim-tiny", "tag 7", "tag 7"),
-        ("rtl-tiny", "", ""),
+        pytest.param("reference", 25, "instruction 0, tag 7", "instruction 0, tag 7", id="reference-power25"),
+        pytest.param("csim-tiny", 25, "tag 7", "tag 7", id="csim-tiny-power25"),
+        pytest.param("rtl-tiny", 25, "", "", id="rtl-tiny-power25"),
     ],
 )
-def test_a_timeout_names_who_waits_for_whom(started, machine, stuck, full):
+def test_a_timeout_names_who_waits_for_whom(started, machine, power_up, stuck, full):
     wait = 1 << semaphore(Unit.LOAD, Unit.MATMUL)
     waiting = _matmul(wait_mask=wait) + pack("end")
     loads = pack("load", wait_mask=1 << semaphore(Unit.ROUTE, Unit.LOAD), tag=7, bytes=16, **_RUN)
@@ -385,7 +402,7 @@ def test_a_timeout_names_who_waits_for_whom(started, machine, stuck, full):
     ):
         memory = Memory(np.frombuffer(code, np.uint8).copy(), np.zeros(64, np.uint8))
         with pytest.raises(MachineFault) as caught:
-            started(machine).run(Program(0, len(code)), memory, 5_000)
+            started(machine, power_up).run(Program(0, len(code)), memory, 5_000)
         detail = caught.value.detail
         if stuck:
             assert detail == expected
@@ -396,10 +413,10 @@ def test_a_timeout_names_who_waits_for_whom(started, machine, stuck, full):
 
 
 @pytest.mark.parametrize("name", _faults(TINY))
-@pytest.mark.parametrize("machine", MACHINES)
-def test_fault(started, machine, name):
+@pytest.mark.parametrize(("machine", "power_up"), powered(24))
+def test_fault(started, machine, power_up, name):
     """The cause, the unit and the tag; the run after it is right."""
-    configuration, executor = CONFIGURATIONS[MACHINES[machine].configuration], started(machine)
+    configuration, executor = CONFIGURATIONS[MACHINES[machine].configuration], started(machine, power_up)
     code, cause, unit, tag = _faults(configuration)[name]
     for tested in (ReferenceMachine(configuration), executor):
         memory = Memory(np.frombuffer(code, np.uint8).copy(), np.zeros(64, np.uint8))

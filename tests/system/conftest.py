@@ -10,16 +10,18 @@ from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.spec.build import Build
 from moesaic.spec.executor import Executor
 
-MACHINES = ("csim", "rtl", "rtl with random DRAM timing")
+MACHINES = {"csim": 41, "rtl": 42, "rtl with random DRAM timing": 43}
+"""With the seed of what their memories hold at power-up."""
 
 
-@pytest.fixture(scope="module", params=MACHINES)
+@pytest.fixture(scope="module", params=MACHINES, ids=lambda name: f"{name}, power-up {MACHINES[name]}")
 def machine(request: pytest.FixtureRequest, directory: Path, build: Build) -> Iterator[Executor]:
     """Each machine of the module's build, made from the sources in its directory."""
-    c = build.configuration
+    c, seed = build.configuration, MACHINES[request.param]
     if request.param == "csim":
-        executor: Executor = Emulator(directory / "cpp", c)
+        executor: Executor = Emulator(directory / "cpp", c, seed=seed)
     else:
-        executor = RtlExecutor(directory / "rtl", c, random_seed=3 if "random" in request.param else None)
+        random_seed = 3 if "random" in request.param else None
+        executor = RtlExecutor(directory / "rtl", c, random_seed=random_seed, power_up_seed=seed)
     yield executor
     executor.close()

@@ -23,7 +23,8 @@ NETWORKS = {
     "some": MIXED_BITS,
     "some, odd sizes": replace(ODD, four_bit_experts={1: (0, 3, 4)}),
 }
-MACHINES = ("csim", "rtl", "rtl with random DRAM timing")
+MACHINES = {"csim": 51, "rtl": 52, "rtl with random DRAM timing": 53}
+"""With the seed of what their memories hold at power-up."""
 
 
 @cache
@@ -32,12 +33,13 @@ def observed(bits: str) -> Build:
     return generate(network(NETWORKS[bits], 7), TINY, observe=True)
 
 
-@pytest.fixture(scope="module", params=MACHINES)
+@pytest.fixture(scope="module", params=MACHINES, ids=lambda name: f"{name}, power-up {MACHINES[name]}")
 def machine(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    seed = MACHINES[request.param]
     if request.param == "csim":
-        executor: Executor = CsimExecutor(TINY, seed=1)
+        executor: Executor = CsimExecutor(TINY, seed=seed)
     else:
-        executor = RtlExecutor(RTL, TINY, random_seed=3 if "random" in request.param else None)
+        executor = RtlExecutor(RTL, TINY, random_seed=3 if "random" in request.param else None, power_up_seed=seed)
     yield executor
     executor.close()
 
