@@ -7,6 +7,9 @@
 // latest moment that AXI allows, so a master that does not wait for the response before it reads back gets old data.
 // Addresses outside the mapped windows answer DECERR; nothing wraps.
 //
+// In random mode every order that AXI allows occurs, in phases: ready before valid or only after it, data after their address or before
+// it, answers that are late. A port uses one ID, so its bursts are answered in order; those of several ports interleave.
+//
 // Behind dram_set_ddr4, timing is that of ddr4.hpp instead. Reads and writes of a port then do not share its rate, but ports that lead
 // to the same port of the processing system share one beat of read data per cycle.
 #include <fcntl.h>
@@ -34,6 +37,7 @@ constexpr int64_t kOneByte = 65536;  // token bucket units
 constexpr uint64_t kRequestBeats = Ddr4::kRequestBytes / kBeatBytes;
 constexpr size_t kReadsOutstanding = 16;
 constexpr size_t kWritesOutstanding = 16;
+constexpr size_t kBeatsAhead = 32;  // most that are taken before their address
 
 enum Response : uint8_t { kOkay = 0, kSlaveError = 2, kDecodeError = 3 };
 
@@ -96,6 +100,23 @@ class Pauses {
   uint32_t percent_ = 0;
 };
 
+// A choice between two orders, in phases of 1 to 64 cycles.
+class Order {
+ public:
+  bool draw(Random& random) {
+    if (left_ == 0) {
+      left_ = 1 + random.below(64);
+      value_ = random.below(2) != 0;
+    }
+    --left_;
+    return value_;
+  }
+
+ private:
+  uint64_t left_ = 0;
+  bool value_ = false;
+};
+
 struct Outputs {
   bool ar_ready = false, r_valid = false, r_last = false;
   bool aw_ready = false, w_ready = false, b_valid = false;
@@ -109,9 +130,12 @@ struct Port {
   uint64_t starved = 0;  // last cycle in which a read beat had to wait for the rate of all ports
   int64_t tokens = 0;
   std::deque<Burst> reads, writes, responses;
+  std::deque<Beat> ahead;  // written data whose address is still to come; `last` is their wlast
+  std::deque<bool> ahead_last;
   Outputs out;
   Random random;
   Pauses ar_pauses, r_pauses, aw_pauses, w_pauses, b_pauses;
+  Order ar_waits, aw_waits, w_waits, data_first;
   uint64_t bytes_read = 0, bytes_written = 0;
 };
 
@@ -153,6 +177,8 @@ uint64_t due_after(Port& port) {
 // Pauses happen in random mode only; the draw is skipped otherwise so that both modes stay reproducible.
 bool paused(Port& port, Pauses& pauses) { return random_mode && pauses.pause(port.random); }
 
+bool drawn(Port& port, Order& order) { return random_mode && order.draw(port.random); }
+
 int index_of(const Port& port) { return int(&port - ports.data()); }
 
 // Whether a beat is the last of its burst or of a request to the DDR4.
@@ -189,12 +215,14 @@ void take_read_address(Port& port, uint64_t address, uint32_t length) {
   port.reads.push_back(std::move(burst));
 }
 
-Violation take_write_beat(Port& port, const uint8_t* data, uint16_t strobe, bool last) {
+// Gives the oldest beat without an address the place that the oldest burst has for it.
+Violation place_write_beat(Port& port) {
   Burst& burst = port.writes.front();
-  Beat beat;
-  std::memcpy(beat.data.data(), data, kBeatBytes);
+  Beat beat = port.ahead.front();
+  const bool last = port.ahead_last.front();
+  port.ahead.pop_front();
+  port.ahead_last.pop_front();
   beat.address = burst.address + burst.data.size() * kBeatBytes;
-  beat.strobe = strobe;
   beat.response = respond(beat.address, locate(beat.address));
   burst.response = std::max(burst.response, beat.response);
   burst.data.push_back(beat);
@@ -362,6 +390,8 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
     port.reads.clear();
     port.writes.clear();
     port.responses.clear();
+    port.ahead.clear();
+    port.ahead_last.clear();
     restart_ddr4();
     out = Outputs{};
   } else {
@@ -370,10 +400,16 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
     if (w_valid && out.w_ready) {
       spend(port);
       port.bytes_written += kBeatBytes;
-      violation = take_write_beat(port, reinterpret_cast<const uint8_t*>(w_data), uint16_t(w_strobe), w_last);
+      Beat beat{};
+      std::memcpy(beat.data.data(), w_data, kBeatBytes);
+      beat.strobe = uint16_t(w_strobe);
+      port.ahead.push_back(beat);
+      port.ahead_last.push_back(w_last);
     }
+    while (violation == kFine && !port.writes.empty() && !port.ahead.empty()) violation = place_write_beat(port);
     if (aw_valid && out.aw_ready) {
       port.writes.push_back(Burst{aw_address & ~(kBeatBytes - 1), aw_length + 1, 0, kOkay, {}, 0});
+      while (violation == kFine && !port.writes.empty() && !port.ahead.empty()) violation = place_write_beat(port);
     }
     if (r_ready) out.r_valid = false;
     if (b_ready) out.b_valid = false;
@@ -405,9 +441,15 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
       out.b_response = port.responses.front().response;
       port.responses.pop_front();
     }
-    out.ar_ready = port.reads.size() < kReadsOutstanding && !paused(port, port.ar_pauses);
-    out.aw_ready = port.writes.size() + port.responses.size() < kWritesOutstanding && !paused(port, port.aw_pauses);
-    out.w_ready = !port.writes.empty() && may_write(port) && (ddr4_mode || !read_starved) && !paused(port, port.w_pauses);
+    // What was offered in the cycle that ends and not taken is on offer still.
+    const bool ar_offered = ar_valid && !out.ar_ready, aw_offered = aw_valid && !out.aw_ready, w_offered = w_valid && !out.w_ready;
+    const bool data_first = drawn(port, port.data_first);
+    out.ar_ready = port.reads.size() < kReadsOutstanding && !paused(port, port.ar_pauses) &&
+                   (!drawn(port, port.ar_waits) || ar_offered);
+    out.aw_ready = port.writes.size() + port.responses.size() < kWritesOutstanding && !paused(port, port.aw_pauses) &&
+                   (!drawn(port, port.aw_waits) || aw_offered) && (!data_first || !port.ahead.empty());
+    out.w_ready = (!port.writes.empty() || (data_first && port.ahead.size() < kBeatsAhead)) && may_write(port) &&
+                  (ddr4_mode || !read_starved) && !paused(port, port.w_pauses) && (!drawn(port, port.w_waits) || w_offered);
   }
   *ar_ready = out.ar_ready;
   *r_valid = out.r_valid;

@@ -85,8 +85,8 @@ class RtlExecutor:
     Args:
         rtl_directory: holds moesaic_accelerator.sv and its modules; usually `<build>/rtl`.
         configuration: sizes of the accelerator.
-        random_seed: None for the fixed DRAM timing on which cycle counts are based; a number for random latencies and
-            pauses on all DRAM channels.
+        random_seed: None for the fixed DRAM timing on which cycle counts are based; a number for random latencies,
+            pauses and orders on all channels of DRAM (dram.cpp) and of the control port.
         power_up_seed: of what registers and memories hold at power-up: noise, word by word. None for random_seed, or 0.
         latency: cycles from a read address to its first beat, at least 1.
         bytes_per_cycle: bytes that all DRAM ports together move per cycle; each moves at most 16.

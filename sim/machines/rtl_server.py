@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
+import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, First, RisingEdge, Timer, Trigger
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
@@ -23,6 +24,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from moesaic.sim.machines.ddr4 import DDR4, FLAT
 from moesaic.sim.machines.dram import CONSTANT_WINDOW, FRAME_WINDOW, Dram
 from moesaic.sim.machines.dut import Dut
+from moesaic.sim.machines.lite_orders import hold_channels
 from moesaic.sim.machines.recorder import Recorder
 from moesaic.sim.machines.waveform import record_window
 from moesaic.spec.registers import (
@@ -43,27 +45,38 @@ Job = dict[str, Any]
 
 
 class ControlPort:
-    """The accelerator's 32-bit control registers, by name or byte offset."""
+    """The accelerator's 32-bit control registers, by name or byte offset.
 
-    def __init__(self, dut: Dut) -> None:
+    seed: of the order in which the channels of each access come; None for all at once.
+    """
+
+    def __init__(self, dut: Dut, seed: int | None = None) -> None:
         bus = AxiLiteBus.from_prefix(dut, "s_axi_control")
+        self._clock = dut.clk_i
         self._master = AxiLiteMaster(bus, dut.clk_i, dut.rst_ni, reset_active_level=False)
+        self._rng = None if seed is None else np.random.default_rng(seed)
 
     async def read(self, name: str) -> int:
         """Return the value of a register by name (moesaic.spec.registers)."""
-        return await self._master.read_dword(BY_NAME[name].offset)
+        return await self.read_at(BY_NAME[name].offset)
 
     async def write(self, name: str, value: int) -> None:
         """Write an unsigned 32-bit value to a register by name."""
-        await self._master.write_dword(BY_NAME[name].offset, value)
+        await self.write_at(BY_NAME[name].offset, value)
 
     async def read_at(self, offset: int) -> int:
         """Return the value of the register at a byte offset."""
+        self._draw_order()
         return await self._master.read_dword(offset)
 
     async def write_at(self, offset: int, value: int) -> None:
         """Write an unsigned 32-bit value to the register at a byte offset."""
+        self._draw_order()
         await self._master.write_dword(offset, value)
+
+    def _draw_order(self) -> None:
+        if self._rng is not None:
+            hold_channels(self._master, self._clock, self._rng)
 
     async def write_address(self, name: str, address: int) -> None:
         """Write a 64-bit address to the registers `<name>_LOW` and `<name>_HIGH`."""
@@ -180,7 +193,7 @@ async def serve(dut: Dut) -> None:
     if options["dram"] != FLAT:
         dram.set_ddr4(DDR4[options["dram"]], options["channels"], options["random_seed"] or 0)
 
-    control = ControlPort(dut)
+    control = ControlPort(dut, options["random_seed"])
     dut.rst_ni.value = 0
     Clock(dut.clk_i, CLOCK_PERIOD_STEPS, unit="step").start()
     await ClockCycles(dut.clk_i, 8)

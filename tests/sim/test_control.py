@@ -1,5 +1,7 @@
 """The register file and the life of a run: every register, every way to end, and nothing half started."""
 
+from collections import Counter
+
 import cocotb
 import pytest
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
@@ -41,9 +43,33 @@ EVENTS = [name for name, _ in COUNTERS if name not in ("cycles", "instructions")
 INDEX = {name: index for index, (name, _) in enumerate(COUNTERS)}
 
 
+async def watch_orders(dut, seen):
+    """Counts in `seen` in which order the channels of writes come, and whether the master is ready before the answers."""
+    taken = {"aw": 0, "w": 0}
+    answered = {"b": False, "r": False}
+    while True:
+        await RisingEdge(dut.clk_i)
+        offered = {name: getattr(dut, f"s_axi_{name}valid").value == 1 for name in ("aw", "w", "b", "r")}
+        ready = {name: getattr(dut, f"s_axi_{name}ready").value == 1 for name in offered}
+        started = {name: offered[name] and not answered[name] for name in answered}
+        for name, first in started.items():
+            if first:
+                seen[f"{name} {'ready' if ready[name] else 'valid'} first"] += 1
+            answered[name] = offered[name] and not ready[name]
+        for name, other in (("aw", "w"), ("w", "aw")):
+            if offered[name] and not offered[other] and taken[name] == taken[other]:
+                seen[f"{name} first"] += 1
+        if offered["aw"] and offered["w"]:
+            seen["both"] += 1
+        for name in taken:
+            taken[name] += offered[name] and ready[name]
+
+
 class Bench:
     def __init__(self, dut):
         self.dut = dut
+        self.seen = Counter()
+        cocotb.start_soon(watch_orders(dut, self.seen))
         self.rng = random_generator()
         self.board = Scoreboard("registers")
         bus = AxiLiteBus.from_prefix(dut, "s_axi")
@@ -129,6 +155,8 @@ async def registers_keep_what_they_should(dut):
     await bench.write("CONTROL", 0xFFFF_FFFE)
     await ClockCycles(dut.clk_i, 5)
     assert dut.core_rst_no.value == 0 and await bench.read("STATUS") == 0
+    for order in ("aw first", "w first", "both", "b ready first", "b valid first", "r ready first", "r valid first"):
+        assert bench.seen[order], f"never seen: {order}"
     bench.board.close()
 
 

@@ -7,6 +7,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from moesaic.sim.bench_kit import clocking
 from moesaic.sim.bench_kit.axi_memory import AxiMemory, serve_reads
+from moesaic.sim.bench_kit.bus_orders import BusOrders
 from moesaic.sim.bench_kit.pauses import phased_pauses
 from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
@@ -35,13 +36,14 @@ TINY = load_configuration("tiny")
 
 
 class Bench:
-    def __init__(self, dut):
+    def __init__(self, dut, orders=None):
         self.dut = dut
         self.rng = random_generator()
         self.axi = AxiMemory(np.zeros(WINDOW_BYTES, np.uint8), CONSTANT_BASE)
         serve_reads(
             dut, self.axi, latency=12,
             address_pauses=phased_pauses(random_generator(1)), data_pauses=phased_pauses(random_generator(2)),
+            orders=orders or BusOrders.drawn(random_generator(3)),
         )  # fmt: skip
         self.board = Scoreboard("dispatched")
         for name in ("start_i", "halt_i", "dispatch_ready_i", "constant_base_i", "constant_size_i"):
@@ -134,6 +136,19 @@ async def dispatches_whole_programs(dut):
             await bench.run(program, INSTRUCTION_BYTES * offset)
             # Program size larger than the program: what follows `end` is read, perhaps, and never dispatched.
             await bench.run(program, INSTRUCTION_BYTES * offset, size=1 << 31)
+    assert set(bench.axi.seen) == {"ar ready first", "ar valid first"}
+    bench.board.close()
+
+
+@cocotb.test()
+async def waits_for_nothing(dut):
+    """A memory that takes no address before it is offered."""
+    bench = Bench(dut, BusOrders.patient())
+    await clocking.start(dut)
+    for length in (3, 40):
+        program = [bench.instruction() for _ in range(length)] + [bench.without_unit(END.opcode)]
+        await bench.run(program, 0)
+    assert set(bench.axi.seen) == {"ar valid first"}
     bench.board.close()
 
 
@@ -197,4 +212,4 @@ async def bus_errors_count_when_reached(dut):
 
 @pytest.mark.parametrize("seed", range(3), ids=lambda s: f"seed{s}")
 def test_fetch(seed):
-    assert run_module_test("fetch_pins", __name__, seed=seed) == 4
+    assert run_module_test("fetch_pins", __name__, seed=seed) == 5

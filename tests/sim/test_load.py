@@ -7,6 +7,7 @@ from cocotb.triggers import RisingEdge
 
 from moesaic.sim.bench_kit import clocking
 from moesaic.sim.bench_kit.axi_memory import AxiMemory, serve_reads
+from moesaic.sim.bench_kit.bus_orders import BusOrders
 from moesaic.sim.bench_kit.packing import PackedPorts
 from moesaic.sim.bench_kit.pauses import never_pause, phased_pauses
 from moesaic.sim.bench_kit.random_values import random_generator
@@ -37,7 +38,7 @@ NAMES = ("act", "weight", "table")
 class Bench:
     """Reference memories, and the memories that the unit under test writes, behind random ready."""
 
-    def __init__(self, dut, quiet=False, latency=8):
+    def __init__(self, dut, quiet=False, latency=8, orders=lambda port: None):
         self.dut = dut
         self.configuration = bench_configuration()
         self.rng = random_generator()
@@ -60,6 +61,7 @@ class Bench:
                 outstanding=16,
                 address_pauses=pauses(10 + port),
                 data_pauses=pauses(20 + port),
+                orders=orders(port),
             )
         self.grants = 0
         self.blocked = False
@@ -147,7 +149,7 @@ class TwoWindows(AxiMemory):
 
 @cocotb.test()
 async def loads_what_the_reference_loads(dut):
-    bench = Bench(dut)
+    bench = Bench(dut, orders=lambda port: BusOrders.drawn(random_generator(30 + port)))
     await clocking.start(dut)
     checked = 0
     for destination in LoadDestination:
@@ -267,6 +269,17 @@ async def refuses_and_recovers(dut):
     dut.frame_size_i.value = FRAME_BYTES
     for _ in range(3):
         await bench.check(**bench.random_load())
+    bench.board.close()
+
+
+@cocotb.test()
+async def waits_for_nothing(dut):
+    """Memories that take no address before it is offered."""
+    bench = Bench(dut, quiet=True, orders=lambda port: BusOrders.patient())
+    await clocking.start(dut)
+    for _ in range(5):
+        await bench.check(**bench.random_load())
+    assert set(bench.axi.seen) == {"ar valid first"}
     bench.board.close()
 
 
@@ -423,4 +436,4 @@ def test_load(configuration, seed):
         sizes, "load_ports", "tile_columns", "tile_depth", "act_bytes", "weight_bytes", "experts"
     )
     plusargs = {"configuration": configuration}
-    assert run_module_test("load_pins", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 8
+    assert run_module_test("load_pins", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 9

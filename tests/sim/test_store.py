@@ -9,6 +9,7 @@ from cocotb.triggers import RisingEdge
 
 from moesaic.sim.bench_kit import clocking
 from moesaic.sim.bench_kit.axi_memory import AxiMemory, serve_writes
+from moesaic.sim.bench_kit.bus_orders import BusOrders
 from moesaic.sim.bench_kit.pauses import never_pause, phased_pauses
 from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
@@ -36,7 +37,7 @@ READ_CYCLES = 4
 class Bench:
     """The activation memory behind random ready, the frame window behind a random bus."""
 
-    def __init__(self, dut, quiet=False, latency=8):
+    def __init__(self, dut, quiet=False, latency=8, orders=None):
         self.dut = dut
         self.configuration = bench_configuration()
         self.rng = random_generator()
@@ -48,7 +49,7 @@ class Bench:
         pauses = (lambda stream: never_pause()) if quiet else (lambda stream: phased_pauses(random_generator(stream)))
         serve_writes(
             dut, self.axi, latency=latency, outstanding=16,
-            address_pauses=pauses(1), data_pauses=pauses(2), response_pauses=pauses(3),
+            address_pauses=pauses(1), data_pauses=pauses(2), response_pauses=pauses(3), orders=orders,
         )  # fmt: skip
         cocotb.start_soon(self.answer_reads(pauses(4)))
         dut.frame_base_i.value, dut.frame_size_i.value = FRAME_BASE, FRAME_BYTES
@@ -99,11 +100,27 @@ ONE = {"count_1": 1, "count_2": 1, "count_3": 1}
 
 @cocotb.test()
 async def stores_what_the_reference_stores(dut):
-    bench = Bench(dut)
+    bench = Bench(dut, orders=BusOrders.drawn(random_generator(5)))
     await clocking.start(dut)
     for _ in range(25):
         await bench.check(**bench.random_store())
+    seen = bench.axi.seen
+    for order in ("aw ready first", "aw valid first", "w ready first", "w valid first", "data first", "address first"):
+        assert seen[order] >= 5, f"{order}: {seen[order]} times in {len(bench.axi.write_bursts)} bursts"
     assert bench.axi.write_bursts and inside(bench.axi.write_bursts, FRAME_BASE, FRAME_BYTES)
+    bench.board.close()
+
+
+@cocotb.test()
+async def waits_for_nothing(dut):
+    """A memory that takes nothing before it is offered, and no address before its data."""
+    bench = Bench(dut, quiet=True, orders=BusOrders.patient())
+    await clocking.start(dut)
+    for _ in range(5):
+        await bench.check(**bench.random_store())
+    seen = bench.axi.seen
+    assert seen["aw valid first"] and seen["w valid first"] and seen["data first"]
+    assert not seen["aw ready first"] and not seen["w ready first"]
     bench.board.close()
 
 
@@ -174,5 +191,5 @@ def test_store(configuration, seed):
         run_module_test(
             "store_pins", __name__, parameters=parameters, plusargs={"configuration": configuration}, seed=seed
         )
-        == 4
+        == 5
     )

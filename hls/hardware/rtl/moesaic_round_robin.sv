@@ -30,6 +30,16 @@ module moesaic_round_robin #(
       grants_if_there_is_a_request: assert ((grant_o != '0) == (request_i != '0));
     end
   end
+
+  // How often others were granted since a request stands.
+  logic [Requests-1:0][$clog2(Requests + 1)-1:0] passed_q;
+  always_ff @(posedge clk_i) begin
+    for (int r = 0; r < int'(Requests); r++) begin
+      if (!armed || !request_i[r] || (take_i && grant_o[r])) passed_q[r] <= '0;
+      else if (take_i) passed_q[r] <= passed_q[r] + 1'b1;
+      if (armed) each_has_its_turn: assert (!(request_i[r] && take_i && !grant_o[r]) || 32'(passed_q[r]) + 32'd1 < Requests);
+    end
+  end
 `endif
 
 endmodule
