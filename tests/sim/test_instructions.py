@@ -326,8 +326,8 @@ def _without_rows(c: HardwareConfiguration) -> dict[str, bytes]:
 LIMITS = [name for name, machine in MACHINES.items() if machine.configuration == "tiny" and machine.random_dram is None]
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_every_shift_of_a_parameter(started, machine):
+@pytest.mark.parametrize(("machine", "power_up"), powered(26))
+def test_every_shift_of_a_parameter(started, machine, power_up):
     """All 256 values of the byte, with sums and multipliers of the largest magnitude, of either sign."""
     configuration = CONFIGURATIONS[MACHINES[machine].configuration]
     case = Case(configuration, np.random.default_rng(0))
@@ -343,7 +343,7 @@ def test_every_shift_of_a_parameter(started, machine):
             "matmul", **{**product, "param_address": address + half * block.nbytes, "param_stride": 8 * case.columns},
             **into_act(case, Destination.INT16, 2, columns),
         )  # fmt: skip
-    check(started(machine), configuration, *case.finish())
+    check(started(machine, power_up), configuration, *case.finish())
 
 
 @pytest.mark.parametrize("name", SMALLEST)
@@ -366,11 +366,11 @@ def test_both_sides_of_every_limit(started, machine, power_up, name):
 
 
 @pytest.mark.parametrize("name", _without_rows(TINY))
-@pytest.mark.parametrize("machine", MACHINES)
-def test_no_rows_leave_no_memory(started, machine, name):
+@pytest.mark.parametrize(("machine", "power_up"), powered(27))
+def test_no_rows_leave_no_memory(started, machine, power_up, name):
     configuration = CONFIGURATIONS[MACHINES[machine].configuration]
     code = _without_rows(configuration)[name] + pack("end")
-    for tested in (ReferenceMachine(configuration), started(machine)):
+    for tested in (ReferenceMachine(configuration), started(machine, power_up)):
         assert outcome(tested, code) == (Fault.NONE, "", 0)
 
 
