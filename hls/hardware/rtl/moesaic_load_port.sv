@@ -1,11 +1,13 @@
-// One AXI read port of the load unit: asks for bursts, up to 32 at a time, and assembles their beats into words of the memory
+// One AXI read port of the load unit: asks for bursts, up to Outstanding at a time, and assembles their beats into words of the memory
 // that each goes to. A burst stays within one block of MaxBeats on chip (burst_splitter); its end ends a word.
 //
 // The beats of a burst that is unpacked fill two lanes of a word each: an int8 for each half of a byte, the low one first.
 module moesaic_load_port #(
     parameter int unsigned TileColumns = 8,
     parameter int unsigned TileDepth   = 4,
-    parameter int unsigned MaxBeats    = 16
+    parameter int unsigned MaxBeats    = 16,
+    parameter int unsigned Outstanding = 32,    // bursts
+    parameter int unsigned Words       = 16     // assembled
 ) (
     input  logic        clk_i,
     input  logic        rst_ni,
@@ -42,8 +44,6 @@ module moesaic_load_port #(
   localparam int unsigned LaneBits    = $clog2(Lanes);
   localparam int unsigned ActShift    = $clog2(TileColumns / 8);
   localparam int unsigned BlockBits   = $clog2(MaxBeats);
-  localparam int unsigned Outstanding = 32;
-  localparam int unsigned Words       = 16;
 
   // Address channel. Every burst leaves a note of where its data goes.
   logic address_ready, note_ready, push;

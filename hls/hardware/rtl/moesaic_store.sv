@@ -4,7 +4,10 @@
 // while halting. Done follows the last write response.
 module moesaic_store #(
     parameter int unsigned TileColumns = 8,
-    parameter int unsigned ActBytes    = 131072
+    parameter int unsigned ActBytes    = 131072,
+    parameter int unsigned MaxBeats    = 16,    // of a burst
+    parameter int unsigned DataBeats   = 64,    // buffered; at least 2 * MaxBeats, so reading overlaps sending
+    parameter int unsigned Bursts      = 16     // outstanding at most
 ) (
     input  logic         clk_i,
     input  logic         rst_ni,
@@ -33,9 +36,6 @@ module moesaic_store #(
 );
 
   localparam int unsigned WordBytes = 2 * TileColumns;
-  localparam int unsigned MaxBeats  = 16;
-  localparam int unsigned DataBeats = 64;    // buffered; at least 2 * MaxBeats, so reading overlaps sending
-  localparam int unsigned Bursts    = 16;    // outstanding at most
 
   logic busy_q, faulted_q, fault_q, done_q;
   logic [3:0] cause_q;
