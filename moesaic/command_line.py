@@ -125,8 +125,14 @@ def _run(words: Sequence[str]) -> int:
 
 def _tell(error: Exception) -> int:
     with suppress(OSError):  # nobody may be left to read it
-        print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
+        print("error: " + _one_line(str(error)), file=sys.stderr)
     return EXIT_USER_ERROR
+
+
+def _one_line(text: str) -> str:
+    """A text in one line, whatever a file put into it: line ends as spaces, other characters that move the cursor as escapes."""
+    shown = " ".join(text.split("\n"))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 def _write_what_the_terminal_can_show() -> None:

@@ -43,16 +43,16 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.files import MANIFEST_HASH, read_file, read_manifest, sealed, write_directory
-from moesaic.spec.arithmetic import SCORE_SHIFT_MAX, TABLE_ENTRIES
+from moesaic.spec.arithmetic import NORM_SHIFT_MAX, SCORE_SHIFT_MAX, TABLE_ENTRIES
 from moesaic.spec.heads import final_norm, head_layers, is_dense, moe_blocks_run, pool, pools_first, task_problem
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.int4 import INT4_MAX, pack_int4, unpack_int4
+from moesaic.spec.isa import PARAMETER_SHIFT_MAX
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription, output_problem
 from moesaic.spec.pathway_names import is_alternative_name, is_task_name, pathway_name
 
@@ -249,7 +249,7 @@ def load_bundle(directory: Path | str) -> Bundle:
         bundle = Bundle(manifest["name"], architecture, tasks, tensors, golden, contents, manifest["report"], described)
         if not (problem := _architecture_problem(bundle) or _task_problem(bundle)):
             bundle.tensors = _unpacked(tensors, architecture, tasks)
-    except (KeyError, TypeError, ValueError, AttributeError, EOFError, OSError, BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{directory / MANIFEST} is malformed ({error!r}); {_REMEDY}") from None
     except UserError as error:
         raise UserError(f"{directory / MANIFEST} is malformed: {error}; {_REMEDY}") from None
@@ -366,8 +366,17 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def _arrays(content: bytes) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """The arrays of an .npz file. ValueError for whatever is wrong with it."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (
+        Exception
+    ) as error:  # numpy and zipfile let through what their parts raise: tokenize.TokenError, zlib.error, MemoryError
+        raise ValueError(f"arrays cannot be read: {error!r}") from error
+    if foreign := [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]:
+        raise ValueError(f"{foreign[0]} is no array")
+    return arrays
 
 
 def is_packed(architecture: Architecture, name: str) -> bool:
@@ -456,6 +465,11 @@ def check_tensors(bundle: Bundle) -> None:
         if name.endswith(".score_shift") and bundle.tensors[name] > SCORE_SHIFT_MAX:
             raise UserError(
                 f"bundle {bundle.name}: tensor {name} is {bundle.tensors[name]}, at most {SCORE_SHIFT_MAX} is possible; {_REMEDY}"
+            )
+        greatest = NORM_SHIFT_MAX if f"{name.removesuffix('shift')}gamma" in expected else PARAMETER_SHIFT_MAX
+        if name.endswith(".shift") and (shift := int(bundle.tensors[name].max(initial=0))) > greatest:
+            raise UserError(
+                f"bundle {bundle.name}: tensor {name} has a shift of {shift}, at most {greatest} is possible; {_REMEDY}"
             )
         top = INT4_MAX if is_packed(bundle.architecture, name) else 127
         if name.endswith(".weight") and bundle.tensors[name].min(initial=0) < -top:

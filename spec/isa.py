@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -94,11 +95,13 @@ def semaphore(producer: Unit, consumer: Unit) -> int:
     return int(producer) * len(Unit) + int(consumer)
 
 
+@cache
 def waits_of(unit: Unit) -> int:
     """Mask of the semaphores that instructions of `unit` may wait for: those whose consumer it is."""
     return sum(1 << semaphore(producer, unit) for producer in Unit)
 
 
+@cache
 def signals_of(unit: Unit) -> int:
     """Mask of the semaphores that instructions of `unit` may signal: those whose producer it is."""
     return sum(1 << semaphore(unit, consumer) for consumer in Unit)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from moesaic.errors import UserError
 from moesaic.hls.compiler.constants import Constants, block_sizes
 from moesaic.hls.compiler.frame_layout import FrameLayout
 from moesaic.hls.compiler.padded_layers import image_bytes, stored_shape
@@ -41,10 +42,19 @@ def weightless_target(
         for pathway, image in results
     )
     tensors = {
-        name: np.broadcast_to(np.zeros((), dtype), shape)
-        for name, (shape, dtype) in expected_tensors(architecture, tasks).items()
+        name: _zeros(name, shape, dtype) for name, (shape, dtype) in expected_tensors(architecture, tasks).items()
     }
     bundle = Bundle("weightless", architecture, tasks, tensors, {})
     target = Target(bundle, configuration, constants, members, images, frame.end, schedule=schedule)
     add_router_blocks(target)
     return target
+
+
+def _zeros(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    try:
+        return np.broadcast_to(np.zeros((), dtype), shape)
+    except ValueError:
+        sizes = " x ".join(f"{size:,}" for size in shape)
+        raise UserError(
+            f"tensor {name} would have {sizes} elements, more than any memory holds: choose smaller sizes"
+        ) from None

@@ -69,7 +69,7 @@ def read_graph(path: Path, image_size: tuple[int, int] | None) -> Graph:
     leaves sizes open though there is no image_size.
     """
     model = _load(path)
-    _widen(model)
+    _widen(path, model)
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     newest = onnx.defs.onnx_opset_version()
     if not _OLDEST_OPSET <= opset <= newest:
@@ -111,7 +111,7 @@ def _load(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _widen(model: onnx.ModelProto) -> None:
+def _widen(path: Path, model: onnx.ModelProto) -> None:
     """Turn 16-bit floating point into float32, in place: its values stay, and onnxruntime need not take operations apart for it."""
     graph = model.graph
     tensors = list(graph.initializer)
@@ -123,7 +123,13 @@ def _widen(model: onnx.ModelProto) -> None:
                 entry.i = onnx.TensorProto.FLOAT
     for tensor in tensors:
         if tensor.data_type in _HALVES:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+            try:
+                wide = numpy_helper.to_array(tensor).astype(np.float32)
+            except (ValueError, TypeError) as error:
+                raise UserError(
+                    f"{path}: tensor {tensor.name} is damaged ({_first_line(error)}): export or copy the file again"
+                ) from None
+            tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
     described = (value for part in (graph, *model.functions) for value in part.value_info)
     for value in (*graph.input, *graph.output, *described):
         if value.type.tensor_type.elem_type in _HALVES:
