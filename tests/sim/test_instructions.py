@@ -34,6 +34,7 @@ from tests.sim.instruction_cases import (
     random_product,
 )
 from tests.spec.legal_fields import SMALLEST, sides
+from tests.verify.fuzz.possible_faults import possible_faults
 
 MAX_CYCLES = 5_000_000
 TINY = load_configuration("tiny")
@@ -363,6 +364,27 @@ def test_both_sides_of_every_limit(started, machine, power_up, name):
             with pytest.raises(ValueError, match=re.escape(str(side.rule))):
                 encode(name, TINY, **side.fields)
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("ordered", [False, True], ids=["at once", "ordered"])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_one_of_several_faults_is_named(started, machine, ordered):
+    """Three units leave their memories and fetch meets an opcode that does not exist; semaphores make one of them the first."""
+    configuration = CONFIGURATIONS[MACHINES[machine].configuration]
+    to_matmul, to_vector = (1 << semaphore(*pair) for pair in ((Unit.LOAD, Unit.MATMUL), (Unit.MATMUL, Unit.VECTOR)))
+    masks = [{"signal_mask": to_matmul}, {"wait_mask": to_matmul, "signal_mask": to_vector}, {"wait_mask": to_vector}]
+    load, matmul, vector = masks if ordered else ({}, {}, {})
+    code = (
+        pack("load", tag=1, local_address=_HUGE, bytes=16, **_RUN, **load)
+        + pack("matmul", tag=2, rows=1, columns=1, depth=8, a_address=_HUGE // 256 * 256, **matmul)
+        + pack("softmax", tag=3, rows=1, columns=1, source_address=_HUGE // 256 * 256, **vector)
+        + (pack("end") if ordered else b"\x63" + bytes(63))
+    )
+    memory = Memory(np.frombuffer(code, np.uint8).copy(), np.zeros(64, np.uint8))
+    possible = possible_faults(ReferenceMachine(configuration), Program(0, len(code)), memory)
+    units = [(Fault.ADDRESS, unit, tag) for tag, unit in enumerate(("load", "matmul", "vector"), 1)]
+    assert possible == ({units[0]} if ordered else {*units, (Fault.BAD_INSTRUCTION, "fetch", 0)})
+    assert outcome(started(machine), code) in possible
 
 
 @pytest.mark.parametrize("name", _without_rows(TINY))

@@ -1,0 +1,98 @@
+"""A slice of each campaign that needs no simulator, and what a batch says of a case that fails, dies or hangs."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from moesaic.spec.executor import MachineFault, Memory
+from moesaic.spec.isa import Fault
+from moesaic.spec.machine import ReferenceMachine
+from tests.verify.fuzz import batch_process
+from tests.verify.fuzz.batches import KINDS, run_batch
+from tests.verify.fuzz.choices import Choices
+from tests.verify.fuzz.emulator_programs import checker
+from tests.verify.fuzz.framing import Framing
+from tests.verify.fuzz.possible_faults import possible_faults
+from tests.verify.fuzz.program_checks import Difference, ProgramCase
+from tests.verify.fuzz.random_programs import CONFIGURATIONS, DATA_BYTES, FRAME_BYTES
+
+SMALL = CONFIGURATIONS["small"]
+
+
+def inputs(kind: str, count: int, seed: int) -> list[bytes]:
+    made = random.Random(seed)
+    return [made.randbytes(KINDS[kind].case_bytes) for _ in range(count)]
+
+
+@pytest.mark.parametrize("seed", [0], ids=lambda seed: f"seed{seed}")
+def test_programs_without_sanitizers(seed):
+    check = checker("programs", sanitized=False)
+    outcomes = [check(data) for data in inputs("programs", 400, seed)]
+    legal = [outcome for outcome in outcomes if outcome.startswith("legal")]
+    assert len(legal) > 200 and legal.count("legal end") > len(legal) / 2
+    assert {"illegal bad_instruction", "legal address", "illegal address"} <= set(outcomes)
+
+
+@pytest.mark.parametrize("kind", ["bundles", "builds", "images", "recipes"])
+@pytest.mark.parametrize("seed", [0], ids=lambda seed: f"seed{seed}")
+def test_damaged_files(kind, seed):
+    batch = run_batch(kind, seed, 40)
+    assert not batch["failures"], batch["failures"]
+    assert batch["cases"] == 40 and batch["outcomes"]["refused"] > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["programs", "rtl-programs", "checkpoints", "onnx"])
+@pytest.mark.parametrize("seed", [0], ids=lambda seed: f"seed{seed}")
+def test_what_takes_long_to_start(kind, seed):
+    batch = run_batch(kind, seed, 100)
+    assert not batch["failures"], batch["failures"]
+    assert batch["cases"] == 100
+
+
+def test_a_difference_of_two_machines_is_seen(monkeypatch):
+    """The reference machine with another rounding."""
+    monkeypatch.setattr("moesaic.spec.machine.requantise", lambda total, multiplier, shift: total * multiplier >> shift)
+    check = checker("programs", sanitized=False)
+    with pytest.raises(Difference):
+        for data in inputs("programs", 100, 0):
+            check(data)
+
+
+def test_one_of_the_possible_faults_ends_a_run():
+    """Several units fault: in each order of the units, the first fault is a possible one, and different ones come first."""
+    framing, found = Framing(SMALL, DATA_BYTES, FRAME_BYTES), set()
+    for data in inputs("rtl-programs", 200, 3):
+        program, memory = (case := ProgramCase.of(data, SMALL, framing)).windows()
+        allowed = possible_faults(ReferenceMachine(SMALL), program, Memory(memory.constants, memory.frame.copy()))
+        try:
+            ReferenceMachine(SMALL).run(program, memory, 0)
+        except MachineFault as fault:
+            assert (fault.cause, fault.unit, fault.tag) in allowed
+            found.add(len(allowed))
+        else:
+            assert not allowed and not case.illegal
+    assert {1, 2} <= found
+
+
+def small_failure(data: bytes) -> str:
+    if data[5] >= 77:
+        raise ValueError("too large")
+    return "small"
+
+
+def test_a_failure_is_made_small(monkeypatch, tmp_path):
+    monkeypatch.setattr(batch_process, "checker_of", lambda kind: small_failure)
+    batch = batch_process.run("recipes", 1, 1000, tmp_path / "case")
+    (failure,) = batch["failures"]
+    data = bytes.fromhex(failure["input"])
+    assert data[5] == 77 and not any(data[:5] + data[6:]) and "too large" in failure["error"]
+    assert batch["cases"] == batch["outcomes"].get("small", 0) + 1
+
+
+def test_no_choice_is_made_without_bytes():
+    choices = Choices(b"\x05\x01\x02")
+    assert [choices.below(4), choices.below(1 << 16), choices.below(9), choices.one_of("ab")] == [1, 513, 0, "a"]
+    assert Fault(choices.below(3)) == Fault.NONE
