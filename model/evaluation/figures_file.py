@@ -42,13 +42,13 @@ def write_figures(
         "delta_m": delta_figures(recipe, metrics),
         "recipe": recipe.to_dict(),
     }
-    write_file(path, json.dumps(_finite(content), indent=1, allow_nan=False).encode() + b"\n")
+    write_file(path, json.dumps(finite(content), indent=1, allow_nan=False).encode() + b"\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same with None in place of numbers that are not finite, which JSON does not have."""
     if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: finite(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

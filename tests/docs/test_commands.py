@@ -41,6 +41,7 @@ PARSED_ONLY = {
     "import": "needs a checkpoint of others",
     "generate build/focus": "needs a network of others",
     "results": "trains for hours",
+    "sweep": "trains for hours; tests/model/experiments/test_sweep.py has a small one",
     "bench-experts": "times for minutes, with nothing else running",
     "demo": "trains for minutes; `make demo` is tests/system's",
     "real": "trains and simulates for half an hour; tests/system has a tiny one",
