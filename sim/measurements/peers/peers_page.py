@@ -30,6 +30,9 @@ DIFFERENCES = (
     "Resources are open synthesis by Yosys for UltraScale+, the same script for both: an estimate before place and route.",
 )
 
+_NOT_SHOWN = "A dash: NNgen's accelerators count no steps, and take no second run before the first has ended."
+_NOT_SYNTHESISED = "A dash: not synthesised in this run (--no-synthesis)."
+
 
 def cycles_table(entries: Sequence[Entry]) -> Table:
     """A row for each layer on each design: cycles and multipliers."""
@@ -38,7 +41,7 @@ def cycles_table(entries: Sequence[Entry]) -> Table:
         Column("cycles", count), Column("MAC/multiplier/cycle", decimals(2)), Column("use", percent()),
         Column("use, loads hidden", percent()), Column("use of the steps", percent()), Column("wrong results", count),
     )  # fmt: skip
-    return Table(columns, [_cycles_row(entry) for entry in entries])
+    return Table(columns, [_cycles_row(entry) for entry in entries], (_NOT_SHOWN,))
 
 
 def _cycles_row(entry: Entry) -> list[Cell | str | float | None]:
@@ -71,7 +74,10 @@ def resources_table(entries: Sequence[Entry]) -> Table:
             r["dsp"], r["lut"], r["ff"], r["bram36"], r["uram"], entry.macs / (r["dsp"] * entry.cycles),
         ]  # fmt: skip
         rows.append([entry.layer, entry.by, entry.design, *amounts, entry.dram_read, entry.dram_written])
-    return Table(columns, rows, ("DSPs here are all of the design, those that requantise and normalise among them.",))
+    notes = ("DSPs here are all of the design, those that requantise and normalise among them.",)
+    return Table(
+        columns, rows, (*notes, _NOT_SYNTHESISED) if any(entry.resources is None for entry in entries) else notes
+    )
 
 
 def missed(entries: Sequence[Entry]) -> list[str]:

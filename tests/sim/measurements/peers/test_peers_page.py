@@ -45,6 +45,13 @@ def test_a_row_shows_the_figures_and_a_dash_for_those_that_are_not_measured():
     assert row(resources, 1)["DSP"] == "–"
 
 
+def test_each_dash_has_a_reason():
+    dashes = peers_markdown([GOOD, PEER_ENTRY], VERSIONS)
+    assert "A dash: NNgen's accelerators count no steps" in dashes and "A dash: not synthesised" in dashes
+    synthesised = peers_markdown([GOOD, replace(PEER_ENTRY, resources=RESOURCES)], VERSIONS)
+    assert "A dash: not synthesised" not in synthesised
+
+
 def test_figures_below_what_is_asked_are_named():
     assert missed([GOOD, PEER_ENTRY]) == []
     assert missed([replace(GOOD, cycles=12_000, steps=10_600)]) == [
