@@ -152,6 +152,12 @@ uint64_t ddr4_seed = 0;
 uint64_t ddr4_begin = 0;                           // cycle 0 of the DDR4
 std::array<int, kPorts> channels{0, 1, 2, 3, 4};  // port of the processing system that a port leads to
 bool error_armed = false;
+
+enum Channel : int { kAr = 0, kR = 1, kAw = 2, kW = 3, kB = 4 };
+int silent_port = -1, silent_channel = kAr;
+
+bool silent(int port, Channel channel) { return port == silent_port && channel == silent_channel; }
+
 uint64_t error_address = 0;
 
 uint8_t* locate(uint64_t address) {
@@ -367,6 +373,12 @@ void dram_set_random(int enabled, uint64_t seed) {
   for (int index = 0; index < kPorts; ++index) ports[index].random.seed(seed * kPorts + uint64_t(index));
 }
 
+// From now on the port (-1: none) takes part in no further handshake on a channel: 0 AR, 1 R, 2 AW, 3 W, 4 B.
+void dram_set_silent(int port, int channel) {
+  silent_port = port;
+  silent_channel = channel;
+}
+
 // Answer SLVERR on the beat that holds this address, for reads and writes, until switched off.
 void dram_set_error(int armed, uint64_t address) {
   error_armed = armed != 0;
@@ -416,7 +428,7 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
 
     // What is offered in the cycle that begins.
     bool read_starved = false;
-    if (!out.r_valid && !port.reads.empty() && read_is_due(port) && !paused(port, port.r_pauses)) {
+    if (!out.r_valid && !port.reads.empty() && read_is_due(port) && !paused(port, port.r_pauses) && !silent(index, kR)) {
       if (may_read(port)) {
         spend(port);
         port.served = port.cycle;
@@ -434,7 +446,7 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
         port.starved = port.cycle;
       }
     }
-    if (!out.b_valid && !port.responses.empty() && is_written(port) && !paused(port, port.b_pauses)) {
+    if (!out.b_valid && !port.responses.empty() && is_written(port) && !paused(port, port.b_pauses) && !silent(index, kB)) {
       if (ddr4_mode) ddr4.drop_writes(index, requests_of(port.responses.front()));
       land(port.responses.front());
       out.b_valid = true;
@@ -450,6 +462,9 @@ int dram_cycle(int index, svBit reset_n, svBit ar_valid, uint64_t ar_address, ui
                    (!drawn(port, port.aw_waits) || aw_offered) && (!data_first || !port.ahead.empty());
     out.w_ready = (!port.writes.empty() || (data_first && port.ahead.size() < kBeatsAhead)) && may_write(port) &&
                   (ddr4_mode || !read_starved) && !paused(port, port.w_pauses) && (!drawn(port, port.w_waits) || w_offered);
+    if (silent(index, kAr)) out.ar_ready = false;
+    if (silent(index, kAw)) out.aw_ready = false;
+    if (silent(index, kW)) out.w_ready = false;
   }
   *ar_ready = out.ar_ready;
   *r_valid = out.r_valid;

@@ -13,6 +13,8 @@ CONSTANT_WINDOW = 0
 FRAME_WINDOW = 1
 PORTS = 5
 """Ports that the model has, used or not."""
+CHANNELS = ("AR", "R", "AW", "W", "B")
+"""Of AXI."""
 SOURCES = tuple(Path(__file__).parent / name for name in ("dram.cpp", "ddr4.cpp", "ddr4.hpp"))
 
 
@@ -34,6 +36,9 @@ class Dram:
         self._set_random.argtypes = [ctypes.c_int, ctypes.c_uint64]
         self._set_error = library.dram_set_error
         self._set_error.argtypes = [ctypes.c_int, ctypes.c_uint64]
+        self._set_silent = library.dram_set_silent
+        self._set_silent.argtypes = [ctypes.c_int, ctypes.c_int]
+        self._set_silent.restype = None
         self._bytes_read = library.dram_bytes_read
         self._bytes_written = library.dram_bytes_written
         for function in (self._bytes_read, self._bytes_written):
@@ -73,6 +78,10 @@ class Dram:
     def set_error(self, address: int | None) -> None:
         """Answer SLVERR for the beat that contains `address` from now on; None ends this."""
         self._set_error(address is not None, address or 0)
+
+    def set_silent(self, port: int | None, channel: str = "AR") -> None:
+        """Have a port take part in no further handshake on a channel, one of CHANNELS, as a slave that died; None ends this."""
+        self._set_silent(-1 if port is None else port, CHANNELS.index(channel))
 
     def bytes_read(self, port: int) -> int:
         """Return how many bytes a port (0 and up, the main port last) has read since the simulation began: 16 per beat."""

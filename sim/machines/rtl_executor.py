@@ -252,6 +252,17 @@ class RtlExecutor:
         """Answer SLVERR for the beat at this physical address from now on; None ends this."""
         self._access("error", address)
 
+    def set_silent(self, port: int | None, channel: str = "AR") -> None:
+        """Have a port of the DRAM die: it takes part in no further handshake on a channel of moesaic.sim.machines.dram.CHANNELS.
+
+        port: 0 and up, those of the load unit first, then the main port; None brings it back.
+        """
+        self._access("silent", port, channel)
+
+    def reset(self, cycles: int = 8) -> None:
+        """Hold the accelerator and the DRAM model in reset for so many cycles. Memories keep what they hold."""
+        self._access("reset", cycles)
+
     def advance(self, cycles: int) -> bool:
         """Simulate up to `cycles` cycles, stopping early at an interrupt; return whether the interrupt is raised.
 

@@ -161,6 +161,13 @@ async def access(dut: Dut, control: ControlPort, dram: Dram, job: Job) -> Job:
             dram.map(window, base, size, Path(path))
         case "error", [address]:
             dram.set_error(address)
+        case "silent", [port, channel]:
+            dram.set_silent(port, channel)
+        case "reset", [cycles]:
+            dut.rst_ni.value = 0
+            await ClockCycles(dut.clk_i, cycles)
+            dut.rst_ni.value = 1
+            await ClockCycles(dut.clk_i, 1)
         case "advance", [cycles]:
             if dut.irq_o.value == 0:
                 await First(RisingEdge(dut.irq_o), Timer(cycles * CLOCK_PERIOD_STEPS, "step"))

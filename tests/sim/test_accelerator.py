@@ -76,6 +76,19 @@ def test_the_same_program_takes_the_same_cycles():
     assert len(cycles) == 1
 
 
+def test_a_run_may_take_max_cycles_and_no_more():
+    program, memory, frame, _ = case(2)
+    inputs = memory.frame.copy()
+    with RtlExecutor(RTL, TINY) as executor:
+        cycles = executor.run(program, memory, MAX_CYCLES)["cycles"]
+        memory.frame[:] = inputs
+        assert executor.run(program, memory, cycles)["cycles"] == cycles
+        assert np.array_equal(memory.frame, frame)
+        with pytest.raises(MachineFault) as caught:
+            executor.run(program, Memory(memory.constants, inputs), cycles - 1)
+        assert (caught.value.cause, caught.value.unit) == (Fault.TIMEOUT, "fetch")
+
+
 @pytest.mark.parametrize("seed", range(20), ids=lambda s: f"seed{s}")
 def test_stopped_at_any_moment(executor, seed):
     """A timeout while all units and the bus are at work; nothing that comes later may show that it happened."""

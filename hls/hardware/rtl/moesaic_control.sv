@@ -245,7 +245,7 @@ module moesaic_control #(
         if (released_q) state_q <= Run;
       end
       Run: begin
-        if (fault != '0 || (timeout && !finished)) begin
+        if (fault != '0 || timeout) begin
           state_q      <= Halt;
           faulted_q    <= 1'b1;
           fault_q      <= fault_cause;

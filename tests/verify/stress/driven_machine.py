@@ -1,0 +1,94 @@
+"""The simulated accelerator as a driver on a board has it: registers, memory that both see, and time that passes when it is told to."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from moesaic.sim.machines.rtl_executor import WINDOW_BASES, RtlExecutor
+from moesaic.spec.executor import Memory, Program
+from moesaic.spec.isa import Space
+from moesaic.spec.registers import BY_NAME, CONTROL_START, INTERRUPT_DONE, STATUS_BUSY
+
+
+@dataclass(frozen=True)
+class Work:
+    """A program, what it finds in memory, and the frame window that it has to leave. counters: those that the reference machine has."""
+
+    program: Program
+    memory: Memory
+    frame: np.ndarray
+    counters: dict[str, int]
+
+
+class DrivenMachine:
+    """Context manager over an executor, which stays open. Files in a folder of its own are the DRAM. load_ports: of the machine."""
+
+    def __init__(self, executor: RtlExecutor, load_ports: int) -> None:
+        self.executor = executor
+        self.load_ports = load_ports
+        self._folder = tempfile.TemporaryDirectory(prefix="moesaic-stress-")
+
+    def __enter__(self) -> DrivenMachine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._folder.cleanup()
+
+    def read(self, register: str) -> int:
+        """The register's value."""
+        return self.executor.read_register(BY_NAME[register].offset)
+
+    def write(self, register: str, value: int) -> None:
+        """Write the register."""
+        self.executor.write_register(BY_NAME[register].offset, value)
+
+    def prepare(self, work: Work, max_cycles: int) -> None:
+        """Map fresh copies of the memory and write every register that a run needs, but do not start it."""
+        for space, content in ((Space.CONSTANT, work.memory.constants), (Space.FRAME, work.memory.frame)):
+            content.tofile(self._file(space))
+            self.executor.map_memory(space, WINDOW_BASES[space], self._file(space), content.size)
+        for name, value in run_registers(work, max_cycles).items():
+            self.write(name, value)
+        self.write("INTERRUPT_STATUS", INTERRUPT_DONE)
+        self.write("INTERRUPT_ENABLE", INTERRUPT_DONE)
+
+    def start(self, work: Work, max_cycles: int = 0) -> None:
+        """Prepare a run and start it."""
+        self.prepare(work, max_cycles)
+        self.write("CONTROL", CONTROL_START)
+
+    def finish(self, most: int) -> int:
+        """Let at most so many cycles pass until the interrupt; STATUS then. AssertionError if the machine is busy still."""
+        raised = self.executor.advance(most)
+        status = self.read("STATUS")
+        assert raised and not status & STATUS_BUSY, f"STATUS {status:#x} after {most} cycles, interrupt {raised}"
+        return status
+
+    def frame(self) -> np.ndarray:
+        """The frame window as it is in DRAM."""
+        return np.fromfile(self._file(Space.FRAME), np.uint8)
+
+    def constants(self) -> np.ndarray:
+        """The constant window as it is in DRAM."""
+        return np.fromfile(self._file(Space.CONSTANT), np.uint8)
+
+    def _file(self, space: Space) -> Path:
+        return Path(self._folder.name) / f"{space.name}.bin"
+
+
+def run_registers(work: Work, max_cycles: int) -> dict[str, int]:
+    """What a run takes from the registers, by their names."""
+    values = {}
+    for space, content in ((Space.CONSTANT, work.memory.constants), (Space.FRAME, work.memory.frame)):
+        values[f"{space.name}_BASE_LOW"] = WINDOW_BASES[space] & 0xFFFF_FFFF
+        values[f"{space.name}_BASE_HIGH"] = WINDOW_BASES[space] >> 32
+        values[f"{space.name}_SIZE"] = content.size
+    values |= {"PROGRAM_OFFSET": work.program.offset, "PROGRAM_SIZE": work.program.size, "MAX_CYCLES": max_cycles}
+    return values
