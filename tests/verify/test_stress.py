@@ -48,11 +48,12 @@ def test_the_campaign_counts_and_keeps(tmp_path, monkeypatch):
         return {"episodes": {"reset": 2}, "cycles": 10} if kind == "episodes" else {"frames": 3, "cycles": 100}
 
     monkeypatch.setattr(stress_campaign, "run_batch", batch)
-    console = Console(file=io.StringIO(), width=200)
+    shown = io.StringIO()
+    console = Console(file=shown, width=200)
     found = stress_campaign.stress(tmp_path, in_this_process(), console, seed=6, batches=3)
     failures = ["episodes of seed 8", "frames of seed 8"]
     assert found == {"episodes": {"reset": 4}, "frames": 6, "cycles": 220, "failures": failures}
-    assert read_result(tmp_path / "stress.json") == found and "frames of seed 8" in console.file.getvalue()
+    assert read_result(tmp_path / "stress.json") == found and "frames of seed 8" in shown.getvalue()
 
 
 @pytest.mark.slow
