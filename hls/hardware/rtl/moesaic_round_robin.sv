@@ -33,12 +33,17 @@ module moesaic_round_robin #(
 
   // How often others were granted since a request stands.
   logic [Requests-1:0][$clog2(Requests + 1)-1:0] passed_q;
+  logic [Requests-1:0] overdue;
+  always_comb begin
+    for (int r = 0; r < int'(Requests); r++)
+      overdue[r] = request_i[r] && take_i && !grant_o[r] && 32'(passed_q[r]) + 32'd1 >= Requests;
+  end
   always_ff @(posedge clk_i) begin
     for (int r = 0; r < int'(Requests); r++) begin
       if (!armed || !request_i[r] || (take_i && grant_o[r])) passed_q[r] <= '0;
       else if (take_i) passed_q[r] <= passed_q[r] + 1'b1;
-      if (armed) each_has_its_turn: assert (!(request_i[r] && take_i && !grant_o[r]) || 32'(passed_q[r]) + 32'd1 < Requests);
     end
+    if (armed) each_has_its_turn: assert (overdue == '0);
   end
 `endif
 

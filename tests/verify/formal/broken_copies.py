@@ -52,10 +52,10 @@ def task_of(copy: BrokenCopy) -> ProofTask:
 
 
 def failing(copy: BrokenCopy, directory: Path) -> sby.Verdict:
-    """What a bounded check from the reset says of a broken copy."""
+    """What a bounded check of that property alone, from the reset, says of a broken copy."""
     rtl = directory / "rtl"
     copy.write(rtl)
-    task = replace(task_of(copy), engine=INDUCTION, depth=DEPTH)
+    task = replace(task_of(copy), engine=INDUCTION, depth=DEPTH, ignored=(), only=(f"*{copy.property}",))
     return sby.run(task, "bmc", directory / "run", rtl, timeout=300)
 
 

@@ -2,6 +2,8 @@
 module fifo_proof #(
     parameter int unsigned Width = 4,
     parameter int unsigned Depth = 4,
+    parameter bit Ends = 1'b0,    // follow the first and the last bit only, of the first and the last slice: all bits of a slice go one way
+    localparam int unsigned Followed = Ends ? 2 : Width,
     localparam int unsigned AddressBits = $clog2(Depth),
     localparam int unsigned SliceBits = (Width > 448) ? 448 : Width
 ) (
@@ -14,7 +16,8 @@ module fifo_proof #(
 );
 
   logic ready, valid, chosen;
-  logic [Width-1:0] data, value;
+  logic [Width-1:0] data;
+  logic [Followed-1:0] entered, left, value;
   logic [AddressBits:0] count, ahead;
   logic [AddressBits-1:0] place;
 
@@ -34,17 +37,25 @@ module fifo_proof #(
       .data_o (data)
   );
 
+  if (Ends) begin : gen_ends
+    assign entered = {data_i[Width-1], data_i[0]};
+    assign left    = {data[Width-1], data[0]};
+  end else begin : gen_all
+    assign entered = data_i;
+    assign left    = data;
+  end
+
   stream_order #(
-      .Width(Width),
+      .Width(Followed),
       .Most (Depth)
   ) u_order (
       .clk_i,
       .rst_ni,
       .choose_i,
       .enter_i  (valid_i && ready),
-      .entered_i(data_i),
+      .entered_i(entered),
       .leave_i  (valid && ready_i),
-      .left_i   (data),
+      .left_i   (left),
       .inside_o (count),
       .chosen_o (chosen),
       .ahead_o  (ahead),
@@ -66,10 +77,21 @@ module fifo_proof #(
     localparam int unsigned First = SliceBits * s;
     localparam int unsigned Bits = (Width - First > SliceBits) ? SliceBits : Width - First;
 
+    logic [Bits-1:0] entry;
+    logic lies;
+    assign entry = u_fifo.gen_slice[s].memory[place];
+    if (!Ends) begin : gen_all
+      assign lies = entry == value[First+:Bits];
+    end else if (s == 0) begin : gen_first
+      assign lies = entry[0] == value[0];
+    end else begin : gen_last
+      assign lies = entry[Bits-1] == value[1];
+    end
+
     always_ff @(posedge clk_i) begin
       if (rst_ni) begin
         copy_follows_the_pointer: assert (u_fifo.gen_slice[s].place == AddressBits'(u_fifo.read_q));
-        chosen_lies_where_it_was_written: assert (!chosen || u_fifo.gen_slice[s].memory[place] == value[First+:Bits]);
+        chosen_lies_where_it_was_written: assert (!chosen || lies);
       end
     end
   end

@@ -67,8 +67,8 @@ module packed_dot_proof #(
     if (age_q == 4'(TileDepth + 2)) begin
       low_dot: assert (dot_0 == signed'(low_q[TileDepth-1]));
       high_dot: assert (dot_1 == signed'(high_q[TileDepth-1]));
-      largest: cover (dot_0 == 19'sd16384 * TileDepth && dot_1 == 19'sd16384 * TileDepth);
-      smallest: cover (dot_0 == -19'sd16256 * TileDepth && dot_1 == -19'sd16256 * TileDepth);
+      largest: cover (dot_0 == 19'sd16384 * int'(TileDepth) && dot_1 == 19'sd16384 * int'(TileDepth));
+      smallest: cover (dot_0 == -19'sd16256 * int'(TileDepth) && dot_1 == -19'sd16256 * int'(TileDepth));
     end
   end
 
