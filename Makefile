@@ -26,7 +26,7 @@ HOST_TESTS := board compatibility deploy frame_sources hwh image image_files loc
   runtime same_integers frame_stream newest_stream threads
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real bench bench-experts bench-peers results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants formal resources bitstream docs doctor tables clean
+.PHONY: help setup demo real bench bench-experts bench-peers results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants formal fuzz resources bitstream docs doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests
 
 formal: $(STAMP) $(FORMAL)/.installed ## Prove properties of the RTL with Yosys and z3, in build/formal, resumably; TASK=NAME for one; writes build/verify/formal.md
 	$(PY) -m tests.verify.formal $(if $(TASK),--task $(TASK))
+
+fuzz: $(STAMP) ## Run random programs on three machines and damaged files through the commands, resumably; writes build/verify/fuzz.json
+	$(PY) -m tests.verify.fuzz
 
 resources: $(STAMP) ## Synthesise with Yosys (CONFIG=zcu104) and judge by the device's guidelines; fails where one is broken
 	$(VENV)/bin/moesaic resources --config $(or $(CONFIG),zcu104)

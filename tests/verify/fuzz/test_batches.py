@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -11,6 +12,7 @@ from moesaic.spec.isa import Fault
 from moesaic.spec.machine import ReferenceMachine
 from tests.verify.fuzz import batch_process
 from tests.verify.fuzz.batches import KINDS, run_batch
+from tests.verify.fuzz.campaign import ASKED, batches, summary
 from tests.verify.fuzz.choices import Choices
 from tests.verify.fuzz.emulator_programs import checker
 from tests.verify.fuzz.framing import Framing
@@ -90,6 +92,35 @@ def test_a_failure_is_made_small(monkeypatch, tmp_path):
     data = bytes.fromhex(failure["input"])
     assert data[5] == 77 and not any(data[:5] + data[6:]) and "too large" in failure["error"]
     assert batch["cases"] == batch["outcomes"].get("small", 0) + 1
+
+
+def test_the_campaign_asks_for_every_kind_by_turns():
+    cases = list(batches(list(KINDS), 7))
+    asked = Counter[str]()
+    for case in cases:
+        kind, _, count = case.arguments
+        asked[kind] += count
+    assert asked == ASKED and asked["programs"] >= 100_000 and asked["rtl-programs"] >= 5_000
+    assert sum(count for kind, count in asked.items() if not kind.endswith("programs")) >= 20_000
+    assert len({case.key for case in cases}) == len(cases) == len({case.arguments[:2] for case in cases})
+    assert {case.arguments[0] for case in cases[: len(KINDS)]} == set(KINDS)
+    assert min(case.arguments[1] for case in cases) == 7
+
+
+def test_the_sum_of_batches():
+    batch = {
+        "kind": "programs",
+        "seed": 3,
+        "cases": 5,
+        "outcomes": {"legal end": 4},
+        "failures": [{"input": "00", "error": "x"}],
+    }
+    files = {"kind": "images", "seed": 0, "cases": 2, "outcomes": {"refused": 2}, "failures": []}
+    assert summary([batch, files, {**batch, "failures": []}]) == {
+        "programs": 10, "rtl_programs": 0, "files": 2, "failures": 1,
+        "outcomes": {"images": {"refused": 2}, "programs": {"legal end": 8}},
+        "found": [{"kind": "programs", "seed": 3, "input": "00", "error": "x"}],
+    }  # fmt: skip
 
 
 def test_no_choice_is_made_without_bytes():
