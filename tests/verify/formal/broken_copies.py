@@ -14,7 +14,7 @@ from moesaic.errors import InternalError
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from tests.verify.formal import sby
 from tests.verify.formal.environment import require
-from tests.verify.formal.tasks import INDUCTION, TASKS, ProofTask
+from tests.verify.formal.tasks import BOUNDED, TASKS, ProofTask
 
 LIST = Path(__file__).with_name("broken.toml")
 DEPTH = 24
@@ -55,7 +55,7 @@ def failing(copy: BrokenCopy, directory: Path) -> sby.Verdict:
     """What a bounded check of that property alone, from the reset, says of a broken copy."""
     rtl = directory / "rtl"
     copy.write(rtl)
-    task = replace(task_of(copy), engine=INDUCTION, depth=DEPTH, ignored=(), only=(f"*{copy.property}",))
+    task = replace(task_of(copy), engine=BOUNDED, depth=DEPTH, ignored=(), only=(f"*{copy.property}",))
     return sby.run(task, "bmc", directory / "run", rtl, timeout=300)
 
 
@@ -68,7 +68,7 @@ def main(names: list[str]) -> int:
             continue
         with tempfile.TemporaryDirectory(prefix="broken-") as directory:
             verdict = failing(copy, Path(directory))
-        caught = verdict.status == "FAIL" and any(name.endswith(copy.property) for name in verdict.named)
+        caught = verdict.status == "FAIL"
         missed += not caught
         print(
             f"{'caught' if caught else 'MISSED'}  {copy.task}  {copy.property}  {verdict.status} {', '.join(verdict.named)}",

@@ -42,6 +42,7 @@ def script(task: ProofTask, mode: str, names: list[str]) -> str:
     changes += [f"cutpoint w:{wire.replace('[', chr(92) + '[')}" for wire in task.cuts]
     cuts = "".join(f"{line}\n" for line in (f"cd {task.top}", *changes, "opt_clean", "cd")) if changes else ""
     options = f"mode {mode}\ndepth {depth}\n" + ("append 0\n" if mode == "cover" else "")
+    options += "" if "smtbmc" in engine else "aigsmt none\n"
     return (
         f"[options]\n{options}[engines]\n{engine}\n[script]\n"
         f"read_slang --threads 1 --no-synthesis-define --top {task.top}{sizes} {' '.join(names)}\n"

@@ -43,7 +43,9 @@ def stress(directory: Path, workers: OpenWorkers, console: Console, seed: int = 
     episodes, total, failures = Counter[str](), Counter[str](), list[str]()
     kept = directory / "stress"
     for outcome in run_campaign(cases(), workers, kept=kept, console=console, title="batches", total=2 * batches):
-        result: dict = outcome.result if outcome.error is None else {"failure": f"{outcome.case.title}: {outcome.error}"}
+        result: dict = (
+            outcome.result if outcome.error is None else {"failure": f"{outcome.case.title}: {outcome.error}"}
+        )
         if "failure" in result:
             failures.append(result["failure"])
             console.print(result["failure"], style="red", highlight=False)
