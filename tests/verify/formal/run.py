@@ -21,6 +21,7 @@ from tests.verify.formal import sby
 from tests.verify.formal.arithmetic_lemmas import LEMMAS
 from tests.verify.formal.deadlock_checks import CHECKS
 from tests.verify.formal.environment import require, versions
+from tests.verify.formal.exhaustion import EXHAUSTIONS, SOURCES
 from tests.verify.formal.report import Result, write_report
 from tests.verify.formal.tasks import REACHABILITY, TASKS, ProofTask
 
@@ -55,20 +56,20 @@ def proved(name: str) -> dict:
 
 def checked(name: str) -> dict:
     """Run a check that is Python's own; a `Result` as a dictionary. InternalError if it fails."""
-    function = (LEMMAS | CHECKS)[name]
+    function = (LEMMAS | EXHAUSTIONS | CHECKS)[name]
     started = time.monotonic()
     doc = (function.__doc__ or "").split("\n")[0].rstrip(".")
     try:
         cases = function()
     except AssertionError as error:
         raise InternalError(f"{name}: {error or 'the assertion fails'}") from None
-    kind = "exhaustion" if name in LEMMAS else "model"
+    kind = "model" if name in CHECKS else "exhaustion"
     return asdict(Result(name, doc, "proved", kind, 0, round(time.monotonic() - started, 1), f"{cases:,} cases"))
 
 
 def cases(names: Sequence[str] = ()) -> list[Case]:
     """The cases with these names, all if none is given. UserError for an unknown name."""
-    known = {task.name: _proof_case for task in TASKS} | dict.fromkeys([*LEMMAS, *CHECKS], _check_case)
+    known = {task.name: _proof_case for task in TASKS} | dict.fromkeys([*LEMMAS, *EXHAUSTIONS, *CHECKS], _check_case)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(f"unknown task {', '.join(unknown)}; known: {', '.join(known)}")
@@ -82,7 +83,8 @@ def _proof_case(name: str) -> Case:
 
 
 def _check_case(name: str) -> Case:
-    sources = {str(p): sha256_of(p.read_bytes()) for place in CHECKED for p in sorted(place.glob("*.py"))}
+    paths = [path for place in CHECKED for path in sorted(place.glob("*.py"))] + list(SOURCES)
+    sources = {f"{path.parent.name}/{path.name}": sha256_of(path.read_bytes()) for path in paths}
     return Case(content_key({"check": name, "sources": sources}), name, checked, (name,))
 
 

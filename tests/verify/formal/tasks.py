@@ -106,8 +106,6 @@ TASKS = (
     ),
     ProofTask("isqrt", "isqrt_proof", "the floor of the root of all 32-bit radicands"),
     ProofTask("reciprocal_16", "reciprocal_proof", "of all values below 2**16 (layer norm)", {"Width": 16}),
-    ProofTask("reciprocal_21", "reciprocal_proof", "of all values below 2**21 (route, 16 experts)", {"Width": 21}),
-    ProofTask("reciprocal_23", "reciprocal_proof", "of all values below 2**23 (softmax)", {"Width": 23}),
     ProofTask("requantise_operands", "requantise_proof", "sum and bias, clipped, meet their multiplier", {"Part": 1}, depth=9),
     ProofTask("requantise_product", "requantise_proof", "the slice multiplies the two", {"Part": 2}, depth=3),
     ProofTask(
