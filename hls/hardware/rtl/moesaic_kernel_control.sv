@@ -61,7 +61,8 @@ module moesaic_kernel_control #(
   logic [3:0] fault_q;
   logic [2:0] fault_unit_q;
   logic [31:0] fault_tag_q, instructions_q, matmul_array_q, read_beats_q, write_beats_q;
-  logic [11:0] read_address_q;
+  logic own, own_q;
+  logic [31:0] count, count_q;
   logic faulted;
   logic [moesaic_isa_pkg::UNITS:0] fault;
 
@@ -125,19 +126,28 @@ module moesaic_kernel_control #(
       .read_beats_i    ('0)
   );
 
-  // The kernel's own counts, in place of those of `control`.
+  // The kernel's own counts, in place of those of `control`, and read like them when the address is taken: a count that comes while
+  // the answer waits must not change it (ARM IHI 0022, A3.2.1).
   always_comb begin
-    case (read_address_q)
-      moesaic_isa_pkg::REG_COUNTER_INSTRUCTIONS: s_axi_control_rdata = instructions_q;
-      moesaic_isa_pkg::REG_COUNTER_MATMUL_ARRAY: s_axi_control_rdata = matmul_array_q;
-      moesaic_isa_pkg::REG_COUNTER_READ_BEATS:   s_axi_control_rdata = read_beats_q;
-      moesaic_isa_pkg::REG_COUNTER_WRITE_BEATS:  s_axi_control_rdata = write_beats_q;
-      default:                           s_axi_control_rdata = response.rdata;
+    own = 1'b1;
+    case ({s_axi_control_araddr[11:2], 2'b00})
+      moesaic_isa_pkg::REG_COUNTER_INSTRUCTIONS: count = instructions_q;
+      moesaic_isa_pkg::REG_COUNTER_MATMUL_ARRAY: count = matmul_array_q;
+      moesaic_isa_pkg::REG_COUNTER_READ_BEATS:   count = read_beats_q;
+      moesaic_isa_pkg::REG_COUNTER_WRITE_BEATS:  count = write_beats_q;
+      default: begin
+        own   = 1'b0;
+        count = '0;
+      end
     endcase
   end
+  assign s_axi_control_rdata = own_q ? count_q : response.rdata;
 
   always_ff @(posedge clk_i) begin
-    if (s_axi_control_arvalid && s_axi_control_arready) read_address_q <= {s_axi_control_araddr[11:2], 2'b00};
+    if (s_axi_control_arvalid && s_axi_control_arready) begin
+      own_q   <= own;
+      count_q <= count;
+    end
 
     if (start_q && kernel_ready_i) start_q <= 1'b0;
     if (kernel_done_i) begin
@@ -172,7 +182,7 @@ module moesaic_kernel_control #(
       matmul_array_q <= '0;
       read_beats_q   <= '0;
       write_beats_q  <= '0;
-      read_address_q <= '0;
+      own_q          <= 1'b0;
     end
   end
 

@@ -63,6 +63,8 @@ FETCH_COUNTS = (
 )  # fmt: skip
 """What is about numbers of beats."""
 
+KERNEL_RULES = ("u_rules.*", "responses_are_okay")
+"""What is about the bus; the rest of that module is `control`."""
 STORE_CUTS = tuple(
     f"u_store.{name}" for name in ("cut_valid", "cut_address", "cut_local", "cut_length", "splitter_busy")
 )
@@ -89,6 +91,10 @@ TASKS = (
     ),
     ProofTask("burst_splitter", "burst_splitter_proof", "bursts cover a run and stay in pages and blocks"),
     ProofTask("control", "control_proof", "AXI4-Lite subordinate; registers; the life of a run", depth=5),
+    ProofTask(
+        "kernel_control", "kernel_control_proof", "AXI4-Lite subordinate in front of a kernel", engine=REACHABILITY,
+        only=KERNEL_RULES,
+    ),
     ProofTask(
         "fetch_bus", "fetch_proof", "AXI4 manager that reads the program", engine=REACHABILITY, cuts=FETCH_CUTS, ignored=FETCH_COUNTS,
     ),
