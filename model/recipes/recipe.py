@@ -27,6 +27,7 @@ HEADS = ("light", "setr-pup")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 SCHEDULES = ("cosine", "poly")
 PRECISIONS = ("float32", "bfloat16", "float16")
+WEIGHTINGS = ("fixed", "uncertainty", "dwa", "gradnorm", "pcgrad", "cagrad", "nash-mtl", "famo")
 
 _RECIPES = Path(__file__).parent
 
@@ -317,6 +318,8 @@ class TrainingConfiguration:
     of a network trained for this task alone, a table in a recipe; empty takes those of the run's own first validation.
     least_experts: train for budgets that can be changed afterwards, down to this many experts per task and MoE block and one expert
     per token (`moesaic.model.pathways.sampling`); 0 trains only the whole network.
+    weighting: of the tasks' losses, whose fixed weights a method multiplies, see `moesaic.model.training.weighting`. weighting_period:
+    steps over which "dwa" averages losses, in its paper an epoch.
     UserError for values out of range or that do not fit together.
     """
 
@@ -342,6 +345,8 @@ class TrainingConfiguration:
     select: str = "delta_m"
     least_experts: int = 0
     reference: tuple[tuple[str, float], ...] = ()
+    weighting: str = "fixed"
+    weighting_period: int = 100
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reference", _named_numbers("reference", self.reference))
@@ -352,6 +357,7 @@ class TrainingConfiguration:
             "schedule": SCHEDULES,
             "losses": LOSS_SETS,
             "precision": PRECISIONS,
+            "weighting": WEIGHTINGS,
             "experts_sharded": (False, True),
         }
         _require_one_of(self, choices)
@@ -409,6 +415,9 @@ class Recipe:
                 del values["model"][name]
         values["model"]["tasks"] = tuple(task.to_dict() for task in self.model.tasks)
         del values["training"]["reference"]
+        for name in ("weighting", "weighting_period"):
+            if values["training"][name] == TrainingConfiguration.__dataclass_fields__[name].default:
+                del values["training"][name]
         if self.training.reference:
             values["training"]["reference"] = dict(self.training.reference)
         del values["model"]["input"]

@@ -32,6 +32,7 @@ class Checkpoint:
     scale: dict[str, float] = field(default_factory=dict)  # state of the loss scale for float16
     selection: Selection = field(default_factory=Selection)
     sampler: dict[str, torch.Tensor] = field(default_factory=dict)  # state of the budget sampler
+    weighting: dict[str, torch.Tensor] = field(default_factory=dict)  # state of the losses' weights, float64
 
     @property
     def finished(self) -> bool:
@@ -95,6 +96,7 @@ def save(path: Path, state: Checkpoint) -> None:
     )
     tensors = {f"model/{name}": value.detach().contiguous() for name, value in state.weights.items()}
     tensors |= {f"optimizer/{name}": value.contiguous() for name, value in state.optimizer.items()}
+    tensors |= {f"weighting/{name}": value.contiguous() for name, value in state.weighting.items()}
     tensors |= {f"sampler/{name}": value.contiguous() for name, value in state.sampler.items()}
     numbers = {"step": state.step, "scale": state.scale, "selection": asdict(state.selection)}
     # A single entry, because the library would write several in an order that varies from run to run.
@@ -123,7 +125,7 @@ def load(path: Path) -> Checkpoint:
         raise UserError(
             f"checkpoint {path} is no {_FORMAT}: name one of `moesaic train`, or make one of it with `moesaic import`"
         )
-    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "sampler": {}}
+    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "sampler": {}, "weighting": {}}
     try:
         state = json.loads(metadata[_FORMAT])
         recipe, step = Recipe.from_dict(state["recipe"]), state["step"]
@@ -136,4 +138,6 @@ def load(path: Path) -> Checkpoint:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"checkpoint {path} is malformed ({error!r}): train again with `moesaic train`") from None
     require_finite(parts["model"], f"checkpoint {path}", "take an earlier one or train again")
-    return Checkpoint(recipe, step, parts["model"], parts["optimizer"], scale, selection, parts["sampler"])
+    return Checkpoint(
+        recipe, step, parts["model"], parts["optimizer"], scale, selection, parts["sampler"], parts["weighting"]
+    )

@@ -29,6 +29,7 @@ from moesaic.model.training.precision import Precision
 from moesaic.model.training.run_folder import write_run_folder
 from moesaic.model.training.scalar_log import ScalarLog, largest_expert_loads
 from moesaic.model.training.selection import Selection
+from moesaic.model.training.weighting import Weighting, build_weighting, gradient_products
 
 _NOISE_SEEDS = 1_000_003  # more than any run has steps
 _RANK_SEEDS = 1 << 40  # more than any seed times that
@@ -44,12 +45,13 @@ def training_step(
     *,
     distributed: DistributedModel | None = None,
     precision: Precision | None = None,
+    weighting: Weighting | None = None,
 ) -> dict[str, float]:
     """Update the weights once, from this rank's part of a batch; returns each task's loss and the balance loss, under "balance".
 
     The recipe's `accumulate` splits the batch into that many equal parts, whose gradients are averaged: memory is needed for one
     part only, but the balance loss is computed per part. distributed: the model as the ranks share it, a single process by
-    default. precision: float32 by default. The returned losses are means over all ranks.
+    default. precision: float32 by default. weighting: of the losses, fixed by default. The returned losses are means over all ranks.
     """
     training, distributed = recipe.training, distributed or DistributedModel(model)
     precision = precision or Precision()
@@ -61,7 +63,12 @@ def training_step(
     for part in range(training.accumulate):
         with nullcontext() if part == training.accumulate - 1 else distributed.accumulating():
             images = batch[part * size : (part + 1) * size]
-            losses, total = _losses(distributed, recipe, images, noise, precision)
+            losses, weighted, balance = _losses(distributed, recipe, images, noise, precision)
+            if weighting is None:
+                total = torch.stack(weighted).sum() + balance
+            else:
+                before, total = _weighed(distributed, weighting, weighted, step)
+                total = total + balance
             precision.backward(total / training.accumulate if training.accumulate > 1 else total)
         sums = {name: sums.get(name, 0.0) + loss.item() for name, loss in losses.items()}
     distributed.average_experts()
@@ -71,13 +78,31 @@ def training_step(
     if training.gradient_clip:
         distributed.clip_gradients(training.gradient_clip)
     precision.step(optimizers)
+    if weighting is not None and weighting.needs_change:
+        again = torch.Generator()
+        again.manual_seed(noise.initial_seed())
+        with torch.no_grad():
+            _, after, _ = _losses(distributed, recipe, batch, again, precision)
+        weighting.changed(before, np.array([loss.item() for loss in after]))
     return distributed.mean({name: total / training.accumulate for name, total in sums.items()})
+
+
+def _weighed(
+    distributed: DistributedModel, weighting: Weighting, weighted: list[torch.Tensor], step: int
+) -> tuple[np.ndarray, torch.Tensor]:
+    """The losses, means over all ranks, and their sum with the method's weights."""
+    mean = distributed.mean({str(place): loss.item() for place, loss in enumerate(weighted)})
+    losses, products = np.array(list(mean.values())), np.zeros((len(weighted), len(weighted)))
+    if weighting.needs_products:
+        products = gradient_products(weighted, [p for p in distributed.model.parameters() if p.requires_grad])
+    weights = weighting.weights(losses, products, step)
+    return losses, torch.stack([float(w) * loss for w, loss in zip(weights, weighted)]).sum()
 
 
 def _losses(
     distributed: DistributedModel, recipe: Recipe, batch: Batch, noise: torch.Generator, precision: Precision
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Each task's loss and the balance loss by name, and the weighted sum to minimise."""
+) -> tuple[dict[str, torch.Tensor], list[torch.Tensor], torch.Tensor]:
+    """Each task's loss and the balance loss by name; then the tasks' losses and the balance loss with their fixed weights."""
     training, device = recipe.training, distributed.ranks.device
     with precision.autocast():
         names = tuple(task.name for task in recipe.model.tasks_with_truth)
@@ -90,7 +115,7 @@ def _losses(
         target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, prediction.shape)))
         losses[task.name] = definition.loss(prediction, target.to(device))
         weighted.append(definition.weight * losses[task.name])
-    return losses | {"balance": balance}, torch.stack(weighted).sum() + training.balance_weight * balance
+    return losses | {"balance": balance}, weighted, training.balance_weight * balance
 
 
 @dataclass
@@ -105,6 +130,7 @@ class Run:
     step: int = 0
     selection: Selection = field(default_factory=Selection)
     sampler: BudgetSampler | None = None
+    weighting: Weighting | None = None
 
     @classmethod
     def start(cls, recipe: Recipe, ranks: Ranks, initial: dict[str, torch.Tensor] | None = None) -> "Run":
@@ -123,7 +149,16 @@ class Run:
         sampler = None
         if training.least_experts:
             sampler = BudgetSampler(model, training.least_experts, training.seed, training.warmup)
-        return cls(recipe, model, distributed, build_optimizers(model, training), precision, sampler=sampler)
+        weighting = build_weighting(training, len(recipe.model.tasks_with_truth), ranks.size)
+        return cls(
+            recipe,
+            model,
+            distributed,
+            build_optimizers(model, training),
+            precision,
+            sampler=sampler,
+            weighting=weighting,
+        )
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint. UserError if it cannot be read or was trained with another recipe.
@@ -139,6 +174,8 @@ class Run:
         self.step, self.selection = state.step, state.selection
         if self.sampler:
             self.sampler.restore(state.sampler)
+        if self.weighting:
+            self.weighting.restore({name: value.numpy() for name, value in state.weighting.items()})
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whose contents do not depend on the number of ranks. All ranks must call it; the first one writes."""
@@ -147,7 +184,11 @@ class Run:
         if self.distributed.ranks.first:
             scale, selection = self.precision.state(), self.selection
             sampler = self.sampler.tensors() if self.sampler else {}
-            state = checkpoint.Checkpoint(self.recipe, self.step, weights, moments, scale, selection, sampler)
+            own = self.weighting.state if self.weighting else {}
+            weighting = {name: torch.from_numpy(value) for name, value in own.items()}
+            state = checkpoint.Checkpoint(
+                self.recipe, self.step, weights, moments, scale, selection, sampler, weighting
+            )
             checkpoint.save(path, state)
 
     def whole_model(self) -> M3ViT:
@@ -214,6 +255,7 @@ def train(
                     run.step,
                     distributed=run.distributed,
                     precision=run.precision,
+                    weighting=run.weighting,
                 )
             if not all(map(math.isfinite, losses.values())):
                 raise UserError(f"training diverged at step {run.step}: lower the learning rate")
