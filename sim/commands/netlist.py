@@ -14,14 +14,17 @@ class NetlistCommand:
     """A task of a build on the accelerator as Yosys reads it, in four states."""
 
     name = "netlist"
-    help = "run a task of a small build on the accelerator as Yosys reads it, with every register and memory unknown at the start"
+    help = "run a task of a small build on the accelerator as Yosys reads it, with everything unknown at the start"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("build", type=Path, help="build directory, from `moesaic generate`")
         parser.add_argument("--task", required=True, help="task of the build")
         parser.add_argument(
-            "--seed", type=natural, default=0, help="of the image; other than 0 also of the memory's pauses (default 0)"
+            "--seed",
+            type=natural,
+            default=0,
+            help="of the image; other than 0 also of the memory's pauses (default 0)",
         )
 
     @staticmethod
@@ -29,8 +32,8 @@ class NetlistCommand:
         """Print what is wrong and a line that sums it up; return 0 if nothing is, EXIT_DIFFERENT otherwise."""
         import numpy as np
 
-        from moesaic.sim.measurements.netlist_run.network_run import compare
-        from moesaic.sim.measurements.netlist_run.simulation import find_icarus
+        from moesaic.sim.measurements.netlist_run.icarus import find_icarus
+        from moesaic.sim.measurements.netlist_run.network_run import accelerator, compare
         from moesaic.sim.measurements.synthesis import yosys
         from moesaic.spec.build import load_build
 
@@ -40,7 +43,8 @@ class NetlistCommand:
         find_icarus()
         shape = (build.image_height, build.image_width, 3)
         image = np.random.default_rng(arguments.seed).integers(0, 256, shape).astype(np.uint8)
-        result = compare(build, arguments.task, image, seed=arguments.seed, say=print)
+        netlist = accelerator(build.configuration)
+        result = compare(build, arguments.task, image, netlist, seed=arguments.seed)
         for problem in result.problems:
             print(f"  {problem}")
         print(

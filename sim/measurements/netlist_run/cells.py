@@ -15,6 +15,11 @@ CELL_DIRECTORY = Path(__file__).parent / "cells"
 _MODULE = re.compile(r"^module (\w+)\b.*?^endmodule$", re.MULTILINE | re.DOTALL)
 _SPECIFY = re.compile(r"^ *specify\b.*?^ *endspecify\n", re.MULTILINE | re.DOTALL)
 _INSTANCE = re.compile(r"^  (\w+) (?:#\(|\\?\S+ +\()", re.MULTILINE)
+_SHARED = re.compile(r"^ +(moesaic_\w+) #\(", re.MULTILINE)
+_FILLED = re.compile(
+    r"^  ((?:SRL|RAM)\w+) #\(\n(?:    \.\w+\(.*\),\n)*?    \.INIT\w*\(\d+'[bdh][0x]*[1-9a-f]", re.MULTILINE
+)
+"""Shift registers and memories with contents other than zeros, which Yosys writes for unknown ones, or x."""
 _DEFINED = re.compile(r"^module (\\\S+|\w+)", re.MULTILINE)
 
 
@@ -25,9 +30,12 @@ def cell_models(netlist: str) -> str:
 
     Raises:
         UserError: Yosys is missing.
-        InternalError: there is no model of a cell.
+        InternalError: there is no model of a cell, or a memory has initial contents.
     """
     yosys.version()
+    filled = sorted({match[1] for match in _FILLED.finditer(netlist)})
+    if filled:
+        raise InternalError(f"the netlist has {', '.join(filled)} with initial contents, which the models do not know")
     library = importlib.resources.files("pyosys") / "share" / "xilinx" / "cells_sim.v"
     theirs = {match.group(1): match.group() for match in _MODULE.finditer(library.read_text(encoding="utf-8"))}
     missing = sorted(set(_INSTANCE.findall(netlist)) - set(_DEFINED.findall(netlist)))
@@ -36,7 +44,7 @@ def cell_models(netlist: str) -> str:
         ours = CELL_DIRECTORY / f"{name}.sv"
         if ours.exists():
             models.append(ours.read_text(encoding="utf-8"))
-            missing += sorted(set(_INSTANCE.findall(models[-1])) - set(missing))
+            missing += sorted(set(_SHARED.findall(models[-1])) - set(missing))
         elif name in theirs:
             models.append(_SPECIFY.sub("", theirs[name]) + "\n")
         else:

@@ -19,5 +19,5 @@ def write_module_netlist(top: str, parameters: Mapping[str, int | str], director
         UserError: Yosys or a source file is missing, or the file cannot be written.
         InternalError: Yosys fails, or there is no model of a cell.
     """
-    netlist = synthesised(top, source_closure(top, RTL_DIRECTORIES), parameters).read_text(encoding="utf-8")
+    netlist = synthesised(top, source_closure(top, RTL_DIRECTORIES), parameters)
     write_file(directory / f"{top}.sv", (netlist + cell_models(netlist)).encode())

@@ -1,8 +1,7 @@
-"""A task of a build on the accelerator as Yosys reads it, in four states, compared with the reference machine byte by byte."""
+"""A task of a build on the accelerator as Yosys reads it, compared with the reference machine byte by byte."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.netlist_run.netlists import read_by_yosys
 from moesaic.sim.measurements.netlist_run.simulation import NetlistRun, NetlistSimulator
 from moesaic.spec.build import Build
+from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.executor import MAX_CYCLES, Memory
 from moesaic.spec.machine import ReferenceMachine
@@ -24,7 +24,7 @@ _LEAST_CYCLES = 20_000
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a run in four states shows.
+    """What a run shows.
 
     task: what was run. frame_bytes: of the frame window; different: how many of them differ
     from the reference, unknown ones included. cycles: from start to done, with the bench's memory. problems: a line for each thing that is
@@ -38,20 +38,35 @@ class Comparison:
     problems: list[str]
 
 
+def accelerator(configuration: HardwareConfiguration) -> str:
+    """Verilog of moesaic_accelerator_pins as Yosys elaborates it.
+
+    Raises:
+        UserError: Yosys is missing.
+        InternalError: Yosys fails.
+    """
+    return read_by_yosys(TOP, source_closure(TOP, [RTL_DIRECTORY]), rtl_parameters(configuration))
+
+
 def compare(
-    build: Build, task: str, image: np.ndarray, *, seed: int = 0, say: Callable[[str], None] = lambda line: None
+    build: Build,
+    task: str,
+    image: np.ndarray,
+    netlist: str,
+    *,
+    seed: int = 0,
 ) -> Comparison:
-    """Run a task once on the accelerator as Yosys reads it and on the reference machine, from frame windows of the same bytes.
+    """Run a task once on the accelerator as Yosys wrote it and on the reference machine, from frame windows of the same bytes.
 
     Args:
         build: of any configuration; its network should be small, since some hundred cycles are simulated a second.
         image: uint8 (height, width, 3), of the build's size.
+        netlist: the accelerator of the build's configuration, see `accelerator`.
         seed: see NetlistSimulator.run.
-        say: called with a line before each step that may take minutes.
 
     Raises:
-        UserError: a tool is missing, or the task is unknown.
-        InternalError: Yosys or Icarus refuses the RTL, or the run does not end.
+        UserError: a tool is missing, the task is unknown, or the network too large for the bench.
+        InternalError: the simulator refuses the netlist, or the run does not end.
     """
     program = build.task(task).program
     memory = build.new_memory()
@@ -59,11 +74,7 @@ def compare(
     padded = Memory(_whole_beats(memory.constants), _whole_beats(memory.frame))
     reference = Memory(padded.constants, padded.frame.copy())
     ReferenceMachine(build.configuration).run(program, reference, MAX_CYCLES)
-    say(f"Yosys reads {build.configuration.name}")
-    netlist = read_by_yosys(TOP, source_closure(TOP, [RTL_DIRECTORY]), rtl_parameters(build.configuration))
-    say("Icarus compiles it")
-    simulator = NetlistSimulator(netlist, build.configuration.load_ports, padded.constants.size, padded.frame.size)
-    say(f"running {task}")
+    simulator = NetlistSimulator(netlist, build.configuration.load_ports)
     run = simulator.run(program, padded, seed=seed, max_cycles=_LEAST_CYCLES + 2 * build.task(task).macs)
     different = np.flatnonzero(run.frame != reference.frame)
     bad = np.union1d(different, np.array(run.unknown_bytes, np.int64))

@@ -1,10 +1,8 @@
-"""Compile the accelerator as Yosys reads it behind the bench, for Icarus Verilog, and run programs on it in four states."""
+"""Run programs on the accelerator as Yosys reads it, behind the bench, in four states."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -12,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from moesaic.caches import cache_directory
 from moesaic.errors import InternalError, UserError
 from moesaic.sim.measurements.netlist_run.cells import cell_models
+from moesaic.sim.measurements.netlist_run.icarus import compiled
 from moesaic.sim.measurements.netlist_run.probes import probed
 from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.registers import REGISTERS
 
 BENCH = Path(__file__).parent / "rtl" / "netlist_bench.sv"
+WINDOW_BYTES = 1 << 24
+"""The most that constants and the frame window may have."""
 _HEX_DIGITS = 2 * BEAT_BYTES
 _TAIL_LINES = 20
 
@@ -41,63 +41,54 @@ class NetlistRun:
     unknowns: list[str]
 
 
-def find_icarus() -> str:
-    """The Icarus Verilog compiler.
-
-    Raises:
-        UserError: it is missing.
-    """
-    found = shutil.which("iverilog")
-    if found is None:
-        raise UserError("iverilog is missing: a run in four states needs it; get it with: apt-get install iverilog")
-    return found
-
-
 class NetlistSimulator:
     """moesaic_accelerator_pins as Verilog by Yosys behind the bench, where every register and memory starts unknown.
 
     Args:
-        netlist: its Verilog file (moesaic.sim.measurements.netlist_run.netlists.read_by_yosys).
+        netlist: its Verilog (moesaic.sim.measurements.netlist_run.netlists).
         load_ports: of its configuration.
-        constant_bytes, frame_bytes: sizes of the memory windows, multiples of 16.
 
     Raises:
-        UserError: Icarus Verilog is missing.
-        InternalError: the netlist does not compile.
+        InternalError: there is no model of a cell, or a memory has initial contents.
     """
 
-    def __init__(self, netlist: Path, load_ports: int, constant_bytes: int, frame_bytes: int) -> None:
-        text = netlist.read_text(encoding="utf-8")
+    def __init__(self, netlist: str, load_ports: int) -> None:
         self._parameters = {
             "LoadPorts": load_ports,
-            "ConstantWords": constant_bytes // BEAT_BYTES,
-            "FrameWords": frame_bytes // BEAT_BYTES,
+            "WindowWords": WINDOW_BYTES // BEAT_BYTES,
             "Registers": max(register.offset for register in REGISTERS) // 4 + 1,
         }
         self._sources = {
-            "netlist.v": probed(text, BENCH.stem),
-            "cells.sv": cell_models(text),
+            "netlist.v": probed(netlist, BENCH.stem),
+            "cells.sv": cell_models(netlist),
             BENCH.name: BENCH.read_text(encoding="utf-8"),
         }
-        self._executable = self._compiled()
 
     def run(self, program: Program, memory: Memory, *, seed: int = 0, max_cycles: int = 1_000_000) -> NetlistRun:
-        """Run a program once, from reset on; `memory` stays as it is.
+        """Run a program once, from reset on; `memory`, of whole 16-byte beats, stays as it is.
 
         seed: 0 for fixed latencies of the memory; another draws latencies and pauses.
 
         Raises:
-            InternalError: the run did not end, accessed what is in no window, or broke the rules of a burst.
+            UserError: Icarus Verilog is missing, or a window is larger than WINDOW_BYTES.
+            InternalError: the netlist does not compile, the run did not end, accessed what is in no window, or broke the rules of a burst.
         """
+        for name, size in (("constants", memory.constants.size), ("frame", memory.frame.size)):
+            if size > WINDOW_BYTES:
+                raise UserError(
+                    f"{name}: {size:,} bytes, and the bench of netlists holds {WINDOW_BYTES:,}; take a smaller network"
+                )
         with tempfile.TemporaryDirectory(prefix="moesaic-netlist-") as directory:
             root = Path(directory)
             _write_words(root / "constants.hex", memory.constants)
             _write_words(root / "frame.hex", memory.frame)
             arguments = {
                 "constants": "constants.hex", "frame": "frame.hex", "result": "result.hex",
+                "constant_words": memory.constants.size // BEAT_BYTES, "frame_words": memory.frame.size // BEAT_BYTES,
                 "program_offset": program.offset, "program_size": program.size, "seed": seed, "max_cycles": max_cycles,
             }  # fmt: skip
-            command = ["vvp", str(self._executable), *(f"+{name}={value}" for name, value in arguments.items())]
+            executable = compiled(BENCH.stem, self._sources, self._parameters)
+            command = ["vvp", str(executable), *(f"+{name}={value}" for name, value in arguments.items())]
             process = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
             lines = process.stdout.splitlines()
             failures = [line for line in lines if line.startswith("FAILED")]
@@ -113,26 +104,6 @@ class NetlistSimulator:
             [r.name for r in REGISTERS if re.search("[xXzZ]", values[r.offset])],
             [line for line in lines if line.startswith("UNKNOWN")],
         )
-
-    def _compiled(self) -> Path:
-        """The compiled simulation, made or found in the cache."""
-        digest = hashlib.sha256(repr((self._parameters, sorted(self._sources.items()))).encode()).hexdigest()
-        final = cache_directory("simulators") / f"netlist-{digest[:16]}.vvp"
-        if not final.exists():
-            with tempfile.TemporaryDirectory(prefix=".netlist-", dir=final.parent) as scratch:
-                work = Path(scratch)
-                for name, text in self._sources.items():
-                    (work / name).write_text(text, encoding="utf-8")
-                parameters = [f"-P{BENCH.stem}.{name}={value}" for name, value in self._parameters.items()]
-                command = [find_icarus(), "-g2012", "-s", BENCH.stem, *parameters, "-o", "simulator", *self._sources]
-                process = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
-                if process.returncode:
-                    tail = "\n".join((process.stdout + process.stderr).splitlines()[-_TAIL_LINES:])
-                    raise InternalError(
-                        f"Icarus cannot compile the netlist (exit status {process.returncode}):\n{tail}"
-                    )
-                (work / "simulator").rename(final)
-        return final
 
 
 _REGISTER = re.compile(r"REGISTER ([0-9a-f]+) ([0-9a-fxz]+)", re.IGNORECASE)

@@ -1,4 +1,5 @@
-// The synthesised accelerator behind a memory of its own, run once by a master that writes its registers; for Verilator and for Icarus.
+// The accelerator as Yosys wrote it, behind a memory of the bench's own, run once by a master that writes its registers; for Verilator
+// and for Icarus.
 //
 // Whatever a signal does not promise is unknown here: read data between beats, register addresses and data between accesses. In four
 // states an X on an output that a handshake or a beat promises is counted, and so are those that the netlist's own probes see
@@ -10,8 +11,7 @@
 `timescale 1ns / 1ps
 module netlist_bench #(
     parameter LoadPorts = 3,
-    parameter ConstantWords = 1,
-    parameter FrameWords = 1,
+    parameter WindowWords = 1 << 20,                // 16-byte words that each window may have
     parameter [39:0] ConstantBase = 40'h0_2000_0000,
     parameter [39:0] FrameBase = 40'h8_7654_3000,
     parameter Registers = 84                        // 32-bit words of the register file that are read in the end
@@ -21,7 +21,7 @@ module netlist_bench #(
   localparam Outstanding = 16;
 
   reg clk = 1'b0;
-  reg rst_n;
+  reg rst_n = 1'b0;
   // Whether what the netlist shows is judged: from the end of reset on.
   reg judged = 1'b0;
   integer unknowns = 0;
@@ -29,10 +29,10 @@ module netlist_bench #(
   integer seed = 0;
   integer max_cycles = 1000000;
   integer cycle = 0;
-  reg [31:0] program_offset, program_size, random_state;
+  reg [31:0] constant_words, frame_words, program_offset, program_size, random_state;
 
-  reg [127:0] constants[0:ConstantWords-1];
-  reg [127:0] frame[0:FrameWords-1];
+  reg [127:0] constants[0:WindowWords-1];
+  reg [127:0] frame[0:WindowWords-1];
 
   always #1 clk = !clk;
   always @(posedge clk) cycle <= cycle + 1;
@@ -41,7 +41,8 @@ module netlist_bench #(
   reg  [11:0] awaddr, araddr;
   reg  [31:0] wdata;
   reg  [3:0]  wstrb;
-  reg         awvalid, wvalid, bready, arvalid, rready;
+  reg         awvalid = 1'b0, wvalid = 1'b0, arvalid = 1'b0;
+  wire        bready = 1'b1, rready = 1'b1;
   wire        awready, wready, bvalid, arready, rvalid, irq;
   wire [31:0] rdata;
   wire [1:0]  bresp, rresp;
@@ -161,8 +162,8 @@ module netlist_bench #(
   task read_word(input [39:0] address);
     begin
       found = 1'b1;
-      if (address >= ConstantBase && (address - ConstantBase) / 16 < ConstantWords) word = constants[(address-ConstantBase)/16];
-      else if (address >= FrameBase && (address - FrameBase) / 16 < FrameWords) word = frame[(address-FrameBase)/16];
+      if (address >= ConstantBase && (address - ConstantBase) / 16 < constant_words) word = constants[(address-ConstantBase)/16];
+      else if (address >= FrameBase && (address - FrameBase) / 16 < frame_words) word = frame[(address-FrameBase)/16];
       else begin
         $display("FAILED: cycle %0d: a read of %h, outside of both windows", cycle, address);
         $finish;
@@ -240,7 +241,7 @@ module netlist_bench #(
     end else begin
       if (response_valid && response_ready) owed = owed - 1;
       if (data_valid && data_ready) begin
-        if (written_address < FrameBase || (written_address - FrameBase) / 16 >= FrameWords) begin
+        if (written_address < FrameBase || (written_address - FrameBase) / 16 >= frame_words) begin
           $display("FAILED: cycle %0d: a write to %h, outside of the frame window", cycle, written_address);
           $finish;
         end
@@ -270,24 +271,37 @@ module netlist_bench #(
     end
   end
 
-  // --- the master of the registers ---
-  reg [31:0] value;
+  // --- the master of the registers, which changes pins at clock edges only ---
+  localparam Reset = 0, Set = 1, Run = 2, Read = 3, Acknowledge = 4, Finish = 5;
+  localparam ResetCycles = 16, SettleCycles = 8, Settings = 11, SpareCycles = 10000;
 
-  task write_register(input [11:0] address, input [31:0] written);
+  integer phase = Reset;
+  integer step = 0;
+
+  // Address and value of the registers that start a run, in order.
+  function [43:0] setting(input integer index);
+    case (index)
+      0: setting = {12'h030, ConstantBase[31:0]};
+      1: setting = {12'h034, 24'd0, ConstantBase[39:32]};
+      2: setting = {12'h038, 32'd16 * constant_words};
+      3: setting = {12'h040, FrameBase[31:0]};
+      4: setting = {12'h044, 24'd0, FrameBase[39:32]};
+      5: setting = {12'h048, 32'd16 * frame_words};
+      6: setting = {12'h050, program_offset};
+      7: setting = {12'h054, program_size};
+      8: setting = {12'h058, max_cycles[31:0]};
+      9: setting = {12'h014, 32'd1};
+      default: setting = {12'h000, 32'd1};
+    endcase
+  endfunction
+
+  task write_register(input [11:0] address, input [31:0] value);
     begin
       awaddr <= address;
-      wdata <= written;
+      wdata <= value;
       wstrb <= 4'b1111;
       awvalid <= 1'b1;
       wvalid <= 1'b1;
-      @(posedge clk);
-      while (awready !== 1'b1) @(posedge clk);
-      awvalid <= 1'b0;
-      wvalid <= 1'b0;
-      awaddr <= 12'bx;
-      wdata <= 32'bx;
-      wstrb <= 4'bx;
-      while (bvalid !== 1'b1) @(posedge clk);
     end
   endtask
 
@@ -295,66 +309,96 @@ module netlist_bench #(
     begin
       araddr <= address;
       arvalid <= 1'b1;
-      @(posedge clk);
-      while (arready !== 1'b1) @(posedge clk);
-      arvalid <= 1'b0;
-      araddr <= 12'bx;
-      while (rvalid !== 1'b1) @(posedge clk);
-      value = rdata;
     end
   endtask
 
+  always @(posedge clk) begin
+    if (awvalid && awready === 1'b1) begin
+      awvalid <= 1'b0;
+      awaddr <= 12'bx;
+    end
+    if (wvalid && wready === 1'b1) begin
+      wvalid <= 1'b0;
+      wdata <= 32'bx;
+      wstrb <= 4'bx;
+    end
+    if (arvalid && arready === 1'b1) begin
+      arvalid <= 1'b0;
+      araddr <= 12'bx;
+    end
+
+    step = step + 1;
+    case (phase)
+      Reset: begin
+        if (step == ResetCycles) rst_n <= 1'b1;
+        if (step == ResetCycles + 1) judged <= 1'b1;
+        if (step == ResetCycles + SettleCycles) begin
+          phase = Set;
+          step = 0;
+          write_register(setting(0) >> 32, setting(0));
+        end
+      end
+      Set: begin
+        if (bvalid !== 1'b1) step = step - 1;
+        else if (step != Settings) write_register(setting(step) >> 32, setting(step));
+        else begin
+          phase = Run;
+          step = 0;
+        end
+      end
+      Run: begin
+        if (irq === 1'b1 || step == max_cycles + SpareCycles) begin
+          if (irq !== 1'b1) $display("FAILED: no interrupt within %0d cycles", step);
+          phase = Read;
+          step = 0;
+          read_register(12'h000);
+        end
+      end
+      Read: begin
+        if (rvalid !== 1'b1) begin
+          step = step - 1;
+        end else begin
+          $display("REGISTER %h %h", 4 * (step - 1), rdata);
+          if (step != Registers) read_register(4 * step);
+          else begin
+            phase = Acknowledge;
+            write_register(12'h018, 32'd1);
+          end
+        end
+      end
+      Acknowledge: begin
+        if (bvalid === 1'b1) begin
+          phase = Finish;
+          step = 0;
+        end
+      end
+      default: begin
+        if (step == 2) begin
+          if (irq !== 1'b0) $display("FAILED: the interrupt stays");
+          $writememh(result_file, frame, 0, frame_words - 1);
+          $display("ENDED: %0d unknowns", unknowns);
+          $finish;
+        end
+      end
+    endcase
+  end
+
   reg [8*512-1:0] constants_file, frame_file, result_file;
-  integer n;
 
   initial begin
     if (!$value$plusargs("constants=%s", constants_file) || !$value$plusargs("frame=%s", frame_file) ||
         !$value$plusargs("result=%s", result_file) || !$value$plusargs("program_offset=%d", program_offset) ||
+        !$value$plusargs("constant_words=%d", constant_words) || !$value$plusargs("frame_words=%d", frame_words) ||
         !$value$plusargs("program_size=%d", program_size)) begin
-      $display("FAILED: +constants, +frame, +result, +program_offset and +program_size are needed");
+      $display("FAILED: an argument of the bench is missing");
       $finish;
     end
     if (!$value$plusargs("latency=%d", latency)) latency = 60;
     if (!$value$plusargs("seed=%d", seed)) seed = 0;
     if (!$value$plusargs("max_cycles=%d", max_cycles)) max_cycles = 1000000;
     random_state = 32'h9e3779b9 + seed;
-    $readmemh(constants_file, constants);
-    $readmemh(frame_file, frame);
-    {awvalid, wvalid, arvalid} = 3'b000;
-    {bready, rready} = 2'b11;
-    rst_n = 1'b0;
-    repeat (16) @(posedge clk);
-    rst_n <= 1'b1;
-    @(posedge clk);
-    judged <= 1'b1;
-    repeat (8) @(posedge clk);
-    write_register(12'h030, ConstantBase[31:0]);
-    write_register(12'h034, {24'd0, ConstantBase[39:32]});
-    write_register(12'h038, ConstantWords * 16);
-    write_register(12'h040, FrameBase[31:0]);
-    write_register(12'h044, {24'd0, FrameBase[39:32]});
-    write_register(12'h048, FrameWords * 16);
-    write_register(12'h050, program_offset);
-    write_register(12'h054, program_size);
-    write_register(12'h058, max_cycles);
-    write_register(12'h014, 32'd1);
-    write_register(12'h000, 32'd1);
-    n = 0;
-    while (irq !== 1'b1 && n < max_cycles + 10000) begin
-      @(posedge clk);
-      n = n + 1;
-    end
-    if (irq !== 1'b1) $display("FAILED: no interrupt within %0d cycles", n);
-    for (n = 0; n < Registers; n = n + 1) begin
-      read_register(4 * n);
-      $display("REGISTER %h %h", 4 * n, value);
-    end
-    write_register(12'h018, 32'd1);
-    @(posedge clk);
-    if (irq !== 1'b0) $display("FAILED: the interrupt stays");
-    $writememh(result_file, frame);
-    $display("ENDED: %0d unknowns", unknowns);
-    $finish;
+    $readmemh(constants_file, constants, 0, constant_words - 1);
+    $readmemh(frame_file, frame, 0, frame_words - 1);
   end
 
 endmodule

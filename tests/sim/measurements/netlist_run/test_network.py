@@ -1,13 +1,16 @@
-"""A small network on the tiny accelerator as Yosys reads it, in four states: the bytes of the reference, and nothing unknown."""
+"""Small networks on the tiny accelerator as Yosys reads it, in four states: the bytes of the reference, and nothing unknown."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 import pytest
 
+from moesaic.errors import InternalError
 from moesaic.hls.compiler.generate import generate
-from moesaic.sim.measurements.netlist_run.network_run import compare
+from moesaic.sim.measurements.netlist_run.cells import cell_models
+from moesaic.sim.measurements.netlist_run.network_run import accelerator, compare
 from moesaic.sim.measurements.netlist_run.probes import handshakes, probed
 from moesaic.spec.configuration import load_configuration
 from tests.hls.networks import NO_PREFIX, network, picture
@@ -29,14 +32,27 @@ endmodule
 """
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is missing: apt-get install iverilog")
-def test_a_network_gives_the_bytes_of_the_reference_and_nothing_is_unknown():
-    build = generate(network(NO_PREFIX, 0), load_configuration("tiny"))
-    result = compare(build, "depth", picture(NO_PREFIX, 0))
+needs_icarus = pytest.mark.skipif(
+    shutil.which("iverilog") is None, reason="iverilog is missing: apt-get install iverilog"
+)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_configuration("tiny")
+
+
+def assert_equal(result):
     assert result.problems == []
     assert result.different == 0 < result.frame_bytes
     assert result.cycles > 1000
+
+
+@pytest.mark.slow
+@needs_icarus
+def test_what_yosys_reads_gives_the_bytes_of_the_reference_and_nothing_is_unknown(tiny):
+    build = generate(network(NO_PREFIX, 0), tiny)
+    assert_equal(compare(build, "depth", picture(NO_PREFIX, 0), accelerator(tiny)))
 
 
 def test_handshakes_are_found_by_name_and_reported_once_each():
@@ -52,3 +68,51 @@ def test_modules_without_a_clock_or_handshakes_stay_as_they_are():
         MODULE.replace("valid", "value").replace("busy", "bus"),
     ):
         assert probed(text, "bench") == text
+
+
+NETLIST = """module \\leaf$1 (a, o);
+  LUT2 #(
+    .INIT(4'h8)
+  ) _1_ (
+    .I0(a)
+  );
+  INV _2_ (
+    .I(a)
+  );
+endmodule
+
+module top(a, o);
+  \\leaf$1  u_one (
+    .a(a)
+  );
+  \\leaf$1  u_other (
+    .a(a)
+  );
+  SRL16E #(
+    .INIT(4'h0),
+    .IS_CLK_INVERTED(1'h0)
+  ) \\u.name  (
+    .D(a)
+  );
+endmodule
+"""
+
+
+def test_a_memory_with_contents_is_refused():
+    assert "module SRL16E" in cell_models(NETLIST)
+    with pytest.raises(InternalError, match="SRL16E with initial contents"):
+        cell_models(NETLIST.replace("4'h0", "4'h2"))
+
+
+@needs_icarus
+@pytest.mark.parametrize(("state", "read"), [("1'b0", "x"), ("1'b1", "1"), ("1'bx", "x")])
+def test_distributed_memory_starts_unknown_and_does_not_ignore_unknown_enables(state, read, tmp_path):
+    bench = f"""module bench;
+      reg clk = 0; wire q;
+      RAM64M8 ram (.WCLK(clk), .WE({state}), .ADDRA(6'd5), .ADDRH(6'd5), .DIA(1'b1), .DOA(q));
+      initial begin #1 clk = 1; #1 $display("q=%b", q); end
+    endmodule"""
+    (tmp_path / "bench.sv").write_text(bench + "\n" + cell_models("  RAM64M8 #(\n"))
+    subprocess.run(["iverilog", "-g2012", "-o", "bench", "bench.sv"], cwd=tmp_path, check=True)
+    output = subprocess.run(["vvp", "bench"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert f"q={read}" in output
