@@ -20,10 +20,9 @@ def hold_channels(master: AxiLiteMaster, clock: LogicObject, rng: np.random.Gene
 
     Data of a write then come before, with or after their address, and the master takes an answer before it is there or lets it wait.
     """
-    channels = (
-        master.write_if.aw_channel, master.write_if.w_channel, master.write_if.b_channel,
-        master.read_if.ar_channel, master.read_if.r_channel,
-    )  # fmt: skip
+    write, read = master.write_if, master.read_if
+    assert write is not None and read is not None, "a master without reads or without writes"
+    channels = (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel)
     for channel, cycles in zip(channels, rng.integers(0, _MOST_CYCLES, len(channels)).tolist()):
         if cycles:
             channel.pause = True

@@ -23,6 +23,7 @@ from moesaic.hls.vendor.vivado.workspace import memory_map
 from moesaic.sim.machines import dram as dram_model
 from moesaic.sim.machines import recorder
 from moesaic.sim.machines.cocotb_process import cocotb_environment, simulator_arguments
+from moesaic.sim.machines.coverage_data import note_program
 from moesaic.sim.machines.ddr4 import FLAT, require_ddr4
 from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
@@ -191,6 +192,7 @@ class RtlExecutor:
             if content.dtype != np.uint8 or content.size % BEAT_BYTES:
                 raise InternalError(f"{space.name} window: {content.size} {content.dtype}, not 16-byte beats of uint8")
             content.tofile(self._files[space])
+        note_program(memory.constants[program.offset : program.offset + program.size].tobytes())
         error_address = None if self.error_at is None else WINDOW_BASES[self.error_at[0]] + self.error_at[1]
         reply = self._ask(
             {

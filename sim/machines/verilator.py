@@ -138,7 +138,7 @@ def build(
         "--x-assign", "unique", "--x-initial", "unique",
         "--top-module", top, "-o", top, "-MAKEFLAGS", "--no-print-directory",
         *(["--trace-fst", "-CFLAGS", f"-I{_LZ4_HEADER.parent}"] if trace else []),
-        *(["--coverage-line", "--coverage-toggle"] if coverage else []),
+        *(["--coverage-line", "--coverage-toggle", "-DMOESAIC_COVERAGE"] if coverage else []),
         *(f"-G{name}={value}" for name, value in sorted(parameters.items())),
     ]  # fmt: skip
     visibility = "`verilator_config\n" + "".join(

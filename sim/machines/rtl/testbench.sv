@@ -137,4 +137,57 @@ module testbench #(
     .fetch_end_i(u_accelerator.end_reached)
   );
 
+`ifdef MOESAIC_COVERAGE
+  localparam int ReadVector = 2 * int'(ActPorts);
+  localparam int ReadRoute  = 3 * int'(ActPorts);
+  localparam int Ports      = int'(ActPorts);
+
+  logic [3*ActPorts+1:0] rd_held, rd_served;
+  logic [ActPorts+1:0] wr_held, wr_served;
+  assign rd_held   = u_accelerator.act_rd_valid & ~u_accelerator.act_rd_ready;
+  assign rd_served = u_accelerator.act_rd_valid & u_accelerator.act_rd_ready;
+  assign wr_held   = u_accelerator.act_wr_valid & ~u_accelerator.act_wr_ready;
+  assign wr_served = u_accelerator.act_wr_valid & u_accelerator.act_wr_ready;
+
+  logic [24:0] above_zero, at_most;
+  always_comb begin
+    for (int s = 0; s < 25; s++) begin
+      above_zero[s] = u_accelerator.u_semaphores.count_q[s] != '0;
+      at_most[s]    = u_accelerator.u_semaphores.count_q[s] == 8'(moesaic_isa_pkg::SEMAPHORE_MAX);
+    end
+  end
+
+  plan_points #(
+    .Experts(int'(Experts)),
+    .QueueTokens(int'(QueueTokens)),
+    .LoadPorts(int'(LoadPorts))
+  ) u_plan_points (
+    .clk_i,
+    .rst_ni(rst_ni && u_accelerator.core_rst_n),
+    .busy_i(u_accelerator.busy),
+    .empty_i(u_accelerator.empty),
+    .completed_i(u_accelerator.completed),
+    .dispatch_valid_i(u_accelerator.dispatch_valid),
+    .dispatch_ready_i(u_accelerator.dispatch_ready),
+    .fault_older_i(u_accelerator.fault_older),
+    .fault_i(u_accelerator.fault),
+    .fault_cause_i(u_accelerator.fault_cause),
+    .halt_i(u_accelerator.halt),
+    .timeout_i(u_accelerator.u_control.timeout),
+    .wait_mask_i(u_accelerator.wait_mask),
+    .semaphore_stall_i(u_accelerator.semaphore_stall),
+    .above_zero_i(above_zero),
+    .at_most_i(at_most),
+    .overflow_i(u_accelerator.overflow),
+    .rd_held_i({rd_held[ReadRoute+1], rd_held[ReadRoute], |rd_held[ReadVector+:Ports], |rd_held[0+:2*Ports]}),
+    .rd_served_i({rd_served[ReadRoute+1], rd_served[ReadRoute], |rd_served[ReadVector+:Ports], |rd_served[0+:2*Ports]}),
+    .wr_held_i({wr_held[Ports+1], wr_held[Ports], |wr_held[0+:Ports]}),
+    .wr_served_i({wr_served[Ports+1], wr_served[Ports], |wr_served[0+:Ports]}),
+    .weight_wr_valid_i({u_accelerator.weight_wr_valid[1], u_accelerator.weight_wr_valid[0]}),
+    .queue_count_i(u_accelerator.queue_count),
+    .queue_repeat_i(u_accelerator.u_route.repeats_q),
+    .queue_clear_i(u_accelerator.queue_clear)
+  );
+`endif
+
 endmodule
