@@ -367,8 +367,8 @@ def test_both_sides_of_every_limit(started, machine, power_up, name):
 
 
 @pytest.mark.parametrize("ordered", [False, True], ids=["at once", "ordered"])
-@pytest.mark.parametrize("machine", MACHINES)
-def test_one_of_several_faults_is_named(started, machine, ordered):
+@pytest.mark.parametrize(("machine", "power_up"), powered(28))
+def test_one_of_several_faults_is_named(started, machine, power_up, ordered):
     """Three units leave their memories and fetch meets an opcode that does not exist; semaphores make one of them the first."""
     configuration = CONFIGURATIONS[MACHINES[machine].configuration]
     to_matmul, to_vector = (1 << semaphore(*pair) for pair in ((Unit.LOAD, Unit.MATMUL), (Unit.MATMUL, Unit.VECTOR)))
@@ -384,7 +384,7 @@ def test_one_of_several_faults_is_named(started, machine, ordered):
     possible = possible_faults(ReferenceMachine(configuration), Program(0, len(code)), memory)
     units = [(Fault.ADDRESS, unit, tag) for tag, unit in enumerate(("load", "matmul", "vector"), 1)]
     assert possible == ({units[0]} if ordered else {*units, (Fault.BAD_INSTRUCTION, "fetch", 0)})
-    assert outcome(started(machine), code) in possible
+    assert outcome(started(machine, power_up), code) in possible
 
 
 @pytest.mark.parametrize("name", _without_rows(TINY))
