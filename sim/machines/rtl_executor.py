@@ -23,9 +23,9 @@ from moesaic.hls.vendor.vivado.workspace import memory_map
 from moesaic.sim.machines import dram as dram_model
 from moesaic.sim.machines import recorder
 from moesaic.sim.machines.cocotb_process import cocotb_environment, simulator_arguments
-from moesaic.sim.machines.coverage_data import note_program
+from moesaic.sim.machines.coverage_data import coverage_directory, note_program
 from moesaic.sim.machines.ddr4 import FLAT, require_ddr4
-from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
+from moesaic.sim.machines.rtl_directories import COVERAGE_DIRECTORY, SYSTEM_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.machines.verilator import build
 from moesaic.spec.board import board_of
@@ -71,7 +71,7 @@ def build_simulator(
     source_closure("moesaic_accelerator", [rtl_directory])  # its error names only this directory
     return build(
         TOP,
-        source_closure(TOP, [rtl_directory, SYSTEM_DIRECTORY]),
+        source_closure(TOP, [rtl_directory, SYSTEM_DIRECTORY, *([COVERAGE_DIRECTORY] if coverage_directory() else [])]),
         build_directory,
         parameters=rtl_parameters(configuration),
         cpp_sources=(*dram_model.SOURCES, *recorder.SOURCES, *([_WAVEFORM_SOURCE] if waveforms else [])),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
-from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
+from moesaic.sim.machines.rtl_directories import COVERAGE_DIRECTORY
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, pack
 from tests.spec.legal_fields import SMALLEST, random_fields
@@ -109,7 +109,7 @@ def test_each_row_names_a_test_that_is_there() -> None:
 
 
 def test_each_held_point_of_the_simulator_is_in_the_plan_or_impossible() -> None:
-    text = (SYSTEM_DIRECTORY / "plan_points.sv").read_text()
+    text = (COVERAGE_DIRECTORY / "plan_points.sv").read_text()
     names = {f"held/{name}" for name in re.findall(r'`HELD\(\w+, "([^"]+)"', text)}
     planned = {row.point for row in load_plan()} | set(impossible_points())
     assert len(names) > 20
