@@ -7,6 +7,7 @@ import pytest
 
 from moesaic.host.prediction_pictures import picture
 from moesaic.model.data.rendered import RenderedScenes
+from moesaic.model.tasks.registry import task_kind
 from moesaic.sim.measurements.road.inputs import rendered_scenes
 from moesaic.sim.measurements.road.rendering import legend, render_row
 from moesaic.spec.build import TaskProgram
@@ -16,8 +17,8 @@ from moesaic.spec.predictions import decode
 
 
 def task_of(kind: str) -> TaskProgram:
-    channels = RenderedScenes.tasks[kind]
     names = RenderedScenes.class_names.get(kind, ())
+    channels = task_kind(kind).channels or len(names)
     return TaskProgram(Program(0, 64), 0, (24, 32, channels), channels, kind, 1e-3, 1, class_names=names)
 
 
