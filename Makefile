@@ -26,7 +26,7 @@ HOST_TESTS := board compatibility deploy frame_sources hwh image image_files loc
   runtime same_integers frame_stream newest_stream threads
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real bench bench-experts bench-peers results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants formal fuzz resources bitstream docs doctor tables clean
+.PHONY: help setup demo real bench bench-experts bench-peers results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants verify formal fuzz resources bitstream docs doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -89,6 +89,9 @@ lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and
 
 mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice; MUTANTS="NAME ..." for some
 	$(PY) -m tests.mutants.run $(MUTANTS)
+
+verify: $(STAMP) $(FORMAL)/.installed ## Run every part of the verification, resumably; PARTS="stress formal" for some; writes build/verify and docs/verification.md
+	$(PY) -m tests.verify $(PARTS)
 
 formal: $(STAMP) $(FORMAL)/.installed ## Prove properties of the RTL with Yosys and z3, in build/formal, resumably; TASK=NAME for one; writes build/verify/formal.md
 	$(PY) -m tests.verify.formal $(if $(TASK),--task $(TASK))

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# Tables in the terminal of a workstation; `test_the_terminal_stays_on_the_workstation` says who may import it.
-TERMINAL = REPOSITORY / "moesaic" / "pages" / "terminal.py"
+# Tables in the terminal of a workstation, and campaigns; `test_what_stays_on_the_workstation` says who may import them.
+WORKSTATION = (REPOSITORY / "moesaic" / "pages" / "terminal.py", *(REPOSITORY / "moesaic" / "campaign").glob("*.py"))
 FILES = sorted(
-    path for package in ("host", "spec", "moesaic") for path in (REPOSITORY / package).rglob("*.py") if path != TERMINAL
+    path
+    for package in ("host", "spec", "moesaic")
+    for path in (REPOSITORY / package).rglob("*.py")
+    if path not in WORKSTATION
 )
 TREES = {path.relative_to(REPOSITORY): ast.parse(path.read_text(), feature_version=(3, 10)) for path in FILES}
 
@@ -52,11 +55,12 @@ def test_imports(path):
         assert module not in imported(TREES[path]) or str(path) in files
 
 
-def test_the_terminal_stays_on_the_workstation():
-    """It needs rich, which a board has not."""
+def test_what_stays_on_the_workstation():
+    """It needs rich, and campaigns Dask, which a board has not."""
     for path, tree in TREES.items():
-        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert "moesaic.pages.terminal" not in modules, path
+        assert not any(module.startswith("moesaic.campaign") for module in modules), path
 
 
 def test_optional_packages_are_imported_in_functions():
