@@ -87,8 +87,8 @@ lint: $(STAMP) ## Check Python style and imports, and all RTL with Verilator and
 	$(VENV)/bin/basedpyright
 	$(VENV)/bin/moesaic lint
 
-mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice; MUTANTS="NAME ..." for some
-	$(PY) -m tests.mutants.run $(MUTANTS)
+mutants: $(STAMP) ## Break the RTL in one place at a time and see that the tests notice; MUTANTS="NAME ..." for some of the list
+	$(PY) -m tests.verify.mutation $(MUTANTS)
 
 verify: $(STAMP) $(FORMAL)/.installed ## Run every part of the verification, resumably; PARTS="stress formal" for some; writes build/verify and docs/verification.md
 	$(PY) -m tests.verify $(PARTS)

@@ -9,10 +9,11 @@ import subprocess
 import tempfile
 import threading
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -51,6 +52,20 @@ class Window:
     path: Path
     first: int
     last: int
+
+
+class Simulation(Protocol):
+    """A process that simulates; `subprocess.Popen` is one."""
+
+    returncode: Any
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
+StartSimulation = Callable[[int, Path], Simulation]
+"""Starts a process that serves jobs (moesaic.sim.machines.rtl_server) from the socket of this number and logs to this file."""
 
 
 def build_simulator(
@@ -96,6 +111,8 @@ class RtlExecutor:
         timeline: record the events of every run, at next to no cost.
         waveforms: compile a simulator that can record `window`; it runs more slowly and takes longer to build.
         build_directory: where compiled simulators are kept; None for the cache (moesaic.caches).
+        start: starts the simulation instead of building and running a simulator; rtl_directory and waveforms then do not count, and
+            the seeds only for the DRAM and the control port.
 
     Attributes:
         fingerprint: the configuration's, 16 hexadecimal digits, as read from the RTL.
@@ -125,6 +142,7 @@ class RtlExecutor:
         timeline: bool = False,
         waveforms: bool = False,
         build_directory: Path | None = None,
+        start: StartSimulation | None = None,
     ) -> None:
         channels: list[int] = []
         if dram != FLAT:
@@ -134,9 +152,13 @@ class RtlExecutor:
         self.window: Window | None = None
         self.events = np.empty(0, recorder.EVENT)
         self.dram_bytes: dict[str, int] = {}
-        executable = build_simulator(
-            Path(rtl_directory), configuration, build_directory=build_directory, waveforms=waveforms
-        )
+        if start is None:
+            executable = build_simulator(
+                Path(rtl_directory), configuration, build_directory=build_directory, waveforms=waveforms
+            )
+            start = _starter(
+                executable, (random_seed or 0) if power_up_seed is None else power_up_seed, random_seed or 0
+            )
         self._timeline, self._waveforms = timeline, waveforms
         self._closed = False
         self._asking = threading.Lock()
@@ -146,18 +168,8 @@ class RtlExecutor:
         self._events_file, self._waveform_file = root / "events.bin", root / "waveform.fst"
         self._files = {Space.CONSTANT: root / "constants.bin", Space.FRAME: root / "frame.bin"}
         ours, theirs = socket.socketpair()
-        power_up = (random_seed or 0) if power_up_seed is None else power_up_seed
-        command = [str(executable), *simulator_arguments(power_up, {"job_socket": theirs.fileno()})]
-        with self._log.open("wb") as log, theirs:
-            self._process = subprocess.Popen(
-                command,
-                cwd=root,
-                env=cocotb_environment(TOP, "moesaic.sim.machines.rtl_server", root / "results.xml", random_seed or 0),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
-            )
+        with theirs:
+            self._process = start(theirs.fileno(), self._log)
         self._stream = ours.makefile("rw", encoding="utf-8", newline="\n")
         ours.close()
         self._kill = weakref.finalize(self, _kill, self._process)
@@ -340,6 +352,26 @@ def _channels(configuration: HardwareConfiguration) -> list[int]:
     return [ports.index(port) for port in ports]
 
 
-def _kill(process: subprocess.Popen) -> None:
+def _starter(executable: Path, power_up: int, seed: int) -> StartSimulation:
+    """Starts this simulator. power_up: seed of what registers and memories hold. seed: of everything else."""
+
+    def start(job_socket: int, log: Path) -> Simulation:
+        command = [str(executable), *simulator_arguments(power_up, {"job_socket": job_socket})]
+        environment = cocotb_environment(TOP, "moesaic.sim.machines.rtl_server", log.parent / "results.xml", seed)
+        with log.open("wb") as stream:
+            return subprocess.Popen(
+                command,
+                cwd=log.parent,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                pass_fds=[job_socket],
+            )
+
+    return start
+
+
+def _kill(process: Simulation) -> None:
     process.kill()
     process.wait()

@@ -184,9 +184,13 @@ async def count_interrupts(dut: Dut, count: list[int]) -> None:
 
 @cocotb.test()
 async def serve(dut: Dut) -> None:
+    """Serve the jobs of the socket that the command line names."""
+    await serve_jobs(dut, socket.socket(fileno=int(cocotb.plusargs["job_socket"])))
+
+
+async def serve_jobs(dut: Dut, connection: socket.socket) -> None:
     """Reset the machine, send its fingerprint, and answer jobs until the socket closes."""
     logging.getLogger("cocotb.testbench.s_axi_control").setLevel(logging.WARNING)
-    connection = socket.socket(fileno=int(cocotb.plusargs["job_socket"]))
     stream = connection.makefile("rw", encoding="utf-8", newline="\n")
 
     def answer(message: Job) -> None:

@@ -145,5 +145,5 @@ def test_two_units_in_the_benchmark():
 
 
 def test_mutants_in_the_readme_are_all_of_them():
-    count = len(tomllib.loads((REPOSITORY / "tests/mutants/mutants.toml").read_text())["mutant"])
+    count = len(tomllib.loads((REPOSITORY / "tests/verify/mutation/listed.toml").read_text())["mutant"])
     assert f"{count} of {count} deliberate faults" in README

@@ -19,9 +19,10 @@ from moesaic.sim.machines.csim import CsimExecutor
 from moesaic.spec.arithmetic import reciprocal
 from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.executor import Executor, MachineFault, Memory, Program
-from moesaic.spec.isa import PARAMETER_ENTRY, Destination, Fault, Space, Unit, pack, semaphore
+from moesaic.spec.isa import PARAMETER_ENTRY, Destination, Fault, Unit, pack, semaphore
 from moesaic.spec.legality import encode
 from moesaic.spec.machine import ReferenceMachine
+from tests.sim.faults import HUGE, RUN, faults, matmul
 from tests.sim.instruction_cases import (
     DEGENERATE_ROUTES,
     SCENARIOS,
@@ -34,7 +35,6 @@ from tests.sim.instruction_cases import (
     random_product,
 )
 from tests.spec.legal_fields import SMALLEST, sides
-from tests.verify.fuzz.possible_faults import possible_faults
 
 MAX_CYCLES = 5_000_000
 TINY = load_configuration("tiny")
@@ -227,99 +227,17 @@ def test_softmax_of_1201_equal_scores(executor):
 
 # --- faults -----------------------------------------------------------------------------------------------------------
 
-_RUN = {"count_1": 1, "count_2": 1, "count_3": 1}
-_HUGE = 0xFFFF_FFF0
-
-
-def _matmul(**fields: int) -> bytes:
-    return pack("matmul", **{"tag": 7, "rows": 1, "columns": 1, "depth": 8, **fields})
-
-
-def _faults(c: HardwareConfiguration) -> dict[str, tuple[bytes, Fault, str, int]]:
-    """Name to code, cause, unit and tag. Every program is wrong in one way only."""
-    end = pack("end")
-    load = {"tag": 7, "bytes": 16, **_RUN}
-    store = {"tag": 7, "bytes": 16, "space": int(Space.FRAME), **_RUN}
-    vector = {"tag": 7, "rows": 2, "columns": 8}
-    last = c.row_entries - 2
-    address, bad = Fault.ADDRESS, Fault.BAD_INSTRUCTION
-    return {
-        "unknown opcode": (b"\x63" + bytes(63) + end, bad, "fetch", 0),
-        "program without end": (pack("load", **load), address, "fetch", 0),
-        "wait for a foreign semaphore": (pack("load", wait_mask=1 << 3, **load) + end, bad, "fetch", 0),
-        "signal of a foreign semaphore": (pack("load", signal_mask=1 << 5, **load) + end, bad, "fetch", 0),
-        "wait that never ends": (
-            _matmul(wait_mask=1 << semaphore(Unit.LOAD, Unit.MATMUL)) + end, Fault.TIMEOUT, "fetch", 0,
-        ),
-        "queue full of waiting instructions": (
-            pack("load", wait_mask=1 << semaphore(Unit.MATMUL, Unit.LOAD), **load) * (c.instruction_queue + 8) + end,
-            Fault.TIMEOUT, "fetch", 0,
-        ),
-        "semaphore overflow": (
-            pack("load", signal_mask=1 << semaphore(Unit.LOAD, Unit.MATMUL), **load) * 256 + end,
-            Fault.SEMAPHORE_OVERFLOW, "load", 7,
-        ),
-        "load beyond the window": (pack("load", dram_offset=_HUGE, **load) + end, address, "load", 7),
-        "load beyond act": (pack("load", local_address=c.act_bytes, **load) + end, address, "load", 7),
-        "load beyond weight": (
-            pack("load", destination=1, local_address=c.weight_window_bytes, **load) + end, address, "load", 7,
-        ),
-        "unpacked load beyond weight": (
-            pack("load", destination=1, unpack=1, **{**load, "bytes": 32}, local_address=c.weight_window_bytes - 32) + end,
-            address, "load", 7,
-        ),
-        "load beyond the tables": (pack("load", destination=2, local_address=c.table_bytes, **load) + end, address, "load", 7),
-        "load whose stride leaves the window": (
-            pack("load", **{**load, "count_3": 3, "dram_stride_3": 0x8000_0000}) + end, address, "load", 7,
-        ),
-        "store beyond the frame": (pack("store", dram_offset=_HUGE, **store) + end, address, "store", 7),
-        "store beyond act": (pack("store", local_address=c.act_bytes, **store) + end, address, "store", 7),
-        "matmul a beyond act": (_matmul(a_address=c.act_bytes) + end, address, "matmul", 7),
-        "matmul a pitch beyond act": (_matmul(rows=9, a_pitch=1 << 30) + end, address, "matmul", 7),
-        "matmul b beyond weight": (_matmul(b_address=c.weight_window_bytes) + end, address, "matmul", 7),
-        "matmul parameters beyond weight": (_matmul(param_address=c.weight_window_bytes) + end, address, "matmul", 7),
-        "matmul result beyond act": (_matmul(d_address=c.act_bytes) + end, address, "matmul", 7),
-        "matmul residual beyond act": (_matmul(destination=2, d_address=c.act_bytes) + end, address, "matmul", 7),
-        "matmul keys beyond weight": (_matmul(destination=3, d_address=c.weight_window_bytes) + end, address, "matmul", 7),
-        "matmul values beyond weight": (_matmul(destination=4, d_address=c.weight_window_bytes) + end, address, "matmul", 7),
-        "matmul maxima beyond the entries": (
-            _matmul(rows=3, destination=1, track_max=1, row_base=last) + end, address, "matmul", 7,
-        ),
-        "matmul scales beyond the entries": (_matmul(rows=3, row_scale=1, row_base=last) + end, address, "matmul", 7),
-        "layer norm source": (pack("layer_norm", source_pitch=c.act_bytes, **vector) + end, address, "vector", 7),
-        "layer norm result": (
-            pack("layer_norm", destination_address=c.act_bytes, **vector) + end, address, "vector", 7,
-        ),
-        "layer norm parameters": (pack("layer_norm", param_address=c.act_bytes, **vector) + end, address, "vector", 7),
-        "softmax source": (pack("softmax", source_address=c.act_bytes, **vector) + end, address, "vector", 7),
-        "softmax result": (pack("softmax", destination_pitch=c.act_bytes, **vector) + end, address, "vector", 7),
-        "softmax entries": (pack("softmax", row_base=last, **{**vector, "rows": 3}) + end, address, "vector", 7),
-        "route appends a token again": (
-            b"".join(
-                pack("route", tag=tag, rows=1, columns=2, top_k=1, first=first, append=append)
-                for tag, first, append in ((1, 0, 0), (2, 1, 1), (7, 1, 1))
-            ) + end, address, "route", 7,
-        ),
-        "layer norm parameters of no rows": (
-            pack("layer_norm", param_address=c.act_bytes, **{**vector, "rows": 0}) + end, address, "vector", 7,
-        ),
-        "softmax entries of no rows": (
-            pack("softmax", row_base=c.row_entries + 1, **{**vector, "rows": 0}) + end, address, "vector", 7,
-        ),
-        "route source": (pack("route", tag=7, rows=1, columns=2, top_k=1, source_address=c.act_bytes) + end, address, "route", 7),
-    }  # fmt: skip
-
 
 def _without_rows(c: HardwareConfiguration) -> dict[str, bytes]:
     """Instructions that would leave memories if they had rows."""
-    far = {"source_address": _HUGE // 256 * 256, "destination_address": _HUGE // 256 * 256, "columns": 8}
+    far = {"source_address": HUGE // 256 * 256, "destination_address": HUGE // 256 * 256, "columns": 8}
     return {
         "layer_norm": pack("layer_norm", **far),
         "softmax": pack("softmax", row_base=c.row_entries, **far),
-        "route": pack("route", columns=2, top_k=1, source_address=_HUGE // 256 * 256),
+        "route": pack("route", columns=2, top_k=1, source_address=HUGE // 256 * 256),
         "matmul": pack(
-            "matmul", columns=1, depth=8, a_address=_HUGE // 256 * 256, b_address=_HUGE // 256 * 256, row_scale=1,
-            d_address=_HUGE // 256 * 256, row_base=c.row_entries,
+            "matmul", columns=1, depth=8, a_address=HUGE // 256 * 256, b_address=HUGE // 256 * 256, row_scale=1,
+            d_address=HUGE // 256 * 256, row_base=c.row_entries,
         ),
     }  # fmt: skip
 
@@ -375,9 +293,9 @@ def test_one_of_several_faults_is_named(started, machine, power_up, ordered):
     masks = [{"signal_mask": to_matmul}, {"wait_mask": to_matmul, "signal_mask": to_vector}, {"wait_mask": to_vector}]
     load, matmul, vector = masks if ordered else ({}, {}, {})
     code = (
-        pack("load", tag=1, local_address=_HUGE, bytes=16, **_RUN, **load)
-        + pack("matmul", tag=2, rows=1, columns=1, depth=8, a_address=_HUGE // 256 * 256, **matmul)
-        + pack("softmax", tag=3, rows=1, columns=1, source_address=_HUGE // 256 * 256, **vector)
+        pack("load", tag=1, local_address=HUGE, bytes=16, **RUN, **load)
+        + pack("matmul", tag=2, rows=1, columns=1, depth=8, a_address=HUGE // 256 * 256, **matmul)
+        + pack("softmax", tag=3, rows=1, columns=1, source_address=HUGE // 256 * 256, **vector)
         + (pack("end") if ordered else b"\x63" + bytes(63))
     )
     memory = Memory(np.frombuffer(code, np.uint8).copy(), np.zeros(64, np.uint8))
@@ -416,8 +334,8 @@ def outcome(executor: Executor, code: bytes) -> tuple[Fault, str, int]:
 )
 def test_a_timeout_names_who_waits_for_whom(started, machine, power_up, stuck, full):
     wait = 1 << semaphore(Unit.LOAD, Unit.MATMUL)
-    waiting = _matmul(wait_mask=wait) + pack("end")
-    loads = pack("load", wait_mask=1 << semaphore(Unit.ROUTE, Unit.LOAD), tag=7, bytes=16, **_RUN)
+    waiting = matmul(wait_mask=wait) + pack("end")
+    loads = pack("load", wait_mask=1 << semaphore(Unit.ROUTE, Unit.LOAD), tag=7, bytes=16, **RUN)
     for code, expected in (
         (waiting, f"matmul ({stuck}) waits for a signal from load"),
         (loads * 40, f"load ({full}) waits for a signal from route; fetch waits for room in the queue of load"),
@@ -434,12 +352,12 @@ def test_a_timeout_names_who_waits_for_whom(started, machine, power_up, stuck, f
             assert found and int(found[1].replace(",", "")) > 4_800, detail
 
 
-@pytest.mark.parametrize("name", _faults(TINY))
+@pytest.mark.parametrize("name", faults(TINY))
 @pytest.mark.parametrize(("machine", "power_up"), powered(24))
 def test_fault(started, machine, power_up, name):
     """The cause, the unit and the tag; the run after it is right."""
     configuration, executor = CONFIGURATIONS[MACHINES[machine].configuration], started(machine, power_up)
-    code, cause, unit, tag = _faults(configuration)[name]
+    code, cause, unit, tag = faults(configuration)[name]
     for tested in (ReferenceMachine(configuration), executor):
         memory = Memory(np.frombuffer(code, np.uint8).copy(), np.zeros(64, np.uint8))
         with pytest.raises(MachineFault) as caught:

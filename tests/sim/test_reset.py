@@ -11,7 +11,7 @@ from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY, rtl_paramete
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.synthesis.reset import registers_without_reset
 from moesaic.spec.configuration import load_configuration
-from tests.mutants.resets import load_resets
+from tests.verify.mutation.resets import load_resets
 
 TABLE = tomllib.loads(Path(__file__).with_name("registers_without_reset.toml").read_text())
 TOP = "moesaic_accelerator"

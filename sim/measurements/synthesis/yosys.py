@@ -13,13 +13,14 @@ from moesaic.errors import InternalError, UserError
 from moesaic.installation import how_to_install
 
 _LOG_TAIL_LINES = 15
-_PROGRAM = """
+PROGRAM = """
 import json, sys
 from pyosys import libyosys
 design = libyosys.Design()
 for command in json.load(sys.stdin):
     libyosys.run_pass(command, design)
 """
+"""Runs commands, a JSON list on standard input, on one design; it ends with another status than 0 when Yosys finds an error."""
 
 
 def version() -> str:
@@ -40,7 +41,7 @@ def run(commands: Sequence[str]) -> str:
         InternalError: a command fails; the message ends with the tail of the log.
     """
     process = subprocess.run(
-        [sys.executable, "-c", _PROGRAM], input=json.dumps(list(commands)), capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM], input=json.dumps(list(commands)), capture_output=True, text=True, check=False
     )
     if process.returncode:
         tail = "\n".join((process.stdout + process.stderr).splitlines()[-_LOG_TAIL_LINES:])

@@ -1,0 +1,60 @@
+"""Designs with many mutants, of which a simulation has one; each is described by a few values, from which any worker can make it."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
+from tests.verify.mutation import listed, netlist_mutants, samples, schemata
+from tests.verify.mutation.operators import Mutation
+from tests.verify.mutation.resets import load_resets
+
+SOURCES = ("listed", "operators", "netlist")
+"""Where mutants come from: a list made by people, operators on the sources, and Yosys' `mutate` on the elaborated design."""
+_GROUP = 400
+"""Mutants of one design: more make it slower, fewer mean more builds."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """The `group`th part of a sample. source: one of SOURCES. count, seed: of the sample; of the list, all are taken."""
+
+    source: str
+    count: int
+    seed: int
+    group: int
+
+    def mutants(self) -> dict[int, Mutation]:
+        """By number, from 1."""
+        return dict(enumerate(_sampled(self.source, self.count, self.seed)[self.group * _GROUP :][:_GROUP], 1))
+
+    def write(self, directory: Path) -> None:
+        """Make the directory, with all of these mutants in the RTL in it. InternalError if a tool refuses to."""
+        if self.source == "netlist":
+            netlist_mutants.write_design(directory, self.mutants())
+        else:
+            schemata.write_design(RTL_DIRECTORY, directory, self.mutants())
+
+    def write_one(self, directory: Path, mutation: Mutation) -> None:
+        """The same with one mutant, which is always there."""
+        shutil.copytree(RTL_DIRECTORY, directory)
+        path = directory / f"{mutation.module}.sv"
+        path.write_bytes(mutation.apply(path.read_bytes()))
+
+
+def designs(source: str, count: int, seed: int) -> list[Design]:
+    """Those that together hold the sample."""
+    groups = -(-len(_sampled(source, count, seed)) // _GROUP)
+    return [Design(source, count, seed, group) for group in range(groups)]
+
+
+@functools.lru_cache(maxsize=4)
+def _sampled(source: str, count: int, seed: int) -> list[Mutation]:
+    if source == "listed":
+        return [mutant.mutation(RTL_DIRECTORY) for mutant in (*listed.load_listed(), *load_resets())]
+    if source == "netlist":
+        return netlist_mutants.sample(count, seed)
+    return samples.sample(samples.all_mutations(), count, seed)
