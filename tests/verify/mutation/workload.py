@@ -115,9 +115,10 @@ class Faulting:
             found = (fault.cause, fault.unit, fault.tag)
         finally:
             executor.error_at = None
-        if self.at is not None:  # which of the instructions under way meets the error depends on the timing
-            return "" if found[:2] == self.expected[:2] else f"{found[0].name} in {found[1]}", {}
-        return "" if found == self.expected else f"{found[0].name} in {found[1] or 'no unit'}, tag {found[2]}", {}
+        counters = {"cycles": read(executor, "COUNTER_CYCLES")}
+        # which of the instructions under way meets an error on the bus depends on the timing
+        right = found == self.expected if self.at is None else found[:2] == self.expected[:2]
+        return "" if right else f"{found[0].name} in {found[1] or 'no unit'}, tag {found[2]}", counters
 
 
 @dataclass(frozen=True)
