@@ -35,6 +35,7 @@ from tests.sim.instruction_cases import (
     random_product,
 )
 from tests.spec.legal_fields import SMALLEST, sides
+from tests.verify.fuzz.possible_faults import possible_faults
 
 MAX_CYCLES = 5_000_000
 TINY = load_configuration("tiny")

@@ -47,9 +47,11 @@ def judge(
     for outcome in run_campaign(cases.values(), workers, kept=kept, console=console, title="mutants", total=len(cases)):
         design, number = place[id(outcome.case)]
         mutant = mutants[design, number]
-        if outcome.error is not None:
-            yield Judged(design.source, mutant, "killed", "the worker", str(outcome.error))
-        elif outcome.result["step"]:
+        if (
+            outcome.error is not None
+        ):  # a design that does not compile, or fails without a mutant, says nothing of mutants
+            raise outcome.error
+        if outcome.result["step"]:
             yield Judged(design.source, mutant, "killed", outcome.result["step"], outcome.result["how"])
         else:
             passed.append((design, mutant))
@@ -65,7 +67,9 @@ def judge(
     at = {id(case): where for case, where in zip(closer, passed)}
     for outcome in run_campaign(closer, workers, kept=kept, console=console, title="survivors", total=len(closer)):
         design, mutant = at[id(outcome.case)]
-        result = outcome.result or {"fate": "survived", "test": ""}
+        if outcome.error is not None:
+            raise outcome.error
+        result = outcome.result
         yield Judged(design.source, mutant, result["fate"], result["test"], "")
 
 
