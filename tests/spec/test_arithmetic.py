@@ -243,3 +243,11 @@ def test_fixed_point_multiplier_of_tiny_ratios(ratio):
     multiplier, shift = (int(part) for part in a.fixed_point_multiplier(ratio))
     assert shift == a.SHIFT_MAX
     assert abs(multiplier - ratio * 2.0**shift) <= 0.5
+
+
+def test_mean_of_rows_is_that_of_int16_and_saturates_there():
+    """Four rows: a weight of 1 is 32,768 / 2**15; what the machine cuts off are two bits of each row."""
+    rows = np.array([[32_767, -32_768, 7], [32_767, -32_768, 4], [32_767, -32_768, 3], [32_767, -32_768, -1]])
+    shift = np.array(15)
+    assert a.mean_of_rows(rows, np.array(32_768), shift).tolist() == [32_764, -32_768, 1]
+    assert a.mean_of_rows(rows, np.array(65_535), shift).tolist() == [32_767, -32_768, 2]
