@@ -147,41 +147,94 @@ def build(
     shape = [verilator.version, cocotb_config.share_dir, _OPTIMISATION, visibility, *flags]
     headers = [_LZ4_HEADER] if trace else []
     key = _content_key([*sources, *cpp_sources, *headers], shape)
-    build_directory = build_directory or cache_directory("simulators")
+    libraries = cocotb_config.libs_dir
+    return _compiled(
+        verilator, top, build_directory or cache_directory("simulators"), key,
+        runtime=f"runtime-{_content_key(headers, [verilator.version, trace])}",
+        configuration=visibility,
+        arguments=[
+            *flags, "-CFLAGS", "-std=c++17",
+            "-LDFLAGS", " ".join(f"-Wl,--wrap={name}" for name in _POWER_UP_FUNCTIONS),
+            "-LDFLAGS", f"-rdynamic -Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
+        ],
+        sources=[*sources, cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp", *cpp_sources],
+        variables=["LDLIBS=$(VM_USER_LDLIBS) -lz"] if trace else [],
+    )  # fmt: skip
+
+
+def build_self_clocked(
+    top: str,
+    sources: Sequence[Path],
+    build_directory: Path | None = None,
+    *,
+    parameters: Mapping[str, int | str] | None = None,
+) -> Path:
+    """Compile a `top` that makes its own clock and ends its own simulation, and return the executable.
+
+    It takes plusargs, and with `+verilator+rand+reset+2` starts with random contents. Arguments, cache and errors are those of
+    `build`. Pins of the design have to change in blocks at a clock edge: of assignments in `initial`, Verilator makes blocking ones.
+    """
+    verilator = find_verilator()
+    flags = [
+        "--cc", "--exe", "--main", "--timing", "-CFLAGS", "-std=c++20", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--prefix", _PREFIX,
+        "--x-assign", "unique", "--x-initial", "unique",
+        "--top-module", top, "-o", top, "-MAKEFLAGS", "--no-print-directory",
+        *(f"-G{name}={value}" for name, value in sorted((parameters or {}).items())),
+    ]  # fmt: skip
+    return _compiled(
+        verilator, top, build_directory or cache_directory("simulators"),
+        _content_key([*sources, _POWER_UP], [verilator.version, _OPTIMISATION, *flags]),
+        runtime=f"runtime-{_content_key([], [verilator.version, 'self-clocked'])}",
+        configuration="`verilator_config\n",
+        arguments=[*flags, "-LDFLAGS", " ".join(f"-Wl,--wrap={name}" for name in _POWER_UP_FUNCTIONS)],
+        sources=[*sources, _POWER_UP],
+        variables=[],
+    )  # fmt: skip
+
+
+def _compiled(
+    verilator: Verilator,
+    top: str,
+    build_directory: Path,
+    key: str,
+    *,
+    runtime: str,
+    configuration: str,
+    arguments: Sequence[str],
+    sources: Sequence[Path],
+    variables: Sequence[str],
+) -> Path:
+    """The executable `<build_directory>/<top>-<key>/<top>`, made unless it is there.
+
+    runtime: name of the directory there with the objects of the runtime library. configuration: text of a .vlt file. variables: of make.
+    """
     final = build_directory / f"{top}-{key}"
     executable = final / top
     if executable.exists():
         return executable
-    runtime = build_directory / f"runtime-{_content_key(headers, [verilator.version, trace])}"
     with writing(build_directory):
         build_directory.mkdir(parents=True, exist_ok=True)
         scratch_directory = tempfile.TemporaryDirectory(prefix=f".{top}-", dir=build_directory)
     with scratch_directory as scratch:
         work = Path(scratch)
-        (work / "visibility.vlt").write_text(visibility, encoding="utf-8")
+        (work / "visibility.vlt").write_text(configuration, encoding="utf-8")
         log = work / "build.log"
-        libraries = cocotb_config.libs_dir
         _run(
             [
-                str(verilator.executable), *flags, "--Mdir", str(work / "model"),
-                "-CFLAGS", "-std=c++17",
-                "-LDFLAGS", " ".join(f"-Wl,--wrap={name}" for name in _POWER_UP_FUNCTIONS),
-                "-LDFLAGS", f"-rdynamic -Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
-                str(work / "visibility.vlt"), *(str(path.resolve()) for path in sources),
-                str(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"),
-                *(str(path.resolve()) for path in cpp_sources if path.suffix != ".hpp"),
+                str(verilator.executable), *arguments, "--Mdir", str(work / "model"), str(work / "visibility.vlt"),
+                *(str(path.resolve()) for path in sources if path.suffix != ".hpp"),
             ],
             verilator, log, top,
         )  # fmt: skip
-        _reuse_runtime(runtime, work / "model")
+        _reuse_runtime(build_directory / runtime, work / "model")
         _run(
             [
                 "make", "-j2", "-C", str(work / "model"), "-f", f"{_PREFIX}.mk", f"OPT_FAST={_OPTIMISATION}",
-                "CFG_CXXFLAGS_PCH_I=-include", *(["LDLIBS=$(VM_USER_LDLIBS) -lz"] if trace else []), top,
+                "CFG_CXXFLAGS_PCH_I=-include", *variables, top,
             ],
             verilator, log, top,
         )  # fmt: skip
-        _keep_runtime(work / "model", runtime)
+        _keep_runtime(work / "model", build_directory / runtime)
         staged = work / "staged"
         staged.mkdir()
         shutil.move(work / "model" / top, staged / top)

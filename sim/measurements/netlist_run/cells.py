@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import re
+from collections import Counter
 from pathlib import Path
 
 from moesaic.errors import InternalError
@@ -21,6 +22,22 @@ _FILLED = re.compile(
 )
 """Shift registers and memories with contents other than zeros, which Yosys writes for unknown ones, or x."""
 _DEFINED = re.compile(r"^module (\\\S+|\w+)", re.MULTILINE)
+_BODY = re.compile(r"^module (\\\S+|\w+) ?\(.*?\);\n(.*?)^endmodule$", re.MULTILINE | re.DOTALL)
+_ANY_INSTANCE = re.compile(r"^  (\\\S+|\w+) +(?:#\(|\S+ +\()", re.MULTILINE)
+
+
+def cell_counts(netlist: str) -> Counter[str]:
+    """The primitive cells of a netlist of many modules by kind, with those of each module as often as it is instantiated.
+
+    netlist: Verilog as Yosys writes it, one instance a line, the top module last.
+    """
+    bodies = {match[1]: match[2] for match in _BODY.finditer(netlist)}
+    totals: dict[str, Counter[str]] = {}
+    for name, body in bodies.items():
+        own = Counter(_ANY_INSTANCE.findall(body))
+        totals[name] = sum((totals[kind] for kind in own.elements() if kind in totals), Counter())
+        totals[name] += Counter({kind: number for kind, number in own.items() if kind not in totals})
+    return totals[list(bodies)[-1]]
 
 
 def cell_models(netlist: str) -> str:

@@ -1,7 +1,8 @@
-"""A task of a build on the accelerator as Yosys reads it, compared with the reference machine byte by byte."""
+"""A task of a build on the accelerator as Yosys reads or synthesises it, compared with the reference machine byte by byte."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY, rtl_parameters
 from moesaic.hls.hardware.source_manifests import TOP
 from moesaic.sim.machines.source_closure import source_closure
-from moesaic.sim.measurements.netlist_run.netlists import read_by_yosys
+from moesaic.sim.measurements.netlist_run.netlists import read_by_yosys, synthesised
 from moesaic.sim.measurements.netlist_run.simulation import NetlistRun, NetlistSimulator
 from moesaic.spec.build import Build
 from moesaic.spec.configuration import HardwareConfiguration
@@ -38,14 +39,19 @@ class Comparison:
     problems: list[str]
 
 
-def accelerator(configuration: HardwareConfiguration) -> str:
-    """Verilog of moesaic_accelerator_pins as Yosys elaborates it.
+def accelerator(
+    configuration: HardwareConfiguration, *, mapped: bool, say: Callable[[str], None] = lambda line: None
+) -> str:
+    """Verilog of moesaic_accelerator_pins as Yosys writes it: elaborated or, if `mapped`, as cells of UltraScale+.
+
+    say: called with lines about steps that take minutes.
 
     Raises:
         UserError: Yosys is missing.
         InternalError: Yosys fails.
     """
-    return read_by_yosys(TOP, source_closure(TOP, [RTL_DIRECTORY]), rtl_parameters(configuration))
+    sources, parameters = source_closure(TOP, [RTL_DIRECTORY]), rtl_parameters(configuration)
+    return synthesised(TOP, sources, parameters, say) if mapped else read_by_yosys(TOP, sources, parameters)
 
 
 def compare(
@@ -54,14 +60,16 @@ def compare(
     image: np.ndarray,
     netlist: str,
     *,
+    states: int = 4,
     seed: int = 0,
 ) -> Comparison:
     """Run a task once on the accelerator as Yosys wrote it and on the reference machine, from frame windows of the same bytes.
 
     Args:
-        build: of any configuration; its network should be small, since some hundred cycles are simulated a second.
+        build: of any configuration; its network should be small, since in four states some hundred cycles are simulated a second.
         image: uint8 (height, width, 3), of the build's size.
         netlist: the accelerator of the build's configuration, see `accelerator`.
+        states: 4 or 2, see NetlistSimulator.
         seed: see NetlistSimulator.run.
 
     Raises:
@@ -74,7 +82,7 @@ def compare(
     padded = Memory(_whole_beats(memory.constants), _whole_beats(memory.frame))
     reference = Memory(padded.constants, padded.frame.copy())
     ReferenceMachine(build.configuration).run(program, reference, MAX_CYCLES)
-    simulator = NetlistSimulator(netlist, build.configuration.load_ports)
+    simulator = NetlistSimulator(netlist, build.configuration.load_ports, states)
     run = simulator.run(program, padded, seed=seed, max_cycles=_LEAST_CYCLES + 2 * build.task(task).macs)
     different = np.flatnonzero(run.frame != reference.frame)
     bad = np.union1d(different, np.array(run.unknown_bytes, np.int64))

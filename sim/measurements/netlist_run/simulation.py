@@ -1,4 +1,4 @@
-"""Run programs on the accelerator as Yosys reads it, behind the bench, in four states."""
+"""Run programs on the accelerator as Yosys reads or synthesises it, behind the bench, in four states or in two."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from moesaic.errors import InternalError, UserError
 from moesaic.sim.measurements.netlist_run.cells import cell_models
-from moesaic.sim.measurements.netlist_run.icarus import compiled
 from moesaic.sim.measurements.netlist_run.probes import probed
+from moesaic.sim.measurements.netlist_run.simulators import require_simulator, simulator_command, with_clock_buffers
 from moesaic.spec.dram_timing import BEAT_BYTES
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.registers import REGISTERS
@@ -42,24 +42,28 @@ class NetlistRun:
 
 
 class NetlistSimulator:
-    """moesaic_accelerator_pins as Verilog by Yosys behind the bench, where every register and memory starts unknown.
+    """moesaic_accelerator_pins as Verilog by Yosys behind the bench.
 
     Args:
         netlist: its Verilog (moesaic.sim.measurements.netlist_run.netlists).
         load_ports: of its configuration.
+        states: 4, and every register and memory starts unknown (Icarus Verilog); 2, and they start with random contents (Verilator).
 
     Raises:
-        InternalError: there is no model of a cell, or a memory has initial contents.
+        UserError: the simulator is missing.
+        InternalError: there is no model of a cell.
     """
 
-    def __init__(self, netlist: str, load_ports: int) -> None:
+    def __init__(self, netlist: str, load_ports: int, states: int = 4) -> None:
+        require_simulator(states)
+        self._states = states
         self._parameters = {
             "LoadPorts": load_ports,
             "WindowWords": WINDOW_BYTES // BEAT_BYTES,
             "Registers": max(register.offset for register in REGISTERS) // 4 + 1,
         }
         self._sources = {
-            "netlist.v": probed(netlist, BENCH.stem),
+            "netlist.v": probed(with_clock_buffers(netlist), BENCH.stem) if states == 4 else netlist,
             "cells.sv": cell_models(netlist),
             BENCH.name: BENCH.read_text(encoding="utf-8"),
         }
@@ -67,10 +71,10 @@ class NetlistSimulator:
     def run(self, program: Program, memory: Memory, *, seed: int = 0, max_cycles: int = 1_000_000) -> NetlistRun:
         """Run a program once, from reset on; `memory`, of whole 16-byte beats, stays as it is.
 
-        seed: 0 for fixed latencies of the memory; another draws latencies and pauses.
+        seed: 0 for fixed latencies of the memory; another draws latencies and pauses. In two states, also of the contents at the start.
 
         Raises:
-            UserError: Icarus Verilog is missing, or a window is larger than WINDOW_BYTES.
+            UserError: a window is larger than WINDOW_BYTES.
             InternalError: the netlist does not compile, the run did not end, accessed what is in no window, or broke the rules of a burst.
         """
         for name, size in (("constants", memory.constants.size), ("frame", memory.frame.size)):
@@ -87,14 +91,13 @@ class NetlistSimulator:
                 "constant_words": memory.constants.size // BEAT_BYTES, "frame_words": memory.frame.size // BEAT_BYTES,
                 "program_offset": program.offset, "program_size": program.size, "seed": seed, "max_cycles": max_cycles,
             }  # fmt: skip
-            executable = compiled(BENCH.stem, self._sources, self._parameters)
-            command = ["vvp", str(executable), *(f"+{name}={value}" for name, value in arguments.items())]
+            command = simulator_command(self._states, BENCH.stem, self._sources, self._parameters, seed, arguments)
             process = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
             lines = process.stdout.splitlines()
             failures = [line for line in lines if line.startswith("FAILED")]
             if process.returncode or failures or not any(line.startswith("ENDED") for line in lines):
                 tail = "\n".join([*failures, *(process.stdout + process.stderr).splitlines()[-_TAIL_LINES:]])
-                raise InternalError(f"the netlist in four states: exit status {process.returncode}\n{tail}")
+                raise InternalError(f"the netlist in {self._states} states: exit status {process.returncode}\n{tail}")
             frame, unknown = _read_words(root / "result.hex")
         values = {int(match[1], 16): match[2] for match in map(_REGISTER.match, lines) if match}
         return NetlistRun(

@@ -1,13 +1,14 @@
 """Builds: cached by content, atomic when they fail, and clear about a missing tool."""
 
 import shutil
+import subprocess
 import sys
 
 import pytest
 
 from moesaic.errors import InternalError, UserError
-from moesaic.sim.machines.cocotb_process import cocotb_environment
-from moesaic.sim.machines.verilator import build, find_verilator, lint
+from moesaic.sim.machines.cocotb_process import cocotb_environment, simulator_arguments
+from moesaic.sim.machines.verilator import build, build_self_clocked, find_verilator, lint
 
 GOOD = "module unit(input logic clk_i, output logic q_o);\n  always_ff @(posedge clk_i) q_o <= !q_o;\nendmodule\n"
 
@@ -84,3 +85,37 @@ def test_missing_cocotb_is_named_with_its_remedy(source, monkeypatch, tmp_path):
         build("unit", [source], tmp_path / "builds")
     with pytest.raises(UserError, match="cocotb is missing"):
         cocotb_environment("unit", "module", tmp_path / "results.xml", 0)
+
+
+SELF_CLOCKED = """module bench #(parameter Steps = 1) ();
+  reg clk = 1'b0;
+  reg [31:0] word;
+  reg [31:0] sum = 32'd0;
+  integer step = 0, addend;
+  always #1 clk = !clk;
+  initial if (!$value$plusargs("addend=%d", addend)) $finish;
+  always @(posedge clk) begin
+    sum <= sum + addend;
+    step = step + 1;
+    if (step == Steps + 1) begin
+      $display("sum %0d word %h", sum, word);
+      $finish;
+    end
+  end
+endmodule
+"""
+
+
+def test_a_self_clocked_bench_runs_with_its_arguments_and_random_contents(tmp_path):
+    source = tmp_path / "bench.sv"
+    source.write_text(SELF_CLOCKED)
+    executable = build_self_clocked("bench", [source], tmp_path / "builds", parameters={"Steps": 7})
+    lines = [
+        subprocess.run(
+            [executable, *simulator_arguments(seed, {"addend": 6})], capture_output=True, text=True, check=True
+        ).stdout.splitlines()[0]
+        for seed in (1, 2, 1)
+    ]
+    assert all(line.startswith("sum 42 word ") for line in lines)
+    assert lines[0] == lines[2] != lines[1]
+    assert build_self_clocked("bench", [source], tmp_path / "builds", parameters={"Steps": 7}) == executable

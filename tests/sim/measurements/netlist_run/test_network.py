@@ -1,19 +1,21 @@
-"""Small networks on the tiny accelerator as Yosys reads it, in four states: the bytes of the reference, and nothing unknown."""
+"""Small networks on the tiny accelerator as Yosys reads it and as it maps it: the bytes of the reference, and nothing unknown."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from moesaic.errors import InternalError
 from moesaic.hls.compiler.generate import generate
-from moesaic.sim.measurements.netlist_run.cells import cell_models
+from moesaic.sim.measurements.netlist_run.cells import cell_counts, cell_models
 from moesaic.sim.measurements.netlist_run.network_run import accelerator, compare
 from moesaic.sim.measurements.netlist_run.probes import handshakes, probed
 from moesaic.spec.configuration import load_configuration
-from tests.hls.networks import NO_PREFIX, network, picture
+from tests.hls.networks import FOUR_BITS, NO_PREFIX, network, picture
 
 MODULE = """module unit(clk_i, a_i, o);
   input clk_i;
@@ -31,6 +33,9 @@ MODULE = """module unit(clk_i, a_i, o);
 endmodule
 """
 
+
+FEW_BITS = replace(NO_PREFIX, four_bit_experts={0: (1, 3)})
+"""One block, whose tasks together need every instruction and every unit: experts of 8 and of 4 bits, and pathways through some of them."""
 
 needs_icarus = pytest.mark.skipif(
     shutil.which("iverilog") is None, reason="iverilog is missing: apt-get install iverilog"
@@ -52,7 +57,41 @@ def assert_equal(result):
 @needs_icarus
 def test_what_yosys_reads_gives_the_bytes_of_the_reference_and_nothing_is_unknown(tiny):
     build = generate(network(NO_PREFIX, 0), tiny)
-    assert_equal(compare(build, "depth", picture(NO_PREFIX, 0), accelerator(tiny)))
+    assert_equal(compare(build, "depth", picture(NO_PREFIX, 0), accelerator(tiny, mapped=False)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1], ids=lambda seed: f"seed{seed}")
+@pytest.mark.parametrize("task", ["normals", "segmentation", "depth"])
+@pytest.mark.parametrize("architecture", [FEW_BITS, FOUR_BITS], ids=["one block", "four bits"])
+def test_what_yosys_maps_gives_the_bytes_of_the_reference_from_random_contents(tiny, architecture, task, seed):
+    build = generate(network(architecture, 0), tiny)
+    netlist = accelerator(tiny, mapped=True)
+    assert_equal(compare(build, task, picture(architecture, seed), netlist, states=2, seed=seed))
+
+
+@pytest.mark.slow
+def test_a_wrong_lookup_table_makes_wrong_bytes(tiny):
+    build = generate(network(FEW_BITS, 0), tiny)
+    wrong = with_one_table_inverted(accelerator(tiny, mapped=True), "moesaic_requantise")
+    assert compare(build, "depth", picture(FEW_BITS, 0), wrong, states=2).different > 0
+
+
+@pytest.mark.slow
+def test_all_flip_flops_and_memories_of_the_netlist_start_unknown(tiny):
+    netlist = accelerator(tiny, mapped=True)
+    starts = re.findall(r"^  FD\w+ #\(\n    \.INIT\((.*?)\)", netlist, re.MULTILINE)
+    assert set(starts) == {"1'hx"}
+    assert len(starts) == len(re.findall(r"^  FD\w+ ", netlist, re.MULTILINE))
+    cell_models(netlist)  # raises if a memory has contents
+
+
+def with_one_table_inverted(netlist: str, module: str) -> str:
+    """The netlist with the first lookup table of six inputs in a module inverted."""
+    start = netlist.index(f"module {module}")
+    table = re.compile(r"(?<=\.INIT\(64'h)[0-9a-f]{16}").search(netlist, start)
+    assert table
+    return netlist[: table.start()] + f"{int(table[0], 16) ^ (1 << 64) - 1:016x}" + netlist[table.end() :]
 
 
 def test_handshakes_are_found_by_name_and_reported_once_each():
@@ -96,6 +135,10 @@ module top(a, o);
   );
 endmodule
 """
+
+
+def test_cells_are_counted_as_often_as_their_modules_are_instantiated():
+    assert cell_counts(NETLIST) == {"LUT2": 2, "INV": 2, "SRL16E": 1}
 
 
 def test_a_memory_with_contents_is_refused():
