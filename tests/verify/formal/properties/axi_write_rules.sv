@@ -109,7 +109,7 @@ module axi_write_rules #(
           && addresses_q == '0 && datas_q == '0));
       data_before_its_address_is_taken: cover (ends && addresses_q == '0);
       address_before_data: cover (asks && !request_i.wvalid);
-      longest_burst: cover (chosen_q && ahead_q == '0 && ends && 32'(beat_q) + 1 == MostBeats);
+      longest_burst: cover (asks && 32'(request_i.aw.len) + 1 == MostBeats);
       last_of_a_page: cover (asks && 13'(request_i.aw.addr[11:0]) + {1'b0, request_i.aw.len, 4'd0} + 13'd16 == 13'd4096);
       error_answer: cover (answers && response_i.bresp[1]);
       halted_with_data_open: cover (halted_q && sends && data_open_q != '0);

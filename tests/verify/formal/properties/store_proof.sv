@@ -93,7 +93,6 @@ module store_proof #(
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
       done_when_all_is_answered: assert (!done || (u_rules.addresses_q == '0 && u_rules.data_open_q == '0));
-      done_after_a_burst: cover (done && u_rules.was_chosen_q);
     end
   end
 
