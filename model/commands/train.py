@@ -17,7 +17,6 @@ from moesaic.model.commands.model_options import (
     add_threads,
     recipe_choices,
 )
-from moesaic.model.recipes.settings import load_recipe_with
 
 
 class TrainCommand:
@@ -65,6 +64,7 @@ class TrainCommand:
         import torch
         from rich.console import Console
 
+        from moesaic.model.recipes.settings import load_recipe_with
         from moesaic.model.training.distributed import joined_ranks
         from moesaic.model.training.run_folder import CHECKPOINT as OF_A_RUN
         from moesaic.model.training.run_folder import LOG

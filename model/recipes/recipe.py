@@ -5,21 +5,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tomllib
 
 from moesaic.argument_types import SEED_END
 from moesaic.errors import UserError
-from moesaic.model.data.registry import DATASETS
 from moesaic.model.recipes.backbones import with_backbone
 from moesaic.model.tasks.loss_sets import DEFAULT_LOSSES, LOSS_SETS
-from moesaic.model.tasks.registry import find_task, task_kind
-from moesaic.model.tasks.task import Task as Definition
 from moesaic.spec.bundle import PREFIX_TOKENS_MAX, Alternative, Architecture, Task
 from moesaic.spec.heads import CLASS, CLASSIFICATION, FEATURES, MEAN, final_norm, is_dense, task_problem
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription, output_problem
 from moesaic.spec.pathway_names import is_task_name
+
+if TYPE_CHECKING:  # it takes PyTorch, which help texts of commands do without
+    from moesaic.model.tasks.task import Task as Definition
 
 GATES = ("multi", "single", "task-conditioned")
 GATE_NOISES = ("fixed", "learned", "none")
@@ -63,8 +64,10 @@ class TaskConfiguration:
         """Whether a data set can have ground truth for this task, so that it can be trained and measured; not so of features."""
         return self.kind != FEATURES
 
-    def definition(self, losses: str = DEFAULT_LOSSES, class_names: tuple[str, ...] = ()) -> Definition:
+    def definition(self, losses: str = DEFAULT_LOSSES, class_names: tuple[str, ...] = ()) -> "Definition":
         """What the task predicts, its loss and its metric. class_names: where the task itself has none. UserError, see `find_task`."""
+        from moesaic.model.tasks.registry import find_task
+
         names = self.class_names or class_names
         return find_task(self.kind, self.channels, losses, self.output, names, dict(self.metric))
 
@@ -163,6 +166,8 @@ class ModelConfiguration:
             raise UserError(f"no task runs the blocks after the first {reached} of {self.depth}: set depth = {reached}")
 
     def _check_task(self, task: TaskConfiguration) -> None:
+        from moesaic.model.tasks.registry import task_kind
+
         if not is_task_name(task.name):
             raise UserError(f"task {task.name!r} is not named by letters, digits and _: rename it in the recipe")
         described = task_kind(task.kind).bundle_output(task.output)
@@ -236,6 +241,8 @@ class ModelConfiguration:
 
     def bundle_task(self, name: str, pathway: Alternative, output_scale: float = 1.0) -> Task:
         """A task in the form that a bundle has. pathway: its experts and its top-k."""
+        from moesaic.model.tasks.registry import task_kind
+
         own = self.task(name)
         return Task(
             kind=own.kind,
@@ -295,6 +302,8 @@ class DataConfiguration:
     augment: bool = True
 
     def __post_init__(self) -> None:
+        from moesaic.model.data.registry import DATASETS
+
         _require_one_of(self, {"name": DATASETS.names, "augment": (False, True)})
         _require_integers(self, {"validation": 0})
         if self.name == "scenes" and self.validation == 0:

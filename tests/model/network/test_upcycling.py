@@ -75,10 +75,16 @@ def test_noise_makes_experts_differ_and_is_repeatable(small, dense):
 def test_models_of_the_same_form_are_copied_but_for_heads_of_other_tasks(small):
     source = M3ViT(small)
     target = M3ViT(dataclasses.replace(small, tasks=small.tasks[1:]))
-    only = M3ViT(dataclasses.replace(small, tasks=(small.tasks[0], dataclasses.replace(small.tasks[1], channels=2))))
+    only = M3ViT(
+        dataclasses.replace(
+            small, tasks=(dataclasses.replace(small.tasks[0], channels=small.tasks[0].channels + 1), *small.tasks[1:])
+        )
+    )
     assert initialise(target, source.state_dict()) == []
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in target.state_dict().items())
-    assert initialise(only, source.state_dict()) == ["heads.depth.linear.weight", "heads.depth.linear.bias"]
+    assert initialise(only, source.state_dict()) == [
+        f"heads.{small.task_names[0]}.linear.{part}" for part in ("weight", "bias")
+    ]
 
 
 def test_a_network_without_a_final_norm_gives_all_but_its_heads(small):
