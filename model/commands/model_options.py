@@ -19,6 +19,11 @@ def recipe_choices() -> str:
     return ", ".join([*(name for name in names if "/" not in name), *groups])
 
 
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Add `--recipe`, demo by default."""
+    parser.add_argument("--recipe", default="demo", help=f"one of {recipe_choices()} or a .toml file (default demo)")
+
+
 def add_checkpoint(parser: argparse.ArgumentParser, what: str) -> None:
     """Add `--checkpoint`; what: its help text."""
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help=what)

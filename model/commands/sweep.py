@@ -7,7 +7,7 @@ from pathlib import Path
 
 from moesaic.campaign.options import add_worker_options, chosen_workers
 from moesaic.errors import UserError
-from moesaic.model.commands.model_options import add_data_root, add_settings, recipe_choices
+from moesaic.model.commands.model_options import add_data_root, add_recipe, add_settings
 
 
 class SweepCommand:
@@ -18,9 +18,7 @@ class SweepCommand:
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--recipe", default="demo", help=f"one of {recipe_choices()} or a .toml file (default demo)"
-        )
+        add_recipe(parser)
         parser.add_argument(
             "--vary",
             action="append",

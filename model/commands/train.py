@@ -13,9 +13,9 @@ from moesaic.model.commands.model_options import (
     add_checkpoint,
     add_data_root,
     add_device,
+    add_recipe,
     add_settings,
     add_threads,
-    recipe_choices,
 )
 
 
@@ -27,9 +27,7 @@ class TrainCommand:
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--recipe", default="demo", help=f"one of {recipe_choices()} or a .toml file (default demo)"
-        )
+        add_recipe(parser)
         add_data_root(parser)
         add_settings(parser)
         add_checkpoint(parser, "where to write")

@@ -151,8 +151,6 @@ def execute_all(directory: Path, workers: OpenWorkers, console: Console) -> list
     cases = [Case(key, f"{run.name}, seed {run.seed}", execute, (run, directory)) for key, run in runs.items()]
     results = {}
     for outcome in run_campaign(cases, workers, kept=directory, console=console, title="runs", total=len(cases)):
-        if outcome.error is not None:
-            raise outcome.error
-        results[outcome.case.key] = outcome.result
+        results[outcome.case.key] = outcome.checked()
         console.print(f"{outcome.case.title}: {outcome.result['float']}")
     return [results[key] for key in runs]

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from moesaic.campaign.campaign import run_campaign
 from moesaic.campaign.case import Case
-from moesaic.campaign.kept_results import content_key
+from moesaic.campaign.kept_results import content_key, keep_result
 from moesaic.campaign.progress import say
 from moesaic.campaign.workers import OpenWorkers
 from moesaic.errors import UserError
@@ -128,9 +128,7 @@ def sweep(
         cases, workers, kept=directory / "figures", console=console, title="trials", total=len(cases)
     )
     for outcome in outcomes:
-        if outcome.error is not None:
-            raise outcome.error
-        found[outcome.case.key] = outcome.result
+        found[outcome.case.key] = outcome.checked()
         values = ", ".join(f"{task} {metric} {value:.4f}" for task, metric, value in _main(outcome.result))
         console.print(f"{outcome.case.title}: {values}", highlight=False)
         _write(directory, trials, keys, found)
@@ -152,7 +150,7 @@ def _write(directory: Path, trials: Sequence[Trial], keys: Sequence[str], found:
         {"settings": list(trial.settings), "folder": _folder(trial), "tasks": figures, "recipe": trial.recipe.to_dict()}
         for trial, figures in done
     ]
-    write_file(directory / "sweep.json", (json.dumps(entries, indent=1) + "\n").encode())
+    keep_result(directory / "sweep.json", entries)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(

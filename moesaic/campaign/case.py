@@ -29,3 +29,9 @@ class Outcome:
     result: Any
     error: Exception | None = None
     kept: bool = False
+
+    def checked(self) -> Any:
+        """The result. Raises the error, if there is one."""
+        if self.error is not None:
+            raise self.error
+        return self.result

@@ -23,23 +23,34 @@ def read(executor: RtlExecutor, register: str) -> int:
     return executor.read_register(BY_NAME[register].offset)
 
 
+def run_registers(program: Program, memory: Memory, max_cycles: int) -> dict[str, int]:
+    """What a run takes from the registers, by their names."""
+    values = {}
+    for space, content in ((Space.CONSTANT, memory.constants), (Space.FRAME, memory.frame)):
+        values[f"{space.name}_BASE_LOW"] = WINDOW_BASES[space] & 0xFFFF_FFFF
+        values[f"{space.name}_BASE_HIGH"] = WINDOW_BASES[space] >> 32
+        values[f"{space.name}_SIZE"] = content.size
+    return values | {"PROGRAM_OFFSET": program.offset, "PROGRAM_SIZE": program.size, "MAX_CYCLES": max_cycles}
+
+
+def prepare(executor: RtlExecutor, program: Program, memory: Memory, max_cycles: int, directory: Path) -> None:
+    """Write the memory to SPACE.bin in a directory, map that, and write every register that a run needs, but do not start it."""
+    for space, content in ((Space.CONSTANT, memory.constants), (Space.FRAME, memory.frame)):
+        file = directory / f"{space.name}.bin"
+        content.tofile(file)
+        executor.map_memory(space, WINDOW_BASES[space], file, content.size)
+    for name, value in run_registers(program, memory, max_cycles).items():
+        write(executor, name, value)
+    write(executor, "INTERRUPT_STATUS", INTERRUPT_DONE)
+    write(executor, "INTERRUPT_ENABLE", INTERRUPT_DONE)
+
+
 def run_and_stop(executor: RtlExecutor, program: Program, memory: Memory, cycles: int, directory: Path) -> int:
     """Start a program, stop it after that many cycles, and return STATUS once the machine is idle or has had ample time for it.
 
     memory: its frame holds what DRAM holds afterwards; its constants must not have changed. directory: for the files of DRAM.
     """
-    for space, content in ((Space.CONSTANT, memory.constants), (Space.FRAME, memory.frame)):
-        file = directory / f"{space.name}.bin"
-        content.tofile(file)
-        executor.map_memory(space, WINDOW_BASES[space], file, content.size)
-        write(executor, f"{space.name}_BASE_LOW", WINDOW_BASES[space] & 0xFFFF_FFFF)
-        write(executor, f"{space.name}_BASE_HIGH", WINDOW_BASES[space] >> 32)
-        write(executor, f"{space.name}_SIZE", content.size)
-    write(executor, "PROGRAM_OFFSET", program.offset)
-    write(executor, "PROGRAM_SIZE", program.size)
-    write(executor, "MAX_CYCLES", 0)
-    write(executor, "INTERRUPT_STATUS", INTERRUPT_DONE)
-    write(executor, "INTERRUPT_ENABLE", INTERRUPT_DONE)
+    prepare(executor, program, memory, 0, directory)
     write(executor, "CONTROL", CONTROL_START)
     if cycles:
         executor.advance(cycles)

@@ -81,10 +81,8 @@ def compare(
     found: dict[str, Comparison] = {}
     outcomes = run_campaign(cases(), workers, kept=measurements, console=console, title="frames", total=len(samples))
     for outcome in outcomes:
-        if outcome.error is not None:
-            raise outcome.error
+        measured = dict(outcome.checked())
         sample, bundle = known[outcome.case.title], prepared.pop(outcome.case.title).bundle
-        measured = dict(outcome.result)
         counts = measured.pop("counts")
         guesses = (
             estimate_frame(bundle.architecture, bundle.tasks, TASK, sample.configuration, counts=each)

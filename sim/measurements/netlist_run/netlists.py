@@ -12,7 +12,7 @@ from moesaic.caches import cache_directory
 from moesaic.files import write_file
 from moesaic.sim.measurements.synthesis import yosys
 from moesaic.sim.measurements.synthesis.elaboration import Module, elaborate
-from moesaic.sim.measurements.synthesis.netlist import SYNTHESIS, batches, keys
+from moesaic.sim.measurements.synthesis.netlist import SYNTHESIS, batch_source, batches, keys
 
 _UNKNOWN_CONTENTS = re.compile(r"^ *\.INITP?_[0-9A-F]{2}\(256'hx+\),\n", re.MULTILINE)
 """Parameters of block RAMs that say what a memory without initial contents has anyhow."""
@@ -66,16 +66,9 @@ def _whole(top: str, modules: Mapping[str, Module], synthesis: str, progress: Ca
 def _verilog(modules: Mapping[str, Module], batch: Iterable[str], synthesis: str) -> dict[str, str]:
     """Verilog of each module of a batch. Modules below them are black boxes."""
     batch = list(batch)
-    below = {name for module in batch for name in modules[module].instances} - set(batch)
-    cells = "".join(f"  attribute \\keep 1\n  cell {name} \\u{index}\n  end\n" for index, name in enumerate(batch))
-    text = (
-        "".join(modules[name].interface for name in sorted(below))
-        + "".join(modules[name].text for name in batch)
-        + f"module \\batch\n{cells}end\n"
-    )
     with tempfile.TemporaryDirectory(prefix="moesaic-") as directory:
         source = Path(directory) / "batch.il"
-        source.write_text(text, encoding="utf-8")
+        source.write_text(batch_source(modules, batch), encoding="utf-8")
         results = {name: Path(directory) / f"{index}.v" for index, name in enumerate(batch)}
         commands = [f'read_rtlil "{source}"', *([synthesis] if synthesis else []), "delete =batch", "opt_clean"]
         for name, path in results.items():

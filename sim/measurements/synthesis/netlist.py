@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,6 +85,17 @@ def batches(modules: Mapping[str, Module], missing: Iterable[str]) -> list[list[
     return groups
 
 
+def batch_source(modules: Mapping[str, Module], batch: Sequence[str]) -> str:
+    """The modules of a batch in RTLIL, under a module `batch` that keeps them all. Modules below them are black boxes."""
+    below = {name for module in batch for name in modules[module].instances} - set(batch)
+    cells = "".join(f"  attribute \\keep 1\n  cell {name} \\u{index}\n  end\n" for index, name in enumerate(batch))
+    return (
+        "".join(modules[name].interface for name in sorted(below))
+        + "".join(modules[name].text for name in batch)
+        + f"module \\batch\n{cells}end\n"
+    )
+
+
 def synthesise(modules: Mapping[str, Module], batch: Iterable[str]) -> dict[str, Netlist]:
     """Netlists of the modules in a batch by name. Modules below them are black boxes, and nothing is optimised across boundaries.
 
@@ -92,16 +103,9 @@ def synthesise(modules: Mapping[str, Module], batch: Iterable[str]) -> dict[str,
         InternalError: Yosys fails, or leaves a cell that is not a primitive.
     """
     batch = list(batch)
-    below = {name for module in batch for name in modules[module].instances} - set(batch)
-    cells = "".join(f"  attribute \\keep 1\n  cell {name} \\u{index}\n  end\n" for index, name in enumerate(batch))
-    text = (
-        "".join(modules[name].interface for name in sorted(below))
-        + "".join(modules[name].text for name in batch)
-        + f"module \\batch\n{cells}end\n"
-    )
     with tempfile.TemporaryDirectory(prefix="moesaic-") as directory:
         source, result = Path(directory) / "batch.il", Path(directory) / "batch.json"
-        source.write_text(text, encoding="utf-8")
+        source.write_text(batch_source(modules, batch), encoding="utf-8")
         yosys.run([f'read_rtlil "{source}"', SYNTHESIS, f'write_json "{result}"'])
         written = json.loads(result.read_text(encoding="utf-8"))["modules"]
     # JSON omits the backslash of a public name.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from moesaic.campaign.kept_results import keep_result
 from moesaic.files import write_file
 
 STATUSES = ("proved", "bounded", "failed")
@@ -35,7 +35,7 @@ def write_report(results: Sequence[Result], directory: Path) -> None:
     count = Counter(result.status for result in results)
     figures = {status: count[status] for status in STATUSES}
     tasks = [asdict(result) for result in results]
-    write_file(directory / "formal.json", (json.dumps({**figures, "tasks": tasks}, indent=2) + "\n").encode())
+    keep_result(directory / "formal.json", {**figures, "tasks": tasks})
     write_file(directory / "formal.md", _page(results, figures).encode())
 
 

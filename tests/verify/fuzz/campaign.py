@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -13,10 +12,10 @@ from rich.console import Console
 
 from moesaic.campaign.campaign import run_campaign
 from moesaic.campaign.case import Case
-from moesaic.campaign.kept_results import content_key
+from moesaic.campaign.kept_results import content_key, keep_result
 from moesaic.campaign.workers import in_this_process, sources
 from moesaic.errors import UserError
-from moesaic.files import sha256_of, write_file
+from moesaic.files import sha256_of
 from tests.verify.fuzz.batches import KINDS, run_batch
 
 VERIFY = Path("build/verify")
@@ -90,9 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for outcome in run_campaign(
             chosen, in_this_process(), kept=KEPT, console=console, title="fuzz batches", total=len(chosen)
         ):
-            if outcome.error is not None:
-                raise outcome.error
-            results.append(outcome.result)
+            results.append(outcome.checked())
             for failure in outcome.result["failures"]:
                 console.print(f"{outcome.case.title}: {failure['error']}", highlight=False, markup=False)
     except UserError as error:
@@ -100,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     found = summary(results)
     if not options.kind and options.batches is None:
-        write_file(VERIFY / "fuzz.json", (json.dumps(found, indent=2) + "\n").encode())
+        keep_result(VERIFY / "fuzz.json", found)
     console.print(
         f"{found['programs']:,} programs, {found['rtl_programs']:,} on the RTL, {found['files']:,} files,"
         f" {found['failures']} failures", highlight=False,

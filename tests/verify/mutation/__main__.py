@@ -6,7 +6,6 @@ Writes build/verify/mutants.json and mutants.md; results of mutants are kept bes
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from moesaic.argument_types import positive
+from moesaic.campaign.kept_results import keep_result
 from moesaic.campaign.options import add_worker_options, chosen_workers
 from moesaic.errors import UserError
 from moesaic.files import write_file
@@ -64,7 +64,7 @@ def main(words: list[str]) -> int:
             console.print(f"{each.mutant.title}\n    {noticed}", highlight=False)
         if chosen.seconds and time.monotonic() - began > chosen.seconds:
             break
-    write_file(chosen.output / "mutants.json", (json.dumps(as_json(judged), indent=1) + "\n").encode())
+    keep_result(chosen.output / "mutants.json", as_json(judged))
     write_file(chosen.output / "mutants.md", as_markdown(judged).encode())
     counts = as_json(judged)
     console.print(

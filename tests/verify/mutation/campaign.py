@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from moesaic.campaign.kept_results import content_key
 from moesaic.campaign.workers import OpenWorkers
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
+from moesaic.sim.measurements.benchmark.source_hashes import content_hash
 from tests.verify.mutation.designs import Design
 from tests.verify.mutation.equivalence import proved_equivalent
 from tests.verify.mutation.module_tests import failing_test, tests_of
@@ -31,7 +31,11 @@ def judge(
 
     kept: directory of results. Raises what run_campaign raises.
     """
-    basis = {"rtl": _digest(RTL_DIRECTORY), "system": _digest(SYSTEM_DIRECTORY), "workload": workload_digest()}
+    basis = {
+        "rtl": _sources_digest(RTL_DIRECTORY),
+        "system": _sources_digest(SYSTEM_DIRECTORY),
+        "workload": workload_digest(),
+    }
     mutants = {(design, number): design.mutants()[number] for design, here in zip(designs, numbers) for number in here}
     cases = {
         (design, number): Case(
@@ -47,12 +51,9 @@ def judge(
     for outcome in run_campaign(cases.values(), workers, kept=kept, console=console, title="mutants", total=len(cases)):
         design, number = place[id(outcome.case)]
         mutant = mutants[design, number]
-        if (
-            outcome.error is not None
-        ):  # a design that does not compile, or fails without a mutant, says nothing of mutants
-            raise outcome.error
-        if outcome.result["step"]:
-            yield Judged(design.source, mutant, "killed", outcome.result["step"], outcome.result["how"])
+        result = outcome.checked()  # a design that does not compile, or fails without a mutant, says nothing of mutants
+        if result["step"]:
+            yield Judged(design.source, mutant, "killed", result["step"], result["how"])
         else:
             passed.append((design, mutant))
     closer = [
@@ -67,9 +68,7 @@ def judge(
     at = {id(case): where for case, where in zip(closer, passed)}
     for outcome in run_campaign(closer, workers, kept=kept, console=console, title="survivors", total=len(closer)):
         design, mutant = at[id(outcome.case)]
-        if outcome.error is not None:
-            raise outcome.error
-        result = outcome.result
+        result = outcome.checked()
         yield Judged(design.source, mutant, result["fate"], result["test"], "")
 
 
@@ -92,16 +91,10 @@ def look_closer(source: str, mutant: Mutation) -> dict[str, Any]:
     return {"fate": "killed" if test else "survived", "test": test}
 
 
-def _digest(directory: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(directory.glob("*.sv")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+def _sources_digest(directory: Path) -> str:
+    return content_hash(sorted(directory.glob("*.sv")))
 
 
 def _tests_digest(module: str) -> str:
     root = Path(__file__).resolve().parents[3]
-    digest = hashlib.sha256()
-    for path in tests_of(module):
-        digest.update((root / path).read_bytes())
-    return digest.hexdigest()
+    return content_hash([root / path for path in tests_of(module)])

@@ -15,6 +15,7 @@ from moesaic.campaign.kept_results import kept_result
 from moesaic.errors import InternalError
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.sim.machines.rtl_executor import RtlExecutor
+from moesaic.sim.measurements.benchmark.source_hashes import content_hash
 from moesaic.spec.executor import MachineFault
 from tests.verify.mutation.designs import Design
 from tests.verify.mutation.simulations import SimulationServer, build_mutants
@@ -113,11 +114,8 @@ class MutantSimulator:
 
 def workload_digest() -> str:
     """Depends on the files that say what mutants are run on, and how."""
-    digest = hashlib.sha256()
     here = Path(__file__).parent
-    for path in sorted([*here.glob("*.py"), *here.parents[1].joinpath("sim").glob("*.py")]):
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    return content_hash(sorted([*here.glob("*.py"), *here.parents[1].joinpath("sim").glob("*.py")]))
 
 
 def _ordered(module: str, timing: int | None) -> list[Step]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
-import json
 import sys
 import time
 from pathlib import Path
@@ -20,10 +19,9 @@ from rich.console import Console
 from moesaic.argument_types import positive
 from moesaic.campaign.campaign import run_campaign
 from moesaic.campaign.case import Case
-from moesaic.campaign.kept_results import content_key
+from moesaic.campaign.kept_results import content_key, keep_result
 from moesaic.campaign.options import add_worker_options, chosen_workers
 from moesaic.errors import InternalError, UserError
-from moesaic.files import write_file
 from tests.verify.python_mutation.samples import REPOSITORY, PythonMutant, sample
 from tests.verify.python_mutation.targets import TARGETS
 from tests.verify.python_mutation.trials import outcome
@@ -83,7 +81,7 @@ def main(words: list[str]) -> int:
             break
     survived = sorted(mutant.shown() for mutant, result in run if not result["by"])
     counts = {"run": len(run), "killed": len(run) - len(survived), "equivalent": 0, "survived": survived}
-    write_file(chosen.output / "python_mutants.json", (json.dumps(counts, indent=1) + "\n").encode())
+    keep_result(chosen.output / "python_mutants.json", counts)
     console.print(f"{len(run)} mutants: {counts['killed']} killed, {len(survived)} survived", highlight=False)
     for line in survived:
         console.print(f"    {line}", highlight=False)

@@ -9,10 +9,11 @@ from types import TracebackType
 
 import numpy as np
 
-from moesaic.sim.machines.rtl_executor import WINDOW_BASES, RtlExecutor
+from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.spec.executor import Memory, Program
 from moesaic.spec.isa import Space
-from moesaic.spec.registers import BY_NAME, CONTROL_START, INTERRUPT_DONE, STATUS_BUSY
+from moesaic.spec.registers import CONTROL_START, STATUS_BUSY
+from tests.sim import stopping
 
 
 @dataclass(frozen=True)
@@ -43,21 +44,15 @@ class DrivenMachine:
 
     def read(self, register: str) -> int:
         """The register's value."""
-        return self.executor.read_register(BY_NAME[register].offset)
+        return stopping.read(self.executor, register)
 
     def write(self, register: str, value: int) -> None:
         """Write the register."""
-        self.executor.write_register(BY_NAME[register].offset, value)
+        stopping.write(self.executor, register, value)
 
     def prepare(self, work: Work, max_cycles: int) -> None:
         """Map fresh copies of the memory and write every register that a run needs, but do not start it."""
-        for space, content in ((Space.CONSTANT, work.memory.constants), (Space.FRAME, work.memory.frame)):
-            content.tofile(self._file(space))
-            self.executor.map_memory(space, WINDOW_BASES[space], self._file(space), content.size)
-        for name, value in run_registers(work, max_cycles).items():
-            self.write(name, value)
-        self.write("INTERRUPT_STATUS", INTERRUPT_DONE)
-        self.write("INTERRUPT_ENABLE", INTERRUPT_DONE)
+        stopping.prepare(self.executor, work.program, work.memory, max_cycles, Path(self._folder.name))
 
     def start(self, work: Work, max_cycles: int = 0) -> None:
         """Prepare a run and start it."""
@@ -81,14 +76,3 @@ class DrivenMachine:
 
     def _file(self, space: Space) -> Path:
         return Path(self._folder.name) / f"{space.name}.bin"
-
-
-def run_registers(work: Work, max_cycles: int) -> dict[str, int]:
-    """What a run takes from the registers, by their names."""
-    values = {}
-    for space, content in ((Space.CONSTANT, work.memory.constants), (Space.FRAME, work.memory.frame)):
-        values[f"{space.name}_BASE_LOW"] = WINDOW_BASES[space] & 0xFFFF_FFFF
-        values[f"{space.name}_BASE_HIGH"] = WINDOW_BASES[space] >> 32
-        values[f"{space.name}_SIZE"] = content.size
-    values |= {"PROGRAM_OFFSET": work.program.offset, "PROGRAM_SIZE": work.program.size, "MAX_CYCLES": max_cycles}
-    return values

@@ -12,6 +12,7 @@ import numpy as np
 
 from moesaic.sim.machines.dram import CHANNELS
 from moesaic.sim.machines.rtl_executor import WINDOW_BASES
+from moesaic.spec.executor import Memory
 from moesaic.spec.isa import FAULT_UNIT_NAMES, INSTRUCTION_BYTES, Fault, Space
 from moesaic.spec.registers import (
     BY_NAME,
@@ -23,7 +24,8 @@ from moesaic.spec.registers import (
     STATUS_FAULT,
     STATUS_STOPPED,
 )
-from tests.verify.stress.driven_machine import DrivenMachine, Work, run_registers
+from tests.sim.stopping import run_registers
+from tests.verify.stress.driven_machine import DrivenMachine, Work
 
 AMPLE = 1_000_000
 """Cycles in which every run of the work ends."""
@@ -45,7 +47,7 @@ def right_run(machine: DrivenMachine, work: Work) -> int:
 def soft_stop(machine: DrivenMachine, works: Sequence[Work], rng: np.random.Generator) -> None:
     """CONTROL's stop in any state, once or again and again, also before the first instruction and when it is too late."""
     work = _any(works, rng)
-    cycles = _length(machine, work)
+    cycles = right_run(machine, work)
     machine.start(work)
     _pass(machine, int(rng.integers(cycles + 200)))
     for _ in range(int(rng.integers(1, 4))):
@@ -60,7 +62,7 @@ def soft_stop(machine: DrivenMachine, works: Sequence[Work], rng: np.random.Gene
 def start_while_busy(machine: DrivenMachine, works: Sequence[Work], rng: np.random.Generator) -> None:
     """Starts during a run are ignored: it ends as if there had been none, once."""
     work = _any(works, rng)
-    cycles = _length(machine, work)
+    cycles = right_run(machine, work)
     edges = machine.executor.interrupts()
     machine.start(work)
     for _ in range(int(rng.integers(1, 5))):
@@ -75,9 +77,16 @@ def start_while_busy(machine: DrivenMachine, works: Sequence[Work], rng: np.rand
 def registers_in_mid_run(machine: DrivenMachine, works: Sequence[Work], rng: np.random.Generator) -> None:
     """Whatever is written to run registers, read-only ones and offsets without a register during a run, it ends as it would have."""
     work = _any(works, rng)
-    cycles = _length(machine, work)
+    cycles = right_run(machine, work)
     machine.start(work)
-    ours = [*run_registers(work, 0), "STATUS", "FAULT", "FINGERPRINT_LOW", "COUNTER_CYCLES", "COUNTER_WRITE_BEATS"]
+    ours = [
+        *run_registers(work.program, work.memory, 0),
+        "STATUS",
+        "FAULT",
+        "FINGERPRINT_LOW",
+        "COUNTER_CYCLES",
+        "COUNTER_WRITE_BEATS",
+    ]
     known = {register.offset for register in BY_NAME.values()}
     free = [offset for offset in range(0, REGISTER_FILE_BYTES, 4) if offset not in known]
     for _ in range(int(rng.integers(1, 20))):
@@ -95,7 +104,7 @@ def registers_in_mid_run(machine: DrivenMachine, works: Sequence[Work], rng: np.
 def cycle_limit(machine: DrivenMachine, works: Sequence[Work], rng: np.random.Generator) -> None:
     """MAX_CYCLES in any state: a run within it ends, any other faults with TIMEOUT in fetch."""
     work = _any(works, rng)
-    cycles = _length(machine, work)
+    cycles = right_run(machine, work)
     limit = int(rng.choice([1, 2, 3, int(rng.integers(1, cycles)), cycles - 1, cycles, cycles + 1, 2 * cycles]))
     machine.start(work, max(limit, 1))
     status = machine.finish(AMPLE)
@@ -132,7 +141,7 @@ def bad_program(machine: DrivenMachine, works: Sequence[Work], rng: np.random.Ge
     constants = work.memory.constants.copy()
     place = work.program.offset + INSTRUCTION_BYTES * int(rng.integers(work.program.size // INSTRUCTION_BYTES))
     constants[place] = 0xFF
-    broken = Work(work.program, type(work.memory)(constants, work.memory.frame), work.frame, {})
+    broken = Work(work.program, Memory(constants, work.memory.frame), work.frame, {})
     machine.start(broken)
     assert machine.finish(AMPLE) == STATUS_DONE | STATUS_FAULT
     assert machine.read("FAULT") == Fault.BAD_INSTRUCTION
@@ -182,11 +191,6 @@ EPISODES: tuple[Episode, ...] = (
 
 def _any(works: Sequence[Work], rng: np.random.Generator) -> Work:
     return works[int(rng.integers(len(works)))]
-
-
-def _length(machine: DrivenMachine, work: Work) -> int:
-    """Cycles of a run, from one."""
-    return right_run(machine, work)
 
 
 def _pass(machine: DrivenMachine, cycles: int) -> None:
