@@ -9,6 +9,8 @@ from moesaic.model.tasks.task import Task
 
 
 class PeakDistance(Meter):  # between the peaks of predictions [N, 2, h, w] and targets [N, h, w, 2], in pixels
+    sums = ("distances",)
+
     def __init__(self):
         self.distances = []
 
@@ -27,9 +29,7 @@ class Keypoints(Task):
     metric, higher_is_better = "peak distance (pixels)", False
 
     def loss(self, prediction, target):
-        share = (
-            target.movedim(-1, 1).clamp(min=0).flatten(2)
-        )  # of every pixel in its map, 0 where there is no ground truth
+        share = target.movedim(-1, 1).clamp(min=0).flatten(2)  # of a pixel in its map, 0 without ground truth
         share = share / share.sum(-1, keepdim=True).clamp(min=1e-6)
         return -(share * F.log_softmax(prediction.flatten(2), -1)).sum(-1).mean()
 

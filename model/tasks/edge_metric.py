@@ -101,6 +101,8 @@ class EdgeMeter(Meter):
     recall R = matched / true, F = 2 P R / (P + R). tolerance: largest distance of a pair, as a fraction of the image's diagonal.
     """
 
+    sums = ("_matched", "_found", "_true", "_pixels")
+
     def __init__(self, tolerance: float = TOLERANCE) -> None:
         self._tolerance = tolerance
         self._matched, self._found = np.zeros(len(THRESHOLDS), np.int64), np.zeros(len(THRESHOLDS), np.int64)

@@ -6,17 +6,34 @@ that has seen no valid pixel is NaN.
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.model.tasks.exact_sum import ExactSum
 from moesaic.model.tasks.targets import DIRECTIONS, INVALID_CLASS, INVALID_LABEL
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription
 from moesaic.spec.predictions import probability
 
 
 class Meter(ABC):
-    """A metric over a data set, and further figures that the same pass gives."""
+    """A metric over a data set, and further figures that the same pass gives.
+
+    `sums` names the attributes that hold all that the meter has taken in, if these grow by addition: then each of several processes
+    measures a share of the data, and `+` makes one meter of theirs, in the order of the data, so that lists may be joined. Figures are
+    those of one process to the last bit if the attributes are counts, `ExactSum` or lists, and up to rounding if they are floats. A
+    meter that names nothing is given all data in every process.
+    """
+
+    sums: ClassVar[tuple[str, ...]] = ()
+
+    def merge(self, other: "Meter") -> None:
+        """Take in what another meter of the same task has taken in, from data that follow. TypeError if the meter names no `sums`."""
+        if not self.sums:
+            raise TypeError(f"{type(self).__name__} names no sums: it has to be given all data itself")
+        for name in self.sums:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     @abstractmethod
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
@@ -46,21 +63,22 @@ class IouMeter(Meter):
     IoU of each class, which is NaN of one that is nowhere. class_names: of the first classes; the others are called "class N".
     """
 
+    sums = ("_confusion",)
+
     def __init__(self, class_names: tuple[str, ...] = ()) -> None:
         self._names = class_names
-        self._confusion = np.zeros((0, 0), np.int64)  # [truth, prediction]
+        self._confusion = np.zeros((1, 1), np.int64)  # [truth, prediction]; [1, 1] before the first batch
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
         """Add a batch: predictions [N, classes, h, w], targets integers [N, h, w]. UserError when a target is not a class."""
         classes = predictions.shape[1]
-        if not self._confusion.size:
-            self._confusion = np.zeros((classes, classes), np.int64)
         valid = targets != INVALID_LABEL
         truth = targets[valid].astype(np.int64)
         if truth.max(initial=0) >= classes:
             raise UserError(f"the truth has class {truth.max()}, the model only 0 to {classes - 1}: correct the recipe")
         pairs = truth * classes + predictions.argmax(1)[valid]
-        self._confusion += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+        counts = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+        self._confusion = self._confusion + counts
 
     def _of_classes(self) -> np.ndarray:
         hits = self._confusion.diagonal()
@@ -95,11 +113,12 @@ class SaliencyMeter(Meter):
     POOLED_THRESHOLDS = np.arange(1, 20) / 20
     """0.05 to 0.95, for the figures whose pixels are pooled."""
 
+    sums = ("_precision", "_recall", "_jaccard", "_images", "_pooled", "_salient")
+
     def __init__(self) -> None:
-        self._precision, self._recall, self._jaccard = (np.zeros(len(self.THRESHOLDS)) for _ in range(3))
-        self._images = 0
-        self._pooled = {name: np.zeros((2, len(self.POOLED_THRESHOLDS)), np.int64) for name in _POOLED}
-        self._salient = 0
+        self._precision, self._recall, self._jaccard = (ExactSum(len(self.THRESHOLDS)) for _ in range(3))
+        self._images = self._salient = 0
+        self._pooled = np.zeros((len(_POOLED), 2, len(self.POOLED_THRESHOLDS)), np.int64)
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
         """Add a batch: predictions [N, 1, h, w] logits, targets uint8 [N, h, w]."""
@@ -109,20 +128,20 @@ class SaliencyMeter(Meter):
                 continue
             probabilities, salient = shown[valid], truth[valid] == 1
             chosen = _chosen(np.searchsorted(self.THRESHOLDS, probabilities), salient, len(self.THRESHOLDS))  # above
-            self._precision += chosen[0] / np.maximum(chosen.sum(0), 1)
-            self._recall += chosen[0] / max(salient.sum(), 1)
+            self._precision.add(chosen[0] / np.maximum(chosen.sum(0), 1))
+            self._recall.add(chosen[0] / max(salient.sum(), 1))
             union = chosen[1] + salient.sum()
-            self._jaccard += np.where(union > 0, chosen[0] / np.maximum(union, 1), 1)
+            self._jaccard.add(np.where(union > 0, chosen[0] / np.maximum(union, 1), 1))
             self._images += 1
-            for name, values in _POOLED.items():
+            for place, values in enumerate(_POOLED.values()):
                 reached = np.searchsorted(self.POOLED_THRESHOLDS, values(probabilities), side="right")  # at or above
-                self._pooled[name] += _chosen(reached, salient, len(self.POOLED_THRESHOLDS))
+                self._pooled[place] += _chosen(reached, salient, len(self.POOLED_THRESHOLDS))
             self._salient += int(salient.sum())
 
     def result(self) -> float:
         if not self._images:
             return float("nan")
-        precision, recall = self._precision / self._images, self._recall / self._images
+        precision, recall = self._precision.value / self._images, self._recall.value / self._images
         return float((2 * precision * recall / np.maximum(precision + recall, 1e-12)).max())
 
     def further(self) -> dict[str, float]:
@@ -137,8 +156,8 @@ class SaliencyMeter(Meter):
         """
         if not self._images:
             return dict.fromkeys(("max mIoU", *_POOLED), float("nan"))
-        found = {"max mIoU": float((self._jaccard / self._images).max())}
-        for name, chosen in self._pooled.items():
+        found = {"max mIoU": float((self._jaccard.value / self._images).max())}
+        for name, chosen in zip(_POOLED, self._pooled):
             precision, recall = chosen[0] / np.maximum(chosen.sum(0), 1), chosen[0] / max(self._salient, 1)
             score = 1.3 * precision * recall / np.maximum(0.3 * precision + recall, 1e-12)
             found[name] = float(score.max())
@@ -157,35 +176,38 @@ _POOLED = {"maxF (pooled)": lambda values: values, "maxF (InvPT)": probability}
 class DepthMeter(Meter):
     """Root mean square error over all valid pixels of the set, in metres. output: what the predictions mean."""
 
+    sums = ("_squares", "_pixels", "_errors", "_close")
+
     def __init__(self, output: OutputDescription = USUAL_OUTPUT) -> None:
-        self._output, self._squares, self._pixels = output, 0.0, 0
-        self._further = dict.fromkeys(("absolute error (m)", "relative error", "rmse of ln", *_DELTAS), 0.0)
+        self._output, self._squares, self._pixels = output, ExactSum(), 0
+        self._errors, self._close = ExactSum(len(_ERRORS)), np.zeros(len(_DELTAS), np.int64)
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
         """Add a batch: predictions [N, 1, h, w] as `output` says, targets [N, h, w] in metres."""
         valid = targets > 0
         shown, truth = self._output.metres(predictions[:, 0])[valid], targets[valid]
-        self._squares += float(np.square(shown - truth).sum())
+        self._squares.add(float(np.square(shown - truth).sum()))
         self._pixels += int(valid.sum())
         differences, ratios = np.abs(shown - truth), shown / truth
-        self._further["absolute error (m)"] += float(differences.sum())
-        self._further["relative error"] += float((differences / truth).sum())
-        self._further["rmse of ln"] += float(np.square(np.log(ratios)).sum())
-        for power, name in enumerate(_DELTAS, 1):
-            self._further[name] += int((np.maximum(ratios, 1 / ratios) < 1.25**power).sum())
+        logarithms = np.square(np.log(ratios))
+        self._errors.add(np.array([differences.sum(), (differences / truth).sum(), logarithms.sum()]))
+        either = np.maximum(ratios, 1 / ratios)
+        self._close += [int((either < 1.25**power).sum()) for power in range(1, len(_DELTAS) + 1)]
 
     def result(self) -> float:
-        return float(np.sqrt(self._squares / self._pixels)) if self._pixels else float("nan")
+        return float(np.sqrt(self._squares.value / self._pixels)) if self._pixels else float("nan")
 
     def further(self) -> dict[str, float]:
         """Over all valid pixels of the set: "absolute error (m)" and "relative error", |shown - true| and that / true (MTAN, LibMTL);
         "rmse of ln", the root mean square of ln(shown / true) (ASTMT, InvPT); "delta1" to "delta3", the shares of pixels where the
         larger of shown / true and true / shown is below 1.25, 1.25^2 and 1.25^3 (Eigen et al., NeurIPS 2014).
         """
-        means = {name: total / self._pixels if self._pixels else float("nan") for name, total in self._further.items()}
+        totals = zip((*_ERRORS, *_DELTAS), (*self._errors.value, *self._close))
+        means = {name: float(total) / self._pixels if self._pixels else float("nan") for name, total in totals}
         return means | {"rmse of ln": math.sqrt(means["rmse of ln"])}
 
 
+_ERRORS = ("absolute error (m)", "relative error", "rmse of ln")
 _DELTAS = ("delta1", "delta2", "delta3")
 
 
@@ -195,8 +217,10 @@ class AngleMeter(Meter):
     output: where the predictions' channels point.
     """
 
+    sums = ("_degrees", "_pixels", "_within", "_histogram")
+
     def __init__(self, output: OutputDescription = USUAL_OUTPUT) -> None:
-        self._axes, self._degrees, self._pixels = output.axis_matrix, 0.0, 0
+        self._axes, self._degrees, self._pixels = output.axis_matrix, ExactSum(), 0
         self._within = np.zeros(len(_ANGLES), np.int64)
         self._histogram = np.zeros(180 * _BINS_PER_DEGREE + 1, np.int64)
 
@@ -208,14 +232,14 @@ class AngleMeter(Meter):
         shown = shown @ self._axes.T
         cosine = (shown * truth).sum(-1) / length
         degrees = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-        self._degrees += float(degrees.sum())
+        self._degrees.add(float(degrees.sum()))
         self._pixels += len(truth)
         self._within += [int((degrees < angle).sum()) for angle in _ANGLES]
         places = np.rint(degrees * _BINS_PER_DEGREE).astype(np.int64)
         self._histogram += np.bincount(places, minlength=len(self._histogram))
 
     def result(self) -> float:
-        return self._degrees / self._pixels if self._pixels else float("nan")
+        return float(self._degrees.value) / self._pixels if self._pixels else float("nan")
 
     def further(self) -> dict[str, float]:
         """ "median angle (degrees)" over all valid pixels, to a thousandth of a degree; "within 11.25 degrees", 22.5 and 30: shares of
@@ -242,6 +266,8 @@ class AccuracyMeter(Meter):
     Further: the share of those whose class is among the five largest, "top-5".
     """
 
+    sums = ("_hits", "_among_five", "_images")
+
     def __init__(self) -> None:
         self._hits, self._among_five, self._images = 0, 0, 0
 
@@ -266,16 +292,19 @@ class AccuracyMeter(Meter):
 class NoiseMeter(Meter):
     """Signal-to-noise ratio of features to those of another network, in dB: power of the other's over that of the difference."""
 
+    sums = ("_signal", "_noise")
+
     def __init__(self) -> None:
-        self._signal = self._noise = 0.0
+        self._signal, self._noise = ExactSum(), ExactSum()
 
     def update(self, predictions: np.ndarray, targets: np.ndarray) -> None:
         """Add a batch: predictions [N, tokens, width], targets of the same shape, from the other network."""
         targets = targets.astype(np.float64)
-        self._signal += float(np.square(targets).sum())
-        self._noise += float(np.square(predictions - targets).sum())
+        self._signal.add(float(np.square(targets).sum()))
+        self._noise.add(float(np.square(predictions - targets).sum()))
 
     def result(self) -> float:
-        if not self._noise:
-            return math.inf if self._signal else float("nan")
-        return 10 * math.log10(self._signal / self._noise) if self._signal else -math.inf
+        signal, noise = float(self._signal.value), float(self._noise.value)
+        if not noise:
+            return math.inf if signal else float("nan")
+        return 10 * math.log10(signal / noise) if signal else -math.inf
