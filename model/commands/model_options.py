@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from moesaic.argument_types import positive
+from moesaic.argument_types import natural, positive
 from moesaic.model.recipes.recipe import recipe_names
 
 CHECKPOINT = Path("build/model.safetensors")
@@ -57,4 +57,14 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add `--threads`, the number of PyTorch's threads."""
     parser.add_argument(
         "--threads", type=positive, default=1, help="threads of PyTorch (default 1, fastest on few cores)"
+    )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add `--workers`, the processes that read samples; None stands for `usual_workers`."""
+    parser.add_argument(
+        "--workers",
+        type=natural,
+        metavar="N",
+        help="processes that read and augment samples, for each process of torchrun; 0: none (default: a core each, at most 8)",
     )

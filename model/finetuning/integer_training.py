@@ -13,6 +13,7 @@ from torch import Tensor
 from moesaic.errors import UserError
 from moesaic.model.data.samples import Batch
 from moesaic.model.input_pipeline.training_batches import open_training
+from moesaic.model.input_pipeline.worker_processes import usual_workers
 from moesaic.model.network.heads import normalised
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.quantisation.fake_quantised import FakeQuantised
@@ -55,7 +56,7 @@ def fine_tune_in_integers(
     each step. UserError if training diverges.
     """
     require_trainable(recipe)
-    first, source = recipe.training.steps, open_training(recipe, data_root)
+    first, source = recipe.training.steps, open_training(recipe, data_root, workers=usual_workers())
     network = FakeQuantised(model, scales)
     found = (lambda batch=batch: _loss(network, recipe, batch) for batch in source.batches(first, first + steps))
     training = _short(recipe.training, steps, rate)

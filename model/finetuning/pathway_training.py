@@ -7,6 +7,7 @@ from pathlib import Path
 
 from moesaic.errors import UserError
 from moesaic.model.input_pipeline.training_batches import open_training
+from moesaic.model.input_pipeline.worker_processes import usual_workers
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.pathways.pathway import Pathways, on_pathways
 from moesaic.model.recipes.recipe import Recipe
@@ -44,7 +45,7 @@ def fine_tune_on_pathways(
     short, first = dataclasses.replace(recipe, training=training), recipe.training.steps
     optimizers = build_optimizers(model, training)
     alone = Ranks(device=model.device)
-    distributed, source = DistributedModel(model, alone), open_training(recipe, data_root)
+    distributed, source = DistributedModel(model, alone), open_training(recipe, data_root, workers=usual_workers())
     model.train()
     for step, batch in enumerate(source.batches(first, first + steps)):
         with on_pathways(model, pathways[step % len(pathways)]):

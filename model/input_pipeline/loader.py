@@ -1,13 +1,12 @@
 """Choice of the samples in each training batch: a pure function of seed and step, so that a run can resume anywhere."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from moesaic.errors import UserError
 from moesaic.model.data.samples import Batch, Dataset, Sample
+from moesaic.model.input_pipeline.worker_processes import in_order
 
 _ORDER, _CHANGES = 0, 1  # second part of the seed: the purpose of the random numbers
 
@@ -53,21 +52,11 @@ class Loader:
         return Batch.of([self._sample(step, place, int(indices[place])) for place in self.places])
 
     def batches(self, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
-        """This rank's part of the batches of steps `first` to `last - 1`, in order; `workers` threads read ahead, none if 0."""
-        if not workers:
-            yield from map(self.batch, range(first, last))
-            return
-        with ThreadPoolExecutor(workers) as threads:
-            ahead = deque(threads.submit(self.batch, step) for step in range(first, min(first + workers + 1, last)))
-            try:
-                for step in range(first + len(ahead), last + len(ahead)):
-                    batch = ahead.popleft().result()
-                    if step < last:
-                        ahead.append(threads.submit(self.batch, step))
-                    yield batch
-            finally:
-                for pending in ahead:
-                    pending.cancel()
+        """This rank's part of the batches of steps `first` to `last - 1`, in order; `workers` processes read ahead, none if 0.
+
+        The batches do not depend on the number of workers. UserError as in `in_order`.
+        """
+        return in_order(self.batch, range(first, last), workers)
 
     def _order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, _ORDER, epoch]).permutation(len(self.dataset))

@@ -16,8 +16,6 @@ from moesaic.model.input_pipeline.held_out import wanted_truth
 from moesaic.model.input_pipeline.loader import Loader
 from moesaic.model.recipes.recipe import Recipe, TrainingConfiguration
 
-_READ_AHEAD = 4  # threads that decode images
-
 
 class TrainingBatches(Protocol):
     """Batches by step: a step always gets the same batch, so that a run can stop and resume anywhere."""
@@ -52,11 +50,11 @@ class _ScenePool:
 class _ReadAhead:
     """A loader's batches, decoded before they are needed."""
 
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+    def __init__(self, loader: Loader, workers: int) -> None:
+        self._loader, self._workers = loader, workers
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
-        return self._loader.batches(first, last, workers=_READ_AHEAD)
+        return self._loader.batches(first, last, self._workers)
 
 
 def open_training(
@@ -65,12 +63,14 @@ def open_training(
     *,
     rank: int = 0,
     ranks: int = 1,
+    workers: int = 0,
     advance: Callable[[int], None] = lambda count: None,
 ) -> TrainingBatches:
     """The recipe's training batches.
 
     root: the directory that holds the data set's files, None for scenes. rank: which of the `ranks` equal parts of every batch to
-    give, from 0. advance: called with the number of scenes rendered since the last call.
+    give, from 0. workers: processes that read files ahead, none if 0; the batches do not depend on it. advance: called with the number
+    of scenes rendered since the last call.
     UserError if the data set cannot be read or lacks a task, or if files hold fewer samples than one batch.
     """
     model, training, data = recipe.model, recipe.training, recipe.data
@@ -84,7 +84,7 @@ def open_training(
     )
     require_tasks(dataset, wanted)
     augmentation = augmentation_of(data.name, *size, model.input) if data.augment else None
-    return _ReadAhead(Loader(dataset, training.batch, training.seed, augmentation, rank, ranks))
+    return _ReadAhead(Loader(dataset, training.batch, training.seed, augmentation, rank, ranks), workers)
 
 
 def require_divisible(recipe: Recipe, ranks: int) -> None:

@@ -1,4 +1,8 @@
-"""Batches are a function of the seed and the step, whatever the number of processes and threads."""
+"""Batches are a function of the seed and the step, whatever the number of processes and workers."""
+
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -54,23 +58,44 @@ def test_ranks_have_the_parts_of_one_batch(dataset, ranks):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-@pytest.mark.parametrize(("first", "last"), [(0, 7), (5, 6), (3, 3)])
-def test_threads_change_nothing(dataset, workers, first, last):
-    batches = list(source(dataset).batches(first, last, workers))
-    assert len(batches) == last - first
-    assert all(same(batch, source(dataset).batch(first + i)) for i, batch in enumerate(batches))
+def test_workers_change_nothing(dataset, workers):
+    for first, last in ((5, 12), (3, 3)):
+        batches = list(source(dataset).batches(first, last, workers))
+        assert len(batches) == last - first
+        assert all(same(batch, source(dataset).batch(first + i)) for i, batch in enumerate(batches))
 
 
-def test_leaving_early_and_failing_samples_end_the_threads(dataset):
+def test_batches_of_workers_are_ordinary_arrays_in_shared_memory(dataset):
+    (batch,) = source(dataset).batches(0, 1, workers=1)
+    batch.images[:] = 0
+    assert batch.images.flags.writeable and not batch.images.flags.owndata
+    assert {task: target.dtype for task, target in batch.targets.items()} == {
+        task: target.dtype for task, target in source(dataset).batch(0).targets.items()
+    }
+
+
+def fail(sample, rng):
+    raise UserError("broken file")
+
+
+def die(sample, rng):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_leaving_early_and_failing_samples_end_the_workers(dataset):
     batches = source(dataset).batches(0, 100, workers=2)
     next(batches)
     batches.close()
-
-    def fail(sample, rng):
-        raise UserError("broken file")
-
-    with pytest.raises(UserError, match="broken file"):
+    assert not [process for process in multiprocessing.active_children() if process.is_alive()]
+    with pytest.raises(UserError, match=r"^broken file$"):
         next(Loader(dataset, 2, 0, fail).batches(0, 3, workers=2))
+
+
+def test_workers_that_die_or_cannot_start_are_told_of(dataset):
+    with pytest.raises(UserError, match=r"one of 1 worker processes died .*: take fewer"):
+        next(Loader(dataset, 2, 0, die).batches(0, 3, workers=1))
+    with pytest.raises(UserError, match=r"cannot be handed to other processes .*: take --workers 0"):
+        next(Loader(dataset, 2, 0, lambda sample, rng: sample).batches(0, 3, workers=1))
 
 
 def test_without_augmentation_the_samples_are_the_data_sets(dataset):
