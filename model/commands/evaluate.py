@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moesaic.argument_types import positive
 from moesaic.errors import UserError
@@ -15,6 +16,7 @@ from moesaic.model.commands.model_options import (
     add_device,
     add_settings,
     add_threads,
+    add_workers,
 )
 from moesaic.model.commands.quantisation_options import (
     add_quantisation,
@@ -23,12 +25,15 @@ from moesaic.model.commands.quantisation_options import (
     settings_of,
 )
 
+if TYPE_CHECKING:  # it takes PyTorch, which help texts do without
+    from moesaic.model.training.distributed import Ranks
+
 
 class EvaluateCommand:
     """Measures a checkpoint's metrics."""
 
     name = "evaluate"
-    help = "measure a checkpoint per task, in float and in integers"
+    help = "measure a checkpoint per task, in float and in integers; start it with torchrun to use several processes"
 
     @staticmethod
     def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,10 +55,18 @@ class EvaluateCommand:
         parser.add_argument("--float-only", action="store_true", help="leave the integers out, which take longest")
         add_device(parser)
         add_quantisation(parser)
+        add_workers(parser)
         add_threads(parser)
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
+        from moesaic.model.training.distributed import joined_ranks
+
+        with joined_ranks(arguments.device) as ranks:
+            return EvaluateCommand._run(arguments, ranks)
+
+    @staticmethod
+    def _run(arguments: argparse.Namespace, ranks: Ranks) -> int:
         import numpy as np
         import torch
         from rich.console import Console
@@ -66,27 +79,28 @@ class EvaluateCommand:
         from moesaic.model.evaluation.figures_file import delta_figures, write_figures
         from moesaic.model.evaluation.layer_figures import FIGURE_PICTURES, measure_layers
         from moesaic.model.evaluation.prediction_files import PredictionFiles
+        from moesaic.model.evaluation.share import Share
         from moesaic.model.input_pipeline.held_out import (
             calibration_images,
             first_images,
             open_validation,
             validation_title,
         )
+        from moesaic.model.input_pipeline.worker_processes import usual_workers
         from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, integer_network
         from moesaic.model.recipes.settings import changed_recipe
         from moesaic.model.training import checkpoint
-        from moesaic.model.training.distributed import choose_device
         from moesaic.pages.terminal import print_table
 
         torch.set_num_threads(arguments.threads)
-        settings, device = settings_of(arguments), choose_device(arguments.device)
+        settings, device = settings_of(arguments), ranks.device
         if arguments.float_only and (given := quantisation_options(arguments)):
             raise UserError(f"{given[0]} is for integers: leave it or --float-only out")
         if arguments.json is not None:
             require_file_writable(arguments.json)
         state, root = checkpoint.load(arguments.checkpoint), arguments.data_root
         state.recipe = changed_recipe(state.recipe, arguments.settings)
-        recipe, model, console = state.recipe, state.build_model().eval().to(device), Console()
+        recipe, model, console = state.recipe, state.build_model().eval().to(device), Console(quiet=not ranks.first)
         count = arguments.samples or (HELD_OUT_SCENES if recipe.data.name == "scenes" else 0)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=count))
         held_out, network = open_validation(recipe, root, arguments.pictures), None
@@ -99,7 +113,17 @@ class EvaluateCommand:
         if arguments.predictions is not None:
             experiment = f"{recipe.data.name}_{arguments.checkpoint.stem}"
             keep = PredictionFiles(arguments.predictions, recipe.model, held_out, experiment)
-        metrics = compare(model, network, held_out, console=console, everything=True, keep=keep)
+            ranks.wait()  # none writes before all have found the directory empty
+        metrics = compare(
+            model,
+            network,
+            held_out,
+            console=console,
+            everything=True,
+            keep=keep,
+            share=Share(ranks.rank, ranks.size),
+            workers=usual_workers() if arguments.workers is None else arguments.workers,
+        )
         title, whole, of_classes = validation_title(recipe, root, arguments.pictures), *split_classes(metrics)
         if metrics:
             print_table(console, accuracy_table(whole), title)
@@ -107,9 +131,9 @@ class EvaluateCommand:
             print_table(console, accuracy_table(of_classes), f"IoU of each class: {title}")
         for which, change in delta_figures(recipe, metrics).items():
             console.print(f"delta_m of {which} against the recipe's reference: {change:+.2f} %")
-        if arguments.json is not None:
+        if arguments.json is not None and ranks.first:
             write_figures(arguments.json, arguments.checkpoint, state.step, recipe, len(held_out), metrics)
-        if arguments.float_only:
+        if arguments.float_only or not ranks.first:
             return 0
         if network is None or scales is None:
             console.print(f"the head {recipe.model.head} has no integer form: only the network in float was measured")

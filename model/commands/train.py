@@ -16,6 +16,7 @@ from moesaic.model.commands.model_options import (
     add_recipe,
     add_settings,
     add_threads,
+    add_workers,
 )
 
 
@@ -55,6 +56,7 @@ class TrainCommand:
         parser.add_argument(
             "--log", type=Path, metavar="FILE", help="where to write curves as a table, NAME.csv or NAME.jsonl"
         )
+        add_workers(parser)
         add_threads(parser)
 
     @staticmethod
@@ -62,6 +64,7 @@ class TrainCommand:
         import torch
         from rich.console import Console
 
+        from moesaic.model.input_pipeline.worker_processes import usual_workers
         from moesaic.model.recipes.settings import load_recipe_with
         from moesaic.model.training.distributed import joined_ranks
         from moesaic.model.training.run_folder import CHECKPOINT as OF_A_RUN
@@ -91,6 +94,7 @@ class TrainCommand:
                 log=arguments.tensorboard,
                 table=log,
                 folder=folder,
+                workers=usual_workers() if arguments.workers is None else arguments.workers,
             )
             if ranks.first:
                 Console().print(f"checkpoint: {path}", soft_wrap=True)

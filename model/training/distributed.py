@@ -40,6 +40,11 @@ class Ranks:
         """Whether this is the process that writes files and shows progress."""
         return self.rank == 0
 
+    def wait(self) -> None:
+        """Return once all ranks have called this."""
+        if self.size > 1:
+            dist.barrier()
+
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """A process's device for the name "cpu", "cuda" or "auto" (a GPU if there is one). UserError if it does not exist.
@@ -217,6 +222,14 @@ class DistributedModel:
         factor = (limit / ((own + common).sqrt() + 1e-6)).clamp(max=1.0)
         for gradient in gradients.values():
             gradient.mul_(factor)
+
+    def share_buffers(self) -> None:
+        """Give every rank the first one's running means and variances of batch norms, those that a checkpoint holds."""
+        if self.ranks.size == 1:
+            return
+        for buffer in self.model.buffers():
+            if buffer.dtype != torch.bool:  # pathways
+                dist.broadcast(buffer, 0)
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """The mean of each value over all ranks; all ranks must pass the same names."""

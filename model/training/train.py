@@ -13,8 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from moesaic.errors import UserError
 from moesaic.files import require_file_writable
+from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Batch, Dataset
 from moesaic.model.evaluation.evaluate import measure_float
+from moesaic.model.evaluation.share import Share
 from moesaic.model.input_pipeline.held_out import open_validation
 from moesaic.model.input_pipeline.training_batches import open_training, require_divisible
 from moesaic.model.network.adaptation import adapted
@@ -211,13 +213,15 @@ def train(
     log: Path | None = None,
     table: Path | None = None,
     folder: Path | None = None,
+    workers: int = 0,
 ) -> M3ViT:
     """Train the recipe's model and return it; a checkpoint is saved to `path` every `save_every` steps and at the end.
 
     resume: continue from the checkpoint at `path`, which must have the same recipe, or the same with fewer steps. stop_after: stop
     after that many steps of the recipe's schedule; a later resume continues as if there had been no break. data_root: directory of the
     data set's files; None for scenes. log: directory for TensorBoard. table: file for the same curves, see `ScalarLog`. folder: of the
-    run, see `write_run_folder`. With `validate_every`, the best checkpoint so far is at `best_path(path)`.
+    run, see `write_run_folder`. workers: processes that read files for each rank, none if 0; they change nothing but time. With
+    `validate_every`, the best checkpoint so far is at `best_path(path)`.
     UserError before the first step if `path` cannot be written or the recipe cannot run here, and later if training diverges.
     """
     console = (console or Console()) if ranks.first else Console(quiet=True)
@@ -241,6 +245,7 @@ def train(
             data_root,
             rank=ranks.rank,
             ranks=ranks.size,
+            workers=workers,
             advance=lambda count: progress.update(rendering, advance=count, visible=True),
         )
         held_out = open_validation(recipe, data_root) if recipe.training.validate_every else None
@@ -264,7 +269,7 @@ def train(
             if held_out is not None and (
                 run.step % recipe.training.validate_every == 0 or run.step == recipe.training.steps
             ):
-                _validate(run, held_out, path, scalars)
+                _validate(run, held_out, path, scalars, 0 if recipe.data.name == RenderedScenes.name else workers)
             if run.step % save_every == 0 and run.step < last:
                 run.save(path)
             progress.update(bar, advance=1, losses="  ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))
@@ -293,12 +298,14 @@ def best_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.best{path.suffix}")
 
 
-def _validate(run: Run, held_out: Dataset, path: Path, scalars: ScalarLog) -> None:
-    metrics = measure_float(run.model.eval(), held_out)
+def _validate(run: Run, held_out: Dataset, path: Path, scalars: ScalarLog, workers: int = 0) -> None:
+    run.distributed.share_buffers()
+    share = Share(run.distributed.ranks.rank, run.distributed.ranks.size)
+    metrics = measure_float(run.model.eval(), held_out, share=share, workers=workers)
     run.model.train()
     scalars.add("metric", metrics, run.step)
     better = run.selection.update(run.recipe, metrics, run.step)
-    # Ranks may measure differently, since on CPUs each has its own batch norms, but either all or none must save.
+    # What a GPU measures may differ from rank to rank where no share is divided, but either all or none must save.
     better, run.selection = run.distributed.from_first((better, run.selection))
     if better:
         run.save(best_path(path))

@@ -88,7 +88,7 @@ def validate_differently(ranks: Ranks) -> dict[str, torch.Tensor]:
     with pytest.MonkeyPatch.context() as patch:
         for run.step, depths in enumerate(((1.0, 1.0), (0.5, 2.0), (2.0, 0.1)), start=1):
             metrics = {"segmentation": 0.2, "depth": depths[ranks.rank]}
-            patch.setattr(training_module, "measure_float", lambda model, data, found=metrics: found)
+            patch.setattr(training_module, "measure_float", lambda model, data, share, workers, found=metrics: found)
             training_module._validate(run, None, Path("model"), ScalarLog(None))
     return {"saved": torch.tensor(saved), "best": torch.tensor([run.selection.step, run.selection.score])}
 
