@@ -176,6 +176,7 @@ def steps() -> tuple[Step, ...]:
         _random_run(2, 30),
         *_faults(),
         *(_degenerate(kind) for kind in DEGENERATE_ROUTES),
+        *(_shared(name, below) for name in ("matmul_to_act", "matmul_to_weight", "attention") for below in (0, 1024)),
         _overlapped(0),
         *(_random_stop(3, cycles) for cycles in (20, 3_000, 9_000)),
         _random_run(3, 40),
@@ -208,6 +209,14 @@ def _scenario(name: str, seed: int) -> Run:
     case = Case(configuration(), np.random.default_rng([seed, *name.encode()]))
     SCENARIOS[name](case)
     return _run(f"{name} {seed}", *case.finish())
+
+
+def _shared(name: str, below: int) -> Run:
+    """With weights in the part of the activation memory that continues the weight memory, the first `below` bytes before it."""
+    machine, rng = configuration(), np.random.default_rng([below, *name.encode()])
+    case = Case(machine, rng, weight_limit=machine.shared_bytes, weight_base=machine.weight_bytes - below)
+    SCENARIOS[name](case)
+    return _run(f"{name} in shared memory, {below} bytes before it", *case.finish())
 
 
 def _degenerate(kind: str) -> Run:
