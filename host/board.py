@@ -21,8 +21,7 @@ from moesaic.host.lock import DeviceLock
 from moesaic.host.power import rail_power
 from moesaic.host.pynq_interface import Interrupt, Overlay, Pynq, import_pynq
 from moesaic.spec.executor import WINDOW_ALIGNMENT, Counters, MachineFault, Memory, Program, Progress
-from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault
-from moesaic.spec.issue import semaphore_stalls
+from moesaic.spec.isa import Fault
 from moesaic.spec.registers import (
     BY_NAME,
     CONTROL_START,
@@ -34,6 +33,7 @@ from moesaic.spec.registers import (
     STATUS_DONE,
     STATUS_FAULT,
 )
+from moesaic.spec.reported_fault import reported_fault
 
 FRAME_WINDOWS = 2
 """Number of frame windows: while the machine works in one, the next frame is written to the other."""
@@ -396,11 +396,7 @@ class BoardExecutor:
             raise
 
     def _fault(self) -> MachineFault:
-        cause, unit = self._read("FAULT"), self._read("FAULT_UNIT")
-        if cause not in set(Fault) or unit >= len(FAULT_UNIT_NAMES):
-            raise InternalError(f"the accelerator reports fault {cause} of unit {unit}, which do not exist")
-        detail = semaphore_stalls(self._counters()) if cause == Fault.TIMEOUT else ""
-        return MachineFault(Fault(cause), FAULT_UNIT_NAMES[unit], self._read("FAULT_TAG"), detail)
+        return reported_fault(self._read("FAULT"), self._read("FAULT_UNIT"), self._read("FAULT_TAG"), self._counters)
 
     def _counters(self) -> Counters:
         return {name: self._read(f"COUNTER_{name.upper()}") for name, _ in COUNTERS}

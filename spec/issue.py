@@ -12,14 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.executor import Counters, MachineFault, Program
+from moesaic.spec.executor import MachineFault, Program
 from moesaic.spec.isa import (
     BY_NAME,
     END,
     INSTRUCTION_BYTES,
     SEMAPHORE_MAX,
     SEMAPHORES,
-    UNIT_NAMES,
     Fault,
     Unit,
     decode,
@@ -147,16 +146,6 @@ def waits_for_signals(unit: Unit, producers: Iterable[str], which: str) -> str:
 def waits_for_room(unit: Unit) -> str:
     """A clause for the text of a fault: fetch waits for room in the queue of load."""
     return f"fetch waits for room in the queue of {unit.name.lower()}"
-
-
-def semaphore_stalls(counters: Counters) -> str:
-    """What the counters of a machine with a clock say about a TIMEOUT: for how many cycles each unit waited for a signal.
-
-    They do not say for which signal; `moesaic check-program` does. Empty if no unit waited.
-    """
-    waited = {name: counters.get(f"{name}_semaphore_stall", 0) for name in UNIT_NAMES}
-    parts = [f"{name} {cycles:,}" for name, cycles in waited.items() if cycles]
-    return f"of {counters['cycles']:,} cycles units waited for signals: {', '.join(parts)}" if parts else ""
 
 
 def _numbers(mask: int) -> list[int]:

@@ -32,9 +32,9 @@ from moesaic.sim.machines.verilator import build
 from moesaic.spec.board import board_of
 from moesaic.spec.configuration import HardwareConfiguration
 from moesaic.spec.dram_timing import BEAT_BYTES, BYTES_PER_CYCLE, LATENCY
-from moesaic.spec.executor import Counters, MachineFault, Memory, Program
-from moesaic.spec.isa import FAULT_UNIT_NAMES, Fault, Space
-from moesaic.spec.issue import semaphore_stalls
+from moesaic.spec.executor import Counters, Memory, Program
+from moesaic.spec.isa import Space
+from moesaic.spec.reported_fault import reported_fault
 
 TOP = "testbench"
 # Far apart, and one above 4 GiB, so that a mixed-up or truncated address misses both windows.
@@ -235,9 +235,7 @@ class RtlExecutor:
         if self.window is not None and self._waveform_file.exists():
             write_file(self.window.path, self._waveform_file.read_bytes())
         if reply["faulted"]:
-            cause = Fault(reply["fault"])
-            detail = semaphore_stalls(reply["counters"]) if cause == Fault.TIMEOUT else ""
-            raise MachineFault(cause, FAULT_UNIT_NAMES[reply["fault_unit"]], reply["fault_tag"], detail)
+            raise reported_fault(reply["fault"], reply["fault_unit"], reply["fault_tag"], lambda: reply["counters"])
         return reply["counters"]
 
     def read_register(self, offset: int) -> int:
