@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from moesaic.model.network.balance import balance_loss, expert_load
 from moesaic.model.network.experts import expert_mixture
 from moesaic.model.network.routers import Router, TaskMasks, build_routers
+from moesaic.model.network.static_experts import has_grouped_product, static_mixture
 
 # Letters in shape comments: N = tokens of the whole batch, D = width, E = experts, H = expert hidden, K = top-k.
 
@@ -103,7 +104,7 @@ class MoE(nn.Module):
         return all(
             self.router_of(task) is self.router_of(first)
             and self.top_k_of[task] == self.top_k_of[first]
-            and torch.equal(self.kept[task], self.kept[first])
+            and self.kept.chosen(task) == self.kept.chosen(first)
             for task in tasks[1:]
         )
 
@@ -119,6 +120,11 @@ class MoE(nn.Module):
 
     def _route(self, task: str, x: Tensor, noise: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
         router, kept = self.router_of(task), self.kept[task]
+
+        def loss(importance: Tensor, load: Tensor) -> Tensor:
+            places = self.kept.places(task)
+            return balance_loss(importance.index_select(0, places), load.index_select(0, places))
+
         logits = router.logits(task, x)
         masked = logits.masked_fill(~kept, -torch.inf)
         if noise is None:
@@ -128,7 +134,7 @@ class MoE(nn.Module):
             # As upstream: the load is a plain count, so only the importance has a gradient.
             chosen = top_k_mask(masked, self.top_k_of[task])
             scores = torch.softmax(masked, -1) * chosen
-            return scores, chosen, balance_loss(scores.sum(0)[kept], chosen.sum(0).to(scores)[kept])
+            return scores, chosen, loss(scores.sum(0), chosen.sum(0).to(scores))
         std = router.noise_std(task, x)
         noisy = masked + std * torch.randn(logits.shape, generator=noise, device=noise.device).to(logits)
         chosen = top_k_mask(noisy, self.top_k_of[task])
@@ -136,7 +142,7 @@ class MoE(nn.Module):
         # Importance sums the gate's values: the sparse ones (Shazeer) or the softmax over all experts (Riquelme).
         importance = scores if isinstance(std, Tensor) else torch.softmax(masked, -1)
         load = expert_load(logits, noisy, std, chosen)
-        return scores, chosen, balance_loss(importance.sum(0)[kept], load[kept])
+        return scores, chosen, loss(importance.sum(0), load)
 
     def forward(self, x: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Pass tokens x [B, T, D] through the experts that the routers choose; returns [B, T, D] and the mean balance loss, a scalar.
@@ -156,19 +162,35 @@ class MoE(nn.Module):
         chance = torch.rand(shape, generator=noise, device=noise.device).to(like)
         return (chance >= self.expert_dropout) / (1 - self.expert_dropout)
 
-    def mix_chosen(self, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
+    def mix_chosen(
+        self,
+        tokens: Tensor,
+        scores: Tensor,
+        chosen: Tensor,
+        noise: torch.Generator | None,
+        most: int | None = None,
+    ) -> Tensor:
         """The tokens' outputs, [N, D], from the experts held here: for each token, the sum of its experts' outputs times its scores.
 
-        tokens [N, D], scores [N, E], chosen bool [N, E]; noise: the generator for dropout, None outside training.
+        tokens [N, D], scores [N, E], chosen bool [N, E]; noise: the generator for dropout, None outside training. most: the largest
+        number of experts that any token chose, by default the largest top-k of a task. On a CPU each expert's queue is processed by
+        itself; elsewhere shapes do not depend on the choice, and the host waits for nothing.
         """
-        expert, token = chosen.T.nonzero(as_tuple=True)  # in order of experts
-        weights = scores[token, expert]
         experts = (self.up_weight, self.up_bias, self.down_weight, self.down_bias)
-        up_weight, up_bias, down_weight, down_bias = experts
         if torch.is_autocast_enabled(tokens.device.type):
             dtype = torch.get_autocast_dtype(tokens.device.type)
-            tokens, weights = tokens.to(dtype), weights.to(dtype)
-            up_weight, up_bias, down_weight, down_bias = (part.to(dtype) for part in experts)
+            tokens, scores = tokens.to(dtype), scores.to(dtype)
+            experts = tuple(part.to(dtype) for part in experts)
+        up_weight, up_bias, down_weight, down_bias = experts
+        if tokens.device.type != "cpu":
+            most = max(self.top_k_of.values()) if most is None else most
+            grouped = has_grouped_product(tokens, up_weight.shape[2])
+            experts = (up_weight, up_bias, down_weight, down_bias)
+            return static_mixture(
+                tokens, scores, chosen, most, experts, lambda shape: self._dropout(shape, noise, tokens), grouped
+            )
+        expert, token = chosen.T.nonzero(as_tuple=True)  # in order of experts
+        weights = scores[token, expert]
         mask = self._dropout((len(token), self.up_weight.shape[2]), noise, tokens)
         lengths = chosen.sum(0).tolist()
         return expert_mixture(tokens, weights, token, lengths, up_weight, up_bias, down_weight, down_bias, mask)

@@ -89,10 +89,17 @@ def build_routers(
 
 
 class TaskMasks(nn.Module):
-    """One boolean buffer [E] per task, read and set like a dictionary's entries; initially all true, not in the state dictionary."""
+    """One boolean buffer [E] per task, read and set like a dictionary's entries; initially all true, not in the state dictionary.
+
+    What is true is also known to the host, so that asking does not wait for an accelerator.
+    """
 
     def __init__(self, tasks: tuple[str, ...], experts: int) -> None:
         super().__init__()
+        # Mangled names, since buffers have those of tasks. The masks as they were set, and what has been found out about them.
+        self.__set = {task: torch.ones(experts, dtype=torch.bool) for task in tasks}
+        self.__chosen: dict[str, tuple[int, ...]] = {}
+        self.__places: dict[str, Tensor] = {}
         for task in tasks:
             self.register_buffer(task, torch.ones(experts, dtype=torch.bool), persistent=False)
 
@@ -101,3 +108,19 @@ class TaskMasks(nn.Module):
 
     def __setitem__(self, task: str, mask: Tensor) -> None:
         self._buffers[task] = mask.to(self[task])
+        self.__set[task] = mask
+        self.__chosen.pop(task, None)
+        self.__places.pop(task, None)
+
+    def chosen(self, task: str) -> tuple[int, ...]:
+        """The numbers of the experts whose mask is true, ascending."""
+        if task not in self.__chosen:
+            self.__chosen[task] = tuple(self.__set[task].nonzero().flatten().tolist())
+        return self.__chosen[task]
+
+    def places(self, task: str) -> Tensor:
+        """The same, int64 [number of true ones], on the device of the mask."""
+        device = self[task].device
+        if task not in self.__places or self.__places[task].device != device:
+            self.__places[task] = torch.tensor(self.chosen(task), device=device)
+        return self.__places[task]
