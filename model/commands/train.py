@@ -20,6 +20,11 @@ from moesaic.model.commands.model_options import (
 )
 
 
+def expert_ranks(text: str) -> int | str:
+    """A positive number, or the word node."""
+    return text if text == "node" else positive(text)
+
+
 class TrainCommand:
     """Trains a recipe's model and writes a checkpoint."""
 
@@ -56,6 +61,12 @@ class TrainCommand:
         parser.add_argument(
             "--log", type=Path, metavar="FILE", help="where to write curves as a table, NAME.csv or NAME.jsonl"
         )
+        parser.add_argument(
+            "--expert-ranks",
+            type=expert_ranks,
+            metavar="N",
+            help="with experts_sharded, divide experts among groups of N processes, or `node`: those of a machine (default: all)",
+        )
         add_workers(parser)
         add_threads(parser)
 
@@ -84,6 +95,7 @@ class TrainCommand:
                 raise UserError(f"--checkpoint {path} and --run {folder} both say where to write: leave one out")
             path, log = folder / OF_A_RUN, log or folder / LOG
         with joined_ranks(arguments.device) as ranks:
+            group = arguments.expert_ranks
             train(
                 recipe,
                 path,
@@ -94,6 +106,7 @@ class TrainCommand:
                 log=arguments.tensorboard,
                 table=log,
                 folder=folder,
+                expert_ranks=ranks.of_machine if group == "node" else group or 0,
                 workers=usual_workers() if arguments.workers is None else arguments.workers,
             )
             if ranks.first:

@@ -1,15 +1,16 @@
 """Training of one model by several processes that torchrun starts, each on its part of every batch.
 
 Every rank holds the whole network, and gradients are averaged (data parallelism). The experts can be divided among the ranks
-instead; tokens then travel to the rank that holds their expert and back (expert parallelism, as in GShard, Lepikhin et al.
-2020). Checkpoints hold the whole network in either case.
+instead, all of them or groups such as those of a machine; tokens then travel to the rank of their group that holds their expert and
+back (expert parallelism, as in GShard, Lepikhin et al. 2020). Checkpoints hold the whole network in either case.
 """
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -34,6 +35,8 @@ class Ranks:
     rank: int = 0
     size: int = 1
     device: torch.device = torch.device("cpu")  # noqa: RUF009 (immutable)
+    of_machine: int = 1
+    """The number of processes on this machine."""
 
     @property
     def first(self) -> bool:
@@ -75,77 +78,135 @@ def joined_ranks(device: str = "auto") -> Iterator[Ranks]:
         torch.cuda.set_device(place)
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), place)
+        yield Ranks(dist.get_rank(), dist.get_world_size(), place, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     finally:
         dist.destroy_process_group()
 
 
+@dataclass(frozen=True)
+class ExpertGroup:
+    """Ranks that hold every expert once, of which this one is number `place` of `size`: all ranks, or some that follow one another.
+
+    group: these ranks; None if they are all. replicas: the ranks with the same place in every group; None if there is one group.
+    """
+
+    place: int = 0
+    size: int = 1
+    group: dist.ProcessGroup | None = None
+    replicas: dist.ProcessGroup | None = None
+
+
+def join_expert_group(ranks: Ranks, size: int = 0) -> ExpertGroup:
+    """This rank's group of `size` ranks, 0 for all of them. All ranks must call it together.
+
+    torchrun numbers the ranks of one machine after those of another, so that a group of as many as a machine has is one machine.
+    UserError unless all ranks have the same size, which divides their number.
+    """
+    size = size or ranks.size
+    sizes = [size] * ranks.size
+    if ranks.size > 1 and dist.is_initialized():
+        dist.all_gather_object(sizes, size)
+    if ranks.size % size or len(set(sizes)) > 1:
+        found = " and ".join(map(str, sorted(set(sizes))))
+        raise UserError(
+            f"{ranks.size} ranks cannot be divided into groups of {found} that share experts: choose another --expert-ranks"
+        )
+    if size == ranks.size:
+        return ExpertGroup(ranks.rank, size)
+    numbers = list(range(ranks.size))
+    lists = (
+        [numbers[first : first + size] for first in numbers[::size]],
+        [numbers[place::size] for place in range(size)],
+    )
+    group, replicas = (cast("dist.ProcessGroup", dist.new_subgroups_by_enumeration(one)[0]) for one in lists)
+    return ExpertGroup(ranks.rank % size, size, group, replicas)
+
+
 class _ExchangeContext(Protocol):
-    """What the forward pass of `_Exchange` saves for its backward pass: numbers of rows sent to and received from each rank."""
+    """What the forward pass of `_Exchange` saves for its backward pass: the group, and rows sent to and received from each rank."""
 
     splits: tuple[list[int], list[int]]
+    group: dist.ProcessGroup | None
 
 
 class _Exchange(torch.autograd.Function):
-    """Sends rows to all ranks and receives theirs, both in rank order; gradients travel the other way."""
+    """Sends rows to all ranks of a group and receives theirs, both in rank order; gradients travel the other way."""
 
     @staticmethod
-    def forward(context: _ExchangeContext, rows: Tensor, received: list[int], sent: list[int]) -> Tensor:
-        context.splits = sent, received
+    def forward(
+        context: _ExchangeContext,
+        rows: Tensor,
+        received: list[int],
+        sent: list[int],
+        group: dist.ProcessGroup | None,
+    ) -> Tensor:
+        context.splits, context.group = (sent, received), group
         result = rows.new_empty(sum(received), *rows.shape[1:])
-        dist.all_to_all_single(result, rows.contiguous(), received, sent)
+        dist.all_to_all_single(result, rows.contiguous(), received, sent, group=group)
         return result
 
     @staticmethod
-    def backward(context: _ExchangeContext, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _Exchange.apply(gradient, *context.splits), None, None
+    def backward(context: _ExchangeContext, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Exchange.apply(gradient, *context.splits, context.group), None, None, None
 
 
-def mix_over_ranks(moe: MoE, tokens: Tensor, scores: Tensor, chosen: Tensor, noise: torch.Generator | None) -> Tensor:
+def mix_over_ranks(
+    moe: MoE,
+    tokens: Tensor,
+    scores: Tensor,
+    chosen: Tensor,
+    noise: torch.Generator | None,
+    *,
+    group: dist.ProcessGroup | None = None,
+) -> Tensor:
     """The result of `MoE.mix_chosen`, [N, D], when rank r of R holds only experts r * E / R to (r + 1) * E / R - 1.
 
-    tokens [N, D] are this rank's; scores and chosen, [N, E], cover all experts. All ranks must call it together.
+    tokens [N, D] are this rank's; scores and chosen, [N, E], cover all experts. All ranks of the group must call it together, by
+    default all there are. The host waits for the device once, for the numbers of rows that travel.
     """
-    ranks, own = dist.get_world_size(), len(moe.up_weight)
-    expert, token = chosen.T.nonzero(as_tuple=True)  # in the order of experts, hence of ranks
+    ranks, own = dist.get_world_size(group), len(moe.up_weight)
     sent = chosen.sum(0).view(ranks, own)
     received = torch.empty_like(sent)
-    dist.all_to_all_single(received, sent)
-    splits = received.sum(1).tolist(), sent.sum(1).tolist()
-    arrived = _Exchange.apply(tokens[token], *splits)
-    wanted = torch.arange(own, device=tokens.device).repeat(ranks).repeat_interleave(received.flatten())
-    choice = nn.functional.one_hot(wanted, own)
-    result = moe.mix_chosen(arrived, choice.to(arrived.dtype), choice.bool(), noise)
-    rows = _Exchange.apply(result, *reversed(splits)) * scores[token, expert].unsqueeze(-1)
+    dist.all_to_all_single(received, sent, group=group)
+    arriving, leaving = torch.stack([received.sum(1), sent.sum(1)]).tolist()
+    expert, token = torch.nonzero_static(chosen.T, size=sum(leaving)).T  # in the order of experts, hence of ranks
+    arrived = _Exchange.apply(tokens[token], arriving, leaving, group)
+    every = torch.arange(own, device=tokens.device)
+    wanted = every.repeat(ranks).repeat_interleave(received.flatten(), output_size=sum(arriving))
+    choice = wanted.unsqueeze(1) == every
+    result = moe.mix_chosen(arrived, choice.to(arrived.dtype), choice, noise, most=1)
+    rows = _Exchange.apply(result, leaving, arriving, group) * scores[token, expert].unsqueeze(-1)
     return torch.zeros_like(tokens).index_add(0, token, rows.to(tokens.dtype))
 
 
-def shard_experts(network: nn.Module, ranks: Ranks) -> frozenset[str]:
-    """Keep only this rank's experts in every MoE layer; returns the names of the parameters divided among the ranks.
+def shard_experts(network: nn.Module, group: ExpertGroup) -> frozenset[str]:
+    """Keep only this rank's experts in every MoE layer; returns the names of the parameters divided among the group's ranks.
 
-    UserError if the network has no experts, or if their number is not a multiple of the number of ranks.
+    UserError if the network has no experts, or if their number is not a multiple of the number of ranks in the group.
     """
     names = []
     for path, module in network.named_modules():
         if not isinstance(module, MoE):
             continue
         experts = len(module.up_weight)
-        if experts % ranks.size:
-            sizes = f"{experts} experts cannot be divided among {ranks.size} ranks"
-            raise UserError(f"{sizes}: start a number of processes that divides them, or set experts_sharded = false")
+        if experts % group.size:
+            sizes = f"{experts} experts cannot be divided among {group.size} ranks"
+            raise UserError(
+                f"{sizes}: start a number of processes that divides them, choose --expert-ranks, or set experts_sharded = false"
+            )
         for name in SHARDED:
             parameter = getattr(module, name)
-            parameter.data = _part(parameter.data, ranks).clone()
+            parameter.data = _part(parameter.data, group).clone()
             names.append(f"{path}.{name}")
-        module.remote_mix = mix_over_ranks
+        module.remote_mix = functools.partial(mix_over_ranks, group=group.group)
     if not names:
         raise UserError("experts_sharded = true in a recipe without experts: set it to false")
     return frozenset(names)
 
 
-def _part(values: Tensor, ranks: Ranks) -> Tensor:
-    """A rank's part of a tensor whose first dimension is the experts."""
-    return values.chunk(ranks.size)[ranks.rank]
+def _part(values: Tensor, group: ExpertGroup) -> Tensor:
+    """This rank's part of a tensor whose first dimension is the experts."""
+    return values.chunk(group.size)[group.place]
 
 
 class _TrainingForward(nn.Module):
@@ -165,12 +226,16 @@ class DistributedModel:
     """A model whose gradients are averaged over all ranks' parts of the batch.
 
     All ranks must create it together, with the same weights. With `experts_sharded` the model keeps only this rank's experts;
-    `gathered` reassembles them. UserError as in `shard_experts`.
+    `gathered` reassembles them; expert_ranks: among how many ranks they are divided, 0 for all. UserError as in `shard_experts` and
+    `join_expert_group`.
     """
 
-    def __init__(self, model: M3ViT, ranks: Ranks = Ranks(), experts_sharded: bool = False) -> None:
+    def __init__(
+        self, model: M3ViT, ranks: Ranks = Ranks(), experts_sharded: bool = False, expert_ranks: int = 0
+    ) -> None:
         self.model, self.ranks = model, ranks
-        self.sharded = shard_experts(model, ranks) if experts_sharded and ranks.size > 1 else frozenset()
+        self.experts = join_expert_group(ranks, expert_ranks) if experts_sharded and ranks.size > 1 else ExpertGroup()
+        self.sharded = shard_experts(model, self.experts) if self.experts.size > 1 else frozenset()
         if ranks.size > 1 and ranks.device.type == "cuda":  # on CPUs a batch norm sees only its own rank's images
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self._forward: _TrainingForward | nn.parallel.DistributedDataParallel = _TrainingForward(model)
@@ -193,9 +258,11 @@ class DistributedModel:
         return nullcontext()
 
     def average_experts(self) -> None:
-        """After the backward pass, turn a sharded expert's gradient, summed over all ranks' tokens, into that of the mean loss."""
+        """After the backward pass, turn a sharded expert's gradient, summed over its group's tokens, into that of the mean loss."""
         for name, parameter in self.model.named_parameters():
             if name in self.sharded and parameter.grad is not None:
+                if self.experts.replicas is not None:
+                    dist.all_reduce(parameter.grad, group=self.experts.replicas)
                 parameter.grad /= self.ranks.size
 
     def share_overflow(self) -> None:
@@ -218,7 +285,7 @@ class DistributedModel:
         gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
         parts = [[g for name, g in gradients.items() if (name in self.sharded) == own] for own in (True, False)]
         own, common = (torch.stack([g.square().sum() for g in part]).sum() for part in parts)
-        dist.all_reduce(own)
+        dist.all_reduce(own, group=self.experts.group)
         factor = (limit / ((own + common).sqrt() + 1e-6)).clamp(max=1.0)
         for gradient in gradients.values():
             gradient.mul_(factor)
@@ -256,7 +323,7 @@ class DistributedModel:
     def scattered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The inverse of `gathered`: this rank's part of each tensor."""
         return {
-            name: _part(value, self.ranks) if self._is_sharded(name, value) else value
+            name: _part(value, self.experts) if self._is_sharded(name, value) else value
             for name, value in tensors.items()
         }
 
@@ -265,6 +332,6 @@ class DistributedModel:
         return value.ndim > 0 and (name in self.sharded or name.rpartition("/")[0] in self.sharded)
 
     def _gather(self, value: Tensor) -> Tensor:
-        parts = [torch.empty_like(value) for _ in range(self.ranks.size)]
-        dist.all_gather(parts, value.contiguous())
+        parts = [torch.empty_like(value) for _ in range(self.experts.size)]
+        dist.all_gather(parts, value.contiguous(), group=self.experts.group)
         return torch.cat(parts)

@@ -58,10 +58,10 @@ def training_step(
     training, distributed = recipe.training, distributed or DistributedModel(model)
     precision = precision or Precision()
     set_learning_rate(optimizers, training, step)
-    noise = torch.Generator()
+    noise = torch.Generator(distributed.ranks.device)
     noise.manual_seed(training.seed * _NOISE_SEEDS + step + distributed.ranks.rank * _RANK_SEEDS)
     model.zero_grad(set_to_none=True)
-    size, sums = len(batch) // training.accumulate, {}
+    size, sums = len(batch) // training.accumulate, dict[str, torch.Tensor]()
     for part in range(training.accumulate):
         with nullcontext() if part == training.accumulate - 1 else distributed.accumulating():
             images = batch[part * size : (part + 1) * size]
@@ -72,7 +72,7 @@ def training_step(
                 before, total = _weighed(distributed, weighting, weighted, step)
                 total = total + balance
             precision.backward(total / training.accumulate if training.accumulate > 1 else total)
-        sums = {name: sums.get(name, 0.0) + loss.item() for name, loss in losses.items()}
+        sums = {name: loss.detach().double() + sums.get(name, 0.0) for name, loss in losses.items()}
     distributed.average_experts()
     if precision.scaled:
         distributed.share_overflow()
@@ -81,12 +81,13 @@ def training_step(
         distributed.clip_gradients(training.gradient_clip)
     precision.step(optimizers)
     if weighting is not None and weighting.needs_change:
-        again = torch.Generator()
+        again = torch.Generator(distributed.ranks.device)
         again.manual_seed(noise.initial_seed())
         with torch.no_grad():
             _, after, _ = _losses(distributed, recipe, batch, again, precision)
         weighting.changed(before, np.array([loss.item() for loss in after]))
-    return distributed.mean({name: total / training.accumulate for name, total in sums.items()})
+    totals = torch.stack(list(sums.values())).tolist()  # the host waits here for an accelerator, once in a step
+    return distributed.mean({name: total / training.accumulate for name, total in zip(sums, totals)})
 
 
 def _weighed(
@@ -135,17 +136,20 @@ class Run:
     weighting: Weighting | None = None
 
     @classmethod
-    def start(cls, recipe: Recipe, ranks: Ranks, initial: dict[str, torch.Tensor] | None = None) -> "Run":
+    def start(
+        cls, recipe: Recipe, ranks: Ranks, initial: dict[str, torch.Tensor] | None = None, expert_ranks: int = 0
+    ) -> "Run":
         """A run before its first step, with the same weights on every rank: random, or from `initial` as far as they fit.
 
-        UserError if `initial` does not fit the recipe's model (see `initialise`) or the experts cannot be divided among the ranks.
+        expert_ranks: among how many ranks divided experts are divided, 0 for all. UserError if `initial` does not fit the recipe's model
+        (see `initialise`) or the experts cannot be divided among the ranks.
         """
         torch.manual_seed(recipe.training.seed)
         model = M3ViT(recipe.model)
         if initial is not None:
             initialise(model, initial, seed=recipe.training.seed)
         model.to(ranks.device)
-        distributed = DistributedModel(model, ranks, recipe.training.experts_sharded)
+        distributed = DistributedModel(model, ranks, recipe.training.experts_sharded, expert_ranks)
         precision = Precision(recipe.training.precision, ranks.device)
         training = recipe.training
         sampler = None
@@ -214,13 +218,15 @@ def train(
     table: Path | None = None,
     folder: Path | None = None,
     workers: int = 0,
+    expert_ranks: int = 0,
 ) -> M3ViT:
     """Train the recipe's model and return it; a checkpoint is saved to `path` every `save_every` steps and at the end.
 
     resume: continue from the checkpoint at `path`, which must have the same recipe, or the same with fewer steps. stop_after: stop
     after that many steps of the recipe's schedule; a later resume continues as if there had been no break. data_root: directory of the
     data set's files; None for scenes. log: directory for TensorBoard. table: file for the same curves, see `ScalarLog`. folder: of the
-    run, see `write_run_folder`. workers: processes that read files for each rank, none if 0; they change nothing but time. With
+    run, see `write_run_folder`. workers: processes that read files for each rank, none if 0; they change nothing but time.
+    expert_ranks: among how many ranks that follow one another experts are divided (`experts_sharded`), 0 for all. With
     `validate_every`, the best checkpoint so far is at `best_path(path)`.
     UserError before the first step if `path` cannot be written or the recipe cannot run here, and later if training diverges.
     """
@@ -232,7 +238,9 @@ def train(
     if recipe.training.initialise_from and not resume:
         state = checkpoint.load(Path(recipe.training.initialise_from))
         initial = adapted(state.weights, state.recipe.model, recipe.model)
-    run = Run.start(recipe, ranks, initial)
+    if expert_ranks and not recipe.training.experts_sharded:
+        raise UserError(f"--expert-ranks {expert_ranks} is for experts_sharded = true: set it in the recipe")
+    run = Run.start(recipe, ranks, initial, expert_ranks)
     if resume:
         run.restore(path)
     if folder is not None and ranks.first:

@@ -1,10 +1,11 @@
-"""Two processes make the step that one makes, with whole and with divided experts, and their checkpoints are the same kind."""
+"""Two and four processes make the step that one makes, with whole and with divided experts, and their checkpoints are the same kind."""
 
 import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from moesaic.errors import UserError
 from moesaic.model.input_pipeline.held_out import training_scenes
@@ -19,7 +20,14 @@ from moesaic.model.recipes.recipe import (
 )
 from moesaic.model.training import checkpoint
 from moesaic.model.training import train as training_module
-from moesaic.model.training.distributed import SHARDED, DistributedModel, Ranks, choose_device, shard_experts
+from moesaic.model.training.distributed import (
+    SHARDED,
+    DistributedModel,
+    Ranks,
+    choose_device,
+    join_expert_group,
+    shard_experts,
+)
 from moesaic.model.training.scalar_log import ScalarLog
 from moesaic.model.training.train import Run, train, training_step
 from tests.model.training.processes import load, run_ranks, save
@@ -49,12 +57,12 @@ STEPS = {
 SHARDED_RECIPE = changed(experts_sharded=True, optimizer="muon", validate_every=2)
 
 
-def work(ranks: Ranks, directory: Path, name: str, recipe: Recipe) -> None:
+def work(ranks: Ranks, directory: Path, name: str, recipe: Recipe, expert_ranks: int = 0) -> None:
     """Weights and losses after two steps on this rank's part of the batches, experts gathered.
 
     Without the routers' noise, which each rank draws for its own tokens.
     """
-    run, pool = Run.start(recipe, ranks), training_scenes(recipe, 0, recipe.training.pool)
+    run, pool = Run.start(recipe, ranks, None, expert_ranks), training_scenes(recipe, 0, recipe.training.pool)
     share = recipe.training.batch // ranks.size
     losses, original = [], torch.randn
     torch.randn = lambda shape, **options: torch.zeros(shape)
@@ -121,9 +129,63 @@ def send_all_to_the_last_expert(ranks: Ranks) -> None:
     moe, tokens = MoE(8, 6, 4, 1, ("a",)), torch.randn(1, 5, 8)
     moe.kept["a"] = torch.tensor([False, False, False, True])
     expected, _ = moe(tokens, ("a",))
-    assert shard_experts(torch.nn.ModuleDict({"layer": moe}), ranks) == {f"layer.{name}" for name in SHARDED}
+    assert shard_experts(torch.nn.ModuleDict({"layer": moe}), join_expert_group(ranks)) == {
+        f"layer.{name}" for name in SHARDED
+    }
     found, _ = moe(tokens, ("a",))
     torch.testing.assert_close(found, expected)
+
+
+GROUPS = (1, 2, 4)
+"""Sizes of the groups of four ranks that share experts."""
+
+
+def work_in_groups(ranks: Ranks, directory: Path) -> None:
+    for size in GROUPS:
+        work(ranks, directory, f"groups-of-{size}", STEPS["sharded"], size)
+    train(SHARDED_RECIPE, directory / "grouped", ranks=ranks, expert_ranks=2)
+    joined = join_expert_group(ranks, 2)
+    members = [dist.get_process_group_ranks(group) for group in (joined.group, joined.replicas)]
+    save(directory, "members", ranks, {"members": torch.tensor(members), "place": torch.tensor(joined.place)})
+    with pytest.raises(UserError, match="4 ranks cannot be divided into groups of 3 that share experts"):
+        join_expert_group(ranks, 3)
+    with pytest.raises(UserError, match="4 ranks cannot be divided into groups of 2 and 4 that share experts"):
+        join_expert_group(ranks, 2 if ranks.first else 4)
+
+
+@pytest.fixture(scope="module")
+def four_ranks(tmp_path_factory) -> Path:
+    """What four processes leave whose experts are divided among groups of them."""
+    directory = tmp_path_factory.mktemp("four")
+    run_ranks(work_in_groups, 4, directory)
+    return directory
+
+
+@pytest.mark.parametrize("size", GROUPS)
+def test_groups_that_share_experts_make_the_step_of_one(four_ranks, tmp_path, size):
+    work(Ranks(), tmp_path, "alone", RECIPE)
+    expected = load(tmp_path, "alone")
+    for rank in range(4):
+        found = load(four_ranks, f"groups-of-{size}", rank)
+        assert found.keys() == expected.keys()
+        for key, value in found.items():
+            torch.testing.assert_close(
+                value, expected[key], rtol=1e-4, atol=1e-6, msg=lambda text, k=key: f"{k}: {text}"
+            )
+
+
+def test_groups_follow_one_another_and_replicas_have_the_same_place(four_ranks, tmp_path):
+    found = [load(four_ranks, "members", rank) for rank in range(4)]
+    assert [one["members"].tolist() for one in found] == [
+        [[0, 1], [0, 2]],
+        [[0, 1], [1, 3]],
+        [[2, 3], [0, 2]],
+        [[2, 3], [1, 3]],
+    ]
+    assert [int(one["place"]) for one in found] == [0, 1, 0, 1]
+    assert checkpoint.load(four_ranks / "grouped").weights["blocks.1.mlp.up_weight"].shape == (4, 24, 16)
+    with pytest.raises(UserError, match="--expert-ranks 2 is for experts_sharded = true"):
+        train(RECIPE, tmp_path / "model", expert_ranks=2)
 
 
 @pytest.fixture(scope="module")
