@@ -16,7 +16,7 @@ from moesaic.model.recipes.recipe import ModelConfiguration, TaskConfiguration
 from moesaic.model.tasks.exact_sum import ExactSum
 from moesaic.model.tasks.metrics import DepthMeter, IouMeter, Meter
 from moesaic.model.training.distributed import Ranks
-from tests.model.training.processes import run_ranks
+from moesaic.model.training.local_processes import run_on_ranks
 
 CHANNELS = {"segmentation": 6, "parts": 9, "saliency": 1, "normals": 3, "edges": 1, "depth": 1, "features": 0}
 CONFIGURATION = ModelConfiguration(
@@ -62,7 +62,7 @@ def measure_share(ranks: Ranks, directory: Path) -> None:
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_figures_of_many_are_those_of_one(ranks, tmp_path):
-    run_ranks(measure_share, ranks, tmp_path)
+    run_on_ranks(measure_share, ranks, tmp_path)
     for name, samples in SAMPLES.items():
         alone = json.loads(json.dumps(figures(samples, Share())))
         assert len(alone["figures"]) == 2 * len(CHANNELS)

@@ -17,9 +17,10 @@ from moesaic.model.pathways.sampling import BudgetSampler
 from moesaic.model.pathways.usage import measure_usage
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.model.training.distributed import Ranks
+from moesaic.model.training.local_processes import run_on_ranks
 from moesaic.model.training.train import Run, train, training_step
 from tests.model.routing import current_pathways
-from tests.model.training.processes import load, run_ranks, save
+from tests.model.training.processes import load, save
 
 TASKS = ("segmentation", "depth", "normals")
 
@@ -157,7 +158,7 @@ def sampled_steps(ranks: Ranks, directory: Path, recipe: Recipe) -> None:
 def test_all_ranks_draw_the_same(small_recipe, tmp_path, sharded):
     changes = {"least_experts": 1, "warmup": 0, "experts_sharded": sharded}
     recipe = Recipe(small_recipe.model, dataclasses.replace(small_recipe.training, **changes))
-    run_ranks(sampled_steps, 2, tmp_path, recipe)
+    run_on_ranks(sampled_steps, 2, tmp_path, recipe)
     first, second = (load(tmp_path, "sampled", rank) for rank in range(2))
     assert not first["kept"].all() and torch.equal(first["kept"], second["kept"])
     assert torch.equal(first["usage"], second["usage"])

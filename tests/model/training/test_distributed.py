@@ -28,9 +28,10 @@ from moesaic.model.training.distributed import (
     join_expert_group,
     shard_experts,
 )
+from moesaic.model.training.local_processes import run_on_ranks
 from moesaic.model.training.scalar_log import ScalarLog
 from moesaic.model.training.train import Run, train, training_step
-from tests.model.training.processes import load, run_ranks, save
+from tests.model.training.processes import load, save
 
 TASKS = (TaskConfiguration("segmentation", 6), TaskConfiguration("depth", 1))
 MODEL = ModelConfiguration(
@@ -157,7 +158,7 @@ def work_in_groups(ranks: Ranks, directory: Path) -> None:
 def four_ranks(tmp_path_factory) -> Path:
     """What four processes leave whose experts are divided among groups of them."""
     directory = tmp_path_factory.mktemp("four")
-    run_ranks(work_in_groups, 4, directory)
+    run_on_ranks(work_in_groups, 4, directory)
     return directory
 
 
@@ -192,7 +193,7 @@ def test_groups_follow_one_another_and_replicas_have_the_same_place(four_ranks, 
 def two_ranks(tmp_path_factory) -> Path:
     """What two processes leave that do all there is to compare; one start, because starting takes longest."""
     directory = tmp_path_factory.mktemp("two")
-    run_ranks(work_on_everything, 2, directory)
+    run_on_ranks(work_on_everything, 2, directory)
     return directory
 
 
