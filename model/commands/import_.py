@@ -265,9 +265,14 @@ def _write_scales(
     """Write the scales that a quantised graph's ranges give beside the checkpoint, and say which others are calibrated."""
     from moesaic.model.importing.onnx_graphs.file_ranges import points_of, with_file_ranges
     from moesaic.model.input_pipeline.held_out import calibration_images
-    from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, DEFAULT_PTQ, require_light_head, scales_for
+    from moesaic.model.quantisation.post_training import (
+        CALIBRATION_SCENES,
+        DEFAULT_PTQ,
+        require_integer_form,
+        scales_for,
+    )
 
-    require_light_head(recipe.model)
+    require_integer_form(recipe.model)
     seen = calibration_images(recipe, arguments.data_root, CALIBRATION_SCENES, arguments.pictures)
     scales = with_file_ranges(scales_for(model.eval(), seen, DEFAULT_PTQ), ranges)
     path = scales_path(arguments.checkpoint)

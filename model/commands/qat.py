@@ -63,7 +63,7 @@ class QatCommand:
             fine_tune_in_integers,
         )
         from moesaic.model.input_pipeline.held_out import calibration_images
-        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, require_light_head
+        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, require_integer_form
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
 
@@ -79,7 +79,7 @@ class QatCommand:
         require_file_writable(output)
         state = checkpoint.load(arguments.checkpoint)
         exact = state.build_model().eval().to(device)
-        require_light_head(state.recipe.model)
+        require_integer_form(state.recipe.model)
         count = DISTILLED_PICTURES if arguments.distil else CALIBRATION_SCENES
         seen = calibration_images(state.recipe, arguments.data_root, count, arguments.pictures)
         model, scales = calibrated(exact, seen[:: -(-len(seen) // CALIBRATION_SCENES)], settings, console=console)

@@ -56,7 +56,7 @@ class SensitivityCommand:
         )
         from moesaic.model.experiments.sensitivity_study import measure_sensitivity
         from moesaic.model.input_pipeline.held_out import calibration_images, open_validation
-        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, require_light_head
+        from moesaic.model.quantisation.post_training import CALIBRATION_SCENES, calibrated, require_integer_form
         from moesaic.model.training import checkpoint
         from moesaic.model.training.distributed import choose_device
         from moesaic.pages.terminal import print_table
@@ -68,7 +68,7 @@ class SensitivityCommand:
         state = checkpoint.load(arguments.checkpoint)
         recipe, model = state.recipe, state.build_model().eval().to(device)
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, validation=arguments.samples))
-        require_light_head(recipe.model)
+        require_integer_form(recipe.model)
         seen = calibration_images(recipe, root, CALIBRATION_SCENES, arguments.pictures)
         rounded, scales = calibrated(model, seen, settings, console=console)
         held_out = open_validation(recipe, root)

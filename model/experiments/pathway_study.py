@@ -123,6 +123,7 @@ def measure_budgets(
     fine-tuning and after each budget. UserError if a budget cannot be met or the model does not have the light head.
     """
     c = model.configuration
+    c.require_linear_gate()
     if not c.has_integer_form:
         raise UserError(f"the costs of the head {c.head!r} are not known here: use a model with the light head")
     tuned: dict[str, tuple[M3ViT, dict[str, Pathways]]] = {"": (model, {"all": whole_network(model)})}

@@ -36,7 +36,7 @@ from moesaic.model.quantisation.post_training import (
     DEFAULT_PTQ,
     calibrated,
     integer_network,
-    require_light_head,
+    require_integer_form,
 )
 from moesaic.model.quantisation.scales import Scales
 from moesaic.model.quantisation.settings import NEAREST, PtqSettings
@@ -77,7 +77,7 @@ def build_bundle(
     quantised ONNX files, and how near onnxruntime's outputs of them are on calibration images to the report's "qdq_decibels".
     UserError if the model does not have the light head, a budget cannot be met, or the data cannot be read.
     """
-    require_light_head(model.configuration)
+    require_integer_form(model.configuration)
     model.eval()
     seen = calibration_images(recipe, data_root, calibration, pictures)
     usage = measure_usage(model, seen)
@@ -167,7 +167,7 @@ def build_random_bundle(
     "random_weights" (the seed), the golden vectors' "expert_load" and "saturated_shares", and "expert_bits" as that of `build_bundle`.
     UserError without the light head.
     """
-    require_light_head(recipe.model)
+    require_integer_form(recipe.model)
     image = validation_scenes(recipe, 1).images
     model = random_model(recipe.model, seed, image)
     scenes = max(_RANDOM_CALIBRATION_SCENES, math.ceil(_RANDOM_CALIBRATION_TOKENS / recipe.model.tokens))

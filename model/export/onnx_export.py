@@ -48,8 +48,9 @@ def onnx_files(model: M3ViT) -> dict[str, bytes]:
 
 
 def export_onnx(model: M3ViT, tasks: tuple[str, ...]) -> bytes:
-    """An ONNX file of the given tasks on the model's current pathways; equal models give equal bytes."""
+    """An ONNX file of the given tasks on the model's current pathways; equal models give equal bytes. UserError for a control's gate."""
     c = model.configuration
+    c.require_linear_gate()
     model = copy.deepcopy(model).cpu().eval()
     for moe in moe_blocks(model).values():
         moe.all_experts = True

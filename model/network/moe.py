@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from moesaic.model.network.balance import balance_loss, expert_load
 from moesaic.model.network.experts import expert_mixture
-from moesaic.model.network.routers import Router, TaskMasks, build_routers
+from moesaic.model.network.routers import ControlRouter, Router, TaskMasks, build_routers
 from moesaic.model.network.static_experts import has_grouped_product, static_mixture
 
 # Letters in shape comments: N = tokens of the whole batch, D = width, E = experts, H = expert hidden, K = top-k.
@@ -37,8 +37,9 @@ class MoE(nn.Module):
     V-MoE (Riquelme et al. 2021, equation 2) and upstream M3ViT's noisy_vmoe do the same, whatever the noise. Shazeer et al. 2017,
     equation 3, the source of the learned noise, take the top k first: their softmax is over the chosen experts and sums to 1.
 
-    width, hidden: of tokens (D) and of each expert (H). gate: "multi", "single" or "task-conditioned" (see
-    `moesaic.model.network.routers`). task_embedding: its width, for the last of these gates. gate_noise: see `Router`.
+    width, hidden: of tokens (D) and of each expert (H). gate: "multi", "single", "task-conditioned", or one of the controls "position"
+    and "random" (see `moesaic.model.network.routers`). task_embedding: its width, for a task-conditioned gate. positions: tokens of
+    an image, for the gate "position". gate_noise: see `Router`.
     expert_dropout: probability that a hidden unit of an expert is dropped in training (Fedus et al. 2022, section 2.2).
 
     `kept[task]`, bool [E], marks the experts that the task may use; the others get no weight in the softmax. `top_k_of[task]` is
@@ -61,11 +62,12 @@ class MoE(nn.Module):
         *,
         gate: str = "multi",
         task_embedding: int = 64,
+        positions: int = 1,
         gate_noise: str = "fixed",
         expert_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        routers = build_routers(gate, width, experts, tasks, task_embedding, gate_noise)
+        routers = build_routers(gate, width, experts, tasks, task_embedding, gate_noise, positions)
         self.routers = cast("Mapping[str, Router]", routers)
         self.top_k = top_k
         self.kept = TaskMasks(tasks, experts)
@@ -126,6 +128,10 @@ class MoE(nn.Module):
             return balance_loss(importance.index_select(0, places), load.index_select(0, places))
 
         logits = router.logits(task, x)
+        if isinstance(router, ControlRouter):
+            # Their scores sum to 1, and their choice is even without a balance loss.
+            chosen = top_k_mask(router.priority(len(x), noise).masked_fill(~kept, -torch.inf), self.top_k_of[task])
+            return torch.softmax(logits.masked_fill(~chosen, -torch.inf), -1), chosen, logits.new_zeros(())
         masked = logits.masked_fill(~kept, -torch.inf)
         if noise is None:
             chosen = top_k_mask(masked, self.top_k_of[task])

@@ -3,6 +3,9 @@
 `single` has one router for all tasks, `multi` one per task. `task-conditioned` has one for all tasks, which sees the token and an
 embedding of the task; the embedding is the same for all tokens, so it contributes a constant bias per task. At inference every
 gate is therefore one linear layer per task, whatever it was in training.
+
+Two gates are controls for experiments, which no machine runs: `position` and `random` have a router per task as `multi` does, but a
+token's experts do not depend on it; its logits only weigh them.
 """
 
 import torch
@@ -47,6 +50,44 @@ class Router(nn.Module):
         return F.softplus(F.linear(x, *self.linear_of(self.noise_linear.weight, task))) + NOISE_FLOOR
 
 
+class ControlRouter(Router):
+    """A router per task whose logits weigh a token's experts but do not choose them. Subclasses say which experts come first."""
+
+    def priority(self, tokens: int, noise: torch.Generator | None) -> Tensor:
+        """The order of choice, float32 [N, E] for N = `tokens` tokens, largest first. noise: the generator of training, None outside."""
+        raise NotImplementedError
+
+
+class PositionRouter(ControlRouter):
+    """Experts by the token's position in its image, drawn when the network is made and never changed: the fixed routing of Roller
+    et al. 2021, "Hash layers", with the position in the place of a word.
+
+    positions: tokens of an image, T; the tokens of a call are whole images.
+    """
+
+    order: Tensor
+
+    def __init__(self, width: int, experts: int, noise: str, positions: int) -> None:
+        super().__init__(width, experts, noise)
+        with torch.random.fork_rng(devices=[]):  # all other weights are those that the seed gives another gate
+            self.register_buffer("order", torch.rand(positions, experts))
+
+    def priority(self, tokens: int, noise: torch.Generator | None) -> Tensor:
+        """Every image's tokens in the same order, whatever `noise`."""
+        return self.order.repeat(tokens // len(self.order), 1)
+
+
+class RandomRouter(ControlRouter):
+    """Experts drawn anew for every token at every call, as in Zuo et al. 2022, "Taming sparsely activated transformer with stochastic
+    experts". Outside training, from the same seed at every call, so that measurements repeat."""
+
+    def priority(self, tokens: int, noise: torch.Generator | None) -> Tensor:
+        """Uniform over the experts and independent between tokens."""
+        source = noise or torch.Generator().manual_seed(0)
+        shape = (tokens, self.linear.out_features)
+        return torch.rand(shape, generator=source, device=source.device).to(self.linear.weight)
+
+
 class TaskConditionedRouter(Router):
     """A router whose input is the token concatenated with the task's embedding, [N, D + V] (Fan et al. 2022, section 3.2).
 
@@ -76,11 +117,18 @@ class TaskConditionedRouter(Router):
 
 
 def build_routers(
-    gate: str, width: int, experts: int, tasks: tuple[str, ...], embedding: int, noise: str
+    gate: str, width: int, experts: int, tasks: tuple[str, ...], embedding: int, noise: str, positions: int = 1
 ) -> nn.ModuleDict:
-    """A layer's routers by task, or a single router under "all" that serves every task. ValueError for an unknown gate."""
+    """A layer's routers by task, or a single router under "all" that serves every task. ValueError for an unknown gate.
+
+    positions: tokens of an image, for the gate that chooses by them.
+    """
     if gate == "multi":
         return nn.ModuleDict({task: Router(width, experts, noise) for task in tasks})
+    if gate == "position":
+        return nn.ModuleDict({task: PositionRouter(width, experts, noise, positions) for task in tasks})
+    if gate == "random":
+        return nn.ModuleDict({task: RandomRouter(width, experts, noise) for task in tasks})
     if gate == "single":
         return nn.ModuleDict({"all": Router(width, experts, noise)})
     if gate == "task-conditioned":

@@ -79,6 +79,7 @@ class Block(nn.Module):
                 c.tasks_through(index),
                 gate=c.gate,
                 task_embedding=c.task_embedding,
+                positions=c.tokens,
                 gate_noise=c.gate_noise,
                 expert_dropout=c.expert_dropout,
             )

@@ -44,7 +44,7 @@ def integer_network(
     integer: for a model from `calibrated` or from training in integers.
     UserError if the model does not have the light head, or has values too large for integers.
     """
-    require_light_head(model.configuration)
+    require_integer_form(model.configuration)
     plan = PathwayPlan(whole_network(model)) if plan is None else plan
     model, scales = calibrated(model, images, settings, plan, scales)
     architecture = dataclasses.replace(model.configuration.architecture, four_bit_experts=scales.four_bit_experts)
@@ -97,7 +97,7 @@ def _measured(
     model: M3ViT, images: np.ndarray, settings: PtqSettings, plan: PathwayPlan
 ) -> tuple[Scales, dict[str, Moments]]:
     """The scales, and if weights are to be rounded with feedback, moments of what their layers read."""
-    require_light_head(model.configuration)
+    require_integer_form(model.configuration)
     parts: tuple[list[Calibration], list[Calibration]] = [], []
     for pathways in plan.every:
         with on_pathways(model, pathways):
@@ -109,8 +109,9 @@ def _measured(
     return scales, merged_moments([seen, held_out])
 
 
-def require_light_head(configuration: ModelConfiguration) -> None:
-    """Raise UserError if the network has a dense head other than the light one, which has no integer form."""
+def require_integer_form(configuration: ModelConfiguration) -> None:
+    """Raise UserError if the network has no integer form, for a dense head other than the light one or a gate that is a control."""
+    configuration.require_linear_gate()
     if not configuration.has_integer_form:
         head = f"the head {configuration.head!r} has no integer form: the accelerator runs the light head"
         raise UserError(f"{head}; train a recipe with head = 'light', or take `moesaic export --onnx-only`")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # it takes PyTorch, which help texts of commands do without
     from moesaic.model.tasks.task import Task as Definition
 
 GATES = ("multi", "single", "task-conditioned")
+CONTROL_GATES = ("position", "random")
+"""Gates that only experiments have: their choice of experts is no linear layer of the token, so nothing is exported of them."""
 GATE_NOISES = ("fixed", "learned", "none")
 HEADS = ("light", "setr-pup")
 OPTIMIZERS = ("muon", "adamw", "sgd")
@@ -90,8 +92,9 @@ class ModelConfiguration:
     """Every size of an M3ViT. Lengths are in pixels (image and patch) or channels (width, mlp_hidden, expert_hidden, task_embedding).
 
     A recipe may name a backbone instead of sizes, see `moesaic.model.recipes.backbones`. depth: number of blocks. heads: attention
-    heads. experts: per MoE block; 0 makes a dense network, whose `top_k` and `expert_hidden` are then 0 too. gate: one of GATES, see
-    `moesaic.model.network.routers`. gate_noise: noise of the routers in training, "fixed" (V-MoE), "learned" (noisy top-k) or "none".
+    heads. experts: per MoE block; 0 makes a dense network, whose `top_k` and `expert_hidden` are then 0 too. gate: one of GATES or, for
+    experiments, CONTROL_GATES, see `moesaic.model.network.routers`. gate_noise: noise of the routers in training, "fixed" (V-MoE),
+    "learned" (noisy top-k) or "none".
     task_embedding: width of the embedding that a task-conditioned gate appends to the token. expert_dropout: rate for the experts'
     hidden units in training, from 0 to below 1. head: "light", which the accelerator runs, or "setr-pup", which is M3ViT's.
     head_resolution: output pixels per patch edge; 0 means the patch size, so that predictions have the input's resolution.
@@ -126,7 +129,7 @@ class ModelConfiguration:
         _require_integers(
             self, {"head_resolution": 0, "experts": 0, "top_k": 0, "expert_hidden": 0, "prefix_tokens": 0}
         )
-        for name, known in (("gate", GATES), ("gate_noise", GATE_NOISES), ("head", HEADS)):
+        for name, known in (("gate", (*GATES, *CONTROL_GATES)), ("gate_noise", GATE_NOISES), ("head", HEADS)):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} ({getattr(self, name)!r}) is unknown: choose {', '.join(known)}")
         if type(self.expert_dropout) not in (int, float) or not 0 <= self.expert_dropout < 1:
@@ -222,8 +225,23 @@ class ModelConfiguration:
 
     @property
     def has_integer_form(self) -> bool:
-        """Whether the accelerator runs every head; it does not run SETR-PUP."""
+        """Whether the accelerator runs every gate and head; it does not run those of CONTROL_GATES, nor SETR-PUP."""
+        return not self._is_control and self._has_integer_heads
+
+    @property
+    def _is_control(self) -> bool:
+        return self.experts > 0 and self.gate in CONTROL_GATES
+
+    @property
+    def _has_integer_heads(self) -> bool:
         return self.head == "light" or all(task.kind == FEATURES for task in self.tasks)
+
+    def require_linear_gate(self) -> None:
+        """Raise UserError if the gate is a control for experiments: then there is nothing to export."""
+        if self._is_control:
+            raise UserError(
+                f"the gate {self.gate!r} is a control for experiments and cannot be exported: choose {', '.join(GATES)}"
+            )
 
     @property
     def tasks_with_truth(self) -> tuple[TaskConfiguration, ...]:
