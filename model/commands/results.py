@@ -23,6 +23,13 @@ class ResultsCommand:
             type=Path,
             help="what to write (default: docs/results.md of a checkout, else results.md in DIRECTORY)",
         )
+        less = parser.add_mutually_exclusive_group()
+        less.add_argument(
+            "--partial", action="store_true", help="write the page from the runs that are done, and run none"
+        )
+        less.add_argument(
+            "--plan", action="store_true", help="show all runs, how many are done and how long the rest may take"
+        )
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -30,16 +37,26 @@ class ResultsCommand:
 
         from moesaic.campaign.kept_results import keep_result
         from moesaic.installation import checkout
-        from moesaic.model.experiments.expert_timing import measure_once
+        from moesaic.model.experiments.expert_timing import kept, measure_once
         from moesaic.model.experiments.results_page import write_page
+        from moesaic.model.experiments.results_plan import plan_table
+        from moesaic.model.experiments.results_records import gather
         from moesaic.model.experiments.results_study import execute_all
         from moesaic.model.experiments.timing_settings import TimingSettings
+        from moesaic.pages.terminal import print_table
 
-        console, root = Console(), checkout()
+        console, root, settings = Console(), checkout(), TimingSettings()
+        if arguments.plan:
+            print_table(console, plan_table(arguments.output), "make results")
+            return 0
         page = arguments.page or (root / "docs" if root else arguments.output) / "results.md"
-        results = execute_all(arguments.output, chosen_workers(arguments), console)
-        keep_result(arguments.output / "results.json", results)
-        # Timed last, when training has finished.
-        write_page(page, results, measure_once(TimingSettings(), arguments.output, console))
+        if arguments.partial:
+            study, experts = gather(arguments.output), kept(settings, arguments.output)
+        else:
+            study = execute_all(arguments.output, chosen_workers(arguments), console)
+            keep_result(arguments.output / "results.json", [*study.runs.values()])
+            # Timed last, when training has finished.
+            experts = measure_once(settings, arguments.output, console)
+        write_page(page, study, experts)
         console.print(f"results: {page}", soft_wrap=True)
         return 0

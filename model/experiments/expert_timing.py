@@ -257,7 +257,12 @@ def measure_anew(settings: TimingSettings, directory: Path, console: Console) ->
     return read_result(path)
 
 
+def kept(settings: TimingSettings, directory: Path) -> dict | None:
+    """The measurements of this version kept in the directory, None if there are none."""
+    done = read_result(settings.path(directory)) or {}
+    return done if done.get("measurements") == MEASUREMENTS else None
+
+
 def measure_once(settings: TimingSettings, directory: Path, console: Console) -> dict:
     """The measurements kept in the directory; if there are none of this version, they are made and kept, see `measure_anew`."""
-    done = read_result(settings.path(directory)) or {}
-    return done if done.get("measurements") == MEASUREMENTS else measure_anew(settings, directory, console)
+    return kept(settings, directory) or measure_anew(settings, directory, console)

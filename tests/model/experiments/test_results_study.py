@@ -1,4 +1,4 @@
-"""The runner keeps what is done, and the page says what was measured."""
+"""The runner keeps what is done, tunes before it compares, and measures what the page shows."""
 
 import dataclasses
 import io
@@ -6,150 +6,123 @@ import io
 import pytest
 from rich.console import Console
 
+from moesaic.campaign.kept_results import keep_result
 from moesaic.campaign.workers import in_this_process
 from moesaic.errors import UserError
-from moesaic.model.experiments import results_study
-from moesaic.model.experiments.results_page import BUDGETS, EXPERT_BITS, HALF, results_markdown
-from moesaic.model.experiments.results_study import BUDGETED, NETWORKS, QUANTISED, SeededRun, every_run, execute_all
+from moesaic.model.experiments import results_design, results_study
+from moesaic.model.experiments.results_design import FACTORS, REFERENCE, SEEDS, TUNING_SEEDS, SeededRun
+from moesaic.model.experiments.results_records import further_key, gather, run_key
+from moesaic.model.experiments.results_study import execute, execute_all, measure_further
 from moesaic.model.recipes.recipe import load_recipe
-
-
-def measurements() -> list[dict]:
-    made = []
-    for run in every_run():
-        tasks, multi = run.recipe.model.task_names, not run.name.startswith("single-task")
-        gain = 1.1 if multi and run.name != "dense" else 1.0
-        values = {"segmentation": 0.5 * gain, "depth": 0.8 / gain, "normals": 20 / gain}
-        result = {
-            "name": run.name,
-            "seed": run.seed,
-            "training_seconds": 100,
-            "macs": dict.fromkeys(tasks, 10_000_000),
-            "parameters": 250_000,
-            "float": {task: values[task] for task in tasks},
-        }
-        if run.name in QUANTISED:
-            result["integer"] = result["float"] | {"depth": result["float"]["depth"] * 1.002}
-        if run.name == NETWORKS[0]:
-            result |= {"agreement": 0.99, "all_trained_on": result["float"], "half_trained_on": result["float"]}
-            four = {"integer": result["float"], "four_bit_share": 0.625, "dram_bytes": 250_000.0, "lost": 0.875}
-            result["expert_bits"] = dict.fromkeys(EXPERT_BITS, four) | {
-                "4": four | {"integer": result["integer"], "lost": None, "four_bit_share": 1.0}
-            }
-        if run.name in BUDGETED:
-            half = result["float"] | {"depth": result["float"]["depth"] * 1.05}
-            result["budgets"] = dict.fromkeys(BUDGETS, result["float"]) | {HALF: half}
-        made.append(result)
-    return made
-
-
-EXPERTS = {
-    "recipe": "m3vit_tiny",
-    "batch": 4,
-    "repeats": 7,
-    "threads": 2,
-    "torch": "9.9",
-    "training": {"title": "A step (ms)", "columns": ["part", "ratio"], "rows": [["passes", 1.154]]},
-    "layer": {"title": "A layer (tokens / s)", "columns": ["form", "forward"], "rows": [["a loop", 46739.7]]},
-    "tasks": {
-        "title": "Tasks, one image",
-        "columns": ["task", "time to all"],
-        "rows": [["depth", 0.5117], ["all", 1.0]],
-    },
-}
-
-
-def test_every_network_and_every_single_task_has_three_runs():
-    runs = every_run()
-    assert len(runs) == len({run.key for run in runs}) == 24
-    assert {run.seed for run in runs} == {0, 1, 2}
-
-
-def test_the_key_is_of_the_whole_recipe(monkeypatch):
-    key = SeededRun("dense", 0).key
-    changed = load_recipe("results/dense")
-    changed = dataclasses.replace(changed, training=dataclasses.replace(changed.training, weight_decay=0.5))
-    monkeypatch.setattr(results_study, "load_recipe", lambda name: changed)
-    assert SeededRun("dense", 0).key != key
-
-
-def test_the_page_compares_with_single_tasks_and_with_float():
-    text = results_markdown(measurements(), EXPERTS)
-    gain = 100 * (0.1 + 2 * (1 - 1 / 1.1)) / 3
-    row = next(line for line in text.splitlines() if line.startswith("| M³ViT, multi-gate | 10.00 M"))
-    assert f"**{gain:.2f} ± 0.00**" in row
-    assert "**0.00 ± 0.00**" in next(
-        line for line in text.splitlines() if line.startswith("| dense multi-task ViT | 10.00")
-    )
-    depth = [line for line in text.splitlines() if line.startswith("| M³ViT, multi-gate | depth")]
-    assert depth[0].endswith("| 0.20 ± 0.00 |")
-    assert "99.00 ± 0.00 %" in text
-
-
-def test_the_page_compares_half_of_the_experts_with_all():
-    lines = results_markdown(measurements(), EXPERTS).splitlines()
-    assert next(line for line in lines if line.startswith("| all, 8 experts | depth")).endswith("| 5.00 ± 0.00 |")
-    assert next(line for line in lines if line.startswith("| 8, 4 |")).startswith("| 8, 4 | 1.67 ± 0.00 |")
-
-
-def test_the_page_compares_bits_of_experts():
-    lines = results_markdown(measurements(), EXPERTS).splitlines()
-    found = [line for line in lines if line.startswith(tuple(f"| {name} |" for name in EXPERT_BITS))]
-    assert len(found) == len(EXPERT_BITS)
-    assert found[1] == "| 4 | 100 ± 0 | 250 ± 0 | – | 0.00 ± 0.00 | 0.20 ± 0.00 | 0.00 ± 0.00 |"
-    assert found[2].startswith("| auto, 0.5 dB | 62 ± 0 | 250 ± 0 | 0.88 ± 0.00 | 0.00")
-
-
-def test_the_page_has_what_experts_cost_and_how_it_was_timed():
-    text = results_markdown(measurements(), EXPERTS)
-    assert "`m3vit_tiny`, weights not trained, 2 threads of PyTorch 9.9, the median of 7" in text
-    sections = text.split("\n## ")[-3:]
-    assert [section.partition("\n")[0] for section in sections] == [
-        "What experts cost in training",
-        "The expert layer and simpler forms of it",
-        "One task alone",
-    ]
-    for section, title, row in zip(
-        sections,
-        ("A step (ms)", "A layer (tokens / s)", "Tasks, one image"),
-        ("| passes | 1.15 |", "| a loop | 46,740 |", "| depth | 0.51 |\n| all | 1.00 |"),
-    ):
-        assert f"\n{title}" in section and row in section
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    recipe = load_recipe("results/multi-gate")
-    model = dataclasses.replace(
-        recipe.model, image_height=16, image_width=16, width=16, depth=2, mlp_hidden=32, expert_hidden=8
-    )
-    training = dataclasses.replace(recipe.training, steps=2, batch=2, warmup=1, pool=4)
-    data = dataclasses.replace(recipe.data, validation=4)
-    recipe = dataclasses.replace(recipe, model=model, training=training, data=data)
-    monkeypatch.setattr(results_study, "load_recipe", lambda name: recipe)
+    def shrunk(name):
+        recipe = load_recipe(name)
+        hidden = {"expert_hidden": 8} if recipe.model.experts else {}
+        model = dataclasses.replace(
+            recipe.model, image_height=16, image_width=16, width=16, depth=2, mlp_hidden=32, **hidden
+        )
+        training = dataclasses.replace(recipe.training, steps=2, batch=2, warmup=1, pool=4)
+        return dataclasses.replace(
+            recipe, model=model, training=training, data=dataclasses.replace(recipe.data, validation=4)
+        )
+
+    monkeypatch.setattr(results_design, "load_recipe", shrunk)
     monkeypatch.setattr(results_study, "FINE_TUNING_STEPS", 1)
-    return recipe
 
 
-def test_runs_that_are_done_are_not_done_again(tiny, tmp_path, monkeypatch):
-    run, console = SeededRun("multi-gate", 0), Console(file=io.StringIO())
-    monkeypatch.setattr(results_study, "every_run", lambda: [run])
-    (first,) = execute_all(tmp_path, in_this_process(), console)
-    assert first["macs"]["depth"] > 0
-    assert first.keys() >= {"float", "integer", "agreement", "budgets", "half_trained_on", "parameters"}
-    bits = first["expert_bits"]
-    assert bits["8"]["integer"] == first["integer"] and not bits["8"]["four_bit_share"]
+def test_a_training_that_is_done_is_not_done_again(tiny, tmp_path, monkeypatch):
+    run = SeededRun(REFERENCE, 0)
+    first = execute(run, tmp_path)
+    assert first.keys() == {"name", "seed", "factor", "training_seconds", "macs", "parameters", "float"}
+    assert first["macs"]["depth"] > 0 and first["float"].keys() == {"segmentation", "depth", "normals"}
+    # Measured again, it keeps its weights, and the seconds are those of its training.
+    (tmp_path / f"{run_key(run)}-seconds.json").write_text("77")
+    assert execute(run, tmp_path) == first | {"training_seconds": 77}
+
+
+def test_the_time_of_an_interrupted_training_is_not_stated(tiny, tmp_path, monkeypatch):
+    run, whole = SeededRun("dense", 0), results_study.train
+    monkeypatch.setattr(results_study, "train", lambda *a, **k: whole(*a, **k, stop_after=1))
+    execute(run, tmp_path)
+    (tmp_path / f"{run_key(run)}-seconds.json").unlink()  # as if it had been interrupted
+    monkeypatch.setattr(results_study, "train", whole)
+    assert execute(run, tmp_path)["training_seconds"] is None
+
+
+def test_more_is_measured_of_a_trained_run(tiny, tmp_path):
+    run = SeededRun(REFERENCE, 0)
+    found = execute(run, tmp_path)["float"]
+    further = measure_further(run, tmp_path)
+    assert further["float"] == found and 0 <= further["agreement"] <= 1
+    assert further["all_trained_on"] != found and further["half_trained_on"].keys() == found.keys()
+    assert further["budgets"]["16x4"] == found
+    bits = further["expert_bits"]
+    assert bits["8"]["integer"] == further["integer"] and not bits["8"]["four_bit_share"]
     assert bits["4"]["four_bit_share"] == 1 and bits["4"]["dram_bytes"] < bits["8"]["dram_bytes"]
     for loss in (0.5, 1, 2):
-        found = bits[f"auto, {loss} dB"]
-        assert found["lost"] <= loss and bits["4"]["dram_bytes"] <= found["dram_bytes"] <= bits["8"]["dram_bytes"]
-    with monkeypatch.context() as patch:
-        patch.setattr(results_study, "train", None)
-        assert execute_all(tmp_path, in_this_process(), console) == [first]
-    # Measured in another way, it is measured again, and the seconds stay those of its training.
-    (tmp_path / f"{run.key}-seconds.json").write_text("77")
-    monkeypatch.setattr(results_study, "MEASUREMENTS", results_study.MEASUREMENTS + 1)
-    assert execute_all(tmp_path, in_this_process(), console) == [first | {"training_seconds": 77}]
+        chosen = bits[f"auto, {loss} dB"]
+        assert chosen["lost"] <= loss and bits["4"]["dram_bytes"] <= chosen["dram_bytes"] <= bits["8"]["dram_bytes"]
+    assert measure_further(SeededRun("dense", 0), tmp_path).keys() == {"name", "seed", "float", "integer"}
+    assert measure_further(SeededRun("sampled-budgets", 0), tmp_path).keys() == {"name", "seed", "float", "budgets"}
+
+
+@pytest.fixture
+def small_study(monkeypatch):
+    """Two networks in the main setting, one other setting, and one network that is measured further."""
+    monkeypatch.setattr(results_study, "TIERS", ((REFERENCE, "dense"),))
+    monkeypatch.setattr(results_study, "FURTHER", ("dense",))
+    monkeypatch.setattr(results_study, "SETTINGS", ("longer",))
+    monkeypatch.setattr(results_study, "names_in", lambda setting: [f"{setting}/dense"])
+
+
+def stand_in(run, directory):
+    """A result whose depth says how good a factor of the rates is: 2 is best for dense, 1 for any other network."""
+    best = 2.0 if run.network == "dense" else 1.0
+    depth = 0.5 + abs(run.factor - best) + run.seed / 1000
+    return {
+        "name": run.name, "seed": run.seed, "factor": run.factor, "training_seconds": 10, "macs": {"depth": 1},
+        "parameters": 1, "float": {"depth": depth},
+    }  # fmt: skip
+
+
+def test_networks_are_tuned_before_they_are_run_with_every_seed(small_study, tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(results_study, "execute", lambda run, to: order.append(run) or stand_in(run, to))
+    monkeypatch.setattr(results_study, "measure_further", lambda run, to: order.append(run) or stand_in(run, to))
+    console = Console(file=io.StringIO())
+    study = execute_all(tmp_path, in_this_process(), console)
+    tuning, rest = order[:12], order[12:]
+    assert {(run.name, run.seed, run.factor) for run in tuning} == {
+        (name, seed, factor) for name in (REFERENCE, "dense") for seed in TUNING_SEEDS for factor in FACTORS
+    }
+    assert not set(TUNING_SEEDS) & set(SEEDS) and len(SEEDS) == 10
+    assert [(run.name, run.factor) for run in rest[:2]] == [(REFERENCE, 1.0), ("dense", 2.0)]  # seed by seed
+    assert [run.seed for run in rest[:20]] == [seed for seed in SEEDS for _ in range(2)]
+    assert {(run.name, run.factor) for run in rest[20:30]} == {("longer/dense", 2.0)}
+    assert [run.name for run in rest[30:]] == ["dense"] * 10
+    assert study.factor("dense") == 2.0 and study.factor(REFERENCE) == 1.0
+    assert study.seeds(REFERENCE, "dense") == list(SEEDS) == study.further_of("dense")
+    monkeypatch.setattr(results_study, "execute", None)
+    monkeypatch.setattr(results_study, "measure_further", None)
+    again = execute_all(tmp_path, in_this_process(), console)
+    assert (again.runs, again.further, again.tuning) == (study.runs, study.further, study.tuning)
+
+
+def test_what_is_done_is_gathered_without_running(tmp_path):
+    assert not gather(tmp_path).runs
+    every = results_design.tuning_runs("dense")
+    for run in every[:-1]:
+        keep_result(tmp_path / f"{run_key(run)}.json", stand_in(run, None))
+    for run in (SeededRun("dense", 3, 2.0), SeededRun("dense", 4, 1.0)):
+        keep_result(tmp_path / f"{run_key(run)}.json", stand_in(run, None))
+        keep_result(tmp_path / f"{further_key(run)}.json", stand_in(run, None))
+    assert not gather(tmp_path).tuning and not gather(tmp_path).runs  # not tuned yet, so it is open which runs count
+    keep_result(tmp_path / f"{run_key(every[-1])}.json", stand_in(every[-1], None))
+    study = gather(tmp_path)
+    assert study.seeds("dense") == [3] == study.further_of("dense")  # the other one has rates that were not chosen
 
 
 def test_a_run_that_fails_ends_all(tiny, tmp_path, monkeypatch):
