@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
+ROUNDING = 1e-12
+"""Values that differ by less, relative to the largest, count as equal: their deviation would be that of rounding."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     mean = statistics.fmean(values)
     if len(values) < 2:
         return Estimate(1, mean)
-    if len(set(values)) == 1:
+    if max(values) - min(values) <= ROUNDING * max(map(abs, values)):
         return Estimate(len(values), mean, mean, mean, float(mean == 0))
     from scipy.stats import ttest_1samp
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from moesaic.model.experiments.paired import Estimate, estimate, holm
 from moesaic.model.experiments.results_design import (
@@ -20,17 +20,20 @@ from moesaic.model.experiments.results_design import (
 )
 from moesaic.model.experiments.results_records import Study
 from moesaic.model.experiments.results_words import (
+    SIGNIFICANT,
+    bullets,
     heading,
     interval,
     is_shown,
+    paragraph,
     probability,
     spread,
     stressed,
     table,
-    too_few,
     worse,
 )
 from moesaic.model.recipes.recipe import load_recipe
+from moesaic.pages.number_formats import signed
 from moesaic.pages.tables import Cell, Value
 
 OPPONENTS = tuple(name for name in NETWORKS if name != REFERENCE and name not in SINGLES.values())
@@ -38,68 +41,64 @@ OPPONENTS = tuple(name for name in NETWORKS if name != REFERENCE and name not in
 
 
 def networks_section(study: Study) -> list[str]:
-    """Every network as it is, as lines of Markdown. Rows of networks without any seed have dashes."""
+    """Every network as it is, as blocks of Markdown; networks without any seed have no row."""
     rows: list[list[Value | Cell]] = []
     for name in (name for name in NETWORKS if name not in SINGLES.values()):
         seeds = study.seeds(name)
+        if not seeds:
+            continue
         mine = [study.runs[name, seed] for seed in seeds]
         macs, weights, seconds = _costs(mine)
         metrics = [spread([run["float"][task] for run in mine]) for task in TASKS]
         gains = spread(study.gains_over_singles(name), 2)
-        rows.append(
-            [NETWORKS[name].title, str(len(seeds)), _factor(study, name), macs, weights, *metrics, gains, seconds]
-        )
-    rows.append(_singles_row(study))
+        row = [NETWORKS[name].title, str(len(seeds)), _factor(study, name), macs, weights, *metrics, gains, seconds]
+        rows.append([*row])
+    if singles := study.seeds(*SINGLES.values()):
+        rows.append(_singles_row(study, singles))
     heads = ["seeds", "rates", "MACs", "weights", *map(heading, TASKS), "Δm (%)", "s per run"]
     return [
-        "Δm is the mean over the tasks of the relative gain over single-task networks of the same seed (Maninis et al. 2019), in percent."
-        " MACs are those of",
-        "one frame of one task, the mean over the tasks; routers count. Rates are the tuned factor of the recipe's learning rates, seconds"
-        " those of a core.",
-        "",
-        table(["network"], heads, rows),
-        "",
+        paragraph(
+            "Δm is the mean over the tasks of the relative gain over single-task networks of the same seed (Maninis et al. 2019), in"
+            " percent.",
+            "MACs are those of one frame of one task, the mean over the tasks; routers count.",
+            "Rates are the tuned factor of the recipe's learning rates, seconds those of a core.",
+            f"The dense network of equal training time takes {load_recipe('results/dense-time').training.steps:,} steps.",
+        ),
+        *_table(["network"], heads, rows),
         _levels(study),
     ]
 
 
 def paired_section(study: Study) -> list[str]:
-    """The multi-gate network against each of the others, seed by seed, as lines of Markdown."""
+    """The multi-gate network against each of the others, seed by seed, as blocks of Markdown."""
     found = compared(study)
     adjusted = dict(zip(found, holm([each.p if each else None for each in found.values()])))
     rows: list[list[Value | Cell]] = []
     for name, each in found.items():
-        title = "single-task ViTs" if name == _ALL_SINGLES else NETWORKS[name].title
         if each is None:
-            rows.append([title, "0", *["–"] * (len(TASKS) + 3)])
             continue
-        shown = is_shown(each, adjusted[name])
-        gain = stressed(f"{each.mean:+.2f} ({interval(each)})" if each.low is not None else f"{each.mean:+.2f}", shown)
-        rows.append(
-            [
-                title,
-                str(each.count),
-                *_task_gains(study, name),
-                gain,
-                probability(each.p),
-                probability(adjusted[name]),
-            ]
-        )
+        text = signed(2)(each.mean) if each.low is None else f"{signed(2)(each.mean)} ({interval(each)})"
+        gain = stressed(text, is_shown(each, adjusted[name]))
+        p, corrected = probability(each.p), probability(adjusted[name])
+        rows.append([_title(name), str(each.count), *_task_gains(study, name), gain, p, corrected])
     heads = ["seeds", *(f"{task} (%)" for task in TASKS), "mean (%), 95 % interval", "p", "p, corrected"]
     return [
-        "The relative gain of the multi-gate network, positive where it is better; the networks of a seed saw the same scenes and are"
-        " measured on the same ones. The",
-        "interval and p are of a paired t-test on the mean over the tasks, p corrected by Holm for all rows. Bold: at least five seeds, the"
-        " interval without 0, the",
-        "corrected p below 0.05.",
-        "",
-        table(["against"], heads, rows),
-        "",
-        *verdicts(found, adjusted),
+        paragraph(
+            "The relative gain of the multi-gate network, positive where it is better; the networks of a seed saw the same scenes and are"
+            " measured on the same ones.",
+            "The interval and p are of a paired t-test on the mean over the tasks, p corrected by Holm's method for all rows.",
+            f"Bold: at least {FEWEST_SEEDS} seeds, the interval without 0, the corrected p below {SIGNIFICANT}.",
+        ),
+        *_table(["against"], heads, rows),
+        bullets(verdicts(found, adjusted)),
     ]
 
 
 _ALL_SINGLES = "single-task"
+
+
+def _title(opponent: str) -> str:
+    return "single-task ViTs" if opponent == _ALL_SINGLES else NETWORKS[opponent].title
 
 
 def compared(study: Study) -> dict[str, Estimate | None]:
@@ -109,44 +108,25 @@ def compared(study: Study) -> dict[str, Estimate | None]:
     return {name: estimate(each) if each else None for name, each in values.items()}
 
 
-def verdicts(found: dict[str, Estimate | None], adjusted: dict[str, float | None]) -> list[str]:
-    """What the comparisons show and do not show: sentences that depend on intervals and corrected p-values alone."""
+def verdicts(found: Mapping[str, Estimate | None], adjusted: Mapping[str, float | None]) -> list[str]:
+    """What the comparisons show and do not show: sentences that depend on numbers of seeds, intervals and corrected p-values alone.
+
+    found: by opponent, see `compared`; adjusted: its p-values corrected for their number.
+    """
 
     def sign(name: str) -> int | None:
+        """1 or -1 if a difference is shown, 0 if not, None with too few seeds."""
         each = found.get(name)
         if each is None or each.count < FEWEST_SEEDS:
             return None
         return each.sign if is_shown(each, adjusted[name]) else 0
 
-    lines = [_one_verdict(name, found.get(name), sign(name)) for name in OPPONENTS]
-    work, same_time = sign(DENSE), sign("dense-time")
-    if work is None:
-        lines.append("Whether experts earn their place on these scenes is not known yet.")
-    elif work > 0 and same_time is not None and same_time > 0:
-        lines.append("Experts earn their place on these scenes, at equal work and at equal training time.")
-    elif work > 0 and same_time is None:
-        lines.append(
-            "Experts earn their place at equal work of a frame; whether they do at equal training time is not known yet."
-        )
-    elif work > 0:
-        lines.append(
-            "Experts earn their place where the work of a frame is what counts. They do not where training time is: a dense network trained"
-            f" for as long is {'better' if same_time else 'not shown to be worse'}."
-        )
-    else:
-        lines.append(
-            "Experts do not earn their place on these scenes: a dense network of equal work is "
-            f"{'better' if work < 0 else 'not shown to be worse'}."
-        )
-    controls = [sign("position"), sign("random")]
-    if None in controls:
-        lines.append("What learned routing adds to having experts is not known yet.")
-    elif min(each or 0 for each in controls) > 0:
-        lines.append("Learned routing is better than both controls, so experts are not only more weights.")
-    else:
-        lines.append(
-            "Learned routing is not shown to be better than both controls: what experts gain need not come from the choice of experts."
-        )
+    enough = [name for name in found if sign(name) is not None]
+    lines = [_one_verdict(name, found[name], sign(name)) for name in enough]
+    if len(enough) < len(found):
+        waiting = [_title(name) for name in found if name not in enough]
+        lines.append(f"Too few seeds for a statement, fewer than {FEWEST_SEEDS}: {'; '.join(waiting)}.")
+    lines += [_place(sign(DENSE), sign("dense-time")), _routing(sign("position"), sign("random"))]
     lines.append(
         "Nothing here shows what experts are worth on photographs, in larger networks, or with other optimisers."
     )
@@ -154,101 +134,136 @@ def verdicts(found: dict[str, Estimate | None], adjusted: dict[str, float | None
 
 
 def _one_verdict(name: str, found: Estimate | None, sign: int | None) -> str:
-    title = NETWORKS[name].title
-    if found is None or sign is None:
-        return f"Against “{title}”: {too_few(found.count if found else 0)}"
-    if sign:
-        return f"Against “{title}”: {'better' if sign > 0 else 'worse'}, by {interval(found, unit=' %')}."
-    return f"Against “{title}”: no difference is shown; {interval(found, unit=' %')} are not excluded."
+    against = f"Against “{_title(name)}”"
+    if found is None or not sign:
+        rest = "" if found is None else f"; gains of {interval(found, unit=' %')} are not excluded"
+        return f"{against} no difference is shown{rest}."
+    return f"{against} it is {'better' if sign > 0 else 'worse'}: a gain of {interval(found, unit=' %')}."
+
+
+def _place(work: int | None, same_time: int | None) -> str:
+    """Whether experts earn their place. work, same_time: the signs against the dense networks of equal work and of equal time."""
+    if work is None:
+        return "Whether experts earn their place on these scenes is not known yet."
+    if work <= 0:
+        dense = "better" if work else "not shown to be worse"
+        return f"Experts do not earn their place on these scenes: the dense network of equal work is {dense}."
+    if same_time is None:
+        return "Experts earn their place at equal work of a frame; whether they do at equal training time is not known yet."
+    if same_time > 0:
+        return "Experts earn their place on these scenes, both at equal work of a frame and at equal training time."
+    dense = "better" if same_time else "not shown to be worse"
+    return (
+        "Experts earn their place where the work of a frame is what counts, but not where training time is: a dense network that is"
+        f" trained for as long is {dense}."
+    )
+
+
+def _routing(position: int | None, random: int | None) -> str:
+    """What learned routing is worth. position, random: the signs against the two controls."""
+    if position is None or random is None:
+        return "What learned routing adds to having experts is not known yet."
+    if position > 0 and random > 0:
+        return "Learned routing is better than both controls: experts are worth more than the weights that they add."
+    return "Learned routing is not shown to be better than both controls: what experts gain need not come from how they are chosen."
 
 
 def settings_section(study: Study) -> list[str]:
-    """The comparisons in other settings, as lines of Markdown."""
+    """The comparisons in other settings, as blocks of Markdown."""
     opponents = [name for name in next(iter(SETTINGS.values())).seconds if name != REFERENCE]
-    cells = {
+    gains = {
         (setting, name): study.gains(_in(setting, REFERENCE), _in(setting, name))
         for setting in (None, *SETTINGS)
         for name in opponents
     }
-    found = {place: estimate(values) if values else None for place, values in cells.items()}
+    found = {place: estimate(values) if values else None for place, values in gains.items()}
     adjusted = dict(zip(found, holm([each.p if each else None for each in found.values()])))
     rows: list[list[Value | Cell]] = []
     for setting in (None, *SETTINGS):
+        if not any(found[setting, name] for name in opponents):
+            continue
         recipe = load_recipe(f"results/{_in(setting, REFERENCE)}")
-        title = "the main one" if setting is None else SETTINGS[setting].title
         row: list[Value | Cell] = [
-            title,
+            "the main one" if setting is None else SETTINGS[setting].title,
             str(len(recipe.model.tasks)),
             f"{recipe.training.pool:,}",
             f"{recipe.training.steps:,}",
         ]
         for name in opponents:
             each = found[setting, name]
-            if each is None:
-                row.append("–")
-                continue
-            text = f"{interval(each)} ({each.count})"
-            row.append(stressed(text, is_shown(each, adjusted[setting, name])))
+            shown = is_shown(each, adjusted[setting, name])
+            row.append("–" if each is None else stressed(f"{interval(each)} ({each.count})", shown))
         rows.append(row)
     heads = ["tasks", "scenes", "steps", *(NETWORKS[name].title for name in opponents)]
     return [
-        "The gain of the multi-gate network over the others in percent, the mean over the tasks: its 95 % interval and, in brackets, the"
-        " number of seeds. Learning rates are",
-        "the ones tuned in the main setting; dense networks of equal training time are given the steps that take as long there. Bold as"
-        " above, p corrected for the whole table.",
-        "",
-        table(["setting"], heads, rows),
-        "",
-        _where(found, adjusted),
+        paragraph(
+            "The gain of the multi-gate network over the others in percent, the mean over the tasks: its 95 % interval and, in brackets,"
+            " the number of seeds.",
+            "Learning rates are the ones tuned in the main setting; a dense network of equal training time has the steps that take as long"
+            " as the multi-gate network's.",
+            "Bold as above, p corrected for the whole table.",
+        ),
+        *_table(["setting"], heads, rows),
+        paragraph(*_where(found, adjusted)),
     ]
 
 
-def _where(
-    found: dict[tuple[str | None, str], Estimate | None], adjusted: dict[tuple[str | None, str], float | None]
-) -> str:
-    """In which settings experts earn their place."""
+_Place = tuple[str | None, str]
+
+
+def _where(found: Mapping[_Place, Estimate | None], adjusted: Mapping[_Place, float | None]) -> list[str]:
+    """In which settings experts earn their place, as sentences. Keys: setting (None is the main one) and opponent."""
     titles = {None: "the main setting", **{name: f"“{setting.title}”" for name, setting in SETTINGS.items()}}
+    known = {place: each for place, each in found.items() if each is not None and each.count >= FEWEST_SEEDS}
+    if not known:
+        return ["In no setting are there enough seeds yet."]
     sentences = []
-    for name, words in ((DENSE, "work"), ("dense-time", "training time"), ("dense-weights", "weights")):
-        known = {s: each for (s, other), each in found.items() if other == name and each and each.count >= FEWEST_SEEDS}
-        if not known:
-            sentences.append(f"At equal {words} too few seeds are done in every setting.")
+    for name, words in ((DENSE, "work of a frame"), ("dense-time", "training time"), ("dense-weights", "weights")):
+        here = {setting: each for (setting, other), each in known.items() if other == name}
+        if not here:
+            sentences.append(f"At equal {words} there are not enough seeds yet.")
             continue
-        better = [titles[s] for s, each in known.items() if each.sign > 0 and is_shown(each, adjusted[s, name])]
+        better = [
+            titles[setting]
+            for setting, each in here.items()
+            if each.sign > 0 and is_shown(each, adjusted[setting, name])
+        ]
         sentences.append(
-            f"At equal {words} the multi-gate network is shown to be better in {', '.join(better) or 'no setting'}"
-            f" ({len(known)} of {len(titles)} settings have enough seeds)."
+            f"At equal {words} the multi-gate network is shown to be better in {' and in '.join(better) or 'no setting'},"
+            f" of {len(here)} that have enough seeds."
         )
-    return " ".join([*sentences, "It does not show that more of either would go on helping."])
+    return [*sentences, "It does not show what any of this is on photographs, or beyond these settings."]
 
 
 def tuning_section(study: Study) -> list[str]:
-    """How the rates were tuned, as lines of Markdown."""
+    """How the rates were tuned, as blocks of Markdown."""
     order = sorted(FACTORS)
     rows: list[list[Value | Cell]] = []
     edges = []
     for name, network in NETWORKS.items():
-        gains = study.tuning.get(name)
+        if (gains := study.tuning.get(name)) is None:
+            continue
         factor = study.factor(name)
-        rows.append([network.title, *(f"{gains[f]:+.2f}" if gains else "–" for f in order), _factor(study, name)])
+        rows.append([network.title, *(signed(2)(gains[each]) for each in order), _factor(study, name)])
         if factor in (order[0], order[-1]):
             edges.append(f"“{network.title}” (x {factor:g})")
-    seeds = " and ".join(map(str, TUNING_SEEDS))
     edge = (
         f"At the edge of what was tried: {', '.join(edges)}."
         if edges
-        else "No choice lies at the edge of what was tried."
+        else "No choice is at the edge of what was tried."
     )
-    done = len(study.tuning)
     return [
-        f"Both learning rates of the recipe times a factor, in runs of full length on seeds {seeds}, which nothing else uses: the gain over"
-        " the factor 1, the mean over",
-        "tasks and seeds, in percent. Every network had the same three.",
-        "",
-        table(["network"], [*(f"x {factor:g}" for factor in order), "chosen"], rows),
-        "",
-        f"It shows which of three rates each network was given; {done} of {len(NETWORKS)} are tuned. It does not show the best rate: the"
-        f" steps are wide and the seeds two. {edge if done else ''}".rstrip(),
+        paragraph(
+            f"Both learning rates of the recipe times a factor, in runs of full length on seeds {' and '.join(map(str, TUNING_SEEDS))},"
+            " which nothing else uses: the gain over the factor 1, the mean over tasks and seeds, in percent.",
+            f"Every network has the same {len(FACTORS)} factors.",
+        ),
+        *_table(["network"], [*(f"x {factor:g}" for factor in order), "chosen"], rows),
+        paragraph(
+            f"It shows which rates each network was given; {len(study.tuning)} of {len(NETWORKS)} are tuned so far.",
+            *([edge] if study.tuning else []),
+            f"It does not show the best rates: the steps are wide, and the seeds {len(TUNING_SEEDS)}.",
+        ),
     ]
 
 
@@ -275,48 +290,41 @@ def _task_gains(study: Study, name: str) -> list[str]:
 
 def _costs(runs: Sequence[dict]) -> list[str]:
     """MACs, weights and seconds of a network's runs."""
-    if not runs:
-        return ["–", "–", "–"]
     seconds = [run["training_seconds"] for run in runs if run["training_seconds"] is not None]
     took = f"{statistics.mean(seconds):.0f}" if seconds else "–"
     return [f"{statistics.mean(runs[0]['macs'].values()) / 1e6:.2f} M", f"{runs[0]['parameters'] / 1e3:,.0f} k", took]
 
 
-def _singles_row(study: Study) -> list[Value | Cell]:
-    seeds = study.seeds(*SINGLES.values())
+def _singles_row(study: Study, seeds: Sequence[int]) -> list[Value | Cell]:
+    """The single-task networks together, over the seeds for which all of them have been run."""
     runs = {task: [study.runs[name, seed] for seed in seeds] for task, name in SINGLES.items()}
     metrics = [spread([run["float"][task] for run in runs[task]]) for task in TASKS]
-    costs = [_costs(each) for each in runs.values()]
-    factors = {_factor(study, name) for name in SINGLES.values()}
-    title = f"{len(TASKS)} single-task ViTs"
-    if not seeds:
-        return [title, "0", ", ".join(sorted(factors)), "–", "–", *metrics, "–", "–"]
+    factors = ", ".join(sorted({_factor(study, name) for name in SINGLES.values()}))
+    macs = f"{statistics.mean(run['macs'][task] for task, (run, *_) in runs.items()) / 1e6:.2f} M"
+    weights = f"{len(TASKS)} x {_costs(runs[TASKS[0]])[1]}"
     took = [run["training_seconds"] for each in runs.values() for run in each]
     seconds = "–" if None in took else f"{sum(took) / len(seeds):.0f} in all"
-    macs = f"{statistics.mean(run['macs'][task] for task, (run, *_) in runs.items()) / 1e6:.2f} M"
-    return [
-        title,
-        str(len(seeds)),
-        ", ".join(sorted(factors)),
-        macs,
-        f"{len(TASKS)} x {costs[0][1]}",
-        *metrics,
-        "0",
-        seconds,
-    ]
+    return [f"{len(TASKS)} single-task ViTs", str(len(seeds)), factors, macs, weights, *metrics, "0", seconds]
+
+
+def _table(names: Sequence[str], figures: Sequence[str], rows: Sequence[Sequence[Value | Cell]]) -> list[str]:
+    """A table as a block; no block without rows."""
+    return [table(names, figures, rows)] if rows else []
 
 
 def _levels(study: Study) -> str:
     """What the table of networks shows and does not show."""
     seeds = study.seeds(REFERENCE, DENSE)
     if len(seeds) < FEWEST_SEEDS:
-        return f"{too_few(len(seeds))} It does not show which network is better; the next table does, once there are enough."
-    between = statistics.stdev(study.runs[REFERENCE, seed]["float"][TASKS[0]] for seed in seeds)
-    paired = statistics.stdev(
-        study.runs[REFERENCE, seed]["float"][TASKS[0]] - study.runs[DENSE, seed]["float"][TASKS[0]] for seed in seeds
-    )
-    return (
-        f"It shows what each network reaches and costs, ± half of the 95 % interval over its seeds (of {len(SEEDS)}). It does not show which"
-        f" is better: from seed to seed, whose scenes differ, the multi-gate network's {heading(TASKS[0])} varies by {between:.4f}, its"
-        f" difference to the dense network of equal work by {paired:.4f} (standard deviations). The next table pairs by seed."
+        return paragraph(
+            f"It shows nothing yet: {len(seeds)} of {len(SEEDS)} seeds have both “{NETWORKS[REFERENCE].title}” and"
+            f" “{NETWORKS[DENSE].title}”, and {FEWEST_SEEDS} are the least for a statement."
+        )
+    mine, dense = ([study.runs[name, seed]["float"][TASKS[0]] for seed in seeds] for name in (REFERENCE, DENSE))
+    between, paired = statistics.stdev(mine), statistics.stdev(a - b for a, b in zip(mine, dense))
+    return paragraph(
+        "It shows what each network reaches and costs.",
+        f"It does not show which is better: from seed to seed, whose scenes differ, the multi-gate network's {TASKS[0]} varies by"
+        f" {between:.4f}, its difference to the dense network of equal work by {paired:.4f} (standard deviations).",
+        "The next table therefore compares seed by seed.",
     )

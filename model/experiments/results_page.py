@@ -25,29 +25,32 @@ from moesaic.model.experiments.results_design import (
 )
 from moesaic.model.experiments.results_records import Study
 from moesaic.model.experiments.results_sections import (
+    TIMED,
     bits_section,
     budgets_section,
     experts_sections,
     half_section,
     integers_section,
 )
+from moesaic.model.experiments.results_words import paragraph
 from moesaic.model.recipes.recipe import load_recipe
 
+_HEADING = "# Results on rendered scenes"
 _FIRST_STUDY = "Multi-task networks of equal work"
-"""The section of a page of the first study, three seeds at the recipes' rates; it stands until this study has enough seeds of each network."""
+"""A section that stands until this study has enough seeds of every network: three seeds at the recipes' rates, by the study before it."""
 _NOTE = "*Of the study before this one*"
-_NOTES = {
-    "seeds": f"{_NOTE}: seeds 0, 1 and 2, the recipes' own learning rates, ± the standard deviation of the sample, no intervals. It stands until"
-    f" `make results` has {FEWEST_SEEDS} seeds.",
-    "times": f"{_NOTE}: it stands until `make results` takes the times again, at its end.",
-}
-_TIMES = ("What experts cost in training", "The expert layer and simpler forms of it", "One task alone")
+_SEEDS_NOTE = paragraph(
+    f"{_NOTE}: seeds 0, 1 and 2 at the recipes' own learning rates, networks not compared seed by seed; ± is the standard deviation of the"
+    f" sample, no interval. It stands until `make results` has {FEWEST_SEEDS} seeds."
+)
+_TIMES_NOTE = paragraph(f"{_NOTE}. It stands until `make results` takes the times again, at its end.")
 
 
 def write_page(path: Path, study: Study, experts: dict | None) -> None:
-    """Write the page. Sections that cannot be written from the arguments stay as the file at `path` has them. UserError if it cannot be written.
+    """Write the page. Sections that cannot be written from the arguments stay as the file at `path` has them.
 
-    experts: as returned by `moesaic.model.experiments.expert_timing.measure_once`, None if not measured.
+    experts: as returned by `moesaic.model.experiments.expert_timing.measure_once`, None if not measured. UserError if the page cannot be
+    written.
     """
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     write_file(path, results_markdown(study, experts, sections_of(before)).encode())
@@ -58,7 +61,7 @@ def sections_of(text: str) -> dict[str, str]:
     sections = {}
     for part in text.split("\n## ")[1:]:
         title, _, body = part.partition("\n")
-        sections[title] = re.sub(rf"^{re.escape(_NOTE)}.*\n\n", "", body.strip() + "\n", flags=re.MULTILINE).strip()
+        sections[title] = re.sub(rf"\A{re.escape(_NOTE)}.*?\n\n", "", body.strip(), flags=re.DOTALL)
     return sections
 
 
@@ -74,10 +77,10 @@ def results_markdown(study: Study, experts: dict | None, standing: Mapping[str, 
 
     def stands(title: str, note: str) -> None:
         if title in standing:
-            sections[title] = [_NOTES[note], "", standing[title]]
+            sections[title] = [note, standing[title]]
 
     if min(len(study.seeds(name)) for name in NETWORKS) < FEWEST_SEEDS:
-        stands(_FIRST_STUDY, "seeds")
+        stands(_FIRST_STUDY, _SEEDS_NOTE)
     for title, names, section in (
         ("Integers", QUANTISED, integers_section),
         ("Experts of 4 bits", (REFERENCE,), bits_section),
@@ -88,33 +91,34 @@ def results_markdown(study: Study, experts: dict | None, standing: Mapping[str, 
         if len(seeds) >= FEWEST_SEEDS:
             sections[title] = section(study, seeds)
         else:
-            stands(title, "seeds")
+            stands(title, _SEEDS_NOTE)
     if experts is not None:
         sections |= experts_sections(experts)
     else:
-        for title in _TIMES:
-            stands(title, "times")
-    text = "\n".join(_head(study))
-    return text + "".join(f"\n\n## {title}\n\n" + "\n".join(lines).strip() for title, lines in sections.items()) + "\n"
+        for title in TIMED:
+            stands(title, _TIMES_NOTE)
+    blocks = [_HEADING, _head(study)]
+    for title, section in sections.items():
+        blocks += [f"## {title}", *section]
+    return "\n\n".join(blocks) + "\n"
 
 
-def _head(study: Study) -> list[str]:
+def _head(study: Study) -> str:
     recipe = load_recipe(f"results/{REFERENCE}")
     model, training = recipe.model, recipe.training
-    every = [name for setting in (None, *SETTINGS) for name in names_in(setting)]
-    done, planned = len(study.runs), len(SEEDS) * len(every)
+    done, planned = len(study.runs), len(SEEDS) * sum(len(names_in(setting)) for setting in (None, *SETTINGS))
     state = (
         "All runs are done."
         if done == planned
-        else f"**So far {done} of {planned} runs are done**; a row says how many seeds it has."
+        else f"So far {done:,} of {planned:,} runs are done: every row says how many seeds it has."
     )
-    return [
-        "# Results on rendered scenes",
-        "",
-        f"Written by `make results`, which trains what is missing and measures it; runs that are done are kept in `build/results`. {state}",
-        "`moesaic results --plan` shows what remains, `--partial` writes the page without training. Recipes: `model/recipes/results/`; design:",
-        "`model/experiments/results_design.py`. A seed has its own weights, training scenes"
-        f" ({training.pool:,}, {training.steps:,} steps of {training.batch}) and {recipe.data.validation} held-out scenes",
-        f"of {model.image_height}x{model.image_width} pixels, the same for all networks. Numbers are the mean over the seeds ± half of the"
-        " 95 % interval by Student's t.",
-    ]
+    return paragraph(
+        "Written by `make results`, which trains what is missing and measures it; runs that are done are kept in `build/results`.",
+        state,
+        "`moesaic results --plan` shows what remains, `--partial` writes the page without training.",
+        "Recipes: `model/recipes/results/`; design: `model/experiments/results_design.py`.",
+        f"A seed has its own weights, {training.pool:,} training scenes and {recipe.data.validation} held-out scenes of"
+        f" {model.image_height}x{model.image_width} pixels, the same for all networks; a run is {training.steps:,} steps of"
+        f" {training.batch} images unless it says otherwise.",
+        "Numbers are the mean over the seeds ± half of the 95 % interval by Student's t.",
+    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from moesaic.model.experiments.paired import Estimate, estimate
-from moesaic.model.experiments.results_design import FEWEST_SEEDS, REFERENCE, SEEDS
+from moesaic.model.experiments.results_design import FEWEST_SEEDS, REFERENCE
 from moesaic.model.recipes.recipe import load_recipe
+from moesaic.pages.number_formats import decimals, signed
 from moesaic.pages.tables import Cell, Column, Table, Value
 
 if TYPE_CHECKING:
@@ -23,15 +26,16 @@ def spread(values: Sequence[float], digits: int = 4) -> str:
 
 def written(found: Estimate, digits: int = 4) -> str:
     """An estimate as its mean and half of its 95 % interval."""
-    mean = f"{found.mean:.{digits}f}"
+    mean = decimals(digits)(round(found.mean, digits) + 0.0)  # no -0.00
     return mean if found.half_width is None else f"{mean} ± {found.half_width:.{digits}f}"
 
 
 def interval(found: Estimate, digits: int = 2, unit: str = "") -> str:
     """The interval in words; the mean if there is none. unit: appended as it is."""
-    if found.low is None:
-        return f"{found.mean:+.{digits}f}{unit}"
-    return f"{found.low:+.{digits}f} to {found.high:+.{digits}f}{unit}"
+    sign = signed(digits)
+    if found.low is None or found.high is None:
+        return f"{sign(found.mean)}{unit}"
+    return f"{sign(found.low)} to {sign(found.high)}{unit}"
 
 
 def probability(p: float | None) -> str:
@@ -41,8 +45,9 @@ def probability(p: float | None) -> str:
 
 def is_shown(found: Estimate | None, adjusted: float | None) -> bool:
     """Whether a difference is shown: enough seeds, an interval without 0, and a corrected p-value below SIGNIFICANT."""
-    enough = found is not None and found.count >= FEWEST_SEEDS
-    return enough and found.sign != 0 and adjusted is not None and adjusted < SIGNIFICANT
+    if found is None or adjusted is None or found.count < FEWEST_SEEDS:
+        return False
+    return found.sign != 0 and adjusted < SIGNIFICANT
 
 
 def stressed(text: str, shown: bool) -> Value | Cell:
@@ -50,14 +55,21 @@ def stressed(text: str, shown: bool) -> Value | Cell:
     return Cell(text, "strong") if shown else text
 
 
-def too_few(count: int) -> str:
-    """That so many seeds allow no statement."""
-    return f"{count} of {len(SEEDS)} seeds are too few for a statement ({FEWEST_SEEDS} are the least)."
+def paragraph(*sentences: str) -> str:
+    """A paragraph of Markdown from its sentences, in lines of at most 140 characters where words allow."""
+    return textwrap.fill(" ".join(sentences), 140, break_long_words=False, break_on_hyphens=False)
 
 
-def definition(task: str, recipe: str = REFERENCE) -> Task:
-    """The task of a recipe in recipes/results."""
-    return load_recipe(f"results/{recipe}").model.task(task).definition()
+def bullets(points: Sequence[str]) -> str:
+    """A list of Markdown, its lines as in `paragraph`."""
+    wrap = textwrap.TextWrapper(140, "- ", "  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrap.fill(point) for point in points)
+
+
+@functools.cache
+def definition(task: str) -> Task:
+    """A task of the main setting."""
+    return load_recipe(f"results/{REFERENCE}").model.task(task).definition()
 
 
 def heading(task: str) -> str:

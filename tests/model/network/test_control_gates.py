@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -81,7 +82,7 @@ def test_pathways_bound_the_choice(gate, recipe):
     model = M3ViT(dataclasses.replace(recipe.model, gate=gate))
     block = recipe.model.architecture.moe_blocks[0]
     moe, task = model.blocks[block].mlp, recipe.model.task_names[0]
-    narrow = dict.fromkeys(recipe.model.architecture.moe_blocks, (0, 2))
+    narrow: dict[int, tuple[int, ...]] = dict.fromkeys(recipe.model.architecture.moe_blocks, (0, 2))
     with on_pathways(model, {task: Alternative(1, narrow)}):
         scores, chosen, _ = moe.route(task, torch.randn(2 * recipe.model.tokens, recipe.model.width))
     assert (chosen.sum(1) == 1).all() and chosen.any(0).nonzero().flatten().tolist() == [0, 2]
@@ -92,7 +93,10 @@ def test_pathways_bound_the_choice(gate, recipe):
 def test_nothing_is_exported(gate, recipe):
     model = M3ViT(dataclasses.replace(recipe.model, gate=gate)).eval()
     assert not model.configuration.has_integer_form
-    for export in (lambda: export_onnx(model, model.configuration.task_names), lambda: integer_network(model, None)):
+    for export in (
+        lambda: export_onnx(model, model.configuration.task_names),
+        lambda: integer_network(model, np.zeros((0, 0, 0, 3), np.uint8)),
+    ):
         with pytest.raises(UserError, match=f"the gate '{gate}' is a control for experiments and cannot be exported"):
             export()
 

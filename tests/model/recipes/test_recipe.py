@@ -9,7 +9,7 @@ from moesaic.errors import UserError
 from moesaic.model import recipes
 from moesaic.model.data import cityscapes, cityscapes_mtan, nyud, nyuv2_mtan, pascal_context
 from moesaic.model.data.registry import DATASETS, class_names
-from moesaic.model.data.scenes import SEGMENTATION_CLASSES
+from moesaic.model.data.scenes import PART_CLASSES, SEGMENTATION_CLASSES
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import Recipe, load_recipe, recipe_names
 from moesaic.model.tasks.registry import find_task
@@ -26,7 +26,7 @@ CLASSES = {
     "cityscapes": {"segmentation": len(cityscapes.CLASSES)},
     "cityscapes-mtan": {"segmentation": len(cityscapes_mtan.CLASSES)},
     "nyuv2-mtan": {"segmentation": len(nyuv2_mtan.CLASSES)},
-    "scenes": {"segmentation": len(SEGMENTATION_CLASSES)},
+    "scenes": {"segmentation": len(SEGMENTATION_CLASSES), "parts": len(PART_CLASSES)},
 }
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 12), "base": (768, 12, 12), "large": (1024, 24, 16)}
 
