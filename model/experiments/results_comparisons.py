@@ -55,6 +55,7 @@ def networks_section(study: Study) -> list[str]:
         rows.append([*row])
     if singles := study.seeds(*SINGLES.values()):
         rows.append(_singles_row(study, singles))
+    steps = load_recipe("results/dense-time").training.steps
     heads = ["seeds", "rates", "MACs", "weights", *map(heading, TASKS), "Δm (%)", "s per run"]
     return [
         paragraph(
@@ -62,7 +63,7 @@ def networks_section(study: Study) -> list[str]:
             " percent.",
             "MACs are those of one frame of one task, the mean over the tasks; routers count.",
             "Rates are the tuned factor of the recipe's learning rates, seconds those of a core.",
-            f"The dense network of equal training time takes {load_recipe('results/dense-time').training.steps:,} steps.",
+            f"The dense network of equal training time takes {steps:,} steps{_time_share(study)}.",
         ),
         *_table(["network"], heads, rows),
         _levels(study),
@@ -288,10 +289,25 @@ def _task_gains(study: Study, name: str) -> list[str]:
     return [spread([-worse(task, b[task], a[task]) for a, b in zip(mine, other)], 2) for task in TASKS]
 
 
+def _time_share(study: Study) -> str:
+    """How long the dense network of equal training time really took, as the end of a sentence; nothing if it is not known."""
+    both = [_seconds([study.runs[name, seed] for seed in study.seeds(name)]) for name in ("dense-time", REFERENCE)]
+    if None in both:
+        return ""
+    dense, experts = (each or 0.0 for each in both)
+    return f", which took {100 * dense / experts:.0f} % of the multi-gate network's time"
+
+
+def _seconds(runs: Sequence[dict]) -> float | None:
+    """The mean time of the trainings that were not interrupted; None if there is none."""
+    seconds = [run["training_seconds"] for run in runs if run["training_seconds"] is not None]
+    return statistics.fmean(seconds) if seconds else None
+
+
 def _costs(runs: Sequence[dict]) -> list[str]:
     """MACs, weights and seconds of a network's runs."""
-    seconds = [run["training_seconds"] for run in runs if run["training_seconds"] is not None]
-    took = f"{statistics.mean(seconds):.0f}" if seconds else "–"
+    seconds = _seconds(runs)
+    took = "–" if seconds is None else f"{seconds:.0f}"
     return [f"{statistics.mean(runs[0]['macs'].values()) / 1e6:.2f} M", f"{runs[0]['parameters'] / 1e3:,.0f} k", took]
 
 

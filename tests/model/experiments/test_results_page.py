@@ -31,6 +31,7 @@ def test_networks_are_compared_with_single_tasks_of_the_same_seed():
     gain = 100 * (0.1 + 2 * (1 - 1 / 1.1)) / 3
     assert f"| {gain:.2f} ± 0.00 | 100 |" in against(REFERENCE, text)
     assert against("dense", text).startswith("| dense, equal work | 10 | x 1 | 10.00 M | 250 k | 0.5450 ± 0.0217 |")
+    assert "takes 3,280 steps, which took 100 % of the multi-gate network's time." in " ".join(text.split())
     assert "| 0 | 300 in all |" in text and "varies by 0.0333, its difference" in " ".join(text.split())
     assert "**" not in text
 
