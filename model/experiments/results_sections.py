@@ -175,7 +175,7 @@ def experts_sections(measured: dict) -> dict[str, list[str]]:
             ),
             timings("training"),
             paragraph(
-                "It shows times of one CPU. It does not show times of a GPU, where experts would be computed in another way."
+                "It shows times of one CPU. It does not show times of a GPU, where experts are computed in another way."
             ),
         ],
         TIMED[1]: [
