@@ -15,10 +15,12 @@ from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, pack
 from tests.spec.legal_fields import SMALLEST, random_fields
 from tests.verify.coverage.exclusions import Exclusion, load_exclusions
 from tests.verify.coverage.figures import by_module, total
+from tests.verify.coverage.measurement import collected
 from tests.verify.coverage.plan import load_plan, points_of_programs, seen_rows, spelled_out
 from tests.verify.coverage.points import Bit, Block, Counts, accelerator_modules, read_counts
+from tests.verify.coverage.python_sources import REPOSITORY, python_sources
 from tests.verify.coverage.run import impossible_points
-from tests.verify.coverage.workloads import REPOSITORY, chosen, collected
+from tests.verify.coverage.workloads import chosen
 
 MODULE = "moesaic_fifo"
 
@@ -90,6 +92,12 @@ def test_every_exclusion_has_a_reason_and_a_module_that_is_there() -> None:
 def test_a_workload_without_simulators_that_count_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'nothing' ran no simulator that counts"):
         collected(tmp_path, "nothing")
+
+
+def test_a_workload_depends_on_what_its_tests_import() -> None:
+    names = {str(path.relative_to(REPOSITORY)) for path in python_sources([REPOSITORY / "tests/sim/test_route.py"])}
+    assert {"tests/sim/test_route.py", "tests/sim/act_unit.py", "spec/isa.py", "sim/bench_kit/runner.py"} <= names
+    assert not {"tests/sim/programs.py", "hls/compiler/generate.py", "tests/sim/test_store.py"} & names
 
 
 def test_an_unknown_workload_is_named() -> None:

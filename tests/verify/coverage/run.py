@@ -16,10 +16,12 @@ from moesaic.campaign.workers import OpenWorkers, in_this_process
 from moesaic.files import write_file
 from tests.verify.coverage.exclusions import load_exclusions
 from tests.verify.coverage.figures import by_module
+from tests.verify.coverage.measurement import case_of
 from tests.verify.coverage.page import as_json, as_markdown, summary
 from tests.verify.coverage.plan import LIST, load_plan, seen_rows, spelled_out
 from tests.verify.coverage.points import Counts
-from tests.verify.coverage.workloads import REPOSITORY, Workload, case_of, chosen
+from tests.verify.coverage.python_sources import REPOSITORY
+from tests.verify.coverage.workloads import Workload, chosen
 
 OUTPUT = REPOSITORY / "build" / "verify"
 _CACHE = REPOSITORY / "build" / "test-cache"
