@@ -41,7 +41,7 @@ SHORT = {
 }
 """An instruction of each unit that is soon done."""
 LONG = {
-    Unit.MATMUL: ("matmul", {"rows": 65535, "columns": 16, "depth": 8}),
+    Unit.MATMUL: ("matmul", {"rows": 65535, "columns": 64, "depth": 64}),
     Unit.VECTOR: ("layer_norm", {"rows": 65535, "columns": 1}),
 }
 """One that takes far longer than everything else here; every row is the same one."""

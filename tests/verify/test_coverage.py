@@ -20,7 +20,7 @@ from tests.verify.coverage.plan import load_plan, points_of_programs, seen_rows,
 from tests.verify.coverage.points import Bit, Block, Counts, accelerator_modules, read_counts
 from tests.verify.coverage.python_sources import REPOSITORY, python_sources
 from tests.verify.coverage.run import impossible_points
-from tests.verify.coverage.workloads import chosen
+from tests.verify.coverage.workloads import FULL_SIZE, WORKLOADS, Workload, chosen
 
 MODULE = "moesaic_fifo"
 
@@ -94,6 +94,13 @@ def test_a_workload_without_simulators_that_count_is_an_error(tmp_path: Path) ->
         collected(tmp_path, "nothing")
 
 
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name.replace(" ", "-"))
+def test_the_tests_of_a_workload_are_there(workload: Workload) -> None:
+    for test in workload.tests:
+        file, _, name = test.partition("::")
+        assert f"\ndef {name}(" in (REPOSITORY / file).read_text() if name else (REPOSITORY / file).is_file(), test
+
+
 def test_a_workload_depends_on_what_its_tests_import() -> None:
     names = {str(path.relative_to(REPOSITORY)) for path in python_sources([REPOSITORY / "tests/sim/test_route.py"])}
     assert {"tests/sim/test_route.py", "tests/sim/act_unit.py", "spec/isa.py", "sim/bench_kit/runner.py"} <= names
@@ -102,8 +109,9 @@ def test_a_workload_depends_on_what_its_tests_import() -> None:
 
 def test_an_unknown_workload_is_named() -> None:
     with pytest.raises(UserError, match="unknown workload zeros; known: plan points, "):
-        chosen(["zeros"], full_size=False)
-    assert chosen([], full_size=True)[0].full_size
+        chosen(["zeros"])
+    names = {workload.name for workload in chosen([], FULL_SIZE)}
+    assert {"full-size matmul", "unit isqrt"} <= names and not {"unit matmul", "plan points"} & names
 
 
 def test_patterns_stand_for_every_choice() -> None:

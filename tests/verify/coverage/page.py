@@ -13,18 +13,12 @@ _SHOWN = 30
 
 
 def summary(modules: Mapping[str, Figures], rows: Sequence[Row], seen: Mapping[str, bool]) -> dict[str, float]:
-    """{"line", "branch", "toggle", "plan"}, each 0 to 100; 0 if nothing was counted."""
+    """{"line", "branch", "toggle", "plan"}, each 0 to 100; 0 if nothing was counted. No "plan" without rows."""
     figures = total(dict(modules))
-    plan = Share(sum(seen[row.point] for row in rows), len(rows))
-    return {
-        kind: share.percent if share.total else 0.0
-        for kind, share in (
-            ("line", figures.line),
-            ("branch", figures.branch),
-            ("toggle", figures.toggle),
-            ("plan", plan),
-        )
-    }
+    shares = {"line": figures.line, "branch": figures.branch, "toggle": figures.toggle}
+    if rows:
+        shares["plan"] = Share(sum(seen[row.point] for row in rows), len(rows))
+    return {kind: share.percent if share.total else 0.0 for kind, share in shares.items()}
 
 
 def as_json(
@@ -57,11 +51,12 @@ def as_markdown(
     """The page. impossible: point that cannot be seen, to the reason."""
     figures = total(dict(modules))
     plan = Share(sum(seen[row.point] for row in rows), len(rows))
+    planned = f", plan {_text(plan)}" if rows else ""
     lines = [
         "# Coverage of the RTL",
         "",
         f"Lines {_text(figures.line)}, branches {_text(figures.branch)}, bits moved at least {MOVES} times in one instance of one "
-        f"simulation {_text(figures.toggle)}, plan {_text(plan)}. Signals of more than 256 bits are not among the bits.",
+        f"simulation {_text(figures.toggle)}{planned}. Signals of more than 256 bits are not among the bits.",
         "",
         "| module | lines | branches | bits |",
         "|---|--:|--:|--:|",
@@ -77,10 +72,7 @@ def as_markdown(
         *(f"- {rule.module} {rule.signal or rule.text or ''}: {rule.reason}" for rule in exclusions),
         *(f"- {point}: {reason}" for point, reason in impossible.items()),
         "",
-        "## Plan",
-        "",
-        "| what | test | seen |",
-        "|---|---|---|",
+        *(["## Plan", "", "| what | test | seen |", "|---|---|---|"] if rows else []),
     ]
     grouped: dict[tuple[str, str], list[Row]] = {}
     for row in rows:

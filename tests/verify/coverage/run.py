@@ -21,7 +21,7 @@ from tests.verify.coverage.page import as_json, as_markdown, summary
 from tests.verify.coverage.plan import LIST, load_plan, seen_rows, spelled_out
 from tests.verify.coverage.points import Counts
 from tests.verify.coverage.python_sources import REPOSITORY
-from tests.verify.coverage.workloads import Workload, chosen
+from tests.verify.coverage.workloads import TINY, Workload, chosen
 
 OUTPUT = REPOSITORY / "build" / "verify"
 _CACHE = REPOSITORY / "build" / "test-cache"
@@ -30,19 +30,20 @@ _CACHE = REPOSITORY / "build" / "test-cache"
 def run(
     workloads: list[Workload] | None = None,
     *,
+    machine: str = TINY,
     workers: OpenWorkers | None = None,
     output: Path = OUTPUT,
     console: Console | None = None,
 ) -> dict[str, float]:
-    """Run what has no result yet, write coverage.json and coverage.md below `output`, and return {"line", "branch", "toggle", "plan"}.
+    """Run what has no result yet, write JSON and page (`report_name`) below `output`, and return {"line", "branch", "toggle", "plan"}.
 
-    workloads: None for all of the tiny machine. Percentages are 0 to 100, of what was run; a workload whose tests fail is named in
-    the report and adds nothing. workers: None for this process.
+    workloads: None for all of the machine. The plan is of the tiny one: another has no "plan". Percentages are 0 to 100, of what was
+    run; a workload whose tests fail is named in the report and adds nothing. workers: None for this process.
     """
     console = console or Console()
     os.environ.setdefault("XDG_CACHE_HOME", str(_CACHE))
     counts, plan, programs, outcomes = Counts(), Counter[str](), set[str](), dict[str, Any]()
-    cases = [case_of(workload) for workload in (chosen([], full_size=False) if workloads is None else workloads)]
+    cases = [case_of(workload) for workload in (chosen([], machine) if workloads is None else workloads)]
     for outcome in run_campaign(
         cases,
         workers or in_this_process(),
@@ -61,12 +62,18 @@ def run(
         programs |= set(result["programs"])
         outcomes[outcome.case.title] = f"{result['simulations']} simulations"
         console.print(f"{outcome.case.title}: {outcomes[outcome.case.title]}", markup=False, highlight=False)
-    exclusions, rows = load_exclusions(), load_plan()
+    exclusions, rows = load_exclusions(), load_plan() if machine == TINY else []
     modules, seen = by_module(counts, exclusions), seen_rows(rows, plan, programs)
-    write_file(output / "coverage.json", json.dumps(as_json(modules, rows, seen, outcomes), indent=1).encode())
+    name = report_name(machine)
+    write_file(output / f"{name}.json", json.dumps(as_json(modules, rows, seen, outcomes), indent=1).encode())
     page = as_markdown(modules, rows, seen, outcomes, exclusions, impossible_points())
-    write_file(output / "coverage.md", page.encode())
+    write_file(output / f"{name}.md", page.encode())
     return summary(modules, rows, seen)
+
+
+def report_name(machine: str) -> str:
+    """The name of a machine's report, without its suffix."""
+    return "coverage" if machine == TINY else f"coverage-{machine}"
 
 
 def impossible_points() -> dict[str, str]:

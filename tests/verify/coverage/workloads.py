@@ -1,4 +1,4 @@
-"""What is run for coverage: parts of the RTL suite and whole tiny frames, by name."""
+"""What is run for coverage: parts of the RTL suite and whole frames on the tiny machine, or on the full-size one, by name."""
 
 from __future__ import annotations
 
@@ -6,27 +6,46 @@ from dataclasses import dataclass
 
 from moesaic.errors import UserError
 
+TINY, FULL_SIZE = "tiny", "zcu104"
+BOTH = (TINY, FULL_SIZE)
+
 
 @dataclass(frozen=True)
 class Workload:
     """A selection of tests.
 
-    what: for people. tests: files or test ids. keyword: of pytest's -k, "" for all. full_size: the zcu104 machine.
+    what: for people. tests: files or test ids. keyword: of pytest's -k, "" for all. machines: the configurations that it exercises;
+    both, if its modules have no sizes or the same ones.
     """
 
     name: str
     what: str
     tests: tuple[str, ...]
     keyword: str = ""
-    full_size: bool = False
+    machines: tuple[str, ...] = (TINY,)
+
+
+def _unit(name: str, keyword: str = "", machines: tuple[str, ...] = BOTH) -> Workload:
+    title = f"full-size {name}" if machines == (FULL_SIZE,) else f"unit {name}"
+    return Workload(title, "a module in its own bench", (f"tests/sim/test_{name}.py",), keyword, machines)
 
 
 _INSTRUCTIONS = "tests/sim/test_instructions.py"
 _ACCELERATOR = "tests/sim/test_accelerator.py"
-_TINY = "rtl-tiny"
+_RTL_TINY = "rtl-tiny"
 _UNITS = (
-    "control", "kernel_control", "fetch", "issue", "semaphores", "load", "store", "matmul", "vector", "route", "memories", "gelu_table",
-    "isqrt", "reciprocal", "requantise", "packed_dot", "exp2", "dsp48_mac", "round_robin", "read_ports",
+    *(_unit(name) for name in (
+        "control", "kernel_control", "fetch", "issue", "semaphores", "isqrt", "reciprocal", "requantise", "packed_dot", "exp2",
+        "dsp48_mac", "round_robin",
+    )),
+    *(_unit(name, "tiny", (TINY,)) for name in ("load", "store", "matmul")),
+    _unit("read_ports", "tiny-2", (TINY,)),
+    _unit("vector", "8-4-2", (TINY,)),
+    _unit("route", "8-16", (TINY,)),
+    _unit("memories", "8-4-4-5 or 2-128", (TINY,)),
+    _unit("gelu_table", "seed0-8 or seed1-8", (TINY,)),
+    *(_unit(name, "zcu104", (FULL_SIZE,)) for name in ("load", "store", "matmul", "read_ports", "vector", "route", "memories")),
+    _unit("gelu_table", "seed0-32 or seed1-32", (FULL_SIZE,)),
 )  # fmt: skip
 
 WORKLOADS = (
@@ -42,22 +61,28 @@ WORKLOADS = (
         "stops", "timeouts and stops at random moments",
         (f"{_ACCELERATOR}::test_stopped_at_any_moment", f"{_ACCELERATOR}::test_stopped_by_the_host_at_any_moment"),
     ),
-    Workload("limits", "both sides of every limit of every field", (f"{_INSTRUCTIONS}::test_both_sides_of_every_limit",), _TINY),
-    Workload("faults", "every fault that a program can be the cause of", (f"{_INSTRUCTIONS}::test_fault",), _TINY),
-    Workload("instructions", "random fields and operands of each instruction", (f"{_INSTRUCTIONS}::test_instruction",), _TINY),
+    Workload("limits", "both sides of every limit of every field", (f"{_INSTRUCTIONS}::test_both_sides_of_every_limit",), _RTL_TINY),
+    Workload("faults", "every fault that a program can be the cause of", (f"{_INSTRUCTIONS}::test_fault",), _RTL_TINY),
+    Workload("instructions", "random fields and operands of each instruction", (f"{_INSTRUCTIONS}::test_instruction",), _RTL_TINY),
     Workload(
-        "other instructions", "shared memory, degenerate routes, overlapping units, shifts",
-        (_INSTRUCTIONS,), f"{_TINY} and not test_instruction and not test_both_sides and not test_fault",
+        "other instructions", "shared memory, degenerate routes, overlapping units, shifts, no rows",
+        tuple(f"{_INSTRUCTIONS}::test_{name}" for name in (
+            "units_that_run_at_once", "shared_memory", "degenerate_routing", "every_shift_of_a_parameter",
+            "one_of_several_faults_is_named", "no_rows_leave_no_memory", "a_timeout_names_who_waits_for_whom",
+        )), _RTL_TINY,
     ),
-    *(Workload(f"unit {name}", "a module in its own bench", (f"tests/sim/test_{name}.py",), "not zcu104") for name in _UNITS),
-    Workload("full-size frames", "whole frames on the zcu104 machine", ("tests/system/test_full_size.py",), full_size=True),
+    *_UNITS,
+    Workload(
+        "full-size programs", "all units at once on the zcu104 machine", (f"{_ACCELERATOR}::test_other_sizes",), "zcu104", (FULL_SIZE,),
+    ),
+    Workload("full-size frames", "blocks of a network on the zcu104 machine", ("tests/system/test_full_size.py",), "", (FULL_SIZE,)),
 )  # fmt: skip
 
 
-def chosen(names: list[str], full_size: bool) -> list[Workload]:
-    """The workloads of these names, or all of the tiny or of the full-size machine. UserError for an unknown name."""
+def chosen(names: list[str], machine: str = TINY) -> list[Workload]:
+    """The workloads of these names, or all of a machine. UserError for an unknown name."""
     by_name = {workload.name: workload for workload in WORKLOADS}
     unknown = [name for name in names if name not in by_name]
     if unknown:
         raise UserError(f"unknown workload {', '.join(unknown)}; known: {', '.join(by_name)}")
-    return [by_name[name] for name in names] or [w for w in WORKLOADS if w.full_size == full_size]
+    return [by_name[name] for name in names] or [workload for workload in WORKLOADS if machine in workload.machines]
