@@ -11,6 +11,9 @@ from moesaic.spec.isa import INSTRUCTION_BYTES
 VARIABLE = "MOESAIC_RTL_COVERAGE"
 """Environment variable: an existing directory in which every simulator leaves a file when it ends; unset for none."""
 
+WITHOUT = "MOESAIC_RTL_COVERAGE_WITHOUT"
+"""Environment variable: names of modules that simulators do not count, separated by spaces: small ones that a large machine has many of."""
+
 PROGRAMS_SUFFIX = ".programs"
 """Of files with the instructions that were run."""
 
@@ -19,6 +22,11 @@ def coverage_directory() -> Path | None:
     """Where coverage is collected, None if it is not."""
     directory = os.environ.get(VARIABLE)
     return Path(directory).resolve() if directory else None
+
+
+def coverage_configuration() -> str:
+    """Lines of a .vlt file for Verilator: which modules are not counted."""
+    return "".join(f'coverage_off -file "*/{module}.sv"\n' for module in os.environ.get(WITHOUT, "").split())
 
 
 def coverage_arguments() -> list[str]:

@@ -25,7 +25,7 @@ from moesaic.compiled_library import DISK_FULL
 from moesaic.errors import InternalError, UserError
 from moesaic.files import writing
 from moesaic.installation import how_to_install
-from moesaic.sim.machines.coverage_data import coverage_directory
+from moesaic.sim.machines.coverage_data import coverage_configuration, coverage_directory
 
 _PREFIX = "Vtop"  # cocotb's main program includes "Vtop.h"
 _RUNTIME_OBJECTS = (
@@ -144,6 +144,7 @@ def build(
     visibility = "`verilator_config\n" + "".join(
         f'public_flat_rw -module "{top}" -var "{pattern}"\n' for pattern in public
     )
+    visibility += coverage_configuration() if coverage else ""
     shape = [verilator.version, cocotb_config.share_dir, _OPTIMISATION, visibility, *flags]
     headers = [_LZ4_HEADER] if trace else []
     key = _content_key([*sources, *cpp_sources, *headers], shape)

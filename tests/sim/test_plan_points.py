@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,18 +15,23 @@ from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
 from moesaic.spec.isa import (
+    FAULT_UNIT_NAMES,
+    INSTRUCTION_BYTES,
     SEMAPHORE_MAX,
     Destination,
     Fault,
     LoadDestination,
     Space,
     Unit,
+    decode,
     pack,
     semaphore,
     signals_of,
 )
 from moesaic.spec.machine import ReferenceMachine
+from moesaic.spec.registers import CONTROL_START, INTERRUPT_DONE, STATUS_DONE, STATUS_FAULT
 from tests.sim.programs import BLOCKS, QUEUES, ProgramMaker
+from tests.sim.stopping import read, write
 
 TINY = load_configuration("tiny")
 MAX_CYCLES = 2_000_000
@@ -50,6 +56,17 @@ LONG = {
 def short(unit: Unit, **fields: int) -> bytes:
     name, own = SHORT[unit]
     return pack(name, **{**own, "tag": 5, **fields})
+
+
+def tagged(code: bytes, tag: int) -> bytes:
+    """The same instructions, each with this tag."""
+    instructions = []
+    for at in range(0, len(code), INSTRUCTION_BYTES):
+        decoded = decode(code[at : at + INSTRUCTION_BYTES])
+        assert decoded is not None
+        name, fields = decoded
+        instructions.append(pack(name, **{**{k: v for k, v in fields.items() if k != "opcode"}, "tag": tag}))
+    return b"".join(instructions)
 
 
 def long_beside(unit: Unit) -> bytes:
@@ -161,19 +178,23 @@ WRONG = {
 }
 
 
+TAGS = (0x5A0F_C396, 0xA5F0_3C69)
+"""Each bit set in one of them."""
+
+
 @pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside-others"])
 @pytest.mark.parametrize("name", WRONG)
 def test_faults(executor: RtlExecutor, name: str, beside: bool) -> None:
     """Each unit that meets the cause, with all other units at rest or one of them at work."""
-    wrong = WRONG[name]
-    code = (long_beside(Unit[wrong.unit.upper()]) if beside else b"") + wrong.code + END
+    wrong, tag = WRONG[name], TAGS[beside]
+    code = (long_beside(Unit[wrong.unit.upper()]) if beside else b"") + tagged(wrong.code, tag) + END
     executor.error_at = wrong.error_at
     try:
         with pytest.raises(MachineFault) as caught:
             run(executor, code)
     finally:
         executor.error_at = None
-    assert (caught.value.cause, caught.value.unit, caught.value.tag) == (wrong.cause, wrong.unit, 5)
+    assert (caught.value.cause, caught.value.unit, caught.value.tag) == (wrong.cause, wrong.unit, tag)
     assert run(executor, short(Unit.LOAD) + END)["instructions"] == 1
 
 
@@ -231,6 +252,31 @@ def test_faults_of_overlapping_instructions(executor: RtlExecutor, name: str) ->
     finally:
         executor.error_at = None
     assert (caught.value.unit, caught.value.tag) == (name.split()[1], tag)
+
+
+@pytest.mark.parametrize("seed", range(2), ids=lambda seed: f"seed{seed}")
+def test_a_product_without_rows_waits_for_the_one_before(executor: RtlExecutor, seed: int) -> None:
+    """It has nothing to do, but what waits for it reads what the one before writes."""
+    loaded, multiplied = 1 << semaphore(Unit.LOAD, Unit.MATMUL), 1 << semaphore(Unit.MATMUL, Unit.STORE)
+    result, rows = 8192, 60
+    code = (
+        short(Unit.LOAD, dram_offset=1024, bytes=4096)
+        + short(Unit.LOAD, dram_offset=1024, bytes=4096, destination=int(LoadDestination.WEIGHT), signal_mask=loaded)
+        + short(
+            Unit.MATMUL, rows=rows, columns=16, depth=64, a_pitch=64, b_stride=512, param_address=2048, param_stride=64,
+            d_address=result, d_pitch=16, wait_mask=loaded,
+        )
+        + short(Unit.MATMUL, rows=0, overlap=1, signal_mask=multiplied)
+        + short(Unit.STORE, bytes=16 * rows, local_address=result, wait_mask=multiplied)
+        + END
+    )  # fmt: skip
+    constants = np.random.default_rng([seed, 93]).integers(0, 256, 1024 + 4096, np.uint8)
+    constants[: len(code)] = np.frombuffer(code, np.uint8)
+    memory = Memory(constants, np.zeros(FRAME_BYTES, np.uint8))
+    expected = Memory(constants.copy(), memory.frame.copy())
+    ReferenceMachine(TINY, seed=1).run(Program(0, len(code)), expected, 0)
+    executor.run(Program(0, len(code)), memory, MAX_CYCLES)
+    assert expected.frame.any() and np.array_equal(memory.frame, expected.frame)
 
 
 ROUNDS = 12
@@ -292,3 +338,72 @@ def test_conflicts(executor: RtlExecutor, seed: int) -> None:
     executor.run(program, memory, MAX_CYCLES)
     wrong = np.flatnonzero(memory.frame != expected.frame)
     assert wrong.size == 0, f"{wrong.size} bytes of the frame differ, the first at {wrong[0]}"
+
+
+@pytest.mark.parametrize("seed", [1, 2], ids=lambda seed: f"seed{seed}")
+def test_registers_of_any_value(executor: RtlExecutor, tmp_path: Path, seed: int) -> None:
+    """Windows and program anywhere and of any size: each register by turns holds a value and that with every bit turned over.
+
+    A program that does not lie in the constant window faults in fetch, and one that stores behind the end of the frame in store.
+    """
+    rng = np.random.default_rng([seed, 92])
+    page, constant_page = (int(rng.integers(1 << 22, 1 << 26)) for _ in range(2))
+    program_offset, frame_offset = (int(rng.integers(1 << 20, 1 << 26)) << 6 for _ in range(2))
+    program_size, constant_size, frame_size, max_cycles = (int(rng.integers(1 << 22, 1 << 31)) for _ in range(4))
+    moved, bytes_ = semaphore(Unit.LOAD, Unit.STORE), 1024
+    content = rng.integers(0, 256, 4096, np.uint8)
+    files = {space: tmp_path / f"{space.name}.bin" for space in Space}
+    outcomes = set()
+    for turn in range(8):
+        over, sizes_over = 0xFFFF_FFFF * (turn & 1), 0xFFFF_FFFF * (turn >> 1 & 1)
+        offset, stored = program_offset ^ over & ~63, frame_offset ^ over & ~63
+        bases = {
+            Space.CONSTANT: (constant_page << 12) ^ (0xFF_FFFF_F000 * (turn & 1)),
+            Space.FRAME: (page << 12) ^ (0xFF_FFFF_F000 * (turn & 1)),
+        }
+        registers = {
+            "PROGRAM_OFFSET": offset, "PROGRAM_SIZE": program_size ^ over, "CONSTANT_SIZE": constant_size ^ sizes_over,
+            "FRAME_SIZE": frame_size ^ sizes_over, "MAX_CYCLES": max_cycles ^ over,
+        }  # fmt: skip
+        code = np.frombuffer(
+            short(Unit.LOAD, dram_offset=offset + 2048, bytes=bytes_, signal_mask=1 << moved)
+            + short(Unit.STORE, dram_offset=stored, bytes=bytes_, wait_mask=1 << moved)
+            + END,
+            np.uint8,
+        )
+        content[: code.size] = code
+        content.tofile(files[Space.CONSTANT])
+        np.zeros(4096, np.uint8).tofile(files[Space.FRAME])
+        for space, begin in ((Space.CONSTANT, offset), (Space.FRAME, stored)):
+            executor.map_memory(space, bases[space] + begin, files[space], 4096)
+            registers[f"{space.name}_BASE_LOW"] = bases[space] & 0xFFFF_FFFF
+            registers[f"{space.name}_BASE_HIGH"] = bases[space] >> 32
+        for name, value in registers.items():
+            write(executor, name, value)
+            assert read(executor, name) == value
+        write(executor, "INTERRUPT_ENABLE", INTERRUPT_DONE)
+        write(executor, "INTERRUPT_STATUS", INTERRUPT_DONE)
+        write(executor, "CONTROL", CONTROL_START)
+        assert executor.advance(MAX_CYCLES)
+        room, frame_room = registers["CONSTANT_SIZE"] - offset, registers["FRAME_SIZE"] - stored
+        assert abs(room) > 4096 < abs(frame_room), "neither side of a limit is what this test is about"
+        unit = "fetch" if room < 0 else "store" if frame_room < 0 else None
+        outcomes.add(unit)
+        if unit is None:
+            assert read(executor, "STATUS") == STATUS_DONE
+            assert np.array_equal(np.fromfile(files[Space.FRAME], np.uint8)[:bytes_], content[2048 : 2048 + bytes_])
+        else:
+            assert read(executor, "STATUS") == STATUS_DONE | STATUS_FAULT
+            assert read(executor, "FAULT") == int(Fault.ADDRESS)
+            assert FAULT_UNIT_NAMES[read(executor, "FAULT_UNIT")] == unit
+    assert None in outcomes and len(outcomes) > 1
+
+
+def test_after_a_reset(executor: RtlExecutor) -> None:
+    """The outer reset leaves nothing of a run that faulted."""
+    with pytest.raises(MachineFault):
+        run(executor, short(Unit.ROUTE, source_address=TINY.act_bytes) + END)
+    executor.reset()
+    assert (read(executor, "STATUS"), read(executor, "FAULT")) == (0, 0)
+    fill = short(Unit.ROUTE, rows=TINY.queue_tokens)
+    assert run(executor, fill + END)["instructions"] == 1

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from moesaic.errors import UserError
+from moesaic.sim.machines.coverage_data import WITHOUT, coverage_configuration
 from moesaic.sim.machines.rtl_directories import COVERAGE_DIRECTORY
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, pack
 from tests.spec.legal_fields import SMALLEST, random_fields
 from tests.verify.coverage.exclusions import Exclusion, load_exclusions
-from tests.verify.coverage.figures import by_module, total
+from tests.verify.coverage.figures import MOVES, by_module, total
 from tests.verify.coverage.measurement import collected
 from tests.verify.coverage.plan import load_plan, points_of_programs, seen_rows, spelled_out
 from tests.verify.coverage.points import Bit, Block, Counts, accelerator_modules, read_counts
@@ -78,9 +79,9 @@ def test_what_is_left_out_counts_in_no_figure(tmp_path: Path) -> None:
     found = counts(tmp_path, point("toggle", "a[0]:0->1", 0), point("toggle", "b[0]:0->1", 0))
     figures = by_module(found, [Exclusion(MODULE, "a reason", signal=r"a\[\d\]")])[MODULE]
     assert (figures.toggle.total, figures.toggle.excluded, figures.contradicted) == (1, 1, [])
-    found.bits[Bit(MODULE, 40, "a[0]")] = 2
+    found.bits[Bit(MODULE, 40, "a[0]")] = MOVES
     figures = by_module(found, [Exclusion(MODULE, "a reason", signal=r"a\[\d\]")])[MODULE]
-    assert figures.contradicted == ["line 40: a[0] moved 2 times"]
+    assert figures.contradicted == [f"line 40: a[0] moved {MOVES} times"]
 
 
 def test_every_exclusion_has_a_reason_and_a_module_that_is_there() -> None:
@@ -105,6 +106,18 @@ def test_a_workload_depends_on_what_its_tests_import() -> None:
     names = {str(path.relative_to(REPOSITORY)) for path in python_sources([REPOSITORY / "tests/sim/test_route.py"])}
     assert {"tests/sim/test_route.py", "tests/sim/act_unit.py", "spec/isa.py", "sim/bench_kit/runner.py"} <= names
     assert not {"tests/sim/programs.py", "hls/compiler/generate.py", "tests/sim/test_store.py"} & names
+
+
+def test_modules_that_are_many_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WITHOUT, raising=False)
+    assert coverage_configuration() == ""
+    (workload,) = chosen(["full-size matmul"])
+    monkeypatch.setenv(WITHOUT, " ".join(workload.without))
+    assert coverage_configuration().splitlines()[0] == 'coverage_off -file "*/moesaic_dsp48_mac.sv"'
+    assert set(workload.without) <= accelerator_modules()
+    assert {f"unit {module.removeprefix('moesaic_')}" for module in workload.without} <= {
+        w.name for w in chosen([], FULL_SIZE)
+    }
 
 
 def test_an_unknown_workload_is_named() -> None:

@@ -15,7 +15,7 @@ from moesaic.campaign.case import Case
 from moesaic.campaign.kept_results import content_key
 from moesaic.campaign.progress import say
 from moesaic.errors import UserError
-from moesaic.sim.machines.coverage_data import PROGRAMS_SUFFIX, VARIABLE
+from moesaic.sim.machines.coverage_data import PROGRAMS_SUFFIX, VARIABLE, WITHOUT
 from moesaic.spec.isa import INSTRUCTION_BYTES
 from tests.verify.coverage.plan import points_of_programs
 from tests.verify.coverage.points import Counts, accelerator_modules, read_counts
@@ -31,6 +31,8 @@ _LOG_TAIL_LINES = 20
 def case_of(workload: Workload) -> Case:
     """The workload as a case: its result is kept for as long as neither the design changes nor any module that its tests import."""
     settings = {"sources": _sources(workload), "tests": list(workload.tests), "keyword": workload.keyword}
+    if workload.without:
+        settings["without"] = list(workload.without)
     return Case(content_key(settings), workload.name, measure, (workload,))
 
 
@@ -64,7 +66,12 @@ def measure(workload: Workload) -> dict[str, Any]:
             command += ["-k", workload.keyword]
         say("simulating")
         process = subprocess.run(
-            command, cwd=REPOSITORY, env={**os.environ, VARIABLE: scratch}, capture_output=True, text=True, check=False
+            command,
+            cwd=REPOSITORY,
+            env={**os.environ, VARIABLE: scratch, WITHOUT: " ".join(workload.without)},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if process.returncode:
             tail = "\n".join(process.stdout.splitlines()[-_LOG_TAIL_LINES:])
