@@ -14,7 +14,11 @@ from pathlib import Path
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 
 _POINT = re.compile(rb"C '([^']*)' (\d+)")
-_DIRECTION = re.compile(r":(?:0->1|1->0)$")
+_TOGGLE = re.compile(
+    rb"C '\x01f\x02(?:[^\x01]*/)?(\w+)\.sv\x01l\x02(\d+)\x01n\x02\d+\x01t\x02toggle\x01page\x02([^\x01]*)"
+    rb"\x01o\x02([^\x01]*):(?:0->1|1->0)\x01h\x02([^'\x01]*)' (\d+)"
+)
+"""Module, line, page, signal, instance, count: nearly every point is one of these."""
 _WHOLE = 1 << 20
 
 
@@ -57,8 +61,8 @@ class Bit:
 class Counts:
     """How often blocks ran, in all instances and simulations together; how often, at most, a bit moved in one instance of one simulation.
 
-    A signal that only goes from what it held at power-up to its value and stays there moves once in every simulation, and would
-    have moved often enough if simulations were added up.
+    A signal that only goes from what it held at power-up to its value and stays there moves in every simulation, and would have
+    moved often enough if simulations were added up.
     """
 
     blocks: dict[Block, int] = field(default_factory=dict)
@@ -100,20 +104,28 @@ def read_counts(path: Path, modules: frozenset[str]) -> Counts:
     Modules with different parameters are one. Raises OSError if the file cannot be read.
     """
     blocks: dict[Block, int] = defaultdict(int)
-    moves: dict[tuple[Bit, str], int] = defaultdict(int)
-    for content, count in _POINT.findall(path.read_bytes()):
-        values = dict(part.split("\x02", 1) for part in content.decode().split("\x01") if part)
-        module = values["f"].rpartition("/")[2].removesuffix(".sv")
-        if module not in modules:
-            continue
-        number = min(int(count), _WHOLE)
-        if values["page"].startswith("v_toggle/"):
-            bit = Bit(module, int(values["l"]), _DIRECTION.sub("", values["o"]))
-            moves[bit, values["page"] + values["h"]] += number
-        else:
-            kind, lines = values["o"], values.get("S", values["l"])
-            blocks[Block(module, int(values["l"]), int(values["n"]), kind, lines)] += number
+    moves: dict[tuple[bytes, ...], int] = defaultdict(int)
+    with path.open("rb") as stream:
+        for text in stream:
+            if toggle := _TOGGLE.match(text):
+                *instance, count = toggle.groups()
+                moves[tuple(instance)] += min(int(count), _WHOLE)
+            elif (point := _POINT.match(text)) and (block := _block(point[1].decode(), modules)):
+                blocks[block] += min(int(point[2]), _WHOLE)
+    most: dict[tuple[bytes, ...], int] = defaultdict(int)
+    for (module, line, _, signal, _), number in moves.items():
+        most[module, line, signal] = max(most[module, line, signal], number)
     counts = Counts(dict(blocks))
-    for (bit, _), number in moves.items():
-        counts.bits[bit] = max(counts.bits.get(bit, 0), number)
+    for (module, line, signal), number in most.items():
+        if module.decode() in modules:
+            counts.bits[Bit(module.decode(), int(line), signal.decode())] = number
     return counts
+
+
+def _block(content: str, modules: frozenset[str]) -> Block | None:
+    """The block of a point, None if it is in none of these modules."""
+    values = dict(part.split("\x02", 1) for part in content.split("\x01") if part)
+    module = values["f"].rpartition("/")[2].removesuffix(".sv")
+    if module not in modules:
+        return None
+    return Block(module, int(values["l"]), int(values["n"]), values["o"], values.get("S", values["l"]))
