@@ -32,6 +32,7 @@ from moesaic.spec.machine import ReferenceMachine
 from moesaic.spec.registers import CONTROL_START, INTERRUPT_DONE, STATUS_DONE, STATUS_FAULT
 from tests.sim.programs import BLOCKS, QUEUES, ProgramMaker
 from tests.sim.stopping import read, write
+from tests.spec.legal_fields import SMALLEST, random_fields
 
 TINY = load_configuration("tiny")
 MAX_CYCLES = 2_000_000
@@ -340,6 +341,10 @@ def test_conflicts(executor: RtlExecutor, seed: int) -> None:
     assert wrong.size == 0, f"{wrong.size} bytes of the frame differ, the first at {wrong[0]}"
 
 
+ANY_VALUES = 20
+"""Enough for nearly every bit of every field to change three times."""
+
+
 @pytest.mark.parametrize("seed", [1, 2], ids=lambda seed: f"seed{seed}")
 def test_registers_of_any_value(executor: RtlExecutor, tmp_path: Path, seed: int) -> None:
     """Windows and program anywhere and of any size: each register by turns holds a value and that with every bit turned over.
@@ -397,6 +402,32 @@ def test_registers_of_any_value(executor: RtlExecutor, tmp_path: Path, seed: int
             assert read(executor, "FAULT") == int(Fault.ADDRESS)
             assert FAULT_UNIT_NAMES[read(executor, "FAULT_UNIT")] == unit
     assert None in outcomes and len(outcomes) > 1
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("seed", [94], ids=lambda seed: f"seed{seed}")
+def test_fields_of_any_value(executor: RtlExecutor, name: str, seed: int) -> None:
+    """Legal fields from the whole of their width, so that nearly every address is out of reach: the fault is the reference machine's."""
+    rng = np.random.default_rng([seed, *name.encode()])
+    faults = 0
+    for _ in range(ANY_VALUES):
+        fields = random_fields(name, TINY, rng) | {"wait_mask": 0}
+        code = pack(name, **{field: value for field, value in fields.items() if field != "opcode"}) + END
+        program = Program(0, len(code))
+        memory = Memory(np.frombuffer(code, np.uint8).copy(), np.zeros(FRAME_BYTES, np.uint8))
+        expected = Memory(memory.constants.copy(), memory.frame.copy())
+        try:
+            ReferenceMachine(TINY, seed=1).run(program, expected, 0)
+        except MachineFault as fault:
+            faults += 1
+            with pytest.raises(MachineFault) as caught:
+                executor.run(program, memory, MAX_CYCLES)
+            found = caught.value
+            assert (found.cause, found.unit, found.tag) == (fault.cause, fault.unit, fault.tag), fields
+        else:
+            executor.run(program, memory, MAX_CYCLES)
+            assert np.array_equal(memory.frame, expected.frame), fields
+    assert faults > ANY_VALUES // 2
 
 
 def test_after_a_reset(executor: RtlExecutor) -> None:
