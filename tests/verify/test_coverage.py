@@ -15,13 +15,13 @@ from moesaic.spec.configuration import load_configuration
 from moesaic.spec.isa import BY_NAME, INSTRUCTION_BYTES, pack
 from tests.spec.legal_fields import SMALLEST, random_fields
 from tests.verify.coverage.exclusions import Exclusion, load_exclusions
-from tests.verify.coverage.figures import MOVES, by_module, total
+from tests.verify.coverage.figures import NOISE, by_module, total
 from tests.verify.coverage.measurement import collected
 from tests.verify.coverage.plan import load_plan, points_of_programs, seen_rows, spelled_out
 from tests.verify.coverage.points import Bit, Block, Counts, accelerator_modules, read_counts
 from tests.verify.coverage.python_sources import REPOSITORY, python_sources
 from tests.verify.coverage.run import impossible_points
-from tests.verify.coverage.workloads import FULL_SIZE, WORKLOADS, Workload, chosen
+from tests.verify.coverage.workloads import BOTH, FULL_SIZE, WORKLOADS, Workload, chosen
 
 MODULE = "moesaic_fifo"
 
@@ -79,13 +79,15 @@ def test_what_is_left_out_counts_in_no_figure(tmp_path: Path) -> None:
     found = counts(tmp_path, point("toggle", "a[0]:0->1", 0), point("toggle", "b[0]:0->1", 0))
     figures = by_module(found, [Exclusion(MODULE, "a reason", signal=r"a\[\d\]")])[MODULE]
     assert (figures.toggle.total, figures.toggle.excluded, figures.contradicted) == (1, 1, [])
-    found.bits[Bit(MODULE, 40, "a[0]")] = MOVES
+    found.bits[Bit(MODULE, 40, "a[0]")] = NOISE + 1
     figures = by_module(found, [Exclusion(MODULE, "a reason", signal=r"a\[\d\]")])[MODULE]
-    assert figures.contradicted == [f"line 40: a[0] moved {MOVES} times"]
+    assert figures.contradicted == [f"line 40: a[0] moved {NOISE + 1} times"]
 
 
 def test_every_exclusion_has_a_reason_and_a_module_that_is_there() -> None:
+    assert len(load_exclusions(FULL_SIZE)) < len(load_exclusions())
     for rule in load_exclusions():
+        assert set(rule.machines) <= set(BOTH)
         assert len(rule.reason) > 10
         assert any(re.fullmatch(rule.module, module) for module in accelerator_modules()), rule
 

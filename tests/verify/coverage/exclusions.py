@@ -20,7 +20,7 @@ class Exclusion:
     """What is left out of a module, and why.
 
     signal: bits whose names, such as "data_o[3]", this pattern matches as a whole. text: blocks on a line that contains this; kinds: of
-    these kinds only, all if empty. A list without either leaves out the module.
+    these kinds only, all if empty. A list without either leaves out the module. machines: of these configurations only, all if empty.
     """
 
     module: str
@@ -28,6 +28,7 @@ class Exclusion:
     signal: str | None = None
     text: str | None = None
     kinds: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
 
     def holds_bit(self, bit: Bit) -> bool:
         """Whether the bit is left out."""
@@ -46,10 +47,14 @@ class Exclusion:
         return self.text in _line(block.module, block.line) and (not self.kinds or block.kind in self.kinds)
 
 
-def load_exclusions() -> list[Exclusion]:
-    """All of the list."""
+def load_exclusions(machine: str | None = None) -> list[Exclusion]:
+    """Those of the list that apply to a configuration; all of them without one."""
     rows = tomllib.loads(LIST.read_text(encoding="utf-8")).get("exclude", [])
-    return [Exclusion(**{**row, "kinds": tuple(row.get("kinds", ()))}) for row in rows]
+    rules = [
+        Exclusion(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+        for row in rows
+    ]
+    return [rule for rule in rules if machine is None or not rule.machines or machine in rule.machines]
 
 
 @cache

@@ -62,7 +62,7 @@ def run(
         programs |= set(result["programs"])
         outcomes[outcome.case.title] = f"{result['simulations']} simulations"
         console.print(f"{outcome.case.title}: {outcomes[outcome.case.title]}", markup=False, highlight=False)
-    exclusions, rows = load_exclusions(), load_plan() if machine == TINY else []
+    exclusions, rows = load_exclusions(machine), load_plan() if machine == TINY else []
     modules, seen = by_module(counts, exclusions), seen_rows(rows, plan, programs)
     name = report_name(machine)
     write_file(output / f"{name}.json", json.dumps(as_json(modules, rows, seen, outcomes), indent=1).encode())
