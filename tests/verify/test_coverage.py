@@ -97,6 +97,12 @@ def test_a_workload_without_simulators_that_count_is_an_error(tmp_path: Path) ->
         collected(tmp_path, "nothing")
 
 
+def test_each_test_of_a_plan_point_is_in_a_workload() -> None:
+    run = {test for workload in WORKLOADS for test in workload.tests}
+    tests = re.findall(r"^def (test_\w+)", (REPOSITORY / "tests/sim/test_plan_points.py").read_text(), re.MULTILINE)
+    assert {f"tests/sim/test_plan_points.py::{test}" for test in tests} <= run
+
+
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name.replace(" ", "-"))
 def test_the_tests_of_a_workload_are_there(workload: Workload) -> None:
     for test in workload.tests:
@@ -123,10 +129,10 @@ def test_modules_that_are_many_are_not_counted(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_unknown_workload_is_named() -> None:
-    with pytest.raises(UserError, match="unknown workload zeros; known: plan points, "):
+    with pytest.raises(UserError, match="unknown workload zeros; known: plan points, semaphores, "):
         chosen(["zeros"])
     names = {workload.name for workload in chosen([], FULL_SIZE)}
-    assert {"full-size matmul", "unit isqrt"} <= names and not {"unit matmul", "plan points"} & names
+    assert {"full-size matmul", "unit isqrt"} <= names and not {"unit matmul", "plan points, conflicts"} & names
 
 
 def test_patterns_stand_for_every_choice() -> None:

@@ -50,10 +50,8 @@ class Exclusion:
 def load_exclusions(machine: str | None = None) -> list[Exclusion]:
     """Those of the list that apply to a configuration; all of them without one."""
     rows = tomllib.loads(LIST.read_text(encoding="utf-8")).get("exclude", [])
-    rules = [
-        Exclusion(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
-        for row in rows
-    ]
+    lists = ("kinds", "machines")
+    rules = [Exclusion(**row | {name: tuple(row.get(name, ())) for name in lists}) for row in rows]
     return [rule for rule in rules if machine is None or not rule.machines or machine in rule.machines]
 
 

@@ -42,6 +42,13 @@ def _unit(name: str, keyword: str = "", machines: tuple[str, ...] = BOTH) -> Wor
     )
 
 
+def _plan_points(name: str, *tests: str) -> Workload:
+    what = "what the plan asks and random programs do not do"
+    return Workload(
+        f"plan points, {name}", what, tuple(f"tests/sim/test_plan_points.py::test_{test}" for test in tests)
+    )
+
+
 _INSTRUCTIONS = "tests/sim/test_instructions.py"
 _ACCELERATOR = "tests/sim/test_accelerator.py"
 _RTL_TINY = "rtl-tiny"
@@ -61,7 +68,11 @@ _UNITS = (
 )  # fmt: skip
 
 WORKLOADS = (
-    Workload("plan points", "what the plan asks and random programs do not do", ("tests/sim/test_plan_points.py",)),
+    _plan_points("semaphores", "a_unit_that_waits_for_itself", "semaphores_at_zero", "semaphores_at_most"),
+    _plan_points("queues", "full_instruction_queues", "expert_queues", "a_product_without_rows_waits_for_the_one_before"),
+    _plan_points("faults", "faults", "faults_of_fetch", "faults_of_overlapping_instructions", "after_a_reset"),
+    _plan_points("conflicts", "conflicts"),
+    _plan_points("any value", "registers_of_any_value", "fields_of_any_value"),
     Workload("frames, one expert", "a whole frame with one expert", ("tests/hls/test_one_expert.py",), "rtl"),
     Workload("frames, 4-bit experts", "whole frames, experts of 4 and of 8 bits", ("tests/system/test_expert_bits.py",), "rtl"),
     Workload("random programs", "all units at once", (f"{_ACCELERATOR}::test_random_program",)),
@@ -69,10 +80,8 @@ WORKLOADS = (
         "bus errors", "every kind of error on the bus",
         (f"{_ACCELERATOR}::test_bus_errors", f"{_ACCELERATOR}::test_windows_are_not_left"),
     ),
-    Workload(
-        "stops", "timeouts and stops at random moments",
-        (f"{_ACCELERATOR}::test_stopped_at_any_moment", f"{_ACCELERATOR}::test_stopped_by_the_host_at_any_moment"),
-    ),
+    Workload("timeouts", "timeouts at random moments", (f"{_ACCELERATOR}::test_stopped_at_any_moment",)),
+    Workload("stops", "stops at random moments", (f"{_ACCELERATOR}::test_stopped_by_the_host_at_any_moment",)),
     Workload("limits", "both sides of every limit of every field", (f"{_INSTRUCTIONS}::test_both_sides_of_every_limit",), _RTL_TINY),
     Workload("faults", "every fault that a program can be the cause of", (f"{_INSTRUCTIONS}::test_fault",), _RTL_TINY),
     Workload("instructions", "random fields and operands of each instruction", (f"{_INSTRUCTIONS}::test_instruction",), _RTL_TINY),
