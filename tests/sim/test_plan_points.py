@@ -15,7 +15,6 @@ from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
 from moesaic.spec.isa import (
-    FAULT_UNIT_NAMES,
     INSTRUCTION_BYTES,
     SEMAPHORE_MAX,
     Destination,
@@ -29,10 +28,10 @@ from moesaic.spec.isa import (
     signals_of,
 )
 from moesaic.spec.machine import ReferenceMachine
-from moesaic.spec.registers import CONTROL_START, INTERRUPT_DONE, STATUS_DONE, STATUS_FAULT
+from tests.sim.any_value import compare_fields, compare_registers
 from tests.sim.programs import BLOCKS, QUEUES, ProgramMaker
-from tests.sim.stopping import read, write
-from tests.spec.legal_fields import SMALLEST, random_fields
+from tests.sim.stopping import read
+from tests.spec.legal_fields import SMALLEST
 
 TINY = load_configuration("tiny")
 MAX_CYCLES = 2_000_000
@@ -341,94 +340,15 @@ def test_conflicts(executor: RtlExecutor, seed: int) -> None:
     assert wrong.size == 0, f"{wrong.size} bytes of the frame differ, the first at {wrong[0]}"
 
 
-ANY_VALUES = 20
-"""Enough for nearly every bit of every field to change three times."""
-
-
 @pytest.mark.parametrize("seed", [1, 2], ids=lambda seed: f"seed{seed}")
 def test_registers_of_any_value(executor: RtlExecutor, tmp_path: Path, seed: int) -> None:
-    """Windows and program anywhere and of any size: each register by turns holds a value and that with every bit turned over.
-
-    A program that does not lie in the constant window faults in fetch, and one that stores behind the end of the frame in store.
-    """
-    rng = np.random.default_rng([seed, 92])
-    page, constant_page = (int(rng.integers(1 << 22, 1 << 26)) for _ in range(2))
-    program_offset, frame_offset = (int(rng.integers(1 << 20, 1 << 26)) << 6 for _ in range(2))
-    program_size, constant_size, frame_size, max_cycles = (int(rng.integers(1 << 22, 1 << 31)) for _ in range(4))
-    moved, bytes_ = semaphore(Unit.LOAD, Unit.STORE), 1024
-    content = rng.integers(0, 256, 4096, np.uint8)
-    files = {space: tmp_path / f"{space.name}.bin" for space in Space}
-    outcomes = set()
-    for turn in range(8):
-        over, sizes_over = 0xFFFF_FFFF * (turn & 1), 0xFFFF_FFFF * (turn >> 1 & 1)
-        offset, stored = program_offset ^ over & ~63, frame_offset ^ over & ~63
-        bases = {
-            Space.CONSTANT: (constant_page << 12) ^ (0xFF_FFFF_F000 * (turn & 1)),
-            Space.FRAME: (page << 12) ^ (0xFF_FFFF_F000 * (turn & 1)),
-        }
-        registers = {
-            "PROGRAM_OFFSET": offset, "PROGRAM_SIZE": program_size ^ over, "CONSTANT_SIZE": constant_size ^ sizes_over,
-            "FRAME_SIZE": frame_size ^ sizes_over, "MAX_CYCLES": max_cycles ^ over,
-        }  # fmt: skip
-        code = np.frombuffer(
-            short(Unit.LOAD, dram_offset=offset + 2048, bytes=bytes_, signal_mask=1 << moved)
-            + short(Unit.STORE, dram_offset=stored, bytes=bytes_, wait_mask=1 << moved)
-            + END,
-            np.uint8,
-        )
-        content[: code.size] = code
-        content.tofile(files[Space.CONSTANT])
-        np.zeros(4096, np.uint8).tofile(files[Space.FRAME])
-        for space, begin in ((Space.CONSTANT, offset), (Space.FRAME, stored)):
-            executor.map_memory(space, bases[space] + begin, files[space], 4096)
-            registers[f"{space.name}_BASE_LOW"] = bases[space] & 0xFFFF_FFFF
-            registers[f"{space.name}_BASE_HIGH"] = bases[space] >> 32
-        for name, value in registers.items():
-            write(executor, name, value)
-            assert read(executor, name) == value
-        write(executor, "INTERRUPT_ENABLE", INTERRUPT_DONE)
-        write(executor, "INTERRUPT_STATUS", INTERRUPT_DONE)
-        write(executor, "CONTROL", CONTROL_START)
-        assert executor.advance(MAX_CYCLES)
-        room, frame_room = registers["CONSTANT_SIZE"] - offset, registers["FRAME_SIZE"] - stored
-        assert abs(room) > 4096 < abs(frame_room), "neither side of a limit is what this test is about"
-        unit = "fetch" if room < 0 else "store" if frame_room < 0 else None
-        outcomes.add(unit)
-        if unit is None:
-            assert read(executor, "STATUS") == STATUS_DONE
-            assert np.array_equal(np.fromfile(files[Space.FRAME], np.uint8)[:bytes_], content[2048 : 2048 + bytes_])
-        else:
-            assert read(executor, "STATUS") == STATUS_DONE | STATUS_FAULT
-            assert read(executor, "FAULT") == int(Fault.ADDRESS)
-            assert FAULT_UNIT_NAMES[read(executor, "FAULT_UNIT")] == unit
-    assert None in outcomes and len(outcomes) > 1
+    compare_registers(executor, tmp_path, seed)
 
 
 @pytest.mark.parametrize("name", SMALLEST)
 @pytest.mark.parametrize("seed", [94], ids=lambda seed: f"seed{seed}")
 def test_fields_of_any_value(executor: RtlExecutor, name: str, seed: int) -> None:
-    """Legal fields from the whole of their width, so that nearly every address is out of reach: the fault is the reference machine's."""
-    rng = np.random.default_rng([seed, *name.encode()])
-    machine, faults = ReferenceMachine(TINY, seed=1), 0
-    executor.reset()  # what the expert queues hold survives a run
-    for _ in range(ANY_VALUES):
-        fields = random_fields(name, TINY, rng) | {"wait_mask": 0}
-        code = pack(name, **{field: value for field, value in fields.items() if field != "opcode"}) + END
-        program = Program(0, len(code))
-        memory = Memory(np.frombuffer(code, np.uint8).copy(), np.zeros(FRAME_BYTES, np.uint8))
-        expected = Memory(memory.constants.copy(), memory.frame.copy())
-        try:
-            machine.run(program, expected, 0)
-        except MachineFault as fault:
-            faults += 1
-            with pytest.raises(MachineFault) as caught:
-                executor.run(program, memory, MAX_CYCLES)
-            found = caught.value
-            assert (found.cause, found.unit, found.tag) == (fault.cause, fault.unit, fault.tag), fields
-        else:
-            executor.run(program, memory, MAX_CYCLES)
-            assert np.array_equal(memory.frame, expected.frame), fields
-    assert faults > ANY_VALUES // 2
+    compare_fields(executor, TINY, name, seed)
 
 
 def test_after_a_reset(executor: RtlExecutor) -> None:

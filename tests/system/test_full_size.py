@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from moesaic.spec.executor import Memory
 from moesaic.spec.machine import ReferenceMachine
 from tests.hls.networks import picture
 from tests.hls.random_bundle import random_bundle
+from tests.sim.any_value import compare_fields, compare_registers
 from tests.sim.instruction_cases import DEGENERATE_ROUTES, Case, degenerate_route
+from tests.spec.legal_fields import SMALLEST
 
 pytestmark = pytest.mark.slow
 
@@ -83,3 +86,14 @@ def test_degenerate_routing(rtl: RtlExecutor, kind: str) -> None:
     assert reference.queue_count.tolist() == counts
     rtl.run(program, memory, MAX_CYCLES)
     assert np.array_equal(memory.frame, expected.frame)
+
+
+@pytest.mark.parametrize("seed", [1, 2], ids=lambda seed: f"seed{seed}")
+def test_registers_of_any_value(rtl: RtlExecutor, tmp_path: Path, seed: int) -> None:
+    compare_registers(rtl, tmp_path, seed)
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("seed", [94], ids=lambda seed: f"seed{seed}")
+def test_fields_of_any_value(rtl: RtlExecutor, name: str, seed: int) -> None:
+    compare_fields(rtl, ZCU104, name, seed)

@@ -98,6 +98,10 @@ WORKLOADS = (
         (f"{_ACCELERATOR}::test_other_sizes",), "zcu104", (FULL_SIZE,), _MANY,
     ),
     Workload(
+        "full-size values", "registers and fields of any value on the zcu104 machine",
+        tuple(f"tests/system/test_full_size.py::test_{name}_of_any_value" for name in ("registers", "fields")), "", (FULL_SIZE,), _MANY,
+    ),
+    Workload(
         "full-size frames", "blocks of a network on the zcu104 machine",
         ("tests/system/test_full_size.py",), "", (FULL_SIZE,), _MANY,
     ),
