@@ -23,7 +23,9 @@ from tests.verify.coverage.python_sources import REPOSITORY, python_sources
 from tests.verify.coverage.workloads import Workload
 
 _DESIGN = ("hls/hardware/rtl", "sim/machines", "sim/bench_kit", "configs")
-"""What simulators are made of, and the modules that run inside of them."""
+"""What simulators are made of."""
+_STARTS, _INSIDE = "sim/machines/rtl_executor.py", "sim/machines/rtl_server.py"
+"""The one starts the other inside of a simulator, by its name."""
 _COUNTING = ("points.py", "plan.py")
 _LOG_TAIL_LINES = 20
 
@@ -41,12 +43,15 @@ def _sources(workload: Workload) -> str:
         path
         for folder in _DESIGN
         for path in (REPOSITORY / folder).rglob("*")
-        if path.suffix in (".sv", ".f", ".py", ".cpp", ".hpp", ".toml", ".vlt")
+        if path.suffix in (".sv", ".f", ".cpp", ".hpp", ".toml", ".vlt")
     ]
     tests = [REPOSITORY / test.partition("::")[0] for test in workload.tests]
     counting = [Path(__file__).with_name(name) for name in _COUNTING]
+    modules = python_sources([*tests, *counting])
+    if REPOSITORY / _STARTS in modules:
+        modules = python_sources([*modules, REPOSITORY / _INSIDE])
     digest = hashlib.sha256()
-    for path in sorted({*design, *python_sources([*tests, *counting])}):
+    for path in sorted({*design, *modules}):
         digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
