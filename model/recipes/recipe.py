@@ -31,6 +31,11 @@ OPTIMIZERS = ("muon", "adamw", "sgd")
 SCHEDULES = ("cosine", "poly")
 PRECISIONS = ("float32", "bfloat16", "float16")
 WEIGHTINGS = ("fixed", "uncertainty", "dwa", "gradnorm", "pcgrad", "cagrad", "nash-mtl", "famo")
+INITIALISATIONS = ("pytorch", "m3vit")
+BATCH_PER = ("update", "process")
+DECAYED = ("matrices", "all")
+RATE_GROUPS = ("backbone", "experts", "routers", "heads")
+"""The parts of a network that can have learning rates of their own; the backbone is what belongs to none of the others."""
 
 _RECIPES = Path(__file__).parent
 
@@ -66,12 +71,14 @@ class TaskConfiguration:
         """Whether a data set can have ground truth for this task, so that it can be trained and measured; not so of features."""
         return self.kind != FEATURES
 
-    def definition(self, losses: str = DEFAULT_LOSSES, class_names: tuple[str, ...] = ()) -> "Definition":
+    def definition(
+        self, losses: str = DEFAULT_LOSSES, class_names: tuple[str, ...] = (), label_smoothing: float = 0.0
+    ) -> "Definition":
         """What the task predicts, its loss and its metric. class_names: where the task itself has none. UserError, see `find_task`."""
         from moesaic.model.tasks.registry import find_task
 
         names = self.class_names or class_names
-        return find_task(self.kind, self.channels, losses, self.output, names, dict(self.metric))
+        return find_task(self.kind, self.channels, losses, self.output, names, dict(self.metric), label_smoothing)
 
     def completed(self, width: int, prefix_tokens: int) -> "TaskConfiguration":
         """The task with its defaults filled in that depend on the model."""
@@ -91,16 +98,18 @@ class TaskConfiguration:
 class ModelConfiguration:
     """Every size of an M3ViT. Lengths are in pixels (image and patch) or channels (width, mlp_hidden, expert_hidden, task_embedding).
 
-    A recipe may name a backbone instead of sizes, see `moesaic.model.recipes.backbones`. depth: number of blocks. heads: attention
-    heads. experts: per MoE block; 0 makes a dense network, whose `top_k` and `expert_hidden` are then 0 too. gate: one of GATES or, for
+    A recipe may name a backbone instead of sizes, see `moesaic.model.recipes.backbones`. depth: number of blocks. heads: attention heads.
+    experts: per MoE block; 0 makes a dense network, whose `top_k` and `expert_hidden` are then 0 too. gate: one of GATES or, for
     experiments, CONTROL_GATES, see `moesaic.model.network.routers`. gate_noise: noise of the routers in training, "fixed" (V-MoE),
     "learned" (noisy top-k) or "none".
-    task_embedding: width of the embedding that a task-conditioned gate appends to the token. expert_dropout: rate for the experts'
-    hidden units in training, from 0 to below 1. head: "light", which the accelerator runs, or "setr-pup", which is M3ViT's.
-    head_resolution: output pixels per patch edge; 0 means the patch size, so that predictions have the input's resolution.
-    prefix_tokens: number of tokens before the patches, 0 to 8: the class token, then others such as registers. norm_epsilon: of every
-    layer norm. input: how pixels are normalised and how an image gets to this size. moe_blocks: ascending numbers of the blocks that
-    have experts; empty means every second block, from block 1 on. UserError for sizes that do not fit together.
+    task_embedding: width of the embedding that a task-conditioned gate appends to the token. expert_dropout: rate for the experts' hidden
+    units in training, from 0 to below 1. drop_path: rate at which the last block's two branches are left out of a sample in training,
+    from 0 to below 1; it grows linearly from 0 in the first block (stochastic depth, Huang et al., ECCV 2016). head: "light", which the
+    accelerator runs, or "setr-pup", which is M3ViT's. head_resolution: output pixels per patch edge; 0 means the patch size, so that
+    predictions have the input's resolution. prefix_tokens: number of tokens before the patches, 0 to 8: the class token, then others such
+    as registers. norm_epsilon: of every layer norm. input: how pixels are normalised and how an image gets to this size. moe_blocks:
+    ascending numbers of the blocks that have experts; empty means every second block, from block 1 on. UserError for sizes that do not
+    fit together.
     """
 
     image_height: int
@@ -119,6 +128,7 @@ class ModelConfiguration:
     gate_noise: str = "fixed"
     task_embedding: int = 64
     expert_dropout: float = 0.0
+    drop_path: float = 0.0
     head: str = "light"
     prefix_tokens: int = 1
     norm_epsilon: float = 1e-6
@@ -132,8 +142,9 @@ class ModelConfiguration:
         for name, known in (("gate", (*GATES, *CONTROL_GATES)), ("gate_noise", GATE_NOISES), ("head", HEADS)):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} ({getattr(self, name)!r}) is unknown: choose {', '.join(known)}")
-        if type(self.expert_dropout) not in (int, float) or not 0 <= self.expert_dropout < 1:
-            raise UserError(f"expert_dropout ({self.expert_dropout!r}) is not a number from 0 to below 1: correct it")
+        for name in ("expert_dropout", "drop_path"):
+            if type(rate := getattr(self, name)) not in (int, float) or not 0 <= rate < 1:
+                raise UserError(f"{name} ({rate!r}) is not a number from 0 to below 1: correct it")
         if self.prefix_tokens > PREFIX_TOKENS_MAX:
             raise UserError(
                 f"prefix_tokens ({self.prefix_tokens}) is above {PREFIX_TOKENS_MAX}: choose a network with fewer"
@@ -312,12 +323,14 @@ class DataConfiguration:
 
     validation: number of held-out samples to validate on; 0 means all, except for rendered scenes, which are endless. augment: scale,
     crop, mirror and recolour the samples of a data set in files (rendered scenes are always mirrored and recoloured).
-    UserError for any other value.
+    largest_class_share: of the pixels of a crop that one class of the segmentation may take, above 0 to 1, which is no limit; see
+    `moesaic.model.data.augmentation`. UserError for any other value.
     """
 
     name: str = "scenes"
     validation: int = 128
     augment: bool = True
+    largest_class_share: float = 1.0
 
     def __post_init__(self) -> None:
         from moesaic.model.data.registry import DATASETS
@@ -326,6 +339,12 @@ class DataConfiguration:
         _require_integers(self, {"validation": 0})
         if self.name == "scenes" and self.validation == 0:
             raise UserError("validation (0) means all samples, but scenes have no end: give the number to render")
+        share = self.largest_class_share
+        if type(share) not in (int, float) or not 0 < share <= 1:
+            raise UserError(f"largest_class_share ({share!r}) is not a number above 0 to 1: correct the recipe")
+        if share < 1 and (self.name == "scenes" or not self.augment):
+            why = "scenes are not cropped" if self.name == "scenes" else "augment = false crops nothing"
+            raise UserError(f"largest_class_share ({share}) limits crops, but {why}: leave it out")
 
 
 @dataclass(frozen=True)
@@ -333,21 +352,26 @@ class TrainingConfiguration:
     """How to train: linear warm-up to the learning rate, then decay to zero.
 
     steps: updates of the weights, more than `warmup`, which is in steps too. batch: images per update, over all ranks and all
-    `accumulate` parts into which it is split. pool: number of rendered scenes from which batches are drawn. optimizer: "muon" uses
-    Muon with `muon_learning_rate` for the blocks' weight matrices and AdamW with `learning_rate` for the rest; "adamw" and "sgd" (with
-    `momentum`) take all weights. schedule: "cosine" (half a period) or "poly" (power 0.9). losses: the tasks' losses and weights,
-    "scenes" or "papers" (see `moesaic.model.tasks.loss_sets`). balance_weight: of the load-balance loss. gradient_clip: largest norm of
-    the whole gradient, 0 for no limit. precision: of the network's arithmetic; weights stay float32.
-    experts_sharded: each rank holds only its part of the experts, and tokens travel to them.
-    initialise_from: checkpoint from which to take initial weights; if it is dense, experts start as copies of its MLPs.
-    validate_every: steps between validations, 0 for none. The checkpoint with the best `select`, a task's name or "delta_m" (mean
-    relative gain over all tasks), is kept beside the last one. reference: the metric of each task to which delta_m relates, such as that
-    of a network trained for this task alone, a table in a recipe; empty takes those of the run's own first validation.
-    least_experts: train for budgets that can be changed afterwards, down to this many experts per task and MoE block and one expert
-    per token (`moesaic.model.pathways.sampling`); 0 trains only the whole network.
-    weighting: of the tasks' losses, whose fixed weights a method multiplies, see `moesaic.model.training.weighting`. weighting_period:
-    steps over which "dwa" averages losses, in its paper an epoch.
-    UserError for values out of range or that do not fit together.
+    `accumulate` parts into which it is split, or with batch_per = "process" images per update and rank. pool: number of rendered scenes
+    from which batches are drawn. optimizer: "muon" uses Muon with `muon_learning_rate` for the blocks' weight matrices and AdamW with
+    `learning_rate` for the rest; "adamw" and "sgd" (with `momentum`) take all weights. decayed: what `weight_decay` is for, the
+    "matrices" alone or "all" weights, also biases, norms, positions and the class token. schedule: "cosine" (half a period) or "poly"
+    (power 0.9); schedule_period: steps for which the rate stays, such as an epoch. rates: factors of the learning rates by the parts of
+    RATE_GROUPS, 1 where none is stated, a table in a recipe. layer_decay: factor of the learning rate from each block to the one before
+    it, above 0 to 1 (Clark et al., ICLR 2020; Bao et al., ICLR 2022). ema_decay: of the moving average of the weights that is measured,
+    exported and started from in place of the weights themselves, from 0 (none) to below 1, see `moesaic.model.training.weight_average`.
+    label_smoothing: of the loss of classifications. losses: the tasks' losses and weights, "scenes" or "papers" (see
+    `moesaic.model.tasks.loss_sets`). balance_weight: of the load-balance loss. gradient_clip: largest norm of the whole gradient, 0 for
+    no limit. precision: of the network's arithmetic; weights stay float32. experts_sharded: each rank holds only its part of the experts,
+    and tokens travel to them. initialisation: of all weights, "pytorch" (as it initialises linear layers) or "m3vit", see
+    `moesaic.model.network.initialisation`. initialise_from: checkpoint from which to take initial weights; if it is dense, experts start
+    as copies of its MLPs (`upcycle`), or as `initialisation` says. validate_every: steps between validations, 0 for none. The checkpoint
+    with the best `select`, a task's name or "delta_m" (mean relative gain over all tasks), is kept beside the last one. reference: the
+    metric of each task to which delta_m relates, such as that of a network trained for this task alone, a table in a recipe; empty takes
+    those of the run's own first validation. least_experts: train for budgets that can be changed afterwards, down to this many experts
+    per task and MoE block and one expert per token (`moesaic.model.pathways.sampling`); 0 trains only the whole network. weighting: of
+    the tasks' losses, whose fixed weights a method multiplies, see `moesaic.model.training.weighting`. weighting_period: steps over which
+    "dwa" averages losses, in its paper an epoch. UserError for values out of range or that do not fit together.
     """
 
     steps: int
@@ -374,11 +398,26 @@ class TrainingConfiguration:
     reference: tuple[tuple[str, float], ...] = ()
     weighting: str = "fixed"
     weighting_period: int = 100
+    initialisation: str = "pytorch"
+    upcycle: bool = True
+    batch_per: str = "update"
+    decayed: str = "matrices"
+    schedule_period: int = 1
+    rates: tuple[tuple[str, float], ...] = ()
+    layer_decay: float = 1.0
+    ema_decay: float = 0.0
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reference", _named_numbers("reference", self.reference))
         if wrong := [task for task, value in self.reference if not value > 0]:
             raise UserError(f"reference of {wrong[0]} is not above 0: no change relates to it")
+        object.__setattr__(self, "rates", _named_numbers("rates", self.rates))
+        for part, factor in self.rates:
+            if part not in RATE_GROUPS:
+                raise UserError(f"rates has {part!r}, which is no part of a network: choose {', '.join(RATE_GROUPS)}")
+            if factor < 0:
+                raise UserError(f"rates of {part} is {factor}, it must be a number from 0: correct the recipe")
         choices = {
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,
@@ -386,6 +425,10 @@ class TrainingConfiguration:
             "precision": PRECISIONS,
             "weighting": WEIGHTINGS,
             "experts_sharded": (False, True),
+            "initialisation": INITIALISATIONS,
+            "upcycle": (False, True),
+            "batch_per": BATCH_PER,
+            "decayed": DECAYED,
         }
         _require_one_of(self, choices)
         _require_integers(self, {"warmup": 0, "seed": 0, "validate_every": 0, "least_experts": 0})
@@ -402,8 +445,15 @@ class TrainingConfiguration:
                 raise UserError(f"{entry.name} ({value!r}) is not text: correct the recipe")
         if self.warmup >= self.steps:
             raise UserError(f"warmup ({self.warmup}) is not below steps ({self.steps}): shorten it or train longer")
-        if self.momentum >= 1:
-            raise UserError(f"momentum ({self.momentum}) is not below 1: correct the recipe")
+        for name in ("momentum", "ema_decay", "label_smoothing"):
+            if getattr(self, name) >= 1:
+                raise UserError(f"{name} ({getattr(self, name)}) is not below 1: correct the recipe")
+        if not 0 < self.layer_decay <= 1:
+            raise UserError(f"layer_decay ({self.layer_decay}) is not above 0 to 1: correct the recipe")
+
+    def rate_of(self, part: str) -> float:
+        """The factor of the learning rate of one of RATE_GROUPS."""
+        return dict(self.rates).get(part, 1.0)
 
     def in_steps(self, steps: int) -> "TrainingConfiguration":
         """The same training with another number of steps; a warm-up that no longer fits is shortened in proportion."""
@@ -429,24 +479,40 @@ class Recipe:
                 f"reference is for {', '.join(dict(self.training.reference))}, not for the tasks {', '.join(sorted(measured))}: "
                 f"correct {', '.join(sorted(wrong))}"
             )
+        kinds = {task.kind for task in self.model.tasks}
+        for section, entry, kind in (
+            (self.data, "largest_class_share", "segmentation"),
+            (self.training, "label_smoothing", CLASSIFICATION),
+        ):
+            if getattr(section, entry) != type(section).__dataclass_fields__[entry].default and kind not in kinds:
+                raise UserError(
+                    f"{entry} ({getattr(section, entry)}) is for {kind}, which is none of the tasks {', '.join(self.model.task_names)}: "
+                    "leave it out"
+                )
+
+    def for_processes(self, count: int) -> "Recipe":
+        """The same training by so many processes, with a batch that is that of all of them together."""
+        training = self.training
+        if training.batch_per == "update":
+            return self
+        return dataclasses.replace(
+            self, training=dataclasses.replace(training, batch=count * training.batch, batch_per="update")
+        )
 
     def to_dict(self) -> dict:
         """The recipe in plain types, which `Recipe.from_dict` reads back.
 
-        Prefix tokens, norm epsilon, MoE blocks, reference figures, and the descriptions of input and outputs are left out at their
-        defaults.
+        Entries that recipes have had for a while only, and the descriptions of input and outputs, are left out at their defaults.
         """
         values = dataclasses.asdict(self)
-        for name, usual in _UNMENTIONED.items():
-            if values["model"][name] == usual:
-                del values["model"][name]
+        for section, usual in _UNMENTIONED.items():
+            for name, default in usual.items():
+                if values[section][name] == default:
+                    del values[section][name]
         values["model"]["tasks"] = tuple(task.to_dict() for task in self.model.tasks)
-        del values["training"]["reference"]
-        for name in ("weighting", "weighting_period"):
-            if values["training"][name] == TrainingConfiguration.__dataclass_fields__[name].default:
-                del values["training"][name]
-        if self.training.reference:
-            values["training"]["reference"] = dict(self.training.reference)
+        for name in ("reference", "rates"):
+            if table := getattr(self.training, name):
+                values["training"][name] = dict(table)
         del values["model"]["input"]
         if described := self.model.input.to_dict():
             values["model"]["input"] = described
@@ -471,11 +537,20 @@ class Recipe:
             raise UserError(f"recipe does not describe a model: {error}") from error
 
 
+def _defaults(section: type, *names: str) -> dict:
+    return {entry.name: entry.default for entry in dataclasses.fields(section) if entry.name in names}
+
+
 _UNMENTIONED = {
-    entry.name: entry.default
-    for entry in dataclasses.fields(ModelConfiguration)
-    if entry.name in ("prefix_tokens", "norm_epsilon", "moe_blocks")
+    "model": _defaults(ModelConfiguration, "prefix_tokens", "norm_epsilon", "moe_blocks", "drop_path"),
+    "training": _defaults(
+        TrainingConfiguration,
+        *("reference", "weighting", "weighting_period", "initialisation", "upcycle", "batch_per", "decayed"),
+        *("schedule_period", "rates", "layer_decay", "ema_decay", "label_smoothing"),
+    ),
+    "data": _defaults(DataConfiguration, "largest_class_share"),
 }
+"""Left out of a recipe's plain form at these values, so that studies which keep results under it find those of before."""
 
 
 def _task(values: dict) -> TaskConfiguration:

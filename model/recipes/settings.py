@@ -18,7 +18,7 @@ from moesaic.model.recipes.recipe import (
 )
 
 _SECTIONS = {"model": ModelConfiguration, "training": TrainingConfiguration, "data": DataConfiguration}
-_TABLES = {("model", "input"), ("training", "reference")}
+_TABLES = {("model", "input"), ("training", "reference"), ("training", "rates")}
 """Entries that are tables, whose own entries can be set."""
 
 

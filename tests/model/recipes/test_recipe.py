@@ -151,6 +151,30 @@ def test_a_base_that_cannot_be_used_is_named(tmp_path, text, message):
         ("training", {"reference": {"depth": 0.0}}, "reference of depth is not above 0"),
         ("training", {"reference": {"depth": "low"}}, "reference has depth = 'low', which is no number"),
         ("training", {"reference": 3}, r"reference \(3\) is no table of names and numbers"),
+        ("training", {"initialisation": "deit"}, r"initialisation \('deit'\) is unknown: choose pytorch, m3vit"),
+        ("training", {"upcycle": 0}, r"upcycle \(0\) is unknown: choose False, True"),
+        ("training", {"batch_per": "gpu"}, r"batch_per \('gpu'\) is unknown: choose update, process"),
+        ("training", {"decayed": "none"}, r"decayed \('none'\) is unknown: choose matrices, all"),
+        ("training", {"schedule_period": 0}, r"schedule_period \(0\) is not an integer from 1"),
+        (
+            "training",
+            {"rates": {"gates": 2}},
+            "rates has 'gates', which is no part of a network: choose backbone, experts",
+        ),
+        ("training", {"rates": {"heads": -1}}, "rates of heads is -1, it must be a number from 0"),
+        ("training", {"rates": {"heads": "fast"}}, "rates has heads = 'fast', which is no number"),
+        ("training", {"layer_decay": 0.0}, r"layer_decay \(0.0\) is not above 0 to 1"),
+        ("training", {"layer_decay": 1.5}, r"layer_decay \(1.5\) is not above 0 to 1"),
+        ("training", {"ema_decay": 1.0}, r"ema_decay \(1.0\) is not below 1"),
+        ("training", {"label_smoothing": 1}, r"label_smoothing \(1\) is not below 1"),
+        (
+            "training",
+            {"label_smoothing": 0.1},
+            r"label_smoothing \(0.1\) is for classification, which is none of the tasks",
+        ),
+        ("data", {"largest_class_share": 0.75}, "limits crops, but scenes are not cropped: leave it out"),
+        ("data", {"name": "nyud", "augment": False, "largest_class_share": 0.75}, "augment = false crops nothing"),
+        ("data", {"largest_class_share": 0}, r"largest_class_share \(0\) is not a number above 0 to 1"),
         ("data", {"name": "imagenet"}, r"name \('imagenet'\) is unknown: choose cityscapes, cityscapes-mtan"),
         ("data", {"validation": 0}, "scenes have no end"),
         ("surprise", {}, "unknown section 'surprise'"),
@@ -227,3 +251,38 @@ def test_a_wrong_description_is_named(tmp_path, old, new, words):
     (tmp_path / "own.toml").write_text(DESCRIBED.format(base="base.toml").replace(old, new))
     with pytest.raises(UserError, match=words):
         load_recipe(str(tmp_path / "own.toml"))
+
+
+ADDED = {
+    "model": {"drop_path": 0.1},
+    "training": {
+        "initialisation": "m3vit",
+        "upcycle": False,
+        "batch_per": "process",
+        "decayed": "all",
+        "schedule_period": 50,
+        "rates": {"backbone": 0.1, "heads": 2.0},
+        "layer_decay": 0.75,
+        "ema_decay": 0.999,
+    },
+    "data": {"name": "nyud", "largest_class_share": 0.75},
+}
+
+
+def test_added_entries_come_back_and_are_left_out_at_their_defaults():
+    plain = load_recipe("demo").to_dict()
+    assert not any(name in plain[section] for section, entries in ADDED.items() for name in entries.keys() - {"name"})
+    full = {section: plain[section] | entries for section, entries in ADDED.items()}
+    recipe = Recipe.from_dict(full)
+    assert recipe.training.rate_of("backbone") == 0.1 and recipe.training.rate_of("routers") == 1.0
+    stated = recipe.to_dict()
+    assert Recipe.from_dict(stated) == recipe
+    assert all(stated[section][name] == value for section, entries in ADDED.items() for name, value in entries.items())
+
+
+def test_a_limit_of_a_class_needs_a_segmentation():
+    depth = load_recipe("nyud/stl-small-depth").to_dict()
+    with pytest.raises(
+        UserError, match=r"largest_class_share \(0.75\) is for segmentation, which is none of the tasks depth"
+    ):
+        Recipe.from_dict({**depth, "data": {**depth["data"], "largest_class_share": 0.75}})
