@@ -133,6 +133,7 @@ class ImportCommand:
         from moesaic.model.importing.onnx_graphs.checkpoint import OnnxCheckpoint, read_onnx_checkpoint
         from moesaic.model.importing.source_input import source_input
         from moesaic.model.importing.source_recipe import RECIPE_DATA
+        from moesaic.model.network.initialisation import draw_as_m3vit
         from moesaic.model.network.upcycling import initialise
         from moesaic.model.network.vit import M3ViT
         from moesaic.model.training import checkpoint
@@ -170,7 +171,9 @@ class ImportCommand:
             recipe, weights = _convert_plain_vit(arguments, source, kind, recipe, heads, grid, described, console)
         torch.manual_seed(recipe.training.seed)
         model = M3ViT(recipe.model)
-        fresh = initialise(model, weights, seed=recipe.training.seed)
+        if recipe.training.initialisation == "m3vit":
+            draw_as_m3vit(model)
+        fresh = initialise(model, weights, seed=recipe.training.seed, upcycle=recipe.training.upcycle)
         step = 0 if fresh else recipe.training.steps  # a complete model counts as trained
         if ranges:
             _write_scales(arguments, recipe, model, ranges, console)

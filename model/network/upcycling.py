@@ -8,11 +8,16 @@ Scores are a softmax over all E experts, at first near 1 / E each because router
 therefore scaled by E / K, for K experts per token, and their weights also by the ratio of the MLP's hidden units to an expert's.
 The mixture then approximates the dense MLP, and equals it when the scores are equal and the K chosen experts are K different parts
 that make up the whole.
+
+M3ViT's own code (github.com/VITA-Group/M3ViT, `load_pretrained` in `utils/helpers.py`) does without: of DeiT's weights its experts get
+none, since no names agree. From the MoE network that it pre-trains on ImageNet with one gate per layer, every task's gate starts as a
+copy of that gate, and the rows of a task-conditioned gate that read the task start at 0 (`cvt_state_dict` in `utils/common_config.py`).
 """
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from moesaic.errors import UserError
@@ -21,24 +26,33 @@ from moesaic.model.network.vit import M3ViT
 
 _LOGIT_STD = 0.1  # of the routers' initial logits: scores differ from 1 / E by about a tenth of it
 
+_EXPERTS = ("up_weight", "up_bias", "down_weight", "down_bias")
 _OF_TASKS = ("heads.", ".routers.")  # may be missing in the source, or belong to tasks that this model does not have
 
 
-def initialise(model: M3ViT, weights: dict[str, Tensor], *, noise: float = 0.0, seed: int = 0) -> list[str]:
+def initialise(
+    model: M3ViT, weights: dict[str, Tensor], *, noise: float = 0.0, seed: int = 0, upcycle: bool = True
+) -> list[str]:
     """Load `weights`, named as in `M3ViT.state_dict`, into a model; a dense MLP is upcycled where the model has experts.
 
-    Heads and routers are loaded if the source has them in the same shape; otherwise they keep their values, except that upcycled
-    layers get small random routers. The final norm keeps its values if the source has none (networks whose heads have norms of
-    their own do not); then no head may be loaded, since its input would differ. noise: standard deviation of the noise added to
-    upcycled experts' weights, as a fraction of the weights' own. seed: of the noise, the routers and the choice of hidden units.
-    Returns the names of the weights that kept their values. UserError names any other weight that is missing, unknown or of another
-    shape, and a dense MLP that is narrower than an expert.
+    Heads and routers are loaded if the source has them in the same shape; otherwise they keep their values, except that upcycled layers
+    get small random routers, and that a source's single router becomes every task's. upcycle: if false, experts and routers keep their
+    values where the source has a dense MLP. The final norm keeps its values if the source has none (networks whose heads have norms of
+    their own do not); then no head may be loaded, since its input would differ. noise: standard deviation of the noise added to upcycled
+    experts' weights, as a fraction of the weights' own. seed: of the noise, the routers and the choice of hidden units. Returns the names
+    of the weights that kept their values. UserError names any other weight that is missing, unknown or of another shape, and a dense MLP
+    that is narrower than an expert.
     """
     generator = torch.Generator().manual_seed(seed)
     weights, own = dict(weights), model.state_dict()
+    weights |= _shared_routers(own, weights)
+    unused = set()
     for path, module in model.named_modules():
         if isinstance(module, MoE) and f"{path}.up.weight" in weights:
             parts = [weights.pop(f"{path}.{name}") for name in ("up.weight", "up.bias", "down.weight", "down.bias")]
+            if not upcycle:
+                unused |= {f"{path}.{name}" for name in _EXPERTS}
+                continue
             experts = _experts_of(module, path, parts, noise, generator)
             weights |= {f"{path}.{name}": value for name, value in experts.items()}
             for name, value in own.items():
@@ -50,7 +64,7 @@ def initialise(model: M3ViT, weights: dict[str, Tensor], *, noise: float = 0.0, 
         found = weights.pop(name, None)
         if found is not None and found.shape == value.shape:
             own[name] = found.to(value)
-        elif _is_of_tasks(name) or (found is None and name.startswith("norm.")):
+        elif name in unused or _is_of_tasks(name) or (found is None and name.startswith("norm.")):
             kept.append(name)
         else:
             shape = "missing" if found is None else tuple(found.shape)
@@ -67,6 +81,24 @@ def initialise(model: M3ViT, weights: dict[str, Tensor], *, noise: float = 0.0, 
         )
     model.load_state_dict(own)
     return kept
+
+
+def _shared_routers(own: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The linear maps of a source's single routers under the names of a model whose routers are others.
+
+    own: the model's weights. A router that sees more than the token ignores the rest at first.
+    """
+    found = {}
+    for name, value in own.items():
+        path, is_router, router = name.partition(".routers.")
+        task, _, linear = router.partition(".")
+        source = weights.get(f"{path}.routers.all.{linear}")
+        if not is_router or linear not in ("linear.weight", "noise_linear.weight") or source is None:
+            continue
+        wider = value.shape[1] - source.shape[1] if len(source) == len(value) else -1
+        if (task != "all" and name not in weights and not wider) or (task == "all" and wider > 0):
+            found[name] = F.pad(source, (0, wider))
+    return found
 
 
 def _is_of_tasks(name: str) -> bool:

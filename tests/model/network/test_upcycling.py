@@ -123,3 +123,43 @@ def test_what_does_not_fit_is_named(small, dense, change, words):
     with pytest.raises(UserError, match=words):
         initialise(model, dense.state_dict())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_without_upcycling_experts_and_routers_stay_as_drawn(small, dense):
+    model = M3ViT(dataclasses.replace(small, top_k=2, expert_hidden=24))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    kept = initialise(model, dense.state_dict(), upcycle=False)
+    assert set(kept) == {name for name in before if name.startswith("blocks.1.mlp.")}
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name] if name in kept else dense.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("noise", ["none", "learned"])
+@pytest.mark.parametrize("gate", ["multi", "task-conditioned"])
+def test_a_single_router_becomes_that_of_every_task(small, gate, noise):
+    """As `cvt_state_dict` in utils/common_config.py of M3ViT makes the gates of its multi-task networks from a pre-trained one."""
+    torch.manual_seed(4)
+    source = M3ViT(dataclasses.replace(small, gate="single", gate_noise=noise))
+    for parameter in source.parameters():
+        torch.nn.init.normal_(parameter)
+    model = M3ViT(dataclasses.replace(small, gate=gate, gate_noise=noise))
+    kept = initialise(model, source.state_dict())
+    theirs = source.blocks[1].mlp.routers["all"]
+    x = torch.randn(9, 40)
+    for task in small.task_names:
+        assert torch.allclose(model.blocks[1].mlp.logits(task, x), theirs.logits(task, x), atol=1e-5)
+        if noise == "learned":
+            std = model.blocks[1].mlp.router_of(task).noise_std(task, x)
+            assert torch.allclose(std, theirs.noise_std(task, x), atol=1e-5)
+    assert all(".routers.all.up" in name or ".down" in name or ".norm" in name for name in kept)
+
+
+def test_a_tasks_own_router_goes_before_a_single_one(small):
+    source = {name: value.clone() for name, value in M3ViT(small).state_dict().items()}
+    router = "blocks.1.mlp.routers.{}.linear.weight"
+    source[router.format("all")] = torch.ones_like(source[router.format("depth")])
+    del source[router.format("normals")]
+    model = M3ViT(small)
+    assert initialise(model, source) == []
+    assert torch.equal(model.state_dict()[router.format("depth")], source[router.format("depth")])
+    assert torch.equal(model.state_dict()[router.format("normals")], source[router.format("all")])
