@@ -61,11 +61,17 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block: attention, then a dense MLP or a mixture of experts."""
+    """Pre-norm transformer block: attention, then a dense MLP or a mixture of experts.
+
+    In training either branch is left out of a sample at a rate that grows linearly with the block's number to the configuration's
+    `drop_path`, and multiplied by 1 / (1 - rate) otherwise (Huang et al., ECCV 2016; as in `DropPath` of M3ViT's
+    `models/vision_transformer_moe.py`, which is timm's).
+    """
 
     def __init__(self, configuration: ModelConfiguration, index: int) -> None:
         super().__init__()
         c = configuration
+        self.drop_path = c.drop_path * index / max(1, c.depth - 1)
         self.norm1 = nn.LayerNorm(c.width, eps=c.norm_epsilon)
         self.attention = Attention(c.width, c.heads)
         self.norm2 = nn.LayerNorm(c.width, eps=c.norm_epsilon)
@@ -88,9 +94,16 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, tasks: tuple[str, ...], noise: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Tokens [B, T, D] after the block, and its balance loss, a scalar; arguments as for `MoE.forward`."""
-        x = x + self.attention(self.norm1(x))
+        x = x + self._kept(self.attention(self.norm1(x)), noise)
         y, balance = self.mlp(self.norm2(x), tasks, noise)
-        return x + y, balance
+        return x + self._kept(y, noise), balance
+
+    def _kept(self, update: Tensor, noise: torch.Generator | None) -> Tensor:
+        """What of a branch's result [B, T, D] is added: that of some samples, larger by as much."""
+        if noise is None or not self.drop_path:
+            return update
+        kept = torch.rand(len(update), generator=noise, device=noise.device) >= self.drop_path
+        return update * (kept / (1 - self.drop_path)).to(update)[:, None, None]
 
 
 class M3ViT(nn.Module):

@@ -138,3 +138,43 @@ def test_what_most_networks_share_is_not_mentioned(recipe):
     assert "prefix_tokens" not in model and "norm_epsilon" not in model
     other = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, prefix_tokens=0, norm_epsilon=1e-12))
     assert Recipe.from_dict(other.to_dict()) == other and Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+def noise_of(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("seed", [3])
+def test_branches_are_left_out_of_samples_at_rates_that_grow_with_depth(recipe, seed):
+    model = M3ViT(dataclasses.replace(recipe.model, drop_path=0.6))
+    assert [block.drop_path for block in model.blocks] == pytest.approx([0, 0.2, 0.4, 0.6])
+    update = torch.ones(4000, 1, 1)
+    for block in model.blocks:
+        factors = block._kept(update, noise_of(seed)).flatten()
+        share = (factors == 0).float().mean().item()
+        assert share == pytest.approx(block.drop_path, abs=0.03)
+        assert factors[factors > 0].unique().tolist() == pytest.approx([1 / (1 - block.drop_path)])
+        assert torch.equal(block._kept(update, None), update)
+
+
+def test_samples_without_a_branch_pass_it_by(recipe):
+    model, x = M3ViT(dataclasses.replace(recipe.model, drop_path=0.9)), torch.randn(16, 5, 40)
+    block = model.blocks[2]  # dense, rate 0.6
+    y, _ = block(x, ("depth",), noise_of(0))
+    chance = noise_of(0)
+    kept = [torch.rand(16, generator=chance) >= block.drop_path for _ in range(2)]
+    untouched = ~kept[0] & ~kept[1]
+    assert 0 < untouched.sum() < 16
+    assert torch.equal((y == x).flatten(1).all(1), untouched)
+    one = x + block.attention(block.norm1(x)) / (1 - block.drop_path) * kept[0].float()[:, None, None]
+    expected = one + block.mlp(block.norm2(one), ("depth",))[0] / (1 - block.drop_path) * kept[1].float()[:, None, None]
+    assert torch.allclose(y, expected, atol=1e-5)
+
+
+def test_drop_path_changes_nothing_outside_training(recipe):
+    plain = M3ViT(recipe.model).eval()
+    dropping = M3ViT(dataclasses.replace(recipe.model, drop_path=0.5)).eval()
+    dropping.load_state_dict(plain.state_dict())
+    assert torch.equal(dropping(images_for(recipe.model), "depth"), plain(images_for(recipe.model), "depth"))
+    with pytest.raises(UserError, match=r"drop_path \(1.0\) is not a number from 0 to below 1"):
+        dataclasses.replace(recipe.model, drop_path=1.0)
