@@ -7,6 +7,7 @@ from torch import Tensor
 
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import TrainingConfiguration
+from moesaic.model.training.distributed import SHARDED
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
@@ -30,10 +31,13 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalised updates (Jordan et al. 2024), here also for stacks of matrices such as the experts'.
 
-    parameters: [..., rows, columns]. In a few minutes of training, a small transformer gets clearly further than with AdamW.
+    parameters: [..., rows, columns], or groups of such. In a few minutes of training, a small transformer gets clearly further than with
+    AdamW.
     """
 
-    def __init__(self, parameters: list[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, parameters: list[Tensor] | list[dict], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -56,23 +60,25 @@ class Muon(torch.optim.Optimizer):
 def build_optimizers(model: M3ViT, training: TrainingConfiguration) -> list[torch.optim.Optimizer]:
     """The recipe's optimizers, with disjoint parameters; each group's "peak" is its learning rate after warm-up.
 
-    With "muon", AdamW takes routers, embeddings and heads. Biases, norms, positions and the class token have no weight decay.
+    With "muon", AdamW takes routers, embeddings and heads. Biases, norms, positions and the class token have no weight decay unless
+    `decayed` is "all". There is a group for each factor of the learning rate, see `rate_factor`.
     """
-    parts: dict[str, list[Tensor]] = {"hidden": [], "decayed": [], "rest": []}
+    hidden: dict[float, list[Tensor]] = {}
+    decayed: dict[float, list[Tensor]] = {}
+    rest: dict[float, list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         matrix = name.endswith("weight") and parameter.ndim > 1
-        hidden = matrix and name.startswith("blocks.") and ".routers." not in name
-        parts["hidden" if hidden else "decayed" if matrix else "rest"].append(parameter)
+        of_muon = matrix and training.optimizer == "muon" and name.startswith("blocks.") and ".routers." not in name
+        part = hidden if of_muon else decayed if matrix else rest
+        part.setdefault(rate_factor(training, name, model.configuration.depth), []).append(parameter)
     rate, decay = training.learning_rate, training.weight_decay
-    if training.optimizer != "muon":
-        parts["decayed"] += parts.pop("hidden")
-    groups = [{"params": parts["decayed"], "weight_decay": decay}, {"params": parts["rest"], "weight_decay": 0.0}]
+    groups = _groups(decayed, rate, decay) + _groups(rest, rate, decay if training.decayed == "all" else 0.0)
     if training.optimizer == "sgd":
         optimizers: list[torch.optim.Optimizer] = [torch.optim.SGD(groups, lr=rate, momentum=training.momentum)]
     elif training.optimizer == "adamw":
         optimizers = [torch.optim.AdamW(groups, lr=rate, fused=True)]
     else:
-        muon = Muon(parts["hidden"], lr=training.muon_learning_rate, weight_decay=decay)
+        muon = Muon(_groups(hidden, training.muon_learning_rate, decay))
         optimizers = [muon, torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -80,11 +86,34 @@ def build_optimizers(model: M3ViT, training: TrainingConfiguration) -> list[torc
     return optimizers
 
 
+def _groups(parts: dict[float, list[Tensor]], rate: float, decay: float) -> list[dict]:
+    """A parameter group for each factor of the learning rate."""
+    return [{"params": own, "lr": factor * rate, "weight_decay": decay} for factor, own in parts.items()]
+
+
+def rate_factor(training: TrainingConfiguration, name: str, depth: int) -> float:
+    """The factor of the learning rate of the parameter called `name` in a network of `depth` blocks.
+
+    It is that of the parameter's part in `rates`, times `layer_decay` for each block between the parameter and the heads: none for heads
+    and the final norm, one for the last block, depth + 1 for embedding, positions and class token (Bao et al., "BEiT", ICLR 2022).
+    """
+    first, *path = name.split(".")
+    above = depth - int(path[0]) if first == "blocks" else 0 if first in ("norm", "heads") else depth + 1
+    part = "heads" if first == "heads" else "routers" if "routers" in path else "backbone"
+    if part == "backbone" and name.endswith(SHARDED):
+        part = "experts"
+    return training.rate_of(part) * training.layer_decay**above
+
+
 def learning_rate(training: TrainingConfiguration, step: int) -> float:
-    """The learning rate at a step as a fraction of its peak, 0..1: linear warm-up to 1, then the schedule down to 0."""
+    """The learning rate at a step as a fraction of its peak, 0..1: linear warm-up to 1, then the schedule down to 0.
+
+    After the warm-up it stays for `schedule_period` steps at a time.
+    """
     if step < training.warmup:
         return (step + 1) / training.warmup
-    progress = (step - training.warmup) / max(1, training.steps - training.warmup)
+    after = (step - training.warmup) // training.schedule_period * training.schedule_period
+    progress = after / max(1, training.steps - training.warmup)
     if training.schedule == "poly":
         return (1 - progress) ** POLY_POWER
     return 0.5 * (1 + math.cos(math.pi * progress))
