@@ -188,7 +188,7 @@ def _loss(network: FakeQuantised, recipe: Recipe, batch: Batch) -> Tensor:
     images, parameters = torch.from_numpy(np.ascontiguousarray(batch.images)).to(network.device), network.derive()
     total = []
     for task in recipe.model.tasks_with_truth:
-        definition = task.definition(recipe.training.losses)
+        definition = task.definition(recipe.training.losses, label_smoothing=recipe.training.label_smoothing)
         prediction = network(images, task.name, parameters).float()
         target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, prediction.shape)))
         total.append(definition.weight * definition.loss(prediction, target.to(network.device)))

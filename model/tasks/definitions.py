@@ -132,6 +132,9 @@ class Classification(Task):
     in_short = ("top-5",)
     losses = loss_sets(WeightedLoss(image_cross_entropy), WeightedLoss(image_cross_entropy))
 
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return self.chosen.function(prediction, target, label_smoothing=self.label_smoothing)
+
     def meter(self) -> Meter:
         return AccuracyMeter()
 

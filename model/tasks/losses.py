@@ -114,10 +114,14 @@ def normals_l1(prediction: Tensor, target: Tensor, output: OutputDescription = U
     return _mean((prediction / length - target.permute(0, 3, 1, 2)).abs().mean(1), valid)
 
 
-def image_cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
-    """Softmax cross-entropy of whole images. prediction [B, classes] logits, target integers [B]."""
+def image_cross_entropy(prediction: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Softmax cross-entropy of whole images. prediction [B, classes] logits, target integers [B].
+
+    label_smoothing: part of the target's probability that is spread evenly over all classes (Szegedy et al., CVPR 2016, section 7).
+    """
     valid = (target != INVALID_CLASS).sum().clamp(min=1)
-    return F.cross_entropy(prediction.float(), target.long(), ignore_index=INVALID_CLASS, reduction="sum") / valid
+    options = {"ignore_index": INVALID_CLASS, "reduction": "sum", "label_smoothing": label_smoothing}
+    return F.cross_entropy(prediction.float(), target.long(), **options) / valid
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,14 @@ def find_task(
     output: OutputDescription = USUAL_OUTPUT,
     class_names: tuple[str, ...] = (),
     options: Mapping[str, float] = MappingProxyType({}),
+    label_smoothing: float = 0.0,
 ) -> Task:
-    """A task of this kind. channels: of its output, 0 if only the kind matters. losses: a name from LOSS_SETS. output: what the channels
-    mean, which loss and metric of depth and normals take into account. class_names: as far as they are known. options: of the metric.
+    """A task of this kind.
+
+    channels: of its output, 0 if only the kind matters. losses: a name from LOSS_SETS. output: what the channels mean, which loss and
+    metric of depth and normals take into account. class_names: as far as they are known. options: of the metric. label_smoothing: of the
+    loss of classifications.
 
     UserError when there is no such kind, set or option, or when the kind needs another number of channels.
     """
-    return task_kind(kind)(channels, losses, output, class_names, options)
+    return task_kind(kind)(channels, losses, output, class_names, options, label_smoothing)

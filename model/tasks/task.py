@@ -38,7 +38,8 @@ class Task(ABC):
     meter's further figures for which that is the other way round. `in_short`: those that belong to a short account. `options`: what a
     recipe may set of the metric, with the usual values. `losses`: by the name of a loss set, unless `loss` is overridden.
 
-    Of a task: `channels`, `output` (what its channels mean), `class_names` (as far as they are known), `option` (the metric's options).
+    Of a task: `channels`, `output` (what its channels mean), `class_names` (as far as they are known), `option` (the metric's options),
+    `label_smoothing` (the part of a class's probability that the loss spreads evenly over all classes, for classifications).
     UserError for a number of channels or an option that the kind does not have, or for a loss set that does not exist.
     """
 
@@ -63,6 +64,7 @@ class Task(ABC):
         output: OutputDescription = USUAL_OUTPUT,
         class_names: tuple[str, ...] = (),
         options: Mapping[str, float] = MappingProxyType({}),
+        label_smoothing: float = 0.0,
     ) -> None:
         if losses not in LOSS_SETS:
             raise UserError(f"unknown losses {losses!r}: choose {' or '.join(LOSS_SETS)}")
@@ -77,7 +79,7 @@ class Task(ABC):
             known = ", ".join(self.options) or "none"
             raise UserError(f"task {self.kind} has no metric option {unknown[0]!r}: it has {known}")
         self.channels, self.output, self.class_names = channels or fixed, output, class_names
-        self.option = {**self.options, **options}
+        self.option, self.label_smoothing = {**self.options, **options}, label_smoothing
         self._set, self._chosen = losses, self.losses.get(losses)
         if self._chosen is not None:
             self.weight = self._chosen.weight
