@@ -8,12 +8,14 @@ import numpy as np
 from moesaic.model.data.geometry import fitted_size, mirrored, resized, rotated, window
 from moesaic.model.data.samples import Sample
 from moesaic.model.tasks.registry import task_kind
+from moesaic.model.tasks.targets import INVALID_LABEL
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _BRIGHTNESS = 32.0  # of 255, either way
 _FACTORS = 0.5, 1.5  # range for contrast and saturation
 _HUE = math.radians(36)  # either way
+_CROPS = 11  # one, and as many more tries as in mmsegmentation
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Augmentation:
     scale: lower and upper limit of the factor. rotation: largest angle in degrees, either way, about the centre. mirror: half of
     the samples. colours: brightness by up to 32 (of 255), contrast and saturation by a factor of 0.5 to 1.5 and hue by up to 36
     degrees, each for half of the samples (Howard, arXiv:1312.5402). exchange: permute the colour channels. inverse_depth: depth is
-    one over a distance, so it is multiplied by the factor instead. description: of the network's input.
+    one over a distance, so it is multiplied by the factor instead. largest_class_share: below 1, a window in which fewer than two classes
+    of the segmentation occur, or one takes that share of its valid pixels or more, is drawn again, up to ten times (`cat_max_ratio` of
+    mmsegmentation's `RandomCrop`). description: of the network's input.
     """
 
     height: int
@@ -38,6 +42,7 @@ class Augmentation:
     colours: bool = False
     exchange: bool = False
     inverse_depth: bool = False
+    largest_class_share: float = 1.0
     description: InputDescription = MINUS_ONE_TO_ONE
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -48,13 +53,25 @@ class Augmentation:
         padding = self.description.padding
         if self.rotation:
             sample = rotated(sample, rng.uniform(-self.rotation, self.rotation), padding)
-        rows, columns = sample.image.shape[:2]
-        top, left = _start(rng, rows, self.height), _start(rng, columns, self.width)
-        sample = window(sample, top, left, self.height, self.width, padding)
+        sample = self._cropped(sample, rng)
         image = _recoloured(sample.image, rng) if self.colours else sample.image
         if self.exchange:
             image = image[..., rng.permutation(3)]
         return Sample(image, sample.targets, sample.name)
+
+    def _cropped(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        rows, columns = sample.image.shape[:2]
+        limit, labels = self.largest_class_share, sample.targets.get("segmentation")
+        top, left = 0, 0
+        for _ in range(_CROPS):
+            top, left = _start(rng, rows, self.height), _start(rng, columns, self.width)
+            if limit == 1 or labels is None:
+                break
+            seen = labels[max(top, 0) : top + self.height, max(left, 0) : left + self.width]
+            counts = np.unique(seen[seen != INVALID_LABEL], return_counts=True)[1]
+            if len(counts) > 1 and counts.max() / counts.sum() < limit:
+                break
+        return window(sample, top, left, self.height, self.width, self.description.padding)
 
     def _scaled(self, sample: Sample, factor: float) -> Sample:
         rows, columns = fitted_size(sample, self.height, self.width, self.description, factor)

@@ -84,6 +84,8 @@ def open_training(
     )
     require_tasks(dataset, wanted)
     augmentation = augmentation_of(data.name, *size, model.input) if data.augment else None
+    if augmentation is not None and data.largest_class_share < 1:
+        augmentation = dataclasses.replace(augmentation, largest_class_share=data.largest_class_share)
     return _ReadAhead(Loader(dataset, training.batch, training.seed, augmentation, rank, ranks), workers)
 
 

@@ -154,3 +154,55 @@ def test_evaluation_and_runtime_see_the_same_pixels(sample, resize):
     assert np.array_equal(found.image, prepared(sample.image, description, 32, 32)[0])
     assert found.targets["depth"].shape == (32, 32) and found.targets["normals"].shape == (32, 32, 3)
     assert (found.targets["segmentation"] == 255).any() == (resize == "pad")
+
+
+def striped(width=200):
+    """A sample of which the left part is class 0, then pixels come in which every second one is class 1."""
+    labels = np.zeros((8, width), np.uint8)
+    labels[:, width * 3 // 4 :: 2] = 1
+    return Sample(np.zeros((8, width, 3), np.uint8), {"segmentation": labels})
+
+
+def largest_share(labels):
+    counts = np.unique(labels[labels != 255], return_counts=True)[1]
+    return counts.max() / counts.sum() if len(counts) > 1 else 1.0
+
+
+@pytest.mark.parametrize("name", ["segmentation"])
+def test_crops_with_too_much_of_one_class_are_drawn_again(name):
+    """As `RandomCrop.crop_bbox` of mmsegmentation with `cat_max_ratio`, of which this repeats the lines on the same random positions."""
+    sample, seen = striped(), []
+    for seed in range(60):
+        augmentation = Augmentation(8, 16, mirror=False, largest_class_share=0.75)
+        found = augmentation._cropped(sample, np.random.default_rng(seed)).targets[name]
+        rng = np.random.default_rng(seed)
+
+        def drawn(rng=rng):
+            rng.integers(1)
+            left = int(rng.integers(200 - 16 + 1))
+            return sample.targets[name][:, left : left + 16]
+
+        crop = drawn()
+        for _ in range(10):
+            labels, counts = np.unique(crop, return_counts=True)
+            counts = counts[labels != 255]
+            if len(counts) > 1 and np.max(counts) / np.sum(counts) < 0.75:
+                break
+            crop = drawn()
+        assert np.array_equal(found, crop), seed
+        seen.append(largest_share(found))
+    free = [largest_share(draw(Augmentation(8, 16, mirror=False), sample, seed).targets[name]) for seed in range(60)]
+    assert np.mean(np.array(seen) < 0.75) > 0.8
+    assert np.mean(np.array(free) < 0.75) < 0.5
+
+
+def test_invalid_pixels_count_for_no_class():
+    labels = np.full((8, 16), 255, np.uint8)
+    labels[0, :3], labels[1, :2] = 4, 5
+    sample = Sample(np.zeros((8, 16, 3), np.uint8), {"segmentation": labels})
+    rng, fresh = np.random.default_rng(0), np.random.default_rng(0)
+    Augmentation(8, 16, largest_class_share=0.7)._cropped(
+        sample, rng
+    )  # 3 of 5 valid pixels are below: the first crop is kept
+    fresh.integers(1), fresh.integers(1)
+    assert rng.bit_generator.state == fresh.bit_generator.state
