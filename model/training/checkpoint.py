@@ -22,7 +22,8 @@ _FORMAT = "moesaic-checkpoint-2"
 class Checkpoint:
     """All that training needs to continue bit for bit, since a step's random draws depend only on the seed and the step number.
 
-    weights: float32, as in `M3ViT.state_dict`. optimizer: see `optimizer_tensors`. step: number of steps done.
+    weights: float32, as in `M3ViT.state_dict`. optimizer: see `optimizer_tensors`. step: number of steps done. trained: if `weights` are
+    a moving average (`ema_decay`), the weights that training goes on with; otherwise empty.
     """
 
     recipe: Recipe
@@ -33,6 +34,7 @@ class Checkpoint:
     selection: Selection = field(default_factory=Selection)
     sampler: dict[str, torch.Tensor] = field(default_factory=dict)  # state of the budget sampler
     weighting: dict[str, torch.Tensor] = field(default_factory=dict)  # state of the losses' weights, float64
+    trained: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -97,6 +99,7 @@ def save(path: Path, state: Checkpoint) -> None:
     tensors = {f"model/{name}": value.detach().contiguous() for name, value in state.weights.items()}
     tensors |= {f"optimizer/{name}": value.contiguous() for name, value in state.optimizer.items()}
     tensors |= {f"weighting/{name}": value.contiguous() for name, value in state.weighting.items()}
+    tensors |= {f"trained/{name}": value.detach().contiguous() for name, value in state.trained.items()}
     tensors |= {f"sampler/{name}": value.contiguous() for name, value in state.sampler.items()}
     numbers = {"step": state.step, "scale": state.scale, "selection": asdict(state.selection)}
     # A single entry, because the library would write several in an order that varies from run to run.
@@ -125,7 +128,9 @@ def load(path: Path) -> Checkpoint:
         raise UserError(
             f"checkpoint {path} is no {_FORMAT}: name one of `moesaic train`, or make one of it with `moesaic import`"
         )
-    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "sampler": {}, "weighting": {}}
+    parts: dict[str, dict[str, torch.Tensor]] = {
+        part: {} for part in ("model", "optimizer", "sampler", "weighting", "trained")
+    }
     try:
         state = json.loads(metadata[_FORMAT])
         recipe, step = Recipe.from_dict(state["recipe"]), state["step"]
@@ -138,6 +143,5 @@ def load(path: Path) -> Checkpoint:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"checkpoint {path} is malformed ({error!r}): train again with `moesaic train`") from None
     require_finite(parts["model"], f"checkpoint {path}", "take an earlier one or train again")
-    return Checkpoint(
-        recipe, step, parts["model"], parts["optimizer"], scale, selection, parts["sampler"], parts["weighting"]
-    )
+    others = parts["sampler"], parts["weighting"], parts["trained"]
+    return Checkpoint(recipe, step, parts["model"], parts["optimizer"], scale, selection, *others)

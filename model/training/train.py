@@ -20,6 +20,7 @@ from moesaic.model.evaluation.share import Share
 from moesaic.model.input_pipeline.held_out import open_validation
 from moesaic.model.input_pipeline.training_batches import open_training, require_divisible
 from moesaic.model.network.adaptation import adapted
+from moesaic.model.network.initialisation import draw_as_m3vit
 from moesaic.model.network.upcycling import initialise
 from moesaic.model.network.vit import M3ViT, normalise
 from moesaic.model.pathways.sampling import BudgetSampler
@@ -31,6 +32,7 @@ from moesaic.model.training.precision import Precision
 from moesaic.model.training.run_folder import write_run_folder
 from moesaic.model.training.scalar_log import ScalarLog, largest_expert_loads
 from moesaic.model.training.selection import Selection
+from moesaic.model.training.weight_average import WeightAverage
 from moesaic.model.training.weighting import Weighting, build_weighting, gradient_products
 
 _NOISE_SEEDS = 1_000_003  # more than any run has steps
@@ -113,7 +115,7 @@ def _losses(
         predictions, balance = distributed.forward(images, names, noise)
     losses, weighted = {}, []
     for task in recipe.model.tasks_with_truth:
-        definition = task.definition(training.losses)
+        definition = task.definition(training.losses, label_smoothing=training.label_smoothing)
         prediction = predictions[task.name].float()
         target = torch.from_numpy(np.ascontiguousarray(definition.target(batch, prediction.shape)))
         losses[task.name] = definition.loss(prediction, target.to(device))
@@ -134,6 +136,7 @@ class Run:
     selection: Selection = field(default_factory=Selection)
     sampler: BudgetSampler | None = None
     weighting: Weighting | None = None
+    average: WeightAverage | None = None
 
     @classmethod
     def start(
@@ -145,13 +148,15 @@ class Run:
         (see `initialise`) or the experts cannot be divided among the ranks.
         """
         torch.manual_seed(recipe.training.seed)
-        model = M3ViT(recipe.model)
-        if initial is not None:
-            initialise(model, initial, seed=recipe.training.seed)
-        model.to(ranks.device)
-        distributed = DistributedModel(model, ranks, recipe.training.experts_sharded, expert_ranks)
-        precision = Precision(recipe.training.precision, ranks.device)
         training = recipe.training
+        model = M3ViT(recipe.model)
+        if training.initialisation == "m3vit":
+            draw_as_m3vit(model)
+        if initial is not None:
+            initialise(model, initial, seed=training.seed, upcycle=training.upcycle)
+        model.to(ranks.device)
+        distributed = DistributedModel(model, ranks, training.experts_sharded, expert_ranks)
+        precision = Precision(training.precision, ranks.device)
         sampler = None
         if training.least_experts:
             sampler = BudgetSampler(model, training.least_experts, training.seed, training.warmup)
@@ -164,6 +169,7 @@ class Run:
             precision,
             sampler=sampler,
             weighting=weighting,
+            average=WeightAverage(model, training.ema_decay) if training.ema_decay else None,
         )
 
     def restore(self, path: Path) -> None:
@@ -174,7 +180,9 @@ class Run:
         state = checkpoint.load(path)
         if state.recipe != self.recipe and not _lengthened(state.recipe, self.recipe):
             raise UserError(f"checkpoint {path} {_difference(state.recipe, self.recipe)}: resume with the same recipe")
-        checkpoint.load_weights(self.model, self.distributed.scattered(state.weights))
+        checkpoint.load_weights(self.model, self.distributed.scattered(state.trained or state.weights))
+        if self.average:
+            self.average.restore(self.distributed.scattered(state.weights))
         checkpoint.restore_optimizers(self.model, self.optimizers, self.distributed.scattered(state.optimizer))
         self.precision.restore(state.scale)
         self.step, self.selection = state.step, state.selection
@@ -185,22 +193,25 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whose contents do not depend on the number of ranks. All ranks must call it; the first one writes."""
-        weights = self.distributed.gathered(self.model.state_dict())
+        weights, trained = self.distributed.gathered(self.model.state_dict()), {}
+        if self.average:
+            weights, trained = self.distributed.gathered(self.average.weights), weights
         moments = self.distributed.gathered(checkpoint.optimizer_tensors(self.model, self.optimizers))
         if self.distributed.ranks.first:
             scale, selection = self.precision.state(), self.selection
             sampler = self.sampler.tensors() if self.sampler else {}
             own = self.weighting.state if self.weighting else {}
             weighting = {name: torch.from_numpy(value) for name, value in own.items()}
-            state = checkpoint.Checkpoint(
-                self.recipe, self.step, weights, moments, scale, selection, sampler, weighting
+            others = sampler, weighting, trained
+            checkpoint.save(
+                path, checkpoint.Checkpoint(self.recipe, self.step, weights, moments, scale, selection, *others)
             )
-            checkpoint.save(path, state)
 
     def whole_model(self) -> M3ViT:
-        """A copy of the model with all experts, on the CPU. All ranks must call it."""
+        """A copy of the model with all experts, on the CPU, with the averaged weights if there are some. All ranks must call it."""
         model = M3ViT(self.recipe.model)
-        model.load_state_dict(self.distributed.gathered(self.model.state_dict()))
+        own = self.average.weights if self.average else self.model.state_dict()
+        model.load_state_dict(self.distributed.gathered(own))
         return model
 
 
@@ -231,6 +242,7 @@ def train(
     UserError before the first step if `path` cannot be written or the recipe cannot run here, and later if training diverges.
     """
     console = (console or Console()) if ranks.first else Console(quiet=True)
+    recipe = recipe.for_processes(ranks.size)
     require_trainable(recipe)
     require_divisible(recipe, ranks.size)
     require_file_writable(path)
@@ -272,6 +284,8 @@ def train(
                 )
             if not all(map(math.isfinite, losses.values())):
                 raise UserError(f"training diverged at step {run.step}: lower the learning rate")
+            if run.average:
+                run.average.update(run.step)
             run.step += 1
             _write_log(scalars, run, losses, batch)
             if held_out is not None and (
@@ -307,9 +321,10 @@ def best_path(path: Path) -> Path:
 
 
 def _validate(run: Run, held_out: Dataset, path: Path, scalars: ScalarLog, workers: int = 0) -> None:
-    run.distributed.share_buffers()
-    share = Share(run.distributed.ranks.rank, run.distributed.ranks.size)
-    metrics = measure_float(run.model.eval(), held_out, share=share, workers=workers)
+    with run.average.in_place() if run.average else nullcontext():
+        run.distributed.share_buffers()
+        share = Share(run.distributed.ranks.rank, run.distributed.ranks.size)
+        metrics = measure_float(run.model.eval(), held_out, share=share, workers=workers)
     run.model.train()
     scalars.add("metric", metrics, run.step)
     better = run.selection.update(run.recipe, metrics, run.step)
