@@ -197,12 +197,11 @@ def test_crops_with_too_much_of_one_class_are_drawn_again(name):
 
 
 def test_invalid_pixels_count_for_no_class():
-    labels = np.full((8, 16), 255, np.uint8)
-    labels[0, :3], labels[1, :2] = 4, 5
-    sample = Sample(np.zeros((8, 16, 3), np.uint8), {"segmentation": labels})
+    labels = np.full((8, 60), 255, np.uint8)
+    labels[0] = np.where(np.arange(60) % 5 < 3, 4, 5)
+    sample = Sample(np.zeros((8, 60, 3), np.uint8), {"segmentation": labels})
     rng, fresh = np.random.default_rng(0), np.random.default_rng(0)
-    Augmentation(8, 16, largest_class_share=0.7)._cropped(
-        sample, rng
-    )  # 3 of 5 valid pixels are below: the first crop is kept
-    fresh.integers(1), fresh.integers(1)
+    Augmentation(8, 15, largest_class_share=0.7)._cropped(sample, rng)  # 9 of 15 valid pixels are below: the first crop is kept
+    fresh.integers(1)
+    fresh.integers(60 - 15 + 1)
     assert rng.bit_generator.state == fresh.bit_generator.state
