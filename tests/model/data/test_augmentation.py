@@ -201,7 +201,9 @@ def test_invalid_pixels_count_for_no_class():
     labels[0] = np.where(np.arange(60) % 5 < 3, 4, 5)
     sample = Sample(np.zeros((8, 60, 3), np.uint8), {"segmentation": labels})
     rng, fresh = np.random.default_rng(0), np.random.default_rng(0)
-    Augmentation(8, 15, largest_class_share=0.7)._cropped(sample, rng)  # 9 of 15 valid pixels are below: the first crop is kept
+    Augmentation(8, 15, largest_class_share=0.7)._cropped(
+        sample, rng
+    )  # 9 of 15 valid pixels are below: the first crop is kept
     fresh.integers(1)
     fresh.integers(60 - 15 + 1)
     assert rng.bit_generator.state == fresh.bit_generator.state

@@ -10,8 +10,8 @@ from moesaic.errors import UserError
 from moesaic.model.recipes.recipe import Recipe
 from moesaic.model.training import checkpoint
 from moesaic.model.training.distributed import Ranks
+from moesaic.model.training.local_processes import run_on_ranks
 from moesaic.model.training.train import train
-from tests.model.training.processes import run_ranks
 
 
 def changed(recipe: Recipe, **training: object) -> Recipe:
@@ -28,7 +28,7 @@ def train_together(ranks: Ranks, directory: Path, recipe: Recipe) -> None:
 
 
 def test_two_processes_share_a_batch_of_twice_its_size(small_recipe, tmp_path):
-    run_ranks(train_together, 2, tmp_path, small_recipe)
+    run_on_ranks(train_together, 2, tmp_path, small_recipe)
     assert (tmp_path / "each").read_bytes() == (tmp_path / "all").read_bytes()
     found = checkpoint.load(tmp_path / "each").recipe.training
     assert (found.batch, found.batch_per) == (4, "update")
