@@ -604,15 +604,20 @@ def _require_moe_blocks(model: ModelConfiguration) -> None:
 
 
 def recipe_names() -> list[str]:
-    """The names of the recipes that come with the package, sorted; a recipe in a directory is named directory/name."""
-    return sorted(path.relative_to(_RECIPES).with_suffix("").as_posix() for path in _RECIPES.rglob("*.toml"))
+    """The names of the recipes that come with the package, sorted; a recipe in a directory is named directory/name.
+
+    Files whose names start with _ are no recipes, but what several of them share.
+    """
+    files = (path for path in _RECIPES.rglob("*.toml") if not path.name.startswith("_"))
+    return sorted(path.relative_to(_RECIPES).with_suffix("").as_posix() for path in files)
 
 
 def recipe_entries(name: str) -> dict:
     """The entries of the package's recipe called `name`, or of a TOML file if `name` ends in .toml, with those of its base.
 
     A recipe with `base = "other.toml"`, a path relative to its own file, inherits the entries of that recipe and overrides or extends
-    them. UserError if there is no such recipe or it cannot be read.
+    them; with a list of files, each one's go before those of the files named earlier. UserError if there is no such recipe or it cannot
+    be read.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -646,10 +651,12 @@ def _read_toml(path: Path, heirs: tuple[Path, ...]) -> dict:
     base = data.pop("base", None)
     if base is None:
         return data
-    if type(base) is not str:
-        raise UserError(f"base ({base!r}) of recipe {path} is not text: name a .toml file")
-    merged = _read_toml(path.parent / base, (*heirs, path.resolve()))
-    for section, entries in data.items():
-        same_kind = isinstance(entries, dict) and isinstance(merged.get(section), dict)
-        merged[section] = {**merged[section], **entries} if same_kind else entries
+    names = base if type(base) is list else [base]
+    if not names or any(type(name) is not str for name in names):
+        raise UserError(f"base ({base!r}) of recipe {path} is not text: name a .toml file, or a list of them")
+    merged: dict = {}
+    for part in (*(_read_toml(path.parent / name, (*heirs, path.resolve())) for name in names), data):
+        for section, entries in part.items():
+            same_kind = isinstance(entries, dict) and isinstance(merged.get(section), dict)
+            merged[section] = {**merged[section], **entries} if same_kind else entries
     return merged
