@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import tempfile
@@ -21,6 +22,7 @@ from tests.verify.mutation.designs import Design
 from tests.verify.mutation.simulations import SimulationServer, build_mutants
 from tests.verify.mutation.workload import MAX_CYCLES, Counters, Step, configuration, steps
 
+_REPOSITORY = Path(__file__).parents[3]
 TIMINGS = (1, None)
 """Random DRAM timing, which finds more, and the fixed one, with which the cycles count, too. See RtlExecutor's random_seed."""
 _POWER_UP = {1: 1, None: 2}
@@ -112,10 +114,26 @@ class MutantSimulator:
             server.close()
 
 
+@functools.cache
 def workload_digest() -> str:
-    """Depends on the files that say what mutants are run on, and how."""
-    here = Path(__file__).parent
-    return content_hash(sorted([*here.glob("*.py"), *here.parents[1].joinpath("sim").glob("*.py")]))
+    """Depends on what mutants are run on, and how: the compiler, the machines, and the tests' files that this module is made of."""
+    files = _of_the_tests(Path(__file__), set()) | {Path(__file__).with_name("fork_server.py")}
+    for folder in ("spec", "hls/compiler", "sim/machines"):
+        files |= set((_REPOSITORY / folder).rglob("*.py"))
+    return content_hash(sorted(files))
+
+
+def _of_the_tests(path: Path, seen: set[Path]) -> set[Path]:
+    """This file and those below tests that it imports, and these, and so on."""
+    if path not in seen:
+        seen.add(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
+                for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                    imported = _REPOSITORY.joinpath(*(name or "").split(".")).with_suffix(".py")
+                    if imported.exists():
+                        _of_the_tests(imported, seen)
+    return seen
 
 
 def _ordered(module: str, timing: int | None) -> list[Step]:

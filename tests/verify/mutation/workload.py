@@ -22,7 +22,7 @@ from moesaic.spec.configuration import HardwareConfiguration, load_configuration
 from moesaic.spec.executor import MachineFault, Memory, Program
 from moesaic.spec.isa import Fault, Space, pack
 from moesaic.spec.machine import ReferenceMachine
-from moesaic.spec.registers import BY_NAME, REGISTERS, STATUS_DONE, STATUS_STOPPED
+from moesaic.spec.registers import BY_NAME, CONTROL_START, CONTROL_STOP, REGISTERS, STATUS_DONE, STATUS_STOPPED
 from tests.hls.random_bundle import random_bundle
 from tests.sim.faults import faults
 from tests.sim.instruction_cases import DEGENERATE_ROUTES, SCENARIOS, Case, degenerate_route, overlapped
@@ -122,8 +122,24 @@ class Faulting:
 
 
 @dataclass(frozen=True)
+class AfterReset:
+    """Every register but the fingerprint reads 0 before anything has been done, whatever it held at power-up."""
+
+    name: str
+
+    def run(self, executor: RtlExecutor, limit: int) -> tuple[str, Counters]:
+        for register in REGISTERS:
+            if not register.name.startswith("FINGERPRINT") and (value := read(executor, register.name)):
+                return f"{register.name} reads {value:#x} after the reset", {}
+        return "" if executor.interrupts() == 0 else "an interrupt after the reset", {}
+
+
+@dataclass(frozen=True)
 class RegisterFile:
-    """Every writable register takes what is written to it, where its mask says so, and nothing else does."""
+    """Every writable register takes what is written to it, where its mask says so, and nothing else does.
+
+    CONTROL without its bits, and a stop while idle, start nothing.
+    """
 
     name: str
 
@@ -141,6 +157,10 @@ class RegisterFile:
                 if value != right:
                     return f"{register.name} reads {value:#x}, {right:#x} is right", {}
         write(executor, "INTERRUPT_ENABLE", 0)
+        for value in (0, CONTROL_STOP, ~CONTROL_START & 0xFFFF_FFFF):
+            write(executor, "CONTROL", value)
+            if (status := read(executor, "STATUS")) != before["STATUS"]:
+                return f"STATUS is {status:#x} after {value:#x} for CONTROL", {}
         beyond = 4 * (max(r.offset for r in BY_NAME.values()) // 4 + 1)
         return "" if executor.read_register(beyond) == 0 else "what is no register reads other than 0", {}
 
@@ -167,6 +187,7 @@ def network() -> Build:
 def steps() -> tuple[Step, ...]:
     """Everything that a mutant has to do, in order."""
     return (
+        AfterReset("registers after the reset"),
         _random_run(0, 20),
         _random_stop(1, 700),
         _random_run(1, 30),
