@@ -139,8 +139,8 @@ def _of_the_tests(path: Path, seen: set[Path]) -> set[Path]:
 def _ordered(module: str, timing: int | None) -> list[Step]:
     first = _JUDGED_FIRST.get(module, "\0")
     limits = first == _LIMIT and timing is not None
-    chosen = [step for step in steps() if limits or not step.name.startswith(_LIMIT)]
-    return sorted(chosen, key=lambda step: not step.name.startswith(first))
+    at_reset, *others = [step for step in steps() if limits or not step.name.startswith(_LIMIT)]
+    return [at_reset, *sorted(others, key=lambda step: not step.name.startswith(first))]
 
 
 def _different_counter(found: Counters, right: Counters) -> str:
