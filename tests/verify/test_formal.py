@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from moesaic.hls.compiler.generate import generate
@@ -14,6 +17,7 @@ from tests.verify.formal.broken_copies import BrokenCopy, broken_copies, failing
 from tests.verify.formal.deadlock import Step, broken_hypotheses, explore, largest_counts, overflowing
 from tests.verify.formal.deadlock_checks import ACCESSES, assembled, programs_of, require_no_deadlock, require_sound
 from tests.verify.formal.run import cases
+from tests.verify.formal.sessions import end_session, processes_of
 from tests.verify.formal.tasks import TASKS, ProofTask
 
 needs_sby = pytest.mark.skipif(bool(environment.missing()), reason=environment.missing())
@@ -55,6 +59,20 @@ def test_a_proof_and_its_broken_copy(tmp_path) -> None:
     copy = next(copy for copy in broken_copies() if copy.task == "skid_buffer")
     assert sby.run(task_of(copy), "prove", tmp_path / "proof").status == "PASS"
     assert failing(copy, tmp_path / "broken").status == "FAIL"
+
+
+def test_what_a_program_started_ends_with_it() -> None:
+    """Also a child in a process group of its own that does not listen to requests, as a solver may be."""
+    stubborn = "import os, signal; os.setpgrp(); signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {stubborn!r}])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    assert len(processes_of(process.pid)) == 2
+    end_session(process)
+    assert not processes_of(process.pid)
 
 
 def test_programs_of_a_network_keep_the_hypotheses() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from tests.verify.formal.environment import DIRECTORY, abc
+from tests.verify.formal.sessions import end_session
 from tests.verify.formal.tasks import ProofTask
 
 _FAILED = re.compile(r"failed assertion (\S+) at (\S+):(\d+)")
@@ -74,10 +74,7 @@ def run(task: ProofTask, mode: str, directory: Path, rtl: Path = RTL_DIRECTORY, 
         except subprocess.TimeoutExpired:
             pass
         finally:
-            if process.poll() is None:
-                # Solvers are its children, in a session of their own.
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            end_session(process)
     seconds = time.monotonic() - started
     return _verdict((directory / "log.txt").read_text(), seconds)
 
