@@ -29,8 +29,8 @@ VERIFY = Path("build/verify")
 KEPT = VERIFY / "formal"
 RUNS = VERIFY / "formal-runs"
 """What sby wrote, by task."""
-CHECKED = (Path(__file__).parent, Path("hls/compiler"), Path("spec"))
-"""What the checks of Python depend on."""
+LOWERING = (Path("hls/compiler"), Path("tests/hls"), Path("spec"))
+"""What the checks of programs depend on, beside themselves."""
 
 
 def proved(name: str) -> dict:
@@ -83,9 +83,18 @@ def _proof_case(name: str) -> Case:
 
 
 def _check_case(name: str) -> Case:
-    paths = [path for place in CHECKED for path in sorted(place.glob("*.py"))] + list(SOURCES)
-    sources = {f"{path.parent.name}/{path.name}": sha256_of(path.read_bytes()) for path in paths}
+    sources = {f"{path.parent.name}/{path.name}": sha256_of(path.read_bytes()) for path in _sources_of_check(name)}
     return Case(content_key({"check": name, "sources": sources}), name, checked, (name,))
+
+
+def _sources_of_check(name: str) -> list[Path]:
+    here = Path(__file__).parent
+    if name in EXHAUSTIONS:
+        return [here / "exhaustion.py", *SOURCES]
+    if name in LEMMAS:
+        return [here / "arithmetic_lemmas.py", Path("spec/arithmetic.py")]
+    places = [path for place in LOWERING for path in sorted(place.glob("*.py"))]
+    return [here / "deadlock.py", here / "deadlock_checks.py", *places]
 
 
 def _task(name: str) -> ProofTask:

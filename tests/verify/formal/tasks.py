@@ -54,15 +54,6 @@ class ProofTask:
 
 FETCH_CUTS = ("u_fetch.beat_legal", "u_fetch.buffer_data", "u_fetch.buffer_error")
 """What a program says, and whether it is legal."""
-FETCH_COUNTS = (
-    "u_rules.open_in_range", "u_rules.takes_only_what_it_asked_for", "u_rules.idle_is_the_end",
-    "outstanding_is_what_is_open", "places_add_up", "room_in_range", "buffer_flags_agree",
-    "beats_are_whole_instructions", "u_rules.length_is_allowed", "u_fetch.outstanding_in_range",
-    "u_fetch.room_in_range", "u_fetch.buffer_never_refuses", "u_fetch.beats_answer_a_burst",
-    "u_fetch.u_buffer.*",
-)  # fmt: skip
-"""What is about numbers of beats."""
-
 KERNEL_RULES = ("u_rules.*", "responses_are_okay")
 """What is about the bus; the rest of that module is `control`."""
 STORE_CUTS = tuple(
@@ -96,11 +87,8 @@ TASKS = (
         only=KERNEL_RULES,
     ),
     ProofTask(
-        "fetch_bus", "fetch_proof", "AXI4 manager that reads the program", engine=REACHABILITY, cuts=FETCH_CUTS, ignored=FETCH_COUNTS,
-    ),
-    ProofTask(
-        "fetch_counts", "fetch_proof", "its beats: asked for, on their way, buffered; room for all", engine=BOUNDED, depth=24,
-        cuts=FETCH_CUTS, only=FETCH_COUNTS, covered_by="fetch_bus",
+        "fetch", "fetch_proof", "AXI4 manager that reads the program; its beats asked for, on their way, buffered; room for all",
+        cuts=FETCH_CUTS,
     ),
     ProofTask(
         "load_port", "load_port_proof", "AXI4 manager that reads data, cut to bursts of 2 and 2 of them",

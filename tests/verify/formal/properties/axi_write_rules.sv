@@ -4,8 +4,8 @@
 // what it offers. Ports without ID signals have one identifier (A5.1), and AXI4 has no write interleaving (A5.4), so data comes in the
 // order of the addresses. This project's managers offer an address before its data.
 //
-// WLAST is shown for one burst that the solver chooses, hence for all. Two rules are the accelerator's own: after halted_i no address
-// appears, and idle_i is the end of all transactions.
+// WLAST is shown for one burst that the solver chooses, hence for all. One rule is the accelerator's own: idle_i is the end of all
+// transactions. The address channel is axi_address_rules'.
 module axi_write_rules #(
     parameter int unsigned MostBeats = 256,     // of a burst
     parameter int unsigned MostOpen = 16,       // bursts
@@ -22,14 +22,24 @@ module axi_write_rules #(
 
   logic [OpenBits-1:0] data_open_q;    // bursts offered whose last beat was not taken
   logic reset_q = 1'b0;
-  logic aw_waiting_q, w_waiting_q, b_waiting_q, halted_q, opens, asks, sends, ends, answers, chosen_q, was_chosen_q;
+  logic w_waiting_q, b_waiting_q, halted_q, opens, asks, sends, ends, answers, chosen_q, was_chosen_q;
   logic [7:0] length_q, beat_q;
   logic [OpenBits-1:0] ahead_q;
   logic [1:0] resp_q;
-  moesaic_axi_pkg::burst_t aw_q;
   moesaic_axi_pkg::write_beat_t w_q;
 
-  assign opens   = request_i.awvalid && !aw_waiting_q;
+  axi_address_rules #(
+      .MostBeats(MostBeats)
+  ) u_address (
+      .clk_i,
+      .rst_ni,
+      .valid_i (request_i.awvalid),
+      .ready_i (response_i.awready),
+      .burst_i (request_i.aw),
+      .halted_i,
+      .opens_o (opens)
+  );
+
   assign asks    = request_i.awvalid && response_i.awready;
   assign sends   = request_i.wvalid && response_i.wready;
   assign ends    = sends && request_i.w.last;
@@ -40,10 +50,8 @@ module axi_write_rules #(
 
   always_ff @(posedge clk_i) begin
     reset_q      <= !rst_ni;
-    aw_waiting_q <= rst_ni && request_i.awvalid && !response_i.awready;
     w_waiting_q  <= rst_ni && request_i.wvalid && !response_i.wready;
     b_waiting_q  <= rst_ni && response_i.bvalid && !request_i.bready;
-    aw_q         <= request_i.aw;
     w_q          <= request_i.w;
     resp_q       <= response_i.bresp;
     halted_q     <= rst_ni && halted_i;
@@ -81,22 +89,11 @@ module axi_write_rules #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni && reset_q) valids_are_low_in_reset: assert (!request_i.awvalid && !request_i.wvalid);               // A3.1.2
+    if (!rst_ni && reset_q) wvalid_is_low_in_reset: assert (!request_i.wvalid);                                      // A3.1.2
     if (rst_ni) begin
-      if (reset_q) valids_are_low_after_reset: assert (!request_i.awvalid && !request_i.wvalid);                     // A3.1.2
-      awvalid_is_held: assert (!aw_waiting_q || request_i.awvalid);                                                  // A3.2.1
-      address_is_held: assert (!aw_waiting_q || request_i.aw == aw_q);                                               // A3.2.1
+      if (reset_q) wvalid_is_low_after_reset: assert (!request_i.wvalid);                                            // A3.1.2
       wvalid_is_held: assert (!w_waiting_q || request_i.wvalid);                                                     // A3.2.1
       data_is_held: assert (!w_waiting_q || request_i.w == w_q);                                                     // A3.2.1
-      if (request_i.awvalid) begin
-        burst_is_incrementing: assert (request_i.aw.burst == 2'b01);                                                 // A3.4.1
-        length_is_allowed: assert (32'(request_i.aw.len) + 1 <= MostBeats && MostBeats <= 256);                      // A3.4.1
-        size_is_that_of_the_bus: assert (request_i.aw.size == 3'd4);                                                 // A3.4.1
-        stays_in_its_page: assert (13'(request_i.aw.addr[11:0]) + {1'b0, request_i.aw.len, 4'd0} + 13'd16 <= 13'd4096);  // A3.4.1
-        starts_on_a_beat: assert (request_i.aw.addr[3:0] == '0);                                                     // A3.4.2
-        memory_type_is_defined: assert (request_i.aw.cache[3:2] == '0 || request_i.aw.cache[1]);                     // A4.4
-        protection_is_of_data: assert (!request_i.aw.prot[2]);                                                       // A4.7
-      end
       if (request_i.wvalid) strobes_are_of_whole_beats: assert (request_i.w.strb == '1);                             // A3.4.3
       data_follows_its_address: assert (!request_i.wvalid || data_open_q != '0);                                     // A5.4
       open_in_range: assert (data_open_q <= OpenBits'(MostOpen) && addresses_q <= OpenBits'(MostOpen)
@@ -104,13 +101,10 @@ module axi_write_rules #(
       last_where_the_burst_ends: assert (!(chosen_q && ahead_q == '0 && request_i.wvalid)
           || request_i.w.last == (beat_q == length_q));                                                              // A3.4.1
       takes_answers_at_once: assert (request_i.bready);                                                              // A3.3.1
-      no_new_address_after_the_end: assert (!(halted_q && opens));
       idle_is_the_end: assert (!idle_i || (!request_i.awvalid && !request_i.wvalid && data_open_q == '0
           && addresses_q == '0 && datas_q == '0));
       data_before_its_address_is_taken: cover (ends && addresses_q == '0);
       address_before_data: cover (asks && !request_i.wvalid);
-      longest_burst: cover (asks && 32'(request_i.aw.len) + 1 == MostBeats);
-      last_of_a_page: cover (asks && 13'(request_i.aw.addr[11:0]) + {1'b0, request_i.aw.len, 4'd0} + 13'd16 == 13'd4096);
       error_answer: cover (answers && response_i.bresp[1]);
       halted_with_data_open: cover (halted_q && sends && data_open_q != '0);
     end
