@@ -38,10 +38,10 @@ def initialise(
     Heads and routers are loaded if the source has them in the same shape; otherwise they keep their values, except that upcycled layers
     get small random routers, and that a source's single router becomes every task's. upcycle: if false, experts and routers keep their
     values where the source has a dense MLP. The final norm keeps its values if the source has none (networks whose heads have norms of
-    their own do not); then no head may be loaded, since its input would differ. noise: standard deviation of the noise added to upcycled
-    experts' weights, as a fraction of the weights' own. seed: of the noise, the routers and the choice of hidden units. Returns the names
-    of the weights that kept their values. UserError names any other weight that is missing, unknown or of another shape, and a dense MLP
-    that is narrower than an expert.
+    their own do not); then no head may be loaded, since its input would differ. A source's final norm is left out where this model has
+    none. noise: standard deviation of the noise added to upcycled experts' weights, as a fraction of the weights' own. seed: of the
+    noise, the routers and the choice of hidden units. Returns the names of the weights that kept their values. UserError names any other
+    weight that is missing, unknown or of another shape, and a dense MLP that is narrower than an expert.
     """
     generator = torch.Generator().manual_seed(seed)
     weights, own = dict(weights), model.state_dict()
@@ -72,7 +72,7 @@ def initialise(
                 f"weight {name} of the source is {shape}, this model has {tuple(value.shape)}: choose another"
             )
     for name in weights:
-        if not _is_of_tasks(name):
+        if not _is_of_tasks(name) and not name.startswith("norm."):  # this model's heads may have norms of their own
             raise UserError(f"weight {name} of the source is unknown to this model: choose a recipe of the same form")
     heads = [name for name in own if name.startswith("heads.") and name not in kept]
     if heads and "norm.weight" in kept:
