@@ -1,5 +1,7 @@
 """The recipes that come with the package: the sizes of the networks they are named after, and inheritance."""
 
+import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,11 @@ from moesaic.model import recipes
 from moesaic.model.data import cityscapes, cityscapes_mtan, nyud, nyuv2_mtan, pascal_context
 from moesaic.model.data.registry import DATASETS, class_names
 from moesaic.model.data.scenes import PART_CLASSES, SEGMENTATION_CLASSES
+from moesaic.model.importing.foreign_checkpoint import ForeignCheckpoint
+from moesaic.model.importing.m3vit import OUTPUTS
+from moesaic.model.importing.source_input import source_input
 from moesaic.model.network.vit import M3ViT
-from moesaic.model.recipes.recipe import Recipe, load_recipe, recipe_names
+from moesaic.model.recipes.recipe import Recipe, load_recipe, recipe_entries, recipe_names
 from moesaic.model.tasks.registry import find_task
 from moesaic.spec.input_description import InputDescription
 from moesaic.spec.output_description import OutputDescription
@@ -27,8 +32,13 @@ CLASSES = {
     "cityscapes-mtan": {"segmentation": len(cityscapes_mtan.CLASSES)},
     "nyuv2-mtan": {"segmentation": len(nyuv2_mtan.CLASSES)},
     "scenes": {"segmentation": len(SEGMENTATION_CLASSES), "parts": len(PART_CLASSES)},
+    "imagefolder": {"classification": 1000},  # ImageNet's
 }
+TWIN = "-light"
+"""End of the name of a recipe for the accelerator, whose network starts from that of the recipe named so far."""
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 12), "base": (768, 12, 12), "large": (1024, 24, 16)}
+SIX_HEADS = {"nyud/stl-small-depth", "nyud/stl-small-segmentation"}
+"""In the authors' configuration files, beside those named after DeiT."""
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -38,14 +48,18 @@ def test_every_recipe_loads_and_fits_its_data_set(name):
     for task in model.tasks:
         find_task(task.name, task.channels, recipe.training.losses)
         assert task.channels == (CLASSES[data] | CHANNELS)[task.name]
-    if "/" not in name or name.startswith("results/"):
-        assert data == "scenes"
+    if "/" not in name or name.startswith(("results/", "scenes/", "pretraining/")):
+        assert data == ("imagefolder" if name.startswith("pretraining/") else "scenes")
         return
     directory, _, rest = name.partition("/")
     assert data == directory
-    assert (model.image_height, model.image_width) == ((448, 576) if "448x576" in name else PAPER[directory])
+    twin = name.endswith(TWIN)
+    if not twin:
+        assert (model.image_height, model.image_width) == ((448, 576) if "448x576" in name else PAPER[directory])
     size = next(size for size in SIZES if size in rest.split("-"))
-    assert (model.width, model.depth, model.heads) == SIZES[size]
+    width, depth, heads = SIZES[size]
+    six = "deit" in rest.split("-") or name.removesuffix(TWIN) in SIX_HEADS
+    assert (model.width, model.depth, model.heads) == (width, depth, 6 if six else heads)
     assert model.mlp_hidden == 4 * model.width
     assert (model.experts == 0) == (not rest.startswith("m3vit") and "moe" not in rest)
     assert (len(model.tasks) == 1) == rest.startswith("stl")
@@ -56,14 +70,14 @@ def test_every_recipe_loads_and_fits_its_data_set(name):
         gates = passes * len(model.architecture.moe_blocks)
         assert recipe.training.balance_weight == pytest.approx(0.01 * 2 * gates * 16 / 15)
         assert model.gate_noise == "none"
-    assert model.head == "setr-pup"
+    assert model.head == ("light" if twin else "setr-pup")
     assert recipe.training.losses == ("mtan" if directory == "nyuv2-mtan" else "papers")
 
 
 def test_every_row_has_its_baselines():
     names = set(recipe_names())
     for directory in PAPER:
-        for name in (name for name in names if name.startswith(f"{directory}/m3vit-")):
+        for name in (name for name in names if name.startswith(f"{directory}/m3vit-") and not name.endswith(TWIN)):
             assert any(name.startswith(f"{directory}/m3vit-{size}") for size in SIZES)
             assert f"{directory}/mtl-{name.split('-')[-1] if name.endswith(tuple(SIZES)) else 'small'}" in names
     tasks = {name: set(load_recipe(name).model.task_names) for name in names}
@@ -125,9 +139,11 @@ def test_a_recipe_replaces_and_adds_entries_of_its_base(tmp_path):
         ('base = "a.toml"\n', "a.toml is based on itself"),
         ('base = "none.toml"\n', "none.toml cannot be read"),
         ("base = 3\n", r"base \(3\).*is not text"),
+        ("base = []\n", r"base \(\[\]\).*name a .toml file, or a list of them"),
+        ('base = ["a.toml"]\n', "a.toml is based on itself"),
         ("[model\n", "is not TOML"),
     ],
-    ids=["cycle", "missing", "number", "malformed"],
+    ids=["cycle", "missing", "number", "empty", "cycle-in-a-list", "malformed"],
 )
 def test_a_base_that_cannot_be_used_is_named(tmp_path, text, message):
     (tmp_path / "a.toml").write_text(text)
@@ -190,7 +206,7 @@ def test_wrong_settings_are_named(section, entry, message):
 
 def test_the_recipes_tasks_have_the_channels_of_their_data_sets():
     seen = set()
-    for name in recipe_names():
+    for name in (name for name in recipe_names() if not name.startswith("pretraining/")):
         recipe = load_recipe(name)
         seen.add(recipe.data.name)
         channels = {task: len(names) for task, names in class_names(recipe.data.name).items()} | CHANNELS
@@ -286,3 +302,59 @@ def test_a_limit_of_a_class_needs_a_segmentation():
         UserError, match=r"largest_class_share \(0.75\) is for segmentation, which is none of the tasks depth"
     ):
         Recipe.from_dict({**depth, "data": {**depth["data"], "largest_class_share": 0.75}})
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).model.head == "setr-pup"])
+def test_every_recipe_that_the_accelerator_does_not_run_has_a_twin(name):
+    """It differs in head, image size, and how long and how fast the heads are trained, so its network starts from the other one's."""
+    recipe, twin = load_recipe(name), load_recipe(name + TWIN)
+    sizes = {entry: getattr(twin.model, entry) for entry in ("head_resolution", "image_height", "image_width")}
+    assert twin.model == dataclasses.replace(recipe.model, head="light", **sizes)
+    assert twin.model.has_integer_form and twin.data == recipe.data
+    changed = {entry: getattr(twin.training, entry) for entry in ("steps", "validate_every", "rates")}
+    assert dataclasses.replace(recipe.training, **changed) == twin.training
+    with torch.device("meta"):
+        source, model = M3ViT(recipe.model).state_dict(), M3ViT(twin.model).state_dict()
+    shared = [entry for entry in model if not entry.startswith(("heads.", "norm.", "position"))]
+    assert all(model[entry].shape == source[entry].shape for entry in shared)
+
+
+UPSTREAM = {  # images, images a process, epochs of the configuration files; README.md starts two processes
+    "nyud/m3vit-small": (795, 8, 100),
+    "nyud/m3vit-small-deit": (795, 8, 100),
+    "nyud/m3vit-base": (795, 8, 100),
+    "nyud/m3vit-small-four-tasks": (795, 4, 100),
+    "nyud/stl-small-depth": (795, 4, 100),
+    "pascal-context/m3vit-small": (4998, 8, 100),
+    "cityscapes/m3vit-tiny": (2975, 4, 100),
+    "cityscapes-mtan/m3vit-tiny": (2975, 4, 100),
+}
+
+
+@pytest.mark.parametrize("name", UPSTREAM)
+def test_steps_and_rates_follow_from_the_authors_files(name):
+    images, batch, epochs = UPSTREAM[name]
+    training = load_recipe(name).training
+    of_epoch = math.ceil(math.ceil(images / 2) / batch)  # DistributedSampler fills up, the loader keeps the last batch
+    assert (training.batch, training.batch_per, training.schedule_period) == (batch, "process", of_epoch)
+    assert training.steps == epochs * of_epoch
+    assert (training.optimizer, training.momentum, training.weight_decay) == ("sgd", 0.9, 1e-4)
+    assert (training.decayed, training.schedule, training.warmup, training.gradient_clip) == ("all", "poly", 0, 0)
+    assert (training.initialisation, training.upcycle, training.rate_of("experts")) == ("m3vit", False, 2.0)
+
+
+@pytest.mark.parametrize("name", [*UPSTREAM, "pascal-context/mtl-base", "nyud/mtl-large"])
+def test_inputs_and_outputs_are_those_of_imported_networks(name):
+    recipe = load_recipe(name)
+    found = source_input(ForeignCheckpoint("x", {}), "m3vit", recipe.data.name)
+    assert recipe.model.input == found.description
+    outputs = {task.kind: task.output for task in recipe.model.tasks}
+    assert outputs.get("depth", OUTPUTS["depth"]) == OUTPUTS["depth"]
+
+
+def test_a_list_of_bases_is_taken_in_its_order(tmp_path):
+    (tmp_path / "one.toml").write_text('[model]\nwidth = 1\ndepth = 1\n[data]\nname = "nyud"\n')
+    (tmp_path / "two.toml").write_text("[model]\nwidth = 2\nheads = 2\n")
+    (tmp_path / "heir.toml").write_text('base = ["one.toml", "two.toml"]\n[model]\nheads = 3\n')
+    found = recipe_entries(str(tmp_path / "heir.toml"))
+    assert found == {"model": {"width": 2, "depth": 1, "heads": 3}, "data": {"name": "nyud"}}
