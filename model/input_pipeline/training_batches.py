@@ -73,12 +73,19 @@ def open_training(
     of scenes rendered since the last call.
     UserError if the data set cannot be read or lacks a task, or if files hold fewer samples than one batch.
     """
+    model, training = recipe.model, recipe.training
+    if recipe.data.name == RenderedScenes.name:
+        size = (model.image_height, model.image_width)
+        scenes = RenderedScenes.of_split("train", training.pool, *size, training.seed, advance=advance)
+        require_tasks(scenes, wanted_truth(model))
+        return _ScenePool(scenes.scenes, training, rank, ranks)
+    return _ReadAhead(open_loader(recipe, root, rank, ranks), workers)
+
+
+def open_loader(recipe: Recipe, root: Path | None, rank: int = 0, ranks: int = 1) -> Loader:
+    """The loader of the recipe's data set in files, augmented as the recipe says; arguments and errors as of `open_training`."""
     model, training, data = recipe.model, recipe.training, recipe.data
     wanted, size = wanted_truth(model), (model.image_height, model.image_width)
-    if data.name == RenderedScenes.name:
-        scenes = RenderedScenes.of_split("train", training.pool, *size, training.seed, advance=advance)
-        require_tasks(scenes, wanted)
-        return _ScenePool(scenes.scenes, training, rank, ranks)
     dataset = open_dataset(
         data.name, root, "train", *size, tasks=wanted, fitted=not data.augment, description=model.input
     )
@@ -86,7 +93,7 @@ def open_training(
     augmentation = augmentation_of(data.name, *size, model.input) if data.augment else None
     if augmentation is not None and data.largest_class_share < 1:
         augmentation = dataclasses.replace(augmentation, largest_class_share=data.largest_class_share)
-    return _ReadAhead(Loader(dataset, training.batch, training.seed, augmentation, rank, ranks), workers)
+    return Loader(dataset, training.batch, training.seed, augmentation, rank, ranks)
 
 
 def require_divisible(recipe: Recipe, ranks: int) -> None:

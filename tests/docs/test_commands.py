@@ -43,6 +43,7 @@ PARSED_ONLY = {
     "results": "trains for hours",
     "sweep": "trains for hours; tests/model/experiments/test_sweep.py has a small one",
     "bench-experts": "times for minutes, with nothing else running",
+    "bench-training": "times for minutes, with nothing else running",
     "demo": "trains for minutes; `make demo` is tests/system's",
     "real": "trains and simulates for half an hour; tests/system has a tiny one",
     "report": "simulates for a minute; tests/sim has it",
