@@ -76,7 +76,7 @@ def evaluate(
     data: has ground truth for all other tasks, or for none; it is read batch by batch and need not fit into memory. console: where to
     show a progress bar, nowhere if None. share: of the data that this process reads; all processes call this together and get the figures
     of all data, those of one process to the last bit where predictions are. A task whose meter names no `sums` is measured by each
-    process on all data. workers: processes that read samples ahead, none if 0; the figures do not depend on it. UserError if the data set
+    process on all data. workers: processes that read files ahead, none if 0; the figures do not depend on it. UserError if the data set
     lacks a task or its samples do not have the configuration's image size.
     """
     measured = _measure(predictors, configuration, data, console, share=share, workers=workers)
@@ -191,7 +191,9 @@ def _batches(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=console is None) as progress:
         bar = progress.add_task("evaluating", total=sum(len(reader.places(number)) for number in numbers))
-        for number, (batch, own) in zip(numbers, in_order(reader.read, numbers, workers)):
+        # Other data sets are in memory already.
+        read = in_order(reader.read, numbers, workers if isinstance(data, Fitted) else 0)
+        for number, (batch, own) in zip(numbers, read):
             yield reader.places(number).start, batch, own
             progress.update(bar, advance=len(batch))
 

@@ -115,8 +115,8 @@ def write_folder(recipe: Recipe, place: Path, count: int) -> None:
             if target.dtype == np.uint8:
                 Image.fromarray(target).save(path.with_suffix(".png"))
             else:
-                target = target * np.float32([1, -1, -1]) if kind == "normals" else target  # the files' axes
-                np.save(path.with_suffix(".npy"), target)
+                axes = np.float32([1, -1, -1] if kind == "normals" else 1)  # those of the files
+                np.save(path.with_suffix(".npy"), target * axes)
 
 
 def expert_figures(recipe: Recipe, batch: int, repeats: int, console: Console) -> TableOfFigures:

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from moesaic.errors import UserError
 from moesaic.files import require_file_writable
-from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Batch, Dataset
 from moesaic.model.evaluation.evaluate import measure_float
 from moesaic.model.evaluation.share import Share
@@ -291,7 +290,7 @@ def train(
             if held_out is not None and (
                 run.step % recipe.training.validate_every == 0 or run.step == recipe.training.steps
             ):
-                _validate(run, held_out, path, scalars, 0 if recipe.data.name == RenderedScenes.name else workers)
+                _validate(run, held_out, path, scalars, workers)
             if run.step % save_every == 0 and run.step < last:
                 run.save(path)
             progress.update(bar, advance=1, losses="  ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))

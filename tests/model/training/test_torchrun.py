@@ -1,5 +1,6 @@
 """Two torchrun agents, as on two machines, train the network that one process trains, with experts inside a machine and across."""
 
+import json
 import os
 import socket
 import subprocess
@@ -56,3 +57,24 @@ def test_two_agents_of_two_processes(expert_ranks, tmp_path):
         torch.testing.assert_close(
             found.weights[name], weight, rtol=1e-4, atol=1e-6, msg=lambda text, n=name: f"{n}: {text}"
         )
+
+
+def test_an_evaluation_of_two_processes_has_the_figures_of_one(own_recipe, tmp_path):
+    path, found = tmp_path / "model", {}
+    train(load_recipe(str(own_recipe)), path)
+    for processes in (1, 2):
+        words = ["evaluate", "--checkpoint", path, "--samples", 67, "--device", "cpu", "--float-only"]
+        words += ["--json", tmp_path / f"{processes}.json", "--predictions", tmp_path / f"predictions-{processes}"]
+        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+        command = [*(start if processes > 1 else []), PROGRAMS / "moesaic", *words]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("accuracy on held-out images") == 2  # all figures, and those of each class
+        found[processes] = json.loads((tmp_path / f"{processes}.json").read_text())
+    assert found[1] == found[2]
+    files = [
+        {p.relative_to(top): p.read_bytes() for p in top.rglob("*") if p.is_file()}
+        for top in (tmp_path / "predictions-1", tmp_path / "predictions-2")
+    ]
+    assert files[0] == files[1] and len(files[0]) == 2 * 67
