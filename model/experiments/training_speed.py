@@ -115,12 +115,12 @@ def write_folder(recipe: Recipe, place: Path, count: int) -> None:
             if target.dtype == np.uint8:
                 Image.fromarray(target).save(path.with_suffix(".png"))
             else:
-                axes = np.float32([1, -1, -1] if kind == "normals" else 1)  # those of the files
+                axes = np.array([1, -1, -1] if kind == "normals" else 1, np.float32)  # those of the files
                 np.save(path.with_suffix(".npy"), target * axes)
 
 
 def expert_figures(recipe: Recipe, batch: int, repeats: int, console: Console) -> TableOfFigures:
-    """Milliseconds of an expert layer, forward and backward, in the forms for CPUs and for accelerators, all on this CPU."""
+    """Milliseconds of a core for an expert layer, forward and backward, in the forms for CPUs and for accelerators, all on this CPU."""
     c = recipe.model
     torch.manual_seed(0)
     moe = MoE(c.width, c.expert_hidden, c.experts, c.top_k, ("task",))
@@ -146,7 +146,8 @@ def expert_figures(recipe: Recipe, batch: int, repeats: int, console: Console) -
         return run
 
     with Progress(console=console, transient=True) as progress:
-        seconds = interleaved({name: passes(way) for name, way in ways.items()}, repeats, progress)
+        forms = {name: passes(way) for name, way in ways.items()}
+        seconds = interleaved(forms, repeats, progress, time.process_time)
     rows = [(name, 1e3 * value, value / seconds["queue by queue"]) for name, value in seconds.items()]
     title = f"Expert layer, {len(tokens)} tokens, {c.top_k} of {c.experts} experts, forward and backward"
     return TableOfFigures(title, ("form", "ms", "to the first"), rows)
