@@ -56,7 +56,10 @@ class NetlistCommand:
         netlist = accelerator(build.configuration, mapped=arguments.mapped, say=print)
         if arguments.mapped:
             print(f"{sum(cell_counts(netlist).values()):,} cells")
-        result = compare(build, arguments.task, image, netlist, states=arguments.states, seed=arguments.seed)
+        result = compare(
+            build, arguments.task, image, netlist,
+            mapped=arguments.mapped, states=arguments.states, seed=arguments.seed,
+        )  # fmt: skip
         for problem in result.problems:
             print(f"  {problem}")
         print(

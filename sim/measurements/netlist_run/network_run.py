@@ -60,16 +60,17 @@ def compare(
     image: np.ndarray,
     netlist: str,
     *,
+    mapped: bool = False,
     states: int = 4,
     seed: int = 0,
 ) -> Comparison:
     """Run a task once on the accelerator as Yosys wrote it and on the reference machine, from frame windows of the same bytes.
 
     Args:
-        build: of any configuration; its network should be small, since in four states some hundred cycles are simulated a second.
+        build: of any configuration; its network should be small, since in four states about a hundred cycles are simulated a second.
         image: uint8 (height, width, 3), of the build's size.
         netlist: the accelerator of the build's configuration, see `accelerator`.
-        states: 4 or 2, see NetlistSimulator.
+        mapped, states: see NetlistSimulator.
         seed: see NetlistSimulator.run.
 
     Raises:
@@ -82,7 +83,7 @@ def compare(
     padded = Memory(_whole_beats(memory.constants), _whole_beats(memory.frame))
     reference = Memory(padded.constants, padded.frame.copy())
     ReferenceMachine(build.configuration).run(program, reference, MAX_CYCLES)
-    simulator = NetlistSimulator(netlist, build.configuration.load_ports, states)
+    simulator = NetlistSimulator(netlist, build.configuration.load_ports, states, mapped=mapped)
     run = simulator.run(program, padded, seed=seed, max_cycles=_LEAST_CYCLES + 2 * build.task(task).macs)
     different = np.flatnonzero(run.frame != reference.frame)
     bad = np.union1d(different, np.array(run.unknown_bytes, np.int64))

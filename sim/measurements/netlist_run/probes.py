@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _MODULE = re.compile(r"^module (\S+) ?\((.*?)\);\n(.*?)^endmodule$", re.MULTILINE | re.DOTALL)
 _WIRE = re.compile(r"^  (?:wire|reg) (?:\[\d+:\d+\] )?(\\\S+ |\w+)(?: = [^;]*)?;$", re.MULTILINE)
@@ -22,7 +23,30 @@ def handshakes(body: str) -> list[str]:
 
     A `ready` means nothing while nothing is valid, and may be unknown until then. body: of a module; names as Verilog spells them.
     """
-    return [name for name in _WIRE.findall(body) if _HANDSHAKE.search(name.strip())]
+    return [name for name in _WIRE.findall(body) if is_handshake(name.strip())]
+
+
+def is_handshake(name: str) -> bool:
+    """Whether a signal, whose modules stand before it with dots between, says that something is there or has happened; see `handshakes`."""
+    return _HANDSHAKE.search(name) is not None
+
+
+def probe(names: Mapping[str, str], clock: str, bench: str) -> str:
+    """Statements of a module that print a line `UNKNOWN ...`, once a net, when it is unknown at a clock edge.
+
+    names: of the nets, one bit each. bench: see `probed`.
+    """
+    cases = "".join(
+        f'          {index}: $display("UNKNOWN {_text(name)}");\n' for index, name in enumerate(names.values())
+    )
+    return (
+        f"  wire [{len(names) - 1}:0] probe_seen = {{{', '.join(reversed(list(names)))}}};\n"
+        f"  reg [{len(names) - 1}:0] probe_told = {len(names)}'d0;\n  integer probe_index;\n"
+        f"  always @(posedge {clock})\n    if ({bench}.judged && (^(probe_seen & ~probe_told)) === 1'bx)\n"
+        f"      for (probe_index = 0; probe_index < {len(names)}; probe_index = probe_index + 1)\n"
+        "        if (!probe_told[probe_index] && (^probe_seen[probe_index]) === 1'bx) begin\n"
+        f"          probe_told[probe_index] = 1'b1;\n          case (probe_index)\n{cases}          endcase\n        end\n"
+    )
 
 
 def _with_probes(match: re.Match[str], bench: str) -> str:

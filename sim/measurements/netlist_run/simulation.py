@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.errors import InternalError, UserError
+from moesaic.hls.hardware.source_manifests import TOP
 from moesaic.sim.measurements.netlist_run.cells import cell_models
+from moesaic.sim.measurements.netlist_run.flat_netlist import flattened
 from moesaic.sim.measurements.netlist_run.probes import probed
 from moesaic.sim.measurements.netlist_run.simulators import require_simulator, simulator_command, with_clock_buffers
 from moesaic.spec.dram_timing import BEAT_BYTES
@@ -47,14 +49,15 @@ class NetlistSimulator:
     Args:
         netlist: its Verilog (moesaic.sim.measurements.netlist_run.netlists).
         load_ports: of its configuration.
+        mapped: whether the netlist is one of cells, which `flat_netlist` makes simple for Icarus.
         states: 4, and every register and memory starts unknown (Icarus Verilog); 2, and they start with random contents (Verilator).
 
     Raises:
         UserError: the simulator is missing.
-        InternalError: there is no model of a cell.
+        InternalError: there is no model of a cell, or of its mode.
     """
 
-    def __init__(self, netlist: str, load_ports: int, states: int = 4) -> None:
+    def __init__(self, netlist: str, load_ports: int, states: int = 4, *, mapped: bool = False) -> None:
         require_simulator(states)
         self._states = states
         self._parameters = {
@@ -62,9 +65,12 @@ class NetlistSimulator:
             "WindowWords": WINDOW_BYTES // BEAT_BYTES,
             "Registers": max(register.offset for register in REGISTERS) // 4 + 1,
         }
+        models = cell_models(netlist)
+        if states == 4:
+            netlist = flattened(netlist, TOP, BENCH.stem) if mapped else probed(with_clock_buffers(netlist), BENCH.stem)
         self._sources = {
-            "netlist.v": probed(with_clock_buffers(netlist), BENCH.stem) if states == 4 else netlist,
-            "cells.sv": cell_models(netlist),
+            "netlist.v": netlist,
+            "cells.sv": models,
             BENCH.name: BENCH.read_text(encoding="utf-8"),
         }
 

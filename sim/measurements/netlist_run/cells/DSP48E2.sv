@@ -58,36 +58,41 @@ module DSP48E2 #(
     output logic [7:0]  XOROUT
 );
 
-  // The bits of value from the lowest unknown bit of either operand on are unknown.
-  function automatic logic [47:0] known_below(input logic [47:0] value, input logic [47:0] operands);
-    known_below = value;
-    for (int i = 0; i < 48; i++) if ((^(operands & ((48'd2 << i) - 48'd1))) === 1'bx) known_below[i] = 1'bx;
+  // A 1 for each bit of value that is unknown; variables of two states take unknown bits for 0.
+  function automatic bit [47:0] unknown_bits(input logic [47:0] value);
+    bit [47:0] ones, zeros;
+    ones = value;
+    zeros = ~value;
+    unknown_bits = ~(ones | zeros);
+  endfunction
+
+  // The bits of value from the lowest 1 of unknown on are unknown.
+  function automatic logic [47:0] known_below(input bit [47:0] value, input bit [47:0] unknown);
+    known_below = value ^ ((unknown | -unknown) & {48{1'bx}});
   endfunction
 
   function automatic logic [44:0] product(input logic signed [26:0] a, input logic signed [17:0] b);
-    logic signed [26:0] a_known;
-    logic signed [17:0] b_known;
-    logic signed [44:0] known;
+    bit signed [26:0] a_known;
+    bit signed [17:0] b_known;
+    bit signed [44:0] known;
     if ((^{a, b}) !== 1'bx) begin
       product = a * b;
     end else begin
-      for (int i = 0; i < 27; i++) a_known[i] = a[i] === 1'b1;
-      for (int i = 0; i < 18; i++) b_known[i] = b[i] === 1'b1;
+      a_known = a;
+      b_known = b;
       known = a_known * b_known;
-      product = 45'(known_below({3'b000, known}, {21'd0, a} ^ {30'd0, b}));
+      product = 45'(known_below({3'b000, known}, unknown_bits({21'd0, a}) | unknown_bits({30'd0, b})));
     end
   endfunction
 
   function automatic logic [47:0] total(input logic [47:0] one, input logic [47:0] other);
-    logic [47:0] one_known, other_known;
+    bit [47:0] one_known, other_known;
     if ((^{one, other}) !== 1'bx) begin
       total = one + other;
     end else begin
-      for (int i = 0; i < 48; i++) begin
-        one_known[i] = one[i] === 1'b1;
-        other_known[i] = other[i] === 1'b1;
-      end
-      total = known_below(one_known + other_known, one ^ other);
+      one_known = one;
+      other_known = other;
+      total = known_below(one_known + other_known, unknown_bits(one) | unknown_bits(other));
     end
   endfunction
 

@@ -24,26 +24,16 @@ module RAM32M16 #(
     end
   end
 
-  wire [39:0] addresses = {ADDRH, ADDRG, ADDRF, ADDRE, ADDRD, ADDRC, ADDRB, ADDRA};
-  wire [15:0] written = {DIH, DIG, DIF, DIE, DID, DIC, DIB, DIA};
-  wire [15:0] found;
-  assign {DOH, DOG, DOF, DOE, DOD, DOC, DOB, DOA} = found;
-
-  genvar n;
-  generate
-    for (n = 0; n < 8; n = n + 1) begin : gen_column
-      moesaic_lut_ram #(
-          .AddressBits(5),
-          .Width(2)
-      ) u_column (
-          .clk_i(WCLK),
-          .write_i(WE),
-          .write_address_i(ADDRH),
-          .data_i(written[2*n+:2]),
-          .read_address_i(addresses[5*n+:5]),
-          .data_o(found[2*n+:2])
-      );
-    end
-  endgenerate
+  moesaic_lut_ram #(
+      .AddressBits(5),
+      .Width(2)
+  ) u_memory (
+      .clk_i(WCLK),
+      .write_i(WE),
+      .write_address_i(ADDRH),
+      .data_i({DIH, DIG, DIF, DIE, DID, DIC, DIB, DIA}),
+      .read_addresses_i({ADDRH, ADDRG, ADDRF, ADDRE, ADDRD, ADDRC, ADDRB, ADDRA}),
+      .data_o({DOH, DOG, DOF, DOE, DOD, DOC, DOB, DOA})
+  );
 
 endmodule
