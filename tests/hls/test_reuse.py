@@ -97,12 +97,57 @@ def test_fusesoc_passes_parameters_on_and_their_checks_are_seen(library):
     assert "TileColumns is 12, it must be a power of two, at least 8" in output
 
 
-def test_bender_manifest_has_what_the_manual_knows_and_files_that_exist():
+def bender_problems(manifest: dict) -> list[str]:
+    """What Bender would refuse, warn of or read otherwise than as one plain file, by its parser (src/config.rs of pulp-platform/bender)."""
+    package, sources = manifest.get("package", {}), manifest.get("sources", [])
+    problems = [f"unknown key {key}" for key in [*(set(manifest) - BENDER_KEYS), *(set(package) - BENDER_PACKAGE_KEYS)]]
+    if not isinstance(package.get("name"), str) or package["name"] != package["name"].lower():
+        problems.append("the name is no text in lower case, as Bender takes names")
+    problems += [f"{key} is no text" for key in ("description",) if not isinstance(package.get(key, ""), str)]
+    for source in sources:
+        # A mapping is a group or a file of a stated type; $ starts a variable of the environment; * and ? make a pattern.
+        if not isinstance(source, str) or set(source) & set("$*?") or Path(source).is_absolute():
+            problems.append(f"{source} is no plain relative path")
+        elif Path(source).suffix != ".sv" or not (ROOT / source).is_file():
+            problems.append(f"{source} is no SystemVerilog file of the repository")
+    return problems + [f"{source} stands twice" for source in {str(s) for s in sources} if sources.count(source) > 1]
+
+
+def test_bender_manifest_has_what_its_parser_takes_and_every_file_in_the_order_of_the_file_list():
     manifest = yaml.safe_load((ROOT / "Bender.yml").read_text())
-    assert set(manifest) <= BENDER_KEYS and set(manifest["package"]) <= BENDER_PACKAGE_KEYS
+    assert bender_problems(manifest) == []
     assert manifest["package"]["name"] == "moesaic"
-    assert all(isinstance(source, str) and (ROOT / source).is_file() for source in manifest["sources"])
-    assert {Path(source).name for source in manifest["sources"]} == MODULES
+    listed = (RTL_DIRECTORY / "moesaic_accelerator.f").read_text().splitlines()
+    assert [Path(source).name for source in manifest["sources"]] == [name for name in listed if name[:2] != "//"]
+    # Without include_dirs and export_include_dirs nothing may have to be found beside the sources.
+    assert not [name for name in MODULES if "`include" in (RTL_DIRECTORY / name).read_text()]
+
+
+GOOD_SOURCE = f"{RTL_IN_REPOSITORY}/{TOP}.sv"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"licence": "x"}, "unknown key licence"),
+        ({"package": {"name": "moesaic", "version": "1"}}, "unknown key version"),
+        ({"package": {}}, "the name is no text"),
+        ({"package": {"name": "Moesaic"}}, "the name is no text in lower case"),
+        ({"package": {"name": "moesaic", "description": ["x"]}}, "description is no text"),
+        ({"sources": [f"{RTL_IN_REPOSITORY}/*.sv"]}, "is no plain relative path"),
+        ({"sources": ["$ROOT/a.sv"]}, "is no plain relative path"),
+        ({"sources": [{"files": [GOOD_SOURCE]}]}, "is no plain relative path"),
+        ({"sources": [str(ROOT / GOOD_SOURCE)]}, "is no plain relative path"),
+        ({"sources": ["Makefile"]}, "is no SystemVerilog file"),
+        ({"sources": [f"{RTL_IN_REPOSITORY}/absent.sv"]}, "is no SystemVerilog file"),
+        ({"sources": [GOOD_SOURCE, GOOD_SOURCE]}, "stands twice"),
+    ],
+)
+def test_what_bender_would_not_take_is_noticed(change, problem):
+    good = {"package": {"name": "moesaic"}, "sources": [GOOD_SOURCE]}
+    assert bender_problems(good) == []
+    (found,) = bender_problems(good | change)
+    assert problem in found
 
 
 def elaborated(path):
