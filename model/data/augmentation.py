@@ -26,7 +26,8 @@ class Augmentation:
     rotated; then a window is cut out at a random position. Pixels outside the image are padding and invalid. Depth is divided by the drawn
     factor: what looks twice as large is half as far away. Normals change when the image is mirrored or rotated, and not otherwise.
 
-    scale: lower and upper limit of the factor. rotation: largest angle in degrees, either way, about the centre. mirror: half of
+    scale: lower and upper limit of the factor. factors: if any, one of them is taken in place of a factor from `scale`. centred: the
+    window is cut out around the centre. rotation: largest angle in degrees, either way, about the centre. mirror: half of
     the samples. colours: brightness by up to 32 (of 255), contrast and saturation by a factor of 0.5 to 1.5 and hue by up to 36
     degrees, each for half of the samples (Howard, arXiv:1312.5402). exchange: permute the colour channels. inverse_depth: depth is
     one over a distance, so it is multiplied by the factor instead. largest_class_share: below 1, a window in which fewer than two classes
@@ -37,6 +38,8 @@ class Augmentation:
     height: int
     width: int
     scale: tuple[float, float] = (1.0, 1.0)
+    factors: tuple[float, ...] = ()
+    centred: bool = False
     rotation: float = 0.0
     mirror: bool = True
     colours: bool = False
@@ -49,7 +52,8 @@ class Augmentation:
         """The changed sample, [height, width]; it depends only on the sample and the generator's state."""
         if self.mirror and rng.integers(2):
             sample = mirrored(sample)
-        sample = self._scaled(sample, rng.uniform(*self.scale))
+        factor = float(rng.choice(self.factors)) if self.factors else rng.uniform(*self.scale)
+        sample = self._scaled(sample, factor)
         padding = self.description.padding
         if self.rotation:
             sample = rotated(sample, rng.uniform(-self.rotation, self.rotation), padding)
@@ -64,6 +68,9 @@ class Augmentation:
         limit, labels = self.largest_class_share, sample.targets.get("segmentation")
         top, left = 0, 0
         for _ in range(_CROPS):
+            if self.centred:
+                top, left = (rows - self.height) // 2, (columns - self.width) // 2
+                break
             top, left = _start(rng, rows, self.height), _start(rng, columns, self.width)
             if limit == 1 or labels is None:
                 break

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from moesaic.errors import UserError
+from moesaic.model.data.m3vit_augmentation import as_in_m3vit
 from moesaic.model.data.registry import augmentation_of, open_dataset
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Batch, require_tasks
@@ -91,6 +92,8 @@ def open_loader(recipe: Recipe, root: Path | None, rank: int = 0, ranks: int = 1
     )
     require_tasks(dataset, wanted)
     augmentation = augmentation_of(data.name, *size, model.input) if data.augment else None
+    if augmentation is not None and data.augmentation == "m3vit":
+        augmentation = as_in_m3vit(augmentation, data.name)
     if augmentation is not None and data.largest_class_share < 1:
         augmentation = dataclasses.replace(augmentation, largest_class_share=data.largest_class_share)
     return Loader(dataset, training.batch, training.seed, augmentation, rank, ranks)

@@ -34,6 +34,7 @@ WEIGHTINGS = ("fixed", "uncertainty", "dwa", "gradnorm", "pcgrad", "cagrad", "na
 INITIALISATIONS = ("pytorch", "m3vit")
 BATCH_PER = ("update", "process")
 DECAYED = ("matrices", "all")
+AUGMENTATIONS = ("usual", "m3vit")
 RATE_GROUPS = ("backbone", "experts", "routers", "heads")
 """The parts of a network that can have learning rates of their own; the backbone is what belongs to none of the others."""
 
@@ -322,23 +323,29 @@ class DataConfiguration:
     """What to train on. name: one of DATASETS; the place of its files is not part of a recipe.
 
     validation: number of held-out samples to validate on; 0 means all, except for rendered scenes, which are endless. augment: scale,
-    crop, mirror and recolour the samples of a data set in files (rendered scenes are always mirrored and recoloured).
-    largest_class_share: of the pixels of a crop that one class of the segmentation may take, above 0 to 1, which is no limit; see
-    `moesaic.model.data.augmentation`. UserError for any other value.
+    crop, mirror and recolour the samples of a data set in files (rendered scenes are always mirrored and recoloured). augmentation:
+    "usual", the data set's own, or "m3vit", see `moesaic.model.data.m3vit_augmentation`. largest_class_share: of the pixels of a crop
+    that one class of the segmentation may take, above 0 to 1, which is no limit; see `moesaic.model.data.augmentation`. UserError for any
+    other value.
     """
 
     name: str = "scenes"
     validation: int = 128
     augment: bool = True
+    augmentation: str = "usual"
     largest_class_share: float = 1.0
 
     def __post_init__(self) -> None:
+        from moesaic.model.data.m3vit_augmentation import CHANGES
         from moesaic.model.data.registry import DATASETS
 
-        _require_one_of(self, {"name": DATASETS.names, "augment": (False, True)})
+        choices = {"name": DATASETS.names, "augment": (False, True), "augmentation": AUGMENTATIONS}
+        _require_one_of(self, choices)
         _require_integers(self, {"validation": 0})
         if self.name == "scenes" and self.validation == 0:
             raise UserError("validation (0) means all samples, but scenes have no end: give the number to render")
+        if self.augmentation == "m3vit" and self.name not in CHANGES:
+            raise UserError(f"augmentation 'm3vit' is for {', '.join(CHANGES)}, not for {self.name}: leave it out")
         share = self.largest_class_share
         if type(share) not in (int, float) or not 0 < share <= 1:
             raise UserError(f"largest_class_share ({share!r}) is not a number above 0 to 1: correct the recipe")
@@ -548,7 +555,7 @@ _UNMENTIONED = {
         *("reference", "weighting", "weighting_period", "initialisation", "upcycle", "batch_per", "decayed"),
         *("schedule_period", "rates", "layer_decay", "ema_decay", "label_smoothing"),
     ),
-    "data": _defaults(DataConfiguration, "largest_class_share"),
+    "data": _defaults(DataConfiguration, "augmentation", "largest_class_share"),
 }
 """Left out of a recipe's plain form at these values, so that studies which keep results under it find those of before."""
 

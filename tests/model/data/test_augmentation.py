@@ -1,10 +1,13 @@
 """Augmentation changes an image and its truths alike, and only as its random numbers say."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from moesaic.model.data.augmentation import Augmentation, _recoloured, _turn_about_grey
 from moesaic.model.data.geometry import fit, mirrored, resized
+from moesaic.model.data.m3vit_augmentation import CHANGES, as_in_m3vit
 from moesaic.model.data.registry import DATASETS, augmentation_of
 from moesaic.model.data.rendered import RenderedScenes
 from moesaic.model.data.samples import Sample
@@ -207,3 +210,29 @@ def test_invalid_pixels_count_for_no_class():
     fresh.integers(1)
     fresh.integers(60 - 15 + 1)
     assert rng.bit_generator.state == fresh.bit_generator.state
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_samples_change_as_in_the_code_of_m3vit(sample, name):
+    augmentation = as_in_m3vit(augmentation_of(name, 24, 40), name)
+    assert augmentation.colours is False and augmentation.mirror and not augmentation.inverse_depth
+    depths = []
+    for seed in range(60):
+        found = draw(dataclasses.replace(augmentation, rotation=0.0), numbered(), seed)
+        valid = found.targets["depth"] > 0
+        places = (found.image[..., 0].astype(int) * 40 + found.image[..., 1] + 1)[valid]
+        depths.append(np.round(np.median(places / found.targets["depth"][valid]), 1))
+    if name == "pascal-context":
+        assert augmentation.rotation == 20 and 0.7 <= min(depths) < 0.9
+        assert 1.1 < max(depths) <= 1.3
+    else:
+        assert augmentation.rotation == 0 and set(depths) == {1.0, 1.2, 1.5}
+
+
+def test_a_centred_window_is_around_the_centre():
+    for seed in range(4):
+        found = draw(Augmentation(8, 10, factors=(1.0,), centred=True, mirror=False), numbered(8, 10), seed)
+        assert np.array_equal(found.image, numbered(8, 10).image)
+    found = draw(Augmentation(8, 10, factors=(2.0,), centred=True, mirror=False), numbered(8, 10), 0)
+    assert np.unique(found.targets["segmentation"]).tolist() == [2, 3, 4, 5]
+    assert np.unique(found.targets["parts"]).tolist() == [2, 3, 4, 5, 6, 7]

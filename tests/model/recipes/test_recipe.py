@@ -190,6 +190,8 @@ def test_a_base_that_cannot_be_used_is_named(tmp_path, text, message):
         ),
         ("data", {"largest_class_share": 0.75}, "limits crops, but scenes are not cropped: leave it out"),
         ("data", {"name": "nyud", "augment": False, "largest_class_share": 0.75}, "augment = false crops nothing"),
+        ("data", {"augmentation": "m3vit"}, "augmentation 'm3vit' is for nyud, pascal-context, .*, not for scenes"),
+        ("data", {"augmentation": "deit"}, r"augmentation \('deit'\) is unknown: choose usual, m3vit"),
         ("data", {"largest_class_share": 0}, r"largest_class_share \(0\) is not a number above 0 to 1"),
         ("data", {"name": "imagenet"}, r"name \('imagenet'\) is unknown: choose cityscapes, cityscapes-mtan"),
         ("data", {"validation": 0}, "scenes have no end"),
@@ -281,7 +283,7 @@ ADDED = {
         "layer_decay": 0.75,
         "ema_decay": 0.999,
     },
-    "data": {"name": "nyud", "largest_class_share": 0.75},
+    "data": {"name": "nyud", "augmentation": "m3vit", "largest_class_share": 0.75},
 }
 
 
@@ -341,6 +343,7 @@ def test_steps_and_rates_follow_from_the_authors_files(name):
     assert (training.optimizer, training.momentum, training.weight_decay) == ("sgd", 0.9, 1e-4)
     assert (training.decayed, training.schedule, training.warmup, training.gradient_clip) == ("all", "poly", 0, 0)
     assert (training.initialisation, training.upcycle, training.rate_of("experts")) == ("m3vit", False, 2.0)
+    assert load_recipe(name).data.augmentation == "m3vit"
 
 
 @pytest.mark.parametrize("name", [*UPSTREAM, "pascal-context/mtl-base", "nyud/mtl-large"])
