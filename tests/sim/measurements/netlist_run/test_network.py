@@ -91,16 +91,6 @@ def test_a_wrong_lookup_table_makes_wrong_bytes(tiny):
 
 
 @pytest.mark.slow
-@needs_icarus
-def test_a_flip_flop_that_takes_an_unknown_value_makes_unknown_bytes(tiny):
-    build = generate(network(FEW_BITS, 0), tiny)
-    wrong = with_one_unknown_input(accelerator(tiny, mapped=True), "moesaic_requantise")
-    result = compare(build, "depth", picture(FEW_BITS, 0), wrong, mapped=True)
-    assert result.different > 0
-    assert any(problem.endswith("write data") for problem in result.problems)
-
-
-@pytest.mark.slow
 def test_all_flip_flops_and_memories_of_the_netlist_start_unknown(tiny):
     netlist = accelerator(tiny, mapped=True)
     starts = re.findall(r"^  FD\w+ #\(\n    \.INIT\((.*?)\)", netlist, re.MULTILINE)
@@ -115,12 +105,6 @@ def with_one_table_inverted(netlist: str, module: str) -> str:
     table = re.compile(r"(?<=\.INIT\(64'h)[0-9a-f]{16}").search(netlist, start)
     assert table
     return netlist[: table.start()] + f"{int(table[0], 16) ^ (1 << 64) - 1:016x}" + netlist[table.end() :]
-
-
-def with_one_unknown_input(netlist: str, module: str) -> str:
-    """The netlist with the data of the first flip-flop in a module unknown."""
-    start = netlist.index("  FDRE #", netlist.index(f"module {module}"))
-    return netlist[:start] + re.sub(r"(?<=\.D\().*(?=\))", "1'hx", netlist[start:], count=1)
 
 
 def test_handshakes_are_found_by_name_and_reported_once_each():
