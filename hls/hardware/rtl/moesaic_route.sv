@@ -318,17 +318,27 @@ module moesaic_route #(
   logic [16:0] exponential_q;
   logic [15:0] token_q, score_q, mantissa_q;
   logic [32:0] multiplied_q, product_q, rounded;
-  logic [2:0][5:0] product_shift_q;
+  logic [1:0][5:0] product_shift_q;
+  logic [5:0] product_shift;
   logic pushing_q;
 
-  assign rounded = ((product_q >> product_shift_q[2]) + 33'd1) >> 1;
+  // A register of its own at the end, since three in a row become a shift register of LUTs, which is late.
+  moesaic_replica #(
+      .Width(6)
+  ) u_product_shift (
+      .clk_i,
+      .data_i(product_shift_q[1]),
+      .data_o(product_shift)
+  );
+
+  assign rounded = ((product_q >> product_shift) + 33'd1) >> 1;
 
   always_ff @(posedge clk_i) begin
     exponential_q   <= entry_exponential;
     mantissa_q      <= mantissa;
     multiplied_q    <= 33'(exponential_q) * 33'(mantissa_q);
     product_q       <= multiplied_q;
-    product_shift_q <= {product_shift_q[1:0], sum_bits - 6'd2};
+    product_shift_q <= {product_shift_q[0], sum_bits - 6'd2};
     score_q         <= (rounded > 33'd65535) ? 16'hffff : rounded[15:0];
     ps_expert_q     <= {ps_expert_q[2:0], entry_expert};
     ps_token_q      <= {ps_token_q[2:0], token_q};
