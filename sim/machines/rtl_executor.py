@@ -41,6 +41,8 @@ TOP = "testbench"
 WINDOW_BASES = {Space.CONSTANT: 0x0_2000_0000, Space.FRAME: 0x8_7654_3000}
 _LOG_TAIL_LINES = 40
 _CLOSE_SECONDS = 20.0
+# Of a simulator that counts coverage, whose file of hundreds of MB would end halfway.
+_COUNTING_CLOSE_SECONDS = 1800.0
 # Defined here because moesaic.sim.machines.waveform can be imported only inside a simulator.
 _WAVEFORM_SOURCE = Path(__file__).parent / "waveform.cpp"
 
@@ -304,7 +306,7 @@ class RtlExecutor:
             self._stream.close()
         if self._process.poll() is None:
             try:
-                self._process.wait(_CLOSE_SECONDS)
+                self._process.wait(_CLOSE_SECONDS if coverage_directory() is None else _COUNTING_CLOSE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
