@@ -74,7 +74,7 @@ WORKLOADS = (
     _plan_points("conflicts", "conflicts"),
     _plan_points("any value", "registers_of_any_value", "fields_of_any_value"),
     Workload("frames, one expert", "a whole frame with one expert", ("tests/hls/test_one_expert.py",), "rtl"),
-    Workload("frames, 4-bit experts", "whole frames, experts of 4 and of 8 bits, fixed timing", ("tests/system/test_expert_bits.py",), "52"),
+    Workload("frames, 4-bit experts", "whole frames, experts of 4 and 8 bits, fixed timing", ("tests/system/test_expert_bits.py",), "52"),
     Workload("random programs", "all units at once", (f"{_ACCELERATOR}::test_random_program",)),
     Workload(
         "bus errors", "every kind of error on the bus",
