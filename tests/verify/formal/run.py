@@ -17,13 +17,13 @@ from moesaic.campaign.workers import in_this_process
 from moesaic.errors import InternalError, UserError
 from moesaic.files import sha256_of
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
-from tests.verify.formal import sby
+from tests.verify.formal import bit_induction, sby
 from tests.verify.formal.arithmetic_lemmas import LEMMAS
 from tests.verify.formal.deadlock_checks import CHECKS
 from tests.verify.formal.environment import require, versions
 from tests.verify.formal.exhaustion import EXHAUSTIONS, SOURCES
 from tests.verify.formal.report import Result, write_report
-from tests.verify.formal.tasks import REACHABILITY, TASKS, ProofTask
+from tests.verify.formal.tasks import BIT_INDUCTION, REACHABILITY, TASKS, ProofTask
 
 VERIFY = Path("build/verify")
 KEPT = VERIFY / "formal"
@@ -36,7 +36,10 @@ LOWERING = (Path("hls/compiler"), Path("tests/hls"), Path("spec"))
 def proved(name: str) -> dict:
     """Prove a task and reach its cover statements; a `Result` as a dictionary. InternalError if either fails."""
     task = _task(name)
-    verdict = sby.run(task, "bmc" if task.bounded else "prove", RUNS / name / "proof", RTL_DIRECTORY)
+    if task.engine == BIT_INDUCTION:
+        verdict = bit_induction.prove(task, RUNS / name / "proof")
+    else:
+        verdict = sby.run(task, "bmc" if task.bounded else "prove", RUNS / name / "proof", RTL_DIRECTORY)
     if verdict.status != "PASS":
         raise InternalError(f"{name}: proof {verdict.status} {', '.join(verdict.named)}")
     cover, vacuity = sby.Verdict("PASS", (), 0), f"as {task.covered_by}"

@@ -11,6 +11,8 @@ from moesaic.sim.machines.source_closure import source_closure
 PROPERTIES = Path(__file__).with_name("properties")
 INDUCTION = "smtbmc z3"
 """k-induction: proved for runs of any length."""
+BIT_INDUCTION = "abc ind"
+"""k-induction, too, decided on bits: where z3 takes long."""
 REACHABILITY = "abc pdr"
 """Property-directed reachability: proved for runs of any length; finds its own invariants, where there are few bits."""
 
@@ -22,7 +24,7 @@ BOUNDED = "abc bmc3"
 class ProofTask:
     """One harness with fixed sizes.
 
-    top: its module, in properties/. engine: INDUCTION, REACHABILITY or BOUNDED. depth: of the induction or
+    top: its module, in properties/. engine: INDUCTION, BIT_INDUCTION, REACHABILITY or BOUNDED. depth: of the induction or
     of what is bounded. cover_depth: within which every cover statement must be
     reached, or the proof counts as vacuous. cuts: wires that the harness constrains in place of what drives them. ignored: assertions that
     are not this task's, by names with *; only: those that alone are. covered_by: the task that has the same cover statements and reaches
@@ -79,6 +81,10 @@ TASKS = (
     ProofTask(
         "issue", "issue_proof", "instructions start in order with their semaphores, and signal when completed", engine=REACHABILITY,
         ignored=("u_issue.u_dispatch_rules.*", "u_issue.u_instr_rules.*", "u_issue.u_header.*"),
+    ),
+    ProofTask(
+        "transfer_loop", "transfer_loop_proof", "runs are those of the loop nest; no address wraps; one fault, none behind it",
+        engine=BIT_INDUCTION, depth=4,
     ),
     ProofTask("burst_splitter", "burst_splitter_proof", "bursts cover a run and stay in pages and blocks"),
     ProofTask("control", "control_proof", "AXI4-Lite subordinate; registers; the life of a run", depth=5),
