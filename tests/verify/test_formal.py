@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from moesaic.hls.compiler.generate import generate
 from moesaic.spec.configuration import load_configuration
 from moesaic.spec.isa import Unit, semaphore
+from tests.docs.markdown import REPOSITORY
 from tests.hls.networks import SMALL, network
 from tests.verify.formal import environment, sby
 from tests.verify.formal.arithmetic_lemmas import LEMMAS
@@ -36,6 +38,14 @@ def test_a_task_has_its_sources(task: ProofTask) -> None:
 def test_names_are_unique() -> None:
     names = [case.title for case in cases()]
     assert len(set(names)) == len(names)
+
+
+def test_the_page_has_every_task() -> None:
+    page = (REPOSITORY / "docs" / "verification.md").read_text()
+    section = page.split("## What is proved\n")[1].split("\n## ")[0]
+    rows = [row.split("|")[3] for row in section.splitlines() if row.startswith("| ") and "`" in row]
+    named = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert named == {case.title for case in cases()}
 
 
 @pytest.mark.parametrize("copy", broken_copies(), ids=lambda copy: f"{copy.task}-{copy.property}")
