@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from moesaic.caches import cache_directory
 from moesaic.errors import InternalError
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY as RTL
 from moesaic.hls.hardware.accelerator_sources import rtl_parameters
 from moesaic.hls.hardware.devices import DEVICES
 from moesaic.hls.hardware.resource_estimate import estimate_resources
+from moesaic.sim.machines.rtl_lint import SYNTHESISED_TOP
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.synthesis import (
     counting,
@@ -28,6 +30,8 @@ from moesaic.sim.measurements.synthesis import (
 from moesaic.sim.measurements.synthesis.elaboration import elaborate
 from moesaic.sim.measurements.synthesis.netlist import Netlist
 from moesaic.sim.measurements.synthesis.synthesis_page import resources_markdown, resources_table
+from moesaic.sim.measurements.synthesis.synthesised_sources import synthesised_sources
+from moesaic.spec.board import clock_mhz
 from moesaic.spec.configuration import load_configuration
 
 LEVEL = timing.LEVEL_NS
@@ -300,3 +304,20 @@ def test_estimate_agrees_with_synthesis_of_the_test_configuration(tmp_path):
     }  # fmt: skip
     page = resources_markdown(tiny, design, judgements, document["big_blocks_percent"])
     assert "estimate before place and route" in page and page.endswith(document["verdict"] + "\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("zcu104", set()), ("kv260", set()), ("zcu102", set()),
+        ("zcu104-full", {"DSP48E2", "BRAM36", "LUT", "LUT as memory"}),
+    ],
+)  # fmt: skip
+def test_shipped_configurations_keep_the_guidelines(name: str, broken: set[str]) -> None:
+    configuration = load_configuration(name)
+    design = module_synthesis.measure(
+        SYNTHESISED_TOP, synthesised_sources(), rtl_parameters(configuration), cache_directory("netlists")
+    )
+    judgements = judging.judge(design, DEVICES[configuration.part], clock_mhz(configuration))
+    assert {judgement.guideline for judgement in judgements if not judgement.kept} == broken
