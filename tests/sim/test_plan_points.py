@@ -256,7 +256,7 @@ def test_faults_of_overlapping_instructions(executor: RtlExecutor, name: str) ->
 
 @pytest.mark.parametrize("seed", range(2), ids=lambda seed: f"seed{seed}")
 def test_a_product_without_rows_waits_for_the_one_before(executor: RtlExecutor, seed: int) -> None:
-    """It has nothing to do, but what waits for it reads what the one before writes."""
+    """It has nothing to do, but is not done before: what is done first is taken for the one before, whose results others wait for."""
     loaded, multiplied = 1 << semaphore(Unit.LOAD, Unit.MATMUL), 1 << semaphore(Unit.MATMUL, Unit.STORE)
     result, rows = 8192, 60
     code = (
@@ -264,9 +264,9 @@ def test_a_product_without_rows_waits_for_the_one_before(executor: RtlExecutor, 
         + short(Unit.LOAD, dram_offset=1024, bytes=4096, destination=int(LoadDestination.WEIGHT), signal_mask=loaded)
         + short(
             Unit.MATMUL, rows=rows, columns=16, depth=64, a_pitch=64, b_stride=512, param_address=2048, param_stride=64,
-            d_address=result, d_pitch=16, wait_mask=loaded,
+            d_address=result, d_pitch=16, wait_mask=loaded, signal_mask=multiplied,
         )
-        + short(Unit.MATMUL, rows=0, overlap=1, signal_mask=multiplied)
+        + short(Unit.MATMUL, rows=0, overlap=1)
         + short(Unit.STORE, bytes=16 * rows, local_address=result, wait_mask=multiplied)
         + END
     )  # fmt: skip
