@@ -27,6 +27,7 @@ def numbers(figures, first):
     return values
 
 
+@pytest.mark.slow
 def test_a_row_for_every_number_of_workers_and_processes(recipe):
     console = Console(quiet=True)
     assert numbers(reading_figures(recipe, None, [0, 1], 2, console), ["0", "1"])[0, 1] == 1

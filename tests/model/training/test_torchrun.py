@@ -32,7 +32,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize("expert_ranks", ["node", "4"], ids=["inside-a-machine", "across-machines"])
+@pytest.mark.parametrize(
+    "expert_ranks",
+    [pytest.param("node", marks=pytest.mark.slow, id="inside-a-machine"), pytest.param("4", id="across-machines")],
+)
 def test_two_agents_of_two_processes(expert_ranks, tmp_path):
     recipe, path, port = tmp_path / "recipe.toml", tmp_path / "model", free_port()
     recipe.write_text(RECIPE)
