@@ -102,7 +102,7 @@ TASKS = (
     ),
     ProofTask(
         "store", "store_proof", "AXI4 manager that writes, cut to bursts of 2, 2 of them and 4 beats of data",
-        {"MaxBeats": 2, "DataBeats": 4, "Bursts": 2}, engine=BOUNDED, depth=18, cuts=STORE_CUTS, ignored=STORE_FRONT,
+        {"MaxBeats": 2, "DataBeats": 4, "Bursts": 2}, engine=BIT_INDUCTION, depth=4, cuts=STORE_CUTS, ignored=STORE_FRONT,
     ),
     ProofTask("isqrt", "isqrt_proof", "the floor of the root of all 32-bit radicands"),
     ProofTask("reciprocal_16", "reciprocal_proof", "of all values below 2**16 (layer norm)", {"Width": 16}),
