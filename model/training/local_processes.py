@@ -16,10 +16,11 @@ def run_on_ranks(function: Callable[..., None], ranks: int, *arguments: object, 
     function and arguments have to be picklable. device: see `choose_device`. An exception in one ends all, and is raised here as
     torch.multiprocessing.ProcessRaisedException.
     """
-    spawn(_start, (function, ranks, _free_port(), device, arguments), nprocs=ranks)
+    spawn(_start, (function, ranks, free_port(), device, arguments), nprocs=ranks)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nothing listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

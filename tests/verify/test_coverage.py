@@ -19,9 +19,9 @@ from tests.verify.coverage.figures import NOISE, by_module, total
 from tests.verify.coverage.measurement import collected
 from tests.verify.coverage.plan import load_plan, points_of_programs, seen_rows, spelled_out
 from tests.verify.coverage.points import Bit, Block, Counts, accelerator_modules, read_counts
-from tests.verify.coverage.python_sources import REPOSITORY, python_sources
 from tests.verify.coverage.run import impossible_points
 from tests.verify.coverage.workloads import BOTH, FULL_SIZE, WORKLOADS, Workload, chosen
+from tests.verify.python_sources import REPOSITORY, python_sources
 
 MODULE = "moesaic_fifo"
 

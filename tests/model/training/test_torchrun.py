@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from moesaic.model.recipes.recipe import load_recipe
 from moesaic.model.training import checkpoint
+from moesaic.model.training.local_processes import free_port
 from moesaic.model.training.train import train
 from tests.model.conftest import OWN_RECIPE
 
@@ -24,12 +24,6 @@ RECIPE = (
 )
 RECIPE += "\n[data]\nvalidation = 3\n"
 """Without noise, which every rank draws for its own tokens."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.parametrize(

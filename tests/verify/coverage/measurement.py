@@ -19,8 +19,8 @@ from moesaic.sim.machines.coverage_data import PROGRAMS_SUFFIX, VARIABLE, WITHOU
 from moesaic.spec.isa import INSTRUCTION_BYTES
 from tests.verify.coverage.plan import points_of_programs
 from tests.verify.coverage.points import Counts, accelerator_modules, read_counts
-from tests.verify.coverage.python_sources import REPOSITORY, python_sources
 from tests.verify.coverage.workloads import Workload
+from tests.verify.python_sources import REPOSITORY, python_sources
 
 _DESIGN = ("hls/hardware/rtl", "sim/machines", "sim/bench_kit", "configs")
 """What simulators are made of."""

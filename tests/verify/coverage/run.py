@@ -20,8 +20,8 @@ from tests.verify.coverage.measurement import case_of
 from tests.verify.coverage.page import as_json, as_markdown, summary
 from tests.verify.coverage.plan import LIST, load_plan, seen_rows, spelled_out
 from tests.verify.coverage.points import Counts
-from tests.verify.coverage.python_sources import REPOSITORY
 from tests.verify.coverage.workloads import TINY, Workload, chosen
+from tests.verify.python_sources import REPOSITORY
 
 OUTPUT = REPOSITORY / "build" / "verify"
 _CACHE = REPOSITORY / "build" / "test-cache"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import tempfile
@@ -21,8 +20,8 @@ from moesaic.spec.executor import MachineFault
 from tests.verify.mutation.designs import Design
 from tests.verify.mutation.simulations import SimulationServer, build_mutants
 from tests.verify.mutation.workload import MAX_CYCLES, Counters, Step, configuration, steps
+from tests.verify.python_sources import python_sources
 
-_REPOSITORY = Path(__file__).parents[3]
 TIMINGS = (1, None)
 """Random DRAM timing, which finds more, and the fixed one, with which the cycles count, too. See RtlExecutor's random_seed."""
 _POWER_UP = {1: 1, None: 2}
@@ -116,24 +115,8 @@ class MutantSimulator:
 
 @functools.cache
 def workload_digest() -> str:
-    """Depends on what mutants are run on, and how: the compiler, the machines, and the tests' files that this module is made of."""
-    files = _of_the_tests(Path(__file__), set()) | {Path(__file__).with_name("fork_server.py")}
-    for folder in ("spec", "hls/compiler", "sim/machines"):
-        files |= set((_REPOSITORY / folder).rglob("*.py"))
-    return content_hash(sorted(files))
-
-
-def _of_the_tests(path: Path, seen: set[Path]) -> set[Path]:
-    """This file and those below tests that it imports, and these, and so on."""
-    if path not in seen:
-        seen.add(path)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
-                for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
-                    imported = _REPOSITORY.joinpath(*(name or "").split(".")).with_suffix(".py")
-                    if imported.exists():
-                        _of_the_tests(imported, seen)
-    return seen
+    """Depends on what mutants are run on, and how: every module that this one and the server of simulations are made of."""
+    return content_hash(python_sources([Path(__file__), Path(__file__).with_name("fork_server.py")]))
 
 
 def _ordered(module: str, timing: int | None) -> list[Step]:
