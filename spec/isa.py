@@ -227,7 +227,8 @@ HEADER = (
         31,
         1,
         "may start while the previous instruction of its unit still executes (two at a time, completed in order): a promise that"
-        " it reads nothing that the previous one writes and, if it is a load, writes nothing that the previous one writes",
+        " it reads nothing that the previous one writes; if it is a load, also that it writes nothing that the previous one writes;"
+        " if it is a matmul, that it writes nothing by an address of `act` that the previous one writes by one of `weight`",
     ),
     Field("signal_mask", 2, 0, SEMAPHORES, "semaphores to increment at completion"),
     Field("tag", 3, 0, 32, "the layer that the instruction belongs to; shown in faults and traces, without effect"),

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from moesaic.hls.compiler.arena import Span
 from moesaic.spec.configuration import HardwareConfiguration
-from moesaic.spec.isa import BY_NAME, END, Unit, semaphore
+from moesaic.spec.isa import BY_NAME, END, Destination, Unit, semaphore
 from moesaic.spec.legality import encode
 
+_TO_WEIGHT = (Destination.KEYS, Destination.VALUES)
 _OTHERS = {unit: tuple(other for other in Unit if other != unit) for unit in Unit}
 
 
@@ -99,9 +100,16 @@ class Assembler:
 
 def _conflict(unit: Unit, previous: Entry, entry: Entry) -> bool:
     """Whether `entry` must not start before `previous`, on the same unit, has completed (see `overlap` in moesaic.spec.isa)."""
-    touched = entry.reads + entry.writes if unit == Unit.LOAD else entry.reads
+    touched = entry.reads
+    if unit == Unit.LOAD or (unit == Unit.MATMUL and _written_by_weight(previous) and not _written_by_weight(entry)):
+        touched += entry.writes
     for space, start, end in previous.writes:
         for span in touched:
             if span.space == space and span.start < end and start < span.end:
                 return True
     return False
+
+
+def _written_by_weight(product: Entry) -> bool:
+    """Whether the result's addresses are those of the weight memory, which continue in the activation memory's lowest bytes."""
+    return product.fields.get("destination") in _TO_WEIGHT

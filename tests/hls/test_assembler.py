@@ -230,6 +230,21 @@ def test_two_readers_do_not_wait_for_one_another_but_the_next_writer_waits_for_b
     assert load["wait_mask"] == 1 << semaphore(Unit.STORE, Unit.LOAD) | 1 << semaphore(Unit.ROUTE, Unit.LOAD)
 
 
+_BY_ACT, _BY_WEIGHT = (Destination.INT8, Destination.INT16), (Destination.KEYS, Destination.VALUES)
+
+
+@pytest.mark.parametrize("later", [*_BY_ACT, *_BY_WEIGHT], ids=lambda d: f"then {d.name.lower()}")
+@pytest.mark.parametrize("earlier", [*_BY_ACT, *_BY_WEIGHT], ids=lambda d: d.name.lower())
+def test_a_product_waits_for_what_it_overwrites_by_the_address_of_the_other_memory(earlier, later) -> None:
+    """By an address of the weight memory, a shared byte is written later than by one of the activation memory."""
+    assembler, shared = Assembler(TINY, {}), Span("machine", 0, 64)
+    for destination in (earlier, later):
+        fields = {**SMALLEST["matmul"], "destination": int(destination)}
+        assembler.emit("matmul", "a", reads=(Span("act", 1024, 1088),), writes=(shared,), **fields)
+    second = instructions(assembler.program())[1].fields
+    assert second["overlap"] == int(earlier in _BY_ACT or later in _BY_WEIGHT)
+
+
 def test_tags_are_shared_by_the_programs_of_a_build_and_the_program_ends() -> None:
     tags: dict[str, int] = {}
     for layer in ("norm", "head", "norm"):
