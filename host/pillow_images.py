@@ -56,8 +56,10 @@ def decode_with_pillow(data: bytes) -> np.ndarray:
         raise ValueError("it is no image in a format that Pillow reads; save it as PNG or JPEG") from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"it is larger than Pillow reads ({error}); shrink or cut it first") from None
-    except (OSError, SyntaxError, EOFError) as error:
-        reason = str(error).replace("\n", " ")
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow's decoders let through what a damaged file makes of their lists and numbers
+        reason = (str(error) or type(error).__name__).replace("\n", " ")
         raise ValueError(f"it is damaged ({reason}); fetch it or save it again") from None
 
 

@@ -60,6 +60,8 @@ FORMAT, VERSION = "moesaic bundle", 3
 MANIFEST = "bundle.json"
 EXPERT_WEIGHT_BITS = (8, 4)
 PREFIX_TOKENS_MAX = 8
+BLOCKS_MAX, EXPERTS_MAX = 4_096, 4_096
+"""Far more than a network has; a damaged file with more would fill memory with their names."""
 _REMEDY = "make it again with `moesaic export`"
 _OF_EXPERTS = ("experts", "top_k", "expert_hidden")  # may be 0 in a dense network
 _OF_BLOCKS = ("moe_blocks", "four_bit_experts")  # all other fields of an architecture are integers
@@ -276,8 +278,9 @@ def _architecture_problem(bundle: Bundle) -> str:
     ):
         if size % divisor:
             return f"{name} ({size}) is not a multiple of {divisor}"
-    if a.prefix_tokens > PREFIX_TOKENS_MAX:
-        return f"prefix_tokens is {a.prefix_tokens}, at most {PREFIX_TOKENS_MAX} are possible"
+    for name, greatest in (("prefix_tokens", PREFIX_TOKENS_MAX), ("depth", BLOCKS_MAX), ("experts", EXPERTS_MAX)):
+        if (value := getattr(a, name)) > greatest:
+            return f"{name} is {value}, at most {greatest} are possible"
     if not _ascending(a.moe_blocks, a.depth):
         return f"moe_blocks {list(a.moe_blocks)} are not ascending numbers below {a.depth}"
     for block, experts in a.four_bit_experts.items():

@@ -222,6 +222,6 @@ def load_configuration(path: Path | str) -> HardwareConfiguration:
     except FileNotFoundError:
         known = [shipped.stem for shipped in shipped_configurations()]
         raise UserError(f"no hardware configuration at {path}; known: {', '.join(known)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, RecursionError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"hardware configuration {path} cannot be read: {error}") from None
     return HardwareConfiguration.from_dict({"name": path.stem, "tables": 2, **values})

@@ -109,7 +109,7 @@ def _read_depth(path: Path, camera_path: Path) -> np.ndarray:
     try:
         camera = json.loads(camera_path.read_text(encoding="utf-8"))
         factor = float(camera["extrinsic"]["baseline"]) * float(camera["intrinsic"]["fx"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{camera_path} is no camera of Cityscapes ({error!r}): fetch the file again") from None
     stored = read_grey(path)
     if stored.dtype != np.uint16:

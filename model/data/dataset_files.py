@@ -1,10 +1,8 @@
 """Data sets stored in files: which files must exist, and readers whose errors say what is wrong."""
 
-import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Collection
 from pathlib import Path
-from tokenize import TokenError
 from typing import TypeVar
 
 import numpy as np
@@ -17,8 +15,6 @@ from moesaic.model.tasks.targets import INVALID_LABEL, METRES
 
 T = TypeVar("T")
 
-_DAMAGE = (OSError, ValueError, TypeError, EOFError, SyntaxError, NotImplementedError, TokenError, zlib.error)
-"""What numpy, Pillow and scipy raise when a file is not what they expect."""
 _SHORTEST_NORMAL = 0.5  # length; these should be unit vectors, and anything shorter marks a pixel without ground truth
 
 
@@ -248,5 +244,9 @@ def _read(path: Path, read: Callable[[], T]) -> T:
         return read()
     except FileNotFoundError:
         raise UserError(f"{path} is missing: put the whole data set there") from None
-    except _DAMAGE as error:
-        raise UserError(f"{path} cannot be read ({error}): fetch the file again") from None
+    except UserError:
+        raise
+    except (
+        Exception
+    ) as error:  # numpy, Pillow and scipy let through what a damaged file makes of their lists and numbers
+        raise UserError(f"{path} cannot be read ({str(error) or type(error).__name__}): fetch the file again") from None

@@ -1,7 +1,6 @@
 """Another program's checkpoint: its weights are read without executing anything in the file, then taken one by one by name."""
 
 import json
-import pickle
 import re
 from argparse import Namespace
 from collections.abc import Callable
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -127,7 +125,7 @@ def read_settings(path: Path) -> dict:
     """The entries of a settings file; empty if the file does not exist or is not a JSON object."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return settings if isinstance(settings, dict) else {}
 
@@ -148,7 +146,9 @@ def _read_file(path: Path) -> dict[str, Tensor]:
             raise UserError(f"checkpoint {path} is none of .safetensors, {', '.join(_SUFFIXES)}: convert or rename it")
         with torch.serialization.safe_globals(_HARMLESS):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # the unpickler takes no care of what a damaged file makes of its stack
         text = _COLOURS.sub("", str(error)).strip()
         refused = _REFUSED.search(text)
         reason = f"it holds {refused[1]}" if refused else text.splitlines()[0][:120] if text else type(error).__name__

@@ -148,7 +148,7 @@ class Scales:
             )
         except OSError as error:
             raise UserError(f"scales {path} cannot be read ({error.strerror or error}); {remedy}") from None
-        except (KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as error:
             raise UserError(f"scales {path} are malformed or of another model ({error!r}); {remedy}") from None
         width = np.size(blocks[0].norm1.scale)
         if width != configuration.width or f"blocks.{configuration.depth}.query" in arrays:

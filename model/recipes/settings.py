@@ -57,7 +57,7 @@ def changed_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 

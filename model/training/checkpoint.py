@@ -140,7 +140,7 @@ def load(path: Path) -> Checkpoint:
         for name, value in tensors.items():
             part, rest = name.split("/", 1)
             parts[part][rest] = value
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"checkpoint {path} is malformed ({error!r}): train again with `moesaic train`") from None
     require_finite(parts["model"], f"checkpoint {path}", "take an earlier one or train again")
     others = parts["sampler"], parts["weighting"], parts["trained"]

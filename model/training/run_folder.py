@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from moesaic.errors import UserError
 from moesaic.files import write_file
 from moesaic.installation import checkout
 from moesaic.model.recipes.recipe import Recipe
@@ -21,12 +22,26 @@ def write_run_folder(folder: Path, recipe: Recipe, device: str, ranks: int, resu
 
     `recipe.json` has all entries, as a checkpoint has them. `environment.json` has a list with an entry for each start of the run, one
     if it is not `resumed`: command line, versions of Python and packages, machine, device, number of processes, and the state of the
-    git repositories of moesaic and of the directory in which it was started. UserError if the folder cannot be written.
+    git repositories of moesaic and of the directory in which it was started. UserError if the folder cannot be written, or if what it
+    has of earlier starts cannot be read.
     """
-    write_file(folder / RECIPE, _json(recipe.to_dict()))
     path = folder / ENVIRONMENT
-    starts = json.loads(path.read_text(encoding="utf-8")) if resumed and path.is_file() else []
+    starts = _starts(path) if resumed else []
+    write_file(folder / RECIPE, _json(recipe.to_dict()))
     write_file(path, _json([*starts, _environment(device, ranks)]))
+
+
+def _starts(path: Path) -> list:
+    """The earlier starts of a run, none if it has no file of them."""
+    if not path.is_file():
+        return []
+    try:
+        starts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error}): take its own copy, or delete it") from None
+    if not isinstance(starts, list):
+        raise UserError(f"{path} is no list of starts: take its own copy, or delete it")
+    return starts
 
 
 def _environment(device: str, ranks: int) -> dict:

@@ -51,6 +51,13 @@ def test_a_run_is_kept_together_and_lengthened(tmp_path, capsys):
         kept = Recipe.from_dict(json.loads((folder / "recipe.json").read_text()))
         assert kept == longer.recipe  # a refused run leaves it alone
 
+    for content, message in ((b"[", "cannot be read"), (b"{}", "is no list of starts")):
+        (folder / "environment.json").write_bytes(content)
+        with pytest.raises(UserError, match=f"environment.json {message}.*: take its own copy, or delete it"):
+            call(TrainCommand, *SMALL, "--steps", "7", "--run", folder, "--resume")
+        kept = Recipe.from_dict(json.loads((folder / "recipe.json").read_text()))
+        assert kept == longer.recipe and (folder / "environment.json").read_bytes() == content
+
 
 def test_the_state_of_a_repository_names_what_differs_from_its_commit(tmp_path):
     assert git_state(tmp_path) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from importlib import resources
@@ -85,6 +86,35 @@ def test_a_recipe_larger_than_numpy_counts(tmp_path, capsys):
     demo = (Path(str(resources.files("moesaic.model"))) / "recipes" / "demo.toml").read_text()
     path.write_text(re.sub(rf"^{width} = \d+$", f"{width} = {(1 << 63) - 1}", demo, flags=re.MULTILINE))
     assert "more than any memory holds" in refused(["estimate", path, "--config", "tiny"], capsys)
+
+
+@pytest.mark.parametrize("content", [b".", b"J", b"h\0."], ids=["IndexError", "struct.error", "KeyError"])
+def test_a_checkpoint_whose_pickle_breaks_off(tmp_path, capsys, content):
+    path = tmp_path / "damaged.pth"
+    path.write_bytes(content)
+    said = refused(["import", path, "--format", "timm", "--checkpoint", tmp_path / "made.safetensors"], capsys)
+    assert f"checkpoint {path} cannot be read as tensors alone" in said and not (tmp_path / "made.safetensors").exists()
+
+
+@pytest.mark.parametrize("entry", ["experts", "depth"])
+def test_a_recipe_with_more_parts_than_memory_has_room_for_their_names(tmp_path, capsys, entry):
+    path = tmp_path / "huge.toml"
+    demo = (Path(str(resources.files("moesaic.model"))) / "recipes" / "demo.toml").read_text()
+    path.write_text(re.sub(rf"^{entry} = \d+$", f"{entry} = {10**12}", demo, flags=re.MULTILINE))
+    said = refused(["estimate", path, "--config", "tiny"], capsys)
+    assert f"{entry} ({10**12}) is above 4096" in said
+
+
+@pytest.mark.parametrize("end", [b"!", b","], ids=["IndexError", "struct.error"])
+def test_an_animation_that_ends_in_the_head_of_a_block(bundle, tmp_path, capsys, end):
+    build = tmp_path / "build"
+    assert main(["generate", str(bundle), "--output", str(build)]) == 0
+    capsys.readouterr()
+    picture = tmp_path / "picture.gif"
+    canvas, pixels = struct.pack("<HHBBB6x", 4, 4, 0x80, 0, 0), bytes.fromhex("08090001081c48b020808000")
+    picture.write_bytes(b"GIF87a" + canvas + b"," + struct.pack("<HHHHB", 0, 0, 4, 4, 0) + pixels + end)
+    words = ["run", build, picture, "--executor", "reference", "--output", tmp_path / "predictions"]
+    assert "it is damaged" in refused(words, capsys)
 
 
 def test_an_error_stays_in_one_line_whatever_a_file_says(bundle, tmp_path, capsys):
