@@ -38,6 +38,7 @@ class ResultsCommand:
         from moesaic.campaign.kept_results import keep_result
         from moesaic.installation import checkout
         from moesaic.model.experiments.expert_timing import kept, measure_once
+        from moesaic.model.experiments.published_runs import publish, take_published
         from moesaic.model.experiments.results_page import write_page
         from moesaic.model.experiments.results_plan import plan_table
         from moesaic.model.experiments.results_records import gather
@@ -46,10 +47,12 @@ class ResultsCommand:
         from moesaic.pages.terminal import print_table
 
         console, root, settings = Console(), checkout(), TimingSettings()
+        page = arguments.page or (root / "docs" if root else arguments.output) / "results.md"
+        if taken := take_published(page, arguments.output):
+            console.print(f"{taken} runs taken from those published with {page.name}", highlight=False)
         if arguments.plan:
             print_table(console, plan_table(arguments.output), "make results")
             return 0
-        page = arguments.page or (root / "docs" if root else arguments.output) / "results.md"
         if arguments.partial:
             study, experts = gather(arguments.output), kept(settings, arguments.output)
         else:
@@ -57,6 +60,7 @@ class ResultsCommand:
             keep_result(arguments.output / "results.json", [*study.runs.values()])
             # Timed last, when training has finished.
             experts = measure_once(settings, arguments.output, console)
+        publish(page, arguments.output)
         write_page(page, study, experts)
         console.print(f"results: {page}", soft_wrap=True)
         return 0

@@ -113,7 +113,8 @@ def _head(study: Study) -> str:
         else f"So far {done:,} of {planned:,} runs are done: every row says how many seeds it has."
     )
     return paragraph(
-        "Written by `make results`, which trains what is missing and measures it; runs that are done are kept in `build/results`.",
+        "Written by `make results`, which trains what is missing and measures it; runs that are done are kept in `build/results`, and the"
+        " figures of each are published in [results.json](results.json).",
         state,
         "`moesaic results --plan` shows what remains, `--partial` writes the page without training.",
         "Recipes: `model/recipes/results/`; design: `model/experiments/results_design.py`.",

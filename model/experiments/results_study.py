@@ -95,7 +95,12 @@ def measure_further(run: SeededRun, directory: Path) -> dict:
     say("measuring")
     recipe, held_out = run.recipe, open_validation(run.recipe, None)
     seen = training_scenes(recipe, 0, CALIBRATION_SCENES).images
-    result: dict = {"name": run.name, "seed": run.seed, "float": measure_float(model, held_out)}
+    result: dict = {
+        "name": run.name,
+        "seed": run.seed,
+        "factor": run.factor,
+        "float": measure_float(model, held_out),
+    }
     if run.name in QUANTISED:
         network = integer_network(model, seen)
         result["integer"] = measure_integer(network, recipe.model, held_out)

@@ -65,8 +65,14 @@ def test_more_is_measured_of_a_trained_run(tiny, tmp_path):
     for loss in (0.5, 1, 2):
         chosen = bits[f"auto, {loss} dB"]
         assert chosen["lost"] <= loss and bits["4"]["dram_bytes"] <= chosen["dram_bytes"] <= bits["8"]["dram_bytes"]
-    assert measure_further(SeededRun("dense", 0), tmp_path).keys() == {"name", "seed", "float", "integer"}
-    assert measure_further(SeededRun("sampled-budgets", 0), tmp_path).keys() == {"name", "seed", "float", "budgets"}
+    assert measure_further(SeededRun("dense", 0), tmp_path).keys() == {"name", "seed", "factor", "float", "integer"}
+    assert measure_further(SeededRun("sampled-budgets", 0), tmp_path).keys() == {
+        "name",
+        "seed",
+        "factor",
+        "float",
+        "budgets",
+    }
 
 
 @pytest.fixture
