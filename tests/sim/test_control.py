@@ -4,7 +4,7 @@ from collections import Counter
 
 import cocotb
 import pytest
-from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
+from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from moesaic.sim.bench_kit import clocking
@@ -312,6 +312,24 @@ async def a_run_can_be_stopped(dut):
 
 
 @cocotb.test()
+async def the_reset_holds_the_units_at_once(dut):
+    """In the cycle in which it comes, not in the next: before the first clock edge, registers are noise."""
+    bench = Bench(dut)
+    await clocking.start(dut)
+    await bench.start()
+    await ClockCycles(dut.clk_i, 5)
+    await FallingEdge(dut.clk_i)
+    assert dut.core_rst_no.value == 1
+    dut.rst_ni.value = 0
+    await ReadOnly()
+    assert dut.core_rst_no.value == 0, "the units run on under the reset"
+    await ClockCycles(dut.clk_i, 3)
+    dut.rst_ni.value = 1
+    await bench.check("STATUS", 0)
+    bench.board.close()
+
+
+@cocotb.test()
 async def interrupts(dut):
     bench = Bench(dut)
     await clocking.start(dut)
@@ -334,4 +352,4 @@ async def interrupts(dut):
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_control(seed):
     parameters = {"Fingerprint": f"64'h{FINGERPRINT:016x}"}
-    assert run_module_test("control_pins", __name__, parameters=parameters, seed=seed) == 7
+    assert run_module_test("control_pins", __name__, parameters=parameters, seed=seed) == 8

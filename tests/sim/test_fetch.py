@@ -13,6 +13,7 @@ from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.configuration import load_configuration
+from moesaic.spec.field_rules import MultipleOf
 from moesaic.spec.isa import (
     BY_NAME,
     BY_OPCODE,
@@ -27,6 +28,7 @@ from moesaic.spec.isa import (
     signals_of,
     waits_of,
 )
+from moesaic.spec.legality import holds, size_of
 from tests.sim.transfers import CONSTANT_BASE, inside
 from tests.spec.legal_fields import random_fields, sides
 
@@ -197,6 +199,24 @@ async def judges_fields_as_the_rules_do(dut):
 
 
 @cocotb.test()
+async def judges_every_bit_of_a_multiple(dut):
+    """Each power of two below what a field has to be a multiple of, alone."""
+    bench = Bench(dut)
+    await clocking.start(dut)
+    for name in BY_NAME:
+        for rule in (rule for rule in BY_NAME[name].rules if isinstance(rule.check, MultipleOf)):
+            for bit in range(size_of(rule.check.size, TINY).bit_length() - 1):
+                fields = random_fields(name, TINY, bench.rng)
+                fields[rule.check.field] |= 1 << bit
+                if holds(rule, fields, TINY):  # a choice that it depends on is not made
+                    for choice in rule.when:
+                        fields[choice.field] = choice.values[0]
+                program = [bench.instruction(), bench.with_noise(name, fields), bench.without_unit(END.opcode)]
+                await bench.run(program, 0, cause=Fault.BAD_INSTRUCTION, stop=1)
+    bench.board.close()
+
+
+@cocotb.test()
 async def bus_errors_count_when_reached(dut):
     bench = Bench(dut)
     await clocking.start(dut)
@@ -205,6 +225,10 @@ async def bus_errors_count_when_reached(dut):
         for beat in range(4):
             bench.axi.error_address = CONSTANT_BASE + 64 * bad + 16 * beat
             await bench.run(program, 0, cause=Fault.AXI_READ, stop=bad)
+        # what an instruction with an error holds may be no instruction: it is the error that counts
+        bench.axi.error_address = CONSTANT_BASE + 64 * bad
+        nonsense = [*program[:bad], bench.without_unit(255), *program[bad + 1 :]]
+        await bench.run(nonsense, 0, cause=Fault.AXI_READ, stop=bad)
     bench.axi.error_address = CONSTANT_BASE + 64 * 10
     await bench.run(program, 0, size=64 * 20)
     bench.board.close()
@@ -212,4 +236,4 @@ async def bus_errors_count_when_reached(dut):
 
 @pytest.mark.parametrize("seed", range(3), ids=lambda s: f"seed{s}")
 def test_fetch(seed):
-    assert run_module_test("fetch_pins", __name__, seed=seed) == 5
+    assert run_module_test("fetch_pins", __name__, seed=seed) == 6

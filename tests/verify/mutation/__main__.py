@@ -68,7 +68,8 @@ def main(words: list[str]) -> int:
     write_file(chosen.output / "mutants.md", as_markdown(judged).encode())
     counts = as_json(judged)
     console.print(
-        f"{counts['run']} mutants: {counts['killed']} killed, {counts['equivalent']} equivalent, {len(counts['survived'])} survived; "
+        f"{counts['run']} mutants: {counts['killed']} killed, {counts['equivalent']} equivalent, "
+        f"{counts['argued']} argued, {len(counts['survived'])} survived; "
         f"{share(judged):.1f} % of those not equivalent; {chosen.output / 'mutants.md'}",
         highlight=False,
     )

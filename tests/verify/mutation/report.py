@@ -9,12 +9,15 @@ from typing import Any
 
 from tests.verify.mutation.operators import Mutation
 
-FATES = ("killed", "equivalent", "survived")
+FATES = ("killed", "equivalent", "argued", "survived")
+"""Argued mutants have a reason in argued.toml and no proof, so they count as not killed."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """source: where the mutant comes from. fate: one of FATES. by: the step or test that noticed it, if any. how: what was wrong then."""
+    """source: where the mutant comes from. fate: one of FATES. by: the step or test that noticed it, if any. how: what was wrong
+    then, or the reason of one that is argued.
+    """
 
     source: str
     mutant: Mutation
@@ -24,11 +27,12 @@ class Judged:
 
 
 def as_json(judged: Sequence[Judged]) -> dict[str, Any]:
-    """{"run", "killed", "equivalent", "survived": [what they change]}."""
+    """{"run", "killed", "equivalent", "argued", "survived": [what they change]}; the last two count as not killed."""
     return {
         "run": len(judged),
         "killed": sum(each.fate == "killed" for each in judged),
         "equivalent": sum(each.fate == "equivalent" for each in judged),
+        "argued": sum(each.fate == "argued" for each in judged),
         "survived": sorted(_shown(each.mutant) for each in judged if each.fate == "survived"),
     }
 
@@ -55,6 +59,7 @@ def as_markdown(judged: Sequence[Judged]) -> str:
         "",
     ]
     lines += [f"- {_shown(each.mutant)}" for each in judged if each.fate == "survived"]
+    lines += [f"- argued: {_shown(each.mutant)}: {each.how}" for each in judged if each.fate == "argued"]
     return "\n".join(lines) + "\n"
 
 
@@ -65,7 +70,7 @@ def share(judged: Sequence[Judged]) -> float:
 
 
 def _table(title: str, judged: Sequence[Judged], key: Callable[[Judged], str]) -> list[str]:
-    lines = [f"| {title} | run | killed | equivalent | survived |", "|---|--:|--:|--:|--:|"]
+    lines = [f"| {title} | run | {' | '.join(FATES)} |", f"|---|--:|{'--:|' * len(FATES)}"]
     for name in sorted({key(each) for each in judged}):
         here = Counter(each.fate for each in judged if key(each) == name)
         lines.append(f"| {name} | {here.total()} | " + " | ".join(str(here[fate]) for fate in FATES) + " |")
