@@ -1,15 +1,16 @@
-"""Whether a mutant is the design in other words: Yosys proves its module equal to the original, by induction over two steps.
+"""Whether a mutant is the design in other words: Yosys proves its module equal to the original, by induction.
 
 A proof of the module, with every set of parameters that it has in the design, is enough. It is tried with the modules below cut away
-first, then with those alone that have memories: what they take has to be equal, and what they give may be anything, for both. Registers and
-ports have to stay equal; of other signals nothing is asked. What both have from the same values in the same way is merged before anything
-is proved, so that only what follows from the change is left. No proof decides nothing.
+first, then with those alone that have memories: what they take has to be equal, and what they give may be anything, for both. Registers,
+ports and what memories are given have to stay equal, if they are before; of other signals nothing is asked. What both have from the same
+values in the same way is merged before anything is proved, so that only what follows from the change is left. No proof decides nothing.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from tests.verify.mutation.operators import Mutation, parameter_sets
 from tests.verify.mutation.workload import configuration
 
 TOP = "moesaic_accelerator"
+_FUNCTION = re.compile(rb"\bfunction automatic [^;(]*?(\w+)\(.*?\bendfunction\b", re.DOTALL)
 _LIMIT = "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (20, 20))\n"
 """Of processor time, so that a busy machine decides the same."""
 _CUT = ("blackbox * {top} %d", "expose -evert {top}/c:*", "delete * {top} %d")
@@ -36,9 +38,9 @@ def _parameters() -> dict[str, list[dict[str, str]]]:
 def proved_equivalent(mutation: Mutation) -> bool:
     """Whether the changed module does the same as the original on all inputs, for each of its sets of parameters.
 
-    If it is a package, every module that names it has to.
+    If it is a package, every module that calls the changed function has to, or every module that names the package.
     """
-    modules = [mutation.module] if mutation.module in _parameters() else _users(mutation.module)
+    modules = [mutation.module] if mutation.module in _parameters() else _users(mutation)
     with tempfile.TemporaryDirectory(prefix="mutant-") as scratch:
         changed = Path(scratch)
         path = changed / f"{mutation.module}.sv"
@@ -50,12 +52,16 @@ def proved_equivalent(mutation: Mutation) -> bool:
         )
 
 
-def _users(package: str) -> list[str]:
-    """Modules of the design that name the package, those with the least text first."""
+def _users(mutation: Mutation) -> list[str]:
+    """Modules of the design that use what a mutation of a package changes, those with the least text first."""
     texts = {module: (RTL_DIRECTORY / f"{module}.sv").read_text(encoding="utf-8") for module in _parameters()}
-    return sorted(
-        (module for module, text in texts.items() if f"{package}::" in text), key=lambda each: len(texts[each])
-    )
+    package = (RTL_DIRECTORY / f"{mutation.module}.sv").read_bytes()
+    around = [each for each in _FUNCTION.finditer(package) if each.start() <= mutation.start < each.end()]
+    if around and len(re.findall(rb"\b%b\(" % around[0][1], package)) == 1:  # not called in the package itself
+        used = f"{mutation.module}::{around[0][1].decode()}("
+    else:
+        used = f"{mutation.module}::"
+    return sorted((module for module, text in texts.items() if used in text), key=lambda each: len(texts[each]))
 
 
 def _equal(module: str, changed: Path, parameters: dict[str, str], below: tuple[str, ...]) -> bool:
@@ -63,15 +69,16 @@ def _equal(module: str, changed: Path, parameters: dict[str, str], below: tuple[
     commands: list[str] = []
     for name, directories in (("gold", [RTL_DIRECTORY]), ("gate", [changed, RTL_DIRECTORY])):
         files = " ".join(f'"{path}"' for path in source_closure(module, directories))
-        overrides = "".join(f" -chparam {key} {value}" for key, value in sorted(parameters.items()))
+        overrides = "".join(f" -set {key} {value}" for key, value in sorted(parameters.items()))
         commands += [
             f"read_verilog -sv {files}",
-            f"hierarchy -check -top {module}{overrides}",
+            *([f"chparam{overrides} {module}"] if overrides else []),
+            f"hierarchy -check -top {module}",
             "chformal -remove",
             "proc",
             f"rename -top {name}",
             *(command.format(top=name) for command in below),
-            "memory_map",
+            "memory_collect",
             "opt_clean -purge",
             "select -set registers */t:$*dff* %co1:+[Q] */w:* %i",
             "rename -hide */w:* @registers %d */x:* %d",
@@ -82,11 +89,10 @@ def _equal(module: str, changed: Path, parameters: dict[str, str], below: tuple[
         "design -copy-from gate gate",
         "equiv_make gold gate equal",
         "hierarchy -top equal",
-        "opt_clean",
+        "opt_clean -purge",
         "opt_merge -share_all",
-        "opt_clean",
-        "equiv_simple -undef -seq 2",
-        "equiv_induct -undef -seq 2",
+        "opt_clean -purge",
+        "equiv_simple -undef -seq 2 -ignore-unknown-cells",
         "equiv_status -assert",
     ]
     process = subprocess.run(

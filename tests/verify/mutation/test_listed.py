@@ -7,6 +7,7 @@ import pytest
 from moesaic.errors import UserError
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.spec.machine import ReferenceMachine
+from tests.verify.mutation.argued import load_argued
 from tests.verify.mutation.listed import Listed, chosen_listed, load_listed
 from tests.verify.mutation.samples import all_mutations
 from tests.verify.mutation.workload import MAX_CYCLES, configuration, network, steps
@@ -50,6 +51,12 @@ def test_the_workload_loads_experts_conditionally() -> None:
         skipping.clear()
         machine.run(task.program, build.new_memory(), MAX_CYCLES)
         assert any(skipping)
+
+
+def test_each_argued_mutant_is_one_of_the_operators() -> None:
+    for argued in load_argued():
+        assert sum(argued.fits(mutant) for mutant in all_mutations()) == 1, argued
+        assert len(argued.reason) > 40
 
 
 def test_steps_have_names_of_their_own() -> None:
