@@ -20,13 +20,14 @@ WORKERS ?= 2
 NUMPY1 := build/numpy1
 PYNQ := build/pynq
 NNGEN := build/nngen
+BREVITAS := build/brevitas
 FORMAL := build/formal
 PYNQ_TESTS := board frame_stream hwh lock newest_stream pathways pynq_reader runtime threads
 HOST_TESTS := board compatibility deploy frame_sources hwh image image_files lock pathways png power prediction_pictures process_end pynq_reader \
   runtime same_integers frame_stream newest_stream threads
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real bench bench-experts bench-peers results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants verify formal fuzz resources bitstream docs doctor tables clean
+.PHONY: help setup demo real bench bench-experts bench-peers ptq results test test-all test-host-numpy1 test-host-pynq test-aarch64 lint mutants verify formal fuzz resources bitstream docs doctor tables clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -50,6 +51,9 @@ bench-experts: $(STAMP) ## Time the mixture of experts anew, with nothing else r
 
 bench-peers: $(STAMP) $(NNGEN)/.installed ## Compare layers with NNgen's on the same simulator, NNgen in build/nngen; PEERS_FLAGS=--no-synthesis; writes build/peers
 	$(VENV)/bin/moesaic bench-peers --python $(NNGEN)/bin/python $(PEERS_FLAGS)
+
+ptq: $(REAL_STAMP) $(BREVITAS)/.installed build/ptq/multi-gate.safetensors build/ptq/dense.safetensors ## Compare integers with onnxruntime's, Brevitas' (in build/brevitas) and I-ViT's, resumably; writes build/ptq
+	$(VENV)/bin/moesaic ptq --python $(BREVITAS)/bin/python --published --checkpoint build/ptq/multi-gate.safetensors build/ptq/dense.safetensors
 
 test: $(STAMP) ## Run the tests (all but the slow ones)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
@@ -142,6 +146,18 @@ $(NNGEN)/.installed: constraints.txt
 	$(PYTHON) -m venv --clear $(NNGEN)
 	$(NNGEN)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nngen
 	@touch $@
+
+# An environment of its own: Brevitas is compared with, no part of the project needs it, and it wants an older setuptools.
+$(BREVITAS)/.installed: constraints.txt
+	$(PYTHON) -m venv --clear $(BREVITAS)
+	sed '/^setuptools==/d' constraints.txt > $(BREVITAS)/constraints.txt
+	$(BREVITAS)/bin/python -m pip install --quiet --disable-pip-version-check -c $(BREVITAS)/constraints.txt brevitas numpy tqdm
+	@touch $@
+
+# The networks of `make ptq`, by their recipes' names.
+build/ptq/%.safetensors: | $(STAMP)
+	$(VENV)/bin/moesaic train --recipe results/$* --checkpoint build/ptq/$*.partial.safetensors
+	mv build/ptq/$*.partial.safetensors $@
 
 # An environment of its own: only `make formal` needs it. Yosys comes as WebAssembly and is compiled at its first run.
 $(FORMAL)/.installed: constraints.txt

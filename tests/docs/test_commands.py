@@ -40,6 +40,7 @@ PARSED_ONLY = {
     "pathways": "needs a checkpoint",
     "import": "needs a checkpoint of others",
     "generate build/focus": "needs a network of others",
+    "ptq": "quantises for minutes; tests/model/experiments/ptq has small networks",
     "results": "trains for hours",
     "sweep": "trains for hours; tests/model/experiments/test_sweep.py has a small one",
     "bench-experts": "times for minutes, with nothing else running",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from moesaic.campaign.kept_results import kept_result
-from moesaic.model.experiments.real import onnxruntime_int8
+from moesaic.model.experiments import onnxruntime_int8
 from moesaic.model.experiments.real.edits import EDITS, edited
 from moesaic.model.experiments.real.fidelity import (
     decibels,
@@ -85,7 +85,7 @@ class BackboneStudy:
         """Decibels of a model's integer features against float's, and the overlaps of its salient pixels with the ONNX network's."""
         found = integer_features(integer_network(model, self.calibration, scales=self._calibrated[1]), self.measured)
         maps = self.published.decode(found, *self.measured.shape[1:3])
-        return decibels(self._exact, found), _overlaps(self._published[0], maps)
+        return decibels(self._exact, found), overlaps(self._published[0], maps)
 
     def _backbone(self) -> dict:
         """import_difference: largest absolute difference of our float features from the ONNX network's. ptq_db, iou: see `_in_integers`."""
@@ -108,7 +108,7 @@ class BackboneStudy:
         saliency, features = self._published
         quantised = onnxruntime_int8.quantised(self.published.model, network_input(self.calibration), method)
         maps, found = SaliencyNetwork(quantised).run(self.measured)
-        return {"db": decibels(features, found), "iou": _overlaps(saliency, maps)}
+        return {"db": decibels(features, found), "iou": overlaps(saliency, maps)}
 
     def _edit(self, edit: str) -> dict:
         model = edited(self.model, edit)
@@ -116,6 +116,6 @@ class BackboneStudy:
         return {"db": decibels(exact, integer_features(network, self.measured))}
 
 
-def _overlaps(exact: np.ndarray, found: np.ndarray) -> list[float]:
-    """Intersection over union of the salient pixels of each picture's maps, [N, h, w]."""
+def overlaps(exact: np.ndarray, found: np.ndarray) -> list[float]:
+    """Intersection over union of the salient pixels of each picture's saliency maps, float [N, h, w] in 0..1."""
     return [intersection_over_union(one >= SALIENT, two >= SALIENT) for one, two in zip(exact, found)]

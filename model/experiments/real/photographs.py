@@ -10,6 +10,7 @@ from moesaic.model.experiments.real.wheels import wheel_file
 from moesaic.spec.resize import fit, resize
 
 _SMALLEST_CROP = 0.5  # of the shorter side
+_CALIBRATION_SEED = 21
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ SEEN = (
 def fitted(photograph: Photograph, height: int, width: int) -> np.ndarray:
     """A photograph cropped around the centre and resized: uint8 [height, width, 3]."""
     return fit(photograph.read(), INPUT, height, width)[0]
+
+
+def calibration_crops(pictures: list[np.ndarray], count: int, height: int, width: int) -> np.ndarray:
+    """The windows to calibrate with, as `random_crops` takes them of the pictures `SEEN`."""
+    return random_crops(pictures, count, height, width, _CALIBRATION_SEED)
 
 
 def random_crops(pictures: list[np.ndarray], count: int, height: int, width: int, seed: int) -> np.ndarray:

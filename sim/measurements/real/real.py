@@ -20,10 +20,17 @@ from moesaic.files import sha256_of, write_file
 from moesaic.hls.compiler.generate import generate
 from moesaic.host.image_files import encode_png
 from moesaic.model.evaluation.agreement import top_k_agreement
-from moesaic.model.experiments.real import onnxruntime_int8
+from moesaic.model.experiments import onnxruntime_int8
 from moesaic.model.experiments.real.backbone_study import TRAINED, BackboneStudy
 from moesaic.model.experiments.real.network import import_backbone, with_experts
-from moesaic.model.experiments.real.photographs import MEASURED, SEEN, Photograph, fitted, random_crops
+from moesaic.model.experiments.real.photographs import (
+    MEASURED,
+    SEEN,
+    Photograph,
+    calibration_crops,
+    fitted,
+    random_crops,
+)
 from moesaic.model.experiments.real.saliency_package import ORIGIN, SaliencyNetwork
 from moesaic.model.experiments.real.training_set import CLASSES, Pictures, draw_pictures, training_groups
 from moesaic.model.finetuning.last_blocks import frozen_tokens, train_last_blocks
@@ -41,7 +48,7 @@ from moesaic.spec.build import Build, load_build
 from moesaic.spec.bundle import Bundle, load_bundle
 from moesaic.spec.configuration import HardwareConfiguration
 
-_CALIBRATION_SEED, _DISTILLING_SEED = 21, 22
+_DISTILLING_SEED = 22
 _VERSION = 4
 """Of everything that is kept; raise it when code changes what a step gives."""
 
@@ -80,7 +87,7 @@ class Real:
         height, width = self.recipe.model.image_height, self.recipe.model.image_width
         images = np.stack([fitted(photograph, height, width) for photograph in self.photographs])
         seen = [photograph.read() for photograph in self.seen]
-        calibration = random_crops(seen, self.calibration, height, width, _CALIBRATION_SEED)
+        calibration = calibration_crops(seen, self.calibration, height, width)
         with self._step(f"import {self.network_file.name}: {ORIGIN}"):
             backbone = import_backbone(self.network_file, self.recipe.model, self.recipe.training.seed)
             published = SaliencyNetwork.load(self.network_file)

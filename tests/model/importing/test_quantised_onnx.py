@@ -13,7 +13,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from moesaic.errors import UserError
 from moesaic.model.commands.import_ import ImportCommand
-from moesaic.model.experiments.real.onnxruntime_int8 import quantised
+from moesaic.model.experiments.onnxruntime_int8 import quantised
 from moesaic.model.importing.onnx_graphs.checkpoint import read_onnx_checkpoint
 from moesaic.model.importing.onnx_graphs.file_ranges import points_of, with_file_ranges
 from moesaic.model.network.vit import normalise

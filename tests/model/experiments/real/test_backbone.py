@@ -8,6 +8,7 @@ import pytest
 
 from moesaic.errors import UserError
 from moesaic.model.evaluation.evaluate import predict
+from moesaic.model.experiments.onnxruntime_int8 import METHODS, quantised
 from moesaic.model.experiments.real.edits import EDITS, edited
 from moesaic.model.experiments.real.fidelity import (
     decibels,
@@ -16,7 +17,6 @@ from moesaic.model.experiments.real.fidelity import (
     intersection_over_union,
 )
 from moesaic.model.experiments.real.network import import_backbone, with_experts
-from moesaic.model.experiments.real.onnxruntime_int8 import METHODS, quantised
 from moesaic.model.experiments.real.saliency_package import SaliencyNetwork, network_input
 from moesaic.model.quantisation.post_training import integer_network
 from tests.model.experiments.real.published import EDGE, RECIPE

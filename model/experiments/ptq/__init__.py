@@ -1,0 +1,1 @@
+"""Post-training quantisation by others, on networks and pictures of ours: one table."""
