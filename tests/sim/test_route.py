@@ -3,7 +3,7 @@
 import cocotb
 import numpy as np
 import pytest
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ClockCycles, RisingEdge
 
 from moesaic.sim.bench_kit.packing import unpack
 from moesaic.sim.bench_kit.random_values import random_generator
@@ -17,6 +17,8 @@ from tests.sim.act_unit import RIVALS, ActUnit, Outcome, bench_configuration, re
 ACT_BYTES = 16384
 QUEUE_CYCLES = 3
 """From an address to its entry."""
+AFTER_A_FAULT = 500
+"""Cycles until the reset, in which a unit that goes on would push."""
 INT16 = np.iinfo(np.int16)
 
 
@@ -120,6 +122,7 @@ async def run_and_compare(
         board.observe(unit.counts())
         board.observe(await unit.queues())
     else:
+        await ClockCycles(unit.dut.clk_i, AFTER_A_FAULT)
         await unit.reset()
     return outcome
 
@@ -185,12 +188,17 @@ async def faults_and_next_runs(dut):
         (1, 11, 1, True),
         (0, 11, 1, True),  # known over the reset after a fault
         (0, 12, 1, False),
+        (2, 3, 1, True),
+        (1, 11, 1, True),  # the refused one's tokens are not the last
         (9, 14, 1, False),
+        (c.queue_tokens, 0, 1, True),
+        (8, 20, 1, True),
         (c.queue_tokens, 0, 0, False),
     ):
         fields = {**full, "rows": rows, "first": first, "append": append}
         outcome = await run_and_compare(board, unit, machine, fields, 0)
         assert (outcome.cause == Fault.ADDRESS) == fault, fields
+        assert unit.counts() == machine.queue_count.tolist(), "what is refused must leave the queues alone"
     board.close()
 
 

@@ -328,7 +328,7 @@ module moesaic_accelerator #(
       .scale_rd_shift_o     (scale_rd_shift)
   );
 
-  logic queue_start, queue_clear, queue_push_valid;
+  logic queue_next_valid, queue_clear, queue_push_valid;
   logic [16:0] queue_next_token, queue_after_route;
   logic [$clog2(Experts)-1:0] queue_push_expert, queue_rd_expert;
   logic [15:0] queue_push_token, queue_push_score, queue_rd_token, queue_rd_score;
@@ -341,8 +341,8 @@ module moesaic_accelerator #(
   ) u_expert_queue (
       .clk_i,
       .rst_ni,
-      .start_i      (queue_start),
       .clear_i      (queue_clear),
+      .next_valid_i (queue_next_valid),
       .next_token_i (queue_after_route),
       .next_token_o (queue_next_token),
       .push_valid_i (queue_push_valid),
@@ -555,7 +555,7 @@ module moesaic_accelerator #(
       .act_rd_data_valid_i(act_rd_data_valid[ReadRoute]),
       .act_rd_data_i      (act_rd_data[ReadRoute]),
       .act_rd_fault_i     (act_rd_fault[ReadRoute]),
-      .queue_start_o      (queue_start),
+      .queue_next_valid_o (queue_next_valid),
       .queue_clear_o      (queue_clear),
       .queue_next_token_o (queue_after_route),
       .queue_next_token_i (queue_next_token),

@@ -13,9 +13,9 @@ module moesaic_expert_queue #(
     input  logic                           clk_i,
     input  logic                           rst_ni,
     // written by route
-    input  logic                           start_i,         // of a route instruction
-    input  logic                           clear_i,         // with start_i
-    input  logic [16:0]                    next_token_i,    // with start_i: above the instruction's tokens
+    input  logic                           clear_i,
+    input  logic                           next_valid_i,    // before the first push of an instruction
+    input  logic [16:0]                    next_token_i,    // above the instruction's tokens
     output logic [16:0]                    next_token_o,
     input  logic                           push_valid_i,
     input  logic [$clog2(Experts)-1:0]     push_expert_i,
@@ -65,7 +65,7 @@ module moesaic_expert_queue #(
       else if (push_valid_i && push_expert_i == ExpertBits'(e)) count_q[e] <= count_q[e] + 17'd1;
     end
     if (!rst_ni) next_token_q <= '0;
-    else if (start_i) next_token_q <= next_token_i;
+    else if (next_valid_i) next_token_q <= next_token_i;
   end
 
   always_ff @(posedge clk_i) begin

@@ -1,6 +1,6 @@
 // The route unit: router softmax and top-k per token, into the expert queues; moesaic.spec.arithmetic.route_token bit for bit.
 //
-// An instruction that appends tokens below those of the queues faults: a queue has a token at most once.
+// An instruction that appends tokens below those of the queues faults and leaves the queues alone: a queue has a token at most once.
 //
 // Experts that are absent lose every comparison, and their exponentials are zero.
 //
@@ -28,7 +28,7 @@ module moesaic_route #(
     input  logic [16*TileColumns-1:0] act_rd_data_i,
     input  logic                      act_rd_fault_i,
 
-    output logic                       queue_start_o,
+    output logic                       queue_next_valid_o,
     output logic                       queue_clear_o,
     output logic [16:0]                queue_next_token_o,
     input  logic [16:0]                queue_next_token_i,
@@ -50,13 +50,18 @@ module moesaic_route #(
   moesaic_isa_pkg::route_t instr;
   assign instr = instr_i;
 
-  logic start, finished, repeats_q;
+  logic start, started_q, finished, repeats_q;
+  logic [16:0] next_token_q;
 
-  assign queue_start_o      = start;
+  assign queue_next_valid_o = started_q && !repeats_q;
   assign queue_clear_o      = start && !instr.append;
-  assign queue_next_token_o = 17'(instr.first) + 17'(instr.rows);
+  assign queue_next_token_o = next_token_q;
 
-  always_ff @(posedge clk_i) repeats_q <= rst_ni && start && instr.append && 17'(instr.first) < queue_next_token_i;
+  always_ff @(posedge clk_i) begin
+    started_q    <= rst_ni && start;
+    repeats_q    <= rst_ni && start && instr.append && 17'(instr.first) < queue_next_token_i;
+    next_token_q <= 17'(instr.first) + 17'(instr.rows);
+  end
 
   moesaic_unit_state u_state (
       .clk_i,
@@ -357,7 +362,7 @@ module moesaic_route #(
     end
   end
 
-  assign queue_push_valid_o  = ps_selected_q[3];
+  assign queue_push_valid_o  = ps_selected_q[3] && busy_o;    // nothing after a fault
   assign queue_push_expert_o = ps_expert_q[3];
   assign queue_push_token_o  = ps_token_q[3];
   assign queue_push_score_o  = score_q;

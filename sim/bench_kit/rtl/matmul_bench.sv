@@ -286,8 +286,8 @@ module matmul_bench #(
   ) u_queue (
       .clk_i,
       .rst_ni,
-      .start_i      (1'b0),
       .clear_i      (queue_clear_i),
+      .next_valid_i (1'b0),
       .next_token_i ('0),
       .next_token_o (),
       .push_valid_i (queue_fill_valid_i),

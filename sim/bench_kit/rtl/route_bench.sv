@@ -34,7 +34,7 @@ module route_bench #(
     output logic [Experts-1:0][16:0]       count_o
 );
 
-  logic rd_valid, rd_ready, rd_data_valid, rd_fault, queue_start, clear, push_valid;
+  logic rd_valid, rd_ready, rd_data_valid, rd_fault, next_valid, clear, push_valid;
   logic [16:0] next_token, after_route;
   logic [31:0] rd_address;
   logic [16*TileColumns-1:0] rd_data;
@@ -60,7 +60,7 @@ module route_bench #(
       .act_rd_data_valid_i(rd_data_valid),
       .act_rd_data_i      (rd_data),
       .act_rd_fault_i     (rd_fault),
-      .queue_start_o      (queue_start),
+      .queue_next_valid_o (next_valid),
       .queue_clear_o      (clear),
       .queue_next_token_o (after_route),
       .queue_next_token_i (next_token),
@@ -106,7 +106,7 @@ module route_bench #(
   ) u_queue (
       .clk_i,
       .rst_ni       (queue_rst_ni),
-      .start_i      (queue_start),
+      .next_valid_i (next_valid),
       .clear_i      (clear),
       .next_token_i (after_route),
       .next_token_o (next_token),

@@ -54,6 +54,7 @@ class ForkedSimulation:
         return 0 if select.select([self._handle], [], [], 0)[0] else None
 
     def wait(self, timeout: float | None = None) -> int:
+        self.kill()  # a fork whose assertion failed waits, at its exit, for threads that only its parent has
         if not select.select([self._handle], [], [], timeout)[0]:
             raise subprocess.TimeoutExpired("simulation", timeout or 0.0)
         return 0

@@ -10,8 +10,8 @@ module expert_queue_proof #(
 ) (
     input logic                  clk_i,
     input logic                  rst_ni,
-    input logic                  start_i,
     input logic                  clear_i,
+    input logic                  next_valid_i,
     input logic [16:0]           next_token_i,
     input logic                  push_valid_i,
     input logic [ExpertBits-1:0] push_expert_i,
@@ -42,8 +42,8 @@ module expert_queue_proof #(
   ) u_queue (
       .clk_i,
       .rst_ni,
-      .start_i,
       .clear_i,
+      .next_valid_i,
       .next_token_i,
       .next_token_o(next_token),
       .push_valid_i,
@@ -64,7 +64,7 @@ module expert_queue_proof #(
     ascends = 17'(push_token_i) >= above_q[push_expert_i] && push_token_i < 16'(QueueTokens);
     tokens_ascend: assume (!push_valid_i || ascends);
     no_push_in_reset: assume (rst_ni || !push_valid_i);
-    clears_as_it_starts: assume (!clear_i || (start_i && !push_valid_i));
+    clears_before_it_pushes: assume (!clear_i || !push_valid_i);
   end
 
   for (genvar e = 0; e < Experts; e++) begin : gen_expert
@@ -85,7 +85,7 @@ module expert_queue_proof #(
   assign pushes = push_valid_i && push_expert_i == expert_i;
 
   always_ff @(posedge clk_i) begin
-    if (start_i) next_token_q <= next_token_i;
+    if (next_valid_i) next_token_q <= next_token_i;
     if (clear_i) count_q <= '0;
     else if (pushes) count_q <= count_q + 17'd1;
     if (pushes && count_q == 17'(index_i)) begin
