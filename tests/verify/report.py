@@ -33,12 +33,26 @@ def share_killed(figures: Mapping[str, Any]) -> float:
     return 100 * figures["killed"] / max(figures["run"] - figures["equivalent"], 1)
 
 
-def figures_table(report: Mapping[str, Mapping[str, Any]]) -> str:
-    """A row in Markdown for every figure that is asked: the figure, what is asked, and what the runs gave, a dash without a run."""
+def figures_table(report: Mapping[str, Mapping[str, Any]], page: str = "") -> str:
+    """A row in Markdown for every figure that is asked: the figure, what is asked, and what the runs gave.
+
+    page: has an earlier table, whose figures stand for parts without a result; a dash where there is neither.
+    """
+    standing = _standing(page)
     rows = ["| figure | asked | found |", "|---|---:|---:|"]
     for what, asked, entry, written in _ROWS:
-        rows.append(f"| {what} | {asked} | {written(report[entry]) if entry in report else '–'} |")
+        rows.append(f"| {what} | {asked} | {written(report[entry]) if entry in report else standing[entry, what]} |")
     return "\n".join(rows)
+
+
+def _standing(page: str) -> dict[tuple[str, str], str]:
+    """What an earlier table gives for each figure, by part and name."""
+    rows = dict.fromkeys(((entry, what) for what, _, entry, _ in _ROWS), "–")
+    left = list(rows)
+    for what, found in re.findall(r"^\| ([^|]*) \| [^|]*\| ([^|]*) \|$", page, re.MULTILINE):
+        if left and what == left[0][1]:
+            rows[left.pop(0)] = found
+    return rows
 
 
 def _percent(name: str) -> Any:
@@ -78,8 +92,11 @@ _ROWS = (
 
 
 def with_figures(page: str, report: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page with the table of `figures_table` as the section under HEADING. InternalError if it has no such section."""
+    """The page with the table of `figures_table` as the section under HEADING, where figures of parts without a result stay.
+
+    InternalError if it has no such section.
+    """
     section = re.compile(rf"^{HEADING}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     if not section.search(page):
         raise InternalError(f"the page has no section {HEADING!r}")
-    return section.sub(lambda _: f"{HEADING}\n\n{figures_table(report)}\n\n", page, count=1)
+    return section.sub(lambda old: f"{HEADING}\n\n{figures_table(report, old[0])}\n\n", page, count=1)

@@ -50,6 +50,9 @@ def test_the_page_has_one_section_of_figures():
     assert page.count(f"\n{HEADING}\n") == 1
     changed = with_figures(page, REPORT)
     assert "94.7 %" in changed and with_figures(changed, REPORT) == changed
+    assert with_figures(changed, {}) == changed  # what is not run here stands
+    fuzz_alone = with_figures(changed, {"fuzz": {**REPORT["fuzz"], "failures": 8}})
+    assert fuzz_alone == changed.replace("| failures of these | 0 | 0 |", "| failures of these | 0 | 8 |", 1)
     before, after = (text.split(HEADING)[0] + text.split(HEADING)[1].partition("\n## ")[2] for text in (page, changed))
     assert before == after
     with pytest.raises(InternalError, match="no section"):
