@@ -9,15 +9,19 @@ _QUANTISATION = (
     "tests/model/quantisation/test_degenerate.py",
 )
 
+_PROGRAMS = "tests/verify/fuzz/test_emulator_programs.py"
+"""Compares with the C++ of the accelerator, which has its own arithmetic."""
+
 TARGETS: dict[str, tuple[str, ...]] = {
-    "spec/arithmetic.py": ("tests/spec/test_arithmetic.py", "tests/spec/test_machine.py"),
+    "spec/arithmetic.py": ("tests/spec/test_arithmetic.py", "tests/spec/test_machine.py", _PROGRAMS),
     "spec/machine.py": (
         "tests/spec/test_machine.py",
         "tests/spec/test_legality.py",
+        _PROGRAMS,
     ),
-    "spec/legality.py": ("tests/spec/test_legality.py",),
-    "spec/field_rules.py": ("tests/spec/test_legality.py",),
-    "spec/int4.py": ("tests/spec/test_int4.py",),
+    "spec/legality.py": ("tests/spec/test_legality.py", _PROGRAMS),
+    "spec/field_rules.py": ("tests/spec/test_legality.py", _PROGRAMS),
+    "spec/int4.py": ("tests/spec/test_int4.py", _PROGRAMS),
     "hls/compiler/arena.py": ("tests/hls/test_arena.py", *_LOWERING),
     "hls/compiler/assembler.py": ("tests/hls/test_assembler.py", *_LOWERING),
     "hls/compiler/constants.py": _LOWERING,
