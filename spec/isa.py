@@ -457,8 +457,8 @@ A row's results may take the place of its source, from the same address on.
 
 An absent expert neither takes part in the softmax nor is it chosen; if all are absent, no queue gets an entry.
 An instruction that appends takes tokens above those of all instructions since the last one that did not: a queue has a token at most
-once, so that no product scatters two rows to one place, and no queue overflows. One that faults for this leaves queues and next_token as they
-are, for the runs that follow.
+once, so that no product scatters two rows to one place, and no queue overflows. One that faults for this leaves queues and
+next_token as they are, for the runs that follow.
 """,
         (
             Field("append", 0, 8, 1, "keep the entries that the queues hold"),
