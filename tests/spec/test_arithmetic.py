@@ -175,6 +175,22 @@ def test_layer_norm_at_the_largest_sums():
     )
 
 
+@pytest.mark.parametrize(("value", "expected"), [(1000, 64), (-1000, -64)])
+def test_layer_norm_of_one_value_beside_zeros(value, expected):
+    """The largest normalised value that there is, sqrt(1,023): nearly 32, so in Q10 it needs all 16 bits."""
+    x = np.zeros((1, 1024), np.int64)
+    x[0, 5] = value
+    result = a.layer_norm(x, np.full(1024, 1), np.zeros(1024, np.int64), 9)
+    assert result[0, 5] == expected and not np.delete(result[0], 5).any()
+
+
+def test_isqrt_on_both_sides_of_every_square():
+    root = np.arange(1, 1 << 26, 997)
+    for square in (root * root, ((1 << 26) - root) ** 2):
+        assert np.array_equal(a.isqrt(square) ** 2, square)
+        assert np.array_equal((a.isqrt(square - 1) + 1) ** 2, square)
+
+
 @settings(deadline=None)
 @given(st.lists(int16 | st.integers(0, 2), min_size=1, max_size=16), st.integers(0, 20))
 def test_route_token(logits, top_k):
