@@ -15,9 +15,8 @@ from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
 from moesaic.sim.measurements.benchmark.source_hashes import content_hash
 from tests.verify.mutation.designs import Design
-from tests.verify.mutation.operators import Mutation
 from tests.verify.mutation.report import Judged
-from tests.verify.mutation.survivors import look_closer
+from tests.verify.mutation.survivors import Survivor, look_closer
 from tests.verify.mutation.verdicts import simulator, workload_digest
 
 
@@ -41,7 +40,7 @@ def judge(
         for (design, number), mutant in mutants.items()
     }
     place = {id(case): where for where, case in cases.items()}
-    passed: list[tuple[Design, Mutation]] = []
+    passed: list[Survivor] = []
     for outcome in run_campaign(cases.values(), workers, kept=kept, console=console, title="mutants", total=len(cases)):
         design, number = place[id(outcome.case)]
         mutant = mutants[design, number]
@@ -49,7 +48,7 @@ def judge(
         if result["step"]:
             yield Judged(design.source, mutant, "killed", result["step"], result["how"])
         else:
-            passed.append((design, mutant))
+            passed.append((design.source, mutant))
     beside = {
         source: [mutant for design in designs if design.source == source for mutant in design.mutants().values()]
         for source in {design.source for design in designs}
