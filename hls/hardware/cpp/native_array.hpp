@@ -211,9 +211,9 @@ inline void multiply_tile(const int8_t *values, uint32_t pitch, const int32_t *o
   constexpr int TOGETHER = Kind::SUMS > VECTORS ? Kind::SUMS / VECTORS : 1;
   int r = 0;
   for (; r + TOGETHER <= rows; r += TOGETHER) {
-    multiply_rows<Kind, TOGETHER>(values + r * pitch, pitch, offsets + r, words, steps, sums + r);
+    multiply_rows<Kind, TOGETHER>(values + uint32_t(r) * pitch, pitch, offsets + r, words, steps, sums + r);
   }
-  for (; r < rows; r++) multiply_rows<Kind, 1>(values + r * pitch, pitch, offsets + r, words, steps, sums + r);
+  for (; r < rows; r++) multiply_rows<Kind, 1>(values + uint32_t(r) * pitch, pitch, offsets + r, words, steps, sums + r);
 }
 
 }  // namespace native
