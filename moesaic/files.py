@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from moesaic.errors import UserError
 
@@ -198,6 +199,14 @@ def _replace(staging: Path, target: Path) -> None:
         os.rename(retired, target)
         raise
     shutil.rmtree(retired, ignore_errors=True)
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """The JSON value in a file. remedy: what the error tells the user to do. UserError if it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error}): {remedy}") from None
 
 
 def read_manifest(directory: Path, manifest_name: str, format_name: str, version: int, remedy: str) -> dict:

@@ -59,9 +59,8 @@ from moesaic.spec.pathway_names import is_alternative_name, is_task_name, pathwa
 FORMAT, VERSION = "moesaic bundle", 3
 MANIFEST = "bundle.json"
 EXPERT_WEIGHT_BITS = (8, 4)
-PREFIX_TOKENS_MAX = 8
-BLOCKS_MAX, EXPERTS_MAX = 4_096, 4_096
-"""Far more than a network has; a damaged file with more would fill memory with their names."""
+SIZES_MAX = {"prefix_tokens": 8, "depth": 4_096, "experts": 4_096}
+"""Of an architecture. Networks have far fewer blocks and experts; a damaged file with more would fill memory with their names."""
 _REMEDY = "make it again with `moesaic export`"
 _OF_EXPERTS = ("experts", "top_k", "expert_hidden")  # may be 0 in a dense network
 _OF_BLOCKS = ("moe_blocks", "four_bit_experts")  # all other fields of an architecture are integers
@@ -74,7 +73,7 @@ class Architecture:
 
     image_height, image_width: pixels, multiples of patch. width: channels of a token, a multiple of heads. depth: number of blocks.
     top_k: experts per token. prefix_tokens: tokens before those of the patches (a class token, a distillation token, registers), 0 to
-    PREFIX_TOKENS_MAX. four_bit_experts: MoE block to those of its experts, in ascending order, whose weights have 4 bits and are in
+    SIZES_MAX. four_bit_experts: MoE block to those of its experts, in ascending order, whose weights have 4 bits and are in
     [-7, 7]; a block without any is not mentioned. All other weights have 8 bits.
     """
 
@@ -278,7 +277,7 @@ def _architecture_problem(bundle: Bundle) -> str:
     ):
         if size % divisor:
             return f"{name} ({size}) is not a multiple of {divisor}"
-    for name, greatest in (("prefix_tokens", PREFIX_TOKENS_MAX), ("depth", BLOCKS_MAX), ("experts", EXPERTS_MAX)):
+    for name, greatest in SIZES_MAX.items():
         if (value := getattr(a, name)) > greatest:
             return f"{name} is {value}, at most {greatest} are possible"
     if not _ascending(a.moe_blocks, a.depth):

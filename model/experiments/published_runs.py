@@ -13,7 +13,7 @@ from typing import Any
 
 from moesaic.campaign.kept_results import keep_result, read_result
 from moesaic.errors import UserError
-from moesaic.files import write_file
+from moesaic.files import read_json, write_file
 from moesaic.model.experiments.results_design import SETTINGS, SeededRun, names_in
 from moesaic.model.experiments.results_records import further_key, run_key
 
@@ -65,10 +65,7 @@ def _published(page: Path) -> dict[str, dict]:
     path, remedy = published_beside(page), "take its own copy, or delete it"
     if not path.is_file():
         return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error}): {remedy}") from None
+    found = read_json(path, remedy)
     if not isinstance(found, dict):
         raise UserError(f"{path} holds no results by run: {remedy}")
     for key, result in found.items():

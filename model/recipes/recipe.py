@@ -13,7 +13,7 @@ from moesaic.argument_types import SEED_END
 from moesaic.errors import UserError
 from moesaic.model.recipes.backbones import with_backbone
 from moesaic.model.tasks.loss_sets import DEFAULT_LOSSES, LOSS_SETS
-from moesaic.spec.bundle import BLOCKS_MAX, EXPERTS_MAX, PREFIX_TOKENS_MAX, Alternative, Architecture, Task
+from moesaic.spec.bundle import SIZES_MAX, Alternative, Architecture, Task
 from moesaic.spec.heads import CLASS, CLASSIFICATION, FEATURES, MEAN, final_norm, is_dense, task_problem
 from moesaic.spec.input_description import MINUS_ONE_TO_ONE, InputDescription
 from moesaic.spec.output_description import USUAL_OUTPUT, OutputDescription, output_problem
@@ -146,7 +146,7 @@ class ModelConfiguration:
         for name in ("expert_dropout", "drop_path"):
             if type(rate := getattr(self, name)) not in (int, float) or not 0 <= rate < 1:
                 raise UserError(f"{name} ({rate!r}) is not a number from 0 to below 1: correct it")
-        for name, greatest in (("prefix_tokens", PREFIX_TOKENS_MAX), ("depth", BLOCKS_MAX), ("experts", EXPERTS_MAX)):
+        for name, greatest in SIZES_MAX.items():
             if (value := getattr(self, name)) > greatest:
                 raise UserError(f"{name} ({value}) is above {greatest}: choose a network with fewer")
         if type(self.norm_epsilon) not in (int, float) or not 0 <= self.norm_epsilon < 1:

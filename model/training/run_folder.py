@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from moesaic.errors import UserError
-from moesaic.files import write_file
+from moesaic.files import read_json, write_file
 from moesaic.installation import checkout
 from moesaic.model.recipes.recipe import Recipe
 
@@ -35,12 +35,10 @@ def _starts(path: Path) -> list:
     """The earlier starts of a run, none if it has no file of them."""
     if not path.is_file():
         return []
-    try:
-        starts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error}): take its own copy, or delete it") from None
+    remedy = "take its own copy, or delete it"
+    starts = read_json(path, remedy)
     if not isinstance(starts, list):
-        raise UserError(f"{path} is no list of starts: take its own copy, or delete it")
+        raise UserError(f"{path} is no list of starts: {remedy}")
     return starts
 
 

@@ -2,9 +2,9 @@
 
     python brevitas_worker.py DIRECTORY
 
-The directory holds job.json (sizes of a `PlainNetwork`, `batch`, and the entries of `moesaic.model.experiments.ptq.brevitas.Setting`),
+The directory holds job.json (sizes of a `PlainNetwork`, `batch`, and the entries of `moesaic.model.experiments.ptq.brevitas_peer.Setting`),
 weights.pt, its state dictionary, and calibration.npy and measured.npy, normalised images float32 [N, 3, h, w]. Added to it are
-TASK.npy, predictions for the measured images, and brevitas.json with the versions. Lines on the standard output say what is done.
+TASK.npy, predictions for the measured images. Lines on the standard output say what is done.
 
 The steps and their order are those of Brevitas' own script, brevitas_examples/imagenet_classification/ptq/ptq_evaluate.py, by its own
 functions in `ptq_common`.
@@ -16,7 +16,6 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +91,6 @@ def run(directory: Path) -> None:
             np.save(
                 directory / f"{task}.npy", torch.cat([quantised(part) for part in measured.split(job["batch"])]).numpy()
             )
-    versions = {name: version(name) for name in ("brevitas", "torch")}
-    (directory / "brevitas.json").write_text(json.dumps(versions))
 
 
 if __name__ == "__main__":

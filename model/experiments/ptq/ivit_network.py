@@ -186,8 +186,7 @@ class _Block:
 
 
 class IvitNetwork:
-    """See the module. Call `calibrate` once, then `predict`. float_gelu: GELU
-    in floating point instead of ShiftGELU, rounded."""
+    """See the module. Call `calibrate` once, then `predict`. float_gelu: GELU in floating point instead of ShiftGELU, rounded."""
 
     def __init__(self, plain: PlainNetwork, float_gelu: bool = False) -> None:
         self.plain = plain

@@ -16,16 +16,13 @@ from moesaic.model.experiments.ptq.plain_copy import plain_sizes
 from moesaic.model.experiments.real.backbone_study import overlaps
 from moesaic.model.experiments.real.fidelity import FEATURES_TASK
 from moesaic.model.experiments.real.network import import_backbone, real_recipe
-from moesaic.model.experiments.real.photographs import MEASURED, SEEN, calibration_crops, fitted
+from moesaic.model.experiments.real.photographs import CALIBRATION_CROPS, MEASURED, SEEN, calibration_crops, fitted
 from moesaic.model.experiments.real.saliency_package import SaliencyNetwork, network_file
 from moesaic.model.input_pipeline.held_out import calibration_images, first_images, open_validation
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.quantisation.post_training import CALIBRATION_SCENES
 from moesaic.model.recipes.recipe import ModelConfiguration
 from moesaic.model.training import checkpoint
-
-CALIBRATION_CROPS = 48
-"""Of photographs, as many as `moesaic real` takes."""
 
 Predictions = Mapping[str, np.ndarray]
 """By task: float [N, C, h, w], or features [N, T, D], of all measured pictures in their order."""

@@ -10,7 +10,7 @@ from moesaic.model.experiments.real.wheels import wheel_file
 from moesaic.spec.resize import fit, resize
 
 _SMALLEST_CROP = 0.5  # of the shorter side
-_CALIBRATION_SEED = 21
+CALIBRATION_CROPS, _CALIBRATION_SEED = 48, 21
 
 
 @dataclass(frozen=True)

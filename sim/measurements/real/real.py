@@ -24,6 +24,7 @@ from moesaic.model.experiments import onnxruntime_int8
 from moesaic.model.experiments.real.backbone_study import TRAINED, BackboneStudy
 from moesaic.model.experiments.real.network import import_backbone, with_experts
 from moesaic.model.experiments.real.photographs import (
+    CALIBRATION_CROPS,
     MEASURED,
     SEEN,
     Photograph,
@@ -72,7 +73,7 @@ class Real:
     seen: Sequence[Photograph] = SEEN
     crops: int = 192
     scenes: int = 256
-    calibration: int = 48
+    calibration: int = CALIBRATION_CROPS
     simulated: Sequence[str] = ("coffee", "camera")
     processes: int = 2
     methods: Sequence[str] = onnxruntime_int8.METHODS

@@ -40,12 +40,14 @@ def look_closer(
     raises.
     """
     for source, mutant in passed:
-        if (
-            source == "netlist"
-        ):  # a change of no file: there is nothing to prove, and nothing for the tests of a module to read
+        if source == "netlist":  # a change of no file: nothing to prove, nothing for the tests of a module to read
             yield Judged(source, mutant, "survived", "", "")
     tried = [each for each in passed if each[0] != "netlist"]
-    proofs = [_proof_case(mutant, basis) for _, mutant in tried]
+    of_proofs = {**basis, "method": content_hash([Path(equivalence.__file__)])}
+    proofs = [
+        Case(content_key({**of_proofs, "proof": mutant.name}), f"proof: {mutant.name}", _prove, (mutant,))
+        for _, mutant in tried
+    ]
     left = list[Survivor]()
     for each, result in _results(tried, proofs, workers, kept, console, "proofs"):
         if result["equivalent"]:
@@ -95,13 +97,6 @@ def _test_cases(each: Survivor, beside: Sequence[Mutation], basis: Mapping[str, 
         )
         for path in tests_of(mutant.module)
     ]
-
-
-def _proof_case(mutant: Mutation, basis: Mapping[str, str]) -> Case:
-    method = content_hash([Path(equivalence.__file__)])
-    return Case(
-        content_key({**basis, "proof": mutant.name, "method": method}), f"proof: {mutant.name}", _prove, (mutant,)
-    )
 
 
 def _prove(mutant: Mutation) -> dict[str, bool]:
