@@ -244,6 +244,11 @@ def test_fixed_point_multiplier(ratio):
     assert abs(Fraction(multiplier, 1 << shift) / Fraction(ratio) - 1) <= Fraction(1, 1 << 16)
 
 
+@pytest.mark.parametrize("power", [-30, -1, 0, 1, 14, 15])
+def test_fixed_point_multiplier_that_rounds_up_to_a_power_of_two(power):
+    assert a.fixed_point_multiplier(np.nextafter(2.0**power, 0)) == (1 << 15, 15 - power)
+
+
 @pytest.mark.parametrize("ratio", [-1.0, 32768.0, math.nan, math.inf])
 def test_fixed_point_multiplier_refuses(ratio):
     with pytest.raises(ValueError, match="scale ratios"):

@@ -14,11 +14,13 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY, rtl_parameters
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.synthesis.yosys import PROGRAM
+from tests.verify.mutation import netlist_mutants
 from tests.verify.mutation.operators import Mutation, parameter_sets
 from tests.verify.mutation.workload import configuration
 
@@ -46,10 +48,17 @@ def proved_equivalent(mutation: Mutation) -> bool:
         path = changed / f"{mutation.module}.sv"
         path.write_bytes(mutation.apply((RTL_DIRECTORY / path.name).read_bytes()))
         return bool(modules) and all(
-            any(_equal(module, changed, parameters, below) for below in (_CUT, _MEMORIES_CUT))
+            _equal(_source(module, parameters, [RTL_DIRECTORY]), _source(module, parameters, [changed, RTL_DIRECTORY]))
             for module in modules
             for parameters in _parameters()[module]
         )
+
+
+def proved_equivalent_in_netlist(mutation: Mutation) -> bool:
+    """The same of a mutant of the elaborated design, of whose modules each has one set of parameters."""
+    original, changed, module = netlist_mutants.original_and_changed(mutation)
+    top = ["chformal -remove", f"hierarchy -check -top {module}"]
+    return _equal([*original, *top], [*changed, *top])
 
 
 def _users(mutation: Mutation) -> list[str]:
@@ -64,18 +73,30 @@ def _users(mutation: Mutation) -> list[str]:
     return sorted((module for module, text in texts.items() if used in text), key=lambda each: len(texts[each]))
 
 
-def _equal(module: str, changed: Path, parameters: dict[str, str], below: tuple[str, ...]) -> bool:
+def _source(module: str, parameters: dict[str, str], directories: list[Path]) -> list[str]:
+    """Commands that read a module, and make it the top."""
+    files = " ".join(f'"{path}"' for path in source_closure(module, directories))
+    overrides = "".join(f" -set {key} {value}" for key, value in sorted(parameters.items()))
+    return [
+        f"read_verilog -sv {files}",
+        *([f"chparam{overrides} {module}"] if overrides else []),
+        f"hierarchy -check -top {module}",
+        "chformal -remove",
+        "proc",
+    ]
+
+
+def _equal(original: Sequence[str], changed: Sequence[str]) -> bool:
+    """Each of the two is read by commands that make it the top."""
+    return any(_equal_above(original, changed, below) for below in (_CUT, _MEMORIES_CUT))
+
+
+def _equal_above(original: Sequence[str], changed: Sequence[str], below: Sequence[str]) -> bool:
     """below: commands that deal with the modules below, once the top has the name in them."""
     commands: list[str] = []
-    for name, directories in (("gold", [RTL_DIRECTORY]), ("gate", [changed, RTL_DIRECTORY])):
-        files = " ".join(f'"{path}"' for path in source_closure(module, directories))
-        overrides = "".join(f" -set {key} {value}" for key, value in sorted(parameters.items()))
+    for name, read in (("gold", original), ("gate", changed)):
         commands += [
-            f"read_verilog -sv {files}",
-            *([f"chparam{overrides} {module}"] if overrides else []),
-            f"hierarchy -check -top {module}",
-            "chformal -remove",
-            "proc",
+            *read,
             f"rename -top {name}",
             *(command.format(top=name) for command in below),
             "memory_collect",

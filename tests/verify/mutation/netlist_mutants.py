@@ -40,7 +40,8 @@ def sample(count: int, seed: int) -> list[Mutation]:
     if not path.exists():
         with tempfile.TemporaryDirectory(prefix="moesaic-") as scratch:
             found = Path(scratch) / "mutants.txt"  # mutate takes quotes for part of the name
-            yosys.run([f'read_rtlil "{design}"', f"mutate -list {count} -seed {seed} -o {found}"])
+            initial = "select * */t:$meminit* %d"  # a memory's first contents have to stay constant
+            yosys.run([f'read_rtlil "{design}"', initial, f"mutate -list {count} -seed {seed} -o {found}"])
             write_file(path, found.read_bytes())
     return [_mutation(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -71,6 +72,14 @@ def write_design(directory: Path, numbered: Mapping[int, Mutation]) -> None:
     schemata.add_selector(directory)
 
 
+def original_and_changed(mutation: Mutation) -> tuple[list[str], list[str], str]:
+    """Commands of Yosys that read the elaborated design without this mutant and with it, and the mutant's module as it is called there."""
+    module = _MODULE.search(mutation.replacement)
+    assert module is not None, mutation.replacement  # _mutation has found it
+    read = f'read_rtlil "{_elaborated()}"'
+    return [read], [read, mutation.replacement], module[1]
+
+
 def _with_top_last(text: str) -> str:
     """The same modules; the top, which hands the number to those below it, gets it from the selector."""
     start = text.index(f"module {_TOP} #(")
@@ -80,12 +89,12 @@ def _with_top_last(text: str) -> str:
 
 
 def _elaborated() -> Path:
-    """The RTLIL file of the accelerator without its assertions, made or found in the cache."""
+    """The RTLIL file of the accelerator without its assertions, made or found in the cache. Names in it have no directories."""
     sources, parameters = source_closure(_TOP, [RTL_DIRECTORY]), rtl_parameters(configuration())
     digest = hashlib.sha256(f"{yosys.version()} {sorted(parameters.items())}".encode())
     for path in sources:
         digest.update(path.read_bytes())
-    final = cache_directory("netlists") / f"mutants-{digest.hexdigest()[:24]}.il"
+    final = cache_directory("netlists") / f"elaborated-{digest.hexdigest()[:24]}.il"
     if not final.exists():
         with tempfile.TemporaryDirectory(prefix="moesaic-") as scratch:
             made = Path(scratch) / "design.il"
@@ -100,7 +109,7 @@ def _elaborated() -> Path:
                     f'write_rtlil "{made}"',
                 ]
             )
-            write_file(final, made.read_bytes())
+            write_file(final, made.read_bytes().replace(f"{RTL_DIRECTORY}/".encode(), b""))
     return final
 
 

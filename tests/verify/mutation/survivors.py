@@ -39,17 +39,13 @@ def look_closer(
     beside: by source, all mutants that are tried, which tests are compiled with. basis: what results depend on. Raises what run_campaign
     raises.
     """
-    for source, mutant in passed:
-        if source == "netlist":  # a change of no file: nothing to prove, nothing for the tests of a module to read
-            yield Judged(source, mutant, "survived", "", "")
-    tried = [each for each in passed if each[0] != "netlist"]
     of_proofs = {**basis, "method": content_hash([Path(equivalence.__file__)])}
     proofs = [
-        Case(content_key({**of_proofs, "proof": mutant.name}), f"proof: {mutant.name}", _prove, (mutant,))
-        for _, mutant in tried
+        Case(content_key({**of_proofs, "proof": mutant.name}), f"proof: {mutant.name}", _prove, (source, mutant))
+        for source, mutant in passed
     ]
     left = list[Survivor]()
-    for each, result in _results(tried, proofs, workers, kept, console, "proofs"):
+    for each, result in _results(passed, proofs, workers, kept, console, "proofs"):
         if result["equivalent"]:
             yield Judged(*each, "equivalent", "", "")
         else:
@@ -85,8 +81,10 @@ def _results(
 
 
 def _test_cases(each: Survivor, beside: Sequence[Mutation], basis: Mapping[str, str]) -> list[Case]:
-    """One for each file of tests that has the module in it."""
-    _, mutant = each
+    """One for each file of tests that has the module in it; none for a mutant of the elaborated design, which no such test reads."""
+    source, mutant = each
+    if source == "netlist":
+        return []
     here = tuple(other for other in beside if other.module == mutant.module)
     return [
         Case(
@@ -99,8 +97,9 @@ def _test_cases(each: Survivor, beside: Sequence[Mutation], basis: Mapping[str, 
     ]
 
 
-def _prove(mutant: Mutation) -> dict[str, bool]:
-    return {"equivalent": equivalence.proved_equivalent(mutant)}
+def _prove(source: str, mutant: Mutation) -> dict[str, bool]:
+    proved = equivalence.proved_equivalent_in_netlist if source == "netlist" else equivalence.proved_equivalent
+    return {"equivalent": proved(mutant)}
 
 
 def _test(path: str, mutants: Sequence[Mutation], number: int) -> dict[str, str]:

@@ -31,7 +31,7 @@ def fates(monkeypatch, tmp_path):
         return {"test": path if beside[number - 1] is mutants[2] else ""}
 
     monkeypatch.setattr(campaign, "on_workload", on_workload)
-    monkeypatch.setattr(survivors, "_prove", lambda mutant: {"equivalent": mutant == mutants[1]})
+    monkeypatch.setattr(survivors, "_prove", lambda _, mutant: {"equivalent": mutant == mutants[1]})
     monkeypatch.setattr(survivors, "_test", test)
     monkeypatch.setattr(survivors, "reason_for", lambda mutant: "unreachable" if mutant == mutants[3] else "")
 

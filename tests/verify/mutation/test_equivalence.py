@@ -1,0 +1,33 @@
+"""Proofs that mutants are equivalent: a change that is none is proved, and one that is noticed is not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
+from tests.verify.mutation import netlist_mutants
+from tests.verify.mutation.equivalence import proved_equivalent, proved_equivalent_in_netlist
+from tests.verify.mutation.operators import Mutation
+
+_MODULE = "moesaic_round_robin"
+_ORIGINAL = b"request_i & after_q"
+
+
+@pytest.mark.parametrize(
+    ("replacement", "equivalent"),
+    [("~(~request_i | ~after_q)", True), ("request_i", False)],
+)
+def test_a_change_of_the_source(replacement: str, equivalent: bool) -> None:
+    start = (RTL_DIRECTORY / f"{_MODULE}.sv").read_bytes().index(_ORIGINAL)
+    mutation = Mutation(_MODULE, "", start, start + len(_ORIGINAL), 0, _ORIGINAL.decode(), replacement)
+    assert proved_equivalent(mutation) == equivalent
+
+
+def test_a_change_of_the_elaborated_design() -> None:
+    sampled = netlist_mutants.sample(1000, 1)
+    changed = next(each for each in sampled if each.module == "moesaic_control" and "-wire state_q" in each.replacement)
+    assert not proved_equivalent_in_netlist(changed)
+    unchanged = re.sub(r"-mode \S+", "-mode none", changed.replacement)
+    assert proved_equivalent_in_netlist(Mutation(changed.module, "", 0, 0, 0, "", unchanged))
