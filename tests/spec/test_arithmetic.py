@@ -124,6 +124,10 @@ def test_softmax_rows(scores, maximum):
         assert (int(multiplier[0]), int(shift[0])) == (0, 15)
 
 
+def test_rounding_of_probabilities_takes_every_odd_multiple_of_a_128th_once():
+    assert sorted(a.PROBABILITY_ROUNDING) == [odd << 9 for odd in range(1, 128, 2)]
+
+
 def test_small_probabilities_keep_their_sum():
     """One large score and 1,200 whose probability is 0.2 of a unit: all would round to 0, here one of five stays."""
     row = np.full((1, 1201), -int(256 * math.log2(127 / 0.2)), np.int16)

@@ -240,3 +240,25 @@ def test_a_foreign_semaphore_is_refused(fields):
     with pytest.raises(MachineFault) as caught:
         run(ReferenceMachine(TINY), pack("load", tag=9, **fields, **SMALL_LOAD))
     assert (caught.value.cause, caught.value.unit, caught.value.tag) == (Fault.BAD_INSTRUCTION, "fetch", 0)
+
+
+@pytest.mark.parametrize(
+    "memory",
+    ["act", "weight", "table", "row_max", "row_multiplier", "row_shift", "queue_count", "queue_token", "queue_score"],
+)
+def test_the_state_has_every_entry_of_a_memory(memory):
+    machine = ReferenceMachine(TINY)
+    before = machine.state()
+    entries = getattr(machine, memory).reshape(-1)
+    for place in (0, len(entries) - 1):
+        entries[place] ^= 1
+        assert not np.array_equal(machine.state(), before)
+        entries[place] ^= 1
+    assert np.array_equal(machine.state(), before)
+
+
+def test_the_state_has_the_next_token():
+    machine = ReferenceMachine(TINY)
+    before = machine.state()
+    machine.next_token ^= 1
+    assert np.count_nonzero(machine.state() != before) == 1
