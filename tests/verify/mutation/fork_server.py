@@ -16,8 +16,8 @@ import cocotb
 from moesaic.sim.machines.dut import Dut
 from moesaic.sim.machines.rtl_server import serve_jobs
 
-_CPU_SECONDS = 60
-"""A simulation that needs more than this is endless: signals that chase one another."""
+_CPU_SECONDS = 180
+"""A mutant's simulation that needs more than this is endless: signals that chase one another."""
 
 
 @cocotb.test()
@@ -35,8 +35,9 @@ async def fork_simulations(dut: Dut) -> None:
             job_socket, log = descriptors
             os.dup2(log, 1)
             os.dup2(log, 2)
-            resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
-            ctypes.CDLL(None).moesaic_select_mutant(int(message))
+            if number := int(message):
+                resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+            ctypes.CDLL(None).moesaic_select_mutant(number)
             await serve_jobs(dut, socket.socket(fileno=job_socket))
             os._exit(0)
         for descriptor in descriptors:
