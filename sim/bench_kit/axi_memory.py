@@ -3,8 +3,8 @@
 In which order ready and valid, addresses and data come, and how late answers are, moesaic.sim.bench_kit.bus_orders draws.
 
 It is meant for protocol tests of one module; whole frames use the DRAM model in sim/machines/rtl/dram.sv, which is many times
-faster. An address outside the memory answers DECERR. The test fails on a burst that is not INCR, has partial beats, or crosses
-a 4 KiB boundary.
+faster. An address outside the memory answers DECERR. Without valid the response shows SLVERR, which means nothing. The test fails on a
+burst that is not INCR, has partial beats, or crosses a 4 KiB boundary.
 """
 
 from __future__ import annotations
@@ -162,6 +162,8 @@ def serve_reads(
                     port("rdata").value = memory.read(address)
                     port("rresp").value = memory.response(address)
                     port("rlast").value = int(last)
+                else:
+                    port("rresp").value = SLVERR
                 port("rvalid").value = int(data_valid)
             addresses.offer(bursts < outstanding)
 
@@ -229,8 +231,7 @@ def serve_writes(
                 response_valid = False
             if not response_valid:
                 response_valid = bool(responses) and cycle >= responses[0][0] and not next(response_pauses)
-                if response_valid:
-                    port("bresp").value = responses[0][1]
+                port("bresp").value = responses[0][1] if response_valid else SLVERR
                 port("bvalid").value = int(response_valid)
             data_first = next(orders.data_first)
             addresses.offer(len(bursts) + len(responses) < outstanding and (bool(data) or not data_first))

@@ -305,6 +305,83 @@ async def halts_in_the_middle(dut):
     bench.board.close()
 
 
+@cocotb.test()
+async def a_fault_is_the_last_thing(dut):
+    """Until the reset nothing is done and no other fault comes."""
+    bench = Bench(dut, quiet=True)
+    await clocking.start(dut)
+    beat = {"bytes": BEAT_BYTES, "count_1": 1, "count_2": 1, "count_3": 1, "space": Space.FRAME}
+    for fields, error_at in (({"dram_offset": FRAME_BYTES}, None), ({}, 0), ({"bytes": 2048}, 32)):
+        bench.axi.error_address = None if error_at is None else FRAME_BASE + error_at
+        bench.board.expect([Fault.ADDRESS if error_at is None else Fault.AXI_READ])
+        bench.board.observe((await bench.unit.execute("load", **{**beat, **fields})).cause)
+        await bench.unit.stays_silent(200)
+        assert dut.instr_ready_o.value == 0
+        bench.axi.error_address = None
+        await bench.unit.recover()
+        for name in NAMES:
+            getattr(bench.machine, name)[:] = bench.found[name]
+        await bench.check(**bench.random_load())
+    bench.board.close()
+
+
+@cocotb.test()
+async def a_cycle_of_reset_ends_all(dut):
+    """In every cycle of an instruction that faults, and in those after the last beat of one, until it is done."""
+    bench = Bench(dut, quiet=True)
+    await clocking.start(dut)
+    beat = {"bytes": BEAT_BYTES, "count_1": 1, "count_2": 1, "count_3": 1, "space": Space.FRAME}
+    for fields, outside in ((beat, False), ({**beat, "dram_offset": FRAME_BYTES}, True)):
+        for wait in range(12):
+            execution = cocotb.start_soon(bench.unit.execute("load", **fields))
+            if not outside:
+                await clocking.wait_until(dut, lambda: int(dut.m_axi_rvalid.value) != 0, 100)
+            for _ in range(wait + 1):
+                await RisingEdge(dut.clk_i)
+            execution.cancel()
+            dut.instr_valid_i.value = 0
+            await bench.unit.reset_for_a_cycle()
+            assert dut.instr_ready_o.value == 1 and int(dut.m_axi_arvalid.value) == 0
+            for name in NAMES:
+                getattr(bench.machine, name)[:] = bench.found[name]
+            await bench.check(**{**beat, "dram_offset": 2 * BEAT_BYTES * wait, "local_address": BEAT_BYTES * wait})
+    bench.board.close()
+
+
+@cocotb.test()
+async def takes_no_third(dut):
+    """Two instructions in flight: the next one waits until one of them is done, however long that takes."""
+    bench = Bench(dut, quiet=True)
+    await clocking.start(dut)
+    bench.blocked = True
+    await RisingEdge(dut.clk_i)
+    dut.instr_valid_i.value = 1
+    loads = [
+        pack("load", bytes=64, count_1=1, count_2=1, count_3=1, destination=destination, dram_offset=64 * destination)
+        for destination in LoadDestination
+    ]
+    bench.board.expect(range(len(loads)))
+    for number, code in enumerate(loads):
+        dut.instr_i.value = int.from_bytes(code, "little")
+        if number == 2:
+            for _ in range(100):
+                await RisingEdge(dut.clk_i)
+                assert dut.instr_ready_o.value == 0 and dut.done_o.value == 0
+            bench.blocked = False
+        await RisingEdge(dut.clk_i)
+        await clocking.wait_until(dut, lambda: dut.instr_ready_o.value == 1, 100)
+        bench.machine.load(decode(code)[1], bench.memory)
+    dut.instr_valid_i.value = 0
+    for number in range(1, len(loads)):  # the first was done before the third was taken
+        bench.board.observe(number - 1)
+        await RisingEdge(dut.clk_i)
+        await clocking.wait_until(dut, lambda: dut.done_o.value == 1, 100)
+    bench.board.observe(len(loads) - 1)
+    for name in NAMES:
+        assert np.array_equal(bench.found[name], getattr(bench.machine, name)), name
+    bench.board.close()
+
+
 class Stream:
     """Hands instructions over as `issue` does: a second one while the first is in flight, if it may overlap."""
 
@@ -436,4 +513,4 @@ def test_load(configuration, seed):
         sizes, "load_ports", "tile_columns", "tile_depth", "act_bytes", "weight_bytes", "experts"
     )
     plusargs = {"configuration": configuration}
-    assert run_module_test("load_pins", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 9
+    assert run_module_test("load_pins", __name__, parameters=parameters, plusargs=plusargs, seed=seed) == 12

@@ -5,7 +5,7 @@ from collections import deque
 import cocotb
 import numpy as np
 import pytest
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ClockCycles, RisingEdge
 
 from moesaic.sim.bench_kit import clocking
 from moesaic.sim.bench_kit.axi_memory import AxiMemory, serve_writes
@@ -30,6 +30,8 @@ from tests.sim.transfers import (
 )
 
 FRAME_BYTES = 2 * 4096 + 96
+BURSTS = 16
+"""That may be unanswered."""
 READ_CYCLES = 4
 """From the activation memory's grant to its answer."""
 
@@ -37,7 +39,7 @@ READ_CYCLES = 4
 class Bench:
     """The activation memory behind random ready, the frame window behind a random bus."""
 
-    def __init__(self, dut, quiet=False, latency=8, orders=None):
+    def __init__(self, dut, quiet=False, latency=8, orders=None, outstanding=16):
         self.dut = dut
         self.configuration = bench_configuration()
         self.rng = random_generator()
@@ -48,7 +50,7 @@ class Bench:
         self.board = Scoreboard("instructions")
         pauses = (lambda stream: never_pause()) if quiet else (lambda stream: phased_pauses(random_generator(stream)))
         serve_writes(
-            dut, self.axi, latency=latency, outstanding=16,
+            dut, self.axi, latency=latency, outstanding=outstanding,
             address_pauses=pauses(1), data_pauses=pauses(2), response_pauses=pauses(3), orders=orders,
         )  # fmt: skip
         cocotb.start_soon(self.answer_reads(pauses(4)))
@@ -163,9 +165,72 @@ async def halts_in_the_middle(dut):
         for _ in range(wait):
             await RisingEdge(dut.clk_i)
         execution.cancel()
+        before = len(bench.axi.write_bursts)
+        await bench.unit.recover()
+        assert len(bench.axi.write_bursts) - before <= 2, "an address was offered while halted"
+        bench.memory.frame[:] = bench.axi.content
+        await bench.check(**bench.random_store())
+    bench.board.close()
+
+
+@cocotb.test()
+async def a_fault_is_the_last_thing(dut):
+    """Until the reset nothing is done, no other fault comes, and no address goes out that was not offered before."""
+    bench = Bench(dut, quiet=True)
+    await clocking.start(dut)
+    frame = {**ONE, "space": Space.FRAME}
+    for fields, error_at in (
+        ({"bytes": 640, "count_1": 2, "dram_stride_1": FRAME_BYTES}, None),  # the second run is outside
+        ({"bytes": 16, "dram_offset": FRAME_BYTES}, None),
+        ({"bytes": 640}, 0),
+        ({"bytes": 16, "dram_offset": 96}, 96),
+    ):
+        bench.axi.error_address = None if error_at is None else FRAME_BASE + error_at
+        bench.board.expect([Fault.ADDRESS if error_at is None else Fault.AXI_WRITE])
+        bench.board.observe((await bench.unit.execute("store", **{**frame, **fields})).cause)
+        before = len(bench.axi.write_bursts)
+        await bench.unit.stays_silent(200)
+        assert dut.instr_ready_o.value == 0
+        assert len(bench.axi.write_bursts) - before <= 2, "an address was offered after a fault"
+        bench.axi.error_address = None
         await bench.unit.recover()
         bench.memory.frame[:] = bench.axi.content
         await bench.check(**bench.random_store())
+    bench.board.close()
+
+
+@cocotb.test()
+async def a_cycle_of_reset_ends_all(dut):
+    """In every cycle of an instruction that faults, and in those in which one with a single beat comes to its end."""
+    bench = Bench(dut, quiet=True)
+    await clocking.start(dut)
+    beat = {**ONE, "bytes": BEAT_BYTES}
+    for fields, outside in ((beat, False), ({**beat, "dram_offset": FRAME_BYTES}, True)):
+        for wait in range(10):
+            execution = cocotb.start_soon(bench.unit.execute("store", space=Space.FRAME, **fields))
+            if not outside:
+                await RisingEdge(dut.m_axi_bvalid)
+            for _ in range(wait + 1):
+                await RisingEdge(dut.clk_i)
+            execution.cancel()
+            dut.instr_valid_i.value = 0
+            await bench.unit.reset_for_a_cycle()
+            assert dut.instr_ready_o.value == 1 and dut.m_axi_awvalid.value == 0
+            bench.memory.frame[:] = bench.axi.content
+            await bench.check(**{**beat, "dram_offset": BEAT_BYTES * wait, "local_address": BEAT_BYTES * wait})
+    bench.board.close()
+
+
+@cocotb.test()
+async def leaves_few_bursts_unanswered(dut):
+    """A memory that would take them all is offered no address before an earlier one is answered."""
+    bench = Bench(dut, quiet=True, latency=400, outstanding=64)
+    await clocking.start(dut)
+    many = {**ONE, "bytes": BEAT_BYTES, "count_1": 40, "dram_stride_1": 2 * BEAT_BYTES}
+    execution = cocotb.start_soon(bench.check(**many))
+    await ClockCycles(dut.clk_i, 350)
+    assert len(bench.axi.write_bursts) == BURSTS
+    await execution
     bench.board.close()
 
 
@@ -191,5 +256,5 @@ def test_store(configuration, seed):
         run_module_test(
             "store_pins", __name__, parameters=parameters, plusargs={"configuration": configuration}, seed=seed
         )
-        == 5
+        == 8
     )

@@ -104,6 +104,20 @@ class Unit:
         await ClockCycles(self.dut.clk_i, 2)
         self.dut.rst_ni.value = 1
 
+    async def reset_for_a_cycle(self) -> None:
+        """One cycle of reset, which has to be enough. Only while the bus is quiet."""
+        self.dut.rst_ni.value = 0
+        await ClockCycles(self.dut.clk_i, 1)
+        self.dut.rst_ni.value = 1
+        await self.stays_silent(4)
+
+    async def stays_silent(self, cycles: int) -> None:
+        """Neither done nor fault for so many cycles."""
+        for _ in range(cycles):
+            await RisingEdge(self.dut.clk_i)
+            assert self.dut.done_o.value == 0, "done without an instruction"
+            assert self.dut.fault_o.value == 0, "a fault without an instruction"
+
 
 def unpacking(transfer: dict[str, int]) -> dict[str, int]:
     """The transfer as a load that unpacks: everything on chip is twice as far apart. It takes twice the room there."""
