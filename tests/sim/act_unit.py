@@ -38,7 +38,12 @@ class Outcome:
 
 
 class ActUnit:
-    """Drives the ports that every bench of an act_memory_bench has."""
+    """Drives the ports that every bench of an act_memory_bench has.
+
+    requests: signals of the bench with which the unit asks something of a memory.
+    """
+
+    requests = ("rd_valid", "wr_valid")
 
     def __init__(self, dut: Dut, configuration: HardwareConfiguration, rng: np.random.Generator) -> None:
         self.dut = dut
@@ -57,6 +62,29 @@ class ActUnit:
         await ClockCycles(self.dut.clk_i, 3)
         self.dut.rst_ni.value = 1
         await RisingEdge(self.dut.clk_i)
+
+    async def interrupt(self, instruction: bytes, cycles: int) -> None:
+        """So many cycles of an instruction, then a single one of reset, after which nothing may be left of it."""
+        dut = self.dut
+        dut.instr_i.value = int.from_bytes(instruction, "little")
+        dut.instr_valid_i.value = 1
+        await ClockCycles(dut.clk_i, 1)
+        dut.instr_valid_i.value = 0
+        dut.instr_i.value = int.from_bytes(self.rng.bytes(64), "little")
+        await ClockCycles(dut.clk_i, cycles)
+        dut.rst_ni.value = 0
+        await ClockCycles(dut.clk_i, 1)
+        dut.rst_ni.value = 1
+        await self.stays_silent(8)
+        assert dut.instr_ready_o.value == 1, "a unit is ready after the reset"
+
+    async def stays_silent(self, cycles: int) -> None:
+        """For so many cycles, neither done nor fault, and nothing is asked of a memory."""
+        for _ in range(cycles):
+            await RisingEdge(self.dut.clk_i)
+            assert self.dut.done_o.value == 0 and self.dut.fault_o.value == 0, "done or fault of no instruction"
+            for port in self.requests:
+                assert int(getattr(self.dut, port).value) == 0, f"{port} of no instruction"
 
     async def fill(self, memory: np.ndarray) -> None:
         self.dut.fill_valid_i.value = 1

@@ -25,6 +25,8 @@ INT16 = np.iinfo(np.int16)
 class RouteUnit(ActUnit):
     """Adds the expert queues."""
 
+    requests = ("rd_valid", "push_valid")
+
     def __init__(self, dut, configuration, rng):
         super().__init__(dut, configuration, rng)
         self.experts = configuration.experts
@@ -122,7 +124,9 @@ async def run_and_compare(
         board.observe(unit.counts())
         board.observe(await unit.queues())
     else:
+        counts = unit.counts()
         await ClockCycles(unit.dut.clk_i, AFTER_A_FAULT)
+        assert unit.counts() == counts, "a token was pushed after the fault"
         await unit.reset()
     return outcome
 
@@ -171,6 +175,7 @@ async def faults_and_next_runs(dut):
     for change in (
         {"source_address": ACT_BYTES - c.act_word_bytes, "rows": 20, "first": 0}, {"source_address": ACT_BYTES},
         {"source_pitch": 1 << 31, "rows": 3, "first": 0},
+        {"source_address": ACT_BYTES - 10 * 64, "source_pitch": 128, "rows": 20, "first": 0, "top_k": 255, "absent_low": 0},
     ):  # fmt: skip
         fields = {**random_route(rng, machine, c.experts), **change}
         outcome = await run_and_compare(board, unit, machine, fields, 0)
@@ -203,6 +208,50 @@ async def faults_and_next_runs(dut):
 
 
 @cocotb.test()
+async def a_cycle_of_reset_ends_all(dut):
+    """In every cycle of a token, and before the first one: nothing is asked of a memory any more, and the next instruction is right."""
+    rng = random_generator()
+    machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
+    c = machine.configuration
+    unit = RouteUnit(dut, c, rng)
+    await unit.start()
+    board = Scoreboard("instructions after a reset")
+    machine.act[:] = random_logits(rng, (1, ACT_BYTES // 2)).view(np.uint8)
+    await unit.fill(machine.act)
+    fields = {"columns": c.experts, "source_pitch": 4 * c.act_word_bytes, "top_k": 2}
+    for wait in range(3 * c.experts + 2):
+        await unit.interrupt(pack("route", **fields, rows=20, source_address=0), wait)
+        address = c.act_word_bytes * int(rng.integers(ACT_BYTES // 2 // c.act_word_bytes))
+        instruction = pack("route", **fields, rows=3, source_address=address)
+        board.expect([reference_outcome(machine, instruction), machine.queue_count.tolist(), reference_queues(machine)])
+        board.observe((await unit.run(instruction)).cause)
+        board.observe(unit.counts())
+        board.observe(await unit.queues())
+    board.close()
+
+
+@cocotb.test()
+async def what_comes_with_a_reset_is_not_taken(dut):
+    """An instruction that is offered in the cycle of a reset leaves the last token of the queues as it is."""
+    rng = random_generator()
+    machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
+    unit = RouteUnit(dut, machine.configuration, rng)
+    await unit.start()
+    board = Scoreboard("instructions")
+    fields = {**random_route(rng, machine, machine.configuration.experts), "rows": 2, "first": 0}
+    await run_and_compare(board, unit, machine, fields, 0)
+    dut.rst_ni.value = 0
+    dut.instr_i.value = int.from_bytes(pack("route", **{**fields, "first": 9, "append": 1}), "little")
+    dut.instr_valid_i.value = 1
+    await ClockCycles(dut.clk_i, 1)
+    dut.instr_valid_i.value, dut.rst_ni.value = 0, 1
+    await unit.stays_silent(8)
+    outcome = await run_and_compare(board, unit, machine, {**fields, "first": 2, "append": 1}, 0)
+    assert outcome.cause == Fault.NONE
+    board.close()
+
+
+@cocotb.test()
 async def throughput(dut):
     """Successive tokens overlap: one expert per cycle, and one cycle more per token."""
     rng = random_generator()
@@ -216,7 +265,7 @@ async def throughput(dut):
     outcome = await run_and_compare(board, unit, machine, fields, 0)
     dut._log.info(f"route: {rows} tokens, {c.experts} experts: {outcome.cycles} cycles")
     board.expect([True])
-    board.observe(outcome.cycles <= rows * (c.experts + 1) + 60)
+    board.observe(outcome.cycles <= rows * (c.experts + 1) + c.experts + 44)
     board.close()
 
 
@@ -248,5 +297,11 @@ def test_faults(columns, experts):
     run(columns, experts, 0, "faults_and_next_runs")
 
 
-def test_throughput():
-    run(8, 16, 0, "throughput")
+@pytest.mark.parametrize("testcase", ["a_cycle_of_reset_ends_all", "what_comes_with_a_reset_is_not_taken"])
+def test_resets(testcase):
+    run(8, 16, 0, testcase)
+
+
+@pytest.mark.parametrize(("columns", "experts"), [(8, 16), (32, 32)], ids=str)
+def test_throughput(columns, experts):
+    run(columns, experts, 0, "throughput")

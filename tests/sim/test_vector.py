@@ -223,6 +223,44 @@ async def faults_and_next_runs(dut):
 
 
 @cocotb.test()
+async def what_faults_at_once_asks_for_nothing(dut):
+    """Rows that the row statistics do not have: nothing is read, and nothing written."""
+    rng = random_generator()
+    machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
+    c = machine.configuration
+    unit = VectorUnit(dut, c, rng)
+    await unit.start()
+    board = Scoreboard("faults")
+    for row_base, rows in ((c.row_entries - 19, 20), (65535, 1)):
+        fields = {**random_softmax(rng, machine, 9 * c.tile_columns), "row_base": row_base, "rows": rows}
+        board.expect([Fault.ADDRESS])
+        board.observe((await unit.run(pack("softmax", **fields))).cause)
+        await unit.stays_silent(40)
+        await unit.reset()
+    board.close()
+
+
+@cocotb.test()
+async def a_cycle_of_reset_ends_all(dut):
+    """Wherever an instruction is: nothing is asked of the memory any more, and the next one is right."""
+    rng = random_generator()
+    machine = ReferenceMachine(bench_configuration(ACT_BYTES), seed=cocotb.RANDOM_SEED)
+    c = machine.configuration
+    unit = VectorUnit(dut, c, rng)
+    await unit.start()
+    board = Scoreboard("instructions after a reset")
+    for name, random in INSTRUCTIONS.items():
+        columns = 11 * c.tile_columns
+        for wait in sorted(rng.choice(60, 8, replace=False).tolist()):
+            fields = random(rng, machine, columns)
+            await unit.fill(machine.act)
+            for cycles in (wait, wait + 1):
+                await unit.interrupt(pack(name, **fields), cycles)
+            await run_and_compare(board, unit, machine, name, random(rng, machine, columns), 0)
+    board.close()
+
+
+@cocotb.test()
 async def throughput(dut):
     """Alone on the memory, softmax takes ActPorts words per cycle and layer norm NormLanes elements per cycle, row after row."""
     rng = random_generator()
@@ -278,6 +316,15 @@ def test_zcu104_size(seed):
 @pytest.mark.parametrize(("columns", "lanes", "ports"), SIZES)
 def test_faults(columns, lanes, ports):
     run(columns, lanes, ports, 0, "faults_and_next_runs")
+
+
+@pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
+def test_resets(seed):
+    run(8, 4, 2, seed, "a_cycle_of_reset_ends_all")
+
+
+def test_faults_at_once():
+    run(8, 4, 2, 0, "what_faults_at_once_asks_for_nothing")
 
 
 @pytest.mark.parametrize(("columns", "lanes", "ports"), SIZES)
