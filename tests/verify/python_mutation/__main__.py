@@ -7,7 +7,6 @@ forked from a worker.
 from __future__ import annotations
 
 import argparse
-import functools
 import hashlib
 import sys
 import time
@@ -21,30 +20,12 @@ from moesaic.campaign.campaign import run_campaign
 from moesaic.campaign.case import Case
 from moesaic.campaign.kept_results import content_key, keep_result
 from moesaic.campaign.options import add_worker_options, chosen_workers
-from moesaic.errors import InternalError, UserError
+from moesaic.errors import UserError
 from tests.verify.python_mutation.samples import REPOSITORY, PythonMutant, sample
 from tests.verify.python_mutation.targets import TARGETS
-from tests.verify.python_mutation.trials import outcome
+from tests.verify.python_mutation.trials import try_mutant
 
 _OUTPUT = Path("build") / "verify"
-
-
-def try_mutant(mutant: PythonMutant, tests: tuple[str, ...]) -> dict[str, Any]:
-    """How the first test file that notices the mutant ended, "" if none does."""
-    for test in tests:
-        how, _ = outcome(mutant, [test], seconds_of(test))
-        if how:
-            return {"by": test, "how": how}
-    return {"by": "", "how": ""}
-
-
-@functools.cache
-def seconds_of(test: str) -> float:
-    """CPU seconds of a test file without a mutant. InternalError if it fails already."""
-    how, seconds = outcome(None, [test], None)
-    if how:
-        raise InternalError(f"{test} fails without a mutant already: {how}")
-    return seconds
 
 
 def main(words: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.machinery
 import os
@@ -13,12 +14,31 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from moesaic.errors import InternalError
 from tests.verify.python_mutation.samples import REPOSITORY, PythonMutant
 
 _IMPORTED = ("numpy", "pytest", "hypothesis", "torch", "scipy")
 _PASSED, _FAILED = 0, 1
 _PATIENCE, _SLACK = 5, 20
 """Tests that take so many times their CPU seconds, and so many more, do not end."""
+
+
+def try_mutant(mutant: PythonMutant, tests: tuple[str, ...]) -> dict[str, Any]:
+    """How the first test file that notices the mutant ended, "" if none does."""
+    for test in tests:
+        how, _ = outcome(mutant, [test], seconds_of(test))
+        if how:
+            return {"by": test, "how": how}
+    return {"by": "", "how": ""}
+
+
+@functools.cache
+def seconds_of(test: str) -> float:
+    """CPU seconds of a test file without a mutant. InternalError if it fails already."""
+    how, seconds = outcome(None, [test], None)
+    if how:
+        raise InternalError(f"{test} fails without a mutant already: {how}")
+    return seconds
 
 
 def outcome(mutant: PythonMutant | None, tests: Sequence[str], seconds: float | None) -> tuple[str, float]:
