@@ -37,6 +37,11 @@ UNITS = {instruction.opcode: instruction.unit for instruction in UNIT_INSTRUCTIO
 TINY = load_configuration("tiny")
 
 
+def dispatches(program):
+    """What comes out of fetch for these instructions."""
+    return [(UNITS[int(words[0]) & 0xFF], int.from_bytes(words.tobytes(), "little")) for words in program]
+
+
 class Bench:
     def __init__(self, dut, orders=None):
         self.dut = dut
@@ -48,12 +53,13 @@ class Bench:
             orders=orders or BusOrders.drawn(random_generator(3)),
         )  # fmt: skip
         self.board = Scoreboard("dispatched")
+        self.ready = None  # of the queues; None for random ones
         for name in ("start_i", "halt_i", "dispatch_ready_i", "constant_base_i", "constant_size_i"):
             getattr(dut, name).value = 0
         cocotb.start_soon(self.take())
 
     async def take(self):
-        """One random ready per queue; the dispatched instruction must go to exactly one and stay until taken."""
+        """One ready per queue; the dispatched instruction must go to exactly one and stay until taken."""
         ready, waiting = 0, None
         while True:
             await RisingEdge(self.dut.clk_i)
@@ -66,7 +72,8 @@ class Bench:
                 waiting = None if valid & ready else offered
                 if valid & ready:
                     self.board.observe((Unit(valid.bit_length() - 1), offered[1]))
-            ready = int(self.rng.integers(32)) if self.rng.random() < 0.7 else 0
+            random = int(self.rng.integers(32)) if self.rng.random() < 0.7 else 0
+            ready = random if self.ready is None else self.ready
             self.dut.dispatch_ready_i.value = ready
 
     def instruction(self, name=None):
@@ -89,28 +96,35 @@ class Bench:
         words[0] = words[0] & 0xFFFFFF00 | opcode
         return words
 
-    async def run(self, program, offset, size=None, cause=Fault.NONE, stop=None, window=WINDOW_BYTES):
-        """stop: instructions that are dispatched before the end or the fault; all but the last by default."""
+    async def begin(self, program, offset, size, window, reset_cycles=2):
+        """From a reset on."""
         dut = self.dut
         self.axi.content[:] = self.rng.integers(0, 256, WINDOW_BYTES)
         for index, words in enumerate(program):
             start = offset + INSTRUCTION_BYTES * index
             self.axi.content[start : start + INSTRUCTION_BYTES] = words.view(np.uint8)
-        size = INSTRUCTION_BYTES * len(program) if size is None else size
-        stop = len(program) - 1 if stop is None else stop
-        self.board.expect(
-            (UNITS[int(words[0]) & 0xFF], int.from_bytes(words.tobytes(), "little")) for words in program[:stop]
-        )
         self.axi.read_bursts.clear()
         dut.rst_ni.value = 0
         dut.halt_i.value = 0
-        await ClockCycles(dut.clk_i, 2)
+        await ClockCycles(dut.clk_i, reset_cycles)
         dut.rst_ni.value = 1
         dut.constant_base_i.value, dut.constant_size_i.value = CONSTANT_BASE, window
         dut.program_offset_i.value, dut.program_size_i.value = offset, size
         dut.start_i.value = 1
         await ClockCycles(dut.clk_i, 1)
         dut.start_i.value = 0
+
+    async def run(self, program, offset, size=None, cause=Fault.NONE, stop=None, window=WINDOW_BYTES):
+        """stop: instructions that are dispatched before the end or the fault; all but the last by default."""
+        size = INSTRUCTION_BYTES * len(program) if size is None else size
+        stop = len(program) - 1 if stop is None else stop
+        self.board.expect(dispatches(program[:stop]))
+        await self.begin(program, offset, size, window)
+        await self.finish(offset, size, window, cause)
+
+    async def finish(self, offset, size, window, cause):
+        """To the end or the fault, and to a quiet bus."""
+        dut = self.dut
         for _ in range(5_000):
             await RisingEdge(dut.clk_i)
             if dut.end_o.value == 1 or dut.fault_o.value == 1:
@@ -234,6 +248,30 @@ async def bus_errors_count_when_reached(dut):
     bench.board.close()
 
 
+@cocotb.test()
+async def a_cycle_of_reset_ends_all(dut):
+    """Halted, with a quiet bus, in every cycle in which instructions come out of the buffer: then a program is as after power-up."""
+    bench = Bench(dut, BusOrders.fixed())
+    await clocking.start(dut)
+    program = [bench.instruction() for _ in range(20)] + [bench.without_unit(END.opcode)]
+    size = INSTRUCTION_BYTES * len(program)
+    for wait in range(12):
+        bench.ready = 0
+        await bench.begin(program, 0, size, WINDOW_BYTES)
+        await ClockCycles(dut.clk_i, 200)
+        dut.halt_i.value = 1
+        await ClockCycles(dut.clk_i, 1)
+        await clocking.wait_until(dut, lambda: dut.idle_o.value == 1, 200)
+        bench.board.expect(dispatches(program[:-1]))
+        bench.ready = (1 << len(Unit)) - 1
+        await ClockCycles(dut.clk_i, wait + 1)
+        await bench.begin(program, 0, size, WINDOW_BYTES, reset_cycles=1)
+        bench.board, bench.ready = Scoreboard("dispatched"), None
+        bench.board.expect(dispatches(program[:-1]))
+        await bench.finish(0, size, WINDOW_BYTES, Fault.NONE)
+        bench.board.close()
+
+
 @pytest.mark.parametrize("seed", range(3), ids=lambda s: f"seed{s}")
 def test_fetch(seed):
-    assert run_module_test("fetch_pins", __name__, seed=seed) == 6
+    assert run_module_test("fetch_pins", __name__, seed=seed) == 7

@@ -30,6 +30,11 @@ async def equals_the_arithmetic(dut):
     biases[rng.random(COUNT) < 0.6] >>= 10
     multipliers = with_corners(rng, 0, 0xFFFF, COUNT, [0x8000])
     shifts = with_corners(rng, 0, SHIFT_MAX, COUNT, [41, 42, 43, 44])
+    # Halves that rounding takes to the ends of 16 bits, or beyond, and what is less than that by one.
+    places = np.arange(1, 11)
+    edges = [(end << places) + (1 << places - 1) - less for end in (32767, -32769) for less in (0, 1)]
+    first = slice(len(edges) * len(places))
+    sums[first], biases[first], multipliers[first], shifts[first] = np.concatenate(edges), 0, 1, np.tile(places, 4)
     expected = saturate(requantise(sums + (0 if row_scale else biases), multipliers, shifts), 16)
     board = Scoreboard("results")
     board.expect(expected.tolist())
