@@ -24,6 +24,8 @@ SHAPES = {
     "zcu104": {"TileRows": 10, "TileColumns": 32, "TileDepth": 8, "ActPorts": 2},
 }
 EXPERTS = 4
+RESET_CYCLES = 2
+"""That the control holds the units for at least; the copies of what moves the drain's queues need as many."""
 _INPUTS = (
     "instr_valid_i", "instr_i", "stalls_i", "counters_clear_i", "fill_address_i", "act_fill_valid_i", "act_fill_data_i",
     "weight_fill_valid_i", "weight_fill_data_i", "table_fill_valid_i", "table_fill_data_i", "scale_fill_valid_i",
@@ -98,6 +100,25 @@ class MatmulUnit:
         await ClockCycles(self.dut.clk_i, 3)
         self.dut.rst_ni.value = 1
         await RisingEdge(self.dut.clk_i)
+
+    async def interrupt(self, instruction: bytes, cycles: int) -> None:
+        """So many cycles of an instruction, then RESET_CYCLES, after which nothing may be left of it."""
+        dut = self.dut
+        dut.instr_i.value = int.from_bytes(instruction, "little")
+        dut.instr_valid_i.value = 1
+        await ClockCycles(dut.clk_i, 1)
+        dut.instr_valid_i.value = 0
+        await ClockCycles(dut.clk_i, cycles)
+        dut.rst_ni.value = 0
+        await ClockCycles(dut.clk_i, RESET_CYCLES)
+        dut.rst_ni.value = 1
+        await self.stays_silent(8)
+
+    async def stays_silent(self, cycles: int) -> None:
+        """For so many cycles, neither done nor fault."""
+        for _ in range(cycles):
+            await RisingEdge(self.dut.clk_i)
+            assert self.dut.done_o.value == 0 and self.dut.fault_o.value == 0, "done or fault of no instruction"
 
     async def fill(self, machine: ReferenceMachine) -> None:
         """Bring every memory of the bench to the machine's contents; queues must be empty."""

@@ -263,6 +263,7 @@ async def faults(dut):
         board.expect([(fault, expected, completed)])
         outcome = await unit.run(codes, STALLS[index % len(STALLS)])
         board.observe((fault, outcome.cause, len(outcome.done)))
+        await unit.stays_silent(200)
         await unit.reset()
     board.close()
     assert board.checked == len(FAULTS)
@@ -275,6 +276,39 @@ async def faults(dut):
     codes = [pack("matmul", **fields)]
     assert (await unit.run(codes)).cause == reference_outcome(machine, codes)[0] == Fault.NONE
     await compare(unit, machine, [fields])
+
+
+@cocotb.test()
+async def a_reset_ends_all(dut):
+    """While keys are written, several times for each row: the writes of the next instruction are all there."""
+    configuration = configuration_of(running_parameters())
+    rng = random_generator()
+    machine = random_machine(configuration, rng)
+    machine.weight[: configuration.weight_bytes // 8] = random_parameters(rng, configuration.weight_bytes // 64)
+    unit = MatmulUnit(dut, configuration)
+    await unit.start()
+    await unit.fill(machine)
+    fields = random_fields(configuration, rng, 8)
+    while fields["destination"] != Destination.KEYS or fields["rows"] < configuration.tile_rows:
+        fields = random_fields(configuration, rng, 8)
+    # Two products of different operands, with the same places for their results.
+    codes = [
+        pack(
+            "matmul", **{**fields, "columns": configuration.tile_columns, "a_address": configuration.act_word_bytes * n}
+        )
+        for n in range(2)
+    ]
+    assert reference_outcome(machine, codes[:1])[0] == Fault.NONE
+    board = Scoreboard("instructions after a reset")
+    cycles = (await unit.run(codes[:1])).done[0]
+    for wait in range(cycles - 18, cycles):
+        await unit.interrupt(codes[wait % 2], wait)
+        before, code = codes[wait % 2], codes[(wait + 1) % 2]
+        board.expect([reference_outcome(machine, [before, code])[0]])
+        board.observe((await unit.run([code])).cause)
+        different = np.flatnonzero(await unit.dump("weight") != machine.weight)
+        assert len(different) == 0, f"{len(different)} bytes differ from {different[:8]} on, reset in cycle {wait}"
+    board.close()
 
 
 # Cycles for the layers of a vision transformer of width 384 with heads of 32: 129 tokens, 32 of them for an expert, or, the last
@@ -395,6 +429,13 @@ def test_faults(shape, seed):
     run_module_test(
         "matmul_bench", __name__, parameters=parameters, plusargs=parameters, seed=seed, testcase="faults", public=PORTS
     )
+
+
+def test_resets():
+    parameters = bench_parameters("tiny")
+    run_module_test(
+        "matmul_bench", __name__, parameters=parameters, plusargs=parameters, testcase="a_reset_ends_all", public=PORTS
+    )  # fmt: skip
 
 
 def test_every_shape_is_tested():
