@@ -119,7 +119,7 @@ def broken(f: dict[str, int], fault: str, c: HardwareConfiguration) -> dict[str,
     word, rows = c.weight_word_bytes, max(f["rows"], 2)
     f = {**f, "rows": rows, "gather": 0, "scatter": 0, "queue_first": 0}
     wrapped = {**f, "queue": 0, "row_scale": 0, "table_enable": 0, "track_max": 0}
-    # The one token of queue 0 times the largest pitch, plus the address: 2**32 words and a few, which must not come back to 0.
+    # The one token of queue 0 times the largest pitch is beyond any memory, and more than its multiplier takes: it must not come back to 0.
     wrapping = (1 << 32) - c.act_word_bytes
     inside = (c.act_word_bytes + 8) * c.act_word_bytes
     if fault == "a_wrap":
