@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from moesaic.sim.measurements.benchmark.source_hashes import content_hash
 from tests.verify.mutation.designs import Design
 from tests.verify.mutation.report import Judged
 from tests.verify.mutation.survivors import Survivor, look_closer
-from tests.verify.mutation.verdicts import simulator, workload_digest
+from tests.verify.mutation.verdicts import MutantSimulator, workload_digest
 
 
 def judge(
@@ -28,11 +29,11 @@ def judge(
     kept: directory of results. Raises what run_campaign raises.
     """
     rtl = {"rtl": _sources_digest(RTL_DIRECTORY), "system": _sources_digest(SYSTEM_DIRECTORY)}
-    basis = {**rtl, "workload": workload_digest()}
+    methods = {design: design.method() for design in designs}
     mutants = {(design, number): design.mutants()[number] for design, here in zip(designs, numbers) for number in here}
     cases = {
         (design, number): Case(
-            content_key({**basis, "mutant": mutant.name, "source": design.source}),
+            content_key({**rtl, "workload": workload_digest(), "design": methods[design], "mutant": mutant.name}),
             mutant.name,
             on_workload,
             (design, number, mutant.module),
@@ -58,8 +59,14 @@ def judge(
 
 def on_workload(design: Design, number: int, module: str) -> dict[str, str]:
     """The verdict on one mutant."""
-    verdict = simulator(design).verdict(number, module)
+    verdict = _simulator(design).verdict(number, module)
     return {"step": verdict.step, "how": verdict.how}
+
+
+@functools.lru_cache(maxsize=1)
+def _simulator(design: Design) -> MutantSimulator:
+    """The one of this design; a process has one at a time."""
+    return MutantSimulator(design.write)
 
 
 def _sources_digest(directory: Path) -> str:

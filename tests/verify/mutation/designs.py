@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
+from moesaic.sim.measurements.benchmark.source_hashes import content_hash
 from tests.verify.mutation import listed, netlist_mutants, samples, schemata
 from tests.verify.mutation.operators import Mutation
 from tests.verify.mutation.resets import load_resets
+from tests.verify.python_sources import python_sources
 
 SOURCES = ("listed", "operators", "netlist")
-"""Where mutants come from: a list made by people, operators on the sources, and Yosys' `mutate` on the elaborated design."""
+"""Where mutants come from: a list made by people, operators on the sources, and Yosys' `mutate` on elaborated modules."""
 _GROUP = 400
 """Mutants of one design: more make it slower, fewer mean more builds."""
 
@@ -38,11 +39,11 @@ class Design:
         else:
             schemata.write_design(RTL_DIRECTORY, directory, self.mutants())
 
-    def write_one(self, directory: Path, mutation: Mutation) -> None:
-        """The same with one mutant, which is always there."""
-        shutil.copytree(RTL_DIRECTORY, directory)
-        path = directory / f"{mutation.module}.sv"
-        path.write_bytes(mutation.apply(path.read_bytes()))
+    def method(self) -> str:
+        """A digest of the Python that write depends on."""
+        return content_hash(
+            python_sources([Path((netlist_mutants if self.source == "netlist" else schemata).__file__)])
+        )
 
 
 def designs(source: str, count: int, seed: int) -> list[Design]:
@@ -56,5 +57,5 @@ def _sampled(source: str, count: int, seed: int) -> list[Mutation]:
     if source == "listed":
         return [mutant.mutation(RTL_DIRECTORY) for mutant in (*listed.load_listed(), *load_resets())]
     if source == "netlist":
-        return netlist_mutants.sample(count, seed)
+        return samples.netlist_sample(count, seed)
     return samples.sample(samples.all_mutations(), count, seed)

@@ -8,7 +8,6 @@ values in the same way is merged before anything is proved, so that only what fo
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import subprocess
@@ -17,14 +16,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY, rtl_parameters
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.synthesis.yosys import PROGRAM
 from tests.verify.mutation import netlist_mutants
-from tests.verify.mutation.operators import Mutation, parameter_sets
-from tests.verify.mutation.workload import configuration
+from tests.verify.mutation.operators import Mutation
+from tests.verify.mutation.samples import module_parameters
 
-TOP = "moesaic_accelerator"
 _FUNCTION = re.compile(rb"\bfunction automatic [^;(]*?(\w+)\(.*?\bendfunction\b", re.DOTALL)
 _LIMIT = "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (20, 20))\n"
 """Of processor time, so that a busy machine decides the same."""
@@ -32,17 +30,12 @@ _CUT = ("blackbox * {top} %d", "expose -evert {top}/c:*", "delete * {top} %d")
 _MEMORIES_CUT = ("blackbox */m:* %m {top} %d", "flatten", "expose -evert {top}/c:*", "delete * {top} %d")
 
 
-@functools.cache
-def _parameters() -> dict[str, list[dict[str, str]]]:
-    return parameter_sets(TOP, source_closure(TOP, [RTL_DIRECTORY]), rtl_parameters(configuration()))
-
-
 def proved_equivalent(mutation: Mutation) -> bool:
     """Whether the changed module does the same as the original on all inputs, for each of its sets of parameters.
 
     If it is a package, every module that calls the changed function has to, or every module that names the package.
     """
-    modules = [mutation.module] if mutation.module in _parameters() else _users(mutation)
+    modules = [mutation.module] if mutation.module in module_parameters() else _users(mutation)
     with tempfile.TemporaryDirectory(prefix="mutant-") as scratch:
         changed = Path(scratch)
         path = changed / f"{mutation.module}.sv"
@@ -50,20 +43,18 @@ def proved_equivalent(mutation: Mutation) -> bool:
         return bool(modules) and all(
             _equal(_source(module, parameters, [RTL_DIRECTORY]), _source(module, parameters, [changed, RTL_DIRECTORY]))
             for module in modules
-            for parameters in _parameters()[module]
+            for parameters in module_parameters()[module]
         )
 
 
 def proved_equivalent_in_netlist(mutation: Mutation) -> bool:
-    """The same of a mutant of the elaborated design, of whose modules each has one set of parameters."""
-    original, changed, module = netlist_mutants.original_and_changed(mutation)
-    top = ["chformal -remove", f"hierarchy -check -top {module}"]
-    return _equal([*original, *top], [*changed, *top])
+    """The same of a mutant of an elaborated module, which has one set of parameters."""
+    return _equal(*netlist_mutants.original_and_changed(mutation))
 
 
 def _users(mutation: Mutation) -> list[str]:
     """Modules of the design that use what a mutation of a package changes, those with the least text first."""
-    texts = {module: (RTL_DIRECTORY / f"{module}.sv").read_text(encoding="utf-8") for module in _parameters()}
+    texts = {module: (RTL_DIRECTORY / f"{module}.sv").read_text(encoding="utf-8") for module in module_parameters()}
     package = (RTL_DIRECTORY / f"{mutation.module}.sv").read_bytes()
     around = [each for each in _FUNCTION.finditer(package) if each.start() <= mutation.start < each.end()]
     if around and len(re.findall(rb"\b%b\(" % around[0][1], package)) == 1:  # not called in the package itself

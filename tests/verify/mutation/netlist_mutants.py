@@ -1,110 +1,197 @@
-"""Mutants that Yosys makes of the elaborated design: single bits of cells' ports inverted, stuck, or disturbed by another bit.
+"""Mutants that Yosys makes of elaborated modules: single bits of cells' ports inverted, stuck, or disturbed by another bit.
 
-They reach what source-level operators do not, such as single bits of a register or of a port. `mutate` spreads its sample over modules,
-cells and lines of the sources. All mutants of a design are in it at once, each behind a comparison with the selected number.
+They reach what source-level operators do not, such as single bits of a register or of a port. `mutate` spreads its sample of a module
+over cells and lines of the source. A mutant's module is simulated as Yosys writes it, all others from their sources: the whole design as
+Yosys writes it simulates, and compiles, a hundred times as slowly. A module with several sets of parameters has mutants of several.
 """
 
 from __future__ import annotations
 
 import hashlib
+import random
 import re
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from moesaic.caches import cache_directory
 from moesaic.errors import InternalError
 from moesaic.files import write_file
-from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY, rtl_parameters
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.synthesis import yosys
 from tests.verify.mutation import schemata
-from tests.verify.mutation.operators import ASSERTION_MODULES, Mutation
-from tests.verify.mutation.workload import configuration
+from tests.verify.mutation.operators import Mutation
 
-_TOP = "moesaic_accelerator"
+Parameters = Mapping[str, str]
+"""Of one instance of a module: values by name, as both Yosys and SystemVerilog read them."""
+
 _CONTROL, _BITS = "moesaic_mutant", 16
 _MODE = re.compile(r"-mode (\S+)")
-_MODULE = re.compile(r"-module (\S+)")
-_BASE = re.compile(r"moesaic_[a-z0-9_]+")
 _LINE = re.compile(r"\.sv:(\d+)\.")
 _SOURCE = re.compile(r" -src \S+")
+_SET = re.compile(r" -set (\S+) (\S+)")
 _WIRE = re.compile(rf"^  wire \[{_BITS - 1}:0\] {_CONTROL};$", re.MULTILINE)
-_HEADER = re.compile(rf"^module {_TOP}\(", re.MULTILINE)
+_DYNAMIC = "setattr -mod -set dynports 1 =A:blackbox"
+"""Widths of their ports follow from parameters; Yosys does not notice it where a port has several dimensions."""
 
 
-def sample(count: int, seed: int) -> list[Mutation]:
-    """So many mutants of the accelerator in the mutants' configuration, drawn by Yosys. Raises InternalError or UserError as yosys.run."""
-    design = _elaborated()
-    path = cache_directory("netlists") / f"{design.stem}-{count}-{seed}.txt"
+def module_sample(module: str, sets: Sequence[Parameters], count: int, seed: int) -> list[Mutation]:
+    """So many mutants of a module, in equal parts of the sets of its parameters, drawn by Yosys; fewer if it has no more.
+
+    What replaces a mutant's source is two commands of Yosys: the first sets the parameters, the second makes the change. Raises
+    InternalError or UserError as yosys.run.
+    """
+    shares = [count // len(sets) + (index < count % len(sets)) for index in range(len(sets))]
+    chosen = random.Random(f"{seed} {module}").sample(sets, len(sets))
+    return [
+        mutant for parameters, share in zip(chosen, shares) if share for mutant in _of(module, parameters, share, seed)
+    ]
+
+
+def write_design(directory: Path, numbered: Mapping[int, Mutation]) -> None:
+    """Make a directory with the RTL, these mutants in it, by number from 1, to be selected as in `schemata`."""
+    shutil.copytree(RTL_DIRECTORY, directory)
+    by_module: dict[str, dict[str, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
+    for number, mutation in numbered.items():
+        setting, change = mutation.replacement.splitlines()
+        by_module[mutation.module][setting].append((number, change))
+    for module, here in by_module.items():
+        path = directory / f"{module}.sv"
+        source, choices = path.read_text(encoding="utf-8"), list(_netlists(module, here))
+        of_host = module == schemata.HOST
+        text = _in_place(module, *choices[0]) if of_host else _chosen_by_parameters(module, source, choices)
+        path.write_text(text, encoding="utf-8")
+    schemata.add_selector(directory)
+
+
+def original_and_changed(mutation: Mutation) -> tuple[list[str], list[str]]:
+    """Commands of Yosys that read the mutant's module without the change and with it, and the modules below it."""
+    setting, change = mutation.replacement.splitlines()
+    read = f'read_rtlil "{_elaborated(mutation.module, dict(_SET.findall(setting)))}"'
+    files = [path for path in source_closure(mutation.module, [RTL_DIRECTORY]) if path.stem != mutation.module]
+    below = [
+        "delete =A:blackbox",
+        *([f"read_verilog -sv {_quoted(files)}"] if files else []),
+        f"hierarchy -check -top {mutation.module}",
+        "chformal -remove",
+        "proc",
+    ]
+    return [read, *below], [read, change, *below]
+
+
+def _of(module: str, parameters: Parameters, count: int, seed: int) -> list[Mutation]:
+    design = _elaborated(module, parameters)
+    path = design.with_name(f"{design.stem}-{count}-{seed}.txt")
     if not path.exists():
         with tempfile.TemporaryDirectory(prefix="moesaic-") as scratch:
             found = Path(scratch) / "mutants.txt"  # mutate takes quotes for part of the name
             initial = "select * */t:$meminit* %d"  # a memory's first contents have to stay constant
             yosys.run([f'read_rtlil "{design}"', initial, f"mutate -list {count} -seed {seed} -o {found}"])
             write_file(path, found.read_bytes())
-    return [_mutation(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    setting = f"chparam{_overrides(parameters)} {module}"
+    return [_mutation(module, setting, line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def write_design(directory: Path, numbered: Mapping[int, Mutation]) -> None:
-    """Make a directory with the elaborated design, these mutants in it, by number from 1, and what its surroundings use."""
-    directory.mkdir()
-    for path in (*RTL_DIRECTORY.glob("*_pkg.sv"), *(RTL_DIRECTORY / f"{name}.sv" for name in ASSERTION_MODULES)):
-        (directory / path.name).write_bytes(path.read_bytes())
-    applied = [f"{each.replacement} -ctrl {_CONTROL} {_BITS} {number}" for number, each in numbered.items()]
-    with tempfile.TemporaryDirectory(prefix="moesaic-") as scratch:
-        result = Path(scratch) / "mutants.v"
-        yosys.run(
-            [
-                f'read_rtlil "{_elaborated()}"',
-                *applied,
-                f"delete -input {_TOP}/w:{_CONTROL}",
-                f'write_verilog -noattr "{result}"',
-            ]
-        )
-        text = result.read_text(encoding="utf-8")
-    parameters = ", ".join(f"parameter {name} = 0" for name in rtl_parameters(configuration()))
-    text, tops = _HEADER.subn(f"module {_TOP} #({parameters}) (", text)
-    if tops != 1:
-        raise InternalError(f"{tops} modules of Yosys' Verilog are called {_TOP}")
-    own = directory / f"{_TOP}.sv"
-    own.write_text(_with_top_last(text), encoding="utf-8")  # so that the selector goes into the top
-    schemata.add_selector(directory)
+def _mutation(module: str, setting: str, command: str) -> Mutation:
+    """What a line of `mutate -list` asks for; the command without its sources is what is applied."""
+    mode, line = _MODE.search(command), _LINE.search(command)
+    if mode is None:
+        raise InternalError(f"mutate lists what this cannot read: {command}")
+    change = f"{setting}\n{_SOURCE.sub('', command)}"
+    return Mutation(module, f"bit {mode[1]}", 0, 0, int(line[1]) if line else 0, "", change)
 
 
-def original_and_changed(mutation: Mutation) -> tuple[list[str], list[str], str]:
-    """Commands of Yosys that read the elaborated design without this mutant and with it, and the mutant's module as it is called there."""
-    module = _MODULE.search(mutation.replacement)
-    assert module is not None, mutation.replacement  # _mutation has found it
-    read = f'read_rtlil "{_elaborated()}"'
-    return [read], [read, mutation.replacement], module[1]
+def _netlists(module: str, by_setting: Mapping[str, Sequence[tuple[int, str]]]) -> Iterator[tuple[str, Parameters]]:
+    """For each set of parameters, the module with its mutants as Yosys writes it, called as _netlist_name does."""
+    for index, (setting, changes) in enumerate(by_setting.items()):
+        parameters = dict(_SET.findall(setting))
+        with tempfile.TemporaryDirectory(prefix="moesaic-") as scratch:
+            result = Path(scratch) / "mutants.v"
+            yosys.run(
+                [
+                    f'read_rtlil "{_elaborated(module, parameters)}"',
+                    *(f"{change} -ctrl {_CONTROL} {_BITS} {number}" for number, change in changes),
+                    f"delete -input {module}/w:{_CONTROL}",
+                    _nets(module),
+                    f'write_verilog -noattr "{result}"',
+                ]
+            )
+            text = result.read_text(encoding="utf-8")
+        text, names = re.subn(rf"^module {module}\(", f"module {_netlist_name(module, index)}(", text, flags=re.M)
+        text, wires = _WIRE.subn(f"  wire [{_BITS - 1}:0] {_CONTROL} = {_BITS}'({schemata.SELECTED});", text)
+        if (names, wires) != (1, 1):
+            raise InternalError(f"Yosys' Verilog of {module} has {names} such modules and {wires} selectors")
+        yield text, parameters
 
 
-def _with_top_last(text: str) -> str:
-    """The same modules; the top, which hands the number to those below it, gets it from the selector."""
-    start = text.index(f"module {_TOP} #(")
-    end = text.index("endmodule", start) + len("endmodule")
-    top = _WIRE.sub(f"  wire [{_BITS - 1}:0] {_CONTROL} = {_BITS}'({schemata.SELECTED});", text[start:end])
-    return f"{text[:start]}{text[end:]}\n{top}\n"
+def _netlist_name(module: str, index: int) -> str:
+    return f"{module}_netlist_{index}"
 
 
-def _elaborated() -> Path:
-    """The RTLIL file of the accelerator without its assertions, made or found in the cache. Names in it have no directories."""
-    sources, parameters = source_closure(_TOP, [RTL_DIRECTORY]), rtl_parameters(configuration())
-    digest = hashlib.sha256(f"{yosys.version()} {sorted(parameters.items())}".encode())
-    for path in sources:
+def _in_place(module: str, text: str, parameters: Parameters) -> str:
+    """A file with the netlist under the module's name; there is one instance, with these parameters, and nothing around its nets."""
+    taken = ", ".join(f"parameter {name} = 0" for name in parameters)
+    return text.replace(f"module {_netlist_name(module, 0)}(", f"module {module} #({taken}) (", 1)
+
+
+def _chosen_by_parameters(module: str, source: str, netlists: Sequence[tuple[str, Parameters]]) -> str:
+    """A file in which the module is a netlist where it has the parameters of one, and its source elsewhere.
+
+    netlists: Verilog with the parameters that it was made for.
+    """
+    header = re.search(rf"^module {module}\b.*?^\);$", source, re.MULTILINE | re.DOTALL)
+    if header is None:
+        raise InternalError(f"the header of {module} does not end in a line of its own")
+    original = f"{module}_original"
+    branches: list[str] = []
+    for index, (text, parameters) in enumerate(netlists):
+        name = _netlist_name(module, index)
+        ports = re.search(rf"^module {name}\((.*?)\);$", text, re.MULTILINE | re.DOTALL)
+        assert ports is not None, name
+        connections = ", ".join(f".{port.strip()}({port.strip()})" for port in ports[1].split(","))
+        condition = " && ".join(f"{key} == {value}" for key, value in parameters.items()) or "1"
+        branches.append(f"if ({condition}) begin : gen_{index}\n    {name} u_netlist ({connections});\n  end else ")
+    values = ", ".join(f".{key}({key})" for key in (netlists[0][1] if netlists else {}))
+    instance = f"{original} {f'#({values}) ' if values else ''}u_original (.*);"
+    return "\n".join(
+        [
+            re.sub(rf"^module {module}\b", f"module {original}", source, flags=re.MULTILINE),
+            *(text for text, _ in netlists),
+            header[0],
+            f"  {''.join(branches)}begin : gen_original\n    {instance}\n  end",
+            "endmodule\n",
+        ]
+    )
+
+
+def _elaborated(module: str, parameters: Parameters) -> Path:
+    """The RTLIL file of a module without its assertions, those below it as black boxes, made or found in the cache.
+
+    Names in it have no directories.
+    """
+    sources = source_closure(module, [RTL_DIRECTORY])
+    digest = hashlib.sha256(f"{yosys.version()} {module} {sorted(parameters.items())}".encode())
+    for path in (*sources, Path(__file__)):
         digest.update(path.read_bytes())
     final = cache_directory("netlists") / f"elaborated-{digest.hexdigest()[:24]}.il"
     if not final.exists():
+        packages = [path for path in sources if path.stem.endswith("_pkg")]
+        below = [path for path in sources if path not in packages and path.stem != module]
+        overrides = _overrides(parameters)
         with tempfile.TemporaryDirectory(prefix="moesaic-") as scratch:
             made = Path(scratch) / "design.il"
             yosys.run(
                 [
-                    "read_verilog -sv " + " ".join(f'"{path}"' for path in sources),
-                    f"chparam{''.join(f' -set {name} {value}' for name, value in sorted(parameters.items()))} {_TOP}",
-                    f"hierarchy -check -top {_TOP}",
+                    *([f"read_verilog -sv -lib {_quoted([*packages, *below])}", _DYNAMIC] if below else []),
+                    f"read_verilog -sv {_quoted([*packages, RTL_DIRECTORY / f'{module}.sv'])}",
+                    *([f"chparam{overrides} {module}"] if overrides else []),
+                    f"hierarchy -check -top {module}",
                     "chformal -remove",
                     "proc",
+                    _nets(module),
                     "opt_clean",
                     f'write_rtlil "{made}"',
                 ]
@@ -113,11 +200,16 @@ def _elaborated() -> Path:
     return final
 
 
-def _mutation(command: str) -> Mutation:
-    """What a line of `mutate -list` asks for; the command without its sources is what is applied."""
-    mode, module, line = _MODE.search(command), _MODULE.search(command), _LINE.search(command)
-    base = _BASE.search(module[1]) if module else None
-    if mode is None or base is None:
-        raise InternalError(f"mutate lists what this cannot read: {command}")
-    short = _SOURCE.sub("", command)
-    return Mutation(base[0], f"bit {mode[1]}", 0, 0, int(line[1]) if line else 0, "", short)
+def _nets(module: str) -> str:
+    """Take nets apart of which one driver drives a part: simulators would see combinational loops in them. The bench looks at those of
+    the host, which stay as they are.
+    """
+    return f"setattr -set keep 1 {module}/w:*" if module == schemata.HOST else "splitnets -driver"
+
+
+def _overrides(parameters: Parameters) -> str:
+    return "".join(f" -set {name} {value}" for name, value in sorted(parameters.items()))
+
+
+def _quoted(paths: Sequence[Path]) -> str:
+    return " ".join(f'"{path}"' for path in paths)

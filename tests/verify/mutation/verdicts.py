@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.sim.machines.rtl_executor import RtlExecutor
 from moesaic.sim.measurements.benchmark.source_hashes import content_hash
 from moesaic.spec.executor import MachineFault
-from tests.verify.mutation.designs import Design
 from tests.verify.mutation.simulations import SimulationServer, build_mutants
 from tests.verify.mutation.workload import MAX_CYCLES, Counters, Step, configuration, steps
 from tests.verify.python_sources import python_sources
@@ -48,13 +47,13 @@ class Verdict:
 class MutantSimulator:
     """A design with many mutants, compiled and started, for all timings.
 
-    Raises InternalError if the design without any mutant fails a step already.
+    write: makes a directory with it. Raises InternalError if the design without any mutant fails a step already.
     """
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, write: Callable[[Path], None]) -> None:
         with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
             rtl = Path(scratch) / "rtl"
-            design.write(rtl)
+            write(rtl)
             executable = build_mutants(rtl, configuration())
         self._servers = {timing: SimulationServer(executable, seed) for timing, seed in _POWER_UP.items()}
         key = hashlib.sha256(f"{executable.parent.name} {workload_digest()}".encode()).hexdigest()[:16]
@@ -138,9 +137,3 @@ def _summary(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "%Error" in line or "Fatal" in line or "rror:" in line]
     return (telling or lines or [""])[0][:200]
-
-
-@functools.lru_cache(maxsize=1)
-def simulator(design: Design) -> MutantSimulator:
-    """The one of this design; a process has one at a time."""
-    return MutantSimulator(design)
