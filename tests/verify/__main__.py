@@ -33,7 +33,7 @@ def main(words: list[str]) -> int:
         part = PARTS[name]
         options = ["--cluster", arguments.cluster] if arguments.cluster else ["--workers", str(arguments.workers)]
         console.rule(name)
-        command = [sys.executable, "-m", part.module, *(options if part.campaign else [])]
+        command = [sys.executable, "-m", part.module, *options]
         ended[name] = subprocess.run(command, cwd=ROOT, check=False).returncode
     report = collect(VERIFY)
     keep_result(VERIFY / "report.json", report)

@@ -11,7 +11,7 @@ from typing import Any
 class Part:
     """A part.
 
-    module: run with `python -m`. file: its result, in build/verify. campaign: whether it takes --workers and --cluster. entry: its key in
+    module: run with `python -m`; it takes --workers and --cluster. file: its result, in build/verify. entry: its key in
     report.json. figures: what it contributes there, from its result.
     """
 
@@ -19,7 +19,6 @@ class Part:
     file: str
     entry: str
     figures: Callable[[dict[str, Any]], dict[str, Any]]
-    campaign: bool = False
 
 
 def _chosen(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -36,12 +35,10 @@ def _stress(result: dict[str, Any]) -> dict[str, Any]:
 
 
 PARTS = {
-    "coverage": Part(
-        "tests.verify.coverage", "coverage.json", "coverage", _chosen("line", "branch", "toggle", "plan"), True
-    ),
-    "stress": Part("tests.verify.stress", "stress.json", "stress", _stress, True),
+    "coverage": Part("tests.verify.coverage", "coverage.json", "coverage", _chosen("line", "branch", "toggle", "plan")),
+    "stress": Part("tests.verify.stress", "stress.json", "stress", _stress),
     "fuzz": Part("tests.verify.fuzz", "fuzz.json", "fuzz", _chosen("programs", "rtl_programs", "files", "failures")),
     "formal": Part("tests.verify.formal", "formal.json", "properties", _chosen("proved", "bounded", "failed")),
-    "mutants": Part("tests.verify.mutation", "mutants.json", "mutants", _mutants, True),
-    "python-mutants": Part("tests.verify.python_mutation", "python_mutants.json", "python_mutants", _mutants, True),
+    "mutants": Part("tests.verify.mutation", "mutants.json", "mutants", _mutants),
+    "python-mutants": Part("tests.verify.python_mutation", "python_mutants.json", "python_mutants", _mutants),
 }

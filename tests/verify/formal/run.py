@@ -13,7 +13,7 @@ from rich.console import Console
 from moesaic.campaign.campaign import run_campaign
 from moesaic.campaign.case import Case, Outcome
 from moesaic.campaign.kept_results import content_key
-from moesaic.campaign.workers import in_this_process
+from moesaic.campaign.options import add_worker_options, chosen_workers
 from moesaic.errors import InternalError, UserError
 from moesaic.files import sha256_of
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
@@ -114,13 +114,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command: exit status 0 if nothing fails, 1 if something does, 2 for a mistake of the user."""
     parser = argparse.ArgumentParser(prog="python -m tests.verify.formal", description="Prove what is not proved yet.")
     parser.add_argument("--task", action="append", metavar="NAME", help="only this one; may be given several times")
+    add_worker_options(parser)
     options = parser.parse_args(arguments)
     console, results = Console(), []
     try:
         require()
         chosen = cases(options.task or ())
         for outcome in run_campaign(
-            chosen, in_this_process(), kept=KEPT, console=console, title="proofs", total=len(chosen)
+            chosen, chosen_workers(options), kept=KEPT, console=console, title="proofs", total=len(chosen)
         ):
             result = _result(outcome)
             results.append(result)
@@ -128,7 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{result.status}  {result.name}  {result.kind}, {result.seconds:.0f} s  {result.note}", highlight=False
             )
         if not options.task:
-            write_report(results, VERIFY)
+            order = [case.title for case in chosen]
+            write_report(sorted(results, key=lambda result: order.index(result.name)), VERIFY)
     except UserError as error:
         console.print(f"formal: {error}", highlight=False, markup=False)
         return 2

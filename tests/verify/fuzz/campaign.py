@@ -13,7 +13,8 @@ from rich.console import Console
 from moesaic.campaign.campaign import run_campaign
 from moesaic.campaign.case import Case
 from moesaic.campaign.kept_results import content_key, keep_result
-from moesaic.campaign.workers import in_this_process, sources
+from moesaic.campaign.options import add_worker_options, chosen_workers
+from moesaic.campaign.workers import sources
 from moesaic.errors import UserError
 from moesaic.files import sha256_of
 from tests.verify.fuzz.batches import KINDS, run_batch
@@ -82,12 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this one; may be given several times")
     parser.add_argument("--batches", type=int, help="only so many, those that have results included")
     parser.add_argument("--seed", type=int, default=0, help="of each kind's first batch (default 0)")
+    add_worker_options(parser)
     options = parser.parse_args(arguments)
     console, results = Console(), []
     try:
         chosen = list(batches(options.kind or list(KINDS), options.seed))[: options.batches]
         for outcome in run_campaign(
-            chosen, in_this_process(), kept=KEPT, console=console, title="fuzz batches", total=len(chosen)
+            chosen, chosen_workers(options), kept=KEPT, console=console, title="fuzz batches", total=len(chosen)
         ):
             results.append(outcome.checked())
             for failure in outcome.result["failures"]:

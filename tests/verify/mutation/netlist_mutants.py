@@ -20,6 +20,7 @@ from moesaic.caches import cache_directory
 from moesaic.errors import InternalError
 from moesaic.files import write_file
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
+from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
 from moesaic.sim.measurements.synthesis import yosys
 from tests.verify.mutation import schemata
@@ -29,8 +30,12 @@ Parameters = Mapping[str, str]
 """Of one instance of a module: values by name, as both Yosys and SystemVerilog read them."""
 
 _CONTROL, _BITS = "moesaic_mutant", 16
+_SPLIT = "splitnets -driver"
+"""Takes nets apart of which one driver drives a part; simulators would see combinational loops in them."""
 _MODE = re.compile(r"-mode (\S+)")
 _LINE = re.compile(r"\.sv:(\d+)\.")
+_BENCH = SYSTEM_DIRECTORY / "testbench.sv"
+_PIECE = re.compile(r"^  wire (?:\[\d+:\d+\] )?(\\(\w+)\[(\d+)(?::\d+)?\]) ;$", re.MULTILINE)
 _SOURCE = re.compile(r" -src \S+")
 _SET = re.compile(r" -set (\S+) (\S+)")
 _WIRE = re.compile(rf"^  wire \[{_BITS - 1}:0\] {_CONTROL};$", re.MULTILINE)
@@ -115,7 +120,7 @@ def _netlists(module: str, by_setting: Mapping[str, Sequence[tuple[int, str]]]) 
                     f'read_rtlil "{_elaborated(module, parameters)}"',
                     *(f"{change} -ctrl {_CONTROL} {_BITS} {number}" for number, change in changes),
                     f"delete -input {module}/w:{_CONTROL}",
-                    _nets(module),
+                    _SPLIT,
                     f'write_verilog -noattr "{result}"',
                 ]
             )
@@ -132,9 +137,21 @@ def _netlist_name(module: str, index: int) -> str:
 
 
 def _in_place(module: str, text: str, parameters: Parameters) -> str:
-    """A file with the netlist under the module's name; there is one instance, with these parameters, and nothing around its nets."""
+    """A file with the netlist under the module's name, of which there is one instance, with these parameters.
+
+    The test bench looks at nets in it; those that were taken apart are put together for it.
+    """
     taken = ", ".join(f"parameter {name} = 0" for name in parameters)
-    return text.replace(f"module {_netlist_name(module, 0)}(", f"module {module} #({taken}) (", 1)
+    text = text.replace(f"module {_netlist_name(module, 0)}(", f"module {module} #({taken}) (", 1)
+    seen = set(re.findall(r"\bu_accelerator\.(\w+)", _BENCH.read_text(encoding="utf-8")))
+    parts: dict[str, dict[int, str]] = defaultdict(dict)
+    for piece, name, index in _PIECE.findall(text):
+        parts[name][int(index)] = piece
+    for name in sorted(seen & parts.keys()):
+        pieces = [piece for _, piece in sorted(parts[name].items(), reverse=True)]
+        whole = f"  wire [$bits({{{' , '.join(pieces)} }})-1:0] {name} = {{{' , '.join(pieces)} }};\n"
+        text = text.replace("endmodule\n", f"{whole}endmodule\n", 1)
+    return text
 
 
 def _chosen_by_parameters(module: str, source: str, netlists: Sequence[tuple[str, Parameters]]) -> str:
@@ -191,20 +208,14 @@ def _elaborated(module: str, parameters: Parameters) -> Path:
                     f"hierarchy -check -top {module}",
                     "chformal -remove",
                     "proc",
-                    _nets(module),
+                    *([f"setattr -set keep 1 {module}/w:*"] if module == schemata.HOST else []),
+                    _SPLIT,
                     "opt_clean",
                     f'write_rtlil "{made}"',
                 ]
             )
             write_file(final, made.read_bytes().replace(f"{RTL_DIRECTORY}/".encode(), b""))
     return final
-
-
-def _nets(module: str) -> str:
-    """Take nets apart of which one driver drives a part: simulators would see combinational loops in them. The bench looks at those of
-    the host, which stay as they are.
-    """
-    return f"setattr -set keep 1 {module}/w:*" if module == schemata.HOST else "splitnets -driver"
 
 
 def _overrides(parameters: Parameters) -> str:
