@@ -18,7 +18,7 @@ SEEDS = tuple(range(10))
 """Of the comparisons."""
 TUNING_SEEDS = (100, 101)
 """Of the runs by which learning rates are chosen."""
-FACTORS = (1.0, 0.5, 2.0)
+FACTORS = (1.0, 0.5, 0.25, 2.0)
 """Of the recipe's learning rates, both Muon's and AdamW's."""
 FEWEST_SEEDS = 5
 """With fewer, the page draws no conclusion."""

@@ -34,6 +34,8 @@ _SPLIT = "splitnets -driver"
 """Takes nets apart of which one driver drives a part; simulators would see combinational loops in them."""
 _MODE = re.compile(r"-mode (\S+)")
 _LINE = re.compile(r"\.sv:(\d+)\.")
+_SIMPLER = ("opt -full", "wreduce", "opt -full")
+"""Constant bits and values that nothing asks for would make most mutants equivalent; memories would have an enable for each bit."""
 _BENCH = SYSTEM_DIRECTORY / "testbench.sv"
 _PIECE = re.compile(r"^  wire (?:\[\d+:\d+\] )?(\\(\w+)\[(\d+)(?::\d+)?\]) ;$", re.MULTILINE)
 _SOURCE = re.compile(r" -src \S+")
@@ -209,6 +211,7 @@ def _elaborated(module: str, parameters: Parameters) -> Path:
                     "chformal -remove",
                     "proc",
                     *([f"setattr -set keep 1 {module}/w:*"] if module == schemata.HOST else []),
+                    *_SIMPLER,
                     _SPLIT,
                     "opt_clean",
                     f'write_rtlil "{made}"',
