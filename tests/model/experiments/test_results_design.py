@@ -10,6 +10,7 @@ from moesaic.model.experiments.results_design import (
     SEEDS,
     SETTINGS,
     TIERS,
+    TUNING_SEEDS,
     SeededRun,
     names_in,
     plan,
@@ -74,14 +75,16 @@ def test_tuning_changes_both_rates_alike_and_nothing_else():
         assert found.muon_learning_rate == run.factor * recipe.training.muon_learning_rate
         assert run.recipe.model == recipe.model and found.steps == recipe.training.steps
     assert SeededRun("dense", recipe.training.seed).recipe == recipe
-    assert FACTORS[0] == 1 and len({run.key for run in tuning_runs("dense")}) == 6
+    assert FACTORS[0] == 1 and len({run.key for run in tuning_runs("dense")}) == len(FACTORS) * len(TUNING_SEEDS)
 
 
 def test_the_key_is_of_the_whole_recipe(monkeypatch):
     import dataclasses
 
     key = SeededRun("dense", 0).key
-    assert len({SeededRun("dense", seed, factor).key for seed in SEEDS for factor in FACTORS}) == 30
+    assert len({SeededRun("dense", seed, factor).key for seed in SEEDS for factor in FACTORS}) == len(FACTORS) * len(
+        SEEDS
+    )
     changed = load_recipe("results/dense")
     changed = dataclasses.replace(changed, training=dataclasses.replace(changed.training, weight_decay=0.5))
     monkeypatch.setattr(results_design, "load_recipe", lambda name: changed)

@@ -100,7 +100,8 @@ def test_networks_are_tuned_before_they_are_run_with_every_seed(small_study, tmp
     monkeypatch.setattr(results_study, "measure_further", lambda run, to: order.append(run) or stand_in(run, to))
     console = Console(file=io.StringIO())
     study = execute_all(tmp_path, in_this_process(), console)
-    tuning, rest = order[:12], order[12:]
+    tunings = 2 * len(TUNING_SEEDS) * len(FACTORS)
+    tuning, rest = order[:tunings], order[tunings:]
     assert {(run.name, run.seed, run.factor) for run in tuning} == {
         (name, seed, factor) for name in (REFERENCE, "dense") for seed in TUNING_SEEDS for factor in FACTORS
     }
