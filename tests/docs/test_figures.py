@@ -145,3 +145,8 @@ def test_two_units_in_the_benchmark():
 def test_mutants_in_the_readme_are_all_of_them():
     count = len(tomllib.loads((REPOSITORY / "tests/verify/mutation/listed.toml").read_text())["mutant"])
     assert f"{count} of {count} deliberate faults" in README
+    page = (REPOSITORY / "docs" / "verification.md").read_text()
+    names = ("RTL mutants run", "of them shown to be equivalent", "killed, of the others")
+    run, equivalent, killed = (re.findall(rf"^\| {name} \|[^|]*\| (.*) \|$", page, re.MULTILINE)[0] for name in names)
+    others = int(run.replace(",", "")) - int(equivalent)
+    assert f"{killed} of all {others:,} mutants that are not proved equivalent" in README
