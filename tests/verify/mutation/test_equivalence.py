@@ -26,6 +26,13 @@ def test_a_change_of_the_source(replacement: str, equivalent: bool) -> None:
     assert proved_equivalent(mutation) == equivalent
 
 
+def test_another_edge_of_the_clock_is_not_proved() -> None:
+    sets = module_parameters()["moesaic_delay_line"]
+    sampled = netlist_mutants.module_sample("moesaic_delay_line", sets[:1], 200, 1)
+    inverted = next(each for each in sampled if "-mode inv" in each.replacement and "-port CLK" in each.replacement)
+    assert not proved_equivalent_in_netlist(inverted)
+
+
 def test_a_change_of_the_elaborated_design() -> None:
     sampled = netlist_mutants.module_sample(_MODULE, module_parameters()[_MODULE], 8, 1)
     changed = next(each for each in sampled if "-mode inv" in each.replacement and "$add" in each.replacement)
