@@ -50,9 +50,9 @@ def test_a_partial_page_is_of_what_is_done_and_runs_nothing(some_runs, monkeypat
 
 
 def test_the_plan_says_what_is_done_and_what_remains(some_runs, capsys):
-    assert call(ResultsCommand, "--output", some_runs, "--plan") == 0
+    assert call(ResultsCommand, "--output", some_runs, "--page", some_runs / "page.md", "--plan") == 0
     text = capsys.readouterr().out
     rows = [line.split() for line in text.splitlines()]
-    assert ["tune", "dense", "6", "6", "100", "0"] in rows and ["dense", "10", "2", "100", "800"] in rows
-    assert ["tune", "multi-gate", "6", "0", "140", "840"] in rows
+    assert ["tune", "dense", "8", "8", "100", "0"] in rows and ["dense", "10", "2", "100", "800"] in rows
+    assert ["tune", "multi-gate", "8", "0", "140", "1,120"] in rows
     assert "hours of one core in all" in " ".join(text.split())

@@ -15,33 +15,36 @@ def result_of(run: SeededRun) -> dict:
     return {"name": run.name, "seed": run.seed, "factor": run.factor, "float": {"depth": 0.1 + run.factor / 3}}
 
 
+TUNINGS = len(tuning_runs("dense"))
+
+
 @pytest.fixture
 def done(tmp_path):
     """A directory with the tuning of one network and a run of two seeds, one of them measured further, and a run of another recipe."""
     directory = tmp_path / "done"
-    for run in (*tuning_runs("dense"), SeededRun("dense", 3, 0.5), SeededRun("dense", 4, 0.5)):
+    for run in (*tuning_runs("dense"), SeededRun("dense", 3, 0.25), SeededRun("dense", 4, 0.25)):
         keep_result(directory / f"{run_key(run)}.json", result_of(run))
-    keep_result(directory / f"{further_key(SeededRun('dense', 3, 0.5))}.json", result_of(SeededRun("dense", 3, 0.5)))
-    keep_result(directory / "dense-5-000000000000-t1.json", result_of(SeededRun("dense", 5, 0.5)))
+    keep_result(directory / f"{further_key(SeededRun('dense', 3, 0.25))}.json", result_of(SeededRun("dense", 3, 0.25)))
+    keep_result(directory / "dense-5-000000000000-t1.json", result_of(SeededRun("dense", 5, 0.25)))
     return directory
 
 
 def test_what_one_machine_published_another_need_not_run(done, tmp_path):
     page, other = tmp_path / "results.md", tmp_path / "other"
     publish(page, done)
-    assert len(published_beside(page).read_text().splitlines()) == 2 + 6 + 3
-    assert take_published(page, other) == 9 and take_published(page, other) == 0
+    assert len(published_beside(page).read_text().splitlines()) == 2 + TUNINGS + 3
+    assert take_published(page, other) == TUNINGS + 3 and take_published(page, other) == 0
     there, here = gather(done), gather(other)
     assert here.seeds("dense") == [3, 4] and here.further_of("dense") == [3]
     assert (there.runs, there.further, there.tuning) == (here.runs, here.further, here.tuning)
 
 
 def test_own_results_stay(done, tmp_path):
-    page, other, run = tmp_path / "results.md", tmp_path / "other", SeededRun("dense", 3, 0.5)
+    page, other, run = tmp_path / "results.md", tmp_path / "other", SeededRun("dense", 3, 0.25)
     publish(page, done)
     own = result_of(run) | {"float": {"depth": 9}}
     keep_result(other / f"{run_key(run)}.json", own)
-    assert take_published(page, other) == 8
+    assert take_published(page, other) == TUNINGS + 2
     assert json.loads((other / f"{run_key(run)}.json").read_text()) == own
 
 
