@@ -33,6 +33,14 @@ def test_another_edge_of_the_clock_is_not_proved() -> None:
     assert not proved_equivalent_in_netlist(inverted)
 
 
+def test_another_edge_for_a_module_below_is_not_proved() -> None:
+    module = "moesaic_issue"
+    (any_one,) = netlist_mutants.module_sample(module, module_parameters()[module], 1, 1)
+    setting = any_one.replacement.splitlines()[0]
+    change = f"{setting}\nmutate -mode inv -module {module} -cell u_header -port clk_i -portbit 0"
+    assert not proved_equivalent_in_netlist(Mutation(module, "", 0, 0, 0, "", change))
+
+
 def test_a_change_of_the_elaborated_design() -> None:
     sampled = netlist_mutants.module_sample(_MODULE, module_parameters()[_MODULE], 8, 1)
     changed = next(each for each in sampled if "-mode inv" in each.replacement and "$add" in each.replacement)
