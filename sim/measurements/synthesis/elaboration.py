@@ -55,7 +55,6 @@ def elaborate(top: str, sources: Sequence[Path], parameters: Mapping[str, int | 
     Raises:
         InternalError: Yosys is missing or cannot read the sources.
     """
-    overrides = "".join(f" -set {name} {value}" for name, value in sorted(parameters.items()))
     defines = " ".join(f"-D {name}" for name in DEFINES)
     with tempfile.TemporaryDirectory(prefix="moesaic-") as directory:
         raw, split = Path(directory) / "raw.il", Path(directory) / "split.il"
@@ -63,8 +62,7 @@ def elaborate(top: str, sources: Sequence[Path], parameters: Mapping[str, int | 
             [
                 "read_verilog -lib +/xilinx/cells_xtra.v",
                 f"read_verilog -sv {defines} " + " ".join(f'"{path}"' for path in sources),
-                # not as options of hierarchy, which, in Yosys 0.70, makes a top whose instances have parameters of their own twice
-                *([f"chparam{overrides} {top}"] if overrides else []),
+                *yosys.set_parameters(top, parameters),
                 f"hierarchy -check -purge_lib -top {top}",
                 "chformal -remove",
                 "proc",

@@ -37,14 +37,13 @@ def registers_without_reset(
     Raises:
         InternalError: Yosys is missing or cannot read the sources.
     """
-    overrides = "".join(f" -set {name} {value}" for name, value in sorted(parameters.items()))
     with tempfile.TemporaryDirectory(prefix="moesaic-") as directory:
         read, held, rest = (Path(directory) / f"{name}.il" for name in ("read", "held", "rest"))
         yosys.run(
             [
                 "read_verilog -lib +/xilinx/cells_xtra.v",
                 "read_verilog -sv -D MOESAIC_DSP48E2 " + " ".join(f'"{path}"' for path in sources),
-                *([f"chparam{overrides} {top}"] if overrides else []),
+                *yosys.set_parameters(top, parameters),
                 f"hierarchy -check -purge_lib -top {top}",
                 "chformal -remove",
                 "proc",

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from moesaic.errors import InternalError, UserError
 from moesaic.installation import how_to_install
@@ -32,6 +32,15 @@ def version() -> str:
     if importlib.util.find_spec("pyosys") is None:
         raise UserError(f"pyosys is missing: open synthesis needs it; get it with: {how_to_install('pyosys')}")
     return importlib.metadata.version("pyosys")
+
+
+def set_parameters(module: str, parameters: Mapping[str, int | str]) -> list[str]:
+    """The command that sets parameters of a module that has been read; none without parameters.
+
+    Not as options of hierarchy, which, in Yosys 0.70, makes a top whose instances have parameters of their own twice.
+    """
+    settings = "".join(f" -set {name} {value}" for name, value in sorted(parameters.items()))
+    return [f"chparam{settings} {module}"] if settings else []
 
 
 def run(commands: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.sim.machines.source_closure import source_closure
-from moesaic.sim.measurements.synthesis.yosys import PROGRAM
+from moesaic.sim.measurements.synthesis.yosys import PROGRAM, set_parameters
 from tests.verify.mutation import netlist_mutants
 from tests.verify.mutation.operators import Mutation
 from tests.verify.mutation.samples import module_parameters
@@ -73,10 +73,9 @@ def _users(mutation: Mutation) -> list[str]:
 def _source(module: str, parameters: dict[str, str], directories: list[Path]) -> list[str]:
     """Commands that read a module, and make it the top."""
     files = " ".join(f'"{path}"' for path in source_closure(module, directories))
-    overrides = "".join(f" -set {key} {value}" for key, value in sorted(parameters.items()))
     return [
         f"read_verilog -sv {files}",
-        *([f"chparam{overrides} {module}"] if overrides else []),
+        *set_parameters(module, parameters),
         f"hierarchy -check -top {module}",
         "chformal -remove",
         "proc",

@@ -13,7 +13,8 @@ import re
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from moesaic.caches import cache_directory
@@ -45,6 +46,18 @@ _DYNAMIC = "setattr -mod -set dynports 1 =A:blackbox"
 """Widths of their ports follow from parameters; Yosys does not notice it where a port has several dimensions."""
 
 
+@dataclass(frozen=True)
+class _Netlist:
+    """A module as Yosys writes it. parameters: those that it was elaborated with. ports: their names. rest: what follows these."""
+
+    parameters: Parameters
+    ports: str
+    rest: str
+
+    def as_module(self, name: str) -> str:
+        return f"module {name}({self.ports}{self.rest}"
+
+
 def module_sample(module: str, sets: Sequence[Parameters], count: int, seed: int) -> list[Mutation]:
     """So many mutants of a module, in equal parts of the sets of its parameters, drawn by Yosys; fewer if it has no more.
 
@@ -67,9 +80,11 @@ def write_design(directory: Path, numbered: Mapping[int, Mutation]) -> None:
         by_module[mutation.module][setting].append((number, change))
     for module, here in by_module.items():
         path = directory / f"{module}.sv"
-        source, choices = path.read_text(encoding="utf-8"), list(_netlists(module, here))
-        of_host = module == schemata.HOST
-        text = _in_place(module, *choices[0]) if of_host else _chosen_by_parameters(module, source, choices)
+        netlists = [_netlist(module, setting, changes) for setting, changes in here.items()]
+        if module == schemata.HOST:
+            text = _in_place(module, *netlists)
+        else:
+            text = _chosen_by_parameters(module, path.read_text(encoding="utf-8"), netlists)
         path.write_text(text, encoding="utf-8")
     schemata.add_selector(directory)
 
@@ -98,7 +113,7 @@ def _of(module: str, parameters: Parameters, count: int, seed: int) -> list[Muta
             initial = "select * */t:$meminit* %d"  # a memory's first contents have to stay constant
             yosys.run([f'read_rtlil "{design}"', initial, f"mutate -list {count} -seed {seed} -o {found}"])
             write_file(path, found.read_bytes())
-    setting = f"chparam{_overrides(parameters)} {module}"
+    setting = " ".join(yosys.set_parameters(module, parameters))
     return [_mutation(module, setting, line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -111,40 +126,35 @@ def _mutation(module: str, setting: str, command: str) -> Mutation:
     return Mutation(module, f"bit {mode[1]}", 0, 0, int(line[1]) if line else 0, "", change)
 
 
-def _netlists(module: str, by_setting: Mapping[str, Sequence[tuple[int, str]]]) -> Iterator[tuple[str, Parameters]]:
-    """For each set of parameters, the module with its mutants as Yosys writes it, called as _netlist_name does."""
-    for index, (setting, changes) in enumerate(by_setting.items()):
-        parameters = dict(_SET.findall(setting))
-        with tempfile.TemporaryDirectory(prefix="moesaic-") as scratch:
-            result = Path(scratch) / "mutants.v"
-            yosys.run(
-                [
-                    f'read_rtlil "{_elaborated(module, parameters)}"',
-                    *(f"{change} -ctrl {_CONTROL} {_BITS} {number}" for number, change in changes),
-                    f"delete -input {module}/w:{_CONTROL}",
-                    _SPLIT,
-                    f'write_verilog -noattr "{result}"',
-                ]
-            )
-            text = result.read_text(encoding="utf-8")
-        text, names = re.subn(rf"^module {module}\(", f"module {_netlist_name(module, index)}(", text, flags=re.M)
-        text, wires = _WIRE.subn(f"  wire [{_BITS - 1}:0] {_CONTROL} = {_BITS}'({schemata.SELECTED});", text)
-        if (names, wires) != (1, 1):
-            raise InternalError(f"Yosys' Verilog of {module} has {names} such modules and {wires} selectors")
-        yield text, parameters
+def _netlist(module: str, setting: str, changes: Sequence[tuple[int, str]]) -> _Netlist:
+    """A module with these parameters and the mutants of these numbers."""
+    parameters = dict(_SET.findall(setting))
+    with tempfile.TemporaryDirectory(prefix="moesaic-") as scratch:
+        result = Path(scratch) / "mutants.v"
+        yosys.run(
+            [
+                f'read_rtlil "{_elaborated(module, parameters)}"',
+                *(f"{change} -ctrl {_CONTROL} {_BITS} {number}" for number, change in changes),
+                f"delete -input {module}/w:{_CONTROL}",
+                _SPLIT,
+                f'write_verilog -noattr "{result}"',
+            ]
+        )
+        text = result.read_text(encoding="utf-8")
+    text, wires = _WIRE.subn(f"  wire [{_BITS - 1}:0] {_CONTROL} = {_BITS}'({schemata.SELECTED});", text)
+    found = re.fullmatch(rf".*?^module {module}\((.*?)(\);$.*)", text, re.MULTILINE | re.DOTALL)
+    if found is None or wires != 1:
+        raise InternalError(f"Yosys' Verilog of {module} has {wires} selectors, or no such module")
+    return _Netlist(parameters, found[1], found[2])
 
 
-def _netlist_name(module: str, index: int) -> str:
-    return f"{module}_netlist_{index}"
-
-
-def _in_place(module: str, text: str, parameters: Parameters) -> str:
-    """A file with the netlist under the module's name, of which there is one instance, with these parameters.
+def _in_place(module: str, netlist: _Netlist) -> str:
+    """A file with the netlist under the module's name, of which there is one instance, with its parameters.
 
     The test bench looks at nets in it; those that were taken apart are put together for it.
     """
-    taken = ", ".join(f"parameter {name} = 0" for name in parameters)
-    text = text.replace(f"module {_netlist_name(module, 0)}(", f"module {module} #({taken}) (", 1)
+    taken = ", ".join(f"parameter {name} = 0" for name in netlist.parameters)
+    text = netlist.as_module(f"{module} #({taken}) ")
     seen = set(re.findall(r"\bu_accelerator\.(\w+)", _BENCH.read_text(encoding="utf-8")))
     parts: dict[str, dict[int, str]] = defaultdict(dict)
     for piece, name, index in _PIECE.findall(text):
@@ -156,34 +166,27 @@ def _in_place(module: str, text: str, parameters: Parameters) -> str:
     return text
 
 
-def _chosen_by_parameters(module: str, source: str, netlists: Sequence[tuple[str, Parameters]]) -> str:
-    """A file in which the module is a netlist where it has the parameters of one, and its source elsewhere.
-
-    netlists: Verilog with the parameters that it was made for.
-    """
+def _chosen_by_parameters(module: str, source: str, netlists: Sequence[_Netlist]) -> str:
+    """A file in which the module is a netlist where it has the parameters of one, and its source elsewhere."""
     header = re.search(rf"^module {module}\b.*?^\);$", source, re.MULTILINE | re.DOTALL)
     if header is None:
         raise InternalError(f"the header of {module} does not end in a line of its own")
     original = f"{module}_original"
+    modules = [re.sub(rf"^module {module}\b", f"module {original}", source, flags=re.MULTILINE)]
     branches: list[str] = []
-    for index, (text, parameters) in enumerate(netlists):
-        name = _netlist_name(module, index)
-        ports = re.search(rf"^module {name}\((.*?)\);$", text, re.MULTILINE | re.DOTALL)
-        assert ports is not None, name
-        connections = ", ".join(f".{port.strip()}({port.strip()})" for port in ports[1].split(","))
-        condition = " && ".join(f"{key} == {value}" for key, value in parameters.items()) or "1"
+    for index, netlist in enumerate(netlists):
+        name = f"{module}_netlist_{index}"
+        modules.append(netlist.as_module(name))
+        condition = " && ".join(f"{key} == {value}" for key, value in netlist.parameters.items()) or "1"
+        connections = _by_name(netlist.ports.split(", "))
         branches.append(f"if ({condition}) begin : gen_{index}\n    {name} u_netlist ({connections});\n  end else ")
-    values = ", ".join(f".{key}({key})" for key in (netlists[0][1] if netlists else {}))
-    instance = f"{original} {f'#({values}) ' if values else ''}u_original (.*);"
-    return "\n".join(
-        [
-            re.sub(rf"^module {module}\b", f"module {original}", source, flags=re.MULTILINE),
-            *(text for text, _ in netlists),
-            header[0],
-            f"  {''.join(branches)}begin : gen_original\n    {instance}\n  end",
-            "endmodule\n",
-        ]
-    )
+    values = f"#({_by_name(netlists[0].parameters)}) " if netlists[0].parameters else ""
+    branches.append(f"begin : gen_original\n    {original} {values}u_original (.*);\n  end")
+    return "\n".join([*modules, header[0], f"  {''.join(branches)}", "endmodule\n"])
+
+
+def _by_name(names: Iterable[str]) -> str:
+    return ", ".join(f".{name}({name})" for name in names)
 
 
 def _elaborated(module: str, parameters: Parameters) -> Path:
@@ -199,14 +202,13 @@ def _elaborated(module: str, parameters: Parameters) -> Path:
     if not final.exists():
         packages = [path for path in sources if path.stem.endswith("_pkg")]
         below = [path for path in sources if path not in packages and path.stem != module]
-        overrides = _overrides(parameters)
         with tempfile.TemporaryDirectory(prefix="moesaic-") as scratch:
             made = Path(scratch) / "design.il"
             yosys.run(
                 [
                     *([f"read_verilog -sv -lib {_quoted([*packages, *below])}", _DYNAMIC] if below else []),
                     f"read_verilog -sv {_quoted([*packages, RTL_DIRECTORY / f'{module}.sv'])}",
-                    *([f"chparam{overrides} {module}"] if overrides else []),
+                    *yosys.set_parameters(module, parameters),
                     f"hierarchy -check -top {module}",
                     "chformal -remove",
                     "proc",
@@ -219,10 +221,6 @@ def _elaborated(module: str, parameters: Parameters) -> Path:
             )
             write_file(final, made.read_bytes().replace(f"{RTL_DIRECTORY}/".encode(), b""))
     return final
-
-
-def _overrides(parameters: Parameters) -> str:
-    return "".join(f" -set {name} {value}" for name, value in sorted(parameters.items()))
 
 
 def _quoted(paths: Sequence[Path]) -> str:
