@@ -15,7 +15,7 @@ from moesaic.campaign.workers import OpenWorkers
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.sim.machines.rtl_directories import SYSTEM_DIRECTORY
 from moesaic.sim.measurements.benchmark.source_hashes import content_hash
-from tests.verify.mutation.designs import Design
+from tests.verify.mutation.designs import Design, method
 from tests.verify.mutation.report import Judged
 from tests.verify.mutation.survivors import Survivor, look_closer
 from tests.verify.mutation.verdicts import MutantSimulator, workload_digest
@@ -29,11 +29,11 @@ def judge(
     kept: directory of results. Raises what run_campaign raises.
     """
     rtl = {"rtl": _sources_digest(RTL_DIRECTORY), "system": _sources_digest(SYSTEM_DIRECTORY)}
-    methods = {design: design.method() for design in designs}
+    basis = {**rtl, "workload": workload_digest()}
     mutants = {(design, number): design.mutants()[number] for design, here in zip(designs, numbers) for number in here}
     cases = {
         (design, number): Case(
-            content_key({**rtl, "workload": workload_digest(), "design": methods[design], "mutant": mutant.name}),
+            content_key({**basis, "design": method(design.source), "mutant": mutant.name}),
             mutant.name,
             on_workload,
             (design, number, mutant.module),

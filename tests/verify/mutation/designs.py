@@ -39,11 +39,12 @@ class Design:
         else:
             schemata.write_design(RTL_DIRECTORY, directory, self.mutants())
 
-    def method(self) -> str:
-        """A digest of the Python that write depends on."""
-        return content_hash(
-            python_sources([Path((netlist_mutants if self.source == "netlist" else schemata).__file__)])
-        )
+
+@functools.cache
+def method(source: str) -> str:
+    """A digest of the Python that a source's mutants and designs depend on."""
+    writer = netlist_mutants if source == "netlist" else schemata
+    return content_hash(python_sources([Path(writer.__file__)]))
 
 
 def designs(source: str, count: int, seed: int) -> list[Design]:

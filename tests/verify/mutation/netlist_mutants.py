@@ -61,7 +61,7 @@ class _Netlist:
 def module_sample(module: str, sets: Sequence[Parameters], count: int, seed: int) -> list[Mutation]:
     """So many mutants of a module, in equal parts of the sets of its parameters, drawn by Yosys; fewer if it has no more.
 
-    What replaces a mutant's source is two commands of Yosys: the first sets the parameters, the second makes the change. Raises
+    What replaces a mutant's source is two lines for Yosys: the first sets the parameters, if any, the second makes the change. Raises
     InternalError or UserError as yosys.run.
     """
     shares = [count // len(sets) + (index < count % len(sets)) for index in range(len(sets))]
@@ -81,7 +81,7 @@ def write_design(directory: Path, numbered: Mapping[int, Mutation]) -> None:
     for module, here in by_module.items():
         path = directory / f"{module}.sv"
         netlists = [_netlist(module, setting, changes) for setting, changes in here.items()]
-        if module == schemata.HOST:
+        if module == schemata.TOP:
             text = _in_place(module, *netlists)
         else:
             text = _chosen_by_parameters(module, path.read_text(encoding="utf-8"), netlists)
@@ -212,7 +212,7 @@ def _elaborated(module: str, parameters: Parameters) -> Path:
                     f"hierarchy -check -top {module}",
                     "chformal -remove",
                     "proc",
-                    *([f"setattr -set keep 1 {module}/w:*"] if module == schemata.HOST else []),
+                    *([f"setattr -set keep 1 {module}/w:*"] if module == schemata.TOP else []),
                     *_SIMPLER,
                     _SPLIT,
                     "opt_clean",

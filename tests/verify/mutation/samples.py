@@ -11,9 +11,9 @@ from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY, rtl_paramete
 from moesaic.sim.machines.source_closure import source_closure
 from tests.verify.mutation import netlist_mutants
 from tests.verify.mutation.operators import ASSERTION_MODULES, Mutation, mutations, parameter_sets
+from tests.verify.mutation.schemata import TOP
 from tests.verify.mutation.workload import configuration
 
-TOP = "moesaic_accelerator"
 _LEAST = 8
 """Mutants of a module, where it has so many."""
 

@@ -20,8 +20,8 @@ package moesaic_mutant_pkg;
   int selected = 0;
 endpackage
 """
-HOST = "moesaic_accelerator"
-"""The module that asks which mutant is selected."""
+TOP = "moesaic_accelerator"
+"""The top of a design; it asks which mutant is selected."""
 _SELECTOR = """
   import "DPI-C" function int moesaic_selected_mutant();
   initial moesaic_mutant_pkg::selected = moesaic_selected_mutant();
@@ -47,7 +47,7 @@ def write_design(rtl: Path, directory: Path, numbered: Mapping[int, Mutation]) -
 def add_selector(directory: Path) -> None:
     """Let the accelerator in `directory` ask which mutant is selected."""
     (directory / "moesaic_mutant_pkg.sv").write_text(_PACKAGE, encoding="utf-8")
-    host = directory / f"{HOST}.sv"
+    host = directory / f"{TOP}.sv"
     before, end, after = host.read_text(encoding="utf-8").rpartition("endmodule")
     host.write_text(before + _SELECTOR + end + after, encoding="utf-8")
 

@@ -18,6 +18,7 @@ from moesaic.campaign.workers import OpenWorkers
 from moesaic.sim.measurements.benchmark.source_hashes import content_hash
 from tests.verify.mutation import equivalence
 from tests.verify.mutation.argued import reason_for
+from tests.verify.mutation.designs import method
 from tests.verify.mutation.module_tests import REPOSITORY, failing_test, tests_of
 from tests.verify.mutation.operators import Mutation
 from tests.verify.mutation.report import Judged
@@ -41,7 +42,12 @@ def look_closer(
     """
     of_proofs = {**basis, "method": content_hash([Path(equivalence.__file__)])}
     proofs = [
-        Case(content_key({**of_proofs, "proof": mutant.name}), f"proof: {mutant.name}", _prove, (source, mutant))
+        Case(
+            content_key({**of_proofs, "design": method(source), "proof": mutant.name}),
+            f"proof: {mutant.name}",
+            _prove,
+            (source, mutant),
+        )
         for source, mutant in passed
     ]
     left = list[Survivor]()

@@ -9,7 +9,8 @@ from moesaic.hls.hardware.accelerator_sources import rtl_parameters
 from moesaic.sim.machines.source_closure import source_closure
 from tests.verify.mutation.netlist_mutants import module_sample, write_design
 from tests.verify.mutation.operators import parameter_sets
-from tests.verify.mutation.samples import TOP, module_parameters
+from tests.verify.mutation.samples import module_parameters
+from tests.verify.mutation.schemata import TOP
 from tests.verify.mutation.workload import configuration
 
 
