@@ -238,31 +238,23 @@ def _where(found: Mapping[_Place, Estimate | None], adjusted: Mapping[_Place, fl
 
 def tuning_section(study: Study) -> list[str]:
     """How the rates were tuned, as blocks of Markdown."""
-    order = sorted(FACTORS)
+    order = sorted({*FACTORS, *(factor for gains in study.tuning.values() for factor in gains)})
     rows: list[list[Value | Cell]] = []
-    edges = []
     for name, network in NETWORKS.items():
         if (gains := study.tuning.get(name)) is None:
             continue
-        factor = study.factor(name)
-        rows.append([network.title, *(signed(2)(gains[each]) for each in order), _factor(study, name)])
-        if factor in (order[0], order[-1]):
-            edges.append(f"“{network.title}” (x {factor:g})")
-    edge = (
-        f"At the edge of what was tried: {', '.join(edges)}."
-        if edges
-        else "No choice is at the edge of what was tried."
-    )
+        tried = [signed(2)(gains[each]) if each in gains else None for each in order]
+        rows.append([network.title, *tried, _factor(study, name)])
     return [
         paragraph(
             f"Both learning rates of the recipe times a factor, in runs of full length on seeds {' and '.join(map(str, TUNING_SEEDS))},"
             " which nothing else uses: the gain over the factor 1, the mean over tasks and seeds, in percent.",
-            f"Every network has the same {len(FACTORS)} factors.",
+            f"Every network has the same {len(FACTORS)} factors, and half or twice of the best one as long as that is the least or the"
+            " greatest.",
         ),
         *_table(["network"], [*(f"x {factor:g}" for factor in order), "chosen"], rows),
         paragraph(
             f"It shows which rates each network was given; {len(study.tuning)} of {len(NETWORKS)} are tuned so far.",
-            *([edge] if study.tuning else []),
             f"It does not show the best rates: the steps are wide, and the seeds {len(TUNING_SEEDS)}.",
         ),
     ]

@@ -1,14 +1,15 @@
 """The design of the study behind docs/results.md: networks, seeds, learning rates, settings, and what the runs cost.
 
 Every network is trained with every seed of SEEDS, and a seed gives all networks the same scenes in the same order and the same held-out
-scenes, so that they are compared seed by seed. Before that, its learning rates are tuned: the recipe's times each of FACTORS, on
-TUNING_SEEDS, in runs of full length. Nothing else is tuned, and no seed is left out.
+scenes, so that they are compared seed by seed. Before that, its learning rates are tuned: the recipe's times each of FACTORS, and times
+half or twice of the best as long as that is the least or the greatest (`factor_beyond`), on TUNING_SEEDS, in runs of full length.
+Nothing else is tuned, and no seed is left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from moesaic.campaign.kept_results import content_key
@@ -19,7 +20,7 @@ SEEDS = tuple(range(10))
 TUNING_SEEDS = (100, 101)
 """Of the runs by which learning rates are chosen."""
 FACTORS = (1.0, 0.5, 0.25, 2.0)
-"""Of the recipe's learning rates, both Muon's and AdamW's."""
+"""Of the recipe's learning rates, both Muon's and AdamW's, to begin with."""
 FEWEST_SEEDS = 5
 """With fewer, the page draws no conclusion."""
 
@@ -127,9 +128,10 @@ class SeededRun:
         return f"{self.name.replace('/', '-')}-{self.seed}-{content_key(self.recipe.to_dict())}"
 
 
-def tuning_runs(network: str) -> list[SeededRun]:
-    """The runs by which a network's learning rates are chosen."""
-    return [SeededRun(network, seed, factor) for factor in FACTORS for seed in TUNING_SEEDS]
+def factor_beyond(gains: Mapping[float, float]) -> float | None:
+    """The factor to be tried next, None if the best lies inside of those that were. gains: by factor."""
+    best = max(gains, key=gains.__getitem__)
+    return best / 2 if best == min(gains) else 2 * best if best == max(gains) else None
 
 
 def names_in(setting: str | None) -> list[str]:
@@ -139,7 +141,10 @@ def names_in(setting: str | None) -> list[str]:
 
 @dataclass(frozen=True)
 class Planned:
-    """A row of the plan. name: of the recipe. kind: "tuning", "runs" or "further". seconds: of one core, for each of the runs."""
+    """A row of the plan. name: of the recipe. kind: "tuning", "runs" or "further". runs: of tuning, those with FACTORS.
+
+    seconds: of one core, for each of the runs.
+    """
 
     name: str
     kind: str

@@ -6,8 +6,8 @@ import statistics
 from pathlib import Path
 
 from moesaic.campaign.kept_results import read_result
-from moesaic.model.experiments.results_design import SEEDS, Planned, plan, tuning_runs
-from moesaic.model.experiments.results_records import Study, gather, run_key
+from moesaic.model.experiments.results_design import SEEDS, Planned, plan
+from moesaic.model.experiments.results_records import Study, gather, run_key, tuning_runs
 from moesaic.pages.number_formats import count
 from moesaic.pages.tables import Column, Table
 
@@ -20,8 +20,9 @@ def plan_table(directory: Path) -> Table:
     study = gather(directory)
     rows: list[tuple[str, int, int, float, float]] = []
     for row in plan():
+        runs = len(tuning_runs(row.name, directory)) if row.kind == "tuning" else row.runs
         done, seconds = _done(row, study, directory)
-        rows.append((row.title, row.runs, done, seconds, seconds * (row.runs - done)))
+        rows.append((row.title, runs, done, seconds, seconds * (runs - done)))
     hours = sum(row[1] * row[3] for row in rows) / 3600
     left = sum(row[4] for row in rows) / 3600
     note = f"{hours:.1f} hours of one core in all, {left:.1f} of them remain; with `--workers 2` on two cores, half of that."
@@ -38,7 +39,7 @@ def plan_table(directory: Path) -> Table:
 def _done(row: Planned, study: Study, directory: Path) -> tuple[int, float]:
     """How many runs of a row are done, and how long one takes."""
     if row.kind == "tuning":
-        found = [read_result(directory / f"{run_key(run)}.json") for run in tuning_runs(row.name)]
+        found = [read_result(directory / f"{run_key(run)}.json") for run in tuning_runs(row.name, directory)]
     elif row.kind == "further":
         return len(study.further_of(row.name)), row.seconds
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from moesaic.model.experiments.results_design import (
     SINGLES,
     TUNING_SEEDS,
     SeededRun,
+    factor_beyond,
     names_in,
-    tuning_runs,
 )
 from moesaic.model.tasks.delta import delta_m
 
@@ -81,20 +82,33 @@ class Study:
         return [seed for seed in SEEDS if all((name, seed) in self.further for name in names)]
 
 
-def tuned(results: dict[tuple[float, int], dict]) -> dict[float, float]:
-    """By factor, the mean over the seeds of Δm against the factor 1. results: by factor and seed, all there."""
-    return {
-        factor: statistics.fmean(
-            delta_m(results[factor, seed]["float"], results[FACTORS[0], seed]["float"]) for seed in TUNING_SEEDS
-        )
-        for factor in FACTORS
-    }
+def tuning_runs(network: str, directory: Path) -> list[SeededRun]:
+    """The runs by which a network's learning rates are chosen, as far as those in the directory of kept results say."""
+    factors = list(FACTORS)
+    while (gains := _gains(network, factors, directory)) and (beyond := factor_beyond(gains)):
+        factors.append(beyond)
+    return [SeededRun(network, seed, factor) for factor in factors for seed in TUNING_SEEDS]
 
 
 def read_tuning(network: str, directory: Path) -> dict[float, float] | None:
-    """What `tuned` gives, from the kept results; None if one is missing."""
-    found = {(run.factor, run.seed): read_result(directory / f"{run_key(run)}.json") for run in tuning_runs(network)}
-    return None if None in found.values() else tuned(found)
+    """By factor, the mean over the seeds of Δm against the factor 1, in percent; None if a run of `tuning_runs` is missing."""
+    return _gains(network, {run.factor: None for run in tuning_runs(network, directory)}, directory)
+
+
+def _gains(network: str, factors: Iterable[float], directory: Path) -> dict[float, float] | None:
+    gains: dict[float, float] = {}
+    for factor in factors:
+        found = [
+            [
+                read_result(directory / f"{run_key(SeededRun(network, seed, each))}.json")
+                for each in (factor, FACTORS[0])
+            ]
+            for seed in TUNING_SEEDS
+        ]
+        if any(None in pair for pair in found):
+            return None
+        gains[factor] = statistics.fmean(delta_m(tried["float"], first["float"]) for tried, first in found)
+    return gains
 
 
 def gather(directory: Path) -> Study:

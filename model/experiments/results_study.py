@@ -33,9 +33,8 @@ from moesaic.model.experiments.results_design import (
     TIERS,
     SeededRun,
     names_in,
-    tuning_runs,
 )
-from moesaic.model.experiments.results_records import Study, further_key, gather, read_tuning, run_key
+from moesaic.model.experiments.results_records import Study, further_key, gather, read_tuning, run_key, tuning_runs
 from moesaic.model.experiments.results_sections import BUDGETS, EXPERT_BITS, FINE_TUNING_STEPS, HALF
 from moesaic.model.finetuning.pathway_training import fine_tune_on_pathways
 from moesaic.model.input_pipeline.held_out import first_images, open_validation, training_scenes
@@ -166,7 +165,8 @@ def execute_all(directory: Path, workers: OpenWorkers, console: Console) -> Stud
         return [Case(run_key(run), run.title, execute, (run, directory)) for run in runs]
 
     for tier in TIERS:
-        campaign(trainings(run for network in tier for run in tuning_runs(network)), "tuning")
+        while not all(read_tuning(network, directory) for network in tier):
+            campaign(trainings(run for network in tier for run in tuning_runs(network, directory)), "tuning")
         campaign(trainings(seeds_of(tier)), "runs")
     for setting in SETTINGS:
         campaign(trainings(seeds_of(names_in(setting))), setting)

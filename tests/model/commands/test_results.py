@@ -6,9 +6,9 @@ from moesaic.campaign.kept_results import keep_result
 from moesaic.errors import UserError
 from moesaic.model.commands.results import ResultsCommand
 from moesaic.model.experiments import expert_timing, results_study
-from moesaic.model.experiments.results_design import TUNING_SEEDS, SeededRun, tuning_runs
+from moesaic.model.experiments.results_design import TUNING_SEEDS, SeededRun
 from moesaic.model.experiments.results_page import results_markdown
-from moesaic.model.experiments.results_records import gather, run_key
+from moesaic.model.experiments.results_records import gather, run_key, tuning_runs
 from tests.model.calling import call
 from tests.model.experiments.synthetic_study import EXPERTS, run, study
 
@@ -34,7 +34,7 @@ def test_experts_are_timed_when_every_run_is_done(tmp_path, monkeypatch):
 @pytest.fixture
 def some_runs(tmp_path):
     """A directory with the dense network tuned, and two seeds of it."""
-    for each in (*tuning_runs("dense"), SeededRun("dense", 0), SeededRun("dense", 1)):
+    for each in (*tuning_runs("dense", tmp_path), SeededRun("dense", 0), SeededRun("dense", 1)):
         gain = 1.0 if each.seed not in TUNING_SEEDS or each.factor == 1 else 0.9
         keep_result(tmp_path / f"{run_key(each)}.json", run("dense", each.seed, gain) | {"factor": each.factor})
     return tmp_path

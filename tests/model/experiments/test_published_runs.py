@@ -7,25 +7,30 @@ import pytest
 from moesaic.campaign.kept_results import keep_result
 from moesaic.errors import UserError
 from moesaic.model.experiments.published_runs import publish, published_beside, take_published
-from moesaic.model.experiments.results_design import SeededRun, tuning_runs
-from moesaic.model.experiments.results_records import further_key, gather, run_key
+from moesaic.model.experiments.results_design import FACTORS, TUNING_SEEDS, SeededRun
+from moesaic.model.experiments.results_records import further_key, gather, run_key, tuning_runs
 
 
 def result_of(run: SeededRun) -> dict:
-    return {"name": run.name, "seed": run.seed, "factor": run.factor, "float": {"depth": 0.1 + run.factor / 3}}
+    return {
+        "name": run.name,
+        "seed": run.seed,
+        "factor": run.factor,
+        "float": {"depth": 0.1 + abs(run.factor - 0.5) / 3},
+    }
 
 
-TUNINGS = len(tuning_runs("dense"))
+TUNINGS = len(FACTORS) * len(TUNING_SEEDS)
 
 
 @pytest.fixture
 def done(tmp_path):
     """A directory with the tuning of one network and a run of two seeds, one of them measured further, and a run of another recipe."""
     directory = tmp_path / "done"
-    for run in (*tuning_runs("dense"), SeededRun("dense", 3, 0.25), SeededRun("dense", 4, 0.25)):
+    for run in (*tuning_runs("dense", directory), SeededRun("dense", 3, 0.5), SeededRun("dense", 4, 0.5)):
         keep_result(directory / f"{run_key(run)}.json", result_of(run))
-    keep_result(directory / f"{further_key(SeededRun('dense', 3, 0.25))}.json", result_of(SeededRun("dense", 3, 0.25)))
-    keep_result(directory / "dense-5-000000000000-t1.json", result_of(SeededRun("dense", 5, 0.25)))
+    keep_result(directory / f"{further_key(SeededRun('dense', 3, 0.5))}.json", result_of(SeededRun("dense", 3, 0.5)))
+    keep_result(directory / "dense-5-000000000000-t1.json", result_of(SeededRun("dense", 5, 0.5)))
     return directory
 
 
@@ -40,7 +45,7 @@ def test_what_one_machine_published_another_need_not_run(done, tmp_path):
 
 
 def test_own_results_stay(done, tmp_path):
-    page, other, run = tmp_path / "results.md", tmp_path / "other", SeededRun("dense", 3, 0.25)
+    page, other, run = tmp_path / "results.md", tmp_path / "other", SeededRun("dense", 3, 0.5)
     publish(page, done)
     own = result_of(run) | {"float": {"depth": 9}}
     keep_result(other / f"{run_key(run)}.json", own)

@@ -14,8 +14,8 @@ from moesaic.model.experiments.results_design import (
     SeededRun,
     names_in,
     plan,
-    tuning_runs,
 )
+from moesaic.model.experiments.results_records import tuning_runs
 from moesaic.model.network.vit import M3ViT
 from moesaic.model.recipes.recipe import load_recipe
 from moesaic.spec.cost import frame_macs
@@ -67,15 +67,17 @@ def test_networks_are_of_equal_work_or_equal_weights(setting):
     assert recipes["dense-time"].model == recipes["dense"].model
 
 
-def test_tuning_changes_both_rates_alike_and_nothing_else():
+def test_tuning_changes_both_rates_alike_and_nothing_else(tmp_path):
     recipe = load_recipe("results/dense")
-    for run in tuning_runs("dense"):
+    for run in tuning_runs("dense", tmp_path):
         found = run.recipe.training
         assert found.learning_rate == run.factor * recipe.training.learning_rate
         assert found.muon_learning_rate == run.factor * recipe.training.muon_learning_rate
         assert run.recipe.model == recipe.model and found.steps == recipe.training.steps
     assert SeededRun("dense", recipe.training.seed).recipe == recipe
-    assert FACTORS[0] == 1 and len({run.key for run in tuning_runs("dense")}) == len(FACTORS) * len(TUNING_SEEDS)
+    assert FACTORS[0] == 1 and len({run.key for run in tuning_runs("dense", tmp_path)}) == len(FACTORS) * len(
+        TUNING_SEEDS
+    )
 
 
 def test_the_key_is_of_the_whole_recipe(monkeypatch):

@@ -119,14 +119,12 @@ def test_settings_say_where_experts_are_better():
     )
 
 
-def test_rates_at_the_edge_are_named():
+def test_factors_beyond_the_first_have_columns():
     made = study()
-    made.tuning["dense"] = {1.0: 0.0, 0.5: -1.0, 0.25: -2.0, 2.0: 1.25}
+    made.tuning["dense"] = {1.0: 0.0, 0.5: -1.0, 0.25: -2.0, 2.0: 1.25, 4.0: -3.0}
     text = sections_of(results_markdown(made, EXPERTS))["Learning rates"]
-    assert against("dense", text) == "| dense, equal work | -2.00 | -1.00 | +0.00 | +1.25 | x 2 |"
-    assert "At the edge of what was tried: “dense, equal work” (x 2)." in " ".join(text.split())
-    assert "12 of 12 are tuned so far" in text
-    assert "No choice is at the edge" in section("Learning rates")
+    assert against("dense", text) == "| dense, equal work | -2.00 | -1.00 | +0.00 | +1.25 | -3.00 | x 2 |"
+    assert against("random", text).endswith(" | +0.00 | -1.00 | – | x 1 |") and "12 of 12 are tuned so far" in text
 
 
 def test_integers_and_bits_are_compared_with_float():

@@ -11,7 +11,7 @@ from moesaic.campaign.workers import in_this_process
 from moesaic.errors import UserError
 from moesaic.model.experiments import results_design, results_study
 from moesaic.model.experiments.results_design import FACTORS, REFERENCE, SEEDS, TUNING_SEEDS, SeededRun
-from moesaic.model.experiments.results_records import further_key, gather, run_key
+from moesaic.model.experiments.results_records import further_key, gather, run_key, tuning_runs
 from moesaic.model.experiments.results_study import execute, execute_all, measure_further
 from moesaic.model.recipes.recipe import load_recipe
 
@@ -100,11 +100,13 @@ def test_networks_are_tuned_before_they_are_run_with_every_seed(small_study, tmp
     monkeypatch.setattr(results_study, "measure_further", lambda run, to: order.append(run) or stand_in(run, to))
     console = Console(file=io.StringIO())
     study = execute_all(tmp_path, in_this_process(), console)
-    tunings = 2 * len(TUNING_SEEDS) * len(FACTORS)
+    tunings = 2 * len(TUNING_SEEDS) * len(FACTORS) + 2
     tuning, rest = order[:tunings], order[tunings:]
-    assert {(run.name, run.seed, run.factor) for run in tuning} == {
+    assert {(run.name, run.seed, run.factor) for run in tuning[:-2]} == {
         (name, seed, factor) for name in (REFERENCE, "dense") for seed in TUNING_SEEDS for factor in FACTORS
     }
+    # dense is best at the greatest of these, so twice of it is tried
+    assert [(run.name, run.seed, run.factor) for run in tuning[-2:]] == [("dense", seed, 4.0) for seed in TUNING_SEEDS]
     assert not set(TUNING_SEEDS) & set(SEEDS) and len(SEEDS) == 10
     assert [(run.name, run.factor) for run in rest[:2]] == [(REFERENCE, 1.0), ("dense", 2.0)]  # seed by seed
     assert [run.seed for run in rest[:20]] == [seed for seed in SEEDS for _ in range(2)]
@@ -120,14 +122,16 @@ def test_networks_are_tuned_before_they_are_run_with_every_seed(small_study, tmp
 
 def test_what_is_done_is_gathered_without_running(tmp_path):
     assert not gather(tmp_path).runs
-    every = results_design.tuning_runs("dense")
-    for run in every[:-1]:
+    for run in tuning_runs("dense", tmp_path):
         keep_result(tmp_path / f"{run_key(run)}.json", stand_in(run, None))
+    beyond = tuning_runs("dense", tmp_path)[-2:]
+    assert [run.factor for run in beyond] == [4.0, 4.0]
+    keep_result(tmp_path / f"{run_key(beyond[0])}.json", stand_in(beyond[0], None))
     for run in (SeededRun("dense", 3, 2.0), SeededRun("dense", 4, 1.0)):
         keep_result(tmp_path / f"{run_key(run)}.json", stand_in(run, None))
         keep_result(tmp_path / f"{further_key(run)}.json", stand_in(run, None))
     assert not gather(tmp_path).tuning and not gather(tmp_path).runs  # not tuned yet, so it is open which runs count
-    keep_result(tmp_path / f"{run_key(every[-1])}.json", stand_in(every[-1], None))
+    keep_result(tmp_path / f"{run_key(beyond[1])}.json", stand_in(beyond[1], None))
     study = gather(tmp_path)
     assert study.seeds("dense") == [3] == study.further_of("dense")  # the other one has rates that were not chosen
 
