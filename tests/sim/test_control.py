@@ -26,8 +26,10 @@ from moesaic.spec.registers import (
     STATUS_STOPPED,
 )
 from tests.sim.run_registers import RUN_REGISTERS
+from tests.verify.mutation.workload import configuration
 
-FINGERPRINT = 0x0123_4567_89AB_CDEF
+FINGERPRINT = int(configuration().fingerprint, 16)
+"""That of the design which mutants are made of, so that a mutant of its netlist can be tried here."""
 UNITS = len(FAULT_UNIT_NAMES)
 # What of a writable register is kept; all of it where nothing is said.
 KEPT = {
@@ -148,9 +150,11 @@ async def registers_keep_what_they_should(dut):
         found = {r.name: await bench.read(r.name) for r in REGISTERS}
         assert found == expected, f"after writing {value:#x} to bytes {first}..{last} of {register.name}"
     # Nothing lies outside the table: writes are ignored, reads give 0.
-    await bench.master.write_dword(0x800, 0xFFFF_FFFF)
-    assert await bench.master.read_dword(0x800) == 0
+    outside = sorted(set(range(0, 1 << 12, 4)) - {register.offset for register in REGISTERS})
+    for address in outside:
+        await bench.master.write_dword(address, 0xFFFF_FFFF)
     assert {r.name: await bench.read(r.name) for r in REGISTERS} == expected
+    assert not [address for address in outside if await bench.master.read_dword(address)]
     # Only bit 0 of CONTROL starts, only a started machine runs.
     await bench.write("CONTROL", 0xFFFF_FFFE)
     await ClockCycles(dut.clk_i, 5)
@@ -219,9 +223,13 @@ async def counters_count_the_run(dut):
 async def the_first_fault_wins(dut):
     bench = Bench(dut)
     await clocking.start(dut)
-    for _ in range(30):
+    alone = [
+        {unit: cause} for unit in range(UNITS) for cause in (0b0101, 0b1010)
+    ]  # each bit of each unit's cause as 0 and 1
+    for turn in range(30 + len(alone)):
         units = sorted(int(u) for u in bench.rng.choice(UNITS, int(bench.rng.integers(1, 4)), replace=False))
-        causes = {unit: int(bench.rng.integers(1, len(Fault))) for unit in units}
+        causes = alone[turn] if turn < len(alone) else {unit: int(bench.rng.integers(1, len(Fault))) for unit in units}
+        units = sorted(causes)
         tags = [int(bench.rng.integers(1 << 32)) for _ in range(UNITS)]
         await bench.start()
         await ClockCycles(dut.clk_i, int(bench.rng.integers(1, 20)))

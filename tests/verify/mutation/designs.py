@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,14 @@ class Design:
             netlist_mutants.write_design(directory, self.mutants())
         else:
             schemata.write_design(RTL_DIRECTORY, directory, self.mutants())
+
+
+def module_with(source: str, mutants: Sequence[Mutation]) -> bytes:
+    """The file of the module whose mutants these are, from one source, with all of them in it, to be selected by number from 1."""
+    module, numbered = mutants[0].module, dict(enumerate(mutants, 1))
+    if source == "netlist":
+        return netlist_mutants.module_with(module, numbered).encode()
+    return schemata.combined((RTL_DIRECTORY / f"{module}.sv").read_bytes(), list(numbered.items()))
 
 
 @functools.cache

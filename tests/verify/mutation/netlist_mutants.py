@@ -74,25 +74,35 @@ def module_sample(module: str, sets: Sequence[Parameters], count: int, seed: int
 def write_design(directory: Path, numbered: Mapping[int, Mutation]) -> None:
     """Make a directory with the RTL, these mutants in it, by number from 1, to be selected as in `schemata`."""
     shutil.copytree(RTL_DIRECTORY, directory)
-    by_module: dict[str, dict[str, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
+    by_module: dict[str, dict[int, Mutation]] = defaultdict(dict)
+    for number, mutation in numbered.items():
+        by_module[mutation.module][number] = mutation
+    for module, here in by_module.items():
+        (directory / f"{module}.sv").write_text(module_with(module, here), encoding="utf-8")
+    schemata.add_selector(directory)
+
+
+def module_with(module: str, numbered: Mapping[int, Mutation]) -> str:
+    """The file of a module with these mutants of it, by number from 1, to be selected. Raises what module_sample raises."""
+    here: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for number, mutation in numbered.items():
         setting, change = mutation.replacement.splitlines()
-        by_module[mutation.module][setting].append((number, change))
-    for module, here in by_module.items():
-        path = directory / f"{module}.sv"
-        netlists = [_netlist(module, setting, changes) for setting, changes in here.items()]
-        if module == schemata.TOP:
-            text = _in_place(module, *netlists)
-        else:
-            text = _chosen_by_parameters(module, path.read_text(encoding="utf-8"), netlists)
-        path.write_text(text, encoding="utf-8")
-    schemata.add_selector(directory)
+        here[setting].append((number, change))
+    netlists = [_netlist(module, setting, changes) for setting, changes in here.items()]
+    if module == schemata.TOP:
+        return _in_place(module, *netlists)
+    return _chosen_by_parameters(module, (RTL_DIRECTORY / f"{module}.sv").read_text(encoding="utf-8"), netlists)
+
+
+def parameters_of(mutation: Mutation) -> dict[str, str]:
+    """Those of the instances that have the mutant."""
+    return dict(_SET.findall(mutation.replacement.splitlines()[0]))
 
 
 def original_and_changed(mutation: Mutation) -> tuple[list[str], list[str]]:
     """Commands of Yosys that read the mutant's module without the change and with it, and the modules below it."""
-    setting, change = mutation.replacement.splitlines()
-    read = f'read_rtlil "{_elaborated(mutation.module, dict(_SET.findall(setting)))}"'
+    change = mutation.replacement.splitlines()[1]
+    read = f'read_rtlil "{_elaborated(mutation.module, parameters_of(mutation))}"'
     files = [path for path in source_closure(mutation.module, [RTL_DIRECTORY]) if path.stem != mutation.module]
     below = [
         "delete =A:blackbox",

@@ -87,17 +87,15 @@ def _results(
 
 
 def _test_cases(each: Survivor, beside: Sequence[Mutation], basis: Mapping[str, str]) -> list[Case]:
-    """One for each file of tests that has the module in it; none for a mutant of the elaborated design, which no such test reads."""
+    """One for each file of tests that has the module in it."""
     source, mutant = each
-    if source == "netlist":
-        return []
     here = tuple(other for other in beside if other.module == mutant.module)
     return [
         Case(
             content_key({**basis, "tested": mutant.name, "tests": path, "content": content_hash([REPOSITORY / path])}),
             f"{path}: {mutant.name}",
             _test,
-            (path, here, here.index(mutant) + 1),
+            (path, source, here, here.index(mutant) + 1),
         )
         for path in tests_of(mutant.module)
     ]
@@ -108,5 +106,5 @@ def _prove(source: str, mutant: Mutation) -> dict[str, bool]:
     return {"equivalent": proved(mutant)}
 
 
-def _test(path: str, mutants: Sequence[Mutation], number: int) -> dict[str, str]:
-    return {"test": failing_test(path, mutants, number)}
+def _test(path: str, source: str, mutants: Sequence[Mutation], number: int) -> dict[str, str]:
+    return {"test": failing_test(path, source, mutants, number)}

@@ -26,7 +26,7 @@ def fates(monkeypatch, tmp_path):
 
     tried: list[str] = []
 
-    def test(path: str, beside, number: int) -> dict[str, str]:
+    def test(path: str, _, beside, number: int) -> dict[str, str]:
         tried.append(path)
         return {"test": path if beside[number - 1] is mutants[2] else ""}
 
