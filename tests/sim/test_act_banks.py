@@ -9,8 +9,9 @@ from moesaic.sim.bench_kit.clocking import CLOCK_PERIOD_STEPS
 from moesaic.sim.bench_kit.random_values import random_generator
 from moesaic.sim.bench_kit.runner import run_module_test
 
-CYCLES = 1_500
-SIZES = {"TileColumns": 8, "Words": 16}
+CYCLES = 3_000
+BLOCK_SIZES, ULTRA_SIZES = {"TileColumns": 8, "Words": 128}, {"TileColumns": 8, "Words": 1024}
+"""Those of the design which mutants are made of, so that a mutant of a bank's netlist can be tried here."""
 
 
 @cocotb.test()
@@ -48,11 +49,11 @@ async def a_bank(dut):
 
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_block_ram(seed):
-    plusargs = {"Words": SIZES["Words"], "WordBytes": 2 * SIZES["TileColumns"]}
-    run_module_test("moesaic_act_bank", __name__, parameters=SIZES, plusargs=plusargs, seed=seed)
+    plusargs = {"Words": BLOCK_SIZES["Words"], "WordBytes": 2 * BLOCK_SIZES["TileColumns"]}
+    run_module_test("moesaic_act_bank", __name__, parameters=BLOCK_SIZES, plusargs=plusargs, seed=seed)
 
 
 @pytest.mark.parametrize("seed", range(2), ids=lambda s: f"seed{s}")
 def test_ultra_ram(seed):
-    plusargs = {"Words": SIZES["Words"], "WordBytes": 2 * SIZES["TileColumns"]}
-    run_module_test("moesaic_act_ultra_bank", __name__, parameters=SIZES, plusargs=plusargs, seed=seed)
+    plusargs = {"Words": ULTRA_SIZES["Words"], "WordBytes": 2 * ULTRA_SIZES["TileColumns"]}
+    run_module_test("moesaic_act_ultra_bank", __name__, parameters=ULTRA_SIZES, plusargs=plusargs, seed=seed)

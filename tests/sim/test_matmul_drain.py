@@ -15,7 +15,7 @@ from moesaic.sim.bench_kit.scoreboard import Scoreboard
 from moesaic.spec.arithmetic import requantise, saturate
 from tests.sim.matmul_unit import RESET_CYCLES
 
-SIZES = {"TileRows": 4, "TileColumns": 8, "TileDepth": 4, "ActPorts": 2, "RowEntries": 64}
+SIZES = {"TileRows": 4, "TileColumns": 8, "TileDepth": 4, "ActPorts": 2, "RowEntries": 128}
 ROWS, COLUMNS, PORTS, ENTRIES = SIZES["TileRows"], SIZES["TileColumns"], SIZES["ActPorts"], SIZES["RowEntries"]
 SCALE_CYCLES = 2
 """From an entry to its scale."""

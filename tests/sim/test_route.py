@@ -269,7 +269,7 @@ async def throughput(dut):
     board.close()
 
 
-def run(columns: int, experts: int, seed: int, testcase: str, queue_tokens: int = 64) -> None:
+def run(columns: int, experts: int, seed: int, testcase: str, queue_tokens: int = 128) -> None:
     sizes = {"TileColumns": columns, "Experts": experts, "QueueTokens": queue_tokens}
     run_module_test("route_bench", __name__, parameters=sizes, plusargs=sizes, seed=seed, testcase=testcase)
 
