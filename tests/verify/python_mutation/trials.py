@@ -14,8 +14,12 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from moesaic.caches import cache_directory
+from moesaic.campaign.kept_results import kept_result
 from moesaic.errors import InternalError
+from moesaic.sim.measurements.benchmark.source_hashes import content_hash
 from tests.verify.python_mutation.samples import REPOSITORY, PythonMutant
+from tests.verify.python_sources import python_sources
 
 _IMPORTED = ("numpy", "pytest", "hypothesis", "torch", "scipy")
 _PASSED, _FAILED = 0, 1
@@ -34,11 +38,16 @@ def try_mutant(mutant: PythonMutant, tests: tuple[str, ...]) -> dict[str, Any]:
 
 @functools.cache
 def seconds_of(test: str) -> float:
-    """CPU seconds of a test file without a mutant. InternalError if it fails already."""
-    how, seconds = outcome(None, [test], None)
-    if how:
-        raise InternalError(f"{test} fails without a mutant already: {how}")
-    return seconds
+    """CPU seconds of a test file without a mutant, kept until Python that it imports changes. InternalError if it fails already."""
+
+    def measured() -> float:
+        how, seconds = outcome(None, [test], None)
+        if how:
+            raise InternalError(f"{test} fails without a mutant already: {how}")
+        return seconds
+
+    digest = content_hash(python_sources([REPOSITORY / test]))
+    return kept_result(cache_directory("python_mutants") / f"{Path(test).stem}-{digest[:16]}.json", measured)
 
 
 def outcome(mutant: PythonMutant | None, tests: Sequence[str], seconds: float | None) -> tuple[str, float]:
