@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY
 from moesaic.sim.measurements.benchmark.source_hashes import content_hash
@@ -35,25 +36,24 @@ class Design:
 
     def write(self, directory: Path) -> None:
         """Make the directory, with all of these mutants in the RTL in it. InternalError if a tool refuses to."""
-        if self.source == "netlist":
-            netlist_mutants.write_design(directory, self.mutants())
-        else:
-            schemata.write_design(RTL_DIRECTORY, directory, self.mutants())
+        schemata.write_design(RTL_DIRECTORY, directory, self.mutants(), _kind(self.source).combined)
 
 
 def module_with(source: str, mutants: Sequence[Mutation]) -> bytes:
     """The file of the module whose mutants these are, from one source, with all of them in it, to be selected by number from 1."""
-    module, numbered = mutants[0].module, dict(enumerate(mutants, 1))
-    if source == "netlist":
-        return netlist_mutants.module_with(module, numbered).encode()
-    return schemata.combined((RTL_DIRECTORY / f"{module}.sv").read_bytes(), list(numbered.items()))
+    original = (RTL_DIRECTORY / f"{mutants[0].module}.sv").read_bytes()
+    return _kind(source).combined(original, list(enumerate(mutants, 1)))
 
 
 @functools.cache
 def method(source: str) -> str:
     """A digest of the Python that a source's mutants and designs depend on."""
-    writer = netlist_mutants if source == "netlist" else schemata
-    return content_hash(python_sources([Path(writer.__file__)]))
+    return content_hash(python_sources([Path(_kind(source).__file__)]))
+
+
+def _kind(source: str) -> ModuleType:
+    """What puts a source's mutants into a file, its `combined`."""
+    return netlist_mutants if source == "netlist" else schemata
 
 
 def designs(source: str, count: int, seed: int) -> list[Design]:

@@ -24,8 +24,8 @@ from tests.verify.mutation import netlist_mutants
 from tests.verify.mutation.designs import module_with
 from tests.verify.mutation.operators import Mutation
 from tests.verify.mutation.schemata import SELECTED
+from tests.verify.python_sources import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 _CALL = re.compile(r'run_module_test\(\s*"(\w+)"')
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _SECONDS = 1800.0

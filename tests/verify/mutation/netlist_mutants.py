@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,27 +70,16 @@ def module_sample(module: str, sets: Sequence[Parameters], count: int, seed: int
     ]
 
 
-def write_design(directory: Path, numbered: Mapping[int, Mutation]) -> None:
-    """Make a directory with the RTL, these mutants in it, by number from 1, to be selected as in `schemata`."""
-    shutil.copytree(RTL_DIRECTORY, directory)
-    by_module: dict[str, dict[int, Mutation]] = defaultdict(dict)
-    for number, mutation in numbered.items():
-        by_module[mutation.module][number] = mutation
-    for module, here in by_module.items():
-        (directory / f"{module}.sv").write_text(module_with(module, here), encoding="utf-8")
-    schemata.add_selector(directory)
-
-
-def module_with(module: str, numbered: Mapping[int, Mutation]) -> str:
-    """The file of a module with these mutants of it, by number from 1, to be selected. Raises what module_sample raises."""
-    here: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for number, mutation in numbered.items():
-        setting, change = mutation.replacement.splitlines()
-        here[setting].append((number, change))
-    netlists = [_netlist(module, setting, changes) for setting, changes in here.items()]
+def combined(text: bytes, numbered: Sequence[tuple[int, Mutation]]) -> bytes:
+    """A module's file with all of these mutants of it, to be selected as in `schemata`. Raises what module_sample raises."""
+    module = numbered[0][1].module
+    alike: dict[str, list[tuple[int, Mutation]]] = defaultdict(list)
+    for number, mutation in numbered:
+        alike[mutation.replacement.splitlines()[0]].append((number, mutation))
+    netlists = [_netlist(module, here) for here in alike.values()]
     if module == schemata.TOP:
-        return _in_place(module, *netlists)
-    return _chosen_by_parameters(module, (RTL_DIRECTORY / f"{module}.sv").read_text(encoding="utf-8"), netlists)
+        return _in_place(module, *netlists).encode()
+    return _chosen_by_parameters(module, text.decode(), netlists).encode()
 
 
 def parameters_of(mutation: Mutation) -> dict[str, str]:
@@ -136,9 +124,10 @@ def _mutation(module: str, setting: str, command: str) -> Mutation:
     return Mutation(module, f"bit {mode[1]}", 0, 0, int(line[1]) if line else 0, "", change)
 
 
-def _netlist(module: str, setting: str, changes: Sequence[tuple[int, str]]) -> _Netlist:
-    """A module with these parameters and the mutants of these numbers."""
-    parameters = dict(_SET.findall(setting))
+def _netlist(module: str, numbered: Sequence[tuple[int, Mutation]]) -> _Netlist:
+    """A module with mutants that have the same parameters."""
+    parameters = parameters_of(numbered[0][1])
+    changes = [(number, mutation.replacement.splitlines()[1]) for number, mutation in numbered]
     with tempfile.TemporaryDirectory(prefix="moesaic-") as scratch:
         result = Path(scratch) / "mutants.v"
         yosys.run(

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.verify.mutation.operators import Mutation
 
+Combine = Callable[[bytes, Sequence[tuple[int, Mutation]]], bytes]
+"""Puts mutants of one module, each with its number, into the module's file."""
 SELECTED = "moesaic_mutant_pkg::selected"
 _PACKAGE = """// The mutant that this simulation has; 0 for none.
 package moesaic_mutant_pkg;
@@ -29,10 +31,10 @@ _SELECTOR = """
 """
 
 
-def write_design(rtl: Path, directory: Path, numbered: Mapping[int, Mutation]) -> None:
+def write_design(rtl: Path, directory: Path, numbered: Mapping[int, Mutation], combine: Combine) -> None:
     """Copy the design in `rtl` to `directory`, with these mutants, by number from 1, to be selected.
 
-    `moesaic_selected_mutant` is a DPI function that the simulator provides.
+    combine: `combined`, or another that puts mutants into a file. `moesaic_selected_mutant` is a DPI function that the simulator provides.
     """
     shutil.copytree(rtl, directory)
     by_module: dict[str, list[tuple[int, Mutation]]] = defaultdict(list)
@@ -40,16 +42,11 @@ def write_design(rtl: Path, directory: Path, numbered: Mapping[int, Mutation]) -
         by_module[mutation.module].append((number, mutation))
     for module, here in by_module.items():
         path = directory / f"{module}.sv"
-        path.write_bytes(combined(path.read_bytes(), here))
-    add_selector(directory)
-
-
-def add_selector(directory: Path) -> None:
-    """Let the accelerator in `directory` ask which mutant is selected."""
+        path.write_bytes(combine(path.read_bytes(), here))
     (directory / "moesaic_mutant_pkg.sv").write_text(_PACKAGE, encoding="utf-8")
-    host = directory / f"{TOP}.sv"
-    before, end, after = host.read_text(encoding="utf-8").rpartition("endmodule")
-    host.write_text(before + _SELECTOR + end + after, encoding="utf-8")
+    top = directory / f"{TOP}.sv"
+    before, end, after = top.read_text(encoding="utf-8").rpartition("endmodule")
+    top.write_text(before + _SELECTOR + end + after, encoding="utf-8")
 
 
 def combined(text: bytes, numbered: Sequence[tuple[int, Mutation]]) -> bytes:

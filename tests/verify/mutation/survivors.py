@@ -19,9 +19,10 @@ from moesaic.sim.measurements.benchmark.source_hashes import content_hash
 from tests.verify.mutation import equivalence
 from tests.verify.mutation.argued import reason_for
 from tests.verify.mutation.designs import method
-from tests.verify.mutation.module_tests import REPOSITORY, failing_test, tests_of
+from tests.verify.mutation.module_tests import failing_test, tests_of
 from tests.verify.mutation.operators import Mutation
 from tests.verify.mutation.report import Judged
+from tests.verify.python_sources import REPOSITORY
 
 Survivor = tuple[str, Mutation]
 """Where the mutant comes from, and the mutant."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from moesaic.hls.hardware.accelerator_sources import rtl_parameters
+from moesaic.hls.hardware.accelerator_sources import RTL_DIRECTORY, rtl_parameters
 from moesaic.sim.machines.source_closure import source_closure
-from tests.verify.mutation.netlist_mutants import module_sample, write_design
+from tests.verify.mutation.netlist_mutants import combined, module_sample
 from tests.verify.mutation.operators import parameter_sets
 from tests.verify.mutation.samples import module_parameters
-from tests.verify.mutation.schemata import TOP
+from tests.verify.mutation.schemata import TOP, write_design
 from tests.verify.mutation.workload import configuration
 
 
@@ -18,7 +18,7 @@ def _written(directory: Path, module: str, count: int) -> Path:
     """A design with so many mutants of the module, from the third seed."""
     sampled = module_sample(module, module_parameters()[module], count, 3)
     assert len(sampled) == count
-    write_design(directory / "rtl", dict(enumerate(sampled, 1)))
+    write_design(RTL_DIRECTORY, directory / "rtl", dict(enumerate(sampled, 1)), combined)
     return directory / "rtl"
 
 

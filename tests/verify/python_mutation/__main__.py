@@ -21,9 +21,10 @@ from moesaic.campaign.case import Case
 from moesaic.campaign.kept_results import content_key, keep_result
 from moesaic.campaign.options import add_worker_options, chosen_workers
 from moesaic.errors import UserError
-from tests.verify.python_mutation.samples import REPOSITORY, PythonMutant, sample
+from tests.verify.python_mutation.samples import PythonMutant, sample
 from tests.verify.python_mutation.targets import TARGETS
 from tests.verify.python_mutation.trials import try_mutant
+from tests.verify.python_sources import REPOSITORY
 
 _OUTPUT = Path("build") / "verify"
 

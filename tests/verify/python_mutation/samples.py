@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
 from moesaic.errors import UserError
 from moesaic.installation import how_to_install
+from tests.verify.python_sources import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 _LEFT_OUT = ("core/RemoveDecorator", "core/ExceptionReplacer", "core/VariableReplacer", "core/VariableInserter")
 """Operators whose mutants fail for other reasons than a wrong value, or need names."""
 

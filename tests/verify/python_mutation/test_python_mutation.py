@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from moesaic.spec.arithmetic import SHIFT_MAX
-from tests.verify.python_mutation.samples import REPOSITORY, PythonMutant, sample
+from tests.verify.python_mutation.samples import PythonMutant, sample
 from tests.verify.python_mutation.targets import TARGETS
 from tests.verify.python_mutation.trials import outcome
+from tests.verify.python_sources import REPOSITORY
 
 pytest.importorskip("cosmic_ray", reason="mutants of Python need cosmic-ray; get it with: make setup")
 CONSTANT, VALUE = "SHIFT_MAX", SHIFT_MAX

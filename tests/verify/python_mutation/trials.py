@@ -18,8 +18,8 @@ from moesaic.caches import cache_directory
 from moesaic.campaign.kept_results import kept_result
 from moesaic.errors import InternalError
 from moesaic.sim.measurements.benchmark.source_hashes import content_hash
-from tests.verify.python_mutation.samples import REPOSITORY, PythonMutant
-from tests.verify.python_sources import python_sources
+from tests.verify.python_mutation.samples import PythonMutant
+from tests.verify.python_sources import REPOSITORY, python_sources
 
 _IMPORTED = ("numpy", "pytest", "hypothesis", "torch", "scipy")
 _PASSED, _FAILED = 0, 1
