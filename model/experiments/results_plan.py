@@ -20,8 +20,7 @@ def plan_table(directory: Path) -> Table:
     study = gather(directory)
     rows: list[tuple[str, int, int, float, float]] = []
     for row in plan():
-        runs = len(tuning_runs(row.name, directory)) if row.kind == "tuning" else row.runs
-        done, seconds = _done(row, study, directory)
+        runs, done, seconds = _counted(row, study, directory)
         rows.append((row.title, runs, done, seconds, seconds * (runs - done)))
     hours = sum(row[1] * row[3] for row in rows) / 3600
     left = sum(row[4] for row in rows) / 3600
@@ -36,13 +35,13 @@ def plan_table(directory: Path) -> Table:
     return Table(heads, rows, (note,))
 
 
-def _done(row: Planned, study: Study, directory: Path) -> tuple[int, float]:
-    """How many runs of a row are done, and how long one takes."""
+def _counted(row: Planned, study: Study, directory: Path) -> tuple[int, int, float]:
+    """How many runs a row has, how many of them are done, and how long one takes."""
     if row.kind == "tuning":
         found = [read_result(directory / f"{run_key(run)}.json") for run in tuning_runs(row.name, directory)]
     elif row.kind == "further":
-        return len(study.further_of(row.name)), row.seconds
+        return row.runs, len(study.further_of(row.name)), row.seconds
     else:
         found = [study.runs.get((row.name, seed)) for seed in SEEDS]
     seconds = [run["training_seconds"] for run in found if run is not None and run["training_seconds"] is not None]
-    return sum(run is not None for run in found), statistics.mean(seconds) if seconds else row.seconds
+    return len(found), sum(run is not None for run in found), statistics.mean(seconds) if seconds else row.seconds

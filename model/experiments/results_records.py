@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,31 +83,31 @@ class Study:
 
 def tuning_runs(network: str, directory: Path) -> list[SeededRun]:
     """The runs by which a network's learning rates are chosen, as far as those in the directory of kept results say."""
-    factors = list(FACTORS)
-    while (gains := _gains(network, factors, directory)) and (beyond := factor_beyond(gains)):
-        factors.append(beyond)
-    return [SeededRun(network, seed, factor) for factor in factors for seed in TUNING_SEEDS]
+    return _tuning(network, directory)[0]
 
 
 def read_tuning(network: str, directory: Path) -> dict[float, float] | None:
     """By factor, the mean over the seeds of Δm against the factor 1, in percent; None if a run of `tuning_runs` is missing."""
-    return _gains(network, {run.factor: None for run in tuning_runs(network, directory)}, directory)
+    return _tuning(network, directory)[1]
 
 
-def _gains(network: str, factors: Iterable[float], directory: Path) -> dict[float, float] | None:
+def _tuning(network: str, directory: Path) -> tuple[list[SeededRun], dict[float, float] | None]:
+    """What both of these return."""
+    runs: list[SeededRun] = []
     gains: dict[float, float] = {}
+    first, complete = list[dict](), True
+    factors = list(FACTORS)
     for factor in factors:
-        found = [
-            [
-                read_result(directory / f"{run_key(SeededRun(network, seed, each))}.json")
-                for each in (factor, FACTORS[0])
-            ]
-            for seed in TUNING_SEEDS
-        ]
-        if any(None in pair for pair in found):
-            return None
-        gains[factor] = statistics.fmean(delta_m(tried["float"], first["float"]) for tried, first in found)
-    return gains
+        here = [SeededRun(network, seed, factor) for seed in TUNING_SEEDS]
+        runs += here
+        found = [read_result(directory / f"{run_key(run)}.json") for run in here]
+        complete = complete and None not in found
+        if complete:
+            first = first or found
+            gains[factor] = statistics.fmean(delta_m(mine["float"], its["float"]) for mine, its in zip(found, first))
+            if factor == factors[-1] and (beyond := factor_beyond(gains)):
+                factors.append(beyond)  # the next that this loop takes
+    return runs, gains if complete else None
 
 
 def gather(directory: Path) -> Study:
