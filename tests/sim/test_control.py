@@ -223,12 +223,12 @@ async def counters_count_the_run(dut):
 async def the_first_fault_wins(dut):
     bench = Bench(dut)
     await clocking.start(dut)
-    alone = [
-        {unit: cause} for unit in range(UNITS) for cause in (0b0101, 0b1010)
-    ]  # each bit of each unit's cause as 0 and 1
-    for turn in range(30 + len(alone)):
-        units = sorted(int(u) for u in bench.rng.choice(UNITS, int(bench.rng.integers(1, 4)), replace=False))
-        causes = alone[turn] if turn < len(alone) else {unit: int(bench.rng.integers(1, len(Fault))) for unit in units}
+    # each bit of each unit's cause as 0 and 1, then several units at once
+    tried = [{unit: cause} for unit in range(UNITS) for cause in (0b0101, 0b1010)]
+    for _ in range(30):
+        some = bench.rng.choice(UNITS, int(bench.rng.integers(1, 4)), replace=False)
+        tried.append({int(unit): int(bench.rng.integers(1, len(Fault))) for unit in some})
+    for causes in tried:
         units = sorted(causes)
         tags = [int(bench.rng.integers(1 << 32)) for _ in range(UNITS)]
         await bench.start()
